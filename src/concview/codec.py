@@ -1,0 +1,158 @@
+"""Events <-> bytes. A pipe and a file carry the same bytes.
+
+Layout: an 8-byte magic, then blocks. A block is a 12-byte header (marker, payload length, CRC-32; little-endian u32
+each) and a payload: a MessagePack array of events. A stream that is cut off is readable up to its last whole block.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import BinaryIO, Protocol, TypeVar, cast
+
+import msgspec
+
+from concview.model import AnyEvent, Counters, Event, Hello, StackDef, Tick
+from concview.text import clean
+
+_T = TypeVar("_T")
+MAGIC = b"CONCVIEW"
+STREAM_VERSION = 1
+#: No block is larger; a larger length means damage, and is not allocated.
+MAX_BLOCK = 64 << 20
+_MARKER = 0x4B4C4243  # 'CBLK'
+_HEADER = struct.Struct("<III")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[AnyEvent]).decode
+
+
+class StreamError(Exception):
+    """Not a stream of ours, or one with nothing readable. The message says what is wrong."""
+
+
+class Damaged(StreamError):
+    """The stream breaks off or is damaged behind something readable."""
+
+
+def encode_block(events: list[Event]) -> bytes:
+    """One block, header included."""
+    payload = _encode(events)
+    return _HEADER.pack(_MARKER, len(payload), zlib.crc32(payload)) + payload
+
+
+def decode_payload(payload: bytes) -> list[AnyEvent]:
+    """The events of one payload, strings made safe. StreamError when they are not ours."""
+    try:
+        events = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Damaged(f"an event cannot be decoded: {error}") from None
+    return [_trusted(event) for event in events]
+
+
+def _trusted(event: AnyEvent) -> AnyEvent:
+    """A recording is as untrusted as a target: its strings are cleaned where it is read."""
+    if isinstance(event, Hello) and event.version != STREAM_VERSION:
+        raise StreamError(
+            f"the stream has version {event.version}; this concview reads version {STREAM_VERSION}"
+        )
+    # The frequent events hold numbers only.
+    return event if isinstance(event, (Tick, StackDef, Counters)) else clean_strings(event)
+
+
+def clean_strings(value: _T) -> _T:
+    """A copy of a struct, tuple or dict with every string in it cleaned; the same object where nothing changed."""
+    return cast(_T, _cleaned(value))
+
+
+def _cleaned(value: object) -> object:
+    if isinstance(value, str):
+        # An enum member is a str of ours, not of the target's.
+        return value if isinstance(value, Enum) else clean(value)
+    if isinstance(value, tuple):
+        parts = tuple(_cleaned(v) for v in value)
+        return value if all(a is b for a, b in zip(parts, value, strict=True)) else parts
+    if isinstance(value, dict):
+        return {_cleaned(k): _cleaned(v) for k, v in value.items()}
+    if isinstance(value, msgspec.Struct):
+        changed = {}
+        for name in value.__struct_fields__:
+            old = getattr(value, name)
+            new = _cleaned(old)
+            if new is not old:
+                changed[name] = new
+        return msgspec.structs.replace(value, **changed) if changed else value
+    return value
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_exactly(source: Readable, size: int) -> bytes:
+    """Up to `size` bytes; fewer only at the end of the source."""
+    parts: list[bytes] = []
+    while size > 0:
+        part = source.read(size)
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def read_blocks(source: Readable) -> Iterator[list[AnyEvent]]:
+    """The events of each whole block.
+
+    StreamError before anything was readable; Damaged behind something readable (a caller that wants what there is
+    catches it). A clean end of the source ends the iterator.
+    """
+    head = read_exactly(source, len(MAGIC))
+    if head != MAGIC:
+        raise StreamError("this is not a concview recording" if head else "the recording is empty")
+    seen = False
+    while header := read_exactly(source, _HEADER.size):
+        failure: Callable[[str], StreamError] = Damaged if seen else StreamError
+        if len(header) < _HEADER.size:
+            raise failure("it breaks off inside a block header")
+        marker, length, crc = _HEADER.unpack(header)
+        if marker != _MARKER or length > MAX_BLOCK:
+            raise failure("a block header is damaged")
+        payload = read_exactly(source, length)
+        if len(payload) < length:
+            raise failure("it breaks off inside a block")
+        if zlib.crc32(payload) != crc:
+            raise failure("the checksum of a block is wrong")
+        events = decode_payload(payload)
+        if not seen and not (events and isinstance(events[0], Hello)):
+            raise StreamError("it does not begin with a greeting")
+        seen = True
+        yield events
+    if not seen:
+        raise StreamError("it holds no block")
+
+
+class Writer:
+    """Writes events to a file object in blocks. Not thread-safe."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._events: list[Event] = []
+        out.write(MAGIC)
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def flush(self) -> int:
+        """Write what was added as one block; the number of bytes written."""
+        if not self._events:
+            return 0
+        block = encode_block(self._events)
+        self._events = []
+        self._out.write(block)
+        self._out.flush()
+        return len(block)

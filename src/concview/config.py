@@ -1,0 +1,170 @@
+"""Settings: `concview.toml`, environment variables and command-line flags merged into one `Config`.
+
+Later wins: the defaults below, then the file, then the environment, then flags. The file is the one named by `--config`
+or CONCVIEW_CONFIG, else `./concview.toml`, else `concview/concview.toml` in the user's configuration folder
+($XDG_CONFIG_HOME or ~/.config). Of the environment CONCVIEW_ENGINE, CONCVIEW_RATE and CONCVIEW_BUDGET are read.
+
+    engine = "auto"                 # auto, direct or pyspy
+    rate = 100                      # samples a second asked for, 1 to 1000
+    budget = 5                      # CPU the collector may use, percent of one core
+
+    [rules]
+    disable = ["thread-explosion"]  # never reported
+    exclude_threads = ["pydevd*"]   # threads that no rule looks at, by name; * ? [] as in file names
+
+    [rules.thresholds.lock-contention]
+    info = 0.5                      # either, or both
+    warn = 2.0
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+FILE_NAME = "concview.toml"
+EngineName = Literal["auto", "direct", "pyspy"]
+#: Environment variable -> key of the file. CONCVIEW_CONFIG and CONCVIEW_DEBUG are read elsewhere.
+ENVIRONMENT = {"CONCVIEW_ENGINE": "engine", "CONCVIEW_RATE": "rate", "CONCVIEW_BUDGET": "budget"}
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. The message says where it was made and what is allowed."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Thresholds of one rule in place of its own; None leaves the rule's."""
+
+    info: float | None = None
+    warn: float | None = None
+
+
+class RuleConfig(msgspec.Struct, frozen=True):
+    """What the user changed about the rules. Rules are named by their ids ('lock-contention')."""
+
+    disable: tuple[str, ...] = ()
+    thresholds: dict[str, Limits] = {}
+    exclude_threads: tuple[str, ...] = ()
+
+    def excludes(self, thread_name: str) -> bool:
+        return any(fnmatchcase(thread_name, pattern) for pattern in self.exclude_threads)
+
+
+class Config(msgspec.Struct, frozen=True):
+    """All settings, valid."""
+
+    engine: EngineName = "auto"
+    rate: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 100.0
+    budget: Annotated[float, msgspec.Meta(gt=0, le=100)] = 5.0
+    rules: RuleConfig = RuleConfig()
+
+
+#: What a value must be, in words: the validator's own messages speak of types.
+_ALLOWED = {
+    "engine": "auto, direct or pyspy",
+    "rate": "a number from 1 to 1000 (samples a second)",
+    "budget": "a number above 0 and up to 100 (percent of one core)",
+    "rules": "a table",
+    "rules.disable": "a list of rule ids",
+    "rules.thresholds": "one table with 'info' and 'warn' for each rule id",
+    "rules.exclude_threads": "a list of patterns for thread names",
+}
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """The settings in force. `flags` holds what was given on the command line (None: not given)."""
+    environment = os.environ if environment is None else environment
+    found = path or find(environment)
+    merged: dict[str, Any] = {}
+    if found is not None:
+        raw = _read(found)
+        merged = msgspec.to_builtins(parse(raw, str(found)))
+    for variable, key in ENVIRONMENT.items():
+        text = environment.get(variable, "").strip()
+        if text:
+            merged[key] = _one(key, text, variable)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            merged[key] = _one(key, value, f"--{key}")
+    return msgspec.convert(merged, Config)
+
+
+def find(environment: Mapping[str, str]) -> Path | None:
+    """The configuration file in force; None when there is none. ConfigError when the named one does not exist."""
+    named = environment.get("CONCVIEW_CONFIG", "")
+    if named:
+        return Path(named)
+    home = environment.get("XDG_CONFIG_HOME") or (
+        str(Path(environment["HOME"], ".config")) if environment.get("HOME") else ""
+    )
+    places = [Path(FILE_NAME), *([Path(home, "concview", FILE_NAME)] if home else [])]
+    return next((p for p in places if p.is_file()), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def parse(raw: dict[str, Any], source: str) -> Config:
+    """The content of a file as settings. Every unknown key is named."""
+    unknown = list(_unknown(raw, Config, ""))
+    if unknown:
+        keys = ", ".join(unknown)
+        raise ConfigError(f"{source}: unknown {'key' if len(unknown) == 1 else 'keys'} {keys}")
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        where = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else ""
+        key = where.split("[")[0]
+        if key.startswith("rules.thresholds.") or (key == "rules.thresholds" and "[" in where):
+            raise ConfigError(f"{source}: [rules.thresholds]: 'info' and 'warn' must be numbers") from None
+        raise ConfigError(f"{source}: '{key}' must be {_ALLOWED.get(key, str(error))}") from None
+    for rule, limits in config.rules.thresholds.items():
+        if limits.info is not None and limits.warn is not None and limits.info > limits.warn:
+            raise ConfigError(f"{source}: [rules.thresholds.{rule}]: 'info' must not be above 'warn'")
+    return config
+
+
+def _unknown(raw: object, struct: type[msgspec.Struct], prefix: str) -> Iterator[str]:
+    """Keys of `raw` that `struct` does not have, with a near one that it has, for every level."""
+    if not isinstance(raw, dict):
+        return
+    fields = {f.name: f.type for f in msgspec.structs.fields(struct)}
+    for key, value in raw.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(fields)}"
+            yield f"'{prefix}{key}' ({hint})"
+        elif fields[key] is RuleConfig:
+            yield from _unknown(value, RuleConfig, f"{prefix}{key}.")
+        elif key == "thresholds" and isinstance(value, dict):
+            for rule, limits in value.items():
+                yield from _unknown(limits, Limits, f"{prefix}thresholds.{rule}.")
+
+
+def _one(key: str, value: object, source: str) -> object:
+    """One value from the environment or a flag, checked as the file's are."""
+    fields = {f.name: f.type for f in msgspec.structs.fields(Config)}
+    try:
+        # Not strict: environment variables and flags are text.
+        return msgspec.convert(value, fields[key], strict=False)
+    except msgspec.ValidationError:
+        raise ConfigError(f"{source}: must be {_ALLOWED[key]}, not '{value}'") from None

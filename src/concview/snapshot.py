@@ -1,0 +1,212 @@
+"""What a view shows: one immutable picture of the target at one moment, made by the session, live or on replay.
+
+Shares are 0..1 and sum to 1 over `model.State`; percentages are of one CPU core. A value that cannot be seen is None,
+and `Snapshot.capabilities` says why and what would enable it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from concview.model import (
+    AgentStatus,
+    Calls,
+    Capability,
+    Confidence,
+    Finding,
+    Hold,
+    NotApplicable,
+    Notice,
+    Peer,
+    Pending,
+    Queues,
+    Site,
+    Stack,
+    State,
+    Target,
+    Tasks,
+    Wait,
+)
+
+Shares = tuple[float, float, float, float, float, float, float, float]
+NO_SHARES: Shares = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class Status(StrEnum):
+    WAITING = "waiting"  #: nothing has arrived yet
+    LIVE = "live"
+    REPLAY = "replay"
+    STOPPED = "stopped"  #: the target is stopped (SIGSTOP, a debugger)
+    EXITED = "exited"  #: the target exited, or became another program; `ending` says which
+    LOST = "lost"  #: the collector ended or the recording breaks off
+    FINISHED = "finished"  #: the recording is at its end
+
+
+class View(msgspec.Struct, frozen=True):
+    """Base of the parts."""
+
+
+class ThreadView(View, frozen=True):
+    tid: int
+    name: str
+    native: bool  #: no Python thread state
+    alive: bool
+    age_s: float
+    state: State  #: now
+    since_s: float  #: how long it has been in that state
+    reason: str  #: 'waits for self._lock (cache.py:41), held by worker-3', 'recv from 127.0.0.1:5432'
+    shares: Shares  #: over the window
+    strip: tuple[int, ...]  #: dominant State per half second, oldest first, up to the last minute; -1 before birth
+    cpu_percent: float | None
+    gil_held: float | None  #: share of the window in which it held the GIL
+    holds_gil: bool
+    switches_per_s: float | None
+    voluntary_per_s: float | None
+    stack: Stack
+    wait: Wait
+    holds: tuple[Hold, ...]  #: exact and inferred
+    blocked_by: int = 0  #: tid of the holder of what it waits for, where known
+    blocked_confidence: Confidence = Confidence.UNKNOWN
+
+
+class HolderView(View, frozen=True):
+    tid: int
+    name: str
+    share: float  #: of the lock's held time
+    confidence: Confidence
+
+
+class LockView(View, frozen=True):
+    key: str  #: stable identity: address, or scope and expression
+    address: int
+    kind: str
+    site: Site
+    held_share: float
+    waiters_now: int
+    waiters_mean: float
+    waiters_max: int
+    wait_s: float  #: total over all waiters in the window
+    holders: tuple[HolderView, ...]
+    waiting: tuple[int, ...]  #: tids now
+    holder_now: int
+    confidence: Confidence
+    places: tuple[Site, ...] = ()  #: everywhere it is taken; `site` is one of them
+    made: str = ""  #: 'cache.py:12': the assignment that makes it, where the source tells
+    holds: int = 0  #: holds that were seen
+    holds_ended: int = 0  #: of these, those seen from beginning to end: the quantiles are of them
+    resolution_s: float = 0.0  #: the sampling interval; times below three of them are None
+    hold_p50_s: float | None = None
+    hold_p95_s: float | None = None
+    hold_max_s: float | None = None
+    waits: int = 0
+    wait_mean_s: float = 0.0  #: of one wait
+    wait_max_s: float = 0.0
+    wait_each_s: float = 0.0  #: all waits of one waiter, on average
+    doing: tuple[tuple[str, float], ...] = ()  #: what holders do -> share of the held time
+    handoffs_per_s: float = 0.0
+    workers: int = 0  #: threads that held it or waited for it
+    speedup_cap: float | None = None  #: they can together be so many times as fast as one at most
+
+
+class EdgeView(View, frozen=True):
+    """`waiter` waits for `holder`. `via`: 'Thread.join' where it is no lock."""
+
+    waiter: int
+    holder: int
+    key: str  #: of the lock
+    what: str  #: the lock as its user wrote it
+    confidence: Confidence
+    via: str = ""
+
+
+class ChainView(View, frozen=True):
+    """Everybody who waits, directly or behind others, for one thread."""
+
+    root: int
+    text: str  #: '12 threads wait for worker-3, which waits for tcp 127.0.0.1:5432'
+    edges: tuple[EdgeView, ...]  #: nearest to the root first
+    cycle: tuple[int, ...]  #: the circle in which it ends; the root is its first
+    exact: bool
+
+
+class PeerView(View, frozen=True):
+    peer: Peer
+    share: float  #: thread-seconds of I/O wait per second of the window
+    waiters_now: int
+    threads: tuple[int, ...]
+
+
+class GilView(View, frozen=True):
+    available: bool
+    held_share: float = 0.0
+    holder_now: int = 0
+    waiters_now: int = 0
+    waiters_mean: float = 0.0
+    waiters_max: int = 0
+    collecting_share: float = 0.0
+    switches_per_s: float | None = None
+
+
+class Point(View, frozen=True):
+    """One half second of the process, for sparklines. None: not measured then."""
+
+    at_ns: int
+    cpu_percent: float | None
+    gil_held: float | None
+    gil_waiters: float | None
+    threads: int
+    switches_per_s: float | None
+    run_delay: float | None  #: seconds of run-queue delay per second, all threads together
+    rss: int
+    fds: int
+    states: Shares  #: of all Python threads' time
+
+
+class Snapshot(View, frozen=True):
+    """Everything a screen needs. `seconds` is how much of the window was observed."""
+
+    status: Status
+    at_ns: int = 0  #: stream time
+    epoch: float = 0.0  #: the same moment as time.time()
+    elapsed_s: float = 0.0  #: since the first sample
+    ending: str = ""  #: why the stream ended, for people
+    target: Target | None = None
+    engine: str = ""
+    capabilities: dict[str, Capability] = {}
+    rate_hz: float = 0.0  #: asked for
+    target_hz: float = 0.0  #: what the back-off allows
+    achieved_hz: float = 0.0
+    budget_percent: float = 0.0
+    own_cpu_percent: float = 0.0
+    samples: int = 0
+    misses: int = 0
+    repaired: int = 0
+    dropped: int = 0
+    doubtful: int = 0
+    seconds: float = 0.0
+    threads: tuple[ThreadView, ...] = ()  #: alive ones first seen first; those that ended in the window at the end
+    births_per_s: float = 0.0
+    gil: GilView = GilView(False)
+    locks: tuple[LockView, ...] = ()  #: most waited for first
+    chains: tuple[ChainView, ...] = ()  #: circles first, then the longest queue
+    peers: tuple[PeerView, ...] = ()  #: most waited for first
+    states: Shares = NO_SHARES  #: all Python threads together
+    cpu_percent: float | None = None
+    switches_per_s: float | None = None
+    series: tuple[Point, ...] = ()  #: last two minutes, oldest first
+    rss: int = 0
+    fds: int = 0
+    findings: tuple[Finding, ...] = ()  #: worst first; recent ones last
+    pending: tuple[Pending, ...] = ()
+    clear: tuple[str, ...] = ()  #: ids of the rules that were judged and found nothing
+    not_applicable: tuple[NotApplicable, ...] = ()
+    notices: tuple[Notice, ...] = ()  #: latest last, at most 50
+    agent: AgentStatus | None = None  #: of the agent inside the target; None: none was asked for
+    tasks: Tasks | None = None  #: what it said last; its `at_ns` says when
+    queues: Queues | None = None
+    calls: Calls | None = None
+
+    def thread(self, tid: int) -> ThreadView | None:
+        return next((t for t in self.threads if t.tid == tid), None)

@@ -1,0 +1,88 @@
+"""Untrusted strings made safe, and numbers made readable. Nothing here knows the rest of the project.
+
+Everything read from a target (thread names, paths, function names, command lines) is written by whoever wrote the
+target. `clean` is called where such a string enters the program and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: C0 and C1 controls, DEL, line separators, bidirectional controls, zero-width and tag characters, lone surrogates.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\ud800-\udfff]"
+)
+#: Longest string kept from a target; longer ones are cut with an ellipsis.
+MAX_LENGTH = 240
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def clean(raw: str, limit: int = MAX_LENGTH) -> str:
+    """`raw` without anything a terminal could act on, at most `limit` characters.
+
+    Control characters become visible escapes (``\\x1b``), so that two different names stay different.
+    Idempotent. Never raises.
+    """
+    text = raw[: limit + 1]
+    if not (text.isascii() and text.isprintable()):
+        text = _UNSAFE.sub(_escape, text)
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return text
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share 0..1 as '43 %'."""
+    return f"{share * 100:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: '1.2 s', '340 ms', '85 µs', '3 min 20 s', '2 h 05 min'."""
+    if seconds < 0:
+        return "-" + duration(-seconds)
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms" if seconds < 0.01 else f"{seconds * 1e3:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+
+
+def count(number: float) -> str:
+    """A count or rate in four columns or fewer: '7', '1.2k', '3.4M'."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= limit:
+            scaled = number / limit
+            return f"{scaled:.0f}{unit}" if abs(scaled) >= 100 else f"{scaled:.1f}{unit}"
+    return f"{number:.0f}" if abs(number) >= 10 or number == int(number) else f"{number:.1f}"
+
+
+def size(amount: float) -> str:
+    """Bytes as '12 KiB', '3.4 GiB'."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(amount) < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" or abs(amount) >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def plural(number: int, noun: str, plural_form: str | None = None) -> str:
+    """'1 thread', '3 threads'."""
+    return f"{number} {noun if number == 1 else plural_form or noun + 's'}"
+
+
+def short_path(path: str, width: int = 40) -> str:
+    """The end of a path, cut at a slash where it can be."""
+    if len(path) <= width:
+        return path
+    tail = path[-(width - 1) :]
+    slash = tail.find("/")
+    return "…" + (tail[slash:] if 0 <= slash < width // 2 else tail)
