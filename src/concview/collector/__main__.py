@@ -1,0 +1,69 @@
+"""`python -m concview.collector --pid N`: the stream goes to standard output, closing standard input ends it.
+
+When it cannot begin, the last line on standard error is a JSON object: error, remedy, code (an exit code of the
+command line). A line `rate HZ` on standard input changes the rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+
+from concview.collector.loop import CannotAttach, Collector
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Linux ends us when the dashboard is killed: no child of ours stays behind."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def _allow_descriptors() -> None:
+    """Two files a thread are kept open: ask for what the hard limit allows, within reason."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="concview.collector")
+    parser.add_argument("--pid", type=int, required=True)
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--budget", type=float, default=5.0)
+    parser.add_argument("--blocking", action="store_true")
+    options = parser.parse_args()
+    _die_with_parent()
+    _allow_descriptors()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command decides what Ctrl-C means
+    collector = Collector(options.pid, options.engine, options.rate, options.budget, options.blocking)
+    signal.signal(signal.SIGTERM, lambda *_: collector.stop())
+    try:
+        collector.begin(sys.stdout.buffer)
+    except CannotAttach as error:
+        sys.stderr.write(json.dumps({"error": str(error), "remedy": error.remedy, "code": error.exit_code}) + "\n")
+        return error.exit_code
+    # What was made so far lives as long as we do; the loop makes no cycles worth a collection every few ticks.
+    gc.freeze()
+    gc.disable()
+    try:
+        collector.run(sys.stdin.fileno())
+    except BrokenPipeError:
+        # The reader is gone: there is nobody to tell. Keep the interpreter from flushing into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""The agent's part of the stream: control lines that ask for it, and what it says as events.
+
+Lines on the collector's standard input: `agent attach [SECONDS]` (how long to wait for the target to run Python code,
+default 10), `agent detach`, `yappi start wall|cpu [SECONDS]`, `calls start [SECONDS]` (counts with sys.monitoring),
+`yappi stop`. What cannot be done is answered by an AgentStatus with state 'refused'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from concview.engines.agent_client import Attachment, CannotInject
+from concview.engines.agent_client.messages import CallsPart, Message, Opened, Refused, Report
+from concview.engines.base import NotPermitted
+from concview.model import (
+    AgentStatus,
+    Await,
+    Callee,
+    CallInfo,
+    Calls,
+    Event,
+    LoopInfo,
+    Pauses,
+    PoolInfo,
+    QueueInfo,
+    Queues,
+    TaskInfo,
+    Tasks,
+)
+from concview.text import clean
+
+#: The agent is looked after this often (ns); while it is asked for, more often.
+POLL_NS, ASKING_NS = 50_000_000, 2_000_000
+#: Measured cost of one counted call, by clock (seconds; a virtual machine, 3.8 to 3.15).
+_COST_S = {"wall": 0.3e-6, "cpu": 1.45e-6, "none": 0.15e-6}
+WINDOW_S = 5.0
+#: The agent has this long for its last words when we end (seconds): a window's account is worth waiting for.
+LAST_WORDS_S = 1.0
+
+
+class Inside:
+    """Owned by the collector's loop. Nothing here blocks, except the short moment in which the target is asked."""
+
+    def __init__(self, pid: int, emit: Callable[[Event], None]) -> None:
+        self._pid = pid
+        self._emit = emit
+        self._attachment: Attachment | None = None
+        self._due_ns = 0
+        self._told = ("", "")
+        self._window = ""
+        self._parts: list[CallsPart] = []
+        self._cost = self._late = 0.0
+
+    def obey(self, line: str) -> bool:
+        """Whether the line was for us."""
+        words = line.split()
+        if words[:1] not in (["agent"], ["yappi"], ["calls"]):
+            return False
+        now = time.monotonic_ns()
+        attachment = self._attachment
+        there = attachment is not None and attachment.state == "attached"
+        try:
+            if words[:2] == ["agent", "attach"]:
+                self._attach(now, float(words[2]) if len(words) > 2 else 10.0)
+            elif words[:2] == ["agent", "detach"]:
+                if attachment is not None:
+                    attachment.leave()
+            elif words[1:2] == ["start"] and there and attachment is not None:
+                clock = words.pop(2) if words[0] == "yappi" else "none"
+                seconds = float(words[2]) if len(words) > 2 else WINDOW_S
+                attachment.open_window(clock, seconds, "yappi" if words[0] == "yappi" else "monitoring")
+            elif words[1:2] == ["stop"] and there and attachment is not None:
+                attachment.close_window()
+            else:
+                self._say(now, "refused", "there is no agent in the target" if not there else f"not understood: {line}")
+        except (ValueError, IndexError):
+            self._say(now, "refused", f"not understood: {line}")
+        return True
+
+    def _attach(self, now: int, patience_s: float) -> None:
+        if self._attachment is not None and self._attachment.state in ("asking", "attached"):
+            return
+        attachment = Attachment(self._pid, patience_s)
+        try:
+            attachment.start()
+        except (CannotInject, NotPermitted) as error:
+            self._say(now, "refused", str(error), error.remedy)
+            return
+        self._attachment, self._told = attachment, ("", "")
+        self._due_ns = 0
+
+    def poll(self, now: int) -> None:
+        """Pass on what the agent said. Cheap when it is not due."""
+        attachment = self._attachment
+        if attachment is None or now < self._due_ns:
+            return
+        self._due_ns = now + (ASKING_NS if attachment.state == "asking" else POLL_NS)
+        for message in attachment.poll():
+            self._pass_on(now, message)
+        told = (attachment.state, attachment.text)
+        if told != self._told:
+            self._told = told
+            self._status(now)
+        if attachment.state == "ended":
+            self._attachment, self._window = None, ""
+            self._parts.clear()
+
+    def close(self) -> None:
+        """The collector ends: so does the agent, at once."""
+        attachment = self._attachment
+        if attachment is None:
+            return
+        attachment.leave()
+        end = time.monotonic() + LAST_WORDS_S
+        while attachment.state == "attached" and time.monotonic() < end:
+            self._due_ns = 0
+            self.poll(time.monotonic_ns())
+            time.sleep(0.005)
+        attachment.close()
+        self._attachment = None
+
+    # ------------------------------------------------------------ events
+
+    def _say(self, now: int, state: str, text: str = "", remedy: str = "") -> None:
+        self._emit(AgentStatus(now, state, clean(text), clean(remedy, 1000), window=self._window))
+
+    def _status(self, now: int) -> None:
+        attachment = self._attachment
+        if attachment is not None:
+            library = attachment.hello.library if attachment.hello is not None else ""
+            self._emit(
+                AgentStatus(
+                    now, attachment.state, clean(attachment.text), clean(attachment.remedy), clean(library),
+                    self._cost, self._late, self._window,
+                )
+            )  # fmt: skip
+
+    def _pass_on(self, now: int, message: Message) -> None:
+        if isinstance(message, Report):
+            self._report(now, message)
+        elif isinstance(message, CallsPart):
+            self._calls(now, message)
+        elif isinstance(message, Opened):
+            self._window = clean(f"{message.source} {message.clock}".removesuffix(" none"))
+            self._status(now)
+        elif isinstance(message, Refused):
+            self._say(now, "refused", message.why, message.help)
+
+    def _report(self, now: int, report: Report) -> None:
+        self._cost, self._late = 100.0 * report.cpu, report.late
+        self._status(now)
+        loops = tuple(
+            LoopInfo(
+                loop.tid, clean(loop.kind), loop.tasks, loop.ready, loop.timers, loop.lag,
+                tuple(
+                    TaskInfo(
+                        clean(t.name), clean(t.state), t.age, tuple(_place(spot) for spot in t.chain),
+                        clean(t.created[0], 1000) if t.created else "", t.created[1] if t.created else 0,
+                    )
+                    for t in loop.told
+                ),
+            )
+            for loop in report.loops
+        )  # fmt: skip
+        queues = [
+            QueueInfo(
+                q.id, clean(q.kind), q.size, q.most, tuple(q.get), tuple(q.put), _place(q.where) if q.where else None
+            )
+            for q in report.queues
+        ]
+        at_once: dict[int, tuple[int, int]] = {}
+        known = {}
+        for queue in (t.queue for loop in report.loops for t in loop.told if t.queue):
+            getting, putting = at_once.get(queue.id, (0, 0))
+            at_once[queue.id] = (getting + (queue.how == "get"), putting + (queue.how == "put"))
+            known[queue.id] = queue
+        queues += [
+            QueueInfo(
+                q.id, f"asyncio {clean(q.kind)}", q.size, q.most, (0,) * at_once[q.id][0], (0,) * at_once[q.id][1]
+            )
+            for q in known.values()
+        ]
+        pools = tuple(
+            PoolInfo(p.id, clean(p.name), p.most, p.backlog, tuple(p.busy), tuple(p.idle)) for p in report.pools
+        )
+        self._emit(Tasks(now, loops))
+        self._emit(Queues(now, tuple(queues), pools))
+        if report.pauses:
+            self._emit(Pauses(now, tuple((int(g), int(n), total, most) for g, n, total, most in report.pauses)))
+
+    def _calls(self, now: int, part: CallsPart) -> None:
+        self._parts.append(part)
+        if part.more:
+            return
+        parts, self._parts = self._parts, []
+        tids = dict(part.threads)
+        rows = tuple(
+            CallInfo(
+                index, clean(name), clean(file, 1000), line, calls, own_calls, total, own, tids.get(context, 0),
+                tuple(Callee(*callee) for callee in callees),
+            )
+            for each in parts
+            for index, name, file, line, calls, own_calls, total, own, context, callees in each.rows
+        )  # fmt: skip
+        cost = part.calls * _COST_S.get(part.clock, 0.0) / max(part.seconds, 0.001)
+        self._emit(
+            Calls(now, clean(part.source), clean(part.clock), part.seconds, part.running, part.clean, part.calls,
+                  part.dropped, cost, rows)
+        )  # fmt: skip
+        if not part.running:
+            self._window = ""
+            self._status(now)
+
+
+def _place(spot: tuple[str, str, int]) -> Await:
+    return Await(clean(spot[0]), clean(spot[1], 1000), spot[2])

@@ -1,0 +1,224 @@
+"""The collector's loop: one engine for the stacks, the kernel's counters beside it, one stream out."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import select
+import time
+from typing import BinaryIO
+
+import msgspec
+
+from concview import __version__
+from concview.codec import STREAM_VERSION, Writer
+from concview.collector.inside import Inside
+from concview.collector.pace import Pace
+from concview.collector.recorder import Recorder
+from concview.engines import choose
+from concview.engines.base import Engine, NotPermitted, Probe, TargetGone
+from concview.engines.kernel import CounterReader
+from concview.model import Bye, Hello, Notice, ProcessStatus, Stats, Target
+from concview.target import discovery
+from concview.target.source import SourceFacts
+
+#: Events go out this often: the latency of the live view, and the grain of a recording.
+FLUSH_NS = 100_000_000
+COUNTERS_NS = 200_000_000
+STATS_NS = 1_000_000_000
+STATUS_NS = 500_000_000
+COLLECT_NS = 60_000_000_000
+#: Cost is not judged before this: imports, first stacks and source files are paid once.
+WARM_UP_NS = 2_000_000_000
+
+
+class CannotAttach(Exception):
+    """One sentence, the exact remedy or '', and the command line's exit code."""
+
+    def __init__(self, message: str, remedy: str = "", exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.exit_code = exit_code
+
+
+class Collector:
+    """`begin` attaches and greets, `run` samples until the target or the reader is gone or `stop` is called."""
+
+    def __init__(self, pid: int, engine: str, rate_hz: float, budget_percent: float, blocking: bool = False) -> None:
+        self._pid = pid
+        self._engine_name = engine
+        self._blocking = blocking
+        self._pace = Pace(rate_hz, budget_percent)
+        self._stopping = False
+        self._status = "running"
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    # ------------------------------------------------------------ attach
+
+    def begin(self, out: BinaryIO) -> None:
+        """Attach and write the greeting. CannotAttach when that is not possible."""
+        try:
+            target = discovery.describe(self._pid)
+            self._engine, probe = self._choose()
+        except discovery.TargetError as error:
+            raise CannotAttach(str(error), error.remedy, error.exit_code) from None
+        target = _with_probe(target, probe)
+        self._writer = Writer(out)
+        facts = SourceFacts(target.pid, target.started)
+        self._recorder = Recorder(self._writer, facts)
+        now = time.monotonic_ns()
+        self._recorder.emit(
+            Hello(
+                STREAM_VERSION, __version__, target, self._engine.name, self._pace.asked_hz, self._pace.budget,
+                now, time.time(), probe.capabilities,
+            )
+        )  # fmt: skip
+        try:
+            self._engine.open(target, self._recorder)
+        except NotPermitted as error:
+            raise CannotAttach(str(error), error.remedy, 3) from None
+        except TargetGone as error:
+            raise CannotAttach(f"process {self._pid} is gone ({error})", "", 4) from None
+        self._counters = CounterReader(target, self._recorder)
+        self._inside = Inside(target.pid, self._recorder.emit)
+        self._recorder.emit(self._counters.poll(time.monotonic_ns()))
+
+    def _choose(self) -> tuple[Engine, Probe]:
+        engine, probe = choose(self._pid, self._engine_name, self._pace.asked_hz, self._blocking)
+        if engine is None:
+            code = 3 if "permi" in probe.why.lower() or "denied" in probe.why.lower() else 4
+            raise CannotAttach(probe.why, probe.enable, code)
+        return engine, probe
+
+    # ------------------------------------------------------------ loop
+
+    def run(self, control_fd: int) -> None:
+        """Sample until something ends it; the last event is a Bye."""
+        now = time.monotonic_ns()
+        self._pace.start(now)
+        self._cost = _Cost(self._engine, now)
+        due_flush = due_counters = due_stats = due_status = now
+        due_collect = now + COLLECT_NS
+        warm = now + WARM_UP_NS
+        reason, text = "stopped", ""
+        pace, engine = self._pace, self._engine
+        try:
+            while not self._stopping:
+                due = pace.next_due(now)
+                now = time.monotonic_ns()
+                if due > now:
+                    time.sleep((due - now) / 1e9)
+                    now = time.monotonic_ns()
+                engine.tick(now)
+                self._inside.poll(now)
+                if now >= due_counters:
+                    due_counters = now + COUNTERS_NS
+                    self._recorder.emit(self._counters.poll(now))
+                if now >= due_stats:
+                    due_stats = now + STATS_NS
+                    self._stats(now, adapt=now > warm)
+                if now >= due_status:
+                    due_status = now + STATUS_NS
+                    self._watch_status(now)
+                if now >= due_flush:
+                    due_flush = now + FLUSH_NS
+                    self._writer.flush()
+                    if not self._listen(control_fd):
+                        break
+                if now >= due_collect:
+                    due_collect = now + COLLECT_NS
+                    gc.collect()
+        except TargetGone as gone:
+            reason = "exec" if str(gone) == "exec" else "exited"
+            text = "the target became another program (exec)" if reason == "exec" else "the target exited"
+        except NotPermitted as refused:
+            reason, text = "lost", f"the target cannot be read any more: {refused}"
+        finally:
+            self._end(reason, text)
+
+    def _end(self, reason: str, text: str) -> None:
+        self._inside.close()
+        with contextlib.suppress(TargetGone):
+            self._engine.close()  # may still deliver samples of the last moments
+        now = time.monotonic_ns()
+        self._stats(now, adapt=False)
+        self._recorder.emit(Bye(now, reason, text))
+        self._writer.flush()
+
+    def _stats(self, now: int, adapt: bool) -> None:
+        own, children, hz = self._cost.measure(now, self._recorder.ticks)
+        tally, pace = self._engine.tally, self._pace
+        if adapt:
+            before = pace.target_hz
+            pace.adapt(own)
+            if pace.target_hz < before * 0.8:
+                self._recorder.emit(
+                    Notice(now, "info", f"sampling slowed to {pace.target_hz:.0f} Hz to stay within the budget "
+                           f"of {pace.budget:g} % of a core")
+                )  # fmt: skip
+        self._recorder.emit(
+            Stats(
+                now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
+                hz, pace.target_hz, own + children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            )
+        )  # fmt: skip
+
+    def _watch_status(self, now: int) -> None:
+        status = self._counters.status()
+        if status in ("gone", "zombie"):
+            raise TargetGone("exited")
+        if status != self._status:
+            self._status = status
+            self._recorder.emit(ProcessStatus(now, status))
+
+    def _listen(self, control_fd: int) -> bool:
+        """Obey the reader; False when it has gone."""
+        ready, _, _ = select.select([control_fd], [], [], 0)
+        if not ready:
+            return True
+        said = os.read(control_fd, 4096)
+        if not said:
+            return False
+        for line in said.decode("ascii", "replace").splitlines():
+            if self._inside.obey(line):
+                continue
+            verb, _, argument = line.partition(" ")
+            if verb == "rate":
+                self._pace.ask(min(1000.0, max(1.0, float(argument))))
+        return True
+
+
+class _Cost:
+    """Our own CPU over the last interval, in percent of one core, and the ticks per second."""
+
+    def __init__(self, engine: Engine, now_ns: int) -> None:
+        self._children = getattr(engine, "child_cpu_seconds", lambda: 0.0)
+        self._at = now_ns
+        self._cpu = time.process_time()
+        self._child_cpu = self._children()
+        self._ticks = 0
+        self._last = (0.0, 0.0, 0.0)
+
+    def measure(self, now_ns: int, ticks: int) -> tuple[float, float, float]:
+        """(own percent, children's percent, ticks per second) since the last call; the last answer again when that
+        is too short ago to say anything, as at the end of a recording."""
+        elapsed = (now_ns - self._at) / 1e9
+        if elapsed < 0.3:
+            return self._last
+        cpu, child_cpu = time.process_time(), self._children()
+        own = 100.0 * (cpu - self._cpu) / elapsed
+        children = 100.0 * (child_cpu - self._child_cpu) / elapsed
+        hz = (ticks - self._ticks) / elapsed
+        self._at, self._cpu, self._child_cpu, self._ticks = now_ns, cpu, child_cpu, ticks
+        self._last = (own, children, hz)
+        return self._last
+
+
+def _with_probe(target: Target, probe: Probe) -> Target:
+    return msgspec.structs.replace(
+        target, python=probe.python or target.python, free_threaded=probe.free_threaded
+    )

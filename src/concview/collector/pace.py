@@ -1,0 +1,51 @@
+"""When to sample next, and how fast the budget allows."""
+
+from __future__ import annotations
+
+import random
+
+#: Never slower than this, whatever the budget: below it a window has too few samples to say anything.
+MIN_HZ = 10.0
+#: How fast the rate recovers per second when there is room, and how much room there must be.
+RECOVERY = 1.25
+ROOM = 0.85
+
+
+class Pace:
+    """Jittered moments: gaps are uniform in 0.5..1.5 of the interval, so that a periodic workload cannot alias.
+
+    Times in nanoseconds of CLOCK_MONOTONIC, rates in Hz, cost and budget in percent of one core.
+    """
+
+    def __init__(self, rate_hz: float, budget_percent: float, seed: int | None = None) -> None:
+        self.asked_hz = rate_hz
+        self.target_hz = rate_hz
+        self.budget = budget_percent
+        self.misses = 0
+        self._due = 0
+        self._random = random.Random(seed).random
+
+    def next_due(self, now_ns: int) -> int:
+        """The next moment to sample at. Moments that passed while we were late are counted as misses."""
+        interval = 1e9 / self.target_hz
+        self._due += int(interval * (0.5 + self._random()))
+        if self._due < now_ns - 2 * interval:
+            self.misses += int((now_ns - self._due) / interval)
+            self._due = now_ns
+        return self._due
+
+    def start(self, now_ns: int) -> None:
+        self._due = now_ns
+
+    def ask(self, rate_hz: float) -> None:
+        """The user asks for another rate."""
+        self.asked_hz = rate_hz
+        self.target_hz = rate_hz
+
+    def adapt(self, own_percent: float) -> None:
+        """Follow the cost of the last second."""
+        if own_percent > self.budget:
+            floor = min(MIN_HZ, self.asked_hz)
+            self.target_hz = max(floor, self.target_hz * max(0.5, 0.95 * self.budget / own_percent))
+        elif own_percent < ROOM * self.budget and self.target_hz < self.asked_hz:
+            self.target_hz = min(self.asked_hz, self.target_hz * RECOVERY)

@@ -1,0 +1,154 @@
+"""What one sample copies, laid out for as few process_vm_readv calls as may be."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+
+from concview.engines.direct.memory import MAX_SEGMENTS, IoVec, Memory, readv
+from concview.engines.direct.offsets import Offsets
+from concview.engines.direct.runtime import Runtime
+from concview.engines.direct.threads import OBJECT_SIZE, Interpreter, Thread
+
+#: Threads compared at once before they are compared one by one.
+_GROUP = 16
+
+
+class Batch:
+    """The layout. In front the links of the lists, the GILs and the collectors; then, per thread:
+
+    its state from the list link to the end of the stack; the cframe (3.11, 3.12); the live part of its stack chunk;
+    frames elsewhere; then, not compared, the objects its `with` blocks keep on the stack, and the frame pointer again.
+    """
+
+    def __init__(self, memory: Memory, runtime: Runtime, o: Offsets) -> None:
+        self._memory, self._runtime, self._o = memory, runtime, o
+        self.uses_cframe = "ts.cframe" in o.values
+        self.at_frame = o["ts.cframe"] if self.uses_cframe else o["ts.current_frame"]
+        self.low = min(o["ts.next"], self.at_frame)  #: first byte copied of a thread state
+        self.size = o["ts.datastack_chunk"] + 16 - self.low  #: chunk and top of the stack are the last two words
+        self.frame_size = o["f.localsplus"]
+        self.gil_size = o["gil.cond"]  #: the fields before the condition variable
+        self.head_size = 0
+        self.groups: list[tuple[int, int, list[Thread]]] = []  #: start, end, threads
+        self.fault = 0  #: offset of what could not be copied
+        self._calls: list[tuple[int, int, int, int]] = []
+        self._head_words = array("Q")
+        self._words: dict[Thread, array[int]] = {}  # of each thread alone
+        self._arrays: list[array[int]] = []  # keeps the segments alive: the kernel reads them
+        self._total = 0
+        self._buffer = ctypes.create_string_buffer(1)
+        self._view = memoryview(self._buffer)
+        self._local = IoVec(0, 0)
+        self._local_p = ctypes.byref(self._local)
+
+    @property
+    def calls(self) -> int:
+        """System calls of one copy."""
+        return len(self._calls)
+
+    def build(self, interpreters: list[Interpreter], threads: list[Thread]) -> None:
+        """Needed when the lists or something predicted changed. Threads laid out as before keep their `segment`."""
+        o = self._o
+        words: list[int] = [self._runtime.address + o["rt.interpreters_head"], 8]
+        for each in interpreters:
+            words += (each.address + o["is.next"], 8, each.address + o["is.threads_head"], 8)
+            words += (each.gil or each.address, self.gil_size, each.address + o["is.gc"] + o["gc.collecting"], 4)
+        self.head_size = offset = sum(words[1::2])
+        self._calls, self._arrays, self.groups = [], [], []
+        begun, header, size = 0, self.frame_size, self.size
+        self._head_words = array("Q", words)
+        self._words = {}
+        for thread in threads:
+            first_word = len(words)
+            if len(words) // 2 + len(thread.outs) + 2 * len(thread.objects) + 4 > MAX_SEGMENTS:
+                self._add(words, begun, offset)
+                words, begun, first_word = [], offset, 0
+            thread.at_before = offset
+            for address in thread.objects:
+                words += (address, OBJECT_SIZE)
+            offset += OBJECT_SIZE * len(thread.objects)
+            thread.start = offset
+            words += (thread.address + self.low, size)
+            offset += size
+            frame = thread.address + self.at_frame
+            thread.at_frame = offset
+            if self.uses_cframe:
+                frame = thread.cframe or frame
+                words += (frame, 8)
+                offset += 8
+            thread.at_chunk = offset
+            if thread.length:
+                words += (thread.chunk, thread.length)
+                offset += thread.length
+            thread.at_outs = offset
+            for out in thread.outs:
+                words += (out, header)
+            offset += header * len(thread.outs)
+            thread.at_objects = offset
+            for address in thread.objects:
+                words += (address, OBJECT_SIZE)
+            offset += OBJECT_SIZE * len(thread.objects)
+            words += (frame, 8)
+            offset += 8
+            thread.end = offset
+            self._words[thread] = array("Q", words[first_word:])
+            layout = (thread.chunk, thread.length, thread.outs, frame)
+            if layout != thread.layout:
+                thread.layout, thread.segment = layout, None
+        self._add(words, begun, offset)
+        self._total = offset
+        if offset > len(self._buffer):
+            self._buffer = ctypes.create_string_buffer(offset * 5 // 4)
+            self._view = memoryview(self._buffer).cast("B")
+        for i in range(0, len(threads), _GROUP):
+            group = threads[i : i + _GROUP]
+            self.groups.append((group[0].start, group[-1].end, group))
+
+    def _add(self, words: list[int], start: int, end: int) -> None:
+        segments = array("Q", words)
+        self._arrays.append(segments)
+        self._calls.append((segments.buffer_info()[0], len(words) // 2, start, end - start))
+
+    def copy(self) -> bytes | None:
+        """Everything that is laid out. None when a segment is gone: see `fault`."""
+        base, local, memory = ctypes.addressof(self._buffer), self._local, self._memory
+        for segments, count, start, size in self._calls:
+            local.base, local.len = base + start, size
+            memory.calls += 1
+            got = readv(memory.pid, self._local_p, 1, segments, count, 0)
+            if got != size:
+                self.fault = start + (got if got >= 0 else memory.failed())
+                return None
+        return self._view[: self._total].tobytes()
+
+    def copy_some(self, threads: list[Thread]) -> bytes | None:
+        """The head and the parts of these threads, one behind the other from `at_before` to `end`.
+
+        None when a segment is gone, or they are too many for one call: copy everything then.
+        """
+        words = self._head_words[:]
+        size = self.head_size
+        for thread in threads:
+            words += self._words[thread]
+            size += thread.end - thread.at_before
+        if len(words) > 2 * MAX_SEGMENTS:
+            return None
+        local, memory = self._local, self._memory
+        local.base, local.len = ctypes.addressof(self._buffer), size
+        memory.calls += 1
+        if readv(memory.pid, self._local_p, 1, words.buffer_info()[0], len(words) // 2, 0) != size:
+            return None
+        return self._view[:size].tobytes()
+
+    def one(self, thread: Thread) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
+        """The same of one thread alone: state, cframe, chunk, outside frames, frame pointer again."""
+        frame = thread.cframe or thread.address + self.at_frame  # cframe is 0 where there are none
+        wanted = [(thread.address + self.low, self.size), (frame, 8), (thread.chunk or frame, thread.length)]
+        wanted += [(a, self.frame_size) for a in thread.outs]
+        wanted.append((frame, 8))
+        parts = self._memory.read_many(wanted)
+        good = [p for p in parts if p is not None]
+        if len(good) < len(parts):
+            return None
+        return good[0], good[1], good[2], b"".join(good[3:-1]), good[-1]

@@ -1,0 +1,133 @@
+"""Lock objects in another process: which kind, locked or not, by whom, and where they lie on a frame."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from concview.engines.direct.memory import BadAddress, Memory
+from concview.engines.direct.objects import Objects, Type
+from concview.engines.direct.offsets import Offsets
+from concview.engines.direct.walk import Walk
+
+LOCK, RLOCK = "_thread.lock", "_thread.RLock"
+PRIMITIVES = {LOCK: "Lock", RLOCK: "RLock"}
+#: Bytes read of an object to tell its kind and a lock's state, whichever layout it has.
+HEAD = 80
+#: Frames of one stack looked at for held locks.
+MAX_LOCK_FRAMES = 400
+
+_WORD = struct.Struct("<Q").unpack_from
+_INT = struct.Struct("<i").unpack_from
+
+
+@dataclass(frozen=True, slots=True)
+class LockState:
+    kind: str  #: 'Lock' or 'RLock'
+    locked: bool
+    owner: int  #: pthread ident of an RLock's owner; 0 for a Lock, which knows none
+    semaphore: int  #: address of its sem_t; 0 when it is a PyMutex
+
+
+class LockReader:
+    """Reads locks and what refers to them."""
+
+    def __init__(self, memory: Memory, offsets: Offsets, objects: Objects) -> None:
+        self.memory, self.offsets, self.objects = memory, offsets, objects
+        self._header = offsets.header
+        self._type = offsets["ob.type"]
+        self._slots = offsets["f.localsplus"]
+
+    # ------------------------------------------------------------------ frames
+
+    def slots(self, walk: Walk, frame: int, first: int, count: int) -> tuple[int, ...]:
+        """Values of a frame's locals and stack, without their tag bits; from the sampled copy where it is in it."""
+        start = frame + self._slots + 8 * first
+        mask = self.offsets.tag_mask
+        for low, data in ((walk.chunk, walk.data), *((c[0], c[2]) for c in walk.older)):
+            if low <= start and start + 8 * count <= low + len(data):
+                return tuple([w & mask for w in struct.unpack_from(f"<{count}Q", data, start - low)])
+        return tuple([w & mask for w in self.memory.words(start, count)])
+
+    def first_local(self, walk: Walk, frame: int) -> int:
+        """What a method calls `self`; 0 when it was deleted."""
+        value = self.slots(walk, frame, 0, 1)[0]
+        if value and self.objects.type_name(value) == "cell":  # captured by a closure
+            value = self.memory.word(value + self.offsets["cell.ob_ref"]) & self.offsets.tag_mask
+        return value
+
+    # ------------------------------------------------------------------ objects
+
+    def heads(self, addresses: Iterable[int]) -> dict[int, tuple[Type, bytes]]:
+        """Type and first bytes of objects; without those that are none."""
+        return self.heads_and(addresses, [])[0]
+
+    def heads_and(
+        self, addresses: Iterable[int], more: list[tuple[int, int]]
+    ) -> tuple[dict[int, tuple[Type, bytes]], list[int]]:
+        """The same, and words (address, 8) copied right after them in the same call (0: not readable)."""
+        wanted = [a for a in dict.fromkeys(addresses) if a > 4096 and not a & 7]
+        parts = self.memory.read_many([*((a, HEAD) for a in wanted), *more])
+        found: dict[int, tuple[Type, bytes]] = {}
+        for address, head in zip(wanted, parts[: len(wanted)], strict=True):
+            data = head if head is not None else self.memory.read_some(address, HEAD).ljust(HEAD, b"\0")
+            try:
+                found[address] = self.objects.type_at(_WORD(data, self._type)[0]), data
+            except BadAddress:
+                continue
+        return found, [_WORD(part)[0] if part else 0 for part in parts[len(wanted) :]]
+
+    def copied(self, address: int, walk: Walk) -> tuple[Type, bytes] | None:
+        """Type and first bytes as they were in the very moment of the stack's copy; None when it was not copied."""
+        head = walk.objects.get(address)
+        if head is None:
+            return None
+        try:
+            return self.objects.type_at(_WORD(head, self._type)[0]), head
+        except BadAddress:
+            return None
+
+    def state(self, kind: Type, head: bytes) -> LockState:
+        """Layouts by the type's size, which tells them apart in every build: sem_t up to 3.13.0 (Lock) and 3.13
+        (RLock), PyMutex later. `head`: the first bytes of the object."""
+        body, size = self._header, kind.basicsize - self._header
+        if kind.name == LOCK:
+            if size <= 8:
+                return LockState("Lock", bool(head[body] & 1), 0, 0)
+            return LockState("Lock", bool(head[body + 16]), 0, _WORD(head, body)[0])
+        owner = _WORD(head, body + 8)[0]
+        if size <= 24:
+            return LockState("RLock", bool(head[body] & 1), owner, 0)
+        return LockState("RLock", _WORD(head, body + 16)[0] > 0, owner, _WORD(head, body)[0])
+
+    def bound_self(self, kind: Type, head: bytes) -> int:
+        """Whose method a bound method is; 0 when it is none."""
+        if kind.name == "builtin_function_or_method":
+            return int(_WORD(head, self.offsets["cfunction.m_self"])[0])
+        if kind.name == "method":
+            return int(_WORD(head, self.offsets["method.im_self"])[0])
+        return 0
+
+    def semlock_owner(self, address: int) -> int:
+        """Ident of the thread of this process that holds a `_multiprocessing.SemLock`; 0 when none does.
+
+        SemLockObject: handle, last_tid (unsigned long), count (int), maxvalue, kind, name.
+        """
+        data = self.memory.read(address + self._header, 24)
+        return int(_WORD(data, 8)[0]) if _INT(data, 16)[0] > 0 else 0
+
+    def deque(self, address: int, limit: int = 256) -> list[int]:
+        """Items of a `collections.deque`: blocks of 64 (left link, data, right link), indices at both ends."""
+        at = self.offsets["deque.ob_size"]
+        size, block, _, index = self.memory.words(address + at, 4)
+        items: list[int] = []
+        for _ in range(limit):
+            if not size or not block or len(items) >= limit or not 0 <= index < 64:
+                break
+            words = self.memory.words(block, 66)
+            part = words[1 + index : min(65, 1 + index + size)]
+            items += part
+            size -= len(part)
+            block, index = words[65], 0
+        return items

@@ -1,0 +1,47 @@
+"""Owners that lock objects know themselves: an RLock names its holder, however it was taken.
+
+Only RLocks that somebody waits for are asked: of the others nobody told us the address. One read a tick while there
+are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from concview.engines.direct.locks import RLOCK, LockReader
+from concview.model import Confidence, Hold, Site
+
+#: Locks asked in one tick.
+_MOST = 64
+_ANYWHERE = Site("", "", 0, "")
+
+
+class Owners:
+    def __init__(self, reader: LockReader) -> None:
+        self._reader = reader
+        self._waited: dict[int, int] = {}  #: tid -> RLock it was seen to wait for
+
+    def waits(self, tid: int, lock: int) -> None:
+        """A thread waits for an RLock; 0: for none (any more)."""
+        if lock:
+            self._waited[tid] = lock
+        else:
+            self._waited.pop(tid, None)
+
+    def ask(self, blocked: Iterable[int]) -> dict[int, tuple[Hold, ...]]:
+        """Ident of a thread -> RLocks that others wait for and that it owns. `blocked`: tids that still wait."""
+        if not self._waited:
+            return {}
+        waiting = set(blocked)
+        for tid in [tid for tid in self._waited if tid not in waiting]:
+            del self._waited[tid]
+        wanted = list(dict.fromkeys(self._waited.values()))[:_MOST]
+        found: dict[int, tuple[Hold, ...]] = {}
+        for address, (kind, head) in self._reader.heads(wanted).items():
+            if kind.name != RLOCK:
+                continue  # freed meanwhile
+            state = self._reader.state(kind, head)
+            if state.locked and state.owner:
+                hold = Hold(address, "RLock", _ANYWHERE, Confidence.EXACT)
+                found[state.owner] = (*found.get(state.owner, ()), hold)
+        return found

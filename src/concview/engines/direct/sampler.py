@@ -1,0 +1,323 @@
+"""All threads of a process in one system call.
+
+In the steady state a sample is one process_vm_readv that copies the list links, the GIL, and of every thread its state,
+its stack chunk and the frames that lie elsewhere. What equals the last sample is not looked at again.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from concview.engines.base import Tally
+from concview.engines.direct.batch import Batch
+from concview.engines.direct.code import Codes
+from concview.engines.direct.memory import BadAddress, Memory
+from concview.engines.direct.offsets import Offsets
+from concview.engines.direct.runtime import Runtime
+from concview.engines.direct.threads import OBJECT_SIZE, Interpreter, Thread, read_lists
+from concview.engines.direct.walk import MAX_CHUNK, MAX_OUTSIDE, Outcome, Walker
+
+#: Bytes read beyond the known end of a stack, so that a few more calls do not need a second read.
+_SLACK = 1024
+#: Smallest size of a stack chunk (DATA_STACK_CHUNK_SIZE); larger ones are multiples.
+_CHUNK = 16384
+#: Samples after which a prediction that was too generous is taken back.
+_SHRINK_AFTER = 512
+#: Outside frames no longer on the stack that are still copied: they often come back.
+_STALE_OUTS = 8
+_TRIES = 4
+
+_WORD = struct.Struct("<Q").unpack_from
+_INT = struct.Struct("<i").unpack_from
+
+
+def _predict(live: int) -> int:
+    """Bytes of a chunk to read next time: a little more than now, never more than there is."""
+    return min(live + _SLACK, (live + _CHUNK - 1) // _CHUNK * _CHUNK)
+
+
+class Sampler:
+    """Samples the Python side of all threads. `sample` gives those whose stack may have changed."""
+
+    def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets, codes: Codes, tally: Tally) -> None:
+        self._memory, self._runtime, self._o, self._codes, self._tally = memory, runtime, offsets, codes, tally
+        self._walker = Walker(memory, offsets, codes)
+        self.batch = batch = Batch(memory, runtime, offsets)
+        o = offsets
+        self._o_next, self._o_frame = o["ts.next"] - batch.low, batch.at_frame - batch.low
+        self._o_ident, self._o_tid = o["ts.thread_id"] - batch.low, o["ts.native_thread_id"] - batch.low
+        self._o_chunk = o["ts.datastack_chunk"] - batch.low
+        self._cframe_offset = o.get("cframe.current_frame", 0)
+        self.interpreters: list[Interpreter] = []
+        self.threads: list[Thread] = []
+        self._by_address: dict[int, Thread] = {}
+        self.list_changes = 0  #: grows whenever the set of threads changed
+        self.collecting = False
+        self.gil_switches = -1  #: total; -1 without a GIL
+        self._holder = 0  #: thread state that holds the GIL; 0 nobody, -1 there is no GIL
+        self._dirty = True
+        self._samples = 0
+        self._last = self._last_head = b""
+        self._changed: dict[Thread, None] = {}
+        self._listed = False
+
+    def expire(self) -> None:
+        """Read the lists again at the next sample."""
+        self._listed = False
+
+    def _relist(self) -> None:
+        """Read the lists of interpreters and threads anew, keeping what is known of threads that stay."""
+        self._dirty = True
+        self._last = self._last_head = b""
+        self.interpreters, self.threads = read_lists(self._memory, self._runtime, self._o, self._by_address)
+        self._by_address = {t.address: t for t in self.threads}
+        self.list_changes += 1
+        self._listed = True
+
+    @property
+    def gil_holder(self) -> int:
+        """As in Tick: tid, 0 nobody, -1 cannot be seen, -2 a thread without a known tid."""
+        if self._holder <= 0:
+            return self._holder
+        thread = self._by_address.get(self._holder)
+        return thread.tid or -2 if thread is not None else -2
+
+    def forget_stacks(self) -> None:
+        """Walk every stack anew at the next sample: ids that were given out are void."""
+        self._last = b""
+        for thread in self.threads:
+            thread.segment = None
+            thread.walk.clear()
+
+    def want_objects(self, thread: Thread, objects: list[int]) -> None:
+        """Copy these objects in the same moment as the thread's stack from now on: see `Walk.objects`."""
+        if thread.want(objects):
+            self._dirty = True
+
+    # ------------------------------------------------------------------ one sample
+
+    def sample(self, ran: list[Thread] | None = None) -> list[Thread]:
+        """Threads whose stack may have changed since the last call. Raises TargetGone, NotPermitted.
+
+        `ran`: only these can have changed (None: any); the others are not copied.
+
+        A copy that could not be made or whose lists changed meanwhile is tried again; `tally.misses` counts those
+        given up.
+        """
+        self._tally.samples += 1
+        self._samples += 1
+        if self._samples % _SHRINK_AFTER == 0:
+            self._shrink()
+        for _ in range(_TRIES):
+            try:
+                if not self._listed:
+                    self._relist()
+                if (self._sample() if ran is None or self._dirty else self._sample_some(ran)):
+                    break
+                ran = None
+                self._listed = False
+            except BadAddress:
+                self._dirty = True  # the target is starting, ending or changing its lists right now
+        else:
+            self._tally.misses += 1
+        if not self._changed:
+            return []
+        # Also what an earlier try of this sample, or one that was given up, has found.
+        changed = list(self._changed)
+        self._changed.clear()
+        return changed
+
+    def _sample(self) -> bool:
+        """False: the lists must be read again."""
+        batch = self.batch
+        if self._dirty:
+            batch.build(self.interpreters, self.threads)
+            self._last = b""
+            self._dirty = False
+        data = batch.copy()
+        if data is None:
+            culprit = next((t for t in self.threads if t.end > batch.fault), None)
+            if culprit is not None:
+                culprit.forget_prediction()
+            return False
+        last = self._last
+        if data == last:
+            return True
+        head = data[: batch.head_size]
+        if head != self._last_head and not self._judge_head(head):
+            return False
+        self._last = data
+        for start, end, group in batch.groups:
+            if last and data[start:end] == last[start:end]:
+                continue
+            for thread in group:
+                # The objects, too: the next `with` may have its method where that of the last one was.
+                segment = data[thread.start : thread.end]
+                if segment == thread.segment:
+                    continue
+                if _WORD(segment, self._o_next)[0] != thread.next:
+                    self._last = b""
+                    return False
+                thread.segment = segment
+                self._changed[thread] = None
+                self._look(thread, segment[: thread.at_objects - thread.start], data)
+        return True
+
+    def _sample_some(self, threads: list[Thread]) -> bool:
+        """Head and these threads. False: the lists must be read again."""
+        batch = self.batch
+        data = batch.copy_some(threads)
+        if data is None:
+            return self._sample()
+        head = data[: batch.head_size]
+        if head != self._last_head and not self._judge_head(head):
+            return False
+        self._last = b""  # it no longer tells what the threads' segments are
+        position = batch.head_size
+        for thread in threads:
+            shift = position - thread.at_before
+            position += thread.end - thread.at_before
+            segment = data[thread.start + shift : thread.end + shift]
+            if segment == thread.segment:
+                continue
+            if _WORD(segment, self._o_next)[0] != thread.next:
+                return False
+            thread.segment = segment
+            self._changed[thread] = None
+            self._look(thread, segment[: thread.at_objects - thread.start], data, shift)
+        return True
+
+    def _judge_head(self, head: bytes) -> bool:
+        """Links, GILs, collector. False: a list changed."""
+        expected = self.interpreters[0].address if self.interpreters else 0
+        if _WORD(head)[0] != expected:
+            return False
+        offset, gil_size = 8, self.batch.gil_size
+        self.collecting, self._holder = False, 0
+        for interpreter in self.interpreters:
+            if _WORD(head, offset)[0] != interpreter.next or _WORD(head, offset + 8)[0] != interpreter.head:
+                return False
+            gil = offset + 16
+            offset = gil + gil_size + 4
+            if _INT(head, offset - 4)[0] == 1:
+                self.collecting = True
+            if not interpreter.next:  # the main interpreter is the last of the list
+                self._judge_gil(head, gil)
+        self._last_head = head
+        return True
+
+    def _judge_gil(self, head: bytes, at: int) -> None:
+        o = self._o
+        if o.free_threaded and not _INT(head, at)[0]:
+            self._holder, self.gil_switches = -1, -1
+            return
+        self.gil_switches = _WORD(head, at + o["gil.switch_number"])[0]
+        if _INT(head, at + o["gil.locked"])[0] == 1:
+            self._holder = _WORD(head, at + o["gil.last_holder"])[0]
+
+    # ------------------------------------------------------------------ one thread
+
+    def _look(self, thread: Thread, segment: bytes, copy: bytes, shift: int = 0) -> None:
+        """Judge one thread's new bytes. `shift`: how much further back than laid out they lie in `copy`."""
+        start, again = thread.start, copy[thread.end + shift - 8 : thread.end + shift]
+        outcome = self._parse(
+            thread,
+            segment,
+            segment[thread.at_frame - start : thread.at_chunk - start],
+            segment[thread.at_chunk - start : thread.at_outs - start],
+            segment[thread.at_outs - start :],
+            again,
+        )
+        thread.walk.objects = {}
+        if thread.objects and outcome is Outcome.EXACT and self._same_frame(thread, segment, again):
+            before, after = thread.at_before + shift, thread.at_objects + shift
+            for i, address in enumerate(thread.objects):
+                head = copy[after + i * OBJECT_SIZE : after + (i + 1) * OBJECT_SIZE]
+                if head == copy[before + i * OBJECT_SIZE : before + (i + 1) * OBJECT_SIZE]:
+                    thread.walk.objects[address] = head
+        for _ in range(2 * _TRIES):
+            if outcome is not None and outcome is not Outcome.TORN:
+                self._tally.repaired += outcome is Outcome.REPAIRED
+                return
+            # A wrong prediction or a torn copy: read this thread alone.
+            thread.walk.objects = {}
+            parts = self.batch.one(thread)
+            if parts is None:
+                thread.forget_prediction()
+                self._dirty = True
+            else:
+                outcome = self._parse(thread, *parts)
+        if outcome is None or outcome is Outcome.TORN:
+            self._tally.dropped += 1
+            thread.walk.clear()
+            thread.segment = None
+
+    def _same_frame(self, thread: Thread, segment: bytes, again: bytes) -> bool:
+        """Whether the thread stood in one frame from before its stack was copied until after its objects were."""
+        at = thread.at_frame - thread.start if self.batch.uses_cframe else self._o_frame
+        return segment[at : at + 8] == again
+
+    def _parse(
+        self, thread: Thread, state: bytes, frame_word: bytes, data: bytes, outs: bytes, again: bytes
+    ) -> Outcome | None:
+        """None: what was to be read lies elsewhere now; the thread's prediction has been put right."""
+        tid, ident = _WORD(state, self._o_tid)[0], _WORD(state, self._o_ident)[0]
+        if tid != thread.tid or ident != thread.ident:
+            thread.tid, thread.ident = (tid, ident) if tid < 1 << 31 else (0, 0)
+            self.list_changes += 1
+        frame, chunk, top = (_WORD(state, i)[0] for i in (self._o_frame, self._o_chunk, self._o_chunk + 8))
+        if self.batch.uses_cframe:
+            pointer = frame + self._cframe_offset if frame else 0
+            if pointer != thread.cframe:
+                thread.cframe = pointer
+                self._dirty = True
+                return None
+            frame = _WORD(frame_word)[0] if pointer else 0
+        walk = thread.walk
+        if not frame:
+            walk.clear()
+            return Outcome.EXACT
+        live = top - chunk if chunk else 0
+        if chunk and not 24 <= live <= MAX_CHUNK:
+            return Outcome.TORN
+        thread.peak = max(thread.peak, live)
+        if chunk != thread.chunk or live > thread.length:
+            thread.chunk, thread.length = chunk, _predict(live)
+            self._dirty = True
+            if chunk:
+                return None
+            data = b""
+        if _WORD(again)[0] != frame:
+            self._tally.doubtful += self._o.version < (3, 14)
+        else:
+            data = data[:live]
+        outcome = self._walker.walk(walk, frame, chunk, data, thread.outs, outs)
+        if walk.young and outcome is not Outcome.TORN and not self._codes.check(walk.young):
+            walk.clear()  # a code object's address belongs to another one now
+            outcome = self._walker.walk(walk, frame, chunk, data, thread.outs, outs)
+        if outcome is not Outcome.TORN and (walk.used or thread.outs):
+            self._remember(thread)
+        return outcome
+
+    # ------------------------------------------------------------------ predictions
+
+    def _remember(self, thread: Thread) -> None:
+        """Read the outside frames along from now on: the new ones, and as many old ones as do no harm."""
+        used, outs = thread.walk.used[:MAX_OUTSIDE], thread.outs
+        stale = [a for a in outs if a not in set(used)] if len(outs) < MAX_OUTSIDE else []
+        if len(stale) <= _STALE_OUTS and set(outs).issuperset(used):
+            return
+        thread.outs = tuple(used + stale[:_STALE_OUTS])
+        self._dirty = True
+
+    def _shrink(self) -> None:
+        """Take back predictions that have been too long for a while."""
+        for thread in self.threads:
+            if thread.length > thread.peak + 4 * _SLACK:
+                thread.length = _predict(thread.peak)
+                self._dirty = True
+            if len(thread.objects_used) < len(thread.objects):
+                thread.objects = tuple(a for a in thread.objects if a in thread.objects_used)
+                self._dirty = True
+            thread.objects_used.clear()
+            thread.peak = 0

@@ -1,0 +1,82 @@
+"""What py-spy says when it fails, as one sentence and a remedy."""
+
+from __future__ import annotations
+
+import re
+
+from concview.engines.base import NotPermitted
+from concview.text import clean
+
+#: From its error texts (py-spy 0.4). Order matters: the first that matches is told.
+_KNOWN: tuple[tuple[str, str, str], ...] = (
+    (
+        r"permission denied|operation not permitted",
+        "py-spy may not read process {pid}",
+        "run concview as the process's user or as root (sudo), or give the container CAP_SYS_PTRACE; "
+        "`concview doctor {pid}` tells which",
+    ),
+    (
+        r"unsupported version of python:?\s*([0-9.]+)?",
+        "py-spy {version} cannot read Python {python}",
+        "use --engine direct (CPython 3.11 and newer), or install a newer py-spy",
+    ),
+    (
+        r"free.?threaded|gil.?disabled",
+        "py-spy {version} cannot read free-threaded Python",
+        "use --engine direct",
+    ),
+    (
+        r"no such process|check that the process is running|process exited|os error 3\b",
+        "process {pid} is gone",
+        "start it again",
+    ),
+    (
+        r"failed to find python version|failed to find a python interpreter|not a python|failed to get python",
+        "py-spy {version} does not find a Python interpreter in process {pid}",
+        "check that it is a CPython process; a static or stripped build may need --engine direct",
+    ),
+    (
+        r"can't get native stack traces|native",
+        "py-spy cannot read native frames here: {first}",
+        "native frames need x86-64 and a moment in which the target is stopped; ask without --native",
+    ),
+    (
+        r"failed to suspend process|ptrace",
+        "py-spy could not stop process {pid}: another tracer may be attached",
+        "detach the debugger, or use the non-stopping mode",
+    ),
+)
+
+
+#: A line of its log below the level of a warning.
+_LOG = re.compile(r"\[\d{4}-\d\d-\d\dT\S+ +(DEBUG|INFO|TRACE)")
+
+
+class PySpyFailed(NotPermitted):
+    """py-spy could not do its work. The message is one sentence, `remedy` the next step."""
+
+
+def explain(stderr: str, pid: int, version: str, python: str = "") -> PySpyFailed:
+    """The failure behind what py-spy wrote to its standard error (its log lines and backtrace are ignored)."""
+    lines: list[str] = []
+    in_log = False
+    for line in stderr.splitlines():
+        if line.startswith("Stack backtrace"):
+            break
+        if _LOG.match(line):
+            in_log = True  # a log entry may go on over indented lines
+        elif not (in_log and line.startswith((" ", "}"))):
+            in_log = False
+            if line.strip():
+                lines.append(line.strip())
+    text = " ".join(lines)
+    first = clean(next((x for x in lines if x.lower().startswith("error")), lines[0] if lines else ""), 160)
+    for pattern, message, remedy in _KNOWN:
+        match = re.search(pattern, text, re.IGNORECASE)
+        if match:
+            said = clean(match[1] or "", 20) if match.groups() else ""
+            names = {"pid": pid, "version": version, "python": said.rstrip(".") or python or "of this version"}
+            return PySpyFailed(message.format(first=first, **names), remedy.format(first=first, **names))
+    if first:
+        return PySpyFailed(f"py-spy failed: {first}", "use --engine direct, or report it to py-spy with this message")
+    return PySpyFailed("py-spy ended without a word", "try again; use --engine direct on Python 3.11 and newer")
