@@ -1,0 +1,80 @@
+"""Time accounting: from sampled nanoseconds and the kernel's counters to shares that sum to one.
+
+Sampling says which states a thread was in; the kernel's scheduler says exactly how long it was on a CPU and how long
+it waited for one. Both are joined: CPU time and run-queue delay are the kernel's, and what is left of the wall time is
+divided over the blocked states in the proportion in which they were sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from concview.analysis.history import Bucket
+from concview.model import State
+from concview.snapshot import NO_SHARES, Shares
+
+_RUNNING, _RUNNABLE, _UNKNOWN = State.RUNNING, State.RUNNABLE, State.UNKNOWN
+
+
+def corrected(sampled: Iterable[int], cpu_ns: int, run_delay_ns: int) -> list[float]:
+    """Nanoseconds per state after correction; the sum is that of `sampled`.
+
+    `cpu_ns` and `run_delay_ns` cover the same time; -1 where the kernel does not say: then the sample stands.
+    A thread that was never sampled off the CPU keeps all of its time on it, less the run-queue delay: a residue of
+    milliseconds that the tick-driven counter has not booked yet is not evidence of anything else.
+    """
+    out = [float(v) for v in sampled]
+    wall = sum(out)
+    if wall <= 0 or cpu_ns < 0:
+        return out
+    delay = float(max(run_delay_ns, 0))
+    cpu = float(cpu_ns)
+    if cpu + delay > wall:  # the scheduler books in ticks: late by up to one
+        scale = wall / (cpu + delay)
+        cpu, delay = cpu * scale, delay * scale
+    blocked = wall - out[_RUNNING] - out[_RUNNABLE]
+    if blocked <= 0:
+        out[_RUNNING], out[_RUNNABLE] = wall - delay, delay
+        return out
+    scale = (wall - cpu - delay) / blocked
+    out = [v * scale for v in out]
+    out[_RUNNING], out[_RUNNABLE] = cpu, delay
+    return out
+
+
+def total(buckets: Iterable[Bucket]) -> tuple[list[float], int]:
+    """Corrected nanoseconds per state over several buckets, and the wall time they cover."""
+    sampled = [0] * len(State)
+    cpu = delay = 0
+    known = True
+    for bucket in buckets:
+        for i, value in enumerate(bucket.sampled):
+            sampled[i] += value
+        if bucket.cpu_ns < 0:
+            known = False
+        else:
+            cpu += bucket.cpu_ns
+            delay += max(bucket.run_delay_ns, 0)
+    return corrected(sampled, cpu if known else -1, delay), sum(sampled)
+
+
+def to_shares(nanoseconds: Iterable[float]) -> Shares:
+    """Shares 0..1 that sum to 1, or all zero when there was no time."""
+    values = list(nanoseconds)
+    wall = sum(values)
+    if wall <= 0:
+        return NO_SHARES
+    a, b, c, d, e, f, g, h = (v / wall for v in values)
+    return (a, b, c, d, e, f, g, h)
+
+
+def dominant(bucket: Bucket) -> int:
+    """The state that fills most of a bucket after correction; -1 for an empty one."""
+    values = corrected(bucket.sampled, bucket.cpu_ns, bucket.run_delay_ns)
+    best = max(range(len(values)), key=values.__getitem__)
+    return best if values[best] > 0 else -1
+
+
+def since(buckets: Iterable[Bucket], start_ns: int) -> list[Bucket]:
+    """The buckets that end after `start_ns`."""
+    return [b for b in buckets if b.end_ns > start_ns]

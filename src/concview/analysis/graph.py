@@ -1,0 +1,153 @@
+"""The wait-for graph of one moment: thread -> lock -> holder, its chains and its cycles.
+
+A thread that joins another waits for it as well: an edge without a lock, whose `via` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from concview.analysis.history import Run, ThreadHistory
+from concview.analysis.locks import SHARED_KINDS, Registry, holds_of, waited_lock
+from concview.model import Confidence, Hold, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`waiter` waits for the lock, `holder` has it."""
+
+    waiter: int
+    holder: int
+    key: str
+    wait_run: Run
+    hold: Hold
+    hold_run: Run
+    confidence: Confidence
+    via: str = ""  #: 'Thread.join' where it is no lock that is waited for
+
+    @property
+    def since_ns(self) -> int:
+        """Since when both sides have been so."""
+        return max(self.wait_run.start_ns, self.hold_run.start_ns)
+
+    @property
+    def site(self) -> Site | None:
+        return self.wait_run.verdict.site or self.hold.site
+
+
+def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]:
+    """The edges now. A lock that several threads seem to hold (one expression, many objects) gives no edge."""
+    current = [(t.tid, t.current) for t in threads if t.current is not None]
+    registry = Registry()
+    held: list[tuple[int, Run, Hold]] = []
+    for tid, run in current:
+        site, address = waited_lock(run)
+        registry.learn(site, address)
+        for hold in holds_of(run, exact_available):
+            registry.learn(hold.site, hold.lock)
+            held.append((tid, run, hold))
+    holders: dict[str, list[tuple[int, Run, Hold]]] = {}
+    for tid, run, hold in held:
+        key, _ = registry.key(hold.site, hold.lock)
+        if key:
+            holders.setdefault(key, []).append((tid, run, hold))
+    out: list[Edge] = []
+    alive = dict(current)
+    for tid, run in current:
+        if run.wait.target and run.wait.target != tid and run.wait.target in alive:
+            out.append(_join(tid, run, alive))
+            continue
+        site, address = waited_lock(run)
+        key, _ = registry.key(site, address)
+        owners = [h for h in holders.get(key, ()) if h[0] != tid] if key else []
+        if len({o[0] for o in owners}) != 1 and not (owners and owners[0][2].kind in SHARED_KINDS):
+            continue
+        holder, hold_run, hold = owners[0]
+        exact = hold.confidence is Confidence.EXACT and bool(address)
+        out.append(
+            Edge(tid, holder, key, run, hold, hold_run, Confidence.EXACT if exact else Confidence.INFERRED)
+        )
+    return out
+
+
+def _join(tid: int, run: Run, alive: dict[int, Run]) -> Edge:
+    target = run.wait.target
+    hold = Hold(run.wait.lock, "Thread", Site("the end of the thread", "", 0, ""), Confidence.EXACT)
+    return Edge(tid, target, f"{run.wait.lock:#x}", run, hold, alive[target], Confidence.EXACT, run.wait.via)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """All that wait, directly or behind others, for one thread: the root, which waits for none of them."""
+
+    root: int
+    run: Run  #: what the root does
+    edges: tuple[Edge, ...]  #: nearest to the root first; the waiters of one thread one after the other
+    cycle: tuple[int, ...] = ()  #: the threads of the circle in which it ends; the root is the first of them
+
+    @property
+    def waiters(self) -> list[int]:
+        return [e.waiter for e in self.edges]
+
+    @property
+    def exact(self) -> bool:
+        return all(e.confidence is Confidence.EXACT for e in self.edges)
+
+    def depth(self) -> dict[int, int]:
+        """tid -> how many steps it is from the root."""
+        found = {self.root: 0}
+        for edge in self.edges:
+            found.setdefault(edge.waiter, found.get(edge.holder, 0) + 1)
+        return found
+
+
+def chains(graph: list[Edge]) -> list[Chain]:
+    """Who is to blame: each root with everybody behind it, the longest queue first. A circle has one root as well."""
+    behind: dict[int, list[Edge]] = {}
+    for edge in graph:
+        behind.setdefault(edge.holder, []).append(edge)
+    waiting = {e.waiter for e in graph}
+    circles = [tuple(e.waiter for e in c) for c in cycles(graph)]
+    roots: list[tuple[int, Run, tuple[int, ...]]] = []
+    for tid, edges_ in behind.items():
+        if tid not in waiting:
+            roots.append((tid, edges_[0].hold_run, ()))
+    roots += [(circle[0], behind[circle[0]][0].hold_run, circle) for circle in circles]
+    found: list[Chain] = []
+    for root, run, circle in roots:
+        out: list[Edge] = []
+        known, todo = {root}, [root]
+        while todo:
+            for edge in behind.get(todo.pop(0), ()):
+                if edge.waiter not in known:
+                    known.add(edge.waiter)
+                    out.append(edge)
+                    todo.append(edge.waiter)
+                elif edge.waiter == root:
+                    out.append(edge)  # closes the circle
+        found.append(Chain(root, run, tuple(out), circle))
+    # Only joins: that is how a program waits for its end.
+    found = [c for c in found if c.cycle or any(not e.via for e in c.edges)]
+    return sorted(found, key=lambda c: (not c.cycle, -len(c.edges)))
+
+
+def cycles(graph: list[Edge]) -> list[list[Edge]]:
+    """Cycles, each once, beginning at its smallest tid. Every thread waits for one lock at a time."""
+    by_waiter = {e.waiter: e for e in graph}
+    found: list[list[Edge]] = []
+    done: set[int] = set()
+    for start in sorted(by_waiter):
+        path: list[Edge] = []
+        at: int = start
+        position: dict[int, int] = {}
+        while at in by_waiter and at not in done and at not in position:
+            position[at] = len(path)
+            path.append(by_waiter[at])
+            at = by_waiter[at].holder
+        if at in position:
+            cycle = path[position[at] :]
+            first = min(range(len(cycle)), key=lambda i: cycle[i].waiter)
+            found.append(cycle[first:] + cycle[:first])
+        done.update(position)
+    return found

@@ -1,0 +1,327 @@
+"""Locks over a window: who held each, who waited, and what the holders did meanwhile.
+
+A lock is known by the address of its object where memory could be read, else by the site in the source (scope and
+expression). Where a site leads to exactly one address in the window, both are one lock; an address taken at several
+places is one lock with several places. An inferred lock that several threads 'hold' at once is several objects behind
+one expression (a lock per instance): it is marked `ambiguous` and its holders are not believed.
+
+Memory is used again: an address may belong to one lock and later to another. Two kinds at one address are two locks,
+and so are a local variable's lock and what was there before or after it under other names (see `_lives`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from concview.analysis.history import Run, ThreadHistory
+from concview.model import Confidence, Hold, Site, State
+
+NO_SITE = Site("", "", 0, "")
+#: Kinds of which several threads may hold a share at once.
+SHARED_KINDS = frozenset({"Semaphore", "BoundedSemaphore"})
+#: Share of the held time in which several threads 'hold' it. At a hand-over two do for a tick, because their stacks are
+#: not read at the very same moment; objects behind one expression overlap for most of the time.
+AMBIGUOUS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One thread in one relation to a lock, clipped to the window."""
+
+    tid: int
+    start_ns: int
+    end_ns: int
+    run: Run
+
+    @property
+    def ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+
+@dataclass(slots=True)
+class LockWindow:
+    """One lock over the window."""
+
+    key: str
+    address: int
+    kind: str
+    site: Site
+    confidence: Confidence
+    start_ns: int
+    end_ns: int
+    waits: list[Interval] = field(default_factory=list)
+    holds: list[Interval] = field(default_factory=list)
+    ambiguous: bool = False
+    places: list[Site] = field(default_factory=list)  #: where it is taken, each line once
+
+    @property
+    def window_ns(self) -> int:
+        return max(1, self.end_ns - self.start_ns)
+
+    @property
+    def wait_ns(self) -> int:
+        return sum(w.ns for w in self.waits)
+
+    @property
+    def contended_ns(self) -> int:
+        """Time in which at least one thread waited."""
+        return sum(end - start for start, end, _ in sweep(self.waits))
+
+    @property
+    def waiters_mean(self) -> float:
+        return self.wait_ns / self.window_ns
+
+    @property
+    def waiters_max(self) -> int:
+        return max((n for _, _, n in sweep(self.waits)), default=0)
+
+    @property
+    def episodes(self) -> int:
+        """Distinct waits: intervals of one thread that touch are one."""
+        last: dict[int, int] = {}
+        found = 0
+        for wait in sorted(self.waits, key=lambda w: w.start_ns):
+            if last.get(wait.tid) != wait.start_ns:
+                found += 1
+            last[wait.tid] = wait.end_ns
+        return found
+
+    @property
+    def held_ns(self) -> int:
+        """Time in which it was held: seen held, or waited for (somebody must hold it then)."""
+        return sum(end - start for start, end, n in sweep([*self.holds, *self.waits]) if n)
+
+    @property
+    def held_share(self) -> float:
+        return min(1.0, self.held_ns / self.window_ns)
+
+    def contended_holds(self) -> list[tuple[Interval, int]]:
+        """Every hold with the nanoseconds of it in which somebody waited; those without any are left out."""
+        busy: list[tuple[int, int]] = []  # when somebody waited, without gaps between touching pieces
+        for start, end, _ in sweep(self.waits):
+            if busy and busy[-1][1] == start:
+                busy[-1] = (busy[-1][0], end)
+            else:
+                busy.append((start, end))
+        ends = [end for _, end in busy]
+        out = []
+        for hold in self.holds:
+            overlap = 0
+            for i in range(bisect_right(ends, hold.start_ns), len(busy)):
+                start, end = busy[i]
+                if start >= hold.end_ns:
+                    break
+                overlap += min(end, hold.end_ns) - max(start, hold.start_ns)
+            if overlap > 0:
+                out.append((hold, overlap))
+        return out
+
+    def contended_hold_ns(self) -> dict[State, int]:
+        """What the holders did while somebody waited: nanoseconds per state of the holder."""
+        out: dict[State, int] = defaultdict(int)
+        for hold, overlap in self.contended_holds():
+            out[hold.run.state] += overlap
+        return dict(out)
+
+    def holder_shares(self) -> list[tuple[int, float]]:
+        """(tid, share of the held time that was seen), largest first."""
+        per: dict[int, int] = defaultdict(int)
+        for hold in self.holds:
+            per[hold.tid] += hold.ns
+        whole = sum(per.values()) or 1
+        return sorted(((tid, ns / whole) for tid, ns in per.items()), key=lambda p: -p[1])
+
+    def waiters(self) -> list[int]:
+        """Tids that waited, longest first."""
+        per: dict[int, int] = defaultdict(int)
+        for wait in self.waits:
+            per[wait.tid] += wait.ns
+        return sorted(per, key=lambda tid: -per[tid])
+
+
+def sweep(intervals: Iterable[Interval]) -> Iterator[tuple[int, int, int]]:
+    """(from, to, how many intervals cover it), in time order, without empty pieces."""
+    edges: list[tuple[int, int]] = []
+    for one in intervals:
+        edges.append((one.start_ns, 1))
+        edges.append((one.end_ns, -1))
+    edges.sort()
+    depth, last = 0, 0
+    for at, step in edges:
+        if at > last and depth:
+            yield last, at, depth
+        depth += step
+        last = at
+
+
+def holds_of(run: Run, exact_available: bool) -> list[Hold]:
+    """The locks a run holds: those read from memory, and those inferred from its frames' source.
+
+    Where memory is read, a `with` that memory does not confirm is not a held lock; only acquire() pairs are inferred.
+    """
+    found = list(run.holds)
+    places = {(h.site.file, h.site.line) for h in found}
+    for frame in run.stack.frames:
+        for site in frame.holds:
+            if (site.file, site.line) in places or (exact_available and site.how == "with"):
+                continue
+            found.append(Hold(0, "", site, Confidence.INFERRED))
+    return found
+
+
+#: (where the thread stands in relation to the lock, site, address, kind, confidence, whether it waits)
+_Seen = tuple[Interval, Site | None, int, str, Confidence, bool]
+
+
+class Registry:
+    """Which sites and addresses are one lock, learnt from everything seen in the window."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, set[int]] = defaultdict(set)
+
+    def learn(self, site: Site | None, address: int) -> None:
+        if site is not None and address and site.expression:
+            self._addresses[site.key].add(address)
+
+    def key(self, site: Site | None, address: int) -> tuple[str, int]:
+        """(key, address or 0). An empty key: nothing is known."""
+        if not address and site is not None:
+            known = self._addresses.get(site.key, set())
+            if len(known) == 1:
+                address = next(iter(known))
+        if address:
+            return f"{address:#x}", address
+        return (site.key, 0) if site is not None and site.expression else ("", 0)
+
+
+def waited_lock(run: Run) -> tuple[Site | None, int]:
+    """Site and address of the lock a run waits for; (None, 0) when it waits for none or none that is known."""
+    if run.state is not State.LOCK:
+        return None, 0
+    return run.verdict.site, run.wait.lock
+
+
+def locks(
+    threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_available: bool
+) -> dict[str, LockWindow]:
+    """Every lock that was held or waited for between `start_ns` and `end_ns`, by key."""
+    registry = Registry()
+    seen: list[_Seen] = []
+    for thread in threads:
+        for run in thread.runs:
+            end = min(run.end_ns or end_ns, end_ns)
+            start = max(run.start_ns, start_ns)
+            if end <= start:
+                continue
+            interval: Interval | None = None
+            site, address = waited_lock(run)
+            if site is not None or address:
+                interval = Interval(thread.tid, start, end, run)
+                registry.learn(site, address)
+                certain = Confidence.EXACT if address else Confidence.INFERRED
+                seen.append((interval, site, address, run.wait.lock_kind, certain, True))
+            if not run.holds and not run.stack.holding:
+                continue
+            for hold in holds_of(run, exact_available):
+                interval = interval or Interval(thread.tid, start, end, run)
+                registry.learn(hold.site, hold.lock)
+                seen.append((interval, hold.site, hold.lock, hold.kind, hold.confidence, False))
+    found: dict[str, LockWindow] = {}
+    lives = _lives(seen)
+    for interval, site, address, kind, confidence, waiting in seen:
+        key, address = registry.key(site, address)
+        if not key:
+            continue
+        if address in lives:
+            key += lives[address](interval.start_ns, kind)
+        lock = found.get(key)
+        if lock is None:
+            lock = found[key] = LockWindow(key, address, kind, site or NO_SITE, confidence, start_ns, end_ns)
+        if not lock.site.expression and site is not None and site.expression:
+            lock.site = site
+        if site is not None and site.file and all((p.file, p.line) != (site.file, site.line) for p in lock.places):
+            lock.places.append(site)
+        lock.kind = lock.kind or kind
+        (lock.waits if waiting else lock.holds).append(interval)
+        if not waiting and confidence is Confidence.INFERRED:
+            lock.confidence = Confidence.INFERRED
+    for lock in found.values():
+        _drop_self_waits(lock)
+        pieces = list(sweep(distinct(lock.holds)))
+        overlapping = sum(e - s for s, e, n in pieces if n > 1)
+        lock.ambiguous = lock.kind not in SHARED_KINDS and overlapping > AMBIGUOUS * sum(e - s for s, e, _ in pieces)
+    return found
+
+
+def _drop_self_waits(lock: LockWindow) -> None:
+    """A thread cannot hold what it waits for (an inferred hold of the line that is still acquiring)."""
+    waiting = {id(w.run) for w in lock.waits}
+    lock.holds = [h for h in lock.holds if id(h.run) not in waiting]
+
+
+def distinct(intervals: list[Interval]) -> list[Interval]:
+    """Each (thread, run) once: a re-entered lock is held once."""
+    return list({(i.tid, i.start_ns): i for i in intervals}.values())
+
+
+# ---------------------------------------------------------------- addresses used again
+
+
+def _lives(seen: list[_Seen]) -> dict[int, Callable[[int, str], str]]:
+    """For addresses that belonged to several locks: (when, kind) -> what tells that lock's key from the others'.
+
+    The latest lock keeps the plain key. Names that take turns are one lock: the same object under two names. Only
+    where one set of names ends before another begins, and one of the two is a local variable, which dies with its
+    function, they are two.
+    """
+    at: dict[int, list[tuple[int, int, str, str, bool]]] = defaultdict(list)
+    for interval, site, address, kind, _, _ in seen:
+        if address and site is not None and site.expression:
+            at[address].append((interval.start_ns, interval.end_ns, _family(kind), site.key, _is_local(site)))
+    found: dict[int, Callable[[int, str], str]] = {}
+    for address, rows in at.items():
+        families = sorted({r[2] for r in rows if r[2]})
+        ends = {family: _turns([r for r in rows if r[2] in ("", family)]) for family in families or [""]}
+        if len(families) > 1 or any(ends.values()):
+            latest = max(rows)[2] or (families[-1] if families else "")
+            found[address] = partial(_life, latest, ends)
+    return found
+
+
+def _life(latest: str, ends: dict[str, list[int]], when: int, kind: str) -> str:
+    family = _family(kind) or latest
+    later = sum(end > when for end in ends.get(family, ()))
+    return ("" if family == latest else f"/{family}") + (f"/{later} earlier" if later else "")
+
+
+def _turns(rows: list[tuple[int, int, str, str, bool]]) -> list[int]:
+    """When one lock's names were seen for the last time and those of the next one begin."""
+    spans: dict[str, list[int]] = {}
+    local: dict[str, bool] = {}
+    for start, end, _, key, is_local in rows:
+        span = spans.setdefault(key, [start, end])
+        span[0], span[1] = min(span[0], start), max(span[1], end)
+        local[key] = is_local
+    out: list[int] = []
+    end, locals_only = 0, True
+    for key, (start, last) in sorted(spans.items(), key=lambda item: item[1]):
+        if end and start >= end and (local[key] or locals_only):
+            out.append(start)
+            locals_only = True
+        end = max(end, last)
+        locals_only = locals_only and local[key]
+    return out
+
+
+def _family(kind: str) -> str:
+    """Kinds that cannot be one object's have different families; a Condition is the lock it is made of."""
+    return "" if kind == "Condition" else kind.removeprefix("Bounded")
+
+
+def _is_local(site: Site) -> bool:
+    """A plain name in a function: gone when that returns, if nobody else has it."""
+    return "::" in site.scope and "." not in site.expression

@@ -1,0 +1,244 @@
+"""What a rule looks at: the last seconds of a process, joined and clipped, computed once and shared by all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from concview.analysis import accounting, graph, locks
+from concview.analysis.history import RUNS_NS, Bucket, GilTick, History, ProcessBucket, Run, ThreadHistory
+from concview.analysis.lock_stats import LockStats, stats
+from concview.analysis.locks import LockWindow
+from concview.model import Capability, Counters, State, Target
+from concview.snapshot import Shares
+
+#: Seconds that the common gates ask for.
+WINDOW_NS = 10_000_000_000
+#: More runs than this are not looked at in one window: at 1 kHz with many busy threads it is shortened, down to
+#: `SHORTEST_NS`, which then still holds thousands of samples. 20,000 runs take about 50 ms to judge.
+MAX_RUNS = 20_000
+SHORTEST_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run clipped to the window."""
+
+    start_ns: int
+    end_ns: int
+    run: Run
+
+    @property
+    def ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+
+class ThreadWindow:
+    """One thread over the window."""
+
+    def __init__(self, history: ThreadHistory, start_ns: int, end_ns: int) -> None:
+        self.history = history
+        self.tid = history.tid
+        self.name = history.name
+        self.native = history.native
+        self.alive = history.gone_ns == 0
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """Its runs in the window, in time order."""
+        out = []
+        for run in self.history.runs:
+            start = max(run.start_ns, self.start_ns)
+            end = min(run.end_ns or self.end_ns, self.end_ns)
+            if end > start:
+                out.append(Piece(start, end, run))
+        return out
+
+    @cached_property
+    def buckets(self) -> list[Bucket]:
+        return accounting.since(self.history.buckets, self.start_ns)
+
+    @cached_property
+    def nanoseconds(self) -> list[float]:
+        """Corrected nanoseconds per state over the window's buckets."""
+        return accounting.total(self.buckets)[0]
+
+    @cached_property
+    def shares(self) -> Shares:
+        return accounting.to_shares(self.nanoseconds)
+
+    def share(self, *states: State) -> float:
+        return sum(self.shares[s] for s in states)
+
+    @cached_property
+    def gil_held_ns(self) -> int:
+        return sum(b.gil_ns for b in self.buckets)
+
+    def episodes(self, state: State) -> int:
+        """How often it entered the state: neighbouring runs in it are one."""
+        found, previous = 0, None
+        for piece in self.pieces:
+            if piece.run.state is state and previous is not state:
+                found += 1
+            previous = piece.run.state
+        return found
+
+
+class Window:
+    """The last `WINDOW_NS` of a history. Everything is computed when first asked for."""
+
+    def __init__(self, history: History, window_ns: int = WINDOW_NS) -> None:
+        self.history = history
+        self.end_ns = history.now_ns
+        runs = sum(len(t.runs) for t in history.threads.values())
+        kept = max(1, min(RUNS_NS, self.end_ns - history.first_ns))
+        expected = runs * window_ns / kept
+        if expected > MAX_RUNS:
+            window_ns = max(SHORTEST_NS, int(window_ns * MAX_RUNS / expected))
+        self.start_ns = max(history.first_ns, self.end_ns - window_ns)
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e9
+
+    @cached_property
+    def target(self) -> Target:
+        if self.history.hello is None:
+            raise LookupError("the stream has not begun")
+        return self.history.hello.target
+
+    @property
+    def cpus(self) -> float:
+        return self.target.cpus
+
+    @property
+    def capabilities(self) -> dict[str, Capability]:
+        return self.history.hello.capabilities if self.history.hello else {}
+
+    def can(self, name: str) -> bool:
+        capability = self.capabilities.get(name)
+        return capability is not None and capability.available
+
+    @cached_property
+    def threads(self) -> list[ThreadWindow]:
+        """Python threads: alive ones, and those that ended within the window."""
+        gone = [t for t in self.history.gone if t.gone_ns > self.start_ns]
+        every = [*self.history.threads.values(), *gone]
+        return [ThreadWindow(t, self.start_ns, self.end_ns) for t in every if not t.native]
+
+    @cached_property
+    def native_threads(self) -> list[ThreadWindow]:
+        every = self.history.threads.values()
+        return [ThreadWindow(t, self.start_ns, self.end_ns) for t in every if t.native]
+
+    def thread(self, tid: int) -> ThreadWindow | None:
+        return next((t for t in self.threads if t.tid == tid), None)
+
+    def name(self, tid: int) -> str:
+        thread = self.thread(tid)
+        return thread.name if thread is not None else f"thread {tid}"
+
+    @cached_property
+    def buckets(self) -> list[ProcessBucket]:
+        return [b for b in self.history.buckets if b.end_ns > self.start_ns]
+
+    @cached_property
+    def samples(self) -> int:
+        """Ticks in the window."""
+        return sum(b.ticks for b in self.buckets)
+
+    @cached_property
+    def gil_ticks(self) -> list[GilTick]:
+        return [g for g in self.history.gil if g.at_ns > self.start_ns]
+
+    @cached_property
+    def locks(self) -> dict[str, LockWindow]:
+        every = [t.history for t in self.threads]
+        return locks.locks(every, self.start_ns, self.end_ns, self.can("held-locks"))
+
+    @cached_property
+    def edges(self) -> list[graph.Edge]:
+        """The wait-for graph at the end of the window."""
+        return graph.edges(self.history.threads.values(), self.can("held-locks"))
+
+    @cached_property
+    def chains(self) -> list[graph.Chain]:
+        """Who waits behind whom at the end of the window, the longest queue first."""
+        return graph.chains(self.edges)
+
+    @cached_property
+    def tick_ns(self) -> float:
+        """Mean time between two samples of the window."""
+        if self.samples:
+            return sum(b.sampled_ns for b in self.buckets) / self.samples
+        rate = self.history.hello.rate_hz if self.history.hello else 0.0
+        return 1e9 / rate if rate > 0 else 1e7
+
+    def lock_stats(self, lock: LockWindow) -> LockStats:
+        """A lock in numbers; computed once for each."""
+        known = self._stats.get(lock.key)
+        if known is None:
+            known = self._stats[lock.key] = stats(lock, self.tick_ns, self._busy_ns)
+        return known
+
+    @cached_property
+    def _stats(self) -> dict[str, LockStats]:
+        return {}
+
+    @cached_property
+    def _busy_ns(self) -> dict[int, float]:
+        """tid -> time in the window in which the thread was not idle."""
+        return {t.tid: sum(p.ns for p in t.pieces if p.run.state is not State.IDLE) for t in self.threads}
+
+    @cached_property
+    def cpu_percent(self) -> float | None:
+        """Of one core, over the window; None before two counters."""
+        return cpu_percent(self.buckets)
+
+    def pieces(self) -> Iterator[tuple[ThreadWindow, Piece]]:
+        for thread in self.threads:
+            for piece in thread.pieces:
+                yield thread, piece
+
+
+def _span(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:
+    measured = [b for b in buckets if b.before is not None and b.after is not None]
+    if not measured:
+        return None
+    before, after = measured[0].before, measured[-1].after
+    assert before is not None and after is not None
+    return (before, after) if after.at_ns > before.at_ns else None
+
+
+def cpu_percent(buckets: list[ProcessBucket]) -> float | None:
+    """CPU of the process over the buckets, percent of one core."""
+    span = _span(buckets)
+    if span is None:
+        return None
+    before, after = span
+    used = after.cpu_user_s + after.cpu_system_s - before.cpu_user_s - before.cpu_system_s
+    return max(0.0, used * 1e11 / (after.at_ns - before.at_ns))
+
+
+def switches_per_s(buckets: list[ProcessBucket]) -> float | None:
+    """Context switches of all threads per second over the buckets."""
+    span = _span(buckets)
+    if span is None:
+        return None
+    before, after = span
+    switched = after.voluntary + after.involuntary - before.voluntary - before.involuntary
+    return max(0.0, switched * 1e9 / (after.at_ns - before.at_ns))
+
+
+def run_delay(buckets: list[ProcessBucket]) -> float | None:
+    """Seconds of run-queue delay per second, all threads that lived through the buckets."""
+    span = _span(buckets)
+    if span is None:
+        return None
+    before, after = span
+    then = {t.tid: t.run_delay_ns for t in before.threads}
+    grown = sum(t.run_delay_ns - then[t.tid] for t in after.threads if t.run_delay_ns >= 0 and t.tid in then)
+    return max(0.0, grown / (after.at_ns - before.at_ns))

@@ -1,0 +1,132 @@
+"""Event loops in stacks: which thread runs one, and how long it stays inside one callback."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from concview.analysis.classify import bare
+from concview.analysis.window import ThreadWindow
+from concview.model import Frame, Stack, State, Wait
+
+_LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py")
+_LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run"})
+_C_LOOP_CALLERS = ("asyncio/runners.py", "uvloop/__init__.py")
+_HANDLE = ("asyncio/events.py", "_run")
+#: A run of samples this unlikely to be several short calls in a row is one long call.
+CHANCE = 0.01
+#: However busy a loop is with one handler, it spends some of its time outside of it.
+MOST = 0.98
+
+
+@dataclass(slots=True)
+class Stretch:
+    """The loop's thread inside one callback, without a break."""
+
+    start_ns: int
+    end_ns: int
+    callback: Frame
+    states: list[int] = field(default_factory=lambda: [0] * len(State))
+    stack: Stack | None = None  #: in which most of it was spent
+    wait: Wait | None = None  #: what it waited for in that stack
+
+    @property
+    def ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+
+def _loop_depth(stack: Stack) -> int:
+    """Index of the innermost frame of an event loop; -1 where there is none."""
+    for i, frame in enumerate(stack.frames):
+        if frame.origin != "user" and bare(frame.function) in _LOOP_FUNCTIONS and frame.file.endswith(_LOOP_FILES):
+            return i
+    return -1
+
+
+def is_loop(thread: ThreadWindow) -> bool:
+    """True when the thread was seen running an event loop."""
+    stacks = {id(p.run.stack): p.run.stack for p in thread.pieces}
+    return any(_loop_depth(stack) >= 0 for stack in stacks.values())
+
+
+def callback_of(stack: Stack) -> Frame | None:
+    """The outermost frame of the callback the loop is in; None when it is in the loop itself, or not in a loop."""
+    depth = _loop_depth(stack)
+    frames = stack.frames
+    if depth <= 0:
+        return None
+    above = depth - 1
+    if bare(frames[above].function) == _HANDLE[1] and frames[above].file.endswith(_HANDLE[0]):
+        return frames[above - 1] if above > 0 else None
+    # A loop in C (uvloop) has no frame of its own: what asyncio.run seems to call is the callback.
+    in_c = frames[depth].file.endswith(_C_LOOP_CALLERS)
+    return frames[above] if in_c and frames[above].origin in ("user", "library") else None
+
+
+def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
+    """Every stay inside a callback, in time order; what lies before `not_before_ns` is cut off."""
+    found: list[Stretch] = []
+    weights: dict[int, int] = {}
+    cache: dict[int, Frame | None] = {}
+    best = 0
+    for piece in thread.pieces:
+        if piece.end_ns <= not_before_ns:
+            continue
+        start = max(piece.start_ns, not_before_ns)
+        stack = piece.run.stack
+        if id(stack) not in cache:
+            cache[id(stack)] = callback_of(stack)
+        callback = cache[id(stack)]
+        if callback is None:
+            continue
+        last = found[-1] if found else None
+        if last is None or last.end_ns != start or not _same(last.callback, callback):
+            last = Stretch(start, start, callback)
+            found.append(last)
+            weights, best = defaultdict(int), 0
+        ns = piece.end_ns - start
+        last.end_ns = piece.end_ns
+        last.states[piece.run.state] += ns
+        weights[id(stack)] += ns
+        if weights[id(stack)] > best:
+            best, last.stack, last.wait = weights[id(stack)], stack, piece.run.wait
+    return found
+
+
+def _same(one: Frame, other: Frame) -> bool:
+    return one.function == other.function and one.file == other.file
+
+
+def believable(found: list[Stretch], thread: ThreadWindow, tick_ns: float) -> list[Stretch]:
+    """Without the stretches of computing that many short calls in a row could make up.
+
+    A busy loop is seen inside its one handler sample after sample, although every call is short. If a share f of all
+    samples shows the handler, n samples in a row do so by chance with f^n. Real long calls are longer than that, or
+    of similar length. A blocking call needs no such test: the kernel says that it lasts.
+    """
+    wall = max(1, thread.end_ns - thread.start_ns)
+    samples = wall / max(1.0, tick_ns)
+    groups: dict[tuple[str, str], list[Stretch]] = defaultdict(list)
+    for stretch in found:
+        groups[stretch.callback.file, stretch.callback.function].append(stretch)
+    kept: list[Stretch] = []
+    for same in groups.values():
+        share = min(MOST, sum(s.ns for s in same) / wall)
+        chance = math.log(CHANCE / max(samples, 1.0)) / math.log(share) if share > 0 else 0.0
+        alike = _alike(same)
+        for stretch in same:
+            computing = stretch.states[State.RUNNING] + stretch.states[State.RUNNABLE] + stretch.states[State.GIL]
+            if computing < 0.5 * stretch.ns or alike or stretch.ns / max(1.0, tick_ns) >= chance:
+                kept.append(stretch)
+    return sorted(kept, key=lambda s: s.start_ns)
+
+
+def _alike(same: list[Stretch]) -> bool:
+    """True when the lengths vary less than those of chance runs would (coefficient of variation below 0.5)."""
+    if len(same) < 5:
+        return False
+    lengths = [s.ns for s in same]
+    mean = sum(lengths) / len(lengths)
+    variance = sum((n - mean) ** 2 for n in lengths) / len(lengths)
+    return math.sqrt(variance) < 0.5 * mean

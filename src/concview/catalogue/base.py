@@ -1,0 +1,84 @@
+"""What a rule is.
+
+A rule is one file in this package, offering `RULE`. Its docstring is its documentation, under the fixed headings
+*What it sees*, *Why it hurts*, *How it is measured*, *Fix*, *When it is fine* (see `docs.py`). `observe` looks at a
+window and reports what it measured, per subject; whether that fires is decided by the engine (`judge.py`), the same
+way for every rule: gates, confidence bound, score, hysteresis, suppression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from concview.analysis.window import Window
+from concview.model import Confidence, StackEvidence, Where
+
+#: Common gates (catalogue, head): the subject needs this many samples and distinct wait episodes.
+MIN_SAMPLES = 200
+MIN_EPISODES = 5
+
+
+class Inapplicable(Exception):
+    """Raised by `observe` when the rule has no meaning for this target, whatever the engine can see."""
+
+    def __init__(self, why: str, enable: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.enable = enable
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """`source`: [S] a published source, [D] arithmetic, [M] measured, [H] a guess calibrated on the demo pair."""
+
+    info: float
+    warn: float
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a rule measured of one subject. The texts are only used when it fires.
+
+    `value` is the point estimate; `lower` the lower end of its 95 % interval (equal to `value` where the value is
+    read, not estimated). `samples` and `episodes` are the evidence behind it, checked against the gates.
+    Texts left empty come from the rule's docstring.
+    """
+
+    subject: str
+    value: float
+    lower: float
+    samples: int
+    episodes: int
+    confidence: Confidence
+    title: str = ""
+    summary: str = ""
+    fix: str = ""
+    gain: str = ""
+    check_next: str = ""
+    where: tuple[Where, ...] = ()
+    threads: tuple[int, ...] = ()
+    stacks: tuple[StackEvidence, ...] = ()
+    #: subjects of other rules that this one explains: (rule id, subject), '*' for every subject of that rule.
+    explains: tuple[tuple[str, str], ...] = ()
+    score: int | None = None  #: overrides the curve (an exact deadlock scores 100)
+    floor: int = 0  #: the score is at least this, once it fires
+    severity_cap: str = ""  #: 'info': never more than info
+    needs: str = ""  #: what is still missing, in words: the rule itself holds this back
+
+
+class Rule(Protocol):
+    """One anti-pattern. Class attributes are its metadata; instances hold nothing."""
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    group: ClassVar[str]  #: 'GIL and scheduler', 'Locks', 'Work distribution', 'Async and I/O'
+    thresholds: ClassVar[Thresholds]
+    needs: ClassVar[tuple[str, ...]]  #: capabilities without which it cannot judge, by name (`model.CAPABILITIES`)
+    permanent: ClassVar[bool]  #: a permanent state: no minimum of samples or episodes
+    measure: ClassVar[str]  #: what the value is, in words
+
+    def observe(self, window: Window) -> Iterable[Observation]: ...

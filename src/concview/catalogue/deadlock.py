@@ -1,0 +1,225 @@
+"""Threads wait for each other in a circle: none of them can ever go on.
+
+What it sees:
+    A cycle in the wait-for graph: every thread of it waits, without a timeout, for a lock that the next one holds. Or
+    a thread that waits for a plain Lock which it holds itself.
+
+Why it hurts:
+    Nothing but a restart ends it. The threads in the circle are lost, everything they hold stays locked, and whoever
+    needs one of these locks is lost next.
+
+How it is measured:
+    Each edge is a wait read from the kernel and a hold read from the holder's frames. The cycle must stand unchanged
+    for one second and three samples [D: nobody in it can move; the second excludes torn reads]: score 100. Where holds
+    are inferred from the source instead of read, the finding says so, asks for two seconds and scores 90. Demo pair:
+    stands until the end (bad), never seen (fixed).
+
+Fix:
+    Take the locks in one order everywhere.
+
+        first, second = sorted((a, b), key=id)
+        with first, second: ...
+
+    Or one lock for both, or acquire(timeout=...) with a way back.
+
+When it is fine:
+    Never, if it is exact. Timed waits give up by themselves and are not reported; re-entering an RLock is no wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from concview.analysis import graph
+from concview.analysis.graph import Edge
+from concview.analysis.history import Run
+from concview.analysis.locks import SHARED_KINDS
+from concview.analysis.window import Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.model import Confidence, Hold, StackEvidence, State
+from concview.text import duration, plural
+
+MIN_SAMPLES = 3
+#: Inferred holds ask for more patience.
+INFERRED_FACTOR = 2.0
+EXACT_SCORE, INFERRED_SCORE = 100, 90
+
+
+class Deadlock:
+    id: ClassVar[str] = "deadlock"
+    title: ClassVar[str] = "Deadlock"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(
+        1.0, 1.0, "s", "[D] nobody in the cycle can move; a second and three samples exclude torn reads"
+    )
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "time the cycle has stood"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        edges = window.edges
+        known = {t.tid for t in window.threads}
+        for cycle in graph.cycles(edges):
+            # A semaphore may be given back by anybody, a timed wait gives up by itself.
+            open_ended = any(e.wait_run.wait.timed or e.hold.kind in SHARED_KINDS for e in cycle)
+            if not open_ended and all(e.waiter in known for e in cycle):
+                yield self._cycle(window, cycle, _behind(edges, {e.waiter for e in cycle}))
+        for thread in window.threads:
+            run = thread.history.current
+            hold = _held_by_itself(run) if run is not None else None
+            if run is not None and hold is not None:
+                yield self._self(window, thread.tid, run, hold)
+
+    def _cycle(self, window: Window, cycle: list[Edge], behind: list[int]) -> Observation:
+        exact = all(e.confidence is Confidence.EXACT for e in cycle)
+        tids = [e.waiter for e in cycle]
+        age, needs = _age(window, max(e.since_ns for e in cycle), exact)
+        parts = [_words(window, e) for e in cycle]
+        summary = f"{'; '.join(parts)}. Unchanged for {duration(age)}."
+        if behind:
+            summary += f" {plural(len(behind), 'more thread waits', 'more threads wait')} behind them."
+        if not exact:
+            summary += " The holders are inferred from the source, not read from memory."
+        names = list(dict.fromkeys(_name(e) for e in cycle if not e.via))
+        return Observation(
+            subject="-".join(str(t) for t in sorted(tids)),
+            value=age,
+            lower=age,
+            samples=evidence.samples_in(window, age * 1e9),
+            episodes=1,
+            confidence=Confidence.EXACT if exact else Confidence.INFERRED,
+            title=f"Deadlock of {evidence.who(window, tids)}",
+            summary=summary,
+            fix=_fix(names, any(e.via for e in cycle)),
+            gain=f"{plural(len(tids) + len(behind), 'thread')} that will not move again before a restart.",
+            check_next=f"Where else are {' and '.join(names)} taken together? All those places need one order.",
+            where=evidence.places(*(e.wait_run.stack for e in cycle)),
+            threads=(*tids, *behind),
+            stacks=_stacks(window, cycle),
+            explains=(
+                *(("lock-contention", e.key) for e in cycle),
+                *(("lock-order-inversion", f"{a.key} {b.key}") for a in cycle for b in cycle),
+            ),
+            score=EXACT_SCORE if exact else INFERRED_SCORE,
+            needs=needs,
+        )
+
+    def _self(self, window: Window, tid: int, run: Run, hold: Hold) -> Observation:
+        age, needs = _age(window, run.start_ns, True)
+        name = evidence.site_name(hold.site, hold.kind, hold.lock)
+        return Observation(
+            subject=f"{tid} itself",
+            value=age,
+            lower=age,
+            samples=evidence.samples_in(window, age * 1e9),
+            episodes=1,
+            confidence=Confidence.EXACT,
+            title=f"{window.name(tid)} waits for itself",
+            summary=(
+                f"{window.name(tid)} waits for {name} ({evidence.frame_spot(run.stack.user_leaf)}), which it holds "
+                f"itself ({_hold_spot(hold)}): a Lock cannot be taken twice. Unchanged for {duration(age)}."
+            ),
+            fix=(
+                f"Make {name} re-entrant, or split the function so that the inner part expects the lock to be held.\n\n"
+                f"    {name} = threading.RLock()\n"
+                "    def _update_locked(self): ...   # caller holds the lock"
+            ),
+            check_next="Which callers hold the lock already, and which do not?",
+            where=evidence.places(run.stack, first=hold.site),
+            threads=(tid,),
+            stacks=evidence.shown("blocked", tid, window.name(tid), run.stack, f"holds and waits for {name}"),
+            explains=(("lock-contention", f"{hold.lock:#x}"),),
+            score=EXACT_SCORE,
+            needs=needs,
+        )
+
+
+def _age(window: Window, since_ns: int, exact: bool) -> tuple[float, str]:
+    """Seconds that a cycle has stood, and what is missing before it is believed."""
+    age = max(0, window.end_ns - since_ns) / 1e9
+    wanted = max(1.0, MIN_SAMPLES * evidence.tick_ns(window) / 1e9)
+    if not exact:
+        wanted *= INFERRED_FACTOR
+    return age, f"a cycle to stand for {duration(wanted)} (stands for {duration(age)})" if age < wanted else ""
+
+
+def _held_by_itself(run: Run) -> Hold | None:
+    """The plain lock that a thread waits for without a timeout and holds, both read from memory."""
+    if run.state is not State.LOCK or not run.wait.lock or run.wait.timed:
+        return None
+    return next(
+        (h for h in run.holds if h.lock == run.wait.lock and h.kind == "Lock" and h.confidence is Confidence.EXACT),
+        None,
+    )
+
+
+def _behind(edges: list[Edge], circle: set[int]) -> list[int]:
+    """The threads that wait, directly or not, for one in the circle."""
+    lost = set(circle)
+    found: list[int] = []
+    grew = True
+    while grew:
+        grew = False
+        for edge in edges:
+            if edge.holder in lost and edge.waiter not in lost:
+                lost.add(edge.waiter)
+                found.append(edge.waiter)
+                grew = True
+    return found
+
+
+def _name(edge: Edge) -> str:
+    """By the name its holder took it, which is where one looks first; else as the waiter calls it."""
+    site = edge.site
+    return evidence.site_name(site if site is not None and site.expression else edge.hold.site, edge.hold.kind)
+
+
+def _words(window: Window, edge: Edge) -> str:
+    """'a waits for lock (line), held by b (line)'."""
+    waits = f"{window.name(edge.waiter)} waits for"
+    spot = evidence.frame_spot(edge.wait_run.stack.user_leaf)
+    if edge.via:
+        return f"{waits} the end of {window.name(edge.holder)} ({spot})"
+    return f"{waits} {_name(edge)} ({spot}), held by {window.name(edge.holder)} ({_hold_spot(edge.hold)})"
+
+
+def _hold_spot(hold: Hold) -> str:
+    """Where it was taken."""
+    site = hold.site
+    return f"taken at {evidence.spot(site.file, site.line, site.function)}" if site.file else "taken somewhere"
+
+
+def _stacks(window: Window, cycle: list[Edge]) -> tuple[StackEvidence, ...]:
+    """Every thread of the circle once, with what it holds and what it waits for; then where each hold was taken."""
+    out: tuple[StackEvidence, ...] = ()
+    held = {e.holder: e for e in cycle}
+    for edge in cycle:
+        own = held.get(edge.waiter)
+        own = own if own is not None and not own.via else None
+        holds = f"holds {_name(own)} ({_hold_spot(own.hold)}), " if own is not None else ""
+        note = f"{holds}waits for {_name(edge)}"
+        out += evidence.shown("deadlocked", edge.waiter, window.name(edge.waiter), edge.wait_run.stack, note)
+    return out
+
+
+def _fix(names: Sequence[str], joins: bool) -> str:
+    if joins:
+        held = names[0] if names else "lock"
+        return (
+            f"Release {held} before waiting for a thread that needs it.\n\n"
+            f"    with {held}: stop.set()\n"
+            "    thread.join()                # outside\n\n"
+            "This process needs a restart."
+        )
+    pair = ", ".join(names[:2]) if len(names) > 1 else "a, b"
+    return (
+        "Take these locks in one order, everywhere.\n\n"
+        f"    first, second = sorted(({pair}), key=id)\n"
+        "    with first, second: ...\n\n"
+        "Or use one lock for both, or acquire(timeout=...) with a way back. This process needs a restart."
+    )
+
+
+RULE = Deadlock()

@@ -1,0 +1,234 @@
+"""Words and stacks that findings are made of: the user's own lines first, names as the user wrote them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from concview.analysis.locks import Interval, LockWindow
+from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.catalogue.base import Inapplicable
+from concview.model import Frame, Site, Stack, StackEvidence, State, Wait, WaitKind, Where
+from concview.text import duration, percent
+
+#: No stack shown as evidence is longer: the leaf's side is kept, and the outermost frame.
+MAX_FRAMES = 24
+_POOL_NAME = re.compile(r"^(?:Thread-\d+ \((?P<target>.+)\)|(?P<prefix>.*?)[-_ #]*\d+)$")
+#: System calls in words: what the thread does with its peer.
+_VERBS = {
+    "read": "reading from", "pread64": "reading from", "readv": "reading from", "recvfrom": "waiting for data from",
+    "recvmsg": "waiting for data from", "write": "writing to", "writev": "writing to", "pwrite64": "writing to",
+    "sendto": "sending to", "sendmsg": "sending to", "connect": "connecting to", "fsync": "syncing",
+    "fdatasync": "syncing", "poll": "waiting for", "ppoll": "waiting for", "select": "waiting for",
+    "pselect6": "waiting for", "epoll_wait": "waiting for", "epoll_pwait": "waiting for", "flock": "locking",
+    "openat": "opening", "open": "opening",
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------- counting
+
+
+def tick_ns(window: Window) -> float:
+    """Mean time between two samples of the window."""
+    ticks = window.samples
+    if ticks:
+        return sum(b.sampled_ns for b in window.buckets) / ticks
+    rate = window.history.hello.rate_hz if window.history.hello else 0.0
+    return 1e9 / rate if rate > 0 else 1e7
+
+
+def samples_in(window: Window, nanoseconds: float) -> int:
+    """How many samples fell into so much thread time."""
+    return int(nanoseconds / max(1.0, tick_ns(window)))
+
+
+# ---------------------------------------------------------------- words
+
+
+def spot(file: str, line: int, function: str) -> str:
+    """'cache.py:41 in Cache.get'."""
+    name = file.rpartition("/")[2] or "?"
+    return f"{name}:{line} in {function}" if function else f"{name}:{line}"
+
+
+def frame_spot(frame: Frame | None) -> str:
+    return spot(frame.file, frame.line, frame.function) if frame is not None else "an unknown place"
+
+
+def group(name: str) -> str:
+    """The pool a thread's name belongs to: 'web-3' -> 'web', 'Thread-7 (serve)' -> 'serve'."""
+    match = _POOL_NAME.match(name)
+    if match is None:
+        return name
+    return match["target"] or match["prefix"] or name
+
+
+def who(window: Window, tids: Sequence[int]) -> str:
+    """'web-3', 'web-1 and web-2', '8 threads (web-*)'."""
+    names = [window.name(tid) for tid in tids]
+    if not names:
+        return "nobody"
+    if len(names) <= 2:
+        return " and ".join(names)
+    groups = Counter(group(n) for n in names)
+    if len(groups) == 1:
+        return f"{len(names)} threads ({next(iter(groups))}-*)"
+    listed = ", ".join(f"{n} {g}-*" if n > 1 else g for g, n in groups.most_common(3))
+    return f"{len(names)} threads ({listed}{', …' if len(groups) > 3 else ''})"
+
+
+def doing(wait: Wait) -> str:
+    """What a thread does in the kernel: 'waiting for data from 127.0.0.1:5432', 'sleeping'."""
+    if wait.kind is WaitKind.SLEEP:
+        return "sleeping"
+    if wait.kind is WaitKind.CHILD:
+        return "waiting for a child process"
+    if wait.kind is WaitKind.DISK:
+        return f"waiting for the disk ({wait.peer.name})" if wait.peer else "waiting for the disk"
+    verb = _VERBS.get(wait.syscall)
+    if wait.peer is not None:
+        return f"{verb or f'in {wait.syscall} on'} {wait.peer.name}"
+    where = f"fd {wait.fd}" if wait.fd >= 0 else "a descriptor"
+    return f"{verb} {where}" if verb else f"in {wait.syscall or 'a system call'}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A measured value with its unit, for people."""
+    if unit.startswith("share"):
+        return percent(value) + unit.removeprefix("share")
+    if unit == "s":
+        return duration(value)
+    return f"{value:.3g} {unit}"
+
+
+def lock_name(lock: LockWindow) -> str:
+    """The lock as its user wrote it: 'self._lock'."""
+    return site_name(lock.site, lock.kind, lock.address)
+
+
+def site_name(site: Site | None, kind: str = "", address: int = 0) -> str:
+    if site is not None and site.expression:
+        return site.expression
+    named = kind or "a lock"
+    return f"{named} at {address:#x}" if address else named
+
+
+def lock_spot(lock: LockWindow) -> str:
+    """Where it is taken: by its site, else by the line that waits most for it."""
+    if lock.site.file:
+        return spot(lock.site.file, lock.site.line, lock.site.function)
+    stack = waiter_stack(lock)
+    return frame_spot(stack.user_leaf if stack is not None else None)
+
+
+# ---------------------------------------------------------------- stacks
+
+
+def heaviest(weighted: Iterable[tuple[Stack, int]]) -> Stack | None:
+    """The stack with the most time; equal stacks are one object."""
+    total: dict[int, int] = defaultdict(int)
+    stacks: dict[int, Stack] = {}
+    for stack, ns in weighted:
+        if stack.frames:
+            total[id(stack)] += ns
+            stacks[id(stack)] = stack
+    return stacks[max(total, key=total.__getitem__)] if total else None
+
+
+def heaviest_in(pieces: Iterable[Piece], *states: State) -> Stack | None:
+    """The stack in which most of the time in `states` was spent."""
+    return heaviest((p.run.stack, p.ns) for p in pieces if p.run.state in states)
+
+
+def shown(role: str, tid: int, name: str, stack: Stack | None, note: str = "") -> tuple[StackEvidence, ...]:
+    """The stack as evidence; nothing when there is none."""
+    if stack is None or not stack.frames:
+        return ()
+    frames = stack.frames
+    if len(frames) > MAX_FRAMES:
+        frames = (*frames[: MAX_FRAMES - 1], frames[-1])
+    return (StackEvidence(role, tid, name, frames, note),)
+
+
+def at(frame: Frame) -> Where:
+    return Where(frame.file, frame.line, frame.function, frame.text)
+
+
+def places(*stacks: Stack | None, first: Site | None = None, limit: int = 4) -> tuple[Where, ...]:
+    """Lines to look at: the lock's site, then the innermost lines of the user's own code of every stack."""
+    found: list[Where] = []
+    if first is not None and first.file:
+        found.append(Where(first.file, first.line, first.function))
+    for stack in stacks:
+        if stack is None:
+            continue
+        own = [f for f in stack.frames if f.origin == "user"] or list(stack.frames[:1])
+        found.extend(at(f) for f in own[:2])
+    unique: dict[tuple[str, int], Where] = {}
+    for where in found:
+        known = unique.get((where.file, where.line))
+        if known is None or (where.text and not known.text):
+            unique[where.file, where.line] = where
+    return tuple(unique.values())[:limit]
+
+
+def main_hold(holds: Iterable[tuple[Interval, int]]) -> tuple[int, Stack | None]:
+    """The stack in which a lock was held longest, and the thread that was in it longest; (0, None) without any."""
+    known = list(holds)
+    stack = heaviest((hold.run.stack, ns) for hold, ns in known)
+    per: dict[int, int] = defaultdict(int)
+    for hold, ns in known:
+        if hold.run.stack is stack:
+            per[hold.tid] += ns
+    return (max(per, key=per.__getitem__), stack) if per else (0, None)
+
+
+def hot(threads: Iterable[ThreadWindow], *states: State) -> list[tuple[Frame, float]]:
+    """The user's functions in which threads spend their time in `states`, with the share of each; one line each."""
+    per: dict[tuple[str, str], int] = defaultdict(int)
+    lines: dict[tuple[str, str], dict[Frame, int]] = defaultdict(lambda: defaultdict(int))
+    for thread in threads:
+        for piece in thread.pieces:
+            leaf = piece.run.stack.user_leaf
+            if leaf is not None and piece.run.state in states:
+                per[leaf.file, leaf.function] += piece.ns
+                lines[leaf.file, leaf.function][leaf] += piece.ns
+    whole = sum(per.values()) or 1
+    order = sorted(per, key=lambda k: -per[k])
+    order = [k for k in order if next(iter(lines[k])).origin == "user"] or order
+    return [(max(lines[k], key=lines[k].__getitem__), per[k] / whole) for k in order]
+
+
+def waiter_stack(lock: LockWindow) -> Stack | None:
+    """The stack in which a lock was waited for longest."""
+    return heaviest((w.run.stack, w.ns) for w in lock.waits)
+
+
+def waiter_stacks(window: Window, lock: LockWindow, limit: int = 3) -> tuple[StackEvidence, ...]:
+    """The stacks of those who waited longest for a lock, one a thread."""
+    per: dict[int, list[Interval]] = defaultdict(list)
+    for wait in lock.waits:
+        per[wait.tid].append(wait)
+    out: tuple[StackEvidence, ...] = ()
+    for tid in lock.waiters()[:limit]:
+        waited = sum(w.ns for w in per[tid]) / 1e9
+        stack = heaviest((w.run.stack, w.ns) for w in per[tid])
+        note = f"waited {duration(waited)} of the last {duration(window.seconds)}"
+        out += shown("waiter", tid, window.name(tid), stack, note)
+    return out
+
+
+def entry(thread: ThreadWindow) -> Frame | None:
+    """The outermost function of the user's own that a thread runs: what it was started for."""
+    for piece in reversed(thread.pieces):
+        own = [f for f in piece.run.stack.frames if f.origin == "user"]
+        if own:
+            return own[-1]
+    return None
+
+
+def require_gil(window: Window) -> None:
+    """Inapplicable where threads run Python in parallel: a free-threaded build whose GIL is off."""
+    if window.target.free_threaded and not any(g.holder > 0 or g.waiters for g in window.gil_ticks):
+        raise Inapplicable("this build has no GIL", "nothing: threads run Python in parallel here")

@@ -1,0 +1,128 @@
+"""Threads that do I/O are late because another thread computes: the GIL convoy.
+
+What it sees:
+    Threads that hardly use the CPU themselves, and lose most of their time waiting for the GIL after a call returned,
+    while another thread computes in Python.
+
+Why it hurts:
+    A thread gives up the GIL for every blocking call and has to get it back afterwards. A computing thread lets go
+    after five milliseconds at the earliest, so every answer is late by 5 ms for each computing thread, however fast
+    it came.
+
+How it is measured:
+    Over the threads that run less than 20 % of the time, come and go at least three times a second and wait for the
+    GIL for a tenth of the window: waiting for the GIL as a share of that, I/O, locks and running, on the lower end of
+    the 95 % interval. Thresholds 0.3 and 0.6 [M: a round trip of 1.1 ms takes 6.3, 15.7 and 35.8 ms beside 1, 2 and
+    4 computing threads, shares of 0.83 and more; H where to begin]: on the demo pair 0.9 (bad), 0.0 (fixed). The
+    5 ms are the interpreter's switch interval [S]. One sample at 100 Hz cannot time a single wait, a share it can.
+
+Fix:
+    Move the computation out of this process.
+
+        with ProcessPoolExecutor(1) as pool:
+            report = pool.submit(compute, data).result()
+
+    Stop-gap: sys.setswitchinterval(0.001) makes the wait shorter and the switching dearer.
+
+When it is fine:
+    Threads in the background for which nobody waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.statistics import lower_share
+from concview.analysis.window import ThreadWindow, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.model import Confidence, StackEvidence, State
+from concview.text import duration, percent
+
+#: A victim runs less than this, waits for the GIL at least so much of the time and blocks so often by itself.
+MAX_RUNNING = 0.2
+MIN_GIL = 0.1
+MIN_PER_S = 3.0
+#: Somebody must compute: a thread with this share of running and waiting for the GIL, and of running alone.
+HOG = 0.5
+HOG_RUNNING = 0.1
+
+
+class GilConvoy:
+    id: ClassVar[str] = "gil-convoy"
+    title: ClassVar[str] = "Every answer waits for the GIL"
+    group: ClassVar[str] = "GIL and scheduler"
+    thresholds: ClassVar[Thresholds] = Thresholds(
+        0.3, 0.6, "share of the waiting threads' busy time", "[M] a 1.1 ms round trip becomes 6.3 ms beside one hog"
+    )
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "gil", "counters")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "waiting for the GIL after a call"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        evidence.require_gil(window)
+        hogs = [t for t in window.threads if _is_hog(t)]
+        victims = [t for t in window.threads if t not in hogs and _is_victim(t)]
+        if not hogs or not victims:
+            return
+        hogs.sort(key=lambda t: -t.nanoseconds[State.RUNNING])
+        victims.sort(key=lambda t: -t.nanoseconds[State.GIL])
+        waiting = sum(t.nanoseconds[State.GIL] for t in victims)
+        busy = sum(
+            t.nanoseconds[s] for t in victims for s in (State.GIL, State.IO, State.LOCK, State.RUNNING, State.RUNNABLE)
+        )
+        share = waiting / busy
+        samples = evidence.samples_in(window, busy)
+        episodes = sum(t.episodes(State.GIL) for t in victims)
+        late = waiting / 1e9 / max(1.0, sum(_blocks(t) for t in victims))
+        hot = evidence.hot(hogs, State.RUNNING, State.GIL)
+        names, computing = (evidence.who(window, [t.tid for t in those]) for those in (victims, hogs))
+        computing += " computes" if len(hogs) == 1 else " compute"
+        lost = evidence.heaviest_in(victims[0].pieces, State.GIL)
+        stacks: tuple[StackEvidence, ...] = ()
+        for thread in hogs[:2]:
+            stack = evidence.heaviest_in(thread.pieces, State.RUNNING, State.GIL)
+            note = f"runs {percent(thread.share(State.RUNNING))}"
+            stacks += evidence.shown("hog", thread.tid, thread.name, stack, note)
+        for thread in victims[:3]:
+            stack = evidence.heaviest_in(thread.pieces, State.GIL)
+            note = f"waits for the GIL {percent(thread.share(State.GIL))}, runs {percent(thread.share(State.RUNNING))}"
+            stacks += evidence.shown("victim", thread.tid, thread.name, stack, note)
+        yield Observation(
+            subject="process",
+            value=share,
+            lower=lower_share(share, samples, episodes),
+            samples=samples,
+            episodes=episodes,
+            confidence=Confidence.STATISTICAL,
+            title=f"The GIL is late for {names}",
+            summary=(
+                f"{names}: {percent(share)} of the busy time is lost waiting for the GIL, at least {duration(late)} "
+                f"each time, while {computing}" + (f" in {evidence.frame_spot(hot[0][0])}." if hot else ".")
+            ),
+            gain=f"Answers up to {1 / max(1 - share, 0.05):.0f} x as fast, if nothing else in this process computes.",
+            check_next="Is what the computing thread does needed in this process?",
+            where=(*(evidence.at(f) for f, _ in hot[:2]), *evidence.places(lost)),
+            threads=tuple(t.tid for t in [*hogs, *victims]),
+            stacks=stacks,
+        )
+
+
+def _blocks(thread: ThreadWindow) -> int:
+    """How often it went to sleep in the kernel: at least once for every wait for the GIL."""
+    return sum(b.voluntary for b in thread.buckets if b.voluntary > 0)
+
+
+def _is_hog(thread: ThreadWindow) -> bool:
+    return thread.share(State.RUNNING, State.GIL) >= HOG and thread.share(State.RUNNING) >= HOG_RUNNING
+
+
+def _is_victim(thread: ThreadWindow) -> bool:
+    seconds = sum(thread.nanoseconds) / 1e9
+    if seconds <= 0 or thread.share(State.RUNNING) >= MAX_RUNNING or thread.share(State.GIL) < MIN_GIL:
+        return False
+    return _blocks(thread) >= MIN_PER_S * seconds
+
+
+RULE = GilConvoy()

@@ -1,0 +1,229 @@
+"""From what the rules measured to what is said: the same gates, score and memory for every rule.
+
+An observation fires when it has enough samples and episodes behind it and the lower end of its interval reaches the
+info threshold. A finding is raised after three windows in a row that fired, cleared after five seconds below 0.7 times
+the threshold, and kept as recent for a minute. Time is the stream's own, so live and replay judge alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+
+from concview import registry
+from concview.analysis.window import ThreadWindow, Window
+from concview.catalogue._track import RAISE_AFTER, Track, what_is_missing
+from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds
+from concview.config import RuleConfig
+from concview.model import Finding, NotApplicable, Pending, Severity
+
+#: Nothing is called clear before so much was seen.
+CLEAR_AFTER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Every rule is in one of the lists: it fires, or is explained by one that does, or the rest."""
+
+    findings: tuple[Finding, ...] = ()  #: worst first, recent ones last
+    pending: tuple[Pending, ...] = ()
+    clear: tuple[str, ...] = ()
+    not_applicable: tuple[NotApplicable, ...] = ()
+    explained: tuple[tuple[str, str], ...] = ()  #: (rule that fires, rule whose finding explains it)
+
+
+#: (rule id, subject or '*') -> the rule that explains it, and whether as a warning.
+_Causes = dict[tuple[str, str], tuple[str, bool]]
+
+
+class Judge:
+    """Holds what was raised and when. One judge for one stream; `evaluate` in the order of time."""
+
+    def __init__(self, rules: Mapping[str, Rule] | None = None, config: RuleConfig | None = None) -> None:
+        found = registry.everything("concview.catalogue", "RULE") if rules is None else rules
+        self._rules: dict[str, Rule] = {rule.id: rule for rule in found.values()}
+        self._config = config or RuleConfig()
+        unknown = sorted({*self._config.thresholds, *self._config.disable} - set(self._rules))
+        if unknown:
+            raise ValueError(f"no such rule: {', '.join(unknown)}")
+        self._limits: dict[str, Thresholds] = {id_: self._thresholds(rule) for id_, rule in self._rules.items()}
+        self._tracks: dict[tuple[str, str], Track] = {}
+        self._last_ns = -1
+        self._judgement = Judgement()
+
+    def _thresholds(self, rule: Rule) -> Thresholds:
+        own = rule.thresholds
+        changed = self._config.thresholds.get(rule.id)
+        if changed is None:
+            return own
+        info = own.info if changed.info is None else changed.info
+        warn = own.warn if changed.warn is None else changed.warn
+        if not 0 < info <= warn:
+            raise ValueError(f"{rule.id}: thresholds must be 0 < info <= warn, not {info:g} and {warn:g}")
+        return Thresholds(info, warn, own.unit, "configuration")
+
+    # ------------------------------------------------------------ one evaluation
+
+    def evaluate(self, window: Window) -> Judgement:
+        """Judge the window. Asked again about the same moment, it gives the same answer."""
+        now = window.end_ns
+        if now == self._last_ns:
+            return self._judgement
+        if now < self._last_ns:  # time travel: what was raised later has not happened yet
+            self._tracks.clear()
+        self._last_ns = now
+        if self._config.exclude_threads:
+            window = _Filtered(window, self._config)
+        pending: list[Pending] = []
+        not_applicable: list[NotApplicable] = []
+        judged: list[str] = []
+        for rule in self._rules.values():
+            refusal = self._refusal(rule, window)
+            observations: list[Observation] = []
+            if refusal is None:
+                try:
+                    observations = _distinct(rule.observe(window))
+                except Inapplicable as reason:
+                    refusal = NotApplicable(rule.id, reason.why, reason.enable)
+                except Exception as error:  # the session's last line of defence: one bad rule must not end it
+                    why = f"this rule failed: {type(error).__name__}: {error}"
+                    refusal = NotApplicable(rule.id, why, "please report this as a bug of concview")
+            missing = self._update(rule, observations, now)
+            if refusal is not None:
+                not_applicable.append(refusal)
+            elif missing:
+                pending.extend(missing)
+            else:
+                judged.append(rule.id)
+        causes = self._causes()
+        findings, explained = self._findings(causes)
+        fires = {f.id for f in findings if not f.recent}
+        for one in [p for p in pending if _cause(causes, p.id, p.subject, False)]:
+            pending.remove(one)
+            if one.id not in fires:
+                explained.setdefault(one.id, _cause(causes, one.id, one.subject, False))
+        raised = fires | explained.keys()
+        early = _too_early(window)
+        if early:
+            pending.extend(Pending(rule_id, early) for rule_id in judged if rule_id not in raised)
+        self._judgement = Judgement(
+            findings,
+            tuple(pending),
+            () if early else tuple(rule_id for rule_id in judged if rule_id not in raised),
+            tuple(not_applicable),
+            tuple(sorted(explained.items())),
+        )
+        return self._judgement
+
+    def _refusal(self, rule: Rule, window: Window) -> NotApplicable | None:
+        if rule.id in self._config.disable:
+            return NotApplicable(rule.id, "switched off in the configuration", "enable it there")
+        for name in rule.needs:
+            if not window.can(name):
+                capability = window.capabilities.get(name)
+                if capability is None:
+                    return NotApplicable(rule.id, f"this engine does not see {name}", "choose another engine")
+                return NotApplicable(rule.id, capability.why, capability.enable)
+        return None
+
+    def _update(self, rule: Rule, observations: list[Observation], now: int) -> list[Pending]:
+        """Advance the memory of one rule's subjects; what is still pending."""
+        limits = self._limits[rule.id]
+        missing: list[Pending] = []
+        for one in observations:
+            key = (rule.id, one.subject)
+            track = self._tracks.get(key)
+            lacks = what_is_missing(rule, one, limits)
+            if track is None:
+                if lacks or one.lower < limits.info:
+                    missing.extend(_pend(rule, one, limits, lacks))
+                    continue
+                track = self._tracks[key] = Track()
+            track.observed(rule, one, limits, lacks, now)
+            if not track.raised:
+                lacks = lacks or f"the same in {RAISE_AFTER} windows in a row (has {track.streak})"
+                missing.extend(_pend(rule, one, limits, lacks))
+        for key, track in list(self._tracks.items()):
+            if key[0] == rule.id:
+                if track.seen_ns != now:
+                    track.unseen(now)
+                if track.forgotten(now):
+                    del self._tracks[key]
+        return missing
+
+    def _causes(self) -> _Causes:
+        causes: _Causes = {}
+        for (rule_id, _), track in self._tracks.items():
+            if track.streak or track.raised:  # already while it is about to be raised: no symptom flashes up before it
+                for explained in track.explains:
+                    if track.severe or explained not in causes:
+                        causes[explained] = (rule_id, track.severe)
+        return causes
+
+    def _findings(self, causes: _Causes) -> tuple[tuple[Finding, ...], dict[str, str]]:
+        """What is raised, without what another finding explains; and the rules so explained, with the cause."""
+        shown: list[Finding] = []
+        explained: dict[str, str] = {}
+        for (rule_id, subject), track in self._tracks.items():
+            cause = _cause(causes, rule_id, subject, track.severe)
+            if cause:
+                if track.raised:
+                    explained[rule_id] = cause
+                track.cleared_ns = 0  # an explained symptom leaves no trace of its own
+            elif (finding := track.finding) is not None and (track.raised or track.cleared_ns):
+                shown.append(finding if track.raised else msgspec.structs.replace(finding, recent=True))
+        shown.sort(key=lambda f: (f.recent, f.severity is not Severity.WARN, -f.score, f.since_ns, f.id, f.subject))
+        return tuple(shown), explained
+
+
+# ---------------------------------------------------------------- gates
+
+
+def _distinct(observations: Iterable[Observation]) -> list[Observation]:
+    """One a subject: the strongest."""
+    best: dict[str, Observation] = {}
+    for one in observations:
+        known = best.get(one.subject)
+        if known is None or one.lower > known.lower:
+            best[one.subject] = one
+    return list(best.values())
+
+
+def _cause(causes: _Causes, rule_id: str, subject: str, severe: bool) -> str:
+    """The rule that explains this subject; empty when there is none. A hint does not explain a warning away."""
+    for key in ((rule_id, subject), (rule_id, "*")):
+        cause, strong = causes.get(key, (rule_id, False))
+        if cause != rule_id and (strong or not severe):
+            return cause
+    return ""
+
+
+def _pend(rule: Rule, one: Observation, limits: Thresholds, lacks: str) -> list[Pending]:
+    """Only what would count if it were certain is worth waiting for."""
+    return [Pending(rule.id, lacks, one.subject)] if one.needs or one.value >= limits.info else []
+
+
+def _too_early(window: Window) -> str:
+    """Why nothing may be called clear yet; empty when it may."""
+    samples = window.samples * max(1, len(window.threads))
+    if samples < MIN_SAMPLES:
+        return f"at least {MIN_SAMPLES} samples (has {samples})"
+    if window.seconds < CLEAR_AFTER_S:
+        return f"at least {CLEAR_AFTER_S:g} s (has {window.seconds:.1f} s)"
+    return ""
+
+
+class _Filtered(Window):
+    """A window without the threads that a person excluded by name."""
+
+    def __init__(self, whole: Window, config: RuleConfig) -> None:
+        super().__init__(whole.history, whole.end_ns - whole.start_ns)
+        self._whole = whole
+        self._config = config
+
+    @cached_property
+    def threads(self) -> list[ThreadWindow]:
+        return [t for t in self._whole.threads if not self._config.excludes(t.name)]

@@ -1,0 +1,153 @@
+"""Threads queue for a lock: it is held too long or needed too often.
+
+What it sees:
+    A lock for which, at a random moment, threads are waiting. A lock that is held nearly all the time while the
+    process uses hardly more than one core serialises its workers: many threads do the work of one.
+
+Why it hurts:
+    What happens under the lock happens one at a time. If the lock is held for a share h of the time, the work cannot
+    get more than 1/h times as fast, however many threads or cores are added (Amdahl's law).
+
+How it is measured:
+    Mean number of threads that wait for the lock, on the lower end of the 95 % interval; by Little's law that is the
+    rate of acquisitions times the time each waits. Thresholds 0.21 and 1 [S: the load at which a queue becomes
+    noticeable, and that of one thread lost for good; M: demo pair 5.5 to 6.5 bad, 0.0 fixed]. A lock held 95 % of
+    the time in a process that runs on 1.2 cores or fewer is a warning from 0.5 waiters on.
+
+Fix:
+    Make the section shorter: take a snapshot under the lock and work on it outside.
+
+        with lock: snapshot = state.copy()
+        result = compute(snapshot)            # nobody waits for this
+
+    Or divide the state (a lock per part), or let every thread collect on its own and merge at the end.
+
+When it is fine:
+    Waiting at a condition, a barrier, a full queue or for a future is not contention for a lock, and not counted. A
+    short burst at the start is no reason to change a design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.classify import BLOCKING_VIA
+from concview.analysis.locks import SHARED_KINDS, LockWindow
+from concview.analysis.statistics import lower_mean
+from concview.analysis.window import Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.model import State
+from concview.text import percent, plural
+
+#: A lock held this much of the time, in a process on this many cores or fewer, serialises its workers...
+SATURATED = 0.95
+ONE_CORE_PERCENT = 120.0
+#: ... and is a warning from so many waiters on.
+SATURATED_WAITERS = 0.5
+_DOING = {
+    State.RUNNING: "computing",
+    State.RUNNABLE: "waiting for a CPU",
+    State.GIL: "waiting for the GIL",
+    State.LOCK: "waiting for another lock",
+    State.IO: "in I/O",
+    State.SLEEP: "asleep",
+    State.IDLE: "waiting for another thread",
+}
+
+
+class LockContention:
+    id: ClassVar[str] = "lock-contention"
+    title: ClassVar[str] = "Threads queue for a lock"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(
+        0.21, 1.0, "waiters", "[S] queue length that becomes noticeable; [M] demo pair 6 and 0.0"
+    )
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "mean number of waiting threads"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        for lock in window.locks.values():
+            if lock.kind in SHARED_KINDS or (lock.ambiguous and not lock.address):
+                continue
+            # A semaphore, a full queue or a barrier is waited for through a lock of its own: not this rule's business.
+            real = sum(w.ns for w in lock.waits if w.run.verdict.via not in BLOCKING_VIA)
+            if real and real >= 0.5 * lock.wait_ns:
+                yield self._one(window, lock)
+
+    def _one(self, window: Window, lock: LockWindow) -> Observation:
+        mean, held = lock.waiters_mean, lock.held_share
+        waiters = lock.waiters()
+        holders = [] if lock.ambiguous else [tid for tid, _ in lock.holder_shares()]
+        involved = [*waiters, *(t for t in holders if t not in waiters)]
+        lower = lower_mean(mean, len(waiters), window.samples, lock.episodes)
+        cpu = window.cpu_percent
+        serial = held >= SATURATED and cpu is not None and cpu <= ONE_CORE_PERCENT
+        name = evidence.lock_name(lock)
+        holds = [] if lock.ambiguous else lock.contended_holds()
+        holder, stack = evidence.main_hold(holds)
+        main, part = _main_state(lock)
+        summary = (
+            f"{mean:.1f} threads on average wait for {name} ({evidence.lock_spot(lock)}), at most "
+            f"{lock.waiters_max} of {len(involved)}; it is held {percent(held)} of the time"
+        )
+        if main:
+            summary += f", its holder mostly {main} ({percent(part)})"
+        if serial:
+            summary += f". It serialises {evidence.who(window, involved)}: together they use {cpu:.0f} % of one core"
+        return Observation(
+            subject=lock.key,
+            value=mean,
+            lower=lower,
+            samples=max(window.samples, evidence.samples_in(window, lock.wait_ns)),
+            episodes=lock.episodes,
+            confidence=lock.confidence,
+            title=f"Threads queue for {name}",
+            summary=summary + ".",
+            fix=(
+                f"Hold {name} for less: take a snapshot under it and work on that outside.\n\n"
+                f"    with {name}: snapshot = state.copy()\n"
+                f"    result = compute(snapshot)            # nobody waits for this\n\n"
+                "Or divide the state (a lock per part), or collect per thread and merge at the end."
+            ),
+            gain=_gain(held, involved),
+            check_next=(
+                f"What in the section at {evidence.frame_spot(stack.user_leaf)} needs {name}?"
+                if stack is not None
+                else f"Who holds {name}? The holder was not seen; look at the threads' stacks."
+            ),
+            where=evidence.places(stack, evidence.waiter_stack(lock), first=lock.site),
+            threads=tuple(involved),
+            stacks=evidence.shown("holder", holder, window.name(holder), stack, f"mostly {main}" if main else "")
+            + evidence.waiter_stacks(window, lock),
+            floor=75 if serial and lower >= SATURATED_WAITERS else 0,
+        )
+
+
+def _main_state(lock: LockWindow) -> tuple[str, float]:
+    """What the holders mostly do while others wait, and its share of the time they were seen."""
+    if lock.ambiguous:
+        return "", 0.0
+    doing = lock.contended_hold_ns()
+    whole = sum(doing.values())
+    if not whole:
+        return "", 0.0
+    state = max(doing, key=doing.__getitem__)
+    return _DOING.get(state, ""), doing[state] / whole
+
+
+def _gain(held: float, involved: list[int]) -> str:
+    if held <= 0:
+        return ""
+    cap = 1 / held
+    if cap >= len(involved):
+        return ""
+    return (
+        f"Held {percent(held)} of the time, the lock caps these {plural(len(involved), 'thread')} at {cap:.1f} x their "
+        f"present throughput (Amdahl's law); half the time under it would double the cap."
+    )
+
+
+RULE = LockContention()

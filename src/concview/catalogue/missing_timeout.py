@@ -1,0 +1,114 @@
+"""A thread waits for an answer on a connection, without a timeout, and it does not come.
+
+What it sees:
+    A thread that has been in the same receive, send or connect on the same socket, with the same stack, for a long
+    time, and the call has no timeout.
+
+Why it hurts:
+    When the other side has gone (a crashed host, a firewall that forgot the connection) nobody will ever say so. The
+    thread is lost, one after the other the rest of the pool follows, and nothing is logged.
+
+How it is measured:
+    The time since the thread began this wait, read; the thread has not been woken since (its context switches stand
+    still). Thresholds 30 s and 120 s [S: 30 s is a common default for waiting on a pool or a request]. Demo pair:
+    for ever (bad), 2 s (fixed).
+
+Fix:
+    Give every call that leaves the process a time limit.
+
+        sock = socket.create_connection(address, timeout=10)
+        requests.get(url, timeout=(3, 10))
+
+When it is fine:
+    Long polls, websockets, subscriptions: connections on which nothing is expected soon. TCP keep-alive finds out
+    whether the other side is still there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.history import Run
+from concview.analysis.window import ThreadWindow, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.model import Confidence, State
+from concview.text import duration, plural
+
+_SOCKETS = frozenset({"tcp", "tcp6", "udp", "udp6", "unix"})
+_CALLS = frozenset({"read", "recvfrom", "recvmsg", "write", "sendto", "sendmsg", "connect", "poll", "ppoll"})
+#: A wait of less than this is no business of this rule.
+MIN_SECONDS = 10.0
+
+
+class MissingTimeout:
+    id: ClassVar[str] = "missing-timeout"
+    title: ClassVar[str] = "Waiting without a time limit"
+    group: ClassVar[str] = "Async and I/O"
+    thresholds: ClassVar[Thresholds] = Thresholds(30.0, 120.0, "s", "[S] 30 s: common default of pools and clients")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "time in one call without a timeout"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        lost: dict[tuple[str, int, str], list[tuple[float, ThreadWindow, Run]]] = defaultdict(list)
+        for thread in window.threads:
+            run = thread.history.current
+            if run is None or not _endless(run) or _moved(thread, run):
+                continue
+            age = (window.end_ns - run.start_ns) / 1e9
+            leaf = run.stack.user_leaf
+            peer = run.wait.peer
+            if age >= MIN_SECONDS and leaf is not None and peer is not None:
+                lost[leaf.file, leaf.line, peer.name].append((age, thread, run))
+        for (_, _, name), waits in lost.items():
+            yield self._one(window, name, sorted(waits, key=lambda w: -w[0]))
+
+    def _one(self, window: Window, peer: str, waits: list[tuple[float, ThreadWindow, Run]]) -> Observation:
+        age, _, run = waits[0]
+        tids = tuple(t.tid for _, t, _ in waits)
+        leaf = run.stack.user_leaf
+        return Observation(
+            subject=f"{leaf.file if leaf else ''}:{leaf.line if leaf else 0} {peer}",
+            value=age,
+            lower=age,
+            samples=evidence.samples_in(window, age * 1e9),
+            episodes=len(waits),
+            confidence=Confidence.EXACT,
+            title=f"Waiting for {peer} without a time limit",
+            summary=(
+                f"{evidence.who(window, tids)} {'has' if len(tids) == 1 else 'have'} been {evidence.doing(run.wait)} "
+                f"in {evidence.frame_spot(leaf)} for {duration(age)}, with no timeout set."
+            ),
+            gain=f"{plural(len(tids), 'thread')} that would be free to do something else, and an error that says why.",
+            check_next=f"Is {peer} alive, and does it know this connection? `ss -tnp` on both sides.",
+            where=evidence.places(run.stack),
+            threads=tids,
+            stacks=tuple(
+                one
+                for waited, t, r in waits[:3]
+                for one in evidence.shown("waits", t.tid, t.name, r.stack, f"for {duration(waited)}")
+            ),
+        )
+
+
+def _endless(run: Run) -> bool:
+    wait = run.wait
+    return (
+        run.state is State.IO
+        and not wait.timed
+        and wait.syscall in _CALLS
+        and wait.peer is not None
+        and wait.peer.kind in _SOCKETS
+        and wait.peer.status != "LISTEN"
+    )
+
+
+def _moved(thread: ThreadWindow, run: Run) -> bool:
+    """True when it was woken since: the same line waits again and again, each time not for long."""
+    return sum(b.voluntary for b in thread.history.buckets if b.start_ns > run.start_ns and b.voluntary > 0) > 2
+
+
+RULE = MissingTimeout()

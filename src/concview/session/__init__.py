@@ -1,0 +1,9 @@
+"""A session: source -> history -> analysis -> catalogue -> the snapshot that every view shows.
+
+The same code runs live and on replay; only the source differs.
+"""
+
+from concview.session.session import Session
+from concview.session.sources import AttachError, FileSource, LiveSource, Source
+
+__all__ = ["AttachError", "FileSource", "LiveSource", "Session", "Source"]

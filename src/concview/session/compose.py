@@ -1,0 +1,330 @@
+"""From history, window and judgement to the snapshot that views show."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+
+from concview.analysis import accounting, graph
+from concview.analysis import window as windows
+from concview.analysis.history import History, ProcessBucket, Run, ThreadHistory
+from concview.analysis.locks import holds_of
+from concview.analysis.window import Window
+from concview.catalogue.judge import Judgement
+from concview.model import NO_STACK, NO_WAIT, Confidence, Hold, Peer, State
+from concview.session.locks import chain_views, lock_views
+from concview.snapshot import (
+    NO_SHARES,
+    ChainView,
+    GilView,
+    LockView,
+    PeerView,
+    Point,
+    Shares,
+    Snapshot,
+    Status,
+    ThreadView,
+)
+
+WINDOW_NS = windows.WINDOW_NS
+#: Half seconds shown as sparklines: two minutes.
+SERIES = 240
+#: Half seconds in a thread's strip: one minute.
+STRIP = 120
+_IN_WINDOW = WINDOW_NS // 500_000_000
+
+
+class _ThreadCache:
+    """What only changes when a bucket closes."""
+
+    __slots__ = ("cpu", "gil", "seen", "shares", "strip", "switches", "voluntary")
+
+    def __init__(self) -> None:
+        self.seen: object = None
+        self.strip: deque[int] = deque(maxlen=STRIP)
+        self.shares: Shares = NO_SHARES
+        self.cpu: float | None = None
+        self.gil: float | None = None
+        self.switches: float | None = None
+        self.voluntary: float | None = None
+
+    def update(self, thread: ThreadHistory, start_ns: int) -> None:
+        buckets = thread.buckets
+        if not buckets or buckets[-1] is self.seen:
+            return
+        self.seen = buckets[-1]
+        self.strip.append(accounting.dominant(buckets[-1]))
+        recent = [b for b in list(buckets)[-_IN_WINDOW:] if b.end_ns > start_ns]
+        nanoseconds, wall = accounting.total(recent)
+        self.shares = accounting.to_shares(nanoseconds)
+        if wall <= 0:
+            return
+        known = [b for b in recent if b.cpu_ns >= 0]
+        self.cpu = 100.0 * sum(b.cpu_ns for b in known) / wall if known else None
+        self.gil = sum(b.gil_ns for b in recent) / wall
+        counted = [b for b in recent if b.voluntary >= 0]
+        if counted:
+            self.voluntary = sum(b.voluntary for b in counted) * 1e9 / wall
+            self.switches = self.voluntary + sum(max(b.involuntary, 0) for b in counted) * 1e9 / wall
+
+
+class Composer:
+    """Makes snapshots; keeps per-thread caches between them."""
+
+    def __init__(self, live: bool) -> None:
+        self._live = live
+        self._threads: dict[int, _ThreadCache] = {}
+        self._points: deque[Point] = deque(maxlen=SERIES)
+        self._pointed: ProcessBucket | None = None
+        self._locks: tuple[LockView, ...] = ()
+        self._chains: tuple[ChainView, ...] = ()
+        self._peers: tuple[PeerView, ...] = ()
+        self._states: Shares = NO_SHARES
+        self._summed: Window | None = None
+
+    def compose(self, history: History, window: Window | None, judgement: Judgement, ended: bool) -> Snapshot:
+        hello = history.hello
+        if hello is None:
+            return Snapshot(Status.WAITING)
+        start_ns = max(history.first_ns, history.now_ns - WINDOW_NS)
+        recent = [b for b in list(history.buckets)[-_IN_WINDOW:] if b.end_ns > start_ns]
+        self._series(history)
+        exact = hello.capabilities.get("held-locks")
+        exact_available = exact is not None and exact.available
+        threads = self._thread_views(history, start_ns, exact_available)
+        if window is not None and window is not self._summed:
+            self._summed = window
+            self._locks = lock_views(window)
+            self._chains = chain_views(window)
+            self._peers = _peer_views(window)
+        stats = history.stats
+        status, ending = self._status(history, ended)
+        return Snapshot(
+            status=status,
+            ending=ending,
+            at_ns=history.now_ns,
+            epoch=hello.epoch + (history.now_ns - hello.at_ns) / 1e9,
+            elapsed_s=(history.now_ns - history.first_ns) / 1e9,
+            target=hello.target,
+            engine=hello.engine,
+            capabilities=hello.capabilities,
+            rate_hz=hello.rate_hz,
+            budget_percent=hello.budget_percent,
+            target_hz=stats.target_hz if stats else hello.rate_hz,
+            achieved_hz=stats.achieved_hz if stats else 0.0,
+            own_cpu_percent=stats.own_cpu_percent if stats else 0.0,
+            samples=stats.samples if stats else 0,
+            misses=stats.misses if stats else 0,
+            repaired=stats.repaired if stats else 0,
+            dropped=stats.dropped if stats else 0,
+            doubtful=stats.doubtful if stats else 0,
+            seconds=(history.now_ns - start_ns) / 1e9,
+            threads=threads,
+            births_per_s=sum(b.births for b in recent) / max(0.5, 0.5 * len(recent)),
+            gil=_gil_view(history, recent),
+            locks=self._locks,
+            chains=self._chains,
+            peers=self._peers,
+            states=self._states,
+            cpu_percent=windows.cpu_percent(recent),
+            switches_per_s=windows.switches_per_s(recent),
+            series=tuple(self._points),
+            rss=history.counters.rss if history.counters else 0,
+            fds=history.counters.fds if history.counters else 0,
+            findings=judgement.findings,
+            pending=judgement.pending,
+            clear=judgement.clear,
+            not_applicable=judgement.not_applicable,
+            notices=tuple(history.notices),
+            agent=history.agent,
+            tasks=history.tasks,
+            queues=history.queues,
+            calls=history.calls,
+        )
+
+    def _status(self, history: History, ended: bool) -> tuple[Status, str]:
+        bye = history.bye
+        if bye is not None and bye.reason in ("exited", "exec"):
+            words = "the target exited" if bye.reason == "exited" else "the target became another program (exec)"
+            return Status.EXITED, bye.text or words
+        if bye is not None and bye.reason == "lost":
+            return Status.LOST, bye.text or "the target cannot be read any more"
+        if ended:
+            if not self._live:
+                return Status.FINISHED, "the recording is at its end"
+            return (Status.FINISHED, "") if bye is not None else (Status.LOST, "the collector ended unexpectedly")
+        if history.process_status == "stopped":
+            return Status.STOPPED, "the target is stopped (SIGSTOP or a debugger)"
+        return (Status.LIVE if self._live else Status.REPLAY), ""
+
+    def _series(self, history: History) -> None:
+        """Add the points of buckets closed since the last call."""
+        fresh: list[ProcessBucket] = []
+        for bucket in reversed(history.buckets):
+            if bucket is self._pointed:
+                break
+            fresh.append(bucket)
+        for bucket in reversed(fresh):
+            self._pointed = bucket
+            self._points.append(_point(bucket, _states_of(history, bucket)))
+
+    def _thread_views(self, history: History, start_ns: int, exact: bool) -> tuple[ThreadView, ...]:
+        edges = {e.waiter: e for e in graph.edges(history.threads.values(), exact)}
+        holder_now = history.gil[-1].holder if history.gil else 0
+        width = min(STRIP, len(history.buckets))
+        sums = [0.0] * len(State)
+        views = []
+        alive = list(history.threads.values())
+        gone = [t for t in history.gone if t.gone_ns > start_ns]
+        for thread in [*alive, *gone]:
+            cache = self._threads.get(thread.tid)
+            if cache is None:
+                cache = self._threads[thread.tid] = _ThreadCache()
+            cache.update(thread, start_ns)
+            if not thread.native and thread.gone_ns == 0:
+                for i, share in enumerate(cache.shares):
+                    sums[i] += share
+            views.append(_thread_view(thread, history, cache, edges, holder_now, width, exact))
+        if len(self._threads) > 2 * (len(alive) + len(gone)) + 100:
+            known = {t.tid for t in [*alive, *gone]}
+            self._threads = {tid: c for tid, c in self._threads.items() if tid in known}
+        self._states = accounting.to_shares(sums)
+        return tuple(views)
+
+
+def _thread_view(
+    thread: ThreadHistory,
+    history: History,
+    cache: _ThreadCache,
+    edges: dict[int, graph.Edge],
+    holder_now: int,
+    width: int,
+    exact: bool,
+) -> ThreadView:
+    now = history.now_ns
+    run = thread.current or (thread.runs[-1] if thread.runs else None)
+    alive = thread.gone_ns == 0
+    state = run.state if run is not None and alive else State.UNKNOWN
+    edge = edges.get(thread.tid) if alive else None
+    strip = tuple(cache.strip)[-width:] if width else ()
+    return ThreadView(
+        tid=thread.tid,
+        name=thread.name,
+        native=thread.native,
+        alive=alive,
+        age_s=max(0.0, (now - (thread.started_ns or thread.seen_ns)) / 1e9),
+        state=state,
+        since_s=(now - run.start_ns) / 1e9 if run is not None else 0.0,
+        reason=_reason(run, edge, history) if alive else "ended",
+        shares=cache.shares,
+        strip=(-1,) * (width - len(strip)) + strip,
+        cpu_percent=cache.cpu,
+        gil_held=cache.gil if history.gil else None,
+        holds_gil=thread.tid == holder_now and alive,
+        switches_per_s=cache.switches,
+        voluntary_per_s=cache.voluntary,
+        stack=run.stack if run is not None else NO_STACK,
+        wait=run.wait if run is not None else NO_WAIT,
+        holds=_visible_holds(run, exact) if run is not None and alive else (),
+        blocked_by=edge.holder if edge is not None else 0,
+        blocked_confidence=edge.confidence if edge is not None else Confidence.UNKNOWN,
+    )
+
+
+def _visible_holds(run: Run, exact: bool) -> tuple[Hold, ...]:
+    if not run.holds and not run.stack.holding:
+        return ()
+    waited = run.verdict.site
+    return tuple(h for h in holds_of(run, exact) if waited is None or h.lock or h.site.key != waited.key)
+
+
+def _reason(run: Run | None, edge: graph.Edge | None, history: History) -> str:
+    if run is None:
+        return "not sampled yet"
+    if edge is None:
+        return run.verdict.reason
+    holder = history.threads.get(edge.holder)
+    name = holder.name if holder is not None else f"thread {edge.holder}"
+    if edge.via:
+        return f"joins {name}"
+    sure = "" if edge.confidence is Confidence.EXACT else " (inferred)"
+    return f"{run.verdict.reason}, held by {name}{sure}"
+
+
+def _states_of(history: History, bucket: ProcessBucket) -> Shares:
+    """How all Python threads together spent that half second."""
+    sums = [0.0] * len(State)
+    for thread in history.threads.values():
+        if thread.native:
+            continue
+        for one in reversed(thread.buckets):
+            if one.end_ns <= bucket.start_ns:
+                break
+            if one.start_ns < bucket.end_ns:
+                values = accounting.corrected(one.sampled, one.cpu_ns, one.run_delay_ns)
+                sums = [a + b for a, b in zip(sums, values, strict=True)]
+                break
+    return accounting.to_shares(sums)
+
+
+def _point(bucket: ProcessBucket, states: Shares) -> Point:
+    one = [bucket]
+    seen = bucket.gil_seen_ns
+    after = bucket.after
+    return Point(
+        at_ns=bucket.end_ns,
+        cpu_percent=windows.cpu_percent(one),
+        gil_held=bucket.gil_held_ns / seen if seen else None,
+        gil_waiters=bucket.gil_waiters_ns / seen if seen else None,
+        threads=after.os_threads if after is not None else bucket.threads,
+        switches_per_s=windows.switches_per_s(one),
+        run_delay=windows.run_delay(one),
+        rss=after.rss if after is not None else 0,
+        fds=after.fds if after is not None else 0,
+        states=states,
+    )
+
+
+def _gil_view(history: History, recent: list[ProcessBucket]) -> GilView:
+    seen = sum(b.gil_seen_ns for b in recent)
+    if not seen and not history.gil:
+        return GilView(False)
+    last = history.gil[-1] if history.gil else None
+    sampled = sum(b.sampled_ns for b in recent)
+    span = [b for b in recent if b.before is not None and b.after is not None]
+    switches = None
+    if span and span[0].before is not None and span[-1].after is not None:
+        first, final = span[0].before, span[-1].after
+        if first.gil_switches >= 0 and final.at_ns > first.at_ns:
+            switches = (final.gil_switches - first.gil_switches) * 1e9 / (final.at_ns - first.at_ns)
+    return GilView(
+        available=True,
+        held_share=sum(b.gil_held_ns for b in recent) / seen if seen else 0.0,
+        holder_now=last.holder if last is not None else 0,
+        waiters_now=last.waiters if last is not None else 0,
+        waiters_mean=sum(b.gil_waiters_ns for b in recent) / seen if seen else 0.0,
+        waiters_max=max((b.gil_waiters_max for b in recent), default=0),
+        collecting_share=sum(b.collecting_ns for b in recent) / sampled if sampled else 0.0,
+        switches_per_s=switches,
+    )
+
+
+def _peer_views(window: Window) -> tuple[PeerView, ...]:
+    """I/O waits by whom they are with: all connections to one address are one peer."""
+    spent: dict[tuple[str, str], int] = defaultdict(int)
+    tids: dict[tuple[str, str], set[int]] = defaultdict(set)
+    now: dict[tuple[str, str], int] = defaultdict(int)
+    shown: dict[tuple[str, str], Peer] = {}
+    for thread, piece in window.pieces():
+        peer = piece.run.wait.peer
+        if peer is None or piece.run.state is not State.IO:
+            continue
+        key = (peer.kind, peer.name)
+        shown[key] = peer
+        spent[key] += piece.ns
+        tids[key].add(thread.tid)
+        if piece.run.end_ns == 0:
+            now[key] += 1
+    span = max(1, window.end_ns - window.start_ns)
+    views = [PeerView(shown[k], ns / span, now[k], tuple(sorted(tids[k]))) for k, ns in spent.items()]
+    views.sort(key=lambda v: -v.share)
+    return tuple(views[:200])

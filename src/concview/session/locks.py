@@ -1,0 +1,134 @@
+"""The lock views and the chains of a snapshot, from a window."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from concview.analysis.graph import Chain, Edge
+from concview.analysis.locks import LockWindow
+from concview.analysis.window import Window
+from concview.model import NO_STACK, Confidence, State
+from concview.snapshot import ChainView, EdgeView, HolderView, LockView
+from concview.text import plural
+
+#: Locks and chains in a snapshot.
+MOST = 200
+MOST_CHAINS = 50
+
+
+def lock_views(window: Window) -> tuple[LockView, ...]:
+    """Most waited for first."""
+    waiting: dict[str, list[int]] = defaultdict(list)
+    holding: dict[str, int] = {}
+    for edge in window.edges:
+        waiting[edge.key].append(edge.waiter)
+        holding[edge.key] = edge.holder
+    every = sorted(window.locks.values(), key=lambda lock: (-lock.wait_ns, -lock.held_ns))
+    return tuple(_lock_view(lock, waiting.get(lock.key, []), holding, window) for lock in every[:MOST])
+
+
+def _lock_view(lock: LockWindow, waiting: list[int], holding: dict[str, int], window: Window) -> LockView:
+    certain = lock.confidence
+    holders = tuple(
+        HolderView(tid, window.name(tid), share, Confidence.UNKNOWN if lock.ambiguous else certain)
+        for tid, share in lock.holder_shares()[:20]
+    )
+    last = window.end_ns
+    now = tuple(w.tid for w in lock.waits if w.end_ns >= last and w.run.end_ns == 0)
+    holder_now = holding.get(lock.key, 0)
+    if not holder_now and not lock.ambiguous:
+        holder_now = next((h.tid for h in lock.holds if h.run.end_ns == 0), 0)
+    numbers = window.lock_stats(lock)
+    made = next((p for p in lock.places if p.made), None)
+    return LockView(
+        key=lock.key,
+        address=lock.address,
+        kind=lock.kind,
+        site=lock.site,
+        held_share=lock.held_share,
+        waiters_now=len(now),
+        waiters_mean=lock.waiters_mean,
+        waiters_max=lock.waiters_max,
+        wait_s=lock.wait_ns / 1e9,
+        holders=() if lock.ambiguous else holders,
+        waiting=now or tuple(waiting),
+        holder_now=holder_now,
+        confidence=Confidence.UNKNOWN if lock.ambiguous else certain,
+        places=tuple(lock.places[:20]),
+        made=f"{made.file}:{made.made}" if made is not None else "",
+        holds=numbers.holds,
+        holds_ended=numbers.holds_ended,
+        resolution_s=numbers.resolution,
+        hold_p50_s=numbers.hold_p50,
+        hold_p95_s=numbers.hold_p95,
+        hold_max_s=numbers.hold_max,
+        waits=numbers.waits,
+        wait_mean_s=numbers.wait_mean,
+        wait_max_s=numbers.wait_max,
+        wait_each_s=numbers.wait_each,
+        doing=numbers.doing[:8],
+        handoffs_per_s=numbers.handoffs_per_s,
+        workers=numbers.workers,
+        speedup_cap=numbers.speedup_cap,
+    )
+
+
+# ---------------------------------------------------------------- chains
+
+
+def chain_views(window: Window) -> tuple[ChainView, ...]:
+    """The longest queue first, circles before all."""
+    return tuple(_chain_view(chain, window) for chain in window.chains[:MOST_CHAINS])
+
+
+def _chain_view(chain: Chain, window: Window) -> ChainView:
+    return ChainView(
+        root=chain.root,
+        text=chain_text(chain, window),
+        edges=tuple(_edge_view(e, window) for e in chain.edges),
+        cycle=chain.cycle,
+        exact=chain.exact,
+    )
+
+
+def _edge_view(edge: Edge, window: Window) -> EdgeView:
+    lock = window.locks.get(edge.key)
+    site = edge.site
+    if lock is not None and lock.site.expression and (site is None or not site.expression):
+        site = lock.site
+    what = site.expression if site is not None and site.expression else edge.hold.kind or "a lock"
+    if edge.via == "Thread.join":
+        what = "its end (join)"
+    return EdgeView(edge.waiter, edge.holder, edge.key, what, edge.confidence, edge.via)
+
+
+def chain_text(chain: Chain, window: Window) -> str:
+    """'12 threads wait for worker-3, which waits for tcp 127.0.0.1:5432'."""
+    waiters = set(chain.waiters)
+    if chain.cycle:
+        circle = " -> ".join(window.name(tid) for tid in (*chain.cycle, chain.cycle[0]))
+        more = len(waiters - set(chain.cycle))
+        behind = f"; {plural(more, 'more thread waits', 'more threads wait')} behind them" if more else ""
+        return f"{circle} wait for each other{behind}"
+    first = next(iter(chain.edges))
+    who = window.name(first.waiter) if len(waiters) == 1 else plural(len(waiters), "thread")
+    verb = "waits" if len(waiters) == 1 else "wait"
+    return f"{who} {verb} for {window.name(chain.root)}, which {_does(chain)}"
+
+
+def _does(chain: Chain) -> str:
+    run = chain.run
+    if run.stack is NO_STACK and run.state is State.UNKNOWN:
+        return "cannot be read"
+    peer = run.wait.peer
+    if run.state is State.IO and peer is not None:
+        kind = peer.known_as or peer.kind
+        return f"waits for {peer.name if peer.name.startswith(kind) else f'{kind} {peer.name}'}"
+    words = {
+        State.RUNNING: "runs",
+        State.RUNNABLE: "waits for a CPU",
+        State.IO: f"is {run.verdict.reason}" if run.verdict.reason.startswith("in ") else f"does {run.verdict.reason}",
+    }
+    user = run.stack.user_leaf
+    place = f" in {user.place}" if user is not None and run.state in (State.RUNNING, State.SLEEP) else ""
+    return words.get(run.state, run.verdict.reason) + place

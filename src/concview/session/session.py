@@ -1,0 +1,202 @@
+"""The session: reads a source in a thread of its own and keeps the latest snapshot ready.
+
+Nothing is pushed to a view: it polls `snapshot()`, which never blocks and returns the same object until there is a
+new one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from concview import codec
+from concview.analysis import calltree, gilcalls
+from concview.analysis.history import History
+from concview.analysis.window import WINDOW_NS, Window
+from concview.catalogue.base import Rule
+from concview.catalogue.judge import Judge, Judgement
+from concview.config import RuleConfig
+from concview.model import AnyEvent, State
+from concview.session.compose import Composer
+from concview.session.sources import AttachError, LiveSource, Source
+from concview.snapshot import Snapshot, Status
+
+#: Snapshots are made at most this often, in stream time: faster than a person reads, and a third of the cost of 10 Hz.
+SNAPSHOT_NS = 300_000_000
+#: Rules are evaluated this often at first, so that a clear case is named within seconds, and later.
+EARLY_NS, EARLY_STEP_NS, STEP_NS = 10_000_000_000, 250_000_000, 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A call tree and the own/total table of the same time; `seconds` of wall time, up to `at_ns`."""
+
+    root: calltree.Node
+    entries: list[calltree.Entry]
+    seconds: float
+    at_ns: int
+
+
+class Session:
+    """`start()` -> `snapshot()` ... -> `close()`. One reader thread; every public method may be called from any."""
+
+    def __init__(
+        self, source: Source, rules: Mapping[str, Rule] | None = None, config: RuleConfig | None = None
+    ) -> None:
+        self.source = source
+        self.live = source.live
+        self.history = History()
+        self._judge = Judge(rules, config)
+        self._judgement = Judgement()
+        self._composer = Composer(source.live)
+        self._snapshot = Snapshot(Status.WAITING)
+        self._window: Window | None = None
+        self._evaluated_ns = 0
+        self._composed_ns = 0
+        self._progress = threading.Condition()
+        self._history_lock = threading.Lock()  #: the reader writes the history; `calls` reads it
+        self._begun = False
+        self._ended = False
+        self._closing = False
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._read, name="concview-session", daemon=True)
+
+    # ------------------------------------------------------------ for views and commands
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Open the source and wait for the first events.
+
+        AttachError when the target cannot be attached, codec.StreamError when a file is no recording, OSError when it
+        cannot be opened.
+        """
+        self.source.open()
+        self._thread.start()
+        deadline = time.monotonic() + timeout_s
+        with self._progress:
+            while not self._begun and not self._ended and time.monotonic() < deadline:
+                self._progress.wait(0.2)
+        if not self._begun:
+            failure = self._failure
+            self.close()
+            if failure is not None:
+                raise failure
+            raise AttachError(f"nothing arrived from the collector within {timeout_s:.0f} s", exit_code=1)
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    def wait(self, seconds: float) -> Snapshot:
+        """Block until that much stream time was observed or the stream ended; the snapshot then."""
+        target_ns = self.history.first_ns + int(seconds * 1e9)
+        with self._progress:
+            while not self._ended and self.history.now_ns < target_ns:
+                self._progress.wait(0.25)
+        return self._snapshot
+
+    def calls(
+        self,
+        states: Collection[State] | None = None,
+        tids: Collection[int] | None = None,
+        by_line: bool = False,
+        fold: bool = False,
+        holding: bool = False,
+    ) -> Calls:
+        """Where the time of these threads (None: all) in these states (None: all) went, over the window.
+
+        `holding`: instead of states, the time in which they held the GIL.
+        """
+        with self._history_lock:
+            history = self.history
+            end = history.now_ns
+            start = max(history.first_ns, end - WINDOW_NS)
+            threads = [t for t in history.threads.values() if tids is None or t.tid in tids]
+            if holding:
+                pieces = list(gilcalls.pieces(threads, history.gil, start, end))
+            else:
+                pieces = list(calltree.pieces(threads, start, end, states))
+        return Calls(calltree.tree(pieces, by_line, fold), calltree.table(pieces, by_line), (end - start) / 1e9, end)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def set_rate(self, hz: float) -> None:
+        self.source.set_rate(hz)
+
+    def close(self) -> None:
+        """End the collector or close the file. The last snapshot stays."""
+        self._closing = True
+        self.source.close()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(2.0)
+
+    # ------------------------------------------------------------ the reader
+
+    def _read(self) -> None:
+        try:
+            for events in self.source.blocks():
+                self._feed(events)
+                if self._closing:
+                    break
+        except (AttachError, codec.StreamError) as error:
+            self._failure = error
+        except (OSError, ValueError) as error:  # the source was closed under the reader
+            self._failure = None if self._closing else error
+        finally:
+            self._finish()
+
+    def _feed(self, events: list[AnyEvent]) -> None:
+        history = self.history
+        with self._history_lock:
+            for event in events:
+                history.apply(event)
+                # A block may hold a second of ticks (py-spy's windows): judge along the way, in stream time.
+                if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
+                    self._evaluate()
+        if history.now_ns - self._composed_ns >= SNAPSHOT_NS or not self._begun:
+            self._compose()
+        with self._progress:
+            self._begun = True
+            self._progress.notify_all()
+
+    def _evaluate(self, force: bool = False) -> None:
+        history = self.history
+        if history.hello is None:
+            return
+        young = history.now_ns - history.first_ns < EARLY_NS
+        step = EARLY_STEP_NS if young else STEP_NS
+        if not force and history.now_ns - self._evaluated_ns < step:
+            return
+        self._evaluated_ns = history.now_ns
+        self._window = Window(history)
+        self._judgement = self._judge.evaluate(self._window)
+
+    def _compose(self, ended: bool = False) -> None:
+        self._composed_ns = self.history.now_ns
+        self._snapshot = self._composer.compose(self.history, self._window, self._judgement, ended)
+
+    def _finish(self) -> None:
+        if self.history.hello is not None:
+            self._evaluate(force=True)
+            self._compose(ended=True)
+            failure = self._failure
+            if isinstance(failure, codec.StreamError):
+                self._snapshot = msgspec.structs.replace(
+                    self._snapshot, status=Status.LOST, ending=f"the recording breaks off: {failure}"
+                )
+            elif failure is not None:
+                self._snapshot = msgspec.structs.replace(self._snapshot, status=Status.LOST, ending=str(failure))
+        with self._progress:
+            self._ended = True
+            self._progress.notify_all()
+
+
+def attach(pid: int, engine: str = "auto", rate: float = 100.0, budget: float = 5.0) -> Session:
+    """A started live session. AttachError when that is not possible."""
+    session = Session(LiveSource(pid, engine, rate, budget))
+    session.start()
+    return session

@@ -1,0 +1,185 @@
+"""Where a session's events come from: a collector process, or a recording."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from concview import codec
+from concview.model import AnyEvent
+
+#: The collector answers within this time or is given up: interpreter start, ELF lookup, a scan of a stripped binary.
+START_TIMEOUT_S = 20.0
+#: After being asked to end, the collector has this long before it is killed.
+END_TIMEOUT_S = 2.0
+
+
+class AttachError(Exception):
+    """It could not be attached. One sentence, the exact step that would help (or ''), and the exit code to use."""
+
+    def __init__(self, message: str, remedy: str = "", exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.exit_code = exit_code
+
+
+class Source(Protocol):
+    """`open` raises AttachError (live) or codec.StreamError / OSError (file). `blocks` ends when the stream does."""
+
+    live: bool
+
+    def open(self) -> None: ...
+
+    def blocks(self) -> Iterator[list[AnyEvent]]: ...
+
+    def set_rate(self, hz: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LiveSource:
+    """A collector process of our own. Its standard output is the stream; closing its input ends it."""
+
+    live = True
+
+    def __init__(
+        self, pid: int, engine: str = "auto", rate: float = 100.0, budget: float = 5.0, blocking: bool = False
+    ) -> None:
+        self.pid = pid
+        self._command = [
+            sys.executable, "-m", "concview.collector", "--pid", str(pid), "--engine", engine,
+            "--rate", str(rate), "--budget", str(budget), *(["--blocking"] if blocking else []),
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: list[bytes] = []
+
+    @property
+    def stream(self) -> BinaryIO:
+        """The raw bytes of the stream, for `record`. Only after `open`; do not mix with `blocks`."""
+        assert self._process is not None and self._process.stdout is not None
+        return self._process.stdout  # type: ignore[return-value]
+
+    @property
+    def collector_pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def open(self) -> None:
+        environment = dict(os.environ)
+        # Run as a module from wherever this package is, also when it is not installed.
+        root = str(Path(__file__).resolve().parents[2])
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in (root, environment.get("PYTHONPATH", "")) if p)
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        threading.Thread(target=self._drain_errors, name="concview-collector-stderr", daemon=True).start()
+
+    def _drain_errors(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        for line in self._process.stderr:
+            self._errors.append(line)
+            del self._errors[:-20]
+
+    def blocks(self) -> Iterator[list[AnyEvent]]:
+        try:
+            yield from codec.read_blocks(self.stream)
+        except codec.Damaged:
+            return  # killed in the middle of a block: what came before stands, and the session says it was lost
+        except codec.StreamError as error:
+            raise self.failure() from error
+
+    def failure(self) -> AttachError:
+        """Why the collector ended without a stream: its last line on stderr is a JSON object with the reason."""
+        assert self._process is not None
+        try:
+            code = self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            code = 1
+        time.sleep(0.02)  # let the drain thread see the last line
+        for line in reversed(self._errors):
+            try:
+                said = json.loads(line)
+                return AttachError(str(said["error"]), str(said.get("remedy", "")), int(said.get("code", code)))
+            except (ValueError, KeyError, TypeError):
+                continue
+        detail = self._errors[-1].decode("utf-8", "replace").strip() if self._errors else f"exit code {code}"
+        return AttachError(f"the collector did not start ({detail})", exit_code=1)
+
+    def set_rate(self, hz: float) -> None:
+        self._say(f"rate {hz}\n")
+
+    def order(self, line: str) -> None:
+        """A control line for the agent inside the target; collector/inside.py lists them."""
+        self._say(line + "\n")
+
+    def _say(self, line: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._process.stdin.write(line.encode())
+                self._process.stdin.flush()
+
+    def request_end(self) -> None:
+        """Ask the collector to write its last block and end; the stream then ends by itself."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def close(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        self.request_end()
+        with contextlib.suppress(OSError, ValueError):
+            if process.stdout is not None:
+                os.set_blocking(process.stdout.fileno(), False)
+        try:
+            process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class FileSource:
+    """A recording. `speed` 1.0 plays in real time, 0 as fast as it can be read."""
+
+    live = False
+
+    def __init__(self, path: str | Path, speed: float = 1.0) -> None:
+        self.path = Path(path)
+        self.speed = speed
+        self._file: BinaryIO | None = None
+        self._closed = threading.Event()
+
+    def open(self) -> None:
+        self._file = self.path.open("rb")
+
+    def blocks(self) -> Iterator[list[AnyEvent]]:
+        assert self._file is not None
+        stream_start = wall_start = 0.0
+        for events in codec.read_blocks(self._file):
+            at = max((e.at_ns for e in events if hasattr(e, "at_ns")), default=0) / 1e9
+            if self.speed > 0 and at:
+                if not stream_start:
+                    stream_start, wall_start = at, time.monotonic()
+                due = wall_start + (at - stream_start) / self.speed
+                if self._closed.wait(max(0.0, due - time.monotonic())):
+                    return
+            if self._closed.is_set():
+                return
+            yield events
+
+    def set_rate(self, hz: float) -> None:
+        """A recording has the rate it has."""
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._file is not None:
+            self._file.close()
