@@ -1,0 +1,65 @@
+"""Demo workloads: one script per anti-pattern, each with a `bad` and a `fixed` variant.
+
+A demo is a script for the *target's* interpreter, which may be older than concview's and knows nothing of it. So it
+is never imported here: its metadata is read from its syntax tree.
+
+A script holds a docstring (first line the title, the rest the story and what to look at) and two constants, `ID` and
+`GROUP`; `NEEDS_SECONDS` says how long the bad variant takes until it can be recognised. It is run as
+`PYTHON script.py bad|fixed [--seconds N]`, prints `ready` once it works, and ends with 0 on SIGTERM and SIGINT.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+#: The groups of the catalogue, in its order.
+GROUPS: tuple[str, ...] = ("GIL and scheduler", "Locks", "Work distribution", "Async and I/O")
+VARIANTS: tuple[str, ...] = ("bad", "fixed")
+
+
+class Demo(msgspec.Struct, frozen=True):
+    """One script."""
+
+    id: str
+    title: str
+    group: str
+    story: str
+    path: str
+    needs_seconds: float = 5.0
+
+    def command(self, variant: str, python: str = sys.executable, seconds: float = 0.0) -> list[str]:
+        """The command line that runs one variant, for ever or for `seconds`."""
+        if variant not in VARIANTS:
+            raise ValueError(f"no such variant: {variant}")
+        return [python, self.path, variant, *(["--seconds", f"{seconds:g}"] if seconds else [])]
+
+
+def read(path: Path) -> Demo:
+    """The metadata of one script. ValueError says what is missing."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    title, _, story = (ast.get_docstring(tree) or "").partition("\n")
+    constants: dict[str, object] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            constants.update({t.id: node.value.value for t in node.targets if isinstance(t, ast.Name)})
+    name, group, needs = constants.get("ID"), constants.get("GROUP"), constants.get("NEEDS_SECONDS", 5.0)
+    if not isinstance(name, str) or name.replace("-", "_") != path.stem:
+        raise ValueError(f"{path.name}: ID must be the file's name with '-' for '_', not {name!r}")
+    if not isinstance(group, str) or group not in GROUPS:
+        raise ValueError(f"{path.name}: GROUP must be one of {', '.join(GROUPS)}")
+    if not isinstance(needs, int | float) or not title or not story.strip():
+        raise ValueError(f"{path.name}: needs a title, a story and, if any, a number as NEEDS_SECONDS")
+    return Demo(name, title.rstrip("."), group, story.strip(), str(path), float(needs))
+
+
+@cache
+def demos() -> dict[str, Demo]:
+    """Every demo by id, ordered by the catalogue's groups."""
+    scripts = (p for p in Path(__file__).parent.glob("*.py") if p.name != "base.py" and not p.name.startswith("_"))
+    found = sorted(map(read, scripts), key=lambda d: (GROUPS.index(d.group), d.id))
+    return {d.id: d for d in found}
