@@ -1,0 +1,281 @@
+"""From a snapshot to the output of `check` and `dump`."""
+
+from __future__ import annotations
+
+import math
+
+from concview import __version__
+from concview.commands import _schema as out
+from concview.model import STATES, Confidence, Finding, Hold, State, Target, Where
+from concview.snapshot import ChainView, LockView, Snapshot, Status, ThreadView
+from concview.text import clean
+
+
+def _round(value: float, digits: int = 3) -> float:
+    """JSON knows no NaN."""
+    return round(value, digits) if math.isfinite(value) else 0.0
+
+
+def _maybe(value: float | None, scale: float = 1.0) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value * scale, 3)
+
+
+def target_out(target: Target | None) -> out.TargetOut:
+    if target is None:
+        return out.TargetOut(0, "", [], 0.0)
+    return out.TargetOut(target.pid, target.python, list(target.command), target.started)
+
+
+def achieved_hz(snapshot: Snapshot) -> float:
+    """Over the whole observation: the last second alone says little about a check."""
+    return snapshot.samples / snapshot.elapsed_s if snapshot.elapsed_s > 0 else 0.0
+
+
+def unusual_ending(snapshot: Snapshot) -> str:
+    """What a reader must know of how the watching ended; empty when it simply was over."""
+    return snapshot.ending if snapshot.status in (Status.EXITED, Status.LOST, Status.STOPPED) else ""
+
+
+def check_out(snapshot: Snapshot) -> out.CheckOut:
+    """The verdict. Threads: those with a Python state, alive or ended in the window."""
+    gil = snapshot.gil
+    return out.CheckOut(
+        schema=out.SCHEMA,
+        concview=__version__,
+        target=target_out(snapshot.target),
+        sampling=out.SamplingOut(
+            engine=snapshot.engine,
+            seconds=_round(snapshot.elapsed_s),
+            rate_hz=snapshot.rate_hz,
+            achieved_hz=_round(achieved_hz(snapshot), 1),
+            samples=snapshot.samples,
+            misses=snapshot.misses,
+            own_cpu_percent=_round(snapshot.own_cpu_percent, 2),
+        ),
+        process=out.ProcessOut(
+            cpu_percent=_maybe(snapshot.cpu_percent),
+            threads=sum(t.alive for t in snapshot.threads),
+            context_switches_per_s=_maybe(snapshot.switches_per_s),
+            gil_held_percent=_maybe(gil.held_share, 100) if gil.available else None,
+            gil_waiters_mean=_maybe(gil.waiters_mean) if gil.available else None,
+        ),
+        threads=[
+            out.ThreadOut(t.tid, t.name, {s: _round(v, 4) for s, v in zip(STATES, t.shares, strict=True)})
+            for t in snapshot.threads
+        ],
+        locks=[_lock(lock) for lock in snapshot.locks],
+        findings=[_finding(f) for f in snapshot.findings],
+        pending=[out.PendingOut(p.id, p.needs, p.subject) for p in snapshot.pending],
+        not_applicable=[out.NotApplicableOut(n.id, n.why, n.enable) for n in snapshot.not_applicable],
+        chains=[_chain(c) for c in snapshot.chains],
+        ending=unusual_ending(snapshot),
+    )
+
+
+def lock_id(address: int, key: str) -> str:
+    return f"{address:#x}" if address else key
+
+
+def _lock(lock: LockView) -> out.LockOut:
+    return out.LockOut(
+        id=lock_id(lock.address, lock.key),
+        kind=lock.kind,
+        expression=lock.site.expression,
+        site=out.SiteOut(lock.site.file, lock.site.line, lock.site.function),
+        held_percent=_round(lock.held_share * 100, 1),
+        waiters_mean=_round(lock.waiters_mean),
+        waiters_max=lock.waiters_max,
+        holders=[out.HolderOut(h.tid, h.name, _round(h.share * 100, 1), h.confidence.value) for h in lock.holders],
+        sites=[out.SiteOut(p.file, p.line, p.function) for p in lock.places],
+        made=lock.made or None,
+        resolution_s=_round(lock.resolution_s, 6),
+        holds_seen=lock.holds,
+        holds_ended=lock.holds_ended,
+        hold_p50_s=_maybe(lock.hold_p50_s),
+        hold_p95_s=_maybe(lock.hold_p95_s),
+        hold_max_s=_maybe(lock.hold_max_s),
+        waits_seen=lock.waits,
+        wait_mean_s=_round(lock.wait_mean_s, 6),
+        wait_max_s=_round(lock.wait_max_s, 6),
+        wait_per_waiter_s=_round(lock.wait_each_s, 6),
+        holders_do=[out.DoingOut(what, _round(share * 100, 1)) for what, share in lock.doing],
+        handoffs_per_s=_round(lock.handoffs_per_s, 1),
+        workers=lock.workers,
+        speedup_cap=_maybe(lock.speedup_cap),
+    )
+
+
+def _chain(chain: ChainView) -> out.ChainOut:
+    return out.ChainOut(
+        chain.root,
+        chain.text,
+        [out.EdgeOut(e.waiter, e.holder, e.key, e.what, e.confidence.value, e.via) for e in chain.edges],
+        list(chain.cycle),
+    )
+
+
+def _where(where: Where) -> out.SiteOut:
+    return out.SiteOut(where.file, where.line, where.function)
+
+
+def _finding(finding: Finding) -> out.FindingOut:
+    measured = finding.measured
+    return out.FindingOut(
+        id=finding.id,
+        severity=finding.severity.value,
+        score=finding.score,
+        confidence=finding.confidence.value,
+        title=finding.title,
+        summary=finding.summary,
+        why=finding.why,
+        fix=finding.fix,
+        measured=out.MeasuredOut(
+            measured.name, _round(measured.value, 4), measured.info, measured.warn, measured.unit
+        ),
+        where=[_where(w) for w in finding.where],
+        threads=list(finding.threads),
+        stacks=[out.StackOut(s.role, s.tid, [f.place for f in s.frames]) for s in finding.stacks],
+        recent=finding.recent,
+    )
+
+
+# ---------------------------------------------------------------- dump
+
+
+def waited_lock(snapshot: Snapshot, thread: ThreadView) -> LockView | None:
+    """The lock a thread waits for now, where it is known."""
+    if thread.state is not State.LOCK:
+        return None
+    address = thread.wait.lock
+    by_address = next((lock for lock in snapshot.locks if address and lock.address == address), None)
+    return by_address or next((lock for lock in snapshot.locks if thread.tid in lock.waiting), None)
+
+
+def cycles(snapshot: Snapshot) -> list[list[ThreadView]]:
+    """Threads that wait for each other in a circle, each circle once."""
+    threads = {t.tid: t for t in snapshot.threads if t.alive}
+    found: list[list[ThreadView]] = []
+    done: set[int] = set()
+    for start in sorted(threads):
+        path: list[int] = []
+        at = start
+        while at in threads and at not in done and at not in path:
+            path.append(at)
+            at = threads[at].blocked_by
+        if at in path:
+            circle = path[path.index(at) :]
+            first = circle.index(min(circle))
+            found.append([threads[tid] for tid in circle[first:] + circle[:first]])
+        done.update(path)
+    return found
+
+
+def hold_name(hold: Hold) -> str:
+    return hold.site.expression or lock_id(hold.lock, hold.site.key)
+
+
+def wait_name(snapshot: Snapshot, thread: ThreadView) -> str:
+    """What a thread in a circle waits for, as its user wrote it where that is known."""
+    lock = waited_lock(snapshot, thread)
+    if lock is not None and lock.site.expression:
+        return lock.site.expression
+    return f"{thread.wait.lock:#x}" if thread.wait.lock else "a lock"
+
+
+def held_for(snapshot: Snapshot, holder: ThreadView, waiter: ThreadView) -> str:
+    """Which of the holder's locks the waiter waits for."""
+    lock = waited_lock(snapshot, waiter)
+    for hold in holder.holds:
+        if lock is not None and ((hold.lock and hold.lock == lock.address) or hold.site.key == lock.site.key):
+            return hold_name(hold)
+    return wait_name(snapshot, waiter)
+
+
+#: Kinds of waiting as `dump` names them, for the states in which a thread waits for something.
+_WAITING = {
+    State.LOCK: "lock",
+    State.GIL: "gil",
+    State.IO: "io",
+    State.SLEEP: "sleep",
+    State.IDLE: "idle",
+    State.RUNNABLE: "cpu",
+}
+
+
+def _waiting_for(snapshot: Snapshot, thread: ThreadView) -> out.WaitingForOut | None:
+    kind = _WAITING.get(thread.state)
+    if kind is None:
+        return None
+    waiting = out.WaitingForOut(kind, text=thread.reason)
+    lock = waited_lock(snapshot, thread)
+    if thread.state is State.LOCK:
+        if thread.wait.lock:
+            waiting.lock = f"{thread.wait.lock:#x}"
+        elif lock is not None:
+            waiting.lock = lock_id(lock.address, lock.key)
+        if not thread.blocked_by:
+            waiting.confidence = Confidence.UNKNOWN.value
+    if thread.blocked_by:
+        waiting.holder, waiting.confidence = thread.blocked_by, thread.blocked_confidence.value
+    if thread.state is State.GIL and snapshot.gil.available and snapshot.gil.holder_now > 0:
+        waiting.holder, waiting.confidence = snapshot.gil.holder_now, Confidence.EXACT.value
+    if thread.wait.peer is not None:
+        waiting.peer = thread.wait.peer.name
+    return waiting
+
+
+def dumped(snapshot: Snapshot) -> list[ThreadView]:
+    """The threads that a dump shows: alive, with Python frames; the main thread first, then in order of birth."""
+    main = snapshot.target.pid if snapshot.target is not None else 0
+    shown = [t for t in snapshot.threads if t.alive and (t.stack.frames or not t.native)]
+    return sorted(shown, key=lambda t: (t.tid != main, -t.age_s, t.tid))
+
+
+def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = None) -> out.DumpOut:
+    """One thread dump. `deep`: frames with locals or native parts, by tid, in place of the sampled ones."""
+    gil = snapshot.gil
+    threads = []
+    for thread in dumped(snapshot):
+        frames = (deep or {}).get(thread.tid) or [
+            out.FrameOut(f.function, f.file, f.line, f.text) for f in thread.stack.frames
+        ]
+        threads.append(
+            out.DumpThreadOut(
+                tid=thread.tid,
+                name=thread.name,
+                state=thread.state.name.lower(),
+                waiting_for=_waiting_for(snapshot, thread),
+                holds=[
+                    out.HoldOut(
+                        lock_id(h.lock, h.site.key), h.kind, h.site.expression, h.site.file, h.site.line,
+                        h.confidence.value,
+                    )
+                    for h in thread.holds
+                ],
+                frames=frames,
+            )
+        )  # fmt: skip
+    return out.DumpOut(
+        schema=out.SCHEMA,
+        target=target_out(snapshot.target),
+        gil=out.GilOut(
+            (gil.holder_now != 0) if gil.available and gil.holder_now != -1 else None,
+            gil.holder_now if gil.available and gil.holder_now > 0 else None,
+        ),
+        threads=threads,
+        deadlocks=[_cycle_out(snapshot, circle) for circle in cycles(snapshot)],
+        chains=[_chain(c) for c in snapshot.chains],
+    )
+
+
+def _cycle_out(snapshot: Snapshot, circle: list[ThreadView]) -> list[out.CycleOut]:
+    return [
+        # What it holds is what the one before it in the circle waits for.
+        out.CycleOut(t.tid, held_for(snapshot, t, circle[i - 1]), wait_name(snapshot, t))
+        for i, t in enumerate(circle)
+    ]
+
+
+def peer_text(thread: ThreadView) -> str:
+    peer = thread.wait.peer
+    return clean(f"{peer.kind} {peer.name}") if peer is not None else ""

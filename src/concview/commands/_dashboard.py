@@ -1,0 +1,125 @@
+"""Showing the dashboard, and cleaning up behind it. The only place that imports Textual."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from concview.commands import _open
+from concview.commands._child import Child, in_lasting_thread
+from concview.commands.base import CommandError, Exit
+from concview.config import Config
+from concview.session import Session
+
+if TYPE_CHECKING:
+    from concview.demos.base import Demo
+    from concview.target.discovery import Candidate
+    from concview.tui.source import DeepFrame
+
+#: A demo has said 'ready' within this time, or something is wrong with it.
+DEMO_START_S = 30.0
+
+
+class _Row:
+    """A process as the picker's list wants it: discovery says `user` where the list has an owner."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self._candidate = candidate
+
+    @property
+    def owner(self) -> str:
+        return self._candidate.user
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._candidate, name)
+
+
+def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
+    """One thread as py-spy reads it now, innermost frame first. NotPermitted with a remedy; LookupError: it ended.
+
+    Without native frames the target is not stopped; with them it must be.
+    """
+    from concview.engines.base import TargetGone
+    from concview.engines.pyspy import look
+    from concview.tui.source import DeepFrame, DeepLocal
+
+    try:
+        seen = look(pid, native=native, locals=True, nonblocking=not native)
+    except TargetGone:
+        raise LookupError(f"process {pid} is gone") from None
+    thread = next((t for t in seen.threads if t.tid == tid), None)
+    if thread is None:
+        raise LookupError(f"py-spy does not see thread {tid}: it ended, or it runs no Python code")
+    return [
+        DeepFrame(
+            f.function, f.file, f.line, f.native, tuple(DeepLocal(x.name, x.value, x.argument) for x in f.locals)
+        )
+        for f in thread.frames
+    ]
+
+
+def preload() -> None:
+    """Begin to import Textual while the collector starts: both take a quarter of a second, on different CPUs."""
+
+    def load() -> None:
+        # A failure shows again, and properly, where it is imported for use.
+        with contextlib.suppress(Exception):
+            importlib.import_module("concview.tui.app")
+
+    # Not a daemon: when attaching fails, the interpreter must not end in the middle of an import.
+    threading.Thread(target=load, name="concview-preload").start()
+
+
+def show(session: Session | None, config: Config, blocking: bool = False, child: Child | None = None) -> int:
+    """Run the dashboard until it is left; everything that was started is ended then."""
+    from concview.demos.base import demos
+    from concview.target.discovery import python_processes
+    from concview.tui.app import ConcviewApp
+    from concview.tui.source import Picker
+
+    sessions: list[Session] = [session] if session is not None else []
+    children: list[Child] = [child] if child is not None else []
+
+    def attach(pid: int) -> Session:
+        # In a thread that lasts: the collector dies with the thread that started it.
+        opened = in_lasting_thread(lambda: _open.open_live(pid, config, blocking))
+        sessions.append(opened)
+        return opened
+
+    def start_demo(demo_id: str) -> Session:
+        started = start(demos()[demo_id], "bad")
+        children.append(started)
+        return attach(started.pid)
+
+    picker = Picker(
+        list_processes=lambda: [_Row(candidate) for candidate in python_processes()],
+        attach=attach,
+        list_demos=lambda: [(d.id, d.title) for d in demos().values()],
+        start_demo=start_demo,
+    )
+    app = ConcviewApp(session=session, picker=picker, deep_look=deep_look)
+    try:
+        app.run()
+        # Textual has told of its own failure; its code 1 would read as findings.
+        return Exit.INTERNAL if app.return_code else Exit.FINE
+    finally:
+        for each in sessions:
+            with contextlib.suppress(OSError):
+                each.close()
+        for one in children:
+            one.close()
+
+
+def start(demo: Demo, variant: str, python: str | None = None) -> Child:
+    """A running demo that works already."""
+    command = demo.command(variant) if python is None else demo.command(variant, python)
+    child = Child(command)
+    if not child.wait_for_line("ready", DEMO_START_S):
+        said = child.ring.lines(1)
+        child.close()
+        raise CommandError(
+            f"the demo {demo.id} did not start with {command[0]}", Exit.NO_TARGET, said[0] if said else ""
+        )
+    return child

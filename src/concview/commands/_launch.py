@@ -1,0 +1,28 @@
+"""Attaching to a target that was just started: it may not be Python yet, or already be gone."""
+
+from __future__ import annotations
+
+import time
+
+from concview.commands import _open
+from concview.commands._child import Child
+from concview.commands.base import CommandError, Exit
+from concview.config import Config
+from concview.session import Session
+
+#: A wrapper (env, a shim, uv) has become Python within this time, and Python has set itself up.
+BECOME_PYTHON_S = 10.0
+
+
+def attach(child: Child, config: Config, blocking: bool = False) -> Session:
+    """A session on it. CommandError NO_TARGET when it ended first or never became Python."""
+    deadline = time.monotonic() + BECOME_PYTHON_S
+    while True:
+        try:
+            _open.look_at(child.pid)
+            return _open.open_live(child.pid, config, blocking)
+        except CommandError as error:
+            if not child.running or child.wait(0.05):
+                raise CommandError("the target ended before anything was seen", Exit.NO_TARGET) from None
+            if error.code != Exit.NO_TARGET or time.monotonic() > deadline:
+                raise

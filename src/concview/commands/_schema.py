@@ -1,0 +1,230 @@
+"""The JSON that `check` and `dump` print. Scripts rely on it: fields may be added, never changed or removed.
+
+A number that cannot be seen is null; percentages are of one core, shares are 0..1.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = 1
+
+
+class TargetOut(msgspec.Struct):
+    pid: int
+    python: str
+    command: list[str]
+    started: float
+
+
+class SamplingOut(msgspec.Struct):
+    engine: str
+    seconds: float
+    rate_hz: float
+    achieved_hz: float
+    samples: int
+    misses: int
+    own_cpu_percent: float
+
+
+class ProcessOut(msgspec.Struct):
+    cpu_percent: float | None
+    threads: int
+    context_switches_per_s: float | None
+    gil_held_percent: float | None
+    gil_waiters_mean: float | None
+
+
+class ThreadOut(msgspec.Struct):
+    tid: int
+    name: str
+    shares: dict[str, float]
+
+
+class SiteOut(msgspec.Struct):
+    file: str
+    line: int
+    function: str
+
+
+class HolderOut(msgspec.Struct):
+    tid: int
+    name: str
+    percent: float
+    confidence: str
+
+
+class DoingOut(msgspec.Struct):
+    what: str  #: 'running', 'gil', 'io tcp 127.0.0.1:5432', 'sleep', ...
+    percent: float  #: of the held time
+
+
+class LockOut(msgspec.Struct):
+    """Times in seconds. A hold shorter than three sampling intervals cannot be measured: null then."""
+
+    id: str
+    kind: str
+    expression: str
+    site: SiteOut
+    held_percent: float
+    waiters_mean: float
+    waiters_max: int
+    holders: list[HolderOut]
+    sites: list[SiteOut] = []  #: everywhere it is taken
+    made: str | None = None  #: 'cache.py:12', where the source tells
+    resolution_s: float = 0.0  #: the sampling interval
+    holds_seen: int = 0
+    holds_ended: int = 0  #: of these, those whose beginning and end were seen: the quantiles are of them
+    hold_p50_s: float | None = None
+    hold_p95_s: float | None = None
+    hold_max_s: float | None = None
+    waits_seen: int = 0
+    wait_mean_s: float = 0.0
+    wait_max_s: float = 0.0
+    wait_per_waiter_s: float = 0.0
+    holders_do: list[DoingOut] = []
+    handoffs_per_s: float = 0.0
+    workers: int = 0
+    speedup_cap: float | None = None  #: Amdahl: its workers together are at most so many times as fast as one
+
+
+class EdgeOut(msgspec.Struct):
+    waiter: int
+    holder: int
+    lock: str
+    expression: str
+    confidence: str
+    via: str = ""
+
+
+class ChainOut(msgspec.Struct):
+    """Everybody who waits, directly or behind others, for one thread, the root."""
+
+    root: int
+    text: str
+    edges: list[EdgeOut]
+    cycle: list[int] = []
+
+
+class MeasuredOut(msgspec.Struct):
+    name: str
+    value: float
+    info: float
+    warn: float
+    unit: str
+
+
+class StackOut(msgspec.Struct):
+    role: str
+    tid: int
+    frames: list[str]
+
+
+class FindingOut(msgspec.Struct):
+    id: str
+    severity: str
+    score: int
+    confidence: str
+    title: str
+    summary: str
+    why: str
+    fix: str
+    measured: MeasuredOut
+    where: list[SiteOut]
+    threads: list[int]
+    stacks: list[StackOut]
+    #: It fired while the process was watched, and no longer did at the end.
+    recent: bool = False
+
+
+class PendingOut(msgspec.Struct):
+    id: str
+    needs: str
+    subject: str = ""  #: what it is about, when a rule judges several things
+
+
+class NotApplicableOut(msgspec.Struct):
+    id: str
+    why: str
+    enable: str
+
+
+class CheckOut(msgspec.Struct):
+    """`concview check --format json`."""
+
+    schema: int
+    concview: str
+    target: TargetOut
+    sampling: SamplingOut
+    process: ProcessOut
+    threads: list[ThreadOut]
+    locks: list[LockOut]
+    findings: list[FindingOut]
+    pending: list[PendingOut]
+    not_applicable: list[NotApplicableOut]
+    #: Who waits behind whom at the end of the watching.
+    chains: list[ChainOut] = []
+    #: How the watching ended when not by its duration: 'the target exited', 'the recording breaks off: ...'.
+    ending: str = ""
+
+
+class GilOut(msgspec.Struct):
+    held: bool | None
+    holder: int | None
+
+
+class WaitingForOut(msgspec.Struct):
+    kind: str
+    lock: str | None = None
+    holder: int | None = None
+    confidence: str | None = None
+    peer: str | None = None
+    text: str = ""  #: the same for people
+
+
+class HoldOut(msgspec.Struct):
+    lock: str
+    kind: str
+    expression: str
+    file: str
+    line: int
+    confidence: str
+
+
+class FrameOut(msgspec.Struct):
+    function: str
+    file: str
+    line: int
+    text: str = ""
+    locals: dict[str, str] | None = None
+
+
+class DumpThreadOut(msgspec.Struct):
+    tid: int
+    name: str
+    state: str
+    waiting_for: WaitingForOut | None
+    holds: list[HoldOut]
+    frames: list[FrameOut]
+
+
+class CycleOut(msgspec.Struct):
+    tid: int
+    holds: str
+    waits_for: str
+
+
+class DumpOut(msgspec.Struct):
+    """`concview dump --format json`."""
+
+    schema: int
+    target: TargetOut
+    gil: GilOut
+    threads: list[DumpThreadOut]
+    deadlocks: list[list[CycleOut]]
+    chains: list[ChainOut] = []
+
+
+def encode(value: msgspec.Struct) -> str:
+    """Indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"

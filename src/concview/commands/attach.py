@@ -1,0 +1,48 @@
+"""`concview attach PID` (or `concview PID`): the dashboard. Without a PID: choose from the running processes."""
+
+from __future__ import annotations
+
+import argparse
+
+from concview.commands import _options
+from concview.commands.base import Command, CommandError, Exit
+
+INSTEAD = "without one: 'concview check PID' judges it, 'concview dump PID' shows its threads"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pid", metavar="PID", nargs="?", help="process to attach to (default: choose from a list)")
+    parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
+    parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
+    _options.add_sampling(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from concview.commands import _agent, _dashboard, _open
+
+    config = _options.settings(options)
+    _agent.check(options)
+    if options.pid is None:
+        if options.agent:
+            raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
+        _open.require_terminal(INSTEAD)
+        return _dashboard.show(None, config, options.blocking)
+    pid = _options.pid_of(options.pid)
+    _open.look_at(pid)
+    _open.require_terminal(INSTEAD)
+    _dashboard.preload()
+    session = _open.open_live(pid, config, options.blocking)
+    if options.agent:
+        _agent.invite(session)
+    return _dashboard.show(session, config, options.blocking)
+
+
+COMMAND = Command(
+    name="attach",
+    summary="the dashboard on a running Python process; without a PID, a list to choose from",
+    description="Attach to a running Python process and show what its threads do. 'concview PID' is the same.\n"
+    "The process is neither stopped nor changed, and goes on when you leave.",
+    configure=configure,
+    run=run,
+    order=10,
+)

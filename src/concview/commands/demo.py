@@ -1,0 +1,77 @@
+"""`concview demo [ID]`: a workload that shows one anti-pattern, and the dashboard on it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from concview.commands import _options
+from concview.commands.base import Command, CommandError, Exit
+
+if TYPE_CHECKING:
+    from concview.commands._child import Child
+
+DEFAULT = "lock-held-across-io"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", nargs="?", default=DEFAULT, help=f"which one (default: {DEFAULT})")
+    parser.add_argument("--fixed", action="store_true", help="the repaired variant: nothing should be found")
+    parser.add_argument("--list", action="store_true", help="list the demos")
+    parser.add_argument("--headless", action="store_true", help="only run the workload, and print its PID")
+    _options.add_python(parser)
+    _options.add_sampling(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from concview.demos.base import demos
+
+    known = demos()
+    if options.list:
+        width = max(len(name) for name in known)
+        for demo in known.values():
+            print(f"{demo.id:<{width}}  {demo.title}")
+        return Exit.FINE
+    if options.id not in known:
+        raise CommandError(f"no such demo: {options.id}", Exit.USAGE, f"demos: {', '.join(known)}")
+    demo, variant = known[options.id], "fixed" if options.fixed else "bad"
+    if shutil.which(options.python) is None:
+        raise CommandError(f"--python: no such interpreter: {options.python}", Exit.USAGE)
+    config = _options.settings(options)
+    if not options.headless:
+        from concview.commands import _open
+
+        _open.require_terminal(f"without one: 'concview demo {demo.id} --headless' only runs the workload")
+    from concview.commands import _dashboard
+
+    child = _dashboard.start(demo, variant, options.python)
+    try:
+        if options.headless:
+            return _headless(child)
+        from concview.commands import _open
+
+        _dashboard.preload()
+        session = _open.open_live(child.pid, config, options.blocking)
+        return _dashboard.show(session, config, options.blocking, child)
+    finally:
+        child.close()
+
+
+def _headless(child: Child) -> int:
+    print(child.pid, flush=True)
+    if sys.stderr.isatty():
+        sys.stderr.write("running; Ctrl-C ends it\n")
+    child.wait()
+    return Exit.FINE
+
+
+COMMAND = Command(
+    name="demo",
+    summary="run the workload of an anti-pattern and watch it",
+    description="Run a workload that shows one anti-pattern (or, with --fixed, its repair) and attach to it.",
+    configure=configure,
+    run=run,
+    order=12,
+)

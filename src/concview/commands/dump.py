@@ -1,0 +1,78 @@
+"""`concview dump PID`: one annotated thread dump."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from concview.commands import _options
+from concview.commands.base import Command, CommandError, Exit, complain
+
+if TYPE_CHECKING:
+    from concview.commands._schema import FrameOut
+    from concview.snapshot import Snapshot
+
+#: Long enough to tell what is moving from what stands still, and to see run-queue delay grow.
+SECONDS = 0.5
+RATE = 200.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pid", metavar="PID", help="process to look at")
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+    parser.add_argument("--locals", action="store_true", help="local variables of every frame (by py-spy)")
+    parser.add_argument("--native", action="store_true", help="C frames, too (py-spy stops the process for a moment)")
+    _options.add_sampling(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from concview.commands import _build, _open, _schema, _text
+
+    config = _options.settings(options)
+    if options.rate is None:
+        config = msgspec.structs.replace(config, rate=max(config.rate, RATE))
+    pid = _options.pid_of(options.pid)
+    _open.look_at(pid)
+    session = _open.open_live(pid, config, options.blocking)
+    try:
+        snapshot = _open.finish(session, SECONDS)
+        # After the sampling: --native stops the process for a moment, which the states must not show.
+        deep = _deep(pid, options, snapshot) if options.locals or options.native else {}
+    finally:
+        session.close()
+    if not snapshot.threads:
+        why = f" ({snapshot.ending})" if snapshot.ending else ""
+        raise CommandError(f"nothing was seen{why}", Exit.NO_TARGET)
+    if ending := _build.unusual_ending(snapshot):
+        complain(ending)
+    if options.format == "json":
+        sys.stdout.write(_schema.encode(_build.dump_out(snapshot, deep)))
+    else:
+        sys.stdout.write(_text.dump_text(snapshot, _text.Pen(), deep))
+    return Exit.FINE
+
+
+def _deep(pid: int, options: argparse.Namespace, snapshot: Snapshot) -> dict[int, list[FrameOut]]:
+    """py-spy's frames by tid, with local variables and native frames, and the source lines that sampling read."""
+    from concview.commands._deep import frames
+
+    found = frames(pid, native=options.native, local=options.locals, blocking=options.blocking)
+    lines = {(f.file, f.line): f.text for thread in snapshot.threads for f in thread.stack.frames}
+    for stack in found.values():
+        for frame in stack:
+            frame.text = lines.get((frame.file, frame.line), "")
+    return found
+
+
+COMMAND = Command(
+    name="dump",
+    summary="one annotated thread dump: who waits for what, who holds it, deadlocks",
+    description="Print every thread with its state, what it waits for and who holds that, the locks it holds and its\n"
+    "stack; deadlock cycles first.",
+    configure=configure,
+    run=run,
+    order=21,
+)

@@ -1,0 +1,171 @@
+"""`concview record PID -o FILE`: save the stream, for `replay`, `check` and whatever else reads recordings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import time
+from io import FileIO
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from concview.commands import _options
+from concview.commands.base import Command, CommandError, Exit, complain
+from concview.text import duration, size
+
+if TYPE_CHECKING:
+    from concview.session import LiveSource
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pid", metavar="PID", help="process to record")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to (usually *.concview)")
+    parser.add_argument("--duration", metavar="S", help="seconds to record (default: until Ctrl-C or its end)")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
+    parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
+    _options.add_sampling(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from concview.commands import _agent, _open
+    from concview.session import LiveSource
+
+    config = _options.settings(options)
+    _agent.check(options)
+    seconds = _options.seconds_of(options.duration, "--duration") if options.duration is not None else 0.0
+    pid = _options.pid_of(options.pid)
+    _open.look_at(pid)
+    path = Path(options.output)
+    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking)
+    out = _create(path, options.force)
+    try:
+        with out:
+            written = _record(source, out, path, seconds, options.agent)
+    except BaseException:
+        _remove_if_empty(path)
+        raise
+    finally:
+        source.close()
+    sys.stderr.write(f"recorded {size(written)} to {path}\n")
+    return Exit.FINE
+
+
+def _create(path: Path, force: bool) -> FileIO:
+    try:
+        return path.open("wb" if force else "xb", buffering=0)
+    except FileExistsError:
+        raise CommandError(f"{path} exists already", Exit.USAGE, "--force overwrites it") from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", Exit.OUTPUT) from None
+
+
+def _remove_if_empty(path: Path) -> None:
+    """A failed attach leaves no file behind."""
+    if path.is_file() and path.stat().st_size == 0:
+        path.unlink(missing_ok=True)
+
+
+class _Interrupt:
+    """The first Ctrl-C (or SIGTERM) ends the recording in an orderly way; the second one for good."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def _record(source: LiveSource, out: FileIO, path: Path, seconds: float, agent: bool) -> int:
+    """Copy the collector's bytes as they are; the number of bytes."""
+    from concview.commands import _agent
+    from concview.commands._open import END_S, attach_failed
+
+    interrupt = _Interrupt()
+    previous = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        source.open()
+        if agent:
+            _agent.invite(source)
+        descriptor = source.stream.fileno()
+        written, began, ending = 0, 0.0, 0.0
+        progress = _Progress(seconds)
+        while True:
+            now = time.monotonic()
+            if not ending and (interrupt.asked or (seconds and began and now - began >= seconds)):
+                ending = now
+                source.request_end()
+            if ending and now - ending > END_S:
+                complain("the collector did not end in time; the recording ends at its last whole block")
+                break
+            if not select.select([descriptor], [], [], 0.05)[0]:
+                progress.show(now - began if began else 0.0, written)
+                continue
+            data = os.read(descriptor, 1 << 20)
+            if not data:
+                break
+            began = began or now
+            _write(out, data, path)
+            written += len(data)
+            progress.show(now - began, written)
+        progress.clear()
+        if interrupt.asked and not written:
+            raise KeyboardInterrupt
+        if not written or written <= len(b"CONCVIEW"):
+            raise attach_failed(source.failure())
+        if not ending:
+            complain("the process exited, or became another program; the recording ends there")
+        return written
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _write(out: FileIO, data: bytes, path: Path) -> None:
+    try:
+        # Unbuffered, and so possibly in parts: a full disk shows at once, and closing cannot fail again.
+        rest = memoryview(data)
+        while rest:
+            rest = rest[out.write(rest) :]
+    except OSError as error:
+        raise CommandError(
+            f"{path}: {error.strerror}", Exit.OUTPUT, "what was written until then can be read"
+        ) from None
+
+
+class _Progress:
+    """One line on standard error, when that is a terminal."""
+
+    def __init__(self, seconds: float) -> None:
+        self._on = sys.stderr.isatty()
+        self._of = f" of {duration(seconds)}" if seconds else ""
+        self._end = "" if seconds else ", Ctrl-C ends it"
+        self._shown = 0.0
+
+    def show(self, passed: float, written: int) -> None:
+        now = time.monotonic()
+        if self._on and now - self._shown > 0.25:
+            self._shown = now
+            sys.stderr.write(f"\r\x1b[Krecording {duration(passed)}{self._of}, {size(written)}{self._end}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._on:
+            sys.stderr.write("\r\x1b[K")
+
+
+COMMAND = Command(
+    name="record",
+    summary="save what is seen to a file, for replay and check",
+    description="Record a process until Ctrl-C, its end or --duration.\n"
+    "The file is readable at every moment, up to its last whole block.",
+    configure=configure,
+    run=run,
+    order=30,
+)

@@ -1,0 +1,164 @@
+"""The Textual application: a shell that opens the picker or the dashboard, and closes the session at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import Input
+
+from concview.tui import keys
+from concview.tui.screens.base import SizedScreen
+from concview.tui.screens.dashboard import Dashboard
+from concview.tui.screens.picker import PickerScreen
+from concview.tui.source import DeepLook, Picker, Session
+from concview.tui.theme import DARK, LIGHT
+from concview.tui.widgets.bars import Footer
+
+
+class ConcviewApp(App[None]):
+    """`ConcviewApp(session=...)` opens the dashboard at once, `ConcviewApp(picker=...)` the list of processes.
+
+    With both, the dashboard opens and `p` leads back to the list. The session is closed when the app ends.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
+    CSS = """
+    Screen { background: $background; color: $foreground; }
+    Toast { max-width: 100%; }
+    Table, Page {
+        scrollbar-background: $background; scrollbar-background-hover: $background;
+        scrollbar-background-active: $background; scrollbar-color: $panel; scrollbar-color-hover: $primary;
+    }
+    """
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        session: Session | None = None,
+        picker: Picker | None = None,
+        title: str = "concview",
+        theme: str = DARK.name,
+        deep_look: DeepLook | None = None,
+    ) -> None:
+        super().__init__()
+        if session is None and picker is None:
+            raise ValueError("needs a session or a picker")
+        self.session, self.picker, self.deep_look = session, picker, deep_look
+        self.title = title
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = theme if theme in self.available_themes else DARK.name
+
+    def get_default_screen(self) -> Screen[None]:
+        """The first screen itself rather than one pushed over an empty one: that saves a frame."""
+        if self.session is not None:
+            return Dashboard(self.session)
+        return self._picker_screen()
+
+    def _picker_screen(self) -> SizedScreen:
+        assert self.picker is not None
+        return PickerScreen(self.picker)
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, lambda _theme: self._restyle())
+
+    def _restyle(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Dashboard) or hasattr(screen, "restyle"):
+                self.call_after_refresh(screen.restyle)
+
+    # ------------------------------------------------------------ sessions
+
+    @on(PickerScreen.Attached)
+    def open_session(self, event: PickerScreen.Attached) -> None:
+        """Show this session; the picker stays below it."""
+        self.close_session()
+        self.session = event.session
+        self.push_screen(Dashboard(event.session))
+
+    def close_session(self) -> None:
+        session, self.session = self.session, None
+        if session is not None:
+            session.close()
+
+    @on(Dashboard.Leave)
+    def choose_process(self) -> None:
+        """Detach and go to the list of processes."""
+        if self.picker is None:
+            self.notify("started for one process; q quits", markup=False)
+            return
+        self.close_session()
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        else:
+            # The first screen of an app cannot be taken away; it rests below the list.
+            if isinstance(self.screen, Dashboard):
+                self.screen.retire()
+            self.push_screen(self._picker_screen())
+
+    async def on_unmount(self) -> None:
+        self.close_session()
+
+    # ------------------------------------------------------------ keys
+
+    def on_key(self, event: events.Key) -> None:
+        """Letters typed right behind the slash were sent to the list before the field had the focus: they are text."""
+        field = self.focused
+        if isinstance(field, Input) and event.character and event.is_printable:
+            field.insert_text_at_cursor(event.character)
+            event.prevent_default()
+
+    async def action_quit(self) -> None:
+        self.exit()
+
+    def action_help(self) -> None:
+        from concview.tui.screens.help import Help
+
+        if isinstance(self.screen, Help):
+            return
+        scopes = {"app", "list"}
+        if isinstance(self.screen, Dashboard):
+            # Keys of one view are shown there: the flame's own, and in a thread's detail those of its deep look.
+            deep = {"deep"} if self.screen.active == "thread" else set()
+            scopes |= {"dashboard", getattr(self.screen.view, "scope", "")} | deep
+        else:
+            scopes.add("picker")
+        self.push_screen(Help(frozenset(scopes)))
+
+    @on(Footer.Pressed)
+    def footer_pressed(self, event: Footer.Pressed) -> None:
+        self.call_later(self.press, event.key)
+
+    async def press(self, key: keys.Key) -> None:
+        """Do what a key does, as the footer and the palette ask for it: in the focused widget, else further out."""
+        scopes = {"list": self.screen.focused, "page": self.screen.focused, "app": self}
+        if isinstance(self.screen, Dashboard):
+            scopes["flame"] = self.screen.view
+        await self.run_action(key.action, scopes.get(key.scope) or self.screen)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        offered = {"app", "dashboard" if isinstance(screen, Dashboard) else "picker"}
+        if isinstance(screen, Dashboard):
+            offered.add(getattr(screen.view, "scope", ""))
+        for key in keys.KEYS:
+            if key.id == "palette" or key.scope not in offered:
+                continue
+            title = f"{key.help[0].upper()}{key.help[1:]} ({key.shown})"
+            if key.id.startswith("tab_"):
+                if not isinstance(screen, Dashboard):
+                    continue
+                number = int(key.id.removeprefix("tab_"))
+                spec = next((s for s in screen.specs.values() if s.tab == number), None)
+                if spec is None:
+                    continue
+                title = f"View: {spec.title} ({number})"
+            elif key.view and isinstance(screen, Dashboard) and not hasattr(screen.view, "do_" + key.action[6:-2]):
+                continue
+            yield SystemCommand(title, "", partial(self.call_later, self.press, key))
+        yield SystemCommand("Change the theme", "colours, also the terminal's own", self.action_change_theme)

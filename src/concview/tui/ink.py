@@ -1,0 +1,141 @@
+"""Drawing on a character grid: text cut to width, wrapped text, bars and sparklines, all as Rich segments.
+
+Everything on screen goes through `Segment`, never through markup, so a hostile string can only be ugly. Every segment
+carries a style: Textual's monochrome filter (NO_COLOR) does not accept one without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from concview.text import duration
+
+Line = list[Segment]
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+def fit(text: str, width: int, right: bool = False) -> str:
+    """`text` in exactly `width` cells, cut with an ellipsis where it is longer."""
+    if width <= 0:
+        return ""
+    length = len(text) if text.isascii() else cell_len(text)
+    if length > width:
+        return set_cell_size(text, width - 1) + "…" if not text.isascii() else text[: width - 1] + "…"
+    pad = " " * (width - length)
+    return pad + text if right else text + pad
+
+
+def seconds(amount: float) -> str:
+    """Whole seconds: '12 s', '3 min 20 s'."""
+    return f"{amount:.0f} s" if amount < 59.5 else duration(round(amount))
+
+
+def cells(line: Iterable[Segment]) -> int:
+    return sum(segment.cell_length for segment in line)
+
+
+@lru_cache(512)
+def wrap(text: str, width: int) -> tuple[str, ...]:
+    """`text` in lines of at most `width` cells, broken at spaces where there are any. Indentation is kept."""
+    width = max(width, 4)
+    lines: list[str] = []
+    for row in text.split("\n"):
+        body = row.lstrip(" ")
+        indent = " " * min(len(row) - len(body), width // 2)
+        room = width - len(indent)
+        current, used = "", 0
+        for word in body.split(" "):
+            length = cell_len(word)
+            if used and used + 1 + length <= room:
+                current, used = f"{current} {word}", used + 1 + length
+                continue
+            if used:
+                lines.append(indent + current)
+            *full, last = chop_cells(word, room) if length > room else [word]
+            lines.extend(indent + part for part in full)
+            current, used = last, cell_len(last)
+        lines.append(indent + current)
+    return tuple(lines)
+
+
+def cut(parts: Sequence[str], most: int, width: int) -> list[str]:
+    """At most `most` of these lines; an ellipsis says that there is more."""
+    if len(parts) <= most:
+        return list(parts)
+    last = parts[most - 1]
+    return [*parts[: most - 1], fit(last + " …", min(width, cell_len(last) + 2)).rstrip()]
+
+
+def paragraph(text: str, width: int, style: Style, indent: int = 0) -> list[Line]:
+    pad = " " * indent
+    return [[Segment(pad + part, style)] for part in wrap(text, width - indent)]
+
+
+def strip_of(line: Line, width: int, style: Style) -> Strip:
+    """The line as a strip of exactly `width` cells."""
+    return Strip(line).adjust_cell_length(width, style)
+
+
+def beside(left: Sequence[Line], right: Sequence[Line], width: int, gap: str, style: Style) -> list[Line]:
+    """Two blocks in columns; the left one takes `width` cells."""
+    rows = []
+    for at in range(max(len(left), len(right))):
+        first = left[at] if at < len(left) else []
+        cut = list(Strip(first).adjust_cell_length(width, style))
+        rows.append([*cut, Segment(gap, style), *(right[at] if at < len(right) else [])])
+    return rows
+
+
+def apportion(shares: Sequence[float], width: int) -> list[int]:
+    """Whole cells for each share, summing to `width` (largest remainder); what is not nothing gets a cell if it can."""
+    total = sum(shares)
+    if total <= 0 or width <= 0:
+        return [0] * len(shares)
+    exact = [share / total * width for share in shares]
+    result = [int(value) for value in exact]
+    order = sorted(range(len(shares)), key=lambda at: exact[at] - result[at], reverse=True)
+    for at in order[: width - sum(result)]:
+        result[at] += 1
+    for at, share in enumerate(shares):
+        largest = max(range(len(result)), key=result.__getitem__)
+        if not result[at] and share / total >= 0.005 and result[largest] > 2:
+            result[at] += 1
+            result[largest] -= 1
+    return result
+
+
+def buckets(values: Sequence[float | None], width: int, span: int, phase: int) -> list[float | None]:
+    """The last `span` values as `width` maxima. Buckets are aligned to `phase` (the number of the last value on an
+    absolute clock), so that the picture moves by whole cells and does not shimmer."""
+    per = max(1, -(-span // max(width, 1)))
+    result: list[float | None] = [None] * width
+    first = phase - len(values) + 1
+    last = phase // per
+    for at, value in enumerate(values):
+        if value is None:
+            continue
+        cell = width - 1 - (last - (first + at) // per)
+        if 0 <= cell < width:
+            before = result[cell]
+            result[cell] = value if before is None or value > before else before
+    return result
+
+
+def sparkline(values: Sequence[float | None], top: float, rows: int = 1) -> list[str]:
+    """Columns of block characters, `rows` high; the first string is the top row. A missing value is blank."""
+    steps = rows * 8
+    lines = []
+    levels = [
+        0 if value is None else min(steps, max(1 if value >= 0 else 0, round(value / top * steps) if top > 0 else 1))
+        for value in values
+    ]
+    for row in range(rows - 1, -1, -1):
+        lines.append("".join(EIGHTHS[min(8, max(0, level - row * 8))] for level in levels))
+    return lines

@@ -1,0 +1,114 @@
+"""Every key, once. Bindings, footer, help screen and command palette are made from this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`keys` as Textual spells them, comma-separated. `scope` says whose bindings it belongs to:
+
+    app (everywhere), dashboard, list (any table), page (any scrolling text), picker, flame (the flame view), deep (the
+    deep look). `label` is for the footer; keys without one do not appear there. `view` actions only work in views that
+    offer them.
+    """
+
+    id: str
+    keys: str
+    shown: str  #: as people read it
+    action: str
+    help: str
+    scope: str
+    group: str
+    label: str = ""
+    view: bool = False
+
+
+#: Scope and group of the keys that only some views understand.
+LOOK = ("dashboard", "Look")
+
+KEYS: tuple[Key, ...] = (
+    Key("open", "enter", "enter", "open", "open what is selected: its evidence, its stack", "list", "Move", "open"),
+    Key("up", "up,k", "↑ k", "up", "one line up", "list", "Move"),
+    Key("down", "down,j", "↓ j", "down", "one line down", "list", "Move"),
+    Key("page_up", "pageup,ctrl+b", "pgup", "page_up", "one page up", "list", "Move"),
+    Key("page_down", "pagedown,ctrl+f", "pgdn", "page_down", "one page down", "list", "Move"),
+    Key("top", "home,g", "g", "top", "to the first line", "list", "Move"),
+    Key("bottom", "end,G", "G", "bottom", "to the last line", "list", "Move"),
+    Key("scroll_up", "up,k", "↑ k", "scroll_up", "scroll up", "page", "Move"),
+    Key("scroll_down", "down,j", "↓ j", "scroll_down", "scroll down", "page", "Move"),
+    Key("scroll_page_up", "pageup,ctrl+b", "pgup", "page_up", "scroll one page up", "page", "Move"),
+    Key("scroll_page_down", "pagedown,ctrl+f", "pgdn", "page_down", "scroll one page down", "page", "Move"),
+    Key("scroll_top", "home,g", "g", "scroll_home", "to the first line", "page", "Move"),
+    Key("scroll_bottom", "end,G", "G", "scroll_end", "to the last line", "page", "Move"),
+    Key("back", "escape", "esc", "back", "go back; never quits", "dashboard", "Move", "back"),
+    Key("focus", "tab", "tab", "next_part", "to the next part of the view", "dashboard", "Move", "next part"),
+    Key("previous_tab", "left,h", "← h", "step_tab(-1)", "previous view", "dashboard", "Move"),
+    Key("next_tab", "right,l", "→ l", "step_tab(1)", "next view", "dashboard", "Move"),
+    *(Key(f"tab_{n}", str(n), str(n), f"tab({n})", f"view number {n}", "dashboard", "Views") for n in range(1, 10)),
+    Key("filter", "slash", "/", "view('filter')", "filter the list as you type", "dashboard", "Look", "filter", True),
+    Key("sort", "s", "s", "view('sort')", "sort by the next column", "dashboard", "Look", "sort", True),
+    Key("reverse", "r", "r", "view('reverse')", "reverse the order", "dashboard", "Look", "", True),
+    Key("fold", "f", "f", "view('fold')", "fold or unfold library frames", "dashboard", "Look", "libraries", True),
+    Key(
+        "open_holder",
+        "o",
+        "o",
+        "view('open_holder')",
+        "go to the thread that is in the way",
+        "dashboard",
+        "Look",
+        "holder",
+        True,
+    ),
+    Key("calls", "c", "c", "view('calls')", "where this thread's time goes, call by call", *LOOK, "flame", True),
+    Key("deep", "d", "d", "view('deep')", "deep look: read this thread's local variables", *LOOK, "deep look", True),
+    Key("native", "n", "n", "view('native')", "deep look with native frames; asks first", *LOOK, "native", True),
+    Key("zoom", "enter", "enter", "zoom", "zoom into the box; esc zooms out", "flame", "Flame", "zoom"),
+    Key("box_up", "up,k", "↑ k", "move('up')", "to the caller", "flame", "Flame"),
+    Key("box_down", "down,j", "↓ j", "move('down')", "to what it calls most", "flame", "Flame"),
+    Key("box_left", "left,h", "← h", "move('left')", "to the box on the left", "flame", "Flame"),
+    Key("box_right", "right,l", "→ l", "move('right')", "to the box on the right", "flame", "Flame"),
+    Key("box_top", "home,g", "g", "move('top')", "to the outermost call", "flame", "Flame"),
+    Key("box_bottom", "end,G", "G", "move('bottom')", "down the widest boxes to the end", "flame", "Flame"),
+    Key("mode", "m", "m", "mode(1)", "show another state: running, GIL, lock, I/O ...", "flame", "Flame", "state"),
+    Key("mode_back", "M", "M", "mode(-1)", "the state before", "flame", "Flame"),
+    Key("by_line", "b", "b", "by_line", "a box for every function, or for every line", "flame", "Flame", "lines"),
+    Key("one_thread", "t", "t", "one_thread", "all threads, or only the one this began with", "flame", "Flame"),
+    Key("source", "o", "o", "source", "open the source in $EDITOR", "flame", "Flame", "source"),
+    Key("deep_again", "d", "d", "read(False)", "read the local variables again", "deep", "Deep look", "again"),
+    Key("deep_native", "n", "n", "read(True)", "native frames too; asks first", "deep", "Deep look", "native"),
+    Key("deep_yes", "y,enter", "y", "yes", "stop the process for a moment", "deep", "Deep look", "yes"),
+    Key("deep_back", "escape,q", "esc", "back", "close the deep look", "deep", "Deep look", "close"),
+    Key("pause", "space", "space", "pause", "pause the view; collection goes on", "dashboard", "Look", "pause"),
+    Key("faster", "plus,equals_sign", "+", "speed(1)", "refresh the view more often", "dashboard", "Look"),
+    Key("slower", "minus", "-", "speed(-1)", "refresh the view less often", "dashboard", "Look"),
+    Key("copy", "y", "y", "copy", "copy the selected line to the clipboard", "dashboard", "Take away", "copy"),
+    Key("export", "e", "e", "export", "save this view as SVG and text here", "dashboard", "Take away", "export"),
+    Key("processes", "p", "p", "processes", "detach and choose another process", "dashboard", "Program"),
+    Key("pick_filter", "slash", "/", "filter", "filter the list as you type", "picker", "Look", "filter"),
+    Key("pick_sort", "s", "s", "sort", "sort by the next column", "picker", "Look", "sort"),
+    Key("pick_reverse", "r", "r", "reverse", "reverse the order", "picker", "Look"),
+    Key("pick_back", "escape", "esc", "back", "clear the filter; never quits", "picker", "Move", "back"),
+    Key("help", "question_mark,f1", "?", "help", "this help", "app", "Program", "help"),
+    Key("palette", "ctrl+p", "ctrl+p", "command_palette", "every command by name", "app", "Program"),
+    Key("quit", "q,ctrl+c", "q", "quit", "quit and detach; the process goes on", "app", "Program", "quit"),
+)
+
+
+def bindings(scope: str) -> list[Binding]:
+    """The bindings of one scope. None has priority: a text field gets its letters."""
+    return [Binding(k.keys, k.action, k.help, show=False, id=k.id) for k in KEYS if k.scope == scope]
+
+
+def by_id(key: str) -> Key:
+    return next(k for k in KEYS if k.id == key)
+
+
+def footer(ids: tuple[str, ...]) -> list[Key]:
+    """At most eight keys for a footer, quit and help always last."""
+    chosen = [by_id(i) for i in ids if i not in ("help", "quit")][:6]
+    return [*chosen, by_id("help"), by_id("quit")]

@@ -1,0 +1,219 @@
+"""The dashboard: header, tabs, one view at a time, footer. Views come from the registry, made when first shown."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.message import Message
+
+from concview import registry
+from concview.snapshot import Snapshot
+from concview.tui import export, keys
+from concview.tui.screens.base import SizedScreen, TooSmall
+from concview.tui.source import Session
+from concview.tui.views.base import View, ViewSpec
+from concview.tui.widgets.bars import Footer, Tabs
+from concview.tui.widgets.header import Header
+from concview.tui.widgets.page import Page
+from concview.tui.widgets.table import Table
+
+#: Seconds between looks at the session, slowest first.
+SPEEDS = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
+
+
+def specs() -> dict[str, ViewSpec]:
+    """The views in the order of their tabs; those without a number last."""
+    found: list[ViewSpec] = list(registry.everything("concview.tui.views", "VIEW").values())
+    return {spec.id: spec for spec in sorted(found, key=lambda s: (s.tab or 99, s.id))}
+
+
+class Dashboard(SizedScreen):
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("dashboard")]
+    DEFAULT_CSS = "Dashboard { layout: vertical; } Dashboard #views { height: 1fr; }"
+
+    class Leave(Message):
+        """The person wants another process."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.specs = specs()
+        self.newest: Snapshot = session.snapshot()
+        self.shown: Snapshot = self.newest  #: what is on screen: the newest, or the one it was paused at
+        self.paused = False
+        self.speed = SPEEDS.index(0.1)
+        self.trail: list[tuple[str, Any]] = []  #: where Escape leads
+        self.active = next(iter(self.specs))
+        self.subject: Any = None  #: what the view that is being opened shall show
+
+    def compose(self) -> ComposeResult:
+        yield Header(id="header")
+        yield Tabs(id="tabs")
+        yield Container(id="views")
+        yield Footer(id="footer")
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        self.set_class(self.too_small, "-too-small")
+        self.timer = self.set_interval(SPEEDS[self.speed], self.poll)
+        self.show_view(self.active)
+
+    # ------------------------------------------------------------ data
+
+    def poll(self) -> None:
+        """Look whether there is something new; nothing is drawn when there is not."""
+        snapshot = self.session.snapshot()
+        if self.app.screen is self and self.focused is None:
+            self.focus_view()
+        if snapshot is self.newest:
+            return
+        self.newest = snapshot
+        if not self.paused:
+            self.shown = snapshot
+            self.draw_view()
+        self.draw_bars()
+
+    def retire(self) -> None:
+        """Its session is closed and it will not be seen again."""
+        self.timer.stop()
+
+    def draw_bars(self) -> None:
+        if self.too_small:
+            return
+        self.query_one(Header).show(self.shown, self.newest, self.paused)
+        tabs = [(s.id, s.tab, s.title, s.mark(self.shown)) for s in self.specs.values() if s.tab]
+        active = self.active if self.specs[self.active].tab else (self.trail[-1][0] if self.trail else "")
+        self.query_one(Tabs).show(tabs, active)
+        pace = f"every {SPEEDS[self.speed]:g} s" if self.speed != SPEEDS.index(0.1) else ""
+        self.query_one(Footer).show(keys.footer(self.view.keys), pace)
+
+    def draw_view(self) -> None:
+        if not self.too_small and self.view.ready:
+            self.view.show(self.shown)
+
+    def fit_room(self) -> None:
+        self.draw_bars()
+        self.draw_view()
+
+    # ------------------------------------------------------------ views
+
+    @property
+    def view(self) -> View:
+        return self.query_one(f"#view-{self.active}", View)
+
+    def show_view(self, name: str, subject: Any = None) -> None:
+        views = self.query_one("#views", Container)
+        for child in views.children:
+            child.display = child.id == f"view-{name}"
+        self.active, self.subject = name, subject
+        if views.query(f"#view-{name}"):
+            self.call_after_refresh(self.on_view_ready)
+            return
+        view = self.specs[name].make()
+        view.id = f"view-{name}"
+        views.mount(view)  # says `Ready` when its parts are there
+
+    def on_view_ready(self) -> None:
+        if not self.view.ready:
+            return
+        subject, self.subject = self.subject, None
+        if subject is not None:
+            self.view.aim(subject)
+        self.draw_view()
+        self.draw_bars()
+        self.focus_view()
+
+    def focus_view(self) -> None:
+        primary = self.view.primary()
+        if primary is not None:
+            self.set_focus(primary)
+
+    def on_view_goto(self, event: View.Goto) -> None:
+        event.stop()
+        self.trail.append((self.active, getattr(self.view, "tid", None)))
+        self.show_view(event.view, event.subject)
+
+    def on_tabs_chosen(self, event: Tabs.Chosen) -> None:
+        self.trail.clear()
+        self.show_view(event.view)
+
+    # ------------------------------------------------------------ keys
+
+    def action_tab(self, number: int) -> None:
+        for spec in self.specs.values():
+            if spec.tab == number:
+                self.trail.clear()
+                self.show_view(spec.id)
+
+    def action_step_tab(self, step: int) -> None:
+        numbered = [s.id for s in self.specs.values() if s.tab]
+        here = self.active if self.active in numbered else (self.trail[0][0] if self.trail else numbered[0])
+        self.trail.clear()
+        self.show_view(numbered[(numbered.index(here) + step) % len(numbered)])
+
+    def action_back(self) -> None:
+        """Out of the filter, out of the detail, to the overview; never further."""
+        if self.view.back():
+            return
+        if self.trail:
+            name, subject = self.trail.pop()
+            self.show_view(name, subject)
+        elif self.active != "overview":
+            self.show_view("overview")
+
+    def action_next_part(self) -> None:
+        parts = self.view.parts()
+        if parts:
+            at = parts.index(self.focused) if self.focused in parts else -1
+            self.set_focus(parts[(at + 1) % len(parts)])
+
+    def action_pause(self) -> None:
+        self.paused = not self.paused
+        if not self.paused:
+            self.shown = self.newest
+            self.draw_view()
+        self.draw_bars()
+
+    def action_speed(self, step: int) -> None:
+        self.speed = max(0, min(len(SPEEDS) - 1, self.speed + step))
+        self.timer.stop()
+        self.timer = self.set_interval(SPEEDS[self.speed], self.poll)
+        self.app.notify(f"the view is refreshed every {SPEEDS[self.speed]:g} s", markup=False, timeout=2)
+        self.draw_bars()
+
+    def action_view(self, name: str) -> None:
+        """A key that only some views understand."""
+        act = getattr(self.view, f"do_{name}", None)
+        if act is not None:
+            act()
+            self.draw_bars()
+
+    def action_copy(self) -> None:
+        chosen = self.view.selection()
+        if chosen:
+            self.app.copy_to_clipboard(chosen)
+            self.app.notify("copied", markup=False, timeout=2)
+
+    def action_export(self) -> None:
+        lines = [*self.query_one(Header).as_text(), "", *self.view.as_text()]
+        pid = self.shown.target.pid if self.shown.target else 0
+        try:
+            svg, plain = export.save(self.app.export_screenshot(simplify=True), lines, self.active, pid)
+        except OSError as error:
+            self.app.notify(f"could not save: {error.strerror}", severity="error", markup=False)
+            return
+        self.app.notify(f"saved {svg} and {plain}", markup=False)
+
+    def action_processes(self) -> None:
+        self.post_message(self.Leave())
+
+    def restyle(self) -> None:
+        """Another theme: everything is drawn anew."""
+        for table in self.query(Table):
+            table.restyle()
+        for page in self.query(Page):
+            page.refresh()
+        self.fit_room()

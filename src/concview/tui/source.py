@@ -1,0 +1,131 @@
+"""What the dashboard needs from the rest of the program. Nothing here is implemented by the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from concview.analysis.calltree import Entry, Node
+from concview.model import State
+from concview.snapshot import Snapshot
+
+
+class Session(Protocol):
+    """One target that is looked at, live or recorded."""
+
+    live: bool
+
+    def snapshot(self) -> Snapshot:
+        """The latest picture. Never blocks; the same object until there is a new one."""
+        ...
+
+    def set_rate(self, hz: float) -> None:
+        """How often the target is sampled."""
+        ...
+
+    def close(self) -> None:
+        """Ends the collector and detaches."""
+        ...
+
+
+class ProcessRow(Protocol):
+    """One running Python process, as discovery describes it."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def command(self) -> Any: ...  #: the command line: a string or its words
+    @property
+    def python(self) -> str: ...
+    @property
+    def cpu_percent(self) -> float | None: ...
+    @property
+    def threads(self) -> int | None: ...
+    @property
+    def switches_per_s(self) -> float | None: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def attachable(self) -> bool: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def remedy(self) -> str: ...
+
+
+class CallTimes(Protocol):
+    """A session that can also say where time went, call by call. Asked in a thread of its own."""
+
+    def calls(
+        self,
+        states: Collection[State] | None = None,
+        tids: Collection[int] | None = None,
+        by_line: bool = False,
+        fold: bool = False,
+        holding: bool = False,
+    ) -> CallsTaken: ...
+
+
+class CallsTaken(Protocol):
+    """The call tree and the own/total table of `seconds` up to `at_ns`."""
+
+    @property
+    def root(self) -> Node: ...
+    @property
+    def entries(self) -> list[Entry]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def at_ns(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeepLocal:
+    name: str
+    value: str
+    argument: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeepFrame:
+    """One frame of a deep look, with the values of its variables. A native one has a library as `file`, no line."""
+
+    function: str
+    file: str
+    line: int
+    native: bool = False
+    locals: Sequence[DeepLocal] = ()
+
+
+class DeepLook(Protocol):
+    """Reads one thread anew, innermost frame first. With `native` the target stands still meanwhile.
+
+    Takes its time, so it is called in a thread of its own. May raise; the message is shown, with `.remedy` where the
+    exception has one.
+    """
+
+    def __call__(self, pid: int, tid: int, native: bool) -> Sequence[DeepFrame]: ...
+
+
+def no_demos() -> Sequence[tuple[str, str]]:
+    return ()
+
+
+def no_demo(demo: str) -> Session:
+    raise LookupError("there are no demos")
+
+
+@dataclass(frozen=True, slots=True)
+class Picker:
+    """What the picker screen calls; each in a thread of its own, so each may take its time.
+
+    `attach` and `start_demo` may raise; the message is shown, with `.remedy` where the exception has one.
+    """
+
+    list_processes: Callable[[], Sequence[Any]]  #: of ProcessRow
+    attach: Callable[[int], Session]
+    list_demos: Callable[[], Sequence[tuple[str, str]]] = no_demos
+    start_demo: Callable[[str], Session] = no_demo

@@ -1,0 +1,52 @@
+"""The one sentence at the top: what is wrong, or plainly that nothing is, or what is still missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from concview import text
+from concview.model import Severity
+from concview.snapshot import Snapshot, Status
+from concview.tui.theme import SEVERITIES
+
+#: Until this much was observed, silence of the rules means little.
+ENOUGH_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`tone` names a badge of the palette."""
+
+    symbol: str
+    word: str
+    tone: str
+    sentence: str
+    more: str = ""
+
+
+def verdict(snapshot: Snapshot) -> Verdict:
+    firing = [f for f in snapshot.findings if not f.recent]
+    if firing:
+        worst = firing[0]
+        symbol, word = SEVERITIES[worst.severity]
+        rest = len(firing) - 1
+        more = f"and {text.plural(rest, 'more finding')}" if rest else ""
+        return Verdict(symbol, word, "error" if worst.severity is Severity.WARN else "warn", worst.title, more)
+    if snapshot.status is Status.WAITING or snapshot.target is None:
+        return Verdict("…", "ATTACHING", "info", "Waiting for the first samples of the process.")
+    clear, pending = len(snapshot.clear), [p.id for p in snapshot.pending]
+    if snapshot.seconds < ENOUGH_S and snapshot.status in (Status.LIVE, Status.REPLAY, Status.STOPPED):
+        seen = f"Gathering evidence ({snapshot.seconds:.0f} s of {ENOUGH_S:.0f} s)."
+        return Verdict(
+            "…", "LOOKING", "info", seen, f"{text.plural(clear, 'rule')} judged clear so far." if clear else ""
+        )
+    missing = len(snapshot.not_applicable)
+    more = ""
+    if pending:
+        names = ", ".join(pending[:3]) + (" …" if len(pending) > 3 else "")
+        more = f"{len(pending)} waiting for evidence ({names})."
+    if missing:
+        more += f"{' ' if more else ''}{missing} cannot be judged here (see Findings)."
+    if not clear:
+        return Verdict("?", "UNKNOWN", "mute", "No rule could be judged yet.", more)
+    return Verdict("✓", "CLEAR", "ok", f"No anti-pattern found: {text.plural(clear, 'rule')} judged clear.", more)

@@ -1,0 +1,267 @@
+"""Tab 7: where time goes, call by call, of all threads or one, in one state or all. Live, a second at a time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input
+
+from concview import text
+from concview.snapshot import NO_SHARES, Shares, Snapshot
+from concview.tui import editor, keys
+from concview.tui.ink import Line
+from concview.tui.theme import palette_of
+from concview.tui.views._calls import CallsView
+from concview.tui.views.base import WIDE, ViewSpec
+from concview.tui.widgets.calls import (
+    MODES,
+    NO_CALLS,
+    about_line,
+    call_lines,
+    mode_line,
+    own_total_table,
+    why_empty,
+    with_legend,
+)
+from concview.tui.widgets.filter import FilterBar
+from concview.tui.widgets.flame import FlameGraph
+from concview.tui.widgets.flamepaint import paint_of
+from concview.tui.widgets.icicle import largest, matched_ns
+from concview.tui.widgets.page import Panel
+from concview.tui.widgets.table import Table
+
+
+class Flame(CallsView):
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("flame")]
+    DEFAULT_CSS = """
+    Flame #own { display: none; width: 38%; margin-left: 1; }
+    Flame.-beside #own { display: block; }
+    Flame #sides { height: 1fr; }
+    """
+    scope = "flame"
+    keys = ("zoom", "mode", "by_line", "fold", "filter", "back")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one_tid = 0  #: the thread that `t` comes back to
+        self._theme = ""
+
+    def compose(self) -> ComposeResult:
+        yield Panel(id="modes")
+        with Horizontal(id="sides"):
+            yield FlameGraph(id="flame")
+            yield own_total_table(id="own")
+        yield Panel(id="call")
+        yield FilterBar("search")
+
+    @property
+    def graph(self) -> FlameGraph:
+        return self.query_one(FlameGraph)
+
+    def primary(self) -> Widget | None:
+        # The dashboard asks before the parts are mounted.
+        return next(iter(self.query(FlameGraph)), None)
+
+    def parts(self) -> list[Widget]:
+        return [w for w in self.query("FlameGraph, Table") if w.display and w.size]
+
+    def aim(self, subject: Any) -> None:
+        self.tid = int(subject)
+        self.one_tid = self.tid or self.one_tid
+        self.graph.zoom, self.graph.zooms, self.graph.chosen = (), [], ()
+        self.anew()
+        self._words()
+
+    # ------------------------------------------------------------ data
+
+    def draw(self, snapshot: Snapshot) -> None:
+        self.look()
+        if self._theme != self.app.theme:
+            self._theme = self.app.theme
+            self.graph.repaint()
+        if self.calls is None:
+            self._show()
+        self._words()
+
+    def arrived(self) -> None:
+        self._show()
+        self._words()
+
+    def _show(self) -> None:
+        calls = self.calls
+        root = calls.root if calls is not None and calls.root.total_ns > 0 else None
+        self.graph.set_tree(root, self._why_empty())
+        table = self.query_one("#own", Table)
+        rows = calls.entries if calls is not None else []
+        table.set_rows(rows, (calls.root.total_ns, calls.seconds) if calls is not None else (0, 1.0))
+        self._matched()
+
+    def _why_empty(self) -> str:
+        if self.source is None:
+            return NO_CALLS
+        if self.error:
+            return f"The calls could not be added up: {self.error}"
+        return why_empty(self.snapshot, self.calls, MODES[self.mode], bool(self.tid))
+
+    # ------------------------------------------------------------ words around the picture
+
+    def _shares(self) -> Shares:
+        if self.snapshot is None:
+            return NO_SHARES
+        thread = self.snapshot.thread(self.tid) if self.tid else None
+        return thread.shares if thread is not None else NO_SHARES if self.tid else self.snapshot.states
+
+    def _words(self) -> None:
+        if not self.is_attached or not self.size:
+            return
+        palette = palette_of(self)
+        top, call = self.query_one("#modes", Panel), self.query_one("#call", Panel)
+        top.set_lines([mode_line(self.mode, self._shares(), top.room, palette), self._about(top.room)])
+        box = self.graph.box
+        calls = self.calls
+        lines = call_lines(
+            box.node if box else None, calls.root.total_ns if calls else 0, calls.seconds if calls else 1.0,
+            call.room, palette,
+        )  # fmt: skip
+        call.set_lines(lines if self.size.height >= 12 else lines[:2])
+
+    def _about(self, width: int) -> Line:
+        palette, graph = palette_of(self), self.graph
+        thread = self.snapshot.thread(self.tid) if self.snapshot and self.tid else None
+        who = "" if not self.tid else thread.name if thread is not None else f"thread {self.tid}"
+        late = (self.calls.at_ns - self.snapshot.at_ns) / 1e9 if self.calls and self.snapshot and self.paused else 0.0
+        inner = "" if not graph.zoom else graph.zoom[-1][0] if graph.base == graph.zoom else "a call not seen any more"
+        how = (f"by {'line' if self.by_line else 'function'}", f"libraries {'folded' if self.folded else 'shown'}")
+        line = about_line(who, how, self.calls, late, inner, palette)
+        return with_legend(line, width, palette, paint_of(self))
+
+    def _matched(self) -> None:
+        bar = self.query_one(FilterBar)
+        needle = self.graph.needle.lower()
+        if not needle or self.calls is None:
+            bar.say("")
+            return
+        total = self.calls.root.total_ns
+        bar.say(f"{text.percent(matched_ns(self.calls.root, needle) / max(1, total))} of the time")
+
+    # ------------------------------------------------------------ keys
+
+    def action_zoom(self) -> None:
+        self.graph.zoom_in()
+
+    def action_move(self, way: str) -> None:
+        self.graph.move(way)
+
+    def action_mode(self, step: int) -> None:
+        self.mode = (self.mode + step) % len(MODES)
+        self.anew()
+        self._words()
+
+    def action_by_line(self) -> None:
+        self.by_line = not self.by_line
+        self.graph.zoom, self.graph.zooms, self.graph.chosen = (), [], ()
+        self.anew()
+        self._words()
+
+    def action_one_thread(self) -> None:
+        if not self.one_tid:
+            self.app.notify("c in a thread's detail shows that thread alone", markup=False)
+            return
+        self.tid = 0 if self.tid else self.one_tid
+        self.anew()
+        self._words()
+
+    def action_source(self) -> None:
+        own = self.query_one("#own", Table)
+        box = self.graph.box
+        frame = own.current.frame if own.has_focus and own.current else box.node.frame if box else None
+        if frame is None:
+            return
+        problem = editor.open_source(self.app, frame.file, frame.line)
+        if problem:
+            self.app.notify(problem, severity="warning", markup=False)
+
+    def do_fold(self) -> None:
+        self.folded = not self.folded
+        self.anew()
+        self._words()
+
+    def do_filter(self) -> None:
+        self.query_one(FilterBar).open()
+
+    def do_sort(self) -> None:
+        own = self.query_one("#own", Table)
+        if own.display:
+            own.cycle_sort()
+        else:
+            self.app.notify(f"the table of own and total times needs {WIDE} columns", markup=False)
+
+    def do_reverse(self) -> None:
+        self.query_one("#own", Table).reverse()
+
+    def back(self) -> bool:
+        bar = self.query_one(FilterBar)
+        if bar.display:
+            bar.close(keep=False)
+            self._search("")
+            self.graph.focus()
+            return True
+        if not self.graph.has_focus:
+            self.graph.focus()
+            return True
+        if self.graph.zoom_out():
+            return True
+        self.tid = 0  # next time this tab shows all threads again
+        self.forget()
+        return False
+
+    def selection(self) -> str:
+        box = self.graph.box
+        if box is None or self.calls is None:
+            return ""
+        lines = call_lines(box.node, self.calls.root.total_ns, self.calls.seconds, 10_000, palette_of(self))
+        return "\n".join("".join(s.text for s in line) for line in lines).strip()
+
+    def as_text(self) -> list[str]:
+        parts = (self.query_one("#modes", Panel), self.graph, self.query_one("#own", Table))
+        return [line for part in parts for line in [*part.as_text(), ""]]
+
+    # ------------------------------------------------------------ events
+
+    def on_resize(self) -> None:
+        # By the terminal's width: the view's own is smaller by its padding.
+        self.set_class(self.app.size.width >= WIDE, "-beside")
+
+    def on_flame_graph_chosen(self) -> None:
+        self._words()
+
+    def on_flame_graph_resized(self) -> None:
+        self._words()
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        """From the table to the largest box of that function."""
+        event.stop()
+        path = largest(self.calls.root, event.row.key) if self.calls is not None else ()
+        if path:
+            self.graph.zoom_to(path)
+            self.graph.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._search(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.query_one(FilterBar).close(keep=True)
+        self.graph.focus()
+
+    def _search(self, needle: str) -> None:
+        self.graph.needle = needle
+        self.query_one("#own", Table).set_filter(needle)
+        self.graph.repaint()
+        self._matched()
+
+
+VIEW = ViewSpec("flame", 7, "Flame", Flame)

@@ -1,0 +1,134 @@
+"""Tab 6: the process itself, what can be seen of it, and how far the numbers can be trusted."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.app import ComposeResult
+
+from concview import text
+from concview.model import CAPABILITIES
+from concview.snapshot import Snapshot
+from concview.tui.ink import Line, beside, fit, paragraph
+from concview.tui.theme import Palette, palette_of
+from concview.tui.views.base import NOTHING_YET, View, ViewSpec
+from concview.tui.widgets.page import Page
+
+
+def _pairs(title: str, pairs: list[tuple[str, str]], width: int, palette: Palette) -> list[Line]:
+    lines: list[Line] = [[Segment(title, palette.title)]]
+    for name, value in pairs:
+        head = [Segment(fit("  " + name, 20), palette.dim)]
+        body = paragraph(value, max(8, width - 21), palette.base)
+        lines.append([*head, *body[0]])
+        lines += [[Segment(" " * 20, palette.dim), *more] for more in body[1:3]]
+    return [*lines, []]
+
+
+def _process(snapshot: Snapshot) -> list[tuple[str, str]]:
+    target = snapshot.target
+    if target is None:
+        return [("status", "nothing has arrived yet")]
+    memory = text.size(snapshot.rss) if snapshot.rss else "n/a"
+    if snapshot.rss and target.memory_limit:
+        memory += f" of {text.size(target.memory_limit)} ({text.percent(snapshot.rss / target.memory_limit)})"
+    files = str(snapshot.fds)
+    if target.fd_limit:
+        files += f" of {target.fd_limit} ({text.percent(snapshot.fds / target.fd_limit)})"
+    alive = [t for t in snapshot.threads if t.alive]
+    python = target.python + (" free-threaded" if target.free_threaded else "")
+    return [
+        ("pid", str(target.pid)),
+        ("command", " ".join(target.command) or "?"),
+        ("Python", python),
+        ("executable", target.executable or "n/a"),
+        ("user", target.user or "n/a"),
+        ("CPU", "n/a" if snapshot.cpu_percent is None else f"{snapshot.cpu_percent:.0f} % of a core"),
+        ("CPUs it may use", f"{target.cpus:g} of {target.machine_cpus}"),
+        ("memory", memory),
+        ("descriptors", files),
+        ("threads", f"{len(alive)} ({sum(t.native for t in alive)} native), {snapshot.births_per_s:.1f} started per s"),
+        ("switches", "n/a" if snapshot.switches_per_s is None else f"{text.count(snapshot.switches_per_s)} per s"),
+    ]
+
+
+def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
+    def of(number: int) -> str:
+        share = f" ({text.percent(number / snapshot.samples, 2)})" if snapshot.samples and number else ""
+        return f"{number}{share}"
+
+    limited = 0 < snapshot.target_hz < snapshot.rate_hz
+    return [
+        ("engine", snapshot.engine or "n/a"),
+        (
+            "asked for",
+            f"{snapshot.rate_hz:.0f} Hz" + (f", cut to {snapshot.target_hz:.0f} by the budget" if limited else ""),
+        ),
+        ("achieved", f"{snapshot.achieved_hz:.1f} Hz"),
+        ("samples", str(snapshot.samples)),
+        ("missed", of(snapshot.misses)),
+        ("repaired", f"{of(snapshot.repaired)}  torn stacks put right"),
+        ("dropped", f"{of(snapshot.dropped)}  stacks given up"),
+        ("doubtful", f"{of(snapshot.doubtful)}  stacks that may be wrong in the innermost frame"),
+        ("own cost", f"{snapshot.own_cpu_percent:.1f} % of a core, budget {snapshot.budget_percent:.0f} %"),
+        ("window", text.duration(snapshot.seconds)),
+    ]
+
+
+def _capabilities(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+    lines: list[Line] = [[Segment("What can be seen", palette.title)]]
+    for name, capability in snapshot.capabilities.items():
+        mark, style = ("✓", palette.ok) if capability.available else ("×", palette.warn)
+        lines.append(
+            [
+                Segment(f"  {mark} ", style),
+                Segment(fit(name, 13), palette.bright if capability.available else palette.base),
+                Segment(fit(CAPABILITIES.get(name, ""), max(0, width - 17)).rstrip(), palette.dim),
+            ]
+        )
+        if not capability.available and capability.why:
+            lines += paragraph(capability.why, width, palette.base, 4)
+        if not capability.available and capability.enable:
+            lines += paragraph(f"to enable: {capability.enable}", width, palette.info, 4)
+    return [*lines, []]
+
+
+def _notices(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+    if not snapshot.notices:
+        return []
+    marks = {"warn": ("▲", palette.warn), "error": ("×", palette.error)}
+    lines: list[Line] = [[Segment("Notices", palette.title), Segment(", latest first", palette.dim)]]
+    for notice in reversed(snapshot.notices):
+        mark, style = marks.get(notice.level, ("●", palette.info))
+        body = paragraph(notice.text, width - 4, palette.base)
+        lines.append([Segment(f"  {mark} ", style), *body[0]])
+        lines += [[Segment("    ", palette.base), *more] for more in body[1:]]
+    return lines
+
+
+class Process(View):
+    keys = ("pause", "copy", "export")
+
+    def compose(self) -> ComposeResult:
+        yield Page(id="page")
+
+    def draw(self, snapshot: Snapshot) -> None:
+        page = self.query_one(Page)
+        palette, width = palette_of(self), page.room
+        lines: list[Line] = []
+        if snapshot.ending:
+            lines += [*paragraph(snapshot.ending, width, palette.warn), []]
+        half = (width - 3) // 2
+        if snapshot.target is None:
+            lines += [[Segment(NOTHING_YET, palette.dim)], [], *_notices(snapshot, width, palette)]
+        elif width >= 96:
+            left = _pairs("Process", _process(snapshot), half, palette) + _capabilities(snapshot, half, palette)
+            right = _pairs("Sampling", _sampling(snapshot), half, palette) + _notices(snapshot, half, palette)
+            lines += beside(left, right, half, "   ", palette.base)
+        else:
+            lines += _pairs("Process", _process(snapshot), width, palette)
+            lines += _pairs("Sampling", _sampling(snapshot), width, palette)
+            lines += _capabilities(snapshot, width, palette) + _notices(snapshot, width, palette)
+        page.set_lines(lines)
+
+
+VIEW = ViewSpec("process", 6, "Process", Process)

@@ -1,0 +1,158 @@
+"""One thread: what it waits for and who is in the way, its stack, what it holds, where its time goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.segment import Segment
+from textual.app import ComposeResult
+
+from concview import text
+from concview.model import Confidence, State
+from concview.snapshot import Snapshot, ThreadView
+from concview.tui.ink import Line, beside, fit, paragraph
+from concview.tui.theme import GLYPHS, WORDS, Palette, palette_of
+from concview.tui.views.base import NOTHING_YET, View, ViewSpec
+from concview.tui.widgets.page import Page
+from concview.tui.widgets.stacks import stack_lines
+from concview.tui.widgets.states import bar, legend, slice_number, strip_cells
+from concview.tui.widgets.threads import as_line
+
+
+def _head(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
+    state = thread.state
+    word = f" {GLYPHS[state]} {WORDS[state]} " if thread.alive else " ended "
+    tone = {State.RUNNING: "ok", State.LOCK: "error", State.GIL: "warn", State.RUNNABLE: "warn", State.IO: "info"}
+    native = "native, no Python state · " if thread.native else ""
+    facts = f" tid {thread.tid} · {native}{text.duration(thread.age_s)} old"
+    since = f" for {text.duration(thread.since_s)}" if thread.alive else ""
+    lines: list[Line] = [
+        [Segment(fit(thread.name, min(len(thread.name), width - 20)), palette.bright), Segment(facts, palette.dim)],
+        [
+            Segment(word, palette.badges[tone.get(state, "mute") if thread.alive else "mute"]),
+            Segment(since, palette.base),
+        ],
+    ]
+    if thread.reason:
+        lines += paragraph(thread.reason, width, palette.bright)
+    return [*lines, []]
+
+
+def _number(value: float | None, unit: str, digits: int = 0) -> str:
+    return "n/a" if value is None else f"{value:.{digits}f}{unit}"
+
+
+def _time(thread: ThreadView, snapshot: Snapshot, palette: Palette, width: int) -> list[Line]:
+    lines: list[Line] = [
+        [Segment("Where its time goes", palette.title)],
+        bar(thread.shares, width, palette),
+        *legend(thread.shares, width, palette),
+        [
+            Segment("Last minute ", palette.dim),
+            *strip_cells(thread.strip, max(10, min(120, width - 12)), slice_number(snapshot), palette),
+        ],
+    ]
+    held = None if thread.gil_held is None else thread.gil_held * 100
+    switches = _number(thread.switches_per_s, "")
+    if thread.voluntary_per_s is not None:
+        switches += f" ({thread.voluntary_per_s:.0f} voluntary)"
+    counters: Line = []
+    for title, value in (("CPU", _number(thread.cpu_percent, " %")), ("GIL held", _number(held, " %"))):
+        counters += [Segment(f"{title} ", palette.dim), Segment(f"{value}   ", palette.bright)]
+    counters += [Segment("switches/s ", palette.dim), Segment(switches, palette.bright)]
+    return [*lines, counters, []]
+
+
+def _holds(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
+    lines: list[Line] = [[Segment("Holds", palette.title)]]
+    if thread.holds_gil:
+        lines.append([Segment("  the GIL", palette.bright)])
+    for hold in thread.holds:
+        place = f"{hold.site.function} ({hold.site.file.rpartition('/')[2]}:{hold.site.line})"
+        said = f"  {hold.kind or 'lock'} {hold.site.expression}, taken in {place}, {hold.confidence}"
+        lines.append([Segment(fit(said, width).rstrip(), palette.base)])
+    if len(lines) == 1:
+        lines.append([Segment("  no lock that can be seen", palette.dim)])
+    return [*lines, []]
+
+
+class Thread(View):
+    keys = ("back", "open_holder", "calls", "deep", "native", "fold")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tid = 0
+        self.folded = True
+
+    def compose(self) -> ComposeResult:
+        yield Page(id="page")
+
+    def aim(self, subject: Any) -> None:
+        self.tid = int(subject)
+        self.query_one(Page).scroll_home(animate=False)
+        self.redraw()
+
+    def draw(self, snapshot: Snapshot) -> None:
+        page = self.query_one(Page)
+        palette, width = palette_of(self), page.room
+        thread = snapshot.thread(self.tid)
+        if thread is None:
+            gone = f"Thread {self.tid} ended and has left the window. esc goes back."
+            page.set_lines([[Segment(gone if snapshot.target else NOTHING_YET, palette.dim)]])
+            return
+        page.set_lines(self._lines(thread, snapshot, width, palette))
+
+    def _lines(self, thread: ThreadView, snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+        lines = _head(thread, palette, width)
+        holder = snapshot.thread(thread.blocked_by) if thread.blocked_by else None
+        half = (width - 3) // 2
+        side = holder is not None and width >= 96
+        own = half if side else width
+        stack: list[Line] = [
+            [Segment("Stack", palette.title), Segment(", innermost first", palette.dim)],
+            *stack_lines(thread.stack.frames, own, palette, self.folded, thread.stack.truncated),
+        ]
+        if holder is not None:
+            sure = "" if thread.blocked_confidence is Confidence.EXACT else f" ({thread.blocked_confidence})"
+            title = f"Held by {holder.name}{sure}"
+            now = f", {WORDS[holder.state]}: {holder.reason}"
+            other: list[Line] = [
+                [
+                    Segment(fit(title, min(len(title), own)), palette.warn),
+                    Segment(fit(now, max(0, own - len(title))).rstrip(), palette.dim),
+                ],
+                *stack_lines(holder.stack.frames, own, palette, self.folded, holder.stack.truncated),
+            ]
+            stack = beside(stack, other, half, " │ ", palette.faint) if side else [*stack, [], *other]
+        lines += [*stack, [], *_holds(thread, palette, width), *_time(thread, snapshot, palette, width)]
+        return lines
+
+    def do_open_holder(self) -> None:
+        thread = self.snapshot.thread(self.tid) if self.snapshot else None
+        if thread is not None and thread.blocked_by:
+            self.post_message(self.Goto("thread", thread.blocked_by))
+
+    def do_calls(self) -> None:
+        self.post_message(self.Goto("flame", self.tid))
+
+    def do_deep(self, native: bool = False) -> None:
+        from concview.tui.screens.deep import open_deep
+
+        open_deep(self.app, self.snapshot, self.tid, native)
+
+    def do_native(self) -> None:
+        self.do_deep(native=True)
+
+    def do_fold(self) -> None:
+        self.folded = not self.folded
+        self.redraw()
+
+    def selection(self) -> str:
+        thread = self.snapshot.thread(self.tid) if self.snapshot else None
+        if thread is None:
+            return ""
+        stack = "\n".join(f"  {f.function} ({f.file}:{f.line})" for f in thread.stack.frames)
+        return f"{as_line(thread)}\n{stack}"
+
+
+VIEW = ViewSpec("thread", 0, "Thread", Thread)

@@ -1,0 +1,162 @@
+"""A finding as a row, as a line of text and as a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.segment import Segment
+
+from concview import text
+from concview.model import Finding, Measured
+from concview.snapshot import Snapshot
+from concview.tui.ink import Line, fit, paragraph
+from concview.tui.theme import SEVERITIES, Palette
+from concview.tui.widgets.stacks import columns as stack_columns
+from concview.tui.widgets.table import Column, Table
+
+
+def key(finding: Finding) -> tuple[str, str]:
+    return (finding.id, finding.subject)
+
+
+def _severity(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
+    symbol, word = SEVERITIES[finding.severity]
+    word = "past" if finding.recent else word
+    return [Segment(fit(f"{symbol} {word}", width), palette.severity(finding.severity, finding.recent))]
+
+
+def _score(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
+    return [Segment(fit(str(finding.score), width, right=True), palette.dim if finding.recent else palette.base)]
+
+
+def _title(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
+    return [Segment(fit(finding.title, width), palette.dim if finding.recent else palette.bright)]
+
+
+def _summary(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
+    return [Segment(fit(finding.summary, width), palette.dim)]
+
+
+COLUMNS = (
+    Column("severity", "FINDING", 7, _severity),
+    Column("score", "", 3, _score, right=True),
+    Column("title", "", 24, _title, most=56, want=40),
+    Column("summary", "", 30, _summary, most=140, want=60, drop=3),
+)
+
+
+def findings_table(id: str | None = None, columns: tuple[Column, ...] = COLUMNS) -> Table:  # noqa: A002
+    def haystack(finding: Finding) -> str:
+        return f"{finding.id} {finding.title} {finding.summary} {finding.severity}".lower()
+
+    return Table(columns, key, haystack=haystack, empty="no anti-pattern fires", headed=False, id=id)
+
+
+def finding_line(finding: Finding) -> str:
+    where = finding.where[0] if finding.where else None
+    at = f" at {where.file}:{where.line}" if where else ""
+    return f"{SEVERITIES[finding.severity][1]} {finding.score} {finding.id}: {finding.title}. {finding.summary}{at}"
+
+
+def _number(value: float, unit: str) -> str:
+    if unit.startswith("share") or unit == "%":
+        return text.percent(value) if unit != "%" else f"{value:.0f} %"
+    return text.count(value) if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def measured_text(measured: Measured) -> str:
+    unit = measured.unit
+    bare = unit.removeprefix("share of ") if unit.startswith("share") else unit
+    said = f"{measured.name}: {_number(measured.value, unit)}"
+    if measured.lower is not None and measured.lower != measured.value:
+        said += f" (at least {_number(measured.lower, unit)}, 95 % sure)"
+    said += f" of {bare}" if unit.startswith("share of ") else (f" {bare}" if bare not in ("", "share", "%") else "")
+    said += f"; info from {_number(measured.info, unit)}, warn from {_number(measured.warn, unit)}"
+    counts = [text.plural(measured.samples, "sample")] if measured.samples else []
+    counts += [text.plural(measured.episodes, "episode")] if measured.episodes else []
+    return said + (f" ({', '.join(counts)})" if counts else "")
+
+
+def meter(measured: Measured, width: int, palette: Palette, style: Any) -> Line:
+    """The value on a line with its two thresholds marked."""
+    top = max(measured.value, measured.warn, measured.info) * 1.15
+    if top <= 0 or width < 20:
+        return []
+    room = min(60, width - 2)
+    filled = round(measured.value / top * room)
+    marks = {round(measured.info / top * room): "╷", round(measured.warn / top * room): "┃"}
+    line: Line = [Segment("  ", palette.base)]
+    for at in range(room):
+        if at in marks:
+            line.append(Segment(marks[at], palette.bright))
+        else:
+            line.append(Segment("━" if at < filled else "─", style if at < filled else palette.faint))
+    return line
+
+
+def _section(title: str, body: str, width: int, palette: Palette) -> list[Line]:
+    if not body:
+        return []
+    return [[Segment(title, palette.title)], *paragraph(body, width, palette.base, 2), []]
+
+
+def finding_page(finding: Finding, width: int, palette: Palette, fold: bool = True) -> list[Line]:
+    symbol, word = SEVERITIES[finding.severity]
+    style = palette.severity(finding.severity, finding.recent)
+    badge = palette.badges["mute" if finding.recent else "error" if word == "WARN" else "warn"]
+    past = " (recent: it no longer fires)" if finding.recent else ""
+    lines: list[Line] = [
+        [
+            Segment(f" {symbol} {word} ", badge),
+            Segment(f" score {finding.score} of 100, {finding.confidence} · {finding.id}{past}", palette.dim),
+        ]
+    ]
+    lines += paragraph(finding.title, width, palette.bright)
+    lines += [*paragraph(finding.summary, width, palette.base), []]
+    lines += [[Segment("Measured", palette.title)], *paragraph(measured_text(finding.measured), width, palette.base, 2)]
+    line = meter(finding.measured, width, palette, style)
+    lines += [line, []] if line else [[]]
+    lines += _section("Fix", finding.fix, width, palette)
+    lines += _section("Gain", finding.gain, width, palette)
+    if finding.where:
+        lines.append([Segment("Where", palette.title)])
+        for where in finding.where[:6]:
+            lines.append(
+                [
+                    Segment(fit(f"  {where.function}", min(width, len(where.function) + 4)), palette.bright),
+                    Segment(f"{text.short_path(where.file, max(16, width // 2))}:{where.line}", palette.accent),
+                ]
+            )
+            if where.text:
+                lines.append([Segment(fit("    " + where.text, width).rstrip(), palette.base)])
+        lines.append([])
+    if finding.stacks:
+        lines.append([Segment("Evidence", palette.title)])
+        blocks = [(f"{e.role}: {e.name}", e.note or f"tid {e.tid}", e.frames) for e in finding.stacks[:8]]
+        lines += stack_columns(blocks, width, palette, fold)
+    lines += _section("Why it hurts", finding.why, width, palette)
+    lines += _section("Check next", finding.check_next, width, palette)
+    return lines
+
+
+def judged_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+    """What does not fire and why: clear, still without evidence, impossible here."""
+    lines: list[Line] = []
+    if snapshot.target is None:
+        return lines
+    if snapshot.pending:
+        lines.append([Segment(f"Waiting for evidence ({len(snapshot.pending)})", palette.title)])
+        for pending in snapshot.pending:
+            lines += paragraph(f"… {pending.id}: needs {pending.needs}", width, palette.dim, 2)
+        lines.append([])
+    if snapshot.not_applicable:
+        lines.append([Segment(f"Cannot be judged here ({len(snapshot.not_applicable)})", palette.title)])
+        for missing in snapshot.not_applicable:
+            lines += paragraph(f"× {missing.id}: {missing.why}", width, palette.dim, 2)
+            if missing.enable:
+                lines += paragraph(f"to enable: {missing.enable}", width, palette.base, 4)
+        lines.append([])
+    lines.append([Segment(f"Judged clear ({len(snapshot.clear)})", palette.title)])
+    said = ", ".join(f"✓ {rule}" for rule in snapshot.clear) or "none yet"
+    lines += paragraph(said, width, palette.dim, 2)
+    return lines

@@ -1,0 +1,107 @@
+"""The two lines at the top: what is looked at, whether the picture is alive, and what looking costs."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+
+from concview import text
+from concview.snapshot import Snapshot, Status
+from concview.tui.ink import Line, cells, fit, seconds
+from concview.tui.theme import Palette, palette_of
+from concview.tui.widgets.bars import Bar
+
+#: Status -> symbol, word, badge.
+BADGES: dict[Status, tuple[str, str, str]] = {
+    Status.WAITING: ("…", "ATTACHING", "info"),
+    Status.LIVE: ("●", "LIVE", "ok"),
+    Status.REPLAY: ("▶", "REPLAY", "info"),
+    Status.STOPPED: ("■", "STOPPED", "warn"),
+    Status.EXITED: ("×", "EXITED", "error"),
+    Status.LOST: ("!", "LOST", "error"),
+    Status.FINISHED: ("■", "END", "mute"),
+}
+PAUSED = ("‖", "PAUSED", "warn")
+
+_SAID: dict[Status, str] = {
+    Status.STOPPED: "the process is stopped; nothing runs until it is continued",
+    Status.EXITED: "the process ended; this is its last state",
+    Status.LOST: "nothing arrives any more; this is the last state",
+    Status.FINISHED: "the recording is at its end",
+}
+
+
+def short_command(command: tuple[str, ...]) -> str:
+    """'worker.py --port 80' rather than '/usr/bin/python3.13 /srv/app/worker.py --port 80'."""
+    words = list(command)
+    if words and words[0].rpartition("/")[2].startswith("python"):
+        words = words[1:]
+        while words and words[0].startswith("-") and words[0] not in ("-m", "-c", "-"):
+            words = words[1:]
+    if words and words[0].startswith("/"):
+        words[0] = words[0].rpartition("/")[2]
+    return " ".join(words) or " ".join(command) or "?"
+
+
+def first_line(shown: Snapshot, newest: Snapshot, paused: bool, width: int, palette: Palette) -> Line:
+    # A process that has ended matters more than that somebody paused.
+    ended = newest.status in (Status.EXITED, Status.LOST, Status.FINISHED)
+    symbol, word, badge = PAUSED if paused and not ended else BADGES[newest.status]
+    note = newest.ending or _SAID.get(newest.status, "")
+    if paused and not ended:
+        behind = newest.elapsed_s - shown.elapsed_s
+        note = f"paused {seconds(behind)} ago; collection goes on, space resumes"
+        if behind < 1:
+            note = "paused; collection goes on, space resumes"
+    line = [Segment(f" {symbol} {word} ", palette.badges[badge]), Segment(" ", palette.bar)]
+    target = newest.target
+    if target is None:
+        line.append(Segment("waiting for the first samples", palette.bar_dim))
+        return line
+    room = width - cells(line) - 1
+    facts = f"  pid {target.pid}  Python {target.python}{' free-threaded' if target.free_threaded else ''}"
+    if note:
+        # Loud states say why before anything else; the process is still named as far as there is room.
+        loud = fit(note, min(len(note), max(12, room - 16)))
+        name = short_command(target.command)
+        rest = room - len(loud) - 2
+        line += [Segment(loud, palette.bar_bright), Segment("  ", palette.bar)]
+        both = name + facts
+        line.append(Segment(fit(both, min(len(both), max(0, rest))), palette.bar_dim))
+        return line
+    name = short_command(target.command)
+    line.append(Segment(fit(name, min(len(name) + 6, max(8, room - len(facts)))).rstrip(), palette.bar_bright))
+    line.append(Segment(fit(facts, min(len(facts), max(0, width - cells(line)))), palette.bar_dim))
+    return line
+
+
+def second_line(newest: Snapshot, width: int, palette: Palette) -> Line:
+    if newest.status is Status.WAITING:
+        return [Segment(" attaching …", palette.bar_dim)]
+    loud = palette.bar_bright
+    over = bool(newest.budget_percent) and newest.own_cpu_percent > newest.budget_percent
+    slow = bool(newest.target_hz) and newest.achieved_hz < 0.8 * newest.target_hz
+    asked = f"{newest.rate_hz:.0f}"
+    parts = [
+        (newest.engine or "no engine", False),
+        (f"{newest.achieved_hz:.0f} of {asked} Hz", slow),
+        (f"own cost {newest.own_cpu_percent:.1f} % of a core (budget {newest.budget_percent:.0f})", over),
+        (text.plural(newest.misses, "miss", "misses"), newest.misses > 0.05 * max(1, newest.samples)),
+        (f"seen for {seconds(newest.elapsed_s)}", False),
+    ]
+    if width < 76:
+        parts[2] = (f"own {newest.own_cpu_percent:.1f} % of a core", over)
+    line: Line = [Segment(" ", palette.bar)]
+    for words, stands_out in parts:
+        gap = " · " if len(line) > 1 else ""
+        if cells(line) + len(gap) + len(words) > width - 1:
+            break
+        line += [Segment(gap, palette.bar_dim), Segment(words, loud if stands_out else palette.bar_dim)]
+    return line
+
+
+class Header(Bar):
+    DEFAULT_CSS = "Header { height: 2; width: 100%; }"
+
+    def show(self, shown: Snapshot, newest: Snapshot, paused: bool) -> None:
+        palette, width = palette_of(self), self.size.width
+        self.set_lines([first_line(shown, newest, paused, width, palette), second_line(newest, width, palette)])

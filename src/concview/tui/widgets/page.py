@@ -1,0 +1,85 @@
+"""A scrolling page of prepared lines, and one that does not scroll. Only what changed is repainted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from concview.tui import keys
+from concview.tui.ink import Line, strip_of
+from concview.tui.theme import palette_of
+
+
+class Page(ScrollView, can_focus=True):
+    """Lines are set by its view. `padding` cells stay free on both sides."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("page")]
+    DEFAULT_CSS = """
+    Page { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    """
+
+    class Resized(Message):
+        """There is another width to make lines for."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._lines: list[Strip] = []
+        self._made_for = 0
+
+    @property
+    def room(self) -> int:
+        """How wide lines may be: a scrollbar always has its place, so that its coming does not shift the text."""
+        return max(8, self.container_size.width - 2 if self.container_size.width else self.size.width - 2)
+
+    def on_resize(self) -> None:
+        """Lines that were made for another width have to be made again."""
+        if self.room != self._made_for:
+            self.post_message(self.Resized())
+
+    def set_lines(self, lines: Sequence[Line]) -> None:
+        self._made_for = self.room
+        strips = [Strip(line) for line in lines]
+        size = Size(1, len(strips))
+        before, self._lines = self._lines, strips
+        if size != self.virtual_size:
+            self.virtual_size = size
+            self.refresh()
+            return
+        width, first = self.size.width, self.scroll_offset.y
+        visible = range(first, min(first + self.size.height, len(strips)))
+        changed = [Region(0, at - first, width, 1) for at in visible if before[at] != strips[at]]
+        if changed:
+            self.refresh(*changed)
+
+    def render_line(self, y: int) -> Strip:
+        at = self.scroll_offset.y + y
+        base = palette_of(self).base
+        if at < len(self._lines):
+            return strip_of(list(self._lines[at]), self.size.width, base)
+        return Strip.blank(self.size.width, base)
+
+    def as_text(self) -> list[str]:
+        return [strip.text.rstrip() for strip in self._lines]
+
+
+class Panel(Page, can_focus=False):
+    """A page as high as its lines."""
+
+    DEFAULT_CSS = """
+    Panel { height: auto; overflow: hidden hidden; }
+    """
+
+    @property
+    def room(self) -> int:
+        return max(8, self.size.width)
+
+    def set_lines(self, lines: Sequence[Line]) -> None:
+        if len(lines) != len(self._lines):
+            self.styles.height = len(lines)
+        super().set_lines(lines)

@@ -1,0 +1,382 @@
+"""A virtual table: any number of live rows, only the visible ones drawn, only the changed lines repainted.
+
+Rows have keys. The selection belongs to a key, so it follows its row through sorting and new data. Columns have a
+smallest width and an order in which they give way when the terminal narrows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from concview.tui import keys
+from concview.tui.ink import Line, fit, strip_of
+from concview.tui.theme import Palette, palette_of
+
+#: Columns that go this early make room so that others get the width they want.
+DISPENSABLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`draw(row, width, palette, context)` gives segments of exactly `width` cells.
+
+    `most` is how wide it may grow (0: not at all), `want` how wide it should be before less telling columns get
+    room. Columns with the highest `drop` go first; 0 never goes.
+    `sort` gives the value to sort by; `down` whether the largest comes first.
+    """
+
+    id: str
+    title: str
+    width: int
+    draw: Callable[[Any, int, Palette, Any], Line]
+    most: int = 0
+    want: int = 0
+    drop: int = 0
+    right: bool = False
+    sort: Callable[[Any], Any] | None = None
+    down: bool = True
+
+
+def text_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[Any, int, Palette, Any], Line]:
+    """Draws plain text in one of the palette's styles."""
+
+    def draw(row: Any, width: int, palette: Palette, context: Any) -> Line:
+        return [Segment(fit(value(row), width), getattr(palette, style))]
+
+    return draw
+
+
+def number_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[Any, int, Palette, Any], Line]:
+    """The same, to the right; zero and missing values recede."""
+
+    def draw(row: Any, width: int, palette: Palette, context: Any) -> Line:
+        text = value(row)
+        return [Segment(fit(text, width, right=True), palette.faint if text in ("0", "-") else getattr(palette, style))]
+
+    return draw
+
+
+def layout(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
+    """Which columns are shown in `width` cells, and how wide. One cell between neighbours."""
+    shown = list(columns)
+
+    def need(comfort: bool = False) -> int:
+        return sum(max(c.width, c.want if comfort else 0) for c in shown) + len(shown) - 1
+
+    while need(comfort=True) > width and any(c.drop >= DISPENSABLE for c in shown):
+        shown.remove(max(shown, key=lambda c: c.drop))
+    while need() > width and any(c.drop for c in shown):
+        shown.remove(max(shown, key=lambda c: c.drop))
+    widths = {c.id: c.width for c in shown}
+    spare = width - need()
+    for column in shown:
+        grow = max(0, min(column.want - column.width, spare))
+        widths[column.id] += grow
+        spare -= grow
+    growing = [c for c in shown if c.most > widths[c.id]]
+    while spare > 0 and growing:
+        # Evenly, a cell at a time would be slow for wide terminals; a share each, at least one.
+        step = max(1, spare // len(growing))
+        for column in list(growing):
+            grow = min(step, column.most - widths[column.id], spare)
+            widths[column.id] += grow
+            spare -= grow
+            if widths[column.id] >= column.most:
+                growing.remove(column)
+    if spare < 0 and shown:
+        widest = max(shown, key=lambda c: widths[c.id])
+        widths[widest.id] = max(1, widths[widest.id] + spare)
+    return [(c, widths[c.id]) for c in shown]
+
+
+class Table(ScrollView, can_focus=True, inherit_bindings=False):
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("list")]
+    DEFAULT_CSS = """
+    Table { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    """
+
+    class Moved(Message):
+        """The selection is on another row, or on none."""
+
+        def __init__(self, table: Table, row: Any) -> None:
+            super().__init__()
+            self.table, self.row = table, row
+
+    class Opened(Moved):
+        """Enter or a double click on a row."""
+
+    class Edge(Message):
+        """A step beyond the first (-1) or the last (+1) row."""
+
+        def __init__(self, table: Table, direction: int) -> None:
+            super().__init__()
+            self.table, self.direction = table, direction
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        key: Callable[[Any], Any],
+        *,
+        haystack: Callable[[Any], str] = str,
+        sort: str = "",
+        empty: str = "",
+        headed: bool = True,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        super().__init__(id=id)
+        self.columns, self.key, self.haystack = tuple(columns), key, haystack
+        self.sort_by, self.reversed = sort, False
+        self.empty = self.said = empty
+        self.needle = ""
+        self.head = 1 if headed else 0  #: lines above the rows
+        self.context: Any = None
+        self.total = 0
+        self.rows: list[Any] = []
+        self._source: Sequence[Any] = ()
+        self.selected: Any = None
+        self.cursor = 0
+        self._chosen = False  #: the person moved; until then the selection stays on the first row
+        self._painted: dict[int, Strip] = {}
+        self._layout: list[tuple[Column, int]] = []
+
+    # ------------------------------------------------------------ data
+
+    def say_when_empty(self, words: str) -> None:
+        """What stands instead of rows; without words what the table was made with."""
+        self.said = words or self.empty
+
+    def set_rows(self, rows: Sequence[Any], context: Any = None) -> None:
+        self._source, self.context = rows, context
+        self._arrange()
+
+    def _arrange(self) -> None:
+        rows = list(self._source)
+        self.total = len(rows)
+        if self.needle:
+            needle = self.needle.lower()
+            rows = [row for row in rows if needle in self.haystack(row)]
+        column = next((c for c in self.columns if c.id == self.sort_by), None)
+        if column is not None and column.sort is not None:
+            rows.sort(key=column.sort, reverse=column.down != self.reversed)
+        elif self.reversed:
+            rows.reverse()
+        in_sight = self._first() <= self.cursor < self._first() + self._page()
+        self.rows = rows
+        before = self.selected
+        if self._chosen and self.selected is not None:
+            at = next((i for i, row in enumerate(rows) if self.key(row) == self.selected), None)
+            self.cursor = min(self.cursor, max(0, len(rows) - 1)) if at is None else at
+        else:
+            self.cursor = 0
+        self.selected = self.key(rows[self.cursor]) if rows else None
+        size = Size(self.size.width, len(rows) + self.head)
+        if size != self.virtual_size:
+            self.virtual_size = size
+        if in_sight:
+            self._reveal()
+        self._repaint()
+        if self.selected != before:
+            self.post_message(self.Moved(self, self.current))
+
+    @property
+    def current(self) -> Any:
+        return self.rows[self.cursor] if self.cursor < len(self.rows) else None
+
+    def choose(self, key: Any) -> None:
+        """Select the row with this key, now or as soon as it is there."""
+        self.selected, self._chosen = key, True
+        at = next((i for i, row in enumerate(self.rows) if self.key(row) == key), None)
+        if at is not None:
+            self.move_to(at)
+
+    def set_filter(self, needle: str) -> None:
+        self.needle = needle
+        self._arrange()
+
+    def cycle_sort(self) -> None:
+        """The next column that can be sorted by and is on screen."""
+        ids = [c.id for c, _ in self._layout if c.sort is not None]
+        if not ids:
+            return
+        at = ids.index(self.sort_by) if self.sort_by in ids else -1
+        self.sort_on(ids[(at + 1) % len(ids)])
+
+    def sort_on(self, column: str) -> None:
+        self.reversed = not self.reversed if column == self.sort_by else False
+        self.sort_by = column
+        self._arrange()
+
+    def reverse(self) -> None:
+        self.reversed = not self.reversed
+        self._arrange()
+
+    # ------------------------------------------------------------ moving
+
+    def _page(self) -> int:
+        return max(1, self.size.height - self.head)
+
+    def _first(self) -> int:
+        return self.scroll_offset.y
+
+    def move_to(self, at: int) -> None:
+        if not self.rows:
+            return
+        self._chosen = True
+        self.cursor = max(0, min(at, len(self.rows) - 1))
+        row = self.rows[self.cursor]
+        self.selected = self.key(row)
+        self._reveal()
+        self._repaint()
+        self.post_message(self.Moved(self, row))
+
+    def _reveal(self) -> None:
+        first, page = self._first(), self._page()
+        if self.cursor < first:
+            self.scroll_to(y=self.cursor, animate=False, force=True)
+        elif self.cursor >= first + page:
+            self.scroll_to(y=self.cursor - page + 1, animate=False, force=True)
+
+    def action_up(self) -> None:
+        if self.cursor == 0:
+            self.post_message(self.Edge(self, -1))
+        else:
+            self.move_to(self.cursor - 1)
+
+    def action_down(self) -> None:
+        if self.cursor >= len(self.rows) - 1:
+            self.post_message(self.Edge(self, 1))
+        else:
+            self.move_to(self.cursor + 1)
+
+    def action_page_up(self) -> None:
+        self.move_to(self.cursor - self._page())
+
+    def action_page_down(self) -> None:
+        self.move_to(self.cursor + self._page())
+
+    def action_top(self) -> None:
+        self.move_to(0)
+
+    def action_bottom(self) -> None:
+        self.move_to(len(self.rows) - 1)
+
+    def action_open(self) -> None:
+        if self.current is not None:
+            self.post_message(self.Opened(self, self.current))
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y < self.head:
+            x = 0
+            for column, width in self._layout:
+                if x <= event.x <= x + width and column.sort is not None:
+                    self.sort_on(column.id)
+                    break
+                x += width + 1
+            return
+        at = self._first() + event.y - self.head
+        if at < len(self.rows):
+            self.move_to(at)
+            if event.chain >= 2:
+                self.action_open()
+
+    # ------------------------------------------------------------ drawing
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self.rows) + self.head)
+        self._painted.clear()
+        self._reveal()
+
+    def watch_has_focus(self, value: bool) -> None:
+        # Not on_focus: that comes before `has_focus` is set, and would paint the selection as it was.
+        super().watch_has_focus(value)
+        self._repaint()
+
+    def restyle(self) -> None:
+        """The theme changed."""
+        self._painted.clear()
+        self.refresh()
+
+    def _repaint(self) -> None:
+        """Ask for new paint only where the picture differs from what is on screen."""
+        width = self.size.width
+        if not width or not self.is_attached:
+            return
+        self._layout = layout(self.columns, width)
+        palette = palette_of(self)
+        first = self._first()
+        changed = []
+        for y in range(self.size.height):
+            strip = self._draw(y, first, width, palette)
+            if self._painted.get(y) != strip:
+                self._painted[y] = strip
+                changed.append(Region(0, y, width, 1))
+        if changed:
+            self.refresh(*changed)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self._painted.clear()
+
+    def render_line(self, y: int) -> Strip:
+        strip = self._painted.get(y)
+        width = self.size.width
+        if strip is None or strip.cell_length != width:
+            if not self._layout or sum(w for _, w in self._layout) + len(self._layout) - 1 > width:
+                self._layout = layout(self.columns, width)
+            strip = self._painted[y] = self._draw(y, self._first(), width, palette_of(self))
+        return strip
+
+    def _draw(self, y: int, first: int, width: int, palette: Palette) -> Strip:
+        if y < self.head:
+            return strip_of(self._header(palette), width, palette.head)
+        at = first + y - self.head
+        if at >= len(self.rows):
+            if not self.rows and y == self.head:
+                text = f"nothing matches '{self.needle}'" if self.needle and self.total else self.said
+                return strip_of([Segment(fit(text, width), palette.dim)], width, palette.base)
+            return Strip.blank(width, palette.base)
+        row = self.rows[at]
+        line: Line = []
+        gap = Segment(" ", palette.base)
+        for column, cells in self._layout:
+            if line:
+                line.append(gap)
+            line.extend(column.draw(row, cells, palette, self.context))
+        if at == self.cursor:
+            over = palette.select if self.has_focus else palette.select_idle
+            # Cells with a ground of their own keep it: they mean something.
+            plain = palette.base.bgcolor
+            line = [Segment(s.text, s.style + over) if s.style and s.style.bgcolor == plain else s for s in line]
+            return strip_of(line, width, palette.base + over)
+        return strip_of(line, width, palette.base)
+
+    def _header(self, palette: Palette) -> Line:
+        line: Line = []
+        for column, cells in self._layout:
+            if line:
+                line.append(Segment(" ", palette.head))
+            sorted_by = column.id == self.sort_by
+            arrow = ("▼" if column.down != self.reversed else "▲") if sorted_by else ""
+            title = fit(column.title, max(0, min(cells - len(arrow), len(column.title)))) + arrow
+            line.append(Segment(fit(title, cells, column.right), palette.head_sorted if sorted_by else palette.head))
+        return line
+
+    def as_text(self) -> list[str]:
+        """Every row as plain text, not only those on screen."""
+        palette = palette_of(self)
+        lines = ["".join(s.text for s in self._header(palette)).rstrip()]
+        for row in self.rows:
+            parts = ["".join(s.text for s in c.draw(row, w, palette, self.context)) for c, w in self._layout]
+            lines.append(" ".join(parts).rstrip())
+        return lines

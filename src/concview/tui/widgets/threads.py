@@ -1,0 +1,146 @@
+"""The columns of a table of threads, and how a thread reads as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from rich.segment import Segment
+
+from concview import text
+from concview.model import Stack, State
+from concview.snapshot import ThreadView
+from concview.tui.ink import Line, fit
+from concview.tui.theme import GLYPHS, WORDS, Palette
+from concview.tui.widgets.states import strip_cells
+from concview.tui.widgets.table import Column, Table, number_cell
+
+#: How much a moment in a state says 'this thread is kept from its work'.
+_TROUBLE = (0.3, 0.9, 1.0, 1.0, 0.4, 0.05, 0.0, 0.1)
+
+
+def trouble(thread: ThreadView) -> float:
+    """What the default order sorts by: who is kept waiting comes first, the idle come last."""
+    score = sum(share * weight for share, weight in zip(thread.shares, _TROUBLE, strict=True))
+    return score + (0.5 * _TROUBLE[thread.state] if thread.alive else -5.0)
+
+
+def place(thread: ThreadView) -> str:
+    frame = thread.stack.user_leaf
+    return frame.place if frame else ""
+
+
+@lru_cache(4096)
+def _stack_text(stack: Stack) -> str:
+    return " ".join(f"{f.function} {f.file}:{f.line}" for f in stack.frames)
+
+
+def haystack(thread: ThreadView) -> str:
+    """Everything a thread can be found by: name, id, state, reason, frames, locks."""
+    locks = " ".join(h.site.expression for h in thread.holds)
+    state = f"{WORDS[thread.state]} {thread.state.name}"
+    return f"{thread.name} {thread.tid} {state} {thread.reason} {_stack_text(thread.stack)} {locks}".lower()
+
+
+def _name(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    mark = "●" if thread.holds_gil else " "
+    style = palette.base if thread.alive and not thread.native else palette.dim
+    return [Segment(mark, palette.states[State.RUNNING]), Segment(fit(thread.name, width - 1), style)]
+
+
+def _state(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    if not thread.alive:
+        return [Segment(fit("  ended", width), palette.faint)]
+    return [Segment(fit(f"{GLYPHS[thread.state]} {WORDS[thread.state]}", width), palette.states[thread.state])]
+
+
+def _since(thread: ThreadView) -> str:
+    seconds = thread.since_s
+    if not thread.alive:
+        return ""
+    if seconds < 1:
+        return "<1 s"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    stuck = thread.alive and thread.state in (State.GIL, State.LOCK, State.RUNNABLE)
+    return [Segment(fit(thread.reason, width), palette.base if stuck else palette.dim)]
+
+
+def _place(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    return [Segment(fit(place(thread), width), palette.dim)]
+
+
+def _strip(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    return strip_cells(thread.strip, width, context or 0, palette)
+
+
+def _share(state: State) -> Callable[[ThreadView], str]:
+    return lambda t: f"{t.shares[state] * 100:.0f}"
+
+
+def _by_share(state: State) -> Callable[[ThreadView], float]:
+    return lambda t: t.shares[state]
+
+
+def _cpu(thread: ThreadView) -> str:
+    return "-" if thread.cpu_percent is None else f"{thread.cpu_percent:.0f}"
+
+
+def _held(thread: ThreadView) -> str:
+    return "-" if thread.gil_held is None else f"{thread.gil_held * 100:.0f}"
+
+
+def _switches(thread: ThreadView) -> str:
+    return "-" if thread.switches_per_s is None else text.count(thread.switches_per_s)
+
+
+def _age(thread: ThreadView) -> str:
+    seconds = thread.age_s
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} m"
+    return f"{seconds / 3600:.0f} h" if seconds < 360_000 else f"{seconds / 86400:.0f} d"
+
+
+def _less(value: float | None) -> float:
+    return -1.0 if value is None else value
+
+
+NAME = Column("name", " NAME", 14, _name, most=30, sort=lambda t: t.name.lower(), down=False)
+STATE = Column("state", "STATE", 10, _state, sort=lambda t: int(t.state), down=False)
+SINCE = Column("for", "FOR", 6, number_cell(_since), drop=5, right=True, sort=lambda t: t.since_s)
+WHY = Column("why", "WHY", 30, _reason, most=70, want=52, sort=trouble)
+STRIP = Column("strip", "LAST MINUTE", 12, _strip, most=60, want=20)
+
+COLUMNS: tuple[Column, ...] = (
+    NAME,
+    Column(
+        "tid", "TID", 8, number_cell(lambda t: str(t.tid), "dim"), drop=10, right=True, sort=lambda t: t.tid, down=False
+    ),
+    STATE,
+    SINCE,
+    WHY,
+    Column("cpu", "CPU%", 5, number_cell(_cpu), drop=1, right=True, sort=lambda t: _less(t.cpu_percent)),
+    Column("held", "GIL%", 5, number_cell(_held), drop=7, right=True, sort=lambda t: _less(t.gil_held)),
+    Column("gil", "GILw%", 6, number_cell(_share(State.GIL)), drop=2, right=True, sort=_by_share(State.GIL)),
+    Column("lock", "LOCK%", 6, number_cell(_share(State.LOCK)), drop=2, right=True, sort=_by_share(State.LOCK)),
+    Column("io", "I/O%", 5, number_cell(_share(State.IO)), drop=6, right=True, sort=_by_share(State.IO)),
+    Column("switches", "SW/S", 6, number_cell(_switches), drop=8, right=True, sort=lambda t: _less(t.switches_per_s)),
+    Column("age", "AGE", 5, number_cell(_age, "dim"), drop=9, right=True, sort=lambda t: t.age_s),
+    Column("frame", "IN", 18, _place, most=40, drop=4, sort=place, down=False),
+    STRIP,
+)
+BRIEF: tuple[Column, ...] = (NAME, STATE, SINCE, WHY, STRIP)
+
+
+def thread_table(columns: tuple[Column, ...] = COLUMNS, id: str | None = None) -> Table:  # noqa: A002
+    return Table(columns, lambda t: t.tid, haystack=haystack, sort="why", empty="no threads were seen yet", id=id)
+
+
+def as_line(thread: ThreadView) -> str:
+    state = WORDS[thread.state] if thread.alive else "ended"
+    return f"{thread.name} (tid {thread.tid}): {state}, {thread.reason}; in {place(thread)}"
