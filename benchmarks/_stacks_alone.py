@@ -1,0 +1,46 @@
+"""Memory reader alone, for sampling_cost.py: PID HZ SECONDS -> microseconds of CPU per sample and achieved Hz.
+
+No wait states, no locks, no stream: the one system call, the comparison with the last copy, and the walk of the stacks
+that changed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from concview.engines.base import Tally
+from concview.engines.direct.code import Codes
+from concview.engines.direct.memory import Memory
+from concview.engines.direct.objects import Objects
+from concview.engines.direct.runtime import find, layout
+from concview.engines.direct.sampler import Sampler
+
+
+def main() -> None:
+    pid, hz, seconds = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
+    memory = Memory(pid)
+    runtime = find(memory)
+    offsets = layout(memory, runtime)
+    ids: dict[tuple[str, str, int], int] = {}
+
+    def frame(function: str, file: str, line: int, native: bool = False) -> int:
+        return ids.setdefault((function, file, line), len(ids) + 1)
+
+    sampler = Sampler(memory, runtime, offsets, Codes(Objects(memory, offsets), frame), Tally())
+    sampler.sample()
+    samples, start, cpu = 0, time.monotonic(), time.process_time()
+    due = start
+    while (now := time.monotonic()) - start < seconds:
+        if now < due:
+            time.sleep(due - now)
+        due = max(due + 1 / hz, now)
+        for thread in sampler.sample():
+            tuple(p.frame_id for p in thread.walk.places)
+        samples += 1
+    elapsed = time.monotonic() - start
+    print((time.process_time() - cpu) / samples * 1e6, samples / elapsed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Who holds which lock, against the diaries of the programs in tests/locks/corpus, on every Python found.
+
+    python benchmarks/lock_truth.py [--seconds 20] [--python 3.13] [--details]
+
+One row per Python: how many of the holders named as exact were right, how many of the locks surely held in a `with`
+were named, how many inferred holders were right, whether waiters wait for what was said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from common import machine
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "locks"))
+
+import truth
+
+from interpreters import interpreters
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=20.0, help="per Python (default 20)")
+    parser.add_argument("--python", help="only this one: 3.13, 3.14t")
+    parser.add_argument("--programs", nargs="*", help="only these of the corpus")
+    parser.add_argument("--details", action="store_true", help="what was wrong or missed, by program")
+    options = parser.parse_args()
+    print(machine())
+    scores = []
+    for python in interpreters():
+        if python.version < (3, 11) or options.python not in (None, python.label):
+            continue
+        groups = [options.programs] if options.programs else truth.groups()
+        score = truth.Score()
+        for names in groups:
+            score.add(truth.run(python, names, options.seconds / len(groups)))
+        scores.append((python.label, score))
+        print(f"  {python.label}: {score.samples} samples", flush=True)
+        if options.details:
+            print(truth.details(score), flush=True)
+    print(f"\n{len(truth.PROGRAMS)} programs")
+    print(truth.table(scores))
+
+
+if __name__ == "__main__":
+    main()

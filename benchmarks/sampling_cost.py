@@ -1,0 +1,210 @@
+"""What a sample costs: concview, py-spy and Python 3.15's own profiler side by side on the same target.
+
+    python benchmarks/sampling_cost.py [--seconds 8] [--only NAME]
+
+CPU is the kernel's own accounting of the sampling process (schedstat), over a stretch that begins after it has
+attached; divided by the samples that it really took in that stretch. Absolute times depend on the machine: the ratios
+are what counts. Nothing here is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common import BUSY_TARGET, LOCKING_TARGET, TARGET, cpu_seconds, find, machine, row, rss_mib, target
+from concview import codec
+from concview.model import Stats
+
+WARM_UP = 2.0
+
+
+def ours(pid: int, hz: float, seconds: float, *, engine: str = "direct") -> tuple[float, float, float]:
+    """(microseconds of CPU per sample, achieved Hz, memory in MiB) of our collector, everything included."""
+    command = [sys.executable, "-m", "concview.collector", "--pid", str(pid), "--rate", str(hz), "--budget", "100",
+               "--engine", engine]  # fmt: skip
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out)
+        time.sleep(WARM_UP)
+        before, start = cpu_seconds(process.pid), time.monotonic()
+        time.sleep(seconds)
+        used, elapsed = cpu_seconds(process.pid) - before, time.monotonic() - start
+        memory = rss_mib(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
+        out.seek(0)
+        stats = [e for block in codec.read_blocks(out) for e in block if isinstance(e, Stats)]
+    rate = statistics.median(s.achieved_hz for s in stats[2:-1])
+    return used / (rate * elapsed) * 1e6, rate, memory
+
+
+def stacks_alone(pid: int, hz: float, seconds: float) -> tuple[float, float]:
+    """(microseconds per sample, achieved Hz) of the memory reader alone: no wait states, no stream."""
+    script = Path(__file__).with_name("_stacks_alone.py")
+    done = subprocess.run([sys.executable, str(script), str(pid), str(hz), str(seconds)], stdout=subprocess.PIPE,
+                          text=True, check=True)  # fmt: skip
+    cost, rate = map(float, done.stdout.split())
+    return cost, rate
+
+
+def py_spy(pid: int, hz: float, seconds: float) -> tuple[float, float, float]:
+    """The same of `py-spy record --nonblocking`, idle threads included."""
+    executable = shutil.which("py-spy", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert executable is not None
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [executable, "record", "--pid", str(pid), "--rate", str(int(hz)), "--nonblocking", "--idle", "--threads",
+             "--format", "raw", "--output", f"{folder}/out", "--duration", str(int(seconds + WARM_UP + 1))],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        started = time.monotonic()
+        time.sleep(WARM_UP)
+        before, start = cpu_seconds(process.pid), time.monotonic()
+        time.sleep(seconds)
+        used, elapsed = cpu_seconds(process.pid) - before, time.monotonic() - start
+        memory = rss_mib(process.pid)
+        said, _ = process.communicate()
+        counted = Path(folder, "out").read_text()
+    # Idle threads included, the main thread is in every sample: its lines add up to the number of samples.
+    main = sum(int(line.rsplit(" ", 1)[1]) for line in counted.splitlines() if "MainThread" in line)
+    found = re.search(r"Samples: (\d+)", said)
+    samples = main or (int(found[1]) if found else 0)
+    rate = samples / (time.monotonic() - started)
+    return used / (rate * elapsed) * 1e6, rate, memory
+
+
+def tachyon(python: str, pid: int, hz: float, seconds: float) -> tuple[float, float, float]:
+    """The same of Python 3.15's `profiling.sampling`, all threads."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [python, "-m", "profiling.sampling", "attach", "-a", "-r", str(int(hz)), "-d",
+             str(int(seconds + WARM_UP + 1)), "--binary", "-o", f"{folder}/out", str(pid)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        time.sleep(WARM_UP)
+        before, start = cpu_seconds(process.pid), time.monotonic()
+        time.sleep(seconds)
+        used, elapsed = cpu_seconds(process.pid) - before, time.monotonic() - start
+        memory = rss_mib(process.pid)
+        said, _ = process.communicate()
+    found = re.search(r"Captured ([\d,]+) samples in ([\d.]+)", said)
+    if found is None:
+        print(f"  (profiling.sampling said: {said.strip()[-300:]})")
+        return float("nan"), float("nan"), memory
+    rate = int(found[1].replace(",", "")) / float(found[2])
+    return used / (rate * elapsed) * 1e6, rate, memory
+
+
+def against_py_spy(seconds: float) -> None:
+    python = find((3, 13)) or find((3, 12)) or find((3, 11))
+    assert python is not None
+    print(f"\n9 threads x 20 frames on Python {python.label}, wait states included (py-spy has none)")
+    row("", "us/sample", "Hz", "MiB", "ratio")
+    for hz, goal in ((100, 10), (1000, 20)):
+        with target(python.path, TARGET, 9, 20, 1) as process:
+            mine = ours(process.pid, hz, seconds)
+            peer = py_spy(process.pid, hz, seconds)
+        row(f"concview at {hz} Hz", f"{mine[0]:.0f}", f"{mine[1]:.0f}", f"{mine[2]:.0f}")
+        row(f"py-spy --nonblocking at {hz} Hz", f"{peer[0]:.0f}", f"{peer[1]:.0f}", f"{peer[2]:.0f}",
+            f"{peer[0] / mine[0]:.1f} (goal {goal})")  # fmt: skip
+
+
+def against_tachyon(seconds: float) -> None:
+    python = find((3, 15))
+    if python is None:
+        print("\nPython 3.15 is not on this machine: its profiler is not compared")
+        return
+    print("\n9 threads x 20 frames on Python 3.15 at 1 kHz")
+    row("", "us/sample", "Hz", "ratio")
+    with target(python.path, TARGET, 9, 20, 1) as process:
+        alone, rate = stacks_alone(process.pid, 1000, seconds)
+        peer = tachyon(python.path, process.pid, 1000, seconds)
+        whole = ours(process.pid, 1000, seconds)
+    row("profiling.sampling", f"{peer[0]:.0f}", f"{peer[1]:.0f}")
+    row("concview, stacks alone", f"{alone:.0f}", f"{rate:.0f}", f"{alone / peer[0]:.2f} (goal 1)")
+    row("concview, everything", f"{whole[0]:.0f}", f"{whole[1]:.0f}", f"{whole[0] / peer[0]:.2f} (goal 2)")
+
+
+def many_threads(seconds: float) -> None:
+    python = find((3, 13)) or find((3, 12)) or find((3, 11))
+    assert python is not None
+    print(f"\n100 threads x 20 frames on Python {python.label}")
+    row("", "us/sample", "Hz", "MiB")
+    with target(python.path, TARGET, 100, 20, 1) as process:
+        for hz in (100, 1000):
+            cost, rate, memory = ours(process.pid, hz, seconds)
+            row(f"concview at {hz} Hz", f"{cost:.0f}", f"{rate:.0f}", f"{memory:.0f}")
+
+
+def slowdown(seconds: float) -> None:
+    """Throughput of 100 busy threads, watched and not, in turn: the median of the pairs."""
+    python = find((3, 13)) or find((3, 12)) or find((3, 11))
+    assert python is not None
+    print(f"\n100 busy threads on Python {python.label}: work per second while watched at 100 Hz")
+    with target(python.path, BUSY_TARGET, 100, 10) as process:
+        assert process.stdout is not None
+        ratios = []
+        for _ in range(max(3, int(seconds / 2))):
+            alone = [float(process.stdout.readline()) for _ in range(3)]
+            command = [sys.executable, "-m", "concview.collector", "--pid", str(process.pid)]
+            watcher = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            process.stdout.readline()  # the second in which it attaches is not counted
+            watched = [float(process.stdout.readline()) for _ in range(3)]
+            assert watcher.stdin is not None
+            watcher.stdin.close()
+            watcher.wait()
+            process.stdout.readline()
+            ratios.append(1 - statistics.median(watched) / statistics.median(alone))
+    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+    row("slowdown", f"{middle:.2%}", f"({low:.1%} to {high:.1%}, goal below 1 %)")
+
+
+def locks_on_top(seconds: float) -> None:
+    """What locks add to stacks and wait states: the engine with and without, in turn, the median of five each."""
+    print("\nLocks on top of stacks, 9 threads x 20 frames at 100 Hz")
+    row("", "without", "with", "added (goal < 30 %)")
+    script = Path(__file__).with_name("_locks_cost.py")
+    for version in ((3, 11), (3, 13), (3, 14), (3, 15)):
+        python = find(version)
+        if python is None:
+            continue
+        for name, source, arguments in (("", TARGET, (9, 20, 1)), (", all in locks", LOCKING_TARGET, (9, 20))):
+            with target(python.path, source, *arguments) as process:
+                cost: dict[str, list[float]] = {"off": [], "on": []}
+                for _ in range(5):
+                    for mode, found in cost.items():
+                        done = subprocess.run(
+                            [sys.executable, str(script), str(process.pid), "100", str(max(1.0, seconds / 4)), mode],
+                            stdout=subprocess.PIPE, text=True, check=True,
+                        )  # fmt: skip
+                        found.append(float(done.stdout.split()[0]))
+            without, both = statistics.median(cost["off"]), statistics.median(cost["on"])
+            row(f"Python {python.label}{name}", f"{without:.0f}", f"{both:.0f}", f"{both / without - 1:+.0%}")
+
+
+PARTS = {"py-spy": against_py_spy, "tachyon": against_tachyon, "many": many_threads, "slowdown": slowdown,
+         "locks": locks_on_top}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--only", choices=sorted(PARTS))
+    options = parser.parse_args()
+    print(machine())
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            part(options.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Every rule on its demo: it fires on `bad` in time and names the right lines, and nothing fires on `fixed`.
+
+The fixed variants are watched for six seconds on the oldest and the newest interpreter; with CONCVIEW_FULL=1 for
+thirty seconds on all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from concview import registry
+from concview.demos.base import Demo, demos
+from concview.model import Finding, Severity
+from concview.session.session import Session
+from concview.session.sources import LiveSource
+from interpreters import Interpreter, interpreters
+
+FULL = bool(os.environ.get("CONCVIEW_FULL"))
+QUIET_S = 30.0 if FULL else 6.0
+#: Rules that judge the machine as much as the program: on a busy one they may fire on anything, and are right.
+MACHINE = {"cpu-starvation"}
+#: Whatever the machine is busy with, a test ends.
+PATIENCE_S = 40.0
+#: Demos that take longer to be recognised than this are left to CONCVIEW_FULL.
+SOON_S = 20.0
+#: Tried on every Python, always.
+CORE = {
+    "lock-held-across-io", "lock-contention", "gil-contention", "thread-explosion", "blocked-event-loop", "deadlock",
+}  # fmt: skip
+#: What a demo has besides, as its story says: the threads that make the convoy compete for the GIL themselves.
+RELATED = {"gil-convoy": {"gil-contention"}}
+RULES = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
+DEMOS = [pytest.param(d, id=d.id) for d in demos().values() if d.id in RULES]
+
+
+def _some(every: tuple[Interpreter, ...]) -> list[Interpreter]:
+    """Those the test is run on: of each engine one where time is short."""
+    ordinary = [i for i in every if not i.free_threaded]
+    return ordinary if FULL or len(ordinary) < 3 else [ordinary[0], ordinary[-1]]
+
+
+@contextlib.contextmanager
+def watched(demo: Demo, variant: str, python: Interpreter) -> Iterator[Session]:
+    process = subprocess.Popen(demo.command(variant, python.path), stdout=subprocess.PIPE, text=True)
+    session: Session | None = None
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "ready"
+        session = Session(LiveSource(process.pid, "auto", 100.0, 5.0))
+        session.start()
+        yield session
+    finally:
+        if session is not None:
+            session.close()
+        process.kill()
+        process.wait()
+
+
+def wait_for(session: Session, rule_id: str, patience: float) -> tuple[Finding | None, float]:
+    """The rule's finding when it fires, and how much of the target had been seen by then."""
+    deadline = time.monotonic() + PATIENCE_S + patience
+    while time.monotonic() < deadline and not session.ended:
+        snapshot = session.snapshot()
+        for refusal in snapshot.not_applicable:
+            if refusal.id == rule_id:
+                assert "failed" not in refusal.why
+                pytest.skip(f"not applicable here: {refusal.why}")
+        for finding in snapshot.findings:
+            if finding.id == rule_id:
+                return finding, snapshot.elapsed_s
+        time.sleep(0.05)
+    return None, PATIENCE_S
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("demo", DEMOS)
+def test_bad_is_named(demo: Demo, gil_python: Interpreter) -> None:
+    if not FULL and demo.needs_seconds > SOON_S:
+        pytest.skip("takes long: CONCVIEW_FULL=1")
+    if not FULL and demo.id not in CORE and gil_python not in _some(interpreters()):
+        pytest.skip("on the oldest and the newest Python; on all with CONCVIEW_FULL=1")
+    with watched(demo, "bad", gil_python) as session:
+        finding, seen = wait_for(session, demo.id, demo.needs_seconds)
+        assert finding is not None, session.snapshot().pending
+        print(f"\n{demo.id} on {gil_python.label}: {finding.severity} {finding.score} after {seen:.1f} s")
+        assert seen <= demo.needs_seconds
+        if demo.id != "fd-saturation":  # a property of the whole process; lines are named when they were seen
+            assert finding.where, "names a line"
+            assert os.path.basename(finding.where[0].file) == os.path.basename(demo.path)  # noqa: PTH119
+        assert finding.summary and finding.fix and finding.why
+        allowed = {demo.id, *MACHINE, *RELATED.get(demo.id, ())}
+        others = [f for f in session.snapshot().findings if f.severity is Severity.WARN and f.id not in allowed]
+        assert not others, "names nothing else as a warning"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("python", [pytest.param(p, id=p.label) for p in _some(interpreters())])
+@pytest.mark.parametrize("demo", DEMOS)
+def test_fixed_is_silent(demo: Demo, python: Interpreter) -> None:
+    with watched(demo, "fixed", python) as session:
+        deadline = time.monotonic() + PATIENCE_S + QUIET_S
+        while session.snapshot().elapsed_s < QUIET_S and time.monotonic() < deadline:
+            assert {f.id for f in session.snapshot().findings} <= MACHINE
+            time.sleep(0.1)
+        snapshot = session.snapshot()
+        assert snapshot.elapsed_s >= QUIET_S
+        assert {f.id for f in snapshot.findings} <= MACHINE
+        judged = {*snapshot.clear, *MACHINE, *(n.id for n in snapshot.not_applicable)}
+        assert demo.id in judged, [p for p in snapshot.pending if p.id == demo.id]
+        assert not [n for n in snapshot.not_applicable if "failed" in n.why]

@@ -1,0 +1,298 @@
+"""The gates, the score, the memory and the suppression, on a rule whose measurement the test dictates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import pytest
+from build import RUNNING, Scene, frame
+
+from concview.analysis.window import Window
+from concview.catalogue._track import curve
+from concview.catalogue.base import Inapplicable, Observation, Thresholds
+from concview.config import Limits, RuleConfig
+from concview.model import Confidence, Severity
+
+INFO, WARN = 0.2, 0.5
+
+
+def make(rule_id: str = "made-up", permanent: bool = False, needs: tuple[str, ...] = ("stacks",)) -> Any:
+    """A rule that reports what its `now` holds. Its documentation is borrowed."""
+    metadata = (rule_id, permanent, needs)
+
+    class Made:
+        __module__ = "concview.catalogue.lock_contention"
+        id: ClassVar[str] = metadata[0]
+        title: ClassVar[str] = "Made up"
+        group: ClassVar[str] = "Locks"
+        thresholds: ClassVar[Thresholds] = Thresholds(INFO, WARN, "share of nothing", "[D] a test")
+        permanent: ClassVar[bool] = metadata[1]
+        needs: ClassVar[tuple[str, ...]] = metadata[2]
+        measure: ClassVar[str] = "nothing"
+
+        def __init__(self) -> None:
+            self.now: list[Observation] = []
+            self.error: Exception | None = None
+
+        def observe(self, window: Window) -> Iterable[Observation]:
+            if self.error is not None:
+                raise self.error
+            return self.now
+
+    return Made()
+
+
+def saw(lower: float, subject: str = "it", **more: Any) -> Observation:
+    fields: dict[str, Any] = {"value": lower, "samples": 1000, "episodes": 50, **more}
+    return Observation(subject, lower=lower, confidence=Confidence.STATISTICAL, **fields)
+
+
+def scene(*rules: Any, config: RuleConfig | None = None) -> Scene:
+    made = Scene(rules={r.id: r for r in rules}, config=config)
+    made.do(made.thread("main"), [frame("work")], RUNNING)
+    return made
+
+
+def test_score_curve() -> None:
+    assert curve(0, INFO, WARN) == 0
+    assert curve(INFO / 2, INFO, WARN) == pytest.approx(12.5)
+    assert curve(INFO, INFO, WARN) == 25
+    assert curve(WARN, INFO, WARN) == pytest.approx(75)
+    assert 99 < curve(10 * WARN, INFO, WARN) <= 100
+    assert curve(1, 1, 1) == 100
+
+
+def test_raised_after_three_windows() -> None:
+    rule = make()
+    made = scene(rule)
+    made.play(3)
+    rule.now = [saw(0.6)]
+    made.play(0.51)
+    assert made.found("made-up") is None
+    assert [p.needs for p in made.judgement.pending] == ["the same in 3 windows in a row (has 2)"]
+    made.play(0.25)
+    finding = made.found("made-up")
+    assert finding is not None
+    assert finding.severity is Severity.WARN
+    assert finding.score > 75
+    assert finding.measured.info == INFO
+    assert finding.why and finding.fix
+    assert made.judgement.clear == ()
+
+
+def test_two_windows_are_not_three() -> None:
+    rule = make()
+    made = scene(rule)
+
+    def flicker(at: float) -> None:
+        rule.now = [saw(0.6)] if int(at * 4) % 3 else []
+
+    made.play(6, flicker)
+    assert made.ever() == set()
+
+
+def test_clears_with_hysteresis_and_is_kept_as_recent() -> None:
+    rule = make()
+    made = scene(rule)
+    made.play(11)
+    rule.now = [saw(0.6)]
+    made.play(4)
+    assert made.found("made-up") is not None
+    rule.now = [saw(0.75 * INFO)]  # below the threshold, above what clears
+    made.play(20)
+    assert made.found("made-up") is not None
+    rule.now = [saw(0.6 * INFO)]
+    made.play(4)
+    assert made.found("made-up") is not None
+    made.play(3)
+    assert made.found("made-up") is None
+    recent = made.judgement.findings[0]
+    assert recent.recent
+    assert recent.measured.value == 0.6
+    assert made.judgement.clear == ("made-up",)
+    made.play(50)
+    assert made.judgement.findings
+    made.play(12)
+    assert made.judgement.findings == ()
+
+
+def test_a_short_gap_does_not_clear() -> None:
+    rule = make()
+    made = scene(rule)
+    rule.now = [saw(0.6)]
+    made.play(15)
+    for _ in range(5):
+        rule.now = []
+        made.play(3)
+        rule.now = [saw(0.6)]
+        made.play(2)
+        assert made.found("made-up") is not None
+
+
+def test_a_warning_is_slow_to_come_and_to_go() -> None:
+    rule = make()
+    made = scene(rule)
+    rule.now = [saw(0.3)]
+    made.play(12)
+    assert made.found("made-up").severity is Severity.INFO  # type: ignore[union-attr]
+    rule.now = [saw(0.55)]
+    made.play(2)
+    assert made.found("made-up").severity is Severity.INFO  # type: ignore[union-attr]
+    made.play(1.1)
+    assert made.found("made-up").severity is Severity.WARN  # type: ignore[union-attr]
+    rule.now = [saw(0.45)]
+    made.play(5)
+    assert made.found("made-up").severity is Severity.WARN  # type: ignore[union-attr]
+    rule.now = [saw(0.3)]
+    made.play(2)
+    finding = made.found("made-up")
+    assert finding is not None
+    assert (finding.severity, finding.score < 75) == (Severity.INFO, True)
+
+
+@pytest.mark.parametrize(
+    ("observation", "needs"),
+    [
+        (saw(0.6, samples=40), "at least 200 samples (has 40)"),
+        (saw(0.6, episodes=2), "at least 5 separate episodes (has 2)"),
+        (saw(0.1, value=0.3), "more evidence: nothing is 30 % of nothing, but may be as low as 10 % of nothing"),
+        (saw(0.9, needs="a longer look"), "a longer look"),
+    ],
+)
+def test_pending_says_what_is_missing(observation: Observation, needs: str) -> None:
+    rule = make()
+    made = scene(rule)
+    rule.now = [observation]
+    made.play(5)
+    assert made.ever() == set()
+    (pending,) = made.judgement.pending
+    assert pending.needs.startswith(needs)
+    assert pending.subject == "it"
+
+
+def test_a_permanent_state_needs_no_samples() -> None:
+    rule = make(permanent=True)
+    made = scene(rule)
+    rule.now = [saw(0.9, samples=1, episodes=1)]
+    made.play(1)
+    assert made.found("made-up") is not None
+
+
+def test_nothing_is_clear_at_once() -> None:
+    made = scene(make())
+    made.play(1)
+    assert made.judgement.clear == ()
+    assert made.judgement.pending[0].needs.startswith("at least 200 samples (has ")
+    made.play(3)
+    assert made.judgement.clear == ("made-up",)
+    assert made.judgement.pending == ()
+
+
+def test_a_cause_explains_its_symptoms() -> None:
+    cause, symptom, other = make("cause"), make("symptom"), make("other")
+    made = scene(cause, symptom, other)
+    symptom.now = [saw(0.9, "a"), saw(0.9, "b")]
+    other.now = [saw(0.9, "a")]
+    made.play(3)
+    assert {(f.id, f.subject) for f in made.judgement.findings} == {("symptom", "a"), ("symptom", "b"), ("other", "a")}
+    cause.now = [saw(0.8, "a", explains=(("symptom", "a"), ("other", "*")))]
+    made.play(3)
+    assert {(f.id, f.subject) for f in made.judgement.findings} == {("cause", "a"), ("symptom", "b")}
+    assert made.judgement.explained == (("other", "cause"), ("symptom", "cause"))
+    assert made.judgement.clear == ()
+
+
+def test_a_symptom_does_not_flash_up_before_its_cause() -> None:
+    cause, symptom = make("cause"), make("symptom")
+    made = scene(cause, symptom)
+    made.play(3)
+    symptom.now = [saw(0.9)]
+    cause.now = [saw(0.9, explains=(("symptom", "*"),))]
+    made.play(3)
+    assert made.ever() == {"cause"}
+
+
+def test_what_is_explained_is_not_pending_either() -> None:
+    cause, symptom = make("cause"), make("symptom")
+    made = scene(cause, symptom)
+    symptom.now = [saw(0.9, episodes=1)]
+    cause.now = [saw(0.9, explains=(("symptom", "it"),))]
+    made.play(3)
+    assert made.judgement.pending == ()
+    assert made.judgement.clear == ()
+    assert made.judgement.explained == (("symptom", "cause"),)
+
+
+def test_a_hint_does_not_explain_a_warning_away() -> None:
+    cause, symptom = make("cause"), make("symptom")
+    made = scene(cause, symptom)
+    symptom.now = [saw(0.9)]
+    cause.now = [saw(0.25, explains=(("symptom", "*"),))]
+    made.play(3)
+    assert [f.id for f in made.judgement.findings] == ["symptom", "cause"]
+    cause.now = [saw(0.8, explains=(("symptom", "*"),))]
+    made.play(3)
+    assert [f.id for f in made.judgement.findings] == ["cause"]
+
+
+def test_worst_first_and_recent_last() -> None:
+    a, b, c = make("a"), make("b"), make("c")
+    made = scene(a, b, c)
+    c.now = [saw(0.9)]
+    made.play(3)
+    c.now = []
+    a.now, b.now = [saw(0.3)], [saw(0.6)]
+    made.play(10)
+    assert [(f.id, f.recent) for f in made.judgement.findings] == [("b", False), ("a", False), ("c", True)]
+
+
+def test_missing_capability() -> None:
+    rule = make(needs=("gil",))
+    made = Scene(rules={"made-up": rule}, without=("gil",))
+    made.play(3)
+    (entry,) = made.judgement.not_applicable
+    assert (entry.id, entry.why, entry.enable) == ("made-up", "cannot be seen", "enable it")
+    assert made.judgement.clear == ()
+
+
+def test_inapplicable_and_failing_rules() -> None:
+    rule, good = make(), make("good")
+    made = scene(rule, good)
+    rule.error = Inapplicable("no such thing here", "nothing")
+    made.play(1)
+    assert made.judgement.not_applicable[0].why == "no such thing here"
+    rule.error = ZeroDivisionError("oops")
+    good.now = [saw(0.9)]
+    made.play(2)
+    assert made.judgement.not_applicable[0].why == "this rule failed: ZeroDivisionError: oops"
+    assert made.found("good") is not None
+
+
+def test_configuration() -> None:
+    one, two = make("one"), make("two")
+    config = RuleConfig(disable=("two",), thresholds={"one": Limits(info=0.7, warn=0.8)}, exclude_threads=("main*",))
+    made = scene(one, two, config=config)
+    seen: list[int] = []
+    one.observe = lambda window: seen.append(len(window.threads)) or [saw(0.6)]
+    two.now = [saw(0.9)]
+    made.play(4)
+    assert made.ever() == set()
+    assert [n.id for n in made.judgement.not_applicable] == ["two"]
+    assert set(seen) == {0}
+    with pytest.raises(ValueError, match="no such rule: three"):
+        scene(one, config=RuleConfig(disable=("three",)))
+    with pytest.raises(ValueError, match="0 < info <= warn"):
+        scene(one, config=RuleConfig(thresholds={"one": Limits(info=0.9)}))
+
+
+def test_the_same_moment_is_judged_once_and_time_may_go_back() -> None:
+    rule = make()
+    made = scene(rule)
+    rule.now = [saw(0.9)]
+    made.play(3)
+    window = Window(made.history)
+    assert made.judge.evaluate(window) is made.judge.evaluate(window)
+    earlier = Window(made.history)
+    earlier.end_ns -= 1_000_000_000
+    assert made.judge.evaluate(earlier).findings == ()

@@ -1,0 +1,56 @@
+"""Every rule is documented and described the same way."""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+import pytest
+
+from concview import registry
+from concview.catalogue.base import Rule
+from concview.catalogue.docs import HEADINGS, documentation, parse
+from concview.demos.base import GROUPS, demos
+from concview.model import CAPABILITIES
+
+RULES = cast(dict[str, Rule], registry.everything("concview.catalogue", "RULE"))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_metadata(name: str) -> None:
+    rule = RULES[name]
+    assert rule.id == name.replace("_", "-")
+    assert rule.title and rule.measure
+    assert rule.group in GROUPS
+    assert set(rule.needs) <= set(CAPABILITIES)
+    assert 0 < rule.thresholds.info <= rule.thresholds.warn
+    assert rule.thresholds.unit
+    assert re.match(r"\[[SDMH]\] .", rule.thresholds.source)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_documentation(name: str) -> None:
+    docs = documentation(RULES[name])
+    assert [h for h, _ in docs.sections()] == list(HEADINGS)
+    assert all(len(text) > 40 for _, text in docs.sections())
+    assert "\n\n    " in docs.fix, "the fix has a code sketch"
+    assert re.search(r"\[[SDMH][:;\]]", docs.measured), "thresholds name their source"
+    assert docs.summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_has_a_demo_of_the_same_group(name: str) -> None:
+    demo = demos()[RULES[name].id]
+    assert demo.group == RULES[name].group
+
+
+def test_paragraphs_flow_and_code_stays() -> None:
+    text = "One.\n\n" + "\n".join(f"{h}:\n    a\n    b\n\n        code\n          more" for h in HEADINGS)
+    assert parse(text, "x").fix == "a b\n\n    code\n      more"
+
+
+def test_missing_sections_are_named() -> None:
+    with pytest.raises(ValueError, match="lacks Why it hurts, How it is measured, Fix, When it is fine"):
+        parse("One.\n\nWhat it sees:\n    a", "x")
+    with pytest.raises(ValueError, match="order"):
+        parse("One.\n" + "".join(f"\n{h}:\n    a\n" for h in reversed(HEADINGS)), "x")

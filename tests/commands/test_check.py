@@ -1,0 +1,219 @@
+"""`check`, `dump`, `record`, `catalogue`: what they print, against the contract, on real targets."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from contract import STATES, Check, Dump
+from running import CONCVIEW, Terminal, children, gone, grown, run
+
+from concview import __version__, codec
+from concview.model import Bye, Hello, Tick
+from interpreters import Interpreter, current, target
+
+
+@pytest.fixture(scope="module")
+def demo_pid() -> Iterator[int]:
+    """The workload of lock-held-across-io, as a user would run it."""
+    popen = subprocess.Popen([*CONCVIEW, "demo", "--headless"], stdout=subprocess.PIPE, text=True, cwd="/")
+    assert popen.stdout is not None
+    pid = int(popen.stdout.readline())
+    yield pid
+    popen.terminate()
+    popen.wait(40)
+    assert gone(pid)
+
+
+def test_check_of_a_bad_workload(demo_pid: int) -> None:
+    result = run("check", demo_pid, "--format", "json", "--duration", "5")
+    assert (result.returncode, result.stderr) == (1, "")
+    check = msgspec.json.decode(result.stdout, type=Check)
+    assert (check.schema, check.concview, check.target.pid) == (1, __version__, demo_pid)
+    assert check.sampling.seconds == pytest.approx(5, abs=2)
+    assert check.sampling.samples == pytest.approx(check.sampling.achieved_hz * check.sampling.seconds, rel=0.02)
+    for thread in check.threads:
+        assert set(thread.shares) == STATES
+        assert sum(thread.shares.values()) == pytest.approx(1, abs=0.01), thread
+    assert sum(t.name.startswith("web-") for t in check.threads) == 8
+    assert any(lock.expression == "self._lock" and lock.waiters_max >= 3 for lock in check.locks)
+    assert check.findings, result.stdout
+    for finding in check.findings:
+        assert finding.severity in ("info", "warn")
+        assert 0 <= finding.score <= 100
+        assert finding.title and finding.summary and finding.why and finding.fix and finding.where
+
+
+def test_fail_on_decides_the_exit_code_only(demo_pid: int) -> None:
+    result = run("check", demo_pid, "--duration", "4", "--fail-on", "never")
+    assert result.returncode == 0
+    assert "WARN" in result.stdout
+
+
+def test_check_of_a_good_workload() -> None:
+    popen = subprocess.Popen(
+        [*CONCVIEW, "demo", "lock-held-across-io", "--fixed", "--headless"], stdout=subprocess.PIPE, text=True, cwd="/"
+    )
+    assert popen.stdout is not None
+    pid = int(popen.stdout.readline())
+    try:
+        result = run("check", pid, "--duration", "5", "--fail-on", "info")
+        assert result.returncode == 0, result.stdout
+        assert "No findings" in result.stdout
+    finally:
+        popen.terminate()
+        popen.wait(40)
+
+
+def test_a_recording_is_judged_like_the_process(demo_pid: int, tmp_path: Path) -> None:
+    path = tmp_path / "r.concview"
+    recorded = run("record", demo_pid, "-o", path, "--duration", "5")
+    assert (recorded.returncode, recorded.stdout) == (0, "")
+    assert recorded.stderr.startswith("recorded ")
+    again = run("record", demo_pid, "-o", path)
+    assert again.returncode == 2 and "--force" in again.stderr
+    check = msgspec.json.decode(run("check", path, "--format", "json").stdout, type=Check)
+    assert check.target.pid == demo_pid
+    assert check.findings
+    with Terminal("replay", path) as terminal:
+        terminal.wait_for("REPLAY|FINISHED")
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+def test_ctrl_c_ends_a_recording_cleanly(demo_pid: int, tmp_path: Path) -> None:
+    path = tmp_path / "r.concview"
+    command = [*CONCVIEW, "record", str(demo_pid), "-o", str(path)]
+    popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/")
+    grown(path, 10_000)
+    popen.send_signal(signal.SIGINT)
+    _, errors = popen.communicate(timeout=40)
+    assert (popen.returncode, errors.startswith("recorded ")) == (0, True), errors
+    with path.open("rb") as file:
+        events = [event for block in codec.read_blocks(file) for event in block]
+    assert isinstance(events[0], Hello)
+    assert isinstance(events[-1], Bye) and events[-1].reason == "stopped"
+    assert any(isinstance(e, Tick) for e in events)
+
+
+def test_a_recording_survives_sigkill(demo_pid: int, tmp_path: Path) -> None:
+    path = tmp_path / "r.concview"
+    popen = subprocess.Popen([*CONCVIEW, "record", str(demo_pid), "-o", path], stderr=subprocess.DEVNULL, cwd="/")
+    grown(path, 10_000)
+    collector = children(popen.pid)
+    popen.kill()
+    popen.wait()
+    assert collector and all(gone(pid) for pid in collector)
+    assert run("check", path).returncode in (0, 1)
+
+
+def test_a_failed_recording_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.concview"
+    assert run("record", 2**22 + 1, "-o", path).returncode == 4
+    assert not path.exists()
+
+
+def test_a_full_disk_ends_a_recording_with_a_word(demo_pid: int) -> None:
+    result = run("record", demo_pid, "-o", "/dev/full", "--duration", "2", "--force")
+    assert result.returncode == 74
+    assert result.stderr.startswith("concview: /dev/full: No space left on device\n")
+
+
+# ---------------------------------------------------------------- dump
+
+CIRCLE = """
+import threading, time
+first, second = threading.Lock(), threading.Lock()
+def forward():
+    with first:
+        time.sleep(0.3)
+        with second:
+            pass
+def backward():
+    with second:
+        time.sleep(0.3)
+        with first:
+            pass
+secret = "swordfish"
+threading.Thread(target=forward, name="forward", daemon=True).start()
+threading.Thread(target=backward, name="backward", daemon=True).start()
+def rest(number):
+    word = "swordfish" * number
+    time.sleep(600)
+time.sleep(1)
+print("ready", flush=True)
+rest(2)
+"""
+
+
+def test_dump_shows_states_waits_and_stacks(direct_python: Interpreter) -> None:
+    with target(direct_python, CIRCLE) as stuck:
+        result = run("dump", stuck.pid, "--format", "json")
+        assert (result.returncode, result.stderr) == (0, "")
+        dump = msgspec.json.decode(result.stdout, type=Dump)
+        threads = {t.name: t for t in dump.threads}
+        assert set(threads) == {"MainThread", "forward", "backward"}
+        assert dump.threads[0].name == "MainThread"
+        assert threads["MainThread"].state == "sleep"
+        assert threads["MainThread"].frames[0].function == "rest"
+        for name in ("forward", "backward"):
+            waiting = threads[name].waiting_for
+            assert threads[name].state == "lock" and waiting is not None and waiting.kind == "lock"
+            assert threads[name].frames[0].function == name
+        text = run("dump", stuck.pid).stdout
+        assert '"forward"' in text and "waits for second" in text
+
+
+def test_dump_finds_the_circle() -> None:
+    with target(current(), CIRCLE) as stuck:
+        dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
+        assert [[(e.holds, e.waits_for) for e in circle] for circle in dump.deadlocks] == [
+            [("first", "second"), ("second", "first")]
+        ]
+        assert "DEADLOCK" in run("dump", stuck.pid).stdout
+
+
+def test_dump_with_locals_and_native_frames() -> None:
+    with target(current(), CIRCLE) as stuck:
+        text = run("dump", stuck.pid, "--locals").stdout
+        assert "swordfishswordfish" in text
+        native = run("dump", stuck.pid, "--native")
+        assert native.returncode == 0, native.stderr
+        assert "stood still" in native.stderr  # it says what it did to the process
+        assert "sleep" in native.stdout
+
+
+# ---------------------------------------------------------------- catalogue
+
+
+def test_catalogue() -> None:
+    listed = run("catalogue")
+    rules = json.loads(run("catalogue", "--format", "json").stdout)["rules"]
+    assert listed.returncode == 0 and len(rules) >= 6
+    for rule in rules:
+        assert rule["id"] in listed.stdout
+        assert rule["info"] <= rule["warn"]
+    one = run("catalogue", "deadlock").stdout
+    for heading in ("What it sees", "Why it hurts", "How it is measured", "Fix", "When it is fine"):
+        assert heading in one
+        assert f"### {heading}" in run("catalogue", "deadlock", "--format", "md").stdout
+    assert json.loads(run("catalogue", "deadlock", "--format", "json").stdout)["id"] == "deadlock"
+
+
+def test_demos_are_listed() -> None:
+    assert "lock-held-across-io" in run("demo", "--list").stdout
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom concview.commands import run\nrun(['--help'])\n"
+        "heavy = {'textual', 'rich', 'psutil', 'elftools', 'concview.session', 'concview.analysis.window'}\n"
+        "sys.exit(f'loaded: {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)"
+    )
+    result = subprocess.run([CONCVIEW[0], "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")

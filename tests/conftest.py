@@ -1,0 +1,74 @@
+"""Fixtures that run a test once for every interpreter found, and a header that says which are missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# Test files say `from interpreters import ...` from any folder.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from interpreters import Interpreter, interpreters, missing
+
+
+def _coverage() -> list[str]:
+    found = ", ".join(f"{i.version[0]}.{i.version[1]}.{i.micro}{'t' * i.free_threaded}" for i in interpreters())
+    lines = [f"interpreters: {found or 'none'}"]
+    if missing():
+        lines.append(f"NOT TESTED: Python {', '.join(missing())} not found (set CONCVIEW_PYTHONS to where they are)")
+    return lines
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return _coverage()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Again at the end: with -q there is no header, and a missing version must not go unseen."""
+    terminalreporter.write_line("\n".join(_coverage()), yellow=bool(missing()))
+
+
+def _versions(minimum: int, maximum: int = 99, free_threaded: bool | None = None) -> list[Interpreter]:
+    return [
+        i
+        for i in interpreters()
+        if minimum <= i.version[1] <= maximum and (free_threaded is None or i.free_threaded == free_threaded)
+    ]
+
+
+#: fixture name -> the interpreters it runs over
+_FIXTURES = {
+    "any_python": lambda: _versions(8),
+    "gil_python": lambda: _versions(8, free_threaded=False),
+    "direct_python": lambda: _versions(11),
+    "old_python": lambda: _versions(8, 10),
+    "free_threaded_python": lambda: _versions(13, free_threaded=True),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.11+, `old_python` 3.8-3.10,
+    `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)`."""
+    for name, versions in _FIXTURES.items():
+        if name in metafunc.fixturenames:
+            _parametrize(metafunc, name, versions())
+    if "interpreter" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("python")
+        limits = mark.args if mark else ()
+        _parametrize(metafunc, "interpreter", _versions(*limits) if limits else _versions(8))
+
+
+def _parametrize(metafunc: pytest.Metafunc, name: str, versions: list[Interpreter]) -> None:
+    """Without an interpreter the test shows as skipped, never as passed."""
+    if versions:
+        metafunc.parametrize(name, versions, ids=[i.label for i in versions])
+    else:
+        metafunc.parametrize(name, [pytest.param(None, marks=pytest.mark.skip(reason="no such interpreter found"))])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "python(minimum, maximum): limits the `interpreter` fixture to 3.minimum .. 3.maximum"
+    )

@@ -1,0 +1,120 @@
+"""The stream: what is written is read again, and what is damaged is said to be, never guessed."""
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from concview import codec
+from concview.model import (
+    Bye,
+    Capability,
+    Confidence,
+    Counters,
+    Frame,
+    FrameDef,
+    Hello,
+    Hold,
+    HoldsDef,
+    Peer,
+    Site,
+    StackDef,
+    Target,
+    ThreadCounters,
+    ThreadDef,
+    Tick,
+    Wait,
+    WaitDef,
+    WaitKind,
+)
+
+TARGET = Target(7, "3.13.0", ("python", "x.py"), 1.5)
+SITE = Site("self._lock", "cache.py", 41, "Cache.get", "cache.py::Cache")
+EVENTS = [
+    Hello(codec.STREAM_VERSION, "0.1", TARGET, "direct", 100.0, 5.0, 10, 2.0, {"gil": Capability(True)}),
+    FrameDef(1, Frame("f", "x.py", 3, "with a:", "user", (SITE,), SITE)),
+    StackDef(2, (1, 1), True),
+    WaitDef(3, Wait(WaitKind.IO, "recvfrom", 5, Peer("tcp", "127.0.0.1:5432"), True)),
+    HoldsDef(4, (Hold(140, "Lock", SITE, Confidence.EXACT),)),
+    ThreadDef(9, "worker", 5),
+    Tick(11, 1, 9, False, (9, 2, 3, 4)),
+    Counters(12, 1.0, 0.5, 1 << 30, 10, 2, (ThreadCounters(9, 1, 2, 3, 4),)),
+    Bye(13, "exited"),
+]
+
+
+def stream(*blocks: list) -> bytes:
+    out = io.BytesIO()
+    writer = codec.Writer(out)
+    for block in blocks:
+        for event in block:
+            writer.add(event)
+        writer.flush()
+    return out.getvalue()
+
+
+def read(data: bytes) -> list:
+    return [e for block in codec.read_blocks(io.BytesIO(data)) for e in block]
+
+
+def test_round_trip() -> None:
+    assert read(stream(EVENTS[:1], EVENTS[1:])) == EVENTS
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 64, b"CONCVIEW", b"CONCVIEW" + b"\xff" * 40, b"PK\x03\x04zip"])
+def test_not_a_recording(data: bytes) -> None:
+    with pytest.raises(codec.StreamError):
+        read(data)
+
+
+def test_cut_off_is_readable_up_to_the_last_whole_block() -> None:
+    whole = stream(EVENTS[:2], EVENTS[2:5], EVENTS[5:])
+    first = len(stream(EVENTS[:2]))
+    for cut in range(first + 1, len(whole)):
+        got = []
+        try:
+            for block in codec.read_blocks(io.BytesIO(whole[:cut])):
+                got += block
+        except codec.Damaged:
+            pass
+        assert got in (EVENTS[:2], EVENTS[:5])
+
+
+@given(st.binary(max_size=400), st.integers(0, 300), st.binary(min_size=1, max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_damage_never_gives_anything_but_a_stream_error(noise: bytes, at: int, patch: bytes) -> None:
+    whole = bytearray(stream(EVENTS[:1], EVENTS[1:]))
+    whole[at : at + len(patch)] = patch
+    for data in (bytes(whole), b"CONCVIEW" + noise):
+        try:
+            read(data)
+        except codec.StreamError as error:
+            assert str(error)
+
+
+def test_another_version_is_refused_by_name() -> None:
+    hello = Hello(99, "9.9", TARGET, "direct", 1.0, 1.0, 1, 1.0, {})
+    with pytest.raises(codec.StreamError, match="version 99"):
+        read(stream([hello]))
+
+
+def test_a_huge_block_is_not_allocated() -> None:
+    data = stream(EVENTS[:1]) + codec._HEADER.pack(codec._MARKER, 1 << 31, 0)
+    with pytest.raises(codec.Damaged, match="damaged"):
+        read(data)
+
+
+def test_strings_of_a_recording_are_cleaned() -> None:
+    """A crafted file is as hostile as a target."""
+    evil = "\x1b]0;x\x07[/red]"
+    events = [
+        *EVENTS[:1],
+        FrameDef(1, Frame(evil, evil, 1, evil, "user", (Site(evil, evil, 1, evil),))),
+        ThreadDef(1, evil),
+        Bye(1, "exited", evil),
+        WaitDef(1, Wait(WaitKind.IO, evil, 1, Peer("tcp", evil))),
+    ]
+    frame, thread, bye, wait = read(stream(events))[1:]
+    shown = [frame.frame.function, frame.frame.text, frame.frame.holds[0].expression, thread.name, bye.text]
+    assert {*shown, wait.wait.syscall, wait.wait.peer.name} == {"\\x1b]0;x\\x07[/red]"}

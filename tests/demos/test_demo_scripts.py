@@ -1,0 +1,145 @@
+"""Every demo runs on every Python found, ends when told to, and takes its children with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from concview.demos.base import GROUPS, VARIANTS, Demo, demos, read
+from interpreters import Interpreter, interpreters, target
+
+DEMOS = list(demos().values())
+
+#: Demos that start processes, as far as their source tells
+PARENTS = [d for d in DEMOS if any(word in Path(d.path).read_text() for word in ("database(", "get_context("))]
+
+
+def _family(session: int) -> list[int]:
+    """Processes of a session that live: a demo is its own session's leader, and all it starts stays in there."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, *_, sid = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except OSError:
+                continue
+            if int(sid) == session and state not in "ZX":
+                found.append(int(entry.name))
+    return found
+
+
+def _gone(session: int) -> list[int]:
+    """Waits a little; what is left of the session then."""
+    deadline = time.monotonic() + 10
+    while (left := _family(session)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _ends(python: Interpreter, demo: Demo, number: signal.Signals, code: int) -> None:
+    """Both variants at once, because most of the time is waiting."""
+    with target(python, demo.path, "bad") as bad, target(python, demo.path, "fixed") as fixed:
+        time.sleep(0.2)
+        for process in (bad, fixed):
+            assert process.popen.poll() is None, process.errors()
+            process.popen.send_signal(number)
+        for process in (bad, fixed):
+            assert process.popen.wait(10) == code, process.errors()
+            assert not _gone(process.pid)
+            # What a demo prints would end up on somebody's screen
+            assert process.errors() == "standard error: "
+
+
+def _pairs() -> list[object]:
+    """One demo runs on every Python; what they share is the same. The others take the oldest and the newest, and all
+    of them with CONCVIEW_FULL=1."""
+    every = list(interpreters())
+    ends = every if os.environ.get("CONCVIEW_FULL") else [every[0], every[-1]]
+    return [
+        pytest.param(python, demo, id=f"{python.label}-{demo.id}")
+        for demo in DEMOS
+        for python in (every if demo.id == "lock-held-across-io" else ends)
+    ]
+
+
+@pytest.mark.parametrize(("python", "demo"), _pairs())
+def test_runs_and_ends(python: Interpreter, demo: Demo) -> None:
+    _ends(python, demo, signal.SIGTERM, 0)
+
+
+@pytest.mark.parametrize(
+    "python", sorted({interpreters()[0], interpreters()[-1]}, key=lambda i: i.version), ids=lambda python: python.label
+)
+@pytest.mark.parametrize("demo", PARENTS, ids=lambda demo: demo.id)
+def test_children_do_not_survive_a_kill(python: Interpreter, demo: Demo) -> None:
+    _ends(python, demo, signal.SIGKILL, -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ends_by_itself_when_asked(variant: str) -> None:
+    began = time.monotonic()
+    command = demos()["lock-held-across-io"].command(variant, seconds=1)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
+    assert time.monotonic() - began >= 1
+
+
+def test_ctrl_c_is_quiet() -> None:
+    """As in a terminal: the signal reaches the demo's children too."""
+    command = demos()["gil-contention"].command("fixed")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("demo", DEMOS, ids=lambda demo: demo.id)
+def test_can_be_shown(demo: Demo) -> None:
+    source = Path(demo.path).read_text("utf-8")
+    assert len(source.split("\n")) <= 120, "a few dozen lines, to be read from the back row"
+    assert max(map(len, source.split("\n"))) <= 120
+    assert "concview" not in source
+    for word in ("bad:", "fixed:", "Look at:"):
+        assert word in demo.story
+    done = subprocess.run([sys.executable, demo.path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "usage" in done.stderr
+
+
+def test_order_is_the_catalogues() -> None:
+    groups = [GROUPS.index(demo.group) for demo in DEMOS]
+    assert groups == sorted(groups)
+    assert all(demo.id == key for key, demo in demos().items())
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("'''T.\n\nstory'''\nGROUP = 'Locks'\n", "ID"),
+        ("'''T.\n\nstory'''\nID = 'other'\nGROUP = 'Locks'\n", "ID"),
+        ("'''T.\n\nstory'''\nID = 'a-b'\nGROUP = 'Keys'\n", "GROUP"),
+        ("'''T.'''\nID = 'a-b'\nGROUP = 'Locks'\n", "story"),
+        ("ID = 'a-b'\nGROUP = 'Locks'\n", "title"),
+        ("'''T.\n\nstory'''\nID = 'a-b'\nGROUP = 'Locks'\nNEEDS_SECONDS = 'x'\n", "NEEDS_SECONDS"),
+    ],
+)
+def test_incomplete_metadata_is_refused(tmp_path: Path, source: str, complaint: str) -> None:
+    file = tmp_path / "a_b.py"
+    file.write_text(source)
+    with pytest.raises(ValueError, match=complaint):
+        read(file)
+
+
+def test_unknown_variant_is_refused() -> None:
+    with pytest.raises(ValueError, match="variant"):
+        DEMOS[0].command("worse")

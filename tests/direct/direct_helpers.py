@@ -1,0 +1,116 @@
+"""A sink that keeps what an engine says, and ways to wait for it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from concview.engines.direct import DirectEngine
+from concview.model import Event, Hold, Wait
+from concview.target.discovery import describe
+
+FrameTuple = tuple[str, str, int]
+
+
+class KeepingSink:
+    """Implements `engines.base.Sink` with plain dicts."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.reset()
+        self.names: dict[int, tuple[str, bool]] = {}
+        self.started: dict[int, int] = {}
+        self.gone: list[int] = []
+        self.ticks: list[tuple[int, int, bool]] = []
+        self.events: list[Event] = []
+
+    def reset(self) -> None:
+        self.frames: list[FrameTuple | None] = [None]
+        self.stacks: list[tuple[tuple[int, ...], bool]] = [((), False)]
+        self.waits: list[Wait | None] = [None]
+        self.hold_sets: list[tuple[Hold, ...]] = [()]
+        self._ids: dict[Any, int] = {}
+        self.rows: dict[int, tuple[int, int, int, int]] = {}
+
+    def _intern(self, table: list[Any], value: Any) -> int:
+        key = (id(table), value)
+        if key not in self._ids:
+            self._ids[key] = len(table)
+            table.append(value)
+        return self._ids[key]
+
+    def frame(self, function: str, file: str, line: int, native: bool = False) -> int:
+        return self._intern(self.frames, (function, file, line))
+
+    def stack(self, frames: tuple[int, ...], truncated: bool = False) -> int:
+        assert all(0 < f < len(self.frames) for f in frames)
+        return self._intern(self.stacks, (frames, truncated)) if frames else 0
+
+    def wait(self, wait: Wait) -> int:
+        return self._intern(self.waits, wait)
+
+    def holds(self, holds: tuple[Hold, ...]) -> int:
+        return self._intern(self.hold_sets, holds) if holds else 0
+
+    def thread(self, tid: int, name: str, started_ns: int = 0, native: bool = False) -> None:
+        self.names[tid] = (name, native)
+        self.started[tid] = started_ns
+
+    def thread_gone(self, tid: int, at_ns: int) -> None:
+        self.gone.append(tid)
+        self.names.pop(tid)
+        self.rows.pop(tid, None)
+
+    def tick(self, at_ns: int, gil_holder: int, collecting: bool, rows: list[tuple[int, int, int, int]]) -> None:
+        self.ticks.append((at_ns, gil_holder, collecting))
+        for row in rows:
+            assert row[0] in self.names, "a row of a thread that was not announced"
+            self.rows[row[0]] = row
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    # ------------------------------------------------------------------ questions
+
+    def stack_of(self, tid: int) -> list[FrameTuple]:
+        return [self.frames[f] for f in self.stacks[self.rows[tid][1]][0]] if tid in self.rows else []  # type: ignore[misc]
+
+    def truncated(self, tid: int) -> bool:
+        return self.stacks[self.rows[tid][1]][1]
+
+    def wait_of(self, tid: int) -> Wait | None:
+        return self.waits[self.rows[tid][2]] if tid in self.rows else None
+
+    def holds_of(self, tid: int) -> tuple[Hold, ...]:
+        return self.hold_sets[self.rows[tid][3]] if tid in self.rows else ()
+
+
+@contextlib.contextmanager
+def watching(pid: int) -> Iterator[tuple[DirectEngine, KeepingSink]]:
+    sink, engine = KeepingSink(), DirectEngine()
+    engine.open(describe(pid), sink)
+    try:
+        yield engine, sink
+    finally:
+        engine.close()
+
+
+def tick_until(engine: DirectEngine, condition: Callable[[], Any], seconds: float = 60.0, pause: float = 0.005) -> Any:
+    """Tick until the condition holds; its value. Fails at the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        engine.tick(time.monotonic_ns())
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError("the condition did not come true in time")
+        time.sleep(pause)
+
+
+def ticks(engine: DirectEngine, count: int, pause: float = 0.002) -> None:
+    for _ in range(count):
+        engine.tick(time.monotonic_ns())
+        time.sleep(pause)

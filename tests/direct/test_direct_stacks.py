@@ -1,0 +1,81 @@
+"""Stacks read from outside equal those the target itself reports, in every awkward construct."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from direct_helpers import tick_until, ticks, watching
+
+from concview.engines.direct.walk import MAX_FRAMES
+from interpreters import Interpreter, target
+
+AWKWARD = Path(__file__).with_name("awkward_target.py")
+
+
+def test_stacks_equal_the_truth(direct_python: Interpreter) -> None:
+    with target(direct_python, AWKWARD) as process, watching(process.pid) as (engine, sink):
+        truth = process.json()
+        assert isinstance(truth, dict) and len(truth) > 30
+        ticks(engine, 3)
+        for tid, (name, stack) in truth.items():
+            seen = [list(f) for f in sink.stack_of(int(tid))]
+            expected = stack[:MAX_FRAMES]
+            assert seen == expected, name
+            assert sink.truncated(int(tid)) == (len(stack) > MAX_FRAMES), name
+            assert sink.names[int(tid)] == (name, False)
+        assert engine.tally.dropped == engine.tally.repaired == 0
+
+
+def test_nothing_is_parsed_twice(direct_python: Interpreter) -> None:
+    """Blocked threads cost one read and no walk."""
+    with target(direct_python, AWKWARD) as process, watching(process.pid) as (engine, sink):
+        ticks(engine, 5)
+        before = dict(sink.rows)
+        looked_at = []
+        engine._sampler._look = lambda thread, segment, copy: looked_at.append(thread.tid)  # type: ignore[assignment]
+        calls = engine._memory.calls
+        engine._sampler.sample()
+        assert looked_at == []
+        assert engine._memory.calls - calls == engine._sampler.batch.calls
+        assert sink.rows == before
+
+
+CHANGING = """
+import sys, threading, time
+gate = threading.Lock()
+gate.acquire()
+def inner(n):
+    if n:
+        inner(n - 1)
+    else:
+        gate.acquire()
+def middle(n):
+    inner(n)
+def loop():
+    for n in (0, 5, 0, 400, 3, 399, 1, 2500, 2, 0):
+        middle(n)
+    while True:
+        time.sleep(1000)
+sys.setrecursionlimit(10000)
+threading.stack_size(64 << 20)
+threading.Thread(target=loop, name="loop", daemon=True).start()
+print("ready")
+for line in sys.stdin:
+    gate.release()
+"""
+
+
+def test_a_stack_that_grows_and_shrinks(direct_python: Interpreter) -> None:
+    """Partial walks (only what changed) and chunk changes give the same as full ones."""
+    with target(direct_python, CHANGING) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: any(n == "loop" for n, _ in sink.names.values()))
+        tid = next(t for t, (n, _) in sink.names.items() if n == "loop")
+
+        def depth() -> int:
+            return sum(f[0] == "inner" for f in sink.stack_of(tid)) - 1
+
+        for n in (0, 5, 0, 400, 3, 399, 1, 2500, 2, 0):
+            shown = min(n, MAX_FRAMES - 1)  # the blocking call is C: no frame of its own
+            tick_until(engine, lambda shown=shown: depth() == shown, pause=0.001)
+            process.send("")
+        tick_until(engine, lambda: [f[0] for f in sink.stack_of(tid)][:1] == ["loop"])

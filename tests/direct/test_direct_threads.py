@@ -1,0 +1,197 @@
+"""Threads being born, named, renamed and ending; subinterpreters; threads without a Python state."""
+
+from __future__ import annotations
+
+import time
+
+from direct_helpers import tick_until, ticks, watching
+
+from interpreters import Interpreter, target
+
+NAMES = r"""
+import threading, time
+class Named(str):
+    pass
+hostile = ["", "\x1b[2J\x1b[31mred", "a" * 10000, "\u202egnp.exe", "line\nbreak", "emoji \U0001f600", "null\0byte",
+           "\udc80 surrogate", "latin \xe9", "bmp \u4e2d\u6587", Named("subclass"), Named("sub \U0001f600")]
+threads = []
+for name in hostile:
+    t = threading.Thread(target=time.sleep, args=(100000,), daemon=True)
+    t.start()
+    t._name = name
+    threads.append(t)
+class Odd(threading.Thread):
+    name = property(lambda self: 1 / 0)
+    def run(self):
+        time.sleep(100000)
+odd = Odd(daemon=True)
+odd.start()
+odd._name = 12345
+print("ready")
+for t in threads:
+    print(t.native_id)
+print(odd.native_id)
+input()
+threads[0].name = "renamed"
+print("done")
+time.sleep(100000)
+"""
+
+
+def test_names_even_hostile_ones(direct_python: Interpreter) -> None:
+    with target(direct_python, NAMES) as process, watching(process.pid) as (engine, sink):
+        tids = [int(process.line()) for _ in range(13)]
+        ticks(engine, 5)
+        names = [sink.names[t][0] for t in tids]
+        assert names[1] == "\x1b[2J\x1b[31mred"  # the sink cleans, not the engine
+        assert names[2].startswith("a" * 1000) and len(names[2]) <= 4096
+        assert names[3:7] == ["\u202egnp.exe", "line\nbreak", "emoji \U0001f600", "null\0byte"]
+        assert names[7].endswith(" surrogate")
+        assert names[8:12] == ["latin \xe9", "bmp \u4e2d\u6587", "subclass", "sub \U0001f600"]
+        assert all(sink.names[t][1] is False for t in tids)
+        assert names[0] and names[12]  # the kernel's name stands in
+        process.send("")
+        tick_until(engine, lambda: sink.names[tids[0]][0] == "renamed")
+
+
+BIRTHS = """
+import threading, time, sys
+def work():
+    time.sleep(0.4)
+def finished():
+    time.sleep(100000)
+print("ready")
+sys.stdin.readline()
+threads = [threading.Thread(target=work, name=f"worker-{i}") for i in range(60)]
+for t in threads:
+    t.start()
+    time.sleep(0.005)
+for t in threads:
+    t.join()
+finished()
+"""
+
+
+def test_births_and_ends(direct_python: Interpreter) -> None:
+    with target(direct_python, BIRTHS) as process, watching(process.pid) as (engine, sink):
+        ticks(engine, 2)
+        begun = time.monotonic_ns()
+        process.send("")
+        seen: dict[int, str] = {}
+        born: dict[int, int] = {}
+
+        def note() -> bool:
+            seen.update({t: n for t, (n, _) in sink.names.items()})
+            born.update(sink.started)
+            return any(f[0] == "finished" for f in sink.stack_of(process.pid)) and len(sink.names) == 1
+
+        tick_until(engine, note, 60, pause=0.001)
+        assert sink.names == {process.pid: ("MainThread", False)}
+        assert len(sink.gone) == len(set(sink.gone)) == len(seen) - 1
+        # On a busy machine some may have lived unseen.
+        assert sum(name.startswith("worker-") for name in seen.values()) >= 30
+        now = time.monotonic_ns()
+        assert born[process.pid] < begun
+        assert all(begun - 20_000_000 <= born[t] <= now for t in sink.gone)
+
+
+POOL = """
+import threading, time
+def work(i):
+    time.sleep(100000)
+threading.stack_size(256 * 1024)
+for i in range(560):
+    threading.Thread(target=work, args=(i,), daemon=True).start()
+print("ready")
+n = 0
+while True:
+    n += 1
+"""
+
+
+def test_hundreds_of_threads(direct_python: Interpreter) -> None:
+    """More segments than one call takes."""
+    with target(direct_python, POOL) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: sum(bool(row[2]) for row in sink.rows.values()) == 561)
+        assert engine._sampler.batch.calls >= 2
+        main = sink.stack_of(process.pid)
+        assert main[-1][0] == "<module>"
+        stacks = [tuple(f[0] for f in sink.stack_of(t)) for t in sink.names if t != process.pid]
+        assert len(stacks) == 560
+        assert set(stacks) == {("work", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap")}
+
+
+NATIVE = """
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+tid = ctypes.c_ulong()
+# A thread of the C library's own: pause() needs no Python.
+libc.pthread_create(ctypes.byref(tid), None, ctypes.cast(libc.pause, ctypes.c_void_p), None)
+print("ready")
+time.sleep(100000)
+"""
+
+
+def test_threads_of_c_libraries(direct_python: Interpreter) -> None:
+    with target(direct_python, NATIVE) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: any(native for _, native in sink.names.values()))
+        tid = next(t for t, (_, native) in sink.names.items() if native)
+        assert sink.stack_of(tid) == []
+        tick_until(engine, lambda: (wait := sink.wait_of(tid)) and wait.syscall == "pause")
+
+
+CALLBACKS = """
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+def called(argument):
+    time.sleep(100000)
+    return 0
+callback = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(called)
+tid = ctypes.c_ulong()
+libc.pthread_create(ctypes.byref(tid), None, callback, None)
+print("ready")
+time.sleep(100000)
+"""
+
+
+def test_python_called_from_a_c_thread(direct_python: Interpreter) -> None:
+    with target(direct_python, CALLBACKS) as process, watching(process.pid) as (engine, sink):
+        tid = tick_until(engine, lambda: next((t for t in sink.names if t != process.pid), 0))
+        tick_until(engine, lambda: [f[0] for f in sink.stack_of(tid)] == ["called"])
+        assert sink.names[tid][1] is False
+
+
+SUBINTERPRETER = """
+import sys, threading, time
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+code = '''
+import time
+def inside():
+    time.sleep(100000)
+inside()
+'''
+def outside():
+    other = interpreters.create()
+    run = getattr(interpreters, "exec", None) or interpreters.run_string
+    run(other, code)
+threading.Thread(target=outside, name="outside", daemon=True).start()
+time.sleep(0.5)
+print("ready")
+time.sleep(100000)
+"""
+
+
+def test_subinterpreters(direct_python: Interpreter) -> None:
+    """A thread that runs a subinterpreter has two Python stacks: one on top of the other is what it does."""
+    with target(direct_python, SUBINTERPRETER) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: len(engine._sampler.interpreters) == 2)
+        tid = next(t for t, (n, _) in sink.names.items() if n == "outside")
+        tick_until(engine, lambda: any(f[0] == "inside" for f in sink.stack_of(tid)))
+        functions = [f[0] for f in sink.stack_of(tid)]
+        assert functions[:2] == ["inside", "<module>"]
+        assert "outside" in functions and functions[-1] == "Thread._bootstrap"
+        assert set(sink.names) == {process.pid, tid}
+        assert sink.names[process.pid][0] == "MainThread"

@@ -1,0 +1,44 @@
+"""The healthy programs run on every Python found and end with all they started."""
+
+from __future__ import annotations
+
+import ast
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from interpreters import Interpreter, target
+
+PROGRAMS = sorted(p for p in Path(__file__).parent.glob("*.py") if not p.name.startswith(("_", "test_")))
+
+
+def _alive(session: int) -> bool:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            return True
+    return False
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_runs_and_ends(any_python: Interpreter, program: Path) -> None:
+    with target(any_python, program) as process:
+        time.sleep(0.5)
+        assert process.popen.poll() is None, process.errors()
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(10) == 0, process.errors()
+        deadline = time.monotonic() + 10
+        while _alive(process.pid):
+            assert time.monotonic() < deadline, "something is left"
+            time.sleep(0.05)
+        assert process.errors() == "standard error: "
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_says_what_it_is(program: Path) -> None:
+    assert ast.get_docstring(ast.parse(program.read_text("utf-8")))

@@ -1,0 +1,268 @@
+"""Counters against what the target measured of itself, and what becomes of a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, cast
+
+import pytest
+from kernel_sink import Sink, eventually
+
+from concview.engines.base import Sink as SinkProtocol
+from concview.engines.base import TargetGone
+from concview.engines.kernel import CounterReader, threads
+from concview.engines.kernel.threads import ThreadTable
+from concview.model import Counters, Notice, Target, ThreadCounters
+from concview.target.discovery import start_ticks
+from interpreters import Interpreter, Process, current, target
+
+MEASURES_ITSELF = r"""
+import json, os, resource, sys, threading, time
+results, stay, leave = {}, threading.Event(), threading.Event()
+measured = threading.Barrier(4)
+def burn():
+    until = time.thread_time() + 0.3
+    while time.thread_time() < until: pass
+def nap():
+    for _ in range(50): time.sleep(0.001)
+def write():
+    fd = os.open(os.devnull, os.O_WRONLY)
+    for _ in range(3000): os.write(fd, b"x" * 4096)
+def run(function):
+    function()
+    usage = resource.getrusage(resource.RUSAGE_THREAD)
+    results[function.__name__] = [threading.get_native_id(), time.thread_time(), usage.ru_nvcsw, usage.ru_nivcsw]
+    measured.wait()
+    (leave if function is nap else stay).wait()
+ts = [threading.Thread(target=run, args=(f,), daemon=True) for f in (burn, nap, write)]
+[t.start() for t in ts]
+measured.wait()
+print("ready", flush=True)
+print(json.dumps(results), flush=True)
+sys.stdin.readline(); leave.set(); ts[1].join()
+print("left", flush=True)
+sys.stdin.readline()
+"""
+
+
+def reader_for(pid: int, sink: Sink | None = None, ticks: int | None = None) -> CounterReader:
+    known = Target(pid, "", (), 0.0, start_ticks=start_ticks(pid) if ticks is None else ticks)
+    return CounterReader(known, cast(SinkProtocol, sink or Sink()))
+
+
+def by_tid(counters: Counters) -> dict[int, ThreadCounters]:
+    return {thread.tid: thread for thread in counters.threads}
+
+
+def test_threads_cpu_and_switches_are_what_they_measured(any_python: Interpreter) -> None:
+    with target(any_python, MEASURES_ITSELF) as process:
+        results = cast(dict[str, list[Any]], process.json())
+        reader = reader_for(process.pid)
+        first = reader.poll(123)
+        seen = by_tid(first)
+        for name, (tid, cpu_s, voluntary, involuntary) in results.items():
+            thread = seen[tid]
+            # After measuring, a thread still takes two locks: at most a few switches and some ten microseconds.
+            assert cpu_s * 1e9 <= thread.cpu_ns <= cpu_s * 1e9 + 20e6, (name, cpu_s, thread)
+            assert voluntary <= thread.voluntary <= voluntary + 10, (name, voluntary, thread)
+            assert involuntary <= thread.involuntary <= involuntary + 10, (name, involuntary, thread)
+            assert thread.run_delay_ns >= 0
+        assert seen[results["nap"][0]].voluntary >= 50
+        assert first.at_ns == 123
+        assert first.os_threads == len(first.threads) == 4
+        assert sum(thread.cpu_ns for thread in first.threads) / 1e9 == pytest.approx(
+            first.cpu_user_s + first.cpu_system_s, abs=0.1
+        )
+        assert first.voluntary == sum(thread.voluntary for thread in first.threads)
+        assert first.rss > 1_000_000
+        assert first.fds >= 3
+        assert first.children == 0
+        assert first.connections == 0
+
+        process.send("leave")
+        assert process.line() == "left"
+        eventually(lambda: len(reader.poll(0).threads) == 3)
+        last = reader.poll(1)
+        assert last.os_threads == 3
+        assert last.voluntary >= first.voluntary, "the switches of a thread that ended still count"
+        reader.close()
+
+
+HAS_THINGS = """
+import socket, subprocess, sys
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1)
+c = socket.create_connection(s.getsockname()); a, _ = s.accept()
+p = subprocess.Popen(["sleep", "1000"])
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_children_and_connections() -> None:
+    with target(current(), HAS_THINGS) as process:
+        reader = reader_for(process.pid)
+        counters = reader.poll(0)
+        assert counters.children == 1
+        assert counters.connections == 3
+        reader.close()
+
+
+WAITS = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+
+
+def test_status_of_a_process_that_is_stopped_goes_on_and_dies(any_python: Interpreter) -> None:
+    with target(any_python, WAITS) as process:
+        reader = reader_for(process.pid)
+        assert reader.status() == "running"
+        os.kill(process.pid, signal.SIGSTOP)
+        eventually(lambda: reader.status() == "stopped")
+        assert reader.poll(0).os_threads == 1, "a stopped process still has counters"
+        os.kill(process.pid, signal.SIGCONT)
+        eventually(lambda: reader.status() == "running")
+        os.kill(process.pid, signal.SIGKILL)
+        eventually(lambda: reader.status() == "zombie")
+        with pytest.raises(TargetGone, match="exited"):
+            reader.poll(0)
+        process.kill()
+        assert reader.status() == "gone"
+        with pytest.raises(TargetGone, match="exited"):
+            reader.poll(0)
+        reader.close()
+
+
+CHANGES = r"""
+import os, sys
+again = len(sys.argv) > 1
+if not again:
+    # The same program under another title, as setproctitle does it.
+    start = int(open("/proc/self/stat").read().rpartition(")")[2].split()[48 - 3])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    with open("/proc/self/mem", "r+b", 0) as memory:
+        memory.seek(start)
+        memory.write(b"title")
+    print("titled", flush=True)
+    sys.stdin.readline()
+    os.execv(sys.executable, [sys.executable, "-u", __file__, "again"])
+print("again", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_exec_of_the_same_program_is_seen_and_a_new_title_is_not_one(any_python: Interpreter) -> None:
+    with target(any_python, CHANGES) as process:
+        reader = reader_for(process.pid)
+        process.send("title")
+        assert process.line() == "titled"
+        reader.poll(0)
+        assert reader.changed() == ""
+        process.send("exec")
+        assert process.line() == "again"
+        assert reader.status() == "running"
+        assert reader.changed() == "exec"
+        with pytest.raises(TargetGone, match="exec"):
+            reader.poll(0)
+        reader.close()
+
+
+def test_another_process_under_the_same_number_is_not_taken_for_it() -> None:
+    with target(current(), WAITS) as process, pytest.raises(TargetGone, match="exited"):
+        reader_for(process.pid, ticks=start_ticks(process.pid) + 1)
+
+
+LEADERLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+print("ready", flush=True)
+ctypes.PyDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_lives_on_behind_its_dead_first_thread() -> None:
+    with target(current(), LEADERLESS) as process:
+        reader = reader_for(process.pid)
+
+        def leader_is_dead() -> bool:
+            with open(f"/proc/{process.pid}/stat") as file:
+                return file.read().rpartition(")")[2].split()[0] == "Z"
+
+        eventually(leader_is_dead)
+        assert reader.status() == "running"
+        reader.close()
+
+
+def many(count: int) -> str:
+    return f"""
+import sys, threading, time
+stop = threading.Event()
+def nap():
+    while not stop.is_set(): time.sleep(0.005)
+for _ in range({count}): threading.Thread(target=nap, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_many_threads_are_read_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "MAX_STATUS", 10)
+    monkeypatch.setattr(threads, "MAX_TIMES", 15)
+    with target(current(), many(35)) as process:
+        reader = reader_for(process.pid)
+        first = reader.poll(0)
+        assert len(first.threads) == 36
+        assert sum(thread.voluntary >= 0 for thread in first.threads) == 10
+        for _ in range(3):
+            last = reader.poll(0)
+        assert all(thread.voluntary >= 0 for thread in last.threads)
+        assert len(last.threads) == 36
+        before = by_tid(last)
+
+        def all_moved() -> bool:
+            """Every thread but the first, which waits for input, goes on napping."""
+            now = by_tid(reader.poll(0))
+            return all(now[tid].voluntary > before[tid].voluntary for tid in before if tid != process.pid)
+
+        eventually(all_moved)
+        reader.close()
+
+
+def test_without_schedstat_times_come_in_ticks_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self: ThreadTable) -> bool:
+        self._say("schedstat", "no run-queue delay")
+        return False
+
+    monkeypatch.setattr(ThreadTable, "_check_schedstat", missing)
+    with target(current(), MEASURES_ITSELF) as process:
+        results = cast(dict[str, list[Any]], process.json())
+        sink = Sink()
+        reader = reader_for(process.pid, sink)
+        thread = by_tid(reader.poll(0))[results["burn"][0]]
+        assert thread.run_delay_ns == -1
+        assert thread.cpu_ns / 1e9 == pytest.approx(results["burn"][1], abs=0.05)
+        assert thread.voluntary >= 0
+        assert [event.text for event in sink.events if isinstance(event, Notice)] == ["no run-queue delay"]
+        reader.close()
+
+
+def test_a_process_that_ends_within_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after it was found alive and before its threads are read."""
+    with target(current(), WAITS) as process:
+        reader = reader_for(process.pid)
+        listing = threads.os_threads
+
+        def die_then_list(pid: int) -> list[int]:
+            found = listing(pid)
+            _kill(process)
+            return found
+
+        monkeypatch.setattr(threads, "os_threads", die_then_list)
+        assert reader.poll(0).threads == ()
+        with pytest.raises(TargetGone, match="exited"):
+            reader.poll(1)
+        reader.close()
+
+
+def _kill(process: Process) -> None:
+    process.popen.kill()
+    process.popen.wait()

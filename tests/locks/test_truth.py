@@ -1,0 +1,37 @@
+"""Who holds which lock and who waits for it, against programs that keep a diary. Prints the table (pytest -s)."""
+
+from __future__ import annotations
+
+import pytest
+import truth
+
+from interpreters import Interpreter
+
+#: Per group of programs, of which there are four: about 16 s a version with starting and stopping.
+SECONDS = 3.0
+#: A named exact holder is right: any wrong one is a bug. Samples are few thousands, so none is expected.
+RECALL = 0.99
+INFERRED = 0.97
+
+
+def test_corpus_is_large_enough() -> None:
+    assert len(truth.PROGRAMS) >= 30
+
+
+def test_holders_and_waiters_are_those_of_the_diaries(
+    direct_python: Interpreter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score = truth.Score()
+    for names in truth.groups():
+        score.add(truth.run(direct_python, names, SECONDS))
+    said = f"\n{truth.table([(direct_python.label, score)])}\n{truth.details(score)}"
+    with capsys.disabled():
+        print(said)
+    assert score.due[truth.WITH] > 300, "too little was sampled"
+    assert score.named_wrong == 0, said
+    assert score.recall >= RECALL, said
+    assert score.edges_wrong == 0, said
+    assert score.guessed - score.guessed_wrong >= INFERRED * score.guessed, said
+    assert score.waits - score.waits_wrong >= 0.999 * score.waits, said
+    assert score.blocked_named >= 0.99 * score.blocked, said
+    assert score.other - score.other_wrong >= 0.99 * score.other, said

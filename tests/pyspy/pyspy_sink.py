@@ -1,0 +1,99 @@
+"""A sink that keeps everything, and the shares that follow from it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from concview.engines.pyspy import PySpyEngine
+from concview.model import Event, Hold, Target, Wait
+
+
+class KeepingSink:
+    def __init__(self) -> None:
+        self.generation = 0
+        self.frames: dict[int, tuple[str, str, int]] = {}
+        self.stacks: dict[int, tuple[int, ...]] = {}
+        self.waits: dict[int, Wait] = {}
+        self.names: dict[int, str] = {}
+        self.natives: set[int] = set()
+        self.gone: list[int] = []
+        self.ticks: list[tuple[int, int, list[tuple[int, int, int, int]]]] = []
+        self.events: list[Event] = []
+
+    def _id(self, table: dict, value: object) -> int:
+        for number, known in table.items():
+            if known == value:
+                return number
+        table[len(table) + 1] = value
+        return len(table)
+
+    def frame(self, function: str, file: str, line: int, native: bool = False) -> int:
+        return self._id(self.frames, (function, file, line))
+
+    def stack(self, frames: tuple[int, ...], truncated: bool = False) -> int:
+        return self._id(self.stacks, frames)
+
+    def wait(self, wait: Wait) -> int:
+        return self._id(self.waits, wait)
+
+    def holds(self, holds: tuple[Hold, ...]) -> int:
+        return 0
+
+    def thread(self, tid: int, name: str, started_ns: int = 0, native: bool = False) -> None:
+        self.names[tid] = name
+        (self.natives.add if native else self.natives.discard)(tid)
+
+    def thread_gone(self, tid: int, at_ns: int) -> None:
+        self.gone.append(tid)
+
+    def tick(self, at_ns: int, gil_holder: int, collecting: bool, rows: list[tuple[int, int, int, int]]) -> None:
+        assert not self.ticks or at_ns > self.ticks[-1][0], "ticks are out of order"
+        self.ticks.append((at_ns, gil_holder, rows))
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    # ------------------------------------------------------------ reading it
+
+    def functions(self, stack: int) -> tuple[str, ...]:
+        return tuple(self.frames[f][0] for f in self.stacks.get(stack, ()))
+
+    def timeline(self, tid: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """(moment, weight, stack id, wait id, GIL holder) of every tick after the first."""
+        state, before = (0, 0), 0
+        for at, holder, rows in self.ticks:
+            for row in rows:
+                if row[0] == tid:
+                    state = row[1], row[2]
+            if before:
+                yield at, at - before, *state, holder
+            before = at
+
+    def kinds(self, tid: int) -> Counter[str]:
+        """Share of time per kind of wait."""
+        total: Counter[str] = Counter()
+        for _, weight, _, wait, _ in self.timeline(tid):
+            total[str(self.waits[wait].kind) if wait else "?"] += weight
+        span = sum(total.values())
+        return Counter({k: v / span for k, v in total.items()})
+
+
+def watch(engine: PySpyEngine, sink: KeepingSink, pid: int, seconds: float, rate_hz: float = 100.0) -> list[float]:
+    """Open, tick at jittered moments, close. Returns how long each tick took, in seconds."""
+    engine.open(Target(pid, "3", (), 0.0), sink)
+    took = []
+    try:
+        end = due = time.monotonic()
+        end += seconds
+        while time.monotonic() < end:
+            due += random.uniform(0.5, 1.5) / rate_hz
+            time.sleep(max(0.0, due - time.monotonic()))
+            began = time.monotonic_ns()
+            engine.tick(began)
+            took.append((time.monotonic_ns() - began) / 1e9)
+    finally:
+        engine.close()
+    return took

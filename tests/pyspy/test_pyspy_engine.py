@@ -1,0 +1,331 @@
+"""The engine on real targets that write down what they do."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pyspy_sink import KeepingSink, watch
+
+from concview.engines.base import TargetGone
+from concview.engines.pyspy import PySpyEngine
+from concview.model import Target
+from interpreters import Interpreter, target
+
+#: Each phase is a function; the moment of every change is written down by the target itself.
+PHASES = """
+import threading, time, sys
+log = []
+def sleeping(s):
+    time.sleep(s)
+def busy(s):
+    end = time.monotonic() + s
+    while time.monotonic() < end:
+        pass
+def locked(s):
+    lock.acquire(timeout=s)
+def idle():
+    threading.Event().wait()
+lock = threading.Lock()
+lock.acquire()
+for i in range(3):
+    threading.Thread(target=idle, name="idler-%d" % i, daemon=True).start()
+print("ready")
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    for f, s in ((sleeping, 0.1), (busy, 0.15), (locked, 0.12)):
+        log.append(time.monotonic_ns())
+        f(s)
+log.append(time.monotonic_ns())
+print(",".join(map(str, log)))
+sys.stdin.readline()
+"""
+NAMES = ("sleeping", "busy", "locked")
+KIND = {"sleeping": "sleep", "busy": "running", "locked": "futex"}
+
+RESTLESS = """
+import threading, time
+def rest():
+    while True:
+        time.sleep(0.01)
+for i in range(4):
+    threading.Thread(target=rest, name="rester-%d" % i, daemon=True).start()
+print("ready")
+n = 0
+while True:
+    n += 1
+    time.sleep(0.005)
+    if n % 100 == 0:
+        print(n)
+"""
+
+
+@pytest.mark.python(8, 14)
+def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpreter) -> None:
+    seconds, sink, engine = 7.0, KeepingSink(), PySpyEngine()
+    with target(interpreter, PHASES, str(seconds + 1.5)) as process:
+        watch(engine, sink, process.pid, seconds)
+        log = [int(x) for x in process.line().split(",")]
+        cpu = engine.child_cpu_seconds() / seconds
+        assert cpu > 0
+    true: Counter[tuple[str, str]] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
+    right = total = 0
+    for at, weight, stack, wait, _ in sink.timeline(process.pid):
+        i = bisect.bisect_right(log, at) - 1
+        if not 0 <= i < len(log) - 1 or at < sink.ticks[0][0] + 400_000_000:  # before py-spy's first look
+            continue
+        function = next((f for f in sink.functions(stack) if f in NAMES), "?")
+        total += weight
+        true[NAMES[i % 3], KIND[NAMES[i % 3]]] += weight
+        seen[function, str(sink.waits[wait].kind)] += weight
+        right += weight * (function == NAMES[i % 3])
+    assert total > 5e9
+    errors = {key: 100 * (seen[key] - true[key]) / total for key in sorted(true.keys() | seen.keys())}
+    rounded = {" ".join(k): round(v, 2) for k, v in errors.items()}
+    print(f"{interpreter.label}: errors in percentage points {rounded}; {100 * right / total:.1f} % of time in the "
+          f"true function; longest gap {engine.longest_gap_ns / 1e6:.1f} ms; py-spy's CPU {100 * cpu:.1f} %; "
+          f"{engine.tally}")  # fmt: skip
+    assert right / total > 0.9
+    assert all(abs(error) < 4 for error in errors.values()), rounded
+    assert engine.longest_gap_ns < 60_000_000
+    assert engine.tally.dropped == 0
+    assert sink.names[process.pid] == "MainThread"
+    assert sorted(n for n in sink.names.values() if n != "MainThread") == [f"idler-{i}" for i in range(3)]
+    assert not sink.events
+
+
+@pytest.mark.python(8, 14)
+def test_the_gil_is_seen_exactly(interpreter: Interpreter) -> None:
+    source = """
+import threading
+def spin():
+    while True: pass
+for i in range(2): threading.Thread(target=spin, name="spin", daemon=True).start()
+print("ready")
+threading.Event().wait()
+"""
+    if interpreter.free_threaded:
+        pytest.skip("no GIL")
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(interpreter, source) as process:
+        watch(engine, sink, process.pid, 2.5)
+    spinners = [tid for tid, name in sink.names.items() if name.startswith("spin")]
+    assert len(spinners) == 2
+    holders = Counter(holder for _, holder, _ in sink.ticks)
+    assert sum(holders[t] for t in spinners) > 0.9 * len(sink.ticks), holders
+    # On a loaded machine the one that is not the holder mostly queues for a CPU, to look at the GIL every 5 ms.
+    waiting = Counter(
+        holder == tid
+        for tid in spinners
+        for _, _, _, wait, holder in sink.timeline(tid)
+        if wait and sink.waits[wait].kind == "gil"
+    )
+    print(interpreter.label, holders, [sink.kinds(t) for t in spinners], waiting)
+    assert waiting[False] > 0.05 * len(sink.ticks)
+    assert waiting[True] < 0.1 * waiting[False], "who waits for the GIL does not hold it"
+    assert sink.kinds(process.pid)["futex"] > 0.95
+
+
+def restless(interpreter: Interpreter):
+    return target(interpreter, RESTLESS)
+
+
+def progress(process, seconds: float = 1.5) -> None:
+    """The target is alive and goes on: it prints every half second."""
+    before = int(process.line())
+    time.sleep(seconds)
+    assert int(process.line()) > before
+    assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] in "SR"
+
+
+def test_killing_py_spy_leaves_the_target_unchanged_and_sampling_goes_on(old_python: Interpreter) -> None:
+    sink, engine = KeepingSink(), PySpyEngine()
+    engine.WINDOW_NS = 300_000_000
+    with restless(old_python) as process:
+        engine.open(Target(process.pid, "", (), 0.0), sink)
+        kills = 0
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            engine.tick(time.monotonic_ns())
+            time.sleep(0.01)
+            if len(sink.ticks) > 100 * (kills + 1) and kills < 2 and engine._current is not None:
+                os.kill(engine._current.child_pid, signal.SIGKILL)
+                kills += 1
+        engine.close()
+        assert kills == 2
+        assert 1 <= len(sink.events) <= 2, sink.events  # it is said, once per failure
+        progress(process)
+        last = sink.ticks[-1][0]
+        known = [at for at, _, stack, _, _ in sink.timeline(process.pid) if stack]
+        assert max(known) > last - 1_000_000_000, "stacks came back"
+
+
+def test_killing_a_py_spy_that_stops_the_target_lets_it_go_on(old_python: Interpreter) -> None:
+    with restless(old_python) as process:
+        for _ in range(10):
+            engine = PySpyEngine(rate_hz=1000, blocking=True)
+            engine.open(Target(process.pid, "", (), 0.0), KeepingSink())
+            time.sleep(random.uniform(0.0, 0.1))
+            assert engine._current is not None
+            engine._current.kill()
+            engine.close()
+            time.sleep(0.02)
+            for task in Path(f"/proc/{process.pid}/task").iterdir():
+                assert (task / "stat").read_text().rpartition(")")[2].split()[0] not in "Tt"
+        progress(process)
+
+
+def test_our_death_ends_py_spy_and_leaves_the_target(old_python: Interpreter) -> None:
+    with restless(old_python) as process:
+        child = os.fork()
+        if child == 0:  # an observer that is killed without a chance to clean up
+            try:
+                engine = PySpyEngine()
+                engine.open(Target(process.pid, "", (), 0.0), KeepingSink())
+                while True:
+                    engine.tick(time.monotonic_ns())
+                    time.sleep(0.01)
+            finally:
+                os._exit(1)
+        time.sleep(1.2)
+        spies = children(child)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert spies, "py-spy ran"
+        deadline = time.monotonic() + 2
+        while any(alive(pid) for pid in spies) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not any(alive(pid) for pid in spies)
+        progress(process)
+
+
+def children(pid: int) -> list[int]:
+    return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_closing_leaves_no_child_and_no_descriptor(old_python: Interpreter) -> None:
+    before = descriptors()
+    engine = PySpyEngine()
+    with restless(old_python) as process:
+        inside = descriptors()
+        watch(engine, KeepingSink(), process.pid, 1.2)
+        assert len(descriptors()) == len(inside)
+        assert not [p for p in children(os.getpid()) if p != process.pid and "py-spy" in command(p)]
+        progress(process)
+    assert len(descriptors()) <= len(before)
+
+
+def descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def test_a_target_that_exits_within_a_window(old_python: Interpreter) -> None:
+    source = "import time\nprint('ready')\ndef last():\n    time.sleep(1.3)\nlast()\n"
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(old_python, source) as process, pytest.raises(TargetGone, match="exited"):
+        watch(engine, sink, process.pid, 10)
+    known = [at for at, _, stack, _, _ in sink.timeline(process.pid) if "last" in sink.functions(stack)]
+    assert (max(known) - min(known)) / 1e9 > 0.8, "the last window was joined"
+    assert sink.kinds(process.pid)["sleep"] > 0.9
+
+
+def test_a_target_that_becomes_another_program(old_python: Interpreter) -> None:
+    source = "import os, time\nprint('ready')\ntime.sleep(1.0)\nos.execv('/bin/sleep', ['sleep', '20'])\n"
+    with target(old_python, source) as process, pytest.raises(TargetGone, match="exec"):
+        watch(PySpyEngine(), KeepingSink(), process.pid, 10)
+
+
+def test_threads_that_come_and_go_are_named(old_python: Interpreter) -> None:
+    source = """
+import threading, time
+print("ready")
+for i in range(1000):
+    t = threading.Thread(target=time.sleep, args=(0.25,), name="short-%d" % i)
+    t.start(); t.join()
+"""
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(old_python, source) as process:
+        watch(engine, sink, process.pid, 4.0)
+    short = [name for name in sink.names.values() if name.startswith("short-")]
+    print(sorted(short), len(sink.gone))
+    assert len(sink.gone) >= 8
+    # All of them get the same pthread handle, of which py-spy tells one name per window; it must be the right one.
+    assert len(short) >= 2 and len(set(short)) == len(short)
+
+
+def test_hostile_names_pass_through_unharmed(old_python: Interpreter, tmp_path: Path) -> None:
+    source = '''
+import threading, time
+names = ["[/red]", "\\x1b[2J\\x1b]0;x\\x07", "n" * 3000, 'thread (0x1): q"}},{"args":{', "\\u202e\\U0001f600", ""]
+space = {"time": time}
+code = compile("def f():\\n    time.sleep(100)\\n", 'x"}},{"args":{[/red]\\x1b[31m', "exec")
+exec(code, space)
+for n in names:
+    threading.Thread(target=space["f"], name=n or " ", daemon=True).start()
+print("ready")
+time.sleep(100)
+'''
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(old_python, source) as process:
+        watch(engine, sink, process.pid, 1.5)
+    assert engine.tally.dropped == 0
+    assert any(len(name) == 3000 for name in sink.names.values())
+    assert {"[/red]", "\x1b[2J\x1b]0;x\x07", 'thread (0x1): q"}},{"args":{'} <= set(sink.names.values())
+    assert any(file.startswith('x"}},{"args":{[/red]\x1b') for _, file, _ in sink.frames.values())
+    assert len(sink.names) == 7
+
+
+def test_a_name_that_py_spy_cannot_read_costs_the_names_not_the_stacks(old_python: Interpreter) -> None:
+    """Of a name longer than 4096 bytes py-spy 0.4 gives up on the names of all threads."""
+    source = """
+import threading, time
+def f():
+    time.sleep(100)
+threading.Thread(target=f, name="n" * 10000, daemon=True).start()
+print("ready")
+f()
+"""
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(old_python, source) as process:
+        watch(engine, sink, process.pid, 1.2)
+    assert len(sink.names) == 2 and all(sink.names.values())
+    for tid in sink.names:
+        assert any("f" in sink.functions(stack) for _, _, stack, _, _ in sink.timeline(tid))
+
+
+def test_a_relative_script_is_found(tmp_path: Path) -> None:
+    """Up to 3.8 the main script's path is as typed."""
+    from concview.engines.pyspy.emit import Emitter
+
+    (tmp_path / "x.py").write_text("")
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        emitter = Emitter(KeepingSink(), PySpyEngine().tally, os.getpid())
+        assert emitter._path("x.py") == str(tmp_path / "x.py")
+        assert emitter._path("y.py") == "y.py"
+        assert emitter._path("<string>") == "<string>"
+        assert emitter._path("a\0b") == "a\0b"
+    finally:
+        os.chdir(before)

@@ -1,0 +1,234 @@
+"""Finding Python processes and describing one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from nobody import NOBODY, as_nobody, needs_root
+
+from concview.target import discovery
+from concview.target.discovery import Discovery, describe, human_name, is_own
+from concview.target.errors import NoSuchProcess, NotPermitted, NotPython, TargetError, Zombie
+from concview.target.pythons import python_of, python_version
+from interpreters import Interpreter, current, target
+
+WAITS = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+
+
+def full(interpreter: Interpreter) -> str:
+    return f"{interpreter.version[0]}.{interpreter.version[1]}.{interpreter.micro}"
+
+
+def test_a_python_is_found_with_its_version(any_python: Interpreter) -> None:
+    with target(any_python, WAITS, "an argument") as process:
+        found = {c.pid: c for c in Discovery().list()}
+        assert os.getpid() not in found, "we are not a target"
+        candidate = found[process.pid]
+        assert candidate.python == full(any_python)
+        assert candidate.free_threaded == any_python.free_threaded
+        assert (candidate.name, candidate.threads, candidate.embedded) == ("target.py", 1, False)
+        assert candidate.command[-1] == "an argument"
+        assert candidate.attachable and not candidate.why and not candidate.remedy
+        assert candidate.user == psutil.Process().username()
+        assert candidate.cpu_percent >= 0 and candidate.switches_per_s > 0
+        assert abs(candidate.started - time.time()) < 3600
+
+
+def test_describe(any_python: Interpreter) -> None:
+    with target(any_python, WAITS) as process:
+        found = describe(process.pid)
+        assert found.python == full(any_python) == python_version(process.pid)
+        assert found.free_threaded == any_python.free_threaded
+        assert found.command[0] == any_python.path and found.command[-1].endswith("target.py")
+        assert found.executable == os.path.realpath(any_python.path)
+        assert found.start_ticks == discovery.start_ticks(process.pid) > 0
+        assert 0 < found.cpus <= found.machine_cpus == psutil.cpu_count()
+        assert found.fd_limit > 0 and found.memory_limit > 0
+        assert found.user
+
+
+def test_affinity_limits_the_cpus() -> None:
+    with target(current(), WAITS) as process:
+        os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+        assert describe(process.pid).cpus <= 1.0
+
+
+BUSY = """
+import sys, threading, time
+def nap():
+    while True: time.sleep(0.001)
+threading.Thread(target=nap, daemon=True).start()
+print('ready', flush=True)
+while True: pass
+"""
+
+
+def test_rates_are_taken_between_two_listings() -> None:
+    with target(current(), BUSY) as process:
+        lister = Discovery()
+        process_cpu = psutil.Process(process.pid).cpu_times
+        lister.list()
+        before, at = process_cpu(), time.time()
+        deadline = time.monotonic() + 30
+        while process_cpu().user < before.user + 0.3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        candidate = next(c for c in lister.list() if c.pid == process.pid)
+        passed, after = time.time() - at, process_cpu()
+        measured = (after.user + after.system - before.user - before.system) / passed * 100
+        assert candidate.cpu_percent == pytest.approx(measured, rel=0.3)
+        assert candidate.threads == 2
+        assert candidate.switches_per_s > 0
+
+
+def test_hostile_command_lines_are_cleaned(tmp_path: Path) -> None:
+    script = tmp_path / "\x1b]0;owned\x07[red].py"
+    script.write_text(WAITS)
+    with target(current(), str(script), "x" * 10_000, "[/red]\u202e\n\x9b31m") as process:
+        candidate = next(c for c in Discovery().list() if c.pid == process.pid)
+        for text in (candidate.name, *candidate.command, *describe(process.pid).command):
+            assert text.isprintable() and len(text) <= 300
+        assert candidate.name == "\\x1b]0;owned\\x07[red].py"
+
+
+def test_another_program_with_python_inside(any_python: Interpreter, tmp_path: Path) -> None:
+    """As uwsgi or a database does it; here the interpreter itself under another program's name."""
+    program = tmp_path / "server"
+    shutil.copy(os.path.realpath(any_python.path), program)
+    asked = "import sys,os,sysconfig;print(sys.base_prefix);print(sysconfig.get_config_var('LIBDIR') or '')"
+    home, libraries = subprocess.run(
+        [any_python.path, "-c", asked], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    environment = {"PYTHONHOME": home, "LD_LIBRARY_PATH": libraries}
+    embedded = Interpreter(str(program), any_python.version, any_python.micro, any_python.free_threaded)
+    with target(embedded, WAITS, env=environment) as process:
+        candidate = next(c for c in Discovery().list() if c.pid == process.pid)
+        assert candidate.embedded
+        assert candidate.name == "server"
+        assert candidate.python in (full(any_python), ".".join(map(str, any_python.version)))
+
+
+def test_an_executable_that_was_replaced(tmp_path: Path) -> None:
+    """As after an upgrade under a running program: the file is deleted, the process still has it."""
+    program = tmp_path / f"python3.{sys.version_info[1]}"
+    shutil.copy(os.path.realpath(sys.executable), program)
+    environment = {"PYTHONHOME": sys.base_prefix, "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib"}
+    interpreter = Interpreter(str(program), sys.version_info[:2], sys.version_info.micro, False)
+    with target(interpreter, WAITS, env=environment) as process:
+        program.unlink()
+        found = python_of(process.pid)
+        assert found is not None and found.version.startswith(f"3.{sys.version_info[1]}")
+
+
+def test_what_is_not_there_or_not_python() -> None:
+    for pid in (0, -5, 2**22 + 1, 2**40):
+        with pytest.raises(NoSuchProcess, match=f"no process {pid}"):
+            describe(pid)
+    with subprocess.Popen(["sleep", "100"]) as other:
+        try:
+            with pytest.raises(NotPython, match=r"sleep 100\) is not a Python process"):
+                describe(other.pid)
+            assert other.pid not in {c.pid for c in Discovery().list()}
+        finally:
+            other.kill()
+    assert (NotPython("x").exit_code, NoSuchProcess("x").exit_code, NotPermitted("x", "y").exit_code) == (4, 4, 3)
+
+
+def test_a_zombie() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        with pytest.raises(Zombie, match="has ended"):
+            describe(child.pid)
+        assert child.pid not in {c.pid for c in Discovery().list()}
+    finally:
+        child.wait()
+
+
+def test_a_stopped_process_is_still_a_candidate() -> None:
+    with target(current(), WAITS) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        assert process.pid in {c.pid for c in Discovery().list()}
+        assert describe(process.pid).pid == process.pid
+
+
+def test_processes_that_end_while_they_are_listed() -> None:
+    """Many short lives; nothing may be raised, whatever is caught halfway."""
+    forks = "while True:\n p=os.fork()\n if p==0: os._exit(0)\n os.waitpid(p,0)\n"
+    churn = f"import os,sys\nprint('ready',flush=True)\n{forks}"
+    with target(current(), churn) as process:
+        lister = Discovery()
+        for _ in range(20):
+            assert process.pid in {c.pid for c in lister.list()}
+
+
+@needs_root
+def test_somebody_elses_process() -> None:
+    with target(current(), WAITS) as process:
+
+        def look() -> list[object]:
+            candidate = next(c for c in Discovery().list() if c.pid == process.pid)
+            try:
+                describe(process.pid)
+            except TargetError as error:
+                told = [type(error).__name__, str(error), error.remedy]
+                return [candidate.attachable, candidate.why, candidate.remedy, *told]
+            return [candidate.attachable]
+
+        attachable, why, remedy, kind, message, other_remedy = as_nobody(look)
+        assert not attachable and kind == "NotPermitted"
+        assert why == message == f"process {process.pid} belongs to root, we are nobody"
+        assert remedy == other_remedy == f"sudo {sys.executable} -m concview attach {process.pid}"
+
+
+@needs_root
+def test_root_sees_a_process_of_nobody(tmp_path: Path) -> None:
+    script = f"import os,sys\nos.setuid({NOBODY})\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+    with target(current(), script) as process:
+        assert describe(process.pid).user == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        (("/x/bin/python3", "-m", "concview", "attach", "1"), True),
+        (("/x/bin/python3", "-m", "concview.collector", "--pid", "1"), True),
+        (("/x/bin/python3", "-X", "dev", "/x/bin/concview", "attach", "1"), False),
+        (("/x/bin/python3", "-u", "/x/bin/concview", "attach", "1"), True),
+        (("concview", "check", "1"), True),
+        (("/x/bin/python3", "/x/bin/concview", "demo", "deadlock", "--headless"), False),
+        (("/x/bin/python3", "-m", "concview.demos.deadlock"), False),
+        (("/x/bin/python3", "-m", "concviewer"), False),
+        (("/x/bin/python3", "app.py", "concview"), False),
+        (("/x/bin/python3",), False),
+        ((), False),
+    ],
+)
+def test_concview_itself_is_told_by_its_command_line(command: tuple[str, ...], own: bool) -> None:
+    assert is_own(-1, command) is own
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("/x/python3", "-u", "/srv/app/main.py", "--port", "1"), "main.py"),
+        (("/x/python3", "-X", "dev", "-W", "error", "main.py"), "main.py"),
+        (("/x/python3", "-m", "http.server", "80"), "-m http.server"),
+        (("/x/python3", "-c", "import time"), "-c import time"),
+        (("/x/python3", "/srv/app/"), "app"),
+        (("/x/python3",), "python3.12"),
+        (("gunicorn: worker [app]",), "gunicorn: worker [app]"),
+        ((), "python3.12"),
+    ],
+)
+def test_names_are_what_a_person_would_say(command: tuple[str, ...], name: str) -> None:
+    assert human_name(command, "python3.12", embedded=False) == name
+    assert human_name(command, "uwsgi", embedded=True) == "uwsgi"

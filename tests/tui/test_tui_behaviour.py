@@ -1,0 +1,327 @@
+"""What must hold whatever is shown: hostile text, small terminals, selections that follow, sessions that are closed."""
+
+from __future__ import annotations
+
+import fake
+import msgspec
+import pytest
+from rich.cells import cell_len
+
+from concview.snapshot import Snapshot, Status
+from concview.tui import ink
+from concview.tui.app import ConcviewApp
+from concview.tui.screens.dashboard import Dashboard, specs
+from concview.tui.screens.picker import PickerScreen
+from concview.tui.source import Picker
+from concview.tui.theme import GLYPHS, MEANINGS, WORDS
+from concview.tui.verdict import verdict
+from concview.tui.views.base import View
+from concview.tui.widgets.header import BADGES, short_command
+from concview.tui.widgets.page import Page
+from concview.tui.widgets.states import _slices
+from concview.tui.widgets.table import Table, layout
+from concview.tui.widgets.threads import COLUMNS
+
+#: The views whose whole content a picture of a hostile target fills.
+OURS = ("overview", "threads", "findings", "locks", "peers", "process", "thread")
+
+
+async def _open(pilot, view: str, subject: object = None) -> View:  # type: ignore[no-untyped-def]
+    dashboard = pilot.app.screen
+    assert isinstance(dashboard, Dashboard)
+    await fake.until(pilot, lambda: dashboard.view.ready)
+    dashboard.show_view(view, subject)
+    await fake.until(pilot, lambda: dashboard.view.ready and dashboard.view.snapshot is not None)
+    await pilot.pause(0.1)
+    return dashboard.view
+
+
+def _screen(app: ConcviewApp) -> str:
+    return app.export_screenshot(simplify=True).replace("&#160;", " ")
+
+
+@pytest.mark.parametrize("size", [(60, 12), (81, 25), (200, 60)], ids=str)
+async def test_hostile_text_is_only_ugly(size: tuple[int, int]) -> None:
+    app = ConcviewApp(fake.FakeSession([fake.hostile()]))
+    async with app.run_test(size=size) as pilot:
+        for view in OURS:
+            shown = await _open(pilot, view, 100 if view == "thread" else None)
+            assert "[/red]" in "\n".join(shown.as_text()), view
+            await pilot.press("y", "f", "s", "r", "down", "enter")
+            assert app.is_running
+
+
+@pytest.mark.parametrize("name", ["no_color", "ansi-dark", "ansi-light", "concview-light", "textual-light"])
+async def test_every_theme(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "no_color":
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]), theme="" if name == "no_color" else name)
+    async with app.run_test(size=(100, 30)) as pilot:
+        for view in specs():
+            await _open(pilot, view, 4250 if view == "thread" else None)
+            assert "LIVE" in _screen(app)
+
+
+async def test_the_theme_can_change_while_running() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _open(pilot, "threads")
+        before = _screen(app)
+        app.theme = "textual-light"
+        await pilot.pause(0.3)
+        assert "#0b7a55" in _screen(app) and "#0b7a55" not in before
+
+
+async def test_too_small_and_back() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _open(pilot, "threads")
+        for size in ((59, 24), (80, 11), (1, 1)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.2)
+            if size[0] > 40:
+                assert f"concview needs 60x12; this terminal is {size[0]}x{size[1]}" in _screen(app)
+                assert "worker-1" not in _screen(app)
+        await pilot.resize_terminal(100, 30)
+        await pilot.pause(0.3)
+        assert "worker-1" in _screen(app) and "needs 60x12" not in _screen(app)
+
+
+@pytest.mark.parametrize("size", [(60, 12), (60, 20), (80, 24), (120, 30), (160, 50), (300, 100)], ids=str)
+async def test_lines_keep_to_their_room(size: tuple[int, int]) -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(20)]))
+    async with app.run_test(size=size) as pilot:
+        for view in specs():
+            shown = await _open(pilot, view, 4250 if view == "thread" else None)
+            for page in shown.query(Page):
+                if page.display and page.size:
+                    for line in page.as_text():
+                        assert cell_len(line) <= page.container_size.width, (view, line)
+
+
+async def test_the_selection_follows_its_thread() -> None:
+    first = fake.busy(40)
+    turned = msgspec.structs.replace(first, threads=first.threads[::-1], at_ns=first.at_ns + 1)
+    without = msgspec.structs.replace(first, threads=tuple(t for t in first.threads if t.tid != 4260))
+    session = fake.FakeSession([first, turned, without])
+    app = ConcviewApp(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = (await _open(pilot, "threads")).query_one(Table)
+        table.sort_by = ""  # as they come
+        table.choose(4260)
+        assert table.current.tid == 4260
+        session.advance()
+        await pilot.pause(0.3)
+        assert table.current.tid == 4260
+        assert table.scroll_offset.y <= table.cursor < table.scroll_offset.y + table.size.height - 1
+        session.advance()
+        await pilot.pause(0.3)
+        assert table.current is not None and table.current.tid != 4260
+
+
+async def test_only_visible_rows_are_drawn() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(1000)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = (await _open(pilot, "threads")).query_one(Table)
+        drawn = []
+        original = table._draw
+        table._draw = lambda y, *rest: drawn.append(y) or original(y, *rest)  # type: ignore[method-assign, func-returns-value]
+        table.set_rows(table._source, table.context)
+        assert len(drawn) <= 24
+
+
+async def test_nothing_is_drawn_without_news() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = await _open(pilot, "overview")
+        drawn = []
+        view.draw = drawn.append  # type: ignore[method-assign]
+        await pilot.pause(0.5)
+        assert not drawn
+
+
+async def test_exited_keeps_the_last_state_and_says_why() -> None:
+    session = fake.FakeSession([fake.busy(12), fake.exited()])
+    app = ConcviewApp(session)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await _open(pilot, "overview")
+        await pilot.press("space")  # also while paused
+        session.advance()
+        await pilot.pause(0.3)
+        said = _screen(app)
+        assert "EXITED" in said and "the process exited with code 1" in said and "worker-1" in said
+
+
+async def test_clicks() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    async with app.run_test(size=(120, 30)) as pilot:
+        table = (await _open(pilot, "threads")).query_one(Table)
+        await pilot.click(table, offset=(2, 0))
+        assert table.sort_by == "name" and not table.reversed
+        await pilot.click(table, offset=(2, 0))
+        assert table.sort_by == "name" and table.reversed
+        await pilot.click(table, offset=(2, 4))
+        assert table.cursor == 3
+        await pilot.click("#tabs", offset=(18, 0))
+        assert app.screen.active == "threads"  # type: ignore[attr-defined]
+        await pilot.click("#tabs", offset=(2, 0))
+        await pilot.pause(0.2)
+        assert app.screen.active == "overview"  # type: ignore[attr-defined]
+        footer = app.screen.query_one("#footer")
+        at = footer.as_text()[0].index("pause")  # type: ignore[attr-defined]
+        await pilot.click("#footer", offset=(at, 0))
+        await pilot.pause(0.2)
+        assert app.screen.paused  # type: ignore[attr-defined]
+
+
+async def test_a_finding_leads_to_its_evidence() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _open(pilot, "overview")
+        await pilot.press("down", "enter")
+        await fake.until(pilot, lambda: app.screen.active == "findings" and app.screen.view.ready)  # type: ignore[attr-defined]
+        await pilot.pause(0.2)
+        assert "Two threads fight over the GIL" in "\n".join(app.screen.view.as_text())  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        await fake.until(pilot, lambda: app.screen.active == "thread" and app.screen.view.ready)  # type: ignore[attr-defined]
+        assert app.screen.view.tid == 4255  # type: ignore[attr-defined]
+        await pilot.press("escape")
+        assert app.screen.active == "findings"  # type: ignore[attr-defined]
+
+
+async def test_a_thread_that_left_says_so() -> None:
+    session = fake.FakeSession([fake.busy(12), fake.healthy()])
+    app = ConcviewApp(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = await _open(pilot, "thread", 4261)
+        session.advance()
+        await pilot.pause(0.3)
+        assert "Thread 4261 ended" in "\n".join(view.as_text())
+
+
+# ---------------------------------------------------------------- picker
+
+
+async def test_the_picker_attaches_and_the_session_is_closed() -> None:
+    opened = fake.FakeSession([fake.busy(12)])
+    app = ConcviewApp(picker=Picker(lambda: fake.PROCESSES, lambda pid: opened))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await fake.until(pilot, lambda: app.screen.listed)  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        await fake.until(pilot, lambda: isinstance(app.screen, Dashboard))
+        await fake.until(pilot, lambda: app.screen.view.ready)  # type: ignore[attr-defined]
+        assert "LIVE" in _screen(app)
+        await pilot.press("p")
+        await fake.until(pilot, lambda: isinstance(app.screen, PickerScreen))
+        assert opened.closed == 1
+
+
+async def test_the_picker_shows_why_not_and_stays() -> None:
+    app = ConcviewApp(picker=Picker(lambda: fake.PROCESSES, fake.refuse))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await fake.until(pilot, lambda: app.screen.listed)  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        await fake.until(pilot, lambda: "not permitted to read process 4242 [/red]" in _screen(app))
+        assert "kernel.yama.ptrace_scope=0" in _screen(app)
+        assert isinstance(app.screen, PickerScreen)
+
+
+async def test_a_list_that_fails_is_no_crash() -> None:
+    def broken() -> list[object]:
+        raise RuntimeError("[bold the process table cannot be read")
+
+    app = ConcviewApp(picker=Picker(broken, fake.refuse))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await fake.until(pilot, lambda: "the process table cannot be read" in _screen(app))
+
+
+async def test_an_empty_system_offers_the_demos() -> None:
+    app = ConcviewApp(picker=Picker(lambda: (), fake.refuse, lambda: fake.DEMOS, fake.start_demo))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await fake.until(pilot, lambda: "lock-held-across-io" in _screen(app))
+        await pilot.press("down", "enter")
+        await fake.until(pilot, lambda: isinstance(app.screen, Dashboard))
+        await fake.until(pilot, lambda: "Deadlock" in _screen(app))
+
+
+def test_needs_something_to_show() -> None:
+    with pytest.raises(ValueError, match="session or a picker"):
+        ConcviewApp()
+
+
+# ---------------------------------------------------------------- drawing
+
+
+@pytest.mark.parametrize("width", [0, 1, 2, 7, 40, 500])
+@pytest.mark.parametrize("text", ["", "abc", *fake.HOSTILE])
+def test_fit_is_exact(text: str, width: int) -> None:
+    assert cell_len(ink.fit(text, width)) == width
+    assert cell_len(ink.fit(text, width, right=True)) == width
+
+
+@pytest.mark.parametrize("width", [4, 9, 30])
+@pytest.mark.parametrize("text", ["a b c", "    indented code here", *fake.HOSTILE])
+def test_wrap_loses_nothing(text: str, width: int) -> None:
+    lines = ink.wrap(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("width", range(1, 60, 7))
+def test_a_bar_is_as_wide_as_asked(width: int) -> None:
+    sizes = ink.apportion((0.5, 0.3, 0.0, 0.19, 0.008, 0.002, 0.0, 0.0), width)
+    assert sum(sizes) == width and all(size >= 0 for size in sizes)
+    if width > 8:
+        assert sizes[4] == 1, "what is not nothing is seen"
+
+
+@pytest.mark.parametrize("width", range(40, 320, 13))
+def test_columns_fill_the_width(width: int) -> None:
+    shown = layout(COLUMNS, width)
+    assert sum(cells for _, cells in shown) + len(shown) - 1 <= width
+    ids = [column.id for column, _ in shown]
+    assert {"name", "state", "why", "strip"} <= set(ids)
+    if width >= 300:
+        assert len(ids) == len(COLUMNS)
+
+
+def test_strip_moves_by_whole_cells() -> None:
+    row = tuple(n // 6 % 8 for n in range(121))
+    before, after = _slices(row[:-1], 20, 119), _slices(row[1:], 20, 120)
+    # The new half second opens a new cell; all the others are as they were.
+    assert after[:-1] == before[1:]
+
+
+def test_every_state_differs_without_colour() -> None:
+    assert len(set(GLYPHS.values())) == len(GLYPHS) == len(WORDS) == len(MEANINGS) == 8
+    assert set(BADGES) == set(Status)
+
+
+@pytest.mark.parametrize(
+    ("command", "short"),
+    [
+        (("/usr/bin/python3.13", "/srv/app/worker.py", "--port", "80"), "worker.py --port 80"),
+        (("python", "-u", "-m", "celery", "worker"), "-m celery worker"),
+        (("/opt/app/bin/gunicorn", "app:main"), "gunicorn app:main"),
+        (("python3",), "python3"),
+        ((), "?"),
+    ],
+)
+def test_short_command(command: tuple[str, ...], short: str) -> None:
+    assert short_command(command) == short
+
+
+@pytest.mark.parametrize(
+    ("picture", "word", "said"),
+    [
+        (fake.busy(12), "WARN", "self._lock is held"),
+        (fake.deadlock(), "WARN", "Deadlock"),
+        (fake.healthy(), "CLEAR", "No anti-pattern found: 6 rules judged clear"),
+        (fake.gathering(), "LOOKING", "Gathering evidence (3 s of 10 s)"),
+        (fake.empty(), "ATTACHING", "first samples"),
+        (Snapshot(Status.LIVE, target=fake.TARGET, seconds=20), "UNKNOWN", "No rule could be judged"),
+    ],
+)
+def test_verdict(picture: Snapshot, word: str, said: str) -> None:
+    result = verdict(picture)
+    assert result.word == word and said in result.sentence

@@ -1,0 +1,114 @@
+"""Every view as a picture, at three sizes and in the states that matter. `pytest --snapshot-update` takes them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import fake
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.image import SVGImageSnapshotExtension
+
+from concview.snapshot import Snapshot
+from concview.tui.app import ConcviewApp
+from concview.tui.screens.dashboard import Dashboard, specs
+from concview.tui.source import Picker
+
+SIZES = ((60, 20), (80, 24), (160, 50))
+VIEWS = tuple(specs())
+STATES: dict[str, Callable[[], Snapshot]] = {
+    "healthy": fake.healthy,
+    "deadlock": fake.deadlock,
+    "empty": fake.empty,
+    "gathering": fake.gathering,
+    "exited": fake.exited,
+    "lost": fake.lost,
+}
+
+
+@pytest.fixture
+def picture(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    return snapshot.use_extension(SVGImageSnapshotExtension)
+
+
+async def _show(pilot, view: str) -> None:  # type: ignore[no-untyped-def]
+    dashboard = pilot.app.screen
+    assert isinstance(dashboard, Dashboard)
+    await fake.until(pilot, lambda: dashboard.view.ready)
+    dashboard.show_view(view, 4250 if view == "thread" else None)
+
+    def there() -> bool:
+        parts = dashboard.view.parts()
+        return dashboard.view.ready and (dashboard.focused in parts or not parts)
+
+    await fake.until(pilot, there)
+
+
+async def _still(pilot) -> str:  # type: ignore[no-untyped-def]
+    """The picture once it no longer changes: mounting, layout and drawing take a few frames."""
+    last, same = "", 0
+    for _ in range(100):
+        await pilot.pause(0.06)
+        now = pilot.app.export_screenshot(simplify=True)
+        last, same = now, same + 1 if now == last else 0
+        if same == 3:
+            return now
+    raise AssertionError("the picture does not come to rest")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_busy(view: str, size: tuple[int, int], picture: SnapshotAssertion) -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(20)]))
+    async with app.run_test(size=size) as pilot:
+        await _show(pilot, view)
+        assert await _still(pilot) == picture
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_overview_in_every_state(state: str, size: tuple[int, int], picture: SnapshotAssertion) -> None:
+    app = ConcviewApp(fake.FakeSession([STATES[state]()]))
+    async with app.run_test(size=size) as pilot:
+        await _show(pilot, "overview")
+        assert await _still(pilot) == picture
+
+
+@pytest.mark.parametrize("view", [v for v in VIEWS if v != "overview"])
+@pytest.mark.parametrize("state", ["empty", "exited"])
+async def test_views_without_a_living_target(view: str, state: str, picture: SnapshotAssertion) -> None:
+    app = ConcviewApp(fake.FakeSession([STATES[state]()]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _show(pilot, view)
+        assert await _still(pilot) == picture
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_paused(view: str, picture: SnapshotAssertion) -> None:
+    session = fake.FakeSession([fake.busy(20), fake.busy(20, tick=24)])
+    app = ConcviewApp(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _show(pilot, view)
+        await pilot.press("space")
+        session.advance()
+        await fake.until(pilot, lambda: pilot.app.screen.newest is session.pictures[1])
+        assert await _still(pilot) == picture
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("rows", ["some", "none"])
+async def test_picker(rows: str, size: tuple[int, int], picture: SnapshotAssertion) -> None:
+    found = fake.PROCESSES if rows == "some" else ()
+    app = ConcviewApp(picker=Picker(lambda: found, fake.refuse, lambda: fake.DEMOS, fake.start_demo))
+    async with app.run_test(size=size) as pilot:
+        await fake.until(pilot, lambda: app.screen.listed)
+        assert await _still(pilot) == picture
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_help(size: tuple[int, int], picture: SnapshotAssertion) -> None:
+    app = ConcviewApp(fake.FakeSession([fake.healthy()]))
+    async with app.run_test(size=size) as pilot:
+        await _show(pilot, "overview")
+        await pilot.press("question_mark")
+        assert await _still(pilot) == picture
