@@ -168,7 +168,10 @@ def _by_scan(memory: Memory, maps: list[Mapping]) -> Runtime | None:
 
 def _scan_old(memory: Memory, mapping: Mapping, data: bytes) -> Runtime | None:
     """3.11, 3.12: interpreters.head == interpreters.main, right behind each other, and that interpreter's newest
-    thread points back at it and is first of its list."""
+    thread points back at it, is first of its list and is a thread that the kernel knows.
+
+    The last is what makes it sure: linked lists of other programs (Python 3.6 among them) can look like the rest."""
+    tasks = _tasks(memory.pid)
     words = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) & ~7])
     low, high = mapping.start, mapping.end + (1 << 20)
     for i in range(5, len(words) - 1):
@@ -184,10 +187,21 @@ def _scan_old(memory: Memory, mapping: Mapping, data: bytes) -> Runtime | None:
                     and thread % 8 == 0
                     and memory.word(thread + layout["ts.interp"]) == interpreter
                     and memory.word(thread) == 0
+                    and memory.word(thread + layout["ts.native_thread_id"]) in tasks
                 ):
                     address = mapping.start + 8 * i - layout["rt.interpreters_head"]
                     return Runtime(address, 3 << 24 | minor << 16, mapping.path, "scan")
     return None
+
+
+def _tasks(pid: int) -> frozenset[int]:
+    """Kernel thread ids of a process, as its own pid namespace numbers them: that is what CPython keeps."""
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            status = (task / "status").read_text()
+            found.add(int(status.partition("NSpid:")[2].partition("\n")[0].split()[-1]))
+    return frozenset(found)
 
 
 def layout(memory: Memory, runtime: Runtime) -> Offsets:
