@@ -280,6 +280,11 @@ async def _pick_back(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) ->
     assert pilot.app.is_running
 
 
+async def _output(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    await press()  # with a pane: test_tui_output.py
+    assert "concview run" in [n.message for n in pilot.app._notifications][-1]
+
+
 CHECKS: dict[str, Check] = {
     "open": _open,
     "up": _moves(3, lambda a, b, n: b == a - 1),
@@ -305,6 +310,7 @@ CHECKS: dict[str, Check] = {
     "fold": _fold,
     "open_holder": _holder,
     "pause": _pause,
+    "output": _output,
     "faster": _faster,
     "slower": _slower,
     "copy": _copy,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from typing import BinaryIO, TypeVar
 
 from concview.commands.base import CommandError, Exit
 
+#: Colours and titles that a target sends to its terminal: left out, where any other control character is shown.
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _T = TypeVar("_T")
 _PR_SET_PDEATHSIG = 1
 #: What a target printed is kept up to this size; older output is dropped (with --output the file has it all).
@@ -60,11 +63,13 @@ class Ring:
         self._size = 0
         self._lock = threading.Lock()
         self.dropped = 0
+        self.written = 0  #: bytes so far, the dropped ones included
 
     def add(self, data: bytes) -> None:
         with self._lock:
             self._parts.append(data)
             self._size += len(data)
+            self.written += len(data)
             while self._size > self._limit:
                 gone = len(self._parts.popleft())
                 self._size -= gone
@@ -76,7 +81,8 @@ class Ring:
 
         with self._lock:
             data = b"".join(self._parts)
-        return [clean(line.rstrip(), 2000) for line in data.decode("utf-8", "replace").split("\n")[-last - 1 :] if line]
+        rows = (_ESCAPES.sub("", row.rstrip()) for row in data.decode("utf-8", "replace").split("\n")[-last - 1 :])
+        return [clean(row, 2000) for row in rows if row]
 
 
 class Child:

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from concview.commands import _open
-from concview.commands._child import Child, in_lasting_thread
+from concview.commands._child import Child, Ring, in_lasting_thread
 from concview.commands.base import CommandError, Exit
 from concview.config import Config
 from concview.session import Session
@@ -72,8 +72,14 @@ def preload() -> None:
     threading.Thread(target=load, name="concview-preload").start()
 
 
-def show(session: Session | None, config: Config, blocking: bool = False, child: Child | None = None) -> int:
-    """Run the dashboard until it is left; everything that was started is ended then."""
+def show(
+    session: Session | None,
+    config: Config,
+    blocking: bool = False,
+    child: Child | None = None,
+    output: Ring | None = None,
+) -> int:
+    """Run the dashboard until it is left; everything that was started is ended then. `output` gets a pane."""
     from concview.demos.base import demos
     from concview.target.discovery import python_processes
     from concview.tui.app import ConcviewApp
@@ -99,7 +105,7 @@ def show(session: Session | None, config: Config, blocking: bool = False, child:
         list_demos=lambda: [(d.id, d.title) for d in demos().values()],
         start_demo=start_demo,
     )
-    app = ConcviewApp(session=session, picker=picker, deep_look=deep_look)
+    app = ConcviewApp(session=session, picker=picker, deep_look=deep_look, output=output)
     try:
         app.run()
         # Textual has told of its own failure; its code 1 would read as findings.

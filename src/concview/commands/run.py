@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             if options.agent:
                 _agent.invite(session)
-            _dashboard.show(session, config, options.blocking, child)
+            _dashboard.show(session, config, options.blocking, child, child.ring)
     finally:
         code = child.close()
         _tell(child, options.output)
@@ -70,7 +70,7 @@ COMMAND = Command(
     summary="start a script, module or command and watch it",
     description="Start a Python script ('script.py'), a module ('-m MODULE') or any command that becomes a Python\n"
     "process, and attach to it. Its exit code becomes concview's. It is ended when you leave. It reads nothing from\n"
-    "the terminal; the last lines of what it prints are shown when you leave.",
+    "the terminal; what it prints is shown in a pane (key O), and its last lines again when you leave.",
     configure=configure,
     run=run,
     order=11,

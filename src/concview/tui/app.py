@@ -16,7 +16,7 @@ from concview.tui import keys
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
-from concview.tui.source import DeepLook, Picker, Session
+from concview.tui.source import DeepLook, Output, Picker, Session
 from concview.tui.theme import DARK, LIGHT
 from concview.tui.widgets.bars import Footer
 
@@ -24,7 +24,8 @@ from concview.tui.widgets.bars import Footer
 class ConcviewApp(App[None]):
     """`ConcviewApp(session=...)` opens the dashboard at once, `ConcviewApp(picker=...)` the list of processes.
 
-    With both, the dashboard opens and `p` leads back to the list. The session is closed when the app ends.
+    With both, the dashboard opens and `p` leads back to the list. `output` is what the first session's target prints,
+    when we started it. The session is closed when the app ends.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
@@ -45,11 +46,12 @@ class ConcviewApp(App[None]):
         title: str = "concview",
         theme: str = DARK.name,
         deep_look: DeepLook | None = None,
+        output: Output | None = None,
     ) -> None:
         super().__init__()
         if session is None and picker is None:
             raise ValueError("needs a session or a picker")
-        self.session, self.picker, self.deep_look = session, picker, deep_look
+        self.session, self.picker, self.deep_look, self.output = session, picker, deep_look, output
         self.title = title
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -58,7 +60,7 @@ class ConcviewApp(App[None]):
     def get_default_screen(self) -> Screen[None]:
         """The first screen itself rather than one pushed over an empty one: that saves a frame."""
         if self.session is not None:
-            return Dashboard(self.session)
+            return Dashboard(self.session, self.output)
         return self._picker_screen()
 
     def _picker_screen(self) -> SizedScreen:

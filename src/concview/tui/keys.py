@@ -84,6 +84,7 @@ KEYS: tuple[Key, ...] = (
     Key("deep_yes", "y,enter", "y", "yes", "stop the process for a moment", "deep", "Deep look", "yes"),
     Key("deep_back", "escape,q", "esc", "back", "close the deep look", "deep", "Deep look", "close"),
     Key("pause", "space", "space", "pause", "pause the view; collection goes on", "dashboard", "Look", "pause"),
+    Key("output", "O", "O", "output", "what the target prints; with concview run", "dashboard", "Look"),
     Key("faster", "plus,equals_sign", "+", "speed(1)", "refresh the view more often", "dashboard", "Look"),
     Key("slower", "minus", "-", "speed(-1)", "refresh the view less often", "dashboard", "Look"),
     Key("copy", "y", "y", "copy", "copy the selected line to the clipboard", "dashboard", "Take away", "copy"),

@@ -29,6 +29,19 @@ class Session(Protocol):
         ...
 
 
+class Output(Protocol):
+    """What a target that we started prints."""
+
+    @property
+    def written(self) -> int:
+        """Bytes so far: changes whenever there is more to show."""
+        ...
+
+    def lines(self, last: int) -> list[str]:
+        """The last lines, clean."""
+        ...
+
+
 class ProcessRow(Protocol):
     """One running Python process, as discovery describes it."""
 

@@ -13,10 +13,11 @@ from concview import registry
 from concview.snapshot import Snapshot
 from concview.tui import export, keys
 from concview.tui.screens.base import SizedScreen, TooSmall
-from concview.tui.source import Session
+from concview.tui.source import Output, Session
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.bars import Footer, Tabs
 from concview.tui.widgets.header import Header
+from concview.tui.widgets.output import ROOMY, OutputPane
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.table import Table
 
@@ -37,9 +38,10 @@ class Dashboard(SizedScreen):
     class Leave(Message):
         """The person wants another process."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, output: Output | None = None) -> None:
         super().__init__()
         self.session = session
+        self.output = OutputPane(output) if output is not None else None
         self.specs = specs()
         self.newest: Snapshot = session.snapshot()
         self.shown: Snapshot = self.newest  #: what is on screen: the newest, or the one it was paused at
@@ -53,11 +55,15 @@ class Dashboard(SizedScreen):
         yield Header(id="header")
         yield Tabs(id="tabs")
         yield Container(id="views")
+        if self.output is not None:
+            yield self.output
         yield Footer(id="footer")
         yield TooSmall()
 
     def on_mount(self) -> None:
         self.set_class(self.too_small, "-too-small")
+        if self.output is not None:
+            self.output.display = self.size.height >= ROOMY
         self.timer = self.set_interval(SPEEDS[self.speed], self.poll)
         self.show_view(self.active)
 
@@ -68,6 +74,8 @@ class Dashboard(SizedScreen):
         snapshot = self.session.snapshot()
         if self.app.screen is self and self.focused is None:
             self.focus_view()
+        if self.output is not None and not self.too_small:
+            self.output.draw()
         if snapshot is self.newest:
             return
         self.newest = snapshot
@@ -166,9 +174,19 @@ class Dashboard(SizedScreen):
 
     def action_next_part(self) -> None:
         parts = self.view.parts()
+        if self.output is not None and self.output.display:
+            parts.append(self.output.query_one(Page))
         if parts:
             at = parts.index(self.focused) if self.focused in parts else -1
             self.set_focus(parts[(at + 1) % len(parts)])
+
+    def action_output(self) -> None:
+        """What the target prints: shown or hidden."""
+        if self.output is None:
+            self.app.notify("only for a target that concview started: concview run script.py", markup=False)
+            return
+        self.output.display = not self.output.display
+        self.call_after_refresh(self.fit_room)
 
     def action_pause(self) -> None:
         self.paused = not self.paused
@@ -216,4 +234,6 @@ class Dashboard(SizedScreen):
             table.restyle()
         for page in self.query(Page):
             page.refresh()
+        if self.output is not None:
+            self.output.draw(anew=True)
         self.fit_room()
