@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 # Test files say `from interpreters import ...` from any folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import capacity
 from interpreters import Interpreter, interpreters, missing
 
 
@@ -68,7 +71,19 @@ def _parametrize(metafunc: pytest.Metafunc, name: str, versions: list[Interprete
         metafunc.parametrize(name, [pytest.param(None, marks=pytest.mark.skip(reason="no such interpreter found"))])
 
 
+@pytest.fixture(autouse=True)
+def _share_of_the_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    mark = request.node.get_closest_marker("units")
+    with capacity.units(mark.args[0] if mark else 1):
+        yield
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # Started in the background of a script, or under nohup, we would hand on that these are ignored; tests send them.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line(
         "markers", "python(minimum, maximum): limits the `interpreter` fixture to 3.minimum .. 3.maximum"
     )
+    config.addinivalue_line("markers", "units(count): of the machine's capacity while it runs, see capacity.py")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from capacity import MEASURES
 from concview.analysis import accounting
 from concview.analysis.history import ThreadHistory
 from concview.model import STATES, State
@@ -56,14 +59,16 @@ def errors(life: dict, history: ThreadHistory) -> tuple[list[float], list[float]
     return saw, truth(life, start, end)
 
 
+@pytest.mark.units(MEASURES)
 @pytest.mark.parametrize(("python", "engine"), cases(), ids=lambda v: v if isinstance(v, str) else v.label)
 def test_shares_match_what_the_threads_measured(python: Interpreter, engine: str) -> None:
-    with target(python, WORKLOAD, str(SECONDS + 4)) as process:
+    with target(python, WORKLOAD, str(SECONDS + 100)) as process:
         session = Session(LiveSource(process.pid, engine, 100.0, 20.0), rules={})
         session.start()
         try:
             session.wait(SECONDS + 1.2)
             session.close()
+            os.kill(process.pid, signal.SIGUSR1)
             lives = json.loads(process.line(timeout=20))
         finally:
             session.close()

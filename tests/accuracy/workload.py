@@ -1,6 +1,6 @@
 """Six threads with known lives. Each logs its own intervals on the monotonic clock; at the end they are printed.
 
-Runs on every Python from 3.8. Usage: workload.py SECONDS. Prints 'ready', later one JSON line:
+Runs on every Python from 3.8. Usage: workload.py SECONDS. Prints 'ready', after SIGUSR1 or that time one JSON line:
 {thread name: {"tid": ..., "cpu_ns": [[at, thread CPU so far], ...], "intervals": [[state, from, to], ...]}}.
 
 CPU is burnt in hashing, which gives up the GIL, so that nobody's wait is prolonged by somebody else's Python code and
@@ -11,14 +11,14 @@ import hashlib
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 
-SECONDS = float(sys.argv[1])
-DEADLINE = time.monotonic() + SECONDS
+DEADLINE = time.monotonic() + float(sys.argv[1])  # at the latest; SIGUSR1 ends it sooner
 LOG = {}
 LOCK = threading.Lock()
 BLOCK = b"x" * 400_000
@@ -123,7 +123,13 @@ def caller():
     echo.wait()
 
 
+def end(*_):
+    global DEADLINE
+    DEADLINE = 0.0
+
+
 def main():
+    signal.signal(signal.SIGUSR1, end)
     jobs = [(sleeper, ()), (burner, ()), (mixed, ()), (locker, ("locker-1",)), (locker, ("locker-2",)), (caller, ())]
     threads = [threading.Thread(target=job, args=args, name=(args or (job.__name__,))[0]) for job, args in jobs]
     for thread in threads:

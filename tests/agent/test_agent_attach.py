@@ -13,6 +13,7 @@ from pathlib import Path
 import agent_helpers as h
 import pytest
 
+from capacity import BUSY
 from concview.engines.agent_client import Attachment, CannotInject
 from concview.engines.inject import boot
 from interpreters import Interpreter, target
@@ -85,6 +86,7 @@ def test_a_second_dashboard_is_told(any_python: Interpreter) -> None:
         h.ends_as_ever(process)
 
 
+@pytest.mark.units(BUSY)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_leaves_when_the_dashboard_is_gone(any_python: Interpreter, number: int) -> None:
     """Within five seconds, with a profiler running where there is one."""

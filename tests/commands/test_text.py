@@ -162,5 +162,5 @@ def test_the_ring_keeps_the_end() -> None:
     for number in range(50):
         ring.add(b"line %d\x1b[31m\n" % number)
     lines = ring.lines(3)
-    assert lines == [f"line {n}\\x1b[31m" for n in (47, 48, 49)]
+    assert lines == ["line 47", "line 48", "line 49"]
     assert ring.dropped > 0

@@ -8,8 +8,10 @@ import random
 import time
 from pathlib import Path
 
+import pytest
 from direct_helpers import tick_until, ticks, watching
 
+from capacity import BUSY
 from interpreters import Interpreter, target
 
 LEVELS, WIDTH = 10, 12
@@ -111,6 +113,7 @@ time.sleep(100000)
 """
 
 
+@pytest.mark.units(BUSY)
 def test_nothing_breaks(direct_python: Interpreter) -> None:
     """Generators, locks, C calls, births and ends, all at full speed: no exception, no lost engine, sane locks."""
     with target(direct_python, MIXED) as process, watching(process.pid) as (engine, sink):

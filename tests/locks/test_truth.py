@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import truth
 
+from capacity import BUSY
 from interpreters import Interpreter
 
 #: Per group of programs, of which there are four: about 16 s a version with starting and stopping.
@@ -18,6 +19,7 @@ def test_corpus_is_large_enough() -> None:
     assert len(truth.PROGRAMS) >= 30
 
 
+@pytest.mark.units(BUSY)
 def test_holders_and_waiters_are_those_of_the_diaries(
     direct_python: Interpreter, capsys: pytest.CaptureFixture[str]
 ) -> None:

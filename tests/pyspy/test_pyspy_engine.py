@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from pyspy_sink import KeepingSink, watch
 
+from capacity import BUSY
 from concview.engines.base import TargetGone
 from concview.engines.pyspy import PySpyEngine
-from concview.model import Target
+from concview.model import Notice, Target
 from interpreters import Interpreter, target
 
 #: Each phase is a function; the moment of every change is written down by the target itself.
@@ -66,6 +67,7 @@ while True:
 """
 
 
+@pytest.mark.units(BUSY)
 @pytest.mark.python(8, 14)
 def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpreter) -> None:
     seconds, sink, engine = 7.0, KeepingSink(), PySpyEngine()
@@ -101,6 +103,7 @@ def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpr
     assert not sink.events
 
 
+@pytest.mark.units(BUSY)
 @pytest.mark.python(8, 14)
 def test_the_gil_is_seen_exactly(interpreter: Interpreter) -> None:
     source = """
@@ -151,16 +154,19 @@ def test_killing_py_spy_leaves_the_target_unchanged_and_sampling_goes_on(old_pyt
     with restless(old_python) as process:
         engine.open(Target(process.pid, "", (), 0.0), sink)
         kills = 0
-        end = time.monotonic() + 4
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             engine.tick(time.monotonic_ns())
             time.sleep(0.01)
             if len(sink.ticks) > 100 * (kills + 1) and kills < 2 and engine._current is not None:
                 os.kill(engine._current.child_pid, signal.SIGKILL)
                 kills += 1
+                if kills == 2:
+                    end = time.monotonic() + 2
         engine.close()
         assert kills == 2
-        assert 1 <= len(sink.events) <= 2, sink.events  # it is said, once per failure
+        said = [e for e in sink.events if isinstance(e, Notice) and "no stacks" in e.text]
+        assert 1 <= len(said) <= 2, sink.events  # once per failure
         progress(process)
         last = sink.ticks[-1][0]
         known = [at for at, _, stack, _, _ in sink.timeline(process.pid) if stack]
