@@ -255,6 +255,7 @@ class Tick(Event, frozen=True, tag=7):
 
     `changes` is flat: tid, stack id, wait id, holds id, four integers a thread; id 0 means unknown (or none, for
     holds). A thread that is not mentioned is as it was. `dt_ns` is the time since the previous tick: its weight.
+    `gil_switches` is how often the GIL went to another thread, in total: where it stands still, nobody else had it.
     """
 
     at_ns: int
@@ -262,6 +263,7 @@ class Tick(Event, frozen=True, tag=7):
     gil_holder: int  #: tid; 0 nobody holds it, -1 cannot be seen, -2 held by a thread without a known tid
     collecting: bool
     changes: tuple[int, ...]
+    gil_switches: int = -1  #: -1 not known
 
 
 class ThreadCounters(msgspec.Struct, frozen=True, array_like=True):

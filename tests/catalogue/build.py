@@ -120,6 +120,9 @@ class Scene:
         self._evaluated_ns = START_NS
         self._next_tid = 100
         self.collecting = False
+        self.native = False  #: the holder of the GIL is in native code that does not let go
+        self._holder = 0
+        self._switches = 0
         self.fds = 10
         self._voluntary: dict[int, int] = {}
         self._starved: dict[int, float] = {}
@@ -208,7 +211,10 @@ class Scene:
             self._delay[tid] += queued
             self._cpu[tid] += self._dt - queued
         holder = running[0] if running else 0
-        self.history.apply(Tick(self.now_ns, self._dt, holder, self.collecting, tuple(changes)))
+        if not self.native or holder != self._holder:
+            self._switches += 1
+        self._holder = holder
+        self.history.apply(Tick(self.now_ns, self._dt, holder, self.collecting, tuple(changes), self._switches))
         if self.now_ns - self._counted_ns >= 200_000_000:
             self._count()
         step = 250_000_000 if self.at < 10 else 1_000_000_000

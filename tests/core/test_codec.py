@@ -39,6 +39,7 @@ EVENTS = [
     HoldsDef(4, (Hold(140, "Lock", SITE, Confidence.EXACT),)),
     ThreadDef(9, "worker", 5),
     Tick(11, 1, 9, False, (9, 2, 3, 4)),
+    Tick(12, 1, 9, False, (), 77),
     Counters(12, 1.0, 0.5, 1 << 30, 10, 2, (ThreadCounters(9, 1, 2, 3, 4),)),
     Bye(13, "exited"),
 ]

@@ -63,7 +63,14 @@ class KeepingSink:
         self.names.pop(tid)
         self.rows.pop(tid, None)
 
-    def tick(self, at_ns: int, gil_holder: int, collecting: bool, rows: list[tuple[int, int, int, int]]) -> None:
+    def tick(
+        self,
+        at_ns: int,
+        gil_holder: int,
+        collecting: bool,
+        rows: list[tuple[int, int, int, int]],
+        gil_switches: int = -1,
+    ) -> None:
         self.ticks.append((at_ns, gil_holder, collecting))
         for row in rows:
             assert row[0] in self.names, "a row of a thread that was not announced"

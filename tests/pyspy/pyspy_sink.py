@@ -49,7 +49,14 @@ class KeepingSink:
     def thread_gone(self, tid: int, at_ns: int) -> None:
         self.gone.append(tid)
 
-    def tick(self, at_ns: int, gil_holder: int, collecting: bool, rows: list[tuple[int, int, int, int]]) -> None:
+    def tick(
+        self,
+        at_ns: int,
+        gil_holder: int,
+        collecting: bool,
+        rows: list[tuple[int, int, int, int]],
+        gil_switches: int = -1,
+    ) -> None:
         assert not self.ticks or at_ns > self.ticks[-1][0], "ticks are out of order"
         self.ticks.append((at_ns, gil_holder, rows))
 

@@ -188,6 +188,8 @@ class GilTick:
     dt_ns: int
     holder: int
     waiters: int
+    switches: int = -1  #: as in Tick
+    collecting: bool = False
 
 
 @dataclass(slots=True)
@@ -320,7 +322,7 @@ class History:
         bucket = self._bucket
         waiters = len(self._gil_waiters)
         if tick.gil_holder != -1:
-            self.gil.append(GilTick(at, tick.dt_ns, tick.gil_holder, waiters))
+            self.gil.append(GilTick(at, tick.dt_ns, tick.gil_holder, waiters, tick.gil_switches, tick.collecting))
             holder = self.threads.get(tick.gil_holder)
             if holder is not None:
                 holder.acc_gil += tick.dt_ns

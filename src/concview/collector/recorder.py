@@ -105,7 +105,9 @@ class Recorder:
             self._last.pop(tid, None)
             self._writer.add(ThreadGone(tid, at_ns))
 
-    def tick(self, at_ns: int, gil_holder: int, collecting: bool, rows: list[_Row]) -> None:
+    def tick(
+        self, at_ns: int, gil_holder: int, collecting: bool, rows: list[_Row], gil_switches: int = -1
+    ) -> None:
         last = self._last
         changes: list[int] = []
         for row in rows:
@@ -115,7 +117,7 @@ class Recorder:
         elapsed = at_ns - self._previous_ns if self._previous_ns else 0
         self._previous_ns = at_ns
         self.ticks += 1
-        self._writer.add(Tick(at_ns, elapsed, gil_holder, collecting, tuple(changes)))
+        self._writer.add(Tick(at_ns, elapsed, gil_holder, collecting, tuple(changes), gil_switches))
         # Only between ticks: the ids an engine just used must stay valid within one.
         if (
             len(self._frames) > MAX_FRAMES

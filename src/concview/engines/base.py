@@ -38,7 +38,14 @@ class Sink(Protocol):
 
     def thread_gone(self, tid: int, at_ns: int) -> None: ...
 
-    def tick(self, at_ns: int, gil_holder: int, collecting: bool, rows: list[tuple[int, int, int, int]]) -> None:
+    def tick(
+        self,
+        at_ns: int,
+        gil_holder: int,
+        collecting: bool,
+        rows: list[tuple[int, int, int, int]],
+        gil_switches: int = -1,
+    ) -> None:
         """One sample of all threads: (tid, stack id, wait id, holds id) for each thread that may have changed.
 
         The recorder drops rows equal to the thread's last one and derives the weight from the previous tick.

@@ -168,7 +168,7 @@ class DirectEngine:
             if row != person.sent:
                 person.sent = row
                 rows.append(row)
-        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows)
+        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, sampler.gil_switches)
         self.tally.system_calls = self._memory.calls
 
     def _stack(self, person: Person) -> None:

@@ -58,7 +58,7 @@ class Emitter:
                 rows.append((tid, shown, moment.table.sink_id(number, sink), 0))
         if len(last) > seen:
             self._ended(moment)
-        sink.tick(at, moment.gil_holder, moment.collecting, rows)
+        sink.tick(at, moment.gil_holder, moment.collecting, rows, moment.gil_switches)
         self._tally.samples += 1
 
     def name(self, tid: int, name: str, started_ns: int) -> None:

@@ -67,7 +67,7 @@ class Moment:
     `gil_state`: the holder's PyThreadState, for a holder that is not known yet (-2).
     """
 
-    __slots__ = ("at_ns", "collecting", "gil_holder", "gil_state", "rows", "table", "tids")
+    __slots__ = ("at_ns", "collecting", "gil_holder", "gil_state", "gil_switches", "rows", "table", "tids")
 
     def __init__(
         self,
@@ -78,10 +78,12 @@ class Moment:
         rows: list[tuple[int, int]],
         table: WaitTable,
         tids: dict[int, Task],
+        gil_switches: int = -1,
     ) -> None:
         self.at_ns = at_ns
         self.gil_holder = gil_holder
         self.gil_state = gil_state
+        self.gil_switches = gil_switches
         self.collecting = collecting
         self.rows = rows
         self.table = table

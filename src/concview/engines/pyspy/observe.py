@@ -16,7 +16,8 @@ from concview.engines.pyspy.threads import Task, Tasks
 from concview.model import Wait
 
 #: The gil struct of builds with a GIL, the same from 3.8 to 3.15: last_holder (tstate pointer) 8, locked (int) 16,
-#: then cond, mutex, switch_cond, switch_mutex from 32 to 208; a futex in there is a wait for the GIL.
+#: switch_number (unsigned long) 24, then cond, mutex, switch_cond, switch_mutex from 32 to 208; a futex in there is a
+#: wait for the GIL.
 _HOLDER, _LOCKED, _WAITS, _SIZE = 8, 16, 32, 208
 #: The pthread handle lies within the first bytes of a PyThreadState in every version (176 in 3.8 to 3.10).
 _THREAD_STATE = 512
@@ -40,19 +41,21 @@ class Gil:
         """Futex addresses that mean a wait for this GIL: start, end."""
         return self.address + _WAITS, self.address + _SIZE
 
-    def holder(self, tids: dict[int, int]) -> tuple[int, int]:
-        """(kernel thread id of the holder, its PyThreadState): 0 nobody, -1 unreadable, -2 a thread not known.
+    def holder(self, tids: dict[int, int]) -> tuple[int, int, int]:
+        """(kernel thread id of the holder, its PyThreadState, how often the GIL went to another thread in total).
+
+        The thread id is 0 for nobody, -1 where it cannot be read, -2 for a thread not known.
 
         `tids`: pthread handle -> kernel thread id of the threads alive.
         """
         try:
-            head = self._memory.read(self.address, _LOCKED + 4)
+            head = self._memory.read(self.address, _WAITS)
         except BadAddress:
-            return -1, 0
-        state, locked = struct.unpack_from("<Qi", head, _HOLDER)
+            return -1, 0, -1
+        state, locked, switches = struct.unpack_from("<Qi4xQ", head, _HOLDER)
         if locked != 1 or not state:
-            return 0, 0
-        return self.thread(state, tids), state
+            return 0, 0, switches
+        return self.thread(state, tids), state, switches
 
     def thread(self, state: int, tids: dict[int, int]) -> int:
         """Kernel thread id behind a PyThreadState; -2 when it is none that we know."""
@@ -143,10 +146,10 @@ class KernelSide:
             self._threads_changed(at_ns)
         self._numbers.bound()
         gil = self.gil
-        holder, state = gil.holder(self._tids) if gil is not None else (-1, 0)
+        holder, state, switches = gil.holder(self._tids) if gil is not None else (-1, 0, -1)
         read = self.waits.read
         rows = [(tid, read(tid)) for tid in self._known]
-        return Moment(at_ns, holder, state, False, rows, self._numbers.table, self._known)
+        return Moment(at_ns, holder, state, False, rows, self._numbers.table, self._known, switches)
 
     def name_the_holder(self, moment: Moment) -> None:
         """Before py-spy's first window nothing told which thread was which."""
