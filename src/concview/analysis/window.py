@@ -204,7 +204,8 @@ class Window:
                 yield thread, piece
 
 
-def _span(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:
+def ends(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:
+    """The counters at both ends of the buckets; None before there are two."""
     measured = [b for b in buckets if b.before is not None and b.after is not None]
     if not measured:
         return None
@@ -215,7 +216,7 @@ def _span(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:
 
 def cpu_percent(buckets: list[ProcessBucket]) -> float | None:
     """CPU of the process over the buckets, percent of one core."""
-    span = _span(buckets)
+    span = ends(buckets)
     if span is None:
         return None
     before, after = span
@@ -225,7 +226,7 @@ def cpu_percent(buckets: list[ProcessBucket]) -> float | None:
 
 def switches_per_s(buckets: list[ProcessBucket]) -> float | None:
     """Context switches of all threads per second over the buckets."""
-    span = _span(buckets)
+    span = ends(buckets)
     if span is None:
         return None
     before, after = span
@@ -235,7 +236,7 @@ def switches_per_s(buckets: list[ProcessBucket]) -> float | None:
 
 def run_delay(buckets: list[ProcessBucket]) -> float | None:
     """Seconds of run-queue delay per second, all threads that lived through the buckets."""
-    span = _span(buckets)
+    span = ends(buckets)
     if span is None:
         return None
     before, after = span

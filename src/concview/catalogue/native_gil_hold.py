@@ -13,9 +13,9 @@ How it is measured:
     sample, with one holder and at least one waiter, nobody else had the GIL in between. The length of such a stretch
     as a waiting thread meets it (mean weighted by length), reduced by the share of the time for which the holder had
     no CPU; the lower end is from the first to the last sample of the stretch. Thresholds 20 and 100 ms [H; S: four
-    and twenty switch intervals of 5 ms]: on the demo pair 140 to 190 ms (bad), none (fixed). At least three such stretches
-    in the window, or a second in all; those that keep the GIL for less than 2 % of the time are left alone, below
-    5 % they are an information.
+    and twenty switch intervals of 5 ms]: on the demo pair 140 to 190 ms (bad), none (fixed). At least three such
+    stretches in the window, or a second in all; those that keep the GIL for less than 2 % of the time are left alone,
+    below 5 % they are an information.
 
 Fix:
     Give it less at a time, or let somebody do it who has a GIL of his own.
