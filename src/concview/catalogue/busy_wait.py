@@ -30,7 +30,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concview.analysis.window import ThreadWindow, Window
+from concview.analysis.window import ThreadWindow, Window, switches_per_s
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, State
@@ -97,7 +97,10 @@ class BusyWait:
                 for s in evidence.shown("polls", t.tid, t.name, evidence.heaviest_in(t.pieces, *_ACTIVE),
                                         f"{percent(t.share(State.RUNNING))} of a core")
             ),
-            explains=(("gil-contention", "*"), ("gil-convoy", "*")) if hogs and hogs <= set(tids) else (),
+            explains=(
+                *((("gil-contention", "*"), ("gil-convoy", "*")) if hogs and hogs <= set(tids) else ()),
+                *((("context-switch-storm", "*"),) if wakes >= 0.5 * (switches_per_s(window.buckets) or 0.0) else ()),
+            ),
         )
 
 
