@@ -99,6 +99,7 @@ class BusyWait:
             ),
             explains=(
                 *((("gil-contention", "*"), ("gil-convoy", "*")) if hogs and hogs <= set(tids) else ()),
+                *((("cpu-saturation", "*"),) if cpu >= 0.5 * (window.cpu_percent or 0.0) / 100 else ()),
                 *((("context-switch-storm", "*"),) if wakes >= 0.5 * (switches_per_s(window.buckets) or 0.0) else ()),
             ),
         )

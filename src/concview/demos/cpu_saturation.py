@@ -1,11 +1,12 @@
-"""The machine is full.
+"""The CPU is full.
 
-Thumbnails are computed in C, without the GIL, one thread for every processor.
+Thumbnails are computed in C, without the GIL. The program keeps itself to one processor, as a container with a quota
+of one CPU would: what it may use is what counts, not what the machine has.
 
-bad:   thumbnails in large size: all processors are busy all the time, and nothing is left for a busier hour.
-fixed: small thumbnails are enough, and take an eighth of the work.
+bad:   thumbnails in large size: the processor is busy all the time, and nothing is left for a busier hour.
+fixed: small thumbnails are enough, and take a fortieth of the work.
 
-Look at: CPU in use against the CPU there is, over half a minute.
+Look at: CPU in use against the CPU it may use, over a quarter of a minute.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from _stage import perform, start  # type: ignore[import-not-found]
 
 ID = "cpu-saturation"
 GROUP = "Async and I/O"
-NEEDS_SECONDS = 35
+NEEDS_SECONDS = 20
 
 
 def thumbnails(size: int) -> None:
@@ -35,9 +36,8 @@ def size_for(seconds: float) -> int:
 
 
 def run(seconds: float) -> None:
-    size = size_for(seconds)
-    for number in range(len(os.sched_getaffinity(0))):
-        start(f"thumbnails-{number}", thumbnails, size)
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    start("thumbnails", thumbnails, size_for(seconds))
 
 
 def bad() -> None:
@@ -45,7 +45,7 @@ def bad() -> None:
 
 
 def fixed() -> None:
-    run(seconds=0.05)
+    run(seconds=0.01)
 
 
 if __name__ == "__main__":
