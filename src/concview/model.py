@@ -467,6 +467,27 @@ class Calls(Event, frozen=True, tag=18):
     rows: tuple[CallInfo, ...]
 
 
+class ForkedChild(msgspec.Struct, frozen=True, array_like=True):
+    """A child that is a copy of the target: forked while the target had other threads, and not replaced by exec."""
+
+    pid: int
+    started_ns: int  #: monotonic, to 10 ms
+    others: int  #: threads that the target had besides the one that forked, and still has
+    threads: int  #: of the child
+    stuck_ns: int  #: since when all of them wait, without a timeout, for something inside the child; 0 when not
+    stack: int = 0  #: of its main thread, the line that forked included; id of a StackDef, 0 not known
+
+
+class Forks(Event, frozen=True, tag=19):
+    """Written when something has changed. `total`: such children so far, ended ones included."""
+
+    at_ns: int
+    total: int
+    children: tuple[ForkedChild, ...]
+    why: str = ""  #: why it cannot be told; empty when it can
+    enable: str = ""
+
+
 AnyEvent = (
     Hello
     | FrameDef
@@ -487,6 +508,7 @@ AnyEvent = (
     | Queues
     | Pauses
     | Calls
+    | Forks
 )
 
 # ---------------------------------------------------------------- findings

@@ -20,6 +20,8 @@ from concview.model import (
     Calls,
     Counters,
     Forget,
+    ForkedChild,
+    Forks,
     Frame,
     FrameDef,
     Hello,
@@ -222,6 +224,9 @@ class History:
         self.tasks: Tasks | None = None
         self.queues: Queues | None = None
         self.calls: Calls | None = None
+        #: Copies of the target that it forked beside other threads; None where the stream does not say.
+        self.forks: Forks | None = None
+        self.forked: tuple[tuple[ForkedChild, Stack], ...] = ()
         self.first_ns = 0
         self.now_ns = 0
         self.births = 0
@@ -271,6 +276,9 @@ class History:
             self.queues = event
         elif isinstance(event, Calls):
             self.calls = event
+        elif isinstance(event, Forks):
+            self.forks = event
+            self.forked = tuple((c, self._tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
 
     def _thread(self, event: ThreadDef) -> None:
         thread = self.threads.get(event.tid)

@@ -14,6 +14,7 @@ import msgspec
 
 from concview import __version__
 from concview.codec import STREAM_VERSION, Writer
+from concview.collector.forks import ForkWatch
 from concview.collector.inside import Inside
 from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
@@ -85,6 +86,8 @@ class Collector:
             raise CannotAttach(f"process {self._pid} is gone ({error})", "", 4) from None
         self._counters = CounterReader(target, self._recorder)
         self._inside = Inside(target.pid, self._recorder.emit)
+        self._forks = ForkWatch(target, self._recorder)
+        self._forks.poll(time.monotonic_ns())
         self._recorder.emit(self._counters.poll(time.monotonic_ns()))
 
     def _choose(self) -> tuple[Engine, Probe]:
@@ -115,6 +118,7 @@ class Collector:
                     now = time.monotonic_ns()
                 engine.tick(now)
                 self._inside.poll(now)
+                self._forks.poll(now)
                 if now >= due_counters:
                     due_counters = now + COUNTERS_NS
                     self._recorder.emit(self._counters.poll(now))
