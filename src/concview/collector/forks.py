@@ -30,7 +30,7 @@ class _Place(Struct, frozen=True):
 
 
 class ForkWatch:
-    """`poll` at any rate; it looks once a second, or less often where that is dear, and writes when something has changed."""
+    """`poll` at any rate: it looks once a second, or less often where that is dear, and writes what has changed."""
 
     def __init__(self, target: Target, recorder: Recorder) -> None:
         self._target = target
