@@ -88,6 +88,7 @@ class Frame(Struct, frozen=True):
     origin: str = "user"
     holds: tuple[Site, ...] = ()  #: inferred: `with x:` blocks and acquire/finally pairs that enclose the line
     acquires: Site | None = None  #: inferred: the line itself takes this lock
+    checkout: Site | None = None  #: inferred: takes something out of this queue ('get'), or has it out ('kept')
 
     @property
     def place(self) -> str:

@@ -62,7 +62,8 @@ class Recorder:
             frame = Frame(function_, file_, line, origin="native")
         else:
             facts = self._facts.lookup(function, file, line)
-            frame = Frame(function_, file_, line, clean(facts.text), facts.origin, facts.holds, facts.acquires)
+            text, checkout = clean(facts.text), facts.checkout
+            frame = Frame(function_, file_, line, text, facts.origin, facts.holds, facts.acquires, checkout)
         number = self._frames[key] = self._id()
         self._writer.add(FrameDef(number, frame))
         return number

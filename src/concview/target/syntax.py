@@ -18,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from concview.model import Site
+from concview.target.checkouts import checkouts
 from concview.target.names import Namer, Scope, scopes_of
 from concview.text import clean
 
-_INTERESTING = re.compile(r"\b(?:with|acquire)\b")
+_INTERESTING = re.compile(r"\b(?:with|acquire)\b|\.put(?:_nowait)?\(")
 _CALLS = re.compile(r"\.\s*(?:acquire|release|wait|wait_for)\b")
 #: Code that is written inside a function but runs in a frame of its own, later or elsewhere.
 _DEFERRED = ("<lambda>", "<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
@@ -40,6 +41,7 @@ class _Function(NamedTuple):
     held: tuple[_Region, ...] = ()
     released: tuple[_Region, ...] = ()  #: inside `held`, and yet not: after a release, or in Condition.wait
     taken: tuple[_Region, ...] = ()
+    lent: tuple[_Region, ...] = ()  #: lines that take something out of a queue, or have it out
 
 
 class Index:
@@ -51,17 +53,10 @@ class Index:
     def facts(self, function: str, line: int) -> tuple[tuple[Site, ...], Site | None, tuple[Site, ...]]:
         """The locks held on a line of a function, outermost first, the one the line takes, and those given back
         early: taken by a block around the line, but let go before it."""
-        name = function.rpartition(".")[2]
-        deferred = name in _DEFERRED
-        inside = [f for f in self._functions if f.first <= line <= f.last]
-        if not deferred:
-            # Before 3.11 there are only bare names: then the innermost function of that name around the line
-            exact = [f for f in inside if f.qualname == function]
-            inside = exact or [f for f in inside if f.qualname.rpartition(".")[2] == name]
-        if not inside:
+        found = self._function(function, line)
+        if found is None:
             return (), None, ()
-        found = max(inside, key=lambda f: f.first)
-        if deferred:
+        if _is_deferred(function):
             return (), _take(found.taken, line), ()
         gone = [r for r in found.released if r.first <= line <= r.last]
         # A release ends only a hold that began before it
@@ -72,6 +67,28 @@ class Index:
                 freed = any(g.site.key == region.site.key and region.first <= g.site.line for g in gone)
                 (early if freed else held).append(region.site)
         return tuple(held), _take(found.taken, line), tuple(early)
+
+    def checkout(self, function: str, line: int) -> Site | None:
+        """What a line of a function takes out of a queue (`how` 'get'), or has out ('kept'), and will put back."""
+        found = None if _is_deferred(function) else self._function(function, line)
+        return _take(found.lent, line) if found is not None else None
+
+    def _function(self, function: str, line: int) -> _Function | None:
+        inside = [f for f in self._functions if f.first <= line <= f.last]
+        if not _is_deferred(function):
+            # Before 3.11 there are only bare names: then the innermost function of that name around the line
+            name = function.rpartition(".")[2]
+            exact = [f for f in inside if f.qualname == function]
+            inside = exact or [f for f in inside if f.qualname.rpartition(".")[2] == name]
+        return max(inside, key=lambda f: f.first, default=None)
+
+
+def _first(region: _Region) -> int:
+    return region.first
+
+
+def _is_deferred(function: str) -> bool:
+    return function.rpartition(".")[2] in _DEFERRED
 
 
 def _take(regions: tuple[_Region, ...], line: int) -> Site | None:
@@ -108,8 +125,9 @@ class _Finder:
     def function(self) -> _Function:
         self._block(self._scope.body, [])
         scope = self._scope
-        regions = (tuple(sorted(r, key=lambda r: r.first)) for r in (self._held, self._released, self._taken))
-        return _Function(scope.qualname, scope.first, scope.last, *regions)
+        lent = [_Region(first, last, site) for first, last, site in checkouts(scope, self._namer)]
+        every = (self._held, self._released, self._taken, lent)
+        return _Function(scope.qualname, scope.first, scope.last, *(tuple(sorted(r, key=_first)) for r in every))
 
     # -- sites
 
