@@ -50,9 +50,11 @@ TOGETHER_NS = 100_000_000
 AWAY_NS = 100_000_000
 #: Samples this far apart cannot tell who came first.
 BLIND_NS = 50_000_000
+#: Of all that came there since, so many must have come so: else the moments are chance.
+MOSTLY = 0.5
 #: More than this share of them handed their work by a pool: a fan-out.
 HANDED = 0.5
-_PEERS = frozenset({"tcp", "udp", "unix"})
+_PEERS = frozenset({"tcp", "tcp6", "udp", "udp6", "unix"})
 _WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
 
 #: The user's file and line, and the peer.
@@ -63,6 +65,7 @@ _Place = tuple[str, int, str]
 class _Arrival:
     at_ns: int
     tid: int
+    was_away: bool
     handed: bool  #: from a worker's wait for work
     piece: Piece
 
@@ -85,7 +88,7 @@ class ThunderingHerd:
         for place, arrivals in places.items():
             if len({a.tid for a in arrivals}) >= MIN_THREADS:
                 herds = _herds(arrivals, blind)
-                if herds:
+                if sum(map(len, herds)) >= MOSTLY * len(arrivals):
                     yield self._one(window, place, herds, len(arrivals))
 
     def _one(self, window: Window, place: _Place, herds: list[list[_Arrival]], every: int) -> Observation:
@@ -147,17 +150,17 @@ def _place(piece: Piece) -> _Place | None:
 
 
 def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
-    """Every time the thread came to a place after having been away."""
-    away: dict[_Place, int] = defaultdict(int)  # blocked elsewhere since it was there last
-    passed = 0
+    """Every time the thread came to a place from another."""
+    passed = 0  # blocked, anywhere
     left: dict[_Place, int] = {}
+    here: _Place | None = None
     handed = False
     for piece in thread.pieces:
         place = _place(piece)
-        if place is not None:
-            away[place] = passed - left.get(place, 0)
-            if away[place] >= AWAY_NS:
-                yield place, _Arrival(piece.start_ns, thread.tid, handed, piece)
+        if place is not None and place != here:
+            was_away = passed - left.get(place, 0) >= AWAY_NS
+            yield place, _Arrival(piece.start_ns, thread.tid, was_away, handed, piece)
+        here = place
         if piece.run.state not in _WANTS_CPU:
             passed += piece.ns
             handed = piece.run.state is State.IDLE and piece.run.verdict.via in ("work", "Queue.get", "SimpleQueue.get")
@@ -180,7 +183,7 @@ def _herds(arrivals: list[_Arrival], blind: list[tuple[int, int]]) -> list[list[
 
 
 def _is_herd(cluster: list[_Arrival], blind: list[tuple[int, int]]) -> bool:
-    if len({a.tid for a in cluster}) < MIN_THREADS:
+    if len({a.tid for a in cluster if a.was_away}) < MIN_THREADS:
         return False
     first, last = cluster[0].at_ns, cluster[-1].at_ns
     if last - first > TOGETHER_NS or sum(a.handed for a in cluster) > HANDED * len(cluster):

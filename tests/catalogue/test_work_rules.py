@@ -1,0 +1,177 @@
+"""The rules about how work is handed out: what they fire on, and what only looks like it."""
+
+from __future__ import annotations
+
+import pytest
+from build import DB, SLEEP, Scene, frame, recv, stdlib, waits_for
+
+from concview.catalogue import connection_starvation, pool_per_call, straggler, thread_leak, thundering_herd
+from concview.model import Frame, Site
+
+WORKER = stdlib("_worker", "concurrent/futures/thread.py")
+IDLE = waits_for(7, via="SimpleQueue.get", kind="Lock")
+
+
+def _scene(rule: object) -> Scene:
+    return Scene(rules={"it": rule})  # type: ignore[dict-item]
+
+
+# ---------------------------------------------------------------- thundering-herd
+
+
+@pytest.mark.parametrize(("handed", "spread", "fires"), [(False, 0.0, True), (True, 0.0, False), (False, 0.06, False)])
+def test_a_herd_comes_together_and_from_elsewhere(handed: bool, spread: float, fires: bool) -> None:
+    """Sixteen come within a moment; or are sent by a pool; or come one after another."""
+    scene = _scene(thundering_herd.RULE)
+    tids = [scene.thread(f"web-{n}") for n in range(16)]
+
+    def script(at: float) -> None:
+        for number, tid in enumerate(tids):
+            if (at + number * spread) % 1.0 < 0.2:
+                scene.do(tid, [frame("ask", 43)], recv())
+            elif handed:
+                scene.do(tid, [WORKER], IDLE)
+            else:
+                scene.do(tid, [frame("work", 60)], SLEEP)
+
+    scene.play(8, script)
+    found = scene.found("thundering-herd")
+    assert (found is not None) == fires
+    if found is not None:
+        assert found.measured.value == 16 and DB.name in found.summary and found.where[0].line == 43
+
+
+# ---------------------------------------------------------------- straggler
+
+
+@pytest.mark.parametrize(("slow", "joined", "fires"), [(0.4, True, True), (0.4, False, False), (0.12, True, False)])
+def test_a_straggler_is_waited_for(slow: float, joined: bool, fires: bool) -> None:
+    scene = _scene(straggler.RULE)
+    main = scene.thread("MainThread")
+    tids = [scene.thread(f"copy_{n}") for n in range(4)]
+
+    def script(at: float) -> None:
+        wait = waits_for(9, via="Future.result") if joined else SLEEP
+        scene.do(main, [frame("main", 90)], wait)
+        for number, tid in enumerate(tids):
+            if at % 0.5 < (slow if number == 0 else 0.1):
+                scene.do(tid, [frame("copy", 27), WORKER], SLEEP)
+            else:
+                scene.do(tid, [WORKER], IDLE)
+
+    scene.play(8, script)
+    found = scene.found("straggler")
+    assert (found is not None) == fires
+    if found is not None:
+        assert found.measured.value == pytest.approx(1 - 0.7 / 4 / 0.4, abs=0.05)
+        assert found.where[0].function == "copy" and "MainThread" in found.summary
+
+
+# ---------------------------------------------------------------- connection-starvation
+
+
+def _line(how: str, line: int) -> Frame:
+    site = Site("connections", "/srv/app.py", 36, "serve", "app.py", how) if how else None
+    return Frame("serve", "/srv/app.py", line, checkout=site)
+
+
+@pytest.mark.parametrize(("how", "fires"), [("get", True), ("", False)])
+def test_a_checkout_is_not_a_wait_for_work(how: str, fires: bool) -> None:
+    scene = _scene(connection_starvation.RULE)
+    tids = [scene.thread(f"web-{n}") for n in range(8)]
+    get = [stdlib("Condition.wait", "threading.py"), stdlib("Queue.get", "queue.py"), _line(how, 36)]
+
+    def script(at: float) -> None:
+        turn = int(at * 5) * 2
+        for number, tid in enumerate(tids):
+            if (number - turn) % 8 < 2:
+                scene.do(tid, [_line("kept" if how else "", 38)], SLEEP)
+            else:
+                scene.do(tid, get, waits_for(5, via="Queue.get"))
+
+    scene.play(8, script)
+    found = scene.found("connection-starvation")
+    assert (found is not None) == fires
+    if found is not None:
+        assert found.measured.value == pytest.approx(6, abs=0.1)
+        assert "at most 2 have one" in found.summary and "sleeping for 100 %" in found.summary
+
+
+def test_three_on_one_connection() -> None:
+    scene = _scene(connection_starvation.RULE)
+    tids = [scene.thread(f"web-{n}") for n in range(4)]
+
+    def script(at: float) -> None:
+        for number, tid in enumerate(tids):
+            busy = (at + number * 0.1) % 1 < 0.9
+            scene.do(tid, [frame("ask", 12 if busy else 13)], recv() if busy else SLEEP)
+
+    scene.play(8, script)
+    found = scene.found("connection-starvation")
+    assert found is not None and DB.name in found.title
+
+
+# ---------------------------------------------------------------- thread-leak
+
+
+@pytest.mark.parametrize(("every", "ends", "fires"), [(0.5, False, True), (0.5, True, False), (0.0, False, False)])
+def test_a_leak_is_a_steady_rise_without_an_end(every: float, ends: bool, fires: bool) -> None:
+    """One every half second; the same, but one ends; all at the start."""
+    scene = _scene(thread_leak.RULE)
+    tids: list[int] = []
+    ended = 0
+
+    def script(at: float) -> None:
+        nonlocal ended
+        while len(tids) < min(60, at / every if every else 60):
+            tids.append(scene.thread(f"keeper-{len(tids)}", started_s=0.0))
+            scene.do(tids[-1], [frame("keep_alive", 26)], waits_for(3, via="Event.wait"))
+        if ends and at > 5 * (ended + 1):
+            scene.gone(tids[ended])
+            ended += 1
+
+    scene.play(30, script)
+    found = scene.found("thread-leak")
+    assert (found is not None) == fires
+    if found is not None:
+        assert found.severity == "warn" and found.measured.value == 60
+
+
+def test_what_a_leak_did_before_we_came_counts() -> None:
+    """The kernel keeps when a thread was started."""
+    scene = _scene(thread_leak.RULE)
+    for number in range(60):
+        tid = scene.thread(f"keeper-{number}", started_s=-5.0 * number)
+        scene.do(tid, [frame("keep_alive", 26)], waits_for(3, via="Event.wait"))
+    assert scene.play(9).pending[0].id == "thread-leak"
+    scene.play(5)
+    found = scene.found("thread-leak")
+    assert found is not None and found.severity == "warn"
+
+
+# ---------------------------------------------------------------- pool-per-call
+
+
+@pytest.mark.parametrize(("per_pool", "name"), [(3, "ThreadPoolExecutor-{}_0"), (0, "render_0"), (0, "render_1")])
+def test_pools_are_counted_by_their_workers(per_pool: int, name: str) -> None:
+    """By the number in the name, of which most were not seen; or by the first worker of each."""
+    scene = _scene(pool_per_call.RULE)
+    made = 0
+    last: list[int] = []
+
+    def script(at: float) -> None:
+        nonlocal made
+        if int(at * 10) > made:
+            made = int(at * 10)
+            for tid in last:
+                scene.gone(tid)
+            last[:] = [scene.thread(name.format(made * per_pool), started_s=0.0)]
+            scene.do(last[0], [frame("ask"), WORKER], SLEEP)
+
+    scene.play(6, script)
+    found = scene.found("pool-per-call")
+    if name == "render_1":
+        assert found is None
+    else:
+        assert found is not None
+        assert found.measured.value == pytest.approx(30 if per_pool else 10, rel=0.1)
