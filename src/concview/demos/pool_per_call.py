@@ -18,6 +18,7 @@ from _stage import perform  # type: ignore[import-not-found]
 
 ID = "pool-per-call"
 GROUP = "Work distribution"
+NEEDS_SECONDS = 8
 
 PARTS = range(4)
 
