@@ -9,12 +9,21 @@ or CONCVIEW_CONFIG, else `./concview.toml`, else `concview/concview.toml` in the
     budget = 5                      # CPU the collector may use, percent of one core
 
     [rules]
-    disable = ["thread-explosion"]  # never reported
-    exclude_threads = ["pydevd*"]   # threads that no rule looks at, by name; * ? [] as in file names
+    only = ["lock-*", "deadlock"]   # nothing else is judged (default: every rule)
+    disable = ["thread-explosion"]  # never reported, whatever `only` says
+    only_threads = ["web-*"]        # rules look at these threads only, by name (default: all)
+    exclude_threads = ["pydevd*"]   # threads that no rule looks at, whatever `only_threads` says
+    exclude_places = ["vendor/*"]   # findings whose first line is in such a file, or file:function, are not reported
 
     [rules.thresholds.lock-contention]
     info = 0.5                      # either, or both
     warn = 2.0
+
+    [rules.options.slow-logging]    # the same for one rule alone, in addition to the above
+    exclude_threads = ["audit-*"]
+    exclude_places = ["audit.py:Journal.write"]
+
+All lists hold patterns: * ? [] as in file names. A place's file may be given by the end of its path.
 """
 
 from __future__ import annotations
@@ -22,7 +31,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,15 +55,66 @@ class Limits(msgspec.Struct, frozen=True):
     warn: float | None = None
 
 
-class RuleConfig(msgspec.Struct, frozen=True):
-    """What the user changed about the rules. Rules are named by their ids ('lock-contention')."""
+class RuleOptions(msgspec.Struct, frozen=True):
+    """What one rule alone leaves out, in addition to what all do."""
 
+    exclude_threads: tuple[str, ...] = ()
+    exclude_places: tuple[str, ...] = ()
+
+
+class RuleConfig(msgspec.Struct, frozen=True):
+    """What the user changed about the rules. Rules are named by their ids ('lock-contention') or patterns of them."""
+
+    only: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
     thresholds: dict[str, Limits] = {}
+    only_threads: tuple[str, ...] = ()
     exclude_threads: tuple[str, ...] = ()
+    exclude_places: tuple[str, ...] = ()
+    options: dict[str, RuleOptions] = {}
 
-    def excludes(self, thread_name: str) -> bool:
-        return any(fnmatchcase(thread_name, pattern) for pattern in self.exclude_threads)
+    def refuses(self, rule: str) -> str:
+        """Why a rule is not to judge at all; empty when it is."""
+        if _matches(rule, self.disable):
+            return "switched off in the settings (rules.disable)"
+        if self.only and not _matches(rule, self.only):
+            return "not among those that the settings allow (rules.only)"
+        return ""
+
+    def thread_patterns(self, rule: str) -> tuple[str, ...]:
+        """Patterns of the threads that a rule does not look at."""
+        options = self.options.get(rule)
+        return (*self.exclude_threads, *(options.exclude_threads if options is not None else ()))
+
+    def excludes(self, thread_name: str, rule: str = "") -> bool:
+        """True for a thread that the rule ('': no rule at all) is not to look at."""
+        if self.only_threads and not _matches(thread_name, self.only_threads):
+            return True
+        return _matches(thread_name, self.thread_patterns(rule))
+
+    def accepts(self, rule: str, file: str, function: str) -> bool:
+        """True when what a rule finds at this place is not to be reported."""
+        options = self.options.get(rule)
+        patterns = (*self.exclude_places, *(options.exclude_places if options is not None else ()))
+        return any(_is_at(pattern, file, function) for pattern in patterns)
+
+    def unknown(self, rules: Collection[str]) -> list[str]:
+        """What is named here as a rule and is none, or matches none."""
+        patterns = [*self.only, *self.disable]
+        missing = [p for p in patterns if not any(fnmatchcase(rule, p) for rule in rules)]
+        return sorted({*missing, *({*self.thresholds, *self.options} - set(rules))})
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_at(pattern: str, file: str, function: str) -> bool:
+    """'cache.py', 'app/cache.py:Cache.get', '*/vendor/*': a file by the end of its path, and maybe a function in it."""
+    path, colon, name = pattern.rpartition(":")
+    if not colon:
+        path, name = pattern, "*"
+    return fnmatchcase(function, name) and (fnmatchcase(file, path) or fnmatchcase(file, f"*/{path}"))
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -66,15 +126,21 @@ class Config(msgspec.Struct, frozen=True):
     rules: RuleConfig = RuleConfig()
 
 
+#: Tables of [rules] with one table for each rule id.
+_PER_RULE: dict[str, type[msgspec.Struct]] = {"thresholds": Limits, "options": RuleOptions}
 #: What a value must be, in words: the validator's own messages speak of types.
 _ALLOWED = {
     "engine": "auto, direct or pyspy",
     "rate": "a number from 1 to 1000 (samples a second)",
     "budget": "a number above 0 and up to 100 (percent of one core)",
     "rules": "a table",
-    "rules.disable": "a list of rule ids",
+    "rules.only": "a list of rule ids or patterns",
+    "rules.disable": "a list of rule ids or patterns",
     "rules.thresholds": "one table with 'info' and 'warn' for each rule id",
+    "rules.only_threads": "a list of patterns for thread names",
     "rules.exclude_threads": "a list of patterns for thread names",
+    "rules.exclude_places": "a list of patterns for files ('vendor/*') or functions ('cache.py:Cache.get')",
+    "rules.options": "one table with 'exclude_threads' and 'exclude_places' for each rule id",
 }
 
 
@@ -136,6 +202,8 @@ def parse(raw: dict[str, Any], source: str) -> Config:
         key = where.split("[")[0]
         if key.startswith("rules.thresholds.") or (key == "rules.thresholds" and "[" in where):
             raise ConfigError(f"{source}: [rules.thresholds]: 'info' and 'warn' must be numbers") from None
+        if key.startswith("rules.options.") or (key == "rules.options" and "[" in where):
+            raise ConfigError(f"{source}: [rules.options]: must hold tables with lists of patterns") from None
         raise ConfigError(f"{source}: '{key}' must be {_ALLOWED.get(key, str(error))}") from None
     for rule, limits in config.rules.thresholds.items():
         if limits.info is not None and limits.warn is not None and limits.info > limits.warn:
@@ -155,9 +223,9 @@ def _unknown(raw: object, struct: type[msgspec.Struct], prefix: str) -> Iterator
             yield f"'{prefix}{key}' ({hint})"
         elif fields[key] is RuleConfig:
             yield from _unknown(value, RuleConfig, f"{prefix}{key}.")
-        elif key == "thresholds" and isinstance(value, dict):
-            for rule, limits in value.items():
-                yield from _unknown(limits, Limits, f"{prefix}thresholds.{rule}.")
+        elif key in _PER_RULE and isinstance(value, dict):
+            for rule, inner in value.items():
+                yield from _unknown(inner, _PER_RULE[key], f"{prefix}{key}.{rule}.")
 
 
 def _one(key: str, value: object, source: str) -> object:

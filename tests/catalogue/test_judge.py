@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -11,8 +12,8 @@ from build import RUNNING, Scene, frame
 from concview.analysis.window import Window
 from concview.catalogue._track import curve
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
-from concview.config import Limits, RuleConfig
-from concview.model import Confidence, Severity
+from concview.config import Limits, RuleConfig, RuleOptions
+from concview.model import Confidence, Severity, Where
 
 INFO, WARN = 0.2, 0.5
 
@@ -284,6 +285,33 @@ def test_configuration() -> None:
         scene(one, config=RuleConfig(disable=("three",)))
     with pytest.raises(ValueError, match="0 < info <= warn"):
         scene(one, config=RuleConfig(thresholds={"one": Limits(info=0.9)}))
+
+
+def test_a_rule_may_leave_out_threads_and_places() -> None:
+    """For itself: other rules see them still."""
+    one, two = make("one"), make("two")
+    options = {"one": RuleOptions(exclude_threads=("main*",), exclude_places=("cache.py:Cache.*",))}
+    made = scene(one, two, config=RuleConfig(options=options))
+    seen: dict[str, int] = {}
+    accepted = dataclasses.replace(saw(0.9), where=(Where("/srv/cache.py", 4, "Cache.get"),))
+
+    both = [accepted, dataclasses.replace(accepted, subject="other", where=(Where("/srv/cache.py", 9, "get"),))]
+
+    one.observe = lambda window: seen.update(one=len(window.threads)) or both
+    two.observe = lambda window: seen.update(two=len(window.threads)) or both
+    made.play(4)
+    assert seen["one"] == 0 and seen["two"] > 0
+    found = {(f.id, f.subject) for f in made.judgement.findings}
+    assert found == {("one", "other"), ("two", "other"), ("two", accepted.subject)}
+
+
+def test_only_what_is_allowed_is_judged() -> None:
+    one, two = make("one"), make("two")
+    one.now = two.now = [saw(0.9)]
+    made = scene(one, two, config=RuleConfig(only=("t*",)))
+    made.play(4)
+    assert made.ever() == {"two"}
+    assert [(n.id, "rules.only" in n.why) for n in made.judgement.not_applicable] == [("one", True)]
 
 
 def test_the_same_moment_is_judged_once_and_time_may_go_back() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from concview.commands import _options
 from concview.commands.base import CommandError, parse
-from concview.config import Config, ConfigError, Limits, load
+from concview.config import Config, ConfigError, Limits, RuleConfig, RuleOptions, load
 
 FULL = """
 engine = "direct"
@@ -69,6 +69,10 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
         ("budget = 101", ["'budget' must be a number above 0"]),
         ("rules = 3", ["'rules' must be a table"]),
         ("[rules]\ndisable = 'x'", ["'rules.disable' must be a list of rule ids"]),
+        ("[rules]\nonly = 'x'", ["'rules.only' must be a list of rule ids"]),
+        ("[rules]\nexclude_places = 3", ["'rules.exclude_places' must be a list of patterns for files"]),
+        ("[rules.options.a]\nexclude = []", ["'rules.options.a.exclude' (did you mean 'exclude_"]),
+        ("[rules.options.a]\nexclude_threads = 3", ["[rules.options]", "lists of patterns"]),
         ("[rules.thresholds.a]\ninfo = 'x'", ["[rules.thresholds]", "must be numbers"]),
         ("[rules.thresholds.a]\ninf = 1", ["'rules.thresholds.a.inf' (did you mean 'info'?)"]),
         ("[rules.thresholds.a]\ninfo = 2\nwarn = 1", ["'info' must not be above 'warn'"]),
@@ -106,3 +110,44 @@ def test_a_rule_that_does_not_exist_is_named(tmp_path: Path) -> None:
     _, options = parse(["check", "1", "--config", str(path)])
     with pytest.raises(CommandError, match=r"rules that do not exist: deadlok$"):
         _options.settings(options)
+
+
+@pytest.mark.parametrize("text", ["only = ['dead*k', 'lokc-*']", "disable = ['lokc-*']", "[rules.options.'lokc-*']"])
+def test_a_pattern_that_matches_no_rule_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[rules]\n{text}\n")
+    _, options = parse(["check", "1", "--config", str(path)])
+    with pytest.raises(CommandError, match=r"rules that do not exist: lokc-\*$"):
+        _options.settings(options)
+
+
+def test_allow_and_deny_lists_of_rules() -> None:
+    rules = RuleConfig(only=("lock-*", "deadlock"), disable=("lock-order-*",))
+    judged = {"lock-contention", "deadlock"}
+    for rule in (*judged, "lock-order-inversion", "gc-storm"):
+        assert bool(rules.refuses(rule)) == (rule not in judged)
+    assert not RuleConfig().refuses("gc-storm")
+
+
+def test_threads_are_left_out_by_name() -> None:
+    rules = RuleConfig(
+        only_threads=("web-*", "db-*"), exclude_threads=("web-9",),
+        options={"slow-logging": RuleOptions(exclude_threads=("db-*",))},
+    )  # fmt: skip
+    assert [n for n in ("web-1", "web-9", "db-1", "MainThread") if not rules.excludes(n)] == ["web-1", "db-1"]
+    assert rules.excludes("db-1", "slow-logging") and not rules.excludes("db-1", "gc-storm")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "accepted"),
+    [
+        ("cache.py", True), ("cache.py:Cache.get", True), ("app/cache.py:Cache.*", True), ("/srv/*", True),
+        ("*/app/*", True), ("ache.py", False), ("cache.py:get", False), ("other.py", False), ("cache.py:", False),
+    ],
+)  # fmt: skip
+def test_places_are_accepted(pattern: str, accepted: bool) -> None:
+    everywhere = RuleConfig(exclude_places=(pattern,))
+    for_one = RuleConfig(options={"deadlock": RuleOptions(exclude_places=(pattern,))})
+    assert everywhere.accepts("deadlock", "/srv/app/cache.py", "Cache.get") == accepted
+    assert for_one.accepts("deadlock", "/srv/app/cache.py", "Cache.get") == accepted
+    assert not for_one.accepts("gc-storm", "/srv/app/cache.py", "Cache.get")

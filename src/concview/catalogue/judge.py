@@ -14,6 +14,7 @@ from functools import cached_property
 import msgspec
 
 from concview import registry
+from concview.analysis.graph import Edge
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue._track import RAISE_AFTER, Track, what_is_missing
 from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds
@@ -46,7 +47,7 @@ class Judge:
         found = registry.everything("concview.catalogue", "RULE") if rules is None else rules
         self._rules: dict[str, Rule] = {rule.id: rule for rule in found.values()}
         self._config = config or RuleConfig()
-        unknown = sorted({*self._config.thresholds, *self._config.disable} - set(self._rules))
+        unknown = self._config.unknown(self._rules)
         if unknown:
             raise ValueError(f"no such rule: {', '.join(unknown)}")
         self._limits: dict[str, Thresholds] = {id_: self._thresholds(rule) for id_, rule in self._rules.items()}
@@ -75,8 +76,7 @@ class Judge:
         if now < self._last_ns:  # time travel: what was raised later has not happened yet
             self._tracks.clear()
         self._last_ns = now
-        if self._config.exclude_threads:
-            window = _Filtered(window, self._config)
+        windows: dict[tuple[str, ...], Window] = {}
         pending: list[Pending] = []
         not_applicable: list[NotApplicable] = []
         judged: list[str] = []
@@ -85,7 +85,8 @@ class Judge:
             observations: list[Observation] = []
             if refusal is None:
                 try:
-                    observations = _distinct(rule.observe(window))
+                    seen = self._windowed(rule, window, windows)
+                    observations = _distinct(o for o in rule.observe(seen) if not self._accepted(rule, o))
                 except Inapplicable as reason:
                     refusal = NotApplicable(rule.id, reason.why, reason.enable)
                 except Exception as error:  # the session's last line of defence: one bad rule must not end it
@@ -118,9 +119,23 @@ class Judge:
         )
         return self._judgement
 
+    def _windowed(self, rule: Rule, whole: Window, known: dict[tuple[str, ...], Window]) -> Window:
+        """The window as this rule may see it; rules that leave out the same threads share one."""
+        patterns = self._config.thread_patterns(rule.id)
+        if not patterns and not self._config.only_threads:
+            return whole
+        if patterns not in known:
+            known[patterns] = _Filtered(whole, self._config, rule.id)
+        return known[patterns]
+
+    def _accepted(self, rule: Rule, one: Observation) -> bool:
+        """True when the user said that what is found at its first line is fine."""
+        place = one.where[0] if one.where else None
+        return place is not None and self._config.accepts(rule.id, place.file, place.function)
+
     def _refusal(self, rule: Rule, window: Window) -> NotApplicable | None:
-        if rule.id in self._config.disable:
-            return NotApplicable(rule.id, "switched off in the configuration", "enable it there")
+        if refused := self._config.refuses(rule.id):
+            return NotApplicable(rule.id, refused, "enable it there")
         for name in rule.needs:
             if not window.can(name):
                 capability = window.capabilities.get(name)
@@ -217,13 +232,27 @@ def _too_early(window: Window) -> str:
 
 
 class _Filtered(Window):
-    """A window without the threads that a person excluded by name."""
+    """A window without the threads that a person excluded by name. What only counts the whole process (CPU, context
+    switches, descriptors) still counts them."""
 
-    def __init__(self, whole: Window, config: RuleConfig) -> None:
+    def __init__(self, whole: Window, config: RuleConfig, rule: str) -> None:
         super().__init__(whole.history, whole.end_ns - whole.start_ns)
         self._whole = whole
         self._config = config
+        self._rule = rule
 
     @cached_property
     def threads(self) -> list[ThreadWindow]:
-        return [t for t in self._whole.threads if not self._config.excludes(t.name)]
+        return [t for t in self._whole.threads if not self._config.excludes(t.name, self._rule)]
+
+    @cached_property
+    def native_threads(self) -> list[ThreadWindow]:
+        return [t for t in self._whole.native_threads if not self._config.excludes(t.name, self._rule)]
+
+    @cached_property
+    def edges(self) -> list[Edge]:
+        known = {t.tid for t in self.threads}
+        return [e for e in self._whole.edges if e.waiter in known and e.holder in known]
+
+    def name(self, tid: int) -> str:
+        return self._whole.name(tid)

@@ -44,13 +44,12 @@ def settings(options: argparse.Namespace) -> Config:
 
 def _check_rules(rules: RuleConfig) -> None:
     """A rule id that does not exist would otherwise switch nothing off, silently."""
-    named = [*rules.disable, *rules.thresholds]
-    if not named:
+    if not (rules.only or rules.disable or rules.thresholds or rules.options):
         return
     from concview import registry
 
     known = sorted(rule.id for rule in registry.everything("concview.catalogue", "RULE").values())
-    unknown = [name for name in named if name not in known]
+    unknown = rules.unknown(known)
     if unknown:
         raise CommandError(
             f"the settings name rules that do not exist: {', '.join(unknown)}", Exit.USAGE, f"rules: {', '.join(known)}"
