@@ -34,8 +34,6 @@ SOON_S = 20.0
 CORE = {
     "lock-held-across-io", "lock-contention", "gil-contention", "thread-explosion", "blocked-event-loop", "deadlock",
 }  # fmt: skip
-#: What a demo has besides, as its story says: the threads that make the convoy compete for the GIL themselves.
-RELATED = {"gil-convoy": {"gil-contention"}}
 RULES = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
 #: Their `bad` keeps CPUs busy: few of them at once.
 HOGS = {
@@ -103,7 +101,7 @@ def test_bad_is_named(demo: Demo, gil_python: Interpreter) -> None:
             assert finding.where, "names a line"
             assert os.path.basename(finding.where[0].file) == os.path.basename(demo.path)  # noqa: PTH119
         assert finding.summary and finding.fix and finding.why
-        allowed = {demo.id, *MACHINE, *RELATED.get(demo.id, ())}
+        allowed = {demo.id, *MACHINE}
         others = [f for f in session.snapshot().findings if f.severity is Severity.WARN and f.id not in allowed]
         assert not others, "names nothing else as a warning"
 

@@ -36,6 +36,7 @@ from concview.analysis.statistics import lower_share
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.gil_convoy import parties
 from concview.model import Confidence, Frame, StackEvidence, State
 from concview.text import percent
 
@@ -78,6 +79,7 @@ class GilContention:
         names = evidence.who(window, [t.tid for t in hogs])
         hot = evidence.hot(hogs, State.RUNNING, State.GIL)
         useful = min(float(len(hogs)), window.cpus)
+        computing, victims = parties(window)
         yield Observation(
             subject="process",
             value=share,
@@ -102,6 +104,7 @@ class GilContention:
             where=tuple(evidence.at(f) for f, _ in hot[:3]),
             threads=tuple(t.tid for t in hogs),
             stacks=_stacks(hogs),
+            explains=() if len(victims) >= len(computing) else (("gil-convoy", "*"),),
             severity_cap="" if window.cpus >= 1.5 else "info",
         )
 

@@ -47,6 +47,8 @@ MIN_PER_S = 3.0
 #: Somebody must compute: a thread with this share of running and waiting for the GIL, and of running alone.
 HOG = 0.5
 HOG_RUNNING = 0.1
+#: A thread that runs more than this part of what the busiest runs computes as well.
+EQUALS = 0.4
 
 
 class GilConvoy:
@@ -62,8 +64,7 @@ class GilConvoy:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         evidence.require_gil(window)
-        hogs = [t for t in window.threads if _is_hog(t)]
-        victims = [t for t in window.threads if t not in hogs and _is_victim(t)]
+        hogs, victims = parties(window)
         if not hogs or not victims:
             return
         hogs.sort(key=lambda t: -t.nanoseconds[State.RUNNING])
@@ -106,12 +107,24 @@ class GilConvoy:
             where=(*(evidence.at(f) for f, _ in hot[:2]), *evidence.places(lost)),
             threads=tuple(t.tid for t in [*hogs, *victims]),
             stacks=stacks,
+            # Two that compute wait for each other, too: what matters is who waits for both. Where more compute than
+            # wait it is the other way round (see gil-contention).
+            explains=(("gil-contention", "*"),) if len(victims) >= len(hogs) else (),
         )
 
 
 def _blocks(thread: ThreadWindow) -> int:
     """How often it went to sleep in the kernel: at least once for every wait for the GIL."""
     return sum(b.voluntary for b in thread.buckets if b.voluntary > 0)
+
+
+def parties(window: Window) -> tuple[list[ThreadWindow], list[ThreadWindow]]:
+    """Threads that compute, and those that wait for the GIL because of them."""
+    hogs = [t for t in window.threads if _is_hog(t)]
+    most = max((t.share(State.RUNNING) for t in hogs), default=0.0)
+    # Among equals nobody is the victim, however little of the CPU a busy machine leaves to each.
+    victims = [t for t in window.threads if t not in hogs and t.share(State.RUNNING) < EQUALS * most and _is_victim(t)]
+    return hogs, victims
 
 
 def _is_hog(thread: ThreadWindow) -> bool:
