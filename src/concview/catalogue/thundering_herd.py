@@ -10,10 +10,10 @@ Why it hurts:
 
 How it is measured:
     The median number of threads that begin I/O with one peer from one line within 100 ms, after 100 ms in which none
-    did, counted when there were three such moments at least. A thread counts when it had been away from that line,
-    asleep or waiting for something else, for 100 ms. Workers of a pool that were handed something to do are a fan-out
-    and do not count, nor do moments that fall into a gap between two samples. Thresholds 5 and 8 threads [H]: on the
-    demo pair 16 (bad), 1 (fixed).
+    did, counted when there were three such moments at least and half of all that came there came so. A thread counts
+    when it had been away from that peer, asleep or waiting for something else, for 100 ms. Workers of a pool that were
+    handed something to do are a fan-out and do not count, nor do moments that fall into a gap between two samples.
+    Thresholds 5 and 8 threads [H]: on the demo pair 16 (bad), 1 (fixed).
 
 Fix:
     One asks, the others wait for its answer or go on with the old one (single flight); spread what expires.
@@ -150,22 +150,23 @@ def _place(piece: Piece) -> _Place | None:
 
 
 def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
-    """Every time the thread came to a place from another."""
+    """Every time the thread turned to a peer, with the line it did so from."""
     passed = 0  # blocked, anywhere
-    left: dict[_Place, int] = {}
-    here: _Place | None = None
+    left: dict[str, int] = {}
+    here = ""
     handed = False
     for piece in thread.pieces:
         place = _place(piece)
-        if place is not None and place != here:
-            was_away = passed - left.get(place, 0) >= AWAY_NS
+        peer = place[2] if place is not None else ""
+        if place is not None and peer != here:
+            was_away = passed - left.get(peer, 0) >= AWAY_NS
             yield place, _Arrival(piece.start_ns, thread.tid, was_away, handed, piece)
-        here = place
+        here = peer
         if piece.run.state not in _WANTS_CPU:
             passed += piece.ns
             handed = piece.run.state is State.IDLE and piece.run.verdict.via in ("work", "Queue.get", "SimpleQueue.get")
         if place is not None:
-            left[place] = passed
+            left[peer] = passed
 
 
 def _herds(arrivals: list[_Arrival], blind: list[tuple[int, int]]) -> list[list[_Arrival]]:
