@@ -33,8 +33,6 @@ from interpreters import Interpreter, interpreters
 ROOT = Path(__file__).resolve().parents[1]
 HEALTHY = (ROOT / "tests" / "healthy", ROOT / "benchmarks" / "healthy")
 RULES = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
-#: What a demo has besides, as its story says; a rule that explains another does so in its own file, not here.
-RELATED = {"gil-convoy": {"gil-contention"}, "native-oversubscription": {"cpu-starvation"}}
 #: Rules that judge the machine as much as the program: on a busy one they may fire on anything, and are right.
 MACHINE = {"cpu-starvation"}
 #: Seconds of wall time per second of stream before a run is given up, and what starting may take.
@@ -80,7 +78,7 @@ def subjects(python: Interpreter, seconds: float, only: Sequence[str]) -> list[S
     for demo in demos().values():
         for variant in ("bad", "fixed"):
             rule = demo.id if variant == "bad" else ""
-            least = demo.needs_seconds * 1.2 if variant == "bad" else 0.0
+            least = demo.needs_seconds * 1.2 if variant == "bad" and demo.id in RULES else 0.0
             name = f"{demo.id} {variant}"
             found.append(Subject(name, demo.command(variant, python.path), rule, max(seconds, least), (), variant))
     for folder in HEALTHY:
@@ -114,16 +112,20 @@ def missing(subject: Subject, python: Interpreter, env: dict[str, str]) -> list[
 
 
 @contextlib.contextmanager
-def running(subject: Subject, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def running(subject: Subject, env: dict[str, str]) -> Iterator[int]:
+    """The process to watch: the program's own, or the one that it names as `watch PID` before it is `ready`."""
     process = subprocess.Popen(
         subject.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True, env=env
     )
     try:
         assert process.stdout is not None
+        pid = process.pid
         while (line := process.stdout.readline()).strip() != "ready":
             if not line:
                 raise RuntimeError(f"it ended with {process.wait()} before it was ready")
-        yield process
+            if line.startswith("watch "):
+                pid = int(line.split()[1])
+        yield pid
     finally:
         process.terminate()  # the demos and programs end their children, too
         try:
@@ -136,8 +138,8 @@ def running(subject: Subject, env: dict[str, str]) -> Iterator[subprocess.Popen[
 def watch(subject: Subject, env: dict[str, str], engine: str, rate: float) -> Outcome:
     outcome = Outcome()
     try:
-        with running(subject, env) as process:
-            session = Session(LiveSource(process.pid, engine, rate, 5.0))
+        with running(subject, env) as pid:
+            session = Session(LiveSource(pid, engine, rate, 5.0))
             try:
                 session.start()
                 _follow(session, subject.seconds, outcome)
@@ -186,7 +188,7 @@ def verdict(subject: Subject, outcome: Outcome) -> str:
     warned, hinted = alarms(subject, outcome)
     parts += [f"WARNS {rule} ({outcome.warn[rule]:.1f} s)" for rule in sorted(warned)]
     parts += [f"hints {rule} ({outcome.info[rule]:.1f} s)" for rule in sorted(hinted)]
-    excused = outcome.fired() & (MACHINE | RELATED.get(subject.rule, set())) - {subject.rule}
+    excused = outcome.fired() & MACHINE - {subject.rule}
     parts += [f"[{rule}]" for rule in sorted(excused)]
     parts += [f"BROKEN {rule}" for rule, why in outcome.refused.items() if "this rule failed" in why]
     return ", ".join(parts) or "silent"
@@ -194,7 +196,7 @@ def verdict(subject: Subject, outcome: Outcome) -> str:
 
 def alarms(subject: Subject, outcome: Outcome) -> tuple[set[str], set[str]]:
     """Rules that fired and should not have: as a warning, and as a hint at most."""
-    fine = {subject.rule, *MACHINE, *RELATED.get(subject.rule, ())}
+    fine = {subject.rule, *MACHINE}
     warned = set(outcome.warn) - fine
     return warned, set(outcome.info) - fine - warned
 
