@@ -19,7 +19,9 @@ from concview.text import clean
 
 _T = TypeVar("_T")
 MAGIC = b"CONCVIEW"
-STREAM_VERSION = 1
+#: 2: depths of queues. A reader of version 1 would take their event for damage, so the number says it beforehand.
+STREAM_VERSION = 2
+OLDEST_VERSION = 1
 #: No block is larger; a larger length means damage, and is not allocated.
 MAX_BLOCK = 64 << 20
 _MARKER = 0x4B4C4243  # 'CBLK'
@@ -53,9 +55,9 @@ def decode_payload(payload: bytes) -> list[AnyEvent]:
 
 def _trusted(event: AnyEvent) -> AnyEvent:
     """A recording is as untrusted as a target: its strings are cleaned where it is read."""
-    if isinstance(event, Hello) and event.version != STREAM_VERSION:
+    if isinstance(event, Hello) and not OLDEST_VERSION <= event.version <= STREAM_VERSION:
         raise StreamError(
-            f"the stream has version {event.version}; this concview reads version {STREAM_VERSION}"
+            f"the stream has version {event.version}; this concview reads versions {OLDEST_VERSION} to {STREAM_VERSION}"
         )
     # The frequent events hold numbers only.
     return event if isinstance(event, (Tick, StackDef, Counters)) else clean_strings(event)

@@ -174,6 +174,7 @@ CAPABILITIES: dict[str, str] = {
     "peers": "what a descriptor is connected to",
     "counters": "CPU time, context switches and run-queue delay of every thread",
     "collecting": "whether the garbage collector runs",
+    "queues": "how many items queues and thread pools hold",
     "agent": "an agent inside the target",
 }
 
@@ -489,6 +490,41 @@ class Forks(Event, frozen=True, tag=19):
     enable: str = ""
 
 
+class QueueDepth(msgspec.Struct, frozen=True, array_like=True):
+    """One `queue.Queue` (or a subclass) or `SimpleQueue` at one moment, read from memory.
+
+    `puts` and `gets`: totals, of use only as differences between two reports in a row; -1: not known for this one.
+    """
+
+    address: int
+    kind: str  #: 'Queue', 'LifoQueue', 'PriorityQueue', 'SimpleQueue', or the name of a subclass
+    name: str  #: what a frame calls it: 'jobs', 'self.jobs'; '' when only the library's own frames know it
+    size: int
+    most: int  #: maxsize; 0: no bound
+    unfinished: int  #: items put whose task_done() was not called; -1: a SimpleQueue, which does not count them
+    puts: int
+    gets: int
+    users: tuple[int, ...] = ()  #: tids of threads whose frames were seen to refer to it
+
+
+class PoolDepth(msgspec.Struct, frozen=True, array_like=True):
+    """A ThreadPoolExecutor, found in the frames of its workers. Its backlog is the size of `queue`."""
+
+    queue: int  #: address of its work queue
+    name: str  #: the prefix of its threads' names
+    most: int  #: max_workers; 0: the executor is gone, or could not be read
+    threads: int  #: threads it has started; 0 likewise
+    workers: tuple[int, ...]  #: tids seen in its worker function
+
+
+class Depths(Event, frozen=True, tag=20):
+    """Queues and pools, a few times a second."""
+
+    at_ns: int
+    queues: tuple[QueueDepth, ...]
+    pools: tuple[PoolDepth, ...] = ()
+
+
 AnyEvent = (
     Hello
     | FrameDef
@@ -510,6 +546,7 @@ AnyEvent = (
     | Pauses
     | Calls
     | Forks
+    | Depths
 )
 
 # ---------------------------------------------------------------- findings

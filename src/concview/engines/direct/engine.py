@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from concview.engines.base import NotPermitted, Probe, Sink, Tally, TargetGone
 from concview.engines.direct.code import Codes
+from concview.engines.direct.depths import DepthReader
 from concview.engines.direct.holds import GIVEN_BACK, Holds, Suspects
 from concview.engines.direct.locks import LockReader
 from concview.engines.direct.memory import BadAddress, Memory
@@ -78,6 +79,7 @@ class DirectEngine:
                 "peers": waits,
                 "counters": yes,
                 "collecting": yes,
+                "queues": yes,
             },
         )
 
@@ -104,6 +106,7 @@ class DirectEngine:
         self._facts = SourceFacts(pid, target.started)
         self._holds = Holds(reader, self._codes, self._site, self._sampler.want_objects)
         self._owners = Owners(reader)
+        self._depths = DepthReader(reader, sink)
         self._framed: dict[int, tuple[Hold, ...]] = {}  #: tid -> what its frames say that it holds
         self._owned: dict[int, tuple[Hold, ...]] = {}  #: tid -> what the locks say that it holds
         waits.futex_resolver = Waiters(reader, self._thread_of, self._owners).resolve
@@ -169,6 +172,7 @@ class DirectEngine:
                 person.sent = row
                 rows.append(row)
         sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, sampler.gil_switches)
+        self._depths.poll(at_ns, sampler.threads)
         self.tally.system_calls = self._memory.calls
 
     def _stack(self, person: Person) -> None:
@@ -282,6 +286,7 @@ class DirectEngine:
             self._forget_at = at_ns + _FORGET_NS
             self._objects.forget()
             self._holds.forget()
+            self._depths.forget()
 
     def _ranges(self, waits: WaitReader) -> None:
         """Futexes of the GIL: from its condition variable to its end, `_gil_runtime_state` of every interpreter."""

@@ -93,6 +93,7 @@ _COMMON = {
     "type.tp_basicsize": 32,
     "type.tp_flags": 168,
     "type.tp_dictoffset": 288,
+    "type.tp_base": 256,
     "dict.ma_keys": 32,
     "dict.ma_values": 40,
     "tuple.ob_size": 16,
@@ -112,6 +113,11 @@ _COMMON = {
     "lock.body": 16,
     "deque.ob_size": 16,
     "deque.leftblock": 24,
+    "deque.state": 56,
+    "list.ob_size": 16,
+    "set.used": 24,
+    "weakref.wr_object": 16,
+    "co.names": 32,
     "gil.last_holder": 8,
     "gil.locked": 16,
     "gil.size": 208,
@@ -124,6 +130,7 @@ _FRAME_312 = {
     "f.stacktop": 64,
     "f.owner": 70,
     "f.localsplus": 72,
+    "f.globals": 24,
 }
 _CODE_312 = {"co.firstlineno": 68, "co.stacksize": 64, "co.nlocalsplus": 72}
 
@@ -152,6 +159,7 @@ _FIXED: dict[tuple[int, int], dict[str, int]] = {
         "f.is_entry": 68,
         "f.owner": 69,
         "f.localsplus": 72,
+        "f.globals": 8,
         "co.filename": 112,
         "co.name": 120,
         "co.qualname": 128,
@@ -207,13 +215,14 @@ _FIXED: dict[tuple[int, int], dict[str, int]] = {
     (3, 13): {
         **_CODE_312,
         "f.stacktop": 64,
+        "f.globals": 24,
         "str.compactsize": 56,
         "gen.gi_iframe": 72,
         "gen.gi_frame_state": 67,
         "ht.ht_cached_keys": 880,
     },
-    (3, 14): {**_CODE_312, "str.compactsize": 56, "ht.ht_cached_keys": 880},
-    (3, 15): dict(_CODE_312),
+    (3, 14): {**_CODE_312, "f.globals": 24, "str.compactsize": 56, "ht.ht_cached_keys": 880},
+    (3, 15): {**_CODE_312, "f.globals": 24},
 }
 
 #: `PyObject` is 32 bytes in free-threaded builds (ob_tid, ob_mutex, ..., ob_type at 24) instead of 16.
@@ -221,7 +230,7 @@ _HEADER_GROWTH = 16
 #: Fields of objects that the debug offsets of a version may leave out and that `_HEADER_GROWTH` therefore moves.
 _OBJECT_PREFIXES = (
     "type.", "dict.", "tuple.", "bytes.", "str.", "method.", "cfunction.", "descr.", "function.", "cell.", "module.",
-    "co.", "lock.", "deque.", "gen.", "ht.", "long.",
+    "co.", "lock.", "deque.", "gen.", "ht.", "long.", "list.", "set.", "weakref.",
 )  # fmt: skip
 
 

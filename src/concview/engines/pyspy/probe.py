@@ -87,5 +87,6 @@ def _capabilities(pid: int) -> dict[str, Capability]:
         "locks": unseen,
         "held-locks": unseen,
         "collecting": unseen,
+        "queues": unseen,
         "agent": Capability(False, "no agent is in the target", "start the target with `concview run --agent`"),
     }
