@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from concview.analysis.classify import Verdict, classify
+from concview.analysis.queues import QueueHistories
 from concview.model import (
     NO_STACK,
     NO_WAIT,
@@ -29,9 +30,7 @@ from concview.model import (
     Hold,
     HoldsDef,
     Notice,
-    PoolDepth,
     ProcessStatus,
-    QueueDepth,
     Queues,
     Stack,
     StackDef,
@@ -56,10 +55,6 @@ PROCESS_BUCKETS = 1200
 #: Threads that ended are kept this long, and no more than this many.
 GONE_NS = 20_000_000_000
 MAX_GONE = 2_000
-#: Reports kept of each queue: two minutes at four a second; a queue no report names any more is kept so long.
-QUEUE_POINTS = 480
-QUEUE_GONE_NS = 20_000_000_000
-MAX_QUEUES = 256
 #: No thread keeps more runs than this, whatever the rate: 20 s at 1 kHz.
 MAX_RUNS = 20_000
 
@@ -201,27 +196,6 @@ class GilTick:
     collecting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class QueuePoint:
-    """A queue at one moment. `puts`, `gets`: totals, or -1 (see `model.QueueDepth`)."""
-
-    at_ns: int
-    size: int
-    puts: int
-    gets: int
-
-
-class QueueHistory:
-    """One queue over time; `last` is what was reported last, `pool` the executor whose work queue it is."""
-
-    __slots__ = ("last", "points", "pool")
-
-    def __init__(self, last: QueueDepth) -> None:
-        self.last = last
-        self.pool: PoolDepth | None = None
-        self.points: deque[QueuePoint] = deque(maxlen=QUEUE_POINTS)
-
-
 @dataclass(slots=True)
 class Tables:
     """Ids of the stream resolved to objects; cleared by Forget."""
@@ -255,8 +229,7 @@ class History:
         #: Copies of the target that it forked beside other threads; None where the stream does not say.
         self.forks: Forks | None = None
         self.forked: tuple[tuple[ForkedChild, Stack], ...] = ()
-        #: By address. Where one was freed and another made at its address, the kind or bound mostly differs.
-        self.depths: dict[int, QueueHistory] = {}
+        self.depths = QueueHistories()
         self.first_ns = 0
         self.now_ns = 0
         self.births = 0
@@ -310,7 +283,7 @@ class History:
             self.forks = event
             self.forked = tuple((c, self._tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
         elif isinstance(event, Depths):
-            self._depths(event)
+            self.depths.add(event)
 
     def _thread(self, event: ThreadDef) -> None:
         thread = self.threads.get(event.tid)
@@ -416,17 +389,3 @@ class History:
             self.gil.popleft()
         while self.gone and self.gone[0].gone_ns < end - GONE_NS:
             self.gone.popleft()
-
-    def _depths(self, event: Depths) -> None:
-        pools = {p.queue: p for p in event.pools}
-        for one in event.queues:
-            known = self.depths.get(one.address)
-            if known is None or (known.last.kind, known.last.most) != (one.kind, one.most):
-                if len(self.depths) >= MAX_QUEUES and known is None:
-                    continue
-                known = self.depths[one.address] = QueueHistory(one)
-            known.last, known.pool = one, pools.get(one.address)
-            known.points.append(QueuePoint(event.at_ns, one.size, one.puts, one.gets))
-        horizon = event.at_ns - QUEUE_GONE_NS
-        for address in [a for a, q in self.depths.items() if q.points[-1].at_ns < horizon]:
-            del self.depths[address]

@@ -10,6 +10,7 @@ from concview.analysis import accounting, graph, locks
 from concview.analysis.history import RUNS_NS, Bucket, GilTick, History, ProcessBucket, Run, ThreadHistory
 from concview.analysis.lock_stats import LockStats, stats
 from concview.analysis.locks import LockWindow
+from concview.analysis.queues import QueueWindow
 from concview.model import Capability, Counters, State, Target
 from concview.snapshot import Shares
 
@@ -158,6 +159,11 @@ class Window:
     def locks(self) -> dict[str, LockWindow]:
         every = [t.history for t in self.threads]
         return locks.locks(every, self.start_ns, self.end_ns, self.can("held-locks"))
+
+    @cached_property
+    def queues(self) -> list[QueueWindow]:
+        """Queues that were reported within the window; empty where the engine sees none."""
+        return self.history.depths.window(self.start_ns, self.end_ns)
 
     @cached_property
     def edges(self) -> list[graph.Edge]:

@@ -1,0 +1,121 @@
+"""Queues in stacks: who is inside put or get, called from where; and which queue a line of source names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from concview.analysis.classify import bare
+from concview.analysis.queues import QueueWindow
+from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.model import Frame, Stack, State
+
+#: States in which a thread computes or would, if it got the CPU or the GIL.
+ACTIVE = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
+PUT, GET = "put", "get"
+#: Methods of queue.Queue: which side they are on. The inner ones, and task_done, belong to what calls them.
+_METHODS = {"put": PUT, "put_nowait": PUT, "get": GET, "get_nowait": GET, "task_done": GET}
+_PUTTING = frozenset({"Queue.put"})
+_GETTING = frozenset({"Queue.get", "SimpleQueue.get"})
+_CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\.\s*(put|get|put_nowait|get_nowait)\s*\(")
+_POOL_FILES = ("concurrent/futures/thread.py", "concurrent/futures/_base.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A thread is inside a method of a queue."""
+
+    side: str  #: PUT or GET
+    caller: Frame  #: the frame that called it
+
+
+@lru_cache(maxsize=4096)
+def call_of(stack: Stack) -> Call | None:
+    """The queue's method that the innermost frames are in; None for other code. Stacks are compared by identity."""
+    found: Call | None = None
+    for i, frame in enumerate(stack.frames[:-1]):
+        if frame.origin not in ("stdlib", "frozen"):
+            break
+        name = frame.file.rpartition("/")[2]
+        if name == "queue.py" and (side := _METHODS.get(bare(frame.function))):
+            found = Call(side, stack.frames[i + 1])
+        elif name not in ("queue.py", "threading.py"):
+            break
+    return found
+
+
+def receiver(frame: Frame, side: str) -> str:
+    """What the line calls the queue: 'mail' of `index.add(mail.get())`; '' when it names none."""
+    for match in _CALL.finditer(frame.text):
+        if match[2].startswith(side):
+            return match[1].removeprefix("self.")
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def named_by(stack: Stack) -> tuple[tuple[str, str, Frame], ...]:
+    """(side, name, line) of every queue that a line of the user's own on the stack puts into or gets from.
+
+    Inferred: a dict has a `get` as well. Callers look for the name of a queue that they know.
+    """
+    return tuple(
+        (side, name, frame)
+        for frame in stack.frames
+        if frame.origin == "user"
+        for side in (PUT, GET)
+        if (name := receiver(frame, side))
+    )
+
+
+def blocked(piece: Piece) -> str:
+    """The side on which a thread waits at a queue: PUT, GET or ''."""
+    via = piece.run.verdict.via
+    return PUT if via in _PUTTING else GET if via in _GETTING else ""
+
+
+def waits(window: Window, queue: QueueWindow, side: str) -> dict[int, list[Piece]]:
+    """tid -> the pieces in which it waits on that side of the queue, by the queue's address."""
+    found: dict[int, list[Piece]] = {}
+    for thread, piece in window.pieces():
+        if piece.run.wait.lock == queue.address and blocked(piece) == side:
+            found.setdefault(thread.tid, []).append(piece)
+    return found
+
+
+def name_of(queue: QueueWindow) -> str:
+    """'jobs', 'the work queue of pool worker'."""
+    if queue.pool is not None:
+        return f"the work queue of pool {queue.pool.name}" if queue.pool.name else "the work queue of a thread pool"
+    return queue.last.name or f"a {queue.last.kind}"
+
+
+def users(window: Window, queue: QueueWindow, side: str) -> list[tuple[ThreadWindow, Stack, Frame]]:
+    """The threads that were seen to put into the queue (or get from it), with a stack and the line that does."""
+    found: list[tuple[ThreadWindow, Stack, Frame]] = []
+    name = queue.last.name.removeprefix("self.")
+    referring = set(queue.last.users)
+    for thread in window.threads:
+        best: tuple[Stack, Frame] | None = None
+        for stack in {id(p.run.stack): p.run.stack for p in thread.pieces}.values():
+            call = call_of(stack)
+            if call is not None and call.side == side and thread.tid in referring:
+                best = (stack, call.caller)
+                break
+            if best is None and name and thread.tid in referring:
+                own = next((f for s, n, f in named_by(stack) if s == side and n == name), None)
+                best = (stack, own) if own is not None else None
+        if best is not None:
+            found.append((thread, *best))
+    return found
+
+
+def in_pool_code(frame: Frame) -> bool:
+    """Code of concurrent.futures for threads."""
+    return frame.origin != "user" and frame.file.endswith(_POOL_FILES)
+
+
+def computing(pieces: Iterable[Piece]) -> int:
+    """Nanoseconds in which a thread computed, or waited for the CPU or the GIL to do so."""
+    return sum(p.ns for p in pieces if p.run.state in ACTIVE)
