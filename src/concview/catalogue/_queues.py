@@ -20,7 +20,8 @@ _METHODS = {"put": PUT, "put_nowait": PUT, "get": GET, "get_nowait": GET, "task_
 _PUTTING = frozenset({"Queue.put"})
 _GETTING = frozenset({"Queue.get", "SimpleQueue.get"})
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\.\s*(put|get|put_nowait|get_nowait)\s*\(")
-_POOL_FILES = ("concurrent/futures/thread.py", "concurrent/futures/_base.py")
+#: Where the standard library keeps its thread pools.
+POOL_FILES = ("concurrent/futures/thread.py", "concurrent/futures/_base.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +112,13 @@ def users(window: Window, queue: QueueWindow, side: str) -> list[tuple[ThreadWin
     return found
 
 
-def in_pool_code(frame: Frame) -> bool:
-    """Code of concurrent.futures for threads."""
-    return frame.origin != "user" and frame.file.endswith(_POOL_FILES)
-
-
 def computing(pieces: Iterable[Piece]) -> int:
     """Nanoseconds in which a thread computed, or waited for the CPU or the GIL to do so."""
     return sum(p.ns for p in pieces if p.run.state in ACTIVE)
+
+
+def cores(window: Window, thread: ThreadWindow, part_ns: int) -> float:
+    """CPU that a thread used for a part of its computing, in cores: the kernel's own account, divided as sampled."""
+    whole = computing(thread.pieces)
+    wall = max(1, window.end_ns - window.start_ns)
+    return thread.nanoseconds[State.RUNNING] * part_ns / whole / wall if whole else 0.0

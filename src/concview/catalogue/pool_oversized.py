@@ -101,8 +101,8 @@ def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -
         confidence=Confidence.STATISTICAL,
         title=f"{len(threads)} workers ({name}-*), at most {used} busy",
         summary=(
-            f"Of {plural(len(threads), 'worker')} ({name}-*, {evidence.frame_spot(frame)}) never more than {used} were at "
-            f"work at once in the last {duration(seconds)}, {busy:.1f} on average: {percent(value)} were not needed."
+            f"Of {plural(len(threads), 'worker')} ({name}-*, {evidence.frame_spot(frame)}) never more than {used} were "
+            f"at work at once in the last {duration(seconds)}, {busy:.1f} on average: {percent(value)} were not needed."
         ),
         fix=(
             "As many workers as are busy at the peak (Little's law: tasks a second times seconds each), and some to "
