@@ -112,13 +112,31 @@ def users(window: Window, queue: QueueWindow, side: str) -> list[tuple[ThreadWin
     return found
 
 
+def computes(piece: Piece) -> bool:
+    """True when a thread computes, or waits for a CPU or the GIL in the midst of it.
+
+    A thread that was woken and does not run yet stands in the wait it comes from: how long that takes says how busy
+    the machine is, not what the queue costs.
+    """
+    return piece.run.state in ACTIVE and not _waking(piece.run.stack)
+
+
+@lru_cache(maxsize=4096)
+def _waking(stack: Stack) -> bool:
+    leaf = stack.leaf
+    if leaf is None:
+        return False
+    if bare(leaf.function) == "_worker":
+        return "get(block=True)" in leaf.text
+    return bare(leaf.function) == "wait" and leaf.file.endswith("/threading.py")
+
+
 def computing(pieces: Iterable[Piece]) -> int:
-    """Nanoseconds in which a thread computed, or waited for the CPU or the GIL to do so."""
-    return sum(p.ns for p in pieces if p.run.state in ACTIVE)
+    """Nanoseconds of `computes`."""
+    return sum(p.ns for p in pieces if computes(p))
 
 
-def cores(window: Window, thread: ThreadWindow, part_ns: int) -> float:
+def cores(thread: ThreadWindow, part_ns: int) -> float:
     """CPU that a thread used for a part of its computing, in cores: the kernel's own account, divided as sampled."""
-    whole = computing(thread.pieces)
-    wall = max(1, window.end_ns - window.start_ns)
-    return thread.nanoseconds[State.RUNNING] * part_ns / whole / wall if whole else 0.0
+    whole, wall = computing(thread.pieces), sum(thread.nanoseconds)
+    return thread.nanoseconds[State.RUNNING] * part_ns / whole / wall if whole and wall else 0.0

@@ -10,10 +10,11 @@ Why it hurts:
 
 How it is measured:
     The time in which the pool's workers compute in its own code, and submitters in submit, map and result, as a share
-    of that plus all the time tasks take (waiting included: a task that waits for a network is work). Only where the
-    pool's code takes 1.5 % of a core; below 5 % it is information at most. Lower end of the 95 % interval. Thresholds
-    0.17 and 0.33 [D: a fifth of the work, half of the work]: demo pair 0.95 to 1.0 (bad), below 1 % of a core (fixed).
-    A call of a C function has no frame of its own: it counts as work.
+    of that plus all the time tasks take (waiting included: a task that waits for a network is work). Waking up does not
+    count: how long it takes says how busy the machine is. Only where the pool's code takes 1 % of a core; below 5 % it
+    is information at most. Lower end of the 95 % interval. Thresholds 0.17 and 0.33 [D: a fifth of the work, half of
+    the work]: demo pair 0.57 to 0.82, of 0.9 to 1.0 (bad), below 0.5 % of a core (fixed). A call of a C function has no
+    frame of its own: it counts as work.
 
 Fix:
     Fewer and larger tasks, or none.
@@ -42,7 +43,7 @@ from concview.model import Confidence, Frame, Stack, State
 from concview.text import count, duration, percent
 
 #: Cores that must go into the pool's own code before it matters.
-MIN_CORES = 0.015
+MIN_CORES = 0.01
 #: ... and before it may be a warning.
 WARN_CORES = 0.05
 #: Files of the standard library that the hand-over runs in.
@@ -86,7 +87,7 @@ class TinyTasks:
             parts: dict[ThreadWindow, int] = defaultdict(int)
             for thread, piece in pool.handing:
                 parts[thread] += piece.ns
-            cores = sum(_queues.cores(window, thread, ns) for thread, ns in parts.items())
+            cores = sum(_queues.cores(thread, ns) for thread, ns in parts.items())
             if cores >= MIN_CORES:
                 yield _one(window, name, pool, sum(parts.values()), cores)
 
@@ -112,9 +113,8 @@ def _hands_over(stack: Stack) -> bool:
 def _add_worker(pool: _Pool, thread: ThreadWindow) -> None:
     pool.workers.append(thread)
     for piece in thread.pieces:
-        run = piece.run
-        if _hands_over(run.stack):
-            if run.state in _queues.ACTIVE:
+        if _hands_over(piece.run.stack):
+            if _queues.computes(piece):
                 pool.handing.append((thread, piece))
         else:
             pool.work_ns += piece.ns
@@ -123,8 +123,7 @@ def _add_worker(pool: _Pool, thread: ThreadWindow) -> None:
 
 def _add_submitter(pool: _Pool, thread: ThreadWindow) -> None:
     for piece in thread.pieces:
-        run = piece.run
-        if run.state in _queues.ACTIVE and _hands_over(run.stack):
+        if _queues.computes(piece) and _hands_over(piece.run.stack):
             pool.handing.append((thread, piece))
             _count(pool, piece)
 

@@ -11,10 +11,11 @@ Why it hurts:
 
 How it is measured:
     Of the time in which the queue's threads compute (running, or waiting for a CPU or the GIL), the share spent inside
-    the queue's methods, on the lower end of the 95 % interval; blocked time does not count. Only where that takes 5 %
-    of a core or more. Thresholds 0.2 and 0.5 [D: at 0.5 the hand-over costs as much as the work]: demo pair 0.88 to
-    0.93, of 0.91 to 0.95 (bad), below 1 % of a core (fixed). The queue itself counts items, where memory can be read;
-    with py-spy their number is not known, and which queue it is was inferred from the name in the source line.
+    the queue's methods, on the lower end of the 95 % interval; neither blocked time nor waking up counts. Only where
+    that takes 2 % of a core; below 5 % it is information at most. Thresholds 0.2 and 0.5 [D: at 0.5 the hand-over costs
+    as much as the work]: demo pair 0.6 to 0.86 (bad), below 1 % of a core (fixed). The queue itself counts items, where
+    memory can be read; with py-spy their number is not known, and which queue it is was inferred from the name in the
+    source line.
 
 Fix:
     Pass lists of items.
@@ -44,7 +45,9 @@ from concview.model import Confidence, Frame, State
 from concview.text import count, duration, percent
 
 #: Cores that must go into the hand-over before it matters.
-MIN_CORES = 0.05
+MIN_CORES = 0.02
+#: ... and before it may be a warning.
+WARN_CORES = 0.05
 #: A thread belongs to a queue when this part of its computing is inside that queue's methods.
 MIN_SHARE = 0.05
 
@@ -76,7 +79,7 @@ class UnbatchedSync:
             inside = {tid: sum(p.ns for p in pieces) for tid, pieces in use.inside.items()}
             computing = {tid: _queues.computing(threads[tid].pieces) for tid in inside}
             users = [threads[tid] for tid in inside if inside[tid] >= MIN_SHARE * computing[tid]]
-            cores = sum(_queues.cores(window, t, inside[t.tid]) for t in users)
+            cores = sum(_queues.cores(t, inside[t.tid]) for t in users)
             if cores >= MIN_CORES:
                 spent = sum(inside[t.tid] for t in users)
                 yield _one(window, use, users, spent, sum(computing[t.tid] for t in users), cores)
@@ -89,7 +92,7 @@ def _uses(window: Window) -> dict[object, _Use]:
             named[queue.last.name.removeprefix("self.")].append(queue)
     uses: dict[object, _Use] = {}
     for thread, piece in window.pieces():
-        if piece.run.state not in _queues.ACTIVE:
+        if not _queues.computes(piece):
             continue
         call = _queues.call_of(piece.run.stack)
         if call is None:
@@ -150,6 +153,7 @@ def _one(
                 "hands over", t.tid, t.name, evidence.heaviest((p.run.stack, p.ns) for p in use.inside[t.tid])
             )
         ),
+        severity_cap="info" if cores < WARN_CORES else "",
         explains=symptoms,
     )
 

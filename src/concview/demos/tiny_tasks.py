@@ -18,6 +18,7 @@ from _stage import perform  # type: ignore[import-not-found]
 
 ID = "tiny-tasks"
 GROUP = "Work distribution"
+NEEDS_SECONDS = 10
 
 PRICES = list(range(250))
 

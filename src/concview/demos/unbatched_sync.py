@@ -18,6 +18,7 @@ from _stage import perform, start  # type: ignore[import-not-found]
 
 ID = "unbatched-sync"
 GROUP = "Work distribution"
+NEEDS_SECONDS = 10
 
 NUMBERS = list(range(10_000))
 numbers: queue.Queue[Any] = queue.Queue(10_000)

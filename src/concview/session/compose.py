@@ -12,6 +12,7 @@ from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.model import NO_STACK, NO_WAIT, Confidence, Hold, Peer, State
 from concview.session.locks import chain_views, lock_views
+from concview.session.queues import queue_words
 from concview.snapshot import (
     NO_SHARES,
     ChainView,
@@ -241,7 +242,7 @@ def _reason(run: Run | None, edge: graph.Edge | None, history: History) -> str:
     if run is None:
         return "not sampled yet"
     if edge is None:
-        return run.verdict.reason
+        return queue_words(run, history.depths) or run.verdict.reason
     holder = history.threads.get(edge.holder)
     name = holder.name if holder is not None else f"thread {edge.holder}"
     if edge.via:
