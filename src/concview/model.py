@@ -176,6 +176,7 @@ CAPABILITIES: dict[str, str] = {
     "collecting": "whether the garbage collector runs",
     "queues": "how many items queues and thread pools hold",
     "agent": "an agent inside the target",
+    "calls": "how often every function was called and how long it took, by yappi in the last minute",
 }
 
 
@@ -378,6 +379,16 @@ class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
     created_line: int = 0
 
 
+class TaskGroup(msgspec.Struct, frozen=True, array_like=True):
+    """The tasks of one coroutine function. `ended` of them did since the last report."""
+
+    function: str
+    file: str
+    line: int  #: first line of the function
+    count: int
+    ended: int
+
+
 class LoopInfo(msgspec.Struct, frozen=True, array_like=True):
     """One running event loop. `lag_s`: how late it comes to a callback; -1 not known yet."""
 
@@ -388,6 +399,8 @@ class LoopInfo(msgspec.Struct, frozen=True, array_like=True):
     timers: int
     lag_s: float
     tasks: tuple[TaskInfo, ...]
+    groups: tuple[TaskGroup, ...] = ()  #: the 20 with most tasks; all tasks are counted
+    debug: bool = False  #: the loop is in debug mode: it remembers where tasks were created
 
 
 class Tasks(Event, frozen=True, tag=15):
@@ -440,7 +453,7 @@ class Callee(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CallInfo(msgspec.Struct, frozen=True, array_like=True):
-    """One function in one thread, counted exactly. `index` names it among the rows; several threads share it."""
+    """One function in one thread, counted exactly. `index` names the row; callees refer to it."""
 
     index: int
     function: str

@@ -207,6 +207,7 @@ class Snapshot(View, frozen=True):
     tasks: Tasks | None = None  #: what it said last; its `at_ns` says when
     queues: Queues | None = None
     calls: Calls | None = None
+    refusal: AgentStatus | None = None  #: what was asked of it last and could not be done
 
     def thread(self, tid: int) -> ThreadView | None:
         return next((t for t in self.threads if t.tid == tid), None)

@@ -70,3 +70,17 @@ def test_a_real_window(tmp_path: Path) -> None:
     (leaf,) = (value for key, value in stats.items() if key[2] == "leaf")
     assert leaf[0] == leaf[1] == 777 and [key[2] for key in leaf[4]] == ["work"]
     assert "fn=" in callgrind(calls)
+
+
+def test_a_function_has_another_number_in_every_thread() -> None:
+    """As yappi numbers them: (index of work, of leaf) is (1, 2) in one thread and (3, 4) in the other."""
+    rows = (
+        CallInfo(1, "work", "/a/b.py", 5, 1, 1, 2.0, 0.5, 11, (Callee(2, 10, 10, 1.5, 1.5),)),
+        CallInfo(3, "work", "/a/b.py", 5, 2, 2, 3.0, 1.0, 12, (Callee(4, 20, 20, 2.0, 2.0),)),
+        CallInfo(2, "leaf", "/a/b.py", 9, 10, 10, 1.5, 1.5, 11),
+        CallInfo(4, "leaf", "/a/b.py", 9, 20, 20, 2.0, 2.0, 12),
+    )
+    functions = by_function(rows)
+    assert [(i, f.calls, f.threads) for i, f in functions.items()] == [(1, 3, {11, 12}), (2, 30, {11, 12})]
+    assert functions[1].callees == {2: (30, 30, 3.5, 3.5)}
+    assert b"leaf" in pstat(Calls(1, "yappi", "wall", 5.0, False, True, 33, 0, 0.0, rows))

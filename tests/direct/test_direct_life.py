@@ -36,7 +36,7 @@ def test_probe(any_python: Interpreter) -> None:
         assert probe.usable, probe
         assert probe.python == f"{major}.{minor}.{any_python.micro}"
         assert probe.free_threaded == any_python.free_threaded
-        assert set(probe.capabilities) == set(CAPABILITIES) - {"agent"}
+        assert set(probe.capabilities) == set(CAPABILITIES) - {"agent", "calls"}
         assert all(c.available or c.why for c in probe.capabilities.values())
 
 

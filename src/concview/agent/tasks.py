@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Tasks told of one loop; all are counted.
 MAX_TASKS = 200
 MAX_LOOPS = 16
+#: Coroutine functions whose tasks are counted apart; those with most tasks are told.
+MAX_GROUPS = 20
 #: Coroutines followed along one await chain.
 MAX_CHAIN = 20
 
@@ -51,7 +53,8 @@ class Tasks:
     """Keeps what must be remembered from tick to tick: since when a task has been seen, and the open lag questions."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, str], float] = {}
+        #: id of a loop -> (id, name) of a task -> since when it is known, and the code object of its coroutine
+        self._seen: dict[int, dict[tuple[int, str], tuple[float, Any]]] = {}
         self._lags: dict[int, _Lag] = {}
 
     def look(self, frames: dict[int, Any], natives: dict[int, int]) -> list[dict[str, Any]]:
@@ -62,18 +65,22 @@ class Tasks:
         loops = _loops(frames)
         self._lags = {key: lag for key, lag in self._lags.items() if key in loops}
         now = time.monotonic()
-        seen: dict[tuple[int, str], float] = {}
+        known, self._seen = self._seen, {}
         found = []
         for key, (ident, loop) in list(loops.items())[:MAX_LOOPS]:
             lag = self._lags.setdefault(key, _Lag())
             try:
                 tasks = list(asyncio.all_tasks(loop))
             except RuntimeError:  # changed too often while it was copied
-                tasks = []
+                self._seen[key] = known.get(key, {})
+                continue
+            before = known.get(key, {})
+            seen = self._seen[key] = {}
             for task in tasks:
                 identity = (id(task), _name(task))
-                seen[identity] = self._seen.get(identity, now)
-            told = sorted(tasks, key=lambda t: seen[id(t), _name(t)])[:MAX_TASKS]
+                seen[identity] = before.get(identity) or (now, _code(task))
+            ended = [code for identity, (_, code) in before.items() if identity not in seen]
+            told = sorted(tasks, key=lambda t: seen[id(t), _name(t)][0])[:MAX_TASKS]
             found.append(
                 {
                     "tid": natives.get(ident, 0),
@@ -83,10 +90,10 @@ class Tasks:
                     "timers": len(getattr(loop, "_scheduled", ())),
                     "lag": lag.ask(loop),
                     "debug": bool(loop.get_debug()),
-                    "told": [_task(task, now - seen[id(task), _name(task)]) for task in told],
+                    "told": [_task(task, now - seen[id(task), _name(task)][0]) for task in told],
+                    "groups": _groups([code for _, code in seen.values()], ended),
                 }
             )
-        self._seen = seen
         return found
 
 
@@ -103,6 +110,28 @@ def _loops(frames: dict[int, Any]) -> dict[int, tuple[int, Any]]:
                     break
             frame = frame.f_back
     return loops
+
+
+def _code(task: Any) -> Any:
+    """The code object of the task's coroutine; None where it is not written in Python."""
+    coroutine = task.get_coro()
+    return getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
+
+
+def _groups(alive: list[Any], ended: list[Any]) -> list[dict[str, Any]]:
+    """Tasks by the coroutine function they run, most first: how many there are, and how many ended since the last
+    look. Tasks that lived and died between two looks are in neither."""
+    counts: dict[Any, list[int]] = {}
+    for at, codes in enumerate((alive, ended)):
+        for code in codes:
+            if code is not None:
+                counts.setdefault(code, [0, 0])[at] += 1
+    most = sorted(counts.items(), key=lambda item: (-item[1][0], -item[1][1]))[:MAX_GROUPS]
+    return [
+        {"function": plain(getattr(code, "co_qualname", code.co_name)), "file": plain(code.co_filename, 1000),
+         "line": code.co_firstlineno, "tasks": numbers[0], "ended": numbers[1]}
+        for code, numbers in most
+    ]  # fmt: skip
 
 
 def _name(task: Any) -> str:

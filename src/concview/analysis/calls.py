@@ -39,20 +39,26 @@ class Function:
 
 
 def by_function(rows: Iterable[CallInfo]) -> dict[int, Function]:
-    """index -> function, largest total time first."""
+    """index -> function, largest total time first. The index is that of the function's first row."""
+    rows = list(rows)
+    # yappi numbers a function anew in every thread.
+    first: dict[tuple[str, str, int], int] = {}
+    same = {row.index: first.setdefault((row.function, row.file, row.line), row.index) for row in rows}
     found: dict[int, Function] = {}
     for row in rows:
-        one = found.get(row.index)
+        index = same[row.index]
+        one = found.get(index)
         if one is None:
-            one = found[row.index] = Function(row.function, row.file, row.line)
+            one = found[index] = Function(row.function, row.file, row.line)
         one.calls += row.calls
         one.own_calls += row.own_calls
         one.total_s += row.total_s
         one.own_s += row.own_s
         one.threads.add(row.tid)
         for callee in row.callees:
-            calls, own_calls, total, own = one.callees.get(callee.index, (0, 0, 0.0, 0.0))
-            one.callees[callee.index] = (
+            to = same.get(callee.index, callee.index)
+            calls, own_calls, total, own = one.callees.get(to, (0, 0, 0.0, 0.0))
+            one.callees[to] = (
                 calls + callee.calls, own_calls + callee.own_calls, total + callee.total_s, own + callee.own_s,
             )  # fmt: skip
     return dict(sorted(found.items(), key=lambda item: (-item[1].total_s, -item[1].calls)))

@@ -57,6 +57,8 @@ GONE_NS = 20_000_000_000
 MAX_GONE = 2_000
 #: No thread keeps more runs than this, whatever the rate: 20 s at 1 kHz.
 MAX_RUNS = 20_000
+#: Reports of asyncio tasks, one a second: ten minutes.
+TASK_COUNTS = 600
 
 _STATES = len(State)
 
@@ -196,6 +198,14 @@ class GilTick:
     collecting: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """One report of the agent: (file, first line, function) of a coroutine -> tasks alive, tasks ended since."""
+
+    at_ns: int
+    counts: dict[tuple[str, int, str], tuple[int, int]]
+
+
 @dataclass(slots=True)
 class Tables:
     """Ids of the stream resolved to objects; cleared by Forget."""
@@ -230,6 +240,9 @@ class History:
         self.forks: Forks | None = None
         self.forked: tuple[tuple[ForkedChild, Stack], ...] = ()
         self.depths = QueueHistories()
+        self.account: Calls | None = None  #: of the last window that was closed: with the callees of every function
+        self.refusal: AgentStatus | None = None  #: what it was asked for last and would not do
+        self.task_counts: deque[TaskCounts] = deque(maxlen=TASK_COUNTS)
         self.first_ns = 0
         self.now_ns = 0
         self.births = 0
@@ -272,18 +285,31 @@ class History:
         elif isinstance(event, ProcessStatus):
             self.process_status = event.status
         elif isinstance(event, AgentStatus):
-            self.agent = event
+            self._agent(event)
         elif isinstance(event, Tasks):
             self.tasks = event
+            self.task_counts.append(_counted(event))
         elif isinstance(event, Queues):
             self.queues = event
         elif isinstance(event, Calls):
             self.calls = event
+            if not event.running:
+                self.account = event
         elif isinstance(event, Forks):
             self.forks = event
             self.forked = tuple((c, self._tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
         elif isinstance(event, Depths):
             self.depths.add(event)
+
+    def _agent(self, event: AgentStatus) -> None:
+        there = self.agent is not None and self.agent.state == "attached"
+        if event.state == "refused":
+            self.refusal = event
+            if there:
+                return  # one request was; the agent is there as before
+        elif self.agent is None or (event.state, event.window) != (self.agent.state, self.agent.window):
+            self.refusal = None
+        self.agent = event
 
     def _thread(self, event: ThreadDef) -> None:
         thread = self.threads.get(event.tid)
@@ -389,3 +415,12 @@ class History:
             self.gil.popleft()
         while self.gone and self.gone[0].gone_ns < end - GONE_NS:
             self.gone.popleft()
+
+
+def _counted(event: Tasks) -> TaskCounts:
+    counts: dict[tuple[str, int, str], tuple[int, int]] = {}
+    for group in (g for loop in event.loops for g in loop.groups):
+        key = (group.file, group.line, group.function)
+        alive, ended = counts.get(key, (0, 0))
+        counts[key] = (alive + group.count, ended + group.ended)
+    return TaskCounts(event.at_ns, counts)

@@ -20,6 +20,10 @@ WINDOW_NS = 10_000_000_000
 #: `SHORTEST_NS`, which then still holds thousands of samples. 20,000 runs take about 50 ms to judge.
 MAX_RUNS = 20_000
 SHORTEST_NS = 2_000_000_000
+#: Call counts are evidence for so long after they were taken.
+CALLS_NS = 60_000_000_000
+ENABLE_AGENT = "attach the agent: a in the view Inside, or --agent on the command line"
+ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --calls wall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +119,9 @@ class Window:
     def cpus(self) -> float:
         return self.target.cpus
 
-    @property
+    @cached_property
     def capabilities(self) -> dict[str, Capability]:
-        return self.history.hello.capabilities if self.history.hello else {}
+        return {**self.history.hello.capabilities, **inside(self.history)} if self.history.hello else {}
 
     def can(self, name: str) -> bool:
         capability = self.capabilities.get(name)
@@ -208,6 +212,21 @@ class Window:
         for thread in self.threads:
             for piece in thread.pieces:
                 yield thread, piece
+
+
+def inside(history: History) -> dict[str, Capability]:
+    """What can be seen because an agent is inside now: unlike what an engine can do, this comes and goes."""
+    if history.agent is None or history.agent.state != "attached":
+        missing = Capability(False, "no agent is inside the target", ENABLE_AGENT)
+        return {"agent": missing, "calls": missing}
+    account = history.account
+    if account is None or history.now_ns - account.at_ns > CALLS_NS:
+        calls = Capability(False, "no calls were counted in the last minute", ENABLE_CALLS)
+    elif account.clock != "wall":
+        calls = Capability(False, "the calls of the last minute have no wall-clock times", ENABLE_CALLS)
+    else:
+        calls = Capability(True)
+    return {"agent": Capability(True), "calls": calls}
 
 
 def ends(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:

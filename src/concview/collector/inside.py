@@ -25,6 +25,7 @@ from concview.model import (
     PoolInfo,
     QueueInfo,
     Queues,
+    TaskGroup,
     TaskInfo,
     Tasks,
 )
@@ -160,6 +161,8 @@ class Inside:
                     )
                     for t in loop.told
                 ),
+                tuple(TaskGroup(clean(g.function), clean(g.file, 1000), g.line, g.tasks, g.ended) for g in loop.groups),
+                loop.debug,
             )
             for loop in report.loops
         )  # fmt: skip

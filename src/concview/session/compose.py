@@ -107,7 +107,7 @@ class Composer:
             elapsed_s=(history.now_ns - history.first_ns) / 1e9,
             target=hello.target,
             engine=hello.engine,
-            capabilities=hello.capabilities,
+            capabilities={**hello.capabilities, **windows.inside(history)},
             rate_hz=hello.rate_hz,
             budget_percent=hello.budget_percent,
             target_hz=stats.target_hz if stats else hello.rate_hz,
@@ -140,6 +140,7 @@ class Composer:
             tasks=history.tasks,
             queues=history.queues,
             calls=history.calls,
+            refusal=history.refusal,
         )
 
     def _status(self, history: History, ended: bool) -> tuple[Status, str]:

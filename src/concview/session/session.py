@@ -127,6 +127,13 @@ class Session:
     def set_rate(self, hz: float) -> None:
         self.source.set_rate(hz)
 
+    def order(self, line: str) -> bool:
+        """A control line for the agent inside the target (collector/inside.py lists them); False at a recording."""
+        if not isinstance(self.source, LiveSource) or self._ended:
+            return False
+        self.source.order(line)
+        return True
+
     def close(self) -> None:
         """End the collector or close the file. The last snapshot stays."""
         self._closing = True

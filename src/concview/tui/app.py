@@ -141,13 +141,16 @@ class ConcviewApp(App[None]):
         """Do what a key does, as the footer and the palette ask for it: in the focused widget, else further out."""
         scopes = {"list": self.screen.focused, "page": self.screen.focused, "app": self}
         if isinstance(self.screen, Dashboard):
-            scopes["flame"] = self.screen.view
+            if key.scope == "inside" and self.screen.active != "inside":
+                self.screen.show_view("inside", key.action)
+                return
+            scopes["flame"] = scopes["inside"] = self.screen.view
         await self.run_action(key.action, scopes.get(key.scope) or self.screen)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         offered = {"app", "dashboard" if isinstance(screen, Dashboard) else "picker"}
         if isinstance(screen, Dashboard):
-            offered.add(getattr(screen.view, "scope", ""))
+            offered |= {"inside", getattr(screen.view, "scope", "")}
         for key in keys.KEYS:
             if key.id == "palette" or key.scope not in offered:
                 continue

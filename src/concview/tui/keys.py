@@ -12,8 +12,8 @@ class Key:
     """`keys` as Textual spells them, comma-separated. `scope` says whose bindings it belongs to:
 
     app (everywhere), dashboard, list (any table), page (any scrolling text), picker, flame (the flame view), deep (the
-    deep look). `label` is for the footer; keys without one do not appear there. `view` actions only work in views that
-    offer them.
+    deep look), inside (the view of that name), agent and window (its questions). `label` is for the footer; keys
+    without one do not appear there. `view` actions only work in views that offer them.
     """
 
     id: str
@@ -29,6 +29,8 @@ class Key:
 
 #: Scope and group of the keys that only some views understand.
 LOOK = ("dashboard", "Look")
+
+INSIDE = ("inside", "Inside")
 
 KEYS: tuple[Key, ...] = (
     Key("open", "enter", "enter", "open", "open what is selected: its evidence, its stack", "list", "Move", "open"),
@@ -83,6 +85,19 @@ KEYS: tuple[Key, ...] = (
     Key("deep_native", "n", "n", "read(True)", "native frames too; asks first", "deep", "Deep look", "native"),
     Key("deep_yes", "y,enter", "y", "yes", "stop the process for a moment", "deep", "Deep look", "yes"),
     Key("deep_back", "escape,q", "esc", "back", "close the deep look", "deep", "Deep look", "close"),
+    Key("exact", "x", "x", "view('exact')", "exact counts of this function, in the view Inside", *LOOK, "exact", True),
+    Key("agent", "a", "a", "agent", "let the agent into the process, or send it away; asks first", *INSIDE, "agent"),
+    Key("window", "w", "w", "window", "count every call for some seconds, or stop that; asks first", *INSIDE, "count"),
+    Key("section", "m", "m", "section", "tasks, calls, queues", *INSIDE, "next part"),
+    Key("save_calls", "S", "S", "save_calls", "save the counted calls as pstat and callgrind here", *INSIDE, "save"),
+    Key("agent_yes", "y,enter", "y", "yes", "let the agent in", "agent", "Inside", "yes"),
+    Key("agent_no", "escape,q,n", "esc", "no", "leave the process alone", "agent", "Inside", "no"),
+    Key("window_wall", "y,enter", "y", "start('wall')", "count in wall-clock time", "window", "Inside", "wall"),
+    Key("window_cpu", "c", "c", "start('cpu')", "count in CPU time", "window", "Inside", "CPU"),
+    Key("window_none", "n", "n", "start('none')", "counts only, with sys.monitoring", "window", "Inside", "counts"),
+    Key("window_more", "plus,equals_sign", "+", "longer(1)", "count longer", "window", "Inside"),
+    Key("window_less", "minus", "-", "longer(-1)", "count less long", "window", "Inside"),
+    Key("window_no", "escape,q", "esc", "no", "do not count", "window", "Inside", "no"),
     Key("pause", "space", "space", "pause", "pause the view; collection goes on", "dashboard", "Look", "pause"),
     Key("output", "O", "O", "output", "what the target prints; with concview run", "dashboard", "Look"),
     Key("faster", "plus,equals_sign", "+", "speed(1)", "refresh the view more often", "dashboard", "Look"),

@@ -94,6 +94,14 @@ class Task(msgspec.Struct):
     queue: TaskQueue | None
 
 
+class TaskGroup(msgspec.Struct):
+    function: Text
+    file: Text
+    line: int
+    tasks: Natural
+    ended: Natural
+
+
 class Loop(msgspec.Struct):
     tid: int
     kind: Text
@@ -103,6 +111,7 @@ class Loop(msgspec.Struct):
     lag: float
     debug: bool
     told: list[Task]
+    groups: list[TaskGroup] = []
 
 
 class Report(msgspec.Struct, tag_field="t", tag="report"):

@@ -185,6 +185,11 @@ class Flame(CallsView):
         if problem:
             self.app.notify(problem, severity="warning", markup=False)
 
+    def do_exact(self) -> None:
+        box = self.graph.box
+        if box is not None and box.node.frame.file:
+            self.post_message(self.Goto("inside", box.node.frame))
+
     def do_fold(self) -> None:
         self.folded = not self.folded
         self.anew()

@@ -1,143 +1,270 @@
-"""Tab 8: what the agent inside the target says: asyncio tasks, queues, pools, exact calls. Empty without consent."""
+"""Tab 8: what the agent inside the target says: asyncio tasks, exact calls, queues. Empty without consent."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
 from rich.segment import Segment
 from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
 
 from concview import text
-from concview.model import Await, Calls, LoopInfo, Queues
+from concview.model import Calls, Frame
 from concview.snapshot import Snapshot
+from concview.tui import inside, keys
 from concview.tui.ink import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
-from concview.tui.views.base import View, ViewSpec
-from concview.tui.widgets.page import Page
+from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
+from concview.tui.widgets import exact, tasks
+from concview.tui.widgets.exact import Counted, exact_table
+from concview.tui.widgets.filter import FilterBar
+from concview.tui.widgets.page import Page, Panel
+from concview.tui.widgets.queues import queue_lines
+from concview.tui.widgets.table import Table
+from concview.tui.widgets.tasks import loop_lines, task_table
 
-#: Rows of each table; the rest is counted.
-_MOST = 40
+SECTIONS = ("tasks", "calls", "queues")
+TITLES = {"tasks": "Tasks", "calls": "Calls", "queues": "Queues and pools"}
 
 
-def _place(at: Await | None) -> str:
-    return f"{at.function} ({at.file.rpartition('/')[2]}:{at.line})" if at is not None else ""
-
-
-def _agent(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+def _agent(snapshot: Snapshot, problem: str, width: int, palette: Palette) -> list[Line]:
+    """Whether the agent is there, what it costs, and what it would not do."""
     agent = snapshot.agent
     if agent is None:
-        return [
-            [Segment("No agent is inside the target: nothing was asked of it.", palette.bright)],
-            [],
-            *paragraph(
-                "Outside sampling needs none. For asyncio tasks, queue depths and exact call counts, start the program "
-                "with 'concview run --agent script.py', or attach with 'concview attach PID --agent' and say yes.",
-                width, palette.base,
-            ),
-        ]  # fmt: skip
-    lines: list[Line] = [
-        [
-            Segment("Agent ", palette.title),
-            Segment(agent.state, palette.ok if agent.state == "attached" else palette.warn),
-            Segment(f"   cost {agent.cost_percent:.2f} % of a core", palette.dim),
-            Segment(f"   {agent.window}" if agent.window else "", palette.info),
-        ]
+        lines: list[Line] = [[Segment("No agent is inside the target: nothing was asked of it.", palette.bright)]]
+        said = (
+            f"Outside sampling needs none; asyncio tasks, queue depths and exact calls do. {problem}."
+            if problem
+            else "Outside sampling needs none; asyncio tasks, queue depths and exact calls do. Press a: it says what "
+            "that does to the process, and asks. Or start the program with 'concview run --agent script.py'."
+        )
+        return [*lines, *paragraph(said, width, palette.base)]
+    there = agent.state == "attached"
+    head: Line = [
+        Segment("Agent ", palette.title),
+        Segment(agent.state, palette.ok if there else palette.warn),
     ]
+    if there:
+        head.append(Segment(f"  cost {agent.cost_percent:.2f} % of a core", palette.dim))
+        if agent.late_s >= 0.005:
+            head.append(Segment(f"  waited {text.duration(agent.late_s)} for the GIL", palette.dim))
+    if problem:
+        head.append(Segment(fit(f"  {problem}", max(0, width - 40)).rstrip(), palette.dim))
+    lines = [head]
     if agent.text:
-        lines += paragraph(agent.text, width, palette.base, 2)
+        lines += paragraph(agent.text, width, palette.base)
     if agent.remedy:
-        lines += paragraph(agent.remedy, width, palette.info, 2)
+        lines += paragraph(agent.remedy, width, palette.info)
     if agent.library:
-        lines += paragraph(f"the program runs on {agent.library}", width, palette.warn, 2)
-    return [*lines, []]
+        lines += paragraph(f"the program runs on {agent.library}", width, palette.warn)
+    refusal = snapshot.refusal
+    if refusal is not None and there:
+        lines += paragraph(f"Refused: {refusal.text}.", width, palette.warn)
+        if refusal.remedy:
+            lines += paragraph(f"To enable: {refusal.remedy}", width, palette.info)
+        if "yappi cannot be imported" in refusal.text:
+            lines += paragraph("Or count without times: w, then n (sys.monitoring).", width, palette.base)
+    return lines
 
 
-def _loop(loop: LoopInfo, width: int, palette: Palette) -> list[Line]:
-    lag = "lag not known yet" if loop.lag_s < 0 else f"lag {text.duration(loop.lag_s)}"
-    facts = f"  {text.plural(loop.count, 'task')}, {loop.ready} ready, {loop.timers} timers, {lag}"
-    lines: list[Line] = [
-        [Segment(f"Event loop of thread {loop.tid}", palette.title), Segment(facts, palette.dim)]
-    ]
-    for task in loop.tasks[:_MOST]:
-        waits = " › ".join(_place(a) for a in task.chain[-2:]) or "?"
-        lines.append(
-            [
-                Segment(fit(f"  {task.name}", 22), palette.bright),
-                Segment(fit(task.state, 9), palette.base),
-                Segment(fit(text.duration(task.age_s), 10), palette.dim),
-                Segment(fit(waits, max(0, width - 41)).rstrip(), palette.base),
-            ]
-        )
-    hidden = loop.count - min(len(loop.tasks), _MOST)
-    return [*lines, *([[Segment(f"  and {hidden} more", palette.dim)]] if hidden > 0 else []), []]
+def _counting(calls: Calls | None, snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+    """The window that is open, or what the last one was."""
+    if calls is None:
+        running = inside.window(snapshot)
+        return [[Segment(f"counting begins: {running}" if running else "w counts every call", palette.dim)]]
+    word, style = ("counting", palette.warn) if calls.running else ("counted", palette.ok)
+    first: Line = [Segment(word, style), Segment(f"  {inside.window_words(calls)}", palette.base)]
+    if not calls.running and not calls.clean:
+        first.append(Segment("  the profiler's hooks could not be proved to be gone", palette.error))
+    lines = [first, [Segment(fit(inside.cost(calls, snapshot), width), palette.dim)]]
+    if calls.dropped:
+        lines.append([Segment(f"{text.plural(calls.dropped, 'row')} more of little time are not listed", palette.dim)])
+    return lines
 
 
-def _queues(queues: Queues, width: int, palette: Palette) -> list[Line]:
-    lines: list[Line] = []
-    if queues.queues:
-        lines.append([Segment("Queues", palette.title), Segment(" that threads wait at", palette.dim)])
-    for queue in queues.queues[:_MOST]:
-        bound = str(queue.most) if queue.most else "unbounded"
-        waiting = f"{len(queue.getting)} getting, {len(queue.putting)} putting"
-        lines.append(
-            [
-                Segment(fit(f"  {queue.kind}", 18), palette.bright),
-                Segment(fit(f"{queue.size} of {bound}", 18), palette.base),
-                Segment(fit(waiting, 24), palette.dim),
-                Segment(fit(_place(queue.where), max(0, width - 60)).rstrip(), palette.base),
-            ]
-        )
-    if queues.pools:
-        lines += [[], [Segment("Thread pools", palette.title)]]
-    for pool in queues.pools[:_MOST]:
-        lines.append(
-            [
-                Segment(fit(f"  {pool.name or 'pool'}", 28), palette.bright),
-                Segment(fit(f"{len(pool.busy)} of {pool.most} busy", 18), palette.base),
-                Segment(f"backlog {pool.backlog}", palette.warn if pool.backlog else palette.dim),
-            ]
-        )
-    return [*lines, []] if lines else []
+class Inside(TableView):
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("inside")]
+    DEFAULT_CSS = "Inside #detail { border-top: solid $panel; }"
+    scope = "inside"
+    keys = ("agent", "window", "section", "save_calls", "filter", "sort")
 
-
-def _calls(calls: Calls, width: int, palette: Palette) -> list[Line]:
-    source = {"yappi": f"yappi, {calls.clock} clock", "monitoring": "counts only"}.get(calls.source, calls.source)
-    lines: list[Line] = [
-        [
-            Segment("Calls", palette.title),
-            Segment(f"  {source}, {text.duration(calls.seconds)}", palette.dim),
-            Segment("  running" if calls.running else "  done", palette.info),
-        ],
-        [Segment(fit("  FUNCTION", max(20, width - 34)) + "     CALLS     TOTAL       OWN", palette.dim)],
-    ]
-    rows = sorted(calls.rows, key=lambda r: (-r.own_s, -r.calls))
-    for row in rows[:_MOST]:
-        name = f"  {row.function} ({row.file.rpartition('/')[2]}:{row.line})"
-        times = (text.duration(row.total_s), text.duration(row.own_s)) if calls.clock != "none" else ("n/a", "n/a")
-        lines.append(
-            [
-                Segment(fit(name, max(20, width - 34)), palette.base),
-                Segment(f"{text.count(row.calls):>10}{times[0]:>10}{times[1]:>10}", palette.bright),
-            ]
-        )
-    return [*lines, []]
-
-
-class Inside(View):
-    keys = ("pause", "copy", "export")
+    def __init__(self) -> None:
+        super().__init__()
+        self.section = "tasks"
+        self._chosen = False  #: the person chose the section; until then it is the one with something in it
+        self._counted: Counted | None = None
+        self._wanted: Frame | None = None  #: a sampled frame whose exact counts are asked for
 
     def compose(self) -> ComposeResult:
-        yield Page(id="page")
+        yield Panel(id="agent")
+        yield Panel(id="sections")
+        yield task_table("tasks")
+        yield exact_table("calls")
+        yield Page(id="queues")
+        yield Page(id="detail")
+        yield FilterBar()
+
+    # ------------------------------------------------------------ which part
+
+    @property
+    def grid(self) -> Table:
+        return self.query_one("#calls" if self.section == "calls" else "#tasks", Table)
+
+    def primary(self) -> Widget | None:
+        if not self.ready:
+            return None
+        return self.query_one("#queues", Page) if self.section == "queues" else self.grid
+
+    def aim(self, subject: Any) -> None:
+        """A sampled frame whose exact counts are asked for, or the name of an action."""
+        if isinstance(subject, Frame):
+            self._choose("calls")
+            self._wanted = subject
+        elif isinstance(subject, str):
+            self.run_later(subject)
+
+    def run_later(self, action: str) -> None:
+        self.call_after_refresh(self.run_action, action)
+
+    def _choose(self, section: str) -> None:
+        self.section, self._chosen = section, True
+        self.query_one(FilterBar).close(keep=False)
+        for table in self.query(Table):
+            table.set_filter("")
+
+    # ------------------------------------------------------------ data
+
+    def counted(self, snapshot: Snapshot) -> Counted | None:
+        if snapshot.calls is None:
+            return None
+        if self._counted is None or self._counted.calls is not snapshot.calls:
+            self._counted = Counted(snapshot.calls)
+        return self._counted
+
+    def rows(self, snapshot: Snapshot) -> Sequence[Any]:
+        if self.section == "calls":
+            counted = self.counted(snapshot)
+            return counted.rows if counted is not None else ()
+        return tasks.rows(snapshot.tasks)
+
+    def context(self, snapshot: Snapshot) -> Any:
+        return self.counted(snapshot) if self.section == "calls" else snapshot
+
+    def detail(self, row: Any, snapshot: Snapshot, width: int) -> list[Line] | None:
+        if row is None:
+            return None
+        palette = palette_of(self)
+        if self.section == "tasks":
+            return tasks.detail(row, width, palette)
+        counted = self.counted(snapshot)
+        return exact.detail(counted, row[0], snapshot, width, palette) if counted is not None else None
+
+    # ------------------------------------------------------------ drawing
 
     def draw(self, snapshot: Snapshot) -> None:
-        page = self.query_one(Page)
-        palette, width = palette_of(self), page.room
-        lines = _agent(snapshot, width, palette)
-        for loop in snapshot.tasks.loops if snapshot.tasks is not None else ():
-            lines += _loop(loop, width, palette)
-        if snapshot.queues is not None:
-            lines += _queues(snapshot.queues, width, palette)
-        if snapshot.calls is not None:
-            lines += _calls(snapshot.calls, width, palette)
-        page.set_lines(lines)
+        if not self._chosen:
+            self.section = _telling(snapshot)
+        palette = palette_of(self)
+        top, sections = self.query_one("#agent", Panel), self.query_one("#sections", Panel)
+        problem = inside.why_not(self.app.session, snapshot)  # type: ignore[attr-defined]
+        said = (
+            _agent(snapshot, problem, top.room, palette) if snapshot.target else [[Segment(NOTHING_YET, palette.dim)]]
+        )
+        top.set_lines(said)
+        told = snapshot.agent is not None
+        lines = [self._tabs(snapshot, palette), *self._about(snapshot, sections.room, palette)]
+        sections.set_lines([[], *lines, []] if self.size.height >= 20 else lines)
+        sections.display = told
+        for name in ("tasks", "calls"):
+            self.query_one(f"#{name}", Table).display = told and self.section == name
+        queues = self.query_one("#queues", Page)
+        queues.display = told and self.section == "queues"
+        if self.section == "queues" or not told:
+            self.query_one("#detail", Page).display = False
+            queues.set_lines(queue_lines(snapshot.queues, queues.room, palette))
+            return
+        super().draw(snapshot)
+        if snapshot.calls is not None and self._wanted is not None:
+            self._find(self._wanted)
+
+    def _tabs(self, snapshot: Snapshot, palette: Palette) -> Line:
+        numbers = {
+            "tasks": sum(loop.count for loop in snapshot.tasks.loops) if snapshot.tasks is not None else 0,
+            "calls": len(self.counted(snapshot).rows) if snapshot.calls is not None else 0,  # type: ignore[union-attr]
+            "queues": len(snapshot.queues.queues) + len(snapshot.queues.pools) if snapshot.queues is not None else 0,
+        }
+        line: Line = []
+        for name in SECTIONS:
+            here = name == self.section
+            line += [
+                Segment(f"{'▸' if here else ' '}{TITLES[name]}", palette.accent if here else palette.dim),
+                Segment(f" {text.count(numbers[name])}   ", palette.bright if here else palette.faint),
+            ]
+        return line
+
+    def _about(self, snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+        if self.section == "calls":
+            return _counting(snapshot.calls, snapshot, width, palette)
+        if self.section == "tasks" and snapshot.tasks is not None:
+            return loop_lines(snapshot.tasks.loops, snapshot, width, palette)
+        return []
+
+    def _find(self, frame: Frame) -> None:
+        """Select the function that the sampled frame is in, or say that it was not counted."""
+        self._wanted = None
+        counted = self._counted
+        index = counted.find(frame.function, frame.file, frame.line) if counted is not None else None
+        if counted is None or index is None:
+            self.app.notify(f"{frame.function} was not called while calls were counted", markup=False)
+            return
+        self.grid.choose(counted.functions[index].key)
+        self.draw_detail()
+
+    # ------------------------------------------------------------ keys
+
+    def action_agent(self) -> None:
+        inside.offer(self.app, self.snapshot)
+
+    def action_window(self) -> None:
+        self._chosen, self.section = True, "calls"
+        self.redraw()
+        inside.count_calls(self.app, self.snapshot)
+
+    def action_section(self) -> None:
+        self._choose(SECTIONS[(SECTIONS.index(self.section) + 1) % len(SECTIONS)])
+        self.redraw()
+        primary = self.primary()
+        if primary is not None and primary.display:
+            self.screen.set_focus(primary)
+
+    def action_save_calls(self) -> None:
+        inside.save(self.app, self.snapshot)
+
+    def do_filter(self) -> None:
+        if self.section != "queues":
+            super().do_filter()
+
+    def selection(self) -> str:
+        row = self.grid.current
+        if self.section == "queues" or row is None:
+            return super().selection()
+        if self.section == "tasks":
+            return tasks.as_line(row)
+        return exact.as_line(row, self._counted is not None and self._counted.timed)
+
+    def back(self) -> bool:
+        return self.section != "queues" and self.grid.display and super().back()
 
 
-VIEW = ViewSpec("inside", 8, "Inside", Inside, mark=lambda s: "●" if s.agent and s.agent.state == "attached" else "")
+def _telling(snapshot: Snapshot) -> str:
+    """The first section with something in it."""
+    if snapshot.tasks is not None and any(loop.count for loop in snapshot.tasks.loops):
+        return "tasks"
+    if snapshot.calls is not None:
+        return "calls"
+    return "queues" if snapshot.queues is not None and (snapshot.queues.queues or snapshot.queues.pools) else "tasks"
+
+
+VIEW = ViewSpec("inside", 8, "Inside", Inside, mark=lambda s: "●" if inside.attached(s) else "")

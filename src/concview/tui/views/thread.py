@@ -135,6 +135,12 @@ class Thread(View):
     def do_calls(self) -> None:
         self.post_message(self.Goto("flame", self.tid))
 
+    def do_exact(self) -> None:
+        thread = self.snapshot.thread(self.tid) if self.snapshot else None
+        frame = thread.stack.user_leaf if thread is not None else None
+        if frame is not None:
+            self.post_message(self.Goto("inside", frame))
+
     def do_deep(self, native: bool = False) -> None:
         from concview.tui.screens.deep import open_deep
 

@@ -1,0 +1,173 @@
+"""Asking for the agent and for windows of exact counting: what may be asked now, and the question before it.
+
+Every function says by a notification why it does nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from concview.analysis.calls import callgrind, pstat
+from concview.model import Calls
+from concview.snapshot import Snapshot, Status
+from concview.text import count, duration
+
+#: The target has this long (seconds) to run some Python code, without which the agent cannot start.
+PATIENCE_S = 60
+#: CPU of an empty call of a Python function (seconds). [M] 26 to 53 ns, 3.8 to 3.15.
+CALL_S = 40e-9
+
+
+class Ordering(Protocol):
+    """A session that passes control lines on to the collector; False when there is nobody to obey."""
+
+    def order(self, line: str) -> bool: ...
+
+
+def why_not(session: Any, snapshot: Snapshot | None) -> str:
+    """Why nothing can be asked of the inside of this target; '' when something can."""
+    if snapshot is None or snapshot.target is None:
+        return "there is no process yet"
+    if not getattr(session, "live", True) or snapshot.status in (Status.REPLAY, Status.FINISHED):
+        return "this is a recording: nothing can be asked of its process any more"
+    if snapshot.status is Status.EXITED:
+        return "the process has exited"
+    if snapshot.status is Status.LOST:
+        return f"the process cannot be reached any more: {snapshot.ending}"
+    if not hasattr(session, "order"):
+        return "this dashboard was opened without a way to the inside"
+    return ""
+
+
+def attached(snapshot: Snapshot | None) -> bool:
+    return snapshot is not None and snapshot.agent is not None and snapshot.agent.state == "attached"
+
+
+def asking(snapshot: Snapshot | None) -> bool:
+    return snapshot is not None and snapshot.agent is not None and snapshot.agent.state == "asking"
+
+
+def window(snapshot: Snapshot | None) -> str:
+    """The counting that runs now: 'yappi wall', 'yappi cpu', 'monitoring'; '' none."""
+    return snapshot.agent.window if snapshot is not None and snapshot.agent is not None and attached(snapshot) else ""
+
+
+def offer(app: Any, snapshot: Snapshot | None) -> None:
+    """Ask whether the agent may come; send it away when it is there."""
+    session = app.session
+    if not _possible(app, snapshot):
+        return
+    if attached(snapshot) or asking(snapshot):
+        _order(session, "agent detach")
+        return
+    from concview.tui.screens.agent import AgentQuestion
+
+    assert snapshot is not None and snapshot.target is not None
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            _order(session, f"agent attach {PATIENCE_S}")
+
+    app.push_screen(AgentQuestion(snapshot.target), answered)
+
+
+def count_calls(app: Any, snapshot: Snapshot | None) -> None:
+    """Ask how calls shall be counted; end the counting when it runs."""
+    session = app.session
+    if not _possible(app, snapshot):
+        return
+    if not attached(snapshot):
+        app.notify("calls are counted by the agent, which is not in the target: a asks it in", markup=False)
+        return
+    if window(snapshot):
+        _order(session, "yappi stop")
+        return
+    from concview.tui.screens.agent import WindowQuestion
+
+    assert snapshot is not None
+
+    def answered(line: str | None) -> None:
+        if line:
+            _order(session, line)
+
+    app.push_screen(WindowQuestion(snapshot), answered)
+
+
+def save(app: Any, snapshot: Snapshot | None) -> None:
+    """Write the counts that are shown as pstat and callgrind files."""
+    calls = snapshot.calls if snapshot is not None else None
+    if snapshot is None or calls is None:
+        app.notify("there are no counts to save: w counts calls", markup=False)
+        return
+    if calls.running:
+        app.notify("the window is open: its counts can be saved at its end", markup=False)
+        return
+    target = snapshot.target
+    try:
+        names = save_calls(calls, target.pid if target else 0, " ".join(target.command) if target else "")
+    except ValueError as error:
+        app.notify(str(error), severity="warning", markup=False)
+    except OSError as error:
+        app.notify(f"could not save: {error.strerror}", severity="error", markup=False)
+    else:
+        app.notify(f"saved {names[0]} and {names[1]}", markup=False)
+
+
+def save_calls(calls: Calls, pid: int, command: str = "", where: Path | None = None) -> tuple[str, str]:
+    """Writes `concview-PID-calls-N.pstat` and `.callgrind`; their names. ValueError without times; OSError."""
+    first, second = pstat(calls), callgrind(calls, command).encode()
+    folder = where or Path.cwd()
+    number = 1
+    while True:
+        stem = folder / f"concview-{pid}-calls-{number}"
+        names = stem.with_suffix(".pstat"), stem.with_suffix(".callgrind")
+        try:
+            with names[0].open("xb") as file:  # 'x': never over an older file
+                file.write(first)
+        except FileExistsError:
+            number += 1
+            continue
+        names[1].write_bytes(second)
+        return str(names[0]), str(names[1])
+
+
+def cost(calls: Calls, snapshot: Snapshot) -> str:
+    """What counting does to the target, estimated: '1.2M calls/s, about 36 % of a core for counting: code runs 1.6
+    times as long'."""
+    rate = calls.calls / max(calls.seconds, 0.001)
+    factor = slower(calls, snapshot)
+    said = f"{count(rate)} calls/s, about {100 * calls.cost_share:.0f} % of a core for counting"
+    if factor is None:
+        return said
+    return f"{said}: code runs {'hardly longer' if factor < 1.05 else f'{factor:.1f}x as long'}"
+
+
+def slower(calls: Calls, snapshot: Snapshot) -> float | None:
+    """How many times as long running code takes, from the CPU used in the window and what counting took of it. Waiting
+    takes no longer. None before CPU was measured in the window."""
+    began = calls.at_ns - calls.seconds * 1e9
+    used = [p.cpu_percent for p in snapshot.series if p.cpu_percent is not None and began < p.at_ns <= calls.at_ns]
+    if not used:
+        return None
+    share = sum(used) / len(used) / 100
+    # The calls themselves take their time, too: that bounds the factor where the two numbers are not of one moment.
+    own = max(share - calls.cost_share, CALL_S * calls.calls / max(calls.seconds, 0.001), 1e-6)
+    return (own + calls.cost_share) / own
+
+
+def window_words(calls: Calls) -> str:
+    """'yappi, wall clock, 5.0 s'."""
+    how = {"yappi": f"yappi, {calls.clock} clock", "monitoring": "sys.monitoring, counts only"}
+    return f"{how.get(calls.source, calls.source)}, {duration(calls.seconds)}"
+
+
+def _possible(app: Any, snapshot: Snapshot | None) -> bool:
+    problem = why_not(app.session, snapshot)
+    if problem:
+        app.notify(problem, severity="warning", markup=False)
+    return not problem
+
+
+def _order(session: Any, line: str) -> None:
+    cast(Ordering, session).order(line)

@@ -1,0 +1,211 @@
+"""The view Inside: what it asks before it does anything, what it shows, and what it says when it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import fake
+import inside_fake
+import msgspec
+import pytest
+from inside_fake import COUNTED, COUNTING, REFUSAL, WITHOUT_TIMES, Obeying, opened, picture
+from inside_keys import CHECKS
+
+from concview.model import Frame
+from concview.snapshot import Status
+from concview.tui import inside
+from concview.tui.app import ConcviewApp
+from concview.tui.keys import KEYS, by_id
+from concview.tui.screens.agent import AgentQuestion
+from concview.tui.widgets.exact import Counted
+
+SIZES = ((60, 20), (80, 24), (160, 50))
+
+
+@pytest.mark.parametrize(("key", "stroke"), [(k, s) for k in CHECKS for s in by_id(k).keys.split(",")])
+async def test_key(key: str, stroke: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = ConcviewApp(Obeying([picture()]))
+    async with app.run_test(size=(100, 24)) as pilot:
+        await fake.until(pilot, lambda: app.screen.view.ready)  # type: ignore[attr-defined]
+
+        async def press() -> None:
+            await pilot.press(stroke)
+            await pilot.pause(0.15)
+
+        await CHECKS[key](pilot, press)
+
+
+def test_no_key_of_theirs_is_forgotten() -> None:
+    assert {k.id for k in KEYS if k.scope in ("inside", "agent", "window")} <= set(CHECKS)
+
+
+async def test_the_palette_offers_everything_from_any_view() -> None:
+    session = Obeying([picture(agent=None)])
+    app = ConcviewApp(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        board: Any = app.screen
+        await fake.until(pilot, lambda: board.view.ready)
+        titles = [c.title for c in app.get_system_commands(board)]
+        for key in (k for k in KEYS if k.scope == "inside"):
+            assert any(t.endswith(f"({key.shown})") and t[1:].startswith(key.help[1:]) for t in titles), key.id
+        assert board.active == "overview"
+        await app.press(by_id("agent"))
+        await fake.until(pilot, lambda: isinstance(app.screen, AgentQuestion))
+        assert board.active == "inside" and not session.orders
+
+
+@pytest.mark.parametrize("key", ["a", "w"])
+async def test_a_recording_says_why_nothing_can_be_asked(key: str) -> None:
+    session = Obeying([picture(status=Status.REPLAY, calls=COUNTED)], live=False)
+    app = ConcviewApp(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = await opened(pilot)
+        assert "this is a recording" in "\n".join(view.as_text())
+        await pilot.press(key)
+        await pilot.pause(0.1)
+        assert not session.orders and app.screen is not None and not isinstance(app.screen, AgentQuestion)
+        assert [n.message for n in app._notifications][-1].startswith("this is a recording")
+
+
+def test_why_not() -> None:
+    live = picture()
+    assert inside.why_not(Obeying(), live) == ""
+    assert "recording" in inside.why_not(Obeying(live=False), live)
+    assert "exited" in inside.why_not(Obeying(), fake.exited())
+    assert "not permitted" in inside.why_not(Obeying(), fake.lost())
+    assert "without a way" in inside.why_not(fake.FakeSession(), live)
+    assert inside.why_not(Obeying(), fake.empty())
+
+
+async def test_without_an_agent_calls_are_not_counted() -> None:
+    session = Obeying([picture(agent=None, tasks=None, queues=None)])
+    app = ConcviewApp(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = await opened(pilot)
+        assert "nothing was asked of it" in "\n".join(view.as_text())
+        await pilot.press("w", "S")
+        await pilot.pause(0.1)
+        assert not session.orders
+        said = [n.message for n in app._notifications]
+        assert any("a asks it in" in m for m in said) and any("no counts to save" in m for m in said)
+
+
+async def test_a_refusal_stays_until_it_is_settled() -> None:
+    app = ConcviewApp(Obeying([picture(refusal=REFUSAL)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = await opened(pilot)
+        said = "\n".join(view.as_text())
+        assert "cannot be imported" in said and "-m pip install yappi" in said and "w, then n" in said
+
+
+async def test_tasks_are_listed_with_their_chain() -> None:
+    app = ConcviewApp(Obeying([picture()]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        view = await opened(pilot)
+        said = "\n".join(view.as_text())
+        assert "lag 134 ms" in said and "the 32 oldest are listed" in said
+        await pilot.press("down")
+        await pilot.pause(0.1)
+        said = "\n".join(view.as_text())
+        assert "[/red]Session.wait" in said and "PYTHONASYNCIODEBUG=1" in said
+        await pilot.press("G")
+        await pilot.pause(0.1)
+        assert "/srv/shop/server.py:140" in "\n".join(view.as_text())
+        await pilot.press("slash", *"session-7")
+        await pilot.pause(0.1)
+        assert [r.task.name for r in view.grid.rows] == ["session-7"]
+
+
+async def test_calls_are_put_together_over_threads() -> None:
+    app = ConcviewApp(Obeying([picture(calls=COUNTED)]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        view = await opened(pilot)
+        await pilot.press("m")
+        await pilot.pause(0.1)
+        view.grid.choose(("/srv/shop/cache.py", 39, "Cache.get"))
+        view.draw_detail()
+        said = "\n".join(view.as_text())
+        assert "200k" in said and "worker-0" in said and "120k" in said and "Called by" not in said
+        view.grid.choose(("/srv/shop/templates.py", 118, "render"))
+        view.draw_detail()
+        assert "Called by" in "\n".join(view.as_text())
+        before = view.grid.sort_by
+        await pilot.press("s")
+        assert view.grid.sort_by != before
+
+
+def test_a_sampled_frame_finds_its_function() -> None:
+    counted = Counted(COUNTED)
+    assert counted.functions[counted.find("Cache.get", "/srv/shop/cache.py", 41) or 0].calls == 200_000
+    assert counted.find("Cache.get", "/srv/shop/cache.py", 20) is None  # above its first line: another one
+    assert counted.find("Cache.get", "/elsewhere/cache.py", 41) is None
+
+
+async def test_a_frame_that_was_not_called_is_said() -> None:
+    app = ConcviewApp(Obeying([picture(calls=COUNTED)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = await opened(pilot)
+        app.screen.show_view("inside", Frame("main", "/srv/shop/server.py", 203))  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: bool(app._notifications))
+        assert "main was not called" in [n.message for n in app._notifications][-1]
+        assert view.section == "calls"
+
+
+def test_how_much_slower() -> None:
+    """A tenth of a core of its own, as much for counting: twice as long; and never more than the calls allow."""
+    now = COUNTED.at_ns
+    points = tuple(msgspec.structs.replace(p, at_ns=now - n * 500_000_000, cpu_percent=20.0)
+                   for n, p in enumerate(picture().series[:8]))  # fmt: skip
+    shown = picture(series=points)
+    one = msgspec.structs.replace(COUNTED, cost_share=0.1, calls=1000, seconds=5.0)
+    assert inside.slower(one, shown) == pytest.approx(2.0)
+    many = msgspec.structs.replace(COUNTED, cost_share=0.6, calls=10_000_000, seconds=5.0)
+    assert inside.slower(many, shown) == pytest.approx((0.08 + 0.6) / 0.08)
+    assert inside.slower(one, picture(series=())) is None
+
+
+def test_counts_without_times_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no times"):
+        inside.save_calls(WITHOUT_TIMES, 1, "", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@pytest.fixture
+def drawn(snapshot: Any) -> Any:
+    from syrupy.extensions.image import SVGImageSnapshotExtension
+
+    return snapshot.use_extension(SVGImageSnapshotExtension)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("part", ["none", "tasks", "calls", "queues", "counting", "counts", "refused"])
+async def test_parts(part: str, size: tuple[int, int], drawn: Any) -> None:
+    more: dict[str, Any] = {
+        "none": {"agent": None, "tasks": None, "queues": None},
+        "counting": {"calls": COUNTING, "agent": inside_fake.AgentStatus(0, "attached", window="yappi wall")},
+        "counts": {"calls": WITHOUT_TIMES},
+        "refused": {"refusal": REFUSAL},
+    }.get(part, {"calls": COUNTED})
+    app = ConcviewApp(Obeying([picture(**more)]))
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press(*{"calls": "m", "counting": "m", "counts": "m", "queues": "mm"}.get(part, ""))
+        await pilot.pause(0.2)
+        assert app.export_screenshot(simplify=True) == drawn
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("key", ["a", "w"])
+async def test_questions(key: str, size: tuple[int, int], drawn: Any) -> None:
+    more = {"agent": None} if key == "a" else {}
+    app = ConcviewApp(Obeying([picture(calls=None, **more)]))
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press(key)
+        await pilot.pause(0.2)
+        assert app.export_screenshot(simplify=True) == drawn
