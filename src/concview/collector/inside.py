@@ -2,7 +2,8 @@
 
 Lines on the collector's standard input: `agent attach [SECONDS]` (how long to wait for the target to run Python code,
 default 10), `agent detach`, `yappi start wall|cpu [SECONDS]`, `calls start [SECONDS]` (counts with sys.monitoring),
-`yappi stop`. What cannot be done is answered by an AgentStatus with state 'refused'.
+`yappi stop`. A window asked for while the agent is still on its way begins when it is there. What cannot be done is
+answered by an AgentStatus with state 'refused'.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Inside:
         self._due_ns = 0
         self._told = ("", "")
         self._window = ""
+        self._later = ""  #: the order of a window, kept until the agent is there
         self._parts: list[CallsPart] = []
         self._cost = self._late = 0.0
 
@@ -67,6 +69,8 @@ class Inside:
             elif words[:2] == ["agent", "detach"]:
                 if attachment is not None:
                     attachment.leave()
+            elif words[1:2] == ["start"] and attachment is not None and attachment.state == "asking":
+                self._later = line
             elif words[1:2] == ["start"] and there and attachment is not None:
                 clock = words.pop(2) if words[0] == "yappi" else "none"
                 seconds = float(words[2]) if len(words) > 2 else WINDOW_S
@@ -103,8 +107,11 @@ class Inside:
         if told != self._told:
             self._told = told
             self._status(now)
+        if self._later and attachment.state == "attached":
+            line, self._later = self._later, ""
+            self.obey(line)
         if attachment.state == "ended":
-            self._attachment, self._window = None, ""
+            self._attachment, self._window, self._later = None, "", ""
             self._parts.clear()
 
     def close(self) -> None:

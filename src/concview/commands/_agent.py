@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from concview.commands import _options
 from concview.commands.base import CommandError, Exit
-from concview.session import LiveSource, Session
 
 #: The target has this long (seconds) to run some Python code, without which the agent cannot start.
 PATIENCE_S = 60
@@ -16,17 +16,50 @@ WHAT = (
 )
 
 
+#: A window of counted calls lasts so long (seconds) unless said otherwise, and at most (agent.core.MAX_WINDOW_S).
+WINDOW_S, MAX_WINDOW_S = 5.0, 60.0
+_CLOCKS = {"wall": "yappi start wall", "cpu": "yappi start cpu", "none": "calls start"}
+
+
+def add_calls(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--calls", metavar="CLOCK[:S]", default="",
+        help="with --agent: count every call for S seconds (default 5), timed by CLOCK wall or cpu (yappi), or none "
+        "(counts only, 3.12+); slows down code that calls much",
+    )  # fmt: skip
+
+
 def check(options: argparse.Namespace) -> None:
     """CommandError when consent is missing."""
+    calls = getattr(options, "calls", "")
+    if calls and not options.agent:
+        raise CommandError("--calls goes with --agent", Exit.USAGE, WHAT)
+    _window(calls)
     if options.agent and not options.yes:
         raise CommandError(WHAT, Exit.USAGE, "say --agent --yes to let it in")
     if options.yes and not options.agent:
         raise CommandError("--yes goes with --agent", Exit.USAGE)
 
 
-def invite(source: object) -> None:
-    """Ask for the agent. What becomes of it is told in the stream. `source`: of a started session, or opened."""
+def _window(calls: str) -> str:
+    """The collector's control line for the value of --calls; '' for none."""
+    if not calls:
+        return ""
+    clock, _, length = calls.partition(":")
+    if clock not in _CLOCKS:
+        raise CommandError(f"--calls: no such clock: '{clock}'", Exit.USAGE, f"clocks: {', '.join(_CLOCKS)}")
+    seconds = _options.seconds_of(length, "--calls", MAX_WINDOW_S) if length else WINDOW_S
+    return f"{_CLOCKS[clock]} {seconds:g}"
+
+
+def invite(source: object, calls: str = "") -> None:
+    """Ask for the agent, and for a window of counted calls. What becomes of it is told in the stream. `source`: of a
+    started session, or opened."""
+    from concview.session import LiveSource, Session  # late: --help needs none of it
+
     if isinstance(source, Session):
         source = source.source
     if isinstance(source, LiveSource):
         source.order(f"agent attach {PATIENCE_S}")
+        if calls:
+            source.order(_window(calls))

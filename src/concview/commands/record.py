@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from concview.commands import _options
+from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import duration, size
 
@@ -28,11 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
     parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
     parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
+    _agent.add_calls(parser)
     _options.add_sampling(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _agent, _open
+    from concview.commands import _open
     from concview.session import LiveSource
 
     config = _options.settings(options)
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     out = _create(path, options.force)
     try:
         with out:
-            written = _record(source, out, path, seconds, options.agent)
+            written = _record(source, out, path, seconds, options.agent, options.calls)
     except BaseException:
         _remove_if_empty(path)
         raise
@@ -82,9 +83,8 @@ class _Interrupt:
         self.asked = True
 
 
-def _record(source: LiveSource, out: FileIO, path: Path, seconds: float, agent: bool) -> int:
+def _record(source: LiveSource, out: FileIO, path: Path, seconds: float, agent: bool, calls: str) -> int:
     """Copy the collector's bytes as they are; the number of bytes."""
-    from concview.commands import _agent
     from concview.commands._open import END_S, attach_failed
 
     interrupt = _Interrupt()
@@ -92,7 +92,7 @@ def _record(source: LiveSource, out: FileIO, path: Path, seconds: float, agent: 
     try:
         source.open()
         if agent:
-            _agent.invite(source)
+            _agent.invite(source, calls)
         descriptor = source.stream.fileno()
         written, began, ending = 0, 0.0, 0.0
         progress = _Progress(seconds)

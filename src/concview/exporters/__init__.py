@@ -1,0 +1,1 @@
+"""Recordings in the formats of other tools. One file a format, found by registry."""
