@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import BinaryIO, Protocol, TypeVar, cast
 
@@ -42,6 +42,16 @@ def encode_block(events: list[Event]) -> bytes:
     """One block, header included."""
     payload = _encode(events)
     return _HEADER.pack(_MARKER, len(payload), zlib.crc32(payload)) + payload
+
+
+def encode_events(events: Sequence[Event]) -> bytes:
+    """Only the payload of a block; for events of ours that never leave the process."""
+    return _encode(events)
+
+
+def decode_events(payload: bytes) -> list[AnyEvent]:
+    """What `encode_events` made."""
+    return _decode(payload)
 
 
 def decode_payload(payload: bytes) -> list[AnyEvent]:

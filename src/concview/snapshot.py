@@ -22,6 +22,7 @@ from concview.model import (
     Peer,
     Pending,
     Queues,
+    Severity,
     Site,
     Stack,
     State,
@@ -164,6 +165,27 @@ class Point(View, frozen=True):
     states: Shares  #: of all Python threads' time
 
 
+class Mark(View, frozen=True):
+    """When a finding was there."""
+
+    start_ns: int
+    end_ns: int
+    severity: Severity
+    id: str
+    title: str
+
+
+class Timeline(View, frozen=True):
+    """The time that was kept. Moments on the stream's clock."""
+
+    first_ns: int = 0
+    last_ns: int = 0
+    detail_ns: int = 0  #: from here on everything is kept; before it sums of half seconds only
+    epoch_ns: int = 0  #: add it to a moment for nanoseconds since the epoch
+    points: tuple[Point, ...] = ()  #: oldest first
+    marks: tuple[Mark, ...] = ()  #: oldest first
+
+
 class Snapshot(View, frozen=True):
     """Everything a screen needs. `seconds` is how much of the window was observed."""
 
@@ -186,6 +208,7 @@ class Snapshot(View, frozen=True):
     dropped: int = 0
     doubtful: int = 0
     seconds: float = 0.0
+    detail_s: float = 0.0  #: of these seconds, the last that locks, peers and calls are known of
     threads: tuple[ThreadView, ...] = ()  #: alive ones first seen first; those that ended in the window at the end
     births_per_s: float = 0.0
     gil: GilView = GilView(False)

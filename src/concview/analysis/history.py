@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+import msgspec
+
 from concview.analysis.classify import Verdict, classify
 from concview.analysis.queues import QueueHistories
 from concview.model import (
@@ -52,6 +54,8 @@ BUCKET_NS = 500_000_000
 #: Buckets kept in full: a minute for shares, ten minutes for the process.
 THREAD_BUCKETS = 120
 PROCESS_BUCKETS = 1200
+#: Process buckets older than this many give up the threads' counters: at 1,000 threads ten minutes of them are 300 MB.
+SLIM_AFTER = 60
 #: Threads that ended are kept this long, and no more than this many.
 GONE_NS = 20_000_000_000
 MAX_GONE = 2_000
@@ -188,6 +192,14 @@ class ThreadHistory:
         self.buckets.append(bucket)
 
 
+def _slim(bucket: ProcessBucket) -> None:
+    """Drop the threads' counters of a bucket that no rule looks at any more; the process's own stay."""
+    for name in ("before", "after"):
+        counters: Counters | None = getattr(bucket, name)
+        if counters is not None and counters.threads:
+            setattr(bucket, name, msgspec.structs.replace(counters, threads=()))
+
+
 @dataclass(frozen=True, slots=True)
 class GilTick:
     at_ns: int
@@ -246,7 +258,7 @@ class History:
         self.first_ns = 0
         self.now_ns = 0
         self.births = 0
-        self._tables = Tables()
+        self.tables = Tables()
         self._bucket: ProcessBucket | None = None
         self._gil_waiters: set[int] = set()
 
@@ -256,15 +268,15 @@ class History:
         if isinstance(event, Tick):
             self._tick(event)
         elif isinstance(event, FrameDef):
-            self._tables.frames[event.id] = event.frame
+            self.tables.frames[event.id] = event.frame
         elif isinstance(event, StackDef):
-            known = self._tables.frames
+            known = self.tables.frames
             frames = tuple(known[f] for f in event.frames if f in known)
-            self._tables.stacks[event.id] = Stack(frames, event.truncated)
+            self.tables.stacks[event.id] = Stack(frames, event.truncated)
         elif isinstance(event, WaitDef):
-            self._tables.waits[event.id] = event.wait
+            self.tables.waits[event.id] = event.wait
         elif isinstance(event, HoldsDef):
-            self._tables.holds[event.id] = event.holds
+            self.tables.holds[event.id] = event.holds
         elif isinstance(event, Counters):
             self._counters(event)
         elif isinstance(event, ThreadDef):
@@ -281,7 +293,7 @@ class History:
         elif isinstance(event, Bye):
             self.bye = event
         elif isinstance(event, Forget):
-            self._tables = Tables()
+            self.tables = self._tables_after_forget()
         elif isinstance(event, ProcessStatus):
             self.process_status = event.status
         elif isinstance(event, AgentStatus):
@@ -311,6 +323,9 @@ class History:
             self.refusal = None
         self.agent = event
 
+    def _tables_after_forget(self) -> Tables:
+        return Tables()
+
     def _thread(self, event: ThreadDef) -> None:
         thread = self.threads.get(event.tid)
         if thread is None:
@@ -337,7 +352,7 @@ class History:
     def _tick(self, tick: Tick) -> None:
         at = tick.at_ns
         start = at - tick.dt_ns  # what is seen now is taken to be so since the previous tick
-        tables = self._tables
+        tables = self.tables
         changes = tick.changes
         for i in range(0, len(changes) - 3, 4):
             tid = changes[i]
@@ -410,6 +425,8 @@ class History:
         bucket.threads = len(self.threads)
         bucket.after = event
         self.buckets.append(bucket)
+        if len(self.buckets) > SLIM_AFTER + 1:
+            _slim(self.buckets[-SLIM_AFTER - 1])
         horizon = end - RUNS_NS
         while self.gil and self.gil[0].at_ns < horizon:
             self.gil.popleft()

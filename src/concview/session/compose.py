@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Iterable
+from itertools import islice, takewhile
 
 from concview.analysis import accounting, graph
 from concview.analysis import window as windows
@@ -31,7 +33,8 @@ WINDOW_NS = windows.WINDOW_NS
 SERIES = 240
 #: Half seconds in a thread's strip: one minute.
 STRIP = 120
-_IN_WINDOW = WINDOW_NS // 500_000_000
+#: Half seconds kept for the timeline: ten minutes.
+KEPT = 1200
 
 
 class _ThreadCache:
@@ -52,9 +55,10 @@ class _ThreadCache:
         buckets = thread.buckets
         if not buckets or buckets[-1] is self.seen:
             return
+        fresh = list(takewhile(lambda b: b is not self.seen, islice(reversed(buckets), STRIP)))
+        self.strip.extend(accounting.dominant(b) for b in reversed(fresh))
         self.seen = buckets[-1]
-        self.strip.append(accounting.dominant(buckets[-1]))
-        recent = [b for b in list(buckets)[-_IN_WINDOW:] if b.end_ns > start_ns]
+        recent = list(takewhile(lambda b: b.end_ns > start_ns, reversed(buckets)))
         nanoseconds, wall = accounting.total(recent)
         self.shares = accounting.to_shares(nanoseconds)
         if wall <= 0:
@@ -69,12 +73,14 @@ class _ThreadCache:
 
 
 class Composer:
-    """Makes snapshots; keeps per-thread caches between them."""
+    """Makes snapshots; keeps per-thread caches between them. `points` are already known ones, for a look back."""
 
-    def __init__(self, live: bool) -> None:
+    def __init__(self, live: bool, window_ns: int = WINDOW_NS, points: Iterable[Point] | None = None) -> None:
         self._live = live
+        self._window_ns = window_ns
         self._threads: dict[int, _ThreadCache] = {}
-        self._points: deque[Point] = deque(maxlen=SERIES)
+        self._back = points is not None
+        self._points: deque[Point] = deque(points or (), maxlen=KEPT)
         self._pointed: ProcessBucket | None = None
         self._locks: tuple[LockView, ...] = ()
         self._chains: tuple[ChainView, ...] = ()
@@ -86,9 +92,10 @@ class Composer:
         hello = history.hello
         if hello is None:
             return Snapshot(Status.WAITING)
-        start_ns = max(history.first_ns, history.now_ns - WINDOW_NS)
-        recent = [b for b in list(history.buckets)[-_IN_WINDOW:] if b.end_ns > start_ns]
-        self._series(history)
+        start_ns = max(history.first_ns, history.now_ns - self._window_ns)
+        recent = list(takewhile(lambda b: b.end_ns > start_ns, reversed(history.buckets)))[::-1]
+        if not self._back:
+            self._series(history)
         exact = hello.capabilities.get("held-locks")
         exact_available = exact is not None and exact.available
         threads = self._thread_views(history, start_ns, exact_available)
@@ -119,6 +126,7 @@ class Composer:
             dropped=stats.dropped if stats else 0,
             doubtful=stats.doubtful if stats else 0,
             seconds=(history.now_ns - start_ns) / 1e9,
+            detail_s=window.seconds if window is not None else 0.0,
             threads=threads,
             births_per_s=sum(b.births for b in recent) / max(0.5, 0.5 * len(recent)),
             gil=_gil_view(history, recent),
@@ -128,7 +136,7 @@ class Composer:
             states=self._states,
             cpu_percent=windows.cpu_percent(recent),
             switches_per_s=windows.switches_per_s(recent),
-            series=tuple(self._points),
+            series=tuple(islice(self._points, max(0, len(self._points) - SERIES), None)),
             rss=history.counters.rss if history.counters else 0,
             fds=history.counters.fds if history.counters else 0,
             findings=judgement.findings,
@@ -142,6 +150,11 @@ class Composer:
             calls=history.calls,
             refusal=history.refusal,
         )
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Of the last ten minutes, oldest first."""
+        return tuple(self._points)
 
     def _status(self, history: History, ended: bool) -> tuple[Status, str]:
         bye = history.bye

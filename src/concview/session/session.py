@@ -16,14 +16,16 @@ import msgspec
 from concview import codec
 from concview.analysis import calltree, gilcalls
 from concview.analysis.history import History
+from concview.analysis.tape import KEPT_NS, REPLAY_NS, Past, Tape
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
 from concview.catalogue.judge import Judge, Judgement
 from concview.config import RuleConfig
-from concview.model import AnyEvent, State
+from concview.model import AnyEvent, Stack, State
 from concview.session.compose import Composer
-from concview.session.sources import AttachError, LiveSource, Source
-from concview.snapshot import Snapshot, Status
+from concview.session.past import Judged, look_back, sums_ns
+from concview.session.sources import AttachError, FileSource, LiveSource, Source
+from concview.snapshot import Snapshot, Status, Timeline
 
 #: Snapshots are made at most this often, in stream time: faster than a person reads, and a third of the cost of 10 Hz.
 SNAPSHOT_NS = 300_000_000
@@ -53,6 +55,9 @@ class Session:
         self._judge = Judge(rules, config)
         self._judgement = Judgement()
         self._composer = Composer(source.live)
+        self._tape = Tape()
+        self._judged = Judged()
+        self._past: tuple[int, int, Past] | None = None  #: end, span and history of the last look back
         self._snapshot = Snapshot(Status.WAITING)
         self._window: Window | None = None
         self._evaluated_ns = 0
@@ -104,21 +109,78 @@ class Session:
         by_line: bool = False,
         fold: bool = False,
         holding: bool = False,
+        back: tuple[int, int] | None = None,
     ) -> Calls:
         """Where the time of these threads (None: all) in these states (None: all) went, over the window.
 
-        `holding`: instead of states, the time in which they held the GIL.
+        `holding`: instead of states, the time in which they held the GIL. `back`: instead of the last window, the
+        interval (end, length; nanoseconds) that was looked back to, as far as it is known in detail.
+        """
+        if back is not None:
+            past = self._past_of(*back)
+            end = past.now_ns
+            start = max(past.detail_ns, end - min(back[1], REPLAY_NS))
+            pieces = self._pieces(past, start, end, states, tids, holding)
+        else:
+            with self._history_lock:
+                end = self.history.now_ns
+                start = max(self.history.first_ns, end - WINDOW_NS)
+                pieces = self._pieces(self.history, start, end, states, tids, holding)
+        return Calls(calltree.tree(pieces, by_line, fold), calltree.table(pieces, by_line), (end - start) / 1e9, end)
+
+    @staticmethod
+    def _pieces(
+        history: History,
+        start: int,
+        end: int,
+        states: Collection[State] | None,
+        tids: Collection[int] | None,
+        holding: bool,
+    ) -> list[tuple[Stack, int]]:
+        threads = [t for t in history.threads.values() if tids is None or t.tid in tids]
+        if holding:
+            return list(gilcalls.pieces(threads, history.gil, start, end))
+        return list(calltree.pieces(threads, start, end, states))
+
+    # ------------------------------------------------------------ looking back
+
+    def timeline(self) -> Timeline:
+        """What is kept, for choosing an interval of it."""
+        with self._history_lock:
+            hello = self.history.hello
+            return Timeline(
+                first_ns=max(self._tape.first_ns, self.history.now_ns - KEPT_NS),
+                last_ns=self.history.now_ns,
+                detail_ns=self._tape.detail_ns,
+                epoch_ns=int(hello.epoch * 1e9) - hello.at_ns if hello is not None else 0,
+                points=self._composer.points,
+                marks=self._judged.marks(),
+            )
+
+    def at(self, end_ns: int, span_ns: int) -> Snapshot:
+        """The snapshot of the interval of `span_ns` that ended then, with the findings as judged then.
+
+        Takes up to a second or two where much happened. LookupError when nothing was kept yet.
         """
         with self._history_lock:
-            history = self.history
-            end = history.now_ns
-            start = max(history.first_ns, end - WINDOW_NS)
-            threads = [t for t in history.threads.values() if tids is None or t.tid in tids]
-            if holding:
-                pieces = list(gilcalls.pieces(threads, history.gil, start, end))
-            else:
-                pieces = list(calltree.pieces(threads, start, end, states))
-        return Calls(calltree.tree(pieces, by_line, fold), calltree.table(pieces, by_line), (end - start) / 1e9, end)
+            plan = self._tape.plan(self.history, end_ns, span_ns, sums_ns(span_ns))
+            points, judgement = self._composer.points, self._judged.at(end_ns)
+        snapshot, past = look_back(plan, span_ns, points, judgement, self.live)
+        self._past = (end_ns, span_ns, past)
+        return snapshot
+
+    def _past_of(self, end_ns: int, span_ns: int) -> Past:
+        known = self._past
+        if known is None or known[:2] != (end_ns, span_ns):
+            self.at(end_ns, span_ns)
+            known = self._past
+        assert known is not None
+        return known[2]
+
+    @property
+    def player(self) -> FileSource | None:
+        """What plays a recording; None for a live process."""
+        return self.source if isinstance(self.source, FileSource) else None
 
     @property
     def ended(self) -> bool:
@@ -161,6 +223,7 @@ class Session:
         with self._history_lock:
             for event in events:
                 history.apply(event)
+                self._tape.add(event, history)
                 # A block may hold a second of ticks (py-spy's windows): judge along the way, in stream time.
                 if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
                     self._evaluate()
@@ -181,6 +244,8 @@ class Session:
         self._evaluated_ns = history.now_ns
         self._window = Window(history)
         self._judgement = self._judge.evaluate(self._window)
+        if self._judged.add(history.now_ns, self._judgement) and self.player is not None:
+            self.player.found()
 
     def _compose(self, ended: bool = False) -> None:
         self._composed_ns = self.history.now_ns

@@ -148,38 +148,107 @@ class LiveSource:
 
 
 class FileSource:
-    """A recording. `speed` 1.0 plays in real time, 0 as fast as it can be read."""
+    """A recording. `speed` 1.0 plays in real time, 0 as fast as it can be read. It can be held, stepped and sped up."""
 
     live = False
 
     def __init__(self, path: str | Path, speed: float = 1.0) -> None:
         self.path = Path(path)
-        self.speed = speed
         self._file: BinaryIO | None = None
-        self._closed = threading.Event()
+        self._closed = False
+        self._speed = speed
+        self._held = False
+        self._until = 0.0  #: play without pause up to this moment of the stream, seconds
+        self._seeking = False  #: until the next finding
+        self._position = 0.0  #: what should have been played by now; stream time, seconds
+        self._counted = 0.0  #: up to this moment of the wall clock
+        self._changed = threading.Condition()
 
     def open(self) -> None:
         self._file = self.path.open("rb")
 
     def blocks(self) -> Iterator[list[AnyEvent]]:
         assert self._file is not None
-        stream_start = wall_start = 0.0
         for events in codec.read_blocks(self._file):
             at = max((e.at_ns for e in events if hasattr(e, "at_ns")), default=0) / 1e9
-            if self.speed > 0 and at:
-                if not stream_start:
-                    stream_start, wall_start = at, time.monotonic()
-                due = wall_start + (at - stream_start) / self.speed
-                if self._closed.wait(max(0.0, due - time.monotonic())):
-                    return
-            if self._closed.is_set():
+            if not self._wait_for(at):
                 return
             yield events
+
+    def _wait_for(self, at: float) -> bool:
+        """Until it is time for this moment of the stream; False when the source was closed."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                if not self._position:  # the first block
+                    self._position, self._counted = at, now
+                if at <= self._until or self._seeking:
+                    self._position, self._counted = max(at, self._position), now
+                    return True
+                if self._held:
+                    self._counted = now
+                    self._changed.wait()
+                    continue
+                if self._speed <= 0 or not at:
+                    self._position, self._counted = max(at, self._position), now
+                    return True
+                self._position += (now - self._counted) * self._speed
+                self._counted = now
+                if at <= self._position:
+                    return True
+                self._changed.wait((at - self._position) / self._speed)
+        return False
+
+    # ------------------------------------------------------------ playing
+
+    @property
+    def speed(self) -> float:
+        return self._speed
+
+    @property
+    def seeking(self) -> bool:
+        return self._seeking
+
+    def set_speed(self, speed: float) -> None:
+        """Times real time; 0: as fast as it can be read."""
+        with self._changed:
+            now = time.monotonic()
+            if not self._held and self._position:
+                self._position += (now - self._counted) * self._speed
+            self._speed, self._counted = speed, now
+            self._changed.notify_all()
+
+    def hold(self, held: bool) -> None:
+        """Stop playing, or go on."""
+        with self._changed:
+            self._held, self._counted = held, time.monotonic()
+            if not held:
+                self._seeking = False
+            self._changed.notify_all()
+
+    def play_to(self, at_ns: int) -> None:
+        """Play at once up to this moment, also while held."""
+        with self._changed:
+            self._until = max(self._until, at_ns / 1e9)
+            self._changed.notify_all()
+
+    def seek_finding(self) -> None:
+        """Play at once up to the next finding, and hold there."""
+        with self._changed:
+            self._held = self._seeking = True
+            self._changed.notify_all()
+
+    def found(self) -> None:
+        """The session tells of a finding that was not there before."""
+        with self._changed:
+            self._seeking = False
 
     def set_rate(self, hz: float) -> None:
         """A recording has the rate it has."""
 
     def close(self) -> None:
-        self._closed.set()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         if self._file is not None:
             self._file.close()

@@ -1,0 +1,76 @@
+"""Looking back: what was judged when, the timeline of what is kept, and the snapshot of a moment that has passed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+
+from concview.analysis.tape import KEPT_NS, REPLAY_NS, Past, Plan
+from concview.analysis.window import Window
+from concview.catalogue.judge import Judgement
+from concview.session.compose import STRIP, Composer
+from concview.snapshot import Mark, Point, Snapshot
+
+#: Judgements come once a second at most in the long run, and four times a second at first.
+MOST_JUDGED = 1_000
+#: Marks of findings on the timeline.
+MOST_MARKS = 500
+
+
+class Judged:
+    """What was said when. Times on the stream's clock."""
+
+    def __init__(self) -> None:
+        self._said: deque[tuple[int, Judgement]] = deque(maxlen=MOST_JUDGED)
+        self._open: dict[tuple[str, str], Mark] = {}
+        self._closed: deque[Mark] = deque(maxlen=MOST_MARKS)
+
+    def add(self, at_ns: int, judgement: Judgement) -> bool:
+        """True when a finding is there that was not there before."""
+        while self._said and self._said[0][0] < at_ns - KEPT_NS:
+            self._said.popleft()
+        self._said.append((at_ns, judgement))
+        now = {}
+        fresh = False
+        for finding in judgement.findings:
+            if finding.recent:
+                continue
+            key = (finding.id, finding.subject)
+            known = self._open.get(key)
+            fresh = fresh or known is None
+            start = known.start_ns if known is not None else at_ns
+            now[key] = Mark(start, at_ns, finding.severity, finding.id, finding.title)
+        self._closed.extend(mark for key, mark in self._open.items() if key not in now)
+        self._open = now
+        return fresh
+
+    def at(self, at_ns: int) -> Judgement:
+        """What was said last before this moment."""
+        at = bisect_right(self._said, at_ns, key=lambda said: said[0]) - 1
+        return self._said[at][1] if at >= 0 else Judgement()
+
+    def marks(self) -> tuple[Mark, ...]:
+        """Oldest first; those that are still there end at the last judgement."""
+        return tuple(sorted([*self._closed, *self._open.values()], key=lambda m: (m.start_ns, m.id)))
+
+
+def sums_ns(span_ns: int) -> int:
+    """How far back half seconds are needed: for the interval, and for the strips of a minute."""
+    return max(span_ns, STRIP * 500_000_000)
+
+
+def look_back(
+    plan: Plan, span_ns: int, points: Iterable[Point], judgement: Judgement, live: bool
+) -> tuple[Snapshot, Past]:
+    """The snapshot of the `span_ns` up to the plan's end, and the history that it was made of.
+
+    Times of threads and of the process cover the whole interval; locks, peers and calls its last `detail_s`.
+    """
+    past = plan.build()
+    window = None
+    detail = min(span_ns, REPLAY_NS, past.now_ns - past.detail_ns)
+    if past.complete and detail > 0:
+        window = Window(past, detail)
+    composer = Composer(live, span_ns, [p for p in points if p.at_ns <= past.now_ns])
+    return composer.compose(past, window, judgement, ended=False), past
