@@ -374,13 +374,13 @@ class FakeSession:
     live: bool = True
     closed: int = 0
     rates: list[float] = field(default_factory=list)
-    at: int = 0
+    number: int = 0
 
     def snapshot(self) -> Snapshot:
-        return self.pictures[self.at % len(self.pictures)]
+        return self.pictures[self.number % len(self.pictures)]
 
     def advance(self) -> None:
-        self.at += 1
+        self.number += 1
 
     def set_rate(self, hz: float) -> None:
         self.rates.append(hz)

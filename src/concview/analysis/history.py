@@ -309,7 +309,7 @@ class History:
                 self.account = event
         elif isinstance(event, Forks):
             self.forks = event
-            self.forked = tuple((c, self._tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
+            self.forked = tuple((c, self.tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
         elif isinstance(event, Depths):
             self.depths.add(event)
 

@@ -57,6 +57,7 @@ class Session:
         self._composer = Composer(source.live)
         self._tape = Tape()
         self._judged = Judged()
+        self._timeline = Timeline()
         self._past: tuple[int, int, Past] | None = None  #: end, span and history of the last look back
         self._snapshot = Snapshot(Status.WAITING)
         self._window: Window | None = None
@@ -145,17 +146,20 @@ class Session:
     # ------------------------------------------------------------ looking back
 
     def timeline(self) -> Timeline:
-        """What is kept, for choosing an interval of it."""
-        with self._history_lock:
-            hello = self.history.hello
-            return Timeline(
-                first_ns=max(self._tape.first_ns, self.history.now_ns - KEPT_NS),
-                last_ns=self.history.now_ns,
-                detail_ns=self._tape.detail_ns,
-                epoch_ns=int(hello.epoch * 1e9) - hello.at_ns if hello is not None else 0,
-                points=self._composer.points,
-                marks=self._judged.marks(),
-            )
+        """What is kept, for choosing an interval of it. Never blocks."""
+        return self._timeline
+
+    def _draw_timeline(self) -> None:
+        hello = self.history.hello
+        assert hello is not None
+        self._timeline = Timeline(
+            first_ns=max(self._tape.first_ns, self.history.now_ns - KEPT_NS),
+            last_ns=self.history.now_ns,
+            detail_ns=self._tape.detail_ns,
+            epoch_ns=int(hello.epoch * 1e9) - hello.at_ns,
+            points=self._composer.points,
+            marks=self._judged.marks(),
+        )
 
     def at(self, end_ns: int, span_ns: int) -> Snapshot:
         """The snapshot of the interval of `span_ns` that ended then, with the findings as judged then.
@@ -249,7 +253,10 @@ class Session:
 
     def _compose(self, ended: bool = False) -> None:
         self._composed_ns = self.history.now_ns
-        self._snapshot = self._composer.compose(self.history, self._window, self._judgement, ended)
+        snapshot = self._composer.compose(self.history, self._window, self._judgement, ended)
+        if self.history.hello is not None:
+            self._draw_timeline()
+        self._snapshot = snapshot
 
     def _finish(self) -> None:
         if self.history.hello is not None:

@@ -128,7 +128,7 @@ class ConcviewApp(App[None]):
         if isinstance(self.screen, Dashboard):
             # Keys of one view are shown there: the flame's own, and in a thread's detail those of its deep look.
             deep = {"deep"} if self.screen.active == "thread" else set()
-            scopes |= {"dashboard", getattr(self.screen.view, "scope", "")} | deep
+            scopes |= {"dashboard", "time", getattr(self.screen.view, "scope", "")} | deep
         else:
             scopes.add("picker")
         self.push_screen(Help(frozenset(scopes)))
@@ -151,6 +151,8 @@ class ConcviewApp(App[None]):
         offered = {"app", "dashboard" if isinstance(screen, Dashboard) else "picker"}
         if isinstance(screen, Dashboard):
             offered |= {"inside", getattr(screen.view, "scope", "")}
+            if screen.paused and screen.kept is not None:
+                offered.add("time")
         for key in keys.KEYS:
             if key.id == "palette" or key.scope not in offered:
                 continue

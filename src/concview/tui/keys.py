@@ -12,7 +12,8 @@ class Key:
     """`keys` as Textual spells them, comma-separated. `scope` says whose bindings it belongs to:
 
     app (everywhere), dashboard, list (any table), page (any scrolling text), picker, flame (the flame view), deep (the
-    deep look), inside (the view of that name), agent and window (its questions). `label` is for the footer; keys
+    deep look), time (the dashboard while it is paused; these go before all others), inside (the view of that name),
+    agent and window (its questions). `label` is for the footer; keys
     without one do not appear there. `view` actions only work in views that offer them.
     """
 
@@ -29,6 +30,7 @@ class Key:
 
 #: Scope and group of the keys that only some views understand.
 LOOK = ("dashboard", "Look")
+TIME = ("time", "Time, while paused")
 
 INSIDE = ("inside", "Inside")
 
@@ -100,8 +102,27 @@ KEYS: tuple[Key, ...] = (
     Key("window_no", "escape,q", "esc", "no", "do not count", "window", "Inside", "no"),
     Key("pause", "space", "space", "pause", "pause the view; collection goes on", "dashboard", "Look", "pause"),
     Key("output", "O", "O", "output", "what the target prints; with concview run", "dashboard", "Look"),
-    Key("faster", "plus,equals_sign", "+", "speed(1)", "refresh the view more often", "dashboard", "Look"),
-    Key("slower", "minus", "-", "speed(-1)", "refresh the view less often", "dashboard", "Look"),
+    Key("faster", "plus,equals_sign", "+", "speed(1)", "refresh more often; a recording: play faster", *LOOK),
+    Key("slower", "minus", "-", "speed(-1)", "refresh less often; a recording: play slower", *LOOK),
+    Key("baseline", "b", "b", "baseline", "mark this as the baseline to compare with; again: forget it", *LOOK),
+    Key("earlier", "left", "← →", "scrub(-1)", "back in time; → forward again", *TIME, "move"),
+    Key("later", "right", "→", "scrub(1)", "forward in time; in a recording also one step on", *TIME),
+    Key("much_earlier", "shift+left", "⇧←", "scrub(-10)", "back by the length of the interval", *TIME),
+    Key("much_later", "shift+right", "⇧→", "scrub(10)", "forward by the length of the interval", *TIME),
+    Key("oldest", "home", "home", "edge(-1)", "to the oldest moment that is kept", *TIME),
+    Key("newest", "end", "end", "edge(1)", "to the newest moment", *TIME),
+    Key("shorter", "left_square_bracket", "[ ]", "span(-1)", "a shorter interval; ] a longer one", *TIME, "length"),
+    Key("longer", "right_square_bracket", "]", "span(1)", "a longer interval", *TIME),
+    Key(
+        "last_finding",
+        "left_curly_bracket",
+        "{ }",
+        "to_finding(-1)",
+        "to the finding before; } to the next",
+        *TIME,
+        "finding",
+    ),
+    Key("next_finding", "right_curly_bracket", "}", "to_finding(1)", "to the next finding", *TIME),
     Key("copy", "y", "y", "copy", "copy the selected line to the clipboard", "dashboard", "Take away", "copy"),
     Key("export", "e", "e", "export", "save this view as SVG and text here", "dashboard", "Take away", "export"),
     Key("processes", "p", "p", "processes", "detach and choose another process", "dashboard", "Program"),
@@ -116,8 +137,9 @@ KEYS: tuple[Key, ...] = (
 
 
 def bindings(scope: str) -> list[Binding]:
-    """The bindings of one scope. None has priority: a text field gets its letters."""
-    return [Binding(k.keys, k.action, k.help, show=False, id=k.id) for k in KEYS if k.scope == scope]
+    """The bindings of one scope. Only those of the pause have priority: a text field gets its letters."""
+    first = scope == "time"
+    return [Binding(k.keys, k.action, k.help, show=False, id=k.id, priority=first) for k in KEYS if k.scope == scope]
 
 
 def by_id(key: str) -> Key:

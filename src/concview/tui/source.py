@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from concview.analysis.calltree import Entry, Node
 from concview.model import State
-from concview.snapshot import Snapshot
+from concview.snapshot import Snapshot, Timeline
 
 
 class Session(Protocol):
@@ -79,7 +79,41 @@ class CallTimes(Protocol):
         by_line: bool = False,
         fold: bool = False,
         holding: bool = False,
-    ) -> CallsTaken: ...
+        back: tuple[int, int] | None = None,
+    ) -> CallsTaken:
+        """`back`: of this interval (end, length; nanoseconds) instead of the last seconds."""
+        ...
+
+
+class Player(Protocol):
+    """What plays a recording."""
+
+    @property
+    def speed(self) -> float: ...  #: times real time; 0: as fast as it can be read
+    @property
+    def seeking(self) -> bool: ...
+    def set_speed(self, speed: float) -> None: ...
+    def hold(self, held: bool) -> None: ...
+    def play_to(self, at_ns: int) -> None: ...
+    def seek_finding(self) -> None: ...
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """A session that can look back."""
+
+    @property
+    def player(self) -> Player | None:
+        """None for a live process."""
+        ...
+
+    def timeline(self) -> Timeline:
+        """What can be looked back at. Never blocks."""
+        ...
+
+    def at(self, end_ns: int, span_ns: int) -> Snapshot:
+        """The snapshot of an interval. Takes its time: called in a thread of its own. May raise LookupError."""
+        ...
 
 
 class CallsTaken(Protocol):

@@ -35,8 +35,9 @@ def verdict(snapshot: Snapshot) -> Verdict:
     if snapshot.status is Status.WAITING or snapshot.target is None:
         return Verdict("…", "ATTACHING", "info", "Waiting for the first samples of the process.")
     clear, pending = len(snapshot.clear), [p.id for p in snapshot.pending]
-    if snapshot.seconds < ENOUGH_S and snapshot.status in (Status.LIVE, Status.REPLAY, Status.STOPPED):
-        seen = f"Gathering evidence ({snapshot.seconds:.0f} s of {ENOUGH_S:.0f} s)."
+    seen_s = max(snapshot.seconds, snapshot.elapsed_s)  # a short interval that was chosen is no lack of evidence
+    if seen_s < ENOUGH_S and snapshot.status in (Status.LIVE, Status.REPLAY, Status.STOPPED):
+        seen = f"Gathering evidence ({seen_s:.0f} s of {ENOUGH_S:.0f} s)."
         return Verdict(
             "…", "LOOKING", "info", seen, f"{text.plural(clear, 'rule')} judged clear so far." if clear else ""
         )

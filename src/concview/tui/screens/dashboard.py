@@ -12,7 +12,8 @@ from textual.message import Message
 from concview import registry
 from concview.snapshot import Snapshot
 from concview.tui import export, keys
-from concview.tui.screens.base import SizedScreen, TooSmall
+from concview.tui.screens._time import TimeTravel, pace
+from concview.tui.screens.base import TooSmall
 from concview.tui.source import Output, Session
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.bars import Footer, Tabs
@@ -20,9 +21,12 @@ from concview.tui.widgets.header import Header
 from concview.tui.widgets.output import ROOMY, OutputPane
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.table import Table
+from concview.tui.widgets.timeline import TimeBar
 
 #: Seconds between looks at the session, slowest first.
 SPEEDS = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
+#: What the footer offers while paused.
+PAUSED_KEYS = ("pause", "earlier", "shorter", "last_finding", "open", "back")
 
 
 def specs() -> dict[str, ViewSpec]:
@@ -31,8 +35,8 @@ def specs() -> dict[str, ViewSpec]:
     return {spec.id: spec for spec in sorted(found, key=lambda s: (s.tab or 99, s.id))}
 
 
-class Dashboard(SizedScreen):
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("dashboard")]
+class Dashboard(TimeTravel):
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("dashboard"), *keys.bindings("time")]
     DEFAULT_CSS = "Dashboard { layout: vertical; } Dashboard #views { height: 1fr; }"
 
     class Leave(Message):
@@ -45,7 +49,6 @@ class Dashboard(SizedScreen):
         self.specs = specs()
         self.newest: Snapshot = session.snapshot()
         self.shown: Snapshot = self.newest  #: what is on screen: the newest, or the one it was paused at
-        self.paused = False
         self.speed = SPEEDS.index(0.1)
         self.trail: list[tuple[str, Any]] = []  #: where Escape leads
         self.active = next(iter(self.specs))
@@ -54,6 +57,7 @@ class Dashboard(SizedScreen):
     def compose(self) -> ComposeResult:
         yield Header(id="header")
         yield Tabs(id="tabs")
+        yield TimeBar(id="time")
         yield Container(id="views")
         if self.output is not None:
             yield self.output
@@ -78,10 +82,7 @@ class Dashboard(SizedScreen):
             self.output.draw()
         if snapshot is self.newest:
             return
-        self.newest = snapshot
-        if not self.paused:
-            self.shown = snapshot
-            self.draw_view()
+        self.arrived(snapshot)
         self.draw_bars()
 
     def retire(self) -> None:
@@ -91,12 +92,18 @@ class Dashboard(SizedScreen):
     def draw_bars(self) -> None:
         if self.too_small:
             return
-        self.query_one(Header).show(self.shown, self.newest, self.paused)
+        self.query_one(Header).show(self.shown, self.newest, self.paused, self.moved)
+        self.draw_time()
         tabs = [(s.id, s.tab, s.title, s.mark(self.shown)) for s in self.specs.values() if s.tab]
         active = self.active if self.specs[self.active].tab else (self.trail[-1][0] if self.trail else "")
         self.query_one(Tabs).show(tabs, active)
-        pace = f"every {SPEEDS[self.speed]:g} s" if self.speed != SPEEDS.index(0.1) else ""
-        self.query_one(Footer).show(keys.footer(self.view.keys), pace)
+        offered = PAUSED_KEYS if self.paused and self.kept is not None else self.view.keys
+        self.query_one(Footer).show(keys.footer(offered), self._pace())
+
+    def _pace(self) -> str:
+        if self.player is not None:
+            return pace(self.player.speed)
+        return f"every {SPEEDS[self.speed]:g} s" if self.speed != SPEEDS.index(0.1) else ""
 
     def draw_view(self) -> None:
         if not self.too_small and self.view.ready:
@@ -188,14 +195,10 @@ class Dashboard(SizedScreen):
         self.output.display = not self.output.display
         self.call_after_refresh(self.fit_room)
 
-    def action_pause(self) -> None:
-        self.paused = not self.paused
-        if not self.paused:
-            self.shown = self.newest
-            self.draw_view()
-        self.draw_bars()
-
     def action_speed(self, step: int) -> None:
+        if self.player is not None:
+            self.speed_of_replay(step)
+            return
         self.speed = max(0, min(len(SPEEDS) - 1, self.speed + step))
         self.timer.stop()
         self.timer = self.set_interval(SPEEDS[self.speed], self.poll)

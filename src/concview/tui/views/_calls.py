@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 from textual.message import Message
 
@@ -39,6 +40,7 @@ class CallsView(View):
         self._answered = -1  #: the question that `calls` answers
         self._looking = False
         self._next = 0.0  #: not before this moment
+        self._back: tuple[int, int] | None = None  #: the interval that was looked back to
 
     @property
     def source(self) -> CallTimes | None:
@@ -65,7 +67,11 @@ class CallsView(View):
 
     def look(self) -> None:
         """The same question again, unless the view is paused or it is too early."""
-        if not self.paused or self._answered != self._number:
+        back = getattr(self.screen, "back", None)
+        if back != self._back:
+            self._back = back
+            self.anew()
+        elif not self.paused or self._answered != self._number:
             self._ask()
 
     def _ask(self) -> None:
@@ -75,12 +81,13 @@ class CallsView(View):
         self._looking = True
         mode, number = MODES[self.mode], self._number
         tids, by_line, folded = ((self.tid,) if self.tid else None), self.by_line, self.folded
+        more: dict[str, Any] = {} if self._back is None else {"back": self._back}
 
         def run() -> None:
             began = time.monotonic()
             calls, error = None, ""
             try:
-                calls = source.calls(mode.states, tids, by_line, folded, mode.holding)
+                calls = source.calls(mode.states, tids, by_line, folded, mode.holding, **more)
             except Exception as failure:  # for the person, not for a traceback
                 error = f"{type(failure).__name__}: {text.clean(str(failure))}"
             if self.is_running:

@@ -17,6 +17,7 @@ from textual.widgets import Input
 
 from concview.snapshot import Snapshot
 from concview.tui.ink import Line
+from concview.tui.widgets.baseline import Baseline
 from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.table import Table
@@ -69,6 +70,11 @@ class View(Vertical):
             self.ready = True
             self.set_class(self.size.width >= WIDE, "wide")
             self.call_after_refresh(self.post_message, self.Ready())
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What the person marked to compare with."""
+        return getattr(self.screen, "baseline", None)
 
     def show(self, snapshot: Snapshot) -> None:
         """Draw this. Called only while the view is visible."""

@@ -136,7 +136,7 @@ class Flame(CallsView):
         late = (self.calls.at_ns - self.snapshot.at_ns) / 1e9 if self.calls and self.snapshot and self.paused else 0.0
         inner = "" if not graph.zoom else graph.zoom[-1][0] if graph.base == graph.zoom else "a call not seen any more"
         how = (f"by {'line' if self.by_line else 'function'}", f"libraries {'folded' if self.folded else 'shown'}")
-        line = about_line(who, how, self.calls, late, inner, palette)
+        line = about_line(who, how, self.calls, late, inner, palette, self._back is not None)
         return with_legend(line, width, palette, paint_of(self))
 
     def _matched(self) -> None:

@@ -14,6 +14,7 @@ from concview.tui.ink import Line, beside, cut, paragraph, seconds, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View, ViewSpec
+from concview.tui.widgets.baseline import difference_lines
 from concview.tui.widgets.findings import finding_line, findings_table
 from concview.tui.widgets.page import Panel
 from concview.tui.widgets.states import GAUGES, bar, gauge_lines, legend, slice_number
@@ -80,6 +81,7 @@ class Overview(View):
         if not width:
             return
         roomy = height >= 34
+        base = self.baseline
         lines = verdict_lines(snapshot, width, palette)
         if snapshot.target is None:
             lines += waiting_lines(snapshot, width, palette)
@@ -87,6 +89,8 @@ class Overview(View):
             if roomy:
                 lines.append([])
             lines += time_lines(snapshot, width, palette, roomy)
+            if base is not None:
+                lines += difference_lines(base.snapshot, snapshot, width, palette)
             if roomy:
                 lines.append([])
             if width >= 76 and height >= 18:
@@ -106,7 +110,8 @@ class Overview(View):
         findings.set_rows(rows)
         threads = self.query_one("#threads", Table)
         threads.display = snapshot.target is not None
-        threads.columns = COLUMNS if width >= 110 else BRIEF
+        shown_columns = COLUMNS if width >= 110 else BRIEF
+        threads.columns = shown_columns if base is None else base.columns(shown_columns)
         threads.set_rows(snapshot.threads, slice_number(snapshot))
 
     def primary(self) -> Widget | None:

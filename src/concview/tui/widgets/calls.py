@@ -87,14 +87,20 @@ def origin_legend(palette: Palette, paint: Paint) -> Line:
 
 
 def about_line(
-    who: str, how: Sequence[str], calls: CallsTaken | None, late_s: float, zoomed: str, palette: Palette
+    who: str,
+    how: Sequence[str],
+    calls: CallsTaken | None,
+    late_s: float,
+    zoomed: str,
+    palette: Palette,
+    back: bool = False,
 ) -> Line:
     """Whose calls these are, how many, and how they are drawn."""
     said = f" only {fit(who, min(len(who), 24))}" if who else " all threads"
     line: Line = [Segment(said, palette.bright)]
     if calls is not None and calls.root.total_ns:
         line.append(Segment(f" {rate(calls.root.total_ns, calls.seconds)}", palette.bright))
-        line.append(Segment(f" in the last {calls.seconds:.0f} s", palette.dim))
+        line.append(Segment(f" in the {'' if back else 'last '}{calls.seconds:.0f} s", palette.dim))
     if late_s > 1:
         line.append(Segment(f" · taken {text.duration(late_s)} after the pause", palette.warn))
     if zoomed:

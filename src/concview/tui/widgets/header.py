@@ -42,16 +42,19 @@ def short_command(command: tuple[str, ...]) -> str:
     return " ".join(words) or " ".join(command) or "?"
 
 
-def first_line(shown: Snapshot, newest: Snapshot, paused: bool, width: int, palette: Palette) -> Line:
+def first_line(
+    shown: Snapshot, newest: Snapshot, paused: bool, width: int, palette: Palette, back: bool = False
+) -> Line:
     # A process that has ended matters more than that somebody paused.
     ended = newest.status in (Status.EXITED, Status.LOST, Status.FINISHED)
     symbol, word, badge = PAUSED if paused and not ended else BADGES[newest.status]
     note = newest.ending or _SAID.get(newest.status, "")
     if paused and not ended:
         behind = newest.elapsed_s - shown.elapsed_s
-        note = f"paused {seconds(behind)} ago; collection goes on, space resumes"
+        goes_on = "space plays on" if newest.status is Status.REPLAY else "collection goes on, space resumes"
+        note = f"{seconds(behind)} back; {goes_on}" if back else f"paused {seconds(behind)} ago; {goes_on}"
         if behind < 1:
-            note = "paused; collection goes on, space resumes"
+            note = f"paused; {goes_on}"
     line = [Segment(f" {symbol} {word} ", palette.badges[badge]), Segment(" ", palette.bar)]
     target = newest.target
     if target is None:
@@ -102,6 +105,7 @@ def second_line(newest: Snapshot, width: int, palette: Palette) -> Line:
 class Header(Bar):
     DEFAULT_CSS = "Header { height: 2; width: 100%; }"
 
-    def show(self, shown: Snapshot, newest: Snapshot, paused: bool) -> None:
+    def show(self, shown: Snapshot, newest: Snapshot, paused: bool, back: bool = False) -> None:
+        """`back`: another moment than that of the pause is shown."""
         palette, width = palette_of(self), self.size.width
-        self.set_lines([first_line(shown, newest, paused, width, palette), second_line(newest, width, palette)])
+        self.set_lines([first_line(shown, newest, paused, width, palette, back), second_line(newest, width, palette)])
