@@ -22,10 +22,13 @@ from concview.model import (
     Counters,
     Event,
     Forget,
+    ForkedChild,
+    Forks,
     FrameDef,
     Hello,
     HoldsDef,
     Notice,
+    Stack,
     StackDef,
     State,
     ThreadDef,
@@ -47,7 +50,7 @@ REPLAY_NS = 20_000_000_000
 
 #: Definitions stay in the tables, which are shared with the history; the others are not a condition that lasts.
 _DEFINITIONS = (FrameDef, StackDef, WaitDef, HoldsDef)
-_NOT_LASTING = (*_DEFINITIONS, Tick, ThreadDef, ThreadGone, Notice, Forget, Bye, Hello, Counters)
+_NOT_LASTING = (*_DEFINITIONS, Tick, ThreadDef, ThreadGone, Notice, Forget, Bye, Hello, Counters, Forks)
 #: tid, start, end, the states, GIL, CPU, run delay, voluntary, involuntary: microseconds and counts.
 _FIELDS = 3 + len(State) + 5
 _MOST = 2**31 - 1
@@ -71,6 +74,9 @@ class Segment:
     keys: tuple[Key, ...]
     counters: Counters | None  #: those that closed the half second before
     latest: dict[type, Event]  #: the last event of every lasting kind
+    #: Copies that it forked, with their stacks: the numbers in that event may belong to older tables.
+    forks: Forks | None
+    forked: tuple[tuple[ForkedChild, Stack], ...]
     tables: list[Tables]  #: one, and one more for every Forget inside
     end_ns: int = 0
     events: bytes | None = b""  #: compressed; None: given up
@@ -126,7 +132,15 @@ class Tape:
             keys[thread.tid] = known
         self._keys = keys
         self._segments.append(
-            Segment(history.now_ns, tuple(keys.values()), counters, dict(self._latest), [history.tables])
+            Segment(
+                history.now_ns,
+                tuple(keys.values()),
+                counters,
+                dict(self._latest),
+                history.forks,
+                history.forked,
+                [history.tables],
+            )
         )
 
     def _end(self, history: History) -> None:
@@ -220,6 +234,7 @@ class Past(History):
         self.hello, self.first_ns, self.now_ns = plan.hello, plan.first_ns, first.start_ns
         self.notices.extend(plan.notices)
         self.buckets.extend(plan.buckets)
+        self.forks, self.forked = first.forks, first.forked
         for event in first.latest.values():
             self.apply(event)  # type: ignore[arg-type]
         for key in first.keys:
