@@ -5,6 +5,7 @@ Without: stacks, wait states, GIL, names. With: the locks that frames hold and t
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 
@@ -31,6 +32,8 @@ def main() -> None:
         engine._holds.look = lambda threads: {}  # type: ignore[method-assign]
         assert engine._waits is not None
         engine._waits.futex_resolver = None
+    gc.freeze()  # as the collector does
+    gc.disable()
     warm = time.monotonic() + 1.0
     end = warm + seconds
     samples, cpu = 0, 0.0

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Iterable
 
 from concview.engines.direct.memory import MAX_SEGMENTS, IoVec, Memory, readv
 from concview.engines.direct.offsets import Offsets
 from concview.engines.direct.runtime import Runtime
-from concview.engines.direct.threads import OBJECT_SIZE, Interpreter, Thread
+from concview.engines.direct.threads import Interpreter, Thread
 
 #: Threads compared at once before they are compared one by one.
 _GROUP = 16
+#: Memory in which short-lived objects lie is copied in pieces of this size (bytes), so many at most.
+PAGE = 4096
+MAX_PAGES = 8
 
 
 class Batch:
     """The layout. In front the links of the lists, the GILs and the collectors; then, per thread:
 
     its state from the list link to the end of the stack; the cframe (3.11, 3.12); the live part of its stack chunk;
-    frames elsewhere; then, not compared, the objects its `with` blocks keep on the stack, and the frame pointer again.
+    frames elsewhere; and the frame pointer again. Before the first thread and behind the last one the pages in which
+    the objects lie that `with` blocks keep on the stack: what is equal in both was so when the stacks were copied.
+    The allocator puts objects of one size side by side, so that a page or two serve all threads.
     """
 
     def __init__(self, memory: Memory, runtime: Runtime, o: Offsets) -> None:
@@ -30,10 +36,15 @@ class Batch:
         self.frame_size = o["f.localsplus"]
         self.gil_size = o["gil.cond"]  #: the fields before the condition variable
         self.head_size = 0
+        self.pages: tuple[int, ...] = ()  #: addresses
+        self._page_at: dict[int, int] = {}  #: page -> its place among the pages, bytes
+        self._page_used: set[int] = set()
+        self.before = self.after = b""  #: the pages, as the last copy has them
         self.groups: list[tuple[int, int, list[Thread]]] = []  #: start, end, threads
         self.fault = 0  #: offset of what could not be copied
         self._calls: list[tuple[int, int, int, int]] = []
         self._head_words = array("Q")
+        self._page_words = array("Q")
         self._words: dict[Thread, array[int]] = {}  # of each thread alone
         self._arrays: list[array[int]] = []  # keeps the segments alive: the kernel reads them
         self._total = 0
@@ -55,19 +66,19 @@ class Batch:
             words += (each.address + o["is.next"], 8, each.address + o["is.threads_head"], 8)
             words += (each.gil or each.address, self.gil_size, each.address + o["is.gc"] + o["gc.collecting"], 4)
         self.head_size = offset = sum(words[1::2])
+        pages = [word for page in self.pages for word in (page, PAGE)]
+        self._page_at = {page: i * PAGE for i, page in enumerate(self.pages)}
+        words += pages
+        offset += PAGE * len(self.pages)
         self._calls, self._arrays, self.groups = [], [], []
         begun, header, size = 0, self.frame_size, self.size
         self._head_words = array("Q", words)
         self._words = {}
         for thread in threads:
             first_word = len(words)
-            if len(words) // 2 + len(thread.outs) + 2 * len(thread.objects) + 4 > MAX_SEGMENTS:
+            if len(words) // 2 + len(thread.outs) + 4 + MAX_PAGES > MAX_SEGMENTS:
                 self._add(words, begun, offset)
                 words, begun, first_word = [], offset, 0
-            thread.at_before = offset
-            for address in thread.objects:
-                words += (address, OBJECT_SIZE)
-            offset += OBJECT_SIZE * len(thread.objects)
             thread.start = offset
             words += (thread.address + self.low, size)
             offset += size
@@ -85,10 +96,6 @@ class Batch:
             for out in thread.outs:
                 words += (out, header)
             offset += header * len(thread.outs)
-            thread.at_objects = offset
-            for address in thread.objects:
-                words += (address, OBJECT_SIZE)
-            offset += OBJECT_SIZE * len(thread.objects)
             words += (frame, 8)
             offset += 8
             thread.end = offset
@@ -96,6 +103,9 @@ class Batch:
             layout = (thread.chunk, thread.length, thread.outs, frame)
             if layout != thread.layout:
                 thread.layout, thread.segment = layout, None
+        self._page_words = array("Q", pages)
+        words += pages
+        offset += PAGE * len(self.pages)
         self._add(words, begun, offset)
         self._total = offset
         if offset > len(self._buffer):
@@ -120,18 +130,25 @@ class Batch:
             if got != size:
                 self.fault = start + (got if got >= 0 else memory.failed())
                 return None
-        return self._view[: self._total].tobytes()
+        return self._keep_pages(self._view[: self._total].tobytes())
+
+    def _keep_pages(self, data: bytes) -> bytes:
+        if self.pages:
+            size = PAGE * len(self.pages)
+            self.before, self.after = data[self.head_size : self.head_size + size], data[-size:]
+        return data
 
     def copy_some(self, threads: list[Thread]) -> bytes | None:
-        """The head and the parts of these threads, one behind the other from `at_before` to `end`.
+        """The head, the pages, the parts of these threads one behind the other from `start` to `end`, the pages.
 
         None when a segment is gone, or they are too many for one call: copy everything then.
         """
-        words = self._head_words[:]
-        size = self.head_size
+        words = self._head_words + self._page_words
+        size = self.head_size + 2 * PAGE * len(self.pages)
         for thread in threads:
             words += self._words[thread]
-            size += thread.end - thread.at_before
+            size += thread.end - thread.start
+        words += self._page_words
         if len(words) > 2 * MAX_SEGMENTS:
             return None
         local, memory = self._local, self._memory
@@ -139,7 +156,44 @@ class Batch:
         memory.calls += 1
         if readv(memory.pid, self._local_p, 1, words.buffer_info()[0], len(words) // 2, 0) != size:
             return None
-        return self._view[:size].tobytes()
+        return self._keep_pages(self._view[:size].tobytes())
+
+    # ------------------------------------------------------------------ short-lived objects
+
+    @property
+    def first(self) -> int:
+        """Where the first thread's part begins in a copy."""
+        return self.head_size + PAGE * len(self.pages)
+
+    def want(self, addresses: Iterable[int]) -> bool:
+        """Copy what lies there from now on. True when the layout must change for it."""
+        new = {a & -PAGE for a in addresses if 4096 < a < 1 << 47} - self._page_used
+        self._page_used |= new
+        if new <= set(self.pages) or len(self.pages) >= MAX_PAGES:
+            return False
+        self.pages = tuple(dict.fromkeys((*self.pages, *new)))[:MAX_PAGES]
+        return True
+
+    def object(self, address: int, size: int) -> bytes | None:
+        """What lay there while the stacks were copied; None when that was not copied, or changed meanwhile."""
+        at = self._page_at.get(address & -PAGE)
+        if at is None or (address & PAGE - 1) + size > PAGE:
+            return None
+        at += address & PAGE - 1
+        found = self.after[at : at + size]
+        return found if found and found == self.before[at : at + size] else None
+
+    def shrink(self) -> bool:
+        """Drop the pages of which nothing was wanted lately. True when the layout must change for it."""
+        kept = tuple(page for page in self.pages if page in self._page_used)
+        changed, self.pages = kept != self.pages, kept
+        self._page_used.clear()
+        return changed
+
+    def drop_pages(self) -> None:
+        """One of them is gone."""
+        self.pages = ()
+        self._page_used.clear()
 
     def one(self, thread: Thread) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
         """The same of one thread alone: state, cframe, chunk, outside frames, frame pointer again."""

@@ -104,12 +104,13 @@ class DirectEngine:
         self._people = People(pid, sink, self._sampler, memory, offsets, self._objects)
         reader = LockReader(memory, offsets, self._objects)
         self._facts = SourceFacts(pid, target.started)
-        self._holds = Holds(reader, self._codes, self._site, self._sampler.want_objects)
+        self._holds = Holds(reader, self._codes, self._site, self._sampler.objects)
         self._owners = Owners(reader)
         self._depths = DepthReader(reader, sink)
         self._framed: dict[int, tuple[Hold, ...]] = {}  #: tid -> what its frames say that it holds
         self._owned: dict[int, tuple[Hold, ...]] = {}  #: tid -> what the locks say that it holds
-        waits.futex_resolver = Waiters(reader, self._thread_of, self._owners).resolve
+        self._waiters = Waiters(reader, self._thread_of, self._owners)
+        waits.futex_resolver = self._waiters.resolve
         self._awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._suspects: dict[int, Suspects] = {}
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
@@ -189,8 +190,9 @@ class DirectEngine:
     def _suspect(self, person: Person, found: Suspects | None) -> None:
         """Its frames say what it holds. Whether the locks' own state agrees is asked when it is seen to stand still:
         now it may have moved on already."""
-        holds = self._holds.judge(found, False) if found is not None else ()
-        self._held(person, holds)
+        holds = self._holds.judge(found, None) if found is not None else ()
+        if holds != self._framed.get(person.tid, ()):
+            self._held(person, holds)
         if found is not None and found.found:
             self._suspects[person.tid] = found
         else:
@@ -198,28 +200,34 @@ class DirectEngine:
 
     def _confirm(self, moved: dict[int, Suspects | None]) -> None:
         by_tid = self._people.by_tid
+        still: list[tuple[Person, Suspects]] = []
         for tid in [tid for tid in self._suspects if tid not in moved]:
             person = by_tid.get(tid)
             if person is not None and person.states and person.wait in self._awake:
                 continue
             found = self._suspects.pop(tid)
             if person is not None and person.states:
-                self._held(person, self._holds.judge(found, True))
+                still.append((person, found))
+        states = self._holds.states([found for _, found in still]) if still else {}
+        for person, found in still:
+            self._held(person, self._holds.judge(found, states))
 
     def _own(self) -> None:
         """RLocks that others wait for name their owner themselves, whichever way it took them."""
         by_tid = self._people.by_tid
-        asleep = [tid for tid, person in by_tid.items() if person.wait not in self._awake]
-        owned = self._owners.ask(asleep)
+        owned = self._owners.ask(self._asleep)
         if not owned and not self._owned:
             return
-        before = self._owned
-        idents = {t.ident: tid for tid, person in by_tid.items() for t in person.states}
+        before, idents = self._owned, self._people.by_ident
         self._owned = {idents[ident]: holds for ident, holds in owned.items() if ident in idents}
         for tid in before.keys() | self._owned.keys():
             person = by_tid.get(tid)
             if person is not None and before.get(tid) != self._owned.get(tid):
                 self._held(person, self._framed.get(tid, ()))
+
+    def _asleep(self, tid: int) -> bool:
+        person = self._people.by_tid.get(tid)
+        return person is not None and person.wait not in self._awake
 
     def _held(self, person: Person, holds: tuple[Hold, ...]) -> None:
         if holds:
@@ -287,6 +295,7 @@ class DirectEngine:
             self._objects.forget()
             self._holds.forget()
             self._depths.forget()
+            self._waiters.forget()
 
     def _ranges(self, waits: WaitReader) -> None:
         """Futexes of the GIL: from its condition variable to its end, `_gil_runtime_state` of every interpreter."""

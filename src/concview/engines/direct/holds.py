@@ -7,23 +7,20 @@ depth that the exception table tells exactly. So the holder is known without any
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from concview.engines.direct.code import Codes, Place, With
-from concview.engines.direct.locks import LOCK, MAX_LOCK_FRAMES, PRIMITIVES, RLOCK, LockReader
+from concview.engines.direct.code import Codes, Place
+from concview.engines.direct.locks import MAX_LOCK_FRAMES, PRIMITIVES, LockReader
+from concview.engines.direct.managers import Found, Managers
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Type
+from concview.engines.direct.replay import Replay
 from concview.engines.direct.threads import Thread
-from concview.engines.direct.walk import frame_struct
 from concview.model import Confidence, Hold, Site
 from concview.text import clean
 
 _WORD = struct.Struct("<Q").unpack_from
-#: Managers inside managers (a generator's `with` in a `with`) that are followed.
-_MAX_DEPTH = 8
-#: Slots read of a suspended generator's frame.
-_MAX_SLOTS = 512
-_SEMAPHORES = ("Semaphore", "BoundedSemaphore")
 #: What a SiteFinder says of a `with` whose lock the source gives back before the block ends.
 GIVEN_BACK = Site("", "", 0, "", how="given back")
 
@@ -35,111 +32,261 @@ SiteFinder = Callable[[str, str, int, int, int], Site | None]
 _Entry = tuple[Place, int, int]
 
 
-class _Found:
-    """A lock that a `with` seems to hold."""
-
-    __slots__ = ("address", "kind", "managed", "sure")
-
-    def __init__(self, address: int, kind: str, managed: int, sure: bool = True) -> None:
-        self.address = address  #: of the lock object
-        self.kind = kind
-        self.managed = managed  #: the primitive lock whose state tells whether it is held; 0: there is none
-        self.sure = sure
-
-
 class Suspects:
     """What one thread seems to hold, before the locks' own state is asked."""
 
-    __slots__ = ("found", "ident", "released")
+    __slots__ = ("found", "holds", "ident", "released")
 
-    def __init__(self, ident: int) -> None:
+    def __init__(self, ident: int, released: set[int]) -> None:
         self.ident = ident
-        self.found: list[tuple[_Found, Site]] = []  #: innermost first
-        self.released: set[int] = set()  #: given up for the time of a Condition.wait
+        self.found: list[tuple[Found, Site]] = []  #: innermost first
+        self.released = released  #: given up for the time of a Condition.wait
+        self.holds: tuple[Hold, ...] | None = None  #: `judge` of a thread that runs, where no lock need be asked
 
 
 class _Look:
     """One thread being looked at. Lists run along `entries`."""
 
-    __slots__ = ("entries", "frames", "indirect", "locks", "managers", "methods", "slots", "thread")
+    __slots__ = ("conditions", "entries", "heads", "locks", "managers", "methods", "released", "slots", "thread")
 
     def __init__(
-        self, thread: Thread, frames: list[tuple[Place, int]], entries: list[_Entry], slots: list[tuple[int, ...]]
+        self, thread: Thread, entries: list[_Entry], slots: list[tuple[int, ...]], conditions: list[int]
     ) -> None:
-        self.thread, self.frames, self.entries, self.slots = thread, frames, entries, slots
+        self.thread, self.entries, self.slots = thread, entries, slots
+        self.conditions = conditions  #: that its frames wait on
         self.methods: list[tuple[Type, bytes] | None] | None = None  #: the exit methods, where slots refer to them
+        self.heads: list[bytes | None] | None = None  #: the same as bytes, where they were copied already
         self.managers: list[int] = []
-        self.locks: list[list[_Found]] = []
-        self.indirect: list[int] = []  #: entries whose manager is no lock itself
+        self.locks: list[list[Found]] = []
+        self.released: set[int] | None = set()  #: locks of `conditions`; None: could not be told
 
 
 class Holds:
     """Answers: `look` at all threads, then `judge` each."""
 
     def __init__(
-        self, reader: LockReader, codes: Codes, site: SiteFinder, want: Callable[[Thread, list[int]], None]
+        self,
+        reader: LockReader,
+        codes: Codes,
+        site: SiteFinder,
+        copied: Callable[[Thread, list[int]], list[bytes | None]],
     ) -> None:
-        self._reader, self._codes, self._site, self._want = reader, codes, site, want
+        """`copied`: objects as they were in the very moment in which the thread's stack was copied."""
+        self._reader, self._codes, self._site, self._copied = reader, codes, site, copied
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
-        self._unbound = reader.offsets.version >= (3, 14)
-        self._frame = frame_struct(reader.offsets)
+        self._stand = Managers(reader, codes)
+        self._unbound = self._stand.unbound
+        self._width = 2 if self._unbound else 1
+        o = reader.offsets
+        self._slot = o["f.localsplus"]
+        self._unpack = struct.Struct(f"<{self._width}Q").unpack_from
+        #: a bound method of C: type, definition, self
+        header = o["ob.type"] + 8
+        gaps = (o["ob.type"], o["cfunction.m_ml"] - header, o["cfunction.m_self"] - o["cfunction.m_ml"] - 8)
+        self._method = struct.Struct("<{}xQ{}xQ{}xQ".format(*gaps)).unpack_from
+        self._quickly: dict[object, Suspects] = {}  #: (thread, where it stands, managers) -> what it holds
         self._sites: dict[tuple[Place, int, int], Site] = {}
+        self._holds: dict[tuple[int, str, int, bool], Hold] = {}
+        self._primitives: dict[int, list[Found]] = {}
+        self._behind = Replay[list[Found]](reader.memory)  #: (manager, its type, who) -> the locks it stands for
+        self._inner = Replay[int](reader.memory)  #: Condition -> its lock
 
     def forget(self) -> None:
+        self._quickly.clear()
+        self._holds.clear()
         self._sites.clear()
+        self._primitives.clear()
+        self._behind.clear()
+        self._inner.clear()
 
     def look(self, threads: list[Thread]) -> dict[int, Suspects | None]:
         """tid -> what the `with` blocks of a thread seem to hold. To be called right after the sample: the objects on a
         running thread's stack do not stay. What all threads need is read together: a call costs more than its bytes.
         """
-        found: dict[int, Suspects | None] = dict.fromkeys([t.tid for t in threads])
-        looks = [look for look in map(self._begin, threads) if look is not None]
+        found: dict[int, Suspects | None] = {}
+        looks: list[_Look] = []
+        for thread in threads:
+            found[thread.tid] = None
+            if thread.walk.marked:
+                quick, heads = self._quick(thread)
+                if quick is not None:
+                    found[thread.tid] = quick
+                    continue
+                look = self._begin(thread)
+                if look is not None:
+                    look.heads = heads
+                    looks.append(look)
         if looks:
             self._managers(looks)
-            heads = self._reader.heads([m for look in looks for m in look.managers])
-            for look in looks:
-                self._resolve_all(look, heads)
-            self._drop_gone(looks)
+            self._resolve_all(looks)
             for look in looks:
                 found[look.thread.tid] = self._finish(look)
         return found
 
+    def _quick(self, thread: Thread) -> tuple[Suspects | None, list[bytes | None] | None]:
+        """What it holds, where all is plain locks: the exit methods say so themselves, and nothing more is read.
+
+        None: it must be looked at in full. And the objects copied on the way.
+        """
+        walk, exits, unpack = thread.walk, self._stand.exits, self._unpack
+        data, base = walk.data, self._slot - walk.chunk
+        last = len(data) - 8 * self._width
+        slots: list[tuple[int, ...]] = []
+        for place, frame in walk.marked:
+            if place.code.role:
+                return None, None
+            for block in place.withs:
+                at = frame + base + 8 * block.slot
+                if not block.sure or not 0 <= at <= last:
+                    return None, None
+                slots.append(unpack(data, at))
+        mask, heads = self._o.tag_mask, None
+        if self._unbound:
+            kinds = [exits.get(slot[0] & mask) for slot in slots]
+            managers = tuple([slot[1] & mask for slot in slots])
+        else:
+            heads = self._copied(thread, [slot[0] & mask for slot in slots])
+            if None in heads:
+                return None, heads
+            methods = [self._method(head) for head in heads]  # type: ignore[arg-type]
+            kinds = [exits.get(method[:2]) for method in methods]
+            managers = tuple([method[2] for method in methods])
+        if None in kinds or 0 in managers:
+            return None, heads
+        key = (thread.ident, tuple(walk.marked), managers)
+        known = self._quickly.get(key)
+        if known is None:
+            look = self._begin(thread)
+            if look is None:
+                return None, heads
+            look.locks = [[Found(m, kind or "", m)] for m, kind in zip(managers, kinds, strict=True)]
+            known = self._finish(look)
+            if known is not None:
+                if len(self._quickly) >= 4096:
+                    self._quickly.clear()
+                self._quickly[key] = known
+        return known, heads
+
     def _begin(self, thread: Thread) -> _Look | None:
-        walk = thread.walk
-        frames = [(p, a) for p, a in zip(walk.places, walk.addresses, strict=True) if p.interesting]
-        if not frames:
-            return None
-        entries = [(p, a, i) for p, a in frames[:MAX_LOCK_FRAMES] for i in range(len(p.withs))]
-        width = 2 if self._unbound else 1
+        walk, reader = thread.walk, self._reader
+        entries: list[_Entry] = []
+        slots: list[tuple[int, ...]] = []
+        conditions: list[int] = []
         try:
-            slots = [self._reader.slots(walk, a, p.withs[i].slot, width) for p, a, i in entries]
-        except BadAddress:
+            for place, frame in walk.marked[:MAX_LOCK_FRAMES]:
+                for i, block in enumerate(place.withs):
+                    entries.append((place, frame, i))
+                    slots.append(reader.slots(walk, frame, block.slot, self._width))
+                if place.code.role == "Condition.wait":
+                    conditions.append(reader.first_local(walk, frame))
+        except (BadAddress, struct.error):
             return None
-        return _Look(thread, frames, entries, slots)
+        return _Look(thread, entries, slots, conditions)
 
-    def _resolve_all(self, look: _Look, heads: dict[int, tuple[Type, bytes]]) -> None:
-        """What the manager of each block stands for; nothing where that cannot be told."""
-        ident = look.thread.ident
-        resolved = {m: self._resolve(m, *heads[m], ident, 0) for m in dict.fromkeys(look.managers) if m in heads}
-        look.locks = [resolved.get(m, []) for m in look.managers]
-        look.indirect = [
-            n for n, m in enumerate(look.managers) if look.locks[n] and heads[m][0].name not in PRIMITIVES
-        ]
+    def _resolve_all(self, looks: list[_Look]) -> None:
+        """What the manager of each block stands for; nothing where that cannot be told.
 
-    def _drop_gone(self, looks: list[_Look]) -> None:
-        """What lies behind a slot is read later than the slot: by then the manager may be gone and another one in its
-        place. A lock that is one itself cannot be taken for another; for the rest the frame must still be there."""
-        asked = [(look, n) for look in looks for n in look.indirect]
-        if not asked:
+        One call: the managers' types, what known answers depend on, and last the frames. What lies behind a slot is
+        read later than the slot: by then the manager may be gone and another one in its place. A lock that is one
+        itself cannot be taken for another; for the rest the frame must still be there.
+        """
+        reader, behind, inner = self._reader, self._behind, self._inner
+        managers = {m: None for look in looks for m in look.managers if m > 4096 and not m & 7}
+        primitives = self._primitives
+        reads = behind.reads([(m, look.thread.ident) for look in looks for m in look.managers if m not in primitives])
+        inner_reads = inner.reads([c for look in looks for c in look.conditions])
+        wanted = [reader.type_word(m) for m in managers]
+        for part in (*reads.values(), *inner_reads.values()):
+            wanted += part
+        entries: dict[int, int] = {}
+        for look in looks if reads else ():
+            for entry, manager in zip(look.entries, look.managers, strict=True):
+                if (manager, look.thread.ident) in reads:
+                    entries[id(entry)] = len(wanted)
+                    wanted += self._of_entry(entry)
+        parts = self._memory.read_many(wanted)
+        kinds = {m: reader.type_in(word) for m, word in zip(managers, parts, strict=False)}
+        at = len(managers)
+        still: dict[object, list[Found]] = {}
+        for key, part in reads.items():
+            holds, answer = behind.answer(key, parts[at : at + len(part)])
+            at += len(part)
+            if holds and answer is not None:
+                still[key] = answer
+        inner_still: dict[object, int] = {}
+        for key, part in inner_reads.items():
+            holds, lock = inner.answer(key, parts[at : at + len(part)])
+            at += len(part)
+            if holds and lock is not None:
+                inner_still[key] = lock
+        late: list[tuple[_Look, int]] = []
+        for look in looks:
+            ident = look.thread.ident
+            for n, (entry, manager) in enumerate(zip(look.entries, look.managers, strict=True)):
+                kind = kinds.get(manager)
+                if kind is None:
+                    look.locks.append([])
+                elif kind.name in PRIMITIVES:
+                    look.locks.append(self._primitive(manager, kind))
+                    self._learn(look, n, kind)
+                elif (manager, ident) in still:
+                    first = entries[id(entry)]
+                    inside = self._inside(entry, parts[first : first + 3], look.slots[n][-1])
+                    look.locks.append(still[manager, ident] if inside else [])
+                else:
+                    primitives.pop(manager, None)
+                    locks = behind.work_out((manager, ident), partial(self._stand.anew, manager, ident))
+                    look.locks.append(locks)
+                    if locks:
+                        late.append((look, n))
+            for condition in look.conditions:
+                lock = inner_still[condition] if condition in inner_still else self._lock_of(condition)
+                if lock < 0:
+                    look.released = None
+                elif look.released is not None:
+                    look.released.add(lock)
+        if late:
+            parts = self._memory.read_many([w for look, n in late for w in self._of_entry(look.entries[n])])
+            for i, (look, n) in enumerate(late):
+                if not self._inside(look.entries[n], parts[3 * i : 3 * i + 3], look.slots[n][-1]):
+                    look.locks[n] = []
+
+    def _primitive(self, address: int, kind: Type) -> list[Found]:
+        name = PRIMITIVES[kind.name]
+        known = self._primitives.get(address)
+        if known is None or known[0].kind != name:
+            if len(self._primitives) > 10_000:
+                self._primitives.clear()
+            known = self._primitives[address] = [Found(address, name, address)]
+        return known
+
+    def _learn(self, look: _Look, n: int, kind: Type) -> None:
+        """Which method it is that leaves a lock."""
+        place, _, index = look.entries[n]
+        if not place.withs[index].sure:
             return
-        parts = self._memory.read_many([w for look, n in asked for w in self._of_entry(look.entries[n])])
-        words = [_WORD(part)[0] if part is not None else 0 for part in parts]
-        for i, (look, n) in enumerate(asked):
-            if not self._inside(look.entries[n], words[3 * i : 3 * i + 3], look.slots[n][-1]):
-                look.locks[n] = []
+        if self._unbound:
+            method = look.slots[n][0]
+            if method and method not in self._stand.exits:
+                known = self._reader.heads([method]).get(method)
+                if known is not None and known[0].name == "method_descriptor" and self._stand.is_exit(*known):
+                    self._stand.learn(method, PRIMITIVES[kind.name])
+        elif look.methods and (head := look.methods[n]) is not None:
+            exit_ = self._method(head[1])[:2]
+            if exit_ not in self._stand.exits and self._stand.is_exit(*head):
+                self._stand.learn(exit_, PRIMITIVES[kind.name])
+
+    def _lock_of(self, condition: int) -> int:
+        """The lock of a Condition; 0 when it has none, -1 when that cannot be read."""
+        try:
+            return self._inner.work_out(condition, lambda: self._objects.attribute(condition, "_lock"))
+        except (BadAddress, struct.error):
+            return -1
 
     def _finish(self, look: _Look) -> Suspects | None:
-        suspects = Suspects(look.thread.ident)
+        if look.released is None:
+            return None
+        suspects = Suspects(look.thread.ident, look.released)
         before: tuple[int, int] = (0, 0)
         nth = 0
         for (place, frame, index), locks in zip(look.entries, look.locks, strict=True):
@@ -150,27 +297,26 @@ class Holds:
                 site = self._site_of(place, index, nth)
                 if site is not GIVEN_BACK:
                     suspects.found += [(f, site) for f in locks]
-        try:
-            for place, address in look.frames:
-                if place.code.role == "Condition.wait":
-                    condition = self._reader.first_local(look.thread.walk, address)
-                    suspects.released.add(self._objects.attribute(condition, "_lock"))
-        except (BadAddress, struct.error):
-            return None
         return suspects
 
-    def judge(self, suspects: Suspects, blocked: bool) -> tuple[Hold, ...]:
-        """Locks held by `with` blocks, innermost first. `blocked`: the thread stands still, so that a lock's state,
-        read a moment later, must agree; for one that runs it may already be another."""
+    def states(self, suspects: Iterable[Suspects]) -> dict[int, tuple[Type, bytes]]:
+        """The state, now, of all locks that these threads seem to hold: for `judge`."""
+        return self._reader.heads([lock.managed for each in suspects for lock, _ in each.found])
+
+    def judge(self, suspects: Suspects, states: dict[int, tuple[Type, bytes]] | None) -> tuple[Hold, ...]:
+        """Locks held by `with` blocks, innermost first. `states`: of one that stands still, so that a lock's state,
+        read a moment later, must agree; None for one that runs: it may already be another."""
         found = suspects.found
-        asked = blocked or not all(f.sure for f, _ in found)
-        heads = self._reader.heads([f.managed for f, _ in found]) if asked else {}
+        sure = all(f.sure for f, _ in found)
+        if states is None and sure and suspects.holds is not None:
+            return suspects.holds
+        heads = states or (self.states([suspects]) if states is None and not sure else {})
         holds: list[Hold] = []
         seen: set[int] = set()
         for lock, site in reversed(found):  # outermost first: a nested RLock counts where it was taken first
-            if lock.managed in suspects.released or lock.address in seen:
+            if (lock.managed and lock.managed in suspects.released) or lock.address in seen:
                 continue
-            if lock.managed and (blocked or not lock.sure):
+            if lock.managed and (states is not None or not lock.sure):
                 known = heads.get(lock.managed)
                 if known is None or known[0].name not in PRIMITIVES:
                     continue
@@ -178,10 +324,22 @@ class Holds:
                 if not state.locked or (state.kind == "RLock" and state.owner != suspects.ident):
                     continue
             seen.add(lock.address)
+            holds.append(self._hold(lock, site))
+        held = tuple(reversed(holds))
+        if states is None and sure:
+            suspects.holds = held
+        return held
+
+    def _hold(self, lock: Found, site: Site) -> Hold:
+        """One object for one fact: the same holds again are recognised by identity."""
+        key = (lock.address, lock.kind, id(site), lock.sure)
+        known = self._holds.get(key)
+        if known is None or known.site is not site:
+            if len(self._holds) > 10_000:
+                self._holds.clear()
             confidence = Confidence.EXACT if lock.sure else Confidence.INFERRED
-            holds.append(Hold(lock.address, lock.kind, site, confidence))
-        holds.reverse()
-        return tuple(holds)
+            known = self._holds[key] = Hold(lock.address, lock.kind, site, confidence)
+        return known
 
     # ------------------------------------------------------------------ from a slot to the manager
 
@@ -191,25 +349,26 @@ class Holds:
         Up to 3.13 the slot refers to a method object made for this `with` alone; the next `with` gets it at the same
         address. So it is copied along with the stack, or else read now and believed if the frame is still as it was.
         """
-        missing: list[tuple[_Look, int]] = []
         if not self._unbound:
+            missing: list[tuple[_Look, int]] = []
             for look in looks:
-                exits = [slot[0] for slot in look.slots]
-                self._want(look.thread, exits)
-                look.methods = [self._reader.copied(address, look.thread.walk) for address in exits]
-                missing += [(look, n) for n, head in enumerate(look.methods) if head is None]
-        if missing:
-            again = [words for look, n in missing for words in self._of_entry(look.entries[n])]
-            heads, checks = self._reader.heads_and([look.slots[n][0] for look, n in missing], again)
-            for i, (look, n) in enumerate(missing):
-                # The slot keeps its word when the block is left, and the method may be another thread's by then.
-                address = look.slots[n][0]
-                if look.methods is not None and self._inside(look.entries[n], checks[3 * i : 3 * i + 3], address):
-                    look.methods[n] = heads.get(address)
+                if not look.entries:
+                    continue
+                heads = look.heads or self._copied(look.thread, [slot[0] for slot in look.slots])
+                look.methods = [self._reader.typed(head) for head in heads]
+                missing += [(look, n) for n, method in enumerate(look.methods) if method is None]
+            if missing:
+                again = [words for look, n in missing for words in self._of_entry(look.entries[n])]
+                late, checks = self._reader.heads_and([look.slots[n][0] for look, n in missing], again)
+                for i, (look, n) in enumerate(missing):
+                    # The slot keeps its word when the block is left, and the method may be another thread's by then.
+                    address = look.slots[n][0]
+                    if look.methods and self._inside(look.entries[n], checks[3 * i : 3 * i + 3], address):
+                        look.methods[n] = late.get(address)
         for look in looks:
             withs = [p.withs[i] for p, _, i in look.entries]
             try:
-                look.managers = self._from_slots(withs, look.slots, look.methods)
+                look.managers = self._stand.from_slots(withs, look.slots, look.methods)
             except (BadAddress, struct.error):
                 look.managers = [0] * len(withs)
 
@@ -220,116 +379,16 @@ class Holds:
         slot = frame + o["f.localsplus"] + 8 * (place.withs[index].slot + self._unbound)
         return [(frame + o["f.executable"], 8), (frame + o["f.instr_ptr"], 8), (slot, 8)]
 
-    def _inside(self, entry: _Entry, words: list[int], value: int) -> bool:
+    def _inside(self, entry: _Entry, parts: list[bytes | None], value: int) -> bool:
         place, _, index = entry
-        block = place.withs[index]
-        now = self._codes.place(words[0] & self._o.tag_mask, words[1])
-        inside = now is not None and any((w.slot, w.line) == (block.slot, block.line) for w in now.withs)
-        return inside and words[2] & self._o.tag_mask == value
-
-    def _from_slots(
-        self, withs: list[With], slots: list[tuple[int, ...]], known: list[tuple[Type, bytes] | None] | None
-    ) -> list[int]:
-        """`known`: what the first word of each slot refers to, where the caller has it already."""
-        if known is None:
-            exits = [s[0] for s, w in zip(slots, withs, strict=True) if len(s) == 1 or not s[1] or not w.sure]
-            heads = self._reader.heads(exits) if exits else {}
-            known = [heads.get(slot[0]) for slot in slots]
-        managers: list[int] = []
-        for block, slot, method in zip(withs, slots, known, strict=True):
-            if not block.sure and (method is None or not self._is_exit(*method)):
-                managers.append(0)
-            elif len(slot) == 2 and slot[1]:
-                managers.append(slot[1])
-            else:
-                managers.append(self._reader.bound_self(*method) if method is not None else 0)
-        return managers
-
-    def _is_exit(self, kind: Type, head: bytes) -> bool:
-        """Whether a callable is named __exit__: for code whose handlers are rewritten by tracing."""
-        o, memory = self._o, self._memory
-        if kind.name == "builtin_function_or_method":
-            method = memory.word(_WORD(head, o["cfunction.m_ml"])[0])
-            return self._objects.c_string(method) in ("__exit__", "__aexit__")
-        if kind.name == "method_descriptor":
-            return self._objects.string(_WORD(head, o["descr.d_name"])[0]) in ("__exit__", "__aexit__")
-        function = _WORD(head, o["method.im_func"])[0] if kind.name == "method" else 0
-        if kind.name == "function":
-            code = self._codes.get(_WORD(head, o["function.func_code"])[0])
-        elif function and self._objects.type_name(function) == "function":
-            code = self._codes.get(memory.word(function + o["function.func_code"]))
-        else:
+        code, pointer, slot = [_WORD(part)[0] if part is not None else 0 for part in parts]
+        if slot & self._o.tag_mask != value:
             return False
-        return code is not None and code.name in ("__exit__", "__aexit__")
-
-    # ------------------------------------------------------------------ from the manager to the lock
-
-    def _resolve(self, manager: int, kind: Type, head: bytes, ident: int, depth: int) -> list[_Found]:
-        """The locks that a context manager stands for."""
-        name = kind.name
-        if name in PRIMITIVES:
-            return [_Found(manager, PRIMITIVES[name], manager)]
-        if depth >= _MAX_DEPTH:
-            return []
-        if name in _SEMAPHORES:
-            return [_Found(manager, "Semaphore", 0)]
-        try:
-            attributes = self._objects.attributes(manager)
-            if name == "Condition":
-                inner = self._named([attributes.get("_lock", 0)], ident, depth)
-                return [_Found(f.address, "Condition", f.managed) for f in inner]
-            if name == "_GeneratorContextManager":
-                return self._generator(attributes.get("gen", 0), ident, depth + 1)
-            if name == "ExitStack":
-                return self._exit_stack(attributes.get("_exit_callbacks", 0), ident, depth + 1)
-            return self._custom(manager, attributes, ident)
-        except (BadAddress, struct.error):
-            return []
-
-    def _named(self, addresses: list[int], ident: int, depth: int) -> list[_Found]:
-        found: list[_Found] = []
-        for address, (kind, head) in self._reader.heads(addresses).items():
-            found += self._resolve(address, kind, head, ident, depth + 1)
-        return found
-
-    def _custom(self, manager: int, attributes: dict[str, int], ident: int) -> list[_Found]:
-        """A manager class of the program's own: locks among its attributes, as a guess; multiprocessing's exactly."""
-        found: list[_Found] = []
-        for address, (kind, _) in self._reader.heads(list(attributes.values())[:64]).items():
-            if kind.name in (LOCK, RLOCK):
-                found.append(_Found(address, PRIMITIVES[kind.name], address, sure=False))
-            elif kind.name == "_multiprocessing.SemLock" and self._reader.semlock_owner(address) == ident:
-                found.append(_Found(manager, "multiprocessing." + self._objects.type_name(manager), 0))
-        return found
-
-    def _generator(self, generator: int, ident: int, depth: int) -> list[_Found]:
-        """`with` blocks of a suspended generator."""
-        o = self._o
-        if not generator or self._objects.type_name(generator) not in ("generator", "coroutine", "async_generator"):
-            return []
-        frame = generator + o["gen.gi_iframe"]
-        header = self._memory.read(frame, o["f.localsplus"])
-        executable, _, pointer, _, _, _ = self._frame.unpack_from(header)
-        place = self._codes.place(executable & o.tag_mask, pointer)
-        if place is None or not place.withs:
-            return []
-        count = min(place.code.nlocalsplus + place.code.stacksize, _MAX_SLOTS)
-        words = [w & o.tag_mask for w in self._memory.words(frame + o["f.localsplus"], count)]
-        width = 2 if self._unbound else 1
-        withs = [w for w in place.withs if w.slot + width <= count]
-        managers = self._from_slots(withs, [tuple(words[w.slot : w.slot + width]) for w in withs], None)
-        return self._named(managers, ident, depth)
-
-    def _exit_stack(self, callbacks: int, ident: int, depth: int) -> list[_Found]:
-        """Entries are (is_sync, callback); the callback of a manager is its bound exit method."""
-        found: list[_Found] = []
-        if not callbacks or self._objects.type_name(callbacks) != "collections.deque":
-            return found
-        for entry in reversed(self._reader.deque(callbacks)):
-            items = self._objects.tuple_items(entry, 16)
-            for kind, head in self._reader.heads(items[1:2]).values():
-                found += self._named([self._reader.bound_self(kind, head)], ident, depth)
-        return found
+        now = self._codes.place(code & self._o.tag_mask, pointer)
+        if now is place:
+            return True
+        block = place.withs[index]
+        return now is not None and any((w.slot, w.line) == (block.slot, block.line) for w in now.withs)
 
     # ------------------------------------------------------------------ where it was taken
 

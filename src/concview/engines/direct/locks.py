@@ -38,6 +38,7 @@ class LockReader:
         self._header = offsets.header
         self._type = offsets["ob.type"]
         self._slots = offsets["f.localsplus"]
+        self._many = {n: struct.Struct(f"<{n}Q").unpack_from for n in (1, 2)}
 
     # ------------------------------------------------------------------ frames
 
@@ -45,9 +46,14 @@ class LockReader:
         """Values of a frame's locals and stack, without their tag bits; from the sampled copy where it is in it."""
         start = frame + self._slots + 8 * first
         mask = self.offsets.tag_mask
+        unpack = self._many.get(count)
         for low, data in ((walk.chunk, walk.data), *((c[0], c[2]) for c in walk.older)):
             if low <= start and start + 8 * count <= low + len(data):
-                return tuple([w & mask for w in struct.unpack_from(f"<{count}Q", data, start - low)])
+                if self.memory.log is not None:
+                    self.memory.log.append((start, 8 * count, data[start - low : start - low + 8 * count]))
+                if unpack is None:
+                    unpack = struct.Struct(f"<{count}Q").unpack_from
+                return tuple([w & mask for w in unpack(data, start - low)])
         return tuple([w & mask for w in self.memory.words(start, count)])
 
     def first_local(self, walk: Walk, frame: int) -> int:
@@ -65,8 +71,8 @@ class LockReader:
 
     def heads_and(
         self, addresses: Iterable[int], more: list[tuple[int, int]]
-    ) -> tuple[dict[int, tuple[Type, bytes]], list[int]]:
-        """The same, and words (address, 8) copied right after them in the same call (0: not readable)."""
+    ) -> tuple[dict[int, tuple[Type, bytes]], list[bytes | None]]:
+        """The same, and what `more` asks for (address, size), copied right after them in the same call."""
         wanted = [a for a in dict.fromkeys(addresses) if a > 4096 and not a & 7]
         parts = self.memory.read_many([*((a, HEAD) for a in wanted), *more])
         found: dict[int, tuple[Type, bytes]] = {}
@@ -76,17 +82,41 @@ class LockReader:
                 found[address] = self.objects.type_at(_WORD(data, self._type)[0]), data
             except BadAddress:
                 continue
-        return found, [_WORD(part)[0] if part else 0 for part in parts[len(wanted) :]]
+        return found, parts[len(wanted) :]
 
-    def copied(self, address: int, walk: Walk) -> tuple[Type, bytes] | None:
-        """Type and first bytes as they were in the very moment of the stack's copy; None when it was not copied."""
-        head = walk.objects.get(address)
+    def typed(self, head: bytes | None) -> tuple[Type, bytes] | None:
+        """First bytes of an object with its type; None for what is none."""
         if head is None:
             return None
         try:
             return self.objects.type_at(_WORD(head, self._type)[0]), head
         except BadAddress:
             return None
+
+    def type_word(self, address: int) -> tuple[int, int]:
+        """What to read (address, size) to know an object's type: see `type_in`."""
+        return (address + self._type, 8)
+
+    def type_in(self, word: bytes | None) -> Type | None:
+        if word is None:
+            return None
+        try:
+            return self.objects.type_at(_WORD(word)[0])
+        except BadAddress:
+            return None
+
+    def kinds(self, addresses: Iterable[int]) -> dict[int, Type]:
+        """Types of objects; without those that are none. Reads no more than that: the rest of an object may change
+        all the time (see `replay`)."""
+        wanted = [a for a in dict.fromkeys(addresses) if a > 4096 and not a & 7]
+        words = self.memory.read_many([self.type_word(a) for a in wanted])
+        types = {a: self.type_in(word) for a, word in zip(wanted, words, strict=True)}
+        return {a: kind for a, kind in types.items() if kind is not None}
+
+    def semaphore(self, address: int, kind: Type) -> int:
+        """`LockState.semaphore`, without the rest."""
+        sem = kind.basicsize - self._header > (8 if kind.name == LOCK else 24)
+        return self.memory.word(address + self._header) if sem else 0
 
     def state(self, kind: Type, head: bytes) -> LockState:
         """Layouts by the type's size, which tells them apart in every build: sem_t up to 3.13.0 (Lock) and 3.13

@@ -63,6 +63,7 @@ class Memory:
             )
         self.pid = pid
         self.calls = 0  #: system calls made
+        self.log: list[tuple[int, int, bytes | None]] | None = None  #: (address, size, bytes) of reads: see `replay`
         self._size = 1 << 16
         self._buffer = ctypes.create_string_buffer(self._size)
         self._view = memoryview(self._buffer).cast("B")
@@ -109,8 +110,13 @@ class Memory:
         segment.base = address
         segment.len = size
         if self._call(1, size) != size:
+            if self.log is not None:
+                self.log.append((address, size, None))
             raise BadAddress(f"{size} bytes at {address:#x}")
-        return self._view[:size].tobytes()
+        data = self._view[:size].tobytes()
+        if self.log is not None:
+            self.log.append((address, size, data))
+        return data
 
     def read_some(self, address: int, size: int) -> bytes:
         """Up to `size` bytes: what there is before the mapping ends."""
@@ -122,7 +128,10 @@ class Memory:
         segment = self._remote[0]
         segment.base = address
         segment.len = size
-        return self._view[: self._call(1, size)].tobytes()
+        data = self._view[: self._call(1, size)].tobytes()
+        if self.log is not None:
+            self.log.append((address, size, data if len(data) == size else None))
+        return data
 
     def read_many(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | None]:
         """Many (address, size) in as few calls as may be; None for each that cannot be read."""
@@ -158,6 +167,8 @@ class Memory:
                 offset += size
             else:
                 start += count
+        if self.log is not None:
+            self.log += [(address, size, data) for (address, size), data in zip(wanted, result, strict=True)]
         return result
 
     def word(self, address: int) -> int:

@@ -6,13 +6,14 @@ are any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from concview.engines.direct.locks import RLOCK, LockReader
 from concview.model import Confidence, Hold, Site
 
 #: Locks asked in one tick.
 _MOST = 64
+_MOST_KNOWN = 1000
 _ANYWHERE = Site("", "", 0, "")
 
 
@@ -20,6 +21,7 @@ class Owners:
     def __init__(self, reader: LockReader) -> None:
         self._reader = reader
         self._waited: dict[int, int] = {}  #: tid -> RLock it was seen to wait for
+        self._known: dict[int, Hold] = {}
 
     def waits(self, tid: int, lock: int) -> None:
         """A thread waits for an RLock; 0: for none (any more)."""
@@ -28,13 +30,12 @@ class Owners:
         else:
             self._waited.pop(tid, None)
 
-    def ask(self, blocked: Iterable[int]) -> dict[int, tuple[Hold, ...]]:
-        """Ident of a thread -> RLocks that others wait for and that it owns. `blocked`: tids that still wait."""
+    def ask(self, waits: Callable[[int], bool]) -> dict[int, tuple[Hold, ...]]:
+        """Ident of a thread -> RLocks that others wait for and that it owns. `waits`: whether a thread still does."""
+        for tid in [tid for tid in self._waited if not waits(tid)]:
+            del self._waited[tid]
         if not self._waited:
             return {}
-        waiting = set(blocked)
-        for tid in [tid for tid in self._waited if tid not in waiting]:
-            del self._waited[tid]
         wanted = list(dict.fromkeys(self._waited.values()))[:_MOST]
         found: dict[int, tuple[Hold, ...]] = {}
         for address, (kind, head) in self._reader.heads(wanted).items():
@@ -42,6 +43,10 @@ class Owners:
                 continue  # freed meanwhile
             state = self._reader.state(kind, head)
             if state.locked and state.owner:
-                hold = Hold(address, "RLock", _ANYWHERE, Confidence.EXACT)
+                hold = self._known.get(address)
+                if hold is None:
+                    if len(self._known) >= _MOST_KNOWN:
+                        self._known.clear()
+                    hold = self._known[address] = Hold(address, "RLock", _ANYWHERE, Confidence.EXACT)
                 found[state.owner] = (*found.get(state.owner, ()), hold)
         return found

@@ -49,6 +49,7 @@ class People:
         self._pid, self._sink, self._sampler = pid, sink, sampler
         self._names = Names(memory, o, objects)
         self.by_tid: dict[int, Person] = {}
+        self.by_ident: dict[int, int] = {}  #: threading.get_ident() -> tid
         self.gone: list[int] = []  #: ended since the caller last cleared it
         self._seen_changes = -1
         self._list_at = self._names_at = self._renamed_at = 0
@@ -77,6 +78,7 @@ class People:
 
     def _match(self, now: int) -> None:
         states: dict[int, list[Thread]] = {}
+        self.by_ident = {t.ident: t.tid for t in self._sampler.threads if t.tid}
         for thread in self._sampler.threads:  # newest interpreter first: its frames lie on top
             if thread.tid:
                 states.setdefault(thread.tid, []).append(thread)

@@ -14,7 +14,7 @@ from concview.engines.direct.code import Codes
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets
 from concview.engines.direct.runtime import Runtime
-from concview.engines.direct.threads import OBJECT_SIZE, Interpreter, Thread, read_lists
+from concview.engines.direct.threads import Interpreter, Thread, read_lists
 from concview.engines.direct.walk import MAX_CHUNK, MAX_OUTSIDE, Outcome, Walker
 
 #: Bytes read beyond the known end of a stack, so that a few more calls do not need a second read.
@@ -26,6 +26,8 @@ _SHRINK_AFTER = 512
 #: Outside frames no longer on the stack that are still copied: they often come back.
 _STALE_OUTS = 8
 _TRIES = 4
+#: Bytes copied of an object that does not stay: enough to tell whose method a bound method is.
+_OBJECT = 48
 
 _WORD = struct.Struct("<Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
@@ -58,6 +60,7 @@ class Sampler:
         self._dirty = True
         self._samples = 0
         self._last = self._last_head = b""
+        self._last_objects = b""
         self._changed: dict[Thread, None] = {}
         self._listed = False
 
@@ -89,10 +92,19 @@ class Sampler:
             thread.segment = None
             thread.walk.clear()
 
-    def want_objects(self, thread: Thread, objects: list[int]) -> None:
-        """Copy these objects in the same moment as the thread's stack from now on: see `Walk.objects`."""
-        if thread.want(objects):
+    def objects(self, thread: Thread, addresses: list[int]) -> list[bytes | None]:
+        """First bytes of objects on the thread's stack, as they were in the very moment of its copy; None where that
+        cannot be told this time. From now on they are watched: the thread counts as changed when one changes."""
+        batch = self.batch
+        sure = thread.walk.sure
+        found = [batch.object(a, _OBJECT) if sure else None for a in addresses]
+        thread.objects = [(a, head) for a, head in zip(addresses, found, strict=True) if head is not None]
+        if batch.want(addresses):
             self._dirty = True
+        return found
+
+    def _objects_changed(self, thread: Thread) -> bool:
+        return any(self.batch.object(address, _OBJECT) != head for address, head in thread.objects)
 
     # ------------------------------------------------------------------ one sample
 
@@ -137,8 +149,11 @@ class Sampler:
         data = batch.copy()
         if data is None:
             culprit = next((t for t in self.threads if t.end > batch.fault), None)
-            if culprit is not None:
+            if culprit is not None and batch.fault >= batch.first:
                 culprit.forget_prediction()
+            elif batch.pages:
+                batch.drop_pages()
+                self._dirty = True
             return False
         last = self._last
         if data == last:
@@ -147,21 +162,28 @@ class Sampler:
         if head != self._last_head and not self._judge_head(head):
             return False
         self._last = data
+        # The objects, too: the next `with` may have its method where that of the last one was.
+        same_objects = self._same_objects()
         for start, end, group in batch.groups:
-            if last and data[start:end] == last[start:end]:
+            if same_objects and last and data[start:end] == last[start:end]:
                 continue
             for thread in group:
-                # The objects, too: the next `with` may have its method where that of the last one was.
                 segment = data[thread.start : thread.end]
-                if segment == thread.segment:
+                if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
                     continue
                 if _WORD(segment, self._o_next)[0] != thread.next:
                     self._last = b""
                     return False
                 thread.segment = segment
                 self._changed[thread] = None
-                self._look(thread, segment[: thread.at_objects - thread.start], data)
+                self._look(thread, segment)
         return True
+
+    def _same_objects(self) -> bool:
+        """Whether the pages that are copied along are as they were last time."""
+        after, last = self.batch.after, self._last_objects
+        self._last_objects = after
+        return after == last
 
     def _sample_some(self, threads: list[Thread]) -> bool:
         """Head and these threads. False: the lists must be read again."""
@@ -173,18 +195,18 @@ class Sampler:
         if head != self._last_head and not self._judge_head(head):
             return False
         self._last = b""  # it no longer tells what the threads' segments are
-        position = batch.head_size
+        same_objects = self._same_objects()
+        position = batch.first
         for thread in threads:
-            shift = position - thread.at_before
-            position += thread.end - thread.at_before
-            segment = data[thread.start + shift : thread.end + shift]
-            if segment == thread.segment:
+            segment = data[position : position + thread.end - thread.start]
+            position += len(segment)
+            if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
                 continue
             if _WORD(segment, self._o_next)[0] != thread.next:
                 return False
             thread.segment = segment
             self._changed[thread] = None
-            self._look(thread, segment[: thread.at_objects - thread.start], data, shift)
+            self._look(thread, segment)
         return True
 
     def _judge_head(self, head: bytes) -> bool:
@@ -217,30 +239,28 @@ class Sampler:
 
     # ------------------------------------------------------------------ one thread
 
-    def _look(self, thread: Thread, segment: bytes, copy: bytes, shift: int = 0) -> None:
-        """Judge one thread's new bytes. `shift`: how much further back than laid out they lie in `copy`."""
-        start, again = thread.start, copy[thread.end + shift - 8 : thread.end + shift]
+    def _look(self, thread: Thread, segment: bytes) -> None:
+        """Judge one thread's new bytes."""
+        start, walk = thread.start, thread.walk
+        again = segment[-8:]
         outcome = self._parse(
             thread,
             segment,
             segment[thread.at_frame - start : thread.at_chunk - start],
             segment[thread.at_chunk - start : thread.at_outs - start],
-            segment[thread.at_outs - start :],
+            segment[thread.at_outs - start : -8],
             again,
         )
-        thread.walk.objects = {}
-        if thread.objects and outcome is Outcome.EXACT and self._same_frame(thread, segment, again):
-            before, after = thread.at_before + shift, thread.at_objects + shift
-            for i, address in enumerate(thread.objects):
-                head = copy[after + i * OBJECT_SIZE : after + (i + 1) * OBJECT_SIZE]
-                if head == copy[before + i * OBJECT_SIZE : before + (i + 1) * OBJECT_SIZE]:
-                    thread.walk.objects[address] = head
+        # In one frame from before its stack was copied until after.
+        at = thread.at_frame - start if self.batch.uses_cframe else self._o_frame
+        walk.sure = outcome is Outcome.EXACT and segment[at : at + 8] == again
+        thread.objects = []
         for _ in range(2 * _TRIES):
             if outcome is not None and outcome is not Outcome.TORN:
                 self._tally.repaired += outcome is Outcome.REPAIRED
                 return
             # A wrong prediction or a torn copy: read this thread alone.
-            thread.walk.objects = {}
+            walk.sure = False
             parts = self.batch.one(thread)
             if parts is None:
                 thread.forget_prediction()
@@ -249,13 +269,8 @@ class Sampler:
                 outcome = self._parse(thread, *parts)
         if outcome is None or outcome is Outcome.TORN:
             self._tally.dropped += 1
-            thread.walk.clear()
+            walk.clear()
             thread.segment = None
-
-    def _same_frame(self, thread: Thread, segment: bytes, again: bytes) -> bool:
-        """Whether the thread stood in one frame from before its stack was copied until after its objects were."""
-        at = thread.at_frame - thread.start if self.batch.uses_cframe else self._o_frame
-        return segment[at : at + 8] == again
 
     def _parse(
         self, thread: Thread, state: bytes, frame_word: bytes, data: bytes, outs: bytes, again: bytes
@@ -316,8 +331,6 @@ class Sampler:
             if thread.length > thread.peak + 4 * _SLACK:
                 thread.length = _predict(thread.peak)
                 self._dirty = True
-            if len(thread.objects_used) < len(thread.objects):
-                thread.objects = tuple(a for a in thread.objects if a in thread.objects_used)
-                self._dirty = True
-            thread.objects_used.clear()
             thread.peak = 0
+        if self.batch.shrink():
+            self._dirty = True

@@ -21,9 +21,8 @@ class Thread:
     """One Python thread state: where its stack is expected to be, and what was last seen of it."""
 
     __slots__ = (
-        "address", "at_before", "at_chunk", "at_frame", "at_objects", "at_outs", "cframe", "chunk", "end", "ident",
-        "interpreter", "layout", "length", "next", "objects", "objects_used", "outs", "peak", "segment", "start",
-        "tid", "walk",
+        "address", "at_chunk", "at_frame", "at_outs", "cframe", "chunk", "end", "ident", "interpreter", "layout",
+        "length", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, after: int) -> None:
@@ -38,28 +37,15 @@ class Thread:
         self.forget_prediction()
         self.peak = 0  #: longest stack seen lately, bytes in the current chunk
         #: offsets into the copy
-        self.start = self.at_before = self.at_frame = self.at_chunk = self.at_outs = self.at_objects = self.end = 0
+        self.start = self.at_frame = self.at_chunk = self.at_outs = self.end = 0
 
     def forget_prediction(self) -> None:
         """Something that was to be copied with it is gone."""
         self.cframe = 0  #: 3.11, 3.12: address of the pointer to the innermost frame
         self.chunk = self.length = 0  #: place and size of the current stack chunk
         self.outs: tuple[int, ...] = ()  #: frames outside the chunks
-        self.objects: tuple[int, ...] = ()  #: objects on its stack that do not stay (exit methods of `with`)
-        self.objects_used: set[int] = set()
-
-    def want(self, objects: list[int]) -> bool:
-        """Copy these objects together with the stack from now on. True when that is a change."""
-        self.objects_used.update(objects)
-        if all(a in self.objects for a in objects):
-            return False
-        self.objects = tuple(dict.fromkeys((*objects, *self.objects)))[:MAX_OBJECTS]
-        return True
-
-
-#: Objects copied along with one thread at most, and how much of each (bytes).
-MAX_OBJECTS = 8
-OBJECT_SIZE = 48
+        #: (address, bytes) of objects on its stack that do not stay (exit methods of `with`), when last looked at
+        self.objects: list[tuple[int, bytes]] = []
 
 
 @dataclass(slots=True)

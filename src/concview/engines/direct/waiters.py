@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from concview.engines.direct.code import Place
-from concview.engines.direct.locks import PRIMITIVES, LockReader
+from concview.engines.direct.locks import HEAD, PRIMITIVES, LockReader
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Type
 from concview.engines.direct.owners import Owners
+from concview.engines.direct.replay import Replay
 from concview.engines.direct.roles import ROLES
 from concview.engines.direct.threads import Thread
 from concview.model import Wait, WaitKind
 
 #: Frames from the innermost on whose slots are searched for a lock.
 _SEARCHED = 6
+#: Frames from the innermost on that tell what the thread waits for.
+_LOOKED_AT = 8
 _MAX_SLOTS = 256
 #: Locks remembered by their semaphore.
 _MOST_KNOWN = 1000
@@ -23,6 +27,8 @@ _MOST_KNOWN = 1000
 _NEAR = 1 << 16
 
 _WORD = struct.Struct("<Q").unpack_from
+#: ((lock, kind, via) or None, tid of the thread that is joined or 0)
+_Answer = tuple[tuple[int, str, str] | None, int]
 
 
 class Waiters:
@@ -33,23 +39,33 @@ class Waiters:
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
+        self._answers = Replay[_Answer](reader.memory)
+
+    def forget(self) -> None:
+        self._answers.clear()
 
     def resolve(self, tid: int, address: int, timed: bool, stack_pointer: int) -> Wait | None:
         """None when it is no lock of Python's that can be told."""
         thread = self._thread_of(tid)
         if thread is None or not thread.walk.places:
             return None
+        walk = thread.walk
+        # What it depends on besides memory: where the thread stands.
+        key = (address, stack_pointer, tuple(walk.places[:_LOOKED_AT]), tuple(walk.addresses[:_LOOKED_AT]))
         try:
-            mutex = self._mutex(address, stack_pointer)
-            found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
+            found, target = self._answers.ask(key, partial(self._resolve, thread, address, stack_pointer))
         except (BadAddress, struct.error):
             return None
         self._owners.waits(tid, found[0] if found is not None and found[1:] == ("RLock", "") else 0)
         if found is None:
             return None
         lock, kind, via = found
-        target = self._native_id(lock) if via == "Thread.join" else 0
         return Wait(WaitKind.FUTEX, "futex", timed=timed, lock=lock, lock_kind=kind, via=via, target=target)
+
+    def _resolve(self, thread: Thread, address: int, stack_pointer: int) -> _Answer:
+        mutex = self._mutex(address, stack_pointer)
+        found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
+        return found, self._native_id(found[0]) if found is not None and found[2] == "Thread.join" else 0
 
     def _native_id(self, thread: int) -> int:
         """The tid of a `threading.Thread`; 0 when it cannot be told."""
@@ -65,7 +81,7 @@ class Waiters:
         walk = thread.walk
         place: Place | None = None
         address = 0
-        for each, frame in zip(walk.places[:8], walk.addresses[:8], strict=True):
+        for each, frame in zip(walk.places[:_LOOKED_AT], walk.addresses[:_LOOKED_AT], strict=True):
             if not each.code.role:
                 break
             place, address = each, frame
@@ -80,11 +96,11 @@ class Waiters:
         if leaf.role == "Condition.wait":
             # Notified already, and now waiting for the condition's own lock again?
             inner = self._lock_of(self._reader.first_local(walk, walk.addresses[0]))
-            known = self._reader.heads([inner]).get(inner)
-            if known is not None and known[0].name in PRIMITIVES:
-                semaphore = self._reader.state(*known).semaphore
+            known = self._reader.kinds([inner]).get(inner)
+            if known is not None and known.name in PRIMITIVES:
+                semaphore = self._reader.semaphore(inner, known)
                 if (mutex is not None and mutex[0] == inner) or (semaphore and semaphore == futex):
-                    return inner, PRIMITIVES[known[0].name], ""
+                    return inner, PRIMITIVES[known.name], ""
         return lock, kind, via
 
     def _mutex(self, address: int, stack_pointer: int) -> tuple[int, str, str] | None:
@@ -102,9 +118,12 @@ class Waiters:
         walk, reader = thread.walk, self._reader
         if known := self._by_semaphore.get(address):
             # Believed only if the lock still has that semaphore.
-            for lock, (kind, head) in reader.heads([known]).items():
-                if matched := self._matches(lock, kind, head, address):
-                    return matched
+            for lock, kind in reader.kinds([known]).items():
+                if kind.name not in PRIMITIVES:
+                    if matched := self._matches(lock, kind, self._memory.read(lock, HEAD), address):
+                        return matched
+                elif reader.semaphore(lock, kind) == address:
+                    return lock, PRIMITIVES[kind.name], ""
             del self._by_semaphore[address]
         for place, frame in zip(walk.places[:_SEARCHED], walk.addresses[:_SEARCHED], strict=True):
             count = min(place.code.nlocalsplus + place.code.stacksize, _MAX_SLOTS)

@@ -17,6 +17,7 @@ Blocked threads are always exact.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from enum import IntEnum
 
 from concview.engines.direct.code import Codes, Place
@@ -71,8 +72,8 @@ class Walk:
     """What one walk found; belongs to a thread and is reused."""
 
     __slots__ = (
-        "addresses", "chunk", "data", "inside", "objects", "older", "outs", "outs_data", "places", "since_full",
-        "truncated", "used", "young",
+        "addresses", "chunk", "data", "inside", "marked", "marks", "older", "outs", "outs_data", "places", "since_full",
+        "sure", "truncated", "used", "young",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -86,7 +87,10 @@ class Walk:
         self.outs: tuple[int, ...] = ()  #: addresses of the frames in `outs_data`
         self.outs_data = b""
         self.older: list[tuple[int, int, bytes]] = []  #: (start, end, bytes) of the older chunks
-        self.objects: dict[int, bytes] = {}  #: heads of objects copied in the same moment, by address
+        self.sure = False  #: copied while the thread stood in one frame: what was copied around it belongs to it
+        #: the places that matter for which locks are held, with their frames, and their indices
+        self.marked: list[tuple[Place, int]] = []
+        self.marks: list[int] = []
         self.inside = 0  #: places before this index are not in older chunks
         self.since_full = 0  #: walks since the last one that looked at every frame
 
@@ -118,6 +122,8 @@ class Walker:
         addresses: list[int] = []
         used: list[int] = []
         young: list[int] = []
+        marks: list[int] = []
+        marked: list[tuple[Place, int]] = []
         older: list[tuple[int, int, bytes]] = []
         inside = MAX_FRAMES
         truncated = repaired = False
@@ -154,6 +160,8 @@ class Walker:
                     if cleared and not executable:
                         places.clear()
                         addresses.clear()
+                        marks.clear()
+                        marked.clear()
                         repaired, child, frame = True, False, previous
                         continue
                     code = known.get(executable)
@@ -166,9 +174,14 @@ class Walker:
                     if child and (place.leaving or (stack < 0 and not cleared)):
                         places.clear()
                         addresses.clear()
+                        marks.clear()
+                        marked.clear()
                         repaired = True
                     if place.code.young:
                         young.append(executable)
+                    if place.interesting:
+                        marks.append(len(places))
+                        marked.append((place, frame))
                     places.append(place)
                     addresses.append(frame)
                     child = not (flag and entry)
@@ -181,6 +194,10 @@ class Walker:
                     return Outcome.TORN
                 if frame == anchor:
                     inside = len(places) + result.inside - tail
+                    if result.marks:
+                        shift, first = len(places) - tail, bisect_left(result.marks, tail)
+                        marks += [m + shift for m in result.marks[first:]]
+                        marked += result.marked[first:]
                     places += result.places[tail:]
                     addresses += result.addresses[tail:]
                     used = list(dict.fromkeys((*used, *result.used)))
@@ -192,9 +209,12 @@ class Walker:
             return Outcome.TORN
         if len(places) > MAX_FRAMES:
             del places[MAX_FRAMES:], addresses[MAX_FRAMES:]
+            del marks[bisect_left(marks, MAX_FRAMES) :]
+            del marked[len(marks) :]
             truncated = True
         result.since_full = result.since_full + 1 if anchor else 0
         result.young = young
+        result.marks, result.marked = marks, marked
         result.inside = min(inside, len(places))
         result.places, result.addresses, result.used, result.truncated = places, addresses, used, truncated
         result.chunk, result.data, result.outs, result.outs_data, result.older = chunk, data, outs, outs_data, older
