@@ -76,18 +76,18 @@ class Batch:
         self._words = {}
         for thread in threads:
             first_word = len(words)
-            if len(words) // 2 + len(thread.outs) + 4 + MAX_PAGES > MAX_SEGMENTS:
+            if len(words) // 2 + len(thread.outs) + 6 + MAX_PAGES > MAX_SEGMENTS:
                 self._add(words, begun, offset)
                 words, begun, first_word = [], offset, 0
             thread.start = offset
             words += (thread.address + self.low, size)
             offset += size
-            frame = thread.address + self.at_frame
+            frames = thread.cframes or (thread.address + self.at_frame,)
             thread.at_frame = offset
             if self.uses_cframe:
-                frame = thread.cframe or frame
-                words += (frame, 8)
-                offset += 8
+                for frame in frames:
+                    words += (frame, 8)
+                offset += 8 * len(frames)
             thread.at_chunk = offset
             if thread.length:
                 words += (thread.chunk, thread.length)
@@ -96,11 +96,13 @@ class Batch:
             for out in thread.outs:
                 words += (out, header)
             offset += header * len(thread.outs)
-            words += (frame, 8)
-            offset += 8
+            thread.at_again = offset
+            for frame in frames:
+                words += (frame, 8)
+            offset += 8 * len(frames)
             thread.end = offset
             self._words[thread] = array("Q", words[first_word:])
-            layout = (thread.chunk, thread.length, thread.outs, frame)
+            layout = (thread.chunk, thread.length, thread.outs, frames)
             if layout != thread.layout:
                 thread.layout, thread.segment = layout, None
         self._page_words = array("Q", pages)
@@ -176,10 +178,12 @@ class Batch:
 
     def object(self, address: int, size: int) -> bytes | None:
         """What lay there while the stacks were copied; None when that was not copied, or changed meanwhile."""
-        at = self._page_at.get(address & -PAGE)
-        if at is None or (address & PAGE - 1) + size > PAGE:
+        page, inside = address & -PAGE, address & PAGE - 1
+        at = self._page_at.get(page)
+        if at is None or inside + size > PAGE:
             return None
-        at += address & PAGE - 1
+        self._page_used.add(page)
+        at += inside
         found = self.after[at : at + size]
         return found if found and found == self.before[at : at + size] else None
 
@@ -196,13 +200,15 @@ class Batch:
         self._page_used.clear()
 
     def one(self, thread: Thread) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
-        """The same of one thread alone: state, cframe, chunk, outside frames, frame pointer again."""
-        frame = thread.cframe or thread.address + self.at_frame  # cframe is 0 where there are none
-        wanted = [(thread.address + self.low, self.size), (frame, 8), (thread.chunk or frame, thread.length)]
+        """The same of one thread alone: state, cframes, chunk, outside frames, frame pointers again."""
+        frames = thread.cframes or (thread.address + self.at_frame,)
+        pointers = [(frame, 8) for frame in frames]
+        wanted = [(thread.address + self.low, self.size), *pointers, (thread.chunk or frames[0], thread.length)]
         wanted += [(a, self.frame_size) for a in thread.outs]
-        wanted.append((frame, 8))
+        wanted += pointers
         parts = self._memory.read_many(wanted)
         good = [p for p in parts if p is not None]
         if len(good) < len(parts):
             return None
-        return good[0], good[1], good[2], b"".join(good[3:-1]), good[-1]
+        n = len(frames)
+        return good[0], b"".join(good[1 : n + 1]), good[n + 1], b"".join(good[n + 2 : -n]), b"".join(good[-n:])

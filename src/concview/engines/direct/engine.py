@@ -162,10 +162,14 @@ class DirectEngine:
             person.wait = waits.read(person.tid)
         for person in moved:
             self._stack(person)
-            self._suspect(person, looked.get(person.tid))
-        if self._suspects:
-            self._confirm(looked)
-        self._own()
+            tid = person.tid
+            found = looked.get(tid)
+            if found is None:
+                if tid in self._framed or tid in self._suspects:
+                    self._suspect(person, None)
+            elif found is not self._suspects.get(tid) or found.holds is not self._framed.get(tid):
+                self._suspect(person, found)
+        self._confirm(looked)
         rows: list[tuple[int, int, int, int]] = []
         for person in by_tid.values():
             row = (person.tid, person.stack, person.wait, person.holds)
@@ -190,15 +194,21 @@ class DirectEngine:
     def _suspect(self, person: Person, found: Suspects | None) -> None:
         """Its frames say what it holds. Whether the locks' own state agrees is asked when it is seen to stand still:
         now it may have moved on already."""
-        holds = self._holds.judge(found, None) if found is not None else ()
-        if holds != self._framed.get(person.tid, ()):
+        if found is None:
+            self._suspects.pop(person.tid, None)
+            if person.tid in self._framed:
+                self._held(person, ())
+            return
+        holds = self._holds.judge(found, None)
+        if holds is not self._framed.get(person.tid):
             self._held(person, holds)
-        if found is not None and found.found:
+        if found.found:
             self._suspects[person.tid] = found
         else:
             self._suspects.pop(person.tid, None)
 
     def _confirm(self, moved: dict[int, Suspects | None]) -> None:
+        """Ask the locks themselves, where that can be: those of threads that stand still now, and RLocks."""
         by_tid = self._people.by_tid
         still: list[tuple[Person, Suspects]] = []
         for tid in [tid for tid in self._suspects if tid not in moved]:
@@ -208,14 +218,18 @@ class DirectEngine:
             found = self._suspects.pop(tid)
             if person is not None and person.states:
                 still.append((person, found))
-        states = self._holds.states([found for _, found in still]) if still else {}
+        waited = self._owners.waited(self._asleep)
+        if waited:
+            named = {hold.lock for holds in self._framed.values() for hold in holds}
+            waited = [lock for lock in waited if lock not in named]
+        states = self._holds.states([found for _, found in still], waited) if still or waited else {}
         for person, found in still:
             self._held(person, self._holds.judge(found, states))
+        self._own(self._owners.of(waited, states))
 
-    def _own(self) -> None:
+    def _own(self, owned: dict[int, tuple[Hold, ...]]) -> None:
         """RLocks that others wait for name their owner themselves, whichever way it took them."""
         by_tid = self._people.by_tid
-        owned = self._owners.ask(self._asleep)
         if not owned and not self._owned:
             return
         before, idents = self._owned, self._people.by_ident

@@ -15,7 +15,7 @@ from concview.engines.direct.locks import MAX_LOCK_FRAMES, PRIMITIVES, LockReade
 from concview.engines.direct.managers import Found, Managers
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Type
-from concview.engines.direct.replay import Replay
+from concview.engines.direct.replay import Reads, Replay
 from concview.engines.direct.threads import Thread
 from concview.model import Confidence, Hold, Site
 from concview.text import clean
@@ -47,18 +47,33 @@ class Suspects:
 class _Look:
     """One thread being looked at. Lists run along `entries`."""
 
-    __slots__ = ("conditions", "entries", "heads", "locks", "managers", "methods", "released", "slots", "thread")
+    __slots__ = (
+        "conditions", "entries", "heads", "key", "locks", "managers", "methods", "parts", "reads", "released", "slots",
+        "thread",
+    )  # fmt: skip
 
-    def __init__(
-        self, thread: Thread, entries: list[_Entry], slots: list[tuple[int, ...]], conditions: list[int]
-    ) -> None:
-        self.thread, self.entries, self.slots = thread, entries, slots
-        self.conditions = conditions  #: that its frames wait on
-        self.methods: list[tuple[Type, bytes] | None] | None = None  #: the exit methods, where slots refer to them
-        self.heads: list[bytes | None] | None = None  #: the same as bytes, where they were copied already
+    def __init__(self, thread: Thread) -> None:
+        self.thread = thread
+        self.entries: list[_Entry] = []
+        self.slots: list[tuple[int, ...]] = []
+        self.conditions: list[int] = []  #: that its frames wait on
+        self.heads: list[bytes | None] | None = None  #: the exit methods, where slots refer to them, if copied
+        self.methods: list[tuple[Type, bytes] | None] | None = None  #: the same with their types
         self.managers: list[int] = []
         self.locks: list[list[Found]] = []
         self.released: set[int] | None = set()  #: locks of `conditions`; None: could not be told
+        self.key: object = None  #: see `_Known`
+        self.reads: Reads | None = None  #: what the answer depends on besides the key; None: cannot be told
+        self.parts: list[bytes | None] = []
+
+
+class _Known:
+    """What a thread holds that stands in the same blocks with the same managers, while `reads` give `parts`."""
+
+    __slots__ = ("parts", "reads", "suspects")
+
+    def __init__(self, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> None:
+        self.suspects, self.reads, self.parts = suspects, reads, parts
 
 
 class Holds:
@@ -84,7 +99,7 @@ class Holds:
         header = o["ob.type"] + 8
         gaps = (o["ob.type"], o["cfunction.m_ml"] - header, o["cfunction.m_self"] - o["cfunction.m_ml"] - 8)
         self._method = struct.Struct("<{}xQ{}xQ{}xQ".format(*gaps)).unpack_from
-        self._quickly: dict[object, Suspects] = {}  #: (thread, where it stands, managers) -> what it holds
+        self._quickly: dict[object, _Known] = {}  #: (thread, where it stands, managers) ->
         self._sites: dict[tuple[Place, int, int], Site] = {}
         self._holds: dict[tuple[int, str, int, bool], Hold] = {}
         self._primitives: dict[int, list[Found]] = {}
@@ -105,83 +120,94 @@ class Holds:
         """
         found: dict[int, Suspects | None] = {}
         looks: list[_Look] = []
+        asked: list[tuple[_Look, _Known]] = []
         for thread in threads:
             found[thread.tid] = None
-            if thread.walk.marked:
-                quick, heads = self._quick(thread)
-                if quick is not None:
-                    found[thread.tid] = quick
-                    continue
-                look = self._begin(thread)
-                if look is not None:
-                    look.heads = heads
+            if not thread.walk.marked:
+                continue
+            look = _Look(thread)
+            known = self._quick(look)
+            if known is None:
+                looks.append(look)
+            elif known.reads:
+                asked.append((look, known))
+            else:
+                found[thread.tid] = known.suspects
+        if asked:
+            parts = self._memory.read_many([read for _, known in asked for read in known.reads])
+            at = 0
+            for look, known in asked:
+                if parts[at : at + len(known.reads)] == known.parts:
+                    found[look.thread.tid] = known.suspects
+                else:
                     looks.append(look)
+                at += len(known.reads)
+        looks = [look for look in looks if self._begin(look)]
         if looks:
             self._managers(looks)
             self._resolve_all(looks)
             for look in looks:
-                found[look.thread.tid] = self._finish(look)
+                suspects = found[look.thread.tid] = self._finish(look)
+                if suspects is not None and look.key is not None and look.reads is not None:
+                    self._know(look.key, suspects, look.reads, look.parts)
         return found
 
-    def _quick(self, thread: Thread) -> tuple[Suspects | None, list[bytes | None] | None]:
-        """What it holds, where all is plain locks: the exit methods say so themselves, and nothing more is read.
-
-        None: it must be looked at in full. And the objects copied on the way.
+    def _quick(self, look: _Look) -> _Known | None:
+        """What is known of a thread that stood in the same blocks with the same managers before. It is believed if
+        what it depends on reads as it did then; of plain locks nothing need be read: the exit methods say it all.
         """
-        walk, exits, unpack = thread.walk, self._stand.exits, self._unpack
+        thread, walk, unpack = look.thread, look.thread.walk, self._unpack
         data, base = walk.data, self._slot - walk.chunk
         last = len(data) - 8 * self._width
         slots: list[tuple[int, ...]] = []
         for place, frame in walk.marked:
             if place.code.role:
-                return None, None
+                return None
             for block in place.withs:
                 at = frame + base + 8 * block.slot
                 if not block.sure or not 0 <= at <= last:
-                    return None, None
+                    return None
                 slots.append(unpack(data, at))
-        mask, heads = self._o.tag_mask, None
+        mask, exits = self._o.tag_mask, self._stand.exits
         if self._unbound:
-            kinds = [exits.get(slot[0] & mask) for slot in slots]
-            managers = tuple([slot[1] & mask for slot in slots])
+            look.key = (thread.ident, tuple(walk.marked), tuple(slots))
         else:
-            heads = self._copied(thread, [slot[0] & mask for slot in slots])
+            heads = look.heads = self._copied(thread, [slot[0] & mask for slot in slots])
             if None in heads:
-                return None, heads
-            methods = [self._method(head) for head in heads]  # type: ignore[arg-type]
-            kinds = [exits.get(method[:2]) for method in methods]
-            managers = tuple([method[2] for method in methods])
-        if None in kinds or 0 in managers:
-            return None, heads
-        key = (thread.ident, tuple(walk.marked), managers)
-        known = self._quickly.get(key)
-        if known is None:
-            look = self._begin(thread)
-            if look is None:
-                return None, heads
-            look.locks = [[Found(m, kind or "", m)] for m, kind in zip(managers, kinds, strict=True)]
-            known = self._finish(look)
-            if known is not None:
-                if len(self._quickly) >= 4096:
-                    self._quickly.clear()
-                self._quickly[key] = known
-        return known, heads
+                return None
+            slots = [self._method(head) for head in heads]  # type: ignore[arg-type]
+            look.key = (thread.ident, tuple(walk.marked), tuple(slots))
+        known = self._quickly.get(look.key)
+        if known is not None:
+            return known
+        kinds = [exits.get(slot[0] & mask if self._unbound else slot[:2]) for slot in slots]
+        managers = [slot[-1] & mask for slot in slots]
+        if None in kinds or 0 in managers or not self._begin(look):
+            return None
+        look.locks = [[Found(m, kind or "", m)] for m, kind in zip(managers, kinds, strict=True)]
+        suspects = self._finish(look)
+        return self._know(look.key, suspects, [], []) if suspects is not None else None
 
-    def _begin(self, thread: Thread) -> _Look | None:
-        walk, reader = thread.walk, self._reader
-        entries: list[_Entry] = []
-        slots: list[tuple[int, ...]] = []
-        conditions: list[int] = []
+    def _know(self, key: object, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> _Known:
+        if len(self._quickly) >= 4096:
+            self._quickly.clear()
+        known = self._quickly[key] = _Known(suspects, reads, parts)
+        return known
+
+    def _begin(self, look: _Look) -> bool:
+        """False: its frames cannot be read."""
+        walk, reader = look.thread.walk, self._reader
+        look.entries, look.slots, look.conditions, look.locks = [], [], [], []
         try:
             for place, frame in walk.marked[:MAX_LOCK_FRAMES]:
                 for i, block in enumerate(place.withs):
-                    entries.append((place, frame, i))
-                    slots.append(reader.slots(walk, frame, block.slot, self._width))
+                    look.entries.append((place, frame, i))
+                    look.slots.append(reader.slots(walk, frame, block.slot, self._width))
                 if place.code.role == "Condition.wait":
-                    conditions.append(reader.first_local(walk, frame))
+                    look.conditions.append(reader.first_local(walk, frame))
         except (BadAddress, struct.error):
-            return None
-        return _Look(thread, entries, slots, conditions)
+            return False
+        return True
 
     def _resolve_all(self, looks: list[_Look]) -> None:
         """What the manager of each block stands for; nothing where that cannot be told.
@@ -205,7 +231,8 @@ class Holds:
                     entries[id(entry)] = len(wanted)
                     wanted += self._of_entry(entry)
         parts = self._memory.read_many(wanted)
-        kinds = {m: reader.type_in(word) for m, word in zip(managers, parts, strict=False)}
+        words = dict(zip(managers, parts, strict=False))
+        kinds = {m: reader.type_in(word) for m, word in words.items()}
         at = len(managers)
         still: dict[object, list[Found]] = {}
         for key, part in reads.items():
@@ -221,22 +248,35 @@ class Holds:
                 inner_still[key] = lock
         late: list[tuple[_Look, int]] = []
         for look in looks:
+            look.reads = [] if not look.conditions else None
             ident = look.thread.ident
             for n, (entry, manager) in enumerate(zip(look.entries, look.managers, strict=True)):
                 kind = kinds.get(manager)
                 if kind is None:
                     look.locks.append([])
+                    look.reads = None
                 elif kind.name in PRIMITIVES:
                     look.locks.append(self._primitive(manager, kind))
                     self._learn(look, n, kind)
+                    if look.reads is not None:
+                        look.reads.append(reader.type_word(manager))
+                        look.parts.append(words[manager])
                 elif (manager, ident) in still:
                     first = entries[id(entry)]
-                    inside = self._inside(entry, parts[first : first + 3], look.slots[n][-1])
+                    words_now = parts[first : first + 3]
+                    inside = self._inside(entry, words_now, look.slots[n][-1])
                     look.locks.append(still[manager, ident] if inside else [])
+                    if not inside:
+                        look.reads = None
+                    elif look.reads is not None:
+                        depends, as_read = behind.depends((manager, ident))
+                        look.reads += [*depends, *self._of_entry(entry)]
+                        look.parts += [*as_read, *words_now]
                 else:
                     primitives.pop(manager, None)
                     locks = behind.work_out((manager, ident), partial(self._stand.anew, manager, ident))
                     look.locks.append(locks)
+                    look.reads = None
                     if locks:
                         late.append((look, n))
             for condition in look.conditions:
@@ -299,9 +339,9 @@ class Holds:
                     suspects.found += [(f, site) for f in locks]
         return suspects
 
-    def states(self, suspects: Iterable[Suspects]) -> dict[int, tuple[Type, bytes]]:
-        """The state, now, of all locks that these threads seem to hold: for `judge`."""
-        return self._reader.heads([lock.managed for each in suspects for lock, _ in each.found])
+    def states(self, suspects: Iterable[Suspects], more: Iterable[int] = ()) -> dict[int, tuple[Type, bytes]]:
+        """The state, now, of all locks that these threads seem to hold, for `judge`; and of `more`."""
+        return self._reader.heads([*(lock.managed for each in suspects for lock, _ in each.found), *more])
 
     def judge(self, suspects: Suspects, states: dict[int, tuple[Type, bytes]] | None) -> tuple[Hold, ...]:
         """Locks held by `with` blocks, innermost first. `states`: of one that stands still, so that a lock's state,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from concview.engines.direct.locks import RLOCK, LockReader
+from concview.engines.direct.objects import Type
 from concview.model import Confidence, Hold, Site
 
 #: Locks asked in one tick.
@@ -30,18 +31,20 @@ class Owners:
         else:
             self._waited.pop(tid, None)
 
-    def ask(self, waits: Callable[[int], bool]) -> dict[int, tuple[Hold, ...]]:
-        """Ident of a thread -> RLocks that others wait for and that it owns. `waits`: whether a thread still does."""
+    def waited(self, waits: Callable[[int], bool]) -> list[int]:
+        """RLocks that others wait for. `waits`: whether a thread still does."""
         for tid in [tid for tid in self._waited if not waits(tid)]:
             del self._waited[tid]
-        if not self._waited:
-            return {}
-        wanted = list(dict.fromkeys(self._waited.values()))[:_MOST]
+        return list(dict.fromkeys(self._waited.values()))[:_MOST]
+
+    def of(self, locks: list[int], states: dict[int, tuple[Type, bytes]]) -> dict[int, tuple[Hold, ...]]:
+        """Ident of a thread -> those of these locks that it owns."""
         found: dict[int, tuple[Hold, ...]] = {}
-        for address, (kind, head) in self._reader.heads(wanted).items():
-            if kind.name != RLOCK:
+        for address in locks:
+            known = states.get(address)
+            if known is None or known[0].name != RLOCK:
                 continue  # freed meanwhile
-            state = self._reader.state(kind, head)
+            state = self._reader.state(*known)
             if state.locked and state.owner:
                 hold = self._known.get(address)
                 if hold is None:

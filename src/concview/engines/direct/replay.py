@@ -59,6 +59,11 @@ class Replay(Generic[T]):
         known = self._known
         return {key: known[key][0] for key in dict.fromkeys(keys) if key in known}
 
+    def depends(self, key: Hashable) -> tuple[Reads, list[bytes | None]]:
+        """What the answer that is known depends on: reads, and what they gave."""
+        reads, parts, _ = self._known[key]
+        return reads, parts
+
     def answer(self, key: Hashable, parts: list[bytes | None]) -> tuple[bool, T | None]:
         """(whether it still holds, the answer)."""
         _, before, answer = self._known[key]

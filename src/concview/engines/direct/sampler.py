@@ -26,6 +26,8 @@ _SHRINK_AFTER = 512
 #: Outside frames no longer on the stack that are still copied: they often come back.
 _STALE_OUTS = 8
 _TRIES = 4
+#: 3.11 and 3.12: places of the frame pointer that are copied, the latest ones.
+_CFRAMES = 2
 #: Bytes copied of an object that does not stay: enough to tell whose method a bound method is.
 _OBJECT = 48
 
@@ -98,9 +100,11 @@ class Sampler:
         batch = self.batch
         sure = thread.walk.sure
         found = [batch.object(a, _OBJECT) if sure else None for a in addresses]
-        thread.objects = [(a, head) for a, head in zip(addresses, found, strict=True) if head is not None]
-        if batch.want(addresses):
-            self._dirty = True
+        thread.objects = list(zip(addresses, found, strict=True))
+        if None in found:
+            thread.objects = [each for each in thread.objects if each[1] is not None]
+            if batch.want(addresses):
+                self._dirty = True
         return found
 
     def _objects_changed(self, thread: Thread) -> bool:
@@ -242,18 +246,20 @@ class Sampler:
     def _look(self, thread: Thread, segment: bytes) -> None:
         """Judge one thread's new bytes."""
         start, walk = thread.start, thread.walk
-        again = segment[-8:]
+        at_again = thread.at_again - start
+        again = segment[at_again:]
         outcome = self._parse(
             thread,
             segment,
             segment[thread.at_frame - start : thread.at_chunk - start],
             segment[thread.at_chunk - start : thread.at_outs - start],
-            segment[thread.at_outs - start : -8],
+            segment[thread.at_outs - start : at_again],
             again,
         )
         # In one frame from before its stack was copied until after.
-        at = thread.at_frame - start if self.batch.uses_cframe else self._o_frame
-        walk.sure = outcome is Outcome.EXACT and segment[at : at + 8] == again
+        at, which = (thread.at_frame - start, thread.which) if self.batch.uses_cframe else (self._o_frame, 0)
+        before = segment[at + 8 * which : at + 8 * which + 8]
+        walk.sure = outcome is Outcome.EXACT and before == again[8 * which : 8 * which + 8]
         thread.objects = []
         for _ in range(2 * _TRIES):
             if outcome is not None and outcome is not Outcome.TORN:
@@ -273,7 +279,7 @@ class Sampler:
             thread.segment = None
 
     def _parse(
-        self, thread: Thread, state: bytes, frame_word: bytes, data: bytes, outs: bytes, again: bytes
+        self, thread: Thread, state: bytes, frame_words: bytes, data: bytes, outs: bytes, again: bytes
     ) -> Outcome | None:
         """None: what was to be read lies elsewhere now; the thread's prediction has been put right."""
         tid, ident = _WORD(state, self._o_tid)[0], _WORD(state, self._o_ident)[0]
@@ -283,11 +289,12 @@ class Sampler:
         frame, chunk, top = (_WORD(state, i)[0] for i in (self._o_frame, self._o_chunk, self._o_chunk + 8))
         if self.batch.uses_cframe:
             pointer = frame + self._cframe_offset if frame else 0
-            if pointer != thread.cframe:
-                thread.cframe = pointer
+            if pointer and pointer not in thread.cframes:
+                thread.cframes = (pointer, *thread.cframes[: _CFRAMES - 1])
                 self._dirty = True
                 return None
-            frame = _WORD(frame_word)[0] if pointer else 0
+            thread.which = thread.cframes.index(pointer) if pointer else 0
+            frame = _WORD(frame_words, 8 * thread.which)[0] if pointer else 0
         walk = thread.walk
         if not frame:
             walk.clear()
@@ -302,7 +309,7 @@ class Sampler:
             if chunk:
                 return None
             data = b""
-        if _WORD(again)[0] != frame:
+        if _WORD(again, 8 * thread.which)[0] != frame:
             self._tally.doubtful += self._o.version < (3, 14)
         else:
             data = data[:live]

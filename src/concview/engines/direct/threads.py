@@ -21,8 +21,8 @@ class Thread:
     """One Python thread state: where its stack is expected to be, and what was last seen of it."""
 
     __slots__ = (
-        "address", "at_chunk", "at_frame", "at_outs", "cframe", "chunk", "end", "ident", "interpreter", "layout",
-        "length", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk",
+        "address", "at_again", "at_chunk", "at_frame", "at_outs", "cframes", "chunk", "end", "ident", "interpreter",
+        "layout", "length", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk", "which",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, after: int) -> None:
@@ -37,15 +37,17 @@ class Thread:
         self.forget_prediction()
         self.peak = 0  #: longest stack seen lately, bytes in the current chunk
         #: offsets into the copy
-        self.start = self.at_frame = self.at_chunk = self.at_outs = self.end = 0
+        self.start = self.at_frame = self.at_chunk = self.at_outs = self.at_again = self.end = 0
 
     def forget_prediction(self) -> None:
         """Something that was to be copied with it is gone."""
-        self.cframe = 0  #: 3.11, 3.12: address of the pointer to the innermost frame
+        #: 3.11, 3.12: addresses of the pointer to the innermost frame, latest first; a call from C has one of its own
+        self.cframes: tuple[int, ...] = ()
+        self.which = 0  #: the one in use
         self.chunk = self.length = 0  #: place and size of the current stack chunk
         self.outs: tuple[int, ...] = ()  #: frames outside the chunks
         #: (address, bytes) of objects on its stack that do not stay (exit methods of `with`), when last looked at
-        self.objects: list[tuple[int, bytes]] = []
+        self.objects: list[tuple[int, bytes | None]] = []
 
 
 @dataclass(slots=True)

@@ -27,8 +27,6 @@ _MOST_KNOWN = 1000
 _NEAR = 1 << 16
 
 _WORD = struct.Struct("<Q").unpack_from
-#: ((lock, kind, via) or None, tid of the thread that is joined or 0)
-_Answer = tuple[tuple[int, str, str] | None, int]
 
 
 class Waiters:
@@ -39,7 +37,7 @@ class Waiters:
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
-        self._answers = Replay[_Answer](reader.memory)
+        self._answers = Replay[Wait | None](reader.memory)
 
     def forget(self) -> None:
         self._answers.clear()
@@ -51,21 +49,22 @@ class Waiters:
             return None
         walk = thread.walk
         # What it depends on besides memory: where the thread stands.
-        key = (address, stack_pointer, tuple(walk.places[:_LOOKED_AT]), tuple(walk.addresses[:_LOOKED_AT]))
+        key = (address, stack_pointer, timed, *walk.places[:_LOOKED_AT], *walk.addresses[:_LOOKED_AT])
         try:
-            found, target = self._answers.ask(key, partial(self._resolve, thread, address, stack_pointer))
+            wait = self._answers.ask(key, partial(self._resolve, thread, address, timed, stack_pointer))
         except (BadAddress, struct.error):
             return None
-        self._owners.waits(tid, found[0] if found is not None and found[1:] == ("RLock", "") else 0)
+        self._owners.waits(tid, wait.lock if wait is not None and wait.lock_kind == "RLock" and not wait.via else 0)
+        return wait
+
+    def _resolve(self, thread: Thread, address: int, timed: bool, stack_pointer: int) -> Wait | None:
+        mutex = self._mutex(address, stack_pointer)
+        found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
         if found is None:
             return None
         lock, kind, via = found
+        target = self._native_id(lock) if via == "Thread.join" else 0
         return Wait(WaitKind.FUTEX, "futex", timed=timed, lock=lock, lock_kind=kind, via=via, target=target)
-
-    def _resolve(self, thread: Thread, address: int, stack_pointer: int) -> _Answer:
-        mutex = self._mutex(address, stack_pointer)
-        found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
-        return found, self._native_id(found[0]) if found is not None and found[2] == "Thread.join" else 0
 
     def _native_id(self, thread: int) -> int:
         """The tid of a `threading.Thread`; 0 when it cannot be told."""
