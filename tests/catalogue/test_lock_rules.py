@@ -155,7 +155,8 @@ def test_a_semaphore_is_not_a_lock() -> None:
                 scene.do(tid, [frame("work", 10, acquires=LOCK)], waits_for(ADDRESS, kind="Semaphore"))
 
     scene.play(6, script)
-    assert scene.ever() == set()
+    # All of this scene read one descriptor, which is another matter.
+    assert scene.ever() <= {"connection-starvation"}
 
 
 def test_one_expression_for_many_objects_is_not_one_lock() -> None:
@@ -163,7 +164,8 @@ def test_one_expression_for_many_objects_is_not_one_lock() -> None:
     scene = Scene(without=("locks", "held-locks"))
     scripts = [queue(scene, 2, 0.03, 0.01, recv(), exact=False) for _ in range(4)]
     scene.play(6, lambda at: [s(at) for s in scripts] and None)
-    assert scene.ever() == set()
+    # All of this scene read one descriptor, which is another matter.
+    assert scene.ever() <= {"connection-starvation"}
 
 
 # ---------------------------------------------------------------- deadlock
