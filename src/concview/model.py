@@ -102,19 +102,18 @@ class Stack(msgspec.Struct, frozen=True, eq=False):
     frames: tuple[Frame, ...] = ()
     truncated: bool = False
     holding: bool = False  #: some frame infers a hold; derived, so that most stacks are passed over at a glance
+    #: The innermost frame of the user's own code; the leaf where there is none. Derived: rules ask for it all the time.
+    user_leaf: Frame | None = None
 
     def __post_init__(self) -> None:
         if any(f.holds for f in self.frames):
             msgspec.structs.force_setattr(self, "holding", True)
+        leaf = next((f for f in self.frames if f.origin == "user"), self.leaf)
+        msgspec.structs.force_setattr(self, "user_leaf", leaf)
 
     @property
     def leaf(self) -> Frame | None:
         return self.frames[0] if self.frames else None
-
-    @property
-    def user_leaf(self) -> Frame | None:
-        """The innermost frame of the user's own code; the leaf where there is none."""
-        return next((f for f in self.frames if f.origin == "user"), self.leaf)
 
 
 class Peer(Struct, frozen=True):

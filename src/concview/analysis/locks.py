@@ -213,6 +213,8 @@ def locks(
     seen: list[_Seen] = []
     for thread in threads:
         for run in thread.runs:
+            if not run.holds and run.verdict.state is not State.LOCK and not run.stack.holding:
+                continue  # most runs, by far
             end = min(run.end_ns or end_ns, end_ns)
             start = max(run.start_ns, start_ns)
             if end <= start:

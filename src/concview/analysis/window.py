@@ -26,9 +26,10 @@ ENABLE_AGENT = "attach the agent: a in the view Inside, or --agent on the comman
 ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --calls wall"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
-    """A run clipped to the window."""
+    """A run clipped to the window. Not frozen: tens of thousands are made a second, and that would take three times
+    as long."""
 
     start_ns: int
     end_ns: int
@@ -55,11 +56,18 @@ class ThreadWindow:
     def pieces(self) -> list[Piece]:
         """Its runs in the window, in time order."""
         out = []
-        for run in self.history.runs:
-            start = max(run.start_ns, self.start_ns)
-            end = min(run.end_ns or self.end_ns, self.end_ns)
+        first, last = self.start_ns, self.end_ns
+        for run in reversed(self.history.runs):  # the list goes further back than the window
+            start, end = run.start_ns, run.end_ns or last
+            if end <= first:
+                break
+            if end > last:
+                end = last
+            if start < first:
+                start = first
             if end > start:
                 out.append(Piece(start, end, run))
+        out.reverse()
         return out
 
     @cached_property
@@ -86,9 +94,10 @@ class ThreadWindow:
         """How often it entered the state: neighbouring runs in it are one."""
         found, previous = 0, None
         for piece in self.pieces:
-            if piece.run.state is state and previous is not state:
+            now = piece.run.verdict.state
+            if now is state and previous is not state:
                 found += 1
-            previous = piece.run.state
+            previous = now
         return found
 
 

@@ -33,7 +33,7 @@ from typing import ClassVar
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Frame
+from concview.model import Confidence, Frame, Stack
 from concview.text import percent
 
 _OPENS = re.compile(r"\b(open|socket|connect|create_connection|accept|dup|pipe|Popen|urlopen|request|get)\(")
@@ -77,11 +77,17 @@ class FdSaturation:
 
 def _openers(window: Window) -> list[Frame]:
     """The user's lines that were seen opening something, most often seen first."""
-    seen: Counter[Frame] = Counter()
+    stacks: dict[int, Stack] = {}  # equal stacks are one object: the text is searched once for each
+    times: Counter[int] = Counter()
     for _, piece in window.pieces():
-        leaf = piece.run.stack.user_leaf
+        stack = piece.run.stack
+        stacks[id(stack)] = stack
+        times[id(stack)] += 1
+    seen: Counter[Frame] = Counter()
+    for number, stack in stacks.items():
+        leaf = stack.user_leaf
         if leaf is not None and leaf.origin == "user" and _OPENS.search(leaf.text):
-            seen[leaf] += 1
+            seen[leaf] += times[number]
     return [frame for frame, _ in seen.most_common(3)]
 
 

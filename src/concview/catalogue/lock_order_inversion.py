@@ -37,7 +37,7 @@ from concview.analysis.locks import SHARED_KINDS, Registry, waited_lock
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Hold, Site, Stack, Where
+from concview.model import Confidence, Hold, Site, Stack, State, Where
 from concview.text import plural
 
 
@@ -126,11 +126,15 @@ def _orders(window: Window) -> dict[tuple[str, str], _Order]:
     registry = Registry()
     for thread in window.threads:
         for piece in thread.pieces:
-            for hold in piece.run.holds:
+            run = piece.run
+            for hold in run.holds:
                 registry.learn(hold.site, hold.lock)
-            registry.learn(*waited_lock(piece.run))
+            if run.verdict.state is State.LOCK:
+                registry.learn(*waited_lock(run))
     found: dict[tuple[str, str], _Order] = defaultdict(_Order)
     for thread in window.threads:
+        if not any(p.run.holds or p.run.stack.holding for p in thread.pieces):
+            continue  # holds nothing, so it takes nothing in any order
         for chain, run, fresh in _chains(thread, registry, exact):
             for i, outer in enumerate(chain):
                 for inner in chain[i + 1 :]:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import ClassVar
 
 from concview.analysis.classify import bare
@@ -35,13 +36,19 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue._loops import is_loop
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Frame, StackEvidence
+from concview.model import Confidence, Frame, Stack, StackEvidence
 from concview.text import duration
 
 _WAITS = frozenset({"Future.result", "futures.wait"})
 _THREAD_POOL = ("concurrent/futures/thread.py", "_worker")
 _PROCESS_POOL = "concurrent/futures/process.py"
 MIN_SECONDS = 1.0
+
+
+@lru_cache(4096)
+def _pools_in(stack: Stack) -> tuple[bool, bool]:
+    """Whether it goes through a process pool, and through a worker of a thread pool."""
+    return any(f.file.endswith(_PROCESS_POOL) for f in stack.frames), any(_is(f) for f in stack.frames)
 
 
 class NestedExecutorDeadlock:
@@ -59,9 +66,10 @@ class NestedExecutorDeadlock:
             run = thread.history.current
             if run is None:
                 continue
-            if any(f.file.endswith(_PROCESS_POOL) for f in run.stack.frames):
+            processes, pooled = _pools_in(run.stack)
+            if processes:
                 return  # a process may be at it
-            if any(_is(f) for f in run.stack.frames):
+            if pooled:
                 pools[evidence.group(thread.name)].append(thread)
         if not pools or any(is_loop(t) for t in window.threads):
             return

@@ -83,6 +83,39 @@ def strip_of(line: Line, width: int, style: Style) -> Strip:
     return Strip(line).adjust_cell_length(width, style)
 
 
+def differences(old: Strip | None, new: Strip) -> list[tuple[int, int]]:
+    """The cells, from and to, in which a line differs from what is on screen: only these are sent to the terminal."""
+    if old is None or old.cell_length != new.cell_length:
+        return [(0, new.cell_length)]
+    if old is new or old == new:
+        return []
+    before, after = list(old), list(new)
+    found: list[tuple[int, int]] = []
+    i = j = at_old = at_new = 0
+    start = -1  #: of a difference that is not yet at its end
+    while i < len(before) and j < len(after):
+        if at_old == at_new:
+            same = before[i] == after[j]
+            if same and start >= 0:
+                found.append((start, at_new))
+                start = -1
+            elif not same and start < 0:
+                start = at_new
+        if at_old <= at_new:
+            # Both steps only where both are at the same cell; else the one that is behind catches up.
+            if at_old == at_new:
+                at_new += after[j].cell_length
+                j += 1
+            at_old += before[i].cell_length
+            i += 1
+        else:
+            at_new += after[j].cell_length
+            j += 1
+    if start >= 0:
+        found.append((start, new.cell_length))
+    return found
+
+
 def beside(left: Sequence[Line], right: Sequence[Line], width: int, gap: str, style: Style) -> list[Line]:
     """Two blocks in columns; the left one takes `width` cells."""
     rows = []

@@ -56,7 +56,8 @@ KEYS: tuple[Key, ...] = (
     Key("filter", "slash", "/", "view('filter')", "filter the list as you type", "dashboard", "Look", "filter", True),
     Key("sort", "s", "s", "view('sort')", "sort by the next column", "dashboard", "Look", "sort", True),
     Key("reverse", "r", "r", "view('reverse')", "reverse the order", "dashboard", "Look", "", True),
-    Key("fold", "f", "f", "view('fold')", "fold or unfold library frames", "dashboard", "Look", "libraries", True),
+    Key("fold", "f", "f", "view('fold')", "fold or unfold library frames; all groups of threads", *LOOK, "fold", True),
+    Key("group", "t", "t", "view('group')", "group threads by pool; enter folds a group", *LOOK, "group", True),
     Key(
         "open_holder",
         "o",

@@ -8,6 +8,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from concview.tui.compositor import TightCompositor
 from concview.tui.ink import fit
 from concview.tui.theme import palette_of
 
@@ -35,6 +36,10 @@ class SizedScreen(Screen[None]):
     SizedScreen.-too-small > * { display: none; }
     SizedScreen.-too-small > TooSmall { display: block; }
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = TightCompositor()
 
     @property
     def too_small(self) -> bool:

@@ -157,8 +157,15 @@ class TableView(View):
     def draw(self, snapshot: Snapshot) -> None:
         self.grid.say_when_empty("" if snapshot.target else NOTHING_YET)
         self.grid.set_rows(self.rows(snapshot), self.context(snapshot))
-        self.query_one(FilterBar).count(len(self.grid.rows), self.grid.total)
+        self.count()
         self.draw_detail()
+
+    def count(self) -> None:
+        bar = self.query_one(FilterBar)
+        if self.grid.wrong:
+            bar.say(self.grid.wrong)
+        else:
+            bar.count(self.grid.matched, self.grid.total)
 
     def draw_detail(self) -> None:
         page = self.query_one("#detail", Page)
@@ -189,7 +196,7 @@ class TableView(View):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.grid.set_filter(event.value)
-        self.query_one(FilterBar).count(len(self.grid.rows), self.grid.total)
+        self.count()
         self.draw_detail()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

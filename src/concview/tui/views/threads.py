@@ -1,18 +1,36 @@
-"""Tab 2: every thread, what it does, why, and its last minute."""
+"""Tab 2: every thread, what it does, why, and its last minute; by pool where there are many."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from textual.app import ComposeResult
 
 from concview.snapshot import Snapshot, ThreadView
 from concview.tui.views.base import TableView, ViewSpec
+from concview.tui.widgets.filter import FilterBar
+from concview.tui.widgets.groups import MANY, Groups, pool_of
+from concview.tui.widgets.page import Page
 from concview.tui.widgets.states import slice_number
 from concview.tui.widgets.table import Table
-from concview.tui.widgets.threads import as_line, thread_table
+from concview.tui.widgets.threads import COLUMNS, as_line, thread_table
+
+HINT = "text, or state:lock name:web in:recv why:redis, or ~regular expression"
 
 
 class Threads(TableView):
+    keys = ("open", "filter", "sort", "group", "pause", "back")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups = Groups()
+
+    def compose(self) -> ComposeResult:
+        yield self.table()
+        yield Page(id="detail")
+        yield FilterBar(hint=HINT)
+
     def table(self) -> Table:
         return thread_table(id="list")
 
@@ -22,12 +40,40 @@ class Threads(TableView):
     def context(self, snapshot: Snapshot) -> Any:
         return slice_number(snapshot)
 
+    def draw(self, snapshot: Snapshot) -> None:
+        groups, grid, base = self.groups, self.grid, self.baseline
+        if groups.on is None and snapshot.threads:
+            groups.on = sum(1 for t in snapshot.threads if t.alive) >= MANY
+        groups.phase = slice_number(snapshot)
+        grid.regroup = self._regroup if groups.on else None
+        grid.columns = COLUMNS if base is None else base.columns(COLUMNS)
+        super().draw(snapshot)
+
+    def _regroup(self, rows: list[Any], by: Callable[[Any], Any] | None, down: bool) -> list[Any]:
+        self.groups.all_open = bool(self.grid.needle)  # what a filter leaves is seen
+        return self.groups.arrange(rows, by, down)
+
     def aim(self, subject: Any) -> None:
+        if self.snapshot is not None:
+            self.groups.open_for(subject, self.snapshot.threads)
         self.grid.choose(subject)
 
     def on_table_opened(self, event: Table.Opened) -> None:
         event.stop()
-        self.post_message(self.Goto("thread", event.row.tid))
+        if event.row.tid < 0:
+            self.groups.toggle(pool_of(event.row))
+            self.redraw()
+        else:
+            self.post_message(self.Goto("thread", event.row.tid))
+
+    def do_group(self) -> None:
+        self.groups.on = not self.groups.on
+        self.redraw()
+
+    def do_fold(self) -> None:
+        if self.snapshot is not None and self.groups.on:
+            self.groups.fold_all(self.snapshot.threads)
+            self.redraw()
 
     def selection(self) -> str:
         row = self.grid.current

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from concview.tui.ink import Line, cells, strip_of
+from concview.tui.ink import Line, cells, differences, strip_of
 from concview.tui.keys import Key
 from concview.tui.theme import palette_of
 
@@ -31,7 +31,11 @@ class Bar(Widget):
             return
         style = palette_of(self).bar
         rows = [strip_of(line, width, style) for line in lines]
-        changed = [Region(0, y, width, 1) for y, row in enumerate(rows) if y >= len(self._rows) or self._rows[y] != row]
+        changed = [
+            Region(start, y, end - start, 1)
+            for y, row in enumerate(rows)
+            for start, end in differences(self._rows[y] if y < len(self._rows) else None, row)
+        ]
         self._rows = rows
         if changed:
             self.refresh(*changed)

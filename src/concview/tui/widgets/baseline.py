@@ -12,6 +12,7 @@ from concview.model import State
 from concview.snapshot import Shares, Snapshot, ThreadView
 from concview.tui.ink import Line, cells, fit, seconds
 from concview.tui.theme import GLYPHS, WORDS, Palette
+from concview.tui.widgets.groups import pool_of, pool_shares
 from concview.tui.widgets.table import Column
 
 #: A share that moved by less is said to be the same: 10 s at 100 Hz are 1,000 samples, good for three points or so.
@@ -75,15 +76,20 @@ class Baseline:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self._threads = {t.tid: t for t in snapshot.threads}
+        self._pools = pool_shares(snapshot.threads)
         self._column = Column("change", "CHANGE", 14, self._draw, sort=self._size)
         self._columns: dict[int, tuple[Column, ...]] = {}
 
     def change(self, thread: ThreadView) -> tuple[int, float] | None:
         """The state whose share moved most, and by how much; None for a thread that the baseline does not have."""
-        then = self._threads.get(thread.tid)
-        if then is None:
+        if thread.tid < 0:
+            known = self._pools.get(pool_of(thread))
+        else:
+            then = self._threads.get(thread.tid)
+            known = then.shares if then is not None else None
+        if known is None:
             return None
-        moved = enumerate(n - t for n, t in zip(thread.shares, then.shares, strict=True))
+        moved = enumerate(n - t for n, t in zip(thread.shares, known, strict=True))
         return max(moved, key=lambda c: abs(c[1]))
 
     def _draw(self, thread: Any, width: int, palette: Palette, context: Any) -> Line:

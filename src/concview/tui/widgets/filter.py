@@ -42,13 +42,13 @@ class FilterBar(Horizontal):
     FilterBar Input:focus { border: none; background: $panel; }
     """
 
-    def __init__(self, label: str = "filter") -> None:
+    def __init__(self, label: str = "filter", hint: str = "") -> None:
         super().__init__()
-        self.label = label
+        self.label, self.hint = label, hint
 
     def compose(self) -> ComposeResult:
         yield _Word(f"{self.label} ", "filter-label")
-        yield Input(id="filter-input", compact=True)
+        yield Input(id="filter-input", compact=True, placeholder=self.hint)
         yield _Word("", "filter-count")
 
     @property

@@ -12,8 +12,15 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from concview.tui import keys
-from concview.tui.ink import Line, strip_of
+from concview.tui.ink import Line, differences, strip_of
 from concview.tui.theme import palette_of
+
+
+def _differ(old: Strip, new: Strip, width: int) -> list[tuple[int, int]]:
+    """Where a line differs. Lines are as long as their text, so a longer or shorter one differs up to the edge."""
+    if old.cell_length == new.cell_length:
+        return differences(old, new)
+    return [(0, width)]
 
 
 class Page(ScrollView, can_focus=True):
@@ -53,7 +60,11 @@ class Page(ScrollView, can_focus=True):
             return
         width, first = self.size.width, self.scroll_offset.y
         visible = range(first, min(first + self.size.height, len(strips)))
-        changed = [Region(0, at - first, width, 1) for at in visible if before[at] != strips[at]]
+        changed = [
+            Region(start, at - first, end - start, 1)
+            for at in visible
+            for start, end in _differ(before[at], strips[at], width)
+        ]
         if changed:
             self.refresh(*changed)
 

@@ -6,7 +6,7 @@ smallest width and an order in which they give way when the terminal narrows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from concview.tui import keys
-from concview.tui.ink import Line, fit, strip_of
+from concview.tui.ink import Line, differences, fit, strip_of
+from concview.tui.search import matcher
 from concview.tui.theme import Palette, palette_of
 
 #: Columns that go this early make room so that others get the width they want.
@@ -128,6 +129,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         key: Callable[[Any], Any],
         *,
         haystack: Callable[[Any], str] = str,
+        fields: Mapping[str, Callable[[Any], str]] | None = None,
         sort: str = "",
         empty: str = "",
         headed: bool = True,
@@ -138,6 +140,12 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         self.sort_by, self.reversed = sort, False
         self.empty = self.said = empty
         self.needle = ""
+        self.fields = dict(fields or {})
+        self.matches: Callable[[Any], bool] | None = None  #: from the needle; None: everything
+        self.wrong = ""  #: what is wrong with the needle
+        #: Puts sorted rows into groups and adds their headers; gets what to sort by, and whether largest first.
+        self.regroup: Callable[[list[Any], Callable[[Any], Any] | None, bool], list[Any]] | None = None
+        self.matched = 0  #: rows that the filter leaves; headers of groups are not counted
         self.head = 1 if headed else 0  #: lines above the rows
         self.context: Any = None
         self.total = 0
@@ -162,14 +170,17 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
     def _arrange(self) -> None:
         rows = list(self._source)
         self.total = len(rows)
-        if self.needle:
-            needle = self.needle.lower()
-            rows = [row for row in rows if needle in self.haystack(row)]
+        if self.matches is not None:
+            rows = [row for row in rows if self.matches(row)]
+        self.matched = len(rows)
         column = next((c for c in self.columns if c.id == self.sort_by), None)
         if column is not None and column.sort is not None:
             rows.sort(key=column.sort, reverse=column.down != self.reversed)
         elif self.reversed:
             rows.reverse()
+        if self.regroup is not None:
+            by = column.sort if column is not None else None
+            rows = self.regroup(rows, by, column is not None and column.down != self.reversed)
         in_sight = self._first() <= self.cursor < self._first() + self._page()
         self.rows = rows
         before = self.selected
@@ -201,6 +212,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
 
     def set_filter(self, needle: str) -> None:
         self.needle = needle
+        self.matches, self.wrong = matcher(needle, self.haystack, self.fields)
         self._arrange()
 
     def cycle_sort(self) -> None:
@@ -317,9 +329,10 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         changed = []
         for y in range(self.size.height):
             strip = self._draw(y, first, width, palette)
-            if self._painted.get(y) != strip:
+            parts = differences(self._painted.get(y), strip)
+            if parts:
                 self._painted[y] = strip
-                changed.append(Region(0, y, width, 1))
+                changed += [Region(start, y, end - start, 1) for start, end in parts]
         if changed:
             self.refresh(*changed)
 

@@ -21,9 +21,16 @@ _TROUBLE = (0.3, 0.9, 1.0, 1.0, 0.4, 0.05, 0.0, 0.1)
 
 
 def trouble(thread: ThreadView) -> float:
-    """What the default order sorts by: who is kept waiting comes first, the idle come last."""
-    score = sum(share * weight for share, weight in zip(thread.shares, _TROUBLE, strict=True))
-    return score + (0.5 * _TROUBLE[thread.state] if thread.alive else -5.0)
+    """What the default order sorts by: who is kept waiting comes first, the idle come last.
+
+    In steps, and of the window rather than of this moment: rows that change places with every sample cannot be read.
+    """
+    shares = thread.shares
+    if any(shares):
+        score = sum(share * weight for share, weight in zip(shares, _TROUBLE, strict=True))
+    else:
+        score = _TROUBLE[thread.state]
+    return round(score * 8) / 8 - (0.0 if thread.alive else 5.0)
 
 
 def place(thread: ThreadView) -> str:
@@ -41,6 +48,15 @@ def haystack(thread: ThreadView) -> str:
     locks = " ".join(h.site.expression for h in thread.holds)
     state = f"{WORDS[thread.state]} {thread.state.name}"
     return f"{thread.name} {thread.tid} {state} {thread.reason} {_stack_text(thread.stack)} {locks}".lower()
+
+
+#: What a filter can ask for by name: 'state:lock'.
+FIELDS: dict[str, Callable[[Any], str]] = {
+    "name": lambda t: t.name.lower(),
+    "state": lambda t: f"{WORDS[t.state]} {t.state.name}".lower() if t.alive else "ended",
+    "in": lambda t: _stack_text(t.stack).lower(),
+    "why": lambda t: t.reason.lower(),
+}
 
 
 def _name(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
@@ -138,9 +154,19 @@ BRIEF: tuple[Column, ...] = (NAME, STATE, SINCE, WHY, STRIP)
 
 
 def thread_table(columns: tuple[Column, ...] = COLUMNS, id: str | None = None) -> Table:  # noqa: A002
-    return Table(columns, lambda t: t.tid, haystack=haystack, sort="why", empty="no threads were seen yet", id=id)
+    return Table(
+        columns,
+        lambda t: t.tid,
+        haystack=haystack,
+        fields=FIELDS,
+        sort="why",
+        empty="no threads were seen yet",
+        id=id,
+    )
 
 
 def as_line(thread: ThreadView) -> str:
+    if thread.tid < 0:
+        return f"{thread.name.strip()}: {thread.reason}"
     state = WORDS[thread.state] if thread.alive else "ended"
-    return f"{thread.name} (tid {thread.tid}): {state}, {thread.reason}; in {place(thread)}"
+    return f"{thread.name.strip()} (tid {thread.tid}): {state}, {thread.reason}; in {place(thread)}"
