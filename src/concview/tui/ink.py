@@ -86,7 +86,7 @@ def strip_of(line: Line, width: int, style: Style) -> Strip:
 def differences(old: Strip | None, new: Strip) -> list[tuple[int, int]]:
     """The cells, from and to, in which a line differs from what is on screen: only these are sent to the terminal."""
     if old is None or old.cell_length != new.cell_length:
-        return [(0, new.cell_length)]
+        return [(0, new.cell_length)] if new.cell_length else []
     if old is new or old == new:
         return []
     before, after = list(old), list(new)
