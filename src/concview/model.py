@@ -194,6 +194,8 @@ class Target(Struct, frozen=True):
     machine_cpus: int = 1
     fd_limit: int = 0
     memory_limit: int = 0  #: bytes: cgroup limit or the machine's memory
+    address_limit: int = 0  #: bytes of address space (RLIMIT_AS); 0 none
+    data_limit: int = 0  #: bytes of private writable memory (RLIMIT_DATA); 0 none
 
 
 # ---------------------------------------------------------------- the stream
@@ -297,6 +299,8 @@ class Counters(Event, frozen=True, tag=8):
     voluntary: int = 0  #: process-wide totals, threads that ended included as far as they were seen
     involuntary: int = 0
     gil_switches: int = -1
+    address_space: int = -1  #: bytes mapped
+    data: int = -1  #: bytes of private writable memory
 
 
 class Stats(Event, frozen=True, tag=9):

@@ -169,6 +169,8 @@ def describe(pid: int) -> Target:
                 machine_cpus=bounds.machine_cpus,
                 fd_limit=bounds.descriptors,
                 memory_limit=bounds.memory,
+                address_limit=bounds.address_space,
+                data_limit=bounds.data,
             )
     except psutil.ZombieProcess:
         raise Zombie(f"process {pid} has ended; its parent has not collected it yet (a zombie)") from None

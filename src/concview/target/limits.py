@@ -24,6 +24,8 @@ class Limits:
     memory: int  #: bytes
     descriptors: int  #: soft limit; 0 unknown
     quota: float = 0.0  #: CPUs of the tightest cgroup quota; 0 none
+    address_space: int = 0  #: bytes (RLIMIT_AS); 0 none
+    data: int = 0  #: bytes of private writable memory (RLIMIT_DATA); 0 none
 
 
 def _mounts() -> dict[str, Path]:
@@ -124,7 +126,19 @@ def limits(pid: int) -> Limits:
     with contextlib.suppress(OSError):
         allowed = float(len(os.sched_getaffinity(pid)))
     quota = cpu_quota(pid)
-    descriptors = 0
+    return Limits(
+        min(allowed, quota) if quota else allowed,
+        machine,
+        memory_limit(pid),
+        _soft(pid, resource.RLIMIT_NOFILE),
+        quota,
+        _soft(pid, resource.RLIMIT_AS),
+        _soft(pid, resource.RLIMIT_DATA),
+    )
+
+
+def _soft(pid: int, which: int) -> int:
+    """The soft limit; 0 when there is none or it cannot be read."""
     with contextlib.suppress(OSError, ValueError):
-        descriptors = resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
-    return Limits(min(allowed, quota) if quota else allowed, machine, memory_limit(pid), max(0, descriptors), quota)
+        return max(0, resource.prlimit(pid, which)[0])  # RLIM_INFINITY is -1
+    return 0

@@ -69,6 +69,7 @@ class CounterReader:
         self._threads = ThreadTable(target.pid, self._say)
         self._gauges_due = 0.0
         self._rss = 0
+        self._address_space = self._data = -1
         self._load1 = 0.0
         self._machine_cpu = 0.0
         self._throttled_s = 0.0
@@ -158,6 +159,8 @@ class CounterReader:
             throttled_s=self._throttled_s,
             voluntary=self._threads.voluntary,
             involuntary=self._threads.involuntary,
+            address_space=self._address_space,
+            data=self._data,
         )
 
     def close(self) -> None:
@@ -167,7 +170,8 @@ class CounterReader:
             self._stat = -1
 
     def _read_gauges(self) -> None:
-        self._rss = self._process.memory_info().rss
+        memory = self._process.memory_info()
+        self._rss, self._address_space, self._data = memory.rss, memory.vms, memory.data
         self._descriptors = self._count_descriptors()
         self._load1 = os.getloadavg()[0]
         self._machine_cpu = psutil.cpu_percent(None)
