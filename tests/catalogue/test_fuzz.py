@@ -9,13 +9,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from concview import registry
-from concview.model import Confidence, Frame, Hold, Peer, ProcessStatus, Site, Wait, WaitKind
+from concview.model import (
+    Confidence,
+    Depths,
+    Frame,
+    Hold,
+    Peer,
+    PoolDepth,
+    ProcessStatus,
+    QueueDepth,
+    Site,
+    Wait,
+    WaitKind,
+)
 
 SITES = [site("a"), site("b", 20), site("", 0), Site("self._lock", "", 0, ""), site("c", 3, how="acquire")]
 FRAMES = [
     frame("work", 3), frame("", 0, ""), frame("<lambda>", 5, "<string>"), frame("C.f", 7, holds=(SITES[0],)),
     frame("C.g", 8, acquires=SITES[1], text="with b:"), frame("d", 9, holds=(SITES[1], SITES[4]), acquires=SITES[0]),
     stdlib("Thread.start", "threading.py"), stdlib("start", "threading.py"), stdlib("Queue.get", "queue.py"),
+    frame("p", 4, text="jobs.put(x)"), frame("g", 6, text="jobs.get()"), stdlib("Queue.put", "queue.py"),
+    stdlib("_WorkItem.run", "concurrent/futures/thread.py"), stdlib("Future.result", "concurrent/futures/_base.py"),
     stdlib("_worker", "concurrent/futures/thread.py"), stdlib("EpollSelector.select", "selectors.py"),
     stdlib("BaseEventLoop._run_once", "asyncio/base_events.py"), stdlib("Handle._run", "asyncio/events.py"),
     stdlib("Runner.run", "asyncio/runners.py"), frame("native", 0, "/usr/lib/x.so", "native"),
@@ -46,6 +60,23 @@ def _holds(rng: random.Random) -> tuple[Hold, ...]:
     )
 
 
+def _depths(rng: random.Random, now: int, tids: list[int]) -> Depths:
+    """Queues as a hostile recording may have them."""
+    numbers = [-1, 0, 1, 100, 5000, 1 << 62]
+    queues = tuple(
+        QueueDepth(
+            rng.choice([0, 0xA0, 0xB0]), rng.choice(["Queue", "SimpleQueue", ""]), rng.choice(["", "jobs"]),
+            rng.choice(numbers), rng.choice(numbers), rng.choice(numbers), rng.choice(numbers), rng.choice(numbers),
+            tuple(tids[: rng.randrange(4)]),
+        )
+        for _ in range(rng.randrange(3))
+    )  # fmt: skip
+    pools = tuple(
+        PoolDepth(q.address, "", rng.choice([-1, 0, 1, 2]), rng.choice([0, 2]), tuple(tids[:2])) for q in queues
+    )
+    return Depths(now, queues, pools[: rng.randrange(2)])
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), hz=st.sampled_from([1, 7, 100]), cpus=st.sampled_from([0.0, 0.5, 1.0, 64.0]),
        without=st.lists(st.sampled_from(["gil", "locks", "held-locks", "counters", "waits"]), max_size=2),
@@ -69,6 +100,8 @@ def test_random_streams(seed: int, hz: int, cpus: float, without: list[str], sti
             scene.history.apply(ProcessStatus(scene.now_ns, rng.choice(["stopped", "running"])))
         if rng.random() < 0.01:
             scene.forget()
+        if rng.random() < 0.1:
+            scene.history.apply(_depths(rng, scene.now_ns, tids))
 
     scene.play(rng.choice([1, 4, 12]), script)
     every = {rule.id for rule in registry.everything("concview.catalogue", "RULE").values()}

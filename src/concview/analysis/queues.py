@@ -57,6 +57,8 @@ class QueueHistories:
                 if known is None and len(self._known) >= MAX_QUEUES:
                     continue
                 known = self._known[one.address] = QueueHistory(one)
+            if known.points and event.at_ns <= known.points[-1].at_ns:
+                continue  # time stands still or runs backwards in a recording that somebody made up
             known.last, known.pool = one, pools.get(one.address)
             known.points.append(Point(event.at_ns, one.size, one.puts, one.gets))
         horizon = event.at_ns - GONE_NS
@@ -136,12 +138,11 @@ def growth(points: list[Point]) -> tuple[float, float]:
     if len(points) < 2 * STRETCHES:
         return 0.0, 0.0
     start, span = points[0].at_ns, points[-1].at_ns - points[0].at_ns
-    parts: list[list[int]] = [[] for _ in range(STRETCHES)]
+    parts: list[list[Point]] = [[] for _ in range(STRETCHES)]
     for point in points:
-        parts[min(STRETCHES - 1, (point.at_ns - start) * STRETCHES // max(1, span))].append(point.size)
+        parts[min(STRETCHES - 1, (point.at_ns - start) * STRETCHES // max(1, span))].append(point)
     if span <= 0 or not all(parts):
         return 0.0, 0.0
-    means = [sum(part) / len(part) for part in parts]
-    seconds = span / 1e9 / STRETCHES
-    steps = [(b - a) / seconds for a, b in pairwise(means)]
-    return sum(steps) / len(steps), min(steps)
+    means = [(sum(p.at_ns - start for p in part) / len(part), sum(p.size for p in part) / len(part)) for part in parts]
+    steps = [(b - a) * 1e9 / (later - earlier) for (earlier, a), (later, b) in pairwise(means)]
+    return (means[-1][1] - means[0][1]) * 1e9 / (means[-1][0] - means[0][0]), min(steps)
