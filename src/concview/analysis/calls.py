@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from concview.model import CallInfo, Calls
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Function:
     """One function over all threads. Times in seconds of the window's clock; `own_calls` without recursive ones."""
 

@@ -1,0 +1,169 @@
+"""asyncio tasks are started that never finish, and pile up.
+
+What it sees:
+    Tasks of one coroutine function that become more and more while none of them finishes.
+
+Why it hurts:
+    Every task keeps its coroutine, its locals and what they refer to: connections, buffers, the request that started
+    it. Nothing shows for hours; then memory is used up, or the loop spends its time on timers and callbacks of tasks
+    that nobody waits for. An exception in such a task is told to nobody, either.
+
+How it is measured:
+    The agent counts the loop's tasks by their coroutine function once a second, and those that ended since. The value
+    is by how many they rose over the last five minutes (at least ten seconds), if they rose in each third of that time
+    and at most 2 % as many ended as began. Counted, not estimated. Thresholds 50 and 200 tasks [H]: on the demo pair
+    240 after ten seconds (bad) and 0 (fixed). It is a warning when the rise has lasted a minute: until then tasks may
+    only be slower than they are many. Tasks that wait for a connection's next bytes are an information at most.
+    Tasks that begin and end between two counts are not seen, and do not pile up.
+
+Fix:
+    Let somebody own every task, and end it: a TaskGroup (3.11 and newer) waits for its tasks or cancels them.
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch(request))
+
+    Without one: keep the task, cancel it in a `finally`, and await what waits for the outside with a timeout.
+
+When it is fine:
+    One task per open connection, where the clients decide how many there are. A start-up that begins all its
+    long-lived tasks: they stop rising.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import ClassVar
+
+from concview.analysis.history import TaskCounts
+from concview.analysis.window import Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Inapplicable, Observation, Thresholds
+from concview.model import Confidence, Frame, Stack, StackEvidence, TaskInfo, Where
+from concview.text import duration, plural
+
+#: (file, first line, function) of a coroutine
+Key = tuple[str, int, str]
+
+SPAN_NS = 300_000_000_000
+LEAST_NS = 10_000_000_000
+#: From here on a rise is more than slowness.
+LASTING_NS = 60_000_000_000
+#: So many may end for each that begins.
+ENDING = 0.02
+#: Where a coroutine waits for the other side of a connection.
+_CONNECTION = ("/asyncio/streams.py", "/asyncio/selector_events.py", "/asyncio/sslproto.py", "/uvloop/", "/websockets/")
+
+
+class TaskLeak:
+    id: ClassVar[str] = "task-leak"
+    title: ClassVar[str] = "Tasks pile up that never finish"
+    group: ClassVar[str] = "Async and I/O"
+    thresholds: ClassVar[Thresholds] = Thresholds(50, 200, "tasks", "[H] calibrated on the demo pair")
+    needs: ClassVar[tuple[str, ...]] = ("agent",)
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "tasks that began and did not end"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        history = window.history
+        if history.tasks is None:
+            return
+        if not history.tasks.loops:
+            raise Inapplicable("no event loop of asyncio runs in this program", "nothing: there are no tasks to leak")
+        reports = [r for r in history.task_counts if r.at_ns > history.now_ns - SPAN_NS]
+        rising = {}
+        for key in reports[-1].counts if reports else ():
+            rise = _rise(key, reports)
+            if rise is not None:
+                rising[key] = rise
+        own = {k: r for k, r in rising.items() if not _library(k[0])}
+        for key, (more, since_ns) in (own or rising).items():
+            yield self._tell(window, key, more, (reports[-1].at_ns - since_ns) / 1e9, reports[-1].counts[key][0])
+
+    def _tell(self, window: Window, key: Key, rise: int, seconds: float, there: int) -> Observation:
+        file, line, function = key
+        tasks = window.history.tasks
+        loops = tasks.loops if tasks is not None else ()
+        mine = [t for loop in loops for t in loop.tasks if t.chain and t.chain[0].function == function]
+        example = mine[-1] if mine else None
+        made = next((t for t in mine if t.created_file), None)
+        waits = _own_await(example)
+        connection = bool(example and any(part in a.file for a in example.chain for part in _CONNECTION))
+        rate = rise / max(seconds, 1e-9)
+        where = [Where(made.created_file, made.created_line, "creates the task")] if made is not None else []
+        where += [Where(file, line, function), *([waits] if waits is not None else [])]
+        return Observation(
+            subject=f"{file}:{line}:{function}",
+            value=rise,
+            lower=rise,
+            samples=window.samples,
+            episodes=rise,
+            confidence=Confidence.EXACT,
+            title=f"{plural(there, 'task')} of {function}, {rate:.1f} more every second",
+            summary=(
+                f"There are {plural(there, 'task')} of {function} (line {line} of {file.rpartition('/')[2]}); in "
+                f"{duration(seconds)} {rise} more began than ended"
+                + (f". They wait in {waits.function}, line {waits.line}" if waits is not None else "")
+                + (
+                    ", for the other side of a connection: then the clients decide how many there are"
+                    if connection
+                    else ""
+                )
+                + "."
+            ),
+            gain=f"The memory of {plural(there, 'task')} and what they hold; {rate * 3600:.0f} more every hour.",
+            check_next=(
+                "Who ends these tasks when the one who started them is done?"
+                if made is not None
+                else "Where are they made? With PYTHONASYNCIODEBUG=1 the loop remembers, and this finding says."
+            ),
+            where=tuple(dict.fromkeys(where)),
+            threads=tuple(loop.tid for loop in loops if any(g.function == function for g in loop.groups)),
+            stacks=_stack(window, example),
+            severity_cap="info" if connection or seconds < LASTING_NS / 1e9 else "",
+        )
+
+
+def _rise(key: Key, reports: list[TaskCounts]) -> tuple[int, int] | None:
+    """(how many more there are, since when) when tasks of this function rose steadily and next to none ended."""
+    seen = [(r.at_ns, *r.counts.get(key, (0, 0))) for r in reports]
+    first = 0
+    for at in range(len(seen) - 1, 0, -1):  # back to where the last of them ended, or fewer became
+        if seen[at][1] < seen[at - 1][1] or seen[at][2] > ENDING * max(1, seen[at][1]):
+            first = at
+            break
+    seen = seen[first:]
+    if len(seen) < 4 or seen[-1][0] - seen[0][0] < LEAST_NS:
+        return None
+    thirds = [seen[(len(seen) - 1) * n // 3][1] for n in range(4)]
+    if any(after <= before for before, after in pairwise(thirds)):
+        return None
+    ended = sum(s[2] for s in seen[1:])
+    born = seen[-1][1] - seen[0][1] + ended
+    if ended > ENDING * born:
+        return None
+    return born - ended, seen[0][0]
+
+
+def _library(file: str) -> bool:
+    return "/asyncio/" in file or "/site-packages/" in file
+
+
+def _own_await(task: TaskInfo | None) -> Where | None:
+    """The innermost line of the user's own that the task waits at."""
+    if task is None:
+        return None
+    own = [a for a in task.chain if not _library(a.file)]
+    return Where(own[-1].file, own[-1].line, own[-1].function) if own else None
+
+
+def _stack(window: Window, task: TaskInfo | None) -> tuple[StackEvidence, ...]:
+    if task is None:
+        return ()
+    frames = tuple(
+        Frame(a.function, a.file, a.line, "", "stdlib" if "/asyncio/" in a.file else "user") for a in task.chain[::-1]
+    )
+    return evidence.shown("task", 0, task.name, Stack(frames), f"seen for {duration(task.age_s)}")
+
+
+RULE = TaskLeak()
