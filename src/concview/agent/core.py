@@ -46,6 +46,8 @@ class Agent:
         self._pauses = waits.Pauses()
         self._tasks = tasks.Tasks()
         self._wanted = time.monotonic()
+        self.greeted = False  #: the dashboard is there and has proved itself
+        self.asked = 0  #: requests for a window that were answered, by opening one or by a refusal
         self._has_gil = bool(getattr(sys, "_is_gil_enabled", _yes)())
 
     # ------------------------------------------------------------ life
@@ -61,6 +63,7 @@ class Agent:
         try:
             self._link = Link(connected)
             pending = self._greet(self._link)
+            self.greeted = True
             self._pauses.start()
             farewell = self._serve(self._link, pending)
         except Gone:
@@ -131,6 +134,7 @@ class Agent:
             raise
         except Exception as error:  # a program may have replaced anything that is used here
             self._say_failed(link, message["do"], error)
+        self.asked += message["do"] == "calls"
 
     def _say_failed(self, link: Link, what: str, error: Exception) -> None:
         link.send({"t": "refused", "what": plain(what, 40), "why": "%s: %s" % (type(error).__name__, plain(str(error))),

@@ -34,14 +34,14 @@ def check(options: argparse.Namespace) -> None:
     calls = getattr(options, "calls", "")
     if calls and not options.agent:
         raise CommandError("--calls goes with --agent", Exit.USAGE, WHAT)
-    _window(calls)
+    window(calls)
     if options.agent and not options.yes:
         raise CommandError(WHAT, Exit.USAGE, "say --agent --yes to let it in")
     if options.yes and not options.agent:
         raise CommandError("--yes goes with --agent", Exit.USAGE)
 
 
-def _window(calls: str) -> str:
+def window(calls: str) -> str:
     """The collector's control line for the value of --calls; '' for none."""
     if not calls:
         return ""
@@ -62,4 +62,4 @@ def invite(source: object, calls: str = "") -> None:
     if isinstance(source, LiveSource):
         source.order(f"agent attach {PATIENCE_S}")
         if calls:
-            source.order(_window(calls))
+            source.order(window(calls))

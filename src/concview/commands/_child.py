@@ -88,9 +88,12 @@ class Ring:
 class Child:
     """A running target. `close()` ends it and everything in its process group."""
 
-    def __init__(self, command: list[str], output: Path | None = None, headless: bool = False) -> None:
+    def __init__(
+        self, command: list[str], output: Path | None = None, headless: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """Start it. `headless`: what it prints goes to our standard error, or to `output`; otherwise to the ring
-        and to `output`. CommandError when it cannot be started."""
+        and to `output`. `environment`: None is ours. CommandError when it cannot be started."""
         self.command = command
         self.ring = Ring()
         self._file: BinaryIO | None = None
@@ -114,6 +117,7 @@ class Child:
                     stderr=subprocess.STDOUT if not headless else None,
                     start_new_session=True,
                     preexec_fn=partial(_die_with, os.getpid()),
+                    env=environment,
                 )
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:

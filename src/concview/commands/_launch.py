@@ -10,6 +10,8 @@ from concview.commands.base import CommandError, Exit
 from concview.config import Config
 from concview.session import Session
 
+#: The interpreter reads a sitecustomize.py within this time, or does not read it at all.
+BEGIN_S = 10.0
 #: A wrapper (env, a shim, uv) has become Python within this time, and Python has set itself up.
 BECOME_PYTHON_S = 10.0
 
@@ -26,3 +28,14 @@ def attach(child: Child, config: Config, blocking: bool = False) -> Session:
                 raise CommandError("the target ended before anything was seen", Exit.NO_TARGET) from None
             if error.code != Exit.NO_TARGET or time.monotonic() > deadline:
                 raise
+
+
+def wait_for_agent(child: Child) -> bool:
+    """Wait until a child that was started with the agent in it waits for the dashboard; False when it does not."""
+    from concview.engines.agent_client.meeting import find_door
+
+    deadline = time.monotonic() + BEGIN_S
+    while time.monotonic() < deadline and not child.wait(0.01):
+        if find_door(child.pid) is not None:
+            return True
+    return False

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concview.commands import _options
+from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit, complain
 
 if TYPE_CHECKING:
     from concview.commands._child import Child
+    from concview.engines.inject.early import Early
 
 #: Lines of the target's output that are shown when the dashboard is left.
 TAIL = 20
@@ -21,19 +22,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "concview run [OPTIONS] [--] script.py ARGS...\n       concview run [OPTIONS] -m MODULE ARGS..."
     parser.add_argument("--output", metavar="FILE", help="what the target prints goes to this file, too")
     parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
+    parser.add_argument("--from-start", action="store_true", help="with --agent: before the program's first line")
+    _agent.add_calls(parser)
     _options.add_python(parser)
     _options.add_sampling(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _agent, _child, _dashboard, _launch, _open
+    from concview.commands import _child, _dashboard, _launch, _open
 
     if not options.rest:
         raise CommandError("nothing to run", Exit.USAGE, "concview run script.py ARGS, or concview run -m MODULE ARGS")
     config = _options.settings(options)
+    for flag, given in (("--from-start", options.from_start), ("--calls", options.calls)):
+        if given and not options.agent:
+            raise CommandError(f"{flag} goes with --agent", Exit.USAGE)
+    _agent.window(options.calls)
     command = _child.python_command(options.rest, options.python)
     _open.require_terminal(f"without one: 'concview check -- {' '.join(options.rest)}' runs and judges it")
-    child = _child.Child(command, Path(options.output) if options.output else None)
+    output = Path(options.output) if options.output else None
+    early = _early(bool(options.calls)) if options.from_start else None
+    try:
+        child = _child.Child(command, output, environment=early.environment if early is not None else None)
+        if early is not None and not _launch.wait_for_agent(child) and child.running:
+            complain("the agent could not come in before the first line: the program is not Python, or was told not to "
+                     "load sitecustomize (-I, -E, -S); it is asked in now")  # fmt: skip
+    finally:
+        if early is not None:
+            early.close()
     _dashboard.preload()
     failure: CommandError | None = None
     try:
@@ -43,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
             failure = error
         else:
             if options.agent:
-                _agent.invite(session)
+                _agent.invite(session, options.calls)
             _dashboard.show(session, config, options.blocking, child, child.ring)
     finally:
         code = child.close()
@@ -53,6 +69,16 @@ def run(options: argparse.Namespace) -> int:
         complain(failure.message, failure.remedy)
         return failure.code if not child.ended_by_itself else code
     return code
+
+
+def _early(calls: bool) -> Early:
+    from concview.engines.agent_client.attachment import own_yappi
+    from concview.engines.inject.early import Early
+
+    try:
+        return Early(own_yappi(), calls)
+    except OSError as error:
+        raise CommandError(f"no folder for the agent's way in: {error.strerror}", Exit.OUTPUT) from None
 
 
 def _tell(child: Child, output: str | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import concview.agent
 
 #: In the order in which they can be loaded. `door` is for programs that listen by themselves.
-_MODULES = ("originals", "wire", "fork", "calls", "counts", "tasks", "waits", "core", "start")
+MODULES = ("originals", "wire", "fork", "calls", "counts", "tasks", "waits", "core", "start")
 _CATCH = (
     "try:\n t.get_native_id()==p.getpid()and __import__('threading')"
     "\n t.start_new_thread(b.exec,(s,{'__builtins__':b}))"
@@ -32,6 +32,6 @@ def line(script: str) -> str:
 def script(settings: dict[str, object]) -> str:
     """The boot script: the agent's modules as text, and how it finds us."""
     folder = Path(concview.agent.__file__).parent
-    sources = {name: (folder / f"{name}.py").read_text("utf-8") for name in _MODULES}
+    sources = {name: (folder / f"{name}.py").read_text("utf-8") for name in MODULES}
     enter = (folder / "enter.py").read_text("utf-8")
     return f"{enter}\nenter({sources!a}, {settings!a})\n"
