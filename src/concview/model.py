@@ -137,7 +137,7 @@ class Wait(Struct, frozen=True):
     lock: int = 0  #: address of the lock object waited for; 0 when not known
     lock_kind: str = ""  #: 'Lock', 'RLock', 'Semaphore', ...
     via: str = ""  #: what the wait is for, read from memory: 'Condition.wait', 'Queue.get', 'Thread.join', ...
-    target: int = 0  #: tid of the thread that is waited for (Thread.join), where it can be told
+    target: int = 0  #: tid of the thread that is waited for (joined, or runs the future), where it can be told
 
 
 class Hold(Struct, frozen=True):

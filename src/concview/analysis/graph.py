@@ -1,6 +1,8 @@
 """The wait-for graph of one moment: thread -> lock -> holder, its chains and its cycles.
 
-A thread that joins another waits for it as well: an edge without a lock, whose `via` says so.
+A thread that joins another waits for it as well, and so does one that waits for a future which another runs: edges
+without a lock, whose `via` says so. One that waits for room in a queue waits for whoever empties it: that is inferred
+where a single thread was seen to.
 """
 
 from __future__ import annotations
@@ -14,6 +16,23 @@ from concview.model import Confidence, Hold, Site
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """How to speak of an edge without a lock."""
+
+    kind: str  #: of what is waited for
+    what: str  #: short: 'its end (join)'
+    waits_for: str  #: '... waits for the end of {holder}'
+    behind: str  #: in a tree, below the holder: 'joined by'
+
+
+LINKS = {
+    "Thread.join": Link("Thread", "its end (join)", "the end of {}", "joined by"),
+    "Future.result": Link("Future", "its result (future)", "a future that {} runs", "runs a future wanted by"),
+    "Queue.put": Link("Queue", "room in a queue", "room in a queue that only {} empties", "must empty a queue for"),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """`waiter` waits for the lock, `holder` has it."""
 
@@ -24,7 +43,7 @@ class Edge:
     hold: Hold
     hold_run: Run
     confidence: Confidence
-    via: str = ""  #: 'Thread.join' where it is no lock that is waited for
+    via: str = ""  #: a key of `LINKS` where it is no lock that is waited for
 
     @property
     def since_ns(self) -> int:
@@ -38,6 +57,7 @@ class Edge:
 
 def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]:
     """The edges now. A lock that several threads seem to hold (one expression, many objects) gives no edge."""
+    threads = list(threads)
     current = [(t.tid, t.current) for t in threads if t.current is not None]
     registry = Registry()
     held: list[tuple[int, Run, Hold]] = []
@@ -56,7 +76,12 @@ def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]
     alive = dict(current)
     for tid, run in current:
         if run.wait.target and run.wait.target != tid and run.wait.target in alive:
-            out.append(_join(tid, run, alive))
+            out.append(_link(tid, run, run.wait.target, alive, Confidence.EXACT))
+            continue
+        if run.wait.via == "Queue.put" and run.wait.lock:
+            emptier = _emptier(run.wait.lock, tid, threads)
+            if emptier in alive:
+                out.append(_link(tid, run, emptier, alive, Confidence.INFERRED))
             continue
         site, address = waited_lock(run)
         key, _ = registry.key(site, address)
@@ -71,10 +96,21 @@ def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]
     return out
 
 
-def _join(tid: int, run: Run, alive: dict[int, Run]) -> Edge:
-    target = run.wait.target
-    hold = Hold(run.wait.lock, "Thread", Site("the end of the thread", "", 0, ""), Confidence.EXACT)
-    return Edge(tid, target, f"{run.wait.lock:#x}", run, hold, alive[target], Confidence.EXACT, run.wait.via)
+def _link(tid: int, run: Run, target: int, alive: dict[int, Run], confidence: Confidence) -> Edge:
+    link = LINKS.get(run.wait.via, LINKS["Thread.join"])
+    hold = Hold(run.wait.lock, link.kind, Site(link.what, "", 0, ""), confidence)
+    return Edge(tid, target, f"{run.wait.lock:#x}", run, hold, alive[target], confidence, run.wait.via)
+
+
+def _emptier(queue: int, waiter: int, threads: list[ThreadHistory]) -> int:
+    """The one thread that was seen to wait for an item of this queue; 0 when there are several, or none was seen.
+
+    A consumer that always found an item was not seen to wait: so this is no proof.
+    """
+    seen = {
+        t.tid for t in threads for r in t.runs if r.wait.lock == queue and r.wait.via == "Queue.get" and t.tid != waiter
+    }
+    return seen.pop() if len(seen) == 1 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +164,7 @@ def chains(graph: list[Edge]) -> list[Chain]:
                     out.append(edge)  # closes the circle
         found.append(Chain(root, run, tuple(out), circle))
     # Only joins: that is how a program waits for its end.
-    found = [c for c in found if c.cycle or any(not e.via for e in c.edges)]
+    found = [c for c in found if c.cycle or any(e.via != "Thread.join" for e in c.edges)]
     return sorted(found, key=lambda c: (not c.cycle, -len(c.edges)))
 
 

@@ -81,7 +81,7 @@ class Deadlock:
         if behind:
             summary += f" {plural(len(behind), 'more thread waits', 'more threads wait')} behind them."
         if not exact:
-            summary += " The holders are inferred from the source, not read from memory."
+            summary += f" {_doubt(cycle)}"
         names = list(dict.fromkeys(_name(e) for e in cycle if not e.via))
         return Observation(
             subject="-".join(str(t) for t in sorted(tids)),
@@ -181,8 +181,16 @@ def _words(window: Window, edge: Edge) -> str:
     waits = f"{window.name(edge.waiter)} waits for"
     spot = evidence.frame_spot(edge.wait_run.stack.user_leaf)
     if edge.via:
-        return f"{waits} the end of {window.name(edge.holder)} ({spot})"
+        return f"{waits} {graph.LINKS[edge.via].waits_for.format(window.name(edge.holder))} ({spot})"
     return f"{waits} {_name(edge)} ({spot}), held by {window.name(edge.holder)} ({_hold_spot(edge.hold)})"
+
+
+def _doubt(cycle: list[Edge]) -> str:
+    """What of a cycle is not read from memory."""
+    inferred = [e for e in cycle if e.confidence is not Confidence.EXACT]
+    if all(e.via for e in inferred):
+        return "Who empties the queue is concluded from who was seen to."
+    return "The holders are inferred from the source, not read from memory."
 
 
 def _hold_spot(hold: Hold) -> str:

@@ -121,7 +121,7 @@ class Collector:
                 self._forks.poll(now)
                 if now >= due_counters:
                     due_counters = now + COUNTERS_NS
-                    self._recorder.emit(self._counters.poll(now))
+                    self._recorder.emit(self._counters.poll(now, self._engine.tally.gil_switches))
                 if now >= due_stats:
                     due_stats = now + STATS_NS
                     self._stats(now, adapt=now > warm)
@@ -224,5 +224,8 @@ class _Cost:
 
 def _with_probe(target: Target, probe: Probe) -> Target:
     return msgspec.structs.replace(
-        target, python=probe.python or target.python, free_threaded=probe.free_threaded
+        target,
+        # The files may tell more than memory does: up to 3.10 that has no patch level.
+        python=target.python if target.python.startswith(f"{probe.python}.") else probe.python or target.python,
+        free_threaded=probe.free_threaded,
     )

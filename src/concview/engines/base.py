@@ -67,6 +67,7 @@ class Tally:
     dropped: int = 0
     doubtful: int = 0
     system_calls: int = 0
+    gil_switches: int = -1  #: how often the GIL went to another thread, as the interpreter counts; -1: not seen
 
 
 @dataclass(frozen=True, slots=True)

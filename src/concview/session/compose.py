@@ -259,8 +259,11 @@ def _reason(run: Run | None, edge: graph.Edge | None, history: History) -> str:
         return queue_words(run, history.depths) or run.verdict.reason
     holder = history.threads.get(edge.holder)
     name = holder.name if holder is not None else f"thread {edge.holder}"
-    if edge.via:
+    if edge.via == "Thread.join":
         return f"joins {name}"
+    if edge.via:
+        sure = "" if edge.confidence is Confidence.EXACT else " (inferred)"
+        return f"waits for {graph.LINKS[edge.via].waits_for.format(name)}{sure}"
     sure = "" if edge.confidence is Confidence.EXACT else " (inferred)"
     return f"{run.verdict.reason}, held by {name}{sure}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from concview.analysis.graph import Chain, Edge
+from concview.analysis.graph import LINKS, Chain, Edge
 from concview.analysis.locks import LockWindow
 from concview.analysis.window import Window
 from concview.model import NO_STACK, Confidence, State
@@ -97,8 +97,8 @@ def _edge_view(edge: Edge, window: Window) -> EdgeView:
     if lock is not None and lock.site.expression and (site is None or not site.expression):
         site = lock.site
     what = site.expression if site is not None and site.expression else edge.hold.kind or "a lock"
-    if edge.via == "Thread.join":
-        what = "its end (join)"
+    if edge.via:
+        what = LINKS[edge.via].what
     return EdgeView(edge.waiter, edge.holder, edge.key, what, edge.confidence, edge.via)
 
 

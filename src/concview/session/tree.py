@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from concview.analysis.graph import LINKS
 from concview.model import Confidence
 from concview.snapshot import ChainView, EdgeView, Snapshot
 from concview.text import clean, duration, plural
@@ -74,7 +75,8 @@ class _Drawing:
             return
         for i, edges in enumerate(groups.values()):
             final = i == len(groups) - 1
-            what = "joined by" if edges[0].via else f"holds {_label(edges[0])}, wanted by"
+            via = edges[0].via
+            what = LINKS[via].behind if via else f"holds {_label(edges[0])}, wanted by"
             self.lines.append(f"{indent}{'└─' if final else '├─'} {what}")
             inner = indent + ("   " if final else "│  ")
             # Those with others behind them are what one looks for.

@@ -12,6 +12,7 @@ from typing import ClassVar
 from concview.engines.base import NotPermitted, Probe, Sink, Tally, TargetGone
 from concview.engines.direct.code import Codes
 from concview.engines.direct.depths import DepthReader
+from concview.engines.direct.futures import Futures
 from concview.engines.direct.holds import GIVEN_BACK, Holds, Suspects
 from concview.engines.direct.locks import LockReader
 from concview.engines.direct.memory import BadAddress, Memory
@@ -107,9 +108,10 @@ class DirectEngine:
         self._holds = Holds(reader, self._codes, self._site, self._sampler.objects)
         self._owners = Owners(reader)
         self._depths = DepthReader(reader, sink)
+        self._futures = Futures(reader, sink)
         self._framed: dict[int, tuple[Hold, ...]] = {}  #: tid -> what its frames say that it holds
         self._owned: dict[int, tuple[Hold, ...]] = {}  #: tid -> what the locks say that it holds
-        self._waiters = Waiters(reader, self._thread_of, self._owners)
+        self._waiters = Waiters(reader, self._thread_of, self._owners, self._futures)
         waits.futex_resolver = self._waiters.resolve
         self._awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._suspects: dict[int, Suspects] = {}
@@ -170,6 +172,7 @@ class DirectEngine:
             elif found is not self._suspects.get(tid) or found.holds is not self._framed.get(tid):
                 self._suspect(person, found)
         self._confirm(looked)
+        self._futures.name(by_tid)
         rows: list[tuple[int, int, int, int]] = []
         for person in by_tid.values():
             row = (person.tid, person.stack, person.wait, person.holds)
@@ -289,6 +292,7 @@ class DirectEngine:
         self._awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
         self._sampler.forget_stacks()
         self._suspects.clear()
+        self._futures.forget()
         self._people.announce_all()
 
     def _watch(self, at_ns: int) -> None:
@@ -310,6 +314,7 @@ class DirectEngine:
             self._holds.forget()
             self._depths.forget()
             self._waiters.forget()
+            self._futures.expire()
 
     def _ranges(self, waits: WaitReader) -> None:
         """Futexes of the GIL: from its condition variable to its end, `_gil_runtime_state` of every interpreter."""

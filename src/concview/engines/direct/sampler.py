@@ -57,7 +57,6 @@ class Sampler:
         self._by_address: dict[int, Thread] = {}
         self.list_changes = 0  #: grows whenever the set of threads changed
         self.collecting = False
-        self.gil_switches = -1  #: total; -1 without a GIL
         self._holder = 0  #: thread state that holds the GIL; 0 nobody, -1 there is no GIL
         self._dirty = True
         self._samples = 0
@@ -235,9 +234,9 @@ class Sampler:
     def _judge_gil(self, head: bytes, at: int) -> None:
         o = self._o
         if o.free_threaded and not _INT(head, at)[0]:
-            self._holder, self.gil_switches = -1, -1
+            self._holder = self._tally.gil_switches = -1
             return
-        self.gil_switches = _WORD(head, at + o["gil.switch_number"])[0]
+        self._tally.gil_switches = _WORD(head, at + o["gil.switch_number"])[0]
         if _INT(head, at + o["gil.locked"])[0] == 1:
             self._holder = _WORD(head, at + o["gil.last_holder"])[0]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from concview.engines.direct.code import Place
+from concview.engines.direct.futures import Futures
 from concview.engines.direct.locks import HEAD, PRIMITIVES, LockReader
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Type
@@ -32,8 +33,10 @@ _WORD = struct.Struct("<Q").unpack_from
 class Waiters:
     """`resolve` is the kernel wait reader's `futex_resolver`."""
 
-    def __init__(self, reader: LockReader, thread_of: Callable[[int], Thread | None], owners: Owners) -> None:
-        self._reader, self._thread_of, self._owners = reader, thread_of, owners
+    def __init__(
+        self, reader: LockReader, thread_of: Callable[[int], Thread | None], owners: Owners, futures: Futures
+    ) -> None:
+        self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
@@ -55,6 +58,7 @@ class Waiters:
         except (BadAddress, struct.error):
             return None
         self._owners.waits(tid, wait.lock if wait is not None and wait.lock_kind == "RLock" and not wait.via else 0)
+        self._futures.waits(tid, wait)
         return wait
 
     def _resolve(self, thread: Thread, address: int, timed: bool, stack_pointer: int) -> Wait | None:

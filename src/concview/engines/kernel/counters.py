@@ -129,8 +129,11 @@ class CounterReader:
 
     # ------------------------------------------------------------------ counters
 
-    def poll(self, at_ns: int) -> Counters:
-        """All counters of one moment. TargetGone when the process ended or became another program."""
+    def poll(self, at_ns: int, gil_switches: int = -1) -> Counters:
+        """All counters of one moment, with what the engine counts of the GIL.
+
+        TargetGone when the process ended or became another program.
+        """
         fields = self._fields()
         reason = self._change(fields)
         if reason:
@@ -161,6 +164,7 @@ class CounterReader:
             involuntary=self._threads.involuntary,
             address_space=self._address_space,
             data=self._data,
+            gil_switches=gil_switches,
         )
 
     def close(self) -> None:

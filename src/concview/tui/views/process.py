@@ -35,6 +35,7 @@ def _process(snapshot: Snapshot) -> list[tuple[str, str]]:
     if target.fd_limit:
         files += f" of {target.fd_limit} ({text.percent(snapshot.fds / target.fd_limit)})"
     alive = [t for t in snapshot.threads if t.alive]
+    gil = snapshot.gil.switches_per_s
     python = target.python + (" free-threaded" if target.free_threaded else "")
     return [
         ("pid", str(target.pid)),
@@ -48,6 +49,7 @@ def _process(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("descriptors", files),
         ("threads", f"{len(alive)} ({sum(t.native for t in alive)} native), {snapshot.births_per_s:.1f} started per s"),
         ("switches", "n/a" if snapshot.switches_per_s is None else f"{text.count(snapshot.switches_per_s)} per s"),
+        ("GIL switches", "n/a" if gil is None else f"{text.count(gil)} per s"),
     ]
 
 
