@@ -1,18 +1,19 @@
 """Threads wait for each other in a circle: none of them can ever go on.
 
 What it sees:
-    A cycle in the wait-for graph: every thread of it waits, without a timeout, for a lock that the next one holds. Or
-    a thread that waits for a plain Lock which it holds itself.
+    A cycle in the wait-for graph: every thread of it waits, without a timeout, for a lock that the next one holds, for
+    the end of the next one, for a future that it runs, or for room in a queue that only it empties. Or a thread that
+    waits for a plain Lock which it holds itself.
 
 Why it hurts:
     Nothing but a restart ends it. The threads in the circle are lost, everything they hold stays locked, and whoever
     needs one of these locks is lost next.
 
 How it is measured:
-    Each edge is a wait read from the kernel and a hold read from the holder's frames. The cycle must stand unchanged
-    for one second and three samples [D: nobody in it can move; the second excludes torn reads]: score 100. Where holds
-    are inferred from the source instead of read, the finding says so, asks for two seconds and scores 90. Demo pair:
-    stands until the end (bad), never seen (fixed).
+    Each edge is a wait read from the kernel and a hold (or the task's future) read from the holder's frames. The cycle
+    must stand unchanged for one second and three samples [D: nobody in it can move; the second excludes torn reads]:
+    score 100. Where one is inferred instead of read, the finding says so, asks for two seconds and scores 90. Demo
+    pair: stands until the end (bad), never seen (fixed).
 
 Fix:
     Take the locks in one order everywhere.
@@ -92,7 +93,7 @@ class Deadlock:
             confidence=Confidence.EXACT if exact else Confidence.INFERRED,
             title=f"Deadlock of {evidence.who(window, tids)}",
             summary=summary,
-            fix=_fix(names, any(e.via for e in cycle)),
+            fix=_fix(names, {e.via for e in cycle} - {""}),
             gain=f"{plural(len(tids) + len(behind), 'thread')} that will not move again before a restart.",
             check_next=f"Where else are {' and '.join(names)} taken together? All those places need one order.",
             where=evidence.places(*(e.wait_run.stack for e in cycle)),
@@ -207,18 +208,25 @@ def _stacks(window: Window, cycle: list[Edge]) -> tuple[StackEvidence, ...]:
         own = held.get(edge.waiter)
         own = own if own is not None and not own.via else None
         holds = f"holds {_name(own)} ({_hold_spot(own.hold)}), " if own is not None else ""
-        note = f"{holds}waits for {_name(edge)}"
+        what = graph.LINKS[edge.via].waits_for.format(window.name(edge.holder)) if edge.via else _name(edge)
+        note = f"{holds}waits for {what}"
         out += evidence.shown("deadlocked", edge.waiter, window.name(edge.waiter), edge.wait_run.stack, note)
     return out
 
 
-def _fix(names: Sequence[str], joins: bool) -> str:
-    if joins:
+_OUTSIDE = {"Future.result": "future.result()", "Queue.put": "queue.put(item)"}
+
+
+def _fix(names: Sequence[str], links: set[str]) -> str:
+    """`links`: the ways of waiting in the circle that are no locks."""
+    if links:
         held = names[0] if names else "lock"
+        call = next((_OUTSIDE[via] for via in sorted(links) if via in _OUTSIDE), "thread.join()")
+        before = f"    with {held}: stop.set()" if call == "thread.join()" else f"    with {held}: ..."
         return (
             f"Release {held} before waiting for a thread that needs it.\n\n"
-            f"    with {held}: stop.set()\n"
-            "    thread.join()                # outside\n\n"
+            f"{before}\n"
+            f"    {call:<28} # outside\n\n"
             "This process needs a restart."
         )
     pair = ", ".join(names[:2]) if len(names) > 1 else "a, b"

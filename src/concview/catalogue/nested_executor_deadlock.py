@@ -118,6 +118,11 @@ def _is(frame: Frame) -> bool:
     return bare(frame.function) == _THREAD_POOL[1] and frame.file.endswith(_THREAD_POOL[0])
 
 
+def _is_task(frame: Frame) -> bool:
+    """The worker runs a task: it may be one function deep."""
+    return bare(frame.function) == "run" and frame.file.endswith(_THREAD_POOL[0])
+
+
 def _waits(thread: ThreadWindow) -> bool:
     run = thread.history.current
     return run is not None and run.verdict.via in _WAITS and not run.wait.timed
@@ -126,7 +131,9 @@ def _waits(thread: ThreadWindow) -> bool:
 def _idle(thread: ThreadWindow) -> bool:
     """In the worker's own loop, waiting for something to do."""
     run = thread.history.current
-    return run is not None and bool(run.stack.frames) and any(_is(f) for f in run.stack.frames[:3])
+    if run is None or any(_is_task(f) for f in run.stack.frames[:3]):
+        return False
+    return any(_is(f) for f in run.stack.frames[:3])
 
 
 RULE = NestedExecutorDeadlock()
