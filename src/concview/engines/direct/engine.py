@@ -179,7 +179,7 @@ class DirectEngine:
             if row != person.sent:
                 person.sent = row
                 rows.append(row)
-        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, sampler.gil_switches)
+        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, self.tally.gil_switches)
         self._depths.poll(at_ns, sampler.threads)
         self.tally.system_calls = self._memory.calls
 
