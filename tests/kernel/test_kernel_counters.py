@@ -266,3 +266,33 @@ def test_a_process_that_ends_within_a_poll(monkeypatch: pytest.MonkeyPatch) -> N
 def _kill(process: Process) -> None:
     process.popen.kill()
     process.popen.wait()
+
+
+MOVES = r"""
+import os, sys, threading, time
+def move():
+    os.sched_yield()
+    while True: time.sleep(0.002)
+for _ in range(12): threading.Thread(target=move, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_migrations_of_every_thread_are_read(gil_python: Interpreter) -> None:
+    """Of more threads than are read in one poll."""
+    with target(gil_python, MOVES) as process:
+        reader = reader_for(process.pid)
+        try:
+            if reader.poll(1).threads[0].migrations < 0:
+                pytest.skip("this kernel shows no migrations (CONFIG_SCHED_DEBUG)")
+            eventually(lambda: all(t.migrations >= 0 for t in reader.poll(1).threads), "all are known")
+            table = reader._threads
+            before = {tid: t.migrations_at for tid, t in table._threads.items()}
+            eventually(
+                lambda: reader.poll(1) and all(t.migrations_at > before[tid] for tid, t in table._threads.items()
+                                               if tid != process.pid),
+                "each has its turn",
+            )  # fmt: skip
+        finally:
+            reader.close()

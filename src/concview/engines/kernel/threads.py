@@ -56,6 +56,8 @@ class ThreadTable:
         self._open = 0
         self._max_open = descriptor_budget(0.3)
         self._turn: Iterator[int] = iter(())
+        self._sched_turn: Iterator[int] = iter(())
+        self._polled = False
         self._times_from = 0
         self._has_schedstat = self._check_schedstat()
         self._has_sched = Path(f"/proc/{pid}/task/{pid}/sched").exists()
@@ -113,30 +115,35 @@ class ThreadTable:
 
     def _slow_part(self) -> None:
         """Switches and migrations of threads that ran since they were last read, a bounded number of them in turn."""
-        status_left, sched_left = MAX_STATUS, MAX_SCHED if self._has_sched else 0
+        self._turn = self._in_turn(self._turn, MAX_STATUS, self._switches)
+        if self._has_sched:  # its own turn: else the same few threads would be read each time
+            most = MAX_SCHED if self._polled else MAX_STATUS  # from where they are counted
+            self._sched_turn = self._in_turn(self._sched_turn, most, self._migrations)
+        self._polled = True
+
+    def _in_turn(self, turn: Iterator[int], most: int, read: Callable[[int, _Thread], bool]) -> Iterator[int]:
+        """Go on where the last poll stopped; `read` says whether there was something to read."""
         for _ in range(min(len(self._threads), MAX_TIMES)):
-            tid = next(self._turn, None)
+            tid = next(turn, None)
             if tid is None:
-                self._turn = iter(tuple(self._threads))
-                tid = next(self._turn, None)
+                turn = iter(tuple(self._threads))
+                tid = next(turn, None)
                 if tid is None:
-                    return
+                    break
             thread = self._threads.get(tid)
             if thread is None:
                 continue
             try:
-                if thread.status_at != thread.slices:
-                    self._switches(tid, thread)
-                    status_left -= 1
-                if sched_left > 0 and thread.migrations_at != thread.slices:
-                    self._migrations(tid, thread)
-                    sched_left -= 1
+                most -= read(tid, thread)
             except OSError:
                 self._end(tid)
-            if status_left <= 0:
-                return
+            if most <= 0:
+                break
+        return turn
 
-    def _switches(self, tid: int, thread: _Thread) -> None:
+    def _switches(self, tid: int, thread: _Thread) -> bool:
+        if thread.status_at == thread.slices:
+            return False
         if thread.status_fd < 0 and self._open < self._max_open:
             thread.status_fd = os.open(f"/proc/{self._pid}/task/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
             self._open += 1
@@ -145,16 +152,20 @@ class ThreadTable:
         if voluntary and involuntary:
             self._replace(thread, voluntary=int(voluntary.group(1)), involuntary=int(involuntary.group(1)))
         thread.status_at = thread.slices
+        return True
 
-    def _migrations(self, tid: int, thread: _Thread) -> None:
+    def _migrations(self, tid: int, thread: _Thread) -> bool:
+        if not self._has_sched or thread.migrations_at == thread.slices:
+            return False
         try:
             found = _MIGRATIONS.search(self._once(tid, "sched"))
         except PermissionError:
             self._has_sched = False
-            return
+            return False
         if found:
             self._replace(thread, migrations=int(found.group(1)))
         thread.migrations_at = thread.slices
+        return True
 
     def _read(self, thread: _Thread, tid: int, name: str) -> bytes:
         if thread.fd >= 0:
