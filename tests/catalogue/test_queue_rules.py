@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from build import RUNNING, SLEEP, Scene, frame, recv, stdlib, waits_for
 
+from concview.analysis.window import Window
+from concview.catalogue._queues import users
 from concview.model import Depths, Frame, PoolDepth, QueueDepth, Severity, Wait
 
 ADDRESS = 0xA0
@@ -155,6 +157,24 @@ def test_a_consumer_that_waits_or_has_help_is_another_matter() -> None:
     assert _funnel(consumers=2).first("aggregator-bottleneck") is None
 
 
+def test_a_stage_of_a_pipeline_is_on_one_side_of_each_queue() -> None:
+    """A thread that gets from `jobs` and puts into `done` is no consumer of `done`."""
+    scene = Scene()
+    tid = scene.thread("stage")
+    names = {ADDRESS: "jobs", 0xB0: "done"}
+    both = tuple(QueueDepth(address, "Queue", name, 0, 8, 0, 0, 0, (tid,)) for address, name in names.items())
+    scene.do(tid, *getting(wait=False))
+    scene.play(1)
+    scene.do(tid, [*PUT[1:], frame("consume", 21, text="done.put(work(job))")], RUNNING)
+    scene.play(1)
+    scene.history.apply(Depths(scene.now_ns, both))
+    window = Window(scene.history)
+    sides = {(q.last.name, side): users(window, q, side) for q in window.queues for side in ("put", "get")}
+    assert {key: [f.line for _, _, f in found] for key, found in sides.items()} == {
+        ("jobs", "put"): [], ("jobs", "get"): [20], ("done", "put"): [21], ("done", "get"): [],
+    }  # fmt: skip
+
+
 # ---------------------------------------------------------------- pools
 
 
@@ -190,6 +210,7 @@ def test_a_pool_with_too_few_threads() -> None:
     "scene",
     [
         lambda: _pool(lambda at: 500 - 40 * at),  # a batch that is worked off
+        lambda: _pool(lambda at: 50_000 - 40 * at),  # a larger one
         lambda: _pool(lambda at: 0),
         lambda: _pool(lambda at: 10 + 20 * at, idle=0.2),
         lambda: _pool(lambda at: 10 + 20 * at, wait=RUNNING),  # threads are not what these tasks lack

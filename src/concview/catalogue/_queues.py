@@ -93,18 +93,24 @@ def name_of(queue: QueueWindow) -> str:
 
 
 def users(window: Window, queue: QueueWindow, side: str) -> list[tuple[ThreadWindow, Stack, Frame]]:
-    """The threads that were seen to put into the queue (or get from it), with a stack and the line that does."""
+    """The threads that were seen to put into the queue (or get from it), with a stack and the line that does.
+
+    A thread's frames refer to the queue, and a line names it; another name is believed to be the same queue only where
+    the thread refers to no other.
+    """
     found: list[tuple[ThreadWindow, Stack, Frame]] = []
     name = queue.last.name.removeprefix("self.")
-    referring = set(queue.last.users)
     for thread in window.threads:
+        if thread.tid not in queue.last.users:
+            continue
+        only = sum(thread.tid in q.last.users for q in window.queues if q.pool is None) == 1
         best: tuple[Stack, Frame] | None = None
         for stack in {id(p.run.stack): p.run.stack for p in thread.pieces}.values():
             call = call_of(stack)
-            if call is not None and call.side == side and thread.tid in referring:
+            if call is not None and call.side == side and (only or (name and receiver(call.caller, side) == name)):
                 best = (stack, call.caller)
                 break
-            if best is None and name and thread.tid in referring:
+            if best is None and name:
                 own = next((f for s, n, f in named_by(stack) if s == side and n == name), None)
                 best = (stack, own) if own is not None else None
         if best is not None:
