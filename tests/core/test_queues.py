@@ -68,9 +68,9 @@ def test_pools_belong_to_their_queue() -> None:
 @pytest.mark.parametrize(
     ("via", "most", "size", "words"),
     [
-        ("Queue.get", 8, 0, "waits for an item of jobs: Queue(maxsize=8) with 0 items"),
-        ("Queue.put", 8, 8, "waits for room in jobs: Queue(maxsize=8) with 8 items"),
-        ("Queue.get", 0, 1, "waits for an item of jobs: Queue(no bound) with 1 item"),
+        ("Queue.get", 8, 0, "waits for an item of jobs: Queue(maxsize=8), 0 in it"),
+        ("Queue.put", 8, 8, "waits for room in jobs: Queue(maxsize=8), 8 in it"),
+        ("Queue.get", 0, 1, "waits for an item of jobs: Queue(no bound), 1 in it"),
         ("Event.wait", 0, 1, ""),
     ],
 )
@@ -79,6 +79,8 @@ def test_what_a_waiting_thread_is_said_to_wait_for(via: str, most: int, size: in
     known.add(depth(size, most=most))
     run = Run(0, NO_STACK, Wait(WaitKind.FUTEX, lock=0xA0, via=via), (), Verdict(State.IDLE, "", via=via))
     assert queue_words(run, known) == words
+    later = Run(5, NO_STACK, Wait(WaitKind.FUTEX, lock=0xA0, via=via), (), Verdict(State.IDLE, "", via=via))
+    assert queue_words(later, known) == words.partition(",")[0], "read before the wait began"
     other = Run(0, NO_STACK, Wait(WaitKind.FUTEX, lock=0xB0, via=via), (), Verdict(State.IDLE, "", via=via))
     assert queue_words(other, known) == ""
 

@@ -65,10 +65,10 @@ class QueueHistories:
         for address in [a for a, q in self._known.items() if q.points[-1].at_ns < horizon]:
             del self._known[address]
 
-    def get(self, address: int) -> QueueDepth | None:
-        """What was reported last of a queue."""
+    def last(self, address: int) -> tuple[QueueDepth, int] | None:
+        """What was reported last of a queue, and when (ns)."""
         known = self._known.get(address)
-        return known.last if known is not None else None
+        return (known.last, known.points[-1].at_ns) if known is not None else None
 
     def window(self, start_ns: int, end_ns: int) -> list[QueueWindow]:
         found = [QueueWindow(q, start_ns, end_ns) for q in self._known.values()]
