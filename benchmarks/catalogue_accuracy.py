@@ -33,6 +33,8 @@ from interpreters import Interpreter, interpreters
 ROOT = Path(__file__).resolve().parents[1]
 HEALTHY = (ROOT / "tests" / "healthy", ROOT / "benchmarks" / "healthy")
 RULES = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
+#: Kinds of programs that are not here, and why.
+NOT_HERE = {"an RQ worker": "it needs a Redis server; fakeredis does not answer all that it asks"}
 #: Rules that judge the machine as much as the program: on a busy one they may fire on anything, and are right.
 MACHINE = {"cpu-starvation"}
 #: Seconds of wall time per second of stream before a run is given up, and what starting may take.
@@ -243,6 +245,8 @@ def main() -> None:
     print(machine())
     if without_demo():
         print(f"!! rules without a demo: {', '.join(without_demo())}")
+    for program, why in NOT_HERE.items():
+        print(f"!! NOT RUN on any Python: {program}: {why}")
     for python in interpreters():
         if options.python in (None, python.label):
             _one(python, options)

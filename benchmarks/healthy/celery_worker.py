@@ -28,7 +28,8 @@ def program() -> Callable[[], None]:
             time.sleep(0.05)
 
     start("sender", send)
-    worker = app.Worker(pool="threads", concurrency=4, without_gossip=True, without_mingle=True, loglevel="ERROR")
+    # Not app.Worker, which takes over the signals that are to end this
+    worker = app.WorkController(pool="threads", concurrency=4, without_gossip=True, without_mingle=True)
     return lambda: worker.start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Callable  # noqa: UP035
 
@@ -14,11 +15,12 @@ def program() -> Callable[[], None]:
     from jupyter_client.manager import KernelManager
 
     manager = KernelManager(kernel_name="python3")
-    manager.kernel_spec.argv[0] = __import__("sys").executable
+    manager.kernel_spec.argv[0] = sys.executable
     manager.start_kernel()
     notebook = manager.blocking_client()
     notebook.start_channels()
     notebook.wait_for_ready(timeout=60)
+    notebook.execute("import ctypes; ctypes.CDLL(None).prctl(1, 9)", reply=True, timeout=30)  # it dies with us
     print("watch", manager.provisioner.pid, flush=True)
 
     def forever() -> None:
