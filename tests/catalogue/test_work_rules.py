@@ -175,3 +175,12 @@ def test_pools_are_counted_by_their_workers(per_pool: int, name: str) -> None:
     else:
         assert found is not None
         assert found.measured.value == pytest.approx(30 if per_pool else 10, rel=0.1)
+
+
+def test_late_workers_of_old_pools_do_not_count() -> None:
+    scene = _scene(pool_per_call.RULE)
+    scene.play(2)
+    for number in range(0, 400, 20):
+        scene.do(scene.thread(f"ThreadPoolExecutor-{number}_3", started_s=0.0), [frame("ask"), WORKER], SLEEP)
+        scene.play(0.2)
+    assert scene.found("pool-per-call") is None

@@ -160,10 +160,16 @@ def _pool_frame(thread: ThreadWindow) -> Frame | None:
 
 
 def _made(kind: str, workers: list[ThreadWindow]) -> int:
-    """How many pools were made. The numbers in names also count those that nobody saw."""
+    """How many pools were made. The numbers in names also count those that nobody saw.
+
+    A late worker of a pool that was made long ago says nothing: only numbers whose first worker was born count.
+    """
     if kind != "numbered":
         return len(workers)
-    numbers = [int(m[1]) for m in (_NUMBERED.match(t.name) for t in workers) if m]
+    firsts = [t for t in workers if _FIRST.match(t.name)]
+    numbers = [int(m[1]) for m in (_NUMBERED.match(t.name) for t in firsts) if m]
+    if not numbers:
+        return 0
     return max(numbers) - min(numbers) + 1 if len(set(numbers)) > 1 else 1
 
 
