@@ -38,7 +38,7 @@ from concview.analysis.statistics import lower_mean
 from concview.analysis.window import Piece, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import STATES, Confidence, Frame, Stack, State, WaitKind
+from concview.model import STATES, Confidence, Frame, Site, Stack, State, WaitKind
 from concview.text import percent, plural
 
 MIN_THREADS = 3
@@ -140,16 +140,20 @@ class ConnectionStarvation:
 
 def _checkouts(window: Window) -> dict[str, _Checkout]:
     found: dict[str, _Checkout] = {}
+    lent: dict[int, tuple[Site, ...]] = {}  # by stack: there are far fewer of them than pieces
     for thread, piece in window.pieces():
         known = _of(piece)
         if known is not None:
             key, one = known
             found.setdefault(key, one).waits.append((thread, piece))
             continue
-        for frame in piece.run.stack.frames:
-            if frame.checkout is not None and frame.checkout.how == "kept":
-                key = frame.checkout.key
-                found.setdefault(key, _Checkout(frame.checkout.expression, None, "queue")).kept.append((thread, piece))
+        stack = piece.run.stack
+        sites = lent.get(id(stack))
+        if sites is None:
+            kept = (f.checkout for f in stack.frames if f.checkout is not None and f.checkout.how == "kept")
+            sites = lent[id(stack)] = tuple(kept)
+        for site in sites:
+            found.setdefault(site.key, _Checkout(site.expression, None, "queue")).kept.append((thread, piece))
     for one in found.values():
         one.frame = next((_user(p) for _, p in one.waits), None)
     return found
@@ -174,7 +178,8 @@ def _of(piece: Piece) -> tuple[str, _Checkout] | None:
         return None
     if peer.kind not in _SOCKETS or peer.status != "ESTABLISHED":
         return None  # a datagram socket or a listening one may well serve many threads; a stream cannot
-    return f"fd {wait.fd} {peer.name}", _Checkout(f"one connection ({peer.name}, fd {wait.fd})", None, "descriptor")
+    name = f"one connection ({peer.name}, fd {wait.fd})"
+    return name, _Checkout(name, None, "descriptor")
 
 
 def _intervals(pieces: list[tuple[ThreadWindow, Piece]]) -> list[Interval]:

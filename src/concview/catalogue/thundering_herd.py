@@ -55,6 +55,8 @@ MOSTLY = 0.5
 #: More than this share of them handed their work by a pool: a fan-out.
 HANDED = 0.5
 _PEERS = frozenset({"tcp", "tcp6", "udp", "udp6", "unix"})
+#: How a pool's worker waits for something to do.
+_FOR_WORK = frozenset({"work", "Queue.get", "SimpleQueue.get"})
 _WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
 
 #: The user's file and line, and the peer.
@@ -141,9 +143,10 @@ def _user(piece: Piece) -> Frame | None:
 
 def _place(piece: Piece) -> _Place | None:
     """Where I/O with a peer is done; None when the thread does something else."""
-    wait, leaf = piece.run.wait, _user(piece)
+    wait = piece.run.wait
     if piece.run.state is not State.IO or wait.peer is None or wait.peer.kind not in _PEERS:
         return None
+    leaf = _user(piece)
     if leaf is None or leaf.origin != "user":
         return None
     return leaf.file, leaf.line, wait.peer.name
@@ -156,16 +159,18 @@ def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
     here = ""
     handed = False
     for piece in thread.pieces:
-        place = _place(piece)
-        peer = place[2] if place is not None else ""
-        if place is not None and peer != here:
-            was_away = passed - left.get(peer, 0) >= AWAY_NS
-            yield place, _Arrival(piece.start_ns, thread.tid, was_away, handed, piece)
+        run = piece.run
+        peer = run.wait.peer.name if run.state is State.IO and run.wait.peer is not None else ""
+        if peer and peer != here:
+            place = _place(piece)
+            if place is not None:
+                was_away = passed - left.get(peer, 0) >= AWAY_NS
+                yield place, _Arrival(piece.start_ns, thread.tid, was_away, handed, piece)
         here = peer
-        if piece.run.state not in _WANTS_CPU:
+        if run.state not in _WANTS_CPU:
             passed += piece.ns
-            handed = piece.run.state is State.IDLE and piece.run.verdict.via in ("work", "Queue.get", "SimpleQueue.get")
-        if place is not None:
+            handed = run.state is State.IDLE and run.verdict.via in _FOR_WORK
+        if peer:
             left[peer] = passed
 
 
