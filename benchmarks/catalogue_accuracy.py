@@ -203,6 +203,24 @@ def alarms(subject: Subject, outcome: Outcome) -> tuple[set[str], set[str]]:
     return warned, set(outcome.info) - fine - warned
 
 
+def table(results: list[tuple[Subject, Outcome]]) -> None:
+    """One row per rule: its own demo, and on how many other programs it fired (warnings + hints)."""
+    cells = "  {:<26} {:>14} {:>12} {:>12} {:>12}".format
+    print("\n" + cells("rule", "its own demo", "other bad", "fixed", "healthy"))
+    for rule in sorted(RULES):
+        own = next((o for s, o in results if s.rule == rule and not o.failure), None)
+        at = own.first(rule) if own is not None else None
+        unnamed = "not run" if own is None else "n/a" if rule in own.refused else "MISSED"
+        named = f"{at:.1f} s" if at is not None else unnamed
+        row = []
+        for kind in ("bad", "fixed", "healthy"):
+            others = [o for s, o in results if s.kind == kind and s.rule != rule]
+            warned = sum(rule in o.warn for o in others)
+            hinted = sum(rule in o.info and rule not in o.warn for o in others)
+            row.append(f"{warned} + {hinted}" if warned or hinted else ".")
+        print(cells(rule + (" (machine)" if rule in MACHINE else ""), named, *row))
+
+
 def summary(results: list[tuple[Subject, Outcome]]) -> None:
     bad = [(s, o) for s, o in results if s.rule in RULES and not o.failure]
     judged = [(s, o) for s, o in bad if s.rule not in o.refused]
@@ -265,9 +283,10 @@ def _one(python: Interpreter, options: argparse.Namespace) -> None:
         for subject, future in runs:
             outcome = future.result()
             results.append((subject, outcome))
-            print(f"  {subject.name:<32} {verdict(subject, outcome)}", flush=True)
+            print(f"  {subject.name:<30} {verdict(subject, outcome)}", flush=True)
             for rule in sorted(outcome.fired()) if options.details else ():
                 print(f"      {rule}: {outcome.titles[rule]}", flush=True)
+    table(results)
     summary(results)
     if skipped:
         target = options.packages / python.label if options.packages else Path("PACKAGES", python.label)
