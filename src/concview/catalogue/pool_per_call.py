@@ -38,7 +38,7 @@ from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Frame, Stack
+from concview.model import NO_STACK, Confidence, Frame, Stack
 from concview.text import count, plural
 
 #: CPU of making, using once and ending a pool of four threads. [M] 3.11 on a 2-core machine.
@@ -149,13 +149,13 @@ def _pooled(thread: ThreadWindow) -> bool:
 
 def _pool_frame(thread: ThreadWindow) -> Frame | None:
     """The frame that makes a thread one of a pool's own. The workers' names may not be known yet (py-spy)."""
-    for run in thread.history.runs:
-        for frame in run.stack.frames[-8:]:
-            name = bare(frame.function)
-            if name == "_worker" and frame.file.endswith(_THREADS):
-                return frame
-            if any(name in functions and frame.file.endswith(end) for end, functions, _ in _ONE_EACH):
-                return frame
+    stack = next((r.stack for r in reversed(thread.history.runs) if r.stack.frames), NO_STACK)
+    for frame in stack.frames[-8:]:
+        name = bare(frame.function)
+        if name == "_worker" and frame.file.endswith(_THREADS):
+            return frame
+        if any(name in functions and frame.file.endswith(end) for end, functions, _ in _ONE_EACH):
+            return frame
     return None
 
 

@@ -161,6 +161,7 @@ def _rounds(window: Window, threads: list[ThreadWindow]) -> list[_Round]:
                 at += 1
         else:
             at += 1
+    joins = _joins(window)
     rounds = []
     for start, end in pairwise(begins):
         one = _Round(start, end)
@@ -168,7 +169,7 @@ def _rounds(window: Window, threads: list[ThreadWindow]) -> list[_Round]:
             for a, b in spans:
                 if min(b, end) > max(a, start):
                     one.busy[tid] += min(b, end) - max(a, start)
-        if len(one.busy) >= MIN_WORKERS and _joined(window, one, busy) and one.until_ns - start >= shortest:
+        if len(one.busy) >= MIN_WORKERS and _joined(joins, one, busy) and one.until_ns - start >= shortest:
             rounds.append(one)
     return rounds
 
@@ -190,7 +191,18 @@ def _busy(thread: ThreadWindow, blip: float) -> list[tuple[int, int]]:
     return spans
 
 
-def _joined(window: Window, one: _Round, busy: dict[int, list[tuple[int, int]]]) -> bool:
+def _joins(window: Window) -> dict[int, list[tuple[int, int]]]:
+    """When each thread waited for the end of others' work."""
+    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for thread, piece in window.pieces():
+        if piece.run.verdict.via in _JOINS:
+            found[thread.tid].append((piece.start_ns, piece.end_ns))
+    return found
+
+
+def _joined(
+    joins: dict[int, list[tuple[int, int]]], one: _Round, busy: dict[int, list[tuple[int, int]]]
+) -> bool:
     """Whether somebody waited while the last worker alone was busy. Sets when that was."""
     ends = {tid: max(min(b, one.end_ns) for a, b in spans if a < one.end_ns and b > one.start_ns)
             for tid, spans in busy.items() if tid in one.busy}  # fmt: skip
@@ -200,11 +212,12 @@ def _joined(window: Window, one: _Round, busy: dict[int, list[tuple[int, int]]])
     if tail < TOGETHER_NS:
         one.last_ns = one.start_ns  # an even round: it counts when it was waited for as a whole
         tail = one.until_ns - one.last_ns
-    return any(_joins_for(t, one) >= JOINED * tail for t in window.threads)
+    return any(_overlap(spans, one) >= JOINED * tail for spans in joins.values())
 
 
-def _joins_for(thread: ThreadWindow, one: _Round) -> int:
-    return sum(p.ns for p in _within(thread, one.last_ns, one.until_ns) if p.run.verdict.via in _JOINS)
+def _overlap(spans: list[tuple[int, int]], one: _Round) -> int:
+    """How much of a round's tail the spans cover."""
+    return sum(max(0, min(b, one.until_ns) - max(a, one.last_ns)) for a, b in spans)
 
 
 def _within(thread: ThreadWindow, start: int, end: int) -> list[Piece]:
@@ -220,7 +233,8 @@ def _main_joiner(
 ) -> tuple[ThreadWindow | None, Stack | None]:
     """The thread that waits longest for the ends of the rounds, preferably none of the workers, and its stack."""
     own = {t.tid for t in threads}
-    waited = {t.tid: sum(_joins_for(t, r) for r in rounds) for t in window.threads}
+    joins = _joins(window)
+    waited = {t.tid: sum(_overlap(joins[t.tid], r) for r in rounds) if t.tid in joins else 0 for t in window.threads}
     best = max(window.threads, key=lambda t: (waited[t.tid] > 0, t.tid not in own, waited[t.tid]), default=None)
     if best is None or not waited[best.tid]:
         return None, None

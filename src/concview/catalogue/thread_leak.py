@@ -67,12 +67,15 @@ class ThreadLeak:
             frame = evidence.entry(thread) if thread.alive else None
             if frame is not None and not _pooled(thread):
                 groups[frame.file, frame.function].append(thread)
-        ended = _ended(window)
+        rising = {}
         for key, threads in groups.items():
-            if key not in ended and len(threads) >= QUARTERS * PER_QUARTER:
-                rise = _rise_ns(window, threads)
-                if rise:
-                    yield self._one(window, threads, rise)
+            rise = _rise_ns(window, threads) if len(threads) >= QUARTERS * PER_QUARTER else 0
+            if rise:
+                rising[key] = rise
+        ended = _ended(window) if rising else set()
+        for key, rise in rising.items():
+            if key not in ended:
+                yield self._one(window, groups[key], rise)
 
     def _one(self, window: Window, threads: list[ThreadWindow], rise: int) -> Observation:
         threads.sort(key=_born)
