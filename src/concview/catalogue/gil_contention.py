@@ -9,10 +9,11 @@ Why it hurts:
     thread, plus the switching. Threads that should answer quickly queue behind it, five milliseconds a turn.
 
 How it is measured:
-    Over the threads that run or wait for the GIL at least half of the time: waiting for the GIL divided by running
-    plus waiting for it, on the lower end of the 95 % interval. The wait is told from every other by the address the
-    thread sleeps on, inside the interpreter's GIL. Thresholds 0.30 and 0.45 [D: two such threads wait 0.5, four 0.75;
-    M: demo pair 0.76 bad, none fixed]. Threads that run on more than 1.2 cores together have released the GIL.
+    Over the threads that run or wait for the GIL at least half of the time: waiting for the GIL divided by running plus
+    waiting for it, on the lower end of the 95 % interval. The wait is told from every other by the address the thread
+    sleeps on, inside the interpreter's GIL. Thresholds 0.30 and 0.45 [D: two such threads wait 0.5, four 0.75; M: demo
+    pair 0.76 to 0.88 bad, none fixed]. Threads that run on more than 1.2 cores together have released the GIL. Where
+    more compute than wait because of it, this explains gil-convoy.
 
 Fix:
     Move the computation into processes, which have a GIL each.

@@ -10,11 +10,13 @@ Why it hurts:
     it came.
 
 How it is measured:
-    Over the threads that run less than 20 % of the time, come and go at least three times a second and wait for the
-    GIL for a tenth of the window: waiting for the GIL as a share of that, I/O, locks and running, on the lower end of
-    the 95 % interval. Thresholds 0.3 and 0.6 [M: a round trip of 1.1 ms takes 6.3, 15.7 and 35.8 ms beside 1, 2 and
-    4 computing threads, shares of 0.83 and more; H where to begin]: on the demo pair 0.9 (bad), 0.0 (fixed). The
-    5 ms are the interpreter's switch interval [S]. One sample at 100 Hz cannot time a single wait, a share it can.
+    Over the threads that run less than 20 % of the time, come and go at least three times a second and wait for the GIL
+    for a tenth of the window: waiting for the GIL as a share of that, I/O, locks and running, on the lower end of the
+    95 % interval. Thresholds 0.3 and 0.6 [M: a round trip of 1.1 ms takes 6.3, 15.7 and 35.8 ms beside 1, 2 and 4
+    computing threads, shares of 0.83 and more; H where to begin]: on the demo pair 0.80 to 0.90 (bad), 0.0 (fixed). The
+    5 ms are the interpreter's switch interval [S]. One sample at 100 Hz cannot time a single wait, a share it can. A
+    thread that runs more than 40 % of what the busiest one runs is no victim; where at least as many wait as compute,
+    this explains gil-contention.
 
 Fix:
     Move the computation out of this process.
