@@ -235,3 +235,34 @@ def test_in_the_snapshot(gil_python: Interpreter) -> None:
                 h.eventually(lambda: (c := session.snapshot().calls) is not None and not c.running, 30)
         finally:
             session.close()
+
+
+MANY = """
+import asyncio, threading, time
+async def stays():
+    await asyncio.Event().wait()
+async def goes():
+    await asyncio.sleep(1.7)
+async def main():
+    kept = [asyncio.ensure_future(stays()) for _ in range(30)]
+    print("ready", flush=True)
+    while True:
+        brief = [asyncio.ensure_future(goes()) for _ in range(5)]
+        await asyncio.sleep(0.5)
+        kept += brief
+asyncio.run(main())
+"""
+
+
+def test_tasks_are_counted_by_their_coroutine(gil_python: Interpreter) -> None:
+    with target(gil_python, MANY) as process:
+        attachment = h.visit(process.pid)
+        ended = 0
+        for _ in range(5):
+            (loop,) = h.report(attachment).loops
+            groups = {g.function: g for g in loop.groups}
+            assert groups["stays"].tasks == 30 and groups["stays"].ended == 0 and groups["stays"].line == 3
+            assert sum(g.tasks for g in loop.groups) == loop.tasks
+            ended += groups["goes"].ended
+        assert ended >= 10
+        h.leave(attachment)

@@ -69,7 +69,9 @@ class TaskLeak:
         if history.tasks is None:
             return
         if not history.tasks.loops:
-            raise Inapplicable("no event loop of asyncio runs in this program", "nothing: there are no tasks to leak")
+            if window.target.free_threaded:
+                raise Inapplicable("the agent leaves frames alone where there is no GIL", "use a build with a GIL")
+            raise Inapplicable("no running event loop of asyncio was seen", "nothing: there are no tasks to leak")
         reports = [r for r in history.task_counts if r.at_ns > history.now_ns - SPAN_NS]
         rising = {}
         for key in reports[-1].counts if reports else ():
@@ -84,7 +86,12 @@ class TaskLeak:
         file, line, function = key
         tasks = window.history.tasks
         loops = tasks.loops if tasks is not None else ()
-        mine = [t for loop in loops for t in loop.tasks if t.chain and t.chain[0].function == function]
+        mine = [
+            t
+            for loop in loops
+            for t in loop.tasks
+            if t.chain and t.chain[0].file == file and t.chain[0].function == function
+        ]
         example = mine[-1] if mine else None
         made = next((t for t in mine if t.created_file), None)
         waits = _own_await(example)

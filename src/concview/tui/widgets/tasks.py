@@ -75,7 +75,7 @@ def task_table(id: str) -> Table:  # noqa: A002
         haystack=lambda r: f"{r.task.name} {' '.join(f'{a.function} {a.file}' for a in r.task.chain)}".lower(),
         sort="age",
         id=id,
-        empty="no event loop of asyncio runs in this program",
+        empty="no running event loop of asyncio was seen",
     )
 
 
