@@ -20,6 +20,8 @@ WINDOW_NS = 10_000_000_000
 #: `SHORTEST_NS`, which then still holds thousands of samples. 20,000 runs take about 50 ms to judge.
 MAX_RUNS = 20_000
 SHORTEST_NS = 2_000_000_000
+#: A report of the agent, who reports once a second, is evidence for so long.
+REPORT_NS = 3_000_000_000
 #: Call counts are evidence for so long after they were taken.
 CALLS_NS = 60_000_000_000
 ENABLE_AGENT = "attach the agent: a in the view Inside, or --agent on the command line"
@@ -224,18 +226,22 @@ class Window:
 
 
 def inside(history: History) -> dict[str, Capability]:
-    """What can be seen because an agent is inside now: unlike what an engine can do, this comes and goes."""
-    if history.agent is None or history.agent.state != "attached":
-        missing = Capability(False, "no agent is inside the target", ENABLE_AGENT)
-        return {"agent": missing, "calls": missing}
-    account = history.account
-    if account is None or history.now_ns - account.at_ns > CALLS_NS:
-        calls = Capability(False, "no calls were counted in the last minute", ENABLE_CALLS)
+    """What can be seen because an agent is inside: unlike what an engine can do, this comes and goes.
+
+    Its last words are evidence for a while longer: a recording ends with the agent leaving.
+    """
+    now, tasks, account = history.now_ns, history.tasks, history.account
+    there = history.agent is not None and history.agent.state == "attached"
+    if not there:
+        there = tasks is not None and now - tasks.at_ns < REPORT_NS
+    agent = Capability(True) if there else Capability(False, "no agent is inside the target", ENABLE_AGENT)
+    if account is None or now - account.at_ns > CALLS_NS:
+        calls = Capability(False, "no calls were counted in the last minute", ENABLE_CALLS) if there else agent
     elif account.clock != "wall":
         calls = Capability(False, "the calls of the last minute have no wall-clock times", ENABLE_CALLS)
     else:
         calls = Capability(True)
-    return {"agent": Capability(True), "calls": calls}
+    return {"agent": agent, "calls": calls}
 
 
 def ends(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:

@@ -80,7 +80,7 @@ class ActorForTrivialState:
     thresholds: ClassVar[Thresholds] = Thresholds(
         0.1, 0.3, "share of the callers' time", "[H] calibrated on the demo pair"
     )
-    needs: ClassVar[tuple[str, ...]] = ("stacks", "agent", "calls")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "calls")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "callers' time in round trips"
 

@@ -54,7 +54,7 @@ class LockPerCallCounter:
     title: ClassVar[str] = "A lock is taken on every call to do next to nothing"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(0.02, 0.10, "share of a core", "[M] 0.17 µs a lock; [H] the shares")
-    needs: ClassVar[tuple[str, ...]] = ("stacks", "agent", "calls")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "calls")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "CPU for taking the lock"
 

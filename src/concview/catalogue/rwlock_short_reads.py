@@ -68,7 +68,7 @@ class RwlockShortReads:
     title: ClassVar[str] = "A reader-writer lock guards reads shorter than itself"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(0.02, 0.10, "share of a core", "[M] 0.71 µs a read; [H] the shares")
-    needs: ClassVar[tuple[str, ...]] = ("stacks", "agent", "calls")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "calls")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "CPU that a plain lock would save"
 

@@ -50,9 +50,7 @@ def _agent(snapshot: Snapshot, problem: str, width: int, palette: Palette) -> li
         head.append(Segment(f"  cost {agent.cost_percent:.2f} % of a core", palette.dim))
         if agent.late_s >= 0.005:
             head.append(Segment(f"  waited {text.duration(agent.late_s)} for the GIL", palette.dim))
-    if problem:
-        head.append(Segment(fit(f"  {problem}", max(0, width - 40)).rstrip(), palette.dim))
-    lines = [head]
+    lines = [head, *(paragraph(problem, width, palette.dim) if problem else [])]
     if agent.text:
         lines += paragraph(agent.text, width, palette.base)
     if agent.remedy:

@@ -65,6 +65,11 @@ def _function(row: tuple[int, Function], width: int, palette: Palette, context: 
     return [Segment(fit(row[1].name, width), palette.bright if row[1].line else palette.dim)]
 
 
+def _threads(row: tuple[int, Function], width: int, palette: Palette, context: Counted) -> Line:
+    said = str(len(row[1].threads)) if context.timed else "n/a"
+    return [Segment(fit(said, width, right=True), palette.base if context.timed else palette.faint)]
+
+
 def _place(row: tuple[int, Function]) -> str:
     one = row[1]
     return f"{one.file.rpartition('/')[2]}:{one.line}" if one.line else "built in"
@@ -77,7 +82,7 @@ COLUMNS = (
     Column("total", "TOTAL", 8, _timed("total_s"), right=True, sort=lambda r: r[1].total_s),
     Column("average", "AVERAGE", 8, _timed("average_s"), right=True, sort=lambda r: r[1].average_s),
     Column(
-        "threads", "THR", 4, number_cell(lambda r: str(len(r[1].threads))), drop=2, right=True,
+        "threads", "THR", 4, _threads, drop=2, right=True,
         sort=lambda r: len(r[1].threads),
     ),
     Column("place", "FILE", 12, number_cell(_place, "dim"), most=30, drop=1, right=True, sort=_place, down=False),
