@@ -29,10 +29,14 @@ def main() -> None:
     parser.add_argument("--details", action="store_true", help="what was wrong or missed, by program")
     options = parser.parse_args()
     print(machine())
+    for name, library in truth.MISSING.items():
+        print(f"SKIPPED {name}: {library} is not installed (pip install {library})")
     scores = []
     for python in interpreters():
-        if python.version < (3, 11) or options.python not in (None, python.label):
+        if options.python not in (None, python.label):
             continue
+        for name in set(truth.PROGRAMS) - set(truth.usable(python, truth.PROGRAMS)):
+            print(f"SKIPPED {name} on {python.label}: it cannot import {truth.LIBRARIES[name]}")
         groups = [options.programs] if options.programs else truth.groups()
         score = truth.Score()
         for names in groups:
@@ -41,7 +45,7 @@ def main() -> None:
         print(f"  {python.label}: {score.samples} samples", flush=True)
         if options.details:
             print(truth.details(score), flush=True)
-    print(f"\n{len(truth.PROGRAMS)} programs")
+    print(f"\n{len(truth.PROGRAMS)} programs; up to 3.10 by py-spy: holders are inferred, locks have no address")
     print(truth.table(scores))
 
 
