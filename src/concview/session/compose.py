@@ -13,7 +13,7 @@ from concview.analysis.locks import holds_of
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.model import NO_STACK, NO_WAIT, Confidence, Hold, Peer, State
-from concview.session.locks import chain_views, lock_views
+from concview.session.locks import as_of_now, chain_views, lock_views
 from concview.session.queues import queue_words
 from concview.snapshot import (
     NO_SHARES,
@@ -104,6 +104,7 @@ class Composer:
             self._locks = lock_views(window)
             self._chains = chain_views(window)
             self._peers = _peer_views(window)
+        locks = as_of_now(self._locks, history.threads.values(), exact_available)
         stats = history.stats
         status, ending = self._status(history, ended)
         return Snapshot(
@@ -130,7 +131,7 @@ class Composer:
             threads=threads,
             births_per_s=sum(b.births for b in recent) / max(0.5, 0.5 * len(recent)),
             gil=_gil_view(history, recent),
-            locks=self._locks,
+            locks=locks,
             chains=self._chains,
             peers=self._peers,
             states=self._states,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+import msgspec
 
 from concview.analysis.graph import LINKS, Chain, Edge
-from concview.analysis.locks import LockWindow
+from concview.analysis.history import ThreadHistory
+from concview.analysis.locks import LockWindow, Registry, holds_of, waited_lock
 from concview.analysis.window import Window
 from concview.model import NO_STACK, Confidence, State
 from concview.snapshot import ChainView, EdgeView, HolderView, LockView
@@ -71,6 +75,38 @@ def _lock_view(lock: LockWindow, waiting: list[int], holding: dict[str, int], wi
         workers=numbers.workers,
         speedup_cap=numbers.speedup_cap,
     )
+
+
+def as_of_now(views: tuple[LockView, ...], threads: Iterable[ThreadHistory], exact: bool) -> tuple[LockView, ...]:
+    """The same locks with who holds and who waits at the last tick: a window is older, and the states of the threads
+    that are shown beside it are of that tick."""
+    registry = Registry()
+    runs = [(t.tid, t.current) for t in threads if t.current is not None]
+    for _, run in runs:
+        registry.learn(*waited_lock(run))
+        for hold in holds_of(run, exact):
+            registry.learn(hold.site, hold.lock)
+    waiting: dict[str, list[int]] = defaultdict(list)
+    holding: dict[str, int] = {}
+    for tid, run in runs:
+        wanted, _ = registry.key(*waited_lock(run))
+        if wanted:
+            waiting[wanted].append(tid)
+        for hold in holds_of(run, exact):
+            held, _ = registry.key(hold.site, hold.lock)
+            if held and held != wanted:
+                holding.setdefault(held, tid)
+    sites = Counter(view.site.key for view in views)
+    found: list[LockView] = []
+    for view in views:
+        # By its site only where that means this lock alone: its address may not be known at this tick.
+        keys = (view.key, view.site.key) if sites[view.site.key] == 1 else (view.key,)
+        waits = next((tuple(waiting[key]) for key in keys if key in waiting), ())
+        holder = 0 if view.confidence is Confidence.UNKNOWN else next((holding[k] for k in keys if k in holding), 0)
+        if (waits, len(waits), holder) != (view.waiting, view.waiters_now, view.holder_now):
+            view = msgspec.structs.replace(view, waiting=waits, waiters_now=len(waits), holder_now=holder)
+        found.append(view)
+    return tuple(found)
 
 
 # ---------------------------------------------------------------- chains
