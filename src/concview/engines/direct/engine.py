@@ -13,7 +13,7 @@ from concview.engines.base import NotPermitted, Probe, Sink, Tally, TargetGone
 from concview.engines.direct.code import Codes
 from concview.engines.direct.depths import DepthReader
 from concview.engines.direct.futures import Futures
-from concview.engines.direct.holds import GIVEN_BACK, Holds, Suspects
+from concview.engines.direct.holds import Holds
 from concview.engines.direct.locks import LockReader
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.objects import Objects
@@ -22,6 +22,7 @@ from concview.engines.direct.owners import Owners
 from concview.engines.direct.people import People, Person
 from concview.engines.direct.runtime import Identity, Runtime, find, layout
 from concview.engines.direct.sampler import Sampler
+from concview.engines.direct.suspects import GIVEN_BACK, Judge, Suspects
 from concview.engines.direct.threads import Thread
 from concview.engines.direct.waiters import Waiters
 from concview.engines.kernel import WaitReader
@@ -105,7 +106,8 @@ class DirectEngine:
         self._people = People(pid, sink, self._sampler, memory, offsets, self._objects)
         reader = LockReader(memory, offsets, self._objects)
         self._facts = SourceFacts(pid, target.started)
-        self._holds = Holds(reader, self._codes, self._site, self._sampler.objects)
+        self._judge = Judge(reader, self._site)
+        self._holds = Holds(reader, self._codes, self._judge, self._sampler.objects)
         self._owners = Owners(reader)
         self._depths = DepthReader(reader, sink)
         self._futures = Futures(reader, sink)
@@ -202,7 +204,7 @@ class DirectEngine:
             if person.tid in self._framed:
                 self._held(person, ())
             return
-        holds = self._holds.judge(found, None)
+        holds = self._judge.judge(found, None)
         if holds is not self._framed.get(person.tid):
             self._held(person, holds)
         if found.found:
@@ -225,9 +227,9 @@ class DirectEngine:
         if waited:
             named = {hold.lock for holds in self._framed.values() for hold in holds}
             waited = [lock for lock in waited if lock not in named]
-        states = self._holds.states([found for _, found in still], waited) if still or waited else {}
+        states = self._judge.states([found for _, found in still], waited) if still or waited else {}
         for person, found in still:
-            self._held(person, self._holds.judge(found, states))
+            self._held(person, self._judge.judge(found, states))
         self._own(self._owners.of(waited, states))
 
     def _own(self, owned: dict[int, tuple[Hold, ...]]) -> None:
@@ -313,6 +315,7 @@ class DirectEngine:
             self._objects.forget()
             self._holds.forget()
             self._depths.forget()
+            self._judge.forget()
             self._waiters.forget()
             self._futures.expire()
 

@@ -7,87 +7,31 @@ depth that the exception table tells exactly. So the holder is known without any
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
-from concview.engines.direct.code import Codes, Place
+from concview.engines.direct.code import Codes
 from concview.engines.direct.locks import MAX_LOCK_FRAMES, PRIMITIVES, LockReader
 from concview.engines.direct.managers import Found, Managers
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Type
 from concview.engines.direct.replay import Reads, Replay
+from concview.engines.direct.suspects import Entry, Judge, Known, Look, Suspects
 from concview.engines.direct.threads import Thread
-from concview.model import Confidence, Hold, Site
-from concview.text import clean
 
 _WORD = struct.Struct("<Q").unpack_from
-#: What a SiteFinder says of a `with` whose lock the source gives back before the block ends.
-GIVEN_BACK = Site("", "", 0, "", how="given back")
-
-#: (function, file, line inside the with, with's line, how many locks further in on that line) -> its site
-SiteFinder = Callable[[str, str, int, int, int], Site | None]
-
-
-#: (where a frame stands, its address, which of the blocks around that instruction)
-_Entry = tuple[Place, int, int]
-
-
-class Suspects:
-    """What one thread seems to hold, before the locks' own state is asked."""
-
-    __slots__ = ("found", "holds", "ident", "released")
-
-    def __init__(self, ident: int, released: set[int]) -> None:
-        self.ident = ident
-        self.found: list[tuple[Found, Site]] = []  #: innermost first
-        self.released = released  #: given up for the time of a Condition.wait
-        self.holds: tuple[Hold, ...] | None = None  #: `judge` of a thread that runs, where no lock need be asked
-
-
-class _Look:
-    """One thread being looked at. Lists run along `entries`."""
-
-    __slots__ = (
-        "conditions", "entries", "heads", "key", "locks", "managers", "methods", "parts", "reads", "released", "slots",
-        "thread",
-    )  # fmt: skip
-
-    def __init__(self, thread: Thread) -> None:
-        self.thread = thread
-        self.entries: list[_Entry] = []
-        self.slots: list[tuple[int, ...]] = []
-        self.conditions: list[int] = []  #: that its frames wait on
-        self.heads: list[bytes | None] | None = None  #: the exit methods, where slots refer to them, if copied
-        self.methods: list[tuple[Type, bytes] | None] | None = None  #: the same with their types
-        self.managers: list[int] = []
-        self.locks: list[list[Found]] = []
-        self.released: set[int] | None = set()  #: locks of `conditions`; None: could not be told
-        self.key: object = None  #: see `_Known`
-        self.reads: Reads | None = None  #: what the answer depends on besides the key; None: cannot be told
-        self.parts: list[bytes | None] = []
-
-
-class _Known:
-    """What a thread holds that stands in the same blocks with the same managers, while `reads` give `parts`."""
-
-    __slots__ = ("parts", "reads", "suspects")
-
-    def __init__(self, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> None:
-        self.suspects, self.reads, self.parts = suspects, reads, parts
-
-
 class Holds:
-    """Answers: `look` at all threads, then `judge` each."""
+    """`look` at all threads; a `Judge` says what remains of it."""
 
     def __init__(
         self,
         reader: LockReader,
         codes: Codes,
-        site: SiteFinder,
+        judge: Judge,
         copied: Callable[[Thread, list[int]], list[bytes | None]],
     ) -> None:
         """`copied`: objects as they were in the very moment in which the thread's stack was copied."""
-        self._reader, self._codes, self._site, self._copied = reader, codes, site, copied
+        self._reader, self._codes, self._judge, self._copied = reader, codes, judge, copied
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._stand = Managers(reader, codes)
         self._unbound = self._stand.unbound
@@ -99,17 +43,13 @@ class Holds:
         header = o["ob.type"] + 8
         gaps = (o["ob.type"], o["cfunction.m_ml"] - header, o["cfunction.m_self"] - o["cfunction.m_ml"] - 8)
         self._method = struct.Struct("<{}xQ{}xQ{}xQ".format(*gaps)).unpack_from
-        self._quickly: dict[object, _Known] = {}  #: (thread, where it stands, managers) ->
-        self._sites: dict[tuple[Place, int, int], Site] = {}
-        self._holds: dict[tuple[int, str, int, bool], Hold] = {}
+        self._quickly: dict[object, Known] = {}  #: (thread, where it stands, managers) ->
         self._primitives: dict[int, list[Found]] = {}
         self._behind = Replay[list[Found]](reader.memory)  #: (manager, its type, who) -> the locks it stands for
         self._inner = Replay[int](reader.memory)  #: Condition -> its lock
 
     def forget(self) -> None:
         self._quickly.clear()
-        self._holds.clear()
-        self._sites.clear()
         self._primitives.clear()
         self._behind.clear()
         self._inner.clear()
@@ -119,13 +59,13 @@ class Holds:
         running thread's stack do not stay. What all threads need is read together: a call costs more than its bytes.
         """
         found: dict[int, Suspects | None] = {}
-        looks: list[_Look] = []
-        asked: list[tuple[_Look, _Known]] = []
+        looks: list[Look] = []
+        asked: list[tuple[Look, Known]] = []
         for thread in threads:
             found[thread.tid] = None
             if not thread.walk.marked:
                 continue
-            look = _Look(thread)
+            look = Look(thread)
             known = self._quick(look)
             if known is None:
                 looks.append(look)
@@ -147,12 +87,12 @@ class Holds:
             self._managers(looks)
             self._resolve_all(looks)
             for look in looks:
-                suspects = found[look.thread.tid] = self._finish(look)
+                suspects = found[look.thread.tid] = self._judge.suspects(look)
                 if suspects is not None and look.key is not None and look.reads is not None:
                     self._know(look.key, suspects, look.reads, look.parts)
         return found
 
-    def _quick(self, look: _Look) -> _Known | None:
+    def _quick(self, look: Look) -> Known | None:
         """What is known of a thread that stood in the same blocks with the same managers before. It is believed if
         what it depends on reads as it did then; of plain locks nothing need be read: the exit methods say it all.
         """
@@ -185,16 +125,16 @@ class Holds:
         if None in kinds or 0 in managers or not self._begin(look):
             return None
         look.locks = [[Found(m, kind or "", m)] for m, kind in zip(managers, kinds, strict=True)]
-        suspects = self._finish(look)
+        suspects = self._judge.suspects(look)
         return self._know(look.key, suspects, [], []) if suspects is not None else None
 
-    def _know(self, key: object, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> _Known:
+    def _know(self, key: object, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> Known:
         if len(self._quickly) >= 4096:
             self._quickly.clear()
-        known = self._quickly[key] = _Known(suspects, reads, parts)
+        known = self._quickly[key] = Known(suspects, reads, parts)
         return known
 
-    def _begin(self, look: _Look) -> bool:
+    def _begin(self, look: Look) -> bool:
         """False: its frames cannot be read."""
         walk, reader = look.thread.walk, self._reader
         look.entries, look.slots, look.conditions, look.locks = [], [], [], []
@@ -209,7 +149,7 @@ class Holds:
             return False
         return True
 
-    def _resolve_all(self, looks: list[_Look]) -> None:
+    def _resolve_all(self, looks: list[Look]) -> None:
         """What the manager of each block stands for; nothing where that cannot be told.
 
         One call: the managers' types, what known answers depend on, and last the frames. What lies behind a slot is
@@ -246,7 +186,7 @@ class Holds:
             at += len(part)
             if holds and lock is not None:
                 inner_still[key] = lock
-        late: list[tuple[_Look, int]] = []
+        late: list[tuple[Look, int]] = []
         for look in looks:
             look.reads = [] if not look.conditions else None
             ident = look.thread.ident
@@ -300,7 +240,7 @@ class Holds:
             known = self._primitives[address] = [Found(address, name, address)]
         return known
 
-    def _learn(self, look: _Look, n: int, kind: Type) -> None:
+    def _learn(self, look: Look, n: int, kind: Type) -> None:
         """Which method it is that leaves a lock."""
         place, _, index = look.entries[n]
         if not place.withs[index].sure:
@@ -323,74 +263,16 @@ class Holds:
         except (BadAddress, struct.error):
             return -1
 
-    def _finish(self, look: _Look) -> Suspects | None:
-        if look.released is None:
-            return None
-        suspects = Suspects(look.thread.ident, look.released)
-        before: tuple[int, int] = (0, 0)
-        nth = 0
-        for (place, frame, index), locks in zip(look.entries, look.locks, strict=True):
-            if locks:
-                line = (frame, place.withs[index].line)
-                nth = nth + 1 if line == before else 0  # `with a, b:` has two on one line
-                before = line
-                site = self._site_of(place, index, nth)
-                if site is not GIVEN_BACK:
-                    suspects.found += [(f, site) for f in locks]
-        return suspects
-
-    def states(self, suspects: Iterable[Suspects], more: Iterable[int] = ()) -> dict[int, tuple[Type, bytes]]:
-        """The state, now, of all locks that these threads seem to hold, for `judge`; and of `more`."""
-        return self._reader.heads([*(lock.managed for each in suspects for lock, _ in each.found), *more])
-
-    def judge(self, suspects: Suspects, states: dict[int, tuple[Type, bytes]] | None) -> tuple[Hold, ...]:
-        """Locks held by `with` blocks, innermost first. `states`: of one that stands still, so that a lock's state,
-        read a moment later, must agree; None for one that runs: it may already be another."""
-        found = suspects.found
-        sure = all(f.sure for f, _ in found)
-        if states is None and sure and suspects.holds is not None:
-            return suspects.holds
-        heads = states or (self.states([suspects]) if states is None and not sure else {})
-        holds: list[Hold] = []
-        seen: set[int] = set()
-        for lock, site in reversed(found):  # outermost first: a nested RLock counts where it was taken first
-            if (lock.managed and lock.managed in suspects.released) or lock.address in seen:
-                continue
-            if lock.managed and (states is not None or not lock.sure):
-                known = heads.get(lock.managed)
-                if known is None or known[0].name not in PRIMITIVES:
-                    continue
-                state = self._reader.state(*known)
-                if not state.locked or (state.kind == "RLock" and state.owner != suspects.ident):
-                    continue
-            seen.add(lock.address)
-            holds.append(self._hold(lock, site))
-        held = tuple(reversed(holds))
-        if states is None and sure:
-            suspects.holds = held
-        return held
-
-    def _hold(self, lock: Found, site: Site) -> Hold:
-        """One object for one fact: the same holds again are recognised by identity."""
-        key = (lock.address, lock.kind, id(site), lock.sure)
-        known = self._holds.get(key)
-        if known is None or known.site is not site:
-            if len(self._holds) > 10_000:
-                self._holds.clear()
-            confidence = Confidence.EXACT if lock.sure else Confidence.INFERRED
-            known = self._holds[key] = Hold(lock.address, lock.kind, site, confidence)
-        return known
-
     # ------------------------------------------------------------------ from a slot to the manager
 
-    def _managers(self, looks: list[_Look]) -> None:
+    def _managers(self, looks: list[Look]) -> None:
         """Address of the context manager of each `with`; 0 where there is none.
 
         Up to 3.13 the slot refers to a method object made for this `with` alone; the next `with` gets it at the same
         address. So it is copied along with the stack, or else read now and believed if the frame is still as it was.
         """
         if not self._unbound:
-            missing: list[tuple[_Look, int]] = []
+            missing: list[tuple[Look, int]] = []
             for look in looks:
                 if not look.entries:
                     continue
@@ -412,14 +294,14 @@ class Holds:
             except (BadAddress, struct.error):
                 look.managers = [0] * len(withs)
 
-    def _of_entry(self, entry: _Entry) -> list[tuple[int, int]]:
+    def _of_entry(self, entry: Entry) -> list[tuple[int, int]]:
         """What tells whether a frame still is in a block: its code, its instruction, the block's slot."""
         place, frame, index = entry
         o = self._o
         slot = frame + o["f.localsplus"] + 8 * (place.withs[index].slot + self._unbound)
         return [(frame + o["f.executable"], 8), (frame + o["f.instr_ptr"], 8), (slot, 8)]
 
-    def _inside(self, entry: _Entry, parts: list[bytes | None], value: int) -> bool:
+    def _inside(self, entry: Entry, parts: list[bytes | None], value: int) -> bool:
         place, _, index = entry
         code, pointer, slot = [_WORD(part)[0] if part is not None else 0 for part in parts]
         if slot & self._o.tag_mask != value:
@@ -429,18 +311,3 @@ class Holds:
             return True
         block = place.withs[index]
         return now is not None and any((w.slot, w.line) == (block.slot, block.line) for w in now.withs)
-
-    # ------------------------------------------------------------------ where it was taken
-
-    def _site_of(self, place: Place, index: int, nth: int) -> Site:
-        known = self._sites.get((place, index, nth))
-        if known is not None:
-            return known
-        code, line = place.code, place.withs[index].line
-        site = self._site(code.qualname, code.file, place.line, line, nth)
-        if site is None:
-            site = Site("", clean(code.file, 1000), line, clean(code.qualname))
-        if len(self._sites) > 10_000:
-            self._sites.clear()
-        self._sites[place, index, nth] = site
-        return site
