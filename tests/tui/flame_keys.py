@@ -159,6 +159,15 @@ async def _close(pilot: Pilot[Any], press: Press) -> None:
     assert pilot.app.is_running
 
 
+async def _heat(pilot: Pilot[Any], press: Press) -> None:
+    view = await _show(pilot, "flame")
+    view.graph.move("down")
+    await press()
+    await fake.until(pilot, lambda: bool(view.lines) and view.query_one("#lines").display)
+    await press()
+    assert not view.query_one("#lines").display
+
+
 CHECKS: dict[str, Check] = {
     "calls": _calls,
     "deep": _opens,
@@ -174,6 +183,7 @@ CHECKS: dict[str, Check] = {
     "mode_back": _mode(-1),
     "by_line": _by_line,
     "one_thread": _one_thread,
+    "heat": _heat,
     "source": _source,
     "deep_again": _again,
     "deep_native": _native,

@@ -83,6 +83,7 @@ KEYS: tuple[Key, ...] = (
     Key("mode_back", "M", "M", "mode(-1)", "the state before", "flame", "Flame"),
     Key("by_line", "b", "b", "by_line", "a box for every function, or for every line", "flame", "Flame", "lines"),
     Key("one_thread", "t", "t", "one_thread", "all threads, or only the one this began with", "flame", "Flame"),
+    Key("heat", "v", "v", "heat", "the source of the selected call, with the time of every line", "flame", "Flame"),
     Key("source", "o", "o", "source", "open the source in $EDITOR", "flame", "Flame", "source"),
     Key("deep_again", "d", "d", "read(False)", "read the local variables again", "deep", "Deep look", "again"),
     Key("deep_native", "n", "n", "read(True)", "native frames too; asks first", "deep", "Deep look", "native"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from textual.message import Message
 
 from concview import text
+from concview.analysis.calltree import Entry
 from concview.tui.source import CallsTaken, CallTimes
 from concview.tui.views.base import View
 from concview.tui.widgets.calls import MODES
@@ -24,9 +26,11 @@ class CallsView(View):
     class Arrived(Message, namespace="calls_view"):
         """What a look found; `number` tells which question it answers."""
 
-        def __init__(self, number: int, calls: CallsTaken | None, error: str, took_s: float) -> None:
+        def __init__(
+            self, number: int, calls: CallsTaken | None, lines: Sequence[Entry], error: str, took_s: float
+        ) -> None:
             super().__init__()
-            self.number, self.calls, self.error, self.took_s = number, calls, error, took_s
+            self.number, self.calls, self.lines, self.error, self.took_s = number, calls, lines, error, took_s
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +39,8 @@ class CallsView(View):
         self.folded = True
         self.tid = 0  #: only this thread; 0: all
         self.calls: CallsTaken | None = None
+        self.heat = False  #: the times of single lines are wanted, too
+        self.lines: Sequence[Entry] = ()
         self.error = ""
         self._number = 0  #: of the question
         self._answered = -1  #: the question that `calls` answers
@@ -79,19 +85,22 @@ class CallsView(View):
         if source is None or self._looking or time.monotonic() < self._next:
             return
         self._looking = True
-        mode, number = MODES[self.mode], self._number
+        mode, number, heat = MODES[self.mode], self._number, self.heat
         tids, by_line, folded = ((self.tid,) if self.tid else None), self.by_line, self.folded
         more: dict[str, Any] = {} if self._back is None else {"back": self._back}
 
         def run() -> None:
             began = time.monotonic()
             calls, error = None, ""
+            lines: Sequence[Entry] = ()
             try:
                 calls = source.calls(mode.states, tids, by_line, folded, mode.holding, **more)
+                if heat:
+                    lines = source.calls(mode.states, tids, True, False, mode.holding, **more).entries
             except Exception as failure:  # for the person, not for a traceback
                 error = f"{type(failure).__name__}: {text.clean(str(failure))}"
             if self.is_running:
-                self.post_message(self.Arrived(number, calls, error, time.monotonic() - began))
+                self.post_message(self.Arrived(number, calls, lines, error, time.monotonic() - began))
 
         # A daemon: the program does not wait for it at its end.
         threading.Thread(target=run, name="concview-calls", daemon=True).start()
@@ -105,4 +114,5 @@ class CallsView(View):
         if self.paused and self._answered == self._number:
             return  # asked before the pause, came behind it
         self._answered, self.calls, self.error = event.number, event.calls, event.error
+        self.lines = event.lines
         self.arrived()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -12,6 +13,7 @@ from textual.widgets import Input
 
 from concview import text
 from concview.snapshot import NO_SHARES, Shares, Snapshot
+from concview.target.source import SourceFacts
 from concview.tui import editor, keys
 from concview.tui.ink import Line
 from concview.tui.theme import palette_of
@@ -31,7 +33,8 @@ from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.flame import FlameGraph
 from concview.tui.widgets.flamepaint import paint_of
 from concview.tui.widgets.icicle import largest, matched_ns
-from concview.tui.widgets.page import Panel
+from concview.tui.widgets.page import Page, Panel
+from concview.tui.widgets.sourcelines import source_lines, times_of
 from concview.tui.widgets.table import Table
 
 
@@ -41,6 +44,11 @@ class Flame(CallsView):
     Flame #own { display: none; width: 38%; margin-left: 1; }
     Flame.-beside #own { display: block; }
     Flame #sides { height: 1fr; }
+    Flame #lines { display: none; border-left: solid $panel; }
+    Flame.-heat #lines { display: block; width: 52%; }
+    Flame.-heat #own { display: none; }
+    Flame.-heat.-below #sides { layout: vertical; }
+    Flame.-heat.-below #lines { width: 100%; height: 50%; border-left: none; border-top: solid $panel; }
     """
     scope = "flame"
     keys = ("zoom", "mode", "by_line", "fold", "filter", "back")
@@ -49,12 +57,15 @@ class Flame(CallsView):
         super().__init__()
         self.one_tid = 0  #: the thread that `t` comes back to
         self._theme = ""
+        self._facts: SourceFacts | None = None
+        self._heated: tuple[str, str] = ("", "")  #: the function whose hottest line was scrolled to
 
     def compose(self) -> ComposeResult:
         yield Panel(id="modes")
         with Horizontal(id="sides"):
             yield FlameGraph(id="flame")
             yield own_total_table(id="own")
+            yield Page(id="lines")
         yield Panel(id="call")
         yield FilterBar("search")
 
@@ -67,7 +78,7 @@ class Flame(CallsView):
         return next(iter(self.query(FlameGraph)), None)
 
     def parts(self) -> list[Widget]:
-        return [w for w in self.query("FlameGraph, Table") if w.display and w.size]
+        return [w for w in self.query("FlameGraph, Table, #lines") if w.display and w.size]
 
     def aim(self, subject: Any) -> None:
         self.tid = int(subject)
@@ -99,6 +110,34 @@ class Flame(CallsView):
         rows = calls.entries if calls is not None else []
         table.set_rows(rows, (calls.root.total_ns, calls.seconds) if calls is not None else (0, 1.0))
         self._matched()
+        self._heat()
+
+    def _heat(self) -> None:
+        """The source of the selected call, if it is wanted."""
+        if not self.heat:
+            return
+        page, box = self.query_one("#lines", Page), self.graph.box
+        frame = box.node.frame if box is not None else None
+        if box is None or frame is None or not frame.file:
+            page.set_lines([[Segment("choose a call to see its lines", palette_of(self).dim)]])
+            return
+        times = times_of(self.lines, box.node.key)
+        lines, hottest = source_lines(
+            times, self._source_of(frame.file), self.calls.seconds if self.calls else 1.0, page.room, palette_of(self)
+        )
+        page.set_lines(lines)
+        if self._heated != box.node.key[:2] and times:
+            self._heated = box.node.key[:2]
+            page.scroll_to(y=max(0, hottest - page.size.height // 2), animate=False)
+
+    def _source_of(self, file: str) -> list[str]:
+        target = self.snapshot.target if self.snapshot is not None else None
+        if target is None:
+            return []
+        if self._facts is None:
+            live = bool(getattr(getattr(self.screen, "session", None), "live", False))
+            self._facts = SourceFacts(target.pid if live else None, target.started)
+        return self._facts.lines(file)
 
     def _why_empty(self) -> str:
         if self.source is None:
@@ -175,6 +214,12 @@ class Flame(CallsView):
         self.anew()
         self._words()
 
+    def action_heat(self) -> None:
+        self.heat = not self.heat
+        self._heated = ("", "")
+        self.set_class(self.heat, "-heat")
+        self.anew()
+
     def action_source(self) -> None:
         own = self.query_one("#own", Table)
         box = self.graph.box
@@ -232,7 +277,9 @@ class Flame(CallsView):
         return "\n".join("".join(s.text for s in line) for line in lines).strip()
 
     def as_text(self) -> list[str]:
-        parts = (self.query_one("#modes", Panel), self.graph, self.query_one("#own", Table))
+        parts: list[Any] = [self.query_one("#modes", Panel), self.graph, self.query_one("#own", Table)]
+        if self.heat:
+            parts.append(self.query_one("#lines", Page))
         return [line for part in parts for line in [*part.as_text(), ""]]
 
     # ------------------------------------------------------------ events
@@ -240,9 +287,15 @@ class Flame(CallsView):
     def on_resize(self) -> None:
         # By the terminal's width: the view's own is smaller by its padding.
         self.set_class(self.app.size.width >= WIDE, "-beside")
+        self.set_class(self.app.size.width < WIDE, "-below")
 
     def on_flame_graph_chosen(self) -> None:
         self._words()
+        self._heat()
+
+    def on_page_resized(self, event: Page.Resized) -> None:
+        event.stop()
+        self._heat()
 
     def on_flame_graph_resized(self) -> None:
         self._words()

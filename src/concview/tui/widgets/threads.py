@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from rich.cells import cell_len
 from rich.segment import Segment
 
 from concview import text
@@ -50,6 +51,8 @@ def haystack(thread: ThreadView) -> str:
     return f"{thread.name} {thread.tid} {state} {thread.reason} {_stack_text(thread.stack)} {locks}".lower()
 
 
+#: So much of what is waited for is kept beside its holder.
+LEAST_WHAT = 10
 #: What a filter can ask for by name: 'state:lock'.
 FIELDS: dict[str, Callable[[Any], str]] = {
     "name": lambda t: t.name.lower(),
@@ -80,9 +83,22 @@ def _since(thread: ThreadView) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
+@lru_cache(4096)
+def fit_reason(reason: str, width: int) -> str:
+    """'waits for the_registry_lo…, by worker-3': short of room, what is waited for gives way, not who holds it."""
+    what, held, holder = reason.rpartition(", held by ")
+    if not held or len(reason) <= width:
+        return fit(reason, width)
+    for word in (held, ", by ", " < "):
+        room = width - cell_len(word) - cell_len(holder)
+        if room >= LEAST_WHAT:
+            return fit(what, room) + word + holder
+    return fit(f"by {holder}", width)
+
+
 def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
     stuck = thread.alive and thread.state in (State.GIL, State.LOCK, State.RUNNABLE)
-    return [Segment(fit(thread.reason, width), palette.base if stuck else palette.dim)]
+    return [Segment(fit_reason(thread.reason, width), palette.base if stuck else palette.dim)]
 
 
 def _place(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
