@@ -36,7 +36,7 @@ def corrected(sampled: Iterable[int], cpu_ns: int, run_delay_ns: int) -> list[fl
     if blocked <= 0:
         out[_RUNNING], out[_RUNNABLE] = wall - delay, delay
         return out
-    scale = (wall - cpu - delay) / blocked
+    scale = max(0.0, wall - cpu - delay) / blocked  # rounding may leave a millionth below nothing
     out = [v * scale for v in out]
     out[_RUNNING], out[_RUNNABLE] = cpu, delay
     return out
