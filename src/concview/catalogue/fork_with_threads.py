@@ -51,7 +51,7 @@ class ForkWithThreads:
     thresholds: ClassVar[Thresholds] = Thresholds(
         1, 1, "children", "[S] CPython warns of every such fork from 3.12 on; [D] a stuck child is a warning"
     )
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("waits",)
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "children forked beside other threads"
 
