@@ -40,7 +40,7 @@ from concview.analysis.window import Piece, ThreadWindow, Window
 from concview.catalogue import _queues, evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, State
-from concview.text import count, duration, percent
+from concview.text import percent
 
 #: Cores that must go into the pool's own code before it matters.
 MIN_CORES = 0.01
@@ -140,9 +140,7 @@ def _one(window: Window, name: str, pool: _Pool, handing: int, cores: float) -> 
     tids = tuple(t.tid for t in threads)
     samples = evidence.samples_in(window, sum(sum(t.nanoseconds) for t in threads))
     episodes = len(pool.handing)
-    rate = next((q.get_rate for q in window.queues if q.pool is not None and set(q.pool.workers) & set(tids)), None)
     lines = sorted(pool.lines, key=lambda f: -pool.lines[f])
-    counted = f"; {count(rate)} tasks a second, {duration(cores / rate)} of hand-over each" if rate else ""
     work = pool.work_ns / max(1, window.end_ns - window.start_ns)
     hogs = {t.tid for t in window.threads if t.share(State.RUNNING, State.GIL) >= 0.5}
     return Observation(
@@ -157,7 +155,7 @@ def _one(window: Window, name: str, pool: _Pool, handing: int, cores: float) -> 
             f"{percent(share)} of the time that pool {name} is in use goes into its own code: {percent(cores)} of a "
             f"core to hand tasks over, {percent(work, 1)} of a thread's time for the tasks themselves"
             + (f"; seen from {evidence.frame_spot(lines[0])}" if lines else "")
-            + f"{counted}."
+            + "."
         ),
         gain=(
             f"{percent(cores * 0.99)} of a core with a hundred times larger tasks, if what they do takes as long as "

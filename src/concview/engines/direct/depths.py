@@ -12,7 +12,7 @@ import struct
 from typing import TypeVar
 
 from concview.engines.base import Sink
-from concview.engines.direct.code import Code
+from concview.engines.direct.code import Code, Place
 from concview.engines.direct.locks import LockReader
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.queues import Queue, QueueReader
@@ -28,6 +28,10 @@ _THREADS = 32
 #: Frames of one stack from its inner and from its outer end, and slots of one frame.
 _FRAMES = 6
 _SLOTS = 48
+#: A round ends early when it has so many addresses to look at.
+_CANDIDATES = 1_000
+#: A stack that did not change is looked at again after so long all the same: attributes and globals may have changed.
+_SAME_NS = 10_000_000_000
 #: Queues and pools kept; seen by no frame for so long, they make room.
 MAX_QUEUES = 64
 MAX_USERS = 64
@@ -87,6 +91,7 @@ class DepthReader:
         self._attributes: dict[int, dict[int, str]] = {}  #: object -> queues among its attributes
         self._globals: dict[int, dict[int, str]] = {}  #: namespace -> queues among its values
         self._names: dict[int, frozenset[str]] = {}  #: code -> global names it refers to
+        self._stacks: dict[int, tuple[list[Place], int]] = {}  #: thread state -> what was looked at, and when
         self._told = False
 
     def forget(self) -> None:
@@ -137,10 +142,17 @@ class DepthReader:
         if not threads:
             return
         first = self._turn % len(threads)
-        self._turn = first + _THREADS if first + _THREADS < len(threads) else 0
         found = _Candidates()
         owners: dict[int, tuple[int, str]] = {}
+        self._turn = first
         for thread in threads[first : first + _THREADS]:
+            if len(found.slots) >= _CANDIDATES:
+                break
+            self._turn += 1
+            places, looked = self._stacks.get(thread.address, (None, 0))
+            if places is thread.walk.places and now - looked < _SAME_NS:
+                continue  # not a byte of it changed since
+            _remember(self._stacks, thread.address, (thread.walk.places, now))
             try:
                 self._frames(thread, found, owners, now)
             except (BadAddress, struct.error):

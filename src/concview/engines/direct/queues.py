@@ -2,8 +2,8 @@
 
 A `queue.Queue` is a Python object around a deque (or a list, for its LIFO and priority kinds). The deque counts in
 `state` every append and pop, which together with its length tells how many items went in and how many out, exactly.
-`SimpleQueue` is C: a ring since 3.13 (its two indices tell the same, as long as it is looked at often enough), before
-that a list that is compacted now and then, which tells its length alone.
+`SimpleQueue` is C: a ring since 3.13 (its two indices tell the same while it turns slowly), before that a list that is
+compacted now and then, which tells its length alone.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _DEQUE = "collections.deque"
 _MAX_BASES = 8
 #: More items than this is no length.
 _MAX_SIZE = 1 << 40
+#: Reads in a row in which a ring must turn slowly before its count is believed.
+_BELIEVED = 3
 #: Attributes (maxsize, the container, unfinished tasks) are read again this often, nanoseconds.
 _AGAIN_NS = 1_000_000_000
 
@@ -49,6 +51,7 @@ class Queue:
     _state: int = -1  #: of the deque
     _before: int = 0  #: length at that state
     _ring: tuple[int, int, int] | None = None  #: put index, get index, capacity
+    _streak: int = 0  #: reads in a row in which the ring turned slowly
     _total: tuple[int, int] = (0, 0)
 
     def moved(self, state: int, size: int) -> None:
@@ -66,19 +69,19 @@ class Queue:
         self._state, self._before, self.size = state, size, size
 
     def turned(self, put: int, get: int, capacity: int, size: int) -> None:
-        """A ring's indices. How often it went round between two reads they do not say: only where less than half of a
-        turn is seen, and the ring did not change its size, are they believed."""
+        """A ring's indices. How often it went round between two reads they do not say: they are believed while it holds
+        something, keeps its size, and is seen to turn by a quarter at most, so many times in a row."""
         before, self._ring = self._ring, (put, get, capacity)
-        self.puts = self.gets = -1
-        grown = size - self.size
-        self.size = size
-        if before is None:
+        had, self.size = self.size, size
+        gets = (get - before[1]) % capacity if before is not None and before[2] == capacity else capacity
+        puts = gets + size - had
+        slow = had > 0 and size > 0 and 4 * gets <= capacity and puts >= 0
+        self._streak = self._streak + 1 if slow else 0
+        if self._streak >= _BELIEVED:
+            self._total = (self._total[0] + puts, self._total[1] + gets)
             self.puts, self.gets = self._total
-        elif before[2] == capacity:
-            gets = (get - before[1]) % capacity
-            if 2 * gets <= capacity and gets + grown >= 0:
-                self._total = (self._total[0] + gets + grown, self._total[1] + gets)
-                self.puts, self.gets = self._total
+        else:
+            self.puts = self.gets = -1
 
 
 class QueueReader:
