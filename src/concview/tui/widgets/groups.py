@@ -11,6 +11,7 @@ import msgspec
 from concview.catalogue.evidence import group
 from concview.model import NO_STACK, NO_WAIT, State
 from concview.snapshot import NO_SHARES, Shares, ThreadView
+from concview.text import plural
 from concview.tui.theme import WORDS
 
 #: From so many threads on they are grouped without being asked.
@@ -50,7 +51,7 @@ def pool_shares(threads: Iterable[ThreadView]) -> dict[str, Shares]:
 
 def pool_of(head: ThreadView) -> str:
     """The pool that this line of a group stands for."""
-    return head.name[2:].rpartition(" (")[0]
+    return head.name[2:]
 
 
 def _strip(members: Sequence[ThreadView]) -> tuple[int, ...]:
@@ -69,7 +70,7 @@ def _reason(members: Sequence[ThreadView], state: State) -> str:
     ended = sum(1 for m in members if not m.alive)
     said = [f"{n} {WORDS[s]}" for s, n in counted.most_common()] + ([f"{ended} ended"] if ended else [])
     why = Counter(m.reason for m in members if m.alive and m.state is state).most_common(1)
-    return ", ".join(said) + (f": {why[0][0]}" if why else "")
+    return f"{plural(len(members), 'thread')}: {', '.join(said)}" + (f"; {why[0][0]}" if why else "")
 
 
 class Groups:
@@ -127,7 +128,7 @@ class Groups:
         mark = "▾" if self.all_open or name not in self.folded else "▸"
         return ThreadView(
             tid=number,
-            name=f"{mark} {name} ({len(members)})",
+            name=f"{mark} {name}",
             native=all(m.native for m in members),
             alive=bool(alive),
             age_s=max(m.age_s for m in members),

@@ -52,7 +52,7 @@ def haystack(thread: ThreadView) -> str:
 
 
 #: So much of what is waited for is kept beside its holder.
-LEAST_WHAT = 10
+LEAST_WHAT = 16
 #: What a filter can ask for by name: 'state:lock'.
 FIELDS: dict[str, Callable[[Any], str]] = {
     "name": lambda t: t.name.lower(),
@@ -87,18 +87,22 @@ def _since(thread: ThreadView) -> str:
 def fit_reason(reason: str, width: int) -> str:
     """'waits for the_registry_lo…, by worker-3': short of room, what is waited for gives way, not who holds it."""
     what, held, holder = reason.rpartition(", held by ")
-    if not held or len(reason) <= width:
+    if not held or cell_len(reason) <= width:
         return fit(reason, width)
     for word in (held, ", by ", " < "):
         room = width - cell_len(word) - cell_len(holder)
         if room >= LEAST_WHAT:
             return fit(what, room) + word + holder
+    room = width - cell_len(holder) - 3
+    if room >= LEAST_WHAT // 2:  # that it waits stands in the column of states
+        return fit(what.removeprefix("waits for "), room) + " < " + holder
     return fit(f"by {holder}", width)
 
 
 def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
     stuck = thread.alive and thread.state in (State.GIL, State.LOCK, State.RUNNABLE)
-    return [Segment(fit_reason(thread.reason, width), palette.base if stuck else palette.dim)]
+    said = fit_reason(thread.reason, width) if thread.tid > 0 else fit(thread.reason, width)
+    return [Segment(said, palette.base if stuck else palette.dim)]
 
 
 def _place(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.segment import Segment
+from rich.style import Style
 
 from concview import text
 from concview.model import Severity
@@ -65,6 +66,8 @@ def marks(line: Timeline, end_ns: int, span_ns: int, base_ns: int, width: int, p
     for mark in sorted(line.marks, key=lambda m: m.severity is Severity.WARN):
         if mark.end_ns >= line.first_ns:
             style = palette.error if mark.severity is Severity.WARN else palette.warn
+            if not palette.bar.reverse:
+                style += Style(bgcolor=palette.bar.bgcolor)
             for at in range(cell(mark.start_ns), cell(mark.end_ns) + 1):
                 row[at] = (SEVERITIES[mark.severity][0], style)
     first, last = cell(end_ns - span_ns), cell(end_ns)
