@@ -91,6 +91,7 @@ def test_exact_counts(gil_python: Interpreter, clock: str) -> None:
         assert not any("concview agent" in row[2] for row in final.rows)
         (work,) = (row for row in final.rows if row[1] == "work")
         leaf = next(row for row in final.rows if row[1] == "leaf")
+        assert any(row[2] == "builtins" and not row[3] for row in final.rows), "built-in ones, too"
         assert [c[:2] for c in work[9]] == [(leaf[0], 12345)]
         assert work[6] >= work[7] >= 0
         # The proof that its cost has gone: no hook, and calls are as quick as before.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from build import RUNNING, Scene, frame, site
+from build import RUNNING, Scene, frame, recv, site
 
 from concview import registry
 from concview.analysis.calls import Function
@@ -40,7 +40,7 @@ def refusal(one: Scene) -> NotApplicable:
 
 
 @pytest.mark.parametrize(
-    "rule", ["task-leak", "lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state"]
+    "rule", ["task-leak", "lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state", "retry-storm"]
 )
 def test_without_an_agent(rule: str) -> None:
     one = scene(rule, attached=False)
@@ -51,7 +51,9 @@ def test_without_an_agent(rule: str) -> None:
     assert "no agent" in refusal(one).why
 
 
-@pytest.mark.parametrize("rule", ["lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state"])
+@pytest.mark.parametrize(
+    "rule", ["lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state", "retry-storm"]
+)
 def test_without_counted_calls(rule: str) -> None:
     one = scene(rule)
     one.play(3)
@@ -235,3 +237,32 @@ def test_an_actor_for_next_to_nothing() -> None:
 def test_actors_that_are_worth_it() -> None:
     assert not asked(60e-6).ever(), "it does something"
     assert not asked(2e-6, answers=10).ever(), "nobody waits for an answer"
+
+
+def retries(attempts: int, sleeps: int, peer: bool = True) -> Scene:
+    """A thousand operations in a second, each of some attempts with pauses in between."""
+    one = scene("retry-storm")
+    tid = one.thread("worker")
+    one.do(tid, [frame("attempt", 32), frame("fetch", 44)], recv() if peer else RUNNING)
+    counted(
+        one,
+        [
+            call(1, "fetch", 1000, 9.0, tid, line=40, callees=[(2, attempts, 5.0), (3, sleeps, 4.0)]),
+            call(2, "attempt", attempts, 5.0, tid, line=30),
+            call(3, "sleep", sleeps, 4.0, tid, "time", 0),
+        ],
+    )
+    one.play(5)
+    return one
+
+
+def test_a_storm_of_retries() -> None:
+    found = retries(3000, 2000).found("retry-storm")
+    assert found is not None and found.severity == "warn" and found.measured.value == pytest.approx(2 / 3)
+    assert "127.0.0.1:5432" in found.title and [w.line for w in found.where] == [40, 30]
+
+
+def test_what_is_no_storm() -> None:
+    assert not retries(1050, 50).ever(), "within a budget"
+    assert not retries(3000, 3000).ever(), "a pause after each: a job at its own pace"
+    assert not retries(3000, 2000, peer=False).ever(), "nobody is asked"

@@ -162,7 +162,8 @@ class Window:
             if everywhere is not None:  # 3.12 and newer
                 everywhere(None)
             else:
-                yappi.start(False, True)
+                # With the flags of the window: yappi does not tell built-in functions after a start without them.
+                yappi.start(True, True)
                 yappi.stop()
             before = self._count()
             _sleep(0.05)
