@@ -59,7 +59,7 @@ def test_holder_and_waiters(direct_python: Interpreter) -> None:
         assert len(holders.keys() & hogs) >= 2
         # A waiter is woken every 5 ms and may be caught running, more often on a busy machine; nothing else.
         assert waiting > 50 and other == 0, (waiting, other)
-        assert engine._sampler.gil_switches > 0
+        assert engine.tally.gil_switches > 0
 
 
 def test_nobody_holds_it_when_all_sleep(direct_python: Interpreter) -> None:

@@ -315,6 +315,8 @@ class Diary:
                     open_.pop(lock).left = at
                 elif lock in asked:
                     self.asking[tid].append((asked[lock][0], at, lock))
+                    if what == "left":  # a library took it and gave it back somewhere in between
+                        self.holds[tid].append(Span(lock, asked[lock][0], 1 << 63, 0, at, "", "", 0, 0))
                 asked.pop(lock, None)
             elif what == "waits":
                 waiting = (at, lock, how)

@@ -266,6 +266,7 @@ class Sampler:
                 return
             # A wrong prediction or a torn copy: read this thread alone.
             walk.sure = False
+            thread.segment = None  # what is walked now is later than that
             parts = self.batch.one(thread)
             if parts is None:
                 thread.forget_prediction()
