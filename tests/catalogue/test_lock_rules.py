@@ -162,7 +162,8 @@ def test_a_semaphore_is_not_a_lock() -> None:
 def test_one_expression_for_many_objects_is_not_one_lock() -> None:
     """Without addresses, `self._lock` of eight objects looks like one lock that eight threads hold at once."""
     scene = Scene(without=("locks", "held-locks"))
-    scripts = [queue(scene, 2, 0.03, 0.01, recv(), exact=False) for _ in range(4)]
+    # Every object has connections of its own
+    scripts = [queue(scene, 2, 0.03, 0.01, recv(), exact=False, fd=(7 + 2 * n).__add__) for n in range(4)]
     scene.play(6, lambda at: [s(at) for s in scripts] and None)
     # All of this scene read one descriptor, which is another matter.
     assert scene.ever() <= {"connection-starvation"}

@@ -10,10 +10,10 @@ Why it hurts:
 
 How it is measured:
     The mean number of threads that wait at one checkout, on the lower end of the 95 % interval. A checkout is a get()
-    from a queue into which the same function puts the same thing back (inferred from the source), or the wait inside
-    a known library's pool: SQLAlchemy, psycopg, urllib3, redis, PyMongo, HTTPX, DBUtils. Of one descriptor: the
-    threads beyond the first that are blocked on the same connected socket. Thresholds 0.5 and 1.5 [H]: on the demo
-    pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step).
+    from a queue into which the same function puts the same thing back (inferred from the source), or the wait inside a
+    known library's pool: SQLAlchemy, psycopg, urllib3, redis, PyMongo, HTTPX, DBUtils. Of one descriptor: the threads
+    beyond the first that are blocked on the same connected socket, where there are three at least. Thresholds 0.5 and
+    1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step).
 
 Fix:
     Take it late and give it back early; then as many connections as are in use at once (Little's law).
@@ -88,9 +88,10 @@ class ConnectionStarvation:
 
     def _one(self, window: Window, key: str, one: _Checkout) -> Observation:
         span = max(1, window.end_ns - window.start_ns)
-        crowd = 1 if one.kind == "descriptor" else 0  # one of them may be blocked there: it is its turn
+        # On one connection a reader and a writer may well be blocked at once; of three, all but one wait their turn.
+        crowd, least = (1, MIN_THREADS) if one.kind == "descriptor" else (0, 1)
         intervals = _intervals(one.waits)
-        waiting = sum((n - crowd) * (end - start) for start, end, n in sweep(intervals) if n > crowd)
+        waiting = sum((n - crowd) * (end - start) for start, end, n in sweep(intervals) if n >= least)
         mean = waiting / span
         most = max((n - crowd for _, _, n in sweep(intervals)), default=0)
         episodes = _episodes(one.waits)
