@@ -7,7 +7,8 @@ divided over the blocked states in the proportion in which they were sampled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Reversible
+from itertools import takewhile
 
 from concview.analysis.history import Bucket
 from concview.model import State
@@ -44,12 +45,11 @@ def corrected(sampled: Iterable[int], cpu_ns: int, run_delay_ns: int) -> list[fl
 
 def total(buckets: Iterable[Bucket]) -> tuple[list[float], int]:
     """Corrected nanoseconds per state over several buckets, and the wall time they cover."""
-    sampled = [0] * len(State)
+    buckets = list(buckets)
+    sampled = [sum(column) for column in zip(*(b.sampled for b in buckets), strict=True)] or [0] * len(State)
     cpu = delay = 0
     known = True
     for bucket in buckets:
-        for i, value in enumerate(bucket.sampled):
-            sampled[i] += value
         if bucket.cpu_ns < 0:
             known = False
         else:
@@ -75,6 +75,6 @@ def dominant(bucket: Bucket) -> int:
     return best if values[best] > 0 else -1
 
 
-def since(buckets: Iterable[Bucket], start_ns: int) -> list[Bucket]:
-    """The buckets that end after `start_ns`."""
-    return [b for b in buckets if b.end_ns > start_ns]
+def since(buckets: Reversible[Bucket], start_ns: int) -> list[Bucket]:
+    """The buckets that end after `start_ns`, of a list in the order of time."""
+    return list(takewhile(lambda b: b.end_ns > start_ns, reversed(buckets)))[::-1]

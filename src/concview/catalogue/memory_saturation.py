@@ -128,10 +128,11 @@ def _lines(window: Window) -> list[Frame]:
     """The user's lines that keep something, most time first; where none was seen, those that ran."""
     busy = evidence.hot(window.threads, State.RUNNING, State.RUNNABLE, State.GIL)
     hot = [f for f, _ in busy or evidence.hot(window.threads, State.IO, State.LOCK, State.SLEEP) if f.origin == "user"]
+    stacks = {id(piece.run.stack): piece.run.stack for _, piece in window.pieces()}  # each is searched once
     keeping = {
         f: None
-        for _, piece in window.pieces()
-        for f in piece.run.stack.frames[:4]
+        for stack in stacks.values()
+        for f in stack.frames[:4]
         if f.origin == "user" and _KEEPS.search(f.text)
     }
     lines = {(f.file, f.line): f for f in reversed([*keeping, *hot])}
