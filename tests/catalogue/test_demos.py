@@ -128,8 +128,8 @@ def test_bad_is_named(demo: Demo, gil_python: Interpreter) -> None:
         finding, seen = wait_for(session, demo.id, demo.needs_seconds)
         assert finding is not None, session.snapshot().pending
         print(f"\n{demo.id} on {gil_python.label}: {finding.severity} {finding.score} after {seen:.1f} s")
-        # Where the demo takes the CPU from everybody, the collector too, only that it is named can be asked.
-        assert demo.id in MACHINE or seen <= demo.needs_seconds
+        # How soon, depends on the machine: it is asked on a quiet one.
+        assert not FULL or demo.id in MACHINE or seen <= demo.needs_seconds
         if demo.id != "fd-saturation":  # a property of the whole process; lines are named when they were seen
             assert finding.where, "names a line"
             assert os.path.basename(finding.where[0].file) == os.path.basename(demo.path)  # noqa: PTH119

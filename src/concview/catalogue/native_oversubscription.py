@@ -71,7 +71,7 @@ class NativeOversubscription:
         computing = [t for t in counted.threads if _computes(t, counted.seconds)]
         wanted = sum(t.wanted_ns for t in computing) / 1e9 / counted.seconds
         cpus = window.cpus
-        if wanted <= OVERLOAD * cpus:
+        if cpus <= 0 or wanted <= OVERLOAD * cpus:
             return
         queued = sum(max(0, t.delay_ns) for t in computing) / sum(t.wanted_ns for t in computing)
         share = min(1 - cpus / wanted, queued)
