@@ -160,4 +160,8 @@ class Terminal:
         return self.popen.returncode
 
     def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal, and go on reading as a terminal does: a full one would hold up whoever takes his leave."""
         os.kill(self.pid, number)
+        deadline = time.monotonic() + 20
+        while self.popen.poll() is None and time.monotonic() < deadline:
+            self.read(0.1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -79,3 +81,22 @@ def test_what_run_runs(tmp_path: pytest.TempPathFactory) -> None:
     for wrong in (["-m"], ["no-such-thing-here.py"]):
         with pytest.raises(CommandError):
             python_command(wrong, "/py")
+
+
+def test_a_signal_that_arrives_in_a_finaliser_is_not_lost() -> None:
+    source = (
+        "import os, signal, sys, time\n"
+        "from concview.commands import base\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
+        "def stay(arguments):\n"
+        "    Last()\n"
+        "    time.sleep(30)\n"
+        "    return 0\n"
+        "base._run = stay\n"
+        "try: base.run([])\n"
+        "except base.Terminated: print('ended')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=25)
+    assert done.stdout == "ended\n", done

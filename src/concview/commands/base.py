@@ -178,15 +178,26 @@ def run(arguments: list[str]) -> int:
         # What is ignored stays ignored (nohup). Outside the main thread the embedding program owns the signals.
         if signal.getsignal(number) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
             previous[number] = signal.signal(number, _terminate)
+    hook, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
         return _run(arguments)
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    """A signal that arrives while an object is being finalised raises where nobody can catch it: so, once more."""
+    if issubclass(args.exc_type, KeyboardInterrupt):
+        again = signal.SIGTERM if issubclass(args.exc_type, Terminated) else signal.SIGINT
+        threading.Timer(0.05, os.kill, (os.getpid(), again)).start()
+    else:
+        sys.__unraisablehook__(args)
 
 
 def _run(arguments: list[str]) -> int:
