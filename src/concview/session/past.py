@@ -12,8 +12,10 @@ from concview.catalogue.judge import Judgement
 from concview.session.compose import STRIP, Composer
 from concview.snapshot import Mark, Point, Snapshot
 
-#: Judgements come once a second at most in the long run, and four times a second at first.
-MOST_JUDGED = 1_000
+#: A judgement that names the same as the one before is kept this often only: each holds the stacks that it shows, and
+#: those of ten minutes, second by second, were most of the dashboard's memory with 100 threads.
+SAME_NS = 5_000_000_000
+MOST_JUDGED = 600
 #: Marks of findings on the timeline.
 MOST_MARKS = 500
 
@@ -23,6 +25,7 @@ class Judged:
 
     def __init__(self) -> None:
         self._said: deque[tuple[int, Judgement]] = deque(maxlen=MOST_JUDGED)
+        self._names: frozenset[tuple[object, ...]] = frozenset()  #: of the last one that is kept
         self._open: dict[tuple[str, str], Mark] = {}
         self._closed: deque[Mark] = deque(maxlen=MOST_MARKS)
 
@@ -30,7 +33,10 @@ class Judged:
         """True when a finding is there that was not there before."""
         while self._said and self._said[0][0] < at_ns - KEPT_NS:
             self._said.popleft()
-        self._said.append((at_ns, judgement))
+        names = frozenset((f.id, f.subject, f.severity, f.recent) for f in judgement.findings)
+        if not self._said or names != self._names or at_ns - self._said[-1][0] >= SAME_NS:
+            self._said.append((at_ns, judgement))
+            self._names = names
         now = {}
         fresh = False
         for finding in judgement.findings:
