@@ -253,4 +253,4 @@ def test_what_was_judged_then() -> None:
     judged.add(S, one)
     judged.add(2 * S, two)
     assert judged.at(S // 2) == Judgement()
-    assert judged.at(S) is one and judged.at(S * 3 // 2) is one and judged.at(9 * S) is two
+    assert judged.at(S) == one and judged.at(S * 3 // 2) == one and judged.at(9 * S) == two

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
+
+import msgspec
 
 from concview.analysis.tape import KEPT_NS, REPLAY_NS, Past, Plan
 from concview.analysis.window import Window
@@ -12,20 +15,25 @@ from concview.catalogue.judge import Judgement
 from concview.session.compose import STRIP, Composer
 from concview.snapshot import Mark, Point, Snapshot
 
-#: A judgement that names the same as the one before is kept this often only: each holds the stacks that it shows, and
-#: those of ten minutes, second by second, were most of the dashboard's memory with 100 threads.
-SAME_NS = 5_000_000_000
-MOST_JUDGED = 600
+#: Judgements come once a second at most in the long run, and four times a second at first.
+MOST_JUDGED = 1_000
 #: Marks of findings on the timeline.
 MOST_MARKS = 500
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Judgement).decode
+
+
 class Judged:
-    """What was said when. Times on the stream's clock."""
+    """What was said when. Times on the stream's clock.
+
+    Kept packed: each judgement holds the stacks that its findings show, and those of ten minutes, second by second,
+    were most of the dashboard's memory with 100 threads.
+    """
 
     def __init__(self) -> None:
-        self._said: deque[tuple[int, Judgement]] = deque(maxlen=MOST_JUDGED)
-        self._names: frozenset[tuple[object, ...]] = frozenset()  #: of the last one that is kept
+        self._said: deque[tuple[int, bytes]] = deque(maxlen=MOST_JUDGED)
         self._open: dict[tuple[str, str], Mark] = {}
         self._closed: deque[Mark] = deque(maxlen=MOST_MARKS)
 
@@ -33,10 +41,7 @@ class Judged:
         """True when a finding is there that was not there before."""
         while self._said and self._said[0][0] < at_ns - KEPT_NS:
             self._said.popleft()
-        names = frozenset((f.id, f.subject, f.severity, f.recent) for f in judgement.findings)
-        if not self._said or names != self._names or at_ns - self._said[-1][0] >= SAME_NS:
-            self._said.append((at_ns, judgement))
-            self._names = names
+        self._said.append((at_ns, zlib.compress(_encode(judgement), 1)))
         now = {}
         fresh = False
         for finding in judgement.findings:
@@ -54,7 +59,7 @@ class Judged:
     def at(self, at_ns: int) -> Judgement:
         """What was said last before this moment."""
         at = bisect_right(self._said, at_ns, key=lambda said: said[0]) - 1
-        return self._said[at][1] if at >= 0 else Judgement()
+        return _decode(zlib.decompress(self._said[at][1])) if at >= 0 else Judgement()
 
     def marks(self) -> tuple[Mark, ...]:
         """Oldest first; those that are still there end at the last judgement."""
