@@ -150,8 +150,8 @@ def test_a_recording_is_held_stepped_and_searched(recording: Path) -> None:
     assert session.history.now_ns <= held + 2 * S
     source.seek_finding()
     _until(lambda: not source.seeking)
-    time.sleep(0.3)
-    assert {f.id for f in session.snapshot().findings} == {"lock-held-across-io"} and not session.ended
+    _until(lambda: {f.id for f in session.snapshot().findings} == {"lock-held-across-io"})
+    assert not session.ended
     source.set_speed(0)
     source.hold(False)
     _until(lambda: session.ended)
