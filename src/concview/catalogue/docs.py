@@ -6,9 +6,9 @@ is indented below it; what is indented further (code) keeps its lines.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
-import sys
 import textwrap
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +40,7 @@ def documentation(rule: Rule) -> Documentation:
 
 @cache
 def _of(module: str) -> Documentation:
-    return parse(inspect.cleandoc(sys.modules[module].__doc__ or ""), module)
+    return parse(inspect.cleandoc(importlib.import_module(module).__doc__ or ""), module)
 
 
 def parse(text: str, name: str) -> Documentation:
