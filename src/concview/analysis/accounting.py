@@ -8,7 +8,6 @@ divided over the blocked states in the proportion in which they were sampled.
 from __future__ import annotations
 
 from collections.abc import Iterable, Reversible
-from itertools import takewhile
 
 from concview.analysis.history import Bucket
 from concview.model import State
@@ -46,16 +45,11 @@ def corrected(sampled: Iterable[int], cpu_ns: int, run_delay_ns: int) -> list[fl
 def total(buckets: Iterable[Bucket]) -> tuple[list[float], int]:
     """Corrected nanoseconds per state over several buckets, and the wall time they cover."""
     buckets = list(buckets)
-    sampled = [sum(column) for column in zip(*(b.sampled for b in buckets), strict=True)] or [0] * len(State)
-    cpu = delay = 0
-    known = True
-    for bucket in buckets:
-        if bucket.cpu_ns < 0:
-            known = False
-        else:
-            cpu += bucket.cpu_ns
-            delay += max(bucket.run_delay_ns, 0)
-    return corrected(sampled, cpu if known else -1, delay), sum(sampled)
+    sampled = list(map(sum, zip(*[b.sampled for b in buckets], strict=True))) or [0] * len(State)
+    used = [b.cpu_ns for b in buckets]
+    cpu = -1 if min(used, default=0) < 0 else sum(used)
+    delay = sum([b.run_delay_ns for b in buckets if b.run_delay_ns > 0])
+    return corrected(sampled, cpu, delay), sum(sampled)
 
 
 def to_shares(nanoseconds: Iterable[float]) -> Shares:
@@ -77,4 +71,10 @@ def dominant(bucket: Bucket) -> int:
 
 def since(buckets: Reversible[Bucket], start_ns: int) -> list[Bucket]:
     """The buckets that end after `start_ns`, of a list in the order of time."""
-    return list(takewhile(lambda b: b.end_ns > start_ns, reversed(buckets)))[::-1]
+    found = []
+    for bucket in reversed(buckets):
+        if bucket.end_ns <= start_ns:
+            break
+        found.append(bucket)
+    found.reverse()
+    return found

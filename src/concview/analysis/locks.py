@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Reversible
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 
 from concview.analysis.history import Run, ThreadHistory
 from concview.model import Confidence, Hold, Site, State
@@ -164,6 +165,8 @@ def holds_of(run: Run, exact_available: bool) -> list[Hold]:
     Where memory is read, a `with` that memory does not confirm is not a held lock; only acquire() pairs are inferred.
     """
     found = list(run.holds)
+    if not run.stack.holding:
+        return found
     places = {(h.site.file, h.site.line) for h in found}
     for frame in run.stack.frames:
         for site in frame.holds:
@@ -212,7 +215,7 @@ def locks(
     registry = Registry()
     seen: list[_Seen] = []
     for thread in threads:
-        for run in thread.runs:
+        for run in _since(thread.runs, start_ns):
             if not run.holds and run.verdict.state is not State.LOCK and not run.stack.holding:
                 continue  # most runs, by far
             end = min(run.end_ns or end_ns, end_ns)
@@ -257,6 +260,11 @@ def locks(
         overlapping = sum(e - s for s, e, n in pieces if n > 1)
         lock.ambiguous = lock.kind not in SHARED_KINDS and overlapping > AMBIGUOUS * sum(e - s for s, e, _ in pieces)
     return found
+
+
+def _since(runs: Reversible[Run], start_ns: int) -> list[Run]:
+    """The runs that last beyond `start_ns`, in the order of time: the list goes further back."""
+    return list(takewhile(lambda run: not run.end_ns or run.end_ns > start_ns, reversed(runs)))[::-1]
 
 
 def _drop_self_waits(lock: LockWindow) -> None:

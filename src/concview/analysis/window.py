@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from concview.analysis import accounting, graph, locks
+from concview.analysis.classify import Verdict
 from concview.analysis.history import RUNS_NS, Bucket, GilTick, History, ProcessBucket, Run, ThreadHistory
 from concview.analysis.lock_stats import LockStats, stats
 from concview.analysis.locks import LockWindow
 from concview.analysis.queues import QueueWindow
-from concview.model import Capability, Counters, State, Target
+from concview.model import Capability, Counters, Stack, State, Target, Wait
 from concview.snapshot import Shares
 
 #: Seconds that the common gates ask for.
@@ -24,6 +26,7 @@ SHORTEST_NS = 2_000_000_000
 REPORT_NS = 3_000_000_000
 #: Call counts are evidence for so long after they were taken.
 CALLS_NS = 60_000_000_000
+_T = TypeVar("_T")
 ENABLE_AGENT = "attach the agent: a in the view Inside, or --agent on the command line"
 ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --calls wall"
 
@@ -40,6 +43,20 @@ class Piece:
     @property
     def ns(self) -> int:
         return self.end_ns - self.start_ns
+
+
+@dataclass(slots=True)
+class Condition:
+    """All pieces of one thread with the same stack and the same wait, added up: there are few of them, whatever the
+    rate. In which order they came, only the pieces tell."""
+
+    stack: Stack
+    wait: Wait
+    verdict: Verdict
+    state: State
+    ns: int = 0
+    times: int = 0  #: pieces
+    locked: bool = False  #: a lock was held in some of them, or they wait for one
 
 
 class ThreadWindow:
@@ -73,6 +90,38 @@ class ThreadWindow:
         return out
 
     @cached_property
+    def conditions(self) -> list[Condition]:
+        """Its pieces added up, in the order in which each condition was first seen."""
+        found: dict[tuple[int, int], Condition] = {}
+        for piece in self.pieces:
+            run = piece.run
+            key = (id(run.stack), id(run.wait))  # both are interned: equal ones are one object
+            one = found.get(key)
+            if one is None:
+                verdict = run.verdict
+                one = found[key] = Condition(run.stack, run.wait, verdict, verdict.state)
+                one.locked = run.stack.holding or verdict.state is State.LOCK
+            one.ns += piece.end_ns - piece.start_ns
+            one.times += 1
+            if run.holds:
+                one.locked = True
+        return list(found.values())
+
+    def pieces_of(self, wanted: Callable[[Condition], _T | None]) -> Iterator[tuple[Piece, _T]]:
+        """The pieces in conditions of which `wanted` says something, with what it says. The pieces of a thread
+        without such a condition are not looked at."""
+        found: dict[tuple[int, int], _T] = {}
+        for one in self.conditions:
+            said = wanted(one)
+            if said is not None:
+                found[id(one.stack), id(one.wait)] = said
+        if found:
+            for piece in self.pieces:
+                said = found.get((id(piece.run.stack), id(piece.run.wait)))
+                if said is not None:
+                    yield piece, said
+
+    @cached_property
     def buckets(self) -> list[Bucket]:
         return accounting.since(self.history.buckets, self.start_ns)
 
@@ -86,7 +135,10 @@ class ThreadWindow:
         return accounting.to_shares(self.nanoseconds)
 
     def share(self, *states: State) -> float:
-        return sum(self.shares[s] for s in states)
+        shares = self.shares
+        if len(states) == 1:
+            return shares[states[0]]
+        return sum([shares[s] for s in states])
 
     @cached_property
     def gil_held_ns(self) -> int:
@@ -94,6 +146,8 @@ class ThreadWindow:
 
     def episodes(self, state: State) -> int:
         """How often it entered the state: neighbouring runs in it are one."""
+        if all(c.state is not state for c in self.conditions):
+            return 0
         found, previous = 0, None
         for piece in self.pieces:
             now = piece.run.verdict.state
@@ -151,7 +205,12 @@ class Window:
         return [ThreadWindow(t, self.start_ns, self.end_ns) for t in every if t.native]
 
     def thread(self, tid: int) -> ThreadWindow | None:
-        return next((t for t in self.threads if t.tid == tid), None)
+        return self._by_tid.get(tid)
+
+    @cached_property
+    def _by_tid(self) -> dict[int, ThreadWindow]:
+        # Of two with one number, the kernel used it again: the first one is alive.
+        return {t.tid: t for t in reversed(self.threads)}
 
     def name(self, tid: int) -> str:
         thread = self.thread(tid)
@@ -172,7 +231,7 @@ class Window:
 
     @cached_property
     def locks(self) -> dict[str, LockWindow]:
-        every = [t.history for t in self.threads]
+        every = [t.history for t in self.threads if any(c.locked for c in t.conditions)]
         return locks.locks(every, self.start_ns, self.end_ns, self.can("held-locks"))
 
     @cached_property
@@ -212,7 +271,7 @@ class Window:
     @cached_property
     def _busy_ns(self) -> dict[int, float]:
         """tid -> time in the window in which the thread was not idle."""
-        return {t.tid: sum(p.ns for p in t.pieces if p.run.state is not State.IDLE) for t in self.threads}
+        return {t.tid: sum(c.ns for c in t.conditions if c.state is not State.IDLE) for t in self.threads}
 
     @cached_property
     def cpu_percent(self) -> float | None:

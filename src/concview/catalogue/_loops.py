@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
@@ -36,6 +37,7 @@ class Stretch:
         return self.end_ns - self.start_ns
 
 
+@lru_cache(maxsize=4096)
 def _loop_depth(stack: Stack) -> int:
     """Index of the innermost frame of an event loop; -1 where there is none."""
     for i, frame in enumerate(stack.frames):
@@ -46,8 +48,7 @@ def _loop_depth(stack: Stack) -> int:
 
 def is_loop(thread: ThreadWindow) -> bool:
     """True when the thread was seen running an event loop."""
-    stacks = {id(p.run.stack): p.run.stack for p in thread.pieces}
-    return any(_loop_depth(stack) >= 0 for stack in stacks.values())
+    return any(_loop_depth(c.stack) >= 0 for c in thread.conditions)
 
 
 def callback_of(stack: Stack) -> Frame | None:

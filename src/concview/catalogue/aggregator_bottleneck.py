@@ -36,7 +36,7 @@ from typing import ClassVar
 
 from concview.analysis import queues
 from concview.analysis.queues import QueueWindow
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Condition, Piece, ThreadWindow, Window
 from concview.catalogue import _queues, evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, State
@@ -77,16 +77,16 @@ class AggregatorBottleneck:
                 yield _one(window, line, *consumers[0])
 
 
+def _puts(one: Condition) -> _queues.Call | None:
+    """The put in which it waits for room."""
+    return _queues.call_of(one.stack) if one.state is State.LOCK and _queues.blocked(one) == _queues.PUT else None
+
+
 def _full(window: Window) -> Iterable[_Line]:
     """Queues at which producers wait for room."""
     known = {q.address: q for q in window.queues}
     lines: dict[object, _Line] = {}
-    for thread, piece in window.pieces():
-        if piece.run.state is not State.LOCK or _queues.blocked(piece) != _queues.PUT:
-            continue
-        call = _queues.call_of(piece.run.stack)
-        if call is None:
-            continue
+    for thread, (piece, call) in ((t, found) for t in window.threads for found in t.pieces_of(_puts)):
         name = _queues.receiver(call.caller, _queues.PUT)
         queue = known.get(piece.run.wait.lock)
         key = queue.address if queue is not None else name
@@ -131,7 +131,7 @@ def _consumers(window: Window, line: _Line) -> list[tuple[ThreadWindow, Stack, F
         return found
     found = []
     for thread in window.threads:
-        for stack in {id(p.run.stack): p.run.stack for p in thread.pieces}.values():
+        for stack in {id(c.stack): c.stack for c in thread.conditions}.values():
             own = next((f for s, n, f in _queues.named_by(stack) if s == _queues.GET and n == line.name), None)
             if own is not None:
                 found.append((thread, stack, own))
@@ -142,7 +142,7 @@ def _consumers(window: Window, line: _Line) -> list[tuple[ThreadWindow, Stack, F
 def _one(window: Window, line: _Line, thread: ThreadWindow, stack: Stack, get: Frame) -> Observation:
     share = thread.share(*_queues.ACTIVE)
     running = thread.share(State.RUNNING)
-    busy = evidence.heaviest_in(thread.pieces, *_queues.ACTIVE) or stack
+    busy = evidence.heaviest_in(thread.conditions, *_queues.ACTIVE) or stack
     producers = tuple(line.producers)
     wall = max(1, window.end_ns - window.start_ns)
     blocked = sum(p.ns for pieces in line.producers.values() for p in pieces) / wall

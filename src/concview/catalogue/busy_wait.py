@@ -89,12 +89,12 @@ class BusyWait:
             ),
             gain=f"{percent(cpu)} of a core, and the GIL as often as it is asked for.",
             check_next="What changes the answer? It should wake these threads: an Event, a Condition, a queue.",
-            where=evidence.places(*(evidence.heaviest_in(t.pieces, *_ACTIVE) for t in threads[:2])),
+            where=evidence.places(*(evidence.heaviest_in(t.conditions, *_ACTIVE) for t in threads[:2])),
             threads=tids,
             stacks=tuple(
                 s
                 for t in threads[:3]
-                for s in evidence.shown("polls", t.tid, t.name, evidence.heaviest_in(t.pieces, *_ACTIVE),
+                for s in evidence.shown("polls", t.tid, t.name, evidence.heaviest_in(t.conditions, *_ACTIVE),
                                         f"{percent(t.share(State.RUNNING))} of a core")
             ),
             explains=(
@@ -111,10 +111,10 @@ def _polling(thread: ThreadWindow) -> tuple[Frame, float] | None:
     if seconds <= 0 or thread.share(State.RUNNING) < 0.005:
         return None
     lines: dict[Frame, int] = defaultdict(int)
-    for piece in thread.pieces:
-        leaf = piece.run.stack.user_leaf
-        if piece.run.state in _ACTIVE and leaf is not None:
-            lines[leaf] += piece.ns
+    for one in thread.conditions:
+        leaf = one.stack.user_leaf
+        if one.state in _ACTIVE and leaf is not None:
+            lines[leaf] += one.ns
     active = sum(lines.values())
     if not active:
         return None

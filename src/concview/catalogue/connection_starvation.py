@@ -35,7 +35,7 @@ from typing import ClassVar
 from concview.analysis.classify import bare
 from concview.analysis.locks import Interval, sweep
 from concview.analysis.statistics import lower_mean
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Condition, Piece, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import STATES, Confidence, Frame, Site, Stack, State, WaitKind
@@ -138,33 +138,40 @@ class ConnectionStarvation:
 
 # ---------------------------------------------------------------- who waits, who has one
 
+#: Whether it waits or has one, and of what.
+_Relation = tuple[bool, tuple[tuple[str, _Checkout], ...]]
+
 
 def _checkouts(window: Window) -> dict[str, _Checkout]:
     found: dict[str, _Checkout] = {}
-    lent: dict[int, tuple[Site, ...]] = {}  # by stack: there are far fewer of them than pieces
-    for thread, piece in window.pieces():
-        known = _of(piece)
+    lent: dict[int, tuple[Site, ...]] = {}  # by stack
+
+    def wanted(condition: Condition) -> _Relation | None:
+        known = _of(condition)
         if known is not None:
-            key, one = known
-            found.setdefault(key, one).waits.append((thread, piece))
-            continue
-        stack = piece.run.stack
+            return True, (known,)
+        stack = condition.stack
         sites = lent.get(id(stack))
         if sites is None:
             kept = (f.checkout for f in stack.frames if f.checkout is not None and f.checkout.how == "kept")
             sites = lent[id(stack)] = tuple(kept)
-        for site in sites:
-            found.setdefault(site.key, _Checkout(site.expression, None, "queue")).kept.append((thread, piece))
+        return (False, tuple((s.key, _Checkout(s.expression, None, "queue")) for s in sites)) if sites else None
+
+    for thread in window.threads:
+        for piece, (waits, those) in thread.pieces_of(wanted):
+            for key, fresh in those:
+                one = found.setdefault(key, fresh)
+                (one.waits if waits else one.kept).append((thread, piece))
     for one in found.values():
         one.frame = next((_user(p) for _, p in one.waits), None)
     return found
 
 
-def _of(piece: Piece) -> tuple[str, _Checkout] | None:
+def _of(one: Condition) -> tuple[str, _Checkout] | None:
     """What a blocked thread waits to be given; None for every other wait."""
-    wait = piece.run.wait
+    wait = one.wait
     if wait.kind is WaitKind.FUTEX:
-        for frame in piece.run.stack.frames[:_DEPTH]:
+        for frame in one.stack.frames[:_DEPTH]:
             if frame.origin == "user":
                 site = frame.checkout
                 if site is not None and site.how == "get":
@@ -175,7 +182,7 @@ def _of(piece: Piece) -> tuple[str, _Checkout] | None:
                     return f"library {library}", _Checkout(f"a connection of {library}'s pool", None, "library")
         return None
     peer = wait.peer
-    if piece.run.state is not State.IO or wait.fd < 0 or peer is None or wait.syscall not in _READS:
+    if one.state is not State.IO or wait.fd < 0 or peer is None or wait.syscall not in _READS:
         return None
     if peer.kind not in _SOCKETS or peer.status != "ESTABLISHED":
         return None  # a datagram socket or a listening one may well serve many threads; a stream cannot

@@ -82,7 +82,7 @@ class CpuStarvation:
             stacks=tuple(
                 s
                 for t in waiting[:2]
-                for s in evidence.shown("starved", t.tid, t.name, evidence.heaviest_in(t.pieces, State.RUNNING),
+                for s in evidence.shown("starved", t.tid, t.name, evidence.heaviest_in(t.conditions, State.RUNNING),
                                         f"waits for a CPU {percent(t.share(State.RUNNABLE))}")
             ),
         )

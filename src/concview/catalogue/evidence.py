@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from concview.analysis.locks import Interval, LockWindow
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Condition, ThreadWindow, Window
 from concview.catalogue.base import Inapplicable
 from concview.model import Frame, Site, Stack, StackEvidence, State, Wait, WaitKind, Where
 from concview.text import duration, percent
@@ -31,11 +31,7 @@ _VERBS = {
 
 def tick_ns(window: Window) -> float:
     """Mean time between two samples of the window."""
-    ticks = window.samples
-    if ticks:
-        return sum(b.sampled_ns for b in window.buckets) / ticks
-    rate = window.history.hello.rate_hz if window.history.hello else 0.0
-    return 1e9 / rate if rate > 0 else 1e7
+    return window.tick_ns
 
 
 def samples_in(window: Window, nanoseconds: float) -> int:
@@ -136,9 +132,9 @@ def heaviest(weighted: Iterable[tuple[Stack, int]]) -> Stack | None:
     return stacks[max(total, key=total.__getitem__)] if total else None
 
 
-def heaviest_in(pieces: Iterable[Piece], *states: State) -> Stack | None:
+def heaviest_in(conditions: Iterable[Condition], *states: State) -> Stack | None:
     """The stack in which most of the time in `states` was spent."""
-    return heaviest((p.run.stack, p.ns) for p in pieces if p.run.state in states)
+    return heaviest((c.stack, c.ns) for c in conditions if c.state in states)
 
 
 def shown(role: str, tid: int, name: str, stack: Stack | None, note: str = "") -> tuple[StackEvidence, ...]:
@@ -189,11 +185,11 @@ def hot(threads: Iterable[ThreadWindow], *states: State) -> list[tuple[Frame, fl
     per: dict[tuple[str, str], int] = defaultdict(int)
     lines: dict[tuple[str, str], dict[Frame, int]] = defaultdict(lambda: defaultdict(int))
     for thread in threads:
-        for piece in thread.pieces:
-            leaf = piece.run.stack.user_leaf
-            if leaf is not None and piece.run.state in states:
-                per[leaf.file, leaf.function] += piece.ns
-                lines[leaf.file, leaf.function][leaf] += piece.ns
+        for one in thread.conditions:
+            leaf = one.stack.user_leaf
+            if leaf is not None and one.state in states:
+                per[leaf.file, leaf.function] += one.ns
+                lines[leaf.file, leaf.function][leaf] += one.ns
     whole = sum(per.values()) or 1
     order = sorted(per, key=lambda k: -per[k])
     order = [k for k in order if next(iter(lines[k])).origin == "user"] or order

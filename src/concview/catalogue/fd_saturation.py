@@ -79,10 +79,10 @@ def _openers(window: Window) -> list[Frame]:
     """The user's lines that were seen opening something, most often seen first."""
     stacks: dict[int, Stack] = {}  # equal stacks are one object: the text is searched once for each
     times: Counter[int] = Counter()
-    for _, piece in window.pieces():
-        stack = piece.run.stack
-        stacks[id(stack)] = stack
-        times[id(stack)] += 1
+    for thread in window.threads:
+        for one in thread.conditions:
+            stacks[id(one.stack)] = one.stack
+            times[id(one.stack)] += one.times
     seen: Counter[Frame] = Counter()
     for number, stack in stacks.items():
         leaf = stack.user_leaf

@@ -124,7 +124,8 @@ def _orders(window: Window) -> dict[tuple[str, str], _Order]:
     """(outer lock, inner lock) -> where and by whom. An episode is a run in which a thread was not so before."""
     exact = window.can("held-locks")
     registry = Registry()
-    for thread in window.threads:
+    locking = [t for t in window.threads if any(c.locked for c in t.conditions)]
+    for thread in locking:
         for piece in thread.pieces:
             run = piece.run
             for hold in run.holds:
@@ -132,7 +133,7 @@ def _orders(window: Window) -> dict[tuple[str, str], _Order]:
             if run.verdict.state is State.LOCK:
                 registry.learn(*waited_lock(run))
     found: dict[tuple[str, str], _Order] = defaultdict(_Order)
-    for thread in window.threads:
+    for thread in locking:
         if not any(p.run.holds or p.run.stack.holding for p in thread.pieces):
             continue  # holds nothing, so it takes nothing in any order
         for chain, run, fresh in _chains(thread, registry, exact):

@@ -56,12 +56,14 @@ class MissingTimeout:
         lost: dict[tuple[str, int, str], list[tuple[float, ThreadWindow, Run]]] = defaultdict(list)
         for thread in window.threads:
             run = thread.history.current
-            if run is None or not _endless(run) or _moved(thread, run):
+            if run is None:
                 continue
             age = (window.end_ns - run.start_ns) / 1e9
+            if age < MIN_SECONDS or not _endless(run) or _moved(thread, run):
+                continue
             leaf = run.stack.user_leaf
             peer = run.wait.peer
-            if age >= MIN_SECONDS and leaf is not None and peer is not None:
+            if leaf is not None and peer is not None:
                 lost[leaf.file, leaf.line, peer.name].append((age, thread, run))
         for (_, _, name), waits in lost.items():
             yield self._one(window, name, sorted(waits, key=lambda w: -w[0]))
@@ -108,7 +110,9 @@ def _endless(run: Run) -> bool:
 
 def _moved(thread: ThreadWindow, run: Run) -> bool:
     """True when it was woken since: the same line waits again and again, each time not for long."""
-    return sum(b.voluntary for b in thread.history.buckets if b.start_ns > run.start_ns and b.voluntary > 0) > 2
+    start = run.start_ns
+    woken = [b.voluntary for b in thread.history.buckets if b.voluntary > 0 and b.start_ns > start]
+    return sum(woken) > 2
 
 
 RULE = MissingTimeout()

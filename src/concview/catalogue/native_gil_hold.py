@@ -127,7 +127,7 @@ class NativeGilHold:
         )
         for victim in victims[:3]:
             note = f"waits for the GIL {percent(victim.share(State.GIL))}"
-            seen = evidence.heaviest_in(victim.pieces, State.GIL)
+            seen = evidence.heaviest_in(victim.conditions, State.GIL)
             stacks += evidence.shown("victim", victim.tid, victim.name, seen, note)
         yield Observation(
             subject=f"{leaf.file}:{leaf.function}" if leaf is not None else "process",
@@ -153,7 +153,7 @@ class NativeGilHold:
                 "How large is what this call is given? Time it alone; if it cannot be cut into parts, it belongs into "
                 "a process."
             ),
-            where=evidence.places(stack, *(evidence.heaviest_in(v.pieces, State.GIL) for v in victims[:2])),
+            where=evidence.places(stack, *(evidence.heaviest_in(v.conditions, State.GIL) for v in victims[:2])),
             threads=(*tids, *(v.tid for v in victims)),
             stacks=stacks,
             explains=(

@@ -113,7 +113,7 @@ class NativeOversubscription:
                 s
                 for t in python[:3]
                 for s in evidence.shown("computes", t.tid, t.name,
-                                        evidence.heaviest_in(t.pieces, State.RUNNING, State.RUNNABLE),
+                                        evidence.heaviest_in(t.conditions, State.RUNNING, State.RUNNABLE),
                                         f"waits for a CPU {percent(t.share(State.RUNNABLE))}")
             ),
             explains=(("cpu-starvation", "*"), ("cpu-saturation", "*")),

@@ -70,9 +70,7 @@ def _waits_for_work(thread: ThreadWindow) -> Frame | None:
     if not thread.alive or thread.share(State.IDLE) < IDLE:
         return None
     idle = evidence.heaviest(
-        (p.run.stack, p.ns)
-        for p in thread.pieces
-        if p.run.state is State.IDLE and p.run.verdict.via in _WORK
+        (c.stack, c.ns) for c in thread.conditions if c.state is State.IDLE and c.verdict.via in _WORK
     )
     if idle is None:
         return None
@@ -89,7 +87,7 @@ def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -
     value = 1 - used / len(threads)
     busy = sum(1 - t.share(State.IDLE) for t in threads)
     most = 2 * used
-    stack = evidence.heaviest_in((p for t in threads for p in t.pieces), State.IDLE)
+    stack = evidence.heaviest_in((c for t in threads for c in t.conditions), State.IDLE)
     frame = workers[0][1]
     where = evidence.at(frame)
     return Observation(

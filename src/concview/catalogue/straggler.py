@@ -34,8 +34,9 @@ from itertools import pairwise
 from statistics import mean, stdev
 from typing import ClassVar
 
+from concview.analysis.history import Run
 from concview.analysis.statistics import Z95
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Condition, Piece, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Stack, State
@@ -80,16 +81,21 @@ class Straggler:
     measure: ClassVar[str] = "workers that are done and wait for the last one"
 
     def observe(self, window: Window) -> Iterable[Observation]:
+        joins = _joins(window)
+        if not joins:
+            return  # a round is what somebody waits for the end of
         groups: dict[str, list[ThreadWindow]] = defaultdict(list)
         for thread in window.threads:
             groups[evidence.group(thread.name)].append(thread)
         for name, threads in groups.items():
             if len(threads) >= MIN_WORKERS:
-                rounds = _rounds(window, threads)
+                rounds = _rounds(window, threads, joins)
                 if len(rounds) >= 2:
-                    yield self._one(window, name, threads, rounds)
+                    yield self._one(window, name, threads, rounds, joins)
 
-    def _one(self, window: Window, name: str, threads: list[ThreadWindow], rounds: list[_Round]) -> Observation:
+    def _one(
+        self, window: Window, name: str, threads: list[ThreadWindow], rounds: list[_Round], joins: _Spans
+    ) -> Observation:
         values = [r.imbalance for r in rounds]
         value = mean(values)
         lower = max(0.0, value - Z95 * stdev(values) / math.sqrt(len(values)))
@@ -98,9 +104,9 @@ class Straggler:
         workers = round(mean(len(r.busy) for r in rounds))
         tails = [(r, max(r.busy, key=r.busy.__getitem__)) for r in rounds]
         by_tid = {t.tid: t for t in threads}
-        pieces = [p for r, tid in tails for p in _within(by_tid[tid], r.last_ns, r.until_ns) if not _waits(p)]
+        pieces = [p for r, tid in tails for p in _within(by_tid[tid], r.last_ns, r.until_ns) if not _waits(p.run)]
         late = evidence.heaviest((p.run.stack, p.ns) for p in pieces)
-        joiner, joined = _main_joiner(window, threads, rounds)
+        joiner, joined = _main_joiner(window, threads, rounds, joins)
         slow = max((tid for _, tid in tails), key=[tid for _, tid in tails].count)
         slowest = evidence.frame_spot(late.user_leaf) if late is not None else "an unknown place"
         return Observation(
@@ -135,13 +141,17 @@ class Straggler:
 # ---------------------------------------------------------------- rounds
 
 
-def _waits(piece: Piece) -> bool:
+#: tid -> from and to, in the order of time.
+_Spans = dict[int, list[tuple[int, int]]]
+
+
+def _waits(one: Run | Condition) -> bool:
     """True while a worker has nothing to do in this round. One that waits for others' results is at work."""
-    via = piece.run.verdict.via
-    return via == "Barrier.wait" or (piece.run.state is State.IDLE and via not in _JOINS)
+    via = one.verdict.via
+    return via == "Barrier.wait" or (one.state is State.IDLE and via not in _JOINS)
 
 
-def _rounds(window: Window, threads: list[ThreadWindow]) -> list[_Round]:
+def _rounds(window: Window, threads: list[ThreadWindow], joins: _Spans) -> list[_Round]:
     """The complete rounds of a group that somebody waited for."""
     blip = BLIP_TICKS * evidence.tick_ns(window)
     shortest = ROUND_TICKS * evidence.tick_ns(window)
@@ -161,7 +171,6 @@ def _rounds(window: Window, threads: list[ThreadWindow]) -> list[_Round]:
                 at += 1
         else:
             at += 1
-    joins = _joins(window)
     rounds = []
     for start, end in pairwise(begins):
         one = _Round(start, end)
@@ -181,9 +190,7 @@ def _lives(thread: ThreadWindow, start: int, end: int) -> bool:
 def _busy(thread: ThreadWindow, blip: float) -> list[tuple[int, int]]:
     """When the thread worked; short idle waits in between do not count."""
     spans: list[tuple[int, int]] = []
-    for piece in thread.pieces:
-        if _waits(piece):
-            continue
+    for piece, _ in thread.pieces_of(lambda c: None if _waits(c) else True):
         if spans and piece.start_ns - spans[-1][1] <= blip:
             spans[-1] = (spans[-1][0], piece.end_ns)
         else:
@@ -191,18 +198,16 @@ def _busy(thread: ThreadWindow, blip: float) -> list[tuple[int, int]]:
     return spans
 
 
-def _joins(window: Window) -> dict[int, list[tuple[int, int]]]:
+def _joins(window: Window) -> _Spans:
     """When each thread waited for the end of others' work."""
-    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for thread, piece in window.pieces():
-        if piece.run.verdict.via in _JOINS:
+    found: _Spans = defaultdict(list)
+    for thread in window.threads:
+        for piece, _ in thread.pieces_of(lambda c: c.verdict.via in _JOINS or None):
             found[thread.tid].append((piece.start_ns, piece.end_ns))
     return found
 
 
-def _joined(
-    joins: dict[int, list[tuple[int, int]]], one: _Round, busy: dict[int, list[tuple[int, int]]]
-) -> bool:
+def _joined(joins: _Spans, one: _Round, busy: _Spans) -> bool:
     """Whether somebody waited while the last worker alone was busy. Sets when that was."""
     ends = {tid: max(min(b, one.end_ns) for a, b in spans if a < one.end_ns and b > one.start_ns)
             for tid, spans in busy.items() if tid in one.busy}  # fmt: skip
@@ -229,16 +234,15 @@ def _within(thread: ThreadWindow, start: int, end: int) -> list[Piece]:
 
 
 def _main_joiner(
-    window: Window, threads: list[ThreadWindow], rounds: list[_Round]
+    window: Window, threads: list[ThreadWindow], rounds: list[_Round], joins: _Spans
 ) -> tuple[ThreadWindow | None, Stack | None]:
     """The thread that waits longest for the ends of the rounds, preferably none of the workers, and its stack."""
     own = {t.tid for t in threads}
-    joins = _joins(window)
     waited = {t.tid: sum(_overlap(joins[t.tid], r) for r in rounds) if t.tid in joins else 0 for t in window.threads}
     best = max(window.threads, key=lambda t: (waited[t.tid] > 0, t.tid not in own, waited[t.tid]), default=None)
     if best is None or not waited[best.tid]:
         return None, None
-    return best, evidence.heaviest((p.run.stack, p.ns) for p in best.pieces if p.run.verdict.via in _JOINS)
+    return best, evidence.heaviest((c.stack, c.ns) for c in best.conditions if c.verdict.via in _JOINS)
 
 
 RULE = Straggler()

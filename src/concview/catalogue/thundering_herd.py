@@ -154,6 +154,8 @@ def _place(piece: Piece) -> _Place | None:
 
 def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
     """Every time the thread turned to a peer, with the line it did so from."""
+    if all(c.state is not State.IO or c.wait.peer is None for c in thread.conditions):
+        return
     passed = 0  # blocked, anywhere
     left: dict[str, int] = {}
     here = ""

@@ -76,7 +76,7 @@ class TinyTasks:
         pools: dict[str, _Pool] = defaultdict(_Pool)
         others: list[ThreadWindow] = []
         for thread in window.threads:
-            if any(_in_worker(s) for s in {id(p.run.stack): p.run.stack for p in thread.pieces}.values()):
+            if any(_in_worker(c.stack) for c in thread.conditions):
                 _add_worker(pools[evidence.group(thread.name)], thread)
             else:
                 others.append(thread)
@@ -114,7 +114,7 @@ def _add_worker(pool: _Pool, thread: ThreadWindow) -> None:
     pool.workers.append(thread)
     for piece in thread.pieces:
         if _hands_over(piece.run.stack):
-            if _queues.computes(piece):
+            if _queues.computes(piece.run):
                 pool.handing.append((thread, piece))
         else:
             pool.work_ns += piece.ns
@@ -122,10 +122,9 @@ def _add_worker(pool: _Pool, thread: ThreadWindow) -> None:
 
 
 def _add_submitter(pool: _Pool, thread: ThreadWindow) -> None:
-    for piece in thread.pieces:
-        if _queues.computes(piece) and _hands_over(piece.run.stack):
-            pool.handing.append((thread, piece))
-            _count(pool, piece)
+    for piece, _ in thread.pieces_of(lambda c: (_queues.computes(c) and _hands_over(c.stack)) or None):
+        pool.handing.append((thread, piece))
+        _count(pool, piece)
 
 
 def _count(pool: _Pool, piece: Piece) -> None:

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import Piece, ThreadWindow, Window, switches_per_s
+from concview.analysis.window import Condition, ThreadWindow, Window, switches_per_s
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Peer, State
@@ -100,7 +100,7 @@ class UnbatchedIo:
         first = max(exchanges, key=lambda e: e.active_s)
         peer = first.peer.name + (f" ({first.peer.known_as})" if first.peer.known_as else "")
         who = evidence.who(window, tids)
-        stacks = [evidence.heaviest_in(e.thread.pieces, State.IO) for e in exchanges[:3]]
+        stacks = [evidence.heaviest_in(e.thread.conditions, State.IO) for e in exchanges[:3]]
         return Observation(
             subject=f"{first.line.file}:{first.line.function}:{first.peer.name}",
             value=share,
@@ -143,38 +143,38 @@ def _exchange(thread: ThreadWindow) -> _Exchange | None:
     rate = sum(b.voluntary for b in thread.buckets if b.voluntary > 0) / active_s
     if rate < MIN_RATE:
         return None
-    pieces = [p for p in thread.pieces if p.run.state in _ACTIVE]
-    per: dict[tuple[str, str], list[Piece]] = defaultdict(list)
-    for piece in pieces:
-        leaf = piece.run.stack.user_leaf
+    conditions = [c for c in thread.conditions if c.state in _ACTIVE]
+    per: dict[tuple[str, str], list[Condition]] = defaultdict(list)
+    for one in conditions:
+        leaf = one.stack.user_leaf
         if leaf is not None and leaf.origin == "user":
-            per[leaf.file, leaf.function].append(piece)
+            per[leaf.file, leaf.function].append(one)
     if not per:
         return None
-    own = max(per.values(), key=lambda group: sum(p.ns for p in group))
+    own = max(per.values(), key=lambda group: sum(c.ns for c in group))
     peer = _peer(own)
     lines: dict[Frame, int] = defaultdict(int)
-    for piece in own:
-        leaf = piece.run.stack.user_leaf
+    for one in own:
+        leaf = one.stack.user_leaf
         assert leaf is not None
-        lines[leaf] += piece.ns
+        lines[leaf] += one.ns
     spent = sum(lines.values())
     asking = {f: ns for f, ns in lines.items() if not _READING.search(f.text)}
     if peer is None or sum(asking.values()) < MIN_ASKING * spent:
         return None
-    share = spent / sum(p.ns for p in pieces)
+    share = spent / sum(c.ns for c in conditions)
     line = max(lines, key=lines.__getitem__)
     return _Exchange(thread, line, peer, share, active_s, rate, thread.episodes(State.IO))
 
 
-def _peer(pieces: list[Piece]) -> Peer | None:
+def _peer(conditions: list[Condition]) -> Peer | None:
     """The one peer on a socket with which nearly all of the I/O is."""
     per: dict[tuple[str, str], int] = defaultdict(int)
     peers: dict[tuple[str, str], Peer] = {}
-    for piece in pieces:
-        peer = piece.run.wait.peer
-        if piece.run.state is State.IO and peer is not None:
-            per[peer.kind, peer.name] += piece.ns
+    for one in conditions:
+        peer = one.wait.peer
+        if one.state is State.IO and peer is not None:
+            per[peer.kind, peer.name] += one.ns
             peers[peer.kind, peer.name] = peer
     if not per:
         return None

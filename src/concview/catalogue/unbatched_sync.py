@@ -38,7 +38,7 @@ from typing import ClassVar
 
 from concview.analysis.queues import QueueWindow
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Condition, Piece, ThreadWindow, Window
 from concview.catalogue import _queues, evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, State
@@ -77,12 +77,16 @@ class UnbatchedSync:
         threads = {t.tid: t for t in window.threads}
         for use in _uses(window).values():
             inside = {tid: sum(p.ns for p in pieces) for tid, pieces in use.inside.items()}
-            computing = {tid: _queues.computing(threads[tid].pieces) for tid in inside}
+            computing = {tid: _queues.computing(threads[tid].conditions) for tid in inside}
             users = [threads[tid] for tid in inside if inside[tid] >= MIN_SHARE * computing[tid]]
             cores = sum(_queues.cores(t, inside[t.tid]) for t in users)
             if cores >= MIN_CORES:
                 spent = sum(inside[t.tid] for t in users)
                 yield _one(window, use, users, spent, sum(computing[t.tid] for t in users), cores)
+
+
+def _hands_over(one: Condition) -> _queues.Call | None:
+    return _queues.call_of(one.stack) if _queues.computes(one) else None
 
 
 def _uses(window: Window) -> dict[object, _Use]:
@@ -91,12 +95,7 @@ def _uses(window: Window) -> dict[object, _Use]:
         if queue.last.name:
             named[queue.last.name.removeprefix("self.")].append(queue)
     uses: dict[object, _Use] = {}
-    for thread, piece in window.pieces():
-        if not _queues.computes(piece):
-            continue
-        call = _queues.call_of(piece.run.stack)
-        if call is None:
-            continue
+    for thread, (piece, call) in ((t, found) for t in window.threads for found in t.pieces_of(_hands_over)):
         name = _queues.receiver(call.caller, call.side)
         known = [q for q in named.get(name, ()) if thread.tid in q.last.users]
         if not known:  # called otherwise there; the only queue that the thread's frames refer to

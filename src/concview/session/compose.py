@@ -333,16 +333,20 @@ def _peer_views(window: Window) -> tuple[PeerView, ...]:
     tids: dict[tuple[str, str], set[int]] = defaultdict(set)
     now: dict[tuple[str, str], int] = defaultdict(int)
     shown: dict[tuple[str, str], Peer] = {}
-    for thread, piece in window.pieces():
-        peer = piece.run.wait.peer
-        if peer is None or piece.run.state is not State.IO:
-            continue
-        key = (peer.kind, peer.name)
-        shown[key] = peer
-        spent[key] += piece.ns
-        tids[key].add(thread.tid)
-        if piece.run.end_ns == 0:
-            now[key] += 1
+    for thread in window.threads:
+        last: tuple[str, str] | None = None
+        for one in thread.conditions:
+            peer = one.wait.peer
+            if peer is None or one.state is not State.IO:
+                continue
+            key = (peer.kind, peer.name)
+            shown[key] = peer
+            spent[key] += one.ns
+            tids[key].add(thread.tid)
+            if thread.pieces[-1].run.wait is one.wait:
+                last = key
+        if last is not None and thread.pieces[-1].run.end_ns == 0:
+            now[last] += 1
     span = max(1, window.end_ns - window.start_ns)
     views = [PeerView(shown[k], ns / span, now[k], tuple(sorted(tids[k]))) for k, ns in spent.items()]
     views.sort(key=lambda v: -v.share)
