@@ -85,6 +85,29 @@ class Run:
         return self.verdict.state
 
 
+@dataclass(slots=True)
+class Piece:
+    """A run clipped to a window. Not frozen: tens of thousands are made a second, and that would take three times
+    as long. Windows share them: never changed."""
+
+    start_ns: int
+    end_ns: int
+    run: Run
+
+    @property
+    def ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+
+@dataclass(slots=True)
+class Whole:
+    """The runs that had ended within a window, for the next one, which begins a little later and is mostly the same."""
+
+    start_ns: int  #: of that window, and its end
+    end_ns: int
+    pieces: deque[Piece]
+
+
 class Bucket:
     """Half a second of one thread: sampled nanoseconds per state, and the kernel's counters over the same time.
 
@@ -129,7 +152,7 @@ class ThreadHistory:
 
     __slots__ = (
         "acc", "acc_gil", "acc_since", "buckets", "counters", "counters_at_bucket", "current", "gone_ns", "name",
-        "native", "runs", "seen_ns", "started_ns", "tid",
+        "native", "runs", "seen_ns", "started_ns", "tid", "whole",
     )  # fmt: skip
 
     def __init__(self, tid: int, name: str, at_ns: int, started_ns: int, native: bool) -> None:
@@ -141,6 +164,7 @@ class ThreadHistory:
         self.gone_ns = 0
         self.runs: deque[Run] = deque(maxlen=MAX_RUNS)
         self.current: Run | None = None
+        self.whole: Whole | None = None  #: what the last window saw of it
         self.buckets: deque[Bucket] = deque(maxlen=THREAD_BUCKETS)
         self.acc = [0] * _STATES
         self.acc_gil = 0

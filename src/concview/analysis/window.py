@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,16 @@ from typing import TypeVar
 
 from concview.analysis import accounting, graph, locks
 from concview.analysis.classify import Verdict
-from concview.analysis.history import RUNS_NS, Bucket, GilTick, History, ProcessBucket, Run, ThreadHistory
+from concview.analysis.history import (
+    RUNS_NS,
+    Bucket,
+    GilTick,
+    History,
+    ProcessBucket,
+    ThreadHistory,
+    Whole,
+)
+from concview.analysis.history import Piece as Piece  # rules take it from here
 from concview.analysis.lock_stats import LockStats, stats
 from concview.analysis.locks import LockWindow
 from concview.analysis.queues import QueueWindow
@@ -29,20 +39,6 @@ CALLS_NS = 60_000_000_000
 _T = TypeVar("_T")
 ENABLE_AGENT = "attach the agent: a in the view Inside, or --agent on the command line"
 ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --calls wall"
-
-
-@dataclass(slots=True)
-class Piece:
-    """A run clipped to the window. Not frozen: tens of thousands are made a second, and that would take three times
-    as long."""
-
-    start_ns: int
-    end_ns: int
-    run: Run
-
-    @property
-    def ns(self) -> int:
-        return self.end_ns - self.start_ns
 
 
 @dataclass(slots=True)
@@ -74,20 +70,33 @@ class ThreadWindow:
     @cached_property
     def pieces(self) -> list[Piece]:
         """Its runs in the window, in time order."""
-        out = []
         first, last = self.start_ns, self.end_ns
+        known = self.history.whole
+        if known is None or first < known.start_ns or last < known.end_ns:
+            known = Whole(first, last, deque())
+        whole = known.pieces
+        latest = whole[-1].run if whole else None
+        fresh: list[Piece] = []
+        lasting: list[Piece] = []
         for run in reversed(self.history.runs):  # the list goes further back than the window
-            start, end = run.start_ns, run.end_ns or last
-            if end <= first:
+            start, end = run.start_ns, run.end_ns
+            if run is latest or 0 < end <= first:
                 break
-            if end > last:
-                end = last
-            if start < first:
-                start = first
-            if end > start:
-                out.append(Piece(start, end, run))
-        out.reverse()
-        return out
+            if 0 < end <= last:
+                if end > start:
+                    fresh.append(Piece(start, end, run))
+            elif last > start:
+                lasting.append(Piece(max(start, first), last, run))
+        whole.extend(reversed(fresh))
+        while whole and whole[0].end_ns <= first:
+            whole.popleft()
+        known.start_ns, known.end_ns = first, last
+        self.history.whole = known
+        out = list(whole)
+        if out and out[0].start_ns < first:
+            out[0] = Piece(first, out[0].end_ns, out[0].run)
+        lasting.reverse()
+        return out + lasting
 
     @cached_property
     def conditions(self) -> list[Condition]:
