@@ -92,9 +92,7 @@ def judge(path: Path, rules: dict[str, Rule], costs: Costs, session: Costs) -> N
                 if all(window.can(name) for name in rule.needs):
                     with costs.of(rule.id):
                         _observe(rule, window)
-            fresh = Window(history)
-            with session.of("judge, all together"):
-                judgement = whole.evaluate(fresh)
+            judgement = whole.evaluate(window)
             seconds += 1
         if window is not None and now - composed >= SNAPSHOT_NS:
             composed = now

@@ -7,7 +7,7 @@ divided over the blocked states in the proportion in which they were sampled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Reversible
+from collections.abc import Iterable, Reversible, Sequence
 
 from concview.analysis.history import Bucket
 from concview.model import State
@@ -16,17 +16,19 @@ from concview.snapshot import NO_SHARES, Shares
 _RUNNING, _RUNNABLE, _UNKNOWN = State.RUNNING, State.RUNNABLE, State.UNKNOWN
 
 
-def corrected(sampled: Iterable[int], cpu_ns: int, run_delay_ns: int) -> list[float]:
+def corrected(sampled: Sequence[int], cpu_ns: int, run_delay_ns: int) -> list[float]:
     """Nanoseconds per state after correction; the sum is that of `sampled`.
 
     `cpu_ns` and `run_delay_ns` cover the same time; -1 where the kernel does not say: then the sample stands.
     A thread that was never sampled off the CPU keeps all of its time on it, less the run-queue delay: a residue of
     milliseconds that the tick-driven counter has not booked yet is not evidence of anything else.
     """
-    out = [float(v) for v in sampled]
+    out = list(map(float, sampled))
     wall = sum(out)
     if wall <= 0 or cpu_ns < 0:
         return out
+    if not cpu_ns and run_delay_ns <= 0 and not out[_RUNNING] and not out[_RUNNABLE]:
+        return out  # seen off the CPU, and it was: most threads, most of the time
     delay = float(max(run_delay_ns, 0))
     cpu = float(cpu_ns)
     if cpu + delay > wall:  # the scheduler books in ticks: late by up to one
@@ -65,8 +67,17 @@ def to_shares(nanoseconds: Iterable[float]) -> Shares:
 def dominant(bucket: Bucket) -> int:
     """The state that fills most of a bucket after correction; -1 for an empty one."""
     values = corrected(bucket.sampled, bucket.cpu_ns, bucket.run_delay_ns)
-    best = max(range(len(values)), key=values.__getitem__)
-    return best if values[best] > 0 else -1
+    most = max(values)
+    return values.index(most) if most > 0 else -1
+
+
+def still(bucket: Bucket) -> int:
+    """The state in which all of a bucket was spent off the CPU, while nothing that is counted happened; else -1."""
+    if bucket.cpu_ns or bucket.run_delay_ns or bucket.voluntary or bucket.involuntary or bucket.gil_ns:
+        return -1
+    state = dominant(bucket)
+    whole = state >= 0 and bucket.sampled[state] == sum(bucket.sampled)
+    return state if whole and state not in (_RUNNING, _RUNNABLE) else -1
 
 
 def since(buckets: Reversible[Bucket], start_ns: int) -> list[Bucket]:

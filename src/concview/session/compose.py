@@ -40,7 +40,7 @@ KEPT = 1200
 class _ThreadCache:
     """What only changes when a bucket closes."""
 
-    __slots__ = ("cpu", "gil", "seen", "shares", "strip", "switches", "voluntary")
+    __slots__ = ("cpu", "gil", "seen", "settled", "shares", "still", "still_ns", "strip", "switches", "voluntary")
 
     def __init__(self) -> None:
         self.seen: object = None
@@ -50,15 +50,25 @@ class _ThreadCache:
         self.gil: float | None = None
         self.switches: float | None = None
         self.voluntary: float | None = None
+        #: In this state alone, with nothing counted, since when; -1: it does something. Once that is all there is to
+        #: add up, the sums stay as they are.
+        self.still, self.still_ns, self.settled = -1, 0, False
 
     def update(self, thread: ThreadHistory, start_ns: int) -> None:
         buckets = thread.buckets
         if not buckets or buckets[-1] is self.seen:
             return
         fresh = list(takewhile(lambda b: b is not self.seen, islice(reversed(buckets), STRIP)))
-        self.strip.extend(accounting.dominant(b) for b in reversed(fresh))
+        for bucket in reversed(fresh):
+            self.strip.append(accounting.dominant(bucket))
+            still = accounting.still(bucket)
+            if still < 0 or still != self.still:
+                self.still, self.still_ns, self.settled = still, bucket.start_ns, False
         self.seen = buckets[-1]
-        recent = list(takewhile(lambda b: b.end_ns > start_ns, reversed(buckets)))
+        if self.settled:
+            return
+        recent = accounting.since(buckets, start_ns)
+        self.settled = self.still >= 0 and bool(recent) and recent[0].start_ns >= self.still_ns
         nanoseconds, wall = accounting.total(recent)
         self.shares = accounting.to_shares(nanoseconds)
         if wall <= 0:
