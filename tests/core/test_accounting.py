@@ -52,3 +52,18 @@ def test_no_time_gives_no_shares() -> None:
     assert sum(accounting.to_shares([0] * 8)) == 0
     assert accounting.dominant(bucket()) == -1
     assert accounting.dominant(bucket(idle=5)) == State.IDLE
+
+
+def test_still_is_one_state_off_the_cpu_and_nothing_counted() -> None:
+    def counted(cpu: int = 0, voluntary: int = 0, **states: int) -> Bucket:
+        one = bucket(cpu=cpu, delay=0, **states)
+        one.voluntary, one.involuntary = voluntary, 0
+        return one
+
+    assert accounting.still(counted(io=5)) == State.IO
+    assert accounting.still(counted(io=5, idle=1)) == -1
+    assert accounting.still(counted(running=5)) == -1
+    assert accounting.still(counted(cpu=1, io=5)) == -1
+    assert accounting.still(counted(voluntary=1, io=5)) == -1
+    assert accounting.still(counted()) == -1
+    assert accounting.still(bucket(io=5)) == -1  # without counters nobody knows
