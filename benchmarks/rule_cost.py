@@ -113,6 +113,9 @@ def report(path: Path, rules: dict[str, Rule], again: int) -> None:
     for _ in range(again):
         judge(path, rules, costs, session)
     print(f"\n{path.name}")
+    if not costs.each:
+        print(f"  shorter than a window ({WINDOW_NS / 1e9:g} s): nothing to time")
+        return
     row("CPU of a judgement", "mean ms", "max ms")
     total = 0.0
     for name, took in sorted(costs.each.items(), key=lambda item: -sum(item[1])):
