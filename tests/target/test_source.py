@@ -130,6 +130,18 @@ CASES = {
             with self.lock_of[0]:
                 pass
         """,
+    "a table of locks: by what was put into it, or by its name": """
+        class A:
+            def __init__(self):
+                self.doors = [threading.Lock() for _ in range(8)]
+            def f(self, key):
+                with self.doors[key % 8]:  #? A.f | | self.doors[key % 8]
+                    pass  #? A.f | |
+                with self.locks[key]:  #? A.f | | self.locks[key]
+                    pass  #? A.f | |
+                with self.blocks[key]:  #? A.f | |
+                    pass  #? A.f | |
+        """,
     "nested and several items": """
         def f():
             with a_lock, b_lock:  #? f | | a_lock

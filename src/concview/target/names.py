@@ -221,8 +221,11 @@ class Namer:
         last = attributes[-1] if attributes else root
         if not root or (call and (last in LOCK_TYPES or _nested_call(node))):
             return False  # `with Lock():` guards nothing
-        if call or isinstance(node, ast.Subscript):
+        if call:
             return is_lock_name(last)
+        if isinstance(node, ast.Subscript):  # one of a table of locks
+            made = any(_makes_lock(value) for value, _ in self._values(node.value, scope))
+            return made or is_lock_name(last.removesuffix("s"))
         values = [value for value, _ in self._values(node, scope)]
         if any(map(_makes_lock, values)):
             return True
