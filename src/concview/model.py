@@ -71,6 +71,7 @@ class Site(Struct, frozen=True):
     scope: str = ""  #: what makes the expression unique: 'cache.py::Cache' for self.x, the module for a global
     how: str = "with"  #: 'with', or 'acquire' for acquire()/release() pairs
     made: int = 0  #: line of the same file whose assignment makes the lock; 0 when it cannot be told
+    item: str = ""  #: of a queue: the class of what the file puts into it; empty when it cannot be told
 
     @property
     def key(self) -> str:

@@ -28,7 +28,8 @@ QUIET_S = 30.0 if FULL else 6.0
 #: Rules that judge the machine as much as the program: on a busy one they may fire on anything, and are right.
 MACHINE = {"cpu-starvation"}
 #: What may come true while a demo runs: on a machine busy enough the two meet, and then it is a deadlock.
-RELATED = {"lock-order-inversion": {"deadlock"}}
+#: And what is seen of the same from outside, where the rule itself is only an information.
+RELATED = {"lock-order-inversion": {"deadlock"}, "object-pool-overhead": {"unbatched-sync"}}
 #: Whatever the machine is busy with, a test ends.
 PATIENCE_S = 40.0
 #: Demos that take longer to be recognised than this are left to CONCVIEW_FULL.

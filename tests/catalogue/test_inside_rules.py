@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from build import RUNNING, Scene, frame, recv, site
+from build import RUNNING, Scene, frame, recv, site, waits_for
 
 from concview import registry
 from concview.analysis.calls import Function
@@ -18,9 +18,11 @@ from concview.model import (
     Calls,
     LoopInfo,
     NotApplicable,
+    Site,
     TaskGroup,
     TaskInfo,
     Tasks,
+    Wait,
 )
 
 RULES = registry.everything("concview.catalogue", "RULE")
@@ -40,8 +42,12 @@ def refusal(one: Scene) -> NotApplicable:
 
 
 @pytest.mark.parametrize(
-    "rule", ["task-leak", "lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state", "retry-storm"]
-)
+    "rule",
+    [
+        "task-leak", "lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state", "retry-storm",
+        "object-pool-overhead",
+    ],
+)  # fmt: skip
 def test_without_an_agent(rule: str) -> None:
     one = scene(rule, attached=False)
     one.play(3)
@@ -52,7 +58,8 @@ def test_without_an_agent(rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", ["lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state", "retry-storm"]
+    "rule",
+    ["lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state", "retry-storm", "object-pool-overhead"],
 )
 def test_without_counted_calls(rule: str) -> None:
     one = scene(rule)
@@ -266,3 +273,47 @@ def test_what_is_no_storm() -> None:
     assert not retries(1050, 50).ever(), "within a budget"
     assert not retries(3000, 3000).ever(), "a pause after each: a job at its own pace"
     assert not retries(3000, 2000, peer=False).ever(), "nobody is asked"
+
+
+def pooled(
+    makes_s: float = 0.2e-6, made: int = 2000, given: int = 100_000, item: str = "Box", wait: Wait = RUNNING
+) -> Scene:
+    """A thread that takes 100,000 boxes out of a queue and puts them back, in a second."""
+    one = scene("object-pool-overhead")
+    tid = one.thread("worker")
+    queue = Site("boxes", APP, 44, "lay_out", "app.py", "get", item=item)
+    one.do(tid, [frame("Queue.get", 170, QUEUE, "stdlib"), frame("lay_out", 44, checkout=queue)], wait)
+    counted(
+        one,
+        [
+            call(1, "lay_out", 2000, 0.95, tid, line=40, callees=[(2, 100_000, 0.4), (3, given, 0.4)]),
+            call(2, "Queue.get", 100_000, 0.4, tid, QUEUE, 160),
+            call(3, "Queue.put", given, 0.4, tid, QUEUE, 120),
+            call(4, "Box.__init__", made, made * makes_s, tid, line=28),
+            call(5, "ToolBox.__init__", 5000, 0.1, tid, line=90),
+        ],
+    )
+    one.play(5)
+    return one
+
+
+def test_a_pool_of_what_is_quickly_made() -> None:
+    one = pooled()
+    found = one.found("object-pool-overhead")
+    assert found is not None and found.severity == "info" and found.measured.value == pytest.approx(0.047)
+    assert (found.where[0].line, found.where[-1].line) == (44, 28) and "Box" in found.title
+
+
+def test_pools_that_are_worth_it() -> None:
+    assert not pooled(makes_s=5e-6).ever(), "a connection, a large buffer"
+    assert not pooled(given=10).ever(), "it hands over"
+    assert not pooled(wait=waits_for()).ever(), "it is waited for: the pool is a limit"
+    assert not pooled(wait=recv()).ever(), "it is waited with: a connection"
+    one = pooled(makes_s=0.6e-6)
+    assert not one.ever() and one.judgement.clear == ("object-pool-overhead",), "hardly anything to gain"
+
+
+def test_what_it_costs_to_make_one_was_not_seen() -> None:
+    for one, what in ((pooled(made=20), "make Box"), (pooled(item=""), "what boxes holds")):
+        assert not one.ever()
+        assert what in refusal(one).why and "--from-start" in refusal(one).enable

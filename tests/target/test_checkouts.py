@@ -63,3 +63,23 @@ def test_a_pool(tmp_path: Path, function: str, line: int, expected: tuple[str, s
 )
 def test_what_only_looks_like_one(tmp_path: Path, body: str) -> None:
     assert _lookup(tmp_path, f"def f():\n    {body}\n", "f", 2) is None
+
+
+@pytest.mark.parametrize(
+    ("filling", "item"),
+    [
+        ("boxes.put(Box(1))", "Box"),
+        ("def fill():\n    for _ in range(4):\n        boxes.put_nowait(shapes.Box())", "Box"),
+        ("boxes.put(Box(1))\nboxes.put(Lid())", ""),
+        ("boxes.put(make(1))", ""),
+        ("other.put(Box(1))", ""),
+        ("def fill(boxes):\n    boxes.put(Box(1))", ""),  # any queue
+    ],
+)
+def test_what_is_in_it(tmp_path: Path, filling: str, item: str) -> None:
+    file = tmp_path / "pool.py"
+    file.write_text(f"def use():\n    box = boxes.get()\n    work(box)\n    boxes.put(box)\n\n{filling}\n")
+    facts = SourceFacts(None, file.stat().st_mtime + 10)
+    for line in (2, 3):
+        found = facts.lookup("use", str(file), line).checkout
+        assert found is not None and found.item == item

@@ -62,6 +62,13 @@ class _Use:
     lines: dict[Frame, int] = field(default_factory=lambda: defaultdict(int))
 
 
+_POOL_FIX = (
+    "Make things where they are needed, if that is cheap; else keep one for each thread:\n\n"
+    "    own = threading.local()            # own.thing is this thread's\n\n"
+    "Or take one out for many uses instead of for each."
+)
+
+
 class UnbatchedSync:
     id: ClassVar[str] = "unbatched-sync"
     title: ClassVar[str] = "Items are handed over one by one"
@@ -120,6 +127,8 @@ def _one(
     hogs = {t.tid for t in window.threads if t.share(State.RUNNING, State.GIL) >= 0.5}
     symptoms = (("gil-contention", "*"), ("gil-convoy", "*")) if hogs and hogs <= set(tids) else ()
     counted = f", {count(rate)} items a second, {duration(cores / rate)} each" if rate else ""
+    lent = any(f.checkout is not None for f in lines)  # a pool: what is taken out is put back
+    doing = f"Taking things out of {name} and putting them back" if lent else f"Handing over items through {name}"
     return Observation(
         subject=use.queue.key if use.queue is not None else (use.name or lines[0].function),
         value=share,
@@ -127,22 +136,28 @@ def _one(
         samples=evidence.samples_in(window, sum(sum(t.nanoseconds) for t in users)),
         episodes=episodes,
         confidence=Confidence.STATISTICAL,
-        title=f"Handing over items through {name} costs more than using them" if share > 0.5 else "",
+        title=f"{doing} costs more than using them" if share > 0.5 else "",
         summary=(
             f"{evidence.who(window, tids)} spend{'s' if len(tids) == 1 else ''} {percent(share)} of the computing time "
             f"inside {name}, {percent(cores)} of a core ({evidence.frame_spot(lines[0])}){counted}."
         ),
-        fix=(
+        fix=_POOL_FIX
+        if lent
+        else (
             "Pass lists of items instead of items.\n\n"
             f"    {use.name or 'queue'}.put(items[at : at + 1000])      # one hand-over for a thousand\n"
             f"    for item in {use.name or 'queue'}.get(): ...\n\n"
             "Or do without the second thread, where all it does is cheap."
         ),
-        gain=(
+        gain=f"Up to {percent(cores)} of a core, less what it costs to make them."
+        if lent
+        else (
             f"{percent(cores * 0.99)} of a core with lists of a hundred: the hand-over then costs a hundredth, and the "
             "work what it costs now."
         ),
-        check_next="How long may an item wait until its list is full? A time limit on filling it bounds that.",
+        check_next="What does it cost to make one? object-pool-overhead tells, from counted calls."
+        if lent
+        else "How long may an item wait until its list is full? A time limit on filling it bounds that.",
         where=tuple(evidence.at(f) for f in lines[:3]),
         threads=tids,
         stacks=tuple(

@@ -8,27 +8,57 @@ it. Putting back in an `except` or under an `if` is a retry, and does not count.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from concview.model import Site
 from concview.target.names import Namer, Scope
 from concview.text import clean
 
 
-def checkouts(scope: Scope, namer: Namer) -> Iterator[tuple[int, int, Site]]:
-    """(first line, last line, site) of a function: `how` is 'get' where it takes, 'kept' until it gives back."""
-    blocks: list[Sequence[ast.stmt]] = [scope.body]
-    while blocks:
-        body = blocks.pop()
+def checkouts(scope: Scope, namer: Namer, items: Mapping[str, str]) -> Iterator[tuple[int, int, Site]]:
+    """(first line, last line, site) of a function: `how` is 'get' where it takes, 'kept' until it gives back. `items`
+    is what `fillings` found in the file."""
+    for body in _blocks(scope):
         for position, statement in enumerate(body):
-            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                continue
             taken = _taken(statement)
             if taken is not None:
                 name, queue = taken
                 back = _put_back(name, ast.unparse(queue), body[position + 1 :])
                 if back:
-                    yield from _regions(statement, back, queue, scope, namer)
+                    yield from _regions(statement, back, queue, scope, namer, items)
+
+
+def fillings(scopes: Sequence[Scope], namer: Namer) -> dict[str, str]:
+    """Key of a queue's site -> class of what is put into it: `boxes.put(Box())`. Where there are two, none."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for scope in scopes:
+        for body in _blocks(scope):
+            for statement in body:
+                queue = _called(statement.value, "put", "put_nowait") if isinstance(statement, ast.Expr) else None
+                if queue is None:
+                    continue
+                arguments = statement.value.args  # type: ignore[attr-defined]  # _called has seen the call
+                made = arguments[0].func if arguments and isinstance(arguments[0], ast.Call) else None
+                name = getattr(made, "attr", getattr(made, "id", ""))
+                if name[:1].isupper():
+                    named, key = namer.identity(queue, scope)
+                    found[_key(named, key)].add(clean(name))
+    return {key: names.pop() for key, names in found.items() if len(names) == 1}
+
+
+def _key(queue: ast.expr, scope: str) -> str:
+    return Site(clean(ast.unparse(queue)), "", 0, "", scope).key
+
+
+def _blocks(scope: Scope) -> Iterator[Sequence[ast.stmt]]:
+    """The lists of statements of a scope, without those of functions and classes in it."""
+    blocks: list[Sequence[ast.stmt]] = [scope.body]
+    while blocks:
+        body = blocks.pop()
+        own = [s for s in body if not isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+        yield own
+        for statement in own:
             for field in ("body", "orelse", "finalbody"):
                 block = getattr(statement, field, None)
                 if isinstance(block, list):
@@ -37,14 +67,15 @@ def checkouts(scope: Scope, namer: Namer) -> Iterator[tuple[int, int, Site]]:
 
 
 def _regions(
-    statement: ast.stmt, back: int, queue: ast.expr, scope: Scope, namer: Namer
+    statement: ast.stmt, back: int, queue: ast.expr, scope: Scope, namer: Namer, items: Mapping[str, str]
 ) -> Iterator[tuple[int, int, Site]]:
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     named, key = namer.identity(queue, scope)
-    site = Site(clean(ast.unparse(named)), namer.file, first, scope.qualname, key, "get")
+    item = items.get(_key(named, key), "")
+    site = Site(clean(ast.unparse(named)), namer.file, first, scope.qualname, key, "get", item=item)
     yield first, last, site
     if back - 1 > last:
-        yield last + 1, back - 1, Site(site.expression, site.file, first, site.function, key, "kept")
+        yield last + 1, back - 1, Site(site.expression, site.file, first, site.function, key, "kept", item=item)
 
 
 def _taken(statement: ast.stmt) -> tuple[str, ast.expr] | None:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from concview.model import Site
-from concview.target.checkouts import checkouts
+from concview.target.checkouts import checkouts, fillings
 from concview.target.names import Namer, Scope, scopes_of
 from concview.text import clean
 
@@ -106,7 +106,9 @@ def index(source: str, file: str) -> Index:
             warnings.simplefilter("ignore")  # '\d' in somebody's string is no business of ours
             tree = ast.parse(source)
         lines = {number for number, text in enumerate(source.split("\n"), 1) if _CALLS.search(text)}
-        return Index([_Finder(scope, Namer(file), lines).function() for scope in scopes_of(tree)])
+        scopes = scopes_of(tree)
+        items = fillings(scopes, Namer(file)) if ".put" in source else {}
+        return Index([_Finder(scope, Namer(file), lines, items).function() for scope in scopes])
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Index()
 
@@ -114,7 +116,8 @@ def index(source: str, file: str) -> Index:
 class _Finder:
     """Collects the regions of one function (or module or class body)."""
 
-    def __init__(self, scope: Scope, namer: Namer, lines: set[int]) -> None:
+    def __init__(self, scope: Scope, namer: Namer, lines: set[int], items: Mapping[str, str]) -> None:
+        self._items = items
         self._scope = scope
         self._namer = namer
         self._lines = lines
@@ -125,7 +128,7 @@ class _Finder:
     def function(self) -> _Function:
         self._block(self._scope.body, [])
         scope = self._scope
-        lent = [_Region(first, last, site) for first, last, site in checkouts(scope, self._namer)]
+        lent = [_Region(first, last, site) for first, last, site in checkouts(scope, self._namer, self._items)]
         every = (self._held, self._released, self._taken, lent)
         return _Function(scope.qualname, scope.first, scope.last, *(tuple(sorted(r, key=_first)) for r in every))
 
