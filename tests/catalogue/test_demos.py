@@ -44,6 +44,7 @@ HOGS = {
     "gil-contention", "gil-convoy", "lock-contention", "thread-explosion", "busy-wait", "gc-storm", "cpu-starvation",
     "cpu-saturation", "native-gil-hold", "native-oversubscription", "context-switch-storm", "cpu-migration",
     "tiny-tasks", "unbatched-sync", "aggregator-bottleneck", "pool-per-call", "straggler",
+    "object-pool-overhead",
 }  # fmt: skip
 DEMOS = [pytest.param(d, id=d.id) for d in demos().values() if d.id in RULES]
 BAD = [pytest.param(d, id=d.id, marks=pytest.mark.units(BUSY if d.id in HOGS else 1)) for p in DEMOS for d in p.values]
