@@ -114,7 +114,7 @@ class DirectEngine:
         self._framed: dict[int, tuple[Hold, ...]] = {}  #: tid -> what its frames say that it holds
         self._owned: dict[int, tuple[Hold, ...]] = {}  #: tid -> what the locks say that it holds
         self._waiters = Waiters(reader, self._thread_of, self._owners, self._futures)
-        waits.futex_resolver = self._waiters.resolve
+        waits.futex_resolver, waits.futexes_resolver = self._waiters.resolve, self._waiters.resolve_many
         self._awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._suspects: dict[int, Suspects] = {}
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
@@ -162,8 +162,9 @@ class DirectEngine:
             if person is not None:
                 waits.invalidate(thread.tid)
                 moved.append(person)
-        for person in by_tid.values() if ran is None else ran:
-            person.wait = waits.read(person.tid)
+        read = by_tid if ran is None else [person.tid for person in ran]
+        for tid, wait in waits.read_many(read).items():
+            by_tid[tid].wait = wait
         for person in moved:
             self._stack(person)
             tid = person.tid
@@ -229,7 +230,9 @@ class DirectEngine:
             waited = [lock for lock in waited if lock not in named]
         states = self._judge.states([found for _, found in still], waited) if still or waited else {}
         for person, found in still:
-            self._held(person, self._judge.judge(found, states))
+            holds = self._judge.judge(found, states)
+            if holds is not self._framed.get(person.tid):
+                self._held(person, holds)
         self._own(self._owners.of(waited, states))
 
     def _own(self, owned: dict[int, tuple[Hold, ...]]) -> None:
@@ -253,8 +256,10 @@ class DirectEngine:
             self._framed[person.tid] = holds
         else:
             self._framed.pop(person.tid, None)
-        known = {h.lock for h in holds}
-        holds += tuple(h for h in self._owned.get(person.tid, ()) if h.lock not in known)
+        owned = self._owned.get(person.tid)
+        if owned:
+            known = {h.lock for h in holds}
+            holds += tuple([h for h in owned if h.lock not in known])
         person.holds = self._sink.holds(holds) if holds else 0
 
     def _thread_of(self, tid: int) -> Thread | None:

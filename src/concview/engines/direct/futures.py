@@ -28,7 +28,7 @@ _OUTERMOST = 12
 
 class Futures:
     def __init__(self, reader: LockReader, sink: Sink) -> None:
-        self._memory, self._reader, self._sink = reader.memory, reader, sink
+        self._reader, self._sink = reader, sink
         self._waiting: dict[int, tuple[Wait, int]] = {}  #: tid -> (its wait, the id that it was given last)
         self._items = Replay[int](reader.memory)  #: frame of a work item -> its future
 
@@ -69,15 +69,7 @@ class Futures:
         """Address of a future -> tid of the thread that runs it."""
         found: dict[int, int] = {}
         frames = [(p.tid, t, frame) for p in by_tid.values() for t in p.states if (frame := _item_frame(t))]
-        reads = self._items.reads([frame for _, _, frame in frames])
-        parts = self._memory.read_many([read for part in reads.values() for read in part])
-        at = 0
-        known: dict[object, int] = {}
-        for key, part in reads.items():
-            holds, future = self._items.answer(key, parts[at : at + len(part)])
-            at += len(part)
-            if holds and future is not None:
-                known[key] = future
+        known = self._items.ask_many([frame for _, _, frame in frames])
         for tid, thread, frame in frames:
             future = known.get(frame)
             if future is None:

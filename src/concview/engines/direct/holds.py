@@ -15,7 +15,7 @@ from concview.engines.direct.locks import MAX_LOCK_FRAMES, PRIMITIVES, LockReade
 from concview.engines.direct.managers import Found, Managers
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Type
-from concview.engines.direct.replay import Reads, Replay
+from concview.engines.direct.replay import Reads, Replay, Seen, still
 from concview.engines.direct.suspects import Entry, Judge, Known, Look, Suspects
 from concview.engines.direct.threads import Thread
 
@@ -60,7 +60,7 @@ class Holds:
         """
         found: dict[int, Suspects | None] = {}
         looks: list[Look] = []
-        asked: list[tuple[Look, Known]] = []
+        asked: list[tuple[Look, Suspects, Seen]] = []
         for thread in threads:
             found[thread.tid] = None
             if not thread.walk.marked:
@@ -69,19 +69,17 @@ class Holds:
             known = self._quick(look)
             if known is None:
                 looks.append(look)
-            elif known.reads:
-                asked.append((look, known))
+            elif known.seen is not None:
+                asked.append((look, known.suspects, known.seen))
             else:
                 found[thread.tid] = known.suspects
         if asked:
-            parts = self._memory.read_many([read for _, known in asked for read in known.reads])
-            at = 0
-            for look, known in asked:
-                if parts[at : at + len(known.reads)] == known.parts:
-                    found[look.thread.tid] = known.suspects
+            same = still(self._memory, [seen for _, _, seen in asked])
+            for (look, suspects_then, _), holds in zip(asked, same, strict=True):
+                if holds:
+                    found[look.thread.tid] = suspects_then
                 else:
                     looks.append(look)
-                at += len(known.reads)
         looks = [look for look in looks if self._begin(look)]
         if looks:
             self._managers(looks)
@@ -131,7 +129,7 @@ class Holds:
     def _know(self, key: object, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> Known:
         if len(self._quickly) >= 4096:
             self._quickly.clear()
-        known = self._quickly[key] = Known(suspects, reads, parts)
+        known = self._quickly[key] = Known(suspects, Seen(reads, parts) if reads else None)
         return known
 
     def _begin(self, look: Look) -> bool:
@@ -174,12 +172,12 @@ class Holds:
         words = dict(zip(managers, parts, strict=False))
         kinds = {m: reader.type_in(word) for m, word in words.items()}
         at = len(managers)
-        still: dict[object, list[Found]] = {}
+        held: dict[object, list[Found]] = {}
         for key, part in reads.items():
             holds, answer = behind.answer(key, parts[at : at + len(part)])
             at += len(part)
             if holds and answer is not None:
-                still[key] = answer
+                held[key] = answer
         inner_still: dict[object, int] = {}
         for key, part in inner_reads.items():
             holds, lock = inner.answer(key, parts[at : at + len(part)])
@@ -201,11 +199,11 @@ class Holds:
                     if look.reads is not None:
                         look.reads.append(reader.type_word(manager))
                         look.parts.append(words[manager])
-                elif (manager, ident) in still:
+                elif (manager, ident) in held:
                     first = entries[id(entry)]
                     words_now = parts[first : first + 3]
                     inside = self._inside(entry, words_now, look.slots[n][-1])
-                    look.locks.append(still[manager, ident] if inside else [])
+                    look.locks.append(held[manager, ident] if inside else [])
                     if not inside:
                         look.reads = None
                     elif look.reads is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -74,7 +75,13 @@ class LockReader:
     ) -> tuple[dict[int, tuple[Type, bytes]], list[bytes | None]]:
         """The same, and what `more` asks for (address, size), copied right after them in the same call."""
         wanted = [a for a in dict.fromkeys(addresses) if a > 4096 and not a & 7]
-        parts = self.memory.read_many([*((a, HEAD) for a in wanted), *more])
+        memory, size = self.memory, HEAD * len(wanted)
+        if wanted and not more and memory.log is None:
+            data = memory.read_joined(array("Q", [n for a in wanted for n in (a, HEAD)]), size)
+            if data is not None:
+                heads = zip(wanted, [data[i : i + HEAD] for i in range(0, size, HEAD)], strict=True)
+                return {a: known for a, head in heads if (known := self.typed(head)) is not None}, []
+        parts = memory.read_many([*((a, HEAD) for a in wanted), *more])
         found: dict[int, tuple[Type, bytes]] = {}
         for address, head in zip(wanted, parts[: len(wanted)], strict=True):
             data = head if head is not None else self.memory.read_some(address, HEAD).ljust(HEAD, b"\0")
@@ -130,6 +137,15 @@ class LockReader:
         if size <= 24:
             return LockState("RLock", bool(head[body] & 1), owner, 0)
         return LockState("RLock", _WORD(head, body + 16)[0] > 0, owner, _WORD(head, body)[0])
+
+    def held(self, kind: Type, head: bytes, ident: int) -> bool:
+        """Whether a lock may be held by that thread: locked, and an RLock by no other one. As `state`, but cheap."""
+        body, size = self._header, kind.basicsize - self._header
+        if kind.name == LOCK:
+            return bool(head[body] & 1 if size <= 8 else head[body + 16])
+        if kind.name != RLOCK or _WORD(head, body + 8)[0] != ident:
+            return False
+        return bool(head[body] & 1 if size <= 24 else _WORD(head, body + 16)[0])
 
     def bound_self(self, kind: Type, head: bytes) -> int:
         """Whose method a bound method is; 0 when it is none."""

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import struct
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,6 +171,21 @@ class Memory:
         if self.log is not None:
             self.log += [(address, size, data) for (address, size), data in zip(wanted, result, strict=True)]
         return result
+
+    def read_joined(self, words: array[int], size: int) -> bytes | None:
+        """Segments that are laid out already, as (address, size) in turn, `size` bytes in all, one behind the other: in
+        one call, a third of the price of `read_many`. None when one cannot be read, or they are too many. Not logged.
+        """
+        if len(words) > 2 * MAX_SEGMENTS or size > MAX_READ:
+            return None
+        if size > self._size:
+            self._grow(size)
+        self._local.len = size
+        self.calls += 1
+        got = readv(self.pid, self._local_p, 1, words.buffer_info()[0], len(words) // 2, 0)
+        if got < 0:
+            self.failed()
+        return self._view[:size].tobytes() if got == size else None
 
     def word(self, address: int) -> int:
         """An unsigned 64-bit number or pointer."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from concview.engines.direct.code import Place
-from concview.engines.direct.locks import PRIMITIVES, LockReader
+from concview.engines.direct.locks import LockReader
 from concview.engines.direct.managers import Found
 from concview.engines.direct.objects import Type
-from concview.engines.direct.replay import Reads
+from concview.engines.direct.replay import Reads, Seen
 from concview.engines.direct.threads import Thread
 from concview.model import Confidence, Hold, Site
 from concview.text import clean
@@ -27,11 +27,13 @@ Entry = tuple[Place, int, int]
 class Suspects:
     """What one thread seems to hold, before the locks' own state is asked."""
 
-    __slots__ = ("found", "holds", "ident", "released")
+    __slots__ = ("asked", "found", "holds", "ident", "released", "sure")
 
-    def __init__(self, ident: int, released: set[int]) -> None:
+    def __init__(self, ident: int, released: set[int], found: list[tuple[Found, Site]]) -> None:
         self.ident = ident
-        self.found: list[tuple[Found, Site]] = []  #: innermost first
+        self.found = found  #: innermost first
+        self.sure = all(f.sure for f, _ in found)
+        self.asked = [f.managed for f, _ in found if f.managed and f.managed not in released]
         self.released = released  #: given up for the time of a Condition.wait
         self.holds: tuple[Hold, ...] | None = None  #: `judge` of a thread that runs, where no lock need be asked
 
@@ -60,12 +62,13 @@ class Look:
 
 
 class Known:
-    """What a thread holds that stands in the same blocks with the same managers, while `reads` give `parts`."""
+    """What a thread holds that stands in the same blocks with the same managers, while what it depends on reads as it
+    did; None: it depends on nothing else."""
 
-    __slots__ = ("parts", "reads", "suspects")
+    __slots__ = ("seen", "suspects")
 
-    def __init__(self, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> None:
-        self.suspects, self.reads, self.parts = suspects, reads, parts
+    def __init__(self, suspects: Suspects, seen: Seen | None) -> None:
+        self.suspects, self.seen = suspects, seen
 
 
 class Judge:
@@ -83,7 +86,7 @@ class Judge:
     def suspects(self, look: Look) -> Suspects | None:
         if look.released is None:
             return None
-        suspects = Suspects(look.thread.ident, look.released)
+        found: list[tuple[Found, Site]] = []
         before: tuple[int, int] = (0, 0)
         nth = 0
         for (place, frame, index), locks in zip(look.entries, look.locks, strict=True):
@@ -93,20 +96,27 @@ class Judge:
                 before = line
                 site = self._site_of(place, index, nth)
                 if site is not GIVEN_BACK:
-                    suspects.found += [(f, site) for f in locks]
-        return suspects
+                    found += [(f, site) for f in locks]
+        return Suspects(look.thread.ident, look.released, found)
 
     def states(self, suspects: Iterable[Suspects], more: Iterable[int] = ()) -> dict[int, tuple[Type, bytes]]:
         """The state, now, of all locks that these threads seem to hold, for `judge`; and of `more`."""
-        return self._reader.heads([*(lock.managed for each in suspects for lock, _ in each.found), *more])
+        return self._reader.heads([*(lock for each in suspects for lock in each.asked), *more])
 
     def judge(self, suspects: Suspects, states: dict[int, tuple[Type, bytes]] | None) -> tuple[Hold, ...]:
         """Locks held by `with` blocks, innermost first. `states`: of one that stands still, so that a lock's state,
         read a moment later, must agree; None for one that runs: it may already be another."""
         found = suspects.found
-        sure = all(f.sure for f, _ in found)
-        if states is None and sure and suspects.holds is not None:
-            return suspects.holds
+        sure, held = suspects.sure, self._reader.held
+        if sure and suspects.holds is not None:
+            if states is None:
+                return suspects.holds
+            for managed in suspects.asked:
+                known = states.get(managed)
+                if known is None or not held(*known, suspects.ident):
+                    break
+            else:
+                return suspects.holds  # nothing to take away
         heads = states or (self.states([suspects]) if states is None and not sure else {})
         holds: list[Hold] = []
         seen: set[int] = set()
@@ -115,17 +125,14 @@ class Judge:
                 continue
             if lock.managed and (states is not None or not lock.sure):
                 known = heads.get(lock.managed)
-                if known is None or known[0].name not in PRIMITIVES:
-                    continue
-                state = self._reader.state(*known)
-                if not state.locked or (state.kind == "RLock" and state.owner != suspects.ident):
+                if known is None or not held(*known, suspects.ident):
                     continue
             seen.add(lock.address)
             holds.append(self._hold(lock, site))
-        held = tuple(reversed(holds))
+        result = tuple(reversed(holds))
         if states is None and sure:
-            suspects.holds = held
-        return held
+            suspects.holds = result
+        return result
 
     def _hold(self, lock: Found, site: Site) -> Hold:
         """One object for one fact: the same holds again are recognised by identity."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 
 from concview.engines.direct.code import Place
@@ -31,7 +31,7 @@ _WORD = struct.Struct("<Q").unpack_from
 
 
 class Waiters:
-    """`resolve` is the kernel wait reader's `futex_resolver`."""
+    """`resolve` is the kernel wait reader's `futex_resolver`, `resolve_many` the one for many at once."""
 
     def __init__(
         self, reader: LockReader, thread_of: Callable[[int], Thread | None], owners: Owners, futures: Futures
@@ -47,19 +47,38 @@ class Waiters:
 
     def resolve(self, tid: int, address: int, timed: bool, stack_pointer: int) -> Wait | None:
         """None when it is no lock of Python's that can be told."""
-        thread = self._thread_of(tid)
-        if thread is None or not thread.walk.places:
-            return None
-        walk = thread.walk
-        # What it depends on besides memory: where the thread stands.
-        key = (address, stack_pointer, timed, *walk.places[:_LOOKED_AT], *walk.addresses[:_LOOKED_AT])
-        try:
-            wait = self._answers.ask(key, partial(self._resolve, thread, address, timed, stack_pointer))
-        except (BadAddress, struct.error):
-            return None
-        self._owners.waits(tid, wait.lock if wait is not None and wait.lock_kind == "RLock" and not wait.via else 0)
-        self._futures.waits(tid, wait)
-        return wait
+        return self.resolve_many([(tid, address, timed, stack_pointer)])[0]
+
+    def resolve_many(self, questions: list[tuple[int, int, bool, int]]) -> list[Wait | None]:
+        """`resolve` of many threads: whether their known answers still hold is read in one call."""
+        asked: list[tuple[Thread | None, Hashable]] = []
+        for tid, address, timed, stack_pointer in questions:
+            thread = self._thread_of(tid)
+            if thread is None or not thread.walk.places:
+                asked.append((None, None))
+                continue
+            walk = thread.walk
+            # What it depends on besides memory: where the thread stands.
+            stands = (*walk.places[:_LOOKED_AT], *walk.addresses[:_LOOKED_AT])
+            asked.append((thread, (address, stack_pointer, timed, *stands)))
+        known = self._answers.ask_many([key for _, key in asked])
+        waits: list[Wait | None] = []
+        for (tid, address, timed, stack_pointer), (thread, key) in zip(questions, asked, strict=True):
+            waits.append(None)
+            if thread is None:
+                continue
+            if key in known:
+                wait = known[key]
+            else:
+                work_out = partial(self._resolve, thread, address, timed, stack_pointer)
+                try:
+                    wait = self._answers.work_out(key, work_out)
+                except (BadAddress, struct.error):
+                    continue
+            waits[-1] = wait
+            self._owners.waits(tid, wait.lock if wait is not None and wait.lock_kind == "RLock" and not wait.via else 0)
+            self._futures.waits(tid, wait)
+        return waits
 
     def _resolve(self, thread: Thread, address: int, timed: bool, stack_pointer: int) -> Wait | None:
         mutex = self._mutex(address, stack_pointer)

@@ -27,6 +27,9 @@ _MAX_POLLED = 64
 _MAX_SELECTED = 1024
 
 FutexResolver = Callable[[int, int, bool, int], Wait | None]
+#: The same for many: (tid, address, timed, stack pointer) of each.
+FutexQuestion = tuple[int, int, bool, int]
+FutexesResolver = Callable[[list[FutexQuestion]], list[Wait | None]]
 MemoryReader = Callable[[int, int], bytes]
 
 
@@ -42,6 +45,8 @@ class Decoder:
         self.peers = Peers(pid)
         self._pid = pid
         self._table = syscalls.table(machine)
+        futex = next((number for number, (name, _) in self._table.items() if name == "futex"), -1)
+        self._futex_line = b"%d " % futex
         self._numbers = {name: number for number, (name, _) in self._table.items()}
         self._read_memory: MemoryReader = read or (lambda address, size: read_memory(pid, address, size))
 
@@ -101,6 +106,26 @@ class Decoder:
                 return Wait(kind, name, peer=peer), RECHECK_SOON
             case _:
                 return Wait(WaitKind.OTHER, name), STABLE
+
+    def question(self, tid: int, line: bytes) -> FutexQuestion | None:
+        """What to ask a resolver about a thread in futex(2); None for every other line, and for the GIL."""
+        if not line.startswith(self._futex_line):
+            return None
+        fields = line.split()
+        if len(fields) != 9:
+            return None
+        address = int(fields[1], 16)
+        if any(start <= address < end for start, end in self.gil_range):
+            return None
+        command = int(fields[2], 16) & syscalls.FUTEX_COMMAND_MASK
+        return tid, address, int(fields[4], 16) != 0 and command in syscalls.FUTEX_WAITS, int(fields[7], 16)
+
+    @staticmethod
+    def answered(question: FutexQuestion, named: Wait | None) -> tuple[Wait, int]:
+        """What `parse` gives of a line, when a resolver answered the question about it."""
+        if named is not None:
+            return named, STABLE  # until the owner of the resolver invalidates it
+        return Wait(WaitKind.FUTEX, "futex", timed=question[2]), RECHECK
 
     def _futex(self, tid: int, name: str, address: int, timed: bool, stack_pointer: int) -> tuple[Wait, int]:
         for start, end in self.gil_range:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+from collections.abc import Iterable
 from os import pread
 from pathlib import Path
 
 from concview.engines.base import Sink
 from concview.engines.kernel import syscalls
-from concview.engines.kernel.decode import Decoder, FutexResolver, MemoryReader
+from concview.engines.kernel.decode import Decoder, FutexesResolver, FutexQuestion, FutexResolver, MemoryReader
 from concview.model import Capability, Wait, WaitKind
 
 _LINE = 256  #: bytes; the longest line is 9 fields of at most 18 characters
@@ -48,8 +49,8 @@ class WaitReader:
     """Wait states of one process's threads, as ids of `sink.wait`.
 
     `gil_range`: futex addresses [start, end) that mean the GIL. `futex_resolver(tid, address, timed, stack pointer)`
-    names the lock behind any other futex, or None. Its answer depends on the thread's Python stack: whoever sees that
-    change calls `invalidate(tid)`. Both may be set at any time.
+    names the lock behind any other futex, or None; `futexes_resolver` those of many threads. The answer depends on the
+    thread's Python stack: whoever sees that change calls `invalidate(tid)`. All may be set at any time.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class WaitReader:
     ) -> None:
         """LookupError on a machine whose system call numbers are not known."""
         self.denied = ""  #: why wait states cannot be read; empty when they can
+        self.futexes_resolver: FutexesResolver | None = None
         self.parsed = 0  #: lines that were worked out, of all that were read
         self._decoder = Decoder(pid, read, machine)
         self.peers = self._decoder.peers
@@ -92,8 +94,27 @@ class WaitReader:
 
     # ------------------------------------------------------------------ the hot path
 
+    def read_many(self, tids: Iterable[int]) -> dict[int, int]:
+        """tid -> `read` of it. Those that wait for locks are asked about together, when all lines have been read."""
+        resolver = self.futexes_resolver
+        if resolver is None or self.futex_resolver is None:
+            return {tid: self.read(tid) for tid in tids}
+        later: list[tuple[_Slot, bytes, FutexQuestion]] = []
+        waits = {tid: self._read(tid, later) for tid in tids}
+        answers = resolver([question for _, _, question in later]) if later else []
+        for (slot, line, question), named in zip(later, answers, strict=True):
+            self.parsed += 1
+            wait, left = self._decoder.answered(question, named)
+            slot.line, slot.left, slot.wait = line, left, self._sink.wait(wait)
+            waits[question[0]] = slot.wait
+        return waits
+
     def read(self, tid: int) -> int:
         """Id of what the thread waits for; 0 when it ended or the kernel does not let us see it (`denied`)."""
+        return self._read(tid, None)
+
+    def _read(self, tid: int, later: list[tuple[_Slot, bytes, FutexQuestion]] | None) -> int:
+        """0 also for what was put off until later."""
         slot = self._slots.get(tid)
         if slot is None:
             slot = self._slots[tid] = _Slot()
@@ -108,6 +129,11 @@ class WaitReader:
             if left:
                 slot.left = left - 1
                 return slot.wait
+        if later is not None and self._generation == self._sink.generation and line not in self._plain:
+            question = self._decoder.question(tid, line)
+            if question is not None:
+                later.append((slot, line, question))
+                return 0
         return self._work_out(tid, slot, line)
 
     def ran(self, tid: int) -> bool:
