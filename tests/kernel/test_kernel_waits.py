@@ -115,6 +115,42 @@ def raw(pid: int, tid: int) -> list[int]:
     return [int(word, 0) for word in Path(f"/proc/{pid}/task/{tid}/syscall").read_text().split()]
 
 
+def test_locks_of_many_threads_are_asked_for_at_once(any_python: Interpreter) -> None:
+    with target(any_python, LOCKS, ready=None) as process:
+        sink = Sink()
+        one, two = lock_waiters(process, reader_for(process.pid, sink), sink)
+        alone, together = reader_for(process.pid, sink), reader_for(process.pid, sink)
+        named = Wait(WaitKind.FUTEX, "futex", lock=0x1234, lock_kind="Lock")
+        asked: list[list[tuple[int, int, bool, int]]] = []
+
+        def resolve(tid: int, address: int, timed: bool, stack: int) -> Wait | None:
+            return named if tid == one else None
+
+        def resolve_many(questions: list[tuple[int, int, bool, int]]) -> list[Wait | None]:
+            asked.append(questions)
+            return [resolve(*question) for question in questions]
+
+        for reader in (alone, together):
+            reader.futex_resolver = resolve
+        together.futexes_resolver = resolve_many
+        everyone = [process.pid, one, two, 1 << 30]
+        found = together.read_many(everyone)
+        assert found == {tid: alone.read(tid) for tid in everyone}
+        assert sink.waits[found[one]] == named and found[1 << 30] == 0
+        lines = {tid: raw(process.pid, tid) for tid in (one, two)}
+        (questions,) = asked
+        assert [q for q in questions if q[0] in lines] == [
+            (tid, lines[tid][1], tid == two, lines[tid][-2]) for tid in (one, two)
+        ]
+        assert together.read_many([one]) == {one: found[one]} and len(asked) == 1, "an equal line"
+        together.invalidate(one)
+        together.gil_range = [(lines[one][1], lines[one][1] + 4)]
+        gil = sink.waits[together.read_many([one])[one]]
+        assert gil is not None and gil.kind is WaitKind.GIL and len(asked) == 1
+        alone.close()
+        together.close()
+
+
 def test_resolver_gil_range_invalidate_and_generation(any_python: Interpreter) -> None:
     with target(any_python, LOCKS, ready=None) as process:
         sink = Sink()

@@ -178,14 +178,23 @@ class Batch:
 
     def object(self, address: int, size: int) -> bytes | None:
         """What lay there while the stacks were copied; None when that was not copied, or changed meanwhile."""
-        page, inside = address & -PAGE, address & PAGE - 1
-        at = self._page_at.get(page)
-        if at is None or inside + size > PAGE:
-            return None
-        self._page_used.add(page)
-        at += inside
-        found = self.after[at : at + size]
-        return found if found and found == self.before[at : at + size] else None
+        return self.objects([address], size)[0]
+
+    def objects(self, addresses: list[int], size: int) -> list[bytes | None]:
+        """`object` of many."""
+        page_at, used, before, after = self._page_at, self._page_used, self.before, self.after
+        objects: list[bytes | None] = []
+        for address in addresses:
+            inside = address & PAGE - 1
+            at = page_at.get(address - inside)
+            if at is None or inside + size > PAGE:
+                objects.append(None)
+                continue
+            used.add(address - inside)
+            at += inside
+            found = after[at : at + size]
+            objects.append(found if found and found == before[at : at + size] else None)
+        return objects
 
     def shrink(self) -> bool:
         """Drop the pages of which nothing was wanted lately. True when the layout must change for it."""

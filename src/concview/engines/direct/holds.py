@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from concview.engines.direct.code import Codes
+from concview.engines.direct.code import Codes, Place
 from concview.engines.direct.locks import MAX_LOCK_FRAMES, PRIMITIVES, LockReader
 from concview.engines.direct.managers import Found, Managers
 from concview.engines.direct.memory import BadAddress
@@ -20,6 +20,9 @@ from concview.engines.direct.suspects import Entry, Judge, Known, Look, Suspects
 from concview.engines.direct.threads import Thread
 
 _WORD = struct.Struct("<Q").unpack_from
+_NO_LOOK = Look(Thread(0, 0, 0))  #: where none is needed
+
+
 class Holds:
     """`look` at all threads; a `Judge` says what remains of it."""
 
@@ -43,12 +46,14 @@ class Holds:
         header = o["ob.type"] + 8
         gaps = (o["ob.type"], o["cfunction.m_ml"] - header, o["cfunction.m_self"] - o["cfunction.m_ml"] - 8)
         self._method = struct.Struct("<{}xQ{}xQ{}xQ".format(*gaps)).unpack_from
+        self._slots_of: dict[tuple[tuple[Place, int], ...], tuple[int, ...]] = {}  #: where threads stand -> slots
         self._quickly: dict[object, Known] = {}  #: (thread, where it stands, managers) ->
         self._primitives: dict[int, list[Found]] = {}
         self._behind = Replay[list[Found]](reader.memory)  #: (manager, its type, who) -> the locks it stands for
         self._inner = Replay[int](reader.memory)  #: Condition -> its lock
 
     def forget(self) -> None:
+        self._slots_of.clear()
         self._quickly.clear()
         self._primitives.clear()
         self._behind.clear()
@@ -65,8 +70,7 @@ class Holds:
             found[thread.tid] = None
             if not thread.walk.marked:
                 continue
-            look = Look(thread)
-            known = self._quick(look)
+            known, look = self._quick(thread)
             if known is None:
                 looks.append(look)
             elif known.seen is not None:
@@ -90,41 +94,60 @@ class Holds:
                     self._know(look.key, suspects, look.reads, look.parts)
         return found
 
-    def _quick(self, look: Look) -> Known | None:
+    def _quick(self, thread: Thread) -> tuple[Known | None, Look]:
         """What is known of a thread that stood in the same blocks with the same managers before. It is believed if
         what it depends on reads as it did then; of plain locks nothing need be read: the exit methods say it all.
+        The second: the look that finds out, if nothing is known or it holds no more.
         """
-        thread, walk, unpack = look.thread, look.thread.walk, self._unpack
-        data, base = walk.data, self._slot - walk.chunk
+        walk, unpack = thread.walk, self._unpack
+        marked = tuple(walk.marked)
+        places = self._slots_of.get(marked)
+        if places is None:
+            places = self._lay_out(marked)
+        data, chunk = walk.data, walk.chunk
         last = len(data) - 8 * self._width
         slots: list[tuple[int, ...]] = []
-        for place, frame in walk.marked:
-            if place.code.role:
-                return None
-            for block in place.withs:
-                at = frame + base + 8 * block.slot
-                if not block.sure or not 0 <= at <= last:
-                    return None
-                slots.append(unpack(data, at))
-        mask, exits = self._o.tag_mask, self._stand.exits
-        if self._unbound:
-            look.key = (thread.ident, tuple(walk.marked), tuple(slots))
-        else:
-            heads = look.heads = self._copied(thread, [slot[0] & mask for slot in slots])
+        for address in places:
+            at = address - chunk
+            if not 0 <= at <= last:
+                return None, Look(thread)
+            slots.append(unpack(data, at))
+        if not slots:
+            return None, Look(thread)
+        mask, exits, heads = self._o.tag_mask, self._stand.exits, None
+        if not self._unbound:
+            heads = self._copied(thread, [slot[0] & mask for slot in slots])
             if None in heads:
-                return None
+                look = Look(thread)
+                look.heads = heads
+                return None, look
             slots = [self._method(head) for head in heads]  # type: ignore[arg-type]
-            look.key = (thread.ident, tuple(walk.marked), tuple(slots))
-        known = self._quickly.get(look.key)
+        key = (thread.ident, marked, tuple(slots))
+        known = self._quickly.get(key)
+        if known is not None and known.seen is None:
+            return known, _NO_LOOK
+        look = Look(thread)
+        look.heads, look.key = heads, key
         if known is not None:
-            return known
+            return known, look
         kinds = [exits.get(slot[0] & mask if self._unbound else slot[:2]) for slot in slots]
         managers = [slot[-1] & mask for slot in slots]
         if None in kinds or 0 in managers or not self._begin(look):
-            return None
+            return None, look
         look.locks = [[Found(m, kind or "", m)] for m, kind in zip(managers, kinds, strict=True)]
         suspects = self._judge.suspects(look)
-        return self._know(look.key, suspects, [], []) if suspects is not None else None
+        return (self._know(key, suspects, [], []), look) if suspects is not None else (None, look)
+
+    def _lay_out(self, marked: tuple[tuple[Place, int], ...]) -> tuple[int, ...]:
+        """Addresses of the slots of all blocks; none where `_quick` cannot tell."""
+        slots: list[int] = []
+        for place, frame in marked:
+            slots += [frame + self._slot + 8 * block.slot for block in place.withs]
+        sure = all(not place.code.role and all(block.sure for block in place.withs) for place, _ in marked)
+        if len(self._slots_of) >= 4096:
+            self._slots_of.clear()
+        found = self._slots_of[marked] = tuple(slots) if sure else ()
+        return found
 
     def _know(self, key: object, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> Known:
         if len(self._quickly) >= 4096:

@@ -16,7 +16,7 @@ from concview.engines.direct.memory import Memory
 #: Answers kept; and the reads that one may depend on, with their bytes.
 MAX_ANSWERS = 4096
 MAX_READS = 48
-MAX_BYTES = 8192
+MAX_BYTES = 4096
 
 T = TypeVar("T")
 Reads = list[tuple[int, int]]

@@ -97,8 +97,7 @@ class Sampler:
         """First bytes of objects on the thread's stack, as they were in the very moment of its copy; None where that
         cannot be told this time. From now on they are watched: the thread counts as changed when one changes."""
         batch = self.batch
-        sure = thread.walk.sure
-        found = [batch.object(a, _OBJECT) if sure else None for a in addresses]
+        found = batch.objects(addresses if thread.walk.sure else [0] * len(addresses), _OBJECT)
         thread.objects = list(zip(addresses, found, strict=True))
         if None in found:
             thread.objects = [each for each in thread.objects if each[1] is not None]
