@@ -11,7 +11,8 @@ Why it hurts:
 How it is measured:
     Tasks in the pool's queue, read from memory four times a second, per worker: that is how many task lengths a new
     task waits. What counts is the lowest of the later half of the window. The workers must be busy for 95 % of the
-    time, and wait for 80 % of that; the queue must not be shrinking, nor a batch in which hardly anything arrives.
+    time, and wait for 80 % of that; the queue must not be shrinking, nor a batch (hardly anything arrives, or
+    who handed it in waits for all of it: Executor.map, as_completed, wait).
     Thresholds 1 and 3 [D: at 1 a task waits as long as it takes]: demo pair 20 after four seconds and rising (bad), 0
     (fixed). Rates are counted by the queue itself from CPython 3.13 on.
 
@@ -32,11 +33,12 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from concview.analysis import queues
+from concview.analysis.classify import bare
 from concview.analysis.queues import QueueWindow
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, PoolDepth, State
+from concview.model import Confidence, Frame, PoolDepth, State
 from concview.text import duration, percent, plural
 
 BUSY = 0.95
@@ -48,6 +50,10 @@ ENOUGH_S = 3.0
 ARRIVING = 0.5
 #: Workers beyond the mean that Little's law gives, for the peaks.
 SPARE = 2.0
+#: A thread that is so much of its time in one of these works in rounds. Source: CPython's concurrent/futures/_base.py.
+ROUNDS = 0.5
+_JOINS = frozenset({"result_iterator", "as_completed", "wait"})
+_DEPTH = 8
 
 
 class PoolUndersized:
@@ -82,7 +88,7 @@ def _one(window: Window, queue: QueueWindow, pool: PoolDepth, workers: list[Thre
     if whole <= 0 or busy < BUSY * whole or waiting < WAITING * busy or points[-1].size < STEADY * points[0].size:
         return None
     later = points[len(points) // 2 :]
-    if _is_batch(later):
+    if _is_batch(later) or _in_rounds(window, workers):
         return None
     value = sum(p.size for p in later) / len(later) / len(workers)
     lower = min(p.size for p in later) / len(workers)
@@ -113,6 +119,21 @@ def _one(window: Window, queue: QueueWindow, pool: PoolDepth, workers: list[Thre
         explains=(("unbounded-queue", queue.key),),
         needs="" if queue.seconds >= ENOUGH_S else f"{ENOUGH_S:g} s of the pool's queue (has {queue.seconds:.0f})",
     )
+
+
+def _in_rounds(window: Window, workers: list[ThreadWindow]) -> bool:
+    """Somebody hands in many tasks at once and waits for all of them: a queue is what he wants, round after round."""
+    known = {t.tid for t in workers}
+    for thread in window.threads:
+        if thread.tid not in known and thread.conditions:
+            joining = sum(c.ns for c in thread.conditions if any(_joins(f) for f in c.stack.frames[:_DEPTH]))
+            if joining >= ROUNDS * sum(c.ns for c in thread.conditions):
+                return True
+    return False
+
+
+def _joins(frame: Frame) -> bool:
+    return bare(frame.function) in _JOINS and frame.file.endswith("concurrent/futures/_base.py")
 
 
 def _is_batch(points: list[queues.Point]) -> bool:
