@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -263,13 +264,14 @@ async def test_it_asks_once_a_second_not_with_every_snapshot() -> None:
     session = busy()
     app = ConcviewApp(session)
     async with app.run_test(size=(80, 24)) as pilot:
+        began = time.monotonic()
         view = await opened(pilot)
         asked = len(session.asked)
         for _ in range(5):
             session.advance()
             view.redraw()
         await pilot.pause(0.05)
-        assert len(session.asked) == asked
+        assert len(session.asked) - asked <= int(time.monotonic() - began)  # a busy machine may take seconds here
 
 
 async def test_one_thread_and_all_again() -> None:
