@@ -250,6 +250,7 @@ class Session:
         self._judgement = self._judge.evaluate(self._window)
         if self._judged.add(history.now_ns, self._judgement) and self.player is not None:
             self.player.found()
+            self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once
 
     def _compose(self, ended: bool = False) -> None:
         self._composed_ns = self.history.now_ns
