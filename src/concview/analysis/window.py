@@ -342,6 +342,15 @@ def switches_per_s(buckets: list[ProcessBucket]) -> float | None:
     return max(0.0, switched * 1e9 / (after.at_ns - before.at_ns))
 
 
+def gil_switches_per_s(buckets: list[ProcessBucket]) -> float | None:
+    """How often the GIL went to another thread, per second over the buckets; None where that is not counted."""
+    span = ends(buckets)
+    if span is None or span[0].gil_switches < 0:
+        return None
+    before, after = span
+    return (after.gil_switches - before.gil_switches) * 1e9 / (after.at_ns - before.at_ns)
+
+
 def run_delay(buckets: list[ProcessBucket]) -> float | None:
     """Seconds of run-queue delay per second, all threads that lived through the buckets."""
     span = ends(buckets)

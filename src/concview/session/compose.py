@@ -319,12 +319,6 @@ def _gil_view(history: History, recent: list[ProcessBucket]) -> GilView:
         return GilView(False)
     last = history.gil[-1] if history.gil else None
     sampled = sum(b.sampled_ns for b in recent)
-    span = [b for b in recent if b.before is not None and b.after is not None]
-    switches = None
-    if span and span[0].before is not None and span[-1].after is not None:
-        first, final = span[0].before, span[-1].after
-        if first.gil_switches >= 0 and final.at_ns > first.at_ns:
-            switches = (final.gil_switches - first.gil_switches) * 1e9 / (final.at_ns - first.at_ns)
     return GilView(
         available=True,
         held_share=sum(b.gil_held_ns for b in recent) / seen if seen else 0.0,
@@ -333,7 +327,7 @@ def _gil_view(history: History, recent: list[ProcessBucket]) -> GilView:
         waiters_mean=sum(b.gil_waiters_ns for b in recent) / seen if seen else 0.0,
         waiters_max=max((b.gil_waiters_max for b in recent), default=0),
         collecting_share=sum(b.collecting_ns for b in recent) / sampled if sampled else 0.0,
-        switches_per_s=switches,
+        switches_per_s=windows.gil_switches_per_s(recent),
     )
 
 
