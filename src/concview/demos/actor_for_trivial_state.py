@@ -23,7 +23,7 @@ GROUP = "Work distribution"
 NEEDS_SECONDS = 15
 
 NAMES = ("ann", "bob", "cem", "dee")
-PAUSE = 0.002
+PAUSE = 0.005
 
 
 class AskedTable:

@@ -51,6 +51,8 @@ class PySpyEngine:
     SLOWEST_HZ = 10.0
     #: How often the target is asked whether it is still the same process.
     ALIVE_NS = 100_000_000
+    #: How far from py-spy's first look a thread must have begun and ended for that look's name to be surely its own.
+    SURE_NS = 40_000_000
 
     def __init__(self, rate_hz: float = 100.0, blocking: bool = False) -> None:
         self.tally = Tally()
@@ -330,12 +332,16 @@ class PySpyEngine:
 
     def _name(self, tracks: dict[int, Track], moments: list[Moment]) -> None:
         """A handle passes to a new thread when its owner ends, and py-spy keeps the first name: it is the name of
-        whoever was alive when py-spy first saw the handle."""
+        whoever was alive when py-spy first saw the handle. No name is better than a wrong one: py-spy reads names,
+        stacks and the clock one after the other, so the thread has to have been there well before and after."""
         times = [moment.at_ns for moment in moments]
         for tid, track in tracks.items():
-            i = bisect_left(times, track.times[0]) if track.times else len(times)
-            if i < len(moments) and tid in moments[i].tids:
-                self._emitter.name(tid, track.name, moments[i].tids[tid].started_ns)
+            if not track.times or not moments:
+                continue
+            i = bisect_left(times, track.times[0] + self.SURE_NS)
+            task = moments[min(i, len(moments) - 1)].tids.get(tid)
+            if task is not None and (tid == self._pid or task.started_ns <= track.times[0] - self.SURE_NS):
+                self._emitter.name(tid, track.name, task.started_ns)
 
     def _by_tid(self, trace: Trace) -> dict[int, Track]:
         native = {handle: track.native_tid for handle, track in trace.tracks.items() if track.native_tid}
