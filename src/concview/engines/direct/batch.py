@@ -13,6 +13,8 @@ from concview.engines.direct.threads import Interpreter, Thread
 
 #: Threads compared at once before they are compared one by one.
 _GROUP = 16
+#: Sets of threads whose common layout is kept.
+_SOME = 128
 #: Memory in which short-lived objects lie is copied in pieces of this size (bytes), so many at most.
 PAGE = 4096
 MAX_PAGES = 8
@@ -36,6 +38,7 @@ class Batch:
         self.frame_size = o["f.localsplus"]
         self.gil_size = o["gil.cond"]  #: the fields before the condition variable
         self.head_size = 0
+        self.first = 0  #: where the first thread's part begins in a copy
         self.pages: tuple[int, ...] = ()  #: addresses
         self._page_at: dict[int, int] = {}  #: page -> its place among the pages, bytes
         self._page_used: set[int] = set()
@@ -47,9 +50,11 @@ class Batch:
         self._page_words = array("Q")
         self._words: dict[Thread, array[int]] = {}  # of each thread alone
         self._arrays: list[array[int]] = []  # keeps the segments alive: the kernel reads them
+        self._some: dict[tuple[Thread, ...], tuple[array[int], int, int, int]] = {}
         self._total = 0
         self._buffer = ctypes.create_string_buffer(1)
         self._view = memoryview(self._buffer)
+        self._base = ctypes.addressof(self._buffer)
         self._local = IoVec(0, 0)
         self._local_p = ctypes.byref(self._local)
 
@@ -74,6 +79,7 @@ class Batch:
         begun, header, size = 0, self.frame_size, self.size
         self._head_words = array("Q", words)
         self._words = {}
+        self._some.clear()
         for thread in threads:
             first_word = len(words)
             if len(words) // 2 + len(thread.outs) + 6 + MAX_PAGES > MAX_SEGMENTS:
@@ -110,9 +116,11 @@ class Batch:
         offset += PAGE * len(self.pages)
         self._add(words, begun, offset)
         self._total = offset
+        self.first = self.head_size + PAGE * len(self.pages)
         if offset > len(self._buffer):
             self._buffer = ctypes.create_string_buffer(offset * 5 // 4)
             self._view = memoryview(self._buffer).cast("B")
+            self._base = ctypes.addressof(self._buffer)
         for i in range(0, len(threads), _GROUP):
             group = threads[i : i + _GROUP]
             self.groups.append((group[0].start, group[-1].end, group))
@@ -124,7 +132,7 @@ class Batch:
 
     def copy(self) -> bytes | None:
         """Everything that is laid out. None when a segment is gone: see `fault`."""
-        base, local, memory = ctypes.addressof(self._buffer), self._local, self._memory
+        base, local, memory = self._base, self._local, self._memory
         for segments, count, start, size in self._calls:
             local.base, local.len = base + start, size
             memory.calls += 1
@@ -132,12 +140,12 @@ class Batch:
             if got != size:
                 self.fault = start + (got if got >= 0 else memory.failed())
                 return None
-        return self._keep_pages(self._view[: self._total].tobytes())
+        data = self._view[: self._total].tobytes()
+        return self._keep_pages(data) if self.pages else data
 
     def _keep_pages(self, data: bytes) -> bytes:
-        if self.pages:
-            size = PAGE * len(self.pages)
-            self.before, self.after = data[self.head_size : self.head_size + size], data[-size:]
+        size = PAGE * len(self.pages)
+        self.before, self.after = data[self.head_size : self.head_size + size], data[-size:]
         return data
 
     def copy_some(self, threads: list[Thread]) -> bytes | None:
@@ -145,27 +153,33 @@ class Batch:
 
         None when a segment is gone, or they are too many for one call: copy everything then.
         """
+        which = tuple(threads)
+        _words, address, count, size = self._some.get(which) or self._lay_out(which)
+        if count > MAX_SEGMENTS:
+            return None
+        local, memory = self._local, self._memory
+        local.base, local.len = self._base, size
+        memory.calls += 1
+        if readv(memory.pid, self._local_p, 1, address, count, 0) != size:
+            return None
+        data = self._view[:size].tobytes()
+        return self._keep_pages(data) if self.pages else data
+
+    def _lay_out(self, threads: tuple[Thread, ...]) -> tuple[array[int], int, int, int]:
+        """Of `copy_some`: the segments, their address and number, the bytes. The same few threads run again and
+        again."""
         words = self._head_words + self._page_words
         size = self.head_size + 2 * PAGE * len(self.pages)
         for thread in threads:
             words += self._words[thread]
             size += thread.end - thread.start
         words += self._page_words
-        if len(words) > 2 * MAX_SEGMENTS:
-            return None
-        local, memory = self._local, self._memory
-        local.base, local.len = ctypes.addressof(self._buffer), size
-        memory.calls += 1
-        if readv(memory.pid, self._local_p, 1, words.buffer_info()[0], len(words) // 2, 0) != size:
-            return None
-        return self._keep_pages(self._view[:size].tobytes())
+        if len(self._some) >= _SOME:
+            self._some.clear()
+        layout = self._some[threads] = words, words.buffer_info()[0], len(words) // 2, size
+        return layout
 
     # ------------------------------------------------------------------ short-lived objects
-
-    @property
-    def first(self) -> int:
-        """Where the first thread's part begins in a copy."""
-        return self.head_size + PAGE * len(self.pages)
 
     def want(self, addresses: Iterable[int]) -> bool:
         """Copy what lies there from now on. True when the layout must change for it."""

@@ -117,6 +117,7 @@ class DirectEngine:
         waits.futex_resolver, waits.futexes_resolver = self._waiters.resolve, self._waiters.resolve_many
         self._awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._suspects: dict[int, Suspects] = {}
+        self._touched: list[Person] = []  #: what they hold has changed since the last row
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
         self._full_at = 0
         self._seen_changes = -1
@@ -138,7 +139,7 @@ class DirectEngine:
         if sink.generation != self._generation:
             self._renew()
         ran = self._ran(at_ns, waits)
-        changed = sampler.sample(None if ran is None else [*self._unbound, *(t for p in ran for t in p.states)])
+        changed = sampler.sample(None if ran is None else [*self._unbound, *[t for p in ran for t in p.states]])
         # At once: what lies on a running thread's stack does not stay.
         looked = self._holds.look(changed)
         self._watch(at_ns)
@@ -156,14 +157,15 @@ class DirectEngine:
                 self._framed.pop(tid, None)
             people.gone.clear()
             ran = None
+        everyone = by_tid.values()
+        asked = everyone if ran is None else ran
         moved: list[Person] = []
         for thread in changed:
             person = by_tid.get(thread.tid)
             if person is not None:
                 waits.invalidate(thread.tid)
                 moved.append(person)
-        read = by_tid if ran is None else [person.tid for person in ran]
-        for tid, wait in waits.read_many(read).items():
+        for tid, wait in waits.read_many([person.tid for person in asked]).items():
             by_tid[tid].wait = wait
         for person in moved:
             self._stack(person)
@@ -174,14 +176,17 @@ class DirectEngine:
                     self._suspect(person, None)
             elif found is not self._suspects.get(tid) or found.holds is not self._framed.get(tid):
                 self._suspect(person, found)
-        self._confirm(looked)
-        self._futures.name(by_tid)
+        if self._suspects or self._owners.any or self._owned:
+            self._confirm(looked)
+        self._touched += self._futures.name(by_tid)
+        # Of the others nothing can have changed but what is kept in `_touched`.
         rows: list[tuple[int, int, int, int]] = []
-        for person in by_tid.values():
+        for person in asked if asked is everyone else {*asked, *moved, *self._touched}:
             row = (person.tid, person.stack, person.wait, person.holds)
             if row != person.sent:
                 person.sent = row
                 rows.append(row)
+        self._touched.clear()
         sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, self.tally.gil_switches)
         self._depths.poll(at_ns, sampler.threads)
         self.tally.system_calls = self._memory.calls
@@ -261,6 +266,7 @@ class DirectEngine:
             known = {h.lock for h in holds}
             holds += tuple([h for h in owned if h.lock not in known])
         person.holds = self._sink.holds(holds) if holds else 0
+        self._touched.append(person)
 
     def _thread_of(self, tid: int) -> Thread | None:
         person = self._people.by_tid.get(tid)
@@ -281,13 +287,14 @@ class DirectEngine:
 
     def _ran(self, at_ns: int, waits: WaitReader) -> list[Person] | None:
         """Who may have changed since the last tick; None: look at everybody, because it is time or they are many."""
-        everyone = self._people.by_tid.values()
         if at_ns >= self._full_at:
             self._full_at = at_ns + _FULL_NS
             return None
-        awake = self._awake
-        ran = [p for p in everyone if p.wait in awake or waits.ran(p.tid)]
-        return ran if 2 * len(ran) <= len(everyone) else None
+        by_tid, awake = self._people.by_tid, self._awake
+        still = [tid for tid, person in by_tid.items() if person.wait not in awake]
+        ran = [by_tid[tid] for tid in waits.who_ran(still)]
+        ran += [person for person in by_tid.values() if person.wait in awake]
+        return ran if 2 * len(ran) <= len(by_tid) else None
 
     # ------------------------------------------------------------------ now and then
 

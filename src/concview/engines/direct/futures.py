@@ -47,10 +47,13 @@ class Futures:
         elif self._waiting:
             self._waiting.pop(tid, None)
 
-    def name(self, by_tid: dict[int, Person]) -> None:
-        """Complete the waits of those who still wait: the future may have been taken up or finished meanwhile."""
+    def name(self, by_tid: dict[int, Person]) -> list[Person]:
+        """Complete the waits of those who still wait: the future may have been taken up or finished meanwhile.
+
+        Returns them.
+        """
         if not self._waiting:
-            return
+            return []
         still: list[tuple[Person, Wait, int]] = []
         for tid, (wait, given) in list(self._waiting.items()):
             person, plain = by_tid.get(tid), self._sink.wait(wait)
@@ -64,6 +67,7 @@ class Futures:
             named = self._sink.wait(msgspec.structs.replace(wait, target=target)) if target else plain
             person.wait = named
             self._waiting[person.tid] = wait, named
+        return [person for person, _, _ in still]
 
     def _running(self, by_tid: dict[int, Person]) -> dict[int, int]:
         """Address of a future -> tid of the thread that runs it."""

@@ -24,6 +24,11 @@ class Owners:
         self._waited: dict[int, int] = {}  #: tid -> RLock it was seen to wait for
         self._known: dict[int, Hold] = {}
 
+    @property
+    def any(self) -> bool:
+        """Whether somebody was seen to wait for an RLock."""
+        return bool(self._waited)
+
     def waits(self, tid: int, lock: int) -> None:
         """A thread waits for an RLock; 0: for none (any more)."""
         if lock:

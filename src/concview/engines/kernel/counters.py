@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from concview.engines.base import Sink, TargetGone
+from concview.engines.kernel.children import children_of
 from concview.engines.kernel.threads import ThreadTable, os_threads
 from concview.model import Counters, Notice, Target
 from concview.target.limits import parse_throttled, throttle_file
@@ -192,8 +193,7 @@ class CounterReader:
 
     def _count_children(self, now: float) -> int:
         if self._children.due(now):
-            with contextlib.suppress(psutil.Error):
-                self._children.value = len(self._process.children())
+            self._children.value = len(children_of(self._pid))
             self._children.took(now)
         return self._children.value
 

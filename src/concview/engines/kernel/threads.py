@@ -16,7 +16,7 @@ MAX_TIMES = 300
 #: The same for switches, 10-20 µs each with cold caches.
 MAX_STATUS = 30
 #: The same for migrations, whose file is as slow and less wanted.
-MAX_SCHED = 5
+MAX_SCHED = 2
 
 _VOLUNTARY = re.compile(rb"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
 _INVOLUNTARY = re.compile(rb"^nonvoluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)

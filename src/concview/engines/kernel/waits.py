@@ -18,6 +18,7 @@ from concview.engines.kernel.decode import Decoder, FutexesResolver, FutexQuesti
 from concview.model import Capability, Wait, WaitKind
 
 _LINE = 256  #: bytes; the longest line is 9 fields of at most 18 characters
+_SHORT_LINE = 64  #: the same of schedstat: 3 numbers of at most 20 digits
 #: Descriptors kept open at most; threads beyond that are opened at each read (about 10 µs more).
 MAX_CACHED = 4096
 #: What the line alone tells, whatever the thread's stack and descriptors are by now.
@@ -136,29 +137,30 @@ class WaitReader:
                 return 0
         return self._work_out(tid, slot, line)
 
-    def ran(self, tid: int) -> bool:
-        """Whether the thread may have been on a CPU since the last call: its run count in schedstat has changed.
+    def who_ran(self, tids: Iterable[int]) -> list[int]:
+        """Those that may have been on a CPU since the last call: their run count in schedstat has changed.
 
-        False is certain for a thread that was off the CPU when its wait state was read after the last call: it stands
-        where it stood, in memory and in the kernel. (One that was woken and has no CPU yet counts as not having run.)
-        1 µs, where the wait state takes 2-3. True wherever it cannot be told.
+        Who is not among them certainly was not, if it was off the CPU when its wait state was read after the last
+        call: it stands where it stood, in memory and in the kernel. (One that was woken and has no CPU yet counts as
+        not having run.) 1 µs each, where the wait state takes 2-3. Also those of whom it cannot be told.
         """
-        slot = self._slots.get(tid)
-        if slot is None or slot.fd < 0:
-            return True
-        fd = slot.schedule_fd
-        if fd < 0:
-            if fd == -1:
-                self._open_schedule(tid, slot)
-            return True
-        try:
-            schedule = pread(fd, _LINE, 0)
-        except OSError:
-            return True
-        if schedule == slot.schedule:
-            return False
-        slot.schedule = schedule
-        return True
+        slots, ran = self._slots, []
+        for tid in tids:
+            slot = slots.get(tid)
+            if slot is None:
+                ran.append(tid)
+                continue
+            try:
+                schedule = pread(slot.schedule_fd, _SHORT_LINE, 0)
+            except OSError:  # also -1, not opened yet
+                ran.append(tid)
+                if slot.schedule_fd == -1 and slot.fd >= 0:
+                    self._open_schedule(tid, slot)
+                continue
+            if schedule != slot.schedule:
+                slot.schedule = schedule
+                ran.append(tid)
+        return ran
 
     def invalidate(self, tid: int) -> None:
         """The next read() of this thread works its answer out again, even from an equal line."""
