@@ -271,6 +271,7 @@ class Span:
     file: str
     first: int  #: line of `asks`
     last: int  #: line of `has`
+    function: str  #: that notes them, without its class
 
 
 class Diary:
@@ -294,20 +295,21 @@ class Diary:
 
     def _thread(self, tid: int, events: list[list[Any]]) -> None:
         asked: dict[int, tuple[int, str, int]] = {}
-        had: dict[int, tuple[int, int, str, str, int, int]] = {}
+        had: dict[int, tuple[int, int, str, str, int, int, str]] = {}
         open_: dict[int, Span] = {}
         waiting: tuple[int, int, str] | None = None
-        for what, lock, how, file, line, at in events:
+        for what, lock, how, file, line, function, at in events:
             if what == "asks":
                 asked[lock] = (at, file, line)
             elif what == "has":
                 begun, begun_file, first = asked.get(lock, (at, "", 0))
                 if begun:
                     self.asking[tid].append((begun, at, lock))
-                had[lock] = (begun or at, at, how, begun_file if begun_file == file else "", first, line)
+                place = begun_file if begun_file == file else ""
+                had[lock] = (begun or at, at, how, place, first, line, function)
             elif what == "leaves":
-                begun, has, how, file_, first, last = had.pop(lock)
-                span = open_[lock] = Span(lock, begun, has, at, 1 << 63, how, file_, first, last)
+                begun, has, *where = had.pop(lock)
+                span = open_[lock] = Span(lock, begun, has, at, 1 << 63, *where)
                 self.holds[tid].append(span)
                 asked[lock] = (at, "", 0)  # taken again without being asked for: after Condition.wait
             elif what in ("left", "failed"):
@@ -316,14 +318,14 @@ class Diary:
                 elif lock in asked:
                     self.asking[tid].append((asked[lock][0], at, lock))
                     if what == "left":  # a library took it and gave it back somewhere in between
-                        self.holds[tid].append(Span(lock, asked[lock][0], 1 << 63, 0, at, "", "", 0, 0))
+                        self.holds[tid].append(Span(lock, asked[lock][0], 1 << 63, 0, at, "", "", 0, 0, ""))
                 asked.pop(lock, None)
             elif what == "waits":
                 waiting = (at, lock, how)
             elif what == "done" and waiting is not None:
                 self.waits[tid].append((waiting[0], at, lock, waiting[2]))
-        for lock, (begun, has, how, file_, first, last) in had.items():
-            self.holds[tid].append(Span(lock, begun, has, 1 << 63, 1 << 63, how, file_, first, last))
+        for lock, (begun, has, *where) in had.items():
+            self.holds[tid].append(Span(lock, begun, has, 1 << 63, 1 << 63, *where))
         self.holds[tid].sort(key=lambda s: s.asked)
 
     def spans(self, tid: int, begin: int, end: int) -> list[Span]:
@@ -394,7 +396,8 @@ def _holders(
                 score.wrong[f"{name} does not hold {site.expression} ({site.file.rpartition('/')[2]}:{site.line})"] += 1
                 continue
             spans = [s for s in perhaps if s.lock == hold.lock and s.file == site.file and s.style == WITH]
-            if spans:
+            # A generator that takes it for its caller is seen at its own `with` while it runs: of that no diary.
+            if any(s.function == site.function.rpartition(".")[2] for s in spans):
                 score.placed += 1
                 if not any(s.first <= site.line <= s.last for s in spans):
                     score.placed_wrong += 1

@@ -40,7 +40,8 @@ class Diary:
             mine = self._mine.events = []
             self._all.append((threading.get_native_id(), threading.current_thread().name, mine))
         frame = sys._getframe(2)
-        mine.append((what, identity(lock), how, frame.f_code.co_filename, frame.f_lineno, time.monotonic_ns()))
+        code = frame.f_code
+        mine.append((what, identity(lock), how, code.co_filename, frame.f_lineno, code.co_name, time.monotonic_ns()))
 
     def asks(self, lock, how="with"):
         self._write("asks", lock, how)

@@ -297,7 +297,7 @@ class Holds:
             for look in looks:
                 if not look.entries:
                     continue
-                heads = look.heads or self._copied(look.thread, [slot[0] for slot in look.slots])
+                heads = look.heads or self._copied(look.thread, self._of_one_moment(look))
                 look.methods = [self._reader.typed(head) for head in heads]
                 missing += [(look, n) for n, method in enumerate(look.methods) if method is None]
             if missing:
@@ -314,6 +314,16 @@ class Holds:
                 look.managers = self._stand.from_slots(withs, look.slots, look.methods)
             except (BadAddress, struct.error):
                 look.managers = [0] * len(withs)
+
+    def _of_one_moment(self, look: Look) -> list[int]:
+        """What the slots refer to; 0 for a slot that was read after the copy, as those of generators and of older
+        chunks are: by then it is another method's than the one that was copied at that address."""
+        walk, block = look.thread.walk, self._slot
+        low, high = walk.chunk, walk.chunk + len(walk.data)
+        return [
+            slot[0] if low <= frame + block + 8 * place.withs[i].slot < high else 0
+            for (place, frame, i), slot in zip(look.entries, look.slots, strict=True)
+        ]
 
     def _of_entry(self, entry: Entry) -> list[tuple[int, int]]:
         """What tells whether a frame still is in a block: its code, its instruction, the block's slot."""
