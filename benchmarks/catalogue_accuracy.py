@@ -6,6 +6,10 @@ A demo's `bad` must be named by its own rule (recall; the time until then is the
 a warning; its `fixed`, and every healthy program, by none. All rules watch all the time, so each row is a row of the
 confusion table. Rules, demos and programs are found by registry: tests/healthy, and benchmarks/healthy for those that
 need packages of others, which are installed with the command that is printed when they are missing.
+
+Rules that look inside get the agent and four seconds of counted calls: on their own `bad` from the start; on its
+`fixed` and on every healthy program after the time it was watched from outside, for counting slows it down. yappi is
+taken from the target's Python, from ours, and from the folders in CONCVIEW_YAPPI; where it is missing, that is said.
 """
 
 from __future__ import annotations
@@ -17,13 +21,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from _accuracy import INSIDE, RULES, Outcome, Subject, summary, table, verdict
 from common import machine
-from concview import registry
 from concview.demos.base import demos
 from concview.model import Severity
 from concview.session.session import Session
@@ -32,46 +35,12 @@ from interpreters import Interpreter, interpreters
 
 ROOT = Path(__file__).resolve().parents[1]
 HEALTHY = (ROOT / "tests" / "healthy", ROOT / "benchmarks" / "healthy")
-RULES = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
 #: Kinds of programs that are not here, and why.
 NOT_HERE = {"an RQ worker": "it needs a Redis server; fakeredis does not answer all that it asks"}
-#: What may come true while a demo runs: on a machine busy enough the two meet, and then it is a deadlock.
-RELATED = {"lock-order-inversion": {"deadlock"}}
-#: Rules that judge the machine as much as the program: on a busy one they may fire on anything, and are right.
-MACHINE = {"cpu-starvation"}
 #: Seconds of wall time per second of stream before a run is given up, and what starting may take.
 PATIENCE, START_S = 4.0, 60.0
-
-
-@dataclass
-class Subject:
-    """One program. `rule`: the rule that must fire; '' none may."""
-
-    name: str
-    command: list[str]
-    rule: str = ""
-    seconds: float = 0.0
-    needs: tuple[str, ...] = ()
-    kind: str = "healthy"
-
-
-@dataclass
-class Outcome:
-    """Stream seconds at which each rule first fired, by severity; what was not judged; why it failed."""
-
-    seen_s: float = 0.0
-    info: dict[str, float] = field(default_factory=dict)
-    warn: dict[str, float] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    titles: dict[str, str] = field(default_factory=dict)
-    failure: str = ""
-
-    def first(self, rule: str) -> float | None:
-        times = [t[rule] for t in (self.info, self.warn) if rule in t]
-        return min(times) if times else None
-
-    def fired(self) -> set[str]:
-        return {*self.info, *self.warn}
+#: Calls are counted for so long; from asking for it until its rules must have judged (stream seconds).
+COUNTED_S, JUDGED_S = 4.0, 12.0
 
 
 # ---------------------------------------------------------------- what is run
@@ -84,11 +53,13 @@ def subjects(python: Interpreter, seconds: float, only: Sequence[str]) -> list[S
             rule = demo.id if variant == "bad" else ""
             least = demo.needs_seconds * 1.2 if variant == "bad" and demo.id in RULES else 0.0
             name = f"{demo.id} {variant}"
-            found.append(Subject(name, demo.command(variant, python.path), rule, max(seconds, least), (), variant))
+            last = variant == "fixed" and demo.id in INSIDE
+            command = demo.command(variant, python.path)
+            found.append(Subject(name, command, rule, max(seconds, least), (), variant, last))
     for folder in HEALTHY:
         for path in sorted(folder.glob("*.py")):
             if not path.name.startswith(("_", "test_")):
-                found.append(Subject(path.stem, [python.path, str(path)], "", seconds, _needs(path)))
+                found.append(Subject(path.stem, [python.path, str(path)], "", seconds, _needs(path), last=True))
     return [s for s in found if not only or any(o in (s.name, s.name.partition(" ")[0]) for o in only)]
 
 
@@ -146,7 +117,12 @@ def watch(subject: Subject, env: dict[str, str], engine: str, rate: float) -> Ou
             session = Session(LiveSource(pid, engine, rate, 5.0))
             try:
                 session.start()
-                _follow(session, subject.seconds, outcome)
+                if subject.rule in INSIDE:
+                    look_inside(session)
+                _follow(session, subject.seconds, outcome, RULES)
+                if subject.last and not outcome.failure:
+                    look_inside(session)
+                    _follow(session, outcome.seen_s + JUDGED_S, outcome, INSIDE)
             finally:
                 session.close()
     except Exception as error:  # one program that fails must not end the table; it is shown in its row
@@ -154,97 +130,32 @@ def watch(subject: Subject, env: dict[str, str], engine: str, rate: float) -> Ou
     return outcome
 
 
-def _follow(session: Session, seconds: float, outcome: Outcome) -> None:
-    deadline = time.monotonic() + START_S + PATIENCE * seconds
+def look_inside(session: Session) -> None:
+    session.order("agent attach 30")
+    session.order(f"yappi start wall {COUNTED_S:g}")
+
+
+def _follow(session: Session, until_s: float, outcome: Outcome, rules: Container[str]) -> None:
+    """Note what these rules say until so much was seen."""
+    deadline = time.monotonic() + START_S + PATIENCE * (until_s - outcome.seen_s)
     while not session.ended and time.monotonic() < deadline:
         snapshot = session.snapshot()
         outcome.seen_s = snapshot.elapsed_s
         for finding in snapshot.findings:
+            if finding.id not in rules:
+                continue
             times = outcome.warn if finding.severity is Severity.WARN else outcome.info
             times.setdefault(finding.id, snapshot.elapsed_s)
             outcome.titles[finding.id] = f"{finding.measured.name} {finding.measured.value:.3g}: {finding.summary}"
-        outcome.refused = {n.id: n.why for n in snapshot.not_applicable}
-        if snapshot.elapsed_s >= seconds:
+        outcome.refused = {n.id: (n.why, n.enable) for n in snapshot.not_applicable}
+        if snapshot.refusal is not None:
+            # Why there is no agent, or no calls were counted: more than that there are none.
+            said = (snapshot.refusal.text, snapshot.refusal.remedy)
+            outcome.refused.update({rule: said for rule in INSIDE if rule in outcome.refused})
+        if snapshot.elapsed_s >= until_s:
             return
         time.sleep(0.05)
-    outcome.failure = f"only {outcome.seen_s:.1f} s of {seconds:g} s were seen"
-
-
-# ---------------------------------------------------------------- what is printed
-
-
-def verdict(subject: Subject, outcome: Outcome) -> str:
-    """One row in words."""
-    if outcome.failure:
-        return f"FAILED: {outcome.failure}"
-    parts = []
-    if subject.rule in RULES:
-        at = outcome.first(subject.rule)
-        if at is not None:
-            severity = "warn" if subject.rule in outcome.warn else "info"
-            parts.append(f"named as {severity} after {at:.1f} s")
-        elif subject.rule in outcome.refused:
-            parts.append(f"not applicable: {outcome.refused[subject.rule]}")
-        else:
-            parts.append(f"NOT NAMED in {outcome.seen_s:.0f} s")
-    elif subject.rule:
-        parts.append("no such rule yet")
-    warned, hinted = alarms(subject, outcome)
-    parts += [f"WARNS {rule} ({outcome.warn[rule]:.1f} s)" for rule in sorted(warned)]
-    parts += [f"hints {rule} ({outcome.info[rule]:.1f} s)" for rule in sorted(hinted)]
-    excused = outcome.fired() & (MACHINE | RELATED.get(subject.rule, set())) - {subject.rule}
-    parts += [f"[{rule}]" for rule in sorted(excused)]
-    parts += [f"BROKEN {rule}" for rule, why in outcome.refused.items() if "this rule failed" in why]
-    return ", ".join(parts) or "silent"
-
-
-def alarms(subject: Subject, outcome: Outcome) -> tuple[set[str], set[str]]:
-    """Rules that fired and should not have: as a warning, and as a hint at most."""
-    fine = {subject.rule, *MACHINE, *RELATED.get(subject.rule, ())}
-    warned = set(outcome.warn) - fine
-    return warned, set(outcome.info) - fine - warned
-
-
-def table(results: list[tuple[Subject, Outcome]]) -> None:
-    """One row per rule: its own demo, and on how many other programs it fired (warnings + hints)."""
-    cells = "  {:<26} {:>14} {:>12} {:>12} {:>12}".format
-    print("\n" + cells("rule", "its own demo", "other bad", "fixed", "healthy"))
-    for rule in sorted(RULES):
-        own = next((o for s, o in results if s.rule == rule and not o.failure), None)
-        at = own.first(rule) if own is not None else None
-        unnamed = "not run" if own is None else "n/a" if rule in own.refused else "MISSED"
-        named = f"{at:.1f} s" if at is not None else unnamed
-        row = []
-        for kind in ("bad", "fixed", "healthy"):
-            others = [o for s, o in results if s.kind == kind and s.rule != rule]
-            warned = sum(rule in o.warn for o in others)
-            hinted = sum(rule in o.info and rule not in o.warn for o in others)
-            row.append(f"{warned} + {hinted}" if warned or hinted else ".")
-        print(cells(rule + (" (machine)" if rule in MACHINE else ""), named, *row))
-
-
-def summary(results: list[tuple[Subject, Outcome]]) -> None:
-    bad = [(s, o) for s, o in results if s.rule in RULES and not o.failure]
-    judged = [(s, o) for s, o in bad if s.rule not in o.refused]
-    times = sorted(t for s, o in judged if (t := o.first(s.rule)) is not None)
-    print(f"\n  recall: {len(times)} of {len(judged)} rules named their demo", end="")
-    if times:
-        print(f", median after {times[len(times) // 2]:.1f} s, at most {times[-1]:.1f} s", end="")
-    skipped = len(bad) - len(judged)
-    print(f"; {skipped} not applicable here" if skipped else "")
-    for kind, words in (
-        ("bad", "unrelated rules on bad demos"),
-        ("fixed", "false alarms on fixed demos"),
-        ("healthy", "false alarms on healthy programs"),
-    ):
-        those = [(s, o) for s, o in results if s.kind == kind and not o.failure]
-        warned = sum(len(alarms(s, o)[0]) for s, o in those)
-        hinted = sum(len(alarms(s, o)[1]) for s, o in those)
-        seen = sum(o.seen_s for _, o in those)
-        print(f"  {words}: {warned} warnings, {hinted} hints ({len(those)} programs, {seen:.0f} s)")
-    failed = [s.name for s, o in results if o.failure]
-    if failed:
-        print(f"  FAILED: {', '.join(failed)}")
+    outcome.failure = f"only {outcome.seen_s:.1f} s of {until_s:g} s were seen"
 
 
 def without_demo() -> list[str]:
@@ -280,6 +191,7 @@ def _one(python: Interpreter, options: argparse.Namespace) -> None:
         (skipped if lacks else wanted).append((subject, lacks))
     print(f"\nPython {python.label}: {len(wanted)} programs, all {len(RULES)} rules", flush=True)
     results: list[tuple[Subject, Outcome]] = []
+    began = time.monotonic()
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
         runs = [(s, pool.submit(watch, s, env, options.engine, options.rate)) for s, _ in wanted]
         for subject, future in runs:
@@ -290,6 +202,7 @@ def _one(python: Interpreter, options: argparse.Namespace) -> None:
                 print(f"      {rule}: {outcome.titles[rule]}", flush=True)
     table(results)
     summary(results)
+    print(f"  {time.monotonic() - began:.0f} s, load average at the end {os.getloadavg()[0]:.1f}", flush=True)
     if skipped:
         target = options.packages / python.label if options.packages else Path("PACKAGES", python.label)
         needed = sorted({n for _, lacks in skipped for n in lacks})

@@ -7,6 +7,7 @@ target. `clean` is called where such a string enters the program and nowhere els
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 #: C0 and C1 controls, DEL, line separators, bidirectional controls, zero-width and tag characters, lone surrogates.
 _UNSAFE = re.compile(
@@ -77,6 +78,11 @@ def size(amount: float) -> str:
 def plural(number: int, noun: str, plural_form: str | None = None) -> str:
     """'1 thread', '3 threads'."""
     return f"{number} {noun if number == 1 else plural_form or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """'a, b, c, …': as many as may be."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def short_path(path: str, width: int = 40) -> str:

@@ -324,3 +324,41 @@ def test_the_same_moment_is_judged_once_and_time_may_go_back() -> None:
     earlier = Window(made.history)
     earlier.end_ns -= 1_000_000_000
     assert made.judge.evaluate(earlier).findings == ()
+
+
+def test_many_of_one_place_are_said_once() -> None:
+    """A hundred locks of one line: one finding, by the strongest, which stays the one that speaks."""
+    rule, other = make("one"), make("other")
+    place = (Where("/srv/bank.py", 7, "transfer"),)
+    names = [f"lock {n:02}" for n in range(99)]
+    weak = [saw(0.3, name, where=place, label=name, threads=(n, 1000), title="T") for n, name in enumerate(names)]
+    strong = saw(0.9, "lock 99", where=place, label="lock 99", threads=(99,), title="T")
+    elsewhere = saw(0.3, "lock 100", where=(Where("/srv/bank.py", 8, "transfer"),), label="lock 100", title="T")
+    rule.now = [*weak, strong, elsewhere]
+    other.now = [saw(0.3, f"queue {n}") for n in range(3)]  # of no place: each is its own
+    made = scene(rule, other)
+    made.play(3)
+    found = [f for f in made.judgement.findings if f.id == "one"]
+    assert [(f.subject, f.severity, f.title) for f in found] == [
+        ("lock 99", Severity.WARN, "T (and 99 more)"),
+        ("lock 100", Severity.INFO, "T"),
+    ]
+    assert found[0].summary.endswith("There are 99 others like it: lock 00, lock 01, lock 02, lock 03, lock 04, ….")
+    assert found[0].threads == (99, 0, 1000, *range(1, 99))
+    assert len([f for f in made.judgement.findings if f.id == "other"]) == 3
+    rule.now = [*weak[:-1], saw(0.95, "lock 98", where=place, title="T"), strong, elsewhere]
+    made.play(3)
+    assert found[0].subject in {f.subject for f in made.judgement.findings if f.id == "one"}
+    rule.now = [*weak[:1], strong]
+    made.play(7)
+    assert made.found("one").title == "T (and 1 more)"
+    assert [f.subject for f in made.judgement.findings if f.id == "one" and f.recent] == ["lock 100"]
+
+
+def test_few_of_many_pending_are_told() -> None:
+    rule = make()
+    rule.now = [saw(0.6, f"lock {n}", samples=1) for n in range(50)]
+    made = scene(rule)
+    made.play(3)
+    assert [p.subject for p in made.judgement.pending] == ["lock 0", "lock 1", "lock 2", ""]
+    assert made.judgement.pending[-1].needs == "evidence about 47 more subjects, too"

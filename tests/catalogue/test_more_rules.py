@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from build import GIL, RUNNING, SLEEP, START_NS, Scene, frame, holds, recv, site, stdlib, waits_for
 
-from concview.model import Confidence, Counters, Frame, Hold, Severity, Target, Wait
+from concview.model import Confidence, Counters, Frame, Hold, Peer, Severity, Target, Wait
 
 STOCK, ORDERS, GATE = site("stock", 40, "sell"), site("orders", 44, "sell"), site("gate", 38, "sell")
 RESULT = [stdlib("Condition.wait", "threading.py"), stdlib("Future.result", "concurrent/futures/_base.py")]
@@ -333,6 +333,26 @@ def test_missing_timeout(wait: Wait, moving: bool, severity: Severity | None) ->
     finding = scene.found("missing-timeout")
     assert (finding.severity if finding else None) == severity
     assert finding is None or "worker-0 has been waiting for data from 127.0.0.1:5432" in finding.summary
+
+
+def test_missing_timeout_lists_the_peers_of_one_line() -> None:
+    """Sixty-six workers that wait for forty peers are one thing to repair."""
+    scene = Scene(hz=5)
+    workers = [scene.thread(f"worker-{n}") for n in range(66)]
+
+    def script(at: float) -> None:
+        for n, tid in enumerate(workers):
+            if at >= n * 0.1:
+                peer = Peer("tcp", f"10.0.0.{n % 40}:5432", status="ESTABLISHED")
+                scene.do(tid, [frame("ask", 29)], recv(7 + n, peer))
+
+    scene.play(50, script)
+    found = [f for f in scene.judgement.findings if f.id == "missing-timeout"]
+    assert [f.title for f in found] == ["Waiting for 40 peers without a time limit"]
+    assert found[0].summary.startswith("66 threads (worker-*) have been waiting for 40 peers in app.py:29 in ask for 4")
+    assert found[0].summary.endswith("They are 10.0.0.0:5432, 10.0.0.1:5432, 10.0.0.2:5432, 10.0.0.3:5432, "
+                                     "10.0.0.4:5432, ….")  # fmt: skip
+    assert len(found[0].threads) == 66
 
 
 def test_the_scene_counts() -> None:

@@ -60,6 +60,7 @@ class Track:
     finding: Finding | None = None
     explains: tuple[tuple[str, str], ...] = ()
     severe: bool = False  #: a warning, or about to be one
+    label: str = ""
 
     def observed(self, rule: Rule, one: Observation, limits: Thresholds, lacks: str, now: int) -> None:
         self.seen_ns = now
@@ -72,7 +73,7 @@ class Track:
             self.since_ns = now
         self.streak += 1
         self.warn_streak = self.warn_streak + 1 if one.lower >= limits.warn else 0
-        self.explains = one.explains
+        self.explains, self.label = one.explains, one.label
         strong = one.lower >= limits.warn or one.floor >= WARN_SCORE or (one.score or 0) >= WARN_SCORE
         self.severe = (strong or self._warned()) and one.severity_cap != "info"
         if self.streak >= RAISE_AFTER and not self.raised:

@@ -161,6 +161,7 @@ def _one(window: Window, line: _Line, thread: ThreadWindow, stack: Stack, get: F
         samples=evidence.samples_in(window, sum(thread.nanoseconds)),
         episodes=episodes,
         confidence=Confidence.EXACT if line.queue is not None else Confidence.INFERRED,
+        label=name,
         title=f"Everything in {name} passes through {thread.name}",
         summary=(
             f"{thread.name} alone takes from {name} ({evidence.frame_spot(get)}) and computes {percent(share)} of its "

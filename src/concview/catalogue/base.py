@@ -68,6 +68,7 @@ class Observation:
     floor: int = 0  #: the score is at least this, once it fires
     severity_cap: str = ""  #: 'info': never more than info
     needs: str = ""  #: what is still missing, in words: the rule itself holds this back
+    label: str = ""  #: the subject in a few words, for where many are found in one place
 
 
 class Rule(Protocol):

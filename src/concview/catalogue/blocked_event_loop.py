@@ -98,6 +98,7 @@ class BlockedEventLoop:
             samples=int(longest.ns / max(1.0, tick)),
             episodes=len(slow),
             confidence=Confidence.STATISTICAL if state is State.RUNNING else Confidence.EXACT,
+            label=thread.name,
             title=f"The event loop is blocked by {blocked_in}",
             summary=(
                 f"The event loop in {thread.name} stood still for {duration(seconds)} in "

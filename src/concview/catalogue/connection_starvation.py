@@ -120,6 +120,7 @@ class ConnectionStarvation:
             samples=max(window.samples, evidence.samples_in(window, waiting)),
             episodes=episodes,
             confidence=Confidence.INFERRED if one.kind == "queue" else Confidence.EXACT,
+            label=one.name,
             title=f"{plural(len(waiters), 'thread')} queue for {one.name}",
             summary=summary + ".",
             fix=_fix(one),

@@ -91,6 +91,7 @@ class Deadlock:
             samples=evidence.samples_in(window, age * 1e9),
             episodes=1,
             confidence=Confidence.EXACT if exact else Confidence.INFERRED,
+            label=evidence.who(window, tids),
             title=f"Deadlock of {evidence.who(window, tids)}",
             summary=summary,
             fix=_fix(names, {e.via for e in cycle} - {""}),

@@ -16,6 +16,8 @@ import msgspec
 from concview import registry
 from concview.analysis.graph import Edge
 from concview.analysis.window import ThreadWindow, Window
+from concview.catalogue._fold import Fold
+from concview.catalogue._fold import pending as few
 from concview.catalogue._track import RAISE_AFTER, Track, what_is_missing
 from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds
 from concview.config import RuleConfig
@@ -52,6 +54,7 @@ class Judge:
             raise ValueError(f"no such rule: {', '.join(unknown)}")
         self._limits: dict[str, Thresholds] = {id_: self._thresholds(rule) for id_, rule in self._rules.items()}
         self._tracks: dict[tuple[str, str], Track] = {}
+        self._fold = Fold()
         self._last_ns = -1
         self._judgement = Judgement()
 
@@ -112,7 +115,7 @@ class Judge:
             pending.extend(Pending(rule_id, early) for rule_id in judged if rule_id not in raised)
         self._judgement = Judgement(
             findings,
-            tuple(pending),
+            tuple(few(pending)),
             () if early else tuple(rule_id for rule_id in judged if rule_id not in raised),
             tuple(not_applicable),
             tuple(sorted(explained.items())),
@@ -180,7 +183,7 @@ class Judge:
 
     def _findings(self, causes: _Causes) -> tuple[tuple[Finding, ...], dict[str, str]]:
         """What is raised, without what another finding explains; and the rules so explained, with the cause."""
-        shown: list[Finding] = []
+        shown: list[tuple[Finding, str]] = []
         explained: dict[str, str] = {}
         for (rule_id, subject), track in self._tracks.items():
             cause = _cause(causes, rule_id, subject, track.severe)
@@ -189,9 +192,11 @@ class Judge:
                     explained[rule_id] = cause
                 track.cleared_ns = 0  # an explained symptom leaves no trace of its own
             elif (finding := track.finding) is not None and (track.raised or track.cleared_ns):
-                shown.append(finding if track.raised else msgspec.structs.replace(finding, recent=True))
-        shown.sort(key=lambda f: (f.recent, f.severity is not Severity.WARN, -f.score, f.since_ns, f.id, f.subject))
-        return tuple(shown), explained
+                recent = not track.raised
+                shown.append((msgspec.structs.replace(finding, recent=True) if recent else finding, track.label))
+        findings = self._fold.findings(shown)
+        findings.sort(key=lambda f: (f.recent, f.severity is not Severity.WARN, -f.score, f.since_ns, f.id, f.subject))
+        return tuple(findings), explained
 
 
 # ---------------------------------------------------------------- gates

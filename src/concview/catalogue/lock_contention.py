@@ -104,6 +104,7 @@ class LockContention:
             samples=max(window.samples, evidence.samples_in(window, lock.wait_ns)),
             episodes=lock.episodes,
             confidence=lock.confidence,
+            label=name,
             title=f"Threads queue for {name}",
             summary=summary + ".",
             fix=(

@@ -96,6 +96,7 @@ class LockHeldAcrossIo:
             samples=samples,
             episodes=episodes,
             confidence=lock.confidence,
+            label=name,
             title=f"{name} is held across I/O" if wait.kind is not WaitKind.SLEEP else f"{name} is held while sleeping",
             summary=summary,
             fix=_fix(name, own),

@@ -86,6 +86,7 @@ class LockOrderInversion:
             samples=seen + seen_other,
             episodes=int(rare),
             confidence=Confidence.EXACT if exact else Confidence.INFERRED,
+            label=f"{names[0]} and {names[1]}",
             title=f"{names[0]} and {names[1]} are taken in both orders",
             summary=(
                 f"{window.name(a)} takes {names[1]} while it holds {names[0]} ({_spot(one)}), {window.name(b)} takes "

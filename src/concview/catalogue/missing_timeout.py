@@ -26,7 +26,7 @@ When it is fine:
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -35,12 +35,18 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, State
-from concview.text import duration, plural
+from concview.text import duration, listed, plural
 
 _SOCKETS = frozenset({"tcp", "tcp6", "udp", "udp6", "unix"})
 _CALLS = frozenset({"read", "recvfrom", "recvmsg", "write", "sendto", "sendmsg", "connect", "poll", "ppoll"})
 #: A wait of less than this is no business of this rule.
 MIN_SECONDS = 10.0
+#: Peers that are named, those with the most threads first.
+MOST_PEERS = 5
+
+
+#: (seconds, the thread, the wait)
+_Lost = tuple[float, ThreadWindow, Run]
 
 
 class MissingTimeout:
@@ -53,7 +59,8 @@ class MissingTimeout:
     measure: ClassVar[str] = "time in one call without a timeout"
 
     def observe(self, window: Window) -> Iterable[Observation]:
-        lost: dict[tuple[str, int, str], list[tuple[float, ThreadWindow, Run]]] = defaultdict(list)
+        # By the line that waits: it is what has to be changed, whoever does not answer.
+        lost: dict[tuple[str, int], list[_Lost]] = defaultdict(list)
         for thread in window.threads:
             run = thread.history.current
             if run is None:
@@ -62,30 +69,45 @@ class MissingTimeout:
             if age < MIN_SECONDS or not _endless(run) or _moved(thread, run):
                 continue
             leaf = run.stack.user_leaf
-            peer = run.wait.peer
-            if leaf is not None and peer is not None:
-                lost[leaf.file, leaf.line, peer.name].append((age, thread, run))
-        for (_, _, name), waits in lost.items():
-            yield self._one(window, name, sorted(waits, key=lambda w: -w[0]))
+            if leaf is not None and run.wait.peer is not None:
+                lost[leaf.file, leaf.line].append((age, thread, run))
+        for (file, line), waits in lost.items():
+            yield self._one(window, f"{file}:{line}", sorted(waits, key=lambda w: -w[0]))
 
-    def _one(self, window: Window, peer: str, waits: list[tuple[float, ThreadWindow, Run]]) -> Observation:
+    def _one(self, window: Window, subject: str, waits: list[_Lost]) -> Observation:
         age, _, run = waits[0]
-        tids = tuple(t.tid for _, t, _ in waits)
         leaf = run.stack.user_leaf
+        tids = tuple(t.tid for _, t, _ in waits)
+        peers = [name for name, _ in Counter(_peer(r) for _, _, r in waits).most_common()]
+        have = "has" if len(tids) == 1 else "have"
+        if len(peers) == 1:
+            what, whom = f"{have} been {evidence.doing(run.wait)}", peers[0]
+            times = f"for {duration(age)}"
+        else:
+            what, whom = f"{have} been waiting for {len(peers)} peers", f"{len(peers)} peers"
+            times = f"for {duration(waits[-1][0])} to {duration(age)}"
+        place = evidence.frame_spot(leaf)
+        told = f" They are {listed(peers, MOST_PEERS)}." if len(peers) > 1 else ""
         return Observation(
-            subject=f"{leaf.file if leaf else ''}:{leaf.line if leaf else 0} {peer}",
+            subject=subject,
             value=age,
             lower=age,
             samples=evidence.samples_in(window, age * 1e9),
             episodes=len(waits),
             confidence=Confidence.EXACT,
-            title=f"Waiting for {peer} without a time limit",
+            title=f"Waiting for {whom} without a time limit",
             summary=(
-                f"{evidence.who(window, tids)} {'has' if len(tids) == 1 else 'have'} been {evidence.doing(run.wait)} "
-                f"in {evidence.frame_spot(leaf)} for {duration(age)}, with no timeout set."
+                f"{evidence.who(window, tids)} {what} in {place} {times}, with no timeout set.{told}"
             ),
-            gain=f"{plural(len(tids), 'thread')} that would be free to do something else, and an error that says why.",
-            check_next=f"Is {peer} alive, and does it know this connection? `ss -tnp` on both sides.",
+            gain=(
+                f"{plural(len(tids), 'thread')} free for other work once the limit has passed, and an error that says "
+                "why; it assumes that no answer is to be expected."
+            ),
+            check_next=(
+                f"Is {peers[0]} alive, and does it know this connection? `ss -tnp` on both sides."
+                if len(peers) == 1
+                else "What do these peers have in common: one host, one firewall? `ss -tnp` on both sides."
+            ),
             where=evidence.places(run.stack),
             threads=tids,
             stacks=tuple(
@@ -94,6 +116,10 @@ class MissingTimeout:
                 for one in evidence.shown("waits", t.tid, t.name, r.stack, f"for {duration(waited)}")
             ),
         )
+
+
+def _peer(run: Run) -> str:
+    return run.wait.peer.name if run.wait.peer is not None else "an unknown peer"
 
 
 def _endless(run: Run) -> bool:

@@ -99,6 +99,7 @@ class NestedExecutorDeadlock:
             samples=evidence.samples_in(window, age * 1e9),
             episodes=1,
             confidence=Confidence.INFERRED,
+            label=name,
             title=f"The pool {name} waits for itself",
             summary=(
                 f"All {len(threads)} workers of {name} have waited for other futures for {duration(age)}, in "

@@ -97,6 +97,7 @@ def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -
         samples=evidence.samples_in(window, seconds * 1e9 * len(threads)),
         episodes=len(threads),
         confidence=Confidence.STATISTICAL,
+        label=name,
         title=f"{len(threads)} workers ({name}-*), at most {used} busy",
         summary=(
             f"Of {plural(len(threads), 'worker')} ({name}-*, {evidence.frame_spot(frame)}) never more than {used} were "

@@ -103,6 +103,7 @@ def _one(window: Window, queue: QueueWindow, pool: PoolDepth, workers: list[Thre
         samples=evidence.samples_in(window, whole),
         episodes=len(points),
         confidence=Confidence.EXACT,
+        label=name,
         title=f"{name} has too few threads",
         summary=(
             f"{plural(queue.size, 'task')} wait for {plural(len(workers), 'worker')} of {name}, which are busy "

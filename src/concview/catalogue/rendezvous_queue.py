@@ -78,6 +78,7 @@ def _one(
         samples=window.samples,
         episodes=episodes,
         confidence=Confidence.EXACT,
+        label=name,
         title=f"Both sides of {name} wait for each other",
         summary=(
             f"{name} has room for one item: {evidence.who(window, tuple(putting))} waits {percent(sides['put'][0])} of "

@@ -116,6 +116,7 @@ class Straggler:
             samples=evidence.samples_in(window, sum(sum(r.busy.values()) for r in rounds)),
             episodes=len(rounds),
             confidence=Confidence.STATISTICAL,
+            label=name,
             title=f"Every round of {name} waits for its last worker",
             summary=(
                 f"In {plural(len(rounds), 'round')} of {duration(typical)} the {workers} workers of {name} are busy "

@@ -149,6 +149,7 @@ def _one(window: Window, name: str, pool: _Pool, handing: int, cores: float) -> 
         samples=samples,
         episodes=episodes,
         confidence=Confidence.STATISTICAL,
+        label=name,
         title=f"Tasks of pool {name} are smaller than handing them over" if share > 0.5 else "",
         summary=(
             f"{percent(share)} of the time that pool {name} is in use goes into its own code: {percent(cores)} of a "

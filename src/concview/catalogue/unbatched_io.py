@@ -108,6 +108,7 @@ class UnbatchedIo:
             samples=samples,
             episodes=episodes,
             confidence=Confidence.STATISTICAL,
+            label=peer,
             title=f"{count(rate)} exchanges a second with {peer}, one by one",
             summary=(
                 f"{who} {'spends' if len(tids) == 1 else 'spend'} {percent(share)} of the active time in at least "

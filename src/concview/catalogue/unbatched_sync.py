@@ -136,6 +136,7 @@ def _one(
         samples=evidence.samples_in(window, sum(sum(t.nanoseconds) for t in users)),
         episodes=episodes,
         confidence=Confidence.STATISTICAL,
+        label=name,
         title=f"{doing} costs more than using them" if share > 0.5 else "",
         summary=(
             f"{evidence.who(window, tids)} spend{'s' if len(tids) == 1 else ''} {percent(share)} of the computing time "

@@ -95,6 +95,7 @@ def _one(window: Window, queue: QueueWindow) -> Observation | None:
         samples=len(points),
         episodes=len(points),
         confidence=Confidence.EXACT,
+        label=name,
         title=f"{name} grows without a bound",
         summary=_summary(queue, name, grown, taken, seconds) + _memory(window, seconds),
         fix=_fix(queue),

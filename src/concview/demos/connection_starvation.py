@@ -28,7 +28,7 @@ def query(db: socket.socket) -> bytes:
 
 
 def make_page(rows: bytes) -> None:
-    time.sleep(0.05)
+    time.sleep(0.1)
 
 
 def serve_bad() -> None:
