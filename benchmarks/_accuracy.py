@@ -137,8 +137,9 @@ def summary(results: Results) -> None:
     if slow:
         print(f"  later than the {SOON_S:g} s, or what the demo needs: {', '.join(slow)}")
     quiet = [o for s, o in results if s.last and not o.failure]
-    looked = sum(not INSIDE & set(o.refused) for o in quiet)
-    print(f"  {len(INSIDE)} rules look inside: they judged {looked} of {len(quiet)} where all must be silent")
+    looked = sum(len(INSIDE - o.refused.keys()) for o in quiet)
+    of = f"{len(INSIDE) * len(quiet)} (rules x programs)"
+    print(f"  {len(INSIDE)} rules look inside, and judged {looked} of {of} that they must be silent about")
     _programs(results)
     _refusals(results)
 

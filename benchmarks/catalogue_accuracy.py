@@ -150,8 +150,10 @@ def _follow(session: Session, until_s: float, outcome: Outcome, rules: Container
         outcome.refused = {n.id: (n.why, n.enable) for n in snapshot.not_applicable}
         if snapshot.refusal is not None:
             # Why there is no agent, or no calls were counted: more than that there are none.
+            lacks = "calls" if snapshot.capabilities["agent"].available else "agent"
             said = (snapshot.refusal.text, snapshot.refusal.remedy)
-            outcome.refused.update({rule: said for rule in INSIDE if rule in outcome.refused})
+            those = {rule for rule in INSIDE if lacks == "agent" or lacks in RULES[rule].needs}
+            outcome.refused.update(dict.fromkeys(those & outcome.refused.keys(), said))
         if snapshot.elapsed_s >= until_s:
             return
         time.sleep(0.05)

@@ -57,6 +57,15 @@ def test_a_working_child_is_an_information() -> None:
     assert "in app.py:51 in helpers" in finding.summary
 
 
+def test_a_child_may_still_execute_another_program() -> None:
+    one = scene([frame("helper", 46), *FORKING], stuck=False)
+    one.play(1.9)
+    assert one.found("fork-with-threads") is None
+    one.history.apply(Forks(one.now_ns, 1, ()))
+    one.play(2)
+    assert one.ever() == set()
+
+
 def test_without_children_it_is_clear() -> None:
     one = scene([], count=0)
     one.play(3)

@@ -75,3 +75,17 @@ def test_several_peers_are_a_fan_out() -> None:
 
     scene.play(8, script)
     assert scene.ever() == set()
+
+
+def test_a_thread_that_rests_after_every_exchange_is_paced_by_that() -> None:
+    """Also where a busy machine makes the exchanges last longer than the rests."""
+    scene = scene_of()
+    one = exchanges(scene, SEND, ANSWER, recv(), asleep=0)
+
+    def script(at: float) -> None:
+        one(at)
+        if round(at * 100) % 4 == 1:
+            scene.do(101, [frame("ask", 50)], SLEEP)
+
+    scene.play(8, script)
+    assert scene.ever() == set()

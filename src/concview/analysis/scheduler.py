@@ -74,8 +74,8 @@ class Schedule:
 
     @property
     def throttled(self) -> float:
-        """Share of the time for which the cgroup's quota was used up."""
-        return max(0.0, (self.after.throttled_s - self.before.throttled_s) / self.seconds)
+        """Share of the time for which the cgroup's quota was used up: at most all, for the kernel adds up CPUs."""
+        return min(1.0, max(0.0, (self.after.throttled_s - self.before.throttled_s) / self.seconds))
 
 
 def schedule(buckets: Sequence[ProcessBucket]) -> Schedule | None:

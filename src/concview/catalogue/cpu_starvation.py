@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from concview.analysis.scheduler import Schedule, schedule
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -53,15 +54,15 @@ class CpuStarvation:
     def observe(self, window: Window) -> Iterable[Observation]:
         running = sum(t.nanoseconds[State.RUNNING] for t in window.threads)
         queued = sum(t.nanoseconds[State.RUNNABLE] for t in window.threads)
-        counted = [b for b in window.buckets if b.before is not None and b.after is not None]
-        seconds = sum(b.end_ns - b.start_ns for b in counted) / 1e9
-        if seconds < MIN_SECONDS or running + queued < MIN_DEMAND * seconds * 1e9:
+        counted = schedule(window.buckets)
+        seconds = counted.seconds if counted is not None else 0.0
+        if counted is None or seconds < MIN_SECONDS or running + queued < MIN_DEMAND * seconds * 1e9:
             return
         share = queued / (running + queued)
         waiting = sorted(window.threads, key=lambda t: -t.nanoseconds[State.RUNNABLE])
         waiting = [t for t in waiting if t.nanoseconds[State.RUNNABLE] > 0.05 * queued]
         hot = evidence.hot(waiting, State.RUNNING)
-        why, others = _why(window, seconds)
+        why, check, others = _why(window, counted)
         yield Observation(
             subject="process",
             value=share,
@@ -76,7 +77,7 @@ class CpuStarvation:
                 f"{percent(share)} of it. {why}"
             ),
             gain=f"What these threads compute takes {1 / max(1 - share, 0.01):.1f} x as long as on a free CPU.",
-            check_next="Who else runs on these CPUs? `top`, and cpu.stat of the cgroup.",
+            check_next=check,
             where=tuple(evidence.at(f) for f, _ in hot[:2]),
             threads=tuple(t.tid for t in waiting),
             stacks=tuple(
@@ -88,18 +89,26 @@ class CpuStarvation:
         )
 
 
-def _why(window: Window, seconds: float) -> tuple[str, bool]:
-    """Throttled, too many of its own, or crowded out by other processes; True for the last."""
-    counted = [b for b in window.buckets if b.before is not None and b.after is not None]
-    first, last = counted[0].before, counted[-1].after
-    assert first is not None and last is not None
-    throttled = (last.throttled_s - first.throttled_s) / seconds
-    if throttled > 0.02:
-        return f"Its cgroup was throttled for {percent(throttled)} of the time: the CPU quota is used up.", False
-    own = (window.cpu_percent or 0.0) / 100
+def _why(window: Window, counted: Schedule) -> tuple[str, str, bool]:
+    """Throttled, too many of its own, or crowded out by other processes, and what to look at; True for the last."""
+    own, cpus = counted.cpus, f"{window.cpus:g} {'CPU' if window.cpus == 1 else 'CPUs'}"
+    if counted.throttled > 0.02:
+        return (
+            f"Its cgroup was throttled for {percent(counted.throttled)} of the time: the quota of {cpus} is used up.",
+            "Who else is in this cgroup? cpu.max and cpu.stat there: nr_throttled of nr_periods.",
+            False,
+        )
     if own >= 0.8 * window.cpus:
-        return f"It uses {own:.1f} of its {window.cpus:g} CPUs itself: it has more running threads than CPUs.", False
-    return f"It uses {own:.1f} of its {window.cpus:g} CPUs: the rest is taken by other processes.", True
+        return (
+            f"It uses {own:.1f} of its {cpus} itself: it has more running threads than CPUs.",
+            "Which of these threads must compute at the same time?",
+            False,
+        )
+    return (
+        f"It uses {own:.1f} of its {cpus}: the rest is taken by other processes.",
+        "Who else runs on these CPUs? `top`, and cpu.stat of the cgroup.",
+        True,
+    )
 
 
 RULE = CpuStarvation()

@@ -12,9 +12,10 @@ Why it hurts:
 How it is measured:
     A child is a copy if the kernel shows its code and stack at the parent's own addresses, which exec would have
     changed. It counts if a thread of the parent is older than the child, apart from the one that forked [S: CPython
-    warns of the same from 3.12 on]: an information from one such child on. It is a warning when every thread of the
-    child sleeps, without a timeout, on a futex that no other process can wake, from one look to the next a second
-    later [D: then nobody is left to wake it]: on the demo pair four of four children (bad), none (fixed).
+    warns of the same from 3.12 on]: an information from one such child on that is two seconds old, for on a busy
+    machine it may take a while from fork to exec. It is a warning when every thread of the child sleeps, without a
+    timeout, on a futex that no other process can wake, from one look to the next a second later [D: then nobody is left
+    to wake it]: on the demo pair four of four children (bad), none (fixed).
 
 Fix:
     Start children as new programs, or from a process that has no threads.
@@ -41,6 +42,8 @@ from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import Confidence, ForkedChild, Frame, Stack, Where
 from concview.text import duration, plural
 
+#: Children are looked at once a second: one that was still to execute another program has done so by now.
+SETTLED_NS = 2_000_000_000
 _FORKING = ("multiprocessing/", "concurrent/futures/process.py", "/pty.py", "socketserver.py")
 
 
@@ -64,11 +67,12 @@ class ForkWithThreads:
         if forks.why:
             raise Inapplicable(forks.why, forks.enable)
         alive = window.history.forked
+        settled = [(c, s) for c, s in alive if window.end_ns - c.started_ns >= SETTLED_NS]
         stuck = [(c, s) for c, s in alive if c.stuck_ns and not _has_nothing_to_do(s)]
         if stuck:
             yield self._stuck(window, stuck, forks.total)
-        elif alive:
-            yield self._forked(window, list(alive), forks.total)
+        elif settled:
+            yield self._forked(window, settled, forks.total)
 
     def _stuck(self, window: Window, stuck: list[tuple[ForkedChild, Stack]], total: int) -> Observation:
         child, stack = next(((c, s) for c, s in stuck if s.frames), stuck[0])

@@ -12,8 +12,9 @@ How it is measured:
     Over the threads that run or wait for the GIL at least half of the time: waiting for the GIL divided by running plus
     waiting for it, on the lower end of the 95 % interval. The wait is told from every other by the address the thread
     sleeps on, inside the interpreter's GIL. Thresholds 0.30 and 0.45 [D: two such threads wait 0.5, four 0.75; M: demo
-    pair 0.76 to 0.88 bad, none fixed]. Threads that run on more than 1.2 cores together have released the GIL. Where
-    more compute than wait because of it, this explains gil-convoy.
+    pair 0.76 to 0.88 bad, none fixed]. Threads that run on more than 1.2 cores together have released the GIL; those
+    that hardly run, nor could if they had a CPU, wait for somebody else: see gil-convoy and native-gil-hold. Where more
+    compute than wait because of it, this explains gil-convoy.
 
 Fix:
     Move the computation into processes, which have a GIL each.
@@ -45,6 +46,8 @@ from concview.text import percent
 BUSY = 0.5
 #: Threads that run on more cores than this together do not hold the GIL meanwhile.
 MAX_CORES = 1.2
+#: On a CPU or in line for one for less of the time than this, all together: another one has the GIL.
+MIN_CORES = 0.3
 _SHOWN = 4
 
 
@@ -71,7 +74,8 @@ class GilContention:
         waiting = sum(t.nanoseconds[State.GIL] for t in hogs)
         wall = max(sum(t.nanoseconds) for t in hogs)
         cores = running / wall
-        if cores > MAX_CORES:
+        queued = sum(t.nanoseconds[State.RUNNABLE] for t in hogs)
+        if cores > MAX_CORES or running + queued < MIN_CORES * wall:
             return
         share = waiting / (running + waiting)
         hogs.sort(key=lambda t: -t.nanoseconds[State.RUNNING])

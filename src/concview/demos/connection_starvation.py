@@ -1,6 +1,6 @@
 """Connections that are kept longer than they are needed.
 
-Eight workers share two database connections. A query takes 5 ms, making a page of it 50 ms.
+Eight workers share two database connections. A query takes 5 ms, making a page of it 100 ms.
 
 bad:   a worker keeps its connection until the page is ready; six workers wait for one.
 fixed: it gives the connection back as soon as it has the rows.
