@@ -37,6 +37,12 @@ def test_one_thread_a_cpu_is_silent_however_busy_the_machine(cpu: float) -> None
     assert list(RULE.observe(window(computing(2, cpu)))) == []
 
 
+def test_one_thread_never_wants_more_than_one_cpu() -> None:
+    """Its delay is counted when it ends, with what was before."""
+    assert list(RULE.observe(window({"hash-0": Rates(0.1, 1.3, involuntary=100)}, cpus=1))) == []
+    assert list(RULE.observe(window({f"hash-{n}": Rates(0.1, 1.3, involuntary=100) for n in range(2)}, cpus=2))) == []
+
+
 def test_threads_that_are_woken_all_the_time_do_not_compute() -> None:
     threads = {f"echo-{n}": Rates(0.1, 0.6, voluntary=3000) for n in range(8)}
     assert list(RULE.observe(window(threads))) == []

@@ -69,9 +69,10 @@ class NativeOversubscription:
         if not counted.knows_delay:
             raise Inapplicable("this kernel keeps no run-queue delay", "use a kernel with CONFIG_SCHED_INFO")
         computing = [t for t in counted.threads if _computes(t, counted.seconds)]
-        wanted = sum(t.wanted_ns for t in computing) / 1e9 / counted.seconds
+        # The kernel counts a delay when it ends, and with it what was before this time: no thread wants more than one.
+        wanted = sum(min(t.wanted_ns / 1e9 / counted.seconds, 1.0) for t in computing)
         cpus = window.cpus
-        if cpus <= 0 or wanted <= OVERLOAD * cpus:
+        if cpus <= 0 or len(computing) < 2 or wanted <= OVERLOAD * cpus:
             return
         queued = sum(max(0, t.delay_ns) for t in computing) / sum(t.wanted_ns for t in computing)
         share = min(1 - cpus / wanted, queued)

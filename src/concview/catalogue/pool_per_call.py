@@ -37,15 +37,13 @@ from typing import ClassVar
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._births import births
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import NO_STACK, Confidence, Frame, Stack
 from concview.text import count, plural
 
 #: CPU of making, using once and ending a pool of four threads. [M] 3.11 on a 2-core machine.
 COST_S = 537e-6
-#: What is there when one attaches was not made now.
-GRACE_NS = 1_000_000_000
-MIN_SECONDS = 1.5
 MIN_POOLS = 5
 _NUMBERED = re.compile(r"^ThreadPoolExecutor-(\d+)_\d+$")
 _FIRST = re.compile(r"^(.*)_0$")
@@ -74,11 +72,10 @@ class PoolPerCall:
     measure: ClassVar[str] = "pools made"
 
     def observe(self, window: Window) -> Iterable[Observation]:
-        since = max(window.start_ns, window.history.first_ns + GRACE_NS)
-        seconds = (window.end_ns - since) / 1e9
-        if seconds < MIN_SECONDS:
+        found = births(window)
+        if found is None:
             return
-        born = [t for t in window.threads if t.history.seen_ns > since]
+        born = found.threads
         kinds: dict[str, list[ThreadWindow]] = defaultdict(list)
         for thread in born:
             kind = _kind(thread)
@@ -87,7 +84,7 @@ class PoolPerCall:
         for kind, workers in kinds.items():
             made = _made(kind, workers)
             if made >= MIN_POOLS:
-                yield self._one(window, kind, workers, made, seconds, 2 * sum(map(_pooled, born)) > len(born))
+                yield self._one(window, kind, workers, made, found.seconds, 2 * sum(map(_pooled, born)) > len(born))
 
     def _one(
         self, window: Window, kind: str, workers: list[ThreadWindow], made: int, seconds: float, mostly: bool

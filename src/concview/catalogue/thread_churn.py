@@ -33,6 +33,7 @@ from typing import ClassVar
 
 from concview.analysis.window import Window
 from concview.catalogue import evidence
+from concview.catalogue._births import births
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame
 from concview.text import duration, percent
@@ -40,9 +41,6 @@ from concview.text import duration, percent
 #: CPU that a thread costs to start and to end. [M] 3.11 on a 2-core machine; `concview costs` measures it here.
 COST_S = 114e-6
 LIFE_S = 1.0
-#: What is there when one attaches was not born now.
-GRACE_NS = 1_000_000_000
-MIN_SECONDS = 1.5
 
 
 class ThreadChurn:
@@ -57,15 +55,14 @@ class ThreadChurn:
     measure: ClassVar[str] = "CPU for starting threads"
 
     def observe(self, window: Window) -> Iterable[Observation]:
-        since = max(window.start_ns, window.history.first_ns + GRACE_NS)
-        seconds = (window.end_ns - since) / 1e9
-        if seconds < MIN_SECONDS:
+        found = births(window)
+        if found is None:
             return
-        born = [t for t in window.threads if t.history.seen_ns > since]
+        born = found.threads
         lives = [(t.history.gone_ns - t.history.seen_ns) / 1e9 for t in born if t.history.gone_ns]
         if len(lives) < 5 or median(lives) > LIFE_S:
             return
-        rate = len(born) / seconds
+        rate = len(born) / found.seconds
         share = rate * COST_S
         entries: Counter[Frame] = Counter(f for f in map(evidence.entry, born) if f is not None)
         target = entries.most_common(1)[0][0] if entries else None
