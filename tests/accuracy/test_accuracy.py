@@ -11,7 +11,7 @@ import pytest
 
 from capacity import MEASURES
 from concview.analysis import accounting
-from concview.analysis.history import ThreadHistory
+from concview.analysis.records import ThreadHistory
 from concview.model import STATES, State
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, interpreters, target

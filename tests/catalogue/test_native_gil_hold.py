@@ -8,7 +8,7 @@ import pytest
 from build import GIL, RUNNING, SLEEP, Scene, frame
 
 from concview.analysis.gilcalls import Uninterrupted, uninterrupted
-from concview.analysis.history import GilTick
+from concview.analysis.records import GilTick
 from concview.catalogue.native_gil_hold import NativeGilHold
 from concview.model import Confidence, Severity
 

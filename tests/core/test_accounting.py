@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pytest import approx
 
 from concview.analysis import accounting
-from concview.analysis.history import Bucket
+from concview.analysis.records import Bucket
 from concview.model import State
 
 NS = st.integers(0, 10**10)

@@ -4,8 +4,9 @@ import pytest
 
 from concview import codec
 from concview.analysis.classify import Verdict
-from concview.analysis.history import History, Run
+from concview.analysis.history import History
 from concview.analysis.queues import MAX_QUEUES, POINTS, Point, QueueHistories, growth, rate
+from concview.analysis.records import Run
 from concview.model import NO_STACK, Depths, Hello, PoolDepth, QueueDepth, State, Target, Wait, WaitKind
 from concview.session.queues import queue_words
 

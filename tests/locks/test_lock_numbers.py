@@ -6,9 +6,9 @@ import pytest
 
 from concview.analysis import graph
 from concview.analysis.classify import classify
-from concview.analysis.history import Run, ThreadHistory
 from concview.analysis.lock_stats import LockStats, stats
 from concview.analysis.locks import LockWindow, locks
+from concview.analysis.records import Run, ThreadHistory
 from concview.model import Confidence, Frame, Hold, Peer, Site, Stack, Wait, WaitKind
 
 MS = 1_000_000

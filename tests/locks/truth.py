@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from concview.analysis import graph
-from concview.analysis.history import History, Run
+from concview.analysis.history import History
 from concview.analysis.locks import holds_of
+from concview.analysis.records import Run
 from concview.collector.recorder import Recorder
 from concview.engines.direct import DirectEngine
 from concview.engines.pyspy import PySpyEngine

@@ -17,7 +17,7 @@ from textual.pilot import Pilot
 
 from concview.analysis import calltree, gilcalls
 from concview.analysis.classify import Verdict
-from concview.analysis.history import GilTick, Run, ThreadHistory
+from concview.analysis.records import GilTick, Run, ThreadHistory
 from concview.model import NO_WAIT, Frame, Stack, State
 from concview.tui import editor
 from concview.tui.app import ConcviewApp

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Reversible, Sequence
 
-from concview.analysis.history import Bucket
+from concview.analysis.records import Bucket
 from concview.model import State
 from concview.snapshot import NO_SHARES, Shares
 

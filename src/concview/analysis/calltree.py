@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from concview.analysis.history import ThreadHistory
+from concview.analysis.records import ThreadHistory
 from concview.model import Frame, Stack, State
 
 #: A tree is not deeper than this; what lies below is counted to the last node.

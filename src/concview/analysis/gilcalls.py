@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from concview.analysis.history import GilTick, ThreadHistory
+from concview.analysis.records import GilTick, ThreadHistory
 from concview.model import Stack
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from concview.analysis.history import Run, ThreadHistory
-from concview.analysis.locks import SHARED_KINDS, Registry, holds_of, waited_lock
+from concview.analysis.lock_identity import Registry
+from concview.analysis.locks import SHARED_KINDS, holds_of, waited_lock
+from concview.analysis.records import Run, ThreadHistory
 from concview.model import Confidence, Hold, Site
 
 

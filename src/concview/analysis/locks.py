@@ -1,24 +1,19 @@
 """Locks over a window: who held each, who waited, and what the holders did meanwhile.
 
-A lock is known by the address of its object where memory could be read, else by the site in the source (scope and
-expression). Where a site leads to exactly one address in the window, both are one lock; an address taken at several
-places is one lock with several places. An inferred lock that several threads 'hold' at once is several objects behind
-one expression (a lock per instance): it is marked `ambiguous` and its holders are not believed.
-
-Memory is used again: an address may belong to one lock and later to another. Two kinds at one address are two locks,
-and so are a local variable's lock and what was there before or after it under other names (see `_lives`).
+Which sites and addresses are one lock, `lock_identity` tells. An inferred lock that several threads 'hold' at once is
+several objects behind one expression (a lock per instance): it is marked `ambiguous` and its holders are not believed.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Reversible
+from collections.abc import Iterable, Iterator, Reversible
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import takewhile
 
-from concview.analysis.history import Run, ThreadHistory
+from concview.analysis.lock_identity import Registry, lives_of
+from concview.analysis.records import Run, ThreadHistory
 from concview.model import Confidence, Hold, Site, State
 
 NO_SITE = Site("", "", 0, "")
@@ -180,27 +175,6 @@ def holds_of(run: Run, exact_available: bool) -> list[Hold]:
 _Seen = tuple[Interval, Site | None, int, str, Confidence, bool]
 
 
-class Registry:
-    """Which sites and addresses are one lock, learnt from everything seen in the window."""
-
-    def __init__(self) -> None:
-        self._addresses: dict[str, set[int]] = defaultdict(set)
-
-    def learn(self, site: Site | None, address: int) -> None:
-        if site is not None and address and site.expression:
-            self._addresses[site.key].add(address)
-
-    def key(self, site: Site | None, address: int) -> tuple[str, int]:
-        """(key, address or 0). An empty key: nothing is known."""
-        if not address and site is not None:
-            known = self._addresses.get(site.key, set())
-            if len(known) == 1:
-                address = next(iter(known))
-        if address:
-            return f"{address:#x}", address
-        return (site.key, 0) if site is not None and site.expression else ("", 0)
-
-
 def waited_lock(run: Run) -> tuple[Site | None, int]:
     """Site and address of the lock a run waits for; (None, 0) when it waits for none or none that is known."""
     if run.state is not State.LOCK:
@@ -236,7 +210,11 @@ def locks(
                 registry.learn(hold.site, hold.lock)
                 seen.append((interval, hold.site, hold.lock, hold.kind, hold.confidence, False))
     found: dict[str, LockWindow] = {}
-    lives = _lives(seen)
+    lives = lives_of(
+        (interval.start_ns, interval.end_ns, site, address, kind)
+        for interval, site, address, kind, _, _ in seen
+        if address and site is not None and site.expression
+    )
     for interval, site, address, kind, confidence, waiting in seen:
         key, address = registry.key(site, address)
         if not key:
@@ -276,62 +254,3 @@ def _drop_self_waits(lock: LockWindow) -> None:
 def distinct(intervals: list[Interval]) -> list[Interval]:
     """Each (thread, run) once: a re-entered lock is held once."""
     return list({(i.tid, i.start_ns): i for i in intervals}.values())
-
-
-# ---------------------------------------------------------------- addresses used again
-
-
-def _lives(seen: list[_Seen]) -> dict[int, Callable[[int, str], str]]:
-    """For addresses that belonged to several locks: (when, kind) -> what tells that lock's key from the others'.
-
-    The latest lock keeps the plain key. Names that take turns are one lock: the same object under two names. Only
-    where one set of names ends before another begins, and one of the two is a local variable, which dies with its
-    function, they are two.
-    """
-    at: dict[int, list[tuple[int, int, str, str, bool]]] = defaultdict(list)
-    for interval, site, address, kind, _, _ in seen:
-        if address and site is not None and site.expression:
-            at[address].append((interval.start_ns, interval.end_ns, _family(kind), site.key, _is_local(site)))
-    found: dict[int, Callable[[int, str], str]] = {}
-    for address, rows in at.items():
-        families = sorted({r[2] for r in rows if r[2]})
-        ends = {family: _turns([r for r in rows if r[2] in ("", family)]) for family in families or [""]}
-        if len(families) > 1 or any(ends.values()):
-            latest = max(rows)[2] or (families[-1] if families else "")
-            found[address] = partial(_life, latest, ends)
-    return found
-
-
-def _life(latest: str, ends: dict[str, list[int]], when: int, kind: str) -> str:
-    family = _family(kind) or latest
-    later = sum(end > when for end in ends.get(family, ()))
-    return ("" if family == latest else f"/{family}") + (f"/{later} earlier" if later else "")
-
-
-def _turns(rows: list[tuple[int, int, str, str, bool]]) -> list[int]:
-    """When one lock's names were seen for the last time and those of the next one begin."""
-    spans: dict[str, list[int]] = {}
-    local: dict[str, bool] = {}
-    for start, end, _, key, is_local in rows:
-        span = spans.setdefault(key, [start, end])
-        span[0], span[1] = min(span[0], start), max(span[1], end)
-        local[key] = is_local
-    out: list[int] = []
-    end, locals_only = 0, True
-    for key, (start, last) in sorted(spans.items(), key=lambda item: item[1]):
-        if end and start >= end and (local[key] or locals_only):
-            out.append(start)
-            locals_only = True
-        end = max(end, last)
-        locals_only = locals_only and local[key]
-    return out
-
-
-def _family(kind: str) -> str:
-    """Kinds that cannot be one object's have different families; a Condition is the lock it is made of."""
-    return "" if kind == "Condition" else kind.removeprefix("Bounded")
-
-
-def _is_local(site: Site) -> bool:
-    """A plain name in a function: gone when that returns, if nobody else has it."""
-    return "::" in site.scope and "." not in site.expression

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from concview.analysis.history import ProcessBucket
-from concview.analysis.window import ends
+from concview.analysis.rates import ends
+from concview.analysis.records import ProcessBucket
 from concview.model import Counters, ThreadCounters
 
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from concview import codec
-from concview.analysis.history import Bucket, History, ProcessBucket, Run, Tables, ThreadHistory
+from concview.analysis.history import History, Tables
+from concview.analysis.records import Bucket, ProcessBucket, Run, ThreadHistory
 from concview.model import (
     AnyEvent,
     Bye,

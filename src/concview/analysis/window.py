@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TypeVar
 
-from concview.analysis import accounting, graph, locks
-from concview.analysis.classify import Verdict
-from concview.analysis.history import (
-    RUNS_NS,
-    Bucket,
-    GilTick,
-    History,
-    ProcessBucket,
-    ThreadHistory,
-    Whole,
-)
-from concview.analysis.history import Piece as Piece  # rules take it from here
+from concview.analysis import graph, locks
+from concview.analysis.history import RUNS_NS, History
 from concview.analysis.lock_stats import LockStats, stats
 from concview.analysis.locks import LockWindow
 from concview.analysis.queues import QueueWindow
-from concview.model import Capability, Counters, Stack, State, Target, Wait
-from concview.snapshot import Shares
+from concview.analysis.rates import cpu_percent
+from concview.analysis.records import GilTick, ProcessBucket
+from concview.analysis.records import Piece as Piece  # rules take it from here, and what a thread looks like
+from concview.analysis.thread_window import Condition as Condition
+from concview.analysis.thread_window import ThreadWindow as ThreadWindow
+from concview.model import Capability, State, Target
 
 #: Seconds that the common gates ask for.
 WINDOW_NS = 10_000_000_000
@@ -36,134 +27,8 @@ SHORTEST_NS = 2_000_000_000
 REPORT_NS = 3_000_000_000
 #: Call counts are evidence for so long after they were taken.
 CALLS_NS = 60_000_000_000
-_T = TypeVar("_T")
 ENABLE_AGENT = "attach the agent: a in the view Inside, or --agent on the command line"
 ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --calls wall"
-
-
-@dataclass(slots=True)
-class Condition:
-    """All pieces of one thread with the same stack and the same wait, added up: there are few of them, whatever the
-    rate. In which order they came, only the pieces tell."""
-
-    stack: Stack
-    wait: Wait
-    verdict: Verdict
-    state: State
-    ns: int = 0
-    times: int = 0  #: pieces
-    locked: bool = False  #: a lock was held in some of them, or they wait for one
-
-
-class ThreadWindow:
-    """One thread over the window."""
-
-    def __init__(self, history: ThreadHistory, start_ns: int, end_ns: int) -> None:
-        self.history = history
-        self.tid = history.tid
-        self.name = history.name
-        self.native = history.native
-        self.alive = history.gone_ns == 0
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-
-    @cached_property
-    def pieces(self) -> list[Piece]:
-        """Its runs in the window, in time order."""
-        first, last = self.start_ns, self.end_ns
-        known = self.history.whole
-        if known is None or first < known.start_ns or last < known.end_ns:
-            known = Whole(first, last, deque())
-        whole = known.pieces
-        latest = whole[-1].run if whole else None
-        fresh: list[Piece] = []
-        lasting: list[Piece] = []
-        for run in reversed(self.history.runs):  # the list goes further back than the window
-            start, end = run.start_ns, run.end_ns
-            if run is latest or 0 < end <= first:
-                break
-            if 0 < end <= last:
-                if end > start:
-                    fresh.append(Piece(start, end, run))
-            elif last > start:
-                lasting.append(Piece(max(start, first), last, run))
-        whole.extend(reversed(fresh))
-        while whole and whole[0].end_ns <= first:
-            whole.popleft()
-        known.start_ns, known.end_ns = first, last
-        self.history.whole = known
-        out = list(whole)
-        if out and out[0].start_ns < first:
-            out[0] = Piece(first, out[0].end_ns, out[0].run)
-        lasting.reverse()
-        return out + lasting
-
-    @cached_property
-    def conditions(self) -> list[Condition]:
-        """Its pieces added up, in the order in which each condition was first seen."""
-        found: dict[tuple[int, int], Condition] = {}
-        for piece in self.pieces:
-            run = piece.run
-            key = (id(run.stack), id(run.wait))  # both are interned: equal ones are one object
-            one = found.get(key)
-            if one is None:
-                verdict = run.verdict
-                one = found[key] = Condition(run.stack, run.wait, verdict, verdict.state)
-                one.locked = run.stack.holding or verdict.state is State.LOCK
-            one.ns += piece.end_ns - piece.start_ns
-            one.times += 1
-            if run.holds:
-                one.locked = True
-        return list(found.values())
-
-    def pieces_of(self, wanted: Callable[[Condition], _T | None]) -> Iterator[tuple[Piece, _T]]:
-        """The pieces in conditions of which `wanted` says something, with what it says. The pieces of a thread
-        without such a condition are not looked at."""
-        found: dict[tuple[int, int], _T] = {}
-        for one in self.conditions:
-            said = wanted(one)
-            if said is not None:
-                found[id(one.stack), id(one.wait)] = said
-        if found:
-            for piece in self.pieces:
-                said = found.get((id(piece.run.stack), id(piece.run.wait)))
-                if said is not None:
-                    yield piece, said
-
-    @cached_property
-    def buckets(self) -> list[Bucket]:
-        return accounting.since(self.history.buckets, self.start_ns)
-
-    @cached_property
-    def nanoseconds(self) -> list[float]:
-        """Corrected nanoseconds per state over the window's buckets."""
-        return accounting.total(self.buckets)[0]
-
-    @cached_property
-    def shares(self) -> Shares:
-        return accounting.to_shares(self.nanoseconds)
-
-    def share(self, *states: State) -> float:
-        shares = self.shares
-        if len(states) == 1:
-            return shares[states[0]]
-        return sum([shares[s] for s in states])
-
-    @cached_property
-    def gil_held_ns(self) -> int:
-        return sum(b.gil_ns for b in self.buckets)
-
-    def episodes(self, state: State) -> int:
-        """How often it entered the state: neighbouring runs in it are one."""
-        if all(c.state is not state for c in self.conditions):
-            return 0
-        found, previous = 0, None
-        for piece in self.pieces:
-            now = piece.run.verdict.state
-            if now is state and previous is not state:
-                found += 1
-            previous = now
-        return found
 
 
 class Window:
@@ -310,53 +175,3 @@ def inside(history: History) -> dict[str, Capability]:
     else:
         calls = Capability(True)
     return {"agent": agent, "calls": calls}
-
-
-def ends(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:
-    """The counters at both ends of the buckets; None before there are two."""
-    measured = [b for b in buckets if b.before is not None and b.after is not None]
-    if not measured:
-        return None
-    before, after = measured[0].before, measured[-1].after
-    assert before is not None and after is not None
-    return (before, after) if after.at_ns > before.at_ns else None
-
-
-def cpu_percent(buckets: list[ProcessBucket]) -> float | None:
-    """CPU of the process over the buckets, percent of one core."""
-    span = ends(buckets)
-    if span is None:
-        return None
-    before, after = span
-    used = after.cpu_user_s + after.cpu_system_s - before.cpu_user_s - before.cpu_system_s
-    return max(0.0, used * 1e11 / (after.at_ns - before.at_ns))
-
-
-def switches_per_s(buckets: list[ProcessBucket]) -> float | None:
-    """Context switches of all threads per second over the buckets."""
-    span = ends(buckets)
-    if span is None:
-        return None
-    before, after = span
-    switched = after.voluntary + after.involuntary - before.voluntary - before.involuntary
-    return max(0.0, switched * 1e9 / (after.at_ns - before.at_ns))
-
-
-def gil_switches_per_s(buckets: list[ProcessBucket]) -> float | None:
-    """How often the GIL went to another thread, per second over the buckets; None where that is not counted."""
-    span = ends(buckets)
-    if span is None or span[0].gil_switches < 0:
-        return None
-    before, after = span
-    return (after.gil_switches - before.gil_switches) * 1e9 / (after.at_ns - before.at_ns)
-
-
-def run_delay(buckets: list[ProcessBucket]) -> float | None:
-    """Seconds of run-queue delay per second, all threads that lived through the buckets."""
-    span = ends(buckets)
-    if span is None:
-        return None
-    before, after = span
-    then = {t.tid: t.run_delay_ns for t in before.threads}
-    grown = sum(t.run_delay_ns - then[t.tid] for t in after.threads if t.run_delay_ns >= 0 and t.tid in then)
-    return max(0.0, grown / (after.at_ns - before.at_ns))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from concview.analysis.classify import bare
-from concview.analysis.history import Run
 from concview.analysis.queues import QueueWindow
+from concview.analysis.records import Run
 from concview.analysis.window import Condition, Piece, ThreadWindow, Window
 from concview.model import Frame, Stack, State
 

@@ -30,7 +30,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concview.analysis.window import ThreadWindow, Window, switches_per_s
+from concview.analysis.rates import switches_per_s
+from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, State

@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concview.analysis.history import ProcessBucket
+from concview.analysis.records import ProcessBucket
 from concview.analysis.scheduler import Schedule, schedule
 from concview.analysis.window import Window
 from concview.catalogue import evidence

@@ -34,8 +34,8 @@ from typing import ClassVar
 
 from concview.analysis import graph
 from concview.analysis.graph import Edge
-from concview.analysis.history import Run
 from concview.analysis.locks import SHARED_KINDS
+from concview.analysis.records import Run
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds

@@ -32,8 +32,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from concview.analysis.history import Run
-from concview.analysis.locks import SHARED_KINDS, Registry, waited_lock
+from concview.analysis.lock_identity import Registry
+from concview.analysis.locks import SHARED_KINDS, waited_lock
+from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds

@@ -30,7 +30,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concview.analysis.history import Run
+from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds

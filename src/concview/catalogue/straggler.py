@@ -34,7 +34,7 @@ from itertools import pairwise
 from statistics import mean, stdev
 from typing import ClassVar
 
-from concview.analysis.history import Run
+from concview.analysis.records import Run
 from concview.analysis.statistics import Z95
 from concview.analysis.window import Condition, Piece, ThreadWindow, Window
 from concview.catalogue import evidence

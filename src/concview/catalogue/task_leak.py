@@ -35,7 +35,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import ClassVar
 
-from concview.analysis.history import TaskCounts
+from concview.analysis.records import TaskCounts
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds

@@ -36,8 +36,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from concview.analysis.rates import switches_per_s
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import Condition, ThreadWindow, Window, switches_per_s
+from concview.analysis.window import Condition, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Peer, State

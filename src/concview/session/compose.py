@@ -6,10 +6,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from itertools import islice, takewhile
 
-from concview.analysis import accounting, graph
+from concview.analysis import accounting, graph, rates
 from concview.analysis import window as windows
-from concview.analysis.history import History, ProcessBucket, Run, ThreadHistory
+from concview.analysis.history import History
 from concview.analysis.locks import holds_of
+from concview.analysis.records import ProcessBucket, Run, ThreadHistory
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.model import NO_STACK, NO_WAIT, Confidence, Hold, Peer, State
@@ -145,8 +146,8 @@ class Composer:
             chains=self._chains,
             peers=self._peers,
             states=self._states,
-            cpu_percent=windows.cpu_percent(recent),
-            switches_per_s=windows.switches_per_s(recent),
+            cpu_percent=rates.cpu_percent(recent),
+            switches_per_s=rates.switches_per_s(recent),
             series=tuple(islice(self._points, max(0, len(self._points) - SERIES), None)),
             rss=history.counters.rss if history.counters else 0,
             fds=history.counters.fds if history.counters else 0,
@@ -301,12 +302,12 @@ def _point(bucket: ProcessBucket, states: Shares) -> Point:
     after = bucket.after
     return Point(
         at_ns=bucket.end_ns,
-        cpu_percent=windows.cpu_percent(one),
+        cpu_percent=rates.cpu_percent(one),
         gil_held=bucket.gil_held_ns / seen if seen else None,
         gil_waiters=bucket.gil_waiters_ns / seen if seen else None,
         threads=after.os_threads if after is not None else bucket.threads,
-        switches_per_s=windows.switches_per_s(one),
-        run_delay=windows.run_delay(one),
+        switches_per_s=rates.switches_per_s(one),
+        run_delay=rates.run_delay(one),
         rss=after.rss if after is not None else 0,
         fds=after.fds if after is not None else 0,
         states=states,
@@ -327,7 +328,7 @@ def _gil_view(history: History, recent: list[ProcessBucket]) -> GilView:
         waiters_mean=sum(b.gil_waiters_ns for b in recent) / seen if seen else 0.0,
         waiters_max=max((b.gil_waiters_max for b in recent), default=0),
         collecting_share=sum(b.collecting_ns for b in recent) / sampled if sampled else 0.0,
-        switches_per_s=windows.gil_switches_per_s(recent),
+        switches_per_s=rates.gil_switches_per_s(recent),
     )
 
 

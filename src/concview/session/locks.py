@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import msgspec
 
 from concview.analysis.graph import LINKS, Chain, Edge
-from concview.analysis.history import ThreadHistory
-from concview.analysis.locks import LockWindow, Registry, holds_of, waited_lock
+from concview.analysis.lock_identity import Registry
+from concview.analysis.locks import LockWindow, holds_of, waited_lock
+from concview.analysis.records import ThreadHistory
 from concview.analysis.window import Window
 from concview.model import NO_STACK, Confidence, State
 from concview.snapshot import ChainView, EdgeView, HolderView, LockView

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concview.analysis.history import Run
 from concview.analysis.queues import QueueHistories
+from concview.analysis.records import Run
 
 _FULL, _EMPTY = frozenset({"Queue.put"}), frozenset({"Queue.get", "SimpleQueue.get"})
 

@@ -1,0 +1,185 @@
+"""What a history is made of: runs of one condition, half seconds in numbers, and the GIL at each sample.
+
+Made by the history, read by everybody, changed by nobody else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from concview.analysis.classify import Verdict
+from concview.model import Counters, Hold, Stack, State, ThreadCounters, Wait
+
+#: No thread keeps more runs than this, whatever the rate: 20 s at 1 kHz.
+MAX_RUNS = 20_000
+#: Buckets of a thread that are kept: a minute of them.
+THREAD_BUCKETS = 120
+_STATES = len(State)
+
+
+class Run:
+    """One thread in one condition from `start_ns` to `end_ns` (the run that lasts still has end_ns 0)."""
+
+    __slots__ = ("end_ns", "holds", "stack", "start_ns", "verdict", "wait")
+
+    def __init__(self, start_ns: int, stack: Stack, wait: Wait, holds: tuple[Hold, ...], verdict: Verdict) -> None:
+        self.start_ns = start_ns
+        self.end_ns = 0
+        self.stack = stack
+        self.wait = wait
+        self.holds = holds
+        self.verdict = verdict
+
+    @property
+    def state(self) -> State:
+        return self.verdict.state
+
+
+@dataclass(slots=True)
+class Piece:
+    """A run clipped to a window. Not frozen: tens of thousands are made a second, and that would take three times
+    as long. Windows share them: never changed."""
+
+    start_ns: int
+    end_ns: int
+    run: Run
+
+    @property
+    def ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+
+@dataclass(slots=True)
+class Whole:
+    """The runs that had ended within a window, for the next one, which begins a little later and is mostly the same."""
+
+    start_ns: int  #: of that window, and its end
+    end_ns: int
+    pieces: deque[Piece]
+
+
+class Bucket:
+    """Half a second of one thread: sampled nanoseconds per state, and the kernel's counters over the same time.
+
+    `cpu_ns`, `run_delay_ns`, `voluntary`, `involuntary` are -1 where the kernel did not say.
+    """
+
+    __slots__ = ("cpu_ns", "end_ns", "gil_ns", "involuntary", "run_delay_ns", "sampled", "start_ns", "voluntary")
+
+    def __init__(self, start_ns: int, end_ns: int, sampled: tuple[int, ...], gil_ns: int) -> None:
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.sampled = sampled
+        self.gil_ns = gil_ns
+        self.cpu_ns = -1
+        self.run_delay_ns = -1
+        self.voluntary = -1
+        self.involuntary = -1
+
+
+@dataclass(slots=True)
+class ProcessBucket:
+    """Half a second of the process. GIL values are time-weighted sums (divide by `gil_seen_ns`)."""
+
+    start_ns: int
+    end_ns: int
+    threads: int
+    gil_seen_ns: int = 0
+    gil_held_ns: int = 0
+    gil_waiters_ns: int = 0  #: number of waiters times nanoseconds
+    gil_waiters_max: int = 0
+    collecting_ns: int = 0
+    sampled_ns: int = 0
+    before: Counters | None = None
+    after: Counters | None = None
+    births: int = 0
+    deaths: int = 0
+    ticks: int = 0
+
+
+class ThreadHistory:
+    """What one thread did. Times on the stream's monotonic clock, nanoseconds."""
+
+    __slots__ = (
+        "acc", "acc_gil", "acc_since", "buckets", "counters", "counters_at_bucket", "current", "gone_ns", "name",
+        "native", "runs", "seen_ns", "started_ns", "tid", "whole",
+    )  # fmt: skip
+
+    def __init__(self, tid: int, name: str, at_ns: int, started_ns: int, native: bool) -> None:
+        self.tid = tid
+        self.name = name
+        self.native = native
+        self.seen_ns = at_ns
+        self.started_ns = started_ns
+        self.gone_ns = 0
+        self.runs: deque[Run] = deque(maxlen=MAX_RUNS)
+        self.current: Run | None = None
+        self.whole: Whole | None = None  #: what the last window saw of it
+        self.buckets: deque[Bucket] = deque(maxlen=THREAD_BUCKETS)
+        self.acc = [0] * _STATES
+        self.acc_gil = 0
+        self.acc_since = at_ns  #: the open run is accounted up to here
+        self.counters: ThreadCounters | None = None
+        self.counters_at_bucket: ThreadCounters | None = None
+
+    def settle(self, at_ns: int) -> None:
+        """Account the open run up to `at_ns`."""
+        if self.current is not None and at_ns > self.acc_since:
+            self.acc[self.current.verdict.state] += at_ns - self.acc_since
+        self.acc_since = max(at_ns, self.acc_since)
+
+    def change(self, at_ns: int, run: Run) -> None:
+        """A new run begins where the last one ends."""
+        self.settle(at_ns)
+        if self.current is not None:
+            self.current.end_ns = at_ns
+        else:
+            self.acc_since = at_ns
+        self.current = run
+        self.runs.append(run)
+
+    def end(self, at_ns: int) -> None:
+        if self.current is not None:
+            self.settle(at_ns)
+            self.current.end_ns = at_ns
+            self.current = None
+        self.gone_ns = at_ns or 1
+
+    def prune(self, before_ns: int) -> None:
+        runs = self.runs
+        while runs and 0 < runs[0].end_ns < before_ns:
+            runs.popleft()
+
+    def close_bucket(self, start_ns: int, end_ns: int) -> None:
+        """Turn what was accumulated since `start_ns` into a bucket."""
+        self.settle(end_ns)
+        bucket = Bucket(max(start_ns, self.seen_ns), end_ns, tuple(self.acc), self.acc_gil)
+        self.acc = [0] * _STATES
+        self.acc_gil = 0
+        now, then = self.counters, self.counters_at_bucket
+        if now is not None and then is not None:
+            bucket.cpu_ns = max(0, now.cpu_ns - then.cpu_ns) if now.cpu_ns >= 0 else -1
+            bucket.run_delay_ns = max(0, now.run_delay_ns - then.run_delay_ns) if now.run_delay_ns >= 0 else -1
+            bucket.voluntary = max(0, now.voluntary - then.voluntary) if now.voluntary >= 0 else -1
+            bucket.involuntary = max(0, now.involuntary - then.involuntary) if now.involuntary >= 0 else -1
+        self.counters_at_bucket = now
+        self.buckets.append(bucket)
+
+
+@dataclass(frozen=True, slots=True)
+class GilTick:
+    at_ns: int
+    dt_ns: int
+    holder: int
+    waiters: int
+    switches: int = -1  #: as in Tick
+    collecting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """One report of the agent: (file, first line, function) of a coroutine -> tasks alive, tasks ended since."""
+
+    at_ns: int
+    counts: dict[tuple[str, int, str], tuple[int, int]]
