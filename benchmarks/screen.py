@@ -1,10 +1,10 @@
 """How the screen keeps up: the real program in a pseudo-terminal, on targets with 10, 100 and 1,000 threads.
 
-    python benchmarks/screen.py [--threads 10 100 1000] [--seconds 10] [--keys 60] [--rate 1000]
+    python benchmarks/screen.py [--threads 10 100 1000] [--seconds 10] [--rounds 12] [--rate 1000] [--keys-only]
 
 Prints the CPU of the screen (its main thread) and of the whole dashboard process, the bytes to the terminal, the time
-from a key to what it draws (median, p95) while sampling at --rate, the time of one frame drawn without a terminal, and
-the time to the first paint. By CPU time, so that other work on the machine disturbs little. Nothing here is asserted.
+from a key to what it draws (median, p95) while sampling at --rate, and the time of one frame drawn without a terminal.
+By CPU time where that can be, so that other work on the machine disturbs little. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -15,49 +15,65 @@ import time
 from pathlib import Path
 
 from common import TARGET, cpu_seconds, find, machine, row, target
-from dashboard_cost import Terminal
+from terminal import CONCVIEW, Terminal
 
 
 def main_thread_seconds(pid: int) -> float:
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def key_latency(terminal: Terminal, number: int) -> list[float]:
-    """Seconds from a key to the first byte that answers it. Down and up move the selection: both always draw.
+#: What a person does, and the words that the changed screen is known by; '' where anything new is it: the cursor.
+KEYS = (
+    ("to Threads", "2", "LOCK%"),
+    ("cursor down", "j", ""),
+    ("cursor up", "k", ""),
+    ("sort", "s", "▼"),
+    ("open a thread", "\r", "Where its time goes"),
+    ("back", "\x1b", "LOCK%"),
+    ("to Locks", "4", "HELD%"),
+    ("to I/O", "5", "WAITS FOR"),
+    ("to Overview", "1", "Where the time"),
+)
 
-    Bytes that would have come anyway can only make it look faster, so the key is pressed right behind a frame of data:
-    the next one is a third of a second away.
+
+def key_latency(terminal: Terminal, rounds: int) -> tuple[dict[str, list[float]], int]:
+    """Seconds from a key to the changed screen, by what was done, and how many keys were not answered.
+
+    Bytes that would have come anyway can only make it look faster, so a key is pressed right behind a frame of data:
+    the next one is a third of a second away. In the first round views are made that later are only shown.
     """
-    found = []
-    for press in range(number):
-        quiet(terminal)
-        before, start = terminal.received, time.monotonic()
-        terminal.press("j" if press % 2 == 0 else "k")
-        while terminal.received == before and time.monotonic() - start < 2:
-            time.sleep(0.0005)
-        found.append(time.monotonic() - start)
-    return found
+    found: dict[str, list[float]] = {name: [] for name, _, _ in KEYS}
+    lost = 0
+    for _ in range(rounds):
+        for name, key, words in KEYS:
+            terminal.quiet()
+            took = terminal.answer(key, words)
+            if took is None:
+                lost += 1
+            else:
+                found[name].append(took)
+    return found, lost
 
 
-def quiet(terminal: Terminal) -> None:
-    """Until a frame has just been sent: something arrived, and then nothing for 20 ms."""
-    seen, deadline = terminal.received, time.monotonic() + 2
-    while terminal.received == seen and time.monotonic() < deadline:
-        time.sleep(0.002)
-    while time.monotonic() < deadline:
-        seen = terminal.received
-        time.sleep(0.02)
-        if terminal.received == seen:
-            return
+def measure_keys(pid: int, rounds: int, rate: float) -> None:
+    terminal = Terminal((*CONCVIEW, "attach", str(pid), "--rate", str(rate), "--budget", "50"))
+    time.sleep(12)
+    found, lost = key_latency(terminal, rounds)
+    everything = sorted(t for times in found.values() for t in times)
+    for name, times in [*found.items(), ("all keys", everything)]:
+        if times:
+            times.sort()
+            goal = " (goal below 50)" if name == "all keys" else ""
+            row(f"{name}, at {rate:.0f} Hz", f"{statistics.median(times) * 1000:.0f} ms",
+                f"p95 {times[round(0.95 * (len(times) - 1))] * 1000:.0f} ms{goal}")  # fmt: skip
+    if lost:
+        row("keys without an answer", str(lost))
+    terminal.quit()
 
 
-def measure(pid: int, threads: int, seconds: float, keys: int, rate: float) -> None:
-    terminal = Terminal(pid, "--rate", "100")
-    deadline = time.monotonic() + 30
-    while not terminal.first_paint and time.monotonic() < deadline:
-        time.sleep(0.01)
-    row("first paint", f"{terminal.first_paint:.2f} s", "(goal below 0.5 s)")
-    time.sleep(12)  # until the window of the rules is full
+def measure(pid: int, threads: int, seconds: float) -> None:
+    terminal = Terminal((*CONCVIEW, "attach", str(pid), "--rate", "100"))
+    time.sleep(13)  # until the window of the rules is full
     for view, key in (("overview", "1"), ("threads", "2")):
         terminal.press(key)
         time.sleep(1)
@@ -70,14 +86,6 @@ def measure(pid: int, threads: int, seconds: float, keys: int, rate: float) -> N
         row(f"{view}, with all analysis", f"{(cpu_seconds(terminal.pid) - whole) / elapsed:.1%} of a core",
             "(goal below 10 % at 100 threads)" if threads == 100 else "")  # fmt: skip
         row(f"{view}, to the terminal", f"{(terminal.received - sent) / elapsed / 1024:.1f} KiB/s")
-    terminal.quit()
-    terminal = Terminal(pid, "--rate", str(rate), "--budget", "50")
-    time.sleep(8)
-    terminal.press("2")
-    time.sleep(1)
-    found = sorted(key_latency(terminal, keys))
-    row(f"key to paint at {rate:.0f} Hz", f"{statistics.median(found) * 1000:.0f} ms",
-        f"p95 {found[int(0.95 * (len(found) - 1))] * 1000:.0f} ms (goal below 50)")  # fmt: skip
     terminal.quit()
 
 
@@ -125,7 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--keys", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=12, help="of all the keys")
+    parser.add_argument("--keys-only", action="store_true")
     parser.add_argument("--rate", type=float, default=1000.0)
     options = parser.parse_args()
     python = find((3, 13)) or find((3, 12)) or find((3, 11))
@@ -133,9 +142,12 @@ def main() -> None:
     print(f"{machine()}\ntargets on Python {python.label}, 20 frames deep, terminal 160x50")
     for threads in options.threads:
         print(f"{threads} threads")
-        frames(threads)
+        if not options.keys_only:
+            frames(threads)
         with target(python.path, TARGET, threads, 20, 1) as process:
-            measure(process.pid, threads, options.seconds, options.keys, options.rate)
+            if not options.keys_only:
+                measure(process.pid, threads, options.seconds)
+            measure_keys(process.pid, options.rounds, options.rate)
 
 
 if __name__ == "__main__":

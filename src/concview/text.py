@@ -16,6 +16,7 @@ _UNSAFE = re.compile(
 )
 #: Longest string kept from a target; longer ones are cut with an ellipsis.
 MAX_LENGTH = 240
+_POOL_NAME = re.compile(r"^(?:Thread-\d+ \((?P<target>.+)\)|(?P<prefix>.*?)[-_ #]*\d+)$")
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -92,3 +93,23 @@ def short_path(path: str, width: int = 40) -> str:
     tail = path[-(width - 1) :]
     slash = tail.find("/")
     return "…" + (tail[slash:] if 0 <= slash < width // 2 else tail)
+
+
+def group(name: str) -> str:
+    """The pool a thread's name belongs to: 'web-3' -> 'web', 'Thread-7 (serve)' -> 'serve'."""
+    match = _POOL_NAME.match(name)
+    if match is None:
+        return name
+    return match["target"] or match["prefix"] or name
+
+
+def short_command(command: tuple[str, ...]) -> str:
+    """'worker.py --port 80' rather than '/usr/bin/python3.13 /srv/app/worker.py --port 80'."""
+    words = list(command)
+    if words and words[0].rpartition("/")[2].startswith("python"):
+        words = words[1:]
+        while words and words[0].startswith("-") and words[0] not in ("-m", "-c", "-"):
+            words = words[1:]
+    if words and words[0].startswith("/"):
+        words[0] = words[0].rpartition("/")[2]
+    return " ".join(words) or " ".join(command) or "?"

@@ -53,8 +53,32 @@ def test_the_terminal_is_left_as_it_was() -> None:
 
 
 def test_a_target_that_exits_is_shown_as_such() -> None:
-    source = "import time\nprint('ready', flush=True)\ntime.sleep(3)\n"
-    with target(current(), source) as short, Terminal(short.pid) as terminal:
+    with target(current(), SLEEPER) as watched, Terminal(watched.pid) as terminal:
+        terminal.wait_for("LIVE")
+        watched.kill()
+        watched.wait()
         terminal.wait_for("EXITED")
         terminal.press("q")
         assert terminal.end() == 0
+
+
+def test_something_is_to_be_seen_before_textual_is_imported() -> None:
+    """What is opened is told first; the dashboard is drawn over it, and then its own codes end the other screen."""
+    with target(current(), SLEEPER) as watched, Terminal(watched.pid) as terminal:
+        terminal.wait_for("LIVE")
+        first = terminal.raw.index(f"attaching to {watched.pid}".encode())
+        assert terminal.raw.startswith(b"\x1b[?1049h")
+        assert first < terminal.raw.index(b"\x1b[?1000h"), "Textual asks for the mouse when it begins"
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+def test_the_first_picture_is_taken_back_when_attaching_fails(tmp_path: Path) -> None:
+    not_a_recording = tmp_path / "nothing"
+    not_a_recording.write_text("no recording at all")
+    with Terminal("replay", str(not_a_recording)) as terminal:
+        assert terminal.end() == 5
+        left = terminal.raw.rfind(b"\x1b[?1049l")
+        assert left > terminal.raw.rfind(b"\x1b[?1049h") >= 0
+        assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l")
+        assert b"not a readable recording" in terminal.raw[left:]

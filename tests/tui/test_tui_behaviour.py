@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from concview.snapshot import Snapshot, Status
+from concview.text import short_command
 from concview.tui import ink
 from concview.tui.app import ConcviewApp
 from concview.tui.screens.dashboard import Dashboard, specs
@@ -16,7 +17,7 @@ from concview.tui.source import Picker
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View
-from concview.tui.widgets.header import BADGES, short_command
+from concview.tui.widgets.header import BADGES
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.states import _slices
 from concview.tui.widgets.table import Table, layout

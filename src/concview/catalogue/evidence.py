@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -11,10 +10,10 @@ from concview.analysis.window import Condition, ThreadWindow, Window
 from concview.catalogue.base import Inapplicable
 from concview.model import Frame, Site, Stack, StackEvidence, State, Wait, WaitKind, Where
 from concview.text import duration, percent
+from concview.text import group as group
 
 #: No stack shown as evidence is longer: the leaf's side is kept, and the outermost frame.
 MAX_FRAMES = 24
-_POOL_NAME = re.compile(r"^(?:Thread-\d+ \((?P<target>.+)\)|(?P<prefix>.*?)[-_ #]*\d+)$")
 #: System calls in words: what the thread does with its peer.
 _VERBS = {
     "read": "reading from", "pread64": "reading from", "readv": "reading from", "recvfrom": "waiting for data from",
@@ -50,14 +49,6 @@ def spot(file: str, line: int, function: str) -> str:
 
 def frame_spot(frame: Frame | None) -> str:
     return spot(frame.file, frame.line, frame.function) if frame is not None else "an unknown place"
-
-
-def group(name: str) -> str:
-    """The pool a thread's name belongs to: 'web-3' -> 'web', 'Thread-7 (serve)' -> 'serve'."""
-    match = _POOL_NAME.match(name)
-    if match is None:
-        return name
-    return match["target"] or match["prefix"] or name
 
 
 def who(window: Window, tids: Sequence[int]) -> str:

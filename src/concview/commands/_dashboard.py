@@ -7,14 +7,13 @@ import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from concview.commands import _open
-from concview.commands._child import Child, Ring, in_lasting_thread
 from concview.commands.base import CommandError, Exit
 from concview.config import Config
-from concview.session import Session
 
 if TYPE_CHECKING:
+    from concview.commands._child import Child, Ring
     from concview.demos.base import Demo
+    from concview.session import Session
     from concview.target.discovery import Candidate
     from concview.tui.source import DeepFrame
 
@@ -60,16 +59,21 @@ def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
     ]
 
 
-def preload() -> None:
-    """Begin to import Textual while the collector starts: both take a quarter of a second, on different CPUs."""
+def load() -> None:
+    """Import Textual and all that is built on it."""
+    importlib.import_module("concview.tui.app")
 
-    def load() -> None:
+
+def preload() -> None:
+    """Begin with it while the collector starts: both take a quarter of a second, on different CPUs."""
+
+    def begin() -> None:
         # A failure shows again, and properly, where it is imported for use.
         with contextlib.suppress(Exception):
-            importlib.import_module("concview.tui.app")
+            load()
 
     # Not a daemon: when attaching fails, the interpreter must not end in the middle of an import.
-    threading.Thread(target=load, name="concview-preload").start()
+    threading.Thread(target=begin, name="concview-preload").start()
 
 
 def show(
@@ -80,8 +84,6 @@ def show(
     output: Ring | None = None,
 ) -> int:
     """Run the dashboard until it is left; everything that was started is ended then. `output` gets a pane."""
-    from concview.demos.base import demos
-    from concview.target.discovery import python_processes
     from concview.tui.app import ConcviewApp
     from concview.tui.source import Picker
 
@@ -89,20 +91,37 @@ def show(
     children: list[Child] = [child] if child is not None else []
 
     def attach(pid: int) -> Session:
+        from concview.commands import _open
+        from concview.commands._child import in_lasting_thread
+
         # In a thread that lasts: the collector dies with the thread that started it.
         opened = in_lasting_thread(lambda: _open.open_live(pid, config, blocking))
         sessions.append(opened)
         return opened
 
+    # What the list of processes needs is imported in the thread that fills it, behind the first picture.
+
+    def list_processes() -> list[_Row]:
+        from concview.target.discovery import python_processes
+
+        return [_Row(candidate) for candidate in python_processes()]
+
+    def list_demos() -> list[tuple[str, str]]:
+        from concview.demos.base import demos
+
+        return [(d.id, d.title) for d in demos().values()]
+
     def start_demo(demo_id: str) -> Session:
+        from concview.demos.base import demos
+
         started = start(demos()[demo_id], "bad")
         children.append(started)
         return attach(started.pid)
 
     picker = Picker(
-        list_processes=lambda: [_Row(candidate) for candidate in python_processes()],
+        list_processes=list_processes,
         attach=attach,
-        list_demos=lambda: [(d.id, d.title) for d in demos().values()],
+        list_demos=list_demos,
         start_demo=start_demo,
     )
     app = ConcviewApp(session=session, picker=picker, deep_look=deep_look, output=output)
@@ -120,6 +139,8 @@ def show(
 
 def start(demo: Demo, variant: str, python: str | None = None) -> Child:
     """A running demo that works already."""
+    from concview.commands._child import Child
+
     command = demo.command(variant) if python is None else demo.command(variant, python)
     child = Child(command)
     if not child.wait_for_line("ready", DEMO_START_S):

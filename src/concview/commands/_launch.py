@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from concview.commands import _open
+from concview.commands import _before, _open
 from concview.commands._child import Child
 from concview.commands.base import CommandError, Exit
 from concview.config import Config
@@ -21,7 +21,7 @@ def attach(child: Child, config: Config, blocking: bool = False) -> Session:
     deadline = time.monotonic() + BECOME_PYTHON_S
     while True:
         try:
-            _open.look_at(child.pid)
+            _before.look_at(child.pid)
             return _open.open_live(child.pid, config, blocking)
         except CommandError as error:
             if not child.running or child.wait(0.05):

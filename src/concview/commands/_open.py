@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,10 +14,6 @@ from concview.config import Config
 from concview.session import AttachError, FileSource, LiveSource, Session, Source
 from concview.snapshot import Snapshot, Status
 from concview.text import plural
-
-if TYPE_CHECKING:
-    from concview.model import Target
-
 
 #: An engine delivers its first samples within this time (py-spy works in windows of seconds).
 START_S = 15.0
@@ -108,26 +102,3 @@ def finish(session: Session, seconds: float, progress: str = "") -> Snapshot:
             end = msgspec.structs.replace(end, status=last.status, ending=last.ending)
         return end
     return last
-
-
-def look_at(pid: int) -> Target:
-    """A first, cheap look at a process, so that a wrong PID is told before anything else is."""
-    from concview.target import discovery
-    from concview.target.errors import TargetError
-
-    try:
-        return discovery.describe(pid)
-    except TargetError as error:
-        remedy = error.remedy
-        if not remedy and error.exit_code == Exit.NO_TARGET:
-            remedy = "'concview' without arguments lists the Python processes"
-        raise CommandError(str(error), error.exit_code, remedy) from None
-
-
-def require_terminal(instead: str) -> None:
-    """The dashboard needs a terminal; `instead` says which commands do not."""
-    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
-        if stream is None or not stream.isatty():
-            raise CommandError(f"the dashboard needs a terminal, and standard {name} is none", Exit.USAGE, instead)
-    if os.environ.get("TERM", "") == "dumb":
-        raise CommandError("the dashboard needs a terminal that can move its cursor (TERM=dumb)", Exit.USAGE, instead)

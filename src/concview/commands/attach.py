@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from concview import text
 from concview.commands import _options
 from concview.commands.base import Command, CommandError, Exit
 
@@ -18,23 +19,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _agent, _dashboard, _open
+    from concview.commands import _agent, _before
 
     config = _options.settings(options)
     _agent.check(options)
     if options.pid is None:
         if options.agent:
             raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
-        _open.require_terminal(INSTEAD)
-        return _dashboard.show(None, config, options.blocking)
+        _before.require_terminal(INSTEAD)
+        with _before.screen("looking for Python processes …"):
+            from concview.commands import _dashboard
+
+            return _dashboard.show(None, config, options.blocking)
     pid = _options.pid_of(options.pid)
-    _open.look_at(pid)
-    _open.require_terminal(INSTEAD)
-    _dashboard.preload()
-    session = _open.open_live(pid, config, options.blocking)
-    if options.agent:
-        _agent.invite(session)
-    return _dashboard.show(session, config, options.blocking)
+    target = _before.look_at(pid)
+    _before.require_terminal(INSTEAD)
+    with _before.screen(f"attaching to {pid}: {text.short_command(target.command)} …"):
+        from concview.commands import _dashboard, _open
+
+        _dashboard.preload()
+        session = _open.open_live(pid, config, options.blocking)
+        if options.agent:
+            _agent.invite(session)
+        return _dashboard.show(session, config, options.blocking)
 
 
 COMMAND = Command(

@@ -85,6 +85,15 @@ def commands() -> dict[str, Command]:
     return {c.name: c for c in sorted(found, key=lambda c: (c.order, c.name))}
 
 
+def _needed(word: str) -> dict[str, Command]:
+    """The one that this word names, which is then all that has to be imported; else every one."""
+    if word in registry.names(PACKAGE):
+        command: Command = registry.load(PACKAGE, word, "COMMAND")
+        if command.name == word:
+            return {word: command}
+    return commands()
+
+
 def build_parser(known: dict[str, Command]) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The tree, and the parser of each command."""
     from concview import __version__
@@ -139,12 +148,12 @@ def split_rest(arguments: list[str], parser: argparse.ArgumentParser, mode: str)
 
 def parse(arguments: list[str]) -> tuple[Command, argparse.Namespace]:
     """The command chosen and its arguments. CommandError when they are wrong; SystemExit after --help."""
-    known = commands()
     # 'concview', 'concview 1234' and 'concview --rate 50' are short for attach.
     if not arguments or arguments[0].isdecimal() or (
         arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")
     ):
         arguments = ["attach", *arguments]
+    known = _needed(arguments[0])
     parser, parsers = build_parser(known)
     command = known.get(arguments[0])
     rest: list[str] | None = None

@@ -59,7 +59,7 @@ def _verdict(snapshot: Snapshot, fail_on: str) -> int:
 
 
 def _observe(options: argparse.Namespace, config: Config, duration: float) -> Snapshot:
-    from concview.commands import _child, _launch, _open
+    from concview.commands import _before, _child, _launch, _open
 
     child: Child | None = None
     session: Session | None = None
@@ -71,7 +71,7 @@ def _observe(options: argparse.Namespace, config: Config, duration: float) -> Sn
         elif options.subject.isdecimal():
             # A wrong PID is told by the collector, too; this says it without starting one.
             pid = _options.pid_of(options.subject)
-            _open.look_at(pid)
+            _before.look_at(pid)
             session = _open.open_live(pid, config, options.blocking)
         else:
             session = _open.open_file(options.subject, config)

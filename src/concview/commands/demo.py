@@ -40,23 +40,27 @@ def run(options: argparse.Namespace) -> int:
     if shutil.which(options.python) is None:
         raise CommandError(f"--python: no such interpreter: {options.python}", Exit.USAGE)
     config = _options.settings(options)
-    if not options.headless:
-        from concview.commands import _open
+    if options.headless:
+        from concview.commands import _dashboard
 
-        _open.require_terminal(f"without one: 'concview demo {demo.id} --headless' only runs the workload")
-    from concview.commands import _dashboard
-
-    child = _dashboard.start(demo, variant, options.python)
-    try:
-        if options.headless:
+        child = _dashboard.start(demo, variant, options.python)
+        try:
             return _headless(child)
-        from concview.commands import _open
+        finally:
+            child.close()
+    from concview.commands import _before
+
+    _before.require_terminal(f"without one: 'concview demo {demo.id} --headless' only runs the workload")
+    with _before.screen(f"starting the demo {demo.id} …"):
+        from concview.commands import _dashboard, _open
 
         _dashboard.preload()
-        session = _open.open_live(child.pid, config, options.blocking)
-        return _dashboard.show(session, config, options.blocking, child)
-    finally:
-        child.close()
+        child = _dashboard.start(demo, variant, options.python)
+        try:
+            session = _open.open_live(child.pid, config, options.blocking)
+            return _dashboard.show(session, config, options.blocking, child)
+        finally:
+            child.close()
 
 
 def _headless(child: Child) -> int:

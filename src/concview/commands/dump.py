@@ -29,13 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _build, _open, _schema, _text
+    from concview.commands import _before, _build, _open, _schema, _text
 
     config = _options.settings(options)
     if options.rate is None:
         config = msgspec.structs.replace(config, rate=max(config.rate, RATE))
     pid = _options.pid_of(options.pid)
-    _open.look_at(pid)
+    _before.look_at(pid)
     session = _open.open_live(pid, config, options.blocking)
     try:
         snapshot = _open.finish(session, SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
+from concview import text
 from concview.commands import _options
 from concview.commands.base import Command, CommandError, Exit
 
@@ -16,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _dashboard, _open
+    from concview.commands import _before
 
     config = _options.settings(options)
     try:
@@ -25,13 +26,13 @@ def run(options: argparse.Namespace) -> int:
         speed = math.nan
     if not 0 <= speed <= 1000:
         raise CommandError(f"--speed: must be a number from 0 to 1000, not '{options.speed}'", Exit.USAGE)
-    session = _open.open_file(options.file, config, speed)
-    try:
-        _open.require_terminal(f"without one: 'concview check {options.file}' judges the recording")
-    except CommandError:
-        session.close()
-        raise
-    return _dashboard.show(session, config)
+    _before.require_terminal(f"without one: 'concview check {options.file}' judges the recording")
+    with _before.screen(f"opening {text.clean(options.file)} …"):
+        from concview.commands import _dashboard, _open
+
+        # Before the recording is opened: its reader would take turns with the import.
+        _dashboard.load()
+        return _dashboard.show(_open.open_file(options.file, config, speed), config)
 
 
 COMMAND = Command(

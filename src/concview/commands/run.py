@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _child, _dashboard, _launch, _open
+    from concview.commands import _before, _child, _dashboard, _launch
 
     if not options.rest:
         raise CommandError("nothing to run", Exit.USAGE, "concview run script.py ARGS, or concview run -m MODULE ARGS")
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
             raise CommandError(f"{flag} goes with --agent", Exit.USAGE)
     _agent.window(options.calls)
     command = _child.python_command(options.rest, options.python)
-    _open.require_terminal(f"without one: 'concview check -- {' '.join(options.rest)}' runs and judges it")
+    _before.require_terminal(f"without one: 'concview check -- {' '.join(options.rest)}' runs and judges it")
     output = Path(options.output) if options.output else None
     early = _early(bool(options.calls)) if options.from_start else None
     try:
@@ -54,13 +54,13 @@ def run(options: argparse.Namespace) -> int:
     failure: CommandError | None = None
     try:
         try:
-            session = _launch.attach(child, config, options.blocking)
+            with _before.screen("the target is started …"):
+                session = _launch.attach(child, config, options.blocking)
+                if options.agent:
+                    _agent.invite(session, options.calls)
+                _dashboard.show(session, config, options.blocking, child, child.ring)
         except CommandError as error:
             failure = error
-        else:
-            if options.agent:
-                _agent.invite(session, options.calls)
-            _dashboard.show(session, config, options.blocking, child, child.ring)
     finally:
         code = child.close()
         _tell(child, options.output)

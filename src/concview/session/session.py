@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -52,7 +53,9 @@ class Session:
         self.source = source
         self.live = source.live
         self.history = History()
-        self._judge = Judge(rules, config)
+        self._rules, self._config = rules, config
+        if config is not None and config != RuleConfig():
+            _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
         self._composer = Composer(source.live)
         self._tape = Tape()
@@ -209,6 +212,11 @@ class Session:
 
     # ------------------------------------------------------------ the reader
 
+    @cached_property
+    def _judge(self) -> Judge:
+        # When there is something to judge: importing all the rules takes longer than the rest of the session.
+        return Judge(self._rules, self._config)
+
     def _read(self) -> None:
         try:
             for events in self.source.blocks():
@@ -240,6 +248,9 @@ class Session:
     def _evaluate(self, force: bool = False) -> None:
         history = self.history
         if history.hello is None:
+            return
+        if not self._evaluated_ns and not force:
+            self._evaluated_ns = history.now_ns  # the first look is a step after the beginning
             return
         young = history.now_ns - history.first_ns < EARLY_NS
         step = EARLY_STEP_NS if young else STEP_NS

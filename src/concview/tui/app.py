@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
-from concview.tui import keys
+from concview.tui import first, keys
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
@@ -69,6 +69,9 @@ class ConcviewApp(App[None]):
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda _theme: self._restyle())
+
+    def on_ready(self) -> None:
+        first.begun()
 
     def _restyle(self) -> None:
         for screen in self.screen_stack:

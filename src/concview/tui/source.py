@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from concview.analysis.calltree import Entry, Node
 from concview.model import State
 from concview.snapshot import Snapshot, Timeline
+
+if TYPE_CHECKING:
+    from concview.analysis.calltree import Entry, Node
 
 
 class Session(Protocol):

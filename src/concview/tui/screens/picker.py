@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from concview import text
+from concview.text import short_command
 from concview.tui import keys
 from concview.tui.ink import Line, fit, paragraph
 from concview.tui.screens.base import SizedScreen, TooSmall
@@ -21,7 +22,6 @@ from concview.tui.source import Picker, Session
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.bars import Bar, Footer
 from concview.tui.widgets.filter import FilterBar
-from concview.tui.widgets.header import short_command
 from concview.tui.widgets.page import Panel
 from concview.tui.widgets.table import Column, Table, number_cell, text_cell
 

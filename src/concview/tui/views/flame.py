@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.segment import Segment
 from textual.app import ComposeResult
@@ -13,7 +13,6 @@ from textual.widgets import Input
 
 from concview import text
 from concview.snapshot import NO_SHARES, Shares, Snapshot
-from concview.target.source import SourceFacts
 from concview.tui import editor, keys
 from concview.tui.ink import Line
 from concview.tui.theme import palette_of
@@ -36,6 +35,9 @@ from concview.tui.widgets.icicle import largest, matched_ns
 from concview.tui.widgets.page import Page, Panel
 from concview.tui.widgets.sourcelines import source_lines, times_of
 from concview.tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from concview.target.source import SourceFacts
 
 
 class Flame(CallsView):
@@ -136,6 +138,8 @@ class Flame(CallsView):
             return []
         if self._facts is None:
             live = bool(getattr(getattr(self.screen, "session", None), "live", False))
+            from concview.target.source import SourceFacts  # late: parsing Python is not needed for a first picture
+
             self._facts = SourceFacts(target.pid if live else None, target.started)
         return self._facts.lines(file)
 

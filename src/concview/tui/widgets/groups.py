@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
-from concview.catalogue.evidence import group
 from concview.model import NO_STACK, NO_WAIT, State
 from concview.snapshot import NO_SHARES, Shares, ThreadView
-from concview.text import plural
+from concview.text import group, plural
 from concview.tui.theme import WORDS
 
 #: From so many threads on they are grouped without being asked.

@@ -30,18 +30,6 @@ _SAID: dict[Status, str] = {
 }
 
 
-def short_command(command: tuple[str, ...]) -> str:
-    """'worker.py --port 80' rather than '/usr/bin/python3.13 /srv/app/worker.py --port 80'."""
-    words = list(command)
-    if words and words[0].rpartition("/")[2].startswith("python"):
-        words = words[1:]
-        while words and words[0].startswith("-") and words[0] not in ("-m", "-c", "-"):
-            words = words[1:]
-    if words and words[0].startswith("/"):
-        words[0] = words[0].rpartition("/")[2]
-    return " ".join(words) or " ".join(command) or "?"
-
-
 def first_line(
     shown: Snapshot, newest: Snapshot, paused: bool, width: int, palette: Palette, back: bool = False
 ) -> Line:
@@ -65,13 +53,13 @@ def first_line(
     if note:
         # Loud states say why before anything else; the process is still named as far as there is room.
         loud = fit(note, min(len(note), max(12, room - 16)))
-        name = short_command(target.command)
+        name = text.short_command(target.command)
         rest = room - len(loud) - 2
         line += [Segment(loud, palette.bar_bright), Segment("  ", palette.bar)]
         both = name + facts
         line.append(Segment(fit(both, min(len(both), max(0, rest))), palette.bar_dim))
         return line
-    name = short_command(target.command)
+    name = text.short_command(target.command)
     line.append(Segment(fit(name, min(len(name) + 6, max(8, room - len(facts)))).rstrip(), palette.bar_bright))
     line.append(Segment(fit(facts, min(len(facts), max(0, width - cells(line)))), palette.bar_dim))
     return line

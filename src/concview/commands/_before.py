@@ -1,0 +1,36 @@
+"""Before anything that takes long: is that a Python process, is there a terminal, and a first picture on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from concview.commands.base import CommandError, Exit
+from concview.tui.first import screen as screen
+
+if TYPE_CHECKING:
+    from concview.model import Target
+
+
+def look_at(pid: int) -> Target:
+    """A first, cheap look at a process, so that a wrong PID is told before anything else is."""
+    from concview.target import discovery
+    from concview.target.errors import TargetError
+
+    try:
+        return discovery.describe(pid)
+    except TargetError as error:
+        remedy = error.remedy
+        if not remedy and error.exit_code == Exit.NO_TARGET:
+            remedy = "'concview' without arguments lists the Python processes"
+        raise CommandError(str(error), error.exit_code, remedy) from None
+
+
+def require_terminal(instead: str) -> None:
+    """The dashboard needs a terminal; `instead` says which commands do not."""
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
+        if stream is None or not stream.isatty():
+            raise CommandError(f"the dashboard needs a terminal, and standard {name} is none", Exit.USAGE, instead)
+    if os.environ.get("TERM", "") == "dumb":
+        raise CommandError("the dashboard needs a terminal that can move its cursor (TERM=dumb)", Exit.USAGE, instead)

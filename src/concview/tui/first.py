@@ -1,0 +1,60 @@
+"""The first screen: says what is being opened, while Textual is still being imported.
+
+That import is most of the time to the dashboard's own first picture. So nothing here needs Textual, nor anything else
+that takes long. Textual then draws over it; when it does not come to that, the terminal is given back as it was.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: The other screen, cleared, without a cursor; lines are cut at its edge rather than wrapped.
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H\x1b[?7l"
+_WRAP = "\x1b[?7h"
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 80
+
+
+def picture(doing: str, columns: int) -> str:
+    """One line like the dashboard's header, in reverse so that it needs no colours."""
+    said = f" concview  {doing}"
+    return f"{_ENTER}\x1b[7m{said}{' ' * (columns - len(said))}\x1b[0m{_WRAP}"
+
+
+@contextmanager
+def screen(doing: str) -> Iterator[None]:
+    """Show it. Whatever is raised before the end gets the terminal as it was before.
+
+    Garbage is not collected until `begun`: imports make none worth the time.
+    """
+    gc.disable()
+    _say(picture(doing, _columns()))
+    try:
+        yield
+    except BaseException:
+        _say(_LEAVE)
+        raise
+
+
+def begun() -> None:
+    """The dashboard has drawn. What was imported stays: later collections need not look at it."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
+def _say(codes: str) -> None:
+    # Where Textual writes, too.
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(codes)
+        sys.__stderr__.flush()
