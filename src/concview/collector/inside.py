@@ -54,6 +54,7 @@ class Inside:
         self._later = ""  #: the order of a window, kept until the agent is there
         self._parts: list[CallsPart] = []
         self._cost = self._late = 0.0
+        self._problem = ""  #: why its last report says nothing of tasks and queues
 
     def obey(self, line: str) -> bool:
         """Whether the line was for us."""
@@ -139,7 +140,8 @@ class Inside:
             library = attachment.hello.library if attachment.hello is not None else ""
             self._emit(
                 AgentStatus(
-                    now, attachment.state, clean(attachment.text), clean(attachment.remedy), clean(library),
+                    now, attachment.state, clean(attachment.text or self._problem), clean(attachment.remedy),
+                    clean(library),
                     self._cost, self._late, self._window,
                 )
             )  # fmt: skip
@@ -157,6 +159,7 @@ class Inside:
 
     def _report(self, now: int, report: Report) -> None:
         self._cost, self._late = 100.0 * report.cpu, report.late
+        self._problem = f"the agent could not look at tasks and queues: {report.problem}" if report.problem else ""
         self._status(now)
         loops = tuple(
             LoopInfo(

@@ -18,10 +18,16 @@ WHAT = (
 
 #: A window of counted calls lasts so long (seconds) unless said otherwise, and at most (agent.core.MAX_WINDOW_S).
 WINDOW_S, MAX_WINDOW_S = 5.0, 60.0
+#: Of a demo whose rule wants counted calls: as long as there is somebody to look.
+DEMO_WINDOW_S = 60.0
 _CLOCKS = {"wall": "yappi start wall", "cpu": "yappi start cpu", "none": "calls start"}
 
 
-def add_calls(parser: argparse.ArgumentParser) -> None:
+def add(parser: argparse.ArgumentParser, consent: bool = True) -> None:
+    """--agent and --calls; --yes where the target may be another's (`consent`)."""
+    parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
+    if consent:
+        parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
     parser.add_argument(
         "--calls", metavar="CLOCK[:S]", default="",
         help="with --agent: count every call for S seconds (default 5), timed by CLOCK wall or cpu (yappi), or none "
@@ -29,15 +35,18 @@ def add_calls(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def check(options: argparse.Namespace) -> None:
-    """CommandError when consent is missing."""
-    calls = getattr(options, "calls", "")
-    if calls and not options.agent:
+def check(options: argparse.Namespace, ours: bool = False) -> None:
+    """CommandError when consent is missing, or an option without which another makes no sense.
+
+    `ours`: the target was started by us, so that --agent says it all.
+    """
+    yes = getattr(options, "yes", False)
+    if options.calls and not options.agent:
         raise CommandError("--calls goes with --agent", Exit.USAGE, WHAT)
-    window(calls)
-    if options.agent and not options.yes:
+    window(options.calls)
+    if options.agent and not (yes or ours):
         raise CommandError(WHAT, Exit.USAGE, "say --agent --yes to let it in")
-    if options.yes and not options.agent:
+    if yes and not options.agent:
         raise CommandError("--yes goes with --agent", Exit.USAGE)
 
 
@@ -50,6 +59,17 @@ def window(calls: str) -> str:
         raise CommandError(f"--calls: no such clock: '{clock}'", Exit.USAGE, f"clocks: {', '.join(_CLOCKS)}")
     seconds = _options.seconds_of(length, "--calls", MAX_WINDOW_S) if length else WINDOW_S
     return f"{_CLOCKS[clock]} {seconds:g}"
+
+
+def for_demo(demo_id: str) -> str | None:
+    """What a demo's rule needs from inside: the value of --calls, '' for the agent alone, None for nothing."""
+    from concview import registry
+
+    rules = registry.everything("concview.catalogue", "RULE").values()
+    needs = next((rule.needs for rule in rules if rule.id == demo_id), ())
+    if "calls" in needs:
+        return f"wall:{DEMO_WINDOW_S:g}"
+    return "" if "agent" in needs else None
 
 
 def invite(source: object, calls: str = "") -> None:

@@ -7,6 +7,7 @@ import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+from concview.commands import _agent
 from concview.commands.base import CommandError, Exit
 from concview.config import Config
 
@@ -116,7 +117,11 @@ def show(
 
         started = start(demos()[demo_id], "bad")
         children.append(started)
-        return attach(started.pid)
+        session = attach(started.pid)
+        needed = _agent.for_demo(demo_id)
+        if needed is not None:
+            _agent.invite(session, needed)
+        return session
 
     picker = Picker(
         list_processes=list_processes,

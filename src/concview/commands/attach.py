@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from concview import text
-from concview.commands import _options
+from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit
 
 INSTEAD = "without one: 'concview check PID' judges it, 'concview dump PID' shows its threads"
@@ -13,13 +13,12 @@ INSTEAD = "without one: 'concview check PID' judges it, 'concview dump PID' show
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pid", metavar="PID", nargs="?", help="process to attach to (default: choose from a list)")
-    parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
-    parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
+    _agent.add(parser)
     _options.add_sampling(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _agent, _before
+    from concview.commands import _before
 
     config = _options.settings(options)
     _agent.check(options)
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         _dashboard.preload()
         session = _open.open_live(pid, config, options.blocking)
         if options.agent:
-            _agent.invite(session)
+            _agent.invite(session, options.calls)
         return _dashboard.show(session, config, options.blocking)
 
 

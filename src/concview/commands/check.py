@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concview.commands import _options
+from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit, complain
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--fail-on", choices=["info", "warn", "never"], default="warn", help="exit with 1 from here on (default warn)"
     )
     parser.add_argument("--output", metavar="FILE", help="with -- CMD: what it prints goes here, not to stderr")
+    _agent.add(parser)
     _options.add_python(parser)
     _options.add_sampling(parser)
 
@@ -37,6 +38,9 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("what to check?", Exit.USAGE, "give a PID, a recording, or '-- CMD'; one of them")
     if options.output and not options.rest:
         raise CommandError("--output: only with '-- CMD'", Exit.USAGE)
+    _agent.check(options, ours=bool(options.rest))
+    if options.agent and options.subject is not None and not options.subject.isdecimal():
+        raise CommandError("--agent: a recording has what was seen then", Exit.USAGE)
     config = _options.settings(options)
     duration = _options.seconds_of(options.duration, "--duration")
     snapshot = _observe(options, config, duration)
@@ -75,7 +79,12 @@ def _observe(options: argparse.Namespace, config: Config, duration: float) -> Sn
             session = _open.open_live(pid, config, options.blocking)
         else:
             session = _open.open_file(options.subject, config)
-        return _open.finish(session, duration, progress="watching")
+        if options.agent:
+            _agent.invite(session, options.calls)
+        snapshot = _open.finish(session, duration, progress="watching")
+        if options.agent and snapshot.refusal is not None:
+            complain(f"no view from inside: {snapshot.refusal.text}", snapshot.refusal.remedy)
+        return snapshot
     finally:
         if session is not None:
             session.close()

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from concview.commands import _options
+from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fixed", action="store_true", help="the repaired variant: nothing should be found")
     parser.add_argument("--list", action="store_true", help="list the demos")
     parser.add_argument("--headless", action="store_true", help="only run the workload, and print its PID")
+    _agent.add(parser, consent=False)
     _options.add_python(parser)
     _options.add_sampling(parser)
 
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if shutil.which(options.python) is None:
         raise CommandError(f"--python: no such interpreter: {options.python}", Exit.USAGE)
     config = _options.settings(options)
+    _agent.check(options, ours=True)
     if options.headless:
         from concview.commands import _dashboard
 
@@ -58,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
         child = _dashboard.start(demo, variant, options.python)
         try:
             session = _open.open_live(child.pid, config, options.blocking)
+            needed = _agent.for_demo(demo.id)
+            if options.agent or needed is not None:
+                _agent.invite(session, options.calls or needed or "")
             return _dashboard.show(session, config, options.blocking, child)
         finally:
             child.close()
@@ -74,7 +79,8 @@ def _headless(child: Child) -> int:
 COMMAND = Command(
     name="demo",
     summary="run the workload of an anti-pattern and watch it",
-    description="Run a workload that shows one anti-pattern (or, with --fixed, its repair) and attach to it.",
+    description="Run a workload that shows one anti-pattern (or, with --fixed, its repair) and attach to it.\n"
+    "A demo whose rule needs the view from inside lets the agent in.",
     configure=configure,
     run=run,
     order=12,

@@ -26,9 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to (usually *.concview)")
     parser.add_argument("--duration", metavar="S", help="seconds to record (default: until Ctrl-C or its end)")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
-    parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
-    parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
-    _agent.add_calls(parser)
+    _agent.add(parser)
     _options.add_sampling(parser)
 
 

@@ -21,9 +21,8 @@ TAIL = 20
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "concview run [OPTIONS] [--] script.py ARGS...\n       concview run [OPTIONS] -m MODULE ARGS..."
     parser.add_argument("--output", metavar="FILE", help="what the target prints goes to this file, too")
-    parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
     parser.add_argument("--from-start", action="store_true", help="with --agent: before the program's first line")
-    _agent.add_calls(parser)
+    _agent.add(parser, consent=False)
     _options.add_python(parser)
     _options.add_sampling(parser)
 
@@ -34,10 +33,9 @@ def run(options: argparse.Namespace) -> int:
     if not options.rest:
         raise CommandError("nothing to run", Exit.USAGE, "concview run script.py ARGS, or concview run -m MODULE ARGS")
     config = _options.settings(options)
-    for flag, given in (("--from-start", options.from_start), ("--calls", options.calls)):
-        if given and not options.agent:
-            raise CommandError(f"{flag} goes with --agent", Exit.USAGE)
-    _agent.window(options.calls)
+    if options.from_start and not options.agent:
+        raise CommandError("--from-start goes with --agent", Exit.USAGE)
+    _agent.check(options, ours=True)
     command = _child.python_command(options.rest, options.python)
     _before.require_terminal(f"without one: 'concview check -- {' '.join(options.rest)}' runs and judges it")
     output = Path(options.output) if options.output else None
