@@ -64,14 +64,18 @@ def play(workload: Workload, seconds: float = 0.0) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         # os._exit: half the demos have threads that would never end in an orderly way
         signal.signal(number, lambda *_: os._exit(0))
-    if seconds > 0:
+
+    def ready() -> None:
+        # Not counted from the start: a busy machine may take as long to start what the demo needs.
         signal.setitimer(signal.ITIMER_REAL, seconds)
-    if inspect.iscoroutinefunction(workload):
         print("ready", flush=True)
+
+    if inspect.iscoroutinefunction(workload):
+        ready()
         asyncio.run(workload())
     else:
         forever = workload()
-        print("ready", flush=True)
+        ready()
         if forever is not None:
             forever()
     while True:
