@@ -38,10 +38,9 @@ async def test_the_pane_follows_the_end_and_can_be_toggled(size: tuple[int, int]
         assert pane.display == shown
         if not shown:
             await pilot.press("O")
-        await pilot.pause(0.3)
         page = pane.query_one(Page)
-        assert page.as_text()[-1].strip() == "line 39"
-        assert page.scroll_offset.y == page.max_scroll_y > 0
+        await fake.until(pilot, lambda: page.as_text()[-1:] and page.as_text()[-1].strip() == "line 39")
+        await fake.until(pilot, lambda: page.scroll_offset.y == page.max_scroll_y > 0)
         printed.text.append("[/red] and more")
         await fake.until(pilot, lambda: "[/red] and more" in page.as_text()[-1])
         await fake.until(pilot, lambda: page.scroll_offset.y == page.max_scroll_y)

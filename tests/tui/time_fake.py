@@ -12,8 +12,22 @@ from concview.snapshot import Mark, Point, Snapshot, Status, Timeline
 
 S = 1_000_000_000
 #: The kept time of the fakes: two minutes up to the picture of now.
-LAST = fake.busy(1).at_ns
+PICTURE = fake.busy(8)
+LAST = PICTURE.at_ns
 FIRST = LAST - 120 * S
+KEPT = Timeline(
+    FIRST,
+    LAST,
+    FIRST + 15 * S,
+    0,
+    tuple(
+        Point(FIRST + n * S // 2, float(n % 100), 0.5, 1.0, 20, 100.0, 0.0, 1, 1, PICTURE.states) for n in range(240)
+    ),
+    (
+        Mark(FIRST + 20 * S, FIRST + 40 * S, Severity.WARN, "lock-contention", "a lock is fought over"),
+        Mark(FIRST + 70 * S, FIRST + 75 * S, Severity.INFO, "gil-contention", "the GIL is fought over"),
+    ),
+)
 
 
 @dataclass
@@ -42,23 +56,15 @@ class KeptSession(fake.FakeSession):
     asked: list[tuple[int, int]] = field(default_factory=list)
 
     def timeline(self) -> Timeline:
-        points = tuple(
-            Point(FIRST + n * S // 2, float(n % 100), 0.5, 1.0, 20, 100.0, 0.0, 1, 1, fake.busy(1).states)
-            for n in range(240)
-        )
-        marks = (
-            Mark(FIRST + 20 * S, FIRST + 40 * S, Severity.WARN, "lock-contention", "a lock is fought over"),
-            Mark(FIRST + 70 * S, FIRST + 75 * S, Severity.INFO, "gil-contention", "the GIL is fought over"),
-        )
-        return Timeline(FIRST, LAST, FIRST + 15 * S, 0, points, marks)
+        return KEPT
 
     def at(self, end_ns: int, span_ns: int) -> Snapshot:
         self.asked.append((end_ns, span_ns))
         detail = 0.0 if end_ns < FIRST + 15 * S else min(span_ns / 1e9, 20.0)
         return msgspec.structs.replace(
-            fake.busy(8),
+            PICTURE,
             at_ns=end_ns,
-            elapsed_s=fake.busy(1).elapsed_s - (LAST - end_ns) / 1e9,
+            elapsed_s=PICTURE.elapsed_s - (LAST - end_ns) / 1e9,
             seconds=span_ns / 1e9,
             detail_s=detail,
         )
