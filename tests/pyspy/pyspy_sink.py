@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from concview.engines.pyspy import PySpyEngine
 from concview.model import Event, Hold, Target, Wait
@@ -88,19 +88,34 @@ class KeepingSink:
         return Counter({k: v / span for k, v in total.items()})
 
 
-def watch(engine: PySpyEngine, sink: KeepingSink, pid: int, seconds: float, rate_hz: float = 100.0) -> list[float]:
-    """Open, tick at jittered moments, close. Returns how long each tick took, in seconds."""
+def watch(
+    engine: PySpyEngine,
+    sink: KeepingSink,
+    pid: int,
+    seconds: float,
+    done: Callable[[], object] = lambda: True,
+) -> dict[int, int]:
+    """Open, tick at jittered moments of 100 Hz for so long and then until `done`, close.
+
+    A busy machine gives py-spy its turn late: what is waited for is named in `done`, not hoped for within `seconds`.
+    Returns how long each tick took, by its moment, in nanoseconds.
+    """
+    engine.FINISH_S = 20.0  # the end of the last window, too, is waited for
     engine.open(Target(pid, "3", (), 0.0), sink)
-    took = []
+    took: dict[int, int] = {}
     try:
-        end = due = time.monotonic()
-        end += seconds
-        while time.monotonic() < end:
-            due += random.uniform(0.5, 1.5) / rate_hz
+        began = due = looked = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if now > began + seconds and now > looked + 0.1:
+                looked = now
+                if done():
+                    return took
+                assert now < began + seconds + 60, "what is waited for did not happen"
+            due = max(due, now) + random.uniform(0.005, 0.015)
             time.sleep(max(0.0, due - time.monotonic()))
-            began = time.monotonic_ns()
-            engine.tick(began)
-            took.append((time.monotonic_ns() - began) / 1e9)
+            at = time.monotonic_ns()
+            engine.tick(at)
+            took[at] = time.monotonic_ns() - at
     finally:
         engine.close()
-    return took

@@ -17,11 +17,11 @@ from capacity import BUSY
 from concview.engines.base import TargetGone
 from concview.engines.pyspy import PySpyEngine
 from concview.model import Notice, Target
-from interpreters import Interpreter, target
+from interpreters import Interpreter, Process, target
 
 #: Each phase is a function; the moment of every change is written down by the target itself.
 PHASES = """
-import threading, time, sys
+import select, threading, time, sys
 log = []
 def sleeping(s):
     time.sleep(s)
@@ -38,17 +38,18 @@ lock.acquire()
 for i in range(3):
     threading.Thread(target=idle, name="idler-%d" % i, daemon=True).start()
 print("ready")
-end = time.monotonic() + float(sys.argv[1])
-while time.monotonic() < end:
+while not select.select([0], [], [], 0)[0]:
     for f, s in ((sleeping, 0.1), (busy, 0.15), (locked, 0.12)):
         log.append(time.monotonic_ns())
         f(s)
 log.append(time.monotonic_ns())
 print(",".join(map(str, log)))
-sys.stdin.readline()
 """
 NAMES = ("sleeping", "busy", "locked")
 KIND = {"sleeping": "sleep", "busy": "running", "locked": "futex"}
+#: So long each phase takes when it gets its CPU in time.
+ASKED_NS = (100_000_000, 150_000_000, 120_000_000)
+LATE_NS = 10_000_000
 
 RESTLESS = """
 import threading, time
@@ -58,52 +59,58 @@ def rest():
 for i in range(4):
     threading.Thread(target=rest, name="rester-%d" % i, daemon=True).start()
 print("ready")
-n = 0
 while True:
-    n += 1
     time.sleep(0.005)
-    if n % 100 == 0:
-        print(n)
 """
 
 
 @pytest.mark.units(BUSY)
+@pytest.mark.few
 @pytest.mark.python(8, 14)
 def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpreter) -> None:
-    seconds, sink, engine = 7.0, KeepingSink(), PySpyEngine()
-    with target(interpreter, PHASES, str(seconds + 1.5)) as process:
-        watch(engine, sink, process.pid, seconds)
+    """Over the rounds of the three phases in which the target got its CPU in time, and we ours."""
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(interpreter, PHASES) as process:
+        took = watch(engine, sink, process.pid, 6.0)
+        process.send("enough")
         log = [int(x) for x in process.line().split(",")]
-        cpu = engine.child_cpu_seconds() / seconds
-        assert cpu > 0
-    true: Counter[tuple[str, str]] = Counter()
-    seen: Counter[tuple[str, str]] = Counter()
-    right = total = 0
+        assert engine.child_cpu_seconds() > 0
+    rounds: dict[int, list[tuple[str, int, str, str]]] = {}
+    disturbed = {i // 3 for i in range(len(log) - 1) if log[i + 1] - log[i] > ASKED_NS[i % 3] + LATE_NS}
     for at, weight, stack, wait, _ in sink.timeline(process.pid):
         i = bisect.bisect_right(log, at) - 1
         if not 0 <= i < len(log) - 1 or at < sink.ticks[0][0] + 400_000_000:  # before py-spy's first look
             continue
         function = next((f for f in sink.functions(stack) if f in NAMES), "?")
+        rounds.setdefault(i // 3, []).append((NAMES[i % 3], weight, function, str(sink.waits[wait].kind)))
+        if weight > 3 * LATE_NS or took[at] > LATE_NS:
+            disturbed.add(i // 3)
+    if len(rounds.keys() - disturbed) < 4:
+        pytest.skip(f"the machine is too busy to judge: {len(disturbed)} of {len(rounds)} rounds were disturbed")
+    true: Counter[tuple[str, str]] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
+    right = total = 0
+    for name, weight, function, kind in (one for i in rounds.keys() - disturbed for one in rounds[i]):
         total += weight
-        true[NAMES[i % 3], KIND[NAMES[i % 3]]] += weight
-        seen[function, str(sink.waits[wait].kind)] += weight
-        right += weight * (function == NAMES[i % 3])
-    assert total > 5e9
+        true[name, KIND[name]] += weight
+        seen[function, kind] += weight
+        right += weight * (function == name)
     errors = {key: 100 * (seen[key] - true[key]) / total for key in sorted(true.keys() | seen.keys())}
     rounded = {" ".join(k): round(v, 2) for k, v in errors.items()}
     print(f"{interpreter.label}: errors in percentage points {rounded}; {100 * right / total:.1f} % of time in the "
-          f"true function; longest gap {engine.longest_gap_ns / 1e6:.1f} ms; py-spy's CPU {100 * cpu:.1f} %; "
+          f"true function; {len(disturbed)} of {len(rounds)} rounds disturbed; "
+          f"longest gap {engine.longest_gap_ns / 1e6:.1f} ms; "
           f"{engine.tally}")  # fmt: skip
     assert right / total > 0.9
     assert all(abs(error) < 4 for error in errors.values()), rounded
-    assert engine.longest_gap_ns < 60_000_000
     assert engine.tally.dropped == 0
     assert sink.names[process.pid] == "MainThread"
     assert sorted(n for n in sink.names.values() if n != "MainThread") == [f"idler-{i}" for i in range(3)]
-    assert not sink.events
+    assert not [e for e in sink.events if isinstance(e, Notice) and e.level == "warn"]
 
 
 @pytest.mark.units(BUSY)
+@pytest.mark.few
 @pytest.mark.python(8, 14)
 def test_the_gil_is_seen_exactly(interpreter: Interpreter) -> None:
     source = """
@@ -140,12 +147,18 @@ def restless(interpreter: Interpreter):
     return target(interpreter, RESTLESS)
 
 
-def progress(process, seconds: float = 1.5) -> None:
-    """The target is alive and goes on: it prints every half second."""
-    before = int(process.line())
-    time.sleep(seconds)
-    assert int(process.line()) > before
-    assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] in "SR"
+def progress(process: Process) -> None:
+    """The target is alive and goes on: it wakes up again and again."""
+
+    def wakings() -> int:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+    before, deadline = wakings(), time.monotonic() + 30
+    while wakings() < before + 20:
+        assert time.monotonic() < deadline, "it stands still"
+        time.sleep(0.02)
+    assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TtZX"
 
 
 def test_killing_py_spy_leaves_the_target_unchanged_and_sampling_goes_on(old_python: Interpreter) -> None:
@@ -200,12 +213,15 @@ def test_our_death_ends_py_spy_and_leaves_the_target(old_python: Interpreter) ->
                     time.sleep(0.01)
             finally:
                 os._exit(1)
-        time.sleep(1.2)
-        spies = children(child)
+        deadline = time.monotonic() + 60
+        while not (spies := children(child)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.5)  # it looks, and there may be two of them
+        spies += children(child)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         assert spies, "py-spy ran"
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 30
         while any(alive(pid) for pid in spies) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not any(alive(pid) for pid in spies)
@@ -247,37 +263,46 @@ def command(pid: int) -> str:
 
 
 def test_a_target_that_exits_within_a_window(old_python: Interpreter) -> None:
-    source = "import time\nprint('ready')\ndef last():\n    time.sleep(1.3)\nlast()\n"
+    source = "import time\nprint('ready')\ndef last():\n    time.sleep(1000)\nlast()\n"
     sink, engine = KeepingSink(), PySpyEngine()
+    begun: list[int] = []
+
+    def end_it_within_the_second_window() -> None:
+        window = engine._current
+        if engine._covered_ns and window and window.ready_ns and time.monotonic_ns() > window.ready_ns + 300_000_000:
+            begun.append(window.ready_ns)
+            process.popen.kill()
+
     with target(old_python, source) as process, pytest.raises(TargetGone, match="exited"):
-        watch(engine, sink, process.pid, 10)
+        watch(engine, sink, process.pid, 0, end_it_within_the_second_window)
     known = [at for at, _, stack, _, _ in sink.timeline(process.pid) if "last" in sink.functions(stack)]
-    assert (max(known) - min(known)) / 1e9 > 0.8, "the last window was joined"
+    assert max(known) > begun[0], "the last window was joined"
     assert sink.kinds(process.pid)["sleep"] > 0.9
 
 
 def test_a_target_that_becomes_another_program(old_python: Interpreter) -> None:
-    source = "import os, time\nprint('ready')\ntime.sleep(1.0)\nos.execv('/bin/sleep', ['sleep', '20'])\n"
+    source = "import os\nprint('ready')\ninput()\nos.execv('/bin/sleep', ['sleep', '60'])\n"
     with target(old_python, source) as process, pytest.raises(TargetGone, match="exec"):
-        watch(PySpyEngine(), KeepingSink(), process.pid, 10)
+        watch(PySpyEngine(), KeepingSink(), process.pid, 0.5, lambda: process.send(""))
 
 
 def test_threads_that_come_and_go_are_named(old_python: Interpreter) -> None:
     source = """
 import threading, time
 print("ready")
-for i in range(1000):
+for i in range(10000):
     t = threading.Thread(target=time.sleep, args=(0.25,), name="short-%d" % i)
     t.start(); t.join()
 """
     sink, engine = KeepingSink(), PySpyEngine()
-    with target(old_python, source) as process:
-        watch(engine, sink, process.pid, 4.0)
-    short = [name for name in sink.names.values() if name.startswith("short-")]
-    print(sorted(short), len(sink.gone))
-    assert len(sink.gone) >= 8
+    def short() -> list[str]:
+        return [name for name in sink.names.values() if name.startswith("short-")]
+
     # All of them get the same pthread handle, of which py-spy tells one name per window; it must be the right one.
-    assert len(short) >= 2 and len(set(short)) == len(short)
+    with target(old_python, source) as process:
+        watch(engine, sink, process.pid, 1.0, lambda: len(sink.gone) >= 8 and len(short()) >= 2)
+    print(sorted(short()), len(sink.gone))
+    assert len(set(short())) == len(short())
 
 
 def test_hostile_names_pass_through_unharmed(old_python: Interpreter, tmp_path: Path) -> None:
@@ -294,7 +319,7 @@ time.sleep(100)
 '''
     sink, engine = KeepingSink(), PySpyEngine()
     with target(old_python, source) as process:
-        watch(engine, sink, process.pid, 1.5)
+        watch(engine, sink, process.pid, 0.3, lambda: "[/red]" in sink.names.values())
     assert engine.tally.dropped == 0
     assert any(len(name) == 3000 for name in sink.names.values())
     assert {"[/red]", "\x1b[2J\x1b]0;x\x07", 'thread (0x1): q"}},{"args":{'} <= set(sink.names.values())
@@ -313,11 +338,13 @@ print("ready")
 f()
 """
     sink, engine = KeepingSink(), PySpyEngine()
+
+    def all_seen() -> bool:
+        return all(any("f" in sink.functions(s) for _, _, s, _, _ in sink.timeline(tid)) for tid in sink.names)
+
     with target(old_python, source) as process:
-        watch(engine, sink, process.pid, 1.2)
-    assert len(sink.names) == 2 and all(sink.names.values())
-    for tid in sink.names:
-        assert any("f" in sink.functions(stack) for _, _, stack, _, _ in sink.timeline(tid))
+        watch(engine, sink, process.pid, 0.3, lambda: all_seen() and len(sink.names) == 2)
+    assert len(sink.names) == 2 and all(sink.names.values()) and all_seen()
 
 
 def test_a_relative_script_is_found(tmp_path: Path) -> None:
