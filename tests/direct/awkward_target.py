@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+from settled import settled
+
 BLOCKED = threading.Semaphore(0)
 CASES = []
 
@@ -341,7 +343,7 @@ def main():
         thread.start()
         threads[thread.ident] = thread
         BLOCKED.acquire()
-    time.sleep(0.1)
+    settled()
     truth = {}
     for ident, frame in sys._current_frames().items():
         if ident not in threads:

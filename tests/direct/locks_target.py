@@ -15,6 +15,8 @@ import threading
 import time
 from concurrent.futures import Future
 
+from settled import settled
+
 FOREVER = 100000
 OBJECTS = {}
 FIRST, SECOND = [], []
@@ -362,7 +364,7 @@ def main():
                 named("THREAD", thread)
             thread.start()
             truth[function.__name__] = {"tid": thread.native_id, "holds": labels, "waits": waits, "via": via}
-        time.sleep(0.4)
+        settled()
     with open(__file__) as file:
         lines = {
             label: number

@@ -19,9 +19,10 @@ EXPRESSIONS = {"MANAGED": "", "STACKED": "", "CUSTOM": "", "DECORATED": "lock"}
 def test_held_locks_and_waiters(direct_python: Interpreter) -> None:
     with target(direct_python, LOCKS) as process, watching(process.pid) as (engine, sink):
         truth: Any = process.json()
-        ticks(engine, 30)
-        ids, lines, problems = truth["ids"], truth["lines"], []
+        ids, lines = truth["ids"], truth["lines"]
         labels = {address: label for label, address in ids.items()}
+        ticks(engine, 30)
+        problems = []
         for name, case in truth["cases"].items():
             tid = case["tid"]
             holds = sink.holds_of(tid)

@@ -56,17 +56,18 @@ def test_names_even_hostile_ones(direct_python: Interpreter) -> None:
 
 BIRTHS = """
 import threading, time, sys
-def work():
-    time.sleep(0.4)
 def finished():
     time.sleep(100000)
 print("ready")
 sys.stdin.readline()
-threads = [threading.Thread(target=work, name=f"worker-{i}") for i in range(60)]
+enough = [threading.Event() for i in range(60)]
+threads = [threading.Thread(target=e.wait, name=f"worker-{i}") for i, e in enumerate(enough)]
 for t in threads:
     t.start()
     time.sleep(0.005)
-for t in threads:
+sys.stdin.readline()
+for e, t in zip(enough, threads):
+    e.set()
     t.join()
 finished()
 """
@@ -80,16 +81,20 @@ def test_births_and_ends(direct_python: Interpreter) -> None:
         seen: dict[int, str] = {}
         born: dict[int, int] = {}
 
-        def note() -> bool:
+        def workers() -> int:
             seen.update({t: n for t, (n, _) in sink.names.items()})
             born.update(sink.started)
-            return any(f[0] == "finished" for f in sink.stack_of(process.pid)) and len(sink.names) == 1
+            return sum(name.startswith("worker-") for name, _ in sink.names.values())
 
-        tick_until(engine, note, 60, pause=0.001)
+        def over() -> bool:
+            return any(f[0] == "finished" for f in sink.stack_of(process.pid)) and not workers()
+
+        tick_until(engine, lambda: workers() == 60, pause=0.001)
+        process.send("")
+        tick_until(engine, over, pause=0.001)
         assert sink.names == {process.pid: ("MainThread", False)}
         assert len(sink.gone) == len(set(sink.gone)) == len(seen) - 1
-        # On a busy machine some may have lived unseen.
-        assert sum(name.startswith("worker-") for name in seen.values()) >= 30
+        assert sorted(seen.values()) == sorted(["MainThread", *(f"worker-{i}" for i in range(60))])
         now = time.monotonic_ns()
         assert born[process.pid] < begun
         assert all(begun - 20_000_000 <= born[t] <= now for t in sink.gone)
@@ -178,7 +183,6 @@ def outside():
     run = getattr(interpreters, "exec", None) or interpreters.run_string
     run(other, code)
 threading.Thread(target=outside, name="outside", daemon=True).start()
-time.sleep(0.5)
 print("ready")
 time.sleep(100000)
 """
@@ -188,7 +192,7 @@ def test_subinterpreters(direct_python: Interpreter) -> None:
     """A thread that runs a subinterpreter has two Python stacks: one on top of the other is what it does."""
     with target(direct_python, SUBINTERPRETER) as process, watching(process.pid) as (engine, sink):
         tick_until(engine, lambda: len(engine._sampler.interpreters) == 2)
-        tid = next(t for t, (n, _) in sink.names.items() if n == "outside")
+        tid = tick_until(engine, lambda: next((t for t, (n, _) in sink.names.items() if n == "outside"), 0))
         tick_until(engine, lambda: any(f[0] == "inside" for f in sink.stack_of(tid)))
         functions = [f[0] for f in sink.stack_of(tid)]
         assert functions[:2] == ["inside", "<module>"]

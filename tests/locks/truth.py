@@ -16,7 +16,7 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -162,8 +162,11 @@ class Sample:
     edges: list[graph.Edge]
 
 
-def watch(pid: int, seconds: float, hz: float) -> list[Sample]:
-    """Sample with the engine and everything behind it, in this process: so the moment of a sample is known."""
+def watch(
+    pid: int, seconds: float, hz: float, done: Callable[[list[Sample]], object] = lambda samples: True
+) -> list[Sample]:
+    """Sample with the engine and everything behind it, in this process: so the moment of a sample is known. For so
+    long, and then until `done`, which a busy machine may keep us waiting for."""
     history = History()
     described = describe(pid)
     recorder = Recorder(_Straight(history), SourceFacts(pid, described.started))  # type: ignore[arg-type]
@@ -176,7 +179,7 @@ def watch(pid: int, seconds: float, hz: float) -> list[Sample]:
     try:
         end = time.monotonic() + seconds
         warm = time.monotonic() + 0.3  # names, code and source are read for the first time
-        while time.monotonic() < end:
+        while time.monotonic() < end or (not done(samples) and time.monotonic() < end + 60):
             begin, misses = time.monotonic_ns(), engine.tally.misses
             engine.tick(begin)
             after = time.monotonic_ns()

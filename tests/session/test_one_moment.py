@@ -29,7 +29,7 @@ def test_holder_and_waiters_are_those_of_the_threads_shown() -> None:
         session = Session(LiveSource(process.pid))
         session.start()
         try:
-            end, last, before = time.monotonic() + 15, None, 0
+            end, last, before = time.monotonic() + 60, None, 0
             while time.monotonic() < end and (seen < 20 or changes < 3):
                 snapshot = session.snapshot()
                 if snapshot is last or not snapshot.locks:

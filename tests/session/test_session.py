@@ -36,25 +36,29 @@ time.sleep(600)
 """
 
 
-def record(pid: int, seconds: float, **options: object) -> bytes:
-    """The raw stream of a collector over some seconds."""
-    source = LiveSource(pid, **options)  # type: ignore[arg-type]
+def record(pid: int, seconds: float, at_least: int = 0) -> bytes:
+    """The raw stream of a collector over some seconds, more where a busy machine needs them for so many bytes."""
+    source = LiveSource(pid)
     source.open()
-    threading.Timer(seconds, source.request_end).start()
-    data = source.stream.read()
+    data, end = b"", time.monotonic() + seconds
+    while part := os.read(source.stream.fileno(), 65536):
+        data += part
+        if time.monotonic() > end and len(data) >= at_least:
+            source.request_end()
     source.close()
     return data
 
 
+@pytest.mark.few
 def test_replay_says_what_the_live_view_said(direct_python: Interpreter, tmp_path: Path) -> None:
     with target(direct_python, CONVOY) as process:
-        data = record(process.pid, 4.0)
+        data = record(process.pid, 5.0, 20_000)  # some 400 ticks
     file = tmp_path / "x.concview"
     file.write_bytes(data)
     events = [e for block in codec.read_blocks(io.BytesIO(data)) for e in block]
     assert isinstance(events[0], Hello) and isinstance(events[-1], Bye) and events[-1].reason == "stopped"
     ticks = [e for e in events if isinstance(e, Tick)]
-    assert len(ticks) > 150 and sum(isinstance(e, Counters) for e in events) >= 10
+    assert len(ticks) > 200 and sum(isinstance(e, Counters) for e in events) >= 4
     assert any(isinstance(e, Stats) for e in events)
     # Weights are the elapsed time: they add up to it.
     assert sum(t.dt_ns for t in ticks) == ticks[-1].at_ns - ticks[0].at_ns
@@ -74,12 +78,14 @@ def test_replay_says_what_the_live_view_said(direct_python: Interpreter, tmp_pat
     for thread in fast.threads:
         assert sum(thread.shares) == pytest.approx(1, abs=1e-6)
     assert sum(w.shares[State.LOCK] for w in workers) / 4 == pytest.approx(0.71, abs=0.1)
-    assert {f.id for f in fast.findings} == {"lock-held-across-io"}
+    # On a busy machine that is found, too, and is right.
+    assert {f.id for f in fast.findings} - {"cpu-starvation"} == {"lock-held-across-io"}
 
 
+@pytest.mark.few
 def test_a_cut_recording_shows_what_there_is(direct_python: Interpreter, tmp_path: Path) -> None:
     with target(direct_python, CONVOY) as process:
-        data = record(process.pid, 2.0)
+        data = record(process.pid, 1.0, 4_000)
     file = tmp_path / "x.concview"
     file.write_bytes(data[:-10])
     session = Session(FileSource(file, 0))
@@ -98,21 +104,21 @@ def test_no_such_process_is_one_sentence() -> None:
     assert caught.value.exit_code == 4 and "\n" not in caught.value.message
 
 
+@pytest.mark.few
 def test_the_targets_end_is_said_and_the_last_state_kept(direct_python: Interpreter) -> None:
     with target(direct_python, CONVOY) as process:
         session = Session(LiveSource(process.pid))
         session.start()
-        session.wait(1.0)
+        _until(lambda: session.snapshot().threads)
         process.kill()
-        deadline = time.monotonic() + 10
-        while not session.ended and time.monotonic() < deadline:
-            time.sleep(0.05)
+        _until(lambda: session.ended)
         snapshot = session.snapshot()
         session.close()
     assert snapshot.status is Status.EXITED and snapshot.ending
     assert snapshot.threads
 
 
+@pytest.mark.few
 def test_a_stopped_target_is_said_to_be(direct_python: Interpreter) -> None:
     with target(direct_python, CONVOY) as process:
         session = Session(LiveSource(process.pid))
@@ -126,6 +132,7 @@ def test_a_stopped_target_is_said_to_be(direct_python: Interpreter) -> None:
         session.close()
 
 
+@pytest.mark.few
 def test_exec_is_said(direct_python: Interpreter) -> None:
     source = (
         "import os, sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
@@ -141,6 +148,7 @@ def test_exec_is_said(direct_python: Interpreter) -> None:
         session.close()
 
 
+@pytest.mark.few
 def test_sigkill_of_the_dashboard_leaves_nothing(direct_python: Interpreter) -> None:
     """The target goes on unchanged; the collector dies with its parent."""
     with target(direct_python, CONVOY) as process:
@@ -156,10 +164,11 @@ def test_sigkill_of_the_dashboard_leaves_nothing(direct_python: Interpreter) -> 
         dashboard.wait()
         _until(lambda: not psutil.pid_exists(collector) or psutil.Process(collector).status() == "zombie")
         status = Path(f"/proc/{process.pid}/status").read_text()
-        assert "TracerPid:\t0" in status and "State:\tS" in status
+        assert "TracerPid:\t0" in status and "State:\tT" not in status and "State:\tt" not in status
         dashboard.stdout.close()
 
 
+@pytest.mark.few
 def test_a_slow_reader_is_survived(direct_python: Interpreter) -> None:
     """Nobody reads for a while: the collector waits, counts what it missed, and goes on."""
     with target(direct_python, CONVOY) as process:
@@ -173,7 +182,7 @@ def test_a_slow_reader_is_survived(direct_python: Interpreter) -> None:
         assert isinstance(events[-1], Bye)
 
 
-def _until(condition: object, seconds: float = 15.0) -> None:
+def _until(condition: object, seconds: float = 40.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it did not happen"
