@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,19 @@ def _versions(minimum: int, maximum: int = 99, free_threaded: bool | None = None
     ]
 
 
+#: Everything on every interpreter: for a change to what differs between versions, and before a release.
+FULL = bool(os.environ.get("CONCVIEW_FULL"))
+
+
+def _few(versions: list[Interpreter]) -> list[Interpreter]:
+    """The oldest, the newest and one in between, and every build without a GIL."""
+    ordinary = [i for i in versions if not i.free_threaded]
+    if FULL or len(ordinary) <= 3:
+        return versions
+    kept = (ordinary[0], ordinary[len(ordinary) // 2], ordinary[-1])
+    return [i for i in versions if i.free_threaded or i in kept]
+
+
 #: fixture name -> the interpreters it runs over
 _FIXTURES = {
     "any_python": lambda: _versions(8),
@@ -53,14 +67,15 @@ _FIXTURES = {
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.11+, `old_python` 3.8-3.10,
-    `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)`."""
-    for name, versions in _FIXTURES.items():
-        if name in metafunc.fixturenames:
-            _parametrize(metafunc, name, versions())
+    `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)`. With
+    `@pytest.mark.few` on a few of them."""
+    chosen = {name: versions() for name, versions in _FIXTURES.items() if name in metafunc.fixturenames}
     if "interpreter" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("python")
-        limits = mark.args if mark else ()
-        _parametrize(metafunc, "interpreter", _versions(*limits) if limits else _versions(8))
+        chosen["interpreter"] = _versions(*mark.args) if mark else _versions(8)
+    few = metafunc.definition.get_closest_marker("few") is not None
+    for name, versions in chosen.items():
+        _parametrize(metafunc, name, _few(versions) if few else versions)
 
 
 def _parametrize(metafunc: pytest.Metafunc, name: str, versions: list[Interpreter]) -> None:
@@ -85,5 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line(
         "markers", "python(minimum, maximum): limits the `interpreter` fixture to 3.minimum .. 3.maximum"
+    )
+    config.addinivalue_line(
+        "markers", "few: what hardly depends on the version runs on three of them, on all with CONCVIEW_FULL=1"
     )
     config.addinivalue_line("markers", "units(count): of the machine's capacity while it runs, see capacity.py")

@@ -31,6 +31,9 @@ def busy():
 def naps():
     while True:
         sum(range(300)); time.sleep(0.001)
+def dozes():
+    while True:
+        sum(range(300)); time.sleep(0.03)
 def start(function, count=1):
     for _ in range(count):
         threading.Thread(target=function, daemon=True).start()
@@ -60,7 +63,7 @@ elif state == "native":
 elif state == "fight":
     start(busy, 2); busy()
 elif state == "threads":
-    start(naps, 50); naps()
+    start(naps, 4); start(dozes, 46); naps()
 elif state == "births":
     births()
 elif state == "asyncio":
@@ -80,7 +83,7 @@ def can_be_asked(python: Interpreter) -> bool:
     return not (python.free_threaded and python.version < (3, 14))
 
 
-def until(attachment: Attachment, wanted: Callable[[Message], _T | None], seconds: float = 15.0) -> _T:
+def until(attachment: Attachment, wanted: Callable[[Message], _T | None], seconds: float = 30.0) -> _T:
     """Poll until `wanted(message)` is something; that."""
     end = time.monotonic() + seconds
     said: list[Message] = []
@@ -90,7 +93,8 @@ def until(attachment: Attachment, wanted: Callable[[Message], _T | None], second
             found = wanted(message)
             if found is not None:
                 return found
-        assert attachment.state == "attached", (attachment.state, attachment.text, said[-3:])
+        alive = Path(f"/proc/{attachment.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        assert attachment.state == "attached", (attachment.state, attachment.text, said[-3:], f"{alive=}")
         time.sleep(0.005)
     raise AssertionError(f"not said in {seconds} s; said: {said[-3:]}")
 
@@ -104,7 +108,7 @@ def account(attachment: Attachment) -> CallsPart:
     return until(attachment, lambda m: m if isinstance(m, CallsPart) and not m.running else None, 30.0)
 
 
-def leave(attachment: Attachment, seconds: float = 10.0) -> None:
+def leave(attachment: Attachment, seconds: float = 30.0) -> None:
     attachment.leave()
     end = time.monotonic() + seconds
     while attachment.state != "ended":
@@ -143,7 +147,7 @@ def settled(pid: int) -> tuple[int, int]:
     return seen
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the condition did not come true"
@@ -153,7 +157,7 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> None:
 def ends_as_ever(process: Process, code: int = 42) -> None:
     """SIGTERM reaches its handler; its exit code is its own; it wrote nothing that it would not have written."""
     process.popen.send_signal(signal.SIGTERM)
-    assert process.popen.wait(20) == code, process.errors()
+    assert process.popen.wait(40) == code, process.errors()
     assert process.errors() == "standard error: "
 
 

@@ -13,21 +13,30 @@ from pathlib import Path
 import agent_helpers as h
 import pytest
 
-from capacity import BUSY
 from concview.engines.agent_client import Attachment, CannotInject
 from concview.engines.inject import boot
-from interpreters import Interpreter, target
+from interpreters import Interpreter, Process, target
 
 
-@pytest.mark.parametrize("state", h.NAMES)
+@pytest.mark.parametrize("state", ["busy", "threads"])
 def test_comes_and_goes(any_python: Interpreter, state: str) -> None:
-    h.skip_unless_askable(any_python)
-    if not h.reachable(any_python, state):
+    comes_and_goes(any_python, state)
+
+
+@pytest.mark.few
+@pytest.mark.parametrize("state", ["idle", "native", "fight", "births", "asyncio"])
+def test_comes_and_goes_in_other_states(any_python: Interpreter, state: str) -> None:
+    comes_and_goes(any_python, state)
+
+
+def comes_and_goes(python: Interpreter, state: str) -> None:
+    h.skip_unless_askable(python)
+    if not h.reachable(python, state):
         pytest.skip("before 3.12 only the main thread takes requests")
-    with target(any_python, h.STATES, state) as process:
+    with target(python, h.STATES, state) as process:
         if state != "births":
             before = h.settled(process.pid)
-        for _ in range(3):
+        for _ in range(2):
             attachment = h.visit(process.pid)
             assert attachment.hello is not None and attachment.hello.pid == process.pid
             h.report(attachment)
@@ -37,12 +46,13 @@ def test_comes_and_goes(any_python: Interpreter, state: str) -> None:
         h.ends_as_ever(process)
 
 
+@pytest.mark.few
 def test_nothing_runs_python(any_python: Interpreter) -> None:
     """Said and withdrawn; the program notices nothing, also when it wakes up later, and can be asked again."""
     h.skip_unless_askable(any_python)
     source = h.STATES.replace("time.sleep(1000)", "signal.signal(signal.SIGUSR1, print); signal.pause(); naps()")
     with target(any_python, source, "asleep") as process:
-        time.sleep(0.3)
+        asleep(process)
         attachment = Attachment(process.pid, patience_s=1.0)
         attachment.start()
         heard = ""
@@ -54,7 +64,6 @@ def test_nothing_runs_python(any_python: Interpreter) -> None:
         assert attachment.state == "ended" and "withdrawn" in attachment.text and attachment.remedy
         process.popen.send_signal(signal.SIGUSR1)
         assert process.line().startswith(str(signal.SIGUSR1.value))
-        time.sleep(0.2)
         attachment = h.visit(process.pid)
         h.leave(attachment)
         h.ends_as_ever(process)
@@ -64,15 +73,21 @@ def test_nothing_runs_python(any_python: Interpreter) -> None:
 def test_a_signal_is_not_swallowed_while_waiting(interpreter: Interpreter) -> None:
     """CPython 3.14 and 3.15 lose the exception of a signal handler while a debugger script is pending."""
     with target(interpreter, h.STATES, "asleep") as process:
-        time.sleep(0.2)
-        attachment = Attachment(process.pid, patience_s=30.0)
+        asleep(process)
+        attachment = Attachment(process.pid, patience_s=60.0)
         attachment.start()
-        end = time.monotonic() + 0.36  # past the first 300 ms, not yet in the next short moment
-        while time.monotonic() < end:
+        end = time.monotonic() + 30
+        while not attachment._request._main_next:  # past the first 300 ms, not yet in the next short moment
+            assert time.monotonic() < end
             attachment.poll()
             time.sleep(0.002)
         h.ends_as_ever(process)
         attachment.close()
+
+
+def asleep(process: Process) -> None:
+    """It said that it was ready, and has gone to sleep since."""
+    h.eventually(lambda: Path(f"/proc/{process.pid}/syscall").read_text().split()[0] not in ("running", "0", "1"))
 
 
 def test_a_second_dashboard_is_told(any_python: Interpreter) -> None:
@@ -86,35 +101,40 @@ def test_a_second_dashboard_is_told(any_python: Interpreter) -> None:
         h.ends_as_ever(process)
 
 
-@pytest.mark.units(BUSY)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
-def test_leaves_when_the_dashboard_is_gone(any_python: Interpreter, number: int) -> None:
-    """Within five seconds, with a profiler running where there is one."""
-    h.skip_unless_askable(any_python)
+def test_leaves_when_the_dashboard_is_killed(any_python: Interpreter) -> None:
+    leaves_when_the_dashboard_is_gone(any_python, signal.SIGKILL)
+
+
+@pytest.mark.few
+def test_leaves_when_the_dashboard_is_frozen(any_python: Interpreter) -> None:
+    leaves_when_the_dashboard_is_gone(any_python, signal.SIGSTOP)
+
+
+def leaves_when_the_dashboard_is_gone(python: Interpreter, number: int) -> None:
+    """With a profiler running where there is one."""
+    h.skip_unless_askable(python)
     dashboard = (
         "import sys,time\n"
         "from concview.engines.agent_client import inject\n"
         "a = inject(int(sys.argv[1]), 20.0)\n"
         "source = 'yappi' if sys.argv[2] == '1' else 'monitoring'\n"
         "a.open_window('wall', 60.0, source)\n"
-        "end = time.monotonic() + 1.5\n"
-        "while time.monotonic() < end: a.poll(); time.sleep(0.01)\n"
+        "from concview.engines.agent_client.messages import Opened, Refused\n"
+        "while not any(isinstance(m, (Opened, Refused)) for m in a.poll()): time.sleep(0.01)\n"
         "print('in', flush=True)\n"
         "while True: a.poll(); time.sleep(0.01)\n"
     )
-    with target(any_python, h.STATES, "threads") as process:
+    with target(python, h.STATES, "threads") as process:
         before = h.settled(process.pid)
         watcher = subprocess.Popen(
-            [sys.executable, "-c", dashboard, str(process.pid), str(int(any_python.version < (3, 12)))],
+            [sys.executable, "-c", dashboard, str(process.pid), str(int(python.version < (3, 12)))],
             stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": h.SOURCE},
         )  # fmt: skip
         try:
             assert watcher.stdout is not None and watcher.stdout.readline() == b"in\n"
             assert h.threads(process.pid) == before[0] + 1
             watcher.send_signal(number)
-            began = time.monotonic()
-            h.eventually(lambda: (h.threads(process.pid), h.sockets(process.pid)) == before, 8.0)
-            assert time.monotonic() - began < 5.0
+            h.eventually(lambda: (h.threads(process.pid), h.sockets(process.pid)) == before)
         finally:
             watcher.kill()
             watcher.wait()
@@ -124,7 +144,7 @@ def test_leaves_when_the_dashboard_is_gone(any_python: Interpreter, number: int)
 def test_shutdown_does_not_wait(any_python: Interpreter) -> None:
     h.skip_unless_askable(any_python)
     source = (
-        "import select, sys, threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
+        "import select, sys, threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
         "print('ready', flush=True)\nwhile not select.select([0], [], [], .01)[0]: pass\nprint('end')\nsys.exit(7)\n"
     )
     with target(any_python, source) as process:
@@ -132,9 +152,11 @@ def test_shutdown_does_not_wait(any_python: Interpreter) -> None:
         h.report(attachment)
         process.send("go")
         assert process.line() == "end"
-        began = time.monotonic()
-        assert process.popen.wait(10) == 7
-        assert time.monotonic() - began < 2.0
+        end = time.monotonic() + 30
+        while process.popen.poll() is None and time.monotonic() < end:
+            attachment.poll()  # the dashboard stays: an agent that is waited for would stay as well
+            time.sleep(0.01)
+        assert process.popen.wait(1) == 7
         assert process.errors() == "standard error: "
         attachment.close()
 

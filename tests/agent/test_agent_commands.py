@@ -49,23 +49,26 @@ def test_recorded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("agent", [True, False])
 def test_run(tmp_path: Path, agent: bool) -> None:
     """argv, __main__, pickling, output and exit code with an agent inside are those without one."""
-    script = tmp_path / "program.py"
+    script, go = tmp_path / "program.py", tmp_path / "go"
     script.write_text(
         "import os, pickle, sys, time\n"
         "class Thing: pass\n"
         "print(sys.argv[1:], __name__, __file__ == sys.argv[0], type(pickle.loads(pickle.dumps(Thing()))) is Thing)\n"
         "names = lambda: [open(f'/proc/self/task/{t}/comm').read().strip() for t in os.listdir('/proc/self/task')]\n"
-        "end = time.time() + 25\n"
+        "end = time.time() + 60\n"
         f"while time.time() < end and ('concview-agent' in names()) is not {agent}: time.sleep(0.05)\n"
+        f"while not os.path.exists({str(go)!r}): time.sleep(0.05)\n"
         "print('agent inside:', 'concview-agent' in names(), [m for m in os.environ if 'CONCVIEW_A' in m])\n"
-        "time.sleep(6)\n"
         "sys.exit(7)\n"
     )
     output = tmp_path / "output"
     options = ["--agent"] if agent else []
     arguments = ["run", *options, "--output", output, "--python", sys.executable, "--", script, "-x", "two words"]
     with Terminal(*map(str, arguments)) as terminal:
-        terminal.wait_for("(?i)exited", 60)
+        terminal.wait_for("LIVE")
+        terminal.read(1)
+        go.touch()
+        terminal.wait_for("EXITED")
         terminal.press("q")
         assert terminal.end() == 7
     assert output.read_text().splitlines() == ["['-x', 'two words'] __main__ True True", f"agent inside: {agent} []"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from pathlib import Path
 
 import agent_helpers as h
@@ -86,6 +87,7 @@ def test_without_a_gil_frames_are_left_alone(free_threaded_python: Interpreter) 
         h.leave(attachment)
 
 
+@pytest.mark.few
 def test_in_the_one_stream(gil_python: Interpreter) -> None:
     with target(gil_python, RICH) as process:
         source = LiveSource(process.pid, rate=50.0)
@@ -104,12 +106,12 @@ def test_in_the_one_stream(gil_python: Interpreter) -> None:
         source.order("calls start 1" if gil_python.version >= (3, 15) else "yappi start wall 1")
         h.eventually(lambda: [e for e in of(Calls) if not e.running] or of(AgentStatus)[-1].remedy, 30)  # type: ignore[union-attr]
         source.order("agent detach")
-        h.eventually(lambda: of(AgentStatus)[-1].state == "ended", 10)  # type: ignore[union-attr]
+        h.eventually(lambda: of(AgentStatus)[-1].state == "ended")  # type: ignore[union-attr]
         assert of(AgentStatus)[-1].text == ""  # type: ignore[union-attr]
         source.order("agent attach 20")
         h.eventually(lambda: of(AgentStatus)[-1].state == "attached", 30)  # type: ignore[union-attr]
         source.request_end()
-        reader.join(10)
+        reader.join(60)
         source.close()
         assert isinstance(events[-1], Bye)
         states = [e.state for e in of(AgentStatus)]  # type: ignore[union-attr]
@@ -118,6 +120,7 @@ def test_in_the_one_stream(gil_python: Interpreter) -> None:
         h.ends_as_ever(process, -15)
 
 
+@pytest.mark.few
 def test_a_refusal_is_an_event(gil_python: Interpreter) -> None:
     with target(gil_python, h.STATES, "idle", env={"PYTHON_DISABLE_REMOTE_DEBUG": "1"}) as process:
         source = LiveSource(process.pid, rate=20.0)
@@ -127,7 +130,7 @@ def test_a_refusal_is_an_event(gil_python: Interpreter) -> None:
         source.order("agent attach")
         h.eventually(lambda: any(isinstance(e, AgentStatus) for e in events), 30)
         source.request_end()
-        reader.join(10)
+        reader.join(60)
         source.close()
         (status,) = (e for e in events if isinstance(e, AgentStatus))
         assert status.state == "refused" and "left alone" in status.text and status.remedy
@@ -180,6 +183,7 @@ def test_a_forked_child_was_not_invited(gil_python: Interpreter, tmp_path: Path)
         h.leave(attachment)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     "bytes_said",
     [struct.pack("<I", 1 << 30), struct.pack("<I", 3) + b"{x}", struct.pack("<I", 2) + b"[]",
@@ -193,7 +197,7 @@ def test_the_agent_distrusts(gil_python: Interpreter, tmp_path: Path, bytes_said
         connected = door.connect()
         assert connected is not None
         connected.sendall(bytes_said)
-        connected.settimeout(10)
+        connected.settimeout(30)
         said = b""
         while data := connected.recv(65536):
             said += data
@@ -207,12 +211,13 @@ def test_the_agent_distrusts(gil_python: Interpreter, tmp_path: Path, bytes_said
 def test_a_folder_of_somebody_else_is_not_trusted(gil_python: Interpreter, tmp_path: Path) -> None:
     (tmp_path / "concview").mkdir(mode=0o755)
     source = INVITING.replace("listener = concview", "print(1)\ntry: concview", 1).split("assert", 1)[0]
-    source += "except PermissionError as error: print('ready', flush=True)\ntime.sleep(30)\n"
+    source += "except PermissionError as error: print('ready', flush=True)\ntime.sleep(1000)\n"
     with target(gil_python, source, h.SOURCE, env={"XDG_RUNTIME_DIR": str(tmp_path)}) as process:
         assert find_door(process.pid) is None
 
 
 
+@pytest.mark.few
 def test_in_the_snapshot(gil_python: Interpreter) -> None:
     """What a view sees, live."""
     with target(gil_python, RICH) as process:
@@ -242,23 +247,24 @@ import asyncio, threading, time
 async def stays():
     await asyncio.Event().wait()
 async def goes():
-    await asyncio.sleep(1.7)
+    await asyncio.sleep(0.7)
 async def main():
     kept = [asyncio.ensure_future(stays()) for _ in range(30)]
     print("ready", flush=True)
     while True:
         brief = [asyncio.ensure_future(goes()) for _ in range(5)]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
         kept += brief
 asyncio.run(main())
 """
 
 
+@pytest.mark.few
 def test_tasks_are_counted_by_their_coroutine(gil_python: Interpreter) -> None:
     with target(gil_python, MANY) as process:
         attachment = h.visit(process.pid)
-        ended = 0
-        for _ in range(5):
+        ended, end = 0, time.monotonic() + 60
+        while ended < 10 and time.monotonic() < end:
             (loop,) = h.report(attachment).loops
             groups = {g.function: g for g in loop.groups}
             assert groups["stays"].tasks == 30 and groups["stays"].ended == 0 and groups["stays"].line == 3

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 CONCVIEW = [sys.executable, "-m", "concview"]
@@ -79,12 +80,17 @@ def gone(pid: int, timeout: float = 20.0) -> bool:
     return not alive(pid)
 
 
-def grown(path: Path, size: int, timeout: float = 60.0) -> None:
-    """Wait until a file has at least `size` bytes. Machines that run tests are busy: no fixed sleeps."""
+def eventually(true: Callable[[], object], timeout: float = 60.0) -> None:
+    """Wait until something is true. Machines that run tests are busy: no fixed sleeps."""
     deadline = time.monotonic() + timeout
-    while not path.exists() or path.stat().st_size < size:
-        assert time.monotonic() < deadline, f"{path} did not grow to {size} bytes"
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+
+
+def grown(path: Path, size: int, timeout: float = 60.0) -> None:
+    """Wait until a file has at least `size` bytes."""
+    eventually(lambda: path.exists() and path.stat().st_size >= size, timeout)
 
 
 class Terminal:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import CONCVIEW, ROOT, Terminal, alive, children, one_line, run
+from running import CONCVIEW, ROOT, Terminal, alive, children, eventually, one_line, run
 
 from interpreters import Process, current, target
 
@@ -62,7 +62,7 @@ def test_doctor_says_the_same_with_the_same_code() -> None:
 @pytest.mark.parametrize("command", WATCHERS[:4], ids=lambda c: c[0])
 def test_a_zombie(command: list[str]) -> None:
     with process("true") as popen:
-        time.sleep(0.3)  # not collected until the block ends
+        eventually(lambda: not alive(popen.pid))  # and not collected until the block ends
         one_line(run(*command, popen.pid), 4, "zombie")
 
 
@@ -133,13 +133,22 @@ def test_doctor_gives_the_remedy() -> None:
 # ---------------------------------------------------------------- targets that change
 
 
+def samples(collector: int, pid: int) -> bool:
+    """Whether it has attached and taken some samples: it keeps files of the target's threads open, and rests between
+    two samples."""
+    with contextlib.suppress(OSError):
+        files = [str(link.readlink()) for link in Path(f"/proc/{collector}/fd").iterdir()]
+        status = Path(f"/proc/{collector}/status").read_text()
+        rests = int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+        return rests > 200 and any(file.startswith(f"/proc/{pid}/task/") for file in files)
+    return False
+
+
 def checked_until(process: Process, word: str) -> subprocess.CompletedProcess[str]:
     """Check a target for a long time; once that has begun, tell the target to do what it does next."""
     command = [*CONCVIEW, "check", str(process.pid), "--duration", "300"]
     popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/")
-    while not children(popen.pid) and popen.poll() is None:  # the collector
-        time.sleep(0.05)
-    time.sleep(4)  # it attaches, and sees something
+    eventually(lambda: any(samples(collector, process.pid) for collector in children(popen.pid)))
     process.send(word)
     out, errors = popen.communicate(timeout=100)
     return subprocess.CompletedProcess(command, popen.returncode, out, errors)

@@ -18,6 +18,14 @@ from concview.model import Bye, Hello, Tick
 from interpreters import Interpreter, current, target
 
 
+@pytest.fixture
+def not_the_machine(tmp_path: Path) -> list[str | Path]:
+    """Options for `check`: whether the machine is busy is not what is asked here."""
+    path = tmp_path / "settings.toml"
+    path.write_text('rules.disable = ["cpu-starvation"]\n')
+    return ["--config", path]
+
+
 @pytest.fixture(scope="module")
 def demo_pid() -> Iterator[int]:
     """The workload of lock-held-across-io, as a user would run it."""
@@ -30,12 +38,12 @@ def demo_pid() -> Iterator[int]:
     assert gone(pid)
 
 
-def test_check_of_a_bad_workload(demo_pid: int) -> None:
-    result = run("check", demo_pid, "--format", "json", "--duration", "5")
+def test_check_of_a_bad_workload(demo_pid: int, not_the_machine: list[str]) -> None:
+    result = run("check", demo_pid, "--format", "json", "--duration", "8", *not_the_machine)
     assert (result.returncode, result.stderr) == (1, "")
     check = msgspec.json.decode(result.stdout, type=Check)
     assert (check.schema, check.concview, check.target.pid) == (1, __version__, demo_pid)
-    assert check.sampling.seconds == pytest.approx(5, abs=2)
+    assert check.sampling.seconds == pytest.approx(8, abs=4)
     assert check.sampling.samples == pytest.approx(check.sampling.achieved_hz * check.sampling.seconds, rel=0.02)
     for thread in check.threads:
         assert set(thread.shares) == STATES
@@ -50,19 +58,19 @@ def test_check_of_a_bad_workload(demo_pid: int) -> None:
 
 
 def test_fail_on_decides_the_exit_code_only(demo_pid: int) -> None:
-    result = run("check", demo_pid, "--duration", "4", "--fail-on", "never")
+    result = run("check", demo_pid, "--duration", "8", "--fail-on", "never")
     assert result.returncode == 0
     assert "WARN" in result.stdout
 
 
-def test_check_of_a_good_workload() -> None:
+def test_check_of_a_good_workload(not_the_machine: list[str]) -> None:
     popen = subprocess.Popen(
         [*CONCVIEW, "demo", "lock-held-across-io", "--fixed", "--headless"], stdout=subprocess.PIPE, text=True, cwd="/"
     )
     assert popen.stdout is not None
     pid = int(popen.stdout.readline())
     try:
-        result = run("check", pid, "--duration", "5", "--fail-on", "info")
+        result = run("check", pid, "--duration", "5", "--fail-on", "info", *not_the_machine)
         assert result.returncode == 0, result.stdout
         assert "No findings" in result.stdout
     finally:
@@ -72,7 +80,7 @@ def test_check_of_a_good_workload() -> None:
 
 def test_a_recording_is_judged_like_the_process(demo_pid: int, tmp_path: Path) -> None:
     path = tmp_path / "r.concview"
-    recorded = run("record", demo_pid, "-o", path, "--duration", "5")
+    recorded = run("record", demo_pid, "-o", path, "--duration", "8")
     assert (recorded.returncode, recorded.stdout) == (0, "")
     assert recorded.stderr.startswith("recorded ")
     again = run("record", demo_pid, "-o", path)
@@ -129,14 +137,15 @@ def test_a_full_disk_ends_a_recording_with_a_word(demo_pid: int) -> None:
 CIRCLE = """
 import threading, time
 first, second = threading.Lock(), threading.Lock()
+both = threading.Barrier(2)
 def forward():
     with first:
-        time.sleep(0.3)
+        both.wait()
         with second:
             pass
 def backward():
     with second:
-        time.sleep(0.3)
+        both.wait()
         with first:
             pass
 secret = "swordfish"
@@ -145,12 +154,13 @@ threading.Thread(target=backward, name="backward", daemon=True).start()
 def rest(number):
     word = "swordfish" * number
     time.sleep(600)
-time.sleep(1)
+time.sleep(0.3)
 print("ready", flush=True)
 rest(2)
 """
 
 
+@pytest.mark.few
 def test_dump_shows_states_waits_and_stacks(direct_python: Interpreter) -> None:
     with target(direct_python, CIRCLE) as stuck:
         result = run("dump", stuck.pid, "--format", "json")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import CONCVIEW, Terminal, alive, children, gone, run
+from running import CONCVIEW, Terminal, alive, children, eventually, gone, run
 
 from interpreters import current, target
 
@@ -61,7 +61,7 @@ def test_nor_does_what_check_runs() -> None:
     )  # fmt: skip
     assert popen.stderr is not None
     assert popen.stderr.readline() == "ready\n"  # what it prints goes to standard error
-    time.sleep(0.5)
+    eventually(lambda: len(children(popen.pid)) == 2)  # the collector, too
     ours = children(popen.pid)
     popen.kill()
     popen.wait(40)

@@ -56,7 +56,6 @@ def test_a_target_that_exits_is_shown_as_such() -> None:
     with target(current(), SLEEPER) as watched, Terminal(watched.pid) as terminal:
         terminal.wait_for("LIVE")
         watched.kill()
-        watched.wait()
         terminal.wait_for("EXITED")
         terminal.press("q")
         assert terminal.end() == 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import CONCVIEW, Terminal, alive, children, run
+from running import CONCVIEW, Terminal, alive, children, eventually, run
 
 from interpreters import current, target
 
@@ -56,7 +55,7 @@ def test_hostile_names_do_not_reach_the_screen(hostile: int) -> None:
         terminal.wait_for("Threads")
         for key in "2345621":
             terminal.press(key)
-            terminal.read(0.7)
+            terminal.read(0.4)
         terminal.press("q")
         assert terminal.end() == 0, terminal.text[-2000:]
         assert b"owned" not in terminal.raw or b"\x1b]0;owned" not in terminal.raw
@@ -84,8 +83,7 @@ def test_interrupted(number: int, code: int) -> None:
             [*CONCVIEW, "check", str(watched.pid), "--duration", "60"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         )  # fmt: skip
-        while not children(popen.pid):  # the collector: it watches
-            time.sleep(0.05)
+        eventually(lambda: children(popen.pid))  # the collector: it watches
         popen.send_signal(number)
         out, errors = popen.communicate(timeout=40)
         assert (popen.returncode, out, errors) == (code, "", "")

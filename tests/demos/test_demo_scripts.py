@@ -1,4 +1,4 @@
-"""Every demo runs on every Python found, ends when told to, and takes its children with it."""
+"""Every demo runs, ends when told to, and takes its children with it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _family(session: int) -> list[int]:
 
 def _gone(session: int) -> list[int]:
     """Waits a little; what is left of the session then."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (left := _family(session)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
@@ -50,17 +50,17 @@ def _ends(python: Interpreter, demo: Demo, number: signal.Signals, code: int) ->
             assert process.popen.poll() is None, process.errors()
             process.popen.send_signal(number)
         for process in (bad, fixed):
-            assert process.popen.wait(10) == code, process.errors()
+            assert process.popen.wait(30) == code, process.errors()
             assert not _gone(process.pid)
             # What a demo prints would end up on somebody's screen
             assert process.errors() == "standard error: "
 
 
 def _pairs() -> list[object]:
-    """One demo runs on every Python; what they share is the same. The others take the oldest and the newest, and all
-    of them with CONCVIEW_FULL=1."""
+    """One demo runs on every Python; what they share is the same. The others take the oldest (the newest is what the
+    rules are tried on), and all of them with CONCVIEW_FULL=1."""
     every = list(interpreters())
-    ends = every if os.environ.get("CONCVIEW_FULL") else [every[0], every[-1]]
+    ends = every if os.environ.get("CONCVIEW_FULL") else every[:1]
     return [
         pytest.param(python, demo, id=f"{python.label}-{demo.id}")
         for demo in DEMOS
@@ -73,12 +73,9 @@ def test_runs_and_ends(python: Interpreter, demo: Demo) -> None:
     _ends(python, demo, signal.SIGTERM, 0)
 
 
-@pytest.mark.parametrize(
-    "python", sorted({interpreters()[0], interpreters()[-1]}, key=lambda i: i.version), ids=lambda python: python.label
-)
 @pytest.mark.parametrize("demo", PARENTS, ids=lambda demo: demo.id)
-def test_children_do_not_survive_a_kill(python: Interpreter, demo: Demo) -> None:
-    _ends(python, demo, signal.SIGKILL, -signal.SIGKILL)
+def test_children_do_not_survive_a_kill(demo: Demo) -> None:
+    _ends(interpreters()[-1], demo, signal.SIGKILL, -signal.SIGKILL)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -100,7 +97,7 @@ def test_ctrl_c_is_quiet() -> None:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
         assert process.stderr.read() == ""
 
 
