@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from build import DB, SLEEP, Scene, frame, recv, stdlib, waits_for
+from build import DB, RUNNING, SLEEP, Scene, frame, recv, stdlib, waits_for
 
 from concview.catalogue import connection_starvation, pool_per_call, straggler, thread_leak, thundering_herd
 from concview.model import Frame, Site
@@ -112,6 +112,56 @@ def test_three_on_one_connection(threads: int, fires: bool) -> None:
     found = scene.found("connection-starvation")
     assert (found is not None) == fires
     assert found is None or DB.name in found.title
+
+
+def _library(function: str, file: str, line: int = 1) -> Frame:
+    return Frame(function, f"/usr/lib/python3/site-packages/{file}", line, "", "library")
+
+
+def test_a_pool_of_sqlalchemy() -> None:
+    """Two have come past the line at which eight wait, and render."""
+    scene = _scene(connection_starvation.RULE)
+    tids = [scene.thread(f"web-{n}") for n in range(10)]
+    wait = [stdlib("Condition.wait", "threading.py"), _library("QueuePool._do_get", "sqlalchemy/pool/impl.py"),
+            _library("Engine.connect", "sqlalchemy/engine/base.py"), frame("page", 10), frame("serve", 14)]  # fmt: skip
+    keep = [frame("render", 8), frame("page", 12), frame("serve", 14)]
+
+    def script(at: float) -> None:
+        for number, tid in enumerate(tids):
+            has_one = (number + int(at * 5)) % 10 < 2
+            scene.do(tid, keep if has_one else wait, SLEEP if has_one else waits_for(timed=True))
+
+    scene.play(8, script)
+    found = scene.found("connection-starvation")
+    assert found is not None
+    assert found.title == "10 threads queue for a connection of SQLAlchemy's pool"
+    assert "10 threads (web-*) seem to have one meanwhile, mostly sleeping (100 % of that time)" in found.summary
+    assert found.where[0].line == 10 and [s.role for s in found.stacks] == ["keeper", "waiter", "waiter", "waiter"]
+    assert "pool_size=10" in found.fix and "given back before 100 % of the time is spent sleeping" in found.gain
+
+
+def test_a_pool_of_urllib3_keeps_a_connection_for_one_request() -> None:
+    scene = _scene(connection_starvation.RULE)
+    tids = [scene.thread(f"fetch-{n}") for n in range(6)]
+    asks = [_library("HTTPConnectionPool.urlopen", "urllib3/connectionpool.py"), frame("fetch", 16)]
+    waits = [stdlib("Condition.wait", "threading.py"), stdlib("Queue.get", "queue.py"),
+             _library("HTTPConnectionPool._get_conn", "urllib3/connectionpool.py"), *asks]  # fmt: skip
+    uses = [_library("HTTPConnectionPool._make_request", "urllib3/connectionpool.py"), *asks]
+
+    def script(at: float) -> None:
+        for number, tid in enumerate(tids):
+            has_one = (number + int(at * 5)) % 6 < 1
+            # Woken for a moment within the wait, it has none yet.
+            woken = not has_one and round(at * 100) % 9 == 0
+            wait = recv() if has_one else RUNNING if woken else waits_for()
+            scene.do(tid, uses if has_one else waits, wait)
+
+    scene.play(8, script)
+    found = scene.found("connection-starvation")
+    assert found is not None
+    assert f"mostly waiting for data from {DB.name} (100 % of that time)" in found.summary
+    assert "PoolManager(maxsize=10" in found.fix and "given back" not in found.gain
+    assert found.check_next.startswith("How long does the other side take")
 
 
 # ---------------------------------------------------------------- thread-leak

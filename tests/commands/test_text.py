@@ -7,7 +7,7 @@ import pytest
 
 from concview.commands import _build, _schema
 from concview.commands._child import Ring
-from concview.commands._text import Pen, check_text, dump_text
+from concview.commands._text import Pen, check_text, dump_text, folded
 from concview.commands.check import _verdict
 from concview.model import (
     NO_STACK,
@@ -164,3 +164,15 @@ def test_the_ring_keeps_the_end() -> None:
     lines = ring.lines(3)
     assert lines == ["line 47", "line 48", "line 49"]
     assert ring.dropped > 0
+
+
+def test_library_frames_between_are_counted_and_equal_stacks_shown_once() -> None:
+    own = [Frame("page", "/srv/app.py", 10, "with engine.connect() as db:"), Frame("serve", "/srv/app.py", 14)]
+    inner = [Frame(f"pool_{n}", "/lib/pool.py", n, "", "library") for n in range(5)]
+    outer = [Frame(f"thread_{n}", "/lib/threading.py", n, "", "stdlib") for n in range(2)]
+    assert folded([*inner, *own, *outer]) == [inner[0], 4, *own, *outer]
+    assert folded(inner) == inner
+    stacks = tuple(StackEvidence("waiter", tid, f"w-{tid}", (*inner, *own)) for tid in (1, 2))
+    text = check_text(snapshot(findings=(msgspec.structs.replace(finding(), stacks=stacks),)), Pen(False, 100))
+    assert "waiter: w-1 (tid 1)\n  waiter: w-2 (tid 2)\n" in text
+    assert text.count("with engine.connect()") == 1 and "... 4 frames of libraries" in text

@@ -11,9 +11,11 @@ Why it hurts:
 How it is measured:
     The mean number of threads that wait at one checkout, on the lower end of the 95 % interval. A checkout is a get()
     from a queue into which the same function puts the same thing back (inferred from the source), or the wait inside a
-    known library's pool: SQLAlchemy, psycopg, urllib3, redis, PyMongo, HTTPX, DBUtils. Of one descriptor: the threads
-    beyond the first that are blocked on the same connected socket, where there are three at least. Thresholds 0.5 and
-    1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step).
+    known library's pool: SQLAlchemy, psycopg, urllib3, redis, PyMongo, HTTPX, DBUtils. Who has a library's connection
+    is inferred: threads that use it inside the library, or are at a later line of the same function. Of one
+    descriptor: the threads beyond the first that are blocked on the same connected socket, where there are three at
+    least. Thresholds 0.5 and 1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step); of
+    ten threads with two connections of SQLAlchemy, urllib3, HTTPX and DBUtils 6.7 to 8.0.
 
 Fix:
     Take it late and give it back early; then as many connections as are in use at once (Little's law).
@@ -32,28 +34,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from concview.analysis.classify import bare
 from concview.analysis.locks import Interval, sweep
 from concview.analysis.statistics import lower_mean
 from concview.analysis.window import Condition, Piece, ThreadWindow, Window
-from concview.catalogue import evidence
+from concview.catalogue import _pools, evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import STATES, Confidence, Frame, Site, Stack, State, WaitKind
 from concview.text import percent, plural
 
 MIN_THREADS = 3
-#: (part of the file, bare function in which a caller waits for a connection) -> whose pool it is.
-#: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3.
-_LIBRARIES: tuple[tuple[str, frozenset[str], str], ...] = (
-    ("sqlalchemy/pool/impl.py", frozenset({"_do_get"}), "SQLAlchemy"),
-    ("psycopg_pool/pool.py", frozenset({"getconn", "_getconn_unchecked"}), "psycopg"),
-    ("urllib3/connectionpool.py", frozenset({"_get_conn"}), "urllib3"),
-    ("redis/connection.py", frozenset({"get_connection"}), "redis"),
-    ("pymongo/pool.py", frozenset({"_get_conn", "_get_socket"}), "PyMongo"),
-    ("pymongo/synchronous/pool.py", frozenset({"_get_conn"}), "PyMongo"),
-    ("httpcore/_sync/connection_pool.py", frozenset({"wait_for_connection"}), "HTTPX"),
-    ("dbutils/pooled_db.py", frozenset({"connection", "_wait_lock"}), "DBUtils"),
-)
 _SOCKETS = frozenset({"tcp", "tcp6", "unix"})
 #: Calls that use the connection; waiting in poll for it to become ready (a timeout is set) is the same.
 _READS = frozenset({"read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "poll", "ppoll"})
@@ -98,14 +87,19 @@ class ConnectionStarvation:
         waiters = _by_time(one.waits)
         keepers = _by_time(one.kept)
         doing, part, stack = _doing(one.kept)
-        size = max((n for _, _, n in sweep(_intervals(one.kept))), default=0)
+        # Of a library's pool it is inferred who has one, and so not how many there are.
+        size = max((n for _, _, n in sweep(_intervals(one.kept))), default=0) if one.kind != "library" else 0
         where = evidence.frame_spot(one.frame)
         names = evidence.who(window, waiters)
         summary = f"{names} wait for {one.name} in {where}, {mean:.1f} at a time on average and at most {most}"
         if size:
             summary += f"; at most {size} have one at a time"
-        if doing:
+        if doing and size:
             summary += f", and are {doing} for {percent(part)} of the time they keep it"
+        elif doing:
+            names, one_has = evidence.who(window, keepers), len(keepers) == 1
+            summary += f"; {names} {'seems' if one_has else 'seem'} to have one meanwhile, mostly {doing}"
+            summary += f" ({percent(part)} of that time)"
         holder = next((t for t, p in one.kept if p.run.stack is stack), None)
         stacks = evidence.shown("keeper", holder.tid, holder.name, stack, doing) if holder is not None else ()
         for tid in waiters[:3]:
@@ -124,9 +118,11 @@ class ConnectionStarvation:
             title=f"{plural(len(waiters), 'thread')} queue for {one.name}",
             summary=summary + ".",
             fix=_fix(one),
-            gain=_gain(mean, size, part, doing),
+            gain=_gain(mean, size, part, doing, _library(one)),
             check_next=(
-                f"Must it be kept at {evidence.frame_spot(stack.user_leaf)}?"
+                "How long does the other side take to answer, and since when?"
+                if _library(one) in _pools.USED
+                else f"Must it be kept at {evidence.frame_spot(stack.user_leaf)}?"
                 if stack is not None
                 else f"Who has one meanwhile, and for how long? See what is done between {where} and giving it back."
             ),
@@ -134,6 +130,7 @@ class ConnectionStarvation:
             threads=(*waiters, *(t for t in keepers if t not in waiters)),
             stacks=stacks,
             explains=(("lock-contention", "*"),) if one.kind == "library" else (),
+            needs="those who have one to get a CPU: see cpu-starvation" if _starved(one, doing, part) else "",
         )
 
 
@@ -165,7 +162,36 @@ def _checkouts(window: Window) -> dict[str, _Checkout]:
                 (one.waits if waits else one.kept).append((thread, piece))
     for one in found.values():
         one.frame = next((_user(p) for _, p in one.waits), None)
+        if one.kind == "library":
+            one.kept = _beyond(window, one)
     return found
+
+
+def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Piece]]:
+    """Pieces of threads that seem to have one of a library's connections: they use it inside the library, or have come
+    past the line at which others wait for one."""
+    library = _library(one)
+    lines: dict[tuple[str, str], int] = {}
+    for _, piece in one.waits:
+        frame = _user(piece)
+        if frame is not None:
+            place = (frame.file, frame.function)
+            lines[place] = min(frame.line, lines.get(place, frame.line))
+    one_request = library in _pools.USED
+
+    def has_one(condition: Condition) -> bool | None:
+        frames = condition.stack.frames
+        if any(_pools.asked(f) for f in frames):
+            return None
+        if one_request:
+            return True if any(_pools.uses(library, f) for f in frames) else None
+        return True if any(f.line > lines.get((f.file, f.function), f.line) for f in frames) else None
+
+    return [(thread, piece) for thread in window.threads for piece, _ in thread.pieces_of(has_one)]
+
+
+def _library(one: _Checkout) -> str:
+    return one.name.removeprefix("a connection of ").removesuffix("'s pool")
 
 
 def _of(one: Condition) -> tuple[str, _Checkout] | None:
@@ -178,9 +204,8 @@ def _of(one: Condition) -> tuple[str, _Checkout] | None:
                 if site is not None and site.how == "get":
                     return site.key, _Checkout(site.expression, frame, "queue")
                 return None
-            for end, functions, library in _LIBRARIES:
-                if end in frame.file and bare(frame.function) in functions:
-                    return f"library {library}", _Checkout(f"a connection of {library}'s pool", None, "library")
+            if library := _pools.asked(frame):
+                return f"library {library}", _Checkout(f"a connection of {library}'s pool", None, "library")
         return None
     peer = wait.peer
     if one.state is not State.IO or wait.fd < 0 or peer is None or wait.syscall not in _READS:
@@ -237,6 +262,14 @@ def _doing(kept: list[tuple[ThreadWindow, Piece]]) -> tuple[str, float, Stack | 
     return most, spent[most] / whole, evidence.heaviest((p.run.stack, p.ns) for p in pieces[most])
 
 
+def _starved(one: _Checkout, doing: str, part: float) -> bool:
+    """They keep it because they are in the run queue with it."""
+    if part < 0.5 or doing not in (_WORDS[State.RUNNING], _WORDS[State.RUNNABLE]):
+        return False
+    keepers = {t.tid: t for t, _ in one.kept}.values()
+    return sum(t.nanoseconds[State.RUNNABLE] for t in keepers) > sum(t.nanoseconds[State.RUNNING] for t in keepers)
+
+
 _WORDS = {
     **{s: STATES[s] for s in State},
     State.RUNNABLE: "waiting for a CPU",
@@ -258,7 +291,9 @@ def _fix(one: _Checkout) -> str:
             "    try: rows = query(db)\n"
             "    finally: pool.put(db)"
         )
-    name = one.name if one.kind == "queue" else "pool"
+    if one.kind == "library":
+        return _pools.fix(_library(one))
+    name = one.name
     return (
         "Take it late and give it back early; nobody should wait for what is done without it.\n\n"
         f"    db = {name}.get()\n"
@@ -268,9 +303,13 @@ def _fix(one: _Checkout) -> str:
     )
 
 
-def _gain(mean: float, size: int, part: float, doing: str) -> str:
+def _gain(mean: float, size: int, part: float, doing: str, library: str) -> str:
     if not size:
-        return ""
+        more = max(1, round(mean))
+        text = f"With {more} more of them nobody would wait, if the other side bears that many"
+        if doing and part >= 0.5 and library not in _pools.USED:
+            text += f"; given back before {percent(part)} of the time is spent {doing}, fewer are needed"
+        return text + "."
     text = f"With {size + round(mean)} of them instead of {size} nobody would wait, if the other side bears that many"
     if doing and part >= 0.5:
         text += f"; given back before {percent(part)} of the time is spent {doing}, {size} serve up to "

@@ -13,8 +13,8 @@ How it is measured:
     waiting for it, on the lower end of the 95 % interval. The wait is told from every other by the address the thread
     sleeps on, inside the interpreter's GIL. Thresholds 0.30 and 0.45 [D: two such threads wait 0.5, four 0.75; M: demo
     pair 0.76 to 0.88 bad, none fixed]. Threads that run on more than 1.2 cores together have released the GIL; those
-    that hardly run, nor could if they had a CPU, wait for somebody else: see gil-convoy and native-gil-hold. Where more
-    compute than wait because of it, this explains gil-convoy.
+    that do not have the GIL for half of the time in which anybody has it wait for somebody else: see gil-convoy and
+    native-gil-hold. Where more compute than wait because of it, this explains gil-convoy.
 
 Fix:
     Move the computation into processes, which have a GIL each.
@@ -38,7 +38,7 @@ from concview.analysis.statistics import lower_share
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.gil_convoy import parties
+from concview.catalogue.gil_convoy import MIN_SECONDS, parties
 from concview.model import Confidence, Frame, StackEvidence, State
 from concview.text import percent
 
@@ -46,8 +46,8 @@ from concview.text import percent
 BUSY = 0.5
 #: Threads that run on more cores than this together do not hold the GIL meanwhile.
 MAX_CORES = 1.2
-#: On a CPU or in line for one for less of the time than this, all together: another one has the GIL.
-MIN_CORES = 0.3
+#: Those who compute have the GIL for at least this part of the time in which a thread is known to have it.
+MIN_HELD = 0.5
 _SHOWN = 4
 
 
@@ -64,6 +64,8 @@ class GilContention:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         evidence.require_gil(window)
+        if window.seconds < MIN_SECONDS:
+            return
         busy = [t for t in window.threads if t.share(State.RUNNING, State.GIL) >= BUSY]
         # A thread that hardly runs when it gets the GIL is a victim, not a hog: see gil-convoy.
         most = max((t.share(State.RUNNING, State.RUNNABLE) for t in busy), default=0.0)
@@ -74,8 +76,8 @@ class GilContention:
         waiting = sum(t.nanoseconds[State.GIL] for t in hogs)
         wall = max(sum(t.nanoseconds) for t in hogs)
         cores = running / wall
-        queued = sum(t.nanoseconds[State.RUNNABLE] for t in hogs)
-        if cores > MAX_CORES or running + queued < MIN_CORES * wall:
+        held = sum(t.gil_held_ns for t in hogs)
+        if cores > MAX_CORES or held < MIN_HELD * sum(t.gil_held_ns for t in window.threads):
             return
         share = waiting / (running + waiting)
         hogs.sort(key=lambda t: -t.nanoseconds[State.RUNNING])

@@ -10,7 +10,7 @@ Why it hurts:
 How it is measured:
     From every sample in which a thread holds two locks, or holds one and waits for another, the order in which they
     were taken. It counts how often the rarer of the two orders was seen in the last ten seconds, by different
-    threads, without another lock held around both. Thresholds 2 and 4 [H]: on the demo pair 50 a window (bad), 0
+    threads, without another lock held around both. Thresholds 2 and 4 [H]: on the demo pair 16 a window (bad), 0
     (fixed).
 
 Fix:

@@ -117,7 +117,8 @@ class NativeOversubscription:
                                         evidence.heaviest_in(t.conditions, State.RUNNING, State.RUNNABLE),
                                         f"waits for a CPU {percent(t.share(State.RUNNABLE))}")
             ),
-            explains=(("cpu-starvation", "*"), ("cpu-saturation", "*")),
+            # Whoever has the GIL meanwhile waits for a CPU, too, and with it those who want the GIL.
+            explains=(("cpu-starvation", "*"), ("cpu-saturation", "*"), ("gil-convoy", "*"), ("gil-contention", "*")),
         )  # fmt: skip
 
 

@@ -136,6 +136,8 @@ def _finding(finding: Finding) -> out.FindingOut:
         threads=list(finding.threads),
         stacks=[out.StackOut(s.role, s.tid, [f.place for f in s.frames]) for s in finding.stacks],
         recent=finding.recent,
+        gain=finding.gain,
+        check_next=finding.check_next,
     )
 
 

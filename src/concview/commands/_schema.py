@@ -135,6 +135,8 @@ class FindingOut(msgspec.Struct):
     stacks: list[StackOut]
     #: It fired while the process was watched, and no longer did at the end.
     recent: bool = False
+    gain: str = ""  #: what could be won, with its assumption
+    check_next: str = ""
 
 
 class PendingOut(msgspec.Struct):

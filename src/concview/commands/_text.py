@@ -6,8 +6,9 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import groupby
 
 from concview.commands import _build as build
 from concview.commands._schema import FrameOut
@@ -21,6 +22,8 @@ MOST_THREADS = 40
 MOST_LOCKS = 10
 MOST_FRAMES = 12
 MOST_CHAINS = 10
+#: Fewer library frames in a row are shown as they are.
+LEAST_FOLDED = 3
 _BOLD, _RED, _YELLOW, _DIM = "1", "31", "33", "2"
 
 
@@ -132,10 +135,11 @@ def _finding(finding: Finding, pen: Pen) -> None:
     for where in finding.where:
         source = f"   {where.text}" if where.text else ""
         pen.line(f"  where: {where.function} ({short_path(where.file, 60)}:{where.line}){source}")
-    for stack in finding.stacks:
-        note = f", {stack.note}" if stack.note else ""
-        pen.line(f"  {stack.role}: {stack.name} (tid {stack.tid}{note})")
-        _frames(stack.frames, pen, "      ")
+    for frames, alike in groupby(finding.stacks, lambda s: (s.role, s.frames)):  # one stack of several threads: once
+        for stack in alike:
+            note = f", {stack.note}" if stack.note else ""
+            pen.line(f"  {stack.role}: {stack.name} (tid {stack.tid}{note})")
+        _frames(frames[1], pen, "      ")
     pen.paragraph(finding.why, label="why")
     pen.paragraph(finding.fix, label="fix")
     if finding.gain:
@@ -153,13 +157,28 @@ def measured_text(measured: Measured) -> str:
     )
 
 
-def _frames(frames: Iterable[Frame], pen: Pen, indent: str) -> None:
-    shown = list(frames)
+def _frames(frames: Sequence[Frame], pen: Pen, indent: str) -> None:
+    """Leaf first. Of the frames that are not the user's own, those between the leaf and his are only counted."""
+    shown = folded(frames)
     for frame in shown[:MOST_FRAMES]:
+        if isinstance(frame, int):
+            pen.line(f"{indent}... {plural(frame, 'frame')} of libraries", _DIM)
+            continue
         source = f"   {frame.text}" if frame.text else ""
         pen.line(f"{indent}{frame.function} ({short_path(frame.file, 60)}:{frame.line}){source}")
     if len(shown) > MOST_FRAMES:
         pen.line(f"{indent}... {len(shown) - MOST_FRAMES} more")
+
+
+def folded(frames: Sequence[Frame]) -> list[Frame | int]:
+    """Three and more library frames in a row, the leaf excepted, as their number. Without any of the user's: all."""
+    if all(f.origin != "user" for f in frames):
+        return list(frames)
+    out: list[Frame | int] = []
+    for own, row in groupby(frames[1:], lambda f: f.origin == "user"):
+        those = list(row)
+        out += those if own or len(those) < LEAST_FOLDED else [len(those)]
+    return [*frames[:1], *out]
 
 
 def _number(value: float | None, form: str, unit: str) -> str:

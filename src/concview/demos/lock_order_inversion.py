@@ -24,8 +24,8 @@ orders = threading.Lock()
 
 
 def at(moment: float) -> None:
-    """Wait for a moment of every 200 ms: selling and returning never meet, which nobody promised."""
-    time.sleep((moment - time.monotonic()) % 0.2)
+    """Wait for a moment of every 600 ms: selling and returning never meet, which nobody promised."""
+    time.sleep((moment - time.monotonic()) % 0.6)
 
 
 def count() -> None:
@@ -33,7 +33,7 @@ def count() -> None:
 
 
 def book() -> None:
-    time.sleep(0.02)
+    time.sleep(0.05)
 
 
 def sell() -> None:
@@ -47,7 +47,7 @@ def sell() -> None:
 
 def give_back_bad() -> None:
     while True:
-        at(0.1)
+        at(0.3)
         with orders:
             count()
             with stock:
@@ -56,7 +56,7 @@ def give_back_bad() -> None:
 
 def give_back_fixed() -> None:
     while True:
-        at(0.1)
+        at(0.3)
         with stock:
             count()
             with orders:

@@ -19,7 +19,7 @@ from _stage import perform, rounds_for, start  # type: ignore[import-not-found]
 
 ID = "over-sharded-locks"
 GROUP = "Locks"
-NEEDS_SECONDS = 20
+NEEDS_SECONDS = 30
 
 SHARDS = 256
 

@@ -1,0 +1,64 @@
+"""Connection pools of well-known libraries: where a caller waits for a connection, who uses one, how they are sized."""
+
+from __future__ import annotations
+
+from concview.analysis.classify import bare
+from concview.model import Frame
+
+#: (part of the file, bare function in which a caller waits for a connection) -> whose pool it is.
+#: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3.
+_LIBRARIES: tuple[tuple[str, frozenset[str], str], ...] = (
+    ("sqlalchemy/pool/impl.py", frozenset({"_do_get"}), "SQLAlchemy"),
+    ("psycopg_pool/pool.py", frozenset({"getconn", "_getconn_unchecked"}), "psycopg"),
+    ("urllib3/connectionpool.py", frozenset({"_get_conn"}), "urllib3"),
+    ("redis/connection.py", frozenset({"get_connection"}), "redis"),
+    ("pymongo/pool.py", frozenset({"_get_conn", "_get_socket"}), "PyMongo"),
+    ("pymongo/synchronous/pool.py", frozenset({"_get_conn"}), "PyMongo"),
+    ("httpcore/_sync/connection_pool.py", frozenset({"wait_for_connection"}), "HTTPX"),
+    ("dbutils/pooled_db.py", frozenset({"connection", "_wait_lock"}), "DBUtils"),
+)
+#: Library that keeps a connection for one request and no longer -> (part of the file, bare functions) that use it.
+USED = {
+    "urllib3": ("urllib3/connectionpool.py", frozenset({"_make_request"})),
+    "HTTPX": ("httpcore/_sync/connection.py", frozenset({"handle_request"})),
+    "redis": ("redis/connection.py", frozenset({"read_response", "send_command", "send_packed_command"})),
+}
+#: Library -> how its pool is made larger.
+_SIZED = {
+    "SQLAlchemy": "create_engine(url, pool_size=10, max_overflow=10)",
+    "psycopg": "ConnectionPool(conninfo, max_size=10)",
+    "PyMongo": "MongoClient(uri, maxPoolSize=10)",
+    "DBUtils": "PooledDB(driver, maxconnections=10, blocking=True)",
+    "urllib3": "PoolManager(maxsize=10, block=True)",
+    "HTTPX": "httpx.Client(limits=httpx.Limits(max_connections=10))",
+    "redis": "BlockingConnectionPool(max_connections=10)",
+}
+
+
+def asked(frame: Frame) -> str:
+    """The library in whose pool this frame waits for a connection; '' in none."""
+    if frame.origin != "user":
+        for part, functions, library in _LIBRARIES:
+            if part in frame.file and bare(frame.function) in functions:
+                return library
+    return ""
+
+
+def uses(library: str, frame: Frame) -> bool:
+    """Whether the frame is the library's own use of a connection that was given to it for one request."""
+    part, functions = USED[library]
+    return part in frame.file and bare(frame.function) in functions
+
+
+def fix(library: str) -> str:
+    enough = "Enough are as many as are in use at once: requests a second x the seconds each keeps one."
+    if library in USED:
+        return (
+            "A connection is kept for one request. Make the pool as large as the number of threads that ask at once, "
+            f"or ask less often.\n\n    {_SIZED[library]}\n\n{enough}"
+        )
+    return (
+        "Give it back before doing anything that needs no connection; then make the pool large enough.\n\n"
+        "    with engine.connect() as db: rows = db.execute(query).all()      # page = render(rows) comes after it\n"
+        f"    {_SIZED[library]}\n\n{enough}"
+    )
