@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from direct_helpers import tick_until, ticks, watching
@@ -30,9 +31,13 @@ def test_nothing_is_parsed_twice(direct_python: Interpreter) -> None:
     """Blocked threads cost one read and no walk."""
     with target(direct_python, AWKWARD) as process, watching(process.pid) as (engine, sink):
         ticks(engine, 5)
+        deadline = time.monotonic() + 20
+        while engine._sampler.sample() and time.monotonic() < deadline:
+            time.sleep(0.01)  # its main thread has said "ready", and is on its way to its own wait
+        engine.tick(time.monotonic_ns())
         before = dict(sink.rows)
         looked_at = []
-        engine._sampler._look = lambda thread, segment, copy: looked_at.append(thread.tid)  # type: ignore[assignment]
+        engine._sampler._look = lambda thread, segment: looked_at.append(thread.tid)  # type: ignore[assignment]
         calls = engine._memory.calls
         engine._sampler.sample()
         assert looked_at == []

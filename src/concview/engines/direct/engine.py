@@ -36,6 +36,7 @@ _IDENTITY_NS = 500_000_000
 _RECHECK_NS = 500_000_000
 _FORGET_NS = 30_000_000_000
 _RECHECK_CODES = 48
+_HOLD_IDS = 4096
 
 _NO_GIL = "this build has no GIL"
 
@@ -117,6 +118,7 @@ class DirectEngine:
         waits.futex_resolver, waits.futexes_resolver = self._waiters.resolve, self._waiters.resolve_many
         self._awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._suspects: dict[int, Suspects] = {}
+        self._hold_ids: dict[int, tuple[tuple[Hold, ...], int]] = {}  #: by the tuple's own identity
         self._touched: list[Person] = []  #: what they hold has changed since the last row
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
         self._full_at = 0
@@ -265,8 +267,19 @@ class DirectEngine:
         if owned:
             known = {h.lock for h in holds}
             holds += tuple([h for h in owned if h.lock not in known])
-        person.holds = self._sink.holds(holds) if holds else 0
+        person.holds = self._hold_id(holds) if holds else 0
         self._touched.append(person)
+
+    def _hold_id(self, holds: tuple[Hold, ...]) -> int:
+        """The sink's id. Most often it is the very same tuple again, and hashing its holds costs more than the rest."""
+        known = self._hold_ids.get(id(holds))
+        if known is not None and known[0] is holds:
+            return known[1]
+        if len(self._hold_ids) >= _HOLD_IDS:
+            self._hold_ids.clear()
+        number = self._sink.holds(holds)
+        self._hold_ids[id(holds)] = holds, number
+        return number
 
     def _thread_of(self, tid: int) -> Thread | None:
         person = self._people.by_tid.get(tid)
@@ -306,6 +319,7 @@ class DirectEngine:
         self._awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
         self._sampler.forget_stacks()
         self._suspects.clear()
+        self._hold_ids.clear()
         self._futures.forget()
         self._people.announce_all()
 

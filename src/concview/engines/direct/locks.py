@@ -39,6 +39,7 @@ class LockReader:
         self._header = offsets.header
         self._type = offsets["ob.type"]
         self._slots = offsets["f.localsplus"]
+        self._mask = offsets.tag_mask
         self._many = {n: struct.Struct(f"<{n}Q").unpack_from for n in (1, 2)}
 
     # ------------------------------------------------------------------ frames
@@ -46,9 +47,9 @@ class LockReader:
     def slots(self, walk: Walk, frame: int, first: int, count: int) -> tuple[int, ...]:
         """Values of a frame's locals and stack, without their tag bits; from the sampled copy where it is in it."""
         start = frame + self._slots + 8 * first
-        mask = self.offsets.tag_mask
+        mask = self._mask
         unpack = self._many.get(count)
-        for low, data in ((walk.chunk, walk.data), *((c[0], c[2]) for c in walk.older)):
+        for low, data in ((walk.chunk, walk.data), *[(c[0], c[2]) for c in walk.older]):
             if low <= start and start + 8 * count <= low + len(data):
                 if self.memory.log is not None:
                     self.memory.log.append((start, 8 * count, data[start - low : start - low + 8 * count]))

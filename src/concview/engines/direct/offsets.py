@@ -242,23 +242,20 @@ class Offsets:
     micro: int
     free_threaded: bool
     values: dict[str, int] = field(repr=False)
+    header: int = field(init=False)  #: sizeof(PyObject)
+    #: What to keep of a reference on a frame: 3.14 tags two bits of it, 3.13 without a GIL one.
+    tag_mask: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        bits = 3 if self.version >= (3, 14) else 1 if self.free_threaded else 0
+        object.__setattr__(self, "header", 32 if self.free_threaded else 16)
+        object.__setattr__(self, "tag_mask", (1 << 64) - 1 & ~bits)
 
     def __getitem__(self, name: str) -> int:
         return self.values[name]
 
     def get(self, name: str, default: int = -1) -> int:
         return self.values.get(name, default)
-
-    @property
-    def header(self) -> int:
-        """sizeof(PyObject)."""
-        return 32 if self.free_threaded else 16
-
-    @property
-    def tag_mask(self) -> int:
-        """What to keep of a reference on a frame: 3.14 tags two bits of it, 3.13 without a GIL one."""
-        bits = 3 if self.version >= (3, 14) else 1 if self.free_threaded else 0
-        return (1 << 64) - 1 & ~bits
 
     @property
     def tuple_items(self) -> int:

@@ -32,6 +32,7 @@ _CFRAMES = 2
 _OBJECT = 48
 
 _WORD = struct.Struct("<Q").unpack_from
+_TWO_WORDS = struct.Struct("<2Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
 
 
@@ -285,7 +286,7 @@ class Sampler:
         if tid != thread.tid or ident != thread.ident:
             thread.tid, thread.ident = (tid, ident) if tid < 1 << 31 else (0, 0)
             self.list_changes += 1
-        frame, chunk, top = (_WORD(state, i)[0] for i in (self._o_frame, self._o_chunk, self._o_chunk + 8))
+        (frame,), (chunk, top) = _WORD(state, self._o_frame), _TWO_WORDS(state, self._o_chunk)
         if self.batch.uses_cframe:
             pointer = frame + self._cframe_offset if frame else 0
             if pointer and pointer not in thread.cframes:
@@ -325,9 +326,10 @@ class Sampler:
     def _remember(self, thread: Thread) -> None:
         """Read the outside frames along from now on: the new ones, and as many old ones as do no harm."""
         used, outs = thread.walk.used[:MAX_OUTSIDE], thread.outs
-        stale = [a for a in outs if a not in set(used)] if len(outs) < MAX_OUTSIDE else []
-        if len(stale) <= _STALE_OUTS and set(outs).issuperset(used):
+        known = set(outs)
+        if known.issuperset(used) and (len(outs) <= _STALE_OUTS or len(known.difference(used)) <= _STALE_OUTS):
             return
+        stale = [a for a in outs if a not in set(used)] if len(outs) < MAX_OUTSIDE else []
         thread.outs = tuple(used + stale[:_STALE_OUTS])
         self._dirty = True
 

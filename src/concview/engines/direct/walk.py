@@ -73,13 +73,14 @@ class Walk:
 
     __slots__ = (
         "addresses", "chunk", "data", "inside", "marked", "marks", "older", "outs", "outs_data", "places", "since_full",
-        "sure", "truncated", "used", "young",
+        "sure", "truncated", "used", "used_at", "young",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.places: list[Place] = []  #: innermost first
         self.addresses: list[int] = []  #: of the frames of `places`
         self.used: list[int] = []  #: frames outside the chunks, in order
+        self.used_at: list[int] = []  #: how many places lie above each of them
         self.young: list[int] = []  #: code objects on probation among them
         self.truncated = False
         self.chunk = 0
@@ -121,6 +122,7 @@ class Walker:
         places: list[Place] = []
         addresses: list[int] = []
         used: list[int] = []
+        used_at: list[int] = []
         young: list[int] = []
         marks: list[int] = []
         marked: list[tuple[Place, int]] = []
@@ -142,6 +144,7 @@ class Walker:
                     if at >= 0:
                         block = outs_data
                         used.append(frame)
+                        used_at.append(len(places))
                     else:
                         if not older and len(data) >= 24:
                             older = self._older(data)
@@ -152,6 +155,7 @@ class Walker:
                         else:
                             block, at = self._memory.read(frame, header), 0
                             used.append(frame)
+                            used_at.append(len(places))
                     if len(used) > _MAX_OUTSIDE_STEPS or (len(used) & 63 == 63 and len(set(used)) < len(used)):
                         return Outcome.TORN  # a cycle
                 executable, previous, pointer, stack, entry, owner = unpack(block, at)
@@ -162,6 +166,7 @@ class Walker:
                         addresses.clear()
                         marks.clear()
                         marked.clear()
+                        used_at = [0] * len(used)
                         repaired, child, frame = True, False, previous
                         continue
                     code = known.get(executable)
@@ -176,6 +181,7 @@ class Walker:
                         addresses.clear()
                         marks.clear()
                         marked.clear()
+                        used_at = [0] * len(used)
                         repaired = True
                     if place.code.young:
                         young.append(executable)
@@ -198,9 +204,11 @@ class Walker:
                         shift, first = len(places) - tail, bisect_left(result.marks, tail)
                         marks += [m + shift for m in result.marks[first:]]
                         marked += result.marked[first:]
+                    kept = bisect_left(result.used_at, tail)
+                    used += result.used[kept:]
+                    used_at += [at + len(places) - tail for at in result.used_at[kept:]]
                     places += result.places[tail:]
                     addresses += result.addresses[tail:]
-                    used = list(dict.fromkeys((*used, *result.used)))
                     older = older or result.older
                     truncated = result.truncated
                     break
@@ -216,7 +224,8 @@ class Walker:
         result.young = young
         result.marks, result.marked = marks, marked
         result.inside = min(inside, len(places))
-        result.places, result.addresses, result.used, result.truncated = places, addresses, used, truncated
+        result.places, result.addresses, result.truncated = places, addresses, truncated
+        result.used, result.used_at = used, used_at
         result.chunk, result.data, result.outs, result.outs_data, result.older = chunk, data, outs, outs_data, older
         return Outcome.REPAIRED if repaired else Outcome.EXACT
 
@@ -225,8 +234,11 @@ class Walker:
     ) -> tuple[int, int]:
         """(address, index behind it): the innermost frame of the last walk up to which, from the chunk's start, not a
         byte changed. What lies below it needs no second look. Every 64th walk is a full one all the same."""
-        if last.chunk != chunk or last.outs != outs or last.since_full >= 64 or last.outs_data != outs_data:
+        if last.chunk != chunk or last.outs != outs or last.since_full >= 64:
             return 0, 0
+        low = 0
+        if last.outs_data != outs_data:
+            low = self._behind_changed(last, outs, outs_data)
         if last.older:
             # A loop far below may have gone on and come back to the very same frames up here.
             parts = self._memory.read_many([(start, end - start) for start, end, _ in last.older])
@@ -234,7 +246,7 @@ class Walker:
                 return 0, 0
         addresses, old, header, limit = last.addresses, last.data, self._header, last.inside
         old_end, end = chunk + len(old) - header, chunk + min(len(old), len(data)) - header
-        low, high = 0, limit
+        high = limit
         while low < high:
             middle = i = (low + high) // 2
             while i < high and not chunk < addresses[i] <= old_end:
@@ -250,6 +262,19 @@ class Walker:
         while low < limit and not chunk < addresses[low] <= old_end:
             low += 1
         return (addresses[low], low + 1) if low < limit else (0, 0)
+
+    def _behind_changed(self, last: Walk, outs: tuple[int, ...], outs_data: bytes) -> int:
+        """Index behind the outermost frame of the last walk of which the copy beside the chunk differs now. Frames
+        that were only copied because they often come back do not count."""
+        header, behind = self._header, 0
+        for i, address in enumerate(outs):
+            if outs_data[i * header : i * header + header] == last.outs_data[i * header : i * header + header]:
+                continue
+            if address in last.used:
+                at = last.used_at[last.used.index(address)]
+                # A call from C is no place: what comes next lies below it.
+                behind = max(behind, at + (at < len(last.addresses) and last.addresses[at] == address))
+        return behind
 
     def _extend(self, frame: int, chunk: int, end: int, data: bytes) -> int:
         """Rule (a): the innermost frame the copy shows."""
