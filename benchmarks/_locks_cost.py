@@ -1,6 +1,7 @@
-"""PID HZ SECONDS on|off: our engine with and without locks, in one process; prints microseconds of CPU per sample.
+"""PID HZ PAIRS: our engine with and without locks, two in one process, in turn for 40 samples each.
 
-Without: stacks, wait states, GIL, names. With: the locks that frames hold and that threads wait for, as well.
+Prints a line a pair: microseconds of CPU per sample without and with. Without: stacks, wait states, GIL, names. With:
+the locks that frames hold and that threads wait for, as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from concview.model import Event
 from concview.target.discovery import describe
 from concview.target.source import SourceFacts
 
+SAMPLES = 40
+WARM_UP = 3  #: pairs that do not count
+
 
 class _Nowhere:
     """A writer that keeps nothing."""
@@ -23,8 +27,7 @@ class _Nowhere:
         pass
 
 
-def main() -> None:
-    pid, hz, seconds, locks = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4] == "on"
+def engine_on(pid: int, locks: bool) -> DirectEngine:
     described = describe(pid)
     engine = DirectEngine()
     engine.open(described, Recorder(_Nowhere(), SourceFacts(pid, described.started)))  # type: ignore[arg-type]
@@ -32,21 +35,31 @@ def main() -> None:
         engine._holds.look = lambda threads: {}  # type: ignore[method-assign]
         assert engine._waits is not None
         engine._waits.futex_resolver = None
+    return engine
+
+
+def cost(engine: DirectEngine, hz: float) -> float:
+    for _ in range(3):  # what changed while the other one sampled
+        engine.tick(time.monotonic_ns())
+        time.sleep(1 / hz)
+    before = time.process_time()
+    for _ in range(SAMPLES):
+        engine.tick(time.monotonic_ns())
+        time.sleep(1 / hz)
+    return (time.process_time() - before) / SAMPLES * 1e6
+
+
+def main() -> None:
+    pid, hz, pairs = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    off, on = engine_on(pid, False), engine_on(pid, True)
     gc.freeze()  # as the collector does
     gc.disable()
-    warm = time.monotonic() + 1.0
-    end = warm + seconds
-    samples, cpu = 0, 0.0
-    due = time.monotonic()
-    while (now := time.monotonic()) < end:
-        if now > warm and not samples:
-            cpu = time.process_time()
-        samples += now > warm
-        engine.tick(time.monotonic_ns())
-        due = max(due + 1 / hz, time.monotonic())
-        time.sleep(max(0.0, due - time.monotonic()))
-    print((time.process_time() - cpu) / samples * 1e6, samples / seconds)
-    engine.close()
+    for number in range(WARM_UP + pairs):
+        without, both = cost(off, hz), cost(on, hz)
+        if number >= WARM_UP:
+            print(without, both)
+    off.close()
+    on.close()
 
 
 if __name__ == "__main__":

@@ -148,27 +148,27 @@ def many_threads(seconds: float) -> None:
 
 
 def slowdown(seconds: float) -> None:
-    """Throughput of 100 busy threads, watched and not, second by second in turn, with the collector stopped (SIGSTOP)
-    in between. The machine's own unrest is larger than what is measured: the standard error says what is known, and
-    the same with nothing to watch is printed beside it."""
+    """Throughput of 100 busy threads, watched and not, in turn for a third of a second each, with the collector stopped
+    (SIGSTOP) in between. The machine's own unrest is larger than what is measured: many short pairs, of which the
+    outer fifths are left out; the standard error says what is known, and the same with nothing to watch is printed
+    beside it."""
     python = find((3, 13)) or find((3, 12)) or find((3, 11))
     assert python is not None
     print(f"\n100 busy threads on Python {python.label}: work lost while watched at 100 Hz (goal: below 1 %)")
     row("", "lost", "collector, share of a core")
-    pairs = max(10, int(seconds * 5))
+    pairs = max(20, int(seconds * 20))
     with tempfile.NamedTemporaryFile() as file:
         file.truncate(8 * 100)
         counts = memoryview(mmap.mmap(file.fileno(), 8 * 100)).cast("Q")
         with target(python.path, BUSY_TARGET, 100, 10, file.name) as process:
             for name, rate in (("not watched at all", 0), ("watched at 100 Hz", 100)):
                 lost, cpu = _pairs(pairs, counts, process.pid, rate)
-                middle = statistics.fmean(lost)
-                error = statistics.stdev(lost) / len(lost) ** 0.5
+                middle, error = trimmed(lost)
                 row(name, f"{middle:+.2%} ± {1.96 * error:.2%}", f"{cpu:.1%}", f"({len(lost)} pairs)")
 
 
 def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[float], float]:
-    """(share of work lost in each pair of seconds, the collector's CPU while it ran as a share of a core)."""
+    """(share of work lost in each pair of stretches, the collector's CPU while it ran as a share of a core)."""
     watcher = None
     if rate:
         command = [sys.executable, "-m", "concview.collector", "--pid", str(pid), "--rate", str(rate)]
@@ -176,9 +176,9 @@ def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[fl
         time.sleep(2)  # attaching is not counted
 
     def work() -> float:
-        time.sleep(0.1)  # after a change: caches, and the ticks that are made up for
+        time.sleep(0.05)  # after a change: caches, and the ticks that are made up for
         before, then = sum(counts), time.monotonic()
-        time.sleep(0.9)
+        time.sleep(0.3)
         return (sum(counts) - before) / (time.monotonic() - then)
 
     lost, cpu, began = [], 0.0, time.monotonic()
@@ -199,27 +199,32 @@ def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[fl
     return lost, cpu / ((time.monotonic() - began) / 2)
 
 
+def trimmed(values: list[float], share: float = 0.2) -> tuple[float, float]:
+    """Mean without the outer `share` on either side, and its standard error (Tukey and McLaughlin, 1963)."""
+    values = sorted(values)
+    cut = int(len(values) * share)
+    kept = values[cut : len(values) - cut]
+    winsorised = [*[kept[0]] * cut, *kept, *[kept[-1]] * cut]
+    return statistics.fmean(kept), statistics.stdev(winsorised) / ((1 - 2 * share) * len(values) ** 0.5)
+
+
 def locks_on_top(seconds: float) -> None:
-    """What locks add to stacks and wait states: the engine with and without, in turn, the median of five each."""
+    """What locks add to stacks and wait states: the engine with and without, in turn, and what the pairs say."""
     print("\nLocks on top of stacks, 9 threads x 20 frames at 100 Hz")
     row("", "without", "with", "added (goal < 30 %)")
     script = Path(__file__).with_name("_locks_cost.py")
-    for version in ((3, 11), (3, 13), (3, 14), (3, 15)):
+    for version in ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15)):
         python = find(version)
         if python is None:
             continue
         for name, source, arguments in (("", TARGET, (9, 20, 1)), (", all in locks", LOCKING_TARGET, (9, 20))):
             with target(python.path, source, *arguments) as process:
-                cost: dict[str, list[float]] = {"off": [], "on": []}
-                for _ in range(5):
-                    for mode, found in cost.items():
-                        done = subprocess.run(
-                            [sys.executable, str(script), str(process.pid), "100", str(max(1.0, seconds / 4)), mode],
-                            stdout=subprocess.PIPE, text=True, check=True,
-                        )  # fmt: skip
-                        found.append(float(done.stdout.split()[0]))
-            without, both = statistics.median(cost["off"]), statistics.median(cost["on"])
-            row(f"Python {python.label}{name}", f"{without:.0f}", f"{both:.0f}", f"{both / without - 1:+.0%}")
+                command = [sys.executable, str(script), str(process.pid), "100", str(max(5, int(seconds * 3)))]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            off, on = zip(*(map(float, line.split()) for line in done.stdout.splitlines()), strict=True)
+            added, error = trimmed([b / a - 1 for a, b in zip(off, on, strict=True)])
+            without, both = statistics.median(off), statistics.median(on)
+            row(f"Python {python.label}{name}", f"{without:.0f}", f"{both:.0f}", f"{added:+.0%} ± {1.96 * error:.0%}")
 
 
 PARTS = {"py-spy": against_py_spy, "tachyon": against_tachyon, "many": many_threads, "slowdown": slowdown,
