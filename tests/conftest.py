@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Test files say `from interpreters import ...` from any folder.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,6 +45,14 @@ def _versions(minimum: int, maximum: int = 99, free_threaded: bool | None = None
 
 #: Everything on every interpreter: for a change to what differs between versions, and before a release.
 FULL = bool(os.environ.get("CONCVIEW_FULL"))
+
+
+# What hypothesis tries is the same in every run, so that a change is told from luck; with CONCVIEW_FULL=1 it looks for
+# something new. A machine that stands still for a moment is no failure.
+settings.register_profile(
+    "concview", deadline=None, derandomize=not FULL, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("concview")
 
 
 def _few(versions: list[Interpreter]) -> list[Interpreter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from build import Scene, frame, in_loop, site, stdlib
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concview import registry
@@ -77,7 +77,7 @@ def _depths(rng: random.Random, now: int, tids: list[int]) -> Depths:
     return Depths(now, queues, pools[: rng.randrange(2)])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), hz=st.sampled_from([1, 7, 100]), cpus=st.sampled_from([0.0, 0.5, 1.0, 64.0]),
        without=st.lists(st.sampled_from(["gil", "locks", "held-locks", "counters", "waits"]), max_size=2),
        sticky=st.floats(0, 0.99), threads=st.integers(0, 12))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from running import CONCVIEW, ROOT, Terminal, alive, children, eventually, one_l
 from interpreters import Process, current, target
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
+NOISE = random.Random(1).randbytes(5000)
 WATCHERS = (["attach"], ["check"], ["dump"], ["record", "-o", "/nonexistent/x"], ["doctor"])
 
 
@@ -233,9 +235,9 @@ def recording() -> Iterator[bytes]:
     [
         (b"", "empty"),
         (b"hello, this is text\n" * 40, "not a concview recording"),
-        (os.urandom(5000), "not a concview recording"),
+        (NOISE, "not a concview recording"),
         (b"CONCVIEW", "no block"),
-        (b"CONCVIEW" + os.urandom(500), "damaged"),
+        (b"CONCVIEW" + NOISE[:500], "damaged"),
     ],
     ids=["empty", "text", "random", "only-magic", "magic-and-noise"],
 )

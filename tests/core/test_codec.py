@@ -83,7 +83,7 @@ def test_cut_off_is_readable_up_to_the_last_whole_block() -> None:
 
 
 @given(st.binary(max_size=400), st.integers(0, 300), st.binary(min_size=1, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damage_never_gives_anything_but_a_stream_error(noise: bytes, at: int, patch: bytes) -> None:
     whole = bytearray(stream(EVENTS[:1], EVENTS[1:]))
     whole[at : at + len(patch)] = patch

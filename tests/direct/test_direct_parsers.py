@@ -104,7 +104,7 @@ _pieces = st.one_of(
 
 @pytest.mark.parametrize("layout", _layouts(), ids=lambda o: f"{o.version[0]}.{o.version[1]}")
 @given(pieces=st.lists(_pieces, max_size=200), offset=st.integers(0, 256))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_objects_of_any_bytes(layout: Offsets, pieces: list[bytes], offset: int) -> None:
     memory: Any = FakeMemory(b"".join(pieces))
     objects = Objects(memory, layout)

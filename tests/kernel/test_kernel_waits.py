@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from blocking import EXPECTED, SOURCE
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_sink import Sink, eventually
 
@@ -337,7 +337,7 @@ def test_lines_without_arguments_and_of_unknown_calls() -> None:
 WORD = st.one_of(st.integers(0, 64), st.integers(0, 2**64 - 1))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(number=st.sampled_from(sorted(syscalls.table())), words=st.lists(WORD, min_size=8, max_size=8))
 def test_no_arguments_can_break_it(number: int, words: list[int]) -> None:
     """Arguments are what a hostile or broken target put into its registers; addresses are read for real."""

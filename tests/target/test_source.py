@@ -622,7 +622,7 @@ case _:|await lock.acquire()|with (a,|lock):|x = [y for y in lock]|del lock|impo
 """
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.sampled_from(_PIECES.replace("\n", "").split("|"))), max_size=25),
     st.sampled_from(["f", "A.f", "<module>", "<lambda>"]),
@@ -636,7 +636,7 @@ def test_never_raises_on_code(
         assert isinstance(facts.lookup(name, file, line), Facts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.text(max_size=40), st.text(max_size=40), st.integers())
 def test_never_raises_on_bytes(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, function: str, file: str, line: int
