@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-#: A test that keeps a CPU busy takes half of it, and so does one that measures shares of time: what it has to wait for
-#: a CPU it measures as well.
+#: A test that keeps a CPU busy takes half of it, one that measures times three quarters.
 CAPACITY = 4
-BUSY = MEASURES = 2
+BUSY = 2
+MEASURES = 3
 
 
 def _folder() -> Path | None:
