@@ -27,6 +27,21 @@ def look_at(pid: int) -> Target:
         raise CommandError(str(error), error.exit_code, remedy) from None
 
 
+def look_at_file(path: str) -> None:
+    """The same of a recording: its first block."""
+    from concview import codec
+
+    try:
+        with open(path, "rb") as file:
+            next(codec.read_blocks(file))
+    except FileNotFoundError:
+        raise CommandError(f"{path}: no such file", Exit.BAD_FILE) from None
+    except codec.StreamError as error:
+        raise CommandError(f"{path}: not a readable recording: {error}", Exit.BAD_FILE) from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}", Exit.BAD_FILE) from None
+
+
 def require_terminal(instead: str) -> None:
     """The dashboard needs a terminal; `instead` says which commands do not."""
     for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
