@@ -89,3 +89,18 @@ def test_a_thread_that_rests_after_every_exchange_is_paced_by_that() -> None:
 
     scene.play(8, script)
     assert scene.ever() == set()
+
+
+def test_a_line_that_sends_is_enough_however_rarely_it_is_seen() -> None:
+    """Where the other side lacks a CPU, nearly all the time goes into the answer."""
+    scene = scene_of()
+    tid = scene.thread("importer")
+
+    def script(at: float) -> None:
+        for _ in range(20):
+            scene.switch(tid)
+        sends = round(at * 100) % 200 == 7
+        scene.do(tid, [SEND if sends else ANSWER], recv() if round(at * 100) % 3 else RUNNING)
+
+    scene.play(8, script)
+    assert scene.found("unbatched-io") is not None

@@ -76,7 +76,7 @@ class CpuStarvation:
                 f"{(running + queued) / 1e9 / seconds:.1f} cores' worth of time and waited in the run queue for "
                 f"{percent(share)} of it. {why}"
             ),
-            gain=f"What these threads compute takes {1 / max(1 - share, 0.01):.1f} x as long as on a free CPU.",
+            gain=f"On a free CPU what these threads compute would take {percent(1 - share)} of the time it takes now.",
             check_next=check,
             where=tuple(evidence.at(f) for f, _ in hot[:2]),
             threads=tuple(t.tid for t in waiting),

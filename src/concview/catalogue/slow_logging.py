@@ -77,7 +77,10 @@ class SlowLogging:
             episodes=lock.episodes,
             confidence=lock.confidence,
             summary=f"{summary}. The line that waits most is {evidence.frame_spot(caller)}.",
-            gain=f"The {mean:.2f} threads that wait at any time, if a single writer keeps up on average.",
+            gain=(
+                f"{mean:.2f} threads that wait to log at any time could do their work, if a single writer keeps up on "
+                "average."
+            ),
             check_next="How many records a second are written, and where to? Bound the queue before the writer.",
             where=evidence.places(callers, stack),
             threads=tuple(waiters),

@@ -109,7 +109,7 @@ class ThunderingHerd:
             for a in largest[:3]
             for s in evidence.shown(
                 "herd", a.tid, window.name(a.tid), a.piece.run.stack,
-                f"came {duration((a.at_ns - largest[0].at_ns) / 1e9)} after the first",
+                _after(a.at_ns - largest[0].at_ns),
             )
         )  # fmt: skip
         return Observation(
@@ -121,9 +121,10 @@ class ThunderingHerd:
             confidence=Confidence.STATISTICAL,
             title=f"{typical:.0f} threads ask {place[2]} at once",
             summary=(
-                f"{len(herds)} times, every {duration(between)}, {evidence.who(window, tids)} began "
-                f"{evidence.doing(largest[0].piece.run.wait)} in {where} within {duration(max(spread, 0.01))}; "
-                f"{percent(part)} of all that came there came so. An answer took up to {duration(answer)}."
+                f"{len(herds)} times, every {duration(between)}, about {typical:.0f} threads at once began "
+                f"{evidence.doing(largest[0].piece.run.wait)} in {where}, within {duration(max(spread, 0.01))}: "
+                f"{percent(part)} of all who came there, of {evidence.who(window, tids)}. An answer took up to "
+                f"{duration(answer)}."
             ),
             gain=(
                 f"One request instead of {typical:.0f} each time, if all of them ask for the same; and no peak at "
@@ -135,6 +136,10 @@ class ThunderingHerd:
             stacks=stacks,
             needs="" if len(herds) >= MIN_HERDS else f"the same {MIN_HERDS} times (has {len(herds)})",
         )
+
+
+def _after(ns: int) -> str:
+    return f"came {duration(ns / 1e9)} after the first" if ns else "came with the first"
 
 
 def _user(piece: Piece) -> Frame | None:

@@ -53,10 +53,12 @@ MIN_ACTIVE = 0.6
 MAX_NAPS = 0.15
 #: So much of the I/O of the function is with one peer.
 ONE_PEER = 0.9
-#: Lines that do more than read must have this share of the time, or a result is being read.
+#: Lines that do more than read must have this share of the time, or a result is being read. One that sends is enough
+#: whatever its share: where the other side takes long, all the time is spent on the answer.
 MIN_ASKING = 0.02
 _SOCKETS = frozenset({"tcp", "tcp6", "unix"})
 _ACTIVE = (State.RUNNING, State.RUNNABLE, State.GIL, State.LOCK, State.IO)
+_SENDING = re.compile(r"\b(send\w*|write\w*|execute\w*|request|query|post|put|set|delete)\(")
 _READING = re.compile(r"\b(fetch\w*|read\w*|recv\w*|next|iter\w*)\(|^(async )?for\b.*\bin\b")
 
 
@@ -169,7 +171,8 @@ def _exchange(thread: ThreadWindow, tick_ns: float) -> _Exchange | None:
         lines[leaf] += one.ns
     spent = sum(lines.values())
     asking = {f: ns for f, ns in lines.items() if not _READING.search(f.text)}
-    if peer is None or sum(asking.values()) < MIN_ASKING * spent:
+    sends = any(_SENDING.search(f.text) for f in asking)
+    if peer is None or (not sends and sum(asking.values()) < MIN_ASKING * spent):
         return None
     share = spent / sum(c.ns for c in conditions)
     line = max(lines, key=lines.__getitem__)
