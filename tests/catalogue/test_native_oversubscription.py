@@ -43,6 +43,12 @@ def test_one_thread_never_wants_more_than_one_cpu() -> None:
     assert list(RULE.observe(window({f"hash-{n}": Rates(0.1, 1.3, involuntary=100) for n in range(2)}, cpus=2))) == []
 
 
+def test_paced_threads_that_others_delay_want_little() -> None:
+    """They sleep a tenth of the time and compute a thirtieth: alone they would use a quarter of a CPU each."""
+    threads = {f"reader-{n}": Rates(0.03, 0.87, voluntary=5) for n in range(4)}
+    assert list(RULE.observe(window(threads))) == []
+
+
 def test_threads_that_are_woken_all_the_time_do_not_compute() -> None:
     threads = {f"echo-{n}": Rates(0.1, 0.6, voluntary=3000) for n in range(8)}
     assert list(RULE.observe(window(threads))) == []

@@ -15,7 +15,7 @@ How it is measured:
     no CPU; the lower end is from the first to the last sample of the stretch. Thresholds 20 and 100 ms [H; S: four
     and twenty switch intervals of 5 ms]: on the demo pair 140 to 190 ms (bad), none (fixed). At least three such
     stretches in the window, or a second in all; those that keep the GIL for less than 2 % of the time are left alone,
-    below 5 % they are an information.
+    below 5 % they are an information, as they are where the holder had a CPU for less than 30 % of them.
 
 Fix:
     Give it less at a time, or let somebody do it who has a GIL of his own.
@@ -53,6 +53,8 @@ ENOUGH_NS = 1_000_000_000
 #: Share of the time in which the GIL is kept so: below it is left alone, below that an information.
 MIN_SHARE = 0.02
 INFO_SHARE = 0.05
+#: A holder that had a CPU for less of the stretch says little: of how it had it within, the counters know nothing.
+MIN_ON_CPU = 0.3
 #: So much of all waiting for the GIL must be behind these calls, for them to explain it.
 EXPLAINS_SHARE = 0.5
 
@@ -107,6 +109,7 @@ class NativeGilHold:
 
     def _one(self, window: Window, holds: list[_Hold], all_waited: int) -> Iterable[Observation]:
         kept = sum(h.ns for h in holds)
+        lasted = sum(h.seen.end_ns - h.seen.start_ns for h in holds)
         share = kept / 1e9 / window.seconds
         if not kept or share < MIN_SHARE:
             return
@@ -159,7 +162,7 @@ class NativeGilHold:
             explains=(
                 (("gil-contention", "*"), ("gil-convoy", "*")) if waited >= EXPLAINS_SHARE * all_waited else ()
             ),
-            severity_cap="info" if share < INFO_SHARE else "",
+            severity_cap="info" if share < INFO_SHARE or kept < MIN_ON_CPU * lasted else "",
             needs="" if enough else f"at least {MIN_HOLDS} such calls (has {plural(len(holds), 'call')})",
         )
 

@@ -13,9 +13,10 @@ How it is measured:
     From the kernel's accounts of every thread, also of those that a C library started. Threads that want a CPU at
     least half of the time, and keep it for 2 ms and more when they have it, compute. If together they want more than
     115 % of the CPUs there are [S: a run queue above that is overload], the part of what they want that this many
-    CPUs cannot give: 1 - CPUs/wanted, and no more than they did spend in the queue. Thresholds 0.2 and 0.5 [D: 1.25
-    and 2 computing threads for a CPU]: on the demo pair 0.87 (bad, eight for every CPU), none (fixed). What other
-    processes take is not counted. A cgroup's quota counts as the number of CPUs.
+    CPUs cannot give: 1 - CPUs/wanted, and no more than they did spend in the queue. One that also blocks wants what it
+    would use if it never waited for a CPU. Thresholds 0.2 and 0.5 [D: 1.25 and 2 computing threads for a CPU]: on the
+    demo pair 0.87 (bad, eight for every CPU), none (fixed). What other processes take is not counted. A cgroup's quota
+    counts as the number of CPUs.
 
 Fix:
     One computing thread for a CPU; where pools nest, only one of them should have threads.
@@ -69,8 +70,7 @@ class NativeOversubscription:
         if not counted.knows_delay:
             raise Inapplicable("this kernel keeps no run-queue delay", "use a kernel with CONFIG_SCHED_INFO")
         computing = [t for t in counted.threads if _computes(t, counted.seconds)]
-        # The kernel counts a delay when it ends, and with it what was before this time: no thread wants more than one.
-        wanted = sum(min(t.wanted_ns / 1e9 / counted.seconds, 1.0) for t in computing)
+        wanted = sum(_alone(t, counted.seconds) for t in computing)
         cpus = window.cpus
         if cpus <= 0 or len(computing) < 2 or wanted <= OVERLOAD * cpus:
             return
@@ -120,6 +120,17 @@ class NativeOversubscription:
             # Whoever has the GIL meanwhile waits for a CPU, too, and with it those who want the GIL.
             explains=(("cpu-starvation", "*"), ("cpu-saturation", "*"), ("gil-convoy", "*"), ("gil-contention", "*")),
         )  # fmt: skip
+
+
+def _alone(thread: Scheduled, seconds: float) -> float:
+    """CPUs that it would use if it never had to wait for one: by its own doing it blocks as long as it does now.
+
+    The kernel counts a delay when it ends, and with it what was before this time: no thread wants more than one.
+    """
+    wall = seconds * 1e9
+    if thread.wanted_ns >= ALWAYS * wall:
+        return 1.0
+    return thread.cpu_ns / max(1.0, wall - max(0, thread.delay_ns))
 
 
 def _computes(thread: Scheduled, seconds: float) -> bool:
