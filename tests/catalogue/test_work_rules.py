@@ -230,6 +230,18 @@ def test_pools_are_counted_by_their_workers(per_pool: int, name: str) -> None:
         assert found.measured.value == pytest.approx(30 if per_pool else 10, rel=0.1)
 
 
+def test_workers_that_end_before_their_names_are_known_cannot_be_judged() -> None:
+    """py-spy names threads later than a short-lived worker lives."""
+    scene = _scene(pool_per_call.RULE)
+    for _ in range(40):
+        tid = scene.thread("python", started_s=0.0)
+        scene.do(tid, [frame("ask"), WORKER], SLEEP)
+        scene.play(0.1)
+        scene.gone(tid)
+    (refused,) = scene.judgement.not_applicable
+    assert refused.id == "pool-per-call" and "names" in refused.why and "3.11" in refused.enable
+
+
 def test_late_workers_of_old_pools_do_not_count() -> None:
     scene = _scene(pool_per_call.RULE)
     scene.play(2)

@@ -38,7 +38,7 @@ from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue._births import births
-from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import NO_STACK, Confidence, Frame, Stack
 from concview.text import count, plural
 
@@ -46,6 +46,7 @@ from concview.text import count, plural
 COST_S = 537e-6
 MIN_POOLS = 5
 _NUMBERED = re.compile(r"^ThreadPoolExecutor-(\d+)_\d+$")
+_WORKER = re.compile(r"^.*_\d+$")
 _FIRST = re.compile(r"^(.*)_0$")
 _THREADS = "concurrent/futures/thread.py"
 #: One thread that every pool of its kind has: (end of the file, bare functions) -> what it is.
@@ -81,6 +82,11 @@ class PoolPerCall:
             kind = _kind(thread)
             if kind:
                 kinds[kind].append(thread)
+        if not kinds and sum(map(_nameless, born)) >= max(MIN_POOLS, len(born) // 2):
+            raise Inapplicable(
+                "these workers end before their names are known, and only those tell pools from each other",
+                "use --engine direct on CPython 3.11 or newer",
+            )
         for kind, workers in kinds.items():
             made = _made(kind, workers)
             if made >= MIN_POOLS:
@@ -138,6 +144,12 @@ def _kind(thread: ThreadWindow) -> str:
         first = _FIRST.match(thread.name)
         return f"named {first[1]}" if first is not None else ""
     return next(kind for end, _, kind in _ONE_EACH if frame.file.endswith(end))
+
+
+def _nameless(thread: ThreadWindow) -> bool:
+    """A pool's worker without the number that every pool gives its workers."""
+    frame = _pool_frame(thread)
+    return frame is not None and frame.file.endswith(_THREADS) and _WORKER.match(thread.name) is None
 
 
 def _pooled(thread: ThreadWindow) -> bool:
