@@ -65,6 +65,10 @@ class Terminal:
                 total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
 
+    def drawing(self) -> float:
+        """CPU of its main thread so far."""
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+
     def wait(self, seconds: float = 30.0) -> bool:
         """Until every mark was seen."""
         deadline = time.monotonic() + seconds
@@ -75,15 +79,16 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
-    def answer(self, keys: str, words: str = "", seconds: float = 5.0) -> float | None:
-        """Seconds from a key until `words` were sent (''; until anything was); None: they did not come."""
+    def answer(self, keys: str, words: str = "", seconds: float = 5.0) -> tuple[float, float] | None:
+        """Seconds from a key until `words` were sent ('': until anything was), and the CPU that the program's main
+        thread, which draws, used meanwhile; None: they did not come."""
         self._text, self._watch = b"", words.encode()
         start = time.monotonic()
-        before, self.watched = self.received, 0.0
+        before, spent, self.watched = self.received, self.drawing(), 0.0
         self.press(keys)
         while time.monotonic() - start < seconds:
             if self.watched and self.received > before:
-                return self.watched - start
+                return self.watched - start, self.drawing() - spent
             time.sleep(0.0005)
         return None
 

@@ -6,6 +6,8 @@ import fake
 import msgspec
 import pytest
 from rich.cells import cell_len
+from rich.segment import Segment
+from textual.app import App, ComposeResult
 
 from concview.snapshot import Snapshot, Status
 from concview.text import short_command
@@ -17,10 +19,11 @@ from concview.tui.source import Picker
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View
+from concview.tui.widgets.columns import Column, layout
 from concview.tui.widgets.header import BADGES
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.states import _slices
-from concview.tui.widgets.table import Table, layout
+from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import COLUMNS
 
 #: The views whose whole content a picture of a hostile target fills.
@@ -326,3 +329,40 @@ def test_short_command(command: tuple[str, ...], short: str) -> None:
 def test_verdict(picture: Snapshot, word: str, said: str) -> None:
     result = verdict(picture)
     assert result.word == word and said in result.sentence
+
+
+async def test_the_scrollbar_hides_no_part_of_a_row() -> None:
+    """The last column is laid out beside the scrollbar, not below it."""
+    column = Column("n", "NUMBER", 6, lambda row, width, palette, context: [Segment(f"{row:>{width}}", palette.base)],
+                    most=200)  # fmt: skip
+
+    class Rows(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Table((column,), lambda row: row)
+
+    app = Rows()
+    async with app.run_test(size=(40, 10)) as pilot:
+        table = app.query_one(Table)
+        table.set_rows(range(1000, 1005))
+        await pilot.pause()
+        assert not table.show_vertical_scrollbar
+        assert "".join(s.text for s in table.render_line(1)) == " " * 36 + "1000"
+        table.set_rows(range(1000, 1100))
+        await fake.until(pilot, lambda: table.show_vertical_scrollbar)
+        await pilot.pause()
+        assert "".join(s.text for s in table.render_line(1)) == " " * 35 + "1000"
+        assert app.screen.get_widget_at(39, 1)[0] is table.vertical_scrollbar
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50), (300, 100)])
+async def test_help_is_not_cut(size: tuple[int, int]) -> None:
+    app = ConcviewApp(fake.FakeSession([fake.healthy()]))
+    async with app.run_test(size=size) as pilot:
+        await _open(pilot, "overview")
+        await pilot.press("question_mark")
+        await fake.until(pilot, lambda: bool(app.screen.query("#help")) and bool(app.screen.query_one(Page).as_text()))
+        await pilot.pause(0.1)
+        page = app.screen.query_one(Page)
+        said = page.as_text()
+        assert not any("…" in line.replace(" ...", "") for line in said)
+        assert max(map(cell_len, said)) <= page.room

@@ -368,3 +368,8 @@ def test_footers_hold_at_most_eight_keys() -> None:
         keys = footer(spec.make().keys)
         assert len(keys) <= 8
         assert all(k.label for k in keys), spec.id
+
+
+def test_the_footer_of_a_pause_says_how_to_go_on() -> None:
+    assert footer(("pause", "back"))[0].label == "pause"
+    assert footer(("pause", "back"), paused=True)[0].label == "resume"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual.binding import Binding
 
@@ -148,7 +148,9 @@ def by_id(key: str) -> Key:
     return next(k for k in KEYS if k.id == key)
 
 
-def footer(ids: tuple[str, ...]) -> list[Key]:
-    """At most eight keys for a footer, quit and help always last."""
+def footer(ids: tuple[str, ...], paused: bool = False) -> list[Key]:
+    """At most eight keys for a footer, quit and help always last. In a pause, its key ends it."""
     chosen = [by_id(i) for i in ids if i not in ("help", "quit")][:6]
+    if paused:
+        chosen = [replace(k, label="resume") if k.id == "pause" else k for k in chosen]
     return [*chosen, by_id("help"), by_id("quit")]

@@ -98,7 +98,7 @@ class Dashboard(TimeTravel):
         active = self.active if self.specs[self.active].tab else (self.trail[-1][0] if self.trail else "")
         self.query_one(Tabs).show(tabs, active)
         offered = PAUSED_KEYS if self.paused and self.kept is not None else self.view.keys
-        self.query_one(Footer).show(keys.footer(offered), self._pace())
+        self.query_one(Footer).show(keys.footer(offered, self.paused), self._pace())
 
     def _pace(self) -> str:
         if self.player is not None:
@@ -125,7 +125,9 @@ class Dashboard(TimeTravel):
             child.display = child.id == f"view-{name}"
         self.active, self.subject = name, subject
         if views.query(f"#view-{name}"):
-            self.call_after_refresh(self.on_view_ready)
+            # Drawn before it is laid out: it has the size of last time, so that one paint of the screen is enough.
+            # Where the terminal has another size by now, the layout tells the view, and it draws again.
+            self.on_view_ready()
             return
         view = self.specs[name].make()
         view.id = f"view-{name}"

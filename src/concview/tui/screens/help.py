@@ -10,10 +10,18 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import ModalScreen
 
-from concview.tui.ink import Line, beside, fit
+from concview.tui.ink import Line, beside, cells, fit, wrap
 from concview.tui.keys import KEYS, Key
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS, Palette, palette_of
 from concview.tui.widgets.page import Page
+
+
+def _said(name: Line, words: str, width: int, palette: Palette) -> list[Line]:
+    """A name and what it means, wrapped behind it: help that is cut is none."""
+    room = cells(name)
+    first, *rest = wrap(words, width - room)
+    more = [[Segment(" " * room + part, palette.base)] for part in rest]
+    return [[*name, Segment(first, palette.base)], *more]
 
 
 def _keys(scopes: frozenset[str], palette: Palette, width: int) -> list[Line]:
@@ -26,9 +34,7 @@ def _keys(scopes: frozenset[str], palette: Palette, width: int) -> list[Line]:
         lines.append([Segment(group, palette.title)])
         for key in members:
             shown, said = ("1-9", "the view with that number") if key.id == "tab_1" else (key.shown, key.help)
-            lines.append(
-                [Segment(fit(f"  {shown}", 11), palette.bright), Segment(fit(said, max(1, width - 11)), palette.base)]
-            )
+            lines += _said([Segment(fit(f"  {shown}", 11), palette.bright)], said, width, palette)
         lines.append([])
     return lines
 
@@ -36,32 +42,18 @@ def _keys(scopes: frozenset[str], palette: Palette, width: int) -> list[Line]:
 def _states(palette: Palette, width: int) -> list[Line]:
     lines: list[Line] = [[Segment("States of a thread", palette.title)]]
     for state, glyph in GLYPHS.items():
-        lines.append(
-            [
-                Segment(f"  {glyph * 2} ", palette.states[state]),
-                Segment(fit(WORDS[state], 10), palette.bright),
-                Segment(fit(MEANINGS[state], max(1, width - 15)), palette.base),
-            ]
-        )
+        name = [Segment(f"  {glyph * 2} ", palette.states[state]), Segment(fit(WORDS[state], 10), palette.bright)]
+        lines += _said(name, MEANINGS[state], width, palette)
     lines += [
         [],
         [Segment("Findings", palette.title)],
-        [Segment("  ▲ WARN    ", palette.error), Segment(fit("act on it", max(1, width - 12)), palette.base)],
-        [Segment("  ● INFO    ", palette.warn), Segment(fit("worth knowing", max(1, width - 12)), palette.base)],
-        [
-            Segment("  past      ", palette.dim),
-            Segment(fit("fired within the last minute", max(1, width - 12)), palette.base),
-        ],
+        *_said([Segment("  ▲ WARN    ", palette.error)], "act on it", width, palette),
+        *_said([Segment("  ● INFO    ", palette.warn)], "worth knowing", width, palette),
+        *_said([Segment("  past      ", palette.dim)], "fired within the last minute", width, palette),
         [],
         [Segment("Threads", palette.title)],
-        [
-            Segment("  ●         ", palette.states[0]),
-            Segment(fit("holds the GIL now", max(1, width - 12)), palette.base),
-        ],
-        [
-            Segment("  GILw%     ", palette.bright),
-            Segment(fit("share of time waiting for the GIL", max(1, width - 12)), palette.base),
-        ],
+        *_said([Segment("  ●         ", palette.states[0])], "holds the GIL now", width, palette),
+        *_said([Segment("  GILw%     ", palette.bright)], "share of time waiting for the GIL", width, palette),
     ]
     return lines
 

@@ -21,9 +21,10 @@ from concview.tui.screens.base import SizedScreen, TooSmall
 from concview.tui.source import Picker, Session
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.bars import Bar, Footer
+from concview.tui.widgets.columns import Column, number_cell, text_cell
 from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.page import Panel
-from concview.tui.widgets.table import Column, Table, number_cell, text_cell
+from concview.tui.widgets.table import Table
 
 REFRESH_S = 1.0
 

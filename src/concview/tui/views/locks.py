@@ -13,9 +13,10 @@ from concview.snapshot import LockView, Snapshot
 from concview.tui.ink import Line, fit, wrap
 from concview.tui.theme import WORDS, Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
+from concview.tui.widgets.columns import Column, number_cell, text_cell
 from concview.tui.widgets.graph import graph_lines
 from concview.tui.widgets.stacks import columns as stack_columns
-from concview.tui.widgets.table import Column, Table, number_cell, text_cell
+from concview.tui.widgets.table import Table
 
 
 def _place(lock: LockView) -> str:

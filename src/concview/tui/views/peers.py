@@ -13,7 +13,8 @@ from concview.snapshot import PeerView, Snapshot
 from concview.tui.ink import Line, fit
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
-from concview.tui.widgets.table import Column, Table, number_cell, text_cell
+from concview.tui.widgets.columns import Column, number_cell, text_cell
+from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import place
 
 

@@ -12,8 +12,8 @@ from concview.model import State
 from concview.snapshot import Shares, Snapshot, ThreadView
 from concview.tui.ink import Line, cells, fit, seconds
 from concview.tui.theme import GLYPHS, WORDS, Palette
+from concview.tui.widgets.columns import Column
 from concview.tui.widgets.groups import pool_of, pool_shares
-from concview.tui.widgets.table import Column
 
 #: A share that moved by less is said to be the same: 10 s at 100 Hz are 1,000 samples, good for three points or so.
 SAME = 0.03

@@ -15,8 +15,9 @@ from concview.snapshot import Shares, Snapshot, Status
 from concview.tui.ink import Line, cells, fit
 from concview.tui.source import CallsTaken
 from concview.tui.theme import GLYPHS, Palette
+from concview.tui.widgets.columns import Column, number_cell
 from concview.tui.widgets.flamepaint import BORDERS, ORIGINS, Paint, origin_of
-from concview.tui.widgets.table import Column, Table, number_cell
+from concview.tui.widgets.table import Table
 
 NO_CALLS = (
     "This session keeps no call times, so there is no flame graph of it. "

@@ -13,7 +13,8 @@ from concview.model import CallInfo, Calls
 from concview.snapshot import Snapshot
 from concview.tui.ink import Line, fit
 from concview.tui.theme import Palette
-from concview.tui.widgets.table import Column, Table, number_cell
+from concview.tui.widgets.columns import Column, number_cell
+from concview.tui.widgets.table import Table
 
 #: Rows of each part of the detail; the rest is counted.
 MOST = 12

@@ -11,8 +11,9 @@ from concview.model import Finding, Measured
 from concview.snapshot import Snapshot
 from concview.tui.ink import Line, fit, paragraph
 from concview.tui.theme import SEVERITIES, Palette
+from concview.tui.widgets.columns import Column
 from concview.tui.widgets.stacks import columns as stack_columns
-from concview.tui.widgets.table import Column, Table
+from concview.tui.widgets.table import Table
 
 
 def key(finding: Finding) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from concview.model import Await, LoopInfo, TaskInfo, Tasks
 from concview.snapshot import Snapshot
 from concview.tui.ink import Line, fit, paragraph
 from concview.tui.theme import Palette
-from concview.tui.widgets.table import Column, Table, number_cell, text_cell
+from concview.tui.widgets.columns import Column, number_cell, text_cell
+from concview.tui.widgets.table import Table
 
 #: A loop that is later than this is worth a colour (seconds): asyncio's own debug mode reports from there on.
 LATE_S = 0.1

@@ -14,8 +14,9 @@ from concview.model import Stack, State
 from concview.snapshot import ThreadView
 from concview.tui.ink import Line, fit
 from concview.tui.theme import GLYPHS, WORDS, Palette
+from concview.tui.widgets.columns import Column, number_cell
 from concview.tui.widgets.states import strip_cells
-from concview.tui.widgets.table import Column, Table, number_cell
+from concview.tui.widgets.table import Table
 
 #: How much a moment in a state says 'this thread is kept from its work'.
 _TROUBLE = (0.3, 0.9, 1.0, 1.0, 0.4, 0.05, 0.0, 0.1)

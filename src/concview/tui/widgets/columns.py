@@ -1,0 +1,88 @@
+"""The columns of a table: how they draw, and which of them are shown in how many cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.segment import Segment
+
+from concview.tui.ink import Line, fit
+from concview.tui.theme import Palette
+
+#: Columns that go this early make room so that others get the width they want.
+DISPENSABLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`draw(row, width, palette, context)` gives segments of exactly `width` cells.
+
+    `most` is how wide it may grow (0: not at all), `want` how wide it should be before less telling columns get
+    room. Columns with the highest `drop` go first; 0 never goes.
+    `sort` gives the value to sort by; `down` whether the largest comes first.
+    """
+
+    id: str
+    title: str
+    width: int
+    draw: Callable[[Any, int, Palette, Any], Line]
+    most: int = 0
+    want: int = 0
+    drop: int = 0
+    right: bool = False
+    sort: Callable[[Any], Any] | None = None
+    down: bool = True
+
+
+def text_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[Any, int, Palette, Any], Line]:
+    """Draws plain text in one of the palette's styles."""
+
+    def draw(row: Any, width: int, palette: Palette, context: Any) -> Line:
+        return [Segment(fit(value(row), width), getattr(palette, style))]
+
+    return draw
+
+
+def number_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[Any, int, Palette, Any], Line]:
+    """The same, to the right; zero and missing values recede."""
+
+    def draw(row: Any, width: int, palette: Palette, context: Any) -> Line:
+        text = value(row)
+        return [Segment(fit(text, width, right=True), palette.faint if text in ("0", "-") else getattr(palette, style))]
+
+    return draw
+
+
+def layout(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
+    """Which columns are shown in `width` cells, and how wide. One cell between neighbours."""
+    shown = list(columns)
+
+    def need(comfort: bool = False) -> int:
+        return sum(max(c.width, c.want if comfort else 0) for c in shown) + len(shown) - 1
+
+    while need(comfort=True) > width and any(c.drop >= DISPENSABLE for c in shown):
+        shown.remove(max(shown, key=lambda c: c.drop))
+    while need() > width and any(c.drop for c in shown):
+        shown.remove(max(shown, key=lambda c: c.drop))
+    widths = {c.id: c.width for c in shown}
+    spare = width - need()
+    for column in shown:
+        grow = max(0, min(column.want - column.width, spare))
+        widths[column.id] += grow
+        spare -= grow
+    growing = [c for c in shown if c.most > widths[c.id]]
+    while spare > 0 and growing:
+        # Evenly, a cell at a time would be slow for wide terminals; a share each, at least one.
+        step = max(1, spare // len(growing))
+        for column in list(growing):
+            grow = min(step, column.most - widths[column.id], spare)
+            widths[column.id] += grow
+            spare -= grow
+            if widths[column.id] >= column.most:
+                growing.remove(column)
+    if spare < 0 and shown:
+        widest = max(shown, key=lambda c: widths[c.id])
+        widths[widest.id] = max(1, widths[widest.id] + spare)
+    return [(c, widths[c.id]) for c in shown]
