@@ -139,6 +139,27 @@ class PeerView(View, frozen=True):
     threads: tuple[int, ...]
 
 
+class QueueView(View, frozen=True):
+    """A queue of the target, or the work queue of a pool. Rates are per second; None: not known."""
+
+    key: str
+    name: str  #: what its users call it; '' where only library frames know it
+    kind: str
+    size: int
+    most: int  #: its bound; 0: none
+    sizes: tuple[int, ...]  #: over the last two minutes at most, oldest first
+    put_rate: float | None
+    get_rate: float | None
+    growth: float  #: items a second it grew by all the time; 0: it does not
+    putting: tuple[int, ...]  #: tids that wait for room now
+    getting: tuple[int, ...]  #: tids that wait for an item now
+    users: tuple[int, ...]  #: tids whose frames refer to it
+    pool: bool = False
+    pool_most: int = 0  #: threads it may have; 0: not known
+    workers: tuple[int, ...] = ()  #: tids
+    idle: int = 0  #: of these, waiting for work now
+
+
 class GilView(View, frozen=True):
     available: bool
     held_share: float = 0.0
@@ -215,6 +236,7 @@ class Snapshot(View, frozen=True):
     locks: tuple[LockView, ...] = ()  #: most waited for first
     chains: tuple[ChainView, ...] = ()  #: circles first, then the longest queue
     peers: tuple[PeerView, ...] = ()  #: most waited for first
+    depths: tuple[QueueView, ...] = ()  #: queues read from memory, those that something waits at first
     states: Shares = NO_SHARES  #: all Python threads together
     cpu_percent: float | None = None
     switches_per_s: float | None = None

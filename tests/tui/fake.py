@@ -47,7 +47,7 @@ from concview.model import (
     Wait,
     WaitKind,
 )
-from concview.snapshot import GilView, HolderView, LockView, PeerView, Snapshot, Status, ThreadView
+from concview.snapshot import GilView, HolderView, LockView, PeerView, QueueView, Snapshot, Status, ThreadView
 
 
 def _base(threads: Sequence[ThreadView], tick: int, rng: random.Random, **more: object) -> Snapshot:
@@ -181,6 +181,13 @@ def busy(number: int = 99, tick: int = 0) -> Snapshot:
         rng,
         locks=(lock, calm),
         peers=peers,
+        depths=(
+            QueueView("Queue:0x7f11", "self.jobs", "Queue", 8, 8, (0, 2, 5, 8, 8), 40.0, 20.0, 0.0, (4250, 4251),
+                      (), (4250, 4251, 4253)),
+            QueueView("SimpleQueue:0x7f12", "web", "SimpleQueue", 387, 0, tuple(range(0, 387, 9)), None, None, 15.0, (),
+                      (), (), True, 2, (4253, 4255), 0),
+            QueueView("Queue:0x7f13", "", "Queue", 0, 0, (0, 0), 0.0, 0.0, 0.0, (), (), ()),
+        ),
         findings=(
             convoy_finding(),
             gil_finding(),

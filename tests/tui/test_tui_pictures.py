@@ -74,25 +74,30 @@ async def test_overview_in_every_state(state: str, size: tuple[int, int], pictur
         assert await _still(pilot) == picture
 
 
-@pytest.mark.parametrize("view", [v for v in VIEWS if v != "overview"])
-@pytest.mark.parametrize("state", ["empty", "exited"])
-async def test_views_without_a_living_target(view: str, state: str, picture: SnapshotAssertion) -> None:
-    app = ConcviewApp(fake.FakeSession([STATES[state]()]))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await _show(pilot, view)
-        assert await _still(pilot) == picture
+def _words(app: ConcviewApp) -> str:
+    """The screen without colours."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 
 
-@pytest.mark.parametrize("view", VIEWS)
-async def test_paused(view: str, picture: SnapshotAssertion) -> None:
-    session = fake.FakeSession([fake.busy(20), fake.busy(20, tick=24)])
+@pytest.mark.parametrize("state", ["paused", *(s for s in STATES if s not in ("healthy", "deadlock"))])
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_every_view_in_every_state(state: str, size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    """In words: colours are in the other pictures, and so one start of the app shows every view."""
+    paused = state == "paused"
+    session = fake.FakeSession([fake.busy(20), fake.busy(20, tick=24)] if paused else [STATES[state]()])
     app = ConcviewApp(session)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await _show(pilot, view)
-        await pilot.press("space")
-        session.advance()
-        await fake.until(pilot, lambda: pilot.app.screen.newest is session.pictures[1])
-        assert await _still(pilot) == picture
+    seen = []
+    async with app.run_test(size=size) as pilot:
+        await _show(pilot, "overview")
+        if paused:
+            await pilot.press("space")
+            session.advance()
+            await fake.until(pilot, lambda: pilot.app.screen.newest is session.pictures[1])
+        for view in VIEWS:
+            await _show(pilot, view)
+            await _still(pilot)
+            seen.append(f"{'=' * 20} {view}\n{_words(app)}")
+    assert "\n".join(seen) == snapshot
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")

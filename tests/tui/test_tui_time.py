@@ -36,7 +36,7 @@ async def test_every_view_follows_the_interval() -> None:
             assert board.view.snapshot.at_ns == LAST - 30 * S, view
             board.session.advance()
         header = "\n".join(board.query_one("#header").as_text())
-        assert "PAUSED" in header and "30 s back; collection goes on" in header
+        assert "PAUSED" in header and "30 s back; space resumes, collection goes on" in header
 
 
 async def test_the_bar_says_what_is_coarse() -> None:

@@ -15,7 +15,7 @@ from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.model import NO_STACK, NO_WAIT, Confidence, Hold, Peer, State
 from concview.session.locks import as_of_now, chain_views, lock_views
-from concview.session.queues import queue_words
+from concview.session.queues import queue_views, queue_words
 from concview.snapshot import (
     NO_SHARES,
     ChainView,
@@ -23,6 +23,7 @@ from concview.snapshot import (
     LockView,
     PeerView,
     Point,
+    QueueView,
     Shares,
     Snapshot,
     Status,
@@ -96,6 +97,7 @@ class Composer:
         self._locks: tuple[LockView, ...] = ()
         self._chains: tuple[ChainView, ...] = ()
         self._peers: tuple[PeerView, ...] = ()
+        self._depths: tuple[QueueView, ...] = ()
         self._states: Shares = NO_SHARES
         self._summed: Window | None = None
 
@@ -115,6 +117,7 @@ class Composer:
             self._locks = lock_views(window)
             self._chains = chain_views(window)
             self._peers = _peer_views(window)
+            self._depths = queue_views(window)
         locks = as_of_now(self._locks, history.threads.values(), exact_available)
         stats = history.stats
         status, ending = self._status(history, ended)
@@ -145,6 +148,7 @@ class Composer:
             locks=locks,
             chains=self._chains,
             peers=self._peers,
+            depths=self._depths,
             states=self._states,
             cpu_percent=rates.cpu_percent(recent),
             switches_per_s=rates.switches_per_s(recent),

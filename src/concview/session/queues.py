@@ -1,9 +1,22 @@
-"""What a thread that waits at a queue is told to wait for: the queue's name, its bound, and what it holds."""
+"""Queues as views show them, and what a thread that waits at one is told to wait for: its name, bound and content."""
 
 from __future__ import annotations
 
-from concview.analysis.queues import QueueHistories
+from collections.abc import Iterable
+
+from concview.analysis.history import ThreadHistory
+from concview.analysis.queues import Point, QueueHistories, QueueWindow, growth
 from concview.analysis.records import Run
+from concview.analysis.window import Window
+from concview.model import State
+from concview.snapshot import QueueView
+
+#: Growth is told over this time, as the rule about it does; sizes are shown of so much.
+_GROWTH_NS, _SHOWN_NS = 30_000_000_000, 120_000_000_000
+#: What it grew by is at least this share of what it holds, else it only goes up and down.
+_GROWN = 0.1
+#: Sizes kept for a picture.
+_SIZES = 120
 
 _FULL, _EMPTY = frozenset({"Queue.put"}), frozenset({"Queue.get", "SimpleQueue.get"})
 
@@ -24,3 +37,58 @@ def queue_words(run: Run, queues: QueueHistories) -> str:
     if at_ns >= run.start_ns:
         words += f", {known.size} in it"
     return words + (", with timeout" if run.wait.timed else "")
+
+
+def queue_views(window: Window) -> tuple[QueueView, ...]:
+    """Those that threads wait to put into first, then by what they hold."""
+    alive = {t.tid: t for t in window.history.threads.values() if t.gone_ns == 0}
+    putting = _waiting(alive.values(), _FULL)
+    getting = _waiting(alive.values(), _EMPTY)
+    views = [_view(q, alive, putting.get(q.address, ()), getting.get(q.address, ())) for q in window.queues]
+    views.sort(key=lambda v: (-len(v.putting), -v.size, v.name))
+    return tuple(views)
+
+
+def _waiting(threads: Iterable[ThreadHistory], via: frozenset[str]) -> dict[int, tuple[int, ...]]:
+    """Address of a queue -> who waits at it now."""
+    found: dict[int, tuple[int, ...]] = {}
+    for thread in threads:
+        run = thread.current
+        if run is not None and run.wait.lock and run.verdict.via in via:
+            found[run.wait.lock] = (*found.get(run.wait.lock, ()), thread.tid)
+    return found
+
+
+def _view(
+    queue: QueueWindow, alive: dict[int, ThreadHistory], putting: tuple[int, ...], getting: tuple[int, ...]
+) -> QueueView:
+    pool = queue.pool
+    sizes = [p.size for p in queue.longer(_SHOWN_NS)]
+    workers = tuple(tid for tid in pool.workers if tid in alive) if pool is not None else ()
+    states = [alive[tid].current for tid in workers]
+    name = pool.name if pool is not None and pool.name else queue.last.name
+    return QueueView(
+        key=queue.key,
+        name=name,
+        kind=queue.last.kind,
+        size=queue.size,
+        most=queue.last.most,
+        sizes=tuple(sizes[:: -(-len(sizes) // _SIZES)]),
+        put_rate=queue.put_rate,
+        get_rate=queue.get_rate,
+        growth=_growth(queue.longer(_GROWTH_NS)),
+        putting=putting,
+        getting=getting,
+        users=tuple(tid for tid in queue.last.users if tid in alive),
+        pool=pool is not None,
+        pool_most=pool.most if pool is not None else 0,
+        workers=workers,
+        idle=sum(run is not None and run.state is State.IDLE for run in states),
+    )
+
+
+def _growth(points: list[Point]) -> float:
+    """Items a second that it grew by even where it grew least; 0 for one that does not grow for good."""
+    _, least = growth(points)
+    seconds = (points[-1].at_ns - points[0].at_ns) / 1e9 if points else 0.0
+    return least if least > 0 and least * seconds >= _GROWN * points[-1].size else 0.0

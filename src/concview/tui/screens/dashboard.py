@@ -98,6 +98,8 @@ class Dashboard(TimeTravel):
         active = self.active if self.specs[self.active].tab else (self.trail[-1][0] if self.trail else "")
         self.query_one(Tabs).show(tabs, active)
         offered = PAUSED_KEYS if self.paused and self.kept is not None else self.view.keys
+        if self.paused:  # first, so that there is always room for it
+            offered = ("pause", *(key for key in offered if key != "pause"))
         self.query_one(Footer).show(keys.footer(offered, self.paused), self._pace())
 
     def _pace(self) -> str:

@@ -34,11 +34,12 @@ def _agent(snapshot: Snapshot, problem: str, width: int, palette: Palette) -> li
     agent = snapshot.agent
     if agent is None:
         lines: list[Line] = [[Segment("No agent is inside the target: nothing was asked of it.", palette.bright)]]
-        said = (
-            f"Outside sampling needs none; asyncio tasks, queue depths and exact calls do. {problem}."
+        said = "Outside sampling needs none; asyncio tasks and queues and exact calls do. "
+        said += (
+            f"{problem[0].upper()}{problem[1:]}."
             if problem
-            else "Outside sampling needs none; asyncio tasks, queue depths and exact calls do. Press a: it says what "
-            "that does to the process, and asks. Or start the program with 'concview run --agent script.py'."
+            else "Press a: it says what that does to the process, and asks. Or start the program with 'concview run "
+            "--agent script.py'."
         )
         return [*lines, *paragraph(said, width, palette.base)]
     there = agent.state == "attached"

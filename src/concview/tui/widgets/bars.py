@@ -76,6 +76,7 @@ class Tabs(Bar):
             (99, False, ""),
             (4, False, ""),
             (3, False, ""),
+            (2, False, ""),
             (0, False, ""),
         ):
             texts = []

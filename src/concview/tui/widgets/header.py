@@ -39,7 +39,7 @@ def first_line(
     note = newest.ending or _SAID.get(newest.status, "")
     if paused and not ended:
         behind = newest.elapsed_s - shown.elapsed_s
-        goes_on = "space plays on" if newest.status is Status.REPLAY else "collection goes on, space resumes"
+        goes_on = "space plays on" if newest.status is Status.REPLAY else "space resumes, collection goes on"
         note = f"{seconds(behind)} back; {goes_on}" if back else f"paused {seconds(behind)} ago; {goes_on}"
         if behind < 1:
             note = f"paused; {goes_on}"

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from concview.tui import keys
-from concview.tui.ink import Line, differences, fit, strip_of
+from concview.tui.ink import Line, differences, fit, strip_of, wrap
 from concview.tui.search import matcher
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, layout
@@ -284,9 +284,11 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
             return strip_of(self._header(palette), width, palette.head)
         at = first + y - self.head
         if at >= len(self.rows):
-            if not self.rows and y == self.head:
+            if not self.rows:
                 text = f"nothing matches '{self.needle}'" if self.needle and self.total else self.said
-                return strip_of([Segment(fit(text, width), palette.dim)], width, palette.base)
+                words = wrap(text, width)
+                if y - self.head < len(words):
+                    return strip_of([Segment(words[y - self.head], palette.dim)], width, palette.base)
             return Strip.blank(width, palette.base)
         row = self.rows[at]
         line: Line = []
