@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from concview.analysis.history import ThreadHistory
 from concview.analysis.queues import Point, QueueHistories, QueueWindow, growth
-from concview.analysis.records import Run
+from concview.analysis.records import Run, ThreadHistory
 from concview.analysis.window import Window
 from concview.model import State
 from concview.snapshot import QueueView
