@@ -20,6 +20,12 @@ def leaf():
 def work(n):
     for _ in range(n):
         leaf()
+def slow():
+    slower()
+def slower():
+    for _ in range(3):
+        leaf()
+        time.sleep(1)
 def churn():
     while True:
         t = threading.Thread(target=leaf); t.start(); t.join(); time.sleep(0.001)
@@ -40,6 +46,9 @@ while True:
     order = sys.stdin.readline().split()
     if order[0] == "work":
         t = threading.Thread(target=work, args=(int(order[1]),)); t.start(); t.join()
+        print(json.dumps("done"), flush=True)
+    elif order[0] == "slow":
+        slow()
         print(json.dumps("done"), flush=True)
     elif order[0] == "cost":
         print(json.dumps(cost()), flush=True)
@@ -99,6 +108,27 @@ def test_exact_counts(gil_python: Interpreter, clock: str) -> None:
         assert min(float(str(ask(process, "cost"))) for _ in range(5)) < 3 * before
         h.leave(attachment)
         assert process.errors() == "standard error: "
+
+
+def test_a_call_in_progress_is_counted_once(gil_python: Interpreter) -> None:
+    """yappi gives a function that has not returned yet a call when it is asked, and does not take it back."""
+    with target(gil_python, COUNTED) as process:
+        attachment = h.visit(process.pid)
+        attachment.open_window("wall", 30.0)
+        opened(attachment)
+        process.send("slow")
+        seen = h.until(
+            attachment, lambda m: m if isinstance(m, CallsPart) and m.running and counts(m).get("slow") else None
+        )
+        assert counts(seen)["slow"] == 1 and counts(seen)["slower"] == 1
+        process.send("work 1")  # read when "slow" is over
+        assert [process.json(), process.json()] == ["done", "done"]
+        attachment.close_window()
+        final = h.account(attachment)
+        assert {name: counts(final)[name] for name in ("slow", "slower", "leaf")} == {"slow": 1, "slower": 1, "leaf": 4}
+        (slow,) = (row for row in final.rows if row[1] == "slow")
+        assert [callee[1] for callee in slow[9]] == [1]
+        h.leave(attachment)
 
 
 def test_windows_while_threads_are_born(gil_python: Interpreter) -> None:
