@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import io
+import sys
 from pathlib import Path
 
+import pytest
 from running import Terminal, alive, children, gone
 
+from concview.tui import first
 from interpreters import current, target
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
@@ -72,12 +77,13 @@ def test_something_is_to_be_seen_before_textual_is_imported() -> None:
         assert terminal.end() == 0
 
 
-def test_the_first_picture_is_taken_back_when_attaching_fails(tmp_path: Path) -> None:
-    not_a_recording = tmp_path / "nothing"
-    not_a_recording.write_text("no recording at all")
-    with Terminal("replay", str(not_a_recording)) as terminal:
-        assert terminal.end() == 5
-        left = terminal.raw.rfind(b"\x1b[?1049l")
-        assert left > terminal.raw.rfind(b"\x1b[?1049h") >= 0
-        assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l")
-        assert b"not a readable recording" in terminal.raw[left:]
+def test_the_first_picture_is_taken_back_when_it_comes_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", written)
+    with pytest.raises(KeyboardInterrupt), first.screen("attaching to 7: x.py …"):
+        raise KeyboardInterrupt
+    first.begun()  # garbage is collected again
+    said = written.getvalue()
+    assert gc.isenabled() and "attaching to 7" in said
+    assert said.rfind("\x1b[?1049l") > said.rfind("\x1b[?1049h") >= 0
+    assert said.rfind("\x1b[?25h") > said.rfind("\x1b[?25l") >= 0
