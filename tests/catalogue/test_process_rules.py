@@ -270,3 +270,11 @@ def test_a_slow_rate_does_not_make_blocks() -> None:
     scene = Scene(hz=10)
     scene.play(15, loop(scene, 0.1, 0.6, recv(), frame("look_up", 28)))
     assert scene.ever() == set()
+
+
+def test_a_loop_in_its_own_wait_is_in_no_callback() -> None:
+    """Whatever stack was read with it: that is of a moment before."""
+    scene = Scene()
+    tid = scene.thread("MainThread")
+    scene.play(8, lambda at: scene.do(tid, in_loop(frame("app", 18), HANDLER), SELECT if at % 2 < 1.7 else RUNNING))
+    assert "blocked-event-loop" not in {f.id for f in scene.judgement.findings if f.severity is Severity.WARN}

@@ -79,7 +79,8 @@ def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
         if id(stack) not in cache:
             cache[id(stack)] = callback_of(stack)
         callback = cache[id(stack)]
-        if callback is None:
+        # In its own wait it is in no callback: then the stack is of a moment before.
+        if callback is None or piece.run.wait.syscall.startswith("epoll_"):
             continue
         last = found[-1] if found else None
         if last is None or last.end_ns != start or not _same(last.callback, callback):

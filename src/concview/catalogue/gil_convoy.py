@@ -46,8 +46,8 @@ from concview.text import duration, percent
 MAX_RUNNING = 0.2
 MIN_GIL = 0.1
 MIN_PER_S = 3.0
-#: While a program's threads are being started they wait for each other. Whether they lack CPUs is known by then, too.
-MIN_SECONDS = 2.5
+#: While a program's threads are being started they wait for each other.
+MIN_SECONDS = 2.0
 #: Somebody must compute: a thread with this share of running and waiting for the GIL, and of running alone.
 HOG = 0.5
 HOG_RUNNING = 0.1
