@@ -486,6 +486,10 @@ class Calls(Event, frozen=True, tag=18):
     rows: tuple[CallInfo, ...]
 
 
+#: A copy this old, when it is looked at, stays one: on a busy machine it may take a while from fork to exec.
+SETTLED_NS = 2_000_000_000
+
+
 class ForkedChild(msgspec.Struct, frozen=True, array_like=True):
     """A child that is a copy of the target: forked while the target had other threads, and not replaced by exec."""
 

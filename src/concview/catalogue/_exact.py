@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from concview.analysis.calls import Function, by_function
-from concview.analysis.window import Window
+from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue.base import Inapplicable
-from concview.model import Frame, Stack, Where
+from concview.model import Frame, Stack, State, Where
 from concview.text import duration
 
 #: Below so many calls in the whole window nothing is concluded.
@@ -48,6 +48,13 @@ class Exact:
         """(calls, total seconds) of those callees."""
         found = [(n, s) for f, n, s in self.callees(function) if wanted(f)]
         return sum(n for n, _ in found), sum(s for _, s in found)
+
+
+def on_cpu(thread: ThreadWindow) -> float:
+    """The part of a computing thread's time that it had a CPU and the GIL: the clock of calls runs on without them."""
+    running = thread.share(State.RUNNING)
+    wanted = running + thread.share(State.RUNNABLE, State.GIL)
+    return running / wanted if wanted > 0 else 1.0
 
 
 def micro(seconds: float) -> str:

@@ -39,11 +39,9 @@ from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA, via_of, waits_for
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
-from concview.model import Confidence, ForkedChild, Frame, Stack, Where
+from concview.model import SETTLED_NS, Confidence, ForkedChild, Frame, Stack, Where
 from concview.text import duration, plural
 
-#: Children are looked at once a second: one that was still to execute another program has done so by now.
-SETTLED_NS = 2_000_000_000
 _FORKING = ("multiprocessing/", "concurrent/futures/process.py", "/pty.py", "socketserver.py")
 
 
@@ -67,7 +65,7 @@ class ForkWithThreads:
         if forks.why:
             raise Inapplicable(forks.why, forks.enable)
         alive = window.history.forked
-        settled = [(c, s) for c, s in alive if window.end_ns - c.started_ns >= SETTLED_NS]
+        settled = [(c, s) for c, s in alive if forks.at_ns - c.started_ns >= SETTLED_NS]
         stuck = [(c, s) for c, s in alive if c.stuck_ns and not _has_nothing_to_do(s)]
         if stuck:
             yield self._stuck(window, stuck, forks.total)

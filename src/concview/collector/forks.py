@@ -11,7 +11,7 @@ from concview.engines.base import NotPermitted, TargetGone
 from concview.engines.direct import DirectEngine
 from concview.engines.kernel.children import Children, Copy
 from concview.engines.pyspy.deep import deep_look
-from concview.model import Event, ForkedChild, Forks, Hold, Struct, Target, Wait
+from concview.model import SETTLED_NS, Event, ForkedChild, Forks, Hold, Struct, Target, Wait
 
 EVERY_NS = 1_000_000_000
 #: Looking may take this share of the time at most: with very many processes or threads it is done less often.
@@ -54,8 +54,8 @@ class ForkWatch:
         for key in self._stacks.keys() - alive:
             del self._stacks[key]
         recorder = self._recorder
-        state = (able, self._children.seen, recorder.generation,
-                 tuple((c.pid, c.threads, c.stuck_ns) for c in copies), len(self._stacks))  # fmt: skip
+        seen = tuple((c.pid, c.threads, c.stuck_ns, now - c.started_ns >= SETTLED_NS) for c in copies)
+        state = (able, self._children.seen, recorder.generation, seen, len(self._stacks))
         if state != self._told:
             self._told = state
             rows = tuple(
