@@ -84,11 +84,12 @@ class RwlockShortReads:
             ):
                 continue
             held_s = max(0.0, caller.total_s - taking_s - giving_s) / reads
-            if held_s > SHORT_S:
+            seen = _exact.seen_in(window, caller)
+            thread = window.thread(seen[0]) if seen is not None else None
+            if held_s * (_exact.on_cpu(thread) if thread is not None else 1.0) > SHORT_S:
                 continue
             taken = next(f for f, _, _ in exact.callees(caller) if takes(f))
             share = exact.rate(reads) * SAVED_S
-            seen = _exact.seen_in(window, caller)
             yield Observation(
                 subject=f"{caller.file}:{caller.line}:{caller.name}",
                 value=share,
