@@ -1,0 +1,153 @@
+"""The events that every engine and the collector write."""
+
+from __future__ import annotations
+
+import msgspec
+
+from concview.model.values import Capability, Frame, Hold, Target, Wait
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """Base of everything in the stream. Arrays on the wire; fields may only be added at the end, with defaults."""
+
+
+class Hello(Event, frozen=True, tag=0):
+    """First event. `epoch` is time.time() at the monotonic moment `at_ns`."""
+
+    version: int
+    concview: str
+    target: Target
+    engine: str
+    rate_hz: float
+    budget_percent: float
+    at_ns: int
+    epoch: float
+    capabilities: dict[str, Capability]
+
+
+class FrameDef(Event, frozen=True, tag=1):
+    id: int
+    frame: Frame
+
+
+class StackDef(Event, frozen=True, tag=2):
+    id: int
+    frames: tuple[int, ...]  #: ids of FrameDefs, leaf first
+    truncated: bool = False
+
+
+class WaitDef(Event, frozen=True, tag=3):
+    id: int
+    wait: Wait
+
+
+class HoldsDef(Event, frozen=True, tag=4):
+    id: int
+    holds: tuple[Hold, ...]
+
+
+class ThreadDef(Event, frozen=True, tag=5):
+    """A thread was first seen, or is now known by another name. `started_ns` on the monotonic clock."""
+
+    tid: int
+    name: str
+    started_ns: int = 0
+    native: bool = False  #: no Python thread state: made by a C library
+
+
+class ThreadGone(Event, frozen=True, tag=6):
+    tid: int
+    at_ns: int
+
+
+class Tick(Event, frozen=True, tag=7):
+    """One sample of all threads. Only what changed since the last tick is in `changes`.
+
+    `changes` is flat: tid, stack id, wait id, holds id, four integers a thread; id 0 means unknown (or none, for
+    holds). A thread that is not mentioned is as it was. `dt_ns` is the time since the previous tick: its weight.
+    `gil_switches` is how often the GIL went to another thread, in total: where it stands still, nobody else had it.
+    """
+
+    at_ns: int
+    dt_ns: int
+    gil_holder: int  #: tid; 0 nobody holds it, -1 cannot be seen, -2 held by a thread without a known tid
+    collecting: bool
+    changes: tuple[int, ...]
+    gil_switches: int = -1  #: -1 not known
+
+
+class ThreadCounters(msgspec.Struct, frozen=True, array_like=True):
+    """Totals since the thread started; -1 where the kernel does not say."""
+
+    tid: int
+    cpu_ns: int
+    run_delay_ns: int
+    voluntary: int
+    involuntary: int
+    migrations: int = -1
+
+
+class Counters(Event, frozen=True, tag=8):
+    """Process-wide totals and gauges a few times a second, with the threads' totals of the same moment."""
+
+    at_ns: int
+    cpu_user_s: float
+    cpu_system_s: float
+    rss: int
+    fds: int
+    os_threads: int
+    threads: tuple[ThreadCounters, ...]
+    children: int = 0
+    connections: int = -1
+    load1: float = 0.0
+    machine_cpu_percent: float = 0.0  #: of all CPUs, 0..100
+    throttled_s: float = 0.0  #: cgroup quota throttling, total
+    voluntary: int = 0  #: process-wide totals, threads that ended included as far as they were seen
+    involuntary: int = 0
+    gil_switches: int = -1
+    address_space: int = -1  #: bytes mapped
+    data: int = -1  #: bytes of private writable memory
+
+
+class Stats(Event, frozen=True, tag=9):
+    """What sampling achieved and cost, once a second. Totals since the start unless said otherwise."""
+
+    at_ns: int
+    samples: int
+    misses: int  #: ticks that were due and did not happen or could not be read
+    repaired: int  #: torn stacks put right
+    dropped: int  #: stacks given up
+    doubtful: int  #: stacks that may be wrong in the leaf
+    achieved_hz: float  #: over the last second
+    target_hz: float  #: what the back-off allows now
+    own_cpu_percent: float  #: over the last second, of one core
+    own_rss: int = 0
+
+
+class Notice(Event, frozen=True, tag=10):
+    """Something a person should know. `level`: 'info', 'warn', 'error'."""
+
+    at_ns: int
+    level: str
+    text: str
+
+
+class Bye(Event, frozen=True, tag=11):
+    """Last event. `reason`: 'exited', 'exec', 'stopped' (by us), 'lost' (cannot be read any more)."""
+
+    at_ns: int
+    reason: str
+    text: str = ""
+
+
+class Forget(Event, frozen=True, tag=12):
+    """All ids of frames, stacks, waits and holds are void from here on; new definitions follow. Bounds memory."""
+
+    at_ns: int
+
+
+class ProcessStatus(Event, frozen=True, tag=13):
+    """The target's own condition changed. `status`: 'running', 'stopped' (SIGSTOP or a debugger)."""
+
+    at_ns: int
+    status: str

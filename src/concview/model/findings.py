@@ -1,0 +1,73 @@
+"""What the rules say."""
+
+from __future__ import annotations
+
+from concview.model.values import Confidence, Frame, Severity, Struct
+
+
+class Where(Struct, frozen=True):
+    file: str
+    line: int
+    function: str
+    text: str = ""
+
+
+class StackEvidence(Struct, frozen=True):
+    """A stack shown as evidence. `role`: 'holder', 'waiter', 'hog', 'blocked', 'creator', ..."""
+
+    role: str
+    tid: int
+    name: str
+    frames: tuple[Frame, ...]  #: leaf first
+    note: str = ""
+
+
+class Measured(Struct, frozen=True):
+    """The number that decided, beside its thresholds."""
+
+    name: str
+    value: float
+    info: float
+    warn: float
+    unit: str
+    lower: float | None = None  #: lower end of the 95 % interval, where it applies
+    samples: int = 0
+    episodes: int = 0
+
+
+class Finding(Struct, frozen=True):
+    """An anti-pattern that fires. `subject` tells two findings of one rule apart and is stable over time."""
+
+    id: str
+    subject: str
+    severity: Severity
+    score: int  #: 0..100
+    confidence: Confidence
+    title: str
+    summary: str  #: one sentence with numbers
+    why: str
+    fix: str
+    measured: Measured
+    where: tuple[Where, ...] = ()
+    threads: tuple[int, ...] = ()
+    stacks: tuple[StackEvidence, ...] = ()
+    gain: str = ""  #: what could be won, with its assumption
+    check_next: str = ""
+    since_ns: int = 0
+    recent: bool = False  #: no longer fires; kept for a minute
+
+
+class Pending(Struct, frozen=True):
+    """Not enough evidence yet."""
+
+    id: str
+    needs: str  #: 'at least 200 samples (has 40)'
+    subject: str = ""
+
+
+class NotApplicable(Struct, frozen=True):
+    """Cannot be judged here, and what would enable it."""
+
+    id: str
+    why: str
+    enable: str

@@ -1,0 +1,46 @@
+"""Everything that can be in a stream."""
+
+from __future__ import annotations
+
+from concview.model.beside import Depths, Forks
+from concview.model.events import (
+    Bye,
+    Counters,
+    Forget,
+    FrameDef,
+    Hello,
+    HoldsDef,
+    Notice,
+    ProcessStatus,
+    StackDef,
+    Stats,
+    ThreadDef,
+    ThreadGone,
+    Tick,
+    WaitDef,
+)
+from concview.model.inside import AgentStatus, Calls, Pauses, Queues, Tasks
+
+AnyEvent = (
+    Hello
+    | FrameDef
+    | StackDef
+    | WaitDef
+    | HoldsDef
+    | ThreadDef
+    | ThreadGone
+    | Tick
+    | Counters
+    | Stats
+    | Notice
+    | Bye
+    | Forget
+    | ProcessStatus
+    | AgentStatus
+    | Tasks
+    | Queues
+    | Pauses
+    | Calls
+    | Forks
+    | Depths
+)
