@@ -7,7 +7,9 @@ import pytest
 
 from concview.commands import _build, _schema
 from concview.commands._child import Ring
-from concview.commands._text import Pen, check_text, dump_text, folded
+from concview.commands._dump_text import dump_text
+from concview.commands._pen import Pen
+from concview.commands._text import check_text, folded
 from concview.commands.check import _verdict
 from concview.model import (
     NO_STACK,

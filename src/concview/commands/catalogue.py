@@ -87,7 +87,7 @@ def _list(rules: dict[str, Rule]) -> str:
 
 def _text(rule: Rule) -> str:
     from concview.catalogue.docs import documentation
-    from concview.commands._text import Pen
+    from concview.commands._pen import Pen
 
     documented, limits, pen = documentation(rule), rule.thresholds, Pen()
     pen.line(f"{rule.id}: {rule.title}", "1")

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _build, _schema, _text
+    from concview.commands import _build, _pen, _schema, _text
 
     if (options.subject is None) == (not options.rest):
         raise CommandError("what to check?", Exit.USAGE, "give a PID, a recording, or '-- CMD'; one of them")
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         sys.stdout.write(_schema.encode(_build.check_out(snapshot)))
     else:
-        sys.stdout.write(_text.check_text(snapshot, _text.Pen()))
+        sys.stdout.write(_text.check_text(snapshot, _pen.Pen()))
     return _verdict(snapshot, options.fail_on)
 
 

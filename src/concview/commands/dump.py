@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _before, _build, _open, _schema, _text
+    from concview.commands import _before, _build, _dump_text, _open, _pen, _schema
 
     config = _options.settings(options)
     if options.rate is None:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         sys.stdout.write(_schema.encode(_build.dump_out(snapshot, deep)))
     else:
-        sys.stdout.write(_text.dump_text(snapshot, _text.Pen(), deep))
+        sys.stdout.write(_dump_text.dump_text(snapshot, _pen.Pen(), deep))
     return Exit.FINE
 
 

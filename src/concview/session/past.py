@@ -12,7 +12,8 @@ import msgspec
 from concview.analysis.tape import KEPT_NS, REPLAY_NS, Past, Plan
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
-from concview.session.compose import STRIP, Composer
+from concview.session.compose import Composer
+from concview.session.thread_views import STRIP
 from concview.snapshot import Mark, Point, Snapshot
 
 #: Judgements come once a second at most in the long run, and four times a second at first.

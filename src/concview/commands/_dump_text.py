@@ -1,0 +1,108 @@
+"""A thread dump as text, like jstack's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from concview.commands import _build as build
+from concview.commands._pen import BOLD, DIM, RED, YELLOW, Pen
+from concview.commands._schema import FrameOut
+from concview.model import Confidence, Hold
+from concview.session.tree import tree
+from concview.snapshot import Snapshot, ThreadView
+from concview.text import clean, duration, plural, short_path
+
+MOST_CHAINS = 10
+
+
+def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | None = None) -> str:
+    """Like jstack: every thread with its state, what it waits for, what it holds and where it stands."""
+    target = snapshot.target
+    if target is not None:
+        when = datetime.fromtimestamp(snapshot.epoch).strftime("%Y-%m-%d %H:%M:%S")
+        pen.line(f"{target.pid}: {' '.join(target.command)}"[: max(40, pen.width)], BOLD)
+        pen.line(f"Python {target.python} · engine {snapshot.engine} · {when}")
+    if ending := build.unusual_ending(snapshot):
+        pen.line(ending, YELLOW)
+    pen.line(_gil_line(snapshot))
+    pen.line()
+    for circle in build.cycles(snapshot):
+        _deadlock(snapshot, circle, pen)
+    _chains(snapshot, pen)
+    shown = build.dumped(snapshot)
+    for thread in shown:
+        _thread(thread, pen, (deep or {}).get(thread.tid))
+    if hidden := sum(t.alive for t in snapshot.threads) - len(shown):
+        pen.line(f"{plural(hidden, 'native thread')} without a Python stack not shown")
+    return pen.text().rstrip("\n") + "\n"
+
+
+def _gil_line(snapshot: Snapshot) -> str:
+    gil = snapshot.gil
+    if not gil.available:
+        capability = snapshot.capabilities.get("gil")
+        return f"GIL: cannot be seen{': ' + capability.why if capability is not None and capability.why else ''}"
+    if gil.holder_now > 0:
+        holder = snapshot.thread(gil.holder_now)
+        who = f'held by "{holder.name}" (tid {holder.tid})' if holder else f"held by tid {gil.holder_now}"
+    elif gil.holder_now == 0:
+        who = "free"
+    else:
+        who = "held by a thread that cannot be named" if gil.holder_now == -2 else "holder cannot be seen"
+    waiting = f", {plural(gil.waiters_now, 'thread')} waiting" if gil.waiters_now else ""
+    return f"GIL: {who}{waiting}"
+
+
+def _deadlock(snapshot: Snapshot, circle: list[ThreadView], pen: Pen) -> None:
+    exact = all(t.blocked_confidence is Confidence.EXACT for t in circle)
+    kind = "DEADLOCK" if exact else "POSSIBLE DEADLOCK (holders inferred from source)"
+    pen.line(f"▲ {kind}: {plural(len(circle), 'thread')} wait for each other", RED)
+    for i, thread in enumerate(circle):
+        held = build.held_for(snapshot, thread, circle[i - 1])
+        wanted = build.wait_name(snapshot, thread)
+        pen.line(f'    "{thread.name}" (tid {thread.tid}) holds {held} and waits for {wanted}')
+    pen.line()
+
+
+def _chains(snapshot: Snapshot, pen: Pen) -> None:
+    """Who waits behind whom, drawn; a circle has been told already, those behind it have not."""
+    shown = [c for c in snapshot.chains if not c.cycle or len({e.waiter for e in c.edges}) > len(c.cycle)]
+    if not shown:
+        return
+    pen.line("Who waits for whom", BOLD)
+    for chain in shown[:MOST_CHAINS]:
+        pen.paragraph(chain.text + ("" if chain.exact else " (inferred)"))
+        for line in tree(chain, snapshot):
+            pen.line(f"    {line}")
+    if len(shown) > MOST_CHAINS:
+        pen.line(f"  ... {len(shown) - MOST_CHAINS} more (all in --format json)")
+    pen.line()
+
+
+def _thread(thread: ThreadView, pen: Pen, deep: list[FrameOut] | None) -> None:
+    since = f" for {duration(thread.since_s)}" if thread.since_s > 0 else ""
+    gil = ", holds the GIL" if thread.holds_gil else ""
+    pen.line(f'"{clean(thread.name, 80)}" tid {thread.tid}: {thread.state.name.lower()}{since}{gil}', BOLD)
+    if thread.reason:
+        pen.paragraph(thread.reason, "    ")
+    for hold in thread.holds:
+        pen.line(f"    holds {hold_text(hold)}")
+    frames = deep or [FrameOut(f.function, f.file, f.line, f.text) for f in thread.stack.frames]
+    for frame in frames:
+        source = f"   {frame.text}" if frame.text else ""
+        pen.line(f"        {frame.function} ({frame.file}:{frame.line}){source}")
+        for name, value in (frame.locals or {}).items():
+            pen.line(f"            {name} = {value}", DIM)
+    if thread.stack.truncated:
+        pen.line("        ... (deeper than can be read)")
+    if not frames:
+        pen.line("        (no Python stack)")
+    pen.line()
+
+
+def hold_text(hold: Hold) -> str:
+    address = f" {hold.lock:#x}" if hold.lock else ""
+    return (
+        f"{build.hold_name(hold)} ({hold.kind or 'lock'}{address}, taken at "
+        f"{short_path(hold.site.file, 50)}:{hold.site.line}, {hold.confidence.value})"
+    )
