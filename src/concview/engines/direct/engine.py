@@ -13,6 +13,7 @@ from concview.engines.base import NotPermitted, Probe, Sink, Tally, TargetGone
 from concview.engines.direct.code import Codes
 from concview.engines.direct.depths import DepthReader
 from concview.engines.direct.futures import Futures
+from concview.engines.direct.holders import Holders
 from concview.engines.direct.holds import Holds
 from concview.engines.direct.locks import LockReader
 from concview.engines.direct.memory import BadAddress, Memory
@@ -22,11 +23,11 @@ from concview.engines.direct.owners import Owners
 from concview.engines.direct.people import People, Person
 from concview.engines.direct.runtime import Identity, Runtime, find, layout
 from concview.engines.direct.sampler import Sampler
-from concview.engines.direct.suspects import GIVEN_BACK, Judge, Suspects
+from concview.engines.direct.suspects import GIVEN_BACK, Judge
 from concview.engines.direct.threads import Thread
 from concview.engines.direct.waiters import Waiters
 from concview.engines.kernel import WaitReader
-from concview.model import Capability, Hold, Site, Target, Wait, WaitKind
+from concview.model import Capability, Site, Target, Wait, WaitKind
 from concview.target.source import SourceFacts
 
 #: Everything is read this often all the same, nanoseconds: answers that were provisional get another chance.
@@ -36,7 +37,6 @@ _IDENTITY_NS = 500_000_000
 _RECHECK_NS = 500_000_000
 _FORGET_NS = 30_000_000_000
 _RECHECK_CODES = 48
-_HOLD_IDS = 4096
 
 _NO_GIL = "this build has no GIL"
 
@@ -109,17 +109,13 @@ class DirectEngine:
         self._facts = SourceFacts(pid, target.started)
         self._judge = Judge(reader, self._site)
         self._holds = Holds(reader, self._codes, self._judge, self._sampler.objects)
-        self._owners = Owners(reader)
+        owners = Owners(reader)
+        self._holders = Holders(sink, self._people, self._judge, owners)
         self._depths = DepthReader(reader, sink)
         self._futures = Futures(reader, sink)
-        self._framed: dict[int, tuple[Hold, ...]] = {}  #: tid -> what its frames say that it holds
-        self._owned: dict[int, tuple[Hold, ...]] = {}  #: tid -> what the locks say that it holds
-        self._waiters = Waiters(reader, self._thread_of, self._owners, self._futures)
+        self._waiters = Waiters(reader, self._thread_of, owners, self._futures)
         waits.futex_resolver, waits.futexes_resolver = self._waiters.resolve, self._waiters.resolve_many
-        self._awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
-        self._suspects: dict[int, Suspects] = {}
-        self._hold_ids: dict[int, tuple[tuple[Hold, ...], int]] = {}  #: by the tuple's own identity
-        self._touched: list[Person] = []  #: what they hold has changed since the last row
+        self._awake = self._holders.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
         self._full_at = 0
         self._seen_changes = -1
@@ -156,7 +152,7 @@ class DirectEngine:
         if people.gone:
             for tid in people.gone:
                 waits.forget(tid)
-                self._framed.pop(tid, None)
+                self._holders.forget(tid)
             people.gone.clear()
             ran = None
         everyone = by_tid.values()
@@ -171,24 +167,19 @@ class DirectEngine:
             by_tid[tid].wait = wait
         for person in moved:
             self._stack(person)
-            tid = person.tid
-            found = looked.get(tid)
-            if found is None:
-                if tid in self._framed or tid in self._suspects:
-                    self._suspect(person, None)
-            elif found is not self._suspects.get(tid) or found.holds is not self._framed.get(tid):
-                self._suspect(person, found)
-        if self._suspects or self._owners.any or self._owned:
-            self._confirm(looked)
-        self._touched += self._futures.name(by_tid)
-        # Of the others nothing can have changed but what is kept in `_touched`.
+        holders = self._holders
+        holders.judge(moved, looked)
+        holders.confirm(looked)
+        touched = holders.touched
+        touched += self._futures.name(by_tid)
+        # Of the others nothing can have changed.
         rows: list[tuple[int, int, int, int]] = []
-        for person in asked if asked is everyone else {*asked, *moved, *self._touched}:
+        for person in asked if asked is everyone else {*asked, *moved, *touched}:
             row = (person.tid, person.stack, person.wait, person.holds)
             if row != person.sent:
                 person.sent = row
                 rows.append(row)
-        self._touched.clear()
+        touched.clear()
         sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, self.tally.gil_switches)
         self._depths.poll(at_ns, sampler.threads)
         self.tally.system_calls = self._memory.calls
@@ -203,83 +194,6 @@ class DirectEngine:
             frames = tuple([p.frame_id for t in states for p in t.walk.places])
             truncated = any(t.walk.truncated for t in states)
         person.stack = self._sink.stack(frames, truncated)
-
-    def _suspect(self, person: Person, found: Suspects | None) -> None:
-        """Its frames say what it holds. Whether the locks' own state agrees is asked when it is seen to stand still:
-        now it may have moved on already."""
-        if found is None:
-            self._suspects.pop(person.tid, None)
-            if person.tid in self._framed:
-                self._held(person, ())
-            return
-        holds = self._judge.judge(found, None)
-        if holds is not self._framed.get(person.tid):
-            self._held(person, holds)
-        if found.found:
-            self._suspects[person.tid] = found
-        else:
-            self._suspects.pop(person.tid, None)
-
-    def _confirm(self, moved: dict[int, Suspects | None]) -> None:
-        """Ask the locks themselves, where that can be: those of threads that stand still now, and RLocks."""
-        by_tid = self._people.by_tid
-        still: list[tuple[Person, Suspects]] = []
-        for tid in [tid for tid in self._suspects if tid not in moved]:
-            person = by_tid.get(tid)
-            if person is not None and person.states and person.wait in self._awake:
-                continue
-            found = self._suspects.pop(tid)
-            if person is not None and person.states:
-                still.append((person, found))
-        waited = self._owners.waited(self._asleep)
-        if waited:
-            named = {hold.lock for holds in self._framed.values() for hold in holds}
-            waited = [lock for lock in waited if lock not in named]
-        states = self._judge.states([found for _, found in still], waited) if still or waited else {}
-        for person, found in still:
-            holds = self._judge.judge(found, states)
-            if holds is not self._framed.get(person.tid):
-                self._held(person, holds)
-        self._own(self._owners.of(waited, states))
-
-    def _own(self, owned: dict[int, tuple[Hold, ...]]) -> None:
-        """RLocks that others wait for name their owner themselves, whichever way it took them."""
-        by_tid = self._people.by_tid
-        if not owned and not self._owned:
-            return
-        before, idents = self._owned, self._people.by_ident
-        self._owned = {idents[ident]: holds for ident, holds in owned.items() if ident in idents}
-        for tid in before.keys() | self._owned.keys():
-            person = by_tid.get(tid)
-            if person is not None and before.get(tid) != self._owned.get(tid):
-                self._held(person, self._framed.get(tid, ()))
-
-    def _asleep(self, tid: int) -> bool:
-        person = self._people.by_tid.get(tid)
-        return person is not None and person.wait not in self._awake
-
-    def _held(self, person: Person, holds: tuple[Hold, ...]) -> None:
-        if holds:
-            self._framed[person.tid] = holds
-        else:
-            self._framed.pop(person.tid, None)
-        owned = self._owned.get(person.tid)
-        if owned:
-            known = {h.lock for h in holds}
-            holds += tuple([h for h in owned if h.lock not in known])
-        person.holds = self._hold_id(holds) if holds else 0
-        self._touched.append(person)
-
-    def _hold_id(self, holds: tuple[Hold, ...]) -> int:
-        """The sink's id. Most often it is the very same tuple again, and hashing its holds costs more than the rest."""
-        known = self._hold_ids.get(id(holds))
-        if known is not None and known[0] is holds:
-            return known[1]
-        if len(self._hold_ids) >= _HOLD_IDS:
-            self._hold_ids.clear()
-        number = self._sink.holds(holds)
-        self._hold_ids[id(holds)] = holds, number
-        return number
 
     def _thread_of(self, tid: int) -> Thread | None:
         person = self._people.by_tid.get(tid)
@@ -316,10 +230,9 @@ class DirectEngine:
         self._generation = self._sink.generation
         self._full_at = 0
         self._codes.clear()
-        self._awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
+        self._awake = self._holders.awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
         self._sampler.forget_stacks()
-        self._suspects.clear()
-        self._hold_ids.clear()
+        self._holders.renew()
         self._futures.forget()
         self._people.announce_all()
 
