@@ -53,6 +53,12 @@ def test_a_demo_that_needs_the_agent_lets_it_in() -> None:
         terminal.press("q")
 
 
+def test_a_demo_that_needs_counted_calls_is_named() -> None:
+    with Terminal("demo", "retry-storm", columns=120, rows=34) as terminal:
+        terminal.wait_for("is asked again", 120)
+        terminal.press("q")
+
+
 #: A queue that nobody but the program's own threads may ask.
 SHY = """
 import queue, threading, time
