@@ -19,7 +19,7 @@ from concview.model import Counters, Notice, Target
 from concview.target.limits import parse_throttled, throttle_file
 
 #: Slow readings may take this share of the time at most.
-_SHARE = 0.005
+_SHARE = 0.001
 _CHILDREN_EVERY_S = 2.0
 #: Gauges that move slowly are read once a second: with cold caches each costs 50-200 µs.
 _GAUGES_EVERY_S = 1.0
