@@ -13,7 +13,8 @@ How it is measured:
     Reads a second, counted exactly by yappi, times 0.71 µs, which a plain lock would save [M: 0.89 against 0.18 µs,
     3.11], as a share of a core. A read is a call of a function whose name says so (acquire_read, read_acquire, ...)
     from a caller that gives it back as often. Time between the two is the caller's, less both of them: below 10 µs on
-    average, the cost of counting included. Which functions belong to a reader-writer lock is inferred from their names.
+    average, the cost of counting included, or below 100 µs and what both of them took. Which functions belong to a
+    reader-writer lock is inferred from their names.
     Where the reading is a generator (`with lock.reader():`), its length cannot be told, and nothing is said.
     Thresholds 2 % and 10 % of a core [H]: on the demo pair 12 % to 15 % (bad) and none (fixed).
 
@@ -47,6 +48,8 @@ from concview.text import count, percent
 #: What a plain lock would save of a read (seconds). [M] 3.11 on a 2-core machine.
 SAVED_S = 0.71e-6
 SHORT_S = 10e-6
+#: Where threads wait for a CPU all times grow alike: up to here reads count as short that the lock itself outlasts.
+LONGEST_S = 100e-6
 #: So many of the reads must be given back by the same caller.
 PAIRED = 0.9
 _TAKE = re.compile(r"^_*(acquire_?(read|reader|shared)|(read|reader|shared|r)_?acquire|lock_?(read|shared)|read_?lock"
@@ -86,7 +89,8 @@ class RwlockShortReads:
             held_s = max(0.0, caller.total_s - taking_s - giving_s) / reads
             seen = _exact.seen_in(window, caller)
             thread = window.thread(seen[0]) if seen is not None else None
-            if held_s * (_exact.on_cpu(thread) if thread is not None else 1.0) > SHORT_S:
+            on_cpu = _exact.on_cpu(thread) if thread is not None else 1.0
+            if held_s * on_cpu > SHORT_S and held_s > min((taking_s + giving_s) / reads, LONGEST_S):
                 continue
             taken = next(f for f, _, _ in exact.callees(caller) if takes(f))
             share = exact.rate(reads) * SAVED_S
