@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
@@ -19,6 +20,10 @@ from concview.tui.screens.picker import PickerScreen
 from concview.tui.source import DeepLook, Output, Picker, Session
 from concview.tui.theme import DARK, LIGHT
 from concview.tui.widgets.bars import Footer
+
+#: Seconds. The stream is read and judged in threads of this process: a key waits for the GIL so long at most, and again
+#: each time that drawing gives it up (Python's default is 0.005).
+SWITCH_S = 0.001
 
 
 class ConcviewApp(App[None]):
@@ -51,6 +56,7 @@ class ConcviewApp(App[None]):
         super().__init__()
         if session is None and picker is None:
             raise ValueError("needs a session or a picker")
+        sys.setswitchinterval(SWITCH_S)
         self.session, self.picker, self.deep_look, self.output = session, picker, deep_look, output
         self.title = title
         self.register_theme(DARK)
