@@ -84,3 +84,32 @@ def test_a_stack_that_grows_and_shrinks(direct_python: Interpreter) -> None:
             tick_until(engine, lambda shown=shown: depth() == shown, pause=0.001)
             process.send("")
         tick_until(engine, lambda: [f[0] for f in sink.stack_of(tid)][:1] == ["loop"])
+
+
+IN_AND_OUT = """
+import threading, time
+lock = threading.Lock()
+def work():
+    while True:
+        with lock:
+            time.sleep(0.003)
+        time.sleep(0.001)
+for _ in range(6):
+    threading.Thread(target=work, daemon=True).start()
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_lists_that_stay_are_read_once(direct_python: Interpreter) -> None:
+    """Also while objects are copied along, and only those threads that ran."""
+    with target(direct_python, IN_AND_OUT) as process, watching(process.pid) as (engine, _):
+        sampler = engine._sampler
+        ticks(engine, 30)
+        read, copied = [], []
+        relist, some = sampler._relist, sampler.batch.copy_some
+        sampler._relist = lambda: (read.append(1), relist())[1]  # type: ignore[method-assign, func-returns-value]
+        sampler.batch.copy_some = lambda threads: (copied.append(len(threads)), some(threads))[1]  # type: ignore[method-assign, assignment]
+        ticks(engine, 60)
+        assert len(copied) > 10, "only those that ran are copied"
+        assert len(read) <= len(copied) // 10

@@ -70,6 +70,7 @@ class Batch:
         for each in interpreters:
             words += (each.address + o["is.next"], 8, each.address + o["is.threads_head"], 8)
             words += (each.gil or each.address, self.gil_size, each.address + o["is.gc"] + o["gc.collecting"], 4)
+        self._head_words = array("Q", words)
         self.head_size = offset = sum(words[1::2])
         pages = [word for page in self.pages for word in (page, PAGE)]
         self._page_at = {page: i * PAGE for i, page in enumerate(self.pages)}
@@ -77,7 +78,6 @@ class Batch:
         offset += PAGE * len(self.pages)
         self._calls, self._arrays, self.groups = [], [], []
         begun, header, size = 0, self.frame_size, self.size
-        self._head_words = array("Q", words)
         self._words = {}
         self._some.clear()
         for thread in threads:
