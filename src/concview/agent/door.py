@@ -48,16 +48,17 @@ class Door:
         self._keys = os.path.join(where, "%d.key" % self.pid)
         self.mine, self.theirs = os.urandom(16).hex(), os.urandom(16).hex()
         self.remove()  # of a dead process with our number
-        keys = os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(keys, ("%s %s\n" % (self.mine, self.theirs)).encode("ascii"))
-        finally:
-            os.close(keys)
         self.socket: Any = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             self.socket.bind(self.path)
             os.chmod(self.path, 0o600)
             self.socket.listen(1)
+            # Last: whoever finds the tokens may knock, and before `listen` would be refused.
+            keys = os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(keys, ("%s %s\n" % (self.mine, self.theirs)).encode("ascii"))
+            finally:
+                os.close(keys)
         except BaseException:
             self.close()
             raise
