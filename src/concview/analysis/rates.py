@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from concview.analysis.records import ProcessBucket
 from concview.model import Counters
 
@@ -16,24 +18,23 @@ def ends(buckets: list[ProcessBucket]) -> tuple[Counters, Counters] | None:
     return (before, after) if after.at_ns > before.at_ns else None
 
 
-def cpu_percent(buckets: list[ProcessBucket]) -> float | None:
-    """CPU of the process over the buckets, percent of one core."""
+def _per_s(buckets: list[ProcessBucket], total: Callable[[Counters], float]) -> float | None:
+    """What a total grew by, per second."""
     span = ends(buckets)
     if span is None:
         return None
     before, after = span
-    used = after.cpu_user_s + after.cpu_system_s - before.cpu_user_s - before.cpu_system_s
-    return max(0.0, used * 1e11 / (after.at_ns - before.at_ns))
+    return max(0.0, (total(after) - total(before)) * 1e9 / (after.at_ns - before.at_ns))
+
+
+def cpu_percent(buckets: list[ProcessBucket]) -> float | None:
+    """CPU of the process over the buckets, percent of one core."""
+    return _per_s(buckets, lambda c: 100.0 * (c.cpu_user_s + c.cpu_system_s))
 
 
 def switches_per_s(buckets: list[ProcessBucket]) -> float | None:
     """Context switches of all threads per second over the buckets."""
-    span = ends(buckets)
-    if span is None:
-        return None
-    before, after = span
-    switched = after.voluntary + after.involuntary - before.voluntary - before.involuntary
-    return max(0.0, switched * 1e9 / (after.at_ns - before.at_ns))
+    return _per_s(buckets, lambda c: c.voluntary + c.involuntary)
 
 
 def gil_switches_per_s(buckets: list[ProcessBucket]) -> float | None:

@@ -61,15 +61,16 @@ def window(calls: str) -> str:
     return f"{_CLOCKS[clock]} {seconds:g}"
 
 
-def for_demo(demo_id: str) -> str | None:
-    """What a demo's rule needs from inside: the value of --calls, '' for the agent alone, None for nothing."""
+def invite_for_demo(session: object, demo_id: str, wanted: bool = False, calls: str = "") -> None:
+    """`invite` where the demo's rule needs the view from inside, or where it is `wanted` all the same."""
     from concview import registry
 
     rules = registry.everything("concview.catalogue", "RULE").values()
     needs = next((rule.needs for rule in rules if rule.id == demo_id), ())
     if "calls" in needs:
-        return f"wall:{DEMO_WINDOW_S:g}"
-    return "" if "agent" in needs else None
+        calls = calls or f"wall:{DEMO_WINDOW_S:g}"
+    if wanted or "calls" in needs or "agent" in needs:
+        invite(session, calls)
 
 
 def invite(source: object, calls: str = "") -> None:

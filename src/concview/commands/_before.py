@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from concview.commands.base import CommandError, Exit
@@ -31,9 +33,17 @@ def look_at_file(path: str) -> None:
     """The same of a recording: its first block."""
     from concview import codec
 
+    with reading(path), open(path, "rb") as file:
+        next(codec.read_blocks(file))
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """What goes wrong while a recording is opened, as the command's failure."""
+    from concview import codec
+
     try:
-        with open(path, "rb") as file:
-            next(codec.read_blocks(file))
+        yield
     except FileNotFoundError:
         raise CommandError(f"{path}: no such file", Exit.BAD_FILE) from None
     except codec.StreamError as error:

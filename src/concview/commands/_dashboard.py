@@ -118,9 +118,7 @@ def show(
         started = start(demos()[demo_id], "bad")
         children.append(started)
         session = attach(started.pid)
-        needed = _agent.for_demo(demo_id)
-        if needed is not None:
-            _agent.invite(session, needed)
+        _agent.invite_for_demo(session, demo_id)
         return session
 
     picker = Picker(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 import msgspec
 
-from concview.codec import StreamError
+from concview.commands._before import reading
 from concview.commands.base import CommandError, Exit, complain
 from concview.config import Config
 from concview.session import AttachError, FileSource, LiveSource, Session, Source
@@ -49,17 +48,12 @@ def open_live(pid: int, config: Config, blocking: bool = False) -> Session:
 
 def open_file(path: str, config: Config, speed: float = 0.0) -> Session:
     """A started session on a recording."""
-    if not Path(path).exists():
-        raise CommandError(f"{path}: no such file", Exit.BAD_FILE)
     session = _session(FileSource(path, speed), config)
     try:
-        session.start()
-    except StreamError as error:
-        raise CommandError(f"{path}: not a readable recording: {error}", Exit.BAD_FILE) from None
+        with reading(path):
+            session.start()
     except AttachError as error:
         raise CommandError(f"{path}: {error.message}", Exit.BAD_FILE) from None
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}", Exit.BAD_FILE) from None
     return session
 
 

@@ -60,9 +60,7 @@ def run(options: argparse.Namespace) -> int:
         child = _dashboard.start(demo, variant, options.python)
         try:
             session = _open.open_live(child.pid, config, options.blocking)
-            needed = _agent.for_demo(demo.id)
-            if options.agent or needed is not None:
-                _agent.invite(session, options.calls or needed or "")
+            _agent.invite_for_demo(session, demo.id, options.agent, options.calls)
             return _dashboard.show(session, config, options.blocking, child)
         finally:
             child.close()
