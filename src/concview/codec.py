@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol, TypeVar, cast
 
 import msgspec
 
-from concview.model import AnyEvent, Counters, Event, Hello, StackDef, Tick
+from concview.model import AnyEvent, Bye, Counters, Event, Hello, StackDef, Tick
 from concview.text import clean
 
 _T = TypeVar("_T")
@@ -118,7 +118,7 @@ def read_blocks(source: Readable) -> Iterator[list[AnyEvent]]:
     """The events of each whole block.
 
     StreamError before anything was readable; Damaged behind something readable (a caller that wants what there is
-    catches it). A clean end of the source ends the iterator.
+    catches it), also when the last block lacks the farewell that every stream ends with.
     """
     head = read_exactly(source, len(MAGIC))
     if head != MAGIC:
@@ -143,6 +143,8 @@ def read_blocks(source: Readable) -> Iterator[list[AnyEvent]]:
         yield events
     if not seen:
         raise StreamError("it holds no block")
+    if not (events and isinstance(events[-1], Bye)):
+        raise Damaged("the end is missing; whoever wrote it was killed, or the file was cut off")
 
 
 class Writer:

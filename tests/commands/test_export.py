@@ -9,7 +9,7 @@ import pytest
 from running import one_line, run
 
 from concview import codec, registry
-from concview.model import Calls, Hello, Target
+from concview.model import Bye, Calls, Hello, Target
 from interpreters import current, target
 
 PROGRAM = """
@@ -68,7 +68,7 @@ def test_nothing_is_overwritten(recording: Path, tmp_path: Path, name: str) -> N
 
 def _stream(*events: object) -> bytes:
     greeting = Hello(codec.STREAM_VERSION, "0", Target(1, "3.13.0", ("x",), 0.0), "direct", 1, 1, 0, 0.0, {})
-    return codec.MAGIC + codec.encode_block([greeting, *events])  # type: ignore[list-item]
+    return codec.MAGIC + codec.encode_block([greeting, *events, Bye(1, "exited")])  # type: ignore[list-item]
 
 
 def _calls(running: bool, clock: str) -> Calls:
