@@ -33,6 +33,7 @@ from typing import ClassVar
 from concview.analysis.rates import switches_per_s
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import ACTIVE
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, State
 from concview.text import count, percent
@@ -47,7 +48,6 @@ POLLING_SHARE = 0.5
 #: ... or on one line from which it wakes this often.
 WAKES_PER_S = 500.0
 ONE_LINE_SHARE = 0.97
-_ACTIVE = frozenset({State.RUNNING, State.RUNNABLE, State.GIL, State.SLEEP, State.IO, State.LOCK})
 
 
 class BusyWait:
@@ -90,12 +90,12 @@ class BusyWait:
             ),
             gain=f"{percent(cpu)} of a core, and the GIL as often as it is asked for.",
             check_next="What changes the answer? It should wake these threads: an Event, a Condition, a queue.",
-            where=evidence.places(*(evidence.heaviest_in(t.conditions, *_ACTIVE) for t in threads[:2])),
+            where=evidence.places(*(evidence.heaviest_in(t.conditions, *ACTIVE) for t in threads[:2])),
             threads=tids,
             stacks=tuple(
                 s
                 for t in threads[:3]
-                for s in evidence.shown("polls", t.tid, t.name, evidence.heaviest_in(t.conditions, *_ACTIVE),
+                for s in evidence.shown("polls", t.tid, t.name, evidence.heaviest_in(t.conditions, *ACTIVE),
                                         f"{percent(t.share(State.RUNNING))} of a core")
             ),
             explains=(
@@ -114,7 +114,7 @@ def _polling(thread: ThreadWindow) -> tuple[Frame, float] | None:
     lines: dict[Frame, int] = defaultdict(int)
     for one in thread.conditions:
         leaf = one.stack.user_leaf
-        if one.state in _ACTIVE and leaf is not None:
+        if one.state in ACTIVE and leaf is not None:
             lines[leaf] += one.ns
     active = sum(lines.values())
     if not active:

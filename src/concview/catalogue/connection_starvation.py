@@ -38,12 +38,12 @@ from concview.analysis.locks import Interval, sweep
 from concview.analysis.statistics import lower_mean
 from concview.analysis.window import Condition, Piece, ThreadWindow, Window
 from concview.catalogue import _pools, evidence
+from concview.catalogue._kinds import CONNECTED
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import STATES, Confidence, Frame, Site, Stack, State, WaitKind
 from concview.text import percent, plural
 
 MIN_THREADS = 3
-_SOCKETS = frozenset({"tcp", "tcp6", "unix"})
 #: Calls that use the connection; waiting in poll for it to become ready (a timeout is set) is the same.
 _READS = frozenset({"read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "poll", "ppoll"})
 _DEPTH = 12
@@ -210,7 +210,7 @@ def _of(one: Condition) -> tuple[str, _Checkout] | None:
     peer = wait.peer
     if one.state is not State.IO or wait.fd < 0 or peer is None or wait.syscall not in _READS:
         return None
-    if peer.kind not in _SOCKETS or peer.status != "ESTABLISHED":
+    if peer.kind not in CONNECTED or peer.status != "ESTABLISHED":
         return None  # a datagram socket or a listening one may well serve many threads; a stream cannot
     name = f"one connection ({peer.name}, fd {wait.fd})"
     return name, _Checkout(name, None, "descriptor")

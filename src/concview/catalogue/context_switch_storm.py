@@ -36,8 +36,9 @@ from typing import ClassVar
 from concview.analysis.scheduler import Schedule, schedule
 from concview.analysis.window import Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import ACTIVE
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, State
+from concview.model import Confidence
 from concview.text import count, percent
 
 #: It counts where the kernel has this share of the CPU time ...
@@ -46,7 +47,6 @@ SYSTEM_SHARE = 0.2
 QUEUED_SHARE = 0.1
 OWN_CPUS = 0.8
 MIN_SECONDS = 2.0
-_ACTIVE = (State.RUNNING, State.RUNNABLE, State.IO, State.LOCK, State.SLEEP, State.GIL)
 
 
 class ContextSwitchStorm:
@@ -76,7 +76,7 @@ class ContextSwitchStorm:
         busiest = sorted((t for t in window.threads if per.get(t.tid)), key=lambda t: -per[t.tid])
         busiest = [t for t in busiest if per[t.tid] > 0.02 * every]
         forced = sum(max(0, t.involuntary) for t in counted.threads) / every
-        hot = evidence.hot(busiest, *_ACTIVE)
+        hot = evidence.hot(busiest, *ACTIVE)
         lines = " and ".join(evidence.frame_spot(f) for f, _ in hot[:2])
         yield Observation(
             subject="process",
@@ -103,7 +103,7 @@ class ContextSwitchStorm:
             stacks=tuple(
                 s
                 for t in busiest[:3]
-                for s in evidence.shown("switches", t.tid, t.name, evidence.heaviest_in(t.conditions, *_ACTIVE),
+                for s in evidence.shown("switches", t.tid, t.name, evidence.heaviest_in(t.conditions, *ACTIVE),
                                         _note(counted, t.tid))
             ),
             explains=(("cpu-starvation", "*"),) if system >= SYSTEM_SHARE else (),

@@ -33,6 +33,7 @@ from typing import ClassVar
 from concview.analysis.scheduler import schedule
 from concview.analysis.window import Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import ACTIVE
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import Confidence, State
 from concview.text import count, percent, plural
@@ -42,7 +43,6 @@ MIN_SHARE = 0.3
 #: A thread that waits for the GIL so much of its active time is moved by the hand-over.
 GIL_HANDOVER = 0.3
 MIN_SECONDS = 2.0
-_ACTIVE = (State.RUNNING, State.RUNNABLE, State.IO, State.LOCK, State.SLEEP, State.GIL)
 
 
 class CpuMigration:
@@ -74,7 +74,7 @@ class CpuMigration:
         rate = migrations / counted.seconds
         moved = sorted((t for t in moved if t.migrations > 0.02 * migrations), key=lambda t: -t.migrations)
         busiest = [threads[t.tid] for t in moved]
-        hot = evidence.hot(busiest, State.RUNNING, State.RUNNABLE) or evidence.hot(busiest, *_ACTIVE)
+        hot = evidence.hot(busiest, State.RUNNING, State.RUNNABLE) or evidence.hot(busiest, *ACTIVE)
         rates = {t.tid: t.migrations / counted.seconds for t in moved}
         yield Observation(
             subject="process",
@@ -100,7 +100,7 @@ class CpuMigration:
             stacks=tuple(
                 s
                 for t in busiest[:3]
-                for s in evidence.shown("moved", t.tid, t.name, evidence.heaviest_in(t.conditions, *_ACTIVE),
+                for s in evidence.shown("moved", t.tid, t.name, evidence.heaviest_in(t.conditions, *ACTIVE),
                                         f"{count(rates[t.tid])} migrations a second")
             ),
             severity_cap="info",

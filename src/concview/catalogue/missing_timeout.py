@@ -33,11 +33,11 @@ from typing import ClassVar
 from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import SOCKETS
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, State
 from concview.text import duration, listed, plural
 
-_SOCKETS = frozenset({"tcp", "tcp6", "udp", "udp6", "unix"})
 _CALLS = frozenset({"read", "recvfrom", "recvmsg", "write", "sendto", "sendmsg", "connect", "poll", "ppoll"})
 #: A wait of less than this is no business of this rule.
 MIN_SECONDS = 10.0
@@ -129,7 +129,7 @@ def _endless(run: Run) -> bool:
         and not wait.timed
         and wait.syscall in _CALLS
         and wait.peer is not None
-        and wait.peer.kind in _SOCKETS
+        and wait.peer.kind in SOCKETS
         and wait.peer.status != "LISTEN"
     )
 

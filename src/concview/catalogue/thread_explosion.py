@@ -37,6 +37,7 @@ from typing import ClassVar
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import pooled
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, StackEvidence, State, Where
 from concview.snapshot import Shares
@@ -50,7 +51,6 @@ STEP_NS = 750_000_000
 STEP_THREADS = 5
 #: New threads within the window, as a share of all, from which a steady number is not a pool.
 TURNOVER = 0.05
-_POOL_WORKER = ("concurrent/futures/thread.py", "_worker")
 _STARTERS = frozenset({"start", "_start_joinable_thread", "start_new_thread", "start_joinable_thread"})
 
 
@@ -74,8 +74,8 @@ class ThreadExplosion:
             return
         since = max(window.start_ns, window.history.first_ns)  # those there at the start were not born then
         born = [t for t in window.threads if t.history.seen_ns > since]
-        pooled = sum(_pooled(t) for t in alive)
-        bounded = pooled > 0.5 * len(alive)
+        workers = sum(pooled(t) for t in alive)
+        bounded = workers > 0.5 * len(alive)
         steady = rate is None and len(born) < TURNOVER * len(alive)
         target, share = _common_entry(born if len(born) >= STEP_THREADS else alive)
         creator = _creator(window)
@@ -116,15 +116,6 @@ def _growth(window: Window, now: int) -> float | None:
     if now - one < STEP_THREADS or one - two[1] < STEP_THREADS:
         return None
     return (now - two[1]) * 1e9 / (window.end_ns - two[0])
-
-
-def _pooled(thread: ThreadWindow) -> bool:
-    """True for a worker of a ThreadPoolExecutor, which has a maximum."""
-    run = thread.history.current
-    end, function = _POOL_WORKER
-    return run is not None and any(
-        bare(f.function) == function and f.file.endswith(end) for f in run.stack.frames[-6:]
-    )
 
 
 def _common_entry(threads: list[ThreadWindow]) -> tuple[Frame | None, float]:

@@ -34,9 +34,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import pooled
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, State
 from concview.text import duration, plural
@@ -49,7 +49,6 @@ PER_QUARTER = 2
 #: Nobody may have ended for so long while concview watched.
 WATCHED_NS = 10_000_000_000
 MAX_RUNNING = 0.01
-_POOL_WORKER = ("concurrent/futures/thread.py", "_worker")
 
 
 class ThreadLeak:
@@ -65,7 +64,7 @@ class ThreadLeak:
         groups: dict[tuple[str, str], list[ThreadWindow]] = defaultdict(list)
         for thread in window.threads:
             frame = evidence.entry(thread) if thread.alive else None
-            if frame is not None and not _pooled(thread):
+            if frame is not None and not pooled(thread):
                 groups[frame.file, frame.function].append(thread)
         rising = {}
         for key, threads in groups.items():
@@ -118,14 +117,6 @@ class ThreadLeak:
 
 def _born(thread: ThreadWindow) -> int:
     return thread.history.started_ns or thread.history.seen_ns
-
-
-def _pooled(thread: ThreadWindow) -> bool:
-    run = thread.history.current
-    end, function = _POOL_WORKER
-    return run is not None and any(
-        bare(f.function) == function and f.file.endswith(end) for f in run.stack.frames[-6:]
-    )
 
 
 def _ended(window: Window) -> set[tuple[str, str]]:

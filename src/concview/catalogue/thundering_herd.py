@@ -38,6 +38,7 @@ from typing import ClassVar
 
 from concview.analysis.window import Piece, ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import SOCKETS
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, State
 from concview.text import duration, percent
@@ -54,7 +55,6 @@ BLIND_NS = 50_000_000
 MOSTLY = 0.5
 #: More than this share of them handed their work by a pool: a fan-out.
 HANDED = 0.5
-_PEERS = frozenset({"tcp", "tcp6", "udp", "udp6", "unix"})
 #: How a pool's worker waits for something to do.
 _FOR_WORK = frozenset({"work", "Queue.get", "SimpleQueue.get"})
 _WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
@@ -149,7 +149,7 @@ def _user(piece: Piece) -> Frame | None:
 def _place(piece: Piece) -> _Place | None:
     """Where I/O with a peer is done; None when the thread does something else."""
     wait = piece.run.wait
-    if piece.run.state is not State.IO or wait.peer is None or wait.peer.kind not in _PEERS:
+    if piece.run.state is not State.IO or wait.peer is None or wait.peer.kind not in SOCKETS:
         return None
     leaf = _user(piece)
     if leaf is None or leaf.origin != "user":

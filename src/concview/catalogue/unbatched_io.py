@@ -40,6 +40,7 @@ from concview.analysis.rates import switches_per_s
 from concview.analysis.statistics import lower_share
 from concview.analysis.window import Condition, ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import CONNECTED
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Peer, State
 from concview.text import count, duration, percent
@@ -56,7 +57,6 @@ ONE_PEER = 0.9
 #: Lines that do more than read must have this share of the time, or a result is being read. One that sends is enough
 #: whatever its share: where the other side takes long, all the time is spent on the answer.
 MIN_ASKING = 0.02
-_SOCKETS = frozenset({"tcp", "tcp6", "unix"})
 _ACTIVE = (State.RUNNING, State.RUNNABLE, State.GIL, State.LOCK, State.IO)
 _SENDING = re.compile(r"\b(send\w*|write\w*|execute\w*|request|query|post|put|set|delete)\(")
 _READING = re.compile(r"\b(fetch\w*|read\w*|recv\w*|next|iter\w*)\(|^(async )?for\b.*\bin\b")
@@ -191,7 +191,7 @@ def _peer(conditions: list[Condition]) -> Peer | None:
     if not per:
         return None
     most = max(per, key=per.__getitem__)
-    return peers[most] if most[0] in _SOCKETS and per[most] >= ONE_PEER * sum(per.values()) else None
+    return peers[most] if most[0] in CONNECTED and per[most] >= ONE_PEER * sum(per.values()) else None
 
 
 RULE = UnbatchedIo()
