@@ -23,6 +23,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from concview.model import Site
+from concview.target.installed import Installed
 from concview.target.syntax import Index, index
 from concview.text import clean
 
@@ -80,7 +81,7 @@ _NOTHING = _Source()
 
 
 def origin(file: str) -> str:
-    """Whose code a file is: 'user', 'library', 'stdlib', 'frozen' or 'native'."""
+    """Whose code a file is, by its name alone: 'user', 'library', 'stdlib', 'frozen' or 'native'."""
     if not file or _NATIVE.search(file):
         return "native"
     if file.startswith("<frozen "):
@@ -105,6 +106,7 @@ class SourceFacts:
         self._places: dict[tuple[str, str, int], Facts] = {}
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._kept = 0
+        self._installed = Installed(self._path, _read)
 
     def lookup(self, function: str, file: str, line: int) -> Facts:
         """Text and lock facts of a line of a (qualified, or before 3.11 bare) function. Never raises."""
@@ -126,6 +128,8 @@ class SourceFacts:
         kind = origin(file)
         if kind in ("native", "frozen") or file.startswith("<"):
             return Facts(origin=kind)
+        if kind == "user" and self._installed.holds(file):
+            kind = "library"
         source = self._source(file)
         if not 1 <= line <= len(source.lines):
             return Facts(origin=kind)
