@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from build import DB, RUNNING, SLEEP, Scene, frame, recv, stdlib, waits_for
 
@@ -162,6 +164,36 @@ def test_a_pool_of_urllib3_keeps_a_connection_for_one_request() -> None:
     assert f"mostly waiting for data from {DB.name} (100 % of that time)" in found.summary
     assert "PoolManager(maxsize=10" in found.fix and "given back" not in found.gain
     assert found.check_next.startswith("How long does the other side take")
+
+
+def test_a_transaction_of_redis_keeps_a_connection_until_it_ends() -> None:
+    """Waits in WATCH; who has come past it renders, and speaks to the server for a moment."""
+    scene = _scene(connection_starvation.RULE)
+    tids = [scene.thread(f"web-{n}") for n in range(8)]
+    waits = [stdlib("Condition.wait", "threading.py"), stdlib("Queue.get", "queue.py"),
+             _library("BlockingConnectionPool.get_connection", "redis/connection.py"),
+             _library("Pipeline.immediate_execute_command", "redis/client.py"),
+             _library("Pipeline.watch", "redis/client.py"), frame("page", 8), frame("serve", 16)]  # fmt: skip
+    reads = [_library("AbstractConnection.read_response", "redis/connection.py"),
+             _library("Pipeline.immediate_execute_command", "redis/client.py"), frame("page", 9), frame("serve", 16)]
+    renders = [frame("render", 5), frame("page", 10), frame("serve", 16)]
+
+    def script(at: float) -> None:
+        for number, tid in enumerate(tids):
+            if (number + int(at * 5)) % 8 >= 2:
+                scene.do(tid, waits, waits_for())
+            elif round(at * 100) % 10 == 0:
+                scene.do(tid, reads, recv())
+            else:
+                scene.do(tid, renders, SLEEP)
+
+    scene.play(8, script)
+    found = scene.found("connection-starvation")
+    assert found is not None
+    assert found.title == "8 threads queue for a connection of redis's pool"
+    assert re.search(r"seem to have one meanwhile, mostly sleeping \([89]\d % of that time\)", found.summary)
+    assert "pipe.execute()" in found.fix and "given back before" in found.gain
+    assert "Must it be kept" in found.check_next
 
 
 # ---------------------------------------------------------------- thread-leak

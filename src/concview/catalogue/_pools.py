@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concview.analysis.classify import bare
-from concview.model import Frame
+from concview.model import Frame, Stack
 
 #: (part of the file, bare function in which a caller waits for a connection) -> whose pool it is.
 #: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3.
@@ -22,6 +22,18 @@ USED = {
     "urllib3": ("urllib3/connectionpool.py", frozenset({"_make_request"})),
     "HTTPX": ("httpcore/_sync/connection.py", frozenset({"handle_request"})),
     "redis": ("redis/connection.py", frozenset({"read_response", "send_command", "send_packed_command"})),
+}
+#: Library -> (part of the file, bare functions) that take one for longer than the request they wait for: a transaction
+#: of redis keeps its connection from WATCH on to EXEC.
+_KEPT = {"redis": ("redis/client.py", frozenset({"immediate_execute_command"}))}
+_NOWHERE: tuple[str, frozenset[str]] = ("", frozenset())
+#: Library -> a use that gives the connection back before anything else is done.
+_TAKEN = {
+    "SQLAlchemy": "with engine.connect() as db: rows = db.execute(query).all()",
+    "psycopg": "with pool.connection() as db: rows = db.execute(query).fetchall()",
+    "PyMongo": "rows = list(collection.find(query))",
+    "DBUtils": "with pool.connection() as db, db.cursor() as cursor: rows = fetch(cursor, query)",
+    "redis": "with client.pipeline() as pipe: pipe.watch(key); rows = pipe.get(key); ...; pipe.execute()",
 }
 #: Library -> how its pool is made larger.
 _SIZED = {
@@ -46,19 +58,27 @@ def asked(frame: Frame) -> str:
 
 def uses(library: str, frame: Frame) -> bool:
     """Whether the frame is the library's own use of a connection that was given to it for one request."""
-    part, functions = USED[library]
+    part, functions = USED.get(library, _NOWHERE)
     return part in frame.file and bare(frame.function) in functions
 
 
-def fix(library: str) -> str:
+def keeps(library: str, stack: Stack) -> bool:
+    """Whether the thread that waits so will keep the connection after the request that it waits to make."""
+    if library not in USED:
+        return True
+    part, functions = _KEPT.get(library, _NOWHERE)
+    return any(part in f.file and bare(f.function) in functions for f in stack.frames)
+
+
+def fix(library: str, one_request: bool) -> str:
     enough = "Enough are as many as are in use at once: requests a second x the seconds each keeps one."
-    if library in USED:
+    if one_request:
         return (
             "A connection is kept for one request. Make the pool as large as the number of threads that ask at once, "
             f"or ask less often.\n\n    {_SIZED[library]}\n\n{enough}"
         )
     return (
         "Give it back before doing anything that needs no connection; then make the pool large enough.\n\n"
-        "    with engine.connect() as db: rows = db.execute(query).all()      # page = render(rows) comes after it\n"
+        f"    {_TAKEN[library]}      # page = render(rows) comes after it\n"
         f"    {_SIZED[library]}\n\n{enough}"
     )

@@ -56,6 +56,7 @@ class _Checkout:
     name: str
     frame: Frame | None  #: the user's line that waits
     kind: str  #: 'queue', 'library', 'descriptor'
+    one_request: bool = False  #: of a library's pool, and nobody keeps it for longer
     waits: list[tuple[ThreadWindow, Piece]] = field(default_factory=list)
     kept: list[tuple[ThreadWindow, Piece]] = field(default_factory=list)
 
@@ -118,10 +119,10 @@ class ConnectionStarvation:
             title=f"{plural(len(waiters), 'thread')} queue for {one.name}",
             summary=summary + ".",
             fix=_fix(one),
-            gain=_gain(mean, size, part, doing, _library(one)),
+            gain=_gain(mean, size, part, doing, one.one_request),
             check_next=(
                 "How long does the other side take to answer, and since when?"
-                if _library(one) in _pools.USED
+                if one.one_request
                 else f"Must it be kept at {evidence.frame_spot(stack.user_leaf)}?"
                 if stack is not None
                 else f"Who has one meanwhile, and for how long? See what is done between {where} and giving it back."
@@ -174,17 +175,17 @@ def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Piece]]:
     lines: dict[tuple[str, str], int] = {}
     for _, piece in one.waits:
         frame = _user(piece)
-        if frame is not None:
+        if frame is not None and _pools.keeps(library, piece.run.stack):
             place = (frame.file, frame.function)
             lines[place] = min(frame.line, lines.get(place, frame.line))
-    one_request = library in _pools.USED
+    one.one_request = library in _pools.USED and not lines
 
     def has_one(condition: Condition) -> bool | None:
         frames = condition.stack.frames
         if any(_pools.asked(f) for f in frames):
             return None
-        if one_request:
-            return True if any(_pools.uses(library, f) for f in frames) else None
+        if any(_pools.uses(library, f) for f in frames):
+            return True
         return True if any(f.line > lines.get((f.file, f.function), f.line) for f in frames) else None
 
     return [(thread, piece) for thread in window.threads for piece, _ in thread.pieces_of(has_one)]
@@ -292,7 +293,7 @@ def _fix(one: _Checkout) -> str:
             "    finally: pool.put(db)"
         )
     if one.kind == "library":
-        return _pools.fix(_library(one))
+        return _pools.fix(_library(one), one.one_request)
     name = one.name
     return (
         "Take it late and give it back early; nobody should wait for what is done without it.\n\n"
@@ -303,11 +304,11 @@ def _fix(one: _Checkout) -> str:
     )
 
 
-def _gain(mean: float, size: int, part: float, doing: str, library: str) -> str:
+def _gain(mean: float, size: int, part: float, doing: str, one_request: bool) -> str:
     if not size:
         more = max(1, round(mean))
         text = f"With {more} more of them nobody would wait, if the other side bears that many"
-        if doing and part >= 0.5 and library not in _pools.USED:
+        if doing and part >= 0.5 and not one_request:
             text += f"; given back before {percent(part)} of the time is spent {doing}, fewer are needed"
         return text + "."
     text = f"With {size + round(mean)} of them instead of {size} nobody would wait, if the other side bears that many"
