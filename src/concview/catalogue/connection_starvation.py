@@ -15,7 +15,7 @@ How it is measured:
     is inferred: threads that use it inside the library, or are at a later line of the same function. Of one
     descriptor: the threads beyond the first that are blocked on the same connected socket, where there are three at
     least. Thresholds 0.5 and 1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step); of
-    ten threads with two connections of SQLAlchemy, urllib3, HTTPX and DBUtils 6.7 to 8.0.
+    ten threads with two connections of SQLAlchemy, psycopg, urllib3, redis, HTTPX and DBUtils 6.7 to 8.0.
 
 Fix:
     Take it late and give it back early; then as many connections as are in use at once (Little's law).

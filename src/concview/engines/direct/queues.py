@@ -4,6 +4,9 @@ A `queue.Queue` is a Python object around a deque (or a list, for its LIFO and p
 `state` every append and pop, which together with its length tells how many items went in and how many out, exactly.
 `SimpleQueue` is C: a ring since 3.13 (its two indices tell the same while it turns slowly), before that a list that is
 compacted now and then, which tells its length alone.
+
+Libraries' pools of connections are queues of those that are free: urllib3's and redis's are a `queue.LifoQueue`,
+SQLAlchemy's a copy of `queue.Queue` that does not count unfinished tasks; psycopg's has a deque and its greatest size.
 """
 
 from __future__ import annotations
@@ -15,9 +18,14 @@ from dataclasses import dataclass
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Objects, Type
 
-#: `queue.Queue` has these attributes in 3.11 to 3.15; asyncio's and multiprocessing's queues of that name have not.
-_ATTRIBUTES = ("maxsize", "queue", "mutex", "not_empty", "not_full", "all_tasks_done", "unfinished_tasks")
+#: `queue.Queue` has these attributes in 3.11 to 3.15, and unfinished_tasks, which SQLAlchemy's has not; asyncio's and
+#: multiprocessing's queues of that name have other ones.
+_ATTRIBUTES = ("queue", "maxsize", "mutex", "not_empty", "not_full")
+_UNFINISHED = "unfinished_tasks"
 _QUEUES = frozenset({"Queue", "LifoQueue", "PriorityQueue"})
+#: psycopg_pool 3's; other libraries have classes of that name with other attributes.
+_LENDER = "ConnectionPool"
+_LENDERS = ("_pool", "_max_size", "_nconns", "_waiting")
 _SIMPLE = "_queue.SimpleQueue"
 _DEQUE = "collections.deque"
 #: Base classes followed from a type on.
@@ -97,10 +105,11 @@ class QueueReader:
     # ------------------------------------------------------------------ what is a queue
 
     def is_queue(self, type_: int) -> bool:
-        return self.kind_of(type_) in ("queue", "simple")
+        return self.kind_of(type_) in ("queue", "simple", "lender")
 
     def kind_of(self, type_: int) -> str:
-        """'queue' (queue.Queue and its subclasses, as far as names tell), 'simple' (SimpleQueue), 'cell', or ''."""
+        """'queue' (queue.Queue and its subclasses, as far as names tell), 'simple' (SimpleQueue), 'lender' (a pool of
+        connections), 'cell', or ''."""
         known = self._kinds.get(type_)
         if known is None:
             if len(self._kinds) >= 4096:
@@ -116,6 +125,8 @@ class QueueReader:
                     return "simple"
                 if name in _QUEUES:
                     return "queue"
+                if name == _LENDER:
+                    return "lender"
                 if name == "cell":
                     return "cell"
                 address = self._memory.word(address + self._o["type.tp_base"])
@@ -136,7 +147,7 @@ class QueueReader:
         try:
             kind: Type = self._objects.type_at(type_)
             queue = Queue(address, type_, kind.name.rpartition(".")[2])
-            if self.kind_of(type_) == "queue" and not self._attributes(queue):
+            if self.kind_of(type_) != "simple" and not self._attributes(queue):
                 return None
             return queue
         except BadAddress:
@@ -145,16 +156,19 @@ class QueueReader:
     def _attributes(self, queue: Queue) -> bool:
         """Read again what changes seldom. False when this is no queue (yet, or any more)."""
         found = self._objects.attributes(queue.address)
-        if any(name not in found for name in _ATTRIBUTES):
+        names = _LENDERS if self.kind_of(queue.type) == "lender" else _ATTRIBUTES
+        if any(name not in found for name in names):
             return False
-        most, unfinished = self._objects.integers([found["maxsize"], found["unfinished_tasks"]])
-        kind = self._objects.type_name(found["queue"])
-        if kind not in (_DEQUE, "list") or unfinished < 0:
+        items, counted = found[names[0]], _UNFINISHED in found
+        most, unfinished = self._objects.integers([found[names[1]], found[_UNFINISHED if counted else names[1]]])
+        kind = self._objects.type_name(items)
+        if kind not in (_DEQUE, "list") or (counted and unfinished < 0):
             return False
-        if found["queue"] != queue.items:
-            queue.items, queue.counts = found["queue"], kind == _DEQUE
+        if items != queue.items:
+            # A connection that somebody waits for is handed over past the deque: what goes through that is not all.
+            queue.items, queue.counts = items, kind == _DEQUE and names is _ATTRIBUTES
             queue._state = -1
-        queue.most, queue.unfinished = max(0, most), unfinished
+        queue.most, queue.unfinished = max(0, most), unfinished if counted else -1
         return True
 
     # ------------------------------------------------------------------ reading

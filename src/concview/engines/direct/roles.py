@@ -1,10 +1,11 @@
-"""The blocking methods of the standard library whose frames tell what a thread waits for."""
+"""The blocking methods, mostly of the standard library, whose frames tell what a thread waits for."""
 
 from __future__ import annotations
 
 #: What the standard library's blocking methods wait for: role of a function -> (via, kind of the object in `self`).
 #: Innermost first on a stack; the outermost of an unbroken run wins (a Queue.get sits on a Condition.wait).
 _THREADING, _QUEUE, _FUTURES, _SYNCHRONIZE = "threading.py", "queue.py", "_base.py", "synchronize.py"
+_POOL = "pool.py"
 ROLES: dict[tuple[str, str], tuple[str, str]] = {
     (_THREADING, "Condition.wait"): ("Condition.wait", "Condition"),
     (_THREADING, "Condition.wait_for"): ("Condition.wait", "Condition"),
@@ -20,10 +21,14 @@ ROLES: dict[tuple[str, str], tuple[str, str]] = {
     (_QUEUE, "Queue.join"): ("Queue.join", "Queue"),
     (_FUTURES, "Future.result"): ("Future.result", "Future"),
     (_FUTURES, "Future.exception"): ("Future.result", "Future"),
+    # psycopg_pool 3: who waits has a condition of its own, and is given a connection of the pool.
+    (_POOL, "WaitingClient.wait"): ("Condition.wait", "Condition"),
+    (_POOL, "ConnectionPool._getconn_unchecked"): ("Queue.get", "ConnectionPool"),
+    (_POOL, "ConnectionPool.getconn"): ("Queue.get", "ConnectionPool"),
     (_SYNCHRONIZE, "SemLock.__enter__"): ("multiprocessing", "multiprocessing"),
 }
 
 
 def role_of(file: str, qualname: str) -> str:
-    """'Condition.wait' and the like for the standard library's blocking methods; '' for all others."""
+    """'Condition.wait' and the like for the blocking methods that are known; '' for all others."""
     return qualname if (file.rpartition("/")[2], qualname) in ROLES else ""

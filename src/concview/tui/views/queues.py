@@ -19,6 +19,8 @@ from concview.tui.widgets.threads import place
 
 #: Threads of each list in the detail.
 _MOST = 20
+#: Holds what is free to be taken, and is full when nobody needs any.
+_LENDER = "ConnectionPool"
 NONE_SEEN = (
     "no queue.Queue, SimpleQueue or thread pool is in use; asyncio's queues are told by the agent: view 8, key a"
 )
@@ -26,6 +28,10 @@ NONE_SEEN = (
 
 def name_of(queue: QueueView) -> str:
     return queue.name or ("a pool" if queue.pool else "not named")
+
+
+def _full(queue: QueueView) -> bool:
+    return 0 < queue.most <= queue.size and queue.kind != _LENDER
 
 
 def _rate(value: float | None) -> str:
@@ -37,7 +43,7 @@ def _less(value: float | None) -> float:
 
 
 def _depth(queue: QueueView, width: int, palette: Palette, context: Any) -> Line:
-    full = queue.most and queue.size >= queue.most
+    full = _full(queue)
     style = palette.warn if full or queue.growth > 0 else palette.bright if queue.size else palette.faint
     return [Segment(fit(text.count(queue.size), width, right=True), style)]
 
@@ -83,10 +89,11 @@ COLUMNS = (
 def said(queue: QueueView) -> str:
     """What there is to know of it, in a sentence or two."""
     bound = f"of at most {queue.most}" if queue.most else "and no bound"
-    words = f"{text.plural(queue.size, 'item')} in it, {bound}."
+    item = "free connection" if queue.kind == _LENDER else "item"
+    words = f"{text.plural(queue.size, item)} in it, {bound}."
     if queue.growth > 0:
         words += f" It grows by {text.count(round(queue.growth, 1))} a second, all the time."
-    if queue.most and queue.size >= queue.most:
+    if _full(queue):
         words += " It is full: who puts something in has to wait."
     if queue.get_rate and queue.size:
         words += f" What is put in now waits {text.duration(queue.size / queue.get_rate)}."
