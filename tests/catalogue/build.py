@@ -115,6 +115,7 @@ class Scene:
         self._told: dict[int, tuple[int, int, int]] = {}
         self._waits: dict[int, Wait] = {}
         self._cpu: dict[int, int] = {}
+        self._books = True
         self._delay: dict[int, int] = {}
         self._counted_ns = START_NS
         self._evaluated_ns = START_NS
@@ -178,9 +179,10 @@ class Scene:
         """The thread goes to sleep in the kernel once."""
         self._voluntary[tid] = self._voluntary.get(tid, 0) + 1
 
-    def starve(self, tid: int, share: float, throttled: bool) -> None:
-        """While it runs the thread gets no CPU for this share of the time."""
+    def starve(self, tid: int, share: float, throttled: bool, booked: bool = True) -> None:
+        """While it runs the thread gets no CPU for this share of the time, which the kernel books at once or never."""
         self._starved[tid] = share
+        self._books = booked
         self._throttled = throttled
 
     # ------------------------------------------------------------ time
@@ -208,7 +210,7 @@ class Scene:
         running = [tid for tid, wait in self._waits.items() if wait.kind is WaitKind.RUNNING]
         for tid in running:
             queued = int(self._dt * self._starved.get(tid, 0.0))
-            self._delay[tid] += queued
+            self._delay[tid] += queued if self._books else 0
             self._cpu[tid] += self._dt - queued
         holder = running[0] if running else 0
         if not self.native or holder != self._holder:

@@ -95,6 +95,15 @@ def test_a_holder_without_a_cpu_does_not_count_in_full() -> None:
     assert all(f.severity is Severity.INFO for _, j in scene.log for f in j.findings)
 
 
+def test_a_holder_that_waits_for_a_cpu_for_seconds() -> None:
+    """The kernel books such a wait when it is over: until then nothing is counted, neither CPU nor delay."""
+    scene = scene_of()
+    script = calls(scene, 3.5, 0.1)
+    scene.starve(101, 0.98, False, booked=False)
+    scene.play(20, script)
+    assert all(f.severity is Severity.INFO for _, j in scene.log for f in j.findings)
+
+
 def test_without_sight_of_the_collector_it_says_so() -> None:
     scene = scene_of(without=("collecting",))
     scene.play(6, calls(scene, 0.2, 0.1))

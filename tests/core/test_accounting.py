@@ -43,6 +43,24 @@ def test_a_thread_never_seen_off_the_cpu_stays_on_it() -> None:
     assert shares[State.RUNNABLE] == approx(0.04)
 
 
+def test_a_long_wait_for_a_cpu_that_is_not_booked_yet_is_no_running() -> None:
+    """Ready to run for ten seconds, with a tenth of a second of CPU: the wait is booked when it ends."""
+    second = 10**9
+    shares = accounting.to_shares(accounting.corrected([10 * second, *[0] * 7], second // 10, 3 * second))
+    assert shares[State.RUNNING] == approx(0.01) and shares[State.RUNNABLE] == approx(0.99)
+    sampled = [0] * 8
+    sampled[State.RUNNING], sampled[State.GIL] = 8 * second, 2 * second
+    shares = accounting.to_shares(accounting.corrected(sampled, second // 10, 0))
+    assert (shares[State.RUNNABLE], shares[State.GIL]) == (approx(0.79), approx(0.2))
+
+
+def test_counters_that_come_late_take_no_running_away() -> None:
+    """Of half a second none is counted yet; of three seconds the last one is not."""
+    half = accounting.to_shares(accounting.corrected([500_000_000, *[0] * 7], 0, 0))
+    most = accounting.to_shares(accounting.corrected([3_000_000_000, *[0] * 7], 1_900_000_000, 0))
+    assert half[State.RUNNING] == most[State.RUNNING] == approx(1)
+
+
 def test_without_counters_the_samples_stand() -> None:
     shares = accounting.to_shares(accounting.total([bucket(running=1, unknown=3)])[0])
     assert shares[State.UNKNOWN] == approx(0.75)

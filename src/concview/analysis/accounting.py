@@ -14,6 +14,8 @@ from concview.model import State
 from concview.snapshot import NO_SHARES, Shares
 
 _RUNNING, _RUNNABLE, _UNKNOWN = State.RUNNING, State.RUNNABLE, State.UNKNOWN
+#: The counters come several times a second, on a busy machine once: over so much time that is no longer half of it.
+_LONG_NS = 2_500_000_000
 
 
 def corrected(sampled: Sequence[int], cpu_ns: int, run_delay_ns: int) -> list[float]:
@@ -21,7 +23,8 @@ def corrected(sampled: Sequence[int], cpu_ns: int, run_delay_ns: int) -> list[fl
 
     `cpu_ns` and `run_delay_ns` cover the same time; -1 where the kernel does not say: then the sample stands.
     A thread that was never sampled off the CPU keeps all of its time on it, less the run-queue delay: a residue of
-    milliseconds that the tick-driven counter has not booked yet is not evidence of anything else.
+    milliseconds that the tick-driven counter has not booked yet is not evidence of anything else. Half of a long time
+    is: the kernel books a wait in the run queue when it is over, and on a machine busy enough one lasts for seconds.
     """
     out = list(map(float, sampled))
     wall = sum(out)
@@ -34,6 +37,9 @@ def corrected(sampled: Sequence[int], cpu_ns: int, run_delay_ns: int) -> list[fl
     if cpu + delay > wall:  # the scheduler books in ticks: late by up to one
         scale = wall / (cpu + delay)
         cpu, delay = cpu * scale, delay * scale
+    late = out[_RUNNING] + out[_RUNNABLE] - cpu - delay
+    if wall >= _LONG_NS and 2 * late > wall:
+        delay += late
     blocked = wall - out[_RUNNING] - out[_RUNNABLE]
     if blocked <= 0:
         out[_RUNNING], out[_RUNNABLE] = wall - delay, delay

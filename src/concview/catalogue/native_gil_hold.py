@@ -187,6 +187,9 @@ def _on_cpu(thread: ThreadWindow, seen: Uninterrupted) -> float:
     around = around or thread.buckets[-1:]  # the half second that is not complete yet
     known = [b for b in around if b.cpu_ns >= 0]
     cpu = sum(b.cpu_ns for b in known)
+    ready = sum(b.sampled[State.RUNNING] + b.sampled[State.RUNNABLE] for b in known)
+    if cpu < MIN_ON_CPU * ready:
+        return cpu / ready  # the kernel books a wait in the run queue when it is over, maybe seconds later
     delay = sum(max(0, b.run_delay_ns) for b in known)
     return cpu / (cpu + delay) if cpu + delay else 1.0
 
