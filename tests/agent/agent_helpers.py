@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -131,6 +132,15 @@ def yappi() -> list[str] | None:
 
 def threads(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+
+
+def inside(pid: int) -> bool:
+    """Whether a thread of that process has the agent's name."""
+    names = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            names.add((task / "comm").read_text().strip())
+    return "concview-agent" in names
 
 
 def sockets(pid: int) -> int:

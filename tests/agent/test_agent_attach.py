@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -98,46 +96,6 @@ def test_a_second_dashboard_is_told(any_python: Interpreter) -> None:
             h.visit(process.pid)
         h.report(first)
         h.leave(first)
-        h.ends_as_ever(process)
-
-
-def test_leaves_when_the_dashboard_is_killed(any_python: Interpreter) -> None:
-    leaves_when_the_dashboard_is_gone(any_python, signal.SIGKILL)
-
-
-@pytest.mark.few
-def test_leaves_when_the_dashboard_is_frozen(any_python: Interpreter) -> None:
-    leaves_when_the_dashboard_is_gone(any_python, signal.SIGSTOP)
-
-
-def leaves_when_the_dashboard_is_gone(python: Interpreter, number: int) -> None:
-    """With a profiler running where there is one."""
-    h.skip_unless_askable(python)
-    dashboard = (
-        "import sys,time\n"
-        "from concview.engines.agent_client import inject\n"
-        "a = inject(int(sys.argv[1]), 20.0)\n"
-        "source = 'yappi' if sys.argv[2] == '1' else 'monitoring'\n"
-        "a.open_window('wall', 60.0, source)\n"
-        "from concview.engines.agent_client.messages import Opened, Refused\n"
-        "while not any(isinstance(m, (Opened, Refused)) for m in a.poll()): time.sleep(0.01)\n"
-        "print('in', flush=True)\n"
-        "while True: a.poll(); time.sleep(0.01)\n"
-    )
-    with target(python, h.STATES, "threads") as process:
-        before = h.settled(process.pid)
-        watcher = subprocess.Popen(
-            [sys.executable, "-c", dashboard, str(process.pid), str(int(python.version < (3, 12)))],
-            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": h.SOURCE},
-        )  # fmt: skip
-        try:
-            assert watcher.stdout is not None and watcher.stdout.readline() == b"in\n"
-            assert h.threads(process.pid) == before[0] + 1
-            watcher.send_signal(number)
-            h.eventually(lambda: (h.threads(process.pid), h.sockets(process.pid)) == before)
-        finally:
-            watcher.kill()
-            watcher.wait()
         h.ends_as_ever(process)
 
 

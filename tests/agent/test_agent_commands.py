@@ -17,20 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "commands"))
 from running import Terminal, one_line, run
 
 
-def inside(pid: int) -> bool:
-    """Whether a thread of that process has the agent's name."""
-    return any(
-        (task / "comm").read_text().strip() == "concview-agent"
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        if (task / "comm").exists()
-    )
-
-
 def test_consent_is_needed() -> None:
     with target(current(), h.STATES, "idle") as process:
         for command in (["attach", process.pid], ["record", process.pid, "-o", "/nowhere/x"]):
             assert "one more thread" in one_line(run(*command, "--agent"), 2, "--agent --yes")
-        assert not inside(process.pid)
+        assert not h.inside(process.pid)
 
 
 def test_recorded(tmp_path: Path) -> None:
@@ -38,7 +29,7 @@ def test_recorded(tmp_path: Path) -> None:
     with target(current(), h.STATES, "threads") as process:
         done = run("record", process.pid, "-o", file, "--duration", 4, "--agent", "--yes")
         assert done.returncode == 0, done
-        h.eventually(lambda: not inside(process.pid))
+        h.eventually(lambda: not h.inside(process.pid))
         h.ends_as_ever(process)
     with file.open("rb") as stream:
         events = [event for block in codec.read_blocks(stream) for event in block]

@@ -18,12 +18,15 @@ import sys
 from concview.collector.loop import CannotAttach, Collector
 
 _PR_SET_PDEATHSIG = 1
+#: Whoever was told to end and cannot is ended after this time (seconds).
+END_S = 8
 
 
-def _die_with_parent() -> None:
-    """Linux ends us when the dashboard is killed: no child of ours stays behind."""
+def _end_with_parent() -> None:
+    """Linux tells us when the dashboard is killed: no child of ours stays behind. In an orderly way: a request to the
+    target is withdrawn, files are removed."""
     parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
 
@@ -44,11 +47,16 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=5.0)
     parser.add_argument("--blocking", action="store_true")
     options = parser.parse_args()
-    _die_with_parent()
-    _allow_descriptors()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command decides what Ctrl-C means
     collector = Collector(options.pid, options.engine, options.rate, options.budget, options.blocking)
-    signal.signal(signal.SIGTERM, lambda *_: collector.stop())
+
+    def stop(*_: object) -> None:
+        collector.stop()
+        signal.alarm(END_S)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command decides what Ctrl-C means
+    _end_with_parent()
+    _allow_descriptors()
     try:
         collector.begin(sys.stdout.buffer)
     except CannotAttach as error:

@@ -8,8 +8,10 @@ answered by an AgentStatus with state 'refused'.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from concview.engines.agent_client import Attachment, CannotInject
 from concview.engines.agent_client.messages import CallsPart, Message, Opened, Refused, Report
@@ -87,7 +89,7 @@ class Inside:
     def _attach(self, now: int, patience_s: float) -> None:
         if self._attachment is not None and self._attachment.state in ("asking", "attached"):
             return
-        attachment = Attachment(self._pid, patience_s)
+        attachment = Attachment(self._pid, patience_s, looked_at=_parent_runs)
         try:
             attachment.start()
         except (CannotInject, NotPermitted) as error:
@@ -224,6 +226,14 @@ class Inside:
         if not part.running:
             self._window = ""
             self._status(now)
+
+
+def _parent_runs() -> bool:
+    """Whether the dashboard, which started us, is there and not stopped (SIGSTOP, Ctrl-Z, a debugger)."""
+    try:
+        return Path(f"/proc/{os.getppid()}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"T", b"t")
+    except OSError:  # hidden from us: then its death is what tells
+        return True
 
 
 def _place(spot: tuple[str, str, int]) -> Await:

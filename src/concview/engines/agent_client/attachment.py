@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from concview.engines.agent_client.connection import Connection, same
@@ -33,9 +34,16 @@ SILENT_S = 3.0
 
 
 class Attachment:
-    """`start`, then `poll` often. `state`: 'asking', 'attached', 'ended'; `text` and `remedy` say more, for people."""
+    """`start`, then `poll` often. `state`: 'asking', 'attached', 'ended'; `text` and `remedy` say more, for people.
 
-    def __init__(self, pid: int, patience_s: float = 10.0, yappi_folders: list[str] | None = None) -> None:
+    `looked_at` tells whether there is still somebody for whom the agent works. While there is not, the agent hears
+    nothing from us, and leaves.
+    """
+
+    def __init__(
+        self, pid: int, patience_s: float = 10.0, yappi_folders: list[str] | None = None,
+        looked_at: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
         self.pid = pid
         self.state = "new"
         self.text = self.remedy = ""
@@ -45,6 +53,7 @@ class Attachment:
         self.taken_at = 0.0
         self.attached_at = 0.0
         self._patience_s = patience_s
+        self._looked_at = looked_at
         self._folders = own_yappi() if yappi_folders is None else yappi_folders
         self._meeting: Meeting | None = None
         self._request: Request | None = None
@@ -189,7 +198,8 @@ class Attachment:
             self._heard_at = now
         if now >= self._ping_at:
             self._ping_at = now + PING_S
-            self._connection.say(do="ping")
+            if self._looked_at():
+                self._connection.say(do="ping")
         self.text = "native code holds the GIL: the agent cannot run" if now - self._heard_at > SILENT_S else ""
         for message in messages:
             if isinstance(message, AgentBye):
