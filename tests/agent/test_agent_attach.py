@@ -133,6 +133,38 @@ def test_no_folder_is_left(gil_python: Interpreter, monkeypatch: pytest.MonkeyPa
         h.leave(attachment)
 
 
+@pytest.mark.few
+def test_a_late_thread_finds_its_request_answered(
+    gil_python: Interpreter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From 3.14 on several threads may take one request. One that comes when the agent has left must not take the place
+    of the next one, which may be on its way already."""
+    source = (
+        "import select, sys, threading\nprint('ready', flush=True)\n"
+        "while True:\n"
+        "    while not select.select([0], [], [], .005)[0]: pass\n"
+        "    exec(open(sys.stdin.readline().strip()).read(), {'__name__': '_cv'})\n"
+        "    print('_concview_agent' in sys.modules, flush=True)\n"
+    )
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with target(gil_python, source) as process:
+        attachment = Attachment(process.pid, 20.0)
+        attachment.start()
+        (script,) = tmp_path.glob("*/boot.py")
+        script = script.rename(tmp_path / "late.py")
+        h.eventually(lambda: attachment.taken_at or attachment.poll())
+        assert attachment.hello is None
+        process.send(str(script))
+        assert process.line() == "True"  # the first to come starts the agent
+        h.eventually(lambda: attachment.poll() or attachment.state == "attached")
+        h.leave(attachment)
+        process.send(str(script))
+        assert process.line() == "False"
+        h.leave(h.visit(process.pid))
+        assert process.errors() == "standard error: "
+
+
 def test_opted_out_is_left_alone(any_python: Interpreter) -> None:
     with target(any_python, h.STATES, "idle", env={"PYTHON_DISABLE_REMOTE_DEBUG": "1"}) as process:
         with pytest.raises(CannotInject, match="left alone"):

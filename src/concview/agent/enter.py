@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 PACKAGE = "_concview_agent"
+#: Attribute of `sys` with the token of the agent that left last (start.py sets it).
+LEFT = "_concview_left"
 
 
 def enter(sources: Any, settings: Any) -> None:
@@ -34,6 +36,11 @@ def enter(sources: Any, settings: Any) -> None:
                 sys.modules[PACKAGE + ".start"].occupied(settings)
             return
         sys.modules[PACKAGE] = package  # the parent's, copied by a fork
+    if settings["mine"] == getattr(sys, LEFT, ""):
+        # A thread that took the request, too, and gets here when the agent has come and gone: the place must be free
+        # for the next one.
+        sys.modules.pop(PACKAGE, None)
+        return
 
     def load(name: str) -> Any:
         full = PACKAGE + "." + name

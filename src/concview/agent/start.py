@@ -12,6 +12,9 @@ from . import wire
 from .core import PROTOCOL, Agent
 from .originals import start_thread
 
+#: As `enter.LEFT`, which stands alone.
+LEFT = "_concview_left"
+
 TYPE_CHECKING = False  # `typing` is not imported for its names alone: that costs a target milliseconds
 if TYPE_CHECKING:
     from typing import Any
@@ -46,6 +49,10 @@ def occupied(settings: dict[str, Any]) -> None:
 
 
 def forget(package: str) -> None:
-    """Take the agent's modules out of sys.modules; the code goes when this thread ends."""
+    """Take the agent's modules out of sys.modules; the code goes when this thread ends. What stays is the token, one
+    short string, by which a late thread knows that its request has been answered."""
+    left = getattr(sys.modules.get(package), "token", "")
+    if left:
+        setattr(sys, LEFT, left)
     for name in [n for n in list(sys.modules) if n == package or n.startswith(package + ".")]:
         sys.modules.pop(name, None)
