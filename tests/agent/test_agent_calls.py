@@ -8,6 +8,7 @@ import time
 import agent_helpers as h
 import pytest
 
+from concview.agent.rates import Rates
 from concview.engines.agent_client.messages import CallsPart, Opened, Refused
 from interpreters import Interpreter, target
 
@@ -143,6 +144,48 @@ def test_windows_while_threads_are_born(gil_python: Interpreter) -> None:
         h.leave(attachment)
         time.sleep(0.1)
         assert ask(process, "hooks") is True and process.errors() == "standard error: "
+
+
+@pytest.mark.few
+@pytest.mark.parametrize("source", ["yappi", "monitoring"])
+def test_how_much_slower_is_measured(gil_python: Interpreter, source: str) -> None:
+    """By the CPU for a call of the program's own function, before and in the window; older ones than 3.12 derive it."""
+    if source == "monitoring" and gil_python.version < (3, 12):
+        pytest.skip("there is no sys.monitoring")
+    program = (
+        "import threading, time\n"
+        "def leaf(): pass\n"
+        "def step():\n    for _ in range(3000): leaf()\n"
+        "def work():\n    while True:\n        step(); time.sleep(0.002)\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "print('ready', flush=True)\nwhile True: time.sleep(0.01)\n"
+    )
+    with target(gil_python, program) as process:
+        attachment = h.visit(process.pid)
+        attachment.open_window("wall", 30.0, source)
+        opened(attachment)
+        cost = h.until(attachment, lambda m: m.cost if isinstance(m, CallsPart) and m.calls > 100_000 else None)
+        assert cost.used >= cost.spent > 0 and cost.bare > 0 and cost.drag >= 1
+        if gil_python.version >= (3, 12):
+            assert cost.functions >= 1 and cost.factor > 1.2
+        else:
+            assert (cost.factor, cost.functions) == (0, 0)
+        attachment.close_window()
+        final = h.account(attachment)
+        assert final.clean
+        # The look before left `leaf` alone after a while: now every call counts again.
+        found = counts(final)
+        assert 3000 * (found["step"] - 1) <= found["leaf"] <= 3000 * (found["step"] + 1)
+        h.leave(attachment)
+
+
+def test_a_program_that_does_not_work_steadily() -> None:
+    """Where its functions do not agree, nothing is said."""
+    rates = Rates()
+    rates._before = {"a": (1000, 0.1), "b": (1000, 0.1), "c": (30, 0.1)}
+    assert rates.factor({"a": 1000, "b": 1000, "c": 30}, 0.3) == (pytest.approx(3.0), 3)
+    assert rates.factor({"a": 1000, "b": 500, "c": 3}, 0.3) == (0, 0)
+    assert rates.factor({"a": 3}, 0.3) == (0, 0) and rates.factor({}, 0.3) == (0, 0)
 
 
 @pytest.mark.python(12)

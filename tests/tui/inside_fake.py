@@ -62,8 +62,10 @@ ROWS = (
     *(CallInfo(20 + n, f"[/red]helper_{n}", "/srv/shop/util.py", 5 * n + 5, 10 + n, 10 + n, 1e-7 * n, 1e-7 * n, 4250)
       for n in range(30)),
 )  # fmt: skip
-COUNTED = Calls(620_000_000_000, "yappi", "wall", 5.0, False, True, 400_300, 0, 0.024, ROWS)
-COUNTING = msgspec.structs.replace(COUNTED, running=True, seconds=2.0, cost_share=0.06)
+COUNTED = Calls(
+    620_000_000_000, "yappi", "wall", 5.0, False, True, 400_300, 0, 0.024, ROWS, 0.31, 0.016, 1.0, 1.62, 12
+)  # fmt: skip
+COUNTING = msgspec.structs.replace(COUNTED, running=True, seconds=2.0, cost_share=0.06, slower=0.0, slower_by=0)
 WITHOUT_TIMES = msgspec.structs.replace(
     COUNTED,
     source="monitoring",

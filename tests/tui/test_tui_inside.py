@@ -12,7 +12,7 @@ import pytest
 from inside_fake import COUNTED, COUNTING, REFUSAL, WITHOUT_TIMES, Obeying, opened, picture
 from inside_keys import CHECKS
 
-from concview.model import Frame
+from concview.model import Calls, Frame
 from concview.snapshot import Status
 from concview.tui import inside
 from concview.tui.app import ConcviewApp
@@ -155,15 +155,23 @@ async def test_a_frame_that_was_not_called_is_said() -> None:
 
 def test_how_much_slower() -> None:
     """A tenth of a core of its own, as much for counting: twice as long; and never more than the calls allow."""
-    now = COUNTED.at_ns
-    points = tuple(msgspec.structs.replace(p, at_ns=now - n * 500_000_000, cpu_percent=20.0)
-                   for n, p in enumerate(picture().series[:8]))  # fmt: skip
-    shown = picture(series=points)
-    one = msgspec.structs.replace(COUNTED, cost_share=0.1, calls=1000, seconds=5.0)
-    assert inside.slower(one, shown) == pytest.approx(2.0)
-    many = msgspec.structs.replace(COUNTED, cost_share=0.6, calls=10_000_000, seconds=5.0)
-    assert inside.slower(many, shown) == pytest.approx((0.08 + 0.6) / 0.08)
-    assert inside.slower(one, picture(series=())) is None
+
+    def counted(**changes: float) -> Calls:
+        unknown = msgspec.structs.replace(COUNTED, calls=1_000_000, seconds=5.0, used_s=0.0, bare_s=0.0, slower=0.0)
+        return msgspec.structs.replace(unknown, **changes)
+
+    low, high = inside.derived(counted(cost_share=0.1, used_s=1.0, bare_s=0.04))
+    assert low == pytest.approx(2.0) and high == pytest.approx(1.0 / 0.35)
+    assert inside.derived(counted(cost_share=0.6, used_s=3.0, bare_s=0.4)) == pytest.approx((3.4 / 0.4, 4.3 / 0.4))
+    low, _ = inside.derived(counted(cost_share=0.0, used_s=1.0, drag=1.5))  # 3.11: no calls, and slower all the same
+    assert low == pytest.approx(1.5)
+    assert inside.derived(counted(cost_share=0.1)) == (0, 0)  # an old recording
+
+    said = inside.cost(counted(cost_share=0.1, used_s=1.0, slower=2.44, slower_by=3))
+    assert said.startswith("200k calls/s, 500 ns each for counting: 10 % of a core.")
+    assert said.endswith("Code takes 2.4 times the CPU that it took before (measured by 3 functions)")
+    assert "2.0 to 2.9 times the CPU (derived" in inside.cost(counted(cost_share=0.1, used_s=1.0, bare_s=0.04))
+    assert "(estimated)" in inside.cost(counted(cost_share=0.1))
 
 
 def test_counts_without_times_cannot_be_saved(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import sys
 import time
 
+from .cost import Meter
 from .originals import cooperative, original
+from .rates import Rates
 from .wire import plain
 
 TYPE_CHECKING = False  # `typing` is not imported for its names alone: that costs a target milliseconds
@@ -104,6 +106,7 @@ class Window:
         self.seconds = seconds
         self.started = 0.0
         self._lent: set[tuple[int, ...]] = set()  #: (thread, function), (.., callee) that were given a call too many
+        self._meter, self._rates = Meter(), Rates()
         self._on: list[bool] = []  #: not empty while the window is open; the hook of new threads looks at it
         library = cooperative()
         if library:
@@ -126,6 +129,8 @@ class Window:
 
     def start(self) -> None:
         yappi = self._yappi
+        self._rates.look()
+        self._meter.begin()
         self._clock_before = yappi.get_clock_type()
         yappi.set_clock_type(_CLOCKS[self.clock])
         # Called for every new thread. `str` gives '' and makes no frame; yappi's default asks threading, which would
@@ -135,6 +140,7 @@ class Window:
         self._threading.setprofile(_hook(self._on, yappi._profile_event))
         self.started = time.monotonic()
         yappi.start(True, True)
+        self._meter.hooked()
         sys.setprofile(None)  # not us: the agent is not what the user wants to see
 
     @property
@@ -153,7 +159,7 @@ class Window:
         if not self._on:
             return True
         yappi = self._yappi
-        self.ended = time.monotonic()
+        self.ended, self._used = time.monotonic(), self._meter.used()
         del self._on[:]
         self._threading.setprofile(None)
         for _ in range(10):
@@ -180,6 +186,7 @@ class Window:
 
     def abandon(self) -> None:
         """In a forked child, or when the interpreter may be ending: un-hook at once, free nothing."""
+        self._rates.abandon()
         if self._on:
             del self._on[:]
             self._threading.setprofile(None)
@@ -232,12 +239,19 @@ class Window:
         rows.sort(key=_total, reverse=True)
         limit = FINAL_ROWS if final else LIVE_ROWS
         natives = _native_ids(self._threading)
+        builtin = sum(row[3] for row in rows if row[5])
+        everything = sum(row[3] for row in rows)
+        by_code: dict[Any, int] = {}
+        for row in rows:
+            by_code[row[13]] = by_code.get(row[13], 0) + row[3]
+        used = self._used if final else self._meter.used()
         end = self.ended if final else time.monotonic()
         return {
             "source": self.source,
             "clock": self.clock,
             "seconds": end - self.started,
-            "calls": sum(row[3] for row in rows),
+            "calls": everything,
+            "cost": self._meter.account(everything - builtin, builtin, used, self._rates.factor(by_code, used)),
             "dropped": max(0, len(rows) - limit),
             "threads": [[c[1], natives.get(c[2], 0)] for c in contexts[:MAX_CONTEXTS] if c[1] not in ours],
             "rows": [

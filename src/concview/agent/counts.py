@@ -10,6 +10,8 @@ import time
 from itertools import count
 
 from .calls import LIVE_ROWS, Refused, python_name
+from .cost import Meter
+from .rates import Rates
 from .wire import plain
 
 TYPE_CHECKING = False  # `typing` is not imported for its names alone: that costs a target milliseconds
@@ -43,6 +45,7 @@ class CountWindow:
         self._monitoring: Any = monitoring
         self.seconds = seconds
         self.started = 0.0
+        self._meter, self._rates = Meter(), Rates()
         self._counters = _Counters()
         # 0 is for debuggers, 1 for coverage, 2 for profilers, 5 for optimisers: 3 and 4 are anybody's.
         for tool in (3, 4):
@@ -53,6 +56,8 @@ class CountWindow:
 
     def start(self) -> None:
         monitoring, tool = self._monitoring, self._tool
+        self._rates.look()
+        self._meter.begin()
         monitoring.use_tool_id(tool, _NAME)
         self.started = time.monotonic()
         counters = self._counters
@@ -62,6 +67,7 @@ class CountWindow:
 
         monitoring.register_callback(tool, monitoring.events.PY_START, started)
         monitoring.set_events(tool, monitoring.events.PY_START)
+        self._meter.hooked()
 
     @property
     def over(self) -> bool:
@@ -75,7 +81,7 @@ class CountWindow:
         monitoring, tool = self._monitoring, self._tool
         if not self.started or monitoring.get_tool(tool) != _NAME:
             return True
-        self.ended = time.monotonic()
+        self.ended, self._used = time.monotonic(), self._meter.used()
         monitoring.set_events(tool, 0)
         monitoring.register_callback(tool, monitoring.events.PY_START, None)
         clean = monitoring.get_events(tool) == 0
@@ -86,19 +92,24 @@ class CountWindow:
         self._counters.clear()
 
     def abandon(self) -> None:
+        self._rates.abandon()
         self.stop()
 
     def account(self, final: bool) -> dict[str, Any]:
         # repr of a count is 'count(N)', N being the next number: reading it does not take one.
         rows = [(int(repr(counter)[6:-1]) - 1, code) for code, counter in list(self._counters.items())]
-        rows = [row for row in rows if not row[1].co_filename.startswith("<concview agent")]
+        rows = [row for row in rows if row[1].co_filename.rpartition("/")[0] != _HERE]
         rows.sort(key=_calls, reverse=True)
         limit = FINAL_ROWS if final else LIVE_ROWS
+        used = self._used if final else self._meter.used()
         return {
             "source": self.source,
             "clock": self.clock,
             "seconds": (self.ended if final else time.monotonic()) - self.started,
             "calls": sum(row[0] for row in rows),
+            "cost": self._meter.account(
+                sum(row[0] for row in rows), 0, used, self._rates.factor({code: n for n, code in rows}, used)
+            ),
             "dropped": max(0, len(rows) - limit),
             "threads": [],
             "rows": [
@@ -113,3 +124,7 @@ class CountWindow:
 
 def _calls(row: Any) -> int:
     return int(row[0])
+
+
+#: Where the agent's own code comes from, whose calls are not the program's.
+_HERE = _calls.__code__.co_filename.rpartition("/")[0]

@@ -36,8 +36,6 @@ from concview.text import clean
 
 #: The agent is looked after this often (ns); while it is asked for, more often.
 POLL_NS, ASKING_NS = 50_000_000, 2_000_000
-#: Measured cost of one counted call, by clock (seconds; a virtual machine, 3.8 to 3.15).
-_COST_S = {"wall": 0.3e-6, "cpu": 1.45e-6, "none": 0.15e-6}
 WINDOW_S = 5.0
 #: The agent has this long for its last words when we end (seconds): a window's account is worth waiting for.
 LAST_WORDS_S = 1.0
@@ -218,10 +216,10 @@ class Inside:
             for each in parts
             for index, name, file, line, calls, own_calls, total, own, context, callees in each.rows
         )  # fmt: skip
-        cost = part.calls * _COST_S.get(part.clock, 0.0) / max(part.seconds, 0.001)
         self._emit(
             Calls(now, clean(part.source), clean(part.clock), part.seconds, part.running, part.clean, part.calls,
-                  part.dropped, cost, rows)
+                  part.dropped, part.cost.spent / max(part.seconds, 0.001), rows, part.cost.used, part.cost.bare,
+                  part.cost.drag, part.cost.factor, part.cost.functions)
         )  # fmt: skip
         if not part.running:
             self._window = ""

@@ -138,5 +138,14 @@ class Calls(Event, frozen=True, tag=18):
     clean: bool  #: at the end: the profiler was proved to be gone
     calls: int
     dropped: int  #: rows that did not fit
-    cost_share: float  #: what the counting costs the target, estimated: seconds of CPU per second
+    cost_share: float  #: what the counting costs the target: seconds of CPU per second; cost per call times calls
     rows: tuple[CallInfo, ...]
+    #: CPU seconds that the program used in the window. 0: not measured, as in older recordings, whose cost per call was
+    #: not measured in the target either.
+    used_s: float = 0.0
+    bare_s: float = 0.0  #: what the calls take uncounted even if they do nothing
+    drag: float = 1.0  #: how many times as long code takes between its calls; above 1 on 3.11
+    #: CPU per call of the program's own functions in the window, as a multiple of what it was before; told by so many
+    #: functions. 0: not measured (before 3.12, or a program that does not work steadily).
+    slower: float = 0.0
+    slower_by: int = 0

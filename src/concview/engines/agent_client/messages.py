@@ -129,6 +129,17 @@ class Report(msgspec.Struct, tag_field="t", tag="report"):
 Callee = tuple[int, int, int, float, float]
 
 
+class CountingCost(msgspec.Struct):
+    """What `agent.cost.Meter.account` says."""
+
+    spent: float
+    bare: float
+    used: float
+    drag: float
+    factor: float
+    functions: Natural
+
+
 class CallsPart(msgspec.Struct, tag_field="t", tag="calls"):
     source: Text
     clock: Text
@@ -139,6 +150,7 @@ class CallsPart(msgspec.Struct, tag_field="t", tag="calls"):
     clean: bool
     threads: list[tuple[int, int]]
     rows: list[tuple[int, Text, Text, int, int, int, float, float, int, list[Callee]]]
+    cost: CountingCost
     more: bool = False
 
 

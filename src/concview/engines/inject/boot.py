@@ -12,7 +12,7 @@ from pathlib import Path
 import concview.agent
 
 #: In the order in which they can be loaded. `door` is for programs that listen by themselves.
-MODULES = ("originals", "wire", "fork", "calls", "counts", "tasks", "waits", "core", "start")
+MODULES = ("originals", "wire", "fork", "cost", "rates", "calls", "counts", "tasks", "waits", "core", "start")
 _CATCH = (
     "try:\n t.get_native_id()==p.getpid()and __import__('threading')"
     "\n t.start_new_thread(b.exec,(s,{'__builtins__':b}))"

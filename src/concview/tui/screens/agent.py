@@ -143,14 +143,14 @@ class WindowQuestion(_Asks, ModalScreen[str]):
     def lines(self, width: int, palette: Palette) -> list[Line]:
         calls = self.snapshot.calls
         last = (
-            f"In the last window: {inside.cost(calls, self.snapshot)} (estimated)."
+            f"In the last window: {inside.cost(calls)}."
             if calls is not None
             else "How many calls this program makes a second is not known before the first window."
         )
         said = [
             ("Wall clock", "yappi counts and times every call of every thread; waiting counts as time. About 0.3 µs "
-                           "a call: code that does nothing but call is 5 to 10 times slower, loops without calls are "
-                           "not, waiting takes no longer."),
+                           "a call: code that does nothing but call is 5 to 15 times slower, loops without calls are "
+                           "not (on 3.11 up to twice), waiting takes no longer."),
             ("CPU clock", "The same in CPU time. About 1.5 µs a call: 30 to 50 times slower at worst."),
             ("Counts", "sys.monitoring, from Python 3.12 on, where yappi has no build: how often each function is "
                        "called; no times, no threads. About 0.15 µs a call."),

@@ -14,7 +14,7 @@ from concview import text
 from concview.model import Calls, Frame
 from concview.snapshot import Snapshot
 from concview.tui import inside, keys
-from concview.tui.ink import Line, fit, paragraph
+from concview.tui.ink import Line, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
 from concview.tui.widgets import exact, tasks
@@ -77,7 +77,7 @@ def _counting(calls: Calls | None, snapshot: Snapshot, width: int, palette: Pale
     first: Line = [Segment(word, style), Segment(f"  {inside.window_words(calls)}", palette.base)]
     if not calls.running and not calls.clean:
         first.append(Segment("  the profiler's hooks could not be proved to be gone", palette.error))
-    lines = [first, [Segment(fit(inside.cost(calls, snapshot), width), palette.dim)]]
+    lines = [first, *paragraph(inside.cost(calls) + ".", width, palette.dim)]
     if calls.dropped:
         lines.append([Segment(f"{text.plural(calls.dropped, 'row')} more of little time are not listed", palette.dim)])
     return lines
