@@ -1,10 +1,12 @@
 """What the agent does to its targets: attach and detach cycles on every Python in every state, and profiling windows
 while threads are born and die. Prints a table; exit code 1 when a target was changed by any of it.
 
-    python benchmarks/agent_safety.py [--cycles 50] [--windows 60] [--python 3.12 ...]
+    python benchmarks/agent_safety.py [--cycles 50] [--windows 60] [--slowdown] [--python 3.12 ...]
 
 Latencies in milliseconds from the request to the first line run in the target ('taken') and to the agent's greeting
-('hello'). 'slower' is the time of 20 000 calls of an empty function with a window open, against without.
+('hello'). 'wall x' and 'cpu x' are the time of an empty call with a window open, against without. --slowdown compares
+the slowdown that concview shows with what programs measure of themselves: rounds per second (which also depends on what
+else the machine does) and CPU per round.
 CONCVIEW_PYTHONS names interpreters, CONCVIEW_YAPPI folders with builds of yappi.
 """
 
@@ -21,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "agent"))
 import agent_helpers as h
 from test_agent_calls import COUNTED
 
+import _agent_slowdown
 from concview.engines.agent_client import CannotInject
 from concview.engines.agent_client.messages import CallsPart, Opened, Refused
 from interpreters import Interpreter, interpreters, target
@@ -28,7 +31,9 @@ from interpreters import Interpreter, interpreters, target
 
 def quantiles(values: list[float]) -> str:
     values = sorted(values)
-    return f"{values[len(values) // 2]:7.1f} {values[int(len(values) * 0.95)]:7.1f}" if values else "      -       -"
+    if not values:
+        return "      -       -       -"
+    return f"{values[len(values) // 2]:7.1f} {values[int(len(values) * 0.95)]:7.1f} {values[-1]:7.1f}"
 
 
 def cycles(python: Interpreter, state: str, count: int) -> bool:
@@ -113,12 +118,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cycles", type=int, default=50)
     parser.add_argument("--windows", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--slowdown", action="store_true", help="also compare the slowdown shown with the real one")
     parser.add_argument("--python", nargs="*", help="labels as in 3.12 or 3.14t (default: all found)")
     options = parser.parse_args()
     chosen = [i for i in interpreters() if h.can_be_asked(i) and (not options.python or i.label in options.python)]
     fine = True
     if options.cycles:
-        print("python state     came     taken p50 p95  hello p50 p95   CPU %   ended as ever", flush=True)
+        print(
+            "python state     came     taken p50, p95, most      hello p50, p95, most      CPU %   ended as ever",
+            flush=True,
+        )
         for python in chosen:
             for state in h.NAMES:
                 if h.reachable(python, state):
@@ -127,6 +136,8 @@ def main() -> int:
         print("\npython profiler windows dirty  ns/call  wall x   cpu x  ns after   clean", flush=True)
         for python in chosen:
             fine &= windows(python, options.windows)
+    if options.slowdown:
+        _agent_slowdown.table(chosen)
     return 0 if fine else 1
 
 
