@@ -155,15 +155,16 @@ def cost(calls: Calls) -> str:
 
 def derived(calls: Calls) -> tuple[float, float]:
     """How many times as much CPU running code takes, at least and at most: from the CPU used in the window and what
-    counting took of it. Waiting takes no longer. Zeros where CPU was not measured."""
+    counting took of it. Waiting takes no longer; how much of the rest is bytecode, which a profiler may slow down, is
+    not known. Zeros where CPU was not measured."""
     if not calls.used_s:
         return 0.0, 0.0
     factors = []
-    for real in (1.0, BUSY_CODE):
+    for real, drag in ((1.0, 1.0), (BUSY_CODE, calls.drag)):
         spent = real * calls.cost_share * calls.seconds
         # The calls themselves take their time, too: that bounds it where nearly all CPU went into counting.
-        own = max((calls.used_s - spent) / calls.drag, calls.bare_s, 1e-6)
-        factors.append((own * calls.drag + spent) / own)
+        own = max((calls.used_s - spent) / drag, calls.bare_s, 1e-6)
+        factors.append((own * drag + spent) / own)
     return factors[0], factors[1]
 
 

@@ -74,6 +74,8 @@ def _counting(calls: Calls | None, snapshot: Snapshot, width: int, palette: Pale
         running = inside.window(snapshot)
         return [[Segment(f"counting begins: {running}" if running else "w counts every call", palette.dim)]]
     word, style = ("counting", palette.warn) if calls.running else ("counted", palette.ok)
+    if calls.running and not inside.attached(snapshot):
+        word = "cut off"  # the agent went in the middle of it: these are its last words
     first: Line = [Segment(word, style), Segment(f"  {inside.window_words(calls)}", palette.base)]
     if not calls.running and not calls.clean:
         first.append(Segment("  the profiler's hooks could not be proved to be gone", palette.error))
