@@ -270,6 +270,42 @@ while True: time.sleep(0.01)
         h.leave(attachment)
 
 
+@pytest.mark.few
+@pytest.mark.python(12)
+def test_children_forked_in_the_look_before_are_not_counted(interpreter: Interpreter) -> None:
+    """Before a window sys.monitoring counts for a moment, for the slowdown's sake."""
+    h.skip_unless_askable(interpreter)
+    source = """
+import os, sys, threading, time, warnings
+warnings.simplefilter("ignore")
+def leaf(): pass
+print("ready", flush=True)
+seen = left = 0
+while not seen or sys.monitoring.get_tool(3):
+    leaf()
+    looked = sys.monitoring.get_tool(3) is not None
+    pid = os.fork()
+    if not pid:
+        try:
+            events = sys.monitoring.get_events(3)
+        except ValueError:
+            events = 0  # nobody uses it
+        os._exit(1 if events or sys.monitoring.get_tool(3) else 0)
+    left += os.waitpid(pid, 0)[1] != 0
+    seen += looked
+    time.sleep(0.01)
+print(left, flush=True)
+while True: time.sleep(0.01)
+"""
+    with target(interpreter, source) as process:
+        attachment = h.visit(process.pid)
+        attachment.open_window("wall", 0.5, "monitoring")
+        opened(attachment)
+        assert h.account(attachment).clean
+        assert process.line() == "0"
+        h.leave(attachment)
+
+
 def test_numbers_are_json(gil_python: Interpreter) -> None:
     """What cannot be a window is refused, and the agent lives on."""
     with target(gil_python, h.STATES, "idle") as process:
