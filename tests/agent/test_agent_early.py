@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,8 @@ def test_calls_are_counted_from_the_first_line(gil_python: Interpreter, tmp_path
         out, errors = None, ""
         if isinstance(answer, Refused):
             pytest.skip(answer.why)
+        while not select.select([popen.stdout], [], [], 0.05)[0]:
+            attachment.poll()  # the agent leaves when it hears nothing
         line = popen.stdout.readline()
         attachment.close_window()
         final = h.until(attachment, lambda m: m if isinstance(m, CallsPart) and not m.running else None, 30.0)
