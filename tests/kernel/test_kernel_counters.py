@@ -56,6 +56,7 @@ def by_tid(counters: Counters) -> dict[int, ThreadCounters]:
 
 
 def test_threads_cpu_and_switches_are_what_they_measured(any_python: Interpreter) -> None:
+    yields = 5 * 40 if any_python.free_threaded else 0
     with target(any_python, MEASURES_ITSELF) as process:
         results = cast(dict[str, list[Any]], process.json())
         reader = reader_for(process.pid)
@@ -63,10 +64,11 @@ def test_threads_cpu_and_switches_are_what_they_measured(any_python: Interpreter
         seen = by_tid(first)
         for name, (tid, cpu_s, voluntary, involuntary) in results.items():
             thread = seen[tid]
-            # After measuring, a thread still takes two locks: at most a few switches and some ten microseconds.
+            # After measuring, a thread still takes five locks: at most a few switches and some ten microseconds. A
+            # free-threaded build yields the CPU up to 40 times before it waits for one (PyMutex).
             assert cpu_s * 1e9 <= thread.cpu_ns <= cpu_s * 1e9 + 20e6, (name, cpu_s, thread)
             assert voluntary <= thread.voluntary <= voluntary + 10, (name, voluntary, thread)
-            assert involuntary <= thread.involuntary <= involuntary + 10, (name, involuntary, thread)
+            assert involuntary <= thread.involuntary <= involuntary + 10 + yields, (name, involuntary, thread)
             assert thread.run_delay_ns >= 0
         assert seen[results["nap"][0]].voluntary >= 50
         assert first.at_ns == 123
