@@ -10,10 +10,13 @@ from typing import ClassVar
 from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.driver import Driver as BaseDriver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.widgets import Input
 
 from concview.tui import first, keys
+from concview.tui.driver import Driver
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
@@ -62,6 +65,11 @@ class ConcviewApp(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = theme if theme in self.available_themes else DARK.name
+
+    def get_driver_class(self) -> type[BaseDriver]:
+        """Ours for a terminal; a browser and tests have others."""
+        found = super().get_driver_class()
+        return Driver if found is LinuxDriver else found
 
     def get_default_screen(self) -> Screen[None]:
         """The first screen itself rather than one pushed over an empty one: that saves a frame."""
