@@ -13,11 +13,11 @@ from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import ChopsUpdate
+from textual._compositor import Compositor
 from textual.strip import Strip
 
 from concview.tui.app import ConcviewApp
-from concview.tui.compositor import TightCompositor, transition
+from concview.tui.compositor import TightCompositor, TightUpdate, transition
 from concview.tui.ink import differences
 
 STYLES = [
@@ -116,47 +116,66 @@ def _sgr_of(sequence: str, state: dict[str, str]) -> dict[str, str]:
     return state
 
 
-@pytest.mark.parametrize("view", ["overview", "threads", "locks"])
-async def test_the_terminal_shows_the_screen(view: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _full(app: ConcviewApp, stock: bool = False) -> list[list[Cell]]:
+    """The whole screen, as our compositor or as Textual's puts it together."""
+    system = app.console._color_system or ColorSystem.TRUECOLOR
+    compositor = app.screen._compositor
+    with pytest.MonkeyPatch.context() as patch:
+        if stock:
+            patch.setattr(TightCompositor, "_render_chops", Compositor._render_chops)
+        return [_cells(strip, system) for strip in compositor.render_strips()]
+
+
+def _stock(compositor: TightCompositor, dirty: set[Any], app: ConcviewApp) -> str:
+    """What Textual would send."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TightCompositor, "_render_chops", Compositor._render_chops)
+        compositor._dirty_regions.update(dirty)
+        update = Compositor.render_partial_update(compositor)
+    assert update is not None
+    return update.render_segments(app.console)
+
+
+@pytest.mark.parametrize("keys", [["1"], ["2"], ["4"], ["2", "enter", "escape", "4", "5", "2", "1"]])
+async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Updates applied to a terminal give what a full repaint gives; and Textual's own would be longer."""
     sent: list[tuple[str, int]] = []
-    original = TightCompositor.render_partial_update
+    original = TightCompositor.render_update
 
-    def watched(self: TightCompositor) -> ChopsUpdate | None:
-        update = original(self)
-        if update is not None:
-            ours, theirs = update.render_segments(app.console), ChopsUpdate.render_segments(update, app.console)
-            sent.append((ours, len(theirs)))
+    def watched(self: TightCompositor, *args: Any, **more: Any) -> Any:
+        dirty = self._dirty_regions.copy()
+        update = original(self, *args, **more)
+        if isinstance(update, TightUpdate):
+            whole = self.size.region in dirty
+            sent.append((update.render_segments(app.console), 1 << 20 if whole else len(_stock(self, dirty, app))))
         return update
 
-    monkeypatch.setattr(TightCompositor, "render_partial_update", watched)
+    monkeypatch.setattr(TightCompositor, "render_update", watched)
     session = fake.FakeSession([fake.busy(20, tick=n) for n in range(4)])
     app = ConcviewApp(session)
     async with app.run_test(size=(120, 40)) as pilot:
         board: Any = app.screen
         await fake.until(pilot, lambda: board.view.ready)
-        board.show_view(view)
-        await fake.until(pilot, lambda: board.active == view and board.view.ready and board.view.snapshot is not None)
+        for _ in range(2):  # at first views are made, then only shown again
+            for key in keys:
+                await pilot.press(key)
+                await fake.until(pilot, lambda: board.view.ready and board.view.snapshot is not None)
+                await pilot.pause(0.1)
         await pilot.pause(0.4)
-        sent.clear()
         screen = Screen(120, 40)
-
-        def full() -> list[list[Cell]]:
-            system = app.console._color_system or ColorSystem.TRUECOLOR
-            return [_cells(strip, system) for strip in board._compositor.render_strips()]
-
-        screen.rows = full()
-        for _ in range(3):
+        sent.clear()
+        screen.rows = _full(app)
+        for key in ("down", "down", "down", *keys):
             session.advance()
             await fake.until(pilot, lambda: board.shown is session.snapshot())
-            await pilot.press("down")
+            await pilot.press(key)
             await pilot.pause(0.3)
         fed = 0
         for _ in range(20):  # on a busy machine the last update may still be on its way
             for data, _size in sent[fed:]:
                 screen.feed(data)
             fed = len(sent)
-            wrong = [(x, y, a, b) for y, (r, q) in enumerate(zip(screen.rows, full(), strict=True))
+            wrong = [(x, y, a, b) for y, (r, q) in enumerate(zip(screen.rows, _full(app, stock=True), strict=True))
                      for x, (a, b) in enumerate(zip(r, q, strict=True)) if a != b]  # fmt: skip
             if not wrong:
                 break

@@ -1,17 +1,20 @@
-"""Fewer bytes to the terminal: only the cells that changed, and a colour only where it changes.
+"""Fewer bytes to the terminal, and less work for them: only the cells that changed, a colour only where it changes.
 
 Textual sends a changed span from the left edge of its widget on, and sets and resets the style of every segment anew;
-for a table of live numbers that is five times what is needed, which is felt over ssh.
+for a table of live numbers that is five times what is needed, which is felt over ssh. And it renders what lies below
+other widgets, and cuts every line at the edges of all of them, which a key then waits for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
-from textual._compositor import ChopsUpdate, Compositor
+from textual._compositor import Compositor, CompositorUpdate
+from textual.geometry import Region
 from textual.strip import Strip
 
 _RESET = "\x1b[0m"
@@ -38,14 +41,20 @@ def transition(before: Style, after: Style, system: ColorSystem) -> str:
     return f"\x1b[0;{everything}m" if everything else _RESET
 
 
-class TightUpdate(ChopsUpdate):
+class TightUpdate(CompositorUpdate):
+    """`lines`: of every line of the screen what starts at which cell, in order. `spans`: line, first cell, end."""
+
+    def __init__(self, lines: Sequence[Mapping[int, Strip]], spans: Sequence[tuple[int, int, int]]) -> None:
+        self.lines, self.spans = lines, spans
+
     def render_segments(self, console: Console) -> str:
         system = console._color_system or ColorSystem.TRUECOLOR
         out: list[str] = []
         for y, x1, x2 in self.spans:
             at = -1  #: where the cursor is
-            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
-                if strip is None or x >= x2 or end <= x1:
+            for x, strip in self.lines[y].items():
+                end = x + strip.cell_length
+                if x >= x2 or end <= x1:
                     continue
                 start, stop = max(x, x1), min(end, x2)
                 if start != at:
@@ -76,6 +85,60 @@ def _write(strip: Strip, system: ColorSystem, out: list[str]) -> None:
 
 
 class TightCompositor(Compositor):
-    def render_partial_update(self) -> ChopsUpdate | None:
-        update = super().render_partial_update()
-        return None if update is None else TightUpdate(update.chops, update.spans, update.chop_ends)
+    def render_partial_update(self) -> TightUpdate | None:  # type: ignore[override]
+        regions, screen = self._dirty_regions.copy(), self.size.region
+        self._dirty_regions.clear()
+        spans = list(self._regions_to_spans(regions))
+        if not spans:
+            return None
+        lines = {y for y, _, _ in spans}
+        return TightUpdate(
+            self._render_chops(Region.from_union(regions).intersection(screen), lines.__contains__),
+            [span for span in spans if span[0] < screen.height],
+        )
+
+    def render_full_update(self, simplify: bool = False) -> CompositorUpdate:  # type: ignore[override]
+        if simplify:  # an export, which wants Rich's own form
+            return super().render_full_update(simplify)
+        self._dirty_regions.clear()
+        width, height = self.size
+        lines = self._render_chops(self.size.region, lambda y: True)
+        return TightUpdate(lines, [(y, 0, width) for y in range(height)])
+
+    def _render_chops(self, crop: Region, is_rendered_line: Callable[[int], bool]) -> Sequence[Mapping[int, Strip]]:
+        """From the front to the back; what is covered is neither rendered nor cut."""
+        width, height = self.size
+        lines: list[dict[int, Strip]] = [{} for _ in range(height)]
+        free = {y: [(0, width)] for y in crop.line_range if 0 <= y < height and is_rendered_line(y)}
+        for widget, (region, clip) in self.visible_widgets.items():
+            area = region.intersection(clip)
+            wanted = [
+                y for y in area.line_range if any(start < area.right and area.x < end for start, end in free.get(y, ()))
+            ]
+            if not wanted or not area.overlaps(crop):
+                continue
+            top = wanted[0]
+            strips = widget.render_lines(
+                Region(area.x - region.x, top - region.y, area.width, wanted[-1] + 1 - top)
+            )
+            for y in wanted:
+                free[y] = _lay(strips[y - top], area.x, area.right, free[y], lines[y])
+        return [dict(sorted(line.items())) for line in lines]
+
+
+def _lay(
+    strip: Strip, left: int, right: int, free: list[tuple[int, int]], line: dict[int, Strip]
+) -> list[tuple[int, int]]:
+    """Put a strip into a line where that is free. Returns what is still free."""
+    rest = []
+    for start, end in free:
+        first, stop = max(start, left), min(end, right)
+        if first >= stop:
+            rest.append((start, end))
+            continue
+        line[first] = strip if (first, stop) == (left, right) else strip.crop(first - left, stop - left)
+        if start < first:
+            rest.append((start, first))
+        if stop < end:
+            rest.append((stop, end))
+    return rest

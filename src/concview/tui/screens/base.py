@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.segment import Segment
 from textual import events
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -32,6 +33,8 @@ class SizedScreen(Screen[None]):
     """A screen that gives way to `TooSmall` and comes back when there is room."""
 
     AUTO_FOCUS = ""  # each screen knows better what comes first
+    #: Textual paints the whole screen anew when another widget gets the keyboard; the two widgets do that themselves.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     DEFAULT_CSS = """
     SizedScreen.-too-small > * { display: none; }
     SizedScreen.-too-small > TooSmall { display: block; }

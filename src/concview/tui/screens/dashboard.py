@@ -25,6 +25,8 @@ from concview.tui.widgets.timeline import TimeBar
 
 #: Seconds between looks at the session, slowest first.
 SPEEDS = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
+#: Seconds after the first picture, and between two views that are made before they are asked for.
+PREPARE_S, PREPARE_EVERY_S = 1.0, 0.3
 #: What the footer offers while paused.
 PAUSED_KEYS = ("pause", "earlier", "shorter", "last_finding", "open", "back")
 
@@ -131,9 +133,22 @@ class Dashboard(TimeTravel):
             # Where the terminal has another size by now, the layout tells the view, and it draws again.
             self.on_view_ready()
             return
+        self._make(name)
+        if len(views.children) == 1:
+            self.set_timer(PREPARE_S, self._prepare)
+
+    def _make(self, name: str) -> View:
         view = self.specs[name].make()
         view.id = f"view-{name}"
-        views.mount(view)  # says `Ready` when its parts are there
+        self.query_one("#views", Container).mount(view)  # says `Ready` when it has its place and its parts are there
+        return view
+
+    def _prepare(self) -> None:
+        """Make a view that was not yet shown: else the first key to it would wait for its style sheet."""
+        name = next((n for n in self.specs if not self.query(f"#view-{n}")), None)
+        if name is not None:
+            self._make(name).display = False
+            self.set_timer(PREPARE_EVERY_S, self._prepare)
 
     def on_view_ready(self) -> None:
         if not self.view.ready:

@@ -11,6 +11,7 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
@@ -20,6 +21,7 @@ from concview.tui.ink import Line
 from concview.tui.widgets.baseline import Baseline
 from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.page import Page
+from concview.tui.widgets.steady import Steady
 from concview.tui.widgets.table import Table
 
 #: What an empty view says before anything was seen; that nothing was found would be a claim.
@@ -39,10 +41,11 @@ class ViewSpec:
     mark: Callable[[Snapshot], str] = lambda snapshot: ""
 
 
-class View(Vertical):
+class View(Vertical, Steady):
     """Base. `keys` are the ids of footer keys; `offers` the view actions it understands."""
 
     DEFAULT_CSS = "View { height: 1fr; padding: 0 1; } "
+    BLANK = True  # only its parts are to be seen
     keys: tuple[str, ...] = ("pause", "back")
 
     class Goto(Message):
@@ -59,6 +62,7 @@ class View(Vertical):
         super().__init__(id=id)
         self.snapshot: Snapshot | None = None
         self.ready = False
+        self._drawn_for = Size()
 
     def on_mount(self) -> None:
         # The first layout can come before the mount is through; its Resize is lost then.
@@ -79,6 +83,7 @@ class View(Vertical):
     def show(self, snapshot: Snapshot) -> None:
         """Draw this. Called only while the view is visible."""
         self.snapshot = snapshot
+        self._drawn_for = self.size
         self.draw(snapshot)
 
     def draw(self, snapshot: Snapshot) -> None:
@@ -87,6 +92,7 @@ class View(Vertical):
     def redraw(self) -> None:
         """The same snapshot again, after a resize or a change of what is folded or selected."""
         if self.snapshot is not None and self.is_attached and self.display:
+            self._drawn_for = self.size
             self.draw(self.snapshot)
 
     def aim(self, subject: Any) -> None:
@@ -122,7 +128,8 @@ class View(Vertical):
     def on_resize(self) -> None:
         self.set_class(self.size.width >= WIDE, "wide")
         self._settle()
-        self.call_after_refresh(self.redraw)
+        if self.size != self._drawn_for:
+            self.call_after_refresh(self.redraw)
 
 
 class TableView(View):

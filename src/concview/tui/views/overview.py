@@ -77,7 +77,7 @@ class Overview(View):
         yield thread_table(BRIEF, id="threads")
 
     def draw(self, snapshot: Snapshot) -> None:
-        palette, width, height = palette_of(self), self.content_size.width, self.content_size.height
+        palette, width, height = palette_of(self), self.size.width, self.size.height
         if not width:
             return
         roomy = height >= 34

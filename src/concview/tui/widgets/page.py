@@ -12,8 +12,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from concview.tui import keys
-from concview.tui.ink import Line, differences, strip_of
+from concview.tui.ink import Line, differences
 from concview.tui.theme import palette_of
+from concview.tui.widgets.steady import Plain
 
 
 def _differ(old: Strip, new: Strip, width: int) -> list[tuple[int, int]]:
@@ -23,7 +24,7 @@ def _differ(old: Strip, new: Strip, width: int) -> list[tuple[int, int]]:
     return [(0, width)]
 
 
-class Page(ScrollView, can_focus=True):
+class Page(ScrollView, Plain, can_focus=True):
     """Lines are set by its view. `padding` cells stay free on both sides."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("page")]
@@ -72,7 +73,7 @@ class Page(ScrollView, can_focus=True):
         at = self.scroll_offset.y + y
         base = palette_of(self).base
         if at < len(self._lines):
-            return strip_of(list(self._lines[at]), self.size.width, base)
+            return self._lines[at].adjust_cell_length(self.size.width, base)
         return Strip.blank(self.size.width, base)
 
     def as_text(self) -> list[str]:

@@ -22,9 +22,10 @@ from concview.tui.ink import Line, differences, fit, strip_of, wrap
 from concview.tui.search import matcher
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, layout
+from concview.tui.widgets.steady import Plain
 
 
-class Table(ScrollView, can_focus=True, inherit_bindings=False):
+class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("list")]
     DEFAULT_CSS = """
     Table { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
@@ -62,7 +63,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self.columns, self.key, self.haystack = tuple(columns), key, haystack
         self.sort_by, self.reversed = sort, False
-        self.empty = self.said = empty
+        self.empty, self.said = empty, ""  #: what stands instead of rows; that there are none is known with the first
         self.needle = ""
         self.fields = dict(fields or {})
         self.matches: Callable[[Any], bool] | None = None  #: from the needle; None: everything
@@ -77,7 +78,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         self._source: Sequence[Any] = ()
         self.selected: Any = None
         self.cursor = 0
-        self._chosen = False  #: the person moved; until then the selection stays on the first row
+        self.touched = False  #: the person moved; until then the selection stays on the first row
         self._painted: dict[int, Strip] = {}
         self._layout: list[tuple[Column, int]] = []
 
@@ -88,7 +89,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         self.said = words or self.empty
 
     def set_rows(self, rows: Sequence[Any], context: Any = None) -> None:
-        self._source, self.context = rows, context
+        self._source, self.context, self.said = rows, context, self.said or self.empty
         self._arrange()
 
     def _arrange(self) -> None:
@@ -108,13 +109,13 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         in_sight = self._first() <= self.cursor < self._first() + self._page()
         self.rows = rows
         before = self.selected
-        if self._chosen and self.selected is not None:
+        if self.touched and self.selected is not None:
             at = next((i for i, row in enumerate(rows) if self.key(row) == self.selected), None)
             self.cursor = min(self.cursor, max(0, len(rows) - 1)) if at is None else at
         else:
             self.cursor = 0
         self.selected = self.key(rows[self.cursor]) if rows else None
-        size = Size(self.room, len(rows) + self.head)
+        size = Size(1, len(rows) + self.head)  # never wider than there is room
         if size != self.virtual_size:
             self.virtual_size = size
         if in_sight:
@@ -129,7 +130,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
 
     def choose(self, key: Any) -> None:
         """Select the row with this key, now or as soon as it is there."""
-        self.selected, self._chosen = key, True
+        self.selected, self.touched = key, True
         at = next((i for i, row in enumerate(self.rows) if self.key(row) == key), None)
         if at is not None:
             self.move_to(at)
@@ -161,7 +162,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def room(self) -> int:
         """Cells of a row: without those of the scrollbar."""
-        return self.scrollable_content_region.width
+        return self.size.width - self.scrollbar_gutter.width
 
     def _page(self) -> int:
         return max(1, self.size.height - self.head)
@@ -172,7 +173,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
     def move_to(self, at: int) -> None:
         if not self.rows:
             return
-        self._chosen = True
+        self.touched = True
         self.cursor = max(0, min(at, len(self.rows) - 1))
         row = self.rows[self.cursor]
         self.selected = self.key(row)
@@ -233,7 +234,6 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
     # ------------------------------------------------------------ drawing
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(self.room, len(self.rows) + self.head)
         self._painted.clear()
         self._reveal()
 
