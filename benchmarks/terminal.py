@@ -29,7 +29,7 @@ class Terminal:
         self.spent: dict[str, float] = {}
         self.received = 0
         self._text = b""
-        self._watch = b""
+        self._watch: tuple[bytes, ...] = ()
         self.watched = 0.0
         self.started = time.monotonic()
         self.pid, self._fd = pty.fork()
@@ -54,7 +54,7 @@ class Terminal:
             for mark in [m for m, code in self._waiting.items() if code in self._text]:
                 del self._waiting[mark]
                 self.seen[mark], self.spent[mark] = now - self.started, self._cpu()
-            if not self.watched and self._watch in self._text:
+            if not self.watched and (not self._watch or any(words in self._text for words in self._watch)):
                 self.watched = now
             self.received += len(data)
 
@@ -65,9 +65,10 @@ class Terminal:
                 total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
 
-    def drawing(self) -> float:
-        """CPU of its main thread so far."""
-        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+    def drawing(self) -> tuple[float, float]:
+        """CPU of its main thread so far, and how long that waited for one."""
+        spent, waited = Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[:2]
+        return int(spent) / 1e9, int(waited) / 1e9
 
     def wait(self, seconds: float = 30.0) -> bool:
         """Until every mark was seen."""
@@ -79,16 +80,16 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
-    def answer(self, keys: str, words: str = "", seconds: float = 5.0) -> tuple[float, float] | None:
-        """Seconds from a key until `words` were sent ('': until anything was), and the CPU that the program's main
-        thread, which draws, used meanwhile; None: they did not come."""
-        self._text, self._watch = b"", words.encode()
+    def answer(self, keys: str, words: Sequence[str] = (), seconds: float = 5.0) -> tuple[float, float, float] | None:
+        """Seconds from a key until one of `words` was sent (none: until anything was), the CPU that the program's main
+        thread, which draws, used meanwhile, and how long that waited for a CPU; None: they did not come."""
+        self._text, self._watch = b"", tuple(one.encode() for one in words)
         start = time.monotonic()
         before, spent, self.watched = self.received, self.drawing(), 0.0
         self.press(keys)
         while time.monotonic() - start < seconds:
             if self.watched and self.received > before:
-                return self.watched - start, self.drawing() - spent
+                return self.watched - start, *(now - then for now, then in zip(self.drawing(), spent, strict=True))
             time.sleep(0.0005)
         return None
 
