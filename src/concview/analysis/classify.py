@@ -193,4 +193,5 @@ def _io(wait: Wait, stack: Stack) -> Verdict:
 def _io_words(wait: Wait, verb: str) -> str:
     if wait.peer is None:
         return f"{verb} (fd {wait.fd})" if wait.fd >= 0 else verb
-    return f"{verb} {wait.peer.kind} {wait.peer.name}"
+    kind, name = wait.peer.kind, wait.peer.name
+    return f"{verb} {name}" if name.startswith(f"{kind}:") else f"{verb} {kind} {name}"  # 'socket:[5167770]' says it
