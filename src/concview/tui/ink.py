@@ -32,6 +32,15 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return pad + text if right else text + pad
 
 
+def fit_place(text: str, width: int, right: bool = False) -> str:
+    """'function (file.py:37)' or 'file.py:37' in exactly `width` cells: a name is cut, never the line's number."""
+    head, _, line = text.rpartition(":")
+    room = width - len(line) - 1
+    if cell_len(text) <= width or room < 4 or not line.rstrip(")").isdecimal():
+        return fit(text, width, right)
+    return f"{fit(head, room)}:{line}"
+
+
 def seconds(amount: float) -> str:
     """Whole seconds: '12 s', '3 min 20 s'."""
     return f"{amount:.0f} s" if amount < 59.5 else duration(round(amount))

@@ -96,7 +96,7 @@ class Dashboard(TimeTravel):
             return
         self.query_one(Header).show(self.shown, self.newest, self.paused, self.moved)
         self.draw_time()
-        tabs = [(s.id, s.tab, s.title, s.mark(self.shown)) for s in self.specs.values() if s.tab]
+        tabs = [(s.id, s.tab, s.title, s.short or s.title, s.mark(self.shown)) for s in self.specs.values() if s.tab]
         active = self.active if self.specs[self.active].tab else (self.trail[-1][0] if self.trail else "")
         self.query_one(Tabs).show(tabs, active)
         offered = PAUSED_KEYS if self.paused and self.kept is not None else self.view.keys

@@ -32,13 +32,15 @@ WIDE = 120
 
 @dataclass(frozen=True, slots=True)
 class ViewSpec:
-    """`tab` is the number key; 0 for views that are only reached from others. `mark` is shown at the tab's title."""
+    """`tab` is the number key; 0 for views that are only reached from others. `mark` is shown at the tab's title;
+    `short` is another title, for a narrow terminal."""
 
     id: str
     tab: int
     title: str
     make: Callable[[], View]
     mark: Callable[[Snapshot], str] = lambda snapshot: ""
+    short: str = ""
 
 
 class View(Vertical, Steady):
@@ -152,6 +154,10 @@ class TableView(View):
     def context(self, snapshot: Snapshot) -> Any:
         return None
 
+    def why_empty(self, snapshot: Snapshot) -> str:
+        """What stands instead of rows; '': what the table itself says."""
+        return "" if snapshot.target else NOTHING_YET
+
     def compose(self) -> ComposeResult:
         yield self.table()
         yield Page(id="detail")
@@ -162,7 +168,7 @@ class TableView(View):
         return self.query_one(Table)
 
     def draw(self, snapshot: Snapshot) -> None:
-        self.grid.say_when_empty("" if snapshot.target else NOTHING_YET)
+        self.grid.say_when_empty(self.why_empty(snapshot))
         self.grid.set_rows(self.rows(snapshot), self.context(snapshot))
         self.count()
         self.draw_detail()

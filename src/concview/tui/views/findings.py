@@ -28,7 +28,7 @@ class Findings(TableView):
     Findings.wide #left { width: 46; height: 1fr; margin: 0 2 0 0; }
     Findings.wide #judged { display: block; }
     """
-    keys = ("focus", "filter", "fold", "pause", "copy", "back")
+    keys = ("open", "focus", "filter", "fold", "pause", "back")
 
     shrinks = False
 
@@ -89,4 +89,4 @@ def _mark(snapshot: Snapshot) -> str:
     return f"▲{firing}" if firing else ""
 
 
-VIEW = ViewSpec("findings", 3, "Findings", Findings, _mark)
+VIEW = ViewSpec("findings", 3, "Findings", Findings, _mark, "Finds")

@@ -10,10 +10,10 @@ from rich.segment import Segment
 
 from concview import text
 from concview.snapshot import LockView, Snapshot
-from concview.tui.ink import Line, fit, wrap
+from concview.tui.ink import Line, fit, fit_place, wrap
 from concview.tui.theme import WORDS, Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
-from concview.tui.widgets.columns import Column, number_cell, text_cell
+from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
 from concview.tui.widgets.graph import graph_lines
 from concview.tui.widgets.stacks import columns as stack_columns
 from concview.tui.widgets.table import Table
@@ -80,7 +80,7 @@ COLUMNS = (
     ),
     Column("hold", "HOLD P50", 9, number_cell(hold_time), drop=3, right=True, sort=lambda k: k.hold_p50_s or 0.0),
     Column("holder", "HOLDER NOW", 12, _holder, most=24),
-    Column("place", "TAKEN IN", 20, text_cell(_place, "dim"), most=60, drop=4, sort=_place, down=False),
+    Column("place", "TAKEN IN", 20, place_cell(_place), most=60, drop=4, sort=_place, down=False),
     Column("sure", "SURE", 11, text_cell(lambda k: str(k.confidence), "dim"), drop=7),
 )
 
@@ -157,7 +157,7 @@ class Locks(TableView):
         lines: list[Line] = [
             [
                 Segment(name, palette.bright),
-                Segment(fit(about, max(0, width - cell_len(name))).rstrip(), palette.dim),
+                Segment(fit_place(about, max(0, width - cell_len(name))).rstrip(), palette.dim),
             ],
         ]
         waiting = [t for t in map(snapshot.thread, lock.waiting) if t is not None]

@@ -103,6 +103,8 @@ class Overview(View):
         rows = [f for f in snapshot.findings if not f.recent] + [f for f in snapshot.findings if f.recent]
         # The verdict already says the only one; a list is for when there are more, or room for both.
         spare = height - len(lines) - (8 if roomy else 5)
+        if height - len(lines) >= 4:
+            spare = max(spare, 1)  # one at least, where it fits at all: Enter leads from it to what the verdict says
         shown = max(0, min(len(rows), 8 if roomy else 3, spare))
         findings.display = bool(shown)
         findings.styles.height = shown
@@ -113,6 +115,9 @@ class Overview(View):
         shown_columns = COLUMNS if width >= 110 else BRIEF
         threads.columns = shown_columns if base is None else base.columns(shown_columns)
         threads.set_rows(snapshot.threads, slice_number(snapshot))
+        if findings.display and threads.has_focus and not threads.touched:
+            # The first finding came while the keyboard was with the threads: Enter shall lead to what the verdict says.
+            findings.focus()
 
     def primary(self) -> Widget | None:
         findings = self.query_one("#findings", Table)

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Peer, State
 from concview.snapshot import PeerView, Snapshot
-from concview.tui.ink import Line, fit
+from concview.tui.ink import Line, fit, fit_place
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, text_cell
@@ -101,7 +101,7 @@ class Peers(TableView):
                     Segment(fit(thread.name, 22), palette.base),
                     Segment(fit(text.duration(thread.since_s) if here else "", 10, right=True), palette.bright),
                     Segment(fit(f"  {text.percent(thread.shares[State.IO])} in I/O", 16), palette.dim),
-                    Segment(fit(place(thread), max(0, width - 52)).rstrip(), palette.dim),
+                    Segment(fit_place(place(thread), max(0, width - 52)).rstrip(), palette.dim),
                 ]
             )
         return lines

@@ -133,4 +133,4 @@ class Process(View):
         page.set_lines(lines)
 
 
-VIEW = ViewSpec("process", 6, "Process", Process)
+VIEW = ViewSpec("process", 6, "Process", Process, short="Proc")

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import State
 from concview.snapshot import QueueView, Snapshot
-from concview.tui.ink import Line, fit, paragraph, sparkline
+from concview.tui.ink import Line, fit, fit_place, paragraph, sparkline
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, text_cell
@@ -122,15 +122,13 @@ class QueuesView(TableView):
     def rows(self, snapshot: Snapshot) -> Sequence[QueueView]:
         return snapshot.depths
 
-    def draw(self, snapshot: Snapshot) -> None:
-        super().draw(snapshot)
+    def why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.target is None:
-            words = NOTHING_YET
-        else:
-            able = snapshot.capabilities.get("queues")
-            refused = able is not None and not able.available
-            words = f"queues cannot be read: {able.why}; {able.enable}" if able and refused else NONE_SEEN
-        self.grid.say_when_empty(words)
+            return NOTHING_YET
+        able = snapshot.capabilities.get("queues")
+        if able is not None and not able.available:
+            return f"queues cannot be read: {able.why}; {able.enable}"
+        return NONE_SEEN
 
     def detail(self, row: Any, snapshot: Snapshot, width: int) -> list[Line] | None:
         if row is None:
@@ -161,7 +159,7 @@ class QueuesView(TableView):
                     [
                         Segment(f"  {fit(thread.name, 22)}", palette.base),
                         Segment(fit(text.duration(thread.since_s), 10, right=True), palette.bright),
-                        Segment(f"  {fit(place(thread), max(0, width - 36)).rstrip()}", palette.dim),
+                        Segment(f"  {fit_place(place(thread), max(0, width - 36)).rstrip()}", palette.dim),
                     ]
                 )
             if len(threads) > _MOST:

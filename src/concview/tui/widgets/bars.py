@@ -67,23 +67,28 @@ class Tabs(Bar):
         super().__init__(id=id)
         self._at: list[tuple[int, int, str]] = []
 
-    def show(self, tabs: Sequence[tuple[str, int, str, str]], active: str) -> None:
-        """`tabs`: view, number, title, mark. Short of room, marks give way first, then the titles of the others."""
+    def show(self, tabs: Sequence[tuple[str, int, str, str, str]], active: str) -> None:
+        """`tabs`: view, number, title, a shorter one, mark.
+
+        Short of room, marks give way first, then the longer titles, and only then are titles cut.
+        """
         palette, width = palette_of(self), self.size.width
-        for letters, marks, gap in (
-            (99, True, "  "),
-            (99, False, "  "),
-            (99, False, ""),
-            (4, False, ""),
-            (3, False, ""),
-            (2, False, ""),
-            (0, False, ""),
+        for short, letters, marks, gap in (
+            (False, 99, True, "  "),
+            (False, 99, False, "  "),
+            (False, 99, False, ""),
+            (True, 99, False, ""),
+            (True, 4, False, ""),
+            (True, 3, False, ""),
+            (True, 2, False, ""),
+            (True, 0, False, ""),
         ):
             texts = []
-            for view, number, title, mark in tabs:
+            for view, number, title, brief, mark in tabs:
                 here = view == active
-                words = _tab(number, title if here else title[:letters], mark, marks)
-                texts.append(f" {words} " if here else f" {words}{gap}")
+                name = brief if short else title
+                words = _tab(number, name if here and letters != 3 else name[:letters], mark, marks)
+                texts.append(f" {words}{gap}" if short or not here else f" {words} ")
             if sum(map(len, texts)) <= width:
                 break
         line: Line = []

@@ -15,7 +15,7 @@ from concview.snapshot import Shares, Snapshot, Status
 from concview.tui.ink import Line, cells, fit
 from concview.tui.source import CallsTaken
 from concview.tui.theme import GLYPHS, Palette
-from concview.tui.widgets.columns import Column, number_cell
+from concview.tui.widgets.columns import Column, place_cell
 from concview.tui.widgets.flamepaint import BORDERS, ORIGINS, Paint, origin_of
 from concview.tui.widgets.table import Table
 
@@ -192,7 +192,7 @@ COLUMNS = (
         "place",
         "FILE",
         10,
-        number_cell(lambda e: f"{e.frame.file.rpartition('/')[2]}:{e.frame.line}", "dim"),
+        place_cell(lambda e: f"{e.frame.file.rpartition('/')[2]}:{e.frame.line}", right=True),
         most=26,
         drop=1,
         right=True,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.segment import Segment
 
-from concview.tui.ink import Line, fit
+from concview.tui.ink import Line, fit, fit_place
 from concview.tui.theme import Palette
 
 #: Columns that go this early make room so that others get the width they want.
@@ -41,6 +41,17 @@ def text_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[Any
 
     def draw(row: Any, width: int, palette: Palette, context: Any) -> Line:
         return [Segment(fit(value(row), width), getattr(palette, style))]
+
+    return draw
+
+
+def place_cell(
+    value: Callable[[Any], str], style: str = "dim", right: bool = False
+) -> Callable[[Any, int, Palette, Any], Line]:
+    """A place in the source, whose line's number is never cut."""
+
+    def draw(row: Any, width: int, palette: Palette, context: Any) -> Line:
+        return [Segment(fit_place(value(row), width, right), getattr(palette, style))]
 
     return draw
 

@@ -13,7 +13,7 @@ from concview.model import CallInfo, Calls
 from concview.snapshot import Snapshot
 from concview.tui.ink import Line, fit
 from concview.tui.theme import Palette
-from concview.tui.widgets.columns import Column, number_cell
+from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.table import Table
 
 #: Rows of each part of the detail; the rest is counted.
@@ -86,7 +86,7 @@ COLUMNS = (
         "threads", "THR", 4, _threads, drop=2, right=True,
         sort=lambda r: len(r[1].threads),
     ),
-    Column("place", "FILE", 12, number_cell(_place, "dim"), most=30, drop=1, right=True, sort=_place, down=False),
+    Column("place", "FILE", 12, place_cell(_place, right=True), most=30, drop=1, right=True, sort=_place, down=False),
 )  # fmt: skip
 
 

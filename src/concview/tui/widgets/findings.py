@@ -152,12 +152,15 @@ def judged_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]
         lines.append([])
     if snapshot.not_applicable:
         lines.append([Segment(f"Cannot be judged here ({len(snapshot.not_applicable)})", palette.title)])
+        alike: dict[tuple[str, str], list[str]] = {}
         for missing in snapshot.not_applicable:
-            lines += paragraph(f"× {missing.id}: {missing.why}", width, palette.dim, 2)
-            if missing.enable:
-                lines += paragraph(f"to enable: {missing.enable}", width, palette.base, 4)
+            alike.setdefault((missing.why, missing.enable), []).append(missing.id)
+        for (why, enable), rules in alike.items():
+            lines += paragraph(f"× {', '.join(rules)}: {why}", width, palette.dim, 2)
+            if enable:
+                lines += paragraph(f"to enable: {enable}", width, palette.base, 4)
         lines.append([])
     lines.append([Segment(f"Judged clear ({len(snapshot.clear)})", palette.title)])
-    said = ", ".join(f"✓ {rule}" for rule in snapshot.clear) or "none yet"
+    said = f"✓ {', '.join(snapshot.clear)}" if snapshot.clear else "none yet"
     lines += paragraph(said, width, palette.dim, 2)
     return lines

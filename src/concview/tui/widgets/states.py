@@ -94,7 +94,7 @@ class Gauge:
 
 
 def _run_delay(value: float) -> str:
-    return f"{value * 1000:.0f} ms/s" if value < 10 else f"{value:.1f} s/s"
+    return f"{value * 1000:.0f} ms/s" if value < 0.9995 else f"{value:.1f} s/s"
 
 
 GAUGES: tuple[Gauge, ...] = (

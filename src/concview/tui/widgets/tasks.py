@@ -13,7 +13,7 @@ from concview.model import Await, LoopInfo, TaskInfo, Tasks
 from concview.snapshot import Snapshot
 from concview.tui.ink import Line, fit, paragraph
 from concview.tui.theme import Palette
-from concview.tui.widgets.columns import Column, number_cell, text_cell
+from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
 from concview.tui.widgets.table import Table
 
 #: A loop that is later than this is worth a colour (seconds): asyncio's own debug mode reports from there on.
@@ -62,9 +62,9 @@ COLUMNS = (
     Column("state", "STATE", 8, _state, sort=lambda r: r.task.state, down=False),
     Column("age", "AGE", 10, number_cell(lambda r: text.duration(r.task.age_s)), right=True,
            sort=lambda r: r.task.age_s),
-    Column("runs", "RUNS", 14, text_cell(lambda r: runs(r.task)), most=36, drop=1, sort=lambda r: runs(r.task),
+    Column("runs", "RUNS", 14, place_cell(lambda r: runs(r.task), "base"), most=36, drop=1, sort=lambda r: runs(r.task),
            down=False),
-    Column("waits", "WAITS AT", 18, text_cell(lambda r: waits_at(r.task), "dim"), most=70,
+    Column("waits", "WAITS AT", 18, place_cell(lambda r: waits_at(r.task)), most=70,
            sort=lambda r: waits_at(r.task), down=False),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Stack, State
 from concview.snapshot import ThreadView
-from concview.tui.ink import Line, fit
+from concview.tui.ink import Line, fit, fit_place
 from concview.tui.theme import GLYPHS, WORDS, Palette
 from concview.tui.widgets.columns import Column, number_cell
 from concview.tui.widgets.states import strip_cells
@@ -107,7 +107,7 @@ def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> L
 
 
 def _place(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(place(thread), width), palette.dim)]
+    return [Segment(fit_place(place(thread), width), palette.dim)]
 
 
 def _strip(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
