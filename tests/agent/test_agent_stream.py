@@ -14,7 +14,7 @@ import pytest
 from concview.engines.agent_client import inject
 from concview.engines.agent_client.meeting import find_door
 from concview.engines.agent_client.messages import Report
-from concview.model import AgentStatus, AnyEvent, Bye, Calls, Queues, Tasks
+from concview.model import AGENT_THREAD, AgentStatus, AnyEvent, Bye, Calls, Queues, State, Tasks
 from concview.session import LiveSource
 from concview.session.session import attach
 from interpreters import Interpreter, target
@@ -272,3 +272,23 @@ def test_tasks_are_counted_by_their_coroutine(gil_python: Interpreter) -> None:
             ended += groups["goes"].ended
         assert ended >= 10
         h.leave(attachment)
+
+
+@pytest.mark.few
+def test_the_agents_own_thread_is_none_of_the_programs(gil_python: Interpreter) -> None:
+    """It is listed, and its time is not added to theirs."""
+    naps = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.02)\n"
+    with target(gil_python, naps) as process:
+        session = attach(process.pid)
+        try:
+            session.source.order("agent attach 20")  # type: ignore[attr-defined]
+
+            def known() -> bool:
+                return any(t.name == AGENT_THREAD and len(t.strip) > 2 for t in session.snapshot().threads)
+
+            h.eventually(known, 30)
+            snapshot = session.snapshot()
+            assert snapshot.states[State.IO] == 0 and snapshot.states[State.SLEEP] > 0.5, snapshot.states
+            assert len([t for t in snapshot.threads if t.alive]) == 2
+        finally:
+            session.close()

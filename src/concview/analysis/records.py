@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from concview.analysis.classify import Verdict
-from concview.model import Counters, Hold, Stack, State, ThreadCounters, Wait
+from concview.model import AGENT_THREAD, Counters, Hold, Stack, State, ThreadCounters, Wait
 
 #: No thread keeps more runs than this, whatever the rate: 20 s at 1 kHz.
 MAX_RUNS = 20_000
@@ -122,6 +122,11 @@ class ThreadHistory:
         self.acc_since = at_ns  #: the open run is accounted up to here
         self.counters: ThreadCounters | None = None
         self.counters_at_bucket: ThreadCounters | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the program's Python threads, whose time is added up and judged."""
+        return not self.native and self.name != AGENT_THREAD
 
     def settle(self, at_ns: int) -> None:
         """Account the open run up to `at_ns`."""

@@ -68,10 +68,10 @@ class Window:
 
     @cached_property
     def threads(self) -> list[ThreadWindow]:
-        """Python threads: alive ones, and those that ended within the window."""
+        """The program's Python threads: alive ones, and those that ended within the window."""
         gone = [t for t in self.history.gone if t.gone_ns > self.start_ns]
         every = [*self.history.threads.values(), *gone]
-        return [ThreadWindow(t, self.start_ns, self.end_ns) for t in every if not t.native]
+        return [ThreadWindow(t, self.start_ns, self.end_ns) for t in every if t.counts]
 
     @cached_property
     def native_threads(self) -> list[ThreadWindow]:

@@ -27,6 +27,7 @@ from concview.model.events import (
 )
 from concview.model.findings import Finding, Measured, NotApplicable, Pending, StackEvidence, Where
 from concview.model.inside import (
+    AGENT_THREAD,
     AgentStatus,
     Await,
     Callee,
@@ -63,6 +64,7 @@ from concview.model.values import (
 )
 
 __all__ = [
+    "AGENT_THREAD",
     "CAPABILITIES",
     "NO_STACK",
     "NO_WAIT",

@@ -6,6 +6,9 @@ import msgspec
 
 from concview.model.events import Event
 
+#: The name of the agent's thread, of the program's ones it is none. `agent.core`, which stands alone, gives it.
+AGENT_THREAD = "concview-agent"
+
 
 class AgentStatus(Event, frozen=True, tag=14):
     """The agent comes, is there, or has gone. `state`: 'asking', 'attached', 'refused', 'ended'."""

@@ -164,7 +164,7 @@ class Composer:
             if cache is None:
                 cache = self._threads[thread.tid] = ThreadCache()
             cache.update(thread, start_ns)
-            if not thread.native and thread.gone_ns == 0:
+            if thread.counts and thread.gone_ns == 0:
                 for i, share in enumerate(cache.shares):
                     sums[i] += share
             views.append(thread_view(thread, history, cache, edges, holder_now, width, exact))
@@ -179,7 +179,7 @@ def _states_of(history: History, bucket: ProcessBucket) -> Shares:
     """How all Python threads together spent that half second."""
     sums = [0.0] * len(State)
     for thread in history.threads.values():
-        if thread.native:
+        if not thread.counts:
             continue
         for one in reversed(thread.buckets):
             if one.end_ns <= bucket.start_ns:

@@ -141,7 +141,7 @@ class Session:
         tids: Collection[int] | None,
         holding: bool,
     ) -> list[tuple[Stack, int]]:
-        threads = [t for t in history.threads.values() if tids is None or t.tid in tids]
+        threads = [t for t in history.threads.values() if (t.counts if tids is None else t.tid in tids)]
         if holding:
             return list(gilcalls.pieces(threads, history.gil, start, end))
         return list(calltree.pieces(threads, start, end, states))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from concview.engines.base import Sink, Tally
 from concview.engines.pyspy.join import Cursor, Moment
-from concview.engines.pyspy.threads import Task
+from concview.engines.pyspy.threads import Task, stat_fields
 from concview.engines.pyspy.trace import FrameKey, Stack
 
 #: What a thread with neither a seen stack nor a wait looks like; differs from every real pair.
@@ -65,8 +65,15 @@ class Emitter:
         """py-spy says how a Python thread is called."""
         if self._named.get(tid) != (name, False):
             self._named[tid] = (name, False)
-            # A program that never imports threading has no names.
-            self._sink.thread(tid, name or ("MainThread" if tid == self._pid else f"thread {tid}"), started_ns)
+            self._sink.thread(tid, name or self._nameless(tid), started_ns)
+
+    def _nameless(self, tid: int) -> str:
+        """A program that never imports threading has no names, nor has a thread that threading did not start."""
+        if tid == self._pid:
+            return "MainThread"
+        with contextlib.suppress(OSError):
+            return stat_fields(f"/proc/{self._pid}/task/{tid}/stat")[0] or f"thread {tid}"
+        return f"thread {tid}"
 
     def _first(self, task: Task) -> None:
         """A thread that py-spy has not named yet goes by the kernel's name."""
