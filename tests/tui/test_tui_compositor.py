@@ -182,3 +182,13 @@ async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytes
             await pilot.pause(0.2)
         assert not wrong
         assert sum(len(data) for data, _ in sent) < sum(length for _, length in sent)
+
+
+async def test_a_picture_of_the_screen_is_drawn_in_either_form() -> None:
+    """Textual's own screenshots take the form that goes to the terminal, ours the simple one."""
+    app = ConcviewApp(fake.FakeSession([fake.busy()]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.3)
+        pictures = [app.export_screenshot(simplify=simply).replace("&#160;", " ") for simply in (False, True)]
+    words = [re.sub(r"\s+", "", re.sub(r"<style>.*?</style>|<[^>]*>", "", picture, flags=re.S)) for picture in pictures]
+    assert words[0] == words[1] and "Overview" in words[0]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from rich.color import ColorSystem
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import Compositor, CompositorUpdate
 from textual.geometry import Region
@@ -46,6 +47,13 @@ class TightUpdate(CompositorUpdate):
 
     def __init__(self, lines: Sequence[Mapping[int, Strip]], spans: Sequence[tuple[int, int, int]]) -> None:
         self.lines, self.spans = lines, spans
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Whole lines, for a picture of the screen: where the cursor goes is nothing to draw."""
+        for line in self.lines:
+            for strip in line.values():
+                yield from strip
+            yield Segment.line()
 
     def render_segments(self, console: Console) -> str:
         system = console._color_system or ColorSystem.TRUECOLOR
@@ -118,9 +126,7 @@ class TightCompositor(Compositor):
             if not wanted or not area.overlaps(crop):
                 continue
             top = wanted[0]
-            strips = widget.render_lines(
-                Region(area.x - region.x, top - region.y, area.width, wanted[-1] + 1 - top)
-            )
+            strips = widget.render_lines(Region(area.x - region.x, top - region.y, area.width, wanted[-1] + 1 - top))
             for y in wanted:
                 free[y] = _lay(strips[y - top], area.x, area.right, free[y], lines[y])
         return [dict(sorted(line.items())) for line in lines]
