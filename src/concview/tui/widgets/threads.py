@@ -93,10 +93,10 @@ def fit_reason(reason: str, width: int) -> str:
     for word in (held, ", by ", " < "):
         room = width - cell_len(word) - cell_len(holder)
         if room >= LEAST_WHAT:
-            return fit(what, room) + word + holder
+            return fit(fit(what, room).rstrip() + word + holder, width)
     room = width - cell_len(holder) - 3
     if room >= LEAST_WHAT // 2:  # that it waits stands in the column of states
-        return fit(what.removeprefix("waits for "), room) + " < " + holder
+        return fit(fit(what.removeprefix("waits for "), room).rstrip() + " < " + holder, width)
     return fit(f"by {holder}", width)
 
 
