@@ -15,6 +15,7 @@ import pytest
 
 from concview.engines.agent_client import Attachment, inject
 from concview.engines.agent_client.messages import CallsPart, Message, Report
+from concview.model import AGENT_THREAD
 from interpreters import Interpreter, Process
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
@@ -140,7 +141,7 @@ def inside(pid: int) -> bool:
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):  # it ended meanwhile
             names.add((task / "comm").read_text().strip())
-    return "concview-agent" in names
+    return AGENT_THREAD in names
 
 
 def sockets(pid: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
-from concview.model import State
+from concview.model import Frame, Stack, State
 
 #: Kinds of peers (`Peer.kind`) that are connected to one other side ...
 CONNECTED = frozenset({"tcp", "tcp6", "unix"})
@@ -13,14 +13,21 @@ SOCKETS = CONNECTED | {"udp", "udp6"}
 #: A thread in one of these has something to do, whether it gets on with it or not.
 ACTIVE = (State.RUNNING, State.RUNNABLE, State.IO, State.LOCK, State.SLEEP, State.GIL)
 
-#: Where a worker of a ThreadPoolExecutor begins: the end of the file's path, the function.
-_POOL_WORKER = ("concurrent/futures/thread.py", "_worker")
+#: The end of the path of ThreadPoolExecutor's file.
+THREAD_POOL = "concurrent/futures/thread.py"
+
+
+def is_worker(frame: Frame) -> bool:
+    """The function that every worker of a ThreadPoolExecutor runs in."""
+    return bare(frame.function) == "_worker" and frame.file.endswith(THREAD_POOL)
+
+
+def in_worker(stack: Stack) -> bool:
+    """Whether a worker of a ThreadPoolExecutor, which has a maximum, begins so."""
+    return any(is_worker(f) for f in stack.frames[-6:])
 
 
 def pooled(thread: ThreadWindow) -> bool:
-    """True for a worker of a ThreadPoolExecutor, which has a maximum."""
+    """The same of what a thread does now."""
     run = thread.history.current
-    end, function = _POOL_WORKER
-    return run is not None and any(
-        bare(f.function) == function and f.file.endswith(end) for f in run.stack.frames[-6:]
-    )
+    return run is not None and in_worker(run.stack)

@@ -34,13 +34,13 @@ from typing import ClassVar
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
+from concview.catalogue._kinds import THREAD_POOL, is_worker
 from concview.catalogue._loops import is_loop
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, StackEvidence
 from concview.text import duration
 
 _WAITS = frozenset({"Future.result", "futures.wait"})
-_THREAD_POOL = ("concurrent/futures/thread.py", "_worker")
 _PROCESS_POOL = "concurrent/futures/process.py"
 MIN_SECONDS = 1.0
 
@@ -48,7 +48,7 @@ MIN_SECONDS = 1.0
 @lru_cache(4096)
 def _pools_in(stack: Stack) -> tuple[bool, bool]:
     """Whether it goes through a process pool, and through a worker of a thread pool."""
-    return any(f.file.endswith(_PROCESS_POOL) for f in stack.frames), any(_is(f) for f in stack.frames)
+    return any(f.file.endswith(_PROCESS_POOL) for f in stack.frames), any(is_worker(f) for f in stack.frames)
 
 
 class NestedExecutorDeadlock:
@@ -115,13 +115,9 @@ class NestedExecutorDeadlock:
         )
 
 
-def _is(frame: Frame) -> bool:
-    return bare(frame.function) == _THREAD_POOL[1] and frame.file.endswith(_THREAD_POOL[0])
-
-
 def _is_task(frame: Frame) -> bool:
     """The worker runs a task: it may be one function deep."""
-    return bare(frame.function) == "run" and frame.file.endswith(_THREAD_POOL[0])
+    return bare(frame.function) == "run" and frame.file.endswith(THREAD_POOL)
 
 
 def _waits(thread: ThreadWindow) -> bool:
@@ -134,7 +130,7 @@ def _idle(thread: ThreadWindow) -> bool:
     run = thread.history.current
     if run is None or any(_is_task(f) for f in run.stack.frames[:3]):
         return False
-    return any(_is(f) for f in run.stack.frames[:3])
+    return any(is_worker(f) for f in run.stack.frames[:3])
 
 
 RULE = NestedExecutorDeadlock()

@@ -38,6 +38,7 @@ from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue._births import births
+from concview.catalogue._kinds import THREAD_POOL, is_worker
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import NO_STACK, Confidence, Frame, Stack
 from concview.text import count, plural
@@ -48,7 +49,6 @@ MIN_POOLS = 5
 _NUMBERED = re.compile(r"^ThreadPoolExecutor-(\d+)_\d+$")
 _WORKER = re.compile(r"^.*_\d+$")
 _FIRST = re.compile(r"^(.*)_0$")
-_THREADS = "concurrent/futures/thread.py"
 #: One thread that every pool of its kind has: (end of the file, bare functions) -> what it is.
 _ONE_EACH: tuple[tuple[str, frozenset[str], str], ...] = (
     ("concurrent/futures/process.py", frozenset({"_queue_management_worker", "wait_result_broken_or_wakeup"}),
@@ -56,7 +56,7 @@ _ONE_EACH: tuple[tuple[str, frozenset[str], str], ...] = (
     ("multiprocessing/pool.py", frozenset({"_handle_results"}), "Pool"),
 )  # fmt: skip
 #: Frames below which the user's own line makes, uses or ends a pool.
-_MAKERS = ("concurrent/futures/thread.py", "concurrent/futures/process.py", "concurrent/futures/_base.py",
+_MAKERS = (THREAD_POOL, "concurrent/futures/process.py", "concurrent/futures/_base.py",
            "multiprocessing/pool.py")  # fmt: skip
 _ENDS = frozenset({"shutdown", "__exit__", "__init__", "terminate", "_terminate_pool", "_adjust_thread_count", "join"})
 
@@ -140,7 +140,7 @@ def _kind(thread: ThreadWindow) -> str:
     frame = _pool_frame(thread)
     if frame is None:
         return ""
-    if frame.file.endswith(_THREADS):
+    if frame.file.endswith(THREAD_POOL):
         first = _FIRST.match(thread.name)
         return f"named {first[1]}" if first is not None else ""
     return next(kind for end, _, kind in _ONE_EACH if frame.file.endswith(end))
@@ -149,7 +149,7 @@ def _kind(thread: ThreadWindow) -> str:
 def _nameless(thread: ThreadWindow) -> bool:
     """A pool's worker without the number that every pool gives its workers."""
     frame = _pool_frame(thread)
-    return frame is not None and frame.file.endswith(_THREADS) and _WORKER.match(thread.name) is None
+    return frame is not None and frame.file.endswith(THREAD_POOL) and _WORKER.match(thread.name) is None
 
 
 def _pooled(thread: ThreadWindow) -> bool:
@@ -160,9 +160,9 @@ def _pool_frame(thread: ThreadWindow) -> Frame | None:
     """The frame that makes a thread one of a pool's own. The workers' names may not be known yet (py-spy)."""
     stack = next((r.stack for r in reversed(thread.history.runs) if r.stack.frames), NO_STACK)
     for frame in stack.frames[-8:]:
-        name = bare(frame.function)
-        if name == "_worker" and frame.file.endswith(_THREADS):
+        if is_worker(frame):
             return frame
+        name = bare(frame.function)
         if any(name in functions and frame.file.endswith(end) for end, functions, _ in _ONE_EACH):
             return frame
     return None

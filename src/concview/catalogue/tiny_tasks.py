@@ -38,6 +38,7 @@ from concview.analysis.classify import bare
 from concview.analysis.statistics import lower_share
 from concview.analysis.window import Piece, ThreadWindow, Window
 from concview.catalogue import _queues, evidence
+from concview.catalogue._kinds import in_worker
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, State
 from concview.text import percent
@@ -48,7 +49,6 @@ MIN_CORES = 0.01
 WARN_CORES = 0.05
 #: Files of the standard library that the hand-over runs in.
 _OWN_FILES = (*_queues.POOL_FILES, "/threading.py", "/queue.py", "/weakref.py")
-_WORKER = ("concurrent/futures/thread.py", "_worker")
 #: Lines of `_WorkItem.run` (3.8 to 3.13) and `WorkerContext.run` (from 3.14 on) that call the task.
 _CALLS = ("self.fn(", "fn(*args", "ctx.run(", "self.task")
 
@@ -76,7 +76,7 @@ class TinyTasks:
         pools: dict[str, _Pool] = defaultdict(_Pool)
         others: list[ThreadWindow] = []
         for thread in window.threads:
-            if any(_in_worker(c.stack) for c in thread.conditions):
+            if any(in_worker(c.stack) for c in thread.conditions):
                 _add_worker(pools[evidence.group(thread.name)], thread)
             else:
                 others.append(thread)
@@ -93,11 +93,6 @@ class TinyTasks:
 
 
 @lru_cache(maxsize=4096)
-def _in_worker(stack: Stack) -> bool:
-    end, function = _WORKER
-    return any(bare(f.function) == function and f.file.endswith(end) for f in stack.frames[-6:])
-
-
 @lru_cache(maxsize=4096)
 def _hands_over(stack: Stack) -> bool:
     """True when the innermost frames are the pool's own, as far as the worker's loop or who called submit or result."""

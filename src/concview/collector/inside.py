@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+import psutil
 
 from concview.engines.agent_client import Attachment, CannotInject
 from concview.engines.agent_client.messages import CallsPart, Message, Opened, Refused, Report
@@ -229,8 +230,8 @@ class Inside:
 def _parent_runs() -> bool:
     """Whether the dashboard, which started us, is there and not stopped (SIGSTOP, Ctrl-Z, a debugger)."""
     try:
-        return Path(f"/proc/{os.getppid()}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"T", b"t")
-    except OSError:  # hidden from us: then its death is what tells
+        return psutil.Process(os.getppid()).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:  # hidden from us: then its death is what tells
         return True
 
 

@@ -6,7 +6,7 @@ Strings are already clean (see `text.clean`).
 
 from __future__ import annotations
 
-from concview.model.beside import SETTLED_NS, Depths, ForkedChild, Forks, PoolDepth, QueueDepth
+from concview.model.beside import CONNECTION_POOL, SETTLED_NS, Depths, ForkedChild, Forks, PoolDepth, QueueDepth
 from concview.model.events import (
     Bye,
     Counters,
@@ -66,6 +66,7 @@ from concview.model.values import (
 __all__ = [
     "AGENT_THREAD",
     "CAPABILITIES",
+    "CONNECTION_POOL",
     "NO_STACK",
     "NO_WAIT",
     "SETTLED_NS",

@@ -8,6 +8,8 @@ from concview.model.events import Event
 
 #: A copy this old, when it is looked at, stays one: on a busy machine it may take a while from fork to exec.
 SETTLED_NS = 2_000_000_000
+#: Kind of a queue that is a library's pool: it holds what is free to be taken, and is full when nobody needs any.
+CONNECTION_POOL = "ConnectionPool"
 
 
 class ForkedChild(msgspec.Struct, frozen=True, array_like=True):

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Objects, Type
+from concview.model import CONNECTION_POOL
 
 #: `queue.Queue` has these attributes in 3.11 to 3.15, and unfinished_tasks, which SQLAlchemy's has not; asyncio's and
 #: multiprocessing's queues of that name have other ones.
 _ATTRIBUTES = ("queue", "maxsize", "mutex", "not_empty", "not_full")
 _UNFINISHED = "unfinished_tasks"
 _QUEUES = frozenset({"Queue", "LifoQueue", "PriorityQueue"})
-#: psycopg_pool 3's; other libraries have classes of that name with other attributes.
-_LENDER = "ConnectionPool"
+#: Of CONNECTION_POOL, psycopg_pool 3's; other libraries have classes of that name with other attributes.
 _LENDERS = ("_pool", "_max_size", "_nconns", "_waiting")
 _SIMPLE = "_queue.SimpleQueue"
 _DEQUE = "collections.deque"
@@ -125,7 +125,7 @@ class QueueReader:
                     return "simple"
                 if name in _QUEUES:
                     return "queue"
-                if name == _LENDER:
+                if name == CONNECTION_POOL:
                     return "lender"
                 if name == "cell":
                     return "cell"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concview.model import CONNECTION_POOL
+
 #: What the standard library's blocking methods wait for: role of a function -> (via, kind of the object in `self`).
 #: Innermost first on a stack; the outermost of an unbroken run wins (a Queue.get sits on a Condition.wait).
 _THREADING, _QUEUE, _FUTURES, _SYNCHRONIZE = "threading.py", "queue.py", "_base.py", "synchronize.py"
@@ -23,8 +25,8 @@ ROLES: dict[tuple[str, str], tuple[str, str]] = {
     (_FUTURES, "Future.exception"): ("Future.result", "Future"),
     # psycopg_pool 3: who waits has a condition of its own, and is given a connection of the pool.
     (_POOL, "WaitingClient.wait"): ("Condition.wait", "Condition"),
-    (_POOL, "ConnectionPool._getconn_unchecked"): ("Queue.get", "ConnectionPool"),
-    (_POOL, "ConnectionPool.getconn"): ("Queue.get", "ConnectionPool"),
+    (_POOL, "ConnectionPool._getconn_unchecked"): ("Queue.get", CONNECTION_POOL),
+    (_POOL, "ConnectionPool.getconn"): ("Queue.get", CONNECTION_POOL),
     (_SYNCHRONIZE, "SemLock.__enter__"): ("multiprocessing", "multiprocessing"),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.segment import Segment
 
 from concview import text
-from concview.model import State
+from concview.model import CONNECTION_POOL, State
 from concview.snapshot import QueueView, Snapshot
 from concview.tui.ink import Line, fit, fit_place, paragraph, sparkline
 from concview.tui.theme import Palette, palette_of
@@ -19,8 +19,6 @@ from concview.tui.widgets.threads import place
 
 #: Threads of each list in the detail.
 _MOST = 20
-#: Holds what is free to be taken, and is full when nobody needs any.
-_LENDER = "ConnectionPool"
 NONE_SEEN = (
     "no queue.Queue, SimpleQueue or thread pool is in use; asyncio's queues are told by the agent: view 8, key a"
 )
@@ -31,7 +29,7 @@ def name_of(queue: QueueView) -> str:
 
 
 def _full(queue: QueueView) -> bool:
-    return 0 < queue.most <= queue.size and queue.kind != _LENDER
+    return 0 < queue.most <= queue.size and queue.kind != CONNECTION_POOL
 
 
 def _rate(value: float | None) -> str:
@@ -89,7 +87,7 @@ COLUMNS = (
 def said(queue: QueueView) -> str:
     """What there is to know of it, in a sentence or two."""
     bound = f"of at most {queue.most}" if queue.most else "and no bound"
-    item = "free connection" if queue.kind == _LENDER else "item"
+    item = "free connection" if queue.kind == CONNECTION_POOL else "item"
     words = f"{text.plural(queue.size, item)} in it, {bound}."
     if queue.growth > 0:
         words += f" It grows by {text.count(round(queue.growth, 1))} a second, all the time."

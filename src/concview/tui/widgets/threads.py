@@ -12,9 +12,9 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Stack, State
 from concview.snapshot import ThreadView
-from concview.tui.ink import Line, fit, fit_place
+from concview.tui.ink import Line, fit
 from concview.tui.theme import GLYPHS, WORDS, Palette
-from concview.tui.widgets.columns import Column, number_cell
+from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.states import strip_cells
 from concview.tui.widgets.table import Table
 
@@ -106,10 +106,6 @@ def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> L
     return [Segment(said, palette.base if stuck else palette.dim)]
 
 
-def _place(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit_place(place(thread), width), palette.dim)]
-
-
 def _strip(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
     return strip_cells(thread.strip, width, context or 0, palette)
 
@@ -168,7 +164,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("io", "I/O%", 5, number_cell(_share(State.IO)), drop=6, right=True, sort=_by_share(State.IO)),
     Column("switches", "SW/S", 6, number_cell(_switches), drop=8, right=True, sort=lambda t: _less(t.switches_per_s)),
     Column("age", "AGE", 5, number_cell(_age, "dim"), drop=9, right=True, sort=lambda t: t.age_s),
-    Column("frame", "IN", 18, _place, most=40, drop=4, sort=place, down=False),
+    Column("frame", "IN", 18, place_cell(place), most=40, drop=4, sort=place, down=False),
     STRIP,
 )
 BRIEF: tuple[Column, ...] = (NAME, STATE, SINCE, WHY, STRIP)
