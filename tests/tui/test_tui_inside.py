@@ -92,6 +92,19 @@ async def test_without_an_agent_calls_are_not_counted() -> None:
         assert any("a asks it in" in m for m in said) and any("no counts to save" in m for m in said)
 
 
+@pytest.mark.parametrize(
+    ("python", "offered"), [("3.9.18", False), ("3.11.7", False), ("3.12.1", True), ("3.15.2", True)]
+)
+async def test_counts_without_times_are_offered_where_there_are_any(python: str, offered: bool) -> None:
+    shown = picture(refusal=REFUSAL)
+    assert shown.target is not None
+    target = msgspec.structs.replace(shown.target, python=python)
+    app = ConcviewApp(Obeying([msgspec.structs.replace(shown, target=target)]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        view = await opened(pilot)
+        assert ("w, then n" in "\n".join(view.as_text())) is offered
+
+
 async def test_a_refusal_stays_until_it_is_settled() -> None:
     app = ConcviewApp(Obeying([picture(refusal=REFUSAL)]))
     async with app.run_test(size=(80, 24)) as pilot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -63,9 +64,15 @@ def _agent(snapshot: Snapshot, problem: str, width: int, palette: Palette) -> li
         lines += paragraph(f"Refused: {refusal.text}.", width, palette.warn)
         if refusal.remedy:
             lines += paragraph(f"To enable: {refusal.remedy}", width, palette.info)
-        if "yappi cannot be imported" in refusal.text:
+        if "yappi cannot be imported" in refusal.text and _has_monitoring(snapshot):
             lines += paragraph("Or count without times: w, then n (sys.monitoring).", width, palette.base)
     return lines
+
+
+def _has_monitoring(snapshot: Snapshot) -> bool:
+    """Python 3.12 and newer have sys.monitoring."""
+    found = re.match(r"3\.(\d+)", snapshot.target.python) if snapshot.target is not None else None
+    return found is not None and int(found[1]) >= 12
 
 
 def _counting(calls: Calls | None, snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
