@@ -32,6 +32,8 @@ from concview.target.source import SourceFacts
 
 #: Everything is read this often all the same, nanoseconds: answers that were provisional get another chance.
 _FULL_NS = 500_000_000
+#: When most threads ran, so many ticks look at everybody without asking first who ran.
+_NOT_ASKED = 16
 #: Intervals in nanoseconds: is it still the same program; are cached code objects still the same; forget types.
 _IDENTITY_NS = 500_000_000
 _RECHECK_NS = 500_000_000
@@ -120,7 +122,10 @@ class DirectEngine:
         self._full_at = 0
         self._seen_changes = -1
         self._misses = 0
-        self._identity_at = self._recheck_at = self._forget_at = 0
+        self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
+        #: tids of those off the CPU, persons on it, as of the last tick; None: someone changed sides
+        self._sides: tuple[list[int], list[Person]] | None = None
+        self._not_asked = 0  #: ticks left of `_NOT_ASKED`
         self._ranges(waits)
 
     def close(self) -> None:
@@ -140,7 +145,8 @@ class DirectEngine:
         changed = sampler.sample(None if ran is None else [*self._unbound, *[t for p in ran for t in p.states]])
         # At once: what lies on a running thread's stack does not stay.
         looked = self._holds.look(changed)
-        self._watch(at_ns)
+        if at_ns >= self._watch_at or self.tally.misses != self._misses:
+            self._watch(at_ns)
         people = self._people
         people.update(at_ns)
         by_tid = people.by_tid
@@ -150,6 +156,7 @@ class DirectEngine:
             self._ranges(waits)
             ran = None
         if people.gone:
+            self._sides = None
             for tid in people.gone:
                 waits.forget(tid)
                 self._holders.forget(tid)
@@ -157,6 +164,7 @@ class DirectEngine:
             ran = None
         everyone = by_tid.values()
         asked = everyone if ran is None else ran
+        awake = self._awake
         moved: list[Person] = []
         for thread in changed:
             person = by_tid.get(thread.tid)
@@ -164,7 +172,11 @@ class DirectEngine:
                 waits.invalidate(thread.tid)
                 moved.append(person)
         for tid, wait in waits.read_many([person.tid for person in asked]).items():
-            by_tid[tid].wait = wait
+            person = by_tid[tid]
+            if person.wait != wait:
+                if (person.wait in awake) != (wait in awake):
+                    self._sides = None
+                person.wait = wait
         for person in moved:
             self._stack(person)
         holders = self._holders
@@ -217,11 +229,26 @@ class DirectEngine:
         if at_ns >= self._full_at:
             self._full_at = at_ns + _FULL_NS
             return None
-        by_tid, awake = self._people.by_tid, self._awake
-        still = [tid for tid, person in by_tid.items() if person.wait not in awake]
-        ran = [by_tid[tid] for tid in waits.who_ran(still)]
-        ran += [person for person in by_tid.values() if person.wait in awake]
-        return ran if 2 * len(ran) <= len(by_tid) else None
+        left = self._not_asked
+        if left:
+            self._not_asked = left - 1
+            if left > 1:
+                return None
+        by_tid, sides = self._people.by_tid, self._sides
+        if sides is None or len(sides[0]) + len(sides[1]) != len(by_tid):
+            awake = self._awake
+            sides = self._sides = (
+                [tid for tid, person in by_tid.items() if person.wait not in awake],
+                [person for person in by_tid.values() if person.wait in awake],
+            )
+        still, up = sides
+        ran = [*[by_tid[tid] for tid in waits.who_ran(still)], *up]
+        if left:
+            return None  # they may have run at any time since they were last asked
+        if 2 * len(ran) <= len(by_tid):
+            return ran
+        self._not_asked = _NOT_ASKED
+        return None
 
     # ------------------------------------------------------------------ now and then
 
@@ -229,6 +256,7 @@ class DirectEngine:
         """The sink's ids are void: look at everything again."""
         self._generation = self._sink.generation
         self._full_at = 0
+        self._sides = None
         self._codes.clear()
         self._awake = self._holders.awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
         self._sampler.forget_stacks()
@@ -257,6 +285,7 @@ class DirectEngine:
             self._judge.forget()
             self._waiters.forget()
             self._futures.expire()
+        self._watch_at = min(self._identity_at, self._recheck_at, self._forget_at)
 
     def _ranges(self, waits: WaitReader) -> None:
         """Futexes of the GIL: from its condition variable to its end, `_gil_runtime_state` of every interpreter."""

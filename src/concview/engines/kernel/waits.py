@@ -98,11 +98,27 @@ class WaitReader:
     def read_many(self, tids: Iterable[int]) -> dict[int, int]:
         """tid -> `read` of it. Those that wait for locks are asked about together, when all lines have been read."""
         resolver = self.futexes_resolver
-        if resolver is None or self.futex_resolver is None:
-            return {tid: self.read(tid) for tid in tids}
-        later: list[tuple[_Slot, bytes, FutexQuestion]] = []
-        waits = {tid: self._read(tid, later) for tid in tids}
-        answers = resolver([question for _, _, question in later]) if later else []
+        later: list[tuple[_Slot, bytes, FutexQuestion]] | None = None
+        if resolver is not None and self.futex_resolver is not None:
+            later = []
+        slots, waits, valid = self._slots, {}, self._generation == self._sink.generation
+        for tid in tids:
+            slot = slots.get(tid)
+            if slot is None or slot.fd < 0:
+                waits[tid] = self._read(tid, later)
+                continue
+            try:
+                line = pread(slot.fd, _LINE, 0)
+            except OSError as error:
+                waits[tid] = self._failed(tid, slot, error)
+                continue
+            # Most often it is the same answer as last time: not worth a call.
+            waits[tid] = (
+                slot.wait if valid and slot.left < 0 and line == slot.line else self._judge(tid, slot, line, later)
+            )
+        if resolver is None or not later:
+            return waits
+        answers = resolver([question for _, _, question in later])
         for (slot, line, question), named in zip(later, answers, strict=True):
             self.parsed += 1
             wait, left = self._decoder.answered(question, named)
@@ -123,18 +139,21 @@ class WaitReader:
             line = pread(slot.fd, _LINE, 0) if slot.fd >= 0 else self._first(tid, slot)
         except OSError as error:
             return self._failed(tid, slot, error)
-        if line == slot.line and self._generation == self._sink.generation:
-            left = slot.left
-            if left < 0:
+        return self._judge(tid, slot, line, later)
+
+    def _judge(
+        self, tid: int, slot: _Slot, line: bytes, later: list[tuple[_Slot, bytes, FutexQuestion]] | None
+    ) -> int:
+        """0 also for what was put off until later."""
+        if self._generation == self._sink.generation:
+            if line == slot.line and slot.left:
+                slot.left = max(-1, slot.left - 1)
                 return slot.wait
-            if left:
-                slot.left = left - 1
-                return slot.wait
-        if later is not None and self._generation == self._sink.generation and line not in self._plain:
-            question = self._decoder.question(tid, line)
-            if question is not None:
-                later.append((slot, line, question))
-                return 0
+            if later is not None and line not in self._plain:
+                question = self._decoder.question(tid, line)
+                if question is not None:
+                    later.append((slot, line, question))
+                    return 0
         return self._work_out(tid, slot, line)
 
     def who_ran(self, tids: Iterable[int]) -> list[int]:
