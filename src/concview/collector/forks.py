@@ -15,7 +15,7 @@ from concview.model import SETTLED_NS, Event, ForkedChild, Forks, Hold, Struct, 
 
 EVERY_NS = 1_000_000_000
 #: Looking may take this share of the time at most: with very many processes or threads it is done less often.
-_SHARE = 0.005
+_SHARE = 0.002
 #: The stack of a copy is read once, and once more when it is stuck; of no more copies than this (10-50 ms each).
 MAX_LOOKS = 8
 _MAX_FRAMES = 60

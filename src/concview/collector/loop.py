@@ -8,6 +8,7 @@ import os
 import resource
 import select
 import time
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from concview import __version__
 from concview.codec import STREAM_VERSION, Writer
 from concview.collector.forks import ForkWatch
+from concview.collector.gentle import Gentle
 from concview.collector.inside import Inside
 from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
@@ -103,39 +105,14 @@ class Collector:
         """Sample until something ends it; the last event is a Bye."""
         now = time.monotonic_ns()
         self._pace.start(now)
+        self._due_ns = now
         self._cost = _Cost(self._engine, now)
-        due_flush = due_counters = due_stats = due_status = now
-        due_collect = now + COLLECT_NS
-        warm = now + WARM_UP_NS
+        gentle = Gentle(lambda: self._due_ns, lambda: self._counters.machine_cpu_percent, now + WARM_UP_NS)
+        # An engine with processes of its own would hand its policy down to them, and not get it back.
+        gentle.possible = gentle.possible and not hasattr(self._engine, "child_cpu_seconds")
         reason, text = "stopped", ""
-        pace, engine = self._pace, self._engine
         try:
-            while not self._stopping:
-                due = pace.next_due(now)
-                now = time.monotonic_ns()
-                if due > now:
-                    time.sleep((due - now) / 1e9)
-                    now = time.monotonic_ns()
-                engine.tick(now)
-                self._inside.poll(now)
-                self._forks.poll(now)
-                if now >= due_counters:
-                    due_counters = now + COUNTERS_NS
-                    self._recorder.emit(self._counters.poll(now, self._engine.tally.gil_switches))
-                if now >= due_stats:
-                    due_stats = now + STATS_NS
-                    self._stats(now, adapt=now > warm)
-                if now >= due_status:
-                    due_status = now + STATUS_NS
-                    self._watch_status(now)
-                if now >= due_flush:
-                    due_flush = now + FLUSH_NS
-                    self._writer.flush()
-                    if not self._listen(control_fd):
-                        break
-                if now >= due_collect:
-                    due_collect = now + COLLECT_NS
-                    gc.collect()
+            gentle.drive(self._steps(control_fd, now))
         except TargetGone as gone:
             reason = "exec" if str(gone) == "exec" else "exited"
             text = "the target became another program (exec)" if reason == "exec" else "the target exited"
@@ -143,6 +120,40 @@ class Collector:
             reason, text = "lost", f"the target cannot be read any more: {refused}"
         finally:
             self._end(reason, text)
+
+    def _steps(self, control_fd: int, now: int) -> Iterator[None]:
+        """One sample each, with what is due beside it."""
+        due_flush = due_counters = due_stats = due_status = now
+        due_collect = now + COLLECT_NS
+        warm = now + WARM_UP_NS
+        pace, engine = self._pace, self._engine
+        while not self._stopping:
+            self._due_ns = due = pace.next_due(now)
+            now = time.monotonic_ns()
+            if due > now:
+                time.sleep((due - now) / 1e9)
+                now = time.monotonic_ns()
+            engine.tick(now)
+            self._inside.poll(now)
+            self._forks.poll(now)
+            if now >= due_counters:
+                due_counters = now + COUNTERS_NS
+                self._recorder.emit(self._counters.poll(now, engine.tally.gil_switches))
+            if now >= due_stats:
+                due_stats = now + STATS_NS
+                self._stats(now, adapt=now > warm)
+            if now >= due_status:
+                due_status = now + STATUS_NS
+                self._watch_status(now)
+            if now >= due_flush:
+                due_flush = now + FLUSH_NS
+                self._writer.flush()
+                if not self._listen(control_fd):
+                    return
+            if now >= due_collect:
+                due_collect = now + COLLECT_NS
+                gc.collect()
+            yield
 
     def _end(self, reason: str, text: str) -> None:
         self._inside.close()

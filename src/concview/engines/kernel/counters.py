@@ -72,7 +72,7 @@ class CounterReader:
         self._rss = 0
         self._address_space = self._data = -1
         self._load1 = 0.0
-        self._machine_cpu = 0.0
+        self.machine_cpu_percent = 0.0  #: of all CPUs, over the last second
         self._throttled_s = 0.0
         self._children = _Rationed(_CHILDREN_EVERY_S, 0)
         self._connections = _Rationed(_CONNECTIONS_EVERY_S, -1)
@@ -159,7 +159,7 @@ class CounterReader:
             children=self._count_children(now),
             connections=self._count_connections(now),
             load1=self._load1,
-            machine_cpu_percent=self._machine_cpu,
+            machine_cpu_percent=self.machine_cpu_percent,
             throttled_s=self._throttled_s,
             voluntary=self._threads.voluntary,
             involuntary=self._threads.involuntary,
@@ -179,7 +179,7 @@ class CounterReader:
         self._rss, self._address_space, self._data = memory.rss, memory.vms, memory.data
         self._descriptors = self._count_descriptors()
         self._load1 = os.getloadavg()[0]
-        self._machine_cpu = psutil.cpu_percent(None)
+        self.machine_cpu_percent = psutil.cpu_percent(None)
         self._throttled_s = self._throttled()
 
     def _count_descriptors(self) -> int:

@@ -14,7 +14,7 @@ from concview.model import ThreadCounters
 #: Threads whose CPU times are read in one poll at most; the others' turn comes in the next polls. A few µs each.
 MAX_TIMES = 300
 #: The same for switches, 10-20 µs each with cold caches.
-MAX_STATUS = 30
+MAX_STATUS = 20
 #: The same for migrations, whose file is as slow and less wanted.
 MAX_SCHED = 2
 

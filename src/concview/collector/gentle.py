@@ -1,0 +1,124 @@
+"""Sampling on CPU time that nobody else wants, as long as there is some.
+
+Threads of the target that wake up, to ask for the GIL as a rule, are placed by the kernel where a CPU is idle. One that
+runs us is not, so that they are put on the CPU of the thread that holds the GIL and push it aside: sampling then costs
+the target more than the CPU it takes (`benchmarks/sampling_cost.py --only slowdown`). A CPU that runs nothing but
+SCHED_IDLE counts as idle (`sched_idle_cpu` of the kernel's fair scheduler), and we are pushed aside instead.
+
+On a machine without idle CPU we would get next to nothing that way. Who has lowered its policy may not raise it again
+without privilege, so a thread of its own does the gentle part, and the first one goes on when that is starved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+#: How often the gentle thread is looked after, seconds.
+CHECK_S = 0.25
+SURE_S = 0.05
+#: It is starved when a sample is late by this, or when it waited for a CPU for this share of the time.
+LATE_NS = 200_000_000
+WAITED = 0.1
+#: Tried again after so long, twice as long each time.
+AGAIN_NS = 30_000_000_000
+LONGEST_NS = 600_000_000_000
+#: Machines busier than this, in percent of all CPUs, have none to spare.
+FULL_PERCENT = 90.0
+
+
+class Gentle:
+    """Drives the steps of a loop. `due_ns` says when the next one is expected, `machine_percent` how busy all CPUs are.
+
+    Times in nanoseconds of CLOCK_MONOTONIC.
+    """
+
+    def __init__(self, due_ns: Callable[[], int], machine_percent: Callable[[], float], not_before_ns: int) -> None:
+        self._due_ns = due_ns
+        self._machine_percent = machine_percent
+        self._not_before = not_before_ns
+        self._pause_ns = AGAIN_NS
+        self.possible = hasattr(os, "SCHED_IDLE") and _run_delay_ns() is not None
+        self.starved = 0  #: how often
+
+    def drive(self, steps: Iterator[None]) -> None:
+        """To their end, on this thread or on a gentle one. What a step raises is raised here."""
+        while True:
+            for _ in steps:
+                if self._wanted():
+                    break
+            else:
+                return
+            if _Stretch(steps).last(self._starving):
+                return
+            self.starved += 1
+            self._not_before = time.monotonic_ns() + self._pause_ns
+            self._pause_ns = min(2 * self._pause_ns, LONGEST_NS)
+
+    def _wanted(self) -> bool:
+        return self.possible and time.monotonic_ns() >= self._not_before and self._machine_percent() < FULL_PERCENT
+
+    def _starving(self, waited: float) -> bool:
+        return waited > WAITED or time.monotonic_ns() > self._due_ns() + LATE_NS
+
+
+class _Stretch:
+    """Some steps, on a thread that runs on idle CPUs only."""
+
+    def __init__(self, steps: Iterator[None]) -> None:
+        self._steps = steps
+        self._leave = self._ended = False
+        self._error: BaseException | None = None
+        self._over = threading.Event()
+        self._tid = 0
+
+    def last(self, starving: Callable[[float], bool]) -> bool:
+        """Until the steps end (True) or the thread is starved (False); that is told the share of time it waited."""
+        thread = threading.Thread(target=self._run, name="concview-gentle", daemon=True)
+        thread.start()
+        then, before = time.monotonic_ns(), 0
+        while not self._over.wait(CHECK_S):
+            now, delay = time.monotonic_ns(), (_run_delay_ns(self._tid) or 0) if self._tid else 0
+            share = (delay - before) / (now - then)
+            # Asked twice: all of us may just have been stopped (SIGSTOP, a suspended machine).
+            if starving(share) and not self._over.wait(SURE_S) and starving(share):
+                self._leave = True
+                self._hurry()
+                self._over.wait()
+            then, before = now, delay
+        thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._ended
+
+    def _hurry(self) -> None:
+        """It has a sample to finish, and no CPU to do it on. Where we may, we give it an ordinary share."""
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(self._tid, os.SCHED_OTHER, os.sched_param(0))
+
+    def _run(self) -> None:
+        try:
+            self._tid = threading.get_native_id()
+            with contextlib.suppress(OSError):  # forbidden in a sandbox: then it is an ordinary thread
+                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            for _ in self._steps:
+                if self._leave:
+                    return
+            self._ended = True
+        except BaseException as error:  # raised again where the loop was started
+            self._error = error
+        finally:
+            self._over.set()
+
+
+def _run_delay_ns(tid: int | None = None) -> int | None:
+    """How long a thread of ours has waited for a CPU; None where the kernel does not keep that."""
+    try:
+        text = Path(f"/proc/self/task/{tid or threading.get_native_id()}/schedstat").read_text("ascii")
+        return int(text.split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
