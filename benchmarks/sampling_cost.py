@@ -197,7 +197,8 @@ def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[fl
             cpu += cpu_seconds(watcher.pid) - before if watcher and watched else 0.0
         lost.append(1 - speed[True] / speed[False])
         gentle += watcher is not None and any(
-            os.sched_getscheduler(int(task.name)) == os.SCHED_IDLE for task in Path(f"/proc/{watcher.pid}/task").iterdir()
+            os.sched_getscheduler(int(task.name)) == os.SCHED_IDLE
+            for task in Path(f"/proc/{watcher.pid}/task").iterdir()
         )
     if watcher:
         watcher.send_signal(signal.SIGCONT)
