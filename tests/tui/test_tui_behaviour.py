@@ -134,6 +134,23 @@ async def test_only_visible_rows_are_drawn() -> None:
         assert len(drawn) <= 24
 
 
+async def test_a_moving_cursor_draws_two_rows() -> None:
+    """And so does the keyboard that goes to another table and comes back."""
+    app = ConcviewApp(fake.FakeSession([fake.busy(40)]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        grid = (await _open(pilot, "threads")).query_one(Table)
+        drawn: list[object] = []
+        grid._draw_row, whole = (lambda row, *rest: (drawn.append(row), whole(row, *rest))[1]), grid._draw_row  # type: ignore[method-assign, func-returns-value]
+        before = grid.current
+        grid.action_down()
+        await pilot.pause(0.1)
+        assert drawn == [before, grid.current]
+        drawn.clear()
+        app.screen.set_focus(None)
+        await pilot.pause(0.1)
+        assert [grid.current] == drawn[:1] and all(row is grid.current for row in drawn)
+
+
 async def test_nothing_is_drawn_without_news() -> None:
     app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
     async with app.run_test(size=(80, 24)) as pilot:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import msgspec
+
 from concview.analysis.classify import Verdict
 from concview.model import AGENT_THREAD, Counters, Hold, Stack, State, ThreadCounters, Wait
 
@@ -18,28 +20,29 @@ THREAD_BUCKETS = 120
 _STATES = len(State)
 
 
-class Run:
+class Record(msgspec.Struct, gc=False, eq=False):
+    """What there are a hundred thousand of. Python's garbage collector does not look at them: it would stop all threads
+    for a tenth of a second every few seconds, a key would wait for it, and there is nothing to find. So none of them
+    may ever lead back to itself."""
+
+
+class Run(Record):
     """One thread in one condition from `start_ns` to `end_ns` (the run that lasts still has end_ns 0)."""
 
-    __slots__ = ("end_ns", "holds", "stack", "start_ns", "verdict", "wait")
-
-    def __init__(self, start_ns: int, stack: Stack, wait: Wait, holds: tuple[Hold, ...], verdict: Verdict) -> None:
-        self.start_ns = start_ns
-        self.end_ns = 0
-        self.stack = stack
-        self.wait = wait
-        self.holds = holds
-        self.verdict = verdict
+    start_ns: int
+    stack: Stack
+    wait: Wait
+    holds: tuple[Hold, ...]
+    verdict: Verdict
+    end_ns: int = 0
 
     @property
     def state(self) -> State:
         return self.verdict.state
 
 
-@dataclass(slots=True)
-class Piece:
-    """A run clipped to a window. Not frozen: tens of thousands are made a second, and that would take three times
-    as long. Windows share them: never changed."""
+class Piece(Record):
+    """A run clipped to a window. Windows share them: never changed."""
 
     start_ns: int
     end_ns: int
@@ -59,23 +62,20 @@ class Whole:
     pieces: deque[Piece]
 
 
-class Bucket:
+class Bucket(Record):
     """Half a second of one thread: sampled nanoseconds per state, and the kernel's counters over the same time.
 
     `cpu_ns`, `run_delay_ns`, `voluntary`, `involuntary` are -1 where the kernel did not say.
     """
 
-    __slots__ = ("cpu_ns", "end_ns", "gil_ns", "involuntary", "run_delay_ns", "sampled", "start_ns", "voluntary")
-
-    def __init__(self, start_ns: int, end_ns: int, sampled: tuple[int, ...], gil_ns: int) -> None:
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.sampled = sampled
-        self.gil_ns = gil_ns
-        self.cpu_ns = -1
-        self.run_delay_ns = -1
-        self.voluntary = -1
-        self.involuntary = -1
+    start_ns: int
+    end_ns: int
+    sampled: tuple[int, ...]
+    gil_ns: int
+    cpu_ns: int = -1
+    run_delay_ns: int = -1
+    voluntary: int = -1
+    involuntary: int = -1
 
 
 @dataclass(slots=True)
@@ -172,8 +172,7 @@ class ThreadHistory:
         self.buckets.append(bucket)
 
 
-@dataclass(frozen=True, slots=True)
-class GilTick:
+class GilTick(Record):
     at_ns: int
     dt_ns: int
     holder: int

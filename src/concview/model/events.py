@@ -7,8 +7,11 @@ import msgspec
 from concview.model.values import Capability, Frame, Hold, Target, Wait
 
 
-class Event(msgspec.Struct, frozen=True, array_like=True):
-    """Base of everything in the stream. Arrays on the wire; fields may only be added at the end, with defaults."""
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of everything in the stream. Arrays on the wire; fields may only be added at the end, with defaults.
+
+    Plain values without circles: the garbage collector need not look at them.
+    """
 
 
 class Hello(Event, frozen=True, tag=0):
@@ -76,7 +79,7 @@ class Tick(Event, frozen=True, tag=7):
     gil_switches: int = -1  #: -1 not known
 
 
-class ThreadCounters(msgspec.Struct, frozen=True, array_like=True):
+class ThreadCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Totals since the thread started; -1 where the kernel does not say."""
 
     tid: int

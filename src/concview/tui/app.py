@@ -27,6 +27,8 @@ from concview.tui.widgets.bars import Footer
 #: Seconds. The stream is read and judged in threads of this process: a key waits for the GIL so long at most, and again
 #: each time that drawing gives it up (Python's default is 0.005).
 SWITCH_S = 0.001
+#: Seconds after a dashboard was left for the list of processes: that has been drawn by then.
+LEFT_S = 1.0
 
 
 class ConcviewApp(App[None]):
@@ -120,6 +122,7 @@ class ConcviewApp(App[None]):
             if isinstance(self.screen, Dashboard):
                 self.screen.retire()
             self.push_screen(self._picker_screen())
+        self.set_timer(LEFT_S, first.left)
 
     async def on_unmount(self) -> None:
         self.close_session()

@@ -12,6 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: Objects made between two collections of garbage. A frame of the screen makes some thousand, most of them gone with
+#: the next one: with Python's 700 they were looked at several times while it was drawn.
+YOUNG = 10_000
 #: The other screen, cleared, without a cursor; lines are cut at its edge rather than wrapped.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H\x1b[?7l"
 _WRAP = "\x1b[?7h"
@@ -49,8 +52,21 @@ def screen(doing: str) -> Iterator[None]:
 def begun() -> None:
     """The dashboard has drawn. What was imported stays: later collections need not look at it."""
     if not gc.isenabled():
-        gc.freeze()
+        settled()
+        gc.set_threshold(YOUNG)
         gc.enable()
+
+
+def settled() -> None:
+    """What there is now stays as long as the program: a collection, which every key waits for, need not look at it."""
+    gc.freeze()
+
+
+def left() -> None:
+    """A dashboard was left for another process: what it was made of does not stay."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _say(codes: str) -> None:

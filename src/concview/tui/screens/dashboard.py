@@ -11,7 +11,7 @@ from textual.message import Message
 
 from concview import registry
 from concview.snapshot import Snapshot
-from concview.tui import export, keys
+from concview.tui import export, first, keys
 from concview.tui.screens._time import TimeTravel, pace
 from concview.tui.screens.base import TooSmall
 from concview.tui.source import Output, Session
@@ -149,6 +149,8 @@ class Dashboard(TimeTravel):
         if name is not None:
             self._make(name).display = False
             self.set_timer(PREPARE_EVERY_S, self._prepare)
+        else:
+            first.settled()
 
     def on_view_ready(self) -> None:
         if not self.view.ready:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
@@ -79,8 +80,12 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         self.selected: Any = None
         self.cursor = 0
         self.touched = False  #: the person moved; until then the selection stays on the first row
-        self._painted: dict[int, Strip] = {}
+        self._painted: dict[int, Strip] = {}  #: what is on screen, by line
         self._layout: list[tuple[Column, int]] = []
+        #: The rows in sight as they were drawn last, by key, and what all of them depend on. Rows do not change: a row
+        #: that is drawn again is another object.
+        self._drawn: dict[Any, tuple[Any, str, Strip]] = {}
+        self._drawn_with: Any = None
 
     # ------------------------------------------------------------ data
 
@@ -252,8 +257,8 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         width = self.room
         if not width or not self.is_attached:
             return
-        self._layout = layout(self.columns, width)
         palette = palette_of(self)
+        self._lay_out(width, palette)
         first = self._first()
         changed = []
         for y in range(self.size.height):
@@ -265,6 +270,16 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         if changed:
             self.refresh(*changed)
 
+    def _lay_out(self, width: int, palette: Palette) -> None:
+        """Share the room among the columns, and forget the rows that were drawn for something else."""
+        wanted = (self.columns, width, palette, self.context)
+        if wanted != self._drawn_with:
+            if self._drawn_with is None or wanted[:2] != self._drawn_with[:2]:
+                self._layout = layout(self.columns, width)
+            self._drawn_with, self._drawn = wanted, {}
+        elif len(self._drawn) > 4 * self.size.height + 100:
+            self._drawn = {}  # scrolled through
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
@@ -274,9 +289,9 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         strip = self._painted.get(y)
         width = self.room
         if strip is None or strip.cell_length != width:
-            if not self._layout or sum(w for _, w in self._layout) + len(self._layout) - 1 > width:
-                self._layout = layout(self.columns, width)
-            strip = self._painted[y] = self._draw(y, self._first(), width, palette_of(self))
+            palette = palette_of(self)
+            self._lay_out(width, palette)
+            strip = self._painted[y] = self._draw(y, self._first(), width, palette)
         return strip
 
     def _draw(self, y: int, first: int, width: int, palette: Palette) -> Strip:
@@ -291,14 +306,24 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
                     return strip_of([Segment(words[y - self.head], palette.dim)], width, palette.base)
             return Strip.blank(width, palette.base)
         row = self.rows[at]
+        key = self.key(row)
+        chosen = "" if at != self.cursor else "select" if self.has_focus else "select_idle"
+        known = self._drawn.get(key)
+        if known is not None and known[0] is row and known[1] == chosen:
+            return known[2]
+        strip = self._draw_row(row, chosen, width, palette)
+        self._drawn[key] = (row, chosen, strip)
+        return strip
+
+    def _draw_row(self, row: Any, chosen: str, width: int, palette: Palette) -> Strip:
         line: Line = []
         gap = Segment(" ", palette.base)
         for column, cells in self._layout:
             if line:
                 line.append(gap)
             line.extend(column.draw(row, cells, palette, self.context))
-        if at == self.cursor:
-            over = palette.select if self.has_focus else palette.select_idle
+        if chosen:
+            over: Style = getattr(palette, chosen)
             # Cells with a ground of their own keep it: they mean something.
             plain = palette.base.bgcolor
             line = [Segment(s.text, s.style + over) if s.style and s.style.bgcolor == plain else s for s in line]
