@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import fake
+import msgspec
 import pytest
 from rich.cells import cell_len
+from rich.style import Style
 
 from concview.tui.app import ConcviewApp
 from concview.tui.ink import fit_place
 from concview.tui.screens import dashboard
+from concview.tui.views.process import own_cost
 from concview.tui.widgets.bars import Tabs
+from concview.tui.widgets.header import second_line
 from concview.tui.widgets.table import Table
 
 
@@ -100,3 +105,17 @@ async def test_titles_of_tabs(width: int, titles: str) -> None:
 )
 def test_a_line_number_is_never_cut(said: str, width: int, shown: str) -> None:
     assert fit_place(said, width) == shown
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [(120, "own cost 13.1 % (py-spy 11.0 of 15, else 2.1 of 5)"), (70, "own 13.1 % (py-spy 11.0)")],
+)
+def test_the_cost_of_py_spy_is_not_measured_against_the_budget(width: int, said: str) -> None:
+    palette: Any = SimpleNamespace(bar=Style(), bar_dim=Style(), bar_bright=Style(bold=True))
+    costs = {"own_cpu_percent": 13.1, "helper_cpu_percent": 11.0, "helper_limit_percent": 15.0}
+    snapshot = msgspec.structs.replace(fake.busy(4), engine="pyspy", **costs)
+    line = second_line(snapshot, width, palette)
+    assert said in "".join(s.text for s in line)
+    assert not any(s.style.bold for s in line if "py-spy" in s.text and s.style)
+    assert "py-spy 11.0, which is held to 15" in own_cost(snapshot)

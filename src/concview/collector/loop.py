@@ -179,6 +179,7 @@ class Collector:
             Stats(
                 now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
                 hz, pace.target_hz, own + children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                children, 100 * getattr(self._engine, "CHILD_CPU", 0.0),
             )
         )  # fmt: skip
 

@@ -51,6 +51,7 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
             samples=snapshot.samples,
             misses=snapshot.misses,
             own_cpu_percent=_round(snapshot.own_cpu_percent, 2),
+            pyspy_cpu_percent=_round(snapshot.helper_cpu_percent, 2),
         ),
         process=out.ProcessOut(
             cpu_percent=_maybe(snapshot.cpu_percent),

@@ -91,7 +91,10 @@ def finish(session: Session, seconds: float, progress: str = "") -> Snapshot:
         while not session.ended and time.monotonic() < deadline:
             time.sleep(0.01)
         end = session.snapshot()
-        end = msgspec.structs.replace(end, own_cpu_percent=last.own_cpu_percent or end.own_cpu_percent)
+        if last.own_cpu_percent:
+            end = msgspec.structs.replace(
+                end, own_cpu_percent=last.own_cpu_percent, helper_cpu_percent=last.helper_cpu_percent
+            )
         if last.status is Status.STOPPED:  # that the target stands still matters more than that we ended
             end = msgspec.structs.replace(end, status=last.status, ending=last.ending)
         return end

@@ -25,6 +25,7 @@ class SamplingOut(msgspec.Struct):
     samples: int
     misses: int
     own_cpu_percent: float
+    pyspy_cpu_percent: float  #: the part of it that py-spy took: not under the budget but under a limit of its own
 
 
 class ProcessOut(msgspec.Struct):

@@ -64,6 +64,7 @@ def _headline(snapshot: Snapshot, pen: Pen) -> None:
             f"Python {target.python}{free} · engine {snapshot.engine} · {snapshot.elapsed_s:.1f} s, "
             f"{snapshot.samples} samples ({build.achieved_hz(snapshot):.1f} Hz{missed}{doubtful}) · "
             f"own cost {snapshot.own_cpu_percent:.1f} % of a core"
+            + (f", {snapshot.helper_cpu_percent:.1f} of it py-spy" if snapshot.helper_limit_percent else "")
         )
     if ending := build.unusual_ending(snapshot):
         pen.line(ending, YELLOW)

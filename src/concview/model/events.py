@@ -125,6 +125,8 @@ class Stats(Event, frozen=True, tag=9):
     target_hz: float  #: what the back-off allows now
     own_cpu_percent: float  #: over the last second, of one core
     own_rss: int = 0
+    helper_cpu_percent: float = 0.0  #: the part of it that an engine's own program took (py-spy); the budget is not its
+    helper_limit_percent: float = 0.0  #: what that program is held to instead; 0: there is none
 
 
 class Notice(Event, frozen=True, tag=10):

@@ -88,6 +88,8 @@ class Composer:
             target_hz=stats.target_hz if stats else hello.rate_hz,
             achieved_hz=stats.achieved_hz if stats else 0.0,
             own_cpu_percent=stats.own_cpu_percent if stats else 0.0,
+            helper_cpu_percent=stats.helper_cpu_percent if stats else 0.0,
+            helper_limit_percent=stats.helper_limit_percent if stats else 0.0,
             samples=stats.samples if stats else 0,
             misses=stats.misses if stats else 0,
             repaired=stats.repaired if stats else 0,

@@ -53,6 +53,16 @@ def _process(snapshot: Snapshot) -> list[tuple[str, str]]:
     ]
 
 
+def own_cost(snapshot: Snapshot) -> str:
+    own, helper = snapshot.own_cpu_percent, snapshot.helper_cpu_percent
+    if not snapshot.helper_limit_percent:
+        return f"{own:.1f} % of a core, budget {snapshot.budget_percent:.0f} %"
+    return (
+        f"{own:.1f} % of a core: py-spy {helper:.1f}, which is held to {snapshot.helper_limit_percent:.0f} by looking "
+        f"less often, and all else {own - helper:.1f}, budget {snapshot.budget_percent:.0f}"
+    )
+
+
 def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
     def of(number: int) -> str:
         share = f" ({text.percent(number / snapshot.samples, 2)})" if snapshot.samples and number else ""
@@ -71,7 +81,7 @@ def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("repaired", f"{of(snapshot.repaired)}  torn stacks put right"),
         ("dropped", f"{of(snapshot.dropped)}  stacks given up"),
         ("doubtful", f"{of(snapshot.doubtful)}  stacks that may be wrong in the innermost frame"),
-        ("own cost", f"{snapshot.own_cpu_percent:.1f} % of a core, budget {snapshot.budget_percent:.0f} %"),
+        ("own cost", own_cost(snapshot)),
         ("window", text.duration(snapshot.seconds)),
     ]
 

@@ -69,18 +69,26 @@ def second_line(newest: Snapshot, width: int, palette: Palette) -> Line:
     if newest.status is Status.WAITING:
         return [Segment(" attaching …", palette.bar_dim)]
     loud = palette.bar_bright
-    over = bool(newest.budget_percent) and newest.own_cpu_percent > newest.budget_percent
+    own, helper = newest.own_cpu_percent, newest.helper_cpu_percent
+    over = bool(newest.budget_percent) and own - helper > newest.budget_percent
     slow = bool(newest.target_hz) and newest.achieved_hz < 0.8 * newest.target_hz
     asked = f"{newest.rate_hz:.0f}"
     parts = [
         (newest.engine or "no engine", False),
         (f"{newest.achieved_hz:.0f} of {asked} Hz", slow),
-        (f"own cost {newest.own_cpu_percent:.1f} % of a core (budget {newest.budget_percent:.0f})", over),
+        (f"own cost {own:.1f} % of a core (budget {newest.budget_percent:.0f})", over),
         (text.plural(newest.misses, "miss", "misses"), newest.misses > 0.05 * max(1, newest.samples)),
         (f"seen for {seconds(newest.elapsed_s)}", False),
     ]
     if width < 76:
-        parts[2] = (f"own {newest.own_cpu_percent:.1f} % of a core", over)
+        parts[2] = (f"own {own:.1f} % of a core", over)
+    if newest.helper_limit_percent:  # the budget steers the rest only
+        rest = f", else {own - helper:.1f} of {newest.budget_percent:.0f}" if width >= 76 else ""
+        parts[2] = (
+            f"own {'cost ' if rest else ''}{own:.1f} % (py-spy {helper:.1f}"
+            + (f" of {newest.helper_limit_percent:.0f}{rest})" if rest else ")"),
+            over or helper > newest.helper_limit_percent,
+        )
     line: Line = [Segment(" ", palette.bar)]
     for words, stands_out in parts:
         gap = " · " if len(line) > 1 else ""
