@@ -96,7 +96,8 @@ class LockContention:
         if main:
             summary += f", its holder mostly {main} ({percent(part)})"
         if serial:
-            summary += f". It serialises {evidence.who(window, involved)}: together they use {cpu:.0f} % of one core"
+            who = evidence.who(window, involved)
+            summary += f". It serialises {who}: the whole program uses {cpu:.0f} % of one core"
         return Observation(
             subject=lock.key,
             value=mean,

@@ -25,6 +25,8 @@ class TooSmall(Widget):
         if y != max(0, height // 2 - 1):
             return Strip.blank(width, palette.base)
         said = f"concview needs {LEAST[0]}x{LEAST[1]}; this terminal is {width}x{height}"
+        if len(said) > width:
+            said = f"needs {LEAST[0]}x{LEAST[1]}, has {width}x{height}"
         pad = max(0, (width - len(said)) // 2)
         return Strip([Segment(fit(" " * pad + said, width), palette.bright)])
 

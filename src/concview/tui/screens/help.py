@@ -54,6 +54,7 @@ def _states(palette: Palette, width: int) -> list[Line]:
         [Segment("Threads", palette.title)],
         *_said([Segment("  ●         ", palette.states[0])], "holds the GIL now", width, palette),
         *_said([Segment("  GILw%     ", palette.bright)], "share of time waiting for the GIL", width, palette),
+        *_said([Segment("  CPUw%     ", palette.bright)], "the same for a CPU", width, palette),
     ]
     return lines
 

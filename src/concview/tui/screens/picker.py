@@ -91,6 +91,7 @@ DEMOS = (
     Column("id", "DEMO", 26, text_cell(lambda d: d[0], "bright"), most=36),
     Column("title", "WHAT IT SHOWS", 30, text_cell(lambda d: d[1]), most=120, drop=1),
 )
+SUBTITLE = " see why the threads of a running Python process make no progress"
 
 
 class PickerScreen(SizedScreen):
@@ -211,7 +212,7 @@ class PickerScreen(SizedScreen):
         found = text.plural(len(self.rows), "Python process", "Python processes") if self.listed else "looking …"
         title: list[Line] = [
             [Segment(" concview ", palette.badges["info"]), Segment(f" {found}", palette.bar_bright)],
-            [Segment(" see why the threads of a running Python process make no progress", palette.bar_dim)],
+            [Segment(fit(SUBTITLE, min(len(SUBTITLE), width)), palette.bar_dim)],
         ]
         self.query_one("#title", Bar).set_lines(title)
         lines: list[Line] = []

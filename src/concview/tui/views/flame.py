@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from concview import text
+from concview.model import State
 from concview.snapshot import NO_SHARES, Shares, Snapshot
 from concview.tui import editor, keys
 from concview.tui.ink import Line
@@ -83,6 +84,10 @@ class Flame(CallsView):
         return [w for w in self.query("FlameGraph, Table, #lines") if w.display and w.size]
 
     def aim(self, subject: Any) -> None:
+        """The calls of a thread (0: of all), or of all threads in a state."""
+        if isinstance(subject, State):
+            self.mode = next(i for i, mode in enumerate(MODES) if mode.states and subject in mode.states)
+            subject = 0
         self.tid = int(subject)
         self.one_tid = self.tid or self.one_tid
         self.graph.zoom, self.graph.zooms, self.graph.chosen = (), [], ()

@@ -11,12 +11,13 @@ from rich.segment import Segment
 from concview import text
 from concview.snapshot import LockView, Snapshot
 from concview.tui.ink import Line, fit, fit_place, wrap
-from concview.tui.theme import WORDS, Palette, palette_of
+from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
 from concview.tui.widgets.graph import graph_lines
 from concview.tui.widgets.stacks import columns as stack_columns
 from concview.tui.widgets.table import Table
+from concview.tui.widgets.threads import doing
 
 
 def _place(lock: LockView) -> str:
@@ -88,7 +89,7 @@ COLUMNS = (
 def _numbers(lock: LockView) -> list[tuple[str, str]]:
     """What was measured of a lock: (label, words)."""
     out: list[tuple[str, str]] = []
-    times = [("median", lock.hold_p50_s), ("95 %", lock.hold_p95_s), ("longest", lock.hold_max_s)]
+    times = [("median", lock.hold_p50_s), ("95 % within", lock.hold_p95_s), ("longest", lock.hold_max_s)]
     told = [f"{label} {text.duration(value)}" for label, value in times if value is not None]
     if not lock.holds_ended:
         told = [f"for {text.duration(lock.hold_max_s)} and not given back yet"] if lock.hold_max_s is not None else []
@@ -164,7 +165,7 @@ class Locks(TableView):
         blocks = []
         now = snapshot.thread(lock.holder_now) if lock.holder_now else None
         if now is not None:
-            blocks.append((f"holder: {now.name}", f"{WORDS[now.state]}: {now.reason}", now.stack.frames))
+            blocks.append((f"holder: {now.name}", doing(now), now.stack.frames))
         if waiting:
             blocks.append(
                 (f"waiter: {waiting[0].name}", f"for {text.duration(waiting[0].since_s)}", waiting[0].stack.frames)

@@ -9,17 +9,34 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from concview import text
+from concview.model import State
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line, beside, cut, paragraph, seconds, wrap
-from concview.tui.theme import Palette, palette_of
+from concview.tui.ink import Line, beside, cells, cut, paragraph, seconds, wrap
+from concview.tui.theme import GLYPHS, Palette, palette_of
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.baseline import difference_lines
 from concview.tui.widgets.findings import finding_line, findings_table
-from concview.tui.widgets.page import Panel
+from concview.tui.widgets.numbers import Numbers, Spot
 from concview.tui.widgets.states import GAUGES, bar, gauge_lines, legend, slice_number
 from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import BRIEF, COLUMNS, as_line, thread_table
+
+#: Where Enter leads from a state's share (else to the calls in that state) and from a gauge: a view, and what is asked
+#: of it, which of threads is the column to sort by.
+EVIDENCE: dict[State, tuple[str, Any]] = {
+    State.LOCK: ("locks", None),
+    State.IO: ("peers", None),
+    State.RUNNABLE: ("threads", "runnable"),
+}
+GAUGE_EVIDENCE: dict[str, tuple[str, Any]] = {
+    "CPU": ("threads", "cpu"),
+    "GIL held": ("threads", "held"),
+    "GIL waiters": ("threads", "gil"),
+    "Threads": ("threads", "age"),
+    "Switches/s": ("threads", "switches"),
+    "Run delay": ("threads", "runnable"),
+}
 
 
 def verdict_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
@@ -56,6 +73,28 @@ def time_lines(snapshot: Snapshot, width: int, palette: Palette, roomy: bool) ->
     return lines + (legend(snapshot.states, width, palette) if any(snapshot.states) else [])
 
 
+def state_spots(legend_lines: list[Line], first: int) -> list[Spot]:
+    """Of a legend whose first line is number `first` on screen."""
+    spots = []
+    for y, line in enumerate(legend_lines, first):
+        x = 0
+        for glyph, word, share, gap in zip(*[iter(line)] * 4, strict=True):
+            end = x + cells((glyph, word, share))
+            state = next(s for s in State if GLYPHS[s] == glyph.text)
+            spots.append(Spot(state.name, y, x, end, *EVIDENCE.get(state, ("flame", state))))
+            x = end + gap.cell_length
+    return spots
+
+
+def gauge_spots(first: int, width: int, columns: int, rows: int) -> list[Spot]:
+    each = (width - 3 * (columns - 1)) // columns
+    spots = []
+    for at, gauge in enumerate(GAUGES):
+        y, x = first + at // columns * rows + rows - 1, at % columns * (each + 3)
+        spots.append(Spot(gauge.title, y, x, x + each, *GAUGE_EVIDENCE[gauge.title]))
+    return spots
+
+
 def gauges(snapshot: Snapshot, width: int, columns: int, rows: int, palette: Palette) -> list[Line]:
     each = (width - 3 * (columns - 1)) // columns
     blocks = [gauge_lines(snapshot, gauge, each, rows, palette) for gauge in GAUGES]
@@ -72,7 +111,7 @@ class Overview(View):
     keys = ("open", "focus", "pause", "sort", "copy", "export")
 
     def compose(self) -> ComposeResult:
-        yield Panel(id="summary")
+        yield Numbers(id="summary")
         yield findings_table(id="findings")
         yield thread_table(BRIEF, id="threads")
 
@@ -83,33 +122,38 @@ class Overview(View):
         roomy = height >= 34
         base = self.baseline
         lines = verdict_lines(snapshot, width, palette)
+        spots: list[Spot] = []
         if snapshot.target is None:
             lines += waiting_lines(snapshot, width, palette)
         else:
             if roomy:
                 lines.append([])
+            before = len(lines) + (3 if roomy else 2)
             lines += time_lines(snapshot, width, palette, roomy)
+            spots += state_spots(lines[before:], before)
             if base is not None:
+                spots.append(Spot("baseline", len(lines), 0, width, "threads", "change"))
                 lines += difference_lines(base.snapshot, snapshot, width, palette)
             if roomy:
                 lines.append([])
             if width >= 76 and height >= 18:
-                columns = 3 if width >= 180 else 2
-                lines += gauges(snapshot, width, columns, 2 if roomy else 1, palette)
+                columns, rows = 3 if width >= 180 else 2, 2 if roomy else 1
+                spots += gauge_spots(len(lines), width, columns, rows)
+                lines += gauges(snapshot, width, columns, rows, palette)
                 if roomy:
                     lines.append([])
-        self.query_one("#summary", Panel).set_lines(lines)
+        self.query_one(Numbers).set_numbers(lines, spots)
         findings = self.query_one("#findings", Table)
-        rows = [f for f in snapshot.findings if not f.recent] + [f for f in snapshot.findings if f.recent]
+        found = [f for f in snapshot.findings if not f.recent] + [f for f in snapshot.findings if f.recent]
         # The verdict already says the only one; a list is for when there are more, or room for both.
         spare = height - len(lines) - (8 if roomy else 5)
         if height - len(lines) >= 4:
             spare = max(spare, 1)  # one at least, where it fits at all: Enter leads from it to what the verdict says
-        shown = max(0, min(len(rows), 8 if roomy else 3, spare))
+        shown = max(0, min(len(found), 8 if roomy else 3, spare))
         findings.display = bool(shown)
         findings.styles.height = shown
         findings.styles.margin = (0, 0, 1 if roomy else 0, 0)
-        findings.set_rows(rows)
+        findings.set_rows(found)
         threads = self.query_one("#threads", Table)
         threads.display = snapshot.target is not None
         shown_columns = COLUMNS if width >= 110 else BRIEF
@@ -131,12 +175,27 @@ class Overview(View):
             self.post_message(self.Goto("thread", event.row.tid))
 
     def on_table_edge(self, event: Table.Edge) -> None:
-        """Down from the last finding leads into the threads, and back."""
+        """Down from the numbers leads to the findings, from the last one into the threads, and back."""
         findings, threads = self.query_one("#findings", Table), self.query_one("#threads", Table)
         if event.table is findings and event.direction > 0:
             threads.focus()
         elif event.table is threads and event.direction < 0 and findings.display:
             findings.focus()
+        elif event.direction < 0:
+            numbers = self.query_one(Numbers)
+            if numbers.spots:
+                numbers.action_bottom()
+                numbers.focus()
+
+    def on_numbers_edge(self, event: Numbers.Edge) -> None:
+        event.stop()
+        primary = self.primary()
+        if primary is not None:
+            primary.focus()
+
+    def on_numbers_opened(self, event: Numbers.Opened) -> None:
+        event.stop()
+        self.post_message(self.Goto(event.spot.view, event.spot.subject))
 
     def do_sort(self) -> None:
         self.query_one("#threads", Table).cycle_sort()

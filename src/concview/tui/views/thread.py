@@ -16,7 +16,7 @@ from concview.tui.views.base import NOTHING_YET, View, ViewSpec
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.stacks import stack_lines
 from concview.tui.widgets.states import bar, legend, slice_number, strip_cells
-from concview.tui.widgets.threads import as_line
+from concview.tui.widgets.threads import as_line, doing
 
 
 def _head(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
@@ -115,7 +115,7 @@ class Thread(View):
         if holder is not None:
             sure = "" if thread.blocked_confidence is Confidence.EXACT else f" ({thread.blocked_confidence})"
             title = f"Held by {holder.name}{sure}"
-            now = f", {WORDS[holder.state]}: {holder.reason}"
+            now = f", {doing(holder)}"
             other: list[Line] = [
                 [
                     Segment(fit(title, min(len(title), own)), palette.warn),

@@ -54,6 +54,11 @@ class Threads(TableView):
         return self.groups.arrange(rows, by, down)
 
     def aim(self, subject: Any) -> None:
+        """A thread, or the column to sort by."""
+        if isinstance(subject, str):
+            self.grid.sort_by, self.grid.reversed = subject, False
+            self.grid.untouch()
+            return
         if self.snapshot is not None:
             self.groups.open_for(subject, self.snapshot.threads)
         self.grid.choose(subject)

@@ -68,7 +68,9 @@ def _reason(members: Sequence[ThreadView], state: State) -> str:
     counted = Counter(m.state for m in members if m.alive)
     ended = sum(1 for m in members if not m.alive)
     said = [f"{n} {WORDS[s]}" for s, n in counted.most_common()] + ([f"{ended} ended"] if ended else [])
-    why = Counter(m.reason for m in members if m.alive and m.state is state).most_common(1)
+    # 'running; running' would say nothing more.
+    reasons = (m.reason for m in members if m.alive and m.state is state)
+    why = Counter(r for r in reasons if r != WORDS[state]).most_common(1)
     return f"{plural(len(members), 'thread')}: {', '.join(said)}" + (f"; {why[0][0]}" if why else "")
 
 

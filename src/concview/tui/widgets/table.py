@@ -7,6 +7,7 @@ smallest width and an order in which they give way when the terminal narrows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -132,6 +133,11 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
     @property
     def current(self) -> Any:
         return self.rows[self.cursor] if self.cursor < len(self.rows) else None
+
+    def untouch(self) -> None:
+        """The selection is on the first row again, whichever that is."""
+        self.touched, self.cursor = False, 0
+        self.scroll_to(y=0, animate=False, force=True)
 
     def choose(self, key: Any) -> None:
         """Select the row with this key, now or as soon as it is there."""
@@ -272,10 +278,12 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self, width: int, palette: Palette) -> None:
         """Share the room among the columns, and forget the rows that were drawn for something else."""
-        wanted = (self.columns, width, palette, self.context)
+        wanted = (self.columns, width, self.sort_by, palette, self.context)
         if wanted != self._drawn_with:
-            if self._drawn_with is None or wanted[:2] != self._drawn_with[:2]:
-                self._layout = layout(self.columns, width)
+            if self._drawn_with is None or wanted[:3] != self._drawn_with[:3]:
+                # What is sorted by is seen.
+                columns = [replace(c, drop=0) if c.id == self.sort_by else c for c in self.columns]
+                self._layout = layout(columns, width)
             self._drawn_with, self._drawn = wanted, {}
         elif len(self._drawn) > 4 * self.size.height + 100:
             self._drawn = {}  # scrolled through

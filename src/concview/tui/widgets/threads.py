@@ -35,6 +35,12 @@ def trouble(thread: ThreadView) -> float:
     return round(score * 8) / 8 - (0.0 if thread.alive else 5.0)
 
 
+def doing(thread: ThreadView) -> str:
+    """Its state and reason; 'sleep: sleeps' would say nothing more than 'sleeps'."""
+    word = WORDS[thread.state]
+    return thread.reason if word.lower() in thread.reason.lower() else f"{word}: {thread.reason}"
+
+
 def place(thread: ThreadView) -> str:
     frame = thread.stack.user_leaf
     return frame.place if frame else ""
@@ -162,6 +168,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("gil", "GILw%", 6, number_cell(_share(State.GIL)), drop=2, right=True, sort=_by_share(State.GIL)),
     Column("lock", "LOCK%", 6, number_cell(_share(State.LOCK)), drop=2, right=True, sort=_by_share(State.LOCK)),
     Column("io", "I/O%", 5, number_cell(_share(State.IO)), drop=6, right=True, sort=_by_share(State.IO)),
+    # What the kernel counted: rarely caught by a sample, so no call tree tells it.
+    Column(
+        "runnable", "CPUw%", 6, number_cell(_share(State.RUNNABLE)), drop=11, right=True,
+        sort=_by_share(State.RUNNABLE),
+    ),
     Column("switches", "SW/S", 6, number_cell(_switches), drop=8, right=True, sort=lambda t: _less(t.switches_per_s)),
     Column("age", "AGE", 5, number_cell(_age, "dim"), drop=9, right=True, sort=lambda t: t.age_s),
     Column("frame", "IN", 18, place_cell(place), most=40, drop=4, sort=place, down=False),

@@ -1,0 +1,29 @@
+"""Words that say something once."""
+
+from __future__ import annotations
+
+import fake
+import msgspec
+import pytest
+
+from concview.model import State
+from concview.tui.widgets.groups import _reason
+from concview.tui.widgets.threads import doing
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        (State.SLEEP, "sleeps", "sleeps"),
+        (State.RUNNING, "running", "running"),
+        (State.GIL, "waits for the GIL", "waits for the GIL"),
+        (State.IO, "recvfrom db:5432", "I/O: recvfrom db:5432"),
+    ],
+)
+def test_what_a_holder_does_is_said_once(state: State, reason: str, said: str) -> None:
+    assert doing(msgspec.structs.replace(fake.busy(4).threads[0], state=state, reason=reason)) == said
+
+
+def test_a_group_does_not_repeat_its_state() -> None:
+    one = msgspec.structs.replace(fake.busy(4).threads[0], state=State.RUNNING, reason="running", alive=True)
+    assert _reason([one, one], State.RUNNING) == "2 threads: 2 running"
