@@ -174,9 +174,10 @@ def test_another_process_under_the_same_number_is_not_taken_for_it() -> None:
 
 
 LEADERLESS = """
-import ctypes, threading, time
+import ctypes, sys, threading, time
 threading.Thread(target=time.sleep, args=(1000,)).start()
 print("ready", flush=True)
+sys.stdin.readline()
 ctypes.PyDLL(None).pthread_exit(None)
 """
 
@@ -189,8 +190,10 @@ def test_a_process_lives_on_behind_its_dead_first_thread() -> None:
             with open(f"/proc/{process.pid}/stat") as file:
                 return file.read().rpartition(")")[2].split()[0] == "Z"
 
+        process.send("")
         eventually(leader_is_dead)
         assert reader.status() == "running"
+        assert reader.changed() == "", "what cannot be read any more is no other program"
         reader.close()
 
 

@@ -17,6 +17,7 @@ from capacity import BUSY
 from concview.engines.base import TargetGone
 from concview.engines.pyspy import PySpyEngine
 from concview.model import Notice, Target
+from concview.target.discovery import describe
 from interpreters import Interpreter, Process, target
 
 #: Each phase is a function; the moment of every change is written down by the target itself.
@@ -284,6 +285,29 @@ def test_a_target_that_becomes_another_program(old_python: Interpreter) -> None:
     source = "import os\nprint('ready')\ninput()\nos.execv('/bin/sleep', ['sleep', '60'])\n"
     with target(old_python, source) as process, pytest.raises(TargetGone, match="exec"):
         watch(PySpyEngine(), KeepingSink(), process.pid, 0.5, lambda: process.send(""))
+
+
+def test_a_target_whose_first_thread_ended_is_no_other_program(old_python: Interpreter) -> None:
+    """So it is, too, for a moment when a process with threads is killed."""
+    source = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("ready")
+input()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    engine, sink = PySpyEngine(), KeepingSink()
+    with target(old_python, source) as process:
+        engine.open(describe(process.pid), sink)
+        engine._still_there(0, force=True)
+        process.send("")
+        state = Path(f"/proc/{process.pid}/stat")
+        deadline = time.monotonic() + 20
+        while state.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert state.read_text().rpartition(")")[2].split()[0] == "Z"
+        engine._still_there(0, force=True)
+        engine.finish()
 
 
 def test_threads_that_come_and_go_are_named(old_python: Interpreter) -> None:

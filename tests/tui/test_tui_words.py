@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from concview.model import State
+from concview.tui.views.process import _sampling
 from concview.tui.widgets.groups import _reason
 from concview.tui.widgets.threads import doing
 
@@ -27,3 +28,8 @@ def test_what_a_holder_does_is_said_once(state: State, reason: str, said: str) -
 def test_a_group_does_not_repeat_its_state() -> None:
     one = msgspec.structs.replace(fake.busy(4).threads[0], state=State.RUNNING, reason="running", alive=True)
     assert _reason([one, one], State.RUNNING) == "2 threads: 2 running"
+
+
+def test_no_more_is_missed_than_was_due() -> None:
+    snapshot = msgspec.structs.replace(fake.busy(4), samples=800, misses=1_200)
+    assert dict(_sampling(snapshot))["missed"] == "1200 (60.00 %)"

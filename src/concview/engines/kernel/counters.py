@@ -106,7 +106,9 @@ class CounterReader:
     def _change(self, fields: list[str]) -> str:
         if self._status_of(fields) in ("gone", "zombie"):
             return "exited"
-        return "" if self._image_of(fields) == self._image else "exec"
+        image = self._image_of(fields)
+        # Nothing, or less than before, is readable of a process whose first thread has ended: no other program.
+        return "exec" if len(image) == len(self._image) and image != self._image else ""
 
     def _fields(self) -> list[str]:
         """/proc/PID/stat from the state on; empty when the process is gone."""

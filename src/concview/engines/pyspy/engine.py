@@ -177,6 +177,8 @@ class PySpyEngine:
             self._leave("exited")
         if self._target.start_ticks and int(fields[19]) != self._target.start_ticks:
             self._leave("exited")  # the pid is another process now
+        if fields[25] == "0":
+            return  # the first thread has ended, and has no memory any more: that is no other program
         if self._stack_top and fields[25] != self._stack_top:
             self._leave("exec")
         self._stack_top = fields[25]

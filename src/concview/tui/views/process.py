@@ -68,6 +68,9 @@ def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
         share = f" ({text.percent(number / snapshot.samples, 2)})" if snapshot.samples and number else ""
         return f"{number}{share}"
 
+    # Of all that were due: of those that came it could be more than all.
+    due = snapshot.samples + snapshot.misses
+    missed = f" ({text.percent(snapshot.misses / due, 2)})" if snapshot.misses else ""
     limited = 0 < snapshot.target_hz < snapshot.rate_hz
     return [
         ("engine", snapshot.engine or "n/a"),
@@ -77,7 +80,7 @@ def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
         ),
         ("achieved", f"{snapshot.achieved_hz:.1f} Hz"),
         ("samples", str(snapshot.samples)),
-        ("missed", of(snapshot.misses)),
+        ("missed", f"{snapshot.misses}{missed}"),
         ("repaired", f"{of(snapshot.repaired)}  torn stacks put right"),
         ("dropped", f"{of(snapshot.dropped)}  stacks given up"),
         ("doubtful", f"{of(snapshot.doubtful)}  stacks that may be wrong in the innermost frame"),
