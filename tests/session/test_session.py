@@ -66,6 +66,9 @@ def test_replay_says_what_the_live_view_said(direct_python: Interpreter, tmp_pat
     for speed in (0.0, 20.0):
         session = Session(FileSource(file, speed))
         session.start()
+        while speed and not session.ended:  # with a key held down
+            session.hurry()
+            time.sleep(0.01)
         session.wait(1e9)
         snapshots.append(session.snapshot())
         session.close()

@@ -389,6 +389,8 @@ class FakeSession:
     def advance(self) -> None:
         self.number += 1
 
+    def hurry(self) -> None: ...
+
     def set_rate(self, hz: float) -> None:
         self.rates.append(hz)
 

@@ -7,7 +7,7 @@ the threshold, and kept as recent for a minute. Time is the stream's own, so liv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,8 +71,9 @@ class Judge:
 
     # ------------------------------------------------------------ one evaluation
 
-    def evaluate(self, window: Window) -> Judgement:
-        """Judge the window. Asked again about the same moment, it gives the same answer."""
+    def evaluate(self, window: Window, between: Callable[[], None] = lambda: None) -> Judgement:
+        """Judge the window, calling `between` before each rule. Asked again about the same moment, it gives the same
+        answer."""
         now = window.end_ns
         if now == self._last_ns:
             return self._judgement
@@ -84,6 +85,7 @@ class Judge:
         not_applicable: list[NotApplicable] = []
         judged: list[str] = []
         for rule in self._rules.values():
+            between()
             refusal = self._refusal(rule, window)
             observations: list[Observation] = []
             if refusal is None:

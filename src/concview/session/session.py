@@ -24,6 +24,7 @@ from concview.catalogue.judge import Judge, Judgement
 from concview.config import RuleConfig
 from concview.model import AnyEvent, Stack, State
 from concview.session.compose import Composer
+from concview.session.courtesy import Courtesy
 from concview.session.past import Judged, look_back, sums_ns
 from concview.session.sources import AttachError, FileSource, LiveSource, Source
 from concview.snapshot import Snapshot, Status, Timeline
@@ -57,6 +58,7 @@ class Session:
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
+        self._courtesy = Courtesy()
         self._composer = Composer(source.live)
         self._tape = Tape()
         self._judged = Judged()
@@ -193,6 +195,10 @@ class Session:
     def ended(self) -> bool:
         return self._ended
 
+    def hurry(self) -> None:
+        """Somebody pressed a key: the reader leaves the CPU to those that answer it, for a moment."""
+        self._courtesy.ask()
+
     def set_rate(self, hz: float) -> None:
         self.source.set_rate(hz)
 
@@ -232,14 +238,17 @@ class Session:
 
     def _feed(self, events: list[AnyEvent]) -> None:
         history = self.history
-        with self._history_lock:
-            for event in events:
+        for event in events:
+            self._courtesy.give_way()
+            with self._history_lock:
                 history.apply(event)
                 self._tape.add(event, history)
-                # A block may hold a second of ticks (py-spy's windows): judge along the way, in stream time.
-                if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
-                    self._evaluate()
+            # A block may hold a second of ticks (py-spy's windows): judge along the way, in stream time. Only this
+            # thread changes the history: no view has to wait until all is judged.
+            if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
+                self._evaluate()
         if history.now_ns - self._composed_ns >= SNAPSHOT_NS or not self._begun:
+            self._courtesy.give_way()
             self._compose()
         with self._progress:
             self._begun = True
@@ -258,7 +267,7 @@ class Session:
             return
         self._evaluated_ns = history.now_ns
         self._window = Window(history)
-        self._judgement = self._judge.evaluate(self._window)
+        self._judgement = self._judge.evaluate(self._window, self._courtesy.give_way)
         if self._judged.add(history.now_ns, self._judgement) and self.player is not None:
             self.player.found()
             self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once

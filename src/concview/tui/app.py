@@ -73,6 +73,11 @@ class ConcviewApp(App[None]):
         found = super().get_driver_class()
         return Driver if found is LinuxDriver else found
 
+    def hurry(self) -> None:
+        """The driver has read something, in its own thread."""
+        if self.session is not None:
+            self.session.hurry()
+
     def get_default_screen(self) -> Screen[None]:
         """The first screen itself rather than one pushed over an empty one: that saves a frame."""
         if self.session is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 from codecs import getincrementaldecoder
+from typing import Protocol, runtime_checkable
 
 from textual import constants
 from textual._parser import Read1
@@ -21,6 +22,13 @@ ESCAPE_S = constants.ESCAPE_DELAY if "ESCDELAY" in os.environ else 0.02
 
 def _read1(timeout: float | None = None) -> Read1:
     return Read1(None if timeout is None else ESCAPE_S)
+
+
+@runtime_checkable
+class Hurried(Protocol):
+    """An app that wants to know at once that something was typed, in the driver's thread."""
+
+    def hurry(self) -> None: ...
 
 
 class Parser(XTermParser):
@@ -43,6 +51,8 @@ class Driver(LinuxDriver):
                     data = os.read(self.fileno, 4096)
                     if not data:  # there will be no more keys
                         break
+                    if isinstance(self._app, Hurried):
+                        self._app.hurry()
                     for event in parser.feed(decode(data)):
                         self.process_message(event)
                 for event in parser.tick():

@@ -26,6 +26,10 @@ class Session(Protocol):
         """How often the target is sampled."""
         ...
 
+    def hurry(self) -> None:
+        """A key was pressed: what is done for the next picture leaves the CPU to this one."""
+        ...
+
     def close(self) -> None:
         """Ends the collector and detaches."""
         ...
