@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from concview.model import State
+from concview.tui.views.locks import _object
 from concview.tui.views.process import _sampling
 from concview.tui.widgets.groups import _reason
 from concview.tui.widgets.threads import doing
@@ -33,3 +34,9 @@ def test_a_group_does_not_repeat_its_state() -> None:
 def test_no_more_is_missed_than_was_due() -> None:
     snapshot = msgspec.structs.replace(fake.busy(4), samples=800, misses=1_200)
     assert dict(_sampling(snapshot))["missed"] == "1200 (60.00 %)"
+
+
+def test_an_address_that_is_not_known_is_not_shown() -> None:
+    lock = fake.busy(4).locks[0]
+    assert _object(msgspec.structs.replace(lock, kind="Lock", address=0x7F00)) == "Lock at 0x7f00"
+    assert "0x" not in _object(msgspec.structs.replace(lock, kind="", address=0))

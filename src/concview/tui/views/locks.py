@@ -25,6 +25,11 @@ def _place(lock: LockView) -> str:
     return f"{site.function} ({site.file.rpartition('/')[2]}:{site.line})" if site.file else "place not known"
 
 
+def _object(lock: LockView) -> str:
+    """Kind and address; py-spy sees neither."""
+    return f"{lock.kind} at {lock.address:#x}" if lock.address else "which object is not seen"
+
+
 def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
     snapshot: Snapshot | None = context
     thread = snapshot.thread(lock.holder_now) if snapshot and lock.holder_now else None
@@ -154,7 +159,7 @@ class Locks(TableView):
         lock: LockView = row
         palette = palette_of(self)
         name = fit(lock.site.expression or hex(lock.address), min(width, 40)).rstrip() + " "
-        about = f"{lock.kind} at {lock.address:#x}, taken in {_place(lock)}"
+        about = f"{_object(lock)}, taken in {_place(lock)}"
         lines: list[Line] = [
             [
                 Segment(name, palette.bright),
@@ -215,7 +220,7 @@ class Locks(TableView):
         if not isinstance(lock, LockView):
             return ""
         return (
-            f"{lock.site.expression} ({lock.kind} {lock.address:#x}), {_place(lock)}: "
+            f"{lock.site.expression} ({_object(lock)}), {_place(lock)}: "
             f"held {text.percent(lock.held_share)}, waiters {lock.waiters_mean:.1f} mean, {lock.waiters_max} most"
         )
 
