@@ -68,14 +68,14 @@ def _few(versions: list[Interpreter]) -> list[Interpreter]:
 _FIXTURES = {
     "any_python": lambda: _versions(8),
     "gil_python": lambda: _versions(8, free_threaded=False),
-    "direct_python": lambda: _versions(11),
+    "direct_python": lambda: _versions(8),
     "old_python": lambda: _versions(8, 10),
     "free_threaded_python": lambda: _versions(13, free_threaded=True),
 }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.11+, `old_python` 3.8-3.10,
+    """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.8+, `old_python` 3.8-3.10,
     `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)`. With
     `@pytest.mark.few` on a few of them."""
     chosen = {name: versions() for name, versions in _FIXTURES.items() if name in metafunc.fixturenames}

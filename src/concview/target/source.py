@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from concview.model import Site
 from concview.target.installed import Installed
+from concview.target.qualnames import outermost, qualnames
 from concview.target.syntax import Index, index
 from concview.text import clean
 
@@ -62,7 +63,7 @@ class Facts(NamedTuple):
 class _Source:
     """One file as it was read; `index` is made when first asked for and the whole text is then let go."""
 
-    __slots__ = ("_index", "_raw", "lines", "size", "stamp")
+    __slots__ = ("_index", "_names", "_raw", "lines", "size", "stamp")
 
     def __init__(self, stamp: tuple[int, ...] = (), raw: str = "") -> None:
         self.stamp = stamp
@@ -70,11 +71,17 @@ class _Source:
         self.size = len(raw)
         self._raw = raw
         self._index: Index | None = None
+        self._names: dict[tuple[str, int], str] | None = None
 
     def index(self, file: str) -> Index:
         if self._index is None:
             self._index, self._raw = index(self._raw, file), ""
         return self._index
+
+    def qualname(self, name: str, first_line: int) -> str:
+        if self._names is None:
+            self._names = qualnames("\n".join(self.lines))
+        return self._names.get((name, first_line), name)
 
 
 _NOTHING = _Source()
@@ -89,6 +96,21 @@ def origin(file: str) -> str:
     if _LIBRARY.search(file):
         return "library"
     return "stdlib" if _STDLIB.search(file) else "user"
+
+
+def absolute(pid: int, file: str) -> str:
+    """Up to Python 3.8 a script's path is as it was typed: made absolute where the file is there.
+
+    The working directory may have changed since; a path that leads nowhere is left as it is.
+    """
+    if file.startswith(("/", "<")) or not file:
+        return file
+    try:
+        folder = os.readlink(f"/proc/{pid}/cwd")
+        there = os.path.isfile(f"/proc/{pid}/root{folder}/{file}")  # noqa: PTH113
+    except (OSError, ValueError):
+        return file
+    return os.path.normpath(os.path.join(folder, file)) if there else file
 
 
 class SourceFacts:
@@ -117,6 +139,19 @@ class SourceFacts:
                 self._places.clear()
             found = self._places[key] = self._look(function, file, line)
         return found
+
+    def absolute(self, file: str) -> str:
+        return absolute(self._pid, file) if self._pid is not None else file
+
+    def qualname(self, name: str, file: str, first_line: int) -> str:
+        """The qualified name of what has code of its own, by its bare name and first line; the bare name where the
+        source cannot be read or says otherwise. Never raises."""
+        if file.startswith("<") or name == "<module>":
+            return name
+        source = self._source(file)
+        if not 1 <= first_line <= len(source.lines) or outermost(source.lines[first_line - 1], name):
+            return name
+        return source.qualname(name, first_line)
 
     def lines(self, file: str) -> list[str]:
         """The whole file as it is, not made safe; empty where it cannot be believed. Never raises."""

@@ -21,21 +21,15 @@ MAX_PAGES = 8
 
 
 class Batch:
-    """The layout. In front the links of the lists, the GILs and the collectors; then, per thread:
+    """The layout. In front the links of the lists, the GILs and the collectors; then each thread's part, see `_lay`.
 
-    its state from the list link to the end of the stack; the cframe (3.11, 3.12); the live part of its stack chunk;
-    frames elsewhere; and the frame pointer again. Before the first thread and behind the last one the pages in which
-    the objects lie that `with` blocks keep on the stack: what is equal in both was so when the stacks were copied.
+    Before the first thread and behind the last one the pages in which the objects lie that `with` blocks keep on the
+    stack: what is equal in both was so when the stacks were copied.
     The allocator puts objects of one size side by side, so that a page or two serve all threads.
     """
 
     def __init__(self, memory: Memory, runtime: Runtime, o: Offsets) -> None:
         self._memory, self._runtime, self._o = memory, runtime, o
-        self.uses_cframe = "ts.cframe" in o.values
-        self.at_frame = o["ts.cframe"] if self.uses_cframe else o["ts.current_frame"]
-        self.low = min(o["ts.next"], self.at_frame)  #: first byte copied of a thread state
-        self.size = o["ts.datastack_chunk"] + 16 - self.low  #: chunk and top of the stack are the last two words
-        self.frame_size = o["f.localsplus"]
         self.gil_size = o["gil.cond"]  #: the fields before the condition variable
         self.head_size = 0
         self.first = 0  #: where the first thread's part begins in a copy
@@ -48,7 +42,7 @@ class Batch:
         self._calls: list[tuple[int, int, int, int]] = []
         self._head_words = array("Q")
         self._page_words = array("Q")
-        self._words: dict[Thread, array[int]] = {}  # of each thread alone
+        self._words: dict[Thread, array[int]] = {}  #: of each thread alone
         self._arrays: list[array[int]] = []  # keeps the segments alive: the kernel reads them
         self._some: dict[tuple[Thread, ...], tuple[array[int], int, int, int]] = {}
         self._total = 0
@@ -66,55 +60,31 @@ class Batch:
     def build(self, interpreters: list[Interpreter], threads: list[Thread]) -> None:
         """Needed when the lists or something predicted changed. Threads laid out as before keep their `segment`."""
         o = self._o
-        words: list[int] = [self._runtime.address + o["rt.interpreters_head"], 8]
+        head: list[int] = [self._runtime.address + o["rt.interpreters_head"], 8]
         for each in interpreters:
-            words += (each.address + o["is.next"], 8, each.address + o["is.threads_head"], 8)
-            words += (each.gil or each.address, self.gil_size, each.address + o["is.gc"] + o["gc.collecting"], 4)
-        self._head_words = array("Q", words)
-        self.head_size = offset = sum(words[1::2])
-        pages = [word for page in self.pages for word in (page, PAGE)]
+            head += (each.address + o["is.next"], 8, each.address + o["is.threads_head"], 8)
+            head += (each.gil or each.address, self.gil_size, each.collecting, 4)
+        self._head_words = array("Q", head)
+        self.head_size = offset = sum(head[1::2])
+        self._page_words = array("Q", [word for page in self.pages for word in (page, PAGE)])
         self._page_at = {page: i * PAGE for i, page in enumerate(self.pages)}
-        words += pages
+        words = self._head_words + self._page_words
         offset += PAGE * len(self.pages)
         self._calls, self._arrays, self.groups = [], [], []
-        begun, header, size = 0, self.frame_size, self.size
+        begun = 0
         self._words = {}
         self._some.clear()
         for thread in threads:
-            first_word = len(words)
-            if len(words) // 2 + len(thread.outs) + 6 + MAX_PAGES > MAX_SEGMENTS:
-                self._add(words, begun, offset)
-                words, begun, first_word = [], offset, 0
-            thread.start = offset
-            words += (thread.address + self.low, size)
-            offset += size
-            frames = thread.cframes or (thread.address + self.at_frame,)
-            thread.at_frame = offset
-            if self.uses_cframe:
-                for frame in frames:
-                    words += (frame, 8)
-                offset += 8 * len(frames)
-            thread.at_chunk = offset
-            if thread.length:
-                words += (thread.chunk, thread.length)
-                offset += thread.length
-            thread.at_outs = offset
-            for out in thread.outs:
-                words += (out, header)
-            offset += header * len(thread.outs)
-            thread.at_again = offset
-            for frame in frames:
-                words += (frame, 8)
-            offset += 8 * len(frames)
-            thread.end = offset
-            self._words[thread] = array("Q", words[first_word:])
-            layout = (thread.chunk, thread.length, thread.outs, frames)
-            if layout != thread.layout:
-                thread.layout, thread.segment = layout, None
-        self._page_words = array("Q", pages)
-        words += pages
+            part = self._lay(thread, offset)
+            if (len(words) + len(part)) // 2 + MAX_PAGES > MAX_SEGMENTS:
+                self._add(words, begun)
+                words, begun = array("Q"), offset
+            words += part
+            offset = thread.end
+            self._words[thread] = part
+        words += self._page_words
         offset += PAGE * len(self.pages)
-        self._add(words, begun, offset)
+        self._add(words, begun)
         self._total = offset
         self.first = self.head_size + PAGE * len(self.pages)
         if offset > len(self._buffer):
@@ -125,10 +95,19 @@ class Batch:
             group = threads[i : i + _GROUP]
             self.groups.append((group[0].start, group[-1].end, group))
 
-    def _add(self, words: list[int], start: int, end: int) -> None:
-        segments = array("Q", words)
-        self._arrays.append(segments)
-        self._calls.append((segments.buffer_info()[0], len(words) // 2, start, end - start))
+    def _lay(self, thread: Thread, offset: int) -> array[int]:
+        """One thread's segments, (address, size) in turn, of a copy in which they begin at `offset`. Says in the thread
+        where what is, and makes it be looked at again when that is not what it was."""
+        raise NotImplementedError
+
+    def _add(self, words: array[int], start: int) -> None:
+        """Copy these in one call, or in as many as are needed."""
+        for first in range(0, len(words), 2 * MAX_SEGMENTS):
+            segments = words[first : first + 2 * MAX_SEGMENTS]
+            size = sum(segments[1::2])
+            self._arrays.append(segments)
+            self._calls.append((segments.buffer_info()[0], len(segments) // 2, start, size))
+            start += size
 
     def copy(self) -> bytes | None:
         """Everything that is laid out. None when a segment is gone: see `fault`."""
@@ -221,17 +200,3 @@ class Batch:
         """One of them is gone."""
         self.pages = ()
         self._page_used.clear()
-
-    def one(self, thread: Thread) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
-        """The same of one thread alone: state, cframes, chunk, outside frames, frame pointers again."""
-        frames = thread.cframes or (thread.address + self.at_frame,)
-        pointers = [(frame, 8) for frame in frames]
-        wanted = [(thread.address + self.low, self.size), *pointers, (thread.chunk or frames[0], thread.length)]
-        wanted += [(a, self.frame_size) for a in thread.outs]
-        wanted += pointers
-        parts = self._memory.read_many(wanted)
-        good = [p for p in parts if p is not None]
-        if len(good) < len(parts):
-            return None
-        n = len(frames)
-        return good[0], b"".join(good[1 : n + 1]), good[n + 1], b"".join(good[n + 2 : -n]), b"".join(good[-n:])

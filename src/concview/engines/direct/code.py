@@ -1,6 +1,7 @@
 """Code objects: names, line tables, exception tables. Everything about one instruction is worked out once.
 
-Formats: `Objects/locations.md` and `Objects/exception_handling_notes.md` of CPython 3.11 and newer.
+Formats: `Objects/locations.md` and `Objects/exception_handling_notes.md` of CPython 3.11 and newer; for what differs
+before see `heap.code`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable
+from typing import ClassVar
 
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.objects import Objects
@@ -129,15 +131,15 @@ class Code:
     """A code object, read once."""
 
     __slots__ = (
-        "address", "file", "fingerprint", "first_line", "handlers", "lines", "name", "next_frame", "nlocalsplus",
-        "opcodes", "places", "qualname", "role", "size", "stacksize", "start", "starts", "varnames_at", "young",
+        "address", "file", "fingerprint", "first_line", "handlers", "lines", "name", "names_at", "next_frame",
+        "nlocalsplus", "opcodes", "places", "qualname", "role", "size", "stacksize", "start", "starts", "young",
     )  # fmt: skip
 
     def __init__(self, objects: Objects, address: int, head: bytes) -> None:
         o = objects.offsets
         self.address = address
         self.fingerprint = head
-        self.places: dict[int, Place] = {}
+        self.places: dict[object, Place] = {}
         self.nlocalsplus: int = _INT(head, o["co.nlocalsplus"])[0]
         self.stacksize: int = _INT(head, o["co.stacksize"])[0]
         self.first_line: int = _INT(head, o["co.firstlineno"])[0]
@@ -157,7 +159,7 @@ class Code:
         self.starts, self.lines = array("I", starts), array("i", lines)
         self.handlers = parse_exception_table(objects.raw_bytes(_WORD(head, o["co.exceptiontable"])[0]))
         self.opcodes = objects.memory.read(self.start, self.size)
-        self.varnames_at = _WORD(head, o["co.localsplusnames"])[0]
+        self.names_at: tuple[int, ...] = (_WORD(head, o["co.localsplusnames"])[0],)
         self.young = _PROBATION  #: checks to pass before the address is taken to be this code's for long
 
     def line(self, lasti: int) -> int:
@@ -170,6 +172,15 @@ class Code:
                 return self.lines[i]
             i -= 1
         return self.first_line
+
+    def variable(self, objects: Objects, slot: int) -> str:
+        """Name of a local variable, or of one that a closure shares; '' when it has none."""
+        for address in self.names_at:
+            names = objects.tuple_items(address, 4096)
+            if slot < len(names):
+                return objects.string(names[slot], 80)
+            slot -= len(names)
+        return ""
 
     def withs(self, lasti: int, offsets: Offsets) -> tuple[With, ...]:
         """The `with` blocks around an instruction, innermost first, by following the exception table's handlers."""
@@ -206,24 +217,25 @@ class Codes:
     reused once stays there. The others are compared in turn by `recheck`.
     """
 
+    #: What of the header may change while the object lives: reference counts, counters, caches. Compared are the
+    #: pointers that make it this function.
+    _FIXED: ClassVar[tuple[str, ...]] = (
+        "filename", "name", "qualname", "linetable", "exceptiontable", "localsplusnames",
+    )  # fmt: skip
+
     def __init__(self, objects: Objects, frame: Callable[[str, str, int], int]) -> None:
         self._objects = objects
         self._memory: Memory = objects.memory
         self._offsets = o = objects.offsets
         self._frame = frame  #: interns (function, file, line)
-        self._size = max(o["co.code_adaptive"], o["co.exceptiontable"] + 8)
+        self._fixed = [o[f"co.{n}"] for n in self._FIXED]
+        self._size = max(o.get("co.code_adaptive"), *(at + 8 for at in self._fixed))
         self._type = 0  #: address of PyCode_Type
         self._ob_type = o["ob.type"]
-        self._leaving = OPCODES[o.version].leaving
-        self._mask = (1 << 64) - 1
+        self._mask = o.tag_mask
         self.known: dict[int, Code] = {}
         self._round: list[int] = []
         self._reused: set[int] = set()
-        # What of the header may change while the object lives: reference counts, counters, caches. Compared are the
-        # pointers that make it this function.
-        self._fixed = [
-            o[f"co.{n}"] for n in ("filename", "name", "qualname", "linetable", "exceptiontable", "localsplusnames")
-        ]
 
     def clear(self) -> None:
         """Forget all: the sink's ids are void, or too many code objects came by."""
@@ -241,13 +253,17 @@ class Codes:
                 if self._type or self._objects.type_at(kind).name != "code":
                     return None
                 self._type = kind
-            code = Code(self._objects, address, head)
+            code = self._read(address, head)
         except BadAddress:
             return None
         if len(self.known) >= MAX_CODES:
             self.known.clear()
         self.known[address] = code
         return code
+
+    def _read(self, address: int, head: bytes) -> Code:
+        """Raises BadAddress for what is none."""
+        return Code(self._objects, address, head)
 
     def place(self, address: int, pointer: int, bytecode: int = 0) -> Place | None:
         """The instruction `pointer` of the code object; None when there is none (a torn read).
@@ -266,13 +282,35 @@ class Codes:
             if local is None:
                 return None
             lasti = local
-        leaving = lasti >= 0 and code.opcodes[lasti] in self._leaving
-        place = Place(code, lasti, code.line(lasti), leaving, code.withs(lasti, self._offsets))
+        leaving = lasti >= 0 and code.opcodes[lasti] in OPCODES[self._offsets.version].leaving
+        return self._keep(Place(code, lasti, code.line(lasti), leaving, code.withs(lasti, self._offsets)), pointer)
+
+    def _keep(self, place: Place, key: object) -> Place:
+        code = place.code
         place.frame_id = self._frame(code.qualname, code.file, place.line)
         if len(code.places) >= MAX_PLACES:
             code.places.clear()
-        code.places[pointer] = place
+        code.places[key] = place
         return place
+
+    # ------------------------------------------------------------------ frames that are not being walked
+
+    def stand(self, frame: int) -> list[tuple[int, int]]:
+        """What to read (address, size) to know where a frame stands: see `placed`. Two reads."""
+        o = self._offsets
+        return [(frame + o["f.executable"], 8), (frame + o["f.instr_ptr"], 8)]
+
+    def placed(self, code: bytes, pointer: bytes) -> Place | None:
+        return self.place(_WORD(code)[0] & self._mask, _WORD(pointer)[0])
+
+    def suspended(self, generator: int) -> tuple[Place, int] | None:
+        """Where a generator, coroutine or asynchronous generator stands, and the address of its frame."""
+        frame = generator + self._offsets["gen.gi_iframe"]
+        parts = self._memory.read_many(self.stand(frame))
+        if parts[0] is None or parts[1] is None:
+            return None
+        place = self.placed(parts[0], parts[1])
+        return (place, frame) if place is not None else None
 
     def _thread_local(self, code: Code, pointer: int, index: int) -> int | None:
         at = self._offsets.get("co.tlbc")

@@ -230,8 +230,7 @@ class DepthReader:
 
     def _variable(self, code: Code, slot: int) -> str:
         try:
-            names = self._objects.tuple_items(code.varnames_at, 4096)
-            return self._objects.string(names[slot], 80) if slot < len(names) else ""
+            return code.variable(self._objects, slot)
         except BadAddress:
             return ""
 

@@ -10,19 +10,17 @@ import struct
 from typing import ClassVar
 
 from concview.engines.base import NotPermitted, Probe, Sink, Tally, TargetGone
-from concview.engines.direct.code import Codes
 from concview.engines.direct.depths import DepthReader
 from concview.engines.direct.futures import Futures
 from concview.engines.direct.holders import Holders
 from concview.engines.direct.holds import Holds
 from concview.engines.direct.locks import LockReader
 from concview.engines.direct.memory import BadAddress, Memory
-from concview.engines.direct.objects import Objects
 from concview.engines.direct.offsets import Offsets, Unsupported
 from concview.engines.direct.owners import Owners
 from concview.engines.direct.people import People, Person
 from concview.engines.direct.runtime import Identity, Runtime, find, layout
-from concview.engines.direct.sampler import Sampler
+from concview.engines.direct.strategy import check, readers
 from concview.engines.direct.suspects import GIVEN_BACK, Judge
 from concview.engines.direct.threads import Thread
 from concview.engines.direct.waiters import Waiters
@@ -63,6 +61,7 @@ class DirectEngine:
             memory = Memory(pid)
             runtime = find(memory)
             offsets = layout(memory, runtime)
+            check(memory, runtime, offsets)
             without_gil = offsets.free_threaded and not _gil_enabled(memory, runtime, offsets)
         except Unsupported as error:
             return Probe(cls.name, False, str(error), "use --engine pyspy")
@@ -100,18 +99,17 @@ class DirectEngine:
         self._generation = sink.generation
         self._identity = Identity(pid)
         self._memory = memory = Memory(pid)
+        self._facts = SourceFacts(pid, target.started)
         try:
             runtime = find(memory)
             self._offsets = offsets = layout(memory, runtime)
+            read = readers(memory, runtime, offsets, sink.frame, self._facts, self.tally)
         except Unsupported as error:
             raise NotPermitted(str(error), "use --engine pyspy") from None
-        self._objects = Objects(memory, offsets)
-        self._codes = Codes(self._objects, sink.frame)
-        self._sampler = Sampler(memory, runtime, offsets, self._codes, self.tally)
+        self._objects, self._codes, self._sampler = read
         self._waits = waits = WaitReader(pid, sink)
         self._people = People(pid, sink, self._sampler, memory, offsets, self._objects)
         reader = LockReader(memory, offsets, self._objects)
-        self._facts = SourceFacts(pid, target.started)
         self._judge = Judge(reader, self._site)
         self._holds = Holds(reader, self._codes, self._judge, self._sampler.objects)
         owners = Owners(reader)

@@ -19,6 +19,9 @@ from concview.engines.direct.replay import Reads, Replay, Seen, still
 from concview.engines.direct.suspects import Entry, Judge, Known, Look, Suspects
 from concview.engines.direct.threads import Thread
 
+#: (frame, address of a slot in it) of each block
+Slots = tuple[tuple[int, int], ...]
+
 _WORD = struct.Struct("<Q").unpack_from
 _NO_LOOK = Look(Thread(0, 0, 0))  #: where none is needed
 
@@ -46,7 +49,7 @@ class Holds:
         header = o["ob.type"] + 8
         gaps = (o["ob.type"], o["cfunction.m_ml"] - header, o["cfunction.m_self"] - o["cfunction.m_ml"] - 8)
         self._method = struct.Struct("<{}xQ{}xQ{}xQ".format(*gaps)).unpack_from
-        self._slots_of: dict[tuple[tuple[Place, int], ...], tuple[int, ...]] = {}  #: where threads stand -> slots
+        self._slots_of: dict[tuple[tuple[Place, int], ...], Slots] = {}  #: where threads stand ->
         self._quickly: dict[object, Known] = {}  #: (thread, where it stands, managers) ->
         self._primitives: dict[int, list[Found]] = {}
         self._behind = Replay[list[Found]](reader.memory)  #: (manager, its type, who) -> the locks it stands for
@@ -104,14 +107,13 @@ class Holds:
         places = self._slots_of.get(marked)
         if places is None:
             places = self._lay_out(marked)
-        data, chunk = walk.data, walk.chunk
-        last = len(data) - 8 * self._width
+        size, find = 8 * self._width, walk.find
         slots: list[tuple[int, ...]] = []
-        for address in places:
-            at = address - chunk
-            if not 0 <= at <= last:
+        for frame, address in places:
+            copied = find(frame, address, size)
+            if copied is None:
                 return None, Look(thread)
-            slots.append(unpack(data, at))
+            slots.append(unpack(*copied))
         if not slots:
             return None, Look(thread)
         mask, exits, heads = self._o.tag_mask, self._stand.exits, None
@@ -138,11 +140,11 @@ class Holds:
         suspects = self._judge.suspects(look)
         return (self._know(key, suspects, [], []), look) if suspects is not None else (None, look)
 
-    def _lay_out(self, marked: tuple[tuple[Place, int], ...]) -> tuple[int, ...]:
-        """Addresses of the slots of all blocks; none where `_quick` cannot tell."""
-        slots: list[int] = []
+    def _lay_out(self, marked: tuple[tuple[Place, int], ...]) -> Slots:
+        """(frame, address of the slot) of all blocks; none where `_quick` cannot tell."""
+        slots: list[tuple[int, int]] = []
         for place, frame in marked:
-            slots += [frame + self._slot + 8 * block.slot for block in place.withs]
+            slots += [(frame, frame + self._slot + 8 * block.slot) for block in place.withs]
         sure = all(not place.code.role and all(block.sure for block in place.withs) for place, _ in marked)
         if len(self._slots_of) >= 4096:
             self._slots_of.clear()
@@ -318,26 +320,24 @@ class Holds:
     def _of_one_moment(self, look: Look) -> list[int]:
         """What the slots refer to; 0 for a slot that was read after the copy, as those of generators and of older
         chunks are: by then it is another method's than the one that was copied at that address."""
-        walk, block = look.thread.walk, self._slot
-        low, high = walk.chunk, walk.chunk + len(walk.data)
+        find, block = look.thread.walk.find, self._slot
         return [
-            slot[0] if low <= frame + block + 8 * place.withs[i].slot < high else 0
+            slot[0] if find(frame, frame + block + 8 * place.withs[i].slot, 8) is not None else 0
             for (place, frame, i), slot in zip(look.entries, look.slots, strict=True)
         ]
 
     def _of_entry(self, entry: Entry) -> list[tuple[int, int]]:
         """What tells whether a frame still is in a block: its code, its instruction, the block's slot."""
         place, frame, index = entry
-        o = self._o
-        slot = frame + o["f.localsplus"] + 8 * (place.withs[index].slot + self._unbound)
-        return [(frame + o["f.executable"], 8), (frame + o["f.instr_ptr"], 8), (slot, 8)]
+        slot = frame + self._slot + 8 * (place.withs[index].slot + self._unbound)
+        return [*self._codes.stand(frame), (slot, 8)]
 
     def _inside(self, entry: Entry, parts: list[bytes | None], value: int) -> bool:
         place, _, index = entry
-        code, pointer, slot = [_WORD(part)[0] if part is not None else 0 for part in parts]
-        if slot & self._o.tag_mask != value:
+        code, stand, slot = parts
+        if code is None or stand is None or slot is None or _WORD(slot)[0] & self._o.tag_mask != value:
             return False
-        now = self._codes.place(code & self._o.tag_mask, pointer)
+        now = self._codes.placed(code, stand)
         if now is place:
             return True
         block = place.withs[index]

@@ -49,14 +49,19 @@ class LockReader:
         start = frame + self._slots + 8 * first
         mask = self._mask
         unpack = self._many.get(count)
-        for low, data in ((walk.chunk, walk.data), *[(c[0], c[2]) for c in walk.older]):
-            if low <= start and start + 8 * count <= low + len(data):
-                if self.memory.log is not None:
-                    self.memory.log.append((start, 8 * count, data[start - low : start - low + 8 * count]))
-                if unpack is None:
-                    unpack = struct.Struct(f"<{count}Q").unpack_from
-                return tuple([w & mask for w in unpack(data, start - low)])
-        return tuple([w & mask for w in self.memory.words(start, count)])
+        found = walk.find(frame, start, 8 * count)
+        if found is None:
+            for low, high, data in walk.older:
+                if low <= start and start + 8 * count <= high:
+                    found = data, start - low
+        if found is None:
+            return tuple([w & mask for w in self.memory.words(start, count)])
+        data, at = found
+        if self.memory.log is not None:
+            self.memory.log.append((start, 8 * count, data[at : at + 8 * count]))
+        if unpack is None:
+            unpack = struct.Struct(f"<{count}Q").unpack_from
+        return tuple([w & mask for w in unpack(data, at)])
 
     def first_local(self, walk: Walk, frame: int) -> int:
         """What a method calls `self`; 0 when it was deleted."""

@@ -12,7 +12,6 @@ from concview.engines.direct.code import Codes, With
 from concview.engines.direct.locks import LOCK, PRIMITIVES, RLOCK, LockReader
 from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Type
-from concview.engines.direct.walk import frame_struct
 
 _WORD = struct.Struct("<Q").unpack_from
 #: Managers inside managers (a generator's `with` in a `with`) that are followed.
@@ -41,7 +40,6 @@ class Managers:
         self._reader, self._codes = reader, codes
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self.unbound = reader.offsets.version >= (3, 14)  #: the stack keeps the method and the manager
-        self._frame = frame_struct(reader.offsets)
         #: The exit methods of locks -> the lock's kind. From 3.14 on by the method's address: it belongs to the type.
         #: Up to 3.13 by (type of a bound method, definition of the method): these belong to the C module.
         self.exits: dict[object, str] = {}
@@ -140,12 +138,10 @@ class Managers:
         o = self._o
         if not generator or self._objects.type_name(generator) not in ("generator", "coroutine", "async_generator"):
             return []
-        frame = generator + o["gen.gi_iframe"]
-        header = self._memory.read(frame, o["f.localsplus"])
-        executable, _, pointer, _, _, _ = self._frame.unpack_from(header)
-        place = self._codes.place(executable & o.tag_mask, pointer)
-        if place is None or not place.withs:
+        stands = self._codes.suspended(generator)
+        if stands is None or not stands[0].withs:
             return []
+        place, frame = stands
         count = min(place.code.nlocalsplus + place.code.stacksize, _MAX_SLOTS)
         words = [w & o.tag_mask for w in self._memory.words(frame + o["f.localsplus"], count)]
         width = 2 if self.unbound else 1

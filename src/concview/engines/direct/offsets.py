@@ -4,7 +4,7 @@ Sources. 3.13 and newer describe themselves: `_PyRuntime` starts with `_Py_Debug
 inside a minor version and listed here from its `Include/internal/pycore_debug_offsets.h` (3.13: `pycore_runtime.h`).
 What these leave out, and everything of 3.11 and 3.12, was printed by a C program compiled against each version's
 internal headers (3.11.0rc1, 3.11.2, 3.11.7, 3.12.1, 3.12.3, 3.13.0 .. 3.13.18, 3.14.0 .. 3.14.10, 3.15.2: no field used
-here moved inside a minor version).
+here moved inside a minor version). 3.8 to 3.10: `heap.layout`.
 
 Prefixes: rt `_PyRuntimeState`, is `PyInterpreterState`, ts `PyThreadState`, f `_PyInterpreterFrame`, co `PyCodeObject`,
 gil `_gil_runtime_state`, ht `PyHeapTypeObject`, ob `PyObject`, and object structs by the name of their type.
@@ -15,9 +15,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from concview.engines.direct.heap import layout as heap
+
 #: First eight bytes of `_Py_DebugOffsets`.
 COOKIE = b"xdebugpy"
-OLDEST, NEWEST = (3, 11), (3, 15)
+OLDEST, NEWEST = (3, 8), (3, 15)
+_KNOWN = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 
 class Unsupported(Exception):
@@ -86,7 +89,8 @@ DEBUG_OFFSETS: dict[tuple[int, int], tuple[str, ...]] = {
     ),
 }
 
-#: Same in every version from 3.11 on. Object fields: builds with a GIL, see `_HEADER_GROWTH`.
+#: Same in every version, unless `heap.layout` says otherwise of 3.8 to 3.10. Object fields: builds with a GIL, see
+#: `_HEADER_GROWTH`.
 _COMMON = {
     "ob.type": 8,
     "type.tp_name": 24,
@@ -135,6 +139,7 @@ _FRAME_312 = {
 _CODE_312 = {"co.firstlineno": 68, "co.stacksize": 64, "co.nlocalsplus": 72}
 
 _FIXED: dict[tuple[int, int], dict[str, int]] = {
+    **heap.FIXED,
     (3, 11): {
         "rt.interpreters_head": 40,
         "rt.finalizing": 24,
@@ -254,6 +259,11 @@ class Offsets:
     def __getitem__(self, name: str) -> int:
         return self.values[name]
 
+    @property
+    def heap_frames(self) -> bool:
+        """Whether every frame is an object of its own; from 3.11 on they lie one behind the other."""
+        return self.version < (3, 11)
+
     def get(self, name: str, default: int = -1) -> int:
         return self.values.get(name, default)
 
@@ -266,9 +276,9 @@ def check_version(version: tuple[int, int]) -> None:
     """Raises Unsupported with a sentence that says what to do."""
     name = f"{version[0]}.{version[1]}"
     if version < OLDEST:
-        raise Unsupported(f"the direct engine reads Python 3.11 to 3.15, this is {name}")
+        raise Unsupported(f"the direct engine reads Python {_KNOWN}, this is {name}")
     if version > NEWEST:
-        raise Unsupported(f"Python {name} is newer than this version of concview knows (3.11 to 3.15)")
+        raise Unsupported(f"Python {name} is newer than this version of concview knows ({_KNOWN})")
 
 
 def describe(hexversion: int, head: bytes) -> Offsets:
@@ -319,11 +329,4 @@ OPCODES: dict[tuple[int, int], Opcodes] = {
     (3, 13): Opcodes(33, 44, frozenset({35, 36, 103, 118, 239, 240, 241}), 236),
     (3, 14): Opcodes(32, 43, frozenset({34, 35, 120, 246, 247}), 234),
     (3, 15): Opcodes(30, 41, frozenset({32, 33, 119, 245, 246}), 233),
-}
-
-#: `_PyRuntime.ceval.gil` of 3.8 to 3.10 (same source); its fields lie as in 3.11.
-GIL_OLD: dict[tuple[int, int], dict[str, int]] = {
-    (3, 8): {"rt.gil": 1152},
-    (3, 9): {"rt.gil": 352},
-    (3, 10): {"rt.gil": 352},
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from concview.engines.direct import elf
 from concview.engines.direct.memory import BadAddress, Mapping, Memory, mappings
-from concview.engines.direct.offsets import COOKIE, GIL_OLD, Offsets, Unsupported, check_version, describe
+from concview.engines.direct.offsets import COOKIE, Offsets, Unsupported, check_version, describe
 
 _VERSIONED = re.compile(r"python([23])\.(\d+)")
 #: A scan looks at writable mappings up to this size (bytes); the runtime's own is far smaller.
@@ -171,7 +171,7 @@ def _scan_old(memory: Memory, mapping: Mapping, data: bytes) -> Runtime | None:
     thread points back at it, is first of its list and is a thread that the kernel knows.
 
     The last is what makes it sure: linked lists of other programs (Python 3.6 among them) can look like the rest."""
-    tasks = _tasks(memory.pid)
+    alive = tasks(memory.pid)
     words = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) & ~7])
     low, high = mapping.start, mapping.end + (1 << 20)
     for i in range(5, len(words) - 1):
@@ -187,21 +187,21 @@ def _scan_old(memory: Memory, mapping: Mapping, data: bytes) -> Runtime | None:
                     and thread % 8 == 0
                     and memory.word(thread + layout["ts.interp"]) == interpreter
                     and memory.word(thread) == 0
-                    and memory.word(thread + layout["ts.native_thread_id"]) in tasks
+                    and memory.word(thread + layout["ts.native_thread_id"]) in alive
                 ):
                     address = mapping.start + 8 * i - layout["rt.interpreters_head"]
                     return Runtime(address, 3 << 24 | minor << 16, mapping.path, "scan")
     return None
 
 
-def _tasks(pid: int) -> frozenset[int]:
-    """Kernel thread ids of a process, as its own pid namespace numbers them: that is what CPython keeps."""
-    found = set()
+def tasks(pid: int) -> dict[int, int]:
+    """Kernel thread ids of a process: as its own pid namespace numbers them (that is what CPython keeps) -> as ours."""
+    found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
             status = (task / "status").read_text()
-            found.add(int(status.partition("NSpid:")[2].partition("\n")[0].split()[-1]))
-    return frozenset(found)
+            found[int(status.partition("NSpid:")[2].partition("\n")[0].split()[-1])] = int(task.name)
+    return found
 
 
 def layout(memory: Memory, runtime: Runtime) -> Offsets:
@@ -244,4 +244,4 @@ class Identity:
         return ""
 
 
-__all__ = ["GIL_OLD", "Identity", "Runtime", "find", "layout"]
+__all__ = ["Identity", "Runtime", "find", "layout"]

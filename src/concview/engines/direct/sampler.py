@@ -1,58 +1,42 @@
 """All threads of a process in one system call.
 
-In the steady state a sample is one process_vm_readv that copies the list links, the GIL, and of every thread its state,
-its stack chunk and the frames that lie elsewhere. What equals the last sample is not looked at again.
+In the steady state a sample is one process_vm_readv that copies the list links, the GIL, and of every thread its state
+and its stack. What equals the last sample is not looked at again. How a thread's stack is copied and judged depends on
+the version: `stack_sampler` and `heap.sampler`.
 """
 
 from __future__ import annotations
 
 import struct
+from typing import ClassVar
 
 from concview.engines.base import Tally
 from concview.engines.direct.batch import Batch
-from concview.engines.direct.code import Codes
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets
 from concview.engines.direct.runtime import Runtime
 from concview.engines.direct.threads import Interpreter, Thread, read_lists
-from concview.engines.direct.walk import MAX_CHUNK, MAX_OUTSIDE, Outcome, Walker
 
-#: Bytes read beyond the known end of a stack, so that a few more calls do not need a second read.
-_SLACK = 1024
-#: Smallest size of a stack chunk (DATA_STACK_CHUNK_SIZE); larger ones are multiples.
-_CHUNK = 16384
 #: Samples after which a prediction that was too generous is taken back.
 _SHRINK_AFTER = 512
-#: Outside frames no longer on the stack that are still copied: they often come back.
-_STALE_OUTS = 8
-_TRIES = 4
-#: 3.11 and 3.12: places of the frame pointer that are copied, the latest ones.
-_CFRAMES = 2
+#: A copy of everything, or of one thread, that made no sense is tried again so often.
+TRIES = 4
 #: Bytes copied of an object that does not stay: enough to tell whose method a bound method is.
 _OBJECT = 48
 
 _WORD = struct.Struct("<Q").unpack_from
-_TWO_WORDS = struct.Struct("<2Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
-
-
-def _predict(live: int) -> int:
-    """Bytes of a chunk to read next time: a little more than now, never more than there is."""
-    return min(live + _SLACK, (live + _CHUNK - 1) // _CHUNK * _CHUNK)
 
 
 class Sampler:
     """Samples the Python side of all threads. `sample` gives those whose stack may have changed."""
 
-    def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets, codes: Codes, tally: Tally) -> None:
-        self._memory, self._runtime, self._o, self._codes, self._tally = memory, runtime, offsets, codes, tally
-        self._walker = Walker(memory, offsets, codes)
-        self.batch = batch = Batch(memory, runtime, offsets)
-        o = offsets
-        self._o_next, self._o_frame = o["ts.next"] - batch.low, batch.at_frame - batch.low
-        self._o_ident, self._o_tid = o["ts.thread_id"] - batch.low, o["ts.native_thread_id"] - batch.low
-        self._o_chunk = o["ts.datastack_chunk"] - batch.low
-        self._cframe_offset = o.get("cframe.current_frame", 0)
+    #: What it keeps of one thread.
+    _thread: ClassVar[type[Thread]] = Thread
+
+    def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets, batch: Batch, tally: Tally) -> None:
+        self._memory, self._runtime, self._o, self._tally = memory, runtime, offsets, tally
+        self.batch = batch
         self.interpreters: list[Interpreter] = []
         self.threads: list[Thread] = []
         self._by_address: dict[int, Thread] = {}
@@ -74,7 +58,9 @@ class Sampler:
         """Read the lists of interpreters and threads anew, keeping what is known of threads that stay."""
         self._dirty = True
         self._last = self._last_head = b""
-        self.interpreters, self.threads = read_lists(self._memory, self._runtime, self._o, self._by_address)
+        self.interpreters, self.threads = read_lists(
+            self._memory, self._runtime, self._o, self._by_address, self._thread
+        )
         self._by_address = {t.address: t for t in self.threads}
         self.list_changes += 1
         self._listed = True
@@ -123,7 +109,7 @@ class Sampler:
         self._samples += 1
         if self._samples % _SHRINK_AFTER == 0:
             self._shrink()
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             try:
                 if not self._listed:
                     self._relist()
@@ -174,7 +160,7 @@ class Sampler:
                 segment = data[thread.start : thread.end]
                 if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
                     continue
-                if _WORD(segment, self._o_next)[0] != thread.next:
+                if _WORD(segment, thread.link)[0] != thread.next:
                     self._last = b""
                     return False
                 thread.segment = segment
@@ -205,7 +191,7 @@ class Sampler:
             position += len(segment)
             if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
                 continue
-            if _WORD(segment, self._o_next)[0] != thread.next:
+            if _WORD(segment, thread.link)[0] != thread.next:
                 return False
             thread.segment = segment
             self._changed[thread] = None
@@ -243,102 +229,10 @@ class Sampler:
     # ------------------------------------------------------------------ one thread
 
     def _look(self, thread: Thread, segment: bytes) -> None:
-        """Judge one thread's new bytes."""
-        start, walk = thread.start, thread.walk
-        at_again = thread.at_again - start
-        again = segment[at_again:]
-        outcome = self._parse(
-            thread,
-            segment,
-            segment[thread.at_frame - start : thread.at_chunk - start],
-            segment[thread.at_chunk - start : thread.at_outs - start],
-            segment[thread.at_outs - start : at_again],
-            again,
-        )
-        # In one frame from before its stack was copied until after.
-        at, which = (thread.at_frame - start, thread.which) if self.batch.uses_cframe else (self._o_frame, 0)
-        before = segment[at + 8 * which : at + 8 * which + 8]
-        walk.sure = outcome is Outcome.EXACT and before == again[8 * which : 8 * which + 8]
-        thread.objects = []
-        for _ in range(2 * _TRIES):
-            if outcome is not None and outcome is not Outcome.TORN:
-                self._tally.repaired += outcome is Outcome.REPAIRED
-                return
-            # A wrong prediction or a torn copy: read this thread alone.
-            walk.sure = False
-            thread.segment = None  # what is walked now is later than that
-            parts = self.batch.one(thread)
-            if parts is None:
-                thread.forget_prediction()
-                self._dirty = True
-            else:
-                outcome = self._parse(thread, *parts)
-        if outcome is None or outcome is Outcome.TORN:
-            self._tally.dropped += 1
-            walk.clear()
-            thread.segment = None
-
-    def _parse(
-        self, thread: Thread, state: bytes, frame_words: bytes, data: bytes, outs: bytes, again: bytes
-    ) -> Outcome | None:
-        """None: what was to be read lies elsewhere now; the thread's prediction has been put right."""
-        tid, ident = _WORD(state, self._o_tid)[0], _WORD(state, self._o_ident)[0]
-        if tid != thread.tid or ident != thread.ident:
-            thread.tid, thread.ident = (tid, ident) if tid < 1 << 31 else (0, 0)
-            self.list_changes += 1
-        (frame,), (chunk, top) = _WORD(state, self._o_frame), _TWO_WORDS(state, self._o_chunk)
-        if self.batch.uses_cframe:
-            pointer = frame + self._cframe_offset if frame else 0
-            if pointer and pointer not in thread.cframes:
-                thread.cframes = (pointer, *thread.cframes[: _CFRAMES - 1])
-                self._dirty = True
-                return None
-            thread.which = thread.cframes.index(pointer) if pointer else 0
-            frame = _WORD(frame_words, 8 * thread.which)[0] if pointer else 0
-        walk = thread.walk
-        if not frame:
-            walk.clear()
-            return Outcome.EXACT
-        live = top - chunk if chunk else 0
-        if chunk and not 24 <= live <= MAX_CHUNK:
-            return Outcome.TORN
-        thread.peak = max(thread.peak, live)
-        if chunk != thread.chunk or live > thread.length:
-            thread.chunk, thread.length = chunk, _predict(live)
-            self._dirty = True
-            if chunk:
-                return None
-            data = b""
-        if _WORD(again, 8 * thread.which)[0] != frame:
-            self._tally.doubtful += self._o.version < (3, 14)
-        else:
-            data = data[:live]
-        outcome = self._walker.walk(walk, frame, chunk, data, thread.outs, outs)
-        if walk.young and outcome is not Outcome.TORN and not self._codes.check(walk.young):
-            walk.clear()  # a code object's address belongs to another one now
-            outcome = self._walker.walk(walk, frame, chunk, data, thread.outs, outs)
-        if outcome is not Outcome.TORN and (walk.used or thread.outs):
-            self._remember(thread)
-        return outcome
-
-    # ------------------------------------------------------------------ predictions
-
-    def _remember(self, thread: Thread) -> None:
-        """Read the outside frames along from now on: the new ones, and as many old ones as do no harm."""
-        used, outs = thread.walk.used[:MAX_OUTSIDE], thread.outs
-        known = set(outs)
-        if known.issuperset(used) and (len(outs) <= _STALE_OUTS or len(known.difference(used)) <= _STALE_OUTS):
-            return
-        stale = [a for a in outs if a not in set(used)] if len(outs) < MAX_OUTSIDE else []
-        thread.outs = tuple(used + stale[:_STALE_OUTS])
-        self._dirty = True
+        """Judge one thread's new bytes: fill in its walk."""
+        raise NotImplementedError
 
     def _shrink(self) -> None:
-        """Take back predictions that have been too long for a while."""
-        for thread in self.threads:
-            if thread.length > thread.peak + 4 * _SLACK:
-                thread.length = _predict(thread.peak)
-                self._dirty = True
-            thread.peak = 0
+        """Take back predictions that have been too generous for a while."""
         if self.batch.shrink():
             self._dirty = True

@@ -22,7 +22,7 @@ class Thread:
 
     __slots__ = (
         "address", "at_again", "at_chunk", "at_frame", "at_outs", "cframes", "chunk", "end", "ident", "interpreter",
-        "layout", "length", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk", "which",
+        "layout", "length", "link", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk", "which",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, after: int) -> None:
@@ -37,6 +37,7 @@ class Thread:
         self.forget_prediction()
         self.peak = 0  #: longest stack seen lately, bytes in the current chunk
         #: offsets into the copy
+        self.link = 0  #: the same of the list link, from the thread's own begin
         self.start = self.at_frame = self.at_chunk = self.at_outs = self.at_again = self.end = 0
 
     def forget_prediction(self) -> None:
@@ -54,12 +55,17 @@ class Thread:
 class Interpreter:
     address: int
     gil: int  #: address of its GIL struct: may be another interpreter's; 0 while it is being made
+    collecting: int  #: address of the flag that its garbage collector runs; the runtime's in 3.8
     next: int  #: the next older interpreter
     head: int  #: newest thread state
 
 
 def read_lists(
-    memory: Memory, runtime: Runtime, o: Offsets, known: dict[int, Thread]
+    memory: Memory,
+    runtime: Runtime,
+    o: Offsets,
+    known: dict[int, Thread],
+    make: type[Thread] = Thread,
 ) -> tuple[list[Interpreter], list[Thread]]:
     """All interpreters, newest first, and their threads; `Thread` objects of threads that stay are kept.
 
@@ -74,17 +80,26 @@ def read_lists(
             gil = runtime.address + o["rt.gil"]
         else:
             gil = memory.word(address + o["is.ceval_gil"])
-        interpreter = Interpreter(
-            address, gil, memory.word(address + o["is.next"]), memory.word(address + o["is.threads_head"])
-        )
+        if "rt.collecting" in o.values:
+            collecting = runtime.address + o["rt.collecting"]
+        else:
+            collecting = address + o["is.gc"] + o["gc.collecting"]
+        following, head = memory.word(address + o["is.next"]), memory.word(address + o["is.threads_head"])
+        interpreter = Interpreter(address, gil, collecting, following, head)
         interpreters.append(interpreter)
-        threads += _threads(memory, o, interpreter, known, seen, MAX_THREADS - len(threads))
+        threads += _threads(memory, o, interpreter, known, seen, MAX_THREADS - len(threads), make)
         address = interpreter.next
     return interpreters, threads
 
 
 def _threads(
-    memory: Memory, o: Offsets, interpreter: Interpreter, known: dict[int, Thread], seen: set[int], most: int
+    memory: Memory,
+    o: Offsets,
+    interpreter: Interpreter,
+    known: dict[int, Thread],
+    seen: set[int],
+    most: int,
+    make: type[Thread],
 ) -> list[Thread]:
     threads: list[Thread] = []
     address, at = interpreter.head, o["ts.next"]
@@ -97,7 +112,7 @@ def _threads(
         after = _WORD(link)[0] if link is not None else memory.word(address + at)
         thread = known.get(address)
         if thread is None or thread.interpreter != interpreter.address:
-            thread = Thread(address, interpreter.address, after)
+            thread = make(address, interpreter.address, after)
         thread.next = after
         threads.append(thread)
         address = after

@@ -98,6 +98,12 @@ class Walk:
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]
 
+    def find(self, frame: int, address: int, size: int) -> tuple[bytes, int] | None:
+        """Where in a copy made in one moment with the thread's innermost frame a part of a frame is; None when it was
+        read later."""
+        at = address - self.chunk
+        return (self.data, at) if 0 <= at <= len(self.data) - size else None
+
 
 class Walker:
     def __init__(self, memory: Memory, offsets: Offsets, codes: Codes) -> None:

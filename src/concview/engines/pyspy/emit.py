@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from pathlib import Path
 
 from concview.engines.base import Sink, Tally
 from concview.engines.pyspy.join import Cursor, Moment
 from concview.engines.pyspy.threads import Task, stat_fields
 from concview.engines.pyspy.trace import FrameKey, Stack
+from concview.target.source import absolute
 
 #: What a thread with neither a seen stack nor a wait looks like; differs from every real pair.
 _NOTHING = (None, -1)
@@ -117,20 +116,12 @@ class Emitter:
         return found
 
     def _path(self, file: str) -> str:
-        """Up to Python 3.8 a script's path is as it was typed: make it absolute where the file is there.
-
-        The working directory may have changed since; a path that leads nowhere is left as it is.
-        """
+        """Absolute where that can be."""
         if file.startswith(("/", "<")) or not file:
             return file
         found = self._paths.get(file)
         if found is None:
-            found = file
-            with contextlib.suppress(OSError, ValueError):
-                folder = Path(f"/proc/{self._pid}/cwd").readlink()
-                if Path(f"/proc/{self._pid}/root{folder}/{file}").is_file():
-                    found = os.path.normpath(folder / file)
             if len(self._paths) > 10_000:
                 self._paths.clear()
-            self._paths[file] = found
+            found = self._paths[file] = absolute(self._pid, file)
         return found

@@ -8,7 +8,7 @@ from typing import cast
 
 from concview.engines.base import NotPermitted, Sink
 from concview.engines.direct.memory import BadAddress, Memory
-from concview.engines.direct.offsets import GIL_OLD, Unsupported
+from concview.engines.direct.offsets import Unsupported
 from concview.engines.direct.runtime import find, layout
 from concview.engines.kernel.waits import WaitReader
 from concview.engines.pyspy.join import Moment, WaitTable
@@ -75,9 +75,6 @@ class Gil:
 def _address(memory: Memory) -> int:
     try:
         runtime = find(memory)
-        old = GIL_OLD.get(runtime.version)
-        if old is not None:
-            return runtime.address + old["rt.gil"]
         if runtime.version < (3, 8):
             raise GilNotFound("the GIL is read from Python 3.8 on")
         offsets = layout(memory, runtime)

@@ -1,0 +1,109 @@
+"""What is copied of a thread whose frames are heap objects; in which order, and why: see `walk`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+
+from concview.engines.direct.batch import Batch
+from concview.engines.direct.heap.walk import Copies, HeapWalk
+from concview.engines.direct.memory import MAX_READ, Memory
+from concview.engines.direct.offsets import Offsets
+from concview.engines.direct.runtime import Runtime
+from concview.engines.direct.threads import Interpreter, Thread
+
+#: Frames on the stack that are copied twice, the inner ones.
+_TWICE = 8
+#: Frames no longer on the stack that are still copied: calls come back to the same addresses.
+STALE = 6
+
+
+class HeapThread(Thread):
+    __slots__ = ("at_state", "copies", "frames", "serial", "sizes", "stale", "words")
+    walk: HeapWalk
+
+    def __init__(self, address: int, interpreter: int, after: int) -> None:
+        super().__init__(address, interpreter, after)
+        self.walk = HeapWalk()
+        self.serial = -1  #: number of the thread state: addresses and handles are used again
+
+    def forget_prediction(self) -> None:
+        super().forget_prediction()
+        self.frames: tuple[int, ...] = ()  #: expected, innermost first; in front the stale ones
+        self.sizes: dict[int, int] = {}  #: bytes to copy of each
+        self.stale = 0  #: how many are
+        self.words: array[int] | None = None  #: laid out so; None: anew
+        self.at_state = 0  #: in the thread's own part
+        self.copies = Copies()
+
+
+class HeapBatch(Batch):
+    def __init__(self, memory: Memory, runtime: Runtime, o: Offsets) -> None:
+        super().__init__(memory, runtime, o)
+        self._low = o["ts.next"]
+        self._size = o["ts.id"] + 8 - o["ts.next"]
+        self._lists: tuple[list[Interpreter], list[Thread]] = [], []
+        self._outdated = False
+
+    def build(self, interpreters: list[Interpreter], threads: list[Thread]) -> None:
+        super().build(interpreters, threads)
+        self._lists, self._outdated = (interpreters, threads), False
+
+    def copy(self) -> bytes | None:
+        if self._outdated:
+            self.build(*self._lists)
+        return super().copy()
+
+    def _lay(self, thread: Thread, offset: int) -> array[int]:
+        assert isinstance(thread, HeapThread)
+        if thread.words is None:
+            self._arrange(thread)
+        assert thread.words is not None
+        thread.start, thread.end = offset, offset + sum(thread.words[1::2])
+        return thread.words
+
+    def _arrange(self, thread: HeapThread) -> None:
+        """Lay out one thread's part."""
+        words, copies, sizes = array("Q"), Copies(sizes=thread.sizes), thread.sizes
+        at = 0
+        for frame in reversed(thread.frames):
+            size = sizes[frame]
+            words.append(frame)
+            words.append(size)
+            copies.first[frame] = at
+            at += size
+        thread.at_state = thread.link = at
+        words.extend((thread.address + self._low, self._size))
+        at += self._size
+        for frame in thread.frames[: thread.stale + _TWICE]:
+            size = sizes[frame]
+            words.append(frame)
+            words.append(size)
+            copies.second[frame] = at
+            at += size
+        thread.words, thread.copies, thread.segment = words, copies, None
+
+    def relay(self, thread: HeapThread, frames: Iterable[int], sizes: dict[int, int], stale: int) -> None:
+        """From now on these frames of a thread are copied."""
+        thread.frames, thread.sizes, thread.stale = tuple(frames), sizes, stale
+        self._arrange(thread)
+        assert thread.words is not None
+        self._words[thread] = thread.words
+        thread.end = thread.start + sum(thread.words[1::2])
+        self._some.clear()
+        self._outdated = True
+
+    def one(self, thread: HeapThread) -> bytes | None:
+        """One thread's part, copied now. None when some of it is gone."""
+        if thread.words is None:
+            self._arrange(thread)
+        assert thread.words is not None
+        size = sum(thread.words[1::2])
+        if size > MAX_READ:
+            return None
+        data = self._memory.read_joined(thread.words, size)
+        if data is None:
+            pairs = list(zip(thread.words[::2], thread.words[1::2], strict=True))
+            parts = self._memory.read_many(pairs) if len(pairs) > 1024 else [None]
+            data = b"".join([p for p in parts if p is not None]) if None not in parts else None
+        return data

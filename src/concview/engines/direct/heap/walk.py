@@ -1,0 +1,176 @@
+"""From the copies of one thread's frames to its stack.
+
+The target runs on while its frames are copied one by one (0.4 µs each), so nothing may be taken from one copy alone.
+What is copied of a thread, in this order: all known frames, outermost first; the pointer to the innermost frame; the
+inner frames once more, innermost first. The stack is told for the moment of the pointer. A frame whose two copies agree
+stood so at that moment, what it called included. A caller that moved meanwhile is not known to have called what is
+above it, unless it stands where the same call was surely seen before (`HeapPlace.called`): otherwise what is above it
+is dropped. The innermost frame may move; of its two copies the one is taken that is being executed.
+
+The addresses of frames are reused by the next call, so it is not enough that the innermost frame is the same one.
+Blocked threads are always exact.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from concview.engines.direct.code import Code, Place
+from concview.engines.direct.heap.code import HeapCodes, HeapPlace
+from concview.engines.direct.heap.layout import BLOCK, MAX_BLOCKS
+from concview.engines.direct.memory import BadAddress, Memory
+from concview.engines.direct.offsets import Offsets
+from concview.engines.direct.walk import MAX_FRAMES, Outcome, Walk
+
+_EXECUTING_38 = (1,)  #: f_executing
+_EXECUTING_310 = (0, 2)  #: f_state: FRAME_EXECUTING, FRAME_UNWINDING
+
+
+@dataclass(slots=True)
+class Copies:
+    """Where the frames are in a copy of one thread."""
+
+    first: dict[int, int] = field(default_factory=dict)  #: address of a frame -> its first copy
+    second: dict[int, int] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)  #: bytes copied of each
+
+
+class HeapWalk(Walk):
+    """`data` is the copy of everything of the thread, `chunk` unused."""
+
+    __slots__ = ("at", "missing", "sizes")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: dict[int, int] = {}  #: frame -> where in `data` its copy is
+        self.sizes: dict[int, int] = {}
+        self.missing = False  #: a frame was not copied along, or less of it than is needed
+
+    def find(self, frame: int, address: int, size: int) -> tuple[bytes, int] | None:
+        at = self.at.get(frame, -1)
+        inside = address - frame
+        return (self.data, at + inside) if at >= 0 and inside + size <= self.sizes[frame] else None
+
+
+class HeapWalker:
+    def __init__(self, memory: Memory, offsets: Offsets, codes: HeapCodes) -> None:
+        self._memory, self._codes = memory, codes
+        o = offsets
+        parts = sorted([(o["f.previous"], "Q", 8), (o["f.executable"], "Q", 8), (o["f.lasti"], "i", 4),
+                        (o["f.iblock"], "i", 4), (o["f.state"], "b", 1)])  # fmt: skip
+        text, at = "<", 0
+        for offset, kind, size in parts:
+            text += f"{offset - at}x{kind}"
+            at = offset + size
+        self._unpack = struct.Struct(text).unpack_from
+        self._blocks, self.header = o["f.blockstack"], o["f.localsplus"]
+        self._iblock = o["f.iblock"]
+        self._runs = _EXECUTING_310 if offsets.version >= (3, 10) else _EXECUTING_38
+
+    def walk(self, result: HeapWalk, frame: int, data: bytes, copies: Copies) -> Outcome:
+        """Fill `result` from the innermost frame on."""
+        unpack, first, second, sizes = self._unpack, copies.first, copies.second, copies.sizes
+        known, start, header = self._codes.codes, self._blocks, self.header
+        places: list[Place] = []
+        addresses: list[int] = []
+        marks: list[int] = []
+        marked: list[tuple[Place, int]] = []
+        young: list[int] = []
+        used: dict[int, int] = {}
+        missing = truncated = repaired = False
+        sure = True
+        child: Code | None = None  # what the frame above this one runs
+        seen: set[int] = set()
+        try:
+            while frame:
+                if frame in seen:
+                    return Outcome.TORN  # a cycle
+                seen.add(frame)
+                block, at, again = data, first.get(frame, -1), -1
+                if at < 0:
+                    missing, sure = True, False
+                    block, at = self._memory.read(frame, header), 0
+                else:
+                    again, size = second.get(frame, -1), sizes[frame]
+                    if again >= 0 and data[at : at + size] != data[again : again + size]:
+                        at, fits = self._moved(data, at, again, child)
+                        if child is None:
+                            sure = self._still(data, first[frame], again)
+                        else:
+                            sure = False
+                            if not fits:
+                                places.clear()
+                                addresses.clear()
+                                marks.clear()
+                                marked.clear()
+                                repaired = True
+                        child, again = None, -1
+                    used[frame] = at
+                previous, address, lasti, count, _ = unpack(block, at)
+                code = known.get(address)
+                if not 0 < count <= MAX_BLOCKS:
+                    if count:
+                        return Outcome.TORN
+                    blocks = b""
+                    place = code.places.get(lasti) if code is not None else None
+                else:
+                    blocks = block[at + start : at + start + BLOCK * count]
+                    place = code.places.get((lasti, blocks)) if code is not None else None
+                if place is None:
+                    place = self._codes.where(address, lasti, blocks)
+                    if place is None:
+                        return Outcome.TORN
+                code = place.code
+                if child is not None and again >= 0 and child not in place.called:
+                    place.learn(child)
+                if code.young:
+                    young.append(address)
+                if place.interesting:
+                    marks.append(len(places))
+                    marked.append((place, frame))
+                    missing = missing or sizes.get(frame, 0) < place.code.copied
+                places.append(place)
+                addresses.append(frame)
+                if len(places) >= MAX_FRAMES and previous:
+                    truncated = True
+                    break
+                child, frame = code, previous
+        except (BadAddress, struct.error):
+            return Outcome.TORN
+        result.places, result.addresses, result.truncated = places, addresses, truncated
+        result.young, result.marks, result.marked = young, marks, marked
+        result.data, result.at, result.sizes = data, used, sizes
+        result.missing = missing
+        result.sure = sure
+        return Outcome.REPAIRED if repaired else Outcome.EXACT
+
+    def _moved(self, data: bytes, at: int, again: int, child: Code | None) -> tuple[int, bool]:
+        """Of a frame whose two copies differ: the one to take, and whether what is above it was called from there."""
+        one, two = self._unpack(data, at), self._unpack(data, again)
+        if child is not None:
+            for where, parts in ((at, one), (again, two)):
+                if parts[4] in self._runs:
+                    place = self._place(data, where, parts)
+                    if place is not None and child in place.called:
+                        return where, True
+        return (again if two[4] in self._runs or one[4] not in self._runs else at), False
+
+    def _place(self, data: bytes, at: int, parts: tuple[int, ...]) -> HeapPlace | None:
+        _, address, lasti, count, _ = parts
+        blocks = at + self._blocks
+        return self._codes.where(address, lasti, data[blocks : blocks + BLOCK * max(0, min(count, MAX_BLOCKS))])
+
+    def _still(self, data: bytes, at: int, again: int) -> bool:
+        """Whether an innermost frame that moved is in the same blocks as before."""
+        one, two = self._unpack(data, at), self._unpack(data, again)
+        if one[:2] != two[:2] or one[3] != two[3]:
+            return False
+        place, other = self._place(data, at, one), self._place(data, again, two)
+        if place is None or other is None or len(place.withs) != len(other.withs):
+            return False
+        for block, same in zip(place.withs, other.withs, strict=True):
+            slot = self.header + 8 * block.slot
+            if block.slot != same.slot or data[at + slot : at + slot + 8] != data[again + slot : again + slot + 8]:
+                return False
+        return True
