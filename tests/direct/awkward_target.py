@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import functools
+import gc
+import inspect
 import json
 import sys
 import threading
 import time
+import types
 
 from settled import settled
 
@@ -334,6 +337,21 @@ def deep_recursion():
     f(3000)
 
 
+def qualnames():
+    """Code -> qualified name. Before 3.11 only functions and generators know it: those that run are alive."""
+    functions = [each for each in gc.get_objects() if isinstance(each, types.FunctionType)]
+    # functools.wraps gives a function another one's name.
+    found = {f.__code__: f.__qualname__ for f in functions if not hasattr(f, "__wrapped__")}
+    for f in functions:
+        outer = next((c for c in found if f.__code__ in c.co_consts), None)
+        if hasattr(f, "__wrapped__") and outer is not None:
+            found[f.__code__] = found[outer] + ".<locals>." + f.__code__.co_name
+    for each in gc.get_objects():
+        if isinstance(each, types.GeneratorType):
+            found[each.gi_code] = each.__qualname__  # its function may be gone
+    return found
+
+
 def main():
     sys.setrecursionlimit(20000)
     threading.stack_size(64 << 20)
@@ -344,13 +362,17 @@ def main():
         threads[thread.ident] = thread
         BLOCKED.acquire()
     settled()
-    truth = {}
+    truth, names = {}, qualnames()
     for ident, frame in sys._current_frames().items():
         if ident not in threads:
             continue
         stack = []
         while frame is not None:
-            stack.append((frame.f_code.co_qualname, frame.f_code.co_filename, frame.f_lineno))
+            code = frame.f_code
+            name = getattr(code, "co_qualname", names.get(code, code.co_name))
+            if not code.co_flags & inspect.CO_OPTIMIZED:
+                name = frame.f_locals.get("__qualname__", name)  # a class's body
+            stack.append((name, code.co_filename, frame.f_lineno))
             frame = frame.f_back
         truth[threads[ident].native_id] = [threads[ident].name, stack]
     print("ready", flush=True)

@@ -27,14 +27,9 @@ def test_probe(any_python: Interpreter) -> None:
     with target(any_python, SLEEP) as process:
         probe = DirectEngine.probe(process.pid)
         major, minor = any_python.version
-        if minor < 11:
-            assert not probe.usable
-            assert f"{major}.{minor}" in probe.why and "pyspy" in probe.enable
-            found = runtime.find(Memory(process.pid))
-            assert found.version == any_python.version
-            return
         assert probe.usable, probe
-        assert probe.python == f"{major}.{minor}.{any_python.micro}"
+        # Up to 3.10 nothing in memory tells the patch release.
+        assert probe.python == f"{major}.{minor}" + (f".{any_python.micro}" if minor >= 11 else "")
         assert probe.free_threaded == any_python.free_threaded
         assert set(probe.capabilities) == set(CAPABILITIES) - {"agent", "calls"}
         assert all(c.available or c.why for c in probe.capabilities.values())
@@ -52,7 +47,7 @@ def test_probe_of_other_programs() -> None:
     assert not gone.usable and "does not exist" in gone.why
 
 
-@pytest.mark.parametrize("hexversion", [0x03100000, 0x04000000, 0x030A0000, 0x03070000, 0x02070000])
+@pytest.mark.parametrize("hexversion", [0x03100000, 0x04000000, 0x03070000, 0x02070000])
 def test_versions_refused(hexversion: int) -> None:
     with pytest.raises(Unsupported, match=rf"{hexversion >> 24}\.{hexversion >> 16 & 255}"):
         describe(hexversion, b"xdebugpy" + bytes(2040))

@@ -21,6 +21,10 @@ def test_stacks_equal_the_truth(direct_python: Interpreter) -> None:
         for tid, (name, stack) in truth.items():
             seen = [list(f) for f in sink.stack_of(int(tid))]
             expected = stack[:MAX_FRAMES]
+            if name == "a_lambda" and direct_python.version < (3, 11):
+                # The source has two on that line, and the code does not say which it is.
+                assert expected[1][0] == "a_lambda.<locals>.<lambda>.<locals>.<lambda>"
+                expected[1][0] = "a_lambda.<locals>.<lambda>"
             assert seen == expected, name
             assert sink.truncated(int(tid)) == (len(stack) > MAX_FRAMES), name
             assert sink.names[int(tid)] == (name, False)

@@ -118,6 +118,7 @@ def test_hundreds_of_threads(direct_python: Interpreter) -> None:
     """More segments than one call takes."""
     with target(direct_python, POOL) as process, watching(process.pid) as (engine, sink):
         tick_until(engine, lambda: sum(bool(row[2]) for row in sink.rows.values()) == 561)
+        engine._sampler.batch.copy()
         assert engine._sampler.batch.calls >= 2
         main = sink.stack_of(process.pid)
         assert main[-1][0] == "<module>"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from concview.engines.direct import elf
+from concview.engines.direct.heap.layout import FIXED, PTHREAD_TID
 from concview.engines.direct.memory import BadAddress, Mapping, Memory, mappings
 from concview.engines.direct.offsets import COOKIE, Offsets, Unsupported, check_version, describe
 
@@ -140,10 +141,17 @@ def _version(memory: Memory, address: int, hexversion: int, path: str, maps: lis
             return int(struct.unpack_from("<Q", head, 8)[0]) & 0xFFFFFFFF
     if hexversion:
         return hexversion
+    if named := _named(path, maps):
+        return named
+    raise Unsupported("this is CPython older than 3.11, and no file name tells which version")
+
+
+def _named(path: str, maps: list[Mapping]) -> int:
+    """The version that the names of files tell; 0 when they do not."""
     for name in (_base(path), *(m.path for m in maps)):
         if match := _VERSIONED.search(name):
             return int(match[1]) << 24 | int(match[2]) << 16
-    raise Unsupported("this is CPython older than 3.11, and no file name tells which version")
+    return 0
 
 
 def _by_scan(memory: Memory, maps: list[Mapping]) -> Runtime | None:
@@ -160,26 +168,32 @@ def _by_scan(memory: Memory, maps: list[Mapping]) -> Runtime | None:
                 if 0x030D0000 <= hexversion < 0x04000000:
                     return Runtime(mapping.start + place, hexversion, mapping.path, "scan")
             place = data.find(COOKIE, place + 1)
-        found = _scan_old(memory, mapping, data)
+        found = _scan_old(memory, mapping, data, _named(mapping.path, maps))
         if found is not None:
             return found
     return None
 
 
-def _scan_old(memory: Memory, mapping: Mapping, data: bytes) -> Runtime | None:
-    """3.11, 3.12: interpreters.head == interpreters.main, right behind each other, and that interpreter's newest
-    thread points back at it, is first of its list and is a thread that the kernel knows.
+def _scan_old(memory: Memory, mapping: Mapping, data: bytes, named: int) -> Runtime | None:
+    """3.8 to 3.12: interpreters.head == interpreters.main, right behind each other, and that interpreter's newest
+    thread points back at it, is first of its list and is a thread that the kernel knows. `named`: the version that
+    files' names tell, for those that do not say it themselves.
 
     The last is what makes it sure: linked lists of other programs (Python 3.6 among them) can look like the rest."""
     alive = tasks(memory.pid)
+    versions = [0x030B0000, 0x030C0000]
+    if (named >> 24, named >> 16 & 0xFF) in FIXED:
+        versions = [named]
+    layouts = {version: describe(version, b"") for version in versions}
     words = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) & ~7])
     low, high = mapping.start, mapping.end + (1 << 20)
-    for i in range(5, len(words) - 1):
+    if named in layouts:
+        low, high = 4096, 1 << 47  # before 3.11 the interpreter is no part of the runtime
+    for i in range(4, len(words) - 1):
         interpreter = words[i]
         if interpreter != words[i + 1] or not low <= interpreter < high or interpreter % 8:
             continue
-        for minor in (11, 12):
-            layout = describe(3 << 24 | minor << 16, b"")
+        for version, layout in layouts.items():
             with contextlib.suppress(BadAddress):
                 thread = memory.word(interpreter + layout["is.threads_head"])
                 if (
@@ -187,11 +201,19 @@ def _scan_old(memory: Memory, mapping: Mapping, data: bytes) -> Runtime | None:
                     and thread % 8 == 0
                     and memory.word(thread + layout["ts.interp"]) == interpreter
                     and memory.word(thread) == 0
-                    and memory.word(thread + layout["ts.native_thread_id"]) in alive
+                    and _is_task(memory, thread, layout, alive)
                 ):
                     address = mapping.start + 8 * i - layout["rt.interpreters_head"]
-                    return Runtime(address, 3 << 24 | minor << 16, mapping.path, "scan")
+                    return Runtime(address, version, mapping.path, "scan")
     return None
+
+
+def _is_task(memory: Memory, thread: int, o: Offsets, alive: dict[int, int]) -> bool:
+    """Whether a thread state is that of a thread which the kernel knows."""
+    if not o.heap_frames:
+        return memory.word(thread + o["ts.native_thread_id"]) in alive
+    handle = memory.word(thread + o["ts.thread_id"])
+    return any(memory.int32(handle + at) in alive for at in PTHREAD_TID)
 
 
 def tasks(pid: int) -> dict[int, int]:

@@ -26,22 +26,34 @@ from concview.target.source import SourceFacts
 _SETUP_FINALLY, _SETUP_WITH, _SETUP_ASYNC_WITH, _EXTENDED_ARG = 122, 143, 154, 144
 #: Calls remembered of one instruction.
 _MOST_CALLED = 64
+#: Times that a call must have been seen, and one in how many it must be.
+_SURE, _RARE = 2, 20
 
 _WORD = struct.Struct("<Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
 
 
 class HeapPlace(Place):
-    __slots__ = ("called",)
+    __slots__ = ("_called", "_total")
     code: HeapCode
 
     def __init__(self, code: Code, lasti: int, line: int, leaving: bool, withs: tuple[With, ...]) -> None:
         super().__init__(code, lasti, line, leaving, withs)
-        self.called: set[Code] = set()  #: code that was surely seen to be called from here
+        #: code that was seen to be called from here, and how often; and how often any was
+        self._called: dict[Code, int] = {}
+        self._total = 0
 
     def learn(self, callee: Code) -> None:
-        if len(self.called) < _MOST_CALLED:
-            self.called.add(callee)
+        """It was seen to be called from here by copies that fit together."""
+        known = self._called.get(callee, 0)
+        if known or len(self._called) < _MOST_CALLED:
+            self._called[callee] = known + 1
+            self._total += 1
+
+    def calls(self, callee: Code) -> bool:
+        """Whether it is surely called from here: even copies that fit may be of two calls, once in a hundred times."""
+        count = self._called.get(callee, 0)
+        return count >= _SURE and count * _RARE >= self._total
 
 
 class HeapCode(Code):

@@ -76,3 +76,6 @@ FIXED: dict[tuple[int, int], dict[str, int]] = {
 
 #: `PyTryBlock`: type, handler, level of the stack below which it unwinds; three ints, 20 of them in a frame.
 BLOCK, MAX_BLOCKS = 12, 20
+
+#: Where `struct pthread` of a C library most likely has the kernel's thread id: glibc on x86-64 and aarch64, musl.
+PTHREAD_TID = (720, 208, 48, 56)

@@ -12,13 +12,12 @@ import os
 import struct
 from collections.abc import Iterable
 
+from concview.engines.direct.heap.layout import PTHREAD_TID
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets, Unsupported
 from concview.engines.direct.runtime import Runtime, tasks
 from concview.engines.direct.threads import read_lists
 
-#: Tried first: glibc on x86-64 and aarch64, musl.
-_LIKELY = (720, 208, 48, 56)
 #: Bytes looked through.
 _SEARCHED = 1024
 #: Threads compared.
@@ -50,8 +49,8 @@ class NativeIds:
     def tid(self, handle: int) -> int:
         """The kernel's number of a thread; 0 when it has none (yet, or any more)."""
         word = self._memory.read_many([(handle + self._offset, 4)])[0]
-        found: int = max(0, _INT(word)[0]) if word is not None else 0
-        if self._outer:
+        found: int = _INT(word)[0] if word is not None else 0
+        if self._outer and found:
             if found not in self._outer:
                 self._outer = tasks(self._memory.pid)
             return self._outer.get(found, 0)
@@ -62,7 +61,8 @@ def _find(memory: Memory, handles: Iterable[int], known: dict[int, int]) -> int:
     """The place (bytes) of the number in `struct pthread`; -1 when there is none."""
     parts = memory.read_many([(handle, _SEARCHED) for handle in dict.fromkeys(handles)])
     structs = [part for part in parts if part is not None]  # the others' threads have ended
-    for at in (*_LIKELY, *range(0, _SEARCHED, 4)):
+    likely: list[int] = [*PTHREAD_TID, *range(0, _SEARCHED, 4)]
+    for at in likely:
         found = {_INT(data, at)[0] for data in structs}
         if structs and len(found) == len(structs) and found <= known.keys():
             return at

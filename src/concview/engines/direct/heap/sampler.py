@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from concview.engines.base import Tally
 from concview.engines.direct.heap.batch import STALE, HeapBatch, HeapThread
-from concview.engines.direct.heap.code import HeapCode, HeapCodes
+from concview.engines.direct.heap.code import HeapCodes
 from concview.engines.direct.heap.native import NativeIds
 from concview.engines.direct.heap.walk import HeapWalker
 from concview.engines.direct.memory import Memory
@@ -15,7 +15,7 @@ from concview.engines.direct.offsets import Offsets
 from concview.engines.direct.runtime import Runtime
 from concview.engines.direct.sampler import TRIES, Sampler
 from concview.engines.direct.threads import Thread
-from concview.engines.direct.walk import MAX_FRAMES, Outcome
+from concview.engines.direct.walk import Outcome
 
 _WORD = struct.Struct("<Q").unpack_from
 
@@ -97,19 +97,14 @@ class HeapSampler(Sampler):
     def _predict(self, thread: HeapThread) -> bool:
         """Copy its frames along from now on. True when more must be copied than was."""
         walk = thread.walk
-        addresses = walk.addresses[:MAX_FRAMES]
-        needed = {
-            address: place.code.copied
-            for address, place in zip(addresses, walk.places, strict=False)
-            if isinstance(place.code, HeapCode)
-        }
+        needed = walk.needed
         if not walk.missing:
             sizes = thread.sizes
             if len(sizes) - len(needed) <= 2 * STALE:
                 return False
         stale = [a for a in thread.frames if a not in needed][:STALE]
         sizes = {a: thread.sizes[a] for a in stale} | needed
-        self._relay(thread, [*stale, *addresses], sizes, len(stale))
+        self._relay(thread, [*stale, *needed], sizes, len(stale))
         return walk.missing
 
     def _relay(self, thread: HeapThread, frames: list[int], sizes: dict[int, int], stale: int) -> None:

@@ -5,7 +5,7 @@ What is copied of a thread, in this order: all known frames, outermost first; th
 inner frames once more, innermost first. The stack is told for the moment of the pointer. A frame whose two copies agree
 stood so at that moment, what it called included. A caller that moved meanwhile is not known to have called what is
 above it, unless it stands where the same call was surely seen before (`HeapPlace.called`): otherwise what is above it
-is dropped. The innermost frame may move; of its two copies the one is taken that is being executed.
+is dropped. The innermost frame may move, as long as it stays in one call.
 
 The addresses of frames are reused by the next call, so it is not enough that the innermost frame is the same one.
 Blocked threads are always exact.
@@ -16,8 +16,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from concview.engines.direct.code import Code, Place
-from concview.engines.direct.heap.code import HeapCodes, HeapPlace
+from concview.engines.direct.code import Place
+from concview.engines.direct.heap.code import HeapCode, HeapCodes, HeapPlace
 from concview.engines.direct.heap.layout import BLOCK, MAX_BLOCKS
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets
@@ -39,12 +39,13 @@ class Copies:
 class HeapWalk(Walk):
     """`data` is the copy of everything of the thread, `chunk` unused."""
 
-    __slots__ = ("at", "missing", "sizes")
+    __slots__ = ("at", "missing", "needed", "sizes")
 
     def __init__(self) -> None:
         super().__init__()
         self.at: dict[int, int] = {}  #: frame -> where in `data` its copy is
         self.sizes: dict[int, int] = {}
+        self.needed: dict[int, int] = {}  #: every frame met, also what was dropped -> bytes to copy of it
         self.missing = False  #: a frame was not copied along, or less of it than is needed
 
     def find(self, frame: int, address: int, size: int) -> tuple[bytes, int] | None:
@@ -80,32 +81,24 @@ class HeapWalker:
         used: dict[int, int] = {}
         missing = truncated = repaired = False
         sure = True
-        child: Code | None = None  # what the frame above this one runs
-        seen: set[int] = set()
+        child: HeapCode | None = None  # what the frame above this one runs
+        whole = True  # the frame above was in one call from before the pointer was copied until after
+        needed: dict[int, int] = {}
         try:
             while frame:
-                if frame in seen:
+                if frame in needed:
                     return Outcome.TORN  # a cycle
-                seen.add(frame)
                 block, at, again = data, first.get(frame, -1), -1
+                stood, stays = whole, True
                 if at < 0:
-                    missing, sure = True, False
+                    missing, sure, stays = True, False, False
                     block, at = self._memory.read(frame, header), 0
                 else:
                     again, size = second.get(frame, -1), sizes[frame]
                     if again >= 0 and data[at : at + size] != data[again : again + size]:
-                        at, fits = self._moved(data, at, again, child)
-                        if child is None:
-                            sure = self._still(data, first[frame], again)
-                        else:
-                            sure = False
-                            if not fits:
-                                places.clear()
-                                addresses.clear()
-                                marks.clear()
-                                marked.clear()
-                                repaired = True
-                        child, again = None, -1
+                        stood, stays = False, self._stays(data, at, again)
+                        sure = child is None and stays and self._same_blocks(data, at, again)
+                        at = self._choose(data, at, again, child)
                     used[frame] = at
                 previous, address, lasti, count, _ = unpack(block, at)
                 code = known.get(address)
@@ -122,8 +115,17 @@ class HeapWalker:
                     if place is None:
                         return Outcome.TORN
                 code = place.code
-                if child is not None and again >= 0 and child not in place.called:
-                    place.learn(child)
+                if child is not None:
+                    if stood:
+                        if again >= 0:
+                            place.learn(child)
+                    elif not place.calls(child):
+                        places.clear()
+                        addresses.clear()
+                        marks.clear()
+                        marked.clear()
+                        repaired = True
+                needed[frame] = code.copied
                 if code.young:
                     young.append(address)
                 if place.interesting:
@@ -135,38 +137,39 @@ class HeapWalker:
                 if len(places) >= MAX_FRAMES and previous:
                     truncated = True
                     break
-                child, frame = code, previous
+                child, frame, whole = code, previous, stays
         except (BadAddress, struct.error):
             return Outcome.TORN
         result.places, result.addresses, result.truncated = places, addresses, truncated
         result.young, result.marks, result.marked = young, marks, marked
         result.data, result.at, result.sizes = data, used, sizes
-        result.missing = missing
-        result.sure = sure
+        result.missing, result.needed, result.sure = missing, needed, sure
         return Outcome.REPAIRED if repaired else Outcome.EXACT
 
-    def _moved(self, data: bytes, at: int, again: int, child: Code | None) -> tuple[int, bool]:
-        """Of a frame whose two copies differ: the one to take, and whether what is above it was called from there."""
+    def _stays(self, data: bytes, at: int, again: int) -> bool:
+        """Whether both copies of a frame are of one and the same call, as far as that can be told."""
+        one, two = self._unpack(data, at), self._unpack(data, again)
+        return one[:2] == two[:2] and one[4] in self._runs and two[4] in self._runs
+
+    def _choose(self, data: bytes, at: int, again: int, child: HeapCode | None) -> int:
+        """Which of two copies that differ to take."""
         one, two = self._unpack(data, at), self._unpack(data, again)
         if child is not None:
             for where, parts in ((at, one), (again, two)):
                 if parts[4] in self._runs:
                     place = self._place(data, where, parts)
-                    if place is not None and child in place.called:
-                        return where, True
-        return (again if two[4] in self._runs or one[4] not in self._runs else at), False
+                    if place is not None and place.calls(child):
+                        return where
+        return again if two[4] in self._runs or one[4] not in self._runs else at
 
     def _place(self, data: bytes, at: int, parts: tuple[int, ...]) -> HeapPlace | None:
         _, address, lasti, count, _ = parts
         blocks = at + self._blocks
         return self._codes.where(address, lasti, data[blocks : blocks + BLOCK * max(0, min(count, MAX_BLOCKS))])
 
-    def _still(self, data: bytes, at: int, again: int) -> bool:
-        """Whether an innermost frame that moved is in the same blocks as before."""
-        one, two = self._unpack(data, at), self._unpack(data, again)
-        if one[:2] != two[:2] or one[3] != two[3]:
-            return False
-        place, other = self._place(data, at, one), self._place(data, again, two)
+    def _same_blocks(self, data: bytes, at: int, again: int) -> bool:
+        """Whether an innermost frame that moved is in the same `with` blocks in both copies."""
+        place, other = (self._place(data, where, self._unpack(data, where)) for where in (at, again))
         if place is None or other is None or len(place.withs) != len(other.withs):
             return False
         for block, same in zip(place.withs, other.withs, strict=True):
