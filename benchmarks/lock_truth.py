@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="per Python (default 20)")
     parser.add_argument("--python", help="only this one: 3.13, 3.14t")
     parser.add_argument("--programs", nargs="*", help="only these of the corpus")
+    parser.add_argument("--pyspy", action="store_true", help="by py-spy: holders are inferred, locks have no address")
     parser.add_argument("--details", action="store_true", help="what was wrong or missed, by program")
     options = parser.parse_args()
     print(machine())
@@ -40,12 +41,12 @@ def main() -> None:
         groups = [options.programs] if options.programs else truth.groups()
         score = truth.Score()
         for names in groups:
-            score.add(truth.run(python, names, options.seconds / len(groups)))
+            score.add(truth.run(python, names, options.seconds / len(groups), pyspy=options.pyspy))
         scores.append((python.label, score))
         print(f"  {python.label}: {score.samples} samples", flush=True)
         if options.details:
             print(truth.details(score), flush=True)
-    print(f"\n{len(truth.PROGRAMS)} programs; up to 3.10 by py-spy: holders are inferred, locks have no address")
+    print(f"\n{len(truth.PROGRAMS)} programs, by {'py-spy' if options.pyspy else 'the direct engine'}")
     print(truth.table(scores))
 
 

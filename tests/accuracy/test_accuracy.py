@@ -23,8 +23,8 @@ TOLERANCE = 0.03
 
 
 def cases() -> list[tuple[Interpreter, str]]:
-    every = [(i, "direct" if i.version >= (3, 11) else "pyspy") for i in interpreters()]
-    by_choice = [(i, "pyspy") for i in interpreters() if i.version == (3, 12) and not i.free_threaded]
+    every = [(i, "direct") for i in interpreters()]
+    by_choice = [(i, "pyspy") for i in interpreters() if i.version in ((3, 8), (3, 12)) and not i.free_threaded]
     return every + by_choice
 
 

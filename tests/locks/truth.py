@@ -217,8 +217,8 @@ class _Late(_Straight):
                 self.samples.append(Sample(event.at_ns - interval, event.at_ns + interval, runs, []))
 
 
-def watch_old(pid: int, seconds: float, hz: float) -> list[Sample]:
-    """The same with py-spy, for versions whose memory is not read: every holder is inferred from the source."""
+def watch_with_pyspy(pid: int, seconds: float, hz: float) -> list[Sample]:
+    """The same with py-spy: every holder is inferred from the source."""
     history = History()
     described = describe(pid)
     writer = _Late(history, time.monotonic_ns() + 1_000_000_000)
@@ -238,20 +238,19 @@ def watch_old(pid: int, seconds: float, hz: float) -> list[Sample]:
     return writer.samples
 
 
-def run(python: Interpreter, names: list[str], seconds: float, hz: float = 150.0) -> Score:
+def run(python: Interpreter, names: list[str], seconds: float, hz: float = 150.0, pyspy: bool = False) -> Score:
     """Watch these programs for so long, and compare."""
     names = usable(python, names)
-    old = python.version < (3, 11)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "diary.json"
         environment = _environment(LIBRARIES[name] for name in names if name in LIBRARIES)
         with target(python, CORPUS / "diary.py", str(path), *names, env=environment) as process:
-            samples = watch_old(process.pid, seconds, 100.0) if old else watch(process.pid, seconds, hz)
+            samples = watch_with_pyspy(process.pid, seconds, 100.0) if pyspy else watch(process.pid, seconds, hz)
             process.send("enough")
             assert process.line(60) == "written"
         written = json.loads(path.read_text())
     assert written["stuck"] == [], f"programs that did not end: {written['stuck']}"
-    return compare(samples, Diary(written), not old)
+    return compare(samples, Diary(written), not pyspy)
 
 
 def groups() -> list[list[str]]:

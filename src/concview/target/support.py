@@ -5,7 +5,7 @@ from __future__ import annotations
 from concview.target.pythons import Python
 
 #: CPython minors whose structures the direct engine knows.
-DIRECT = ((3, 11), (3, 15))
+DIRECT = ((3, 8), (3, 15))
 #: Minors that work through py-spy: what its 0.4 releases read, as far as concview is tested with it.
 PYSPY = ((3, 8), (3, 14))
 

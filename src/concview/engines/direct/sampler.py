@@ -88,6 +88,7 @@ class Sampler:
         thread.objects = list(zip(addresses, found, strict=True))
         if None in found:
             thread.objects = [each for each in thread.objects if each[1] is not None]
+            thread.segment = None  # one that is not watched may change where nothing else does: look again
             if batch.want(addresses):
                 self._dirty = True
         return found
