@@ -10,11 +10,11 @@ import sys
 import time
 
 from concview.engines.base import Tally
-from concview.engines.direct.code import Codes
 from concview.engines.direct.memory import Memory
-from concview.engines.direct.objects import Objects
 from concview.engines.direct.runtime import find, layout
-from concview.engines.direct.sampler import Sampler
+from concview.engines.direct.strategy import readers
+from concview.target.discovery import describe
+from concview.target.source import SourceFacts
 
 
 def main() -> None:
@@ -27,7 +27,8 @@ def main() -> None:
     def frame(function: str, file: str, line: int, native: bool = False) -> int:
         return ids.setdefault((function, file, line), len(ids) + 1)
 
-    sampler = Sampler(memory, runtime, offsets, Codes(Objects(memory, offsets), frame), Tally())
+    facts = SourceFacts(pid, describe(pid).started)
+    sampler = readers(memory, runtime, offsets, frame, facts, Tally()).sampler
     sampler.sample()
     samples, start, cpu = 0, time.monotonic(), time.process_time()
     due = start

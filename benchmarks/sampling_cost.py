@@ -25,8 +25,10 @@ from pathlib import Path
 from common import BUSY_TARGET, LOCKING_TARGET, TARGET, cpu_seconds, find, machine, row, rss_mib, target
 from concview import codec
 from concview.model import Stats
+from interpreters import Interpreter, interpreters
 
 WARM_UP = 2.0
+_wanted: tuple[int, int] | None = None
 
 
 def ours(pid: int, hz: float, seconds: float, *, engine: str = "direct") -> tuple[float, float, float]:
@@ -106,9 +108,16 @@ def tachyon(python: str, pid: int, hz: float, seconds: float) -> tuple[float, fl
     return used / (rate * elapsed) * 1e6, rate, memory
 
 
+def _python() -> Interpreter:
+    """The version asked for, else a recent one."""
+    versions = [_wanted] if _wanted is not None else [(3, 13), (3, 12), (3, 11)]
+    python = next(filter(None, map(find, versions)), None)
+    assert python is not None, "no such Python"
+    return python
+
+
 def against_py_spy(seconds: float) -> None:
-    python = find((3, 13)) or find((3, 12)) or find((3, 11))
-    assert python is not None
+    python = _python()
     print(f"\n9 threads x 20 frames on Python {python.label}, wait states included (py-spy has none)")
     row("", "us/sample", "Hz", "MiB", "ratio")
     for hz, goal in ((100, 10), (1000, 20)):
@@ -137,8 +146,7 @@ def against_tachyon(seconds: float) -> None:
 
 
 def many_threads(seconds: float) -> None:
-    python = find((3, 13)) or find((3, 12)) or find((3, 11))
-    assert python is not None
+    python = _python()
     print(f"\n100 threads x 20 frames on Python {python.label}")
     row("", "us/sample", "Hz", "MiB")
     with target(python.path, TARGET, 100, 20, 1) as process:
@@ -152,8 +160,7 @@ def slowdown(seconds: float) -> None:
     (SIGSTOP) in between. The machine's own unrest is larger than what is measured: many short pairs, of which the
     outer fifths are left out; the standard error says what is known, and the same with nothing to watch is printed
     beside it."""
-    python = find((3, 13)) or find((3, 12)) or find((3, 11))
-    assert python is not None
+    python = _python()
     print(f"\n100 busy threads on Python {python.label}: work lost while watched by default (goal: below 1 %)")
     row("", "lost", "collector, share of a core")
     pairs = max(20, int(seconds * 20))
@@ -222,10 +229,7 @@ def locks_on_top(seconds: float) -> None:
     print("\nLocks on top of stacks, 9 threads x 20 frames at 100 Hz")
     row("", "without", "with", "added (goal < 30 %)")
     script = Path(__file__).with_name("_locks_cost.py")
-    for version in ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15)):
-        python = find(version)
-        if python is None:
-            continue
+    for python in [_python()] if _wanted else [i for i in interpreters() if not i.free_threaded]:
         for name, source, arguments in (("", TARGET, (9, 20, 1)), (", all in locks", LOCKING_TARGET, (9, 20))):
             with target(python.path, source, *arguments) as process:
                 command = [sys.executable, str(script), str(process.pid), "100", str(max(5, int(seconds * 3)))]
@@ -244,7 +248,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--only", choices=sorted(PARTS))
+    parser.add_argument("--python", help="the target's version, as 3.8, where more than one would do")
     options = parser.parse_args()
+    if options.python:
+        global _wanted
+        major, minor = map(int, options.python.split("."))
+        _wanted = major, minor
     print(machine())
     for name, part in PARTS.items():
         if options.only in (None, name):
