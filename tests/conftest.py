@@ -64,18 +64,23 @@ def _few(versions: list[Interpreter]) -> list[Interpreter]:
     return [i for i in versions if i.free_threaded or i in kept]
 
 
+def _pyspy(versions: list[Interpreter]) -> list[Interpreter]:
+    """By choice only: a version that knows its threads' numbers and one that does not."""
+    return versions if FULL else [i for i in versions if i.version in ((3, 8), (3, 13))]
+
+
 #: fixture name -> the interpreters it runs over
 _FIXTURES = {
     "any_python": lambda: _versions(8),
     "gil_python": lambda: _versions(8, free_threaded=False),
     "direct_python": lambda: _versions(8),
-    "old_python": lambda: _versions(8, 10),
+    "pyspy_python": lambda: _pyspy(_versions(8, 14, free_threaded=False)),
     "free_threaded_python": lambda: _versions(13, free_threaded=True),
 }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.8+, `old_python` 3.8-3.10,
+    """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.8+, `pyspy_python` two of 3.8-3.14,
     `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)`. With
     `@pytest.mark.few` on a few of them."""
     chosen = {name: versions() for name, versions in _FIXTURES.items() if name in metafunc.fixturenames}

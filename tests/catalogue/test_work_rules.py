@@ -271,7 +271,7 @@ def test_workers_that_end_before_their_names_are_known_cannot_be_judged() -> Non
         scene.play(0.1)
         scene.gone(tid)
     (refused,) = scene.judgement.not_applicable
-    assert refused.id == "pool-per-call" and "names" in refused.why and "3.11" in refused.enable
+    assert refused.id == "pool-per-call" and "names" in refused.why and "3.8" in refused.enable
 
 
 def test_late_workers_of_old_pools_do_not_count() -> None:

@@ -162,10 +162,10 @@ def progress(process: Process) -> None:
     assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TtZX"
 
 
-def test_killing_py_spy_leaves_the_target_unchanged_and_sampling_goes_on(old_python: Interpreter) -> None:
+def test_killing_py_spy_leaves_the_target_unchanged_and_sampling_goes_on(pyspy_python: Interpreter) -> None:
     sink, engine = KeepingSink(), PySpyEngine()
     engine.WINDOW_NS = 300_000_000
-    with restless(old_python) as process:
+    with restless(pyspy_python) as process:
         engine.open(Target(process.pid, "", (), 0.0), sink)
         kills = 0
         end = time.monotonic() + 60
@@ -187,8 +187,8 @@ def test_killing_py_spy_leaves_the_target_unchanged_and_sampling_goes_on(old_pyt
         assert max(known) > last - 1_000_000_000, "stacks came back"
 
 
-def test_killing_a_py_spy_that_stops_the_target_lets_it_go_on(old_python: Interpreter) -> None:
-    with restless(old_python) as process:
+def test_killing_a_py_spy_that_stops_the_target_lets_it_go_on(pyspy_python: Interpreter) -> None:
+    with restless(pyspy_python) as process:
         for _ in range(10):
             engine = PySpyEngine(rate_hz=1000, blocking=True)
             engine.open(Target(process.pid, "", (), 0.0), KeepingSink())
@@ -202,8 +202,8 @@ def test_killing_a_py_spy_that_stops_the_target_lets_it_go_on(old_python: Interp
         progress(process)
 
 
-def test_our_death_ends_py_spy_and_leaves_the_target(old_python: Interpreter) -> None:
-    with restless(old_python) as process:
+def test_our_death_ends_py_spy_and_leaves_the_target(pyspy_python: Interpreter) -> None:
+    with restless(pyspy_python) as process:
         child = os.fork()
         if child == 0:  # an observer that is killed without a chance to clean up
             try:
@@ -240,10 +240,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_closing_leaves_no_child_and_no_descriptor(old_python: Interpreter) -> None:
+def test_closing_leaves_no_child_and_no_descriptor(pyspy_python: Interpreter) -> None:
     before = descriptors()
     engine = PySpyEngine()
-    with restless(old_python) as process:
+    with restless(pyspy_python) as process:
         inside = descriptors()
         watch(engine, KeepingSink(), process.pid, 1.2)
         assert len(descriptors()) == len(inside)
@@ -263,7 +263,7 @@ def command(pid: int) -> str:
         return ""
 
 
-def test_a_target_that_exits_within_a_window(old_python: Interpreter) -> None:
+def test_a_target_that_exits_within_a_window(pyspy_python: Interpreter) -> None:
     source = "import time\nprint('ready')\ndef last():\n    time.sleep(1000)\nlast()\n"
     sink, engine = KeepingSink(), PySpyEngine()
     begun: list[int] = []
@@ -274,20 +274,20 @@ def test_a_target_that_exits_within_a_window(old_python: Interpreter) -> None:
             begun.append(window.ready_ns)
             process.popen.kill()
 
-    with target(old_python, source) as process, pytest.raises(TargetGone, match="exited"):
+    with target(pyspy_python, source) as process, pytest.raises(TargetGone, match="exited"):
         watch(engine, sink, process.pid, 0, end_it_within_the_second_window)
     known = [at for at, _, stack, _, _ in sink.timeline(process.pid) if "last" in sink.functions(stack)]
     assert max(known) > begun[0], "the last window was joined"
     assert sink.kinds(process.pid)["sleep"] > 0.9
 
 
-def test_a_target_that_becomes_another_program(old_python: Interpreter) -> None:
+def test_a_target_that_becomes_another_program(pyspy_python: Interpreter) -> None:
     source = "import os\nprint('ready')\ninput()\nos.execv('/bin/sleep', ['sleep', '60'])\n"
-    with target(old_python, source) as process, pytest.raises(TargetGone, match="exec"):
+    with target(pyspy_python, source) as process, pytest.raises(TargetGone, match="exec"):
         watch(PySpyEngine(), KeepingSink(), process.pid, 0.5, lambda: process.send(""))
 
 
-def test_a_target_whose_first_thread_ended_is_no_other_program(old_python: Interpreter) -> None:
+def test_a_target_whose_first_thread_ended_is_no_other_program(pyspy_python: Interpreter) -> None:
     """So it is, too, for a moment when a process with threads is killed."""
     source = """
 import ctypes, threading, time
@@ -297,7 +297,7 @@ input()
 ctypes.CDLL(None).pthread_exit(None)
 """
     engine, sink = PySpyEngine(), KeepingSink()
-    with target(old_python, source) as process:
+    with target(pyspy_python, source) as process:
         engine.open(describe(process.pid), sink)
         engine._still_there(0, force=True)
         process.send("")
@@ -310,7 +310,7 @@ ctypes.CDLL(None).pthread_exit(None)
         engine.finish()
 
 
-def test_threads_that_come_and_go_are_named(old_python: Interpreter) -> None:
+def test_threads_that_come_and_go_are_named(pyspy_python: Interpreter) -> None:
     source = """
 import threading, time
 print("ready")
@@ -323,13 +323,13 @@ for i in range(10000):
         return [name for name in sink.names.values() if name.startswith("short-")]
 
     # All of them get the same pthread handle, of which py-spy tells one name per window; it must be the right one.
-    with target(old_python, source) as process:
+    with target(pyspy_python, source) as process:
         watch(engine, sink, process.pid, 1.0, lambda: len(sink.gone) >= 8 and len(short()) >= 2)
     print(sorted(short()), len(sink.gone))
     assert len(set(short())) == len(short())
 
 
-def test_hostile_names_pass_through_unharmed(old_python: Interpreter, tmp_path: Path) -> None:
+def test_hostile_names_pass_through_unharmed(pyspy_python: Interpreter, tmp_path: Path) -> None:
     source = '''
 import threading, time
 names = ["[/red]", "\\x1b[2J\\x1b]0;x\\x07", "n" * 3000, 'thread (0x1): q"}},{"args":{', "\\u202e\\U0001f600", ""]
@@ -342,7 +342,7 @@ print("ready")
 time.sleep(100)
 '''
     sink, engine = KeepingSink(), PySpyEngine()
-    with target(old_python, source) as process:
+    with target(pyspy_python, source) as process:
         watch(engine, sink, process.pid, 0.3, lambda: "[/red]" in sink.names.values())
     assert engine.tally.dropped == 0
     assert any(len(name) == 3000 for name in sink.names.values())
@@ -351,7 +351,7 @@ time.sleep(100)
     assert len(sink.names) == 7
 
 
-def test_a_name_that_py_spy_cannot_read_costs_the_names_not_the_stacks(old_python: Interpreter) -> None:
+def test_a_name_that_py_spy_cannot_read_costs_the_names_not_the_stacks(pyspy_python: Interpreter) -> None:
     """Of a name longer than 4096 bytes py-spy 0.4 gives up on the names of all threads."""
     source = """
 import threading, time
@@ -366,7 +366,7 @@ f()
     def all_seen() -> bool:
         return all(any("f" in sink.functions(s) for _, _, s, _, _ in sink.timeline(tid)) for tid in sink.names)
 
-    with target(old_python, source) as process:
+    with target(pyspy_python, source) as process:
         watch(engine, sink, process.pid, 0.3, lambda: all_seen() and len(sink.names) == 2)
     assert len(sink.names) == 2 and all(sink.names.values()) and all_seen()
 

@@ -65,7 +65,7 @@ def false_py_spy(folder: Path, script: str) -> str:
 
 
 def test_a_version_that_py_spy_cannot_read_is_told_by_trying(
-    old_python: Interpreter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pyspy_python: Interpreter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = false_py_spy(tmp_path, "echo 'Error: Unsupported version of Python: 3.16.0' >&2; exit 1")
     monkeypatch.setattr(probe_module, "executable", lambda: fake)

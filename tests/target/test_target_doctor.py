@@ -37,9 +37,8 @@ def test_own_process(any_python: Interpreter) -> None:
         report = examine(process.pid)
         well_formed(report)
         assert report.attachable and report.error is None
-        engine = "direct" if any_python.version >= (3, 11) else "pyspy"
         version = f"{any_python.version[0]}.{any_python.version[1]}.{any_python.micro}"
-        assert report.verdict.startswith(f"Process {process.pid} (Python {version}) can be attached, engine {engine}")
+        assert report.verdict.startswith(f"Process {process.pid} (Python {version}) can be attached, engine direct")
         found = outcomes(report)
         for name in ("python", "owner", "memory", "mem file", "wait states", "tracer", "namespaces"):
             assert found[name] is Outcome.OK, name
@@ -187,9 +186,10 @@ def test_a_process_in_a_container() -> None:
         (Python("3.13.0"), ["direct", "pyspy"], ""),
         (Python("3.15.2"), ["direct"], ""),
         (Python("3.14.0", free_threaded=True), ["direct"], ""),
-        (Python("3.8.18"), ["pyspy"], ""),
+        (Python("3.8.18"), ["direct", "pyspy"], ""),
         (Python(""), ["direct", "pyspy"], ""),
-        (Python("2.7"), [], "older than 3.8"),
+        (Python("2.7"), ["pyspy"], ""),
+        (Python("2.6"), [], "older than 2.7"),
         (Python("3.99.1"), [], "newer than this concview knows"),
     ],
 )

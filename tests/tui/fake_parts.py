@@ -110,7 +110,7 @@ TARGET = Target(
 CAPABLE = {
     **{name: Capability(True) for name in CAPABILITIES},
     "held-locks": Capability(
-        False, "held locks are read from frames, which this build lays out differently", "use CPython 3.11 to 3.15"
+        False, "held locks are read from frames, which this build lays out differently", "use CPython 3.8 to 3.15"
     ),
     "agent": Capability(False, "no agent was asked for", "concview run --agent script.py"),
 }

@@ -85,7 +85,7 @@ class PoolPerCall:
         if not kinds and sum(map(_nameless, born)) >= max(MIN_POOLS, len(born) // 2):
             raise Inapplicable(
                 "these workers end before their names are known, and only those tell pools from each other",
-                "use --engine direct on CPython 3.11 or newer",
+                "use --engine direct on CPython 3.8 or newer",
             )
         for kind, workers in kinds.items():
             made = _made(kind, workers)

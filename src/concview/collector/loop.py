@@ -80,6 +80,8 @@ class Collector:
                 now, time.time(), probe.capabilities,
             )
         )  # fmt: skip
+        if probe.why:
+            self._recorder.emit(Notice(now, "info", f"engine {self._engine.name}, because {probe.why}"))
         try:
             self._engine.open(target, self._recorder)
         except NotPermitted as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from concview.engines.base import Engine, Probe
 
 #: In the order in which `auto` tries them.
@@ -13,15 +15,15 @@ def choose(
 ) -> tuple[Engine | None, Probe]:
     """The engine to use and what it can see; (None, the probe that says why not) when there is none.
 
-    With 'auto' the first usable one wins; when none is, the first one's reason stands, because its remedy also helps
-    the others. ValueError for a name that no engine has.
+    With 'auto' the first usable one wins; if a better one was not, its reason goes with it. When none is, the first
+    one's reason stands, because its remedy also helps the others. ValueError for a name that no engine has.
     """
     first: Probe | None = None
     for candidate in NAMES if name == "auto" else (name,):
         engine_class = _load(candidate)
         probe = engine_class.probe(pid)
         if probe.usable:
-            return _make(candidate, rate_hz, blocking), probe
+            return _make(candidate, rate_hz, blocking), probe if first is None else replace(probe, why=first.why)
         if first is None or (probe.enable and not first.enable):  # what can be remedied tells more
             first = probe
     assert first is not None

@@ -109,7 +109,7 @@ def _pyspy() -> Row:
     path = pyspy()
     remedy = f"{sys.executable} -m pip install py-spy"
     if not path:
-        return "py-spy", False, "not found: no Python before 3.11, no native frames, no locals", remedy
+        return "py-spy", False, "not found: no Python before 3.8, no native frames, no locals", remedy
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as error:

@@ -6,8 +6,8 @@ from concview.target.pythons import Python
 
 #: CPython minors whose structures the direct engine knows.
 DIRECT = ((3, 8), (3, 15))
-#: Minors that work through py-spy: what its 0.4 releases read, as far as concview is tested with it.
-PYSPY = ((3, 8), (3, 14))
+#: Minors that work through py-spy: what its 0.4 releases read.
+PYSPY = ((2, 7), (3, 14))
 
 
 def engines_for(python: Python) -> list[str]:
@@ -31,5 +31,5 @@ def unsupported(python: Python) -> tuple[str, str]:
     if minor > DIRECT[1]:
         return (f"Python {python.version} is newer than this concview knows (up to 3.{DIRECT[1][1]})",
                 "pip install --upgrade concview")  # fmt: skip
-    return (f"Python {python.version} is older than 3.{PYSPY[0][1]}",
-            f"run the program with Python 3.{PYSPY[0][1]} or newer")  # fmt: skip
+    oldest, better = (".".join(map(str, each[0])) for each in (PYSPY, DIRECT))
+    return f"Python {python.version} is older than {oldest}", f"run the program with Python {better} or newer"

@@ -1,4 +1,4 @@
-"""The `direct` engine: reads CPython 3.11 to 3.15 by process_vm_readv(2) and never stops the target."""
+"""The `direct` engine: reads CPython 3.8 to 3.15 by process_vm_readv(2) and never stops the target."""
 
 from concview.engines.direct.engine import DirectEngine
 

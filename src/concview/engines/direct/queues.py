@@ -19,7 +19,7 @@ from concview.engines.direct.memory import BadAddress
 from concview.engines.direct.objects import Objects, Type
 from concview.model import CONNECTION_POOL
 
-#: `queue.Queue` has these attributes in 3.11 to 3.15, and unfinished_tasks, which SQLAlchemy's has not; asyncio's and
+#: `queue.Queue` has these attributes in 3.8 to 3.15, and unfinished_tasks, which SQLAlchemy's has not; asyncio's and
 #: multiprocessing's queues of that name have other ones.
 _ATTRIBUTES = ("queue", "maxsize", "mutex", "not_empty", "not_full")
 _UNFINISHED = "unfinished_tasks"

@@ -18,7 +18,7 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     (
         r"unsupported version of python:?\s*([0-9.]+)?",
         "py-spy {version} cannot read Python {python}",
-        "use --engine direct (CPython 3.11 and newer), or install a newer py-spy",
+        "use --engine direct (CPython 3.8 and newer), or install a newer py-spy",
     ),
     (
         r"free.?threaded|gil.?disabled",
@@ -79,4 +79,4 @@ def explain(stderr: str, pid: int, version: str, python: str = "") -> PySpyFaile
             return PySpyFailed(message.format(first=first, **names), remedy.format(first=first, **names))
     if first:
         return PySpyFailed(f"py-spy failed: {first}", "use --engine direct, or report it to py-spy with this message")
-    return PySpyFailed("py-spy ended without a word", "try again; use --engine direct on Python 3.11 and newer")
+    return PySpyFailed("py-spy ended without a word", "try again; use --engine direct on Python 3.8 and newer")

@@ -18,7 +18,7 @@ from concview.model import Capability
 #: Versions that py-spy 0.4 is known to read (tested by tests/pyspy); others are tried once.
 _SURE = ((3, 8), (3, 14))
 _HEADER = re.compile(r"^Python v(\d+\.\d+\S*)", re.MULTILINE)
-_DIRECT = "use --engine direct on CPython 3.11 or newer"
+_DIRECT = "use --engine direct on CPython 3.8 or newer"
 YES = Capability(True)
 
 
@@ -72,7 +72,7 @@ def _try(pid: int, python: str, free_threaded: bool) -> str:
 
 
 def _capabilities(pid: int) -> dict[str, Capability]:
-    unseen = Capability(False, "read from memory only by the direct engine (CPython 3.11+)", _DIRECT)
+    unseen = Capability(False, "read from memory only by the direct engine (CPython 3.8+)", _DIRECT)
     try:
         Gil(pid)
         gil = YES

@@ -1,0 +1,191 @@
+"""What is particular to frames that are heap objects (3.8 to 3.10)."""
+
+from __future__ import annotations
+
+import ast
+import dis
+import sys
+from types import CodeType
+
+import pytest
+from direct_helpers import tick_until, ticks, watching
+
+from concview import engines
+from concview.engines.direct.heap import native
+from concview.engines.direct.heap.lines import parse_linetable, parse_lnotab
+from concview.model import Confidence
+from concview.target.qualnames import outermost, qualnames
+from interpreters import Interpreter, interpreters, target
+
+OLD = [i for i in interpreters() if i.version < (3, 11)]
+old_pythons = pytest.mark.parametrize("python", OLD, ids=[i.label for i in OLD])
+
+SLEEP = "import time\nprint('ready')\ntime.sleep(100000)\n"
+
+
+def test_line_tables() -> None:
+    # Objects/lnotab_notes.txt: pairs (bytes, lines), both cumulated; 300 bytes and a line back need several pairs.
+    assert parse_lnotab(bytes([6, 1, 44, 5, 255, 0, 45, 251]), 1) == ([0, 6, 50, 305, 350], [1, 2, 7, 7, 2])
+    assert parse_lnotab(b"", 7) == ([0], [7])
+    assert parse_lnotab(bytes([0, 3, 2, 1]), 1) == ([0, 2], [4, 5])
+    # PEP 626: ranges; -128 has no line, and the next one is counted from the line before.
+    assert parse_linetable(bytes([4, 0, 2, 128, 6, 1, 0, 5, 2, 255]), 10) == ([0, 4, 6, 12], [10, 0, 11, 15])
+
+
+@old_pythons
+def test_line_tables_are_those_of_the_interpreter(python: Interpreter) -> None:
+    """Every code object of a large module, against what `dis` says there."""
+    program = """
+import dis, json, threading
+print("ready")
+found, todo = [], [compile(open(threading.__file__).read(), "f", "exec")]
+while todo:
+    code = todo.pop()
+    todo += [c for c in code.co_consts if hasattr(c, "co_code")]
+    table = getattr(code, "co_linetable", None) or code.co_lnotab
+    found.append([list(table), code.co_firstlineno, list(dis.findlinestarts(code)), len(code.co_code)])
+print(json.dumps(found))
+"""
+    parse = parse_linetable if python.version >= (3, 10) else parse_lnotab
+    with target(python, program) as process:
+        for table, first, wanted, size in process.json():
+            starts, lines = parse(bytes(table), first)
+            line_of = dict(zip(starts, lines, strict=True))
+            assert max(starts) <= size
+            for start, line in wanted:
+                at = max(s for s in starts if s <= start)
+                assert line_of[at] == line, (first, start)
+
+
+def _codes(code: CodeType) -> list[CodeType]:
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return [code, *(found for c in inner for found in _codes(c))]
+
+
+def test_qualified_names_from_the_source() -> None:
+    """As this interpreter names them, in some large modules of its library."""
+    good = wrong = 0
+    for module in (ast, dis, sys.modules["threading"], sys.modules["argparse"]):
+        with open(module.__file__ or "", encoding="utf-8") as file:
+            source = file.read()
+        names = qualnames(source)
+        for code in _codes(compile(source, "f", "exec"))[1:]:
+            right = names.get((code.co_name, code.co_firstlineno), code.co_name) == code.co_qualname
+            good, wrong = good + right, wrong + (not right)
+    assert good > 400 and wrong <= 0.01 * good, (good, wrong)  # two lambdas on one line are not told apart
+    assert qualnames("def f(:") == {}
+    assert outermost("async def f(x):", "f") and outermost("class f:", "f")
+    assert not outermost("    def f(x):", "f") and not outermost("def g(): f()", "f")
+
+
+WITHS = """
+import asyncio, contextlib, threading, time
+a, b, c = threading.Lock(), threading.RLock(), threading.Condition()
+ids = [id(a), id(b), id(c._lock)]
+stop = threading.Event()
+def in_try():
+    try:
+        with a:
+            try:
+                for i in range(3):
+                    with b, c:
+                        try:
+                            raise ValueError
+                        except ValueError:
+                            stop.wait()
+            finally:
+                pass
+    finally:
+        pass
+class Closure:
+    def method(self):
+        lock = threading.Lock()
+        ids.append(id(lock))
+        def inner():
+            return self, lock
+        with lock:
+            stop.wait()
+def after():
+    with a_free: pass
+    try:
+        with a_free: raise KeyError
+    except KeyError:
+        stop.wait()
+def returning():
+    with a_free:
+        return stop.wait()
+a_free, d = threading.Lock(), threading.Lock()
+async def tasks():
+    lock = asyncio.Lock()
+    async with lock:
+        with d:
+            stop.wait()
+def loop():
+    asyncio.run(tasks())
+ids.append(id(d))
+for f in (in_try, Closure().method, after, loop):
+    threading.Thread(target=f, name=f.__name__, daemon=True).start()
+    time.sleep(0.2)
+print("ready")
+print(ids)
+time.sleep(100000)
+"""
+
+
+@old_pythons
+def test_blocks_inside_blocks(python: Interpreter) -> None:
+    """A `with` in a try, a loop, another `with`, around an exception that is handled; and none that was left."""
+    with target(python, WITHS) as process, watching(process.pid) as (engine, sink):
+        a, b, c, d, lock = ast.literal_eval(process.line())
+        ticks(engine, 5)
+        held = {
+            name: [hold.lock for hold in sink.holds_of(tid) if hold.confidence is Confidence.EXACT]
+            for tid, (name, _) in sink.names.items()
+        }
+        assert held == {"MainThread": [], "in_try": [c, b, a], "method": [lock], "after": [], "loop": [d]}
+
+
+@old_pythons
+def test_a_thread_that_takes_over_everything_of_one_that_ended(python: Interpreter) -> None:
+    """The same thread state, pthread handle and frames, but another thread of the kernel's."""
+    source = """
+import sys, threading, time
+def work():
+    go.wait()
+def start():
+    global go, thread
+    go = threading.Event()
+    thread = threading.Thread(target=work)
+    thread.start()
+start()
+print("ready")
+for line in sys.stdin:
+    handle = thread.ident
+    go.set(); thread.join()
+    start()
+    print(thread.native_id if thread.ident == handle else 0, flush=True)
+"""
+    with target(python, source) as process, watching(process.pid) as (engine, sink):
+        taken_over = 0
+        for _ in range(10):
+            process.send("next")
+            tid = int(process.line())
+            taken_over += tid > 0
+            if tid:
+                tick_until(engine, lambda: tid in sink.names and len(sink.stack_of(tid)) > 4)  # noqa: B023
+                assert sum(not native for _, native in sink.names.values()) == 2
+        assert taken_over, "the C library gave no handle a second time"
+
+
+@old_pythons
+def test_a_library_that_does_not_say_which_thread_is_which(
+    python: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then py-spy is chosen, and that is said."""
+    monkeypatch.setattr(native, "_find", lambda *_: -1)
+    with target(python, SLEEP) as process:
+        engine, probe = engines.choose(process.pid)
+        assert engine is not None and engine.name == "pyspy" and probe.usable
+        assert "C library" in probe.why
+        refused = engines.choose(process.pid, "direct")
+        assert refused[0] is None and "--engine pyspy" in refused[1].enable
