@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Iterable
 
+from concview.engines.base import TargetGone
 from concview.engines.direct.heap.layout import PTHREAD_TID
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets, Unsupported
@@ -29,7 +30,7 @@ _INT = struct.Struct("<i").unpack_from
 
 class NativeIds:
     def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets) -> None:
-        """Raises Unsupported where the place cannot be found."""
+        """Raises Unsupported where the place cannot be found, TargetGone."""
         self._memory = memory
         self._folder = f"/proc/{memory.pid}/task"
         self._offset, known = -1, dict[int, int]()
@@ -37,7 +38,7 @@ class NativeIds:
             with contextlib.suppress(BadAddress):
                 _, threads = read_lists(memory, runtime, offsets, {})
                 handles = [memory.word(t.address + offsets["ts.thread_id"]) for t in threads[-_MOST:]]
-                known = tasks(memory.pid)
+                known = _tasks(memory.pid)
                 self._offset = _find(memory, handles, known)
                 if self._offset >= 0:
                     break
@@ -52,9 +53,16 @@ class NativeIds:
         found: int = _INT(word)[0] if word is not None else 0
         if self._outer and found:
             if found not in self._outer:
-                self._outer = tasks(self._memory.pid)
+                self._outer = _tasks(self._memory.pid)
             return self._outer.get(found, 0)
         return found if found and os.access(f"{self._folder}/{found}", os.F_OK) else 0
+
+
+def _tasks(pid: int) -> dict[int, int]:
+    try:
+        return tasks(pid)
+    except OSError:
+        raise TargetGone("exited") from None
 
 
 def _find(memory: Memory, handles: Iterable[int], known: dict[int, int]) -> int:
