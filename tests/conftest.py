@@ -88,7 +88,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         mark = metafunc.definition.get_closest_marker("python")
         chosen["interpreter"] = _versions(*mark.args) if mark else _versions(8)
     few = metafunc.definition.get_closest_marker("few") is not None
+    some = metafunc.definition.get_closest_marker("some")
     for name, versions in chosen.items():
+        if some is not None and not FULL:
+            versions = [i for i in versions if i.version[1] in some.args or i.free_threaded] or versions
         _parametrize(metafunc, name, _few(versions) if few else versions)
 
 
@@ -118,4 +121,5 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "few: what hardly depends on the version runs on three of them, on all with CONCVIEW_FULL=1"
     )
+    config.addinivalue_line("markers", "some(minors): runs on 3.minor for these, on all with CONCVIEW_FULL=1")
     config.addinivalue_line("markers", "units(count): of the machine's capacity while it runs, see capacity.py")

@@ -103,6 +103,7 @@ def test_deleted_and_stripped_binary(tmp_path: Path) -> None:
             assert [f[0] for f in sink.stack_of(process.pid)] == ["main", "<module>"]
 
 
+@pytest.mark.few
 def test_exit(direct_python: Interpreter) -> None:
     with target(direct_python, SLEEP) as process, watching(process.pid) as (engine, _):
         ticks(engine, 3)
@@ -122,6 +123,7 @@ time.sleep(100000)
 """
 
 
+@pytest.mark.few
 def test_exec(direct_python: Interpreter) -> None:
     with target(direct_python, EXEC) as process, watching(process.pid) as (engine, _):
         ticks(engine, 3)
@@ -133,6 +135,7 @@ def test_exec(direct_python: Interpreter) -> None:
             tick_until(again, lambda: other.stack_of(process.pid))
 
 
+@pytest.mark.few
 def test_attach_while_it_starts(direct_python: Interpreter) -> None:
     """Whatever moment of its start is caught: it works, or it says that there is nothing yet."""
     for delay in (0, 0.002, 0.005, 0.01, 0.02):
@@ -164,6 +167,7 @@ input()
             tick_until(engine, lambda: False, pause=0)
 
 
+@pytest.mark.few
 def test_the_sink_forgets(direct_python: Interpreter) -> None:
     """After `generation` changed everything is told anew with new ids."""
     with target(direct_python, SLEEP) as process, watching(process.pid) as (engine, sink):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from direct_helpers import tick_until, ticks, watching
 
 from interpreters import Interpreter, target
@@ -38,6 +39,7 @@ time.sleep(100000)
 """
 
 
+@pytest.mark.few
 def test_names_even_hostile_ones(direct_python: Interpreter) -> None:
     with target(direct_python, NAMES) as process, watching(process.pid) as (engine, sink):
         tids = [int(process.line()) for _ in range(13)]
@@ -114,6 +116,7 @@ while True:
 """
 
 
+@pytest.mark.few
 def test_hundreds_of_threads(direct_python: Interpreter) -> None:
     """More segments than one call takes."""
     with target(direct_python, POOL) as process, watching(process.pid) as (engine, sink):
@@ -138,6 +141,7 @@ time.sleep(100000)
 """
 
 
+@pytest.mark.few
 def test_threads_of_c_libraries(direct_python: Interpreter) -> None:
     with target(direct_python, NATIVE) as process, watching(process.pid) as (engine, sink):
         tick_until(engine, lambda: any(native for _, native in sink.names.values()))

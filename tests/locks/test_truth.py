@@ -19,6 +19,8 @@ def test_corpus_is_large_enough() -> None:
     assert len(truth.PROGRAMS) >= 30
 
 
+#: A version of every layout of frames and locks.
+@pytest.mark.some(8, 10, 11, 13, 15)
 @pytest.mark.units(BUSY)
 def test_holders_and_waiters_are_those_of_the_diaries(
     direct_python: Interpreter, capsys: pytest.CaptureFixture[str]
