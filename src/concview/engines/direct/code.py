@@ -296,7 +296,7 @@ class Codes:
     # ------------------------------------------------------------------ frames that are not being walked
 
     def stand(self, frame: int) -> list[tuple[int, int]]:
-        """What to read (address, size) to know where a frame stands: see `placed`. Two reads."""
+        """What to read (address, size) to know where a frame stands: see `placed`, `Walk.owns`. Two reads."""
         o = self._offsets
         return [(frame + o["f.executable"], 8), (frame + o["f.instr_ptr"], 8)]
 

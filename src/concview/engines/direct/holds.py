@@ -227,7 +227,7 @@ class Holds:
                 elif (manager, ident) in held:
                     first = entries[id(entry)]
                     words_now = parts[first : first + 3]
-                    inside = self._inside(entry, words_now, look.slots[n][-1])
+                    inside = self._inside(look, entry, words_now, look.slots[n][-1])
                     look.locks.append(held[manager, ident] if inside else [])
                     if not inside:
                         look.reads = None
@@ -251,7 +251,7 @@ class Holds:
         if late:
             parts = self._memory.read_many([w for look, n in late for w in self._of_entry(look.entries[n])])
             for i, (look, n) in enumerate(late):
-                if not self._inside(look.entries[n], parts[3 * i : 3 * i + 3], look.slots[n][-1]):
+                if not self._inside(look, look.entries[n], parts[3 * i : 3 * i + 3], look.slots[n][-1]):
                     look.locks[n] = []
 
     def _primitive(self, address: int, kind: Type) -> list[Found]:
@@ -308,7 +308,7 @@ class Holds:
                 for i, (look, n) in enumerate(missing):
                     # The slot keeps its word when the block is left, and the method may be another thread's by then.
                     address = look.slots[n][0]
-                    if look.methods and self._inside(look.entries[n], checks[3 * i : 3 * i + 3], address):
+                    if look.methods and self._inside(look, look.entries[n], checks[3 * i : 3 * i + 3], address):
                         look.methods[n] = late.get(address)
         for look in looks:
             withs = [p.withs[i] for p, _, i in look.entries]
@@ -332,10 +332,12 @@ class Holds:
         slot = frame + self._slot + 8 * (place.withs[index].slot + self._unbound)
         return [*self._codes.stand(frame), (slot, 8)]
 
-    def _inside(self, entry: Entry, parts: list[bytes | None], value: int) -> bool:
+    def _inside(self, look: Look, entry: Entry, parts: list[bytes | None], value: int) -> bool:
         place, _, index = entry
         code, stand, slot = parts
         if code is None or stand is None or slot is None or _WORD(slot)[0] & self._o.tag_mask != value:
+            return False
+        if not look.thread.walk.owns(entry[1], code):
             return False
         now = self._codes.placed(code, stand)
         if now is place:

@@ -98,6 +98,10 @@ class Walk:
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]
 
+    def owns(self, frame: int, code: bytes) -> bool:
+        """Whether a frame of this stack still is this thread's, where it has been read again: see `Codes.stand`."""
+        return True
+
     def find(self, frame: int, address: int, size: int) -> tuple[bytes, int] | None:
         """Where in a copy made in one moment with the thread's innermost frame a part of a frame is; None when it was
         read later."""

@@ -44,12 +44,13 @@ def _segments(
 
 
 class HeapThread(Thread):
-    __slots__ = ("at_state", "copies", "frames", "serial", "sizes", "stale", "words")
+    __slots__ = ("at_state", "bottom", "copies", "frames", "serial", "sizes", "stale", "words")
     walk: HeapWalk
 
     def __init__(self, address: int, interpreter: int, after: int) -> None:
         super().__init__(address, interpreter, after)
         self.walk = HeapWalk()
+        self.bottom = 0  #: its outermost frame, when last surely seen
         self.serial = -1  #: number of the thread state: addresses and handles are used again
 
     def forget_prediction(self) -> None:

@@ -128,6 +128,7 @@ class HeapCodes(Codes):
         self._source = source
         self.codes = cast("dict[int, HeapCode]", self.known)
         o = objects.offsets
+        self._caller = o["f.previous"]  #: f_code lies behind it
         self._lasti, self._iblock = o["f.lasti"], o["f.iblock"]
         self._stand = o["f.lasti"], o["f.blockstack"] + BLOCK * MAX_BLOCKS - o["f.lasti"]
         self._blocks = o["f.blockstack"] - o["f.lasti"]
@@ -153,14 +154,14 @@ class HeapCodes(Codes):
 
     def stand(self, frame: int) -> list[tuple[int, int]]:
         at, size = self._stand
-        return [(frame + self._offsets["f.executable"], 8), (frame + at, size)]
+        return [(frame + self._caller, 16), (frame + at, size)]
 
     def placed(self, code: bytes, pointer: bytes) -> Place | None:
         count = _INT(pointer, self._iblock - self._lasti)[0]
         if not 0 <= count <= MAX_BLOCKS:
             return None
         blocks = pointer[self._blocks : self._blocks + BLOCK * count]
-        return self.where(_WORD(code)[0], _INT(pointer)[0], blocks)
+        return self.where(_WORD(code, 8)[0], _INT(pointer)[0], blocks)
 
     def suspended(self, generator: int) -> tuple[Place, int] | None:
         frame = self._memory.word(generator + self._offsets["gen.gi_frame"])

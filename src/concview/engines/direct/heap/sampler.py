@@ -31,6 +31,7 @@ class HeapSampler(Sampler):
         self._codes = codes
         self._walker = HeapWalker(memory, offsets, codes)
         self._native = native
+        self._bottoms: dict[int, HeapThread] = {}  #: outermost frame -> whose it is
         o, low = offsets, offsets["ts.next"]
         self._o_frame, self._o_ident, self._o_id = (
             o["ts.current_frame"] - low, o["ts.thread_id"] - low, o["ts.id"] - low,
@@ -75,8 +76,23 @@ class HeapSampler(Sampler):
         if walk.young and outcome is not Outcome.TORN and not self._codes.check(walk.young):
             walk.clear()  # a code object's address belongs to another one now
             outcome = self._walker.walk(walk, frame, data, thread.copies)
+        if outcome is not Outcome.TORN and self._strayed(thread):
+            outcome = Outcome.TORN
         self._tally.doubtful += outcome is not Outcome.TORN and not walk.sure
         return outcome
+
+    def _strayed(self, thread: HeapThread) -> bool:
+        """Whether the walk went into another thread's stack: a frame that was freed may be that one's now. Then it ends
+        at that one's outermost frame, which is nobody else's."""
+        walk = thread.walk
+        if walk.steady:
+            if thread.bottom != walk.bottom:
+                self._bottoms.pop(thread.bottom, None)
+                thread.bottom = walk.bottom
+            self._bottoms[walk.bottom] = thread
+            return False
+        owner = self._bottoms.get(walk.bottom)
+        return owner is not None and owner is not thread and self._by_address.get(owner.address) is owner
 
     def _who(self, thread: HeapThread, ident: int, serial: int, frame: int) -> None:
         """Which thread it is. Until a new thread runs, its state bears the handle of the one that made it."""
@@ -106,6 +122,11 @@ class HeapSampler(Sampler):
         sizes = {a: thread.sizes[a] for a in stale} | needed
         self._relay(thread, [*stale, *needed], sizes, len(stale))
         return walk.missing
+
+    def _relist(self) -> None:
+        super()._relist()
+        alive = self._by_address
+        self._bottoms = {frame: t for frame, t in self._bottoms.items() if alive.get(t.address) is t}
 
     def _relay(self, thread: HeapThread, frames: list[int], sizes: dict[int, int], stale: int) -> None:
         self.batch.relay(thread, frames, sizes, stale)

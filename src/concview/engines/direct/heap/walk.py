@@ -23,6 +23,7 @@ from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets
 from concview.engines.direct.walk import MAX_FRAMES, Outcome, Walk
 
+_WORD = struct.Struct("<Q").unpack_from
 _EXECUTING_38 = (1,)  #: f_executing
 _EXECUTING_310 = (0, 2)  #: f_state: FRAME_EXECUTING, FRAME_UNWINDING
 
@@ -39,14 +40,21 @@ class Copies:
 class HeapWalk(Walk):
     """`data` is the copy of everything of the thread, `chunk` unused."""
 
-    __slots__ = ("at", "missing", "needed", "sizes")
+    __slots__ = ("at", "bottom", "missing", "needed", "sizes", "steady")
 
     def __init__(self) -> None:
         super().__init__()
         self.at: dict[int, int] = {}  #: frame -> where in `data` its copy is
         self.sizes: dict[int, int] = {}
         self.needed: dict[int, int] = {}  #: every frame met, also what was dropped -> bytes to copy of it
+        self.bottom = 0  #: the outermost frame; 0 when not everything was looked at
+        self.steady = False  #: every frame that was copied twice was in one call all the while
         self.missing = False  #: a frame was not copied along, or less of it than is needed
+
+    def owns(self, frame: int, code: bytes) -> bool:
+        """Frames are freed, and may be another thread's next: its caller is still the same."""
+        i = self.addresses.index(frame) + 1
+        return self.truncated or _WORD(code)[0] == (self.addresses[i] if i < len(self.addresses) else 0)
 
     def find(self, frame: int, address: int, size: int) -> tuple[bytes, int] | None:
         at = self.at.get(frame, -1)
@@ -80,7 +88,8 @@ class HeapWalker:
         young: list[int] = []
         used: dict[int, int] = {}
         missing = truncated = repaired = False
-        sure = True
+        sure = steady = True
+        bottom = 0
         child: HeapCode | None = None  # what the frame above this one runs
         whole = True  # the frame above was in one call from before the pointer was copied until after
         needed: dict[int, int] = {}
@@ -90,6 +99,7 @@ class HeapWalker:
                     return Outcome.TORN  # a cycle
                 block, at, again = data, first.get(frame, -1), -1
                 stood, stays = whole, True
+                bottom = frame
                 if at < 0:
                     missing, sure, stays = True, False, False
                     block, at = self._memory.read(frame, header), 0
@@ -135,8 +145,9 @@ class HeapWalker:
                 places.append(place)
                 addresses.append(frame)
                 if len(places) >= MAX_FRAMES and previous:
-                    truncated = True
+                    truncated, bottom = True, 0
                     break
+                steady = steady and stays
                 child, frame, whole = code, previous, stays
         except (BadAddress, struct.error):
             return Outcome.TORN
@@ -144,6 +155,7 @@ class HeapWalker:
         result.young, result.marks, result.marked = young, marks, marked
         result.data, result.at, result.sizes = data, used, sizes
         result.missing, result.needed, result.sure = missing, needed, sure
+        result.bottom, result.steady = bottom, steady
         return Outcome.REPAIRED if repaired else Outcome.EXACT
 
     def _stays(self, data: bytes, at: int, again: int) -> bool:
