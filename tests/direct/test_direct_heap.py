@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import dis
+import os
 import sys
+from array import array
 from types import CodeType
 
 import pytest
@@ -12,7 +15,11 @@ from direct_helpers import tick_until, ticks, watching
 
 from concview import engines
 from concview.engines.direct.heap import native
+from concview.engines.direct.heap.batch import HeapBatch, HeapThread
 from concview.engines.direct.heap.lines import parse_linetable, parse_lnotab
+from concview.engines.direct.memory import Memory
+from concview.engines.direct.offsets import describe
+from concview.engines.direct.runtime import Runtime
 from concview.model import Confidence
 from concview.target.qualnames import outermost, qualnames
 from interpreters import Interpreter, interpreters, target
@@ -189,3 +196,18 @@ def test_a_library_that_does_not_say_which_thread_is_which(
         assert "C library" in probe.why
         refused = engines.choose(process.pid, "direct")
         assert refused[0] is None and "--engine pyspy" in refused[1].enable
+
+
+def test_a_copy_never_exceeds_the_buffer() -> None:
+    """What is copied of a thread grows without the whole being laid out anew; the kernel writes all it is asked for."""
+    mine = Memory(os.getpid())
+    batch = HeapBatch(mine, Runtime(0, 0x03080000, "", ""), describe(0x03080000, b""))
+    here = ctypes.create_string_buffer(1 << 20)
+    start = ctypes.addressof(here)
+    thread = HeapThread(start, 0, 0)
+    batch._head_words, batch.head_size = array("Q", [start, 8]), 8
+    for count in (1, 10, 500):
+        frames = [start + 2000 * i for i in range(1, count + 1)]
+        batch.relay(thread, frames, dict.fromkeys(frames, 400), 0)
+        data = batch.copy_some([thread])
+        assert data is not None and len(data) == 8 + thread.end - thread.start <= len(batch._buffer)

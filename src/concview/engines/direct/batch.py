@@ -87,13 +87,17 @@ class Batch:
         self._add(words, begun)
         self._total = offset
         self.first = self.head_size + PAGE * len(self.pages)
-        if offset > len(self._buffer):
-            self._buffer = ctypes.create_string_buffer(offset * 5 // 4)
-            self._view = memoryview(self._buffer).cast("B")
-            self._base = ctypes.addressof(self._buffer)
+        self._reserve(offset)
         for i in range(0, len(threads), _GROUP):
             group = threads[i : i + _GROUP]
             self.groups.append((group[0].start, group[-1].end, group))
+
+    def _reserve(self, size: int) -> None:
+        """The kernel writes where it is told to: never let it be told more than there is."""
+        if size > len(self._buffer):
+            self._buffer = ctypes.create_string_buffer(size * 5 // 4)
+            self._view = memoryview(self._buffer).cast("B")
+            self._base = ctypes.addressof(self._buffer)
 
     def _lay(self, thread: Thread, offset: int) -> array[int]:
         """One thread's segments, (address, size) in turn, of a copy in which they begin at `offset`. Says in the thread
@@ -136,6 +140,7 @@ class Batch:
         _words, address, count, size = self._some.get(which) or self._lay_out(which)
         if count > MAX_SEGMENTS:
             return None
+        self._reserve(size)
         local, memory = self._local, self._memory
         local.base, local.len = self._base, size
         memory.calls += 1

@@ -187,8 +187,9 @@ class Sampler:
         self._last = b""  # it no longer tells what the threads' segments are
         same_objects = self._same_objects()
         position = batch.first
-        for thread in threads:
-            segment = data[position : position + thread.end - thread.start]
+        sizes = [thread.end - thread.start for thread in threads]  # looking at one may change its layout
+        for thread, size in zip(threads, sizes, strict=True):
+            segment = data[position : position + size]
             position += len(segment)
             if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
                 continue

@@ -24,10 +24,11 @@ from concview.target.source import SourceFacts
 
 #: `Lib/opcode.py`, the same in all three.
 _SETUP_FINALLY, _SETUP_WITH, _SETUP_ASYNC_WITH, _EXTENDED_ARG = 122, 143, 154, 144
+_RETURN_VALUE = 83
 #: Calls remembered of one instruction.
 _MOST_CALLED = 64
 #: Times that a call must have been seen, and one in how many it must be.
-_SURE, _RARE = 2, 20
+_SURE, _RARE = 3, 4
 
 _WORD = struct.Struct("<Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
@@ -148,7 +149,8 @@ class HeapCodes(Codes):
         at = lasti * code.unit
         if not -2 <= at < code.size or (at >= 0 and at & 1):
             return None
-        place = HeapPlace(code, at, code.line(at), False, code.within(blocks) if blocks and code.exits else ())
+        leaving = at >= 0 and code.opcodes[at] == _RETURN_VALUE
+        place = HeapPlace(code, at, code.line(at), leaving, code.within(blocks) if blocks and code.exits else ())
         self._keep(place, key)
         return place
 

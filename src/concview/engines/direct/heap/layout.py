@@ -18,6 +18,7 @@ _COMMON = {
     "ts.next": 8,
     "ts.interp": 16,
     "ts.current_frame": 24,
+    "ts.tracing": 44,
     "ts.thread_id": 176,
     "ts.id": 256,
     "f.previous": 24,

@@ -18,6 +18,7 @@ from concview.engines.direct.threads import Thread
 from concview.engines.direct.walk import Outcome
 
 _WORD = struct.Struct("<Q").unpack_from
+_INT = struct.Struct("<i").unpack_from
 
 
 class HeapSampler(Sampler):
@@ -33,6 +34,7 @@ class HeapSampler(Sampler):
         self._native = native
         self._bottoms: dict[int, HeapThread] = {}  #: outermost frame -> whose it is
         o, low = offsets, offsets["ts.next"]
+        self._o_tracing = o["ts.tracing"] - low
         self._o_frame, self._o_ident, self._o_id = (
             o["ts.current_frame"] - low, o["ts.thread_id"] - low, o["ts.id"] - low,
         )  # fmt: skip
@@ -72,10 +74,11 @@ class HeapSampler(Sampler):
         if not frame:
             walk.clear()
             return Outcome.EXACT
-        outcome = self._walker.walk(walk, frame, data, thread.copies)
+        tracing = _INT(data, at + self._o_tracing)[0] > 0
+        outcome = self._walker.walk(walk, frame, data, thread.copies, tracing)
         if walk.young and outcome is not Outcome.TORN and not self._codes.check(walk.young):
             walk.clear()  # a code object's address belongs to another one now
-            outcome = self._walker.walk(walk, frame, data, thread.copies)
+            outcome = self._walker.walk(walk, frame, data, thread.copies, tracing)
         if outcome is not Outcome.TORN and self._strayed(thread):
             outcome = Outcome.TORN
         self._tally.doubtful += outcome is not Outcome.TORN and not walk.sure

@@ -4,8 +4,10 @@ The target runs on while its frames are copied one by one (0.4 µs each), so not
 What is copied of a thread, in this order: all known frames, outermost first; the pointer to the innermost frame; the
 inner frames once more, innermost first. The stack is told for the moment of the pointer. A frame whose two copies agree
 stood so at that moment, what it called included. A caller that moved meanwhile is not known to have called what is
-above it, unless it stands where the same call was surely seen before (`HeapPlace.called`): otherwise what is above it
-is dropped. The innermost frame may move, as long as it stays in one call.
+above it, unless it stands where the same call was surely seen before (`HeapPlace.calls`): otherwise what is above it is
+dropped. So it is when the caller stands on a RETURN, and a frame that calls nothing and is not executed itself. (One
+that calls something need not be executed: `throw` goes past generators that wait for another one.) The innermost frame
+may move, as long as it stays in one call.
 
 The addresses of frames are reused by the next call, so it is not enough that the innermost frame is the same one.
 Blocked threads are always exact.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 from concview.engines.direct.code import Place
 from concview.engines.direct.heap.code import HeapCode, HeapCodes, HeapPlace
@@ -77,14 +80,16 @@ class HeapWalker:
         self._iblock = o["f.iblock"]
         self._runs = _EXECUTING_310 if offsets.version >= (3, 10) else _EXECUTING_38
 
-    def walk(self, result: HeapWalk, frame: int, data: bytes, copies: Copies) -> Outcome:
-        """Fill `result` from the innermost frame on."""
+    def walk(self, result: HeapWalk, frame: int, data: bytes, copies: Copies, tracing: bool = False) -> Outcome:
+        """Fill `result` from the innermost frame on. `tracing`: a function that traces is running, which is the only
+        one that can be called by a frame about to be left."""
         unpack, first, second, sizes = self._unpack, copies.first, copies.second, copies.sizes
         known, start, header = self._codes.codes, self._blocks, self.header
         places: list[Place] = []
         addresses: list[int] = []
         marks: list[int] = []
         marked: list[tuple[Place, int]] = []
+        kept: list[Any]
         young: list[int] = []
         used: dict[int, int] = {}
         missing = truncated = repaired = False
@@ -110,7 +115,7 @@ class HeapWalker:
                         sure = child is None and stays and self._same_blocks(data, at, again)
                         at = self._choose(data, at, again, child)
                     used[frame] = at
-                previous, address, lasti, count, _ = unpack(block, at)
+                previous, address, lasti, count, state = unpack(block, at)
                 code = known.get(address)
                 if not 0 < count <= MAX_BLOCKS:
                     if count:
@@ -125,19 +130,21 @@ class HeapWalker:
                     if place is None:
                         return Outcome.TORN
                 code = place.code
-                if child is not None:
-                    if stood:
-                        if again >= 0:
-                            place.learn(child)
-                    elif not place.calls(child):
-                        places.clear()
-                        addresses.clear()
-                        marks.clear()
-                        marked.clear()
-                        repaired = True
                 needed[frame] = code.copied
                 if code.young:
                     young.append(address)
+                if child is not None:
+                    gone = place.leaving and not tracing
+                    if stood and not gone:
+                        if again >= 0:
+                            place.learn(child)
+                    elif gone or not place.calls(child):
+                        child, repaired = None, True
+                        for kept in (places, addresses, marks, marked):
+                            kept.clear()
+                if child is None and state not in self._runs and lasti >= 0 and not tracing:
+                    frame, repaired, steady = previous, True, False  # it has been left
+                    continue
                 if place.interesting:
                     marks.append(len(places))
                     marked.append((place, frame))
