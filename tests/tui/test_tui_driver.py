@@ -91,12 +91,21 @@ class Selector:
         return []
 
 
+class Person:
+    def __init__(self) -> None:
+        self.hurried = 0
+
+    def hurry(self) -> None:
+        self.hurried += 1
+
+
 def test_waits_are_short_only_while_an_escape_is_open(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle keyboard costs as little as before."""
     read, write = os.pipe()
     mine: Any = object.__new__(driver.Driver)
     mine.fileno, mine.exit_event, mine._debug, got = read, Event(), False, []
     mine.process_message = got.append
+    mine._app = app = Person()
     selector = Selector(clock, [b"", b"j", b"\x1b", b"", b"\x1b[A", b"\xff\xc3", b"\xa9"], write, mine.exit_event)
     monkeypatch.setattr(selectors, "SelectSelector", lambda: selector)
     mine.run_input_thread()
@@ -104,6 +113,7 @@ def test_waits_are_short_only_while_an_escape_is_open(clock: Clock, monkeypatch:
     os.close(write)
     idle = driver.IDLE_S
     assert selector.waits == [idle, idle, idle, pytest.approx(0.03), idle, idle, idle, idle]
+    assert app.hurried == 5, "whoever answers is told of everything that was typed"
     named = ("escape", "up")
     assert [e.key if e.key in named else e.character for e in got] == ["j", "escape", "up", "\ufffd", "é"]
 
