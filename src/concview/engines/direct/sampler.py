@@ -8,6 +8,8 @@ the version: `stack_sampler` and `heap.sampler`.
 from __future__ import annotations
 
 import struct
+import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from concview.engines.base import Tally
@@ -21,6 +23,9 @@ from concview.engines.direct.threads import Interpreter, Thread, read_lists
 _SHRINK_AFTER = 512
 #: A copy of everything, or of one thread, that made no sense is tried again so often.
 TRIES = 4
+#: Nanoseconds: a system call that takes longer was interrupted. Others take 0.05 to 0.8 ms, a slice of the kernel's
+#: scheduler is 1.4 ms on 2 CPUs and more on others.
+LOST_NS = 1_200_000
 #: Bytes copied of an object that does not stay: enough to tell whose method a bound method is.
 _OBJECT = 48
 
@@ -136,7 +141,7 @@ class Sampler:
             batch.build(self.interpreters, self.threads)
             self._last = b""
             self._dirty = False
-        data = batch.copy()
+        data = self._at_once(batch.copy, batch.calls)
         if data is None:
             culprit = next((t for t in self.threads if t.end > batch.fault), None)
             if culprit is not None and batch.fault >= batch.first:
@@ -169,6 +174,14 @@ class Sampler:
                 self._look(thread, segment)
         return True
 
+    @staticmethod
+    def _at_once(copy: Callable[[], bytes | None], calls: int) -> bytes | None:
+        """A copy in the middle of which we lost the CPU is of several moments, and looks as good as any where the
+        target came back to the same objects meanwhile: it is made again, once."""
+        began = time.monotonic_ns()
+        data = copy()
+        return data if data is None or time.monotonic_ns() - began < LOST_NS * calls else copy()
+
     def _same_objects(self) -> bool:
         """Whether the pages that are copied along are as they were last time."""
         after, last = self.batch.after, self._last_objects
@@ -178,7 +191,7 @@ class Sampler:
     def _sample_some(self, threads: list[Thread]) -> bool:
         """Head and these threads. False: the lists must be read again."""
         batch = self.batch
-        data = batch.copy_some(threads)
+        data = self._at_once(lambda: batch.copy_some(threads), 1)
         if data is None:
             return self._sample()
         head = data[: batch.head_size]
