@@ -1,6 +1,6 @@
 """Every rule on its demo: it fires on `bad` in time and names the right lines, and nothing fires on `fixed`.
 
-The first six rules are tried on every Python, the others on the newest that can be judged; fixed variants for four
+The first six rules are tried on every Python, the others on the newest that can be judged; fixed variants for three
 seconds. With CONCVIEW_FULL=1 everything on all of them, for thirty seconds, and it is asked how soon.
 """
 
@@ -24,7 +24,7 @@ from concview.session.sources import LiveSource
 from interpreters import Interpreter, interpreters
 
 FULL = bool(os.environ.get("CONCVIEW_FULL"))
-QUIET_S = 30.0 if FULL else 4.0
+QUIET_S = 30.0 if FULL else 3.0
 #: Rules that judge the machine as much as the program: on a busy one they may fire on anything, and are right.
 MACHINE = {"cpu-starvation"}
 #: What may come true while a demo runs: on a machine busy enough the two meet, and then it is a deadlock, which
@@ -35,7 +35,7 @@ RELATED = {"lock-order-inversion": {"deadlock"}, "object-pool-overhead": {"unbat
 #: Whatever the machine is busy with, a test ends.
 PATIENCE_S = 40.0
 #: Demos that take longer to be recognised than this are left to CONCVIEW_FULL.
-SOON_S = 20.0
+SOON_S = 15.0
 #: Tried on every Python, always.
 CORE = {
     "lock-held-across-io", "lock-contention", "gil-contention", "thread-explosion", "blocked-event-loop", "deadlock",
