@@ -43,7 +43,8 @@ class Steps:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gentle, "CHECK_S", 0.01)
-    monkeypatch.setattr(gentle, "WAITED", 2.0)  # the machine may be busy with other tests: never the reason here
+    # The machine may be busy with other tests: never the reason here. A long wait is booked when it ends, all at once.
+    monkeypatch.setattr(gentle, "WAITED", float("inf"))
 
 
 def drive(steps: Steps, machine_percent: float = 0.0) -> Gentle:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
 from concview.model import Frame, Stack, State
@@ -22,6 +24,7 @@ def is_worker(frame: Frame) -> bool:
     return bare(frame.function) == "_worker" and frame.file.endswith(THREAD_POOL)
 
 
+@lru_cache(maxsize=4096)
 def in_worker(stack: Stack) -> bool:
     """Whether a worker of a ThreadPoolExecutor, which has a maximum, begins so."""
     return any(is_worker(f) for f in stack.frames[-6:])

@@ -93,7 +93,6 @@ class TinyTasks:
 
 
 @lru_cache(maxsize=4096)
-@lru_cache(maxsize=4096)
 def _hands_over(stack: Stack) -> bool:
     """True when the innermost frames are the pool's own, as far as the worker's loop or who called submit or result."""
     for frame in stack.frames:

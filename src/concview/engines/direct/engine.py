@@ -30,9 +30,6 @@ from concview.target.source import SourceFacts
 
 #: Everything is read this often all the same, nanoseconds: answers that were provisional get another chance.
 _FULL_NS = 500_000_000
-#: Ticks on end that a thread must have run before to be taken for one that always does.
-_HOT = 4
-_HOT_FOR = 16
 #: While most threads run all the time, up to so many ticks look at everybody without asking first who ran.
 _NOT_ASKED = 16
 #: Intervals in nanoseconds: is it still the same program; are cached code objects still the same; forget types.
@@ -124,12 +121,9 @@ class DirectEngine:
         self._seen_changes = -1
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
-        #: tids of those off the CPU, persons on it or never off it for long; None: someone changed sides
+        #: tids of those off the CPU, persons on it, as of the last tick; None: someone changed sides
         self._sides: tuple[list[int], list[Person]] | None = None
         self._not_asked = self._pause = 0  #: ticks left that do not ask who ran, and how many the next time
-        self._streaks: dict[Person, int] = {}  #: who ran before the last tick, and before how many on end
-        self._hot: set[Person] = set()
-        self._hot_left = 0
         self._ranges(waits)
 
     def close(self) -> None:
@@ -178,7 +172,7 @@ class DirectEngine:
         for tid, wait in waits.read_many([person.tid for person in asked]).items():
             person = by_tid[tid]
             if person.wait != wait:
-                if (person.wait in awake) != (wait in awake) and person not in self._hot:
+                if (person.wait in awake) != (wait in awake):
                     self._sides = None
                 person.wait = wait
         for person in moved:
@@ -238,22 +232,15 @@ class DirectEngine:
             self._not_asked = left - 1
             if left > 1:
                 return None
-        if self._hot:
-            self._hot_left -= 1
-            if self._hot_left <= 0:
-                self._hot.clear()
-                self._sides = None
         by_tid, sides = self._people.by_tid, self._sides
         if sides is None or len(sides[0]) + len(sides[1]) != len(by_tid):
-            awake, hot = self._awake, self._hot
+            awake = self._awake
             sides = self._sides = (
-                [tid for tid, person in by_tid.items() if person.wait not in awake and person not in hot],
-                [person for person in by_tid.values() if person.wait in awake or person in hot],
+                [tid for tid, person in by_tid.items() if person.wait not in awake],
+                [person for person in by_tid.values() if person.wait in awake],
             )
         still, up = sides
         woken = [by_tid[tid] for tid in waits.who_ran(still)]
-        if woken or self._streaks:
-            self._warm(woken)
         if left:
             return None  # they may have run at any time since they were last asked
         if 2 * (len(woken) + len(up)) <= len(by_tid):
@@ -262,17 +249,6 @@ class DirectEngine:
         self._not_asked = self._pause
         self._pause = min(_NOT_ASKED, 2 * self._pause or 2)
         return None
-
-    def _warm(self, woken: list[Person]) -> None:
-        """Who ran before each of the last ticks will have run before the next few: these are not asked."""
-        before, self._streaks = self._streaks, {}
-        most = len(self._people.by_tid) // 4  # where many run, whether most did must be known
-        for person in woken:
-            self._streaks[person] = streak = before.get(person, 0) + 1
-            if streak >= _HOT and person.wait not in self._awake and len(self._hot) < most:
-                self._hot_left = self._hot_left if self._hot else _HOT_FOR
-                self._hot.add(person)
-                self._sides = None
 
     # ------------------------------------------------------------------ now and then
 

@@ -16,10 +16,11 @@ import struct
 from dataclasses import dataclass, field
 
 from concview.engines.direct.heap import layout as heap
+from concview.target.support import DIRECT
 
 #: First eight bytes of `_Py_DebugOffsets`.
 COOKIE = b"xdebugpy"
-OLDEST, NEWEST = (3, 8), (3, 15)
+OLDEST, NEWEST = DIRECT
 _KNOWN = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 

@@ -61,8 +61,13 @@ def frame_struct(offsets: Offsets) -> struct.Struct:
         (at_stack, stack, struct.calcsize("<" + stack)),
         (o["f.owner"] - 1, "BB", 2),
     ]
+    return scattered(parts)
+
+
+def scattered(fields: list[tuple[int, str, int]]) -> struct.Struct:
+    """Unpacks fields that lie apart: (offset, format, bytes) in the order of their offsets."""
     text, at = "<", 0
-    for offset, kind, size in parts:
+    for offset, kind, size in fields:
         text += f"{offset - at}x{kind}"
         at = offset + size
     return struct.Struct(text)

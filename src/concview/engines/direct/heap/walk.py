@@ -24,7 +24,7 @@ from concview.engines.direct.heap.code import HeapCode, HeapCodes, HeapPlace
 from concview.engines.direct.heap.layout import BLOCK, MAX_BLOCKS
 from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets
-from concview.engines.direct.walk import MAX_FRAMES, Outcome, Walk
+from concview.engines.direct.walk import MAX_FRAMES, Outcome, Walk, scattered
 
 _WORD = struct.Struct("<Q").unpack_from
 _EXECUTING_38 = (1,)  #: f_executing
@@ -71,13 +71,8 @@ class HeapWalker:
         o = offsets
         parts = sorted([(o["f.previous"], "Q", 8), (o["f.executable"], "Q", 8), (o["f.lasti"], "i", 4),
                         (o["f.iblock"], "i", 4), (o["f.state"], "b", 1)])  # fmt: skip
-        text, at = "<", 0
-        for offset, kind, size in parts:
-            text += f"{offset - at}x{kind}"
-            at = offset + size
-        self._unpack = struct.Struct(text).unpack_from
+        self._unpack = scattered(parts).unpack_from
         self._blocks, self.header = o["f.blockstack"], o["f.localsplus"]
-        self._iblock = o["f.iblock"]
         self._runs = _EXECUTING_310 if offsets.version >= (3, 10) else _EXECUTING_38
 
     def walk(self, result: HeapWalk, frame: int, data: bytes, copies: Copies, tracing: bool = False) -> Outcome:
