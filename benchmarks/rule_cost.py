@@ -23,6 +23,7 @@ from pathlib import Path
 
 from common import TARGET, find, machine, row, target
 from concview import codec, registry
+from concview.analysis.graph import chains
 from concview.analysis.history import History
 from concview.analysis.tape import Tape
 from concview.analysis.window import WINDOW_NS, Window
@@ -39,7 +40,7 @@ SHARED: dict[str, Callable[[Window], object]] = {
     "conditions": lambda w: [t.conditions for t in (*w.threads, *w.native_threads)],
     "time by state": lambda w: [t.shares for t in (*w.threads, *w.native_threads)],
     "locks": lambda w: w.locks,
-    "graph": lambda w: w.chains,
+    "graph": lambda w: chains(w.edges),
     "queues": lambda w: w.queues,
     "ticks": lambda w: (w.gil_ticks, w.buckets, w.samples, w.capabilities),
 }

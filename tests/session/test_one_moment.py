@@ -45,6 +45,9 @@ def test_holder_and_waiters_are_those_of_the_threads_shown() -> None:
                         seen += 1
                         changes += lock.holder_now != before
                         before = lock.holder_now
+                for edge in (e for chain in snapshot.chains for e in chain.edges):
+                    assert threads[edge.waiter].state is State.LOCK
+                    assert threads[edge.waiter].blocked_by == edge.holder
         finally:
             session.close()
     assert seen >= 20 and changes >= 3

@@ -115,6 +115,11 @@ class History:
         self._bucket: ProcessBucket | None = None
         self._gil_waiters: set[int] = set()
 
+    def name(self, tid: int) -> str:
+        """Of a living thread; 'thread 12' of any other."""
+        thread = self.threads.get(tid)
+        return thread.name if thread is not None else f"thread {tid}"
+
     # ------------------------------------------------------------ events
 
     def apply(self, event: AnyEvent) -> None:

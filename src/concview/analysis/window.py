@@ -119,11 +119,6 @@ class Window:
         return graph.edges(self.history.threads.values(), self.can("held-locks"))
 
     @cached_property
-    def chains(self) -> list[graph.Chain]:
-        """Who waits behind whom at the end of the window, the longest queue first."""
-        return graph.chains(self.edges)
-
-    @cached_property
     def tick_ns(self) -> float:
         """Mean time between two samples of the window."""
         if self.samples:

@@ -18,7 +18,6 @@ from concview.session.queues import queue_views
 from concview.session.thread_views import STRIP, ThreadCache, thread_view
 from concview.snapshot import (
     NO_SHARES,
-    ChainView,
     GilView,
     LockView,
     PeerView,
@@ -48,7 +47,6 @@ class Composer:
         self._points: deque[Point] = deque(points or (), maxlen=KEPT)
         self._pointed: ProcessBucket | None = None
         self._locks: tuple[LockView, ...] = ()
-        self._chains: tuple[ChainView, ...] = ()
         self._peers: tuple[PeerView, ...] = ()
         self._depths: tuple[QueueView, ...] = ()
         self._states: Shares = NO_SHARES
@@ -64,11 +62,12 @@ class Composer:
             self._series(history)
         exact = hello.capabilities.get("held-locks")
         exact_available = exact is not None and exact.available
-        threads = self._thread_views(history, start_ns, exact_available)
+        # One graph for everything that says who waits for whom: judged a moment earlier, it would contradict the rest.
+        edges = graph.edges(history.threads.values(), exact_available)
+        threads = self._thread_views(history, start_ns, exact_available, edges)
         if window is not None and window is not self._summed:
             self._summed = window
             self._locks = lock_views(window)
-            self._chains = chain_views(window)
             self._peers = _peer_views(window)
             self._depths = queue_views(window)
         locks = as_of_now(self._locks, history.threads.values(), exact_available)
@@ -101,7 +100,7 @@ class Composer:
             births_per_s=sum(b.births for b in recent) / max(0.5, 0.5 * len(recent)),
             gil=_gil_view(history, recent),
             locks=locks,
-            chains=self._chains,
+            chains=chain_views(edges, history, locks),
             peers=self._peers,
             depths=self._depths,
             states=self._states,
@@ -153,8 +152,10 @@ class Composer:
             self._pointed = bucket
             self._points.append(_point(bucket, _states_of(history, bucket)))
 
-    def _thread_views(self, history: History, start_ns: int, exact: bool) -> tuple[ThreadView, ...]:
-        edges = {e.waiter: e for e in graph.edges(history.threads.values(), exact)}
+    def _thread_views(
+        self, history: History, start_ns: int, exact: bool, edges: list[graph.Edge]
+    ) -> tuple[ThreadView, ...]:
+        behind = {e.waiter: e for e in edges}
         holder_now = history.gil[-1].holder if history.gil else 0
         width = min(STRIP, len(history.buckets))
         sums = [0.0] * len(State)
@@ -169,7 +170,7 @@ class Composer:
             if thread.counts and thread.gone_ns == 0:
                 for i, share in enumerate(cache.shares):
                     sums[i] += share
-            views.append(thread_view(thread, history, cache, edges, holder_now, width, exact))
+            views.append(thread_view(thread, history, cache, behind, holder_now, width, exact))
         if len(self._threads) > 2 * (len(alive) + len(gone)) + 100:
             known = {t.tid for t in [*alive, *gone]}
             self._threads = {tid: c for tid, c in self._threads.items() if tid in known}

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from concview.analysis.graph import LINKS, Chain, Edge
+from concview.analysis.graph import LINKS, Chain, Edge, chains
+from concview.analysis.history import History
 from concview.analysis.lock_identity import Registry
 from concview.analysis.locks import LockWindow, holds_of, waited_lock
 from concview.analysis.records import ThreadHistory
 from concview.analysis.window import Window
-from concview.model import NO_STACK, Confidence, State
+from concview.model import NO_STACK, Confidence, Site, State
 from concview.snapshot import ChainView, EdgeView, HolderView, LockView
 from concview.text import plural
 
@@ -113,44 +114,45 @@ def as_of_now(views: tuple[LockView, ...], threads: Iterable[ThreadHistory], exa
 # ---------------------------------------------------------------- chains
 
 
-def chain_views(window: Window) -> tuple[ChainView, ...]:
-    """The longest queue first, circles before all."""
-    return tuple(_chain_view(chain, window) for chain in window.chains[:MOST_CHAINS])
+def chain_views(edges: list[Edge], history: History, locks: Iterable[LockView]) -> tuple[ChainView, ...]:
+    """Who waits behind whom in these edges: the longest queue first, circles before all. `locks` name those of which
+    the edges know no name."""
+    sites = {lock.key: lock.site for lock in locks}
+    return tuple(_chain_view(chain, history, sites) for chain in chains(edges)[:MOST_CHAINS])
 
 
-def _chain_view(chain: Chain, window: Window) -> ChainView:
+def _chain_view(chain: Chain, history: History, sites: dict[str, Site]) -> ChainView:
     return ChainView(
         root=chain.root,
-        text=chain_text(chain, window),
-        edges=tuple(_edge_view(e, window) for e in chain.edges),
+        text=chain_text(chain, history),
+        edges=tuple(_edge_view(e, sites) for e in chain.edges),
         cycle=chain.cycle,
         exact=chain.exact,
     )
 
 
-def _edge_view(edge: Edge, window: Window) -> EdgeView:
-    lock = window.locks.get(edge.key)
+def _edge_view(edge: Edge, sites: dict[str, Site]) -> EdgeView:
     site = edge.site
-    if lock is not None and lock.site.expression and (site is None or not site.expression):
-        site = lock.site
+    if site is None or not site.expression:
+        site = sites.get(edge.key)
     what = site.expression if site is not None and site.expression else edge.hold.kind or "a lock"
     if edge.via:
         what = LINKS[edge.via].what
     return EdgeView(edge.waiter, edge.holder, edge.key, what, edge.confidence, edge.via)
 
 
-def chain_text(chain: Chain, window: Window) -> str:
+def chain_text(chain: Chain, history: History) -> str:
     """'12 threads wait for worker-3, which waits for tcp 127.0.0.1:5432'."""
     waiters = set(chain.waiters)
     if chain.cycle:
-        circle = " -> ".join(window.name(tid) for tid in (*chain.cycle, chain.cycle[0]))
+        circle = " -> ".join(history.name(tid) for tid in (*chain.cycle, chain.cycle[0]))
         more = len(waiters - set(chain.cycle))
         behind = f"; {plural(more, 'more thread waits', 'more threads wait')} behind them" if more else ""
         return f"{circle} wait for each other{behind}"
     first = next(iter(chain.edges))
-    who = window.name(first.waiter) if len(waiters) == 1 else plural(len(waiters), "thread")
+    who = history.name(first.waiter) if len(waiters) == 1 else plural(len(waiters), "thread")
     verb = "waits" if len(waiters) == 1 else "wait"
-    return f"{who} {verb} for {window.name(chain.root)}, which {_does(chain)}"
+    return f"{who} {verb} for {history.name(chain.root)}, which {_does(chain)}"
 
 
 def _does(chain: Chain) -> str:

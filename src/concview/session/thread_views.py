@@ -113,8 +113,7 @@ def _reason(run: Run | None, edge: graph.Edge | None, history: History) -> str:
         return "not sampled yet"
     if edge is None:
         return queue_words(run, history.depths) or run.verdict.reason
-    holder = history.threads.get(edge.holder)
-    name = holder.name if holder is not None else f"thread {edge.holder}"
+    name = history.name(edge.holder)
     if edge.via == "Thread.join":
         return f"joins {name}"
     if edge.via:

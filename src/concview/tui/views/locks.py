@@ -182,7 +182,7 @@ class Locks(TableView):
             lines.append([])
             for label, said in numbers:
                 lines += _labelled(label, said, width, palette)
-        mine = [c for c in snapshot.chains if any(e.key == lock.key for e in c.edges)]
+        mine = [c for c in snapshot.chains if any(e.waiter in lock.waiting for e in c.edges)]
         if mine:
             lines += [[], [Segment("Who waits for whom, now", palette.title)]]
             lines += graph_lines(mine, snapshot, width, palette)[:-1]
