@@ -110,12 +110,10 @@ def target(python: str, source: str, *arguments: object) -> Iterator[subprocess.
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU of a process and its threads so far, user and system, to the nanosecond."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            total += int((task / "schedstat").read_text().split()[0])
-    return total / 1e9
+    """CPU of a process so far, user and system, to the nanosecond, with threads that have ended."""
+    # The kernel's number for "the CPU clock of that process" (CPUCLOCK_SCHED, see clock_getcpuclockid(3)): the sum over
+    # /proc/PID/task would lose what a thread used that ends between two looks.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def rss_mib(pid: int) -> float:

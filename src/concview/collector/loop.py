@@ -111,7 +111,7 @@ class Collector:
         self._cost = _Cost(self._engine, now)
         gentle = Gentle(lambda: self._due_ns, lambda: self._counters.machine_cpu_percent, now + WARM_UP_NS)
         # An engine with processes of its own would hand its policy down to them, and not get it back.
-        gentle.possible = gentle.possible and not hasattr(self._engine, "child_cpu_seconds")
+        gentle.possible = gentle.possible and not self._engine.HELPER_CPU
         reason, text = "stopped", ""
         try:
             gentle.drive(self._steps(control_fd, now))
@@ -181,7 +181,7 @@ class Collector:
             Stats(
                 now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
                 hz, pace.target_hz, own + children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                children, 100 * getattr(self._engine, "CHILD_CPU", 0.0),
+                children, 100 * self._engine.HELPER_CPU,
             )
         )  # fmt: skip
 
@@ -214,7 +214,7 @@ class _Cost:
     """Our own CPU over the last interval, in percent of one core, and the ticks per second."""
 
     def __init__(self, engine: Engine, now_ns: int) -> None:
-        self._children = getattr(engine, "child_cpu_seconds", lambda: 0.0)
+        self._children = engine.helper_cpu_seconds
         self._at = now_ns
         self._cpu = time.process_time()
         self._child_cpu = self._children()

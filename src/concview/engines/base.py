@@ -103,6 +103,8 @@ class Engine(Protocol):
     """
 
     name: ClassVar[str]
+    #: Share of a core that processes of its own are held to, which the budget does not steer; 0: it has none.
+    HELPER_CPU: ClassVar[float]
     tally: Tally
 
     @classmethod
@@ -111,6 +113,10 @@ class Engine(Protocol):
     def open(self, target: Target, sink: Sink) -> None: ...
 
     def tick(self, at_ns: int) -> None: ...
+
+    def helper_cpu_seconds(self) -> float:
+        """What the processes of its own have used since `open`."""
+        ...
 
     def close(self) -> None:
         """Leave the target as it was; end every child process of ours."""

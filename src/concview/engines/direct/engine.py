@@ -45,6 +45,7 @@ class DirectEngine:
     """Implements `engines.base.Engine`."""
 
     name: ClassVar[str] = "direct"
+    HELPER_CPU: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -130,6 +131,9 @@ class DirectEngine:
         if self._waits is not None:
             self._waits.close()
             self._waits = None
+
+    def helper_cpu_seconds(self) -> float:
+        return 0.0
 
     # ------------------------------------------------------------------ one tick
 

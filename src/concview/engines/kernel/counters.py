@@ -23,7 +23,10 @@ _SHARE = 0.001
 _CHILDREN_EVERY_S = 2.0
 #: Gauges that move slowly are read once a second: with cold caches each costs 50-200 µs.
 _GAUGES_EVERY_S = 1.0
+#: Connections are counted this often where descriptors come and go, else (a descriptor may have changed its meaning)
+#: more seldom: it takes 4 ms, because the kernel lists those of all processes.
 _CONNECTIONS_EVERY_S = 3.0
+_CONNECTIONS_ANYHOW_S = 15.0
 #: Fields of /proc/PID/stat counted after the command's closing parenthesis (proc(5) numbers them from 1 = pid).
 _STATE, _UTIME, _STIME, _START_TICKS, _START_CODE, _START_STACK = 0, 14 - 3, 15 - 3, 22 - 3, 26 - 3, 28 - 3
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -76,7 +79,8 @@ class CounterReader:
         self._throttled_s = 0.0
         self._children = _Rationed(_CHILDREN_EVERY_S, 0)
         self._connections = _Rationed(_CONNECTIONS_EVERY_S, -1)
-        self._descriptors = -1
+        self._descriptors = self._counted_with = -1
+        self._count_anyhow = 0.0
         self._throttle = throttle_file(target.pid)
         psutil.cpu_percent(None)  # the first call only sets the starting point
 
@@ -200,7 +204,8 @@ class CounterReader:
         return self._children.value
 
     def _count_connections(self, now: float) -> int:
-        if self._connections.due(now):
+        if self._connections.due(now) and (self._descriptors != self._counted_with or now >= self._count_anyhow):
+            self._counted_with, self._count_anyhow = self._descriptors, now + _CONNECTIONS_ANYHOW_S
             try:
                 self._connections.value = len(self._process.net_connections("inet"))
             except psutil.AccessDenied:

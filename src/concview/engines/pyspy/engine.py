@@ -47,7 +47,7 @@ class PySpyEngine:
     #: Time that the last window gets to write its file, and three of its sampling intervals more.
     FINISH_S = 0.5
     #: Share of a core that py-spy may take: a sample costs 0.5 ms with 6 threads and 5 ms with 100 busy ones.
-    CHILD_CPU = 0.15
+    HELPER_CPU: ClassVar[float] = 0.15
     SLOWEST_HZ = 10.0
     #: How often the target is asked whether it is still the same process.
     ALIVE_NS = 100_000_000
@@ -143,7 +143,7 @@ class PySpyEngine:
         while self._moments:
             self._emitter.moment(self._moments.popleft(), None)
 
-    def child_cpu_seconds(self) -> float:
+    def helper_cpu_seconds(self) -> float:
         """CPU that our py-spy processes have used so far."""
         windows = (w for w in (self._current, self._next, *self._ended) if w is not None)
         return self._reaped_cpu_s + sum(w.cpu_s if w.ended_ns else cpu_seconds(w.child_pid) for w in windows)
@@ -206,14 +206,14 @@ class PySpyEngine:
         looks = seconds * 1e9 / window.mean_ns
         if looks < 10 or window.cpu_s <= 0:
             return
-        most = max(self.SLOWEST_HZ, self.CHILD_CPU / (window.cpu_s / looks))
+        most = max(self.SLOWEST_HZ, self.HELPER_CPU / (window.cpu_s / looks))
         slower = most < min(self.rate_hz, self._most_hz) * 0.8
         self._most_hz = min(most, self._most_hz * 1.25) if self._most_hz < 1000.0 else most
         if slower and not self._told_slow:
             self._told_slow = True
             text = (
                 f"py-spy looks at the stacks {most:.0f} times a second only, to take at most "
-                f"{self.CHILD_CPU * 100:.0f} % of a core; wait states are still read {self.rate_hz:.0f} times a second"
+                f"{self.HELPER_CPU * 100:.0f} % of a core; wait states are still read {self.rate_hz:.0f} times a second"
             )
             self._sink.emit(Notice(time.monotonic_ns(), "info", text))
 
