@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from build import RUNNING, Scene, frame, recv, site, waits_for
+from counted import Rates, window
 
 from concview import registry
 from concview.analysis.calls import Function
+from concview.catalogue import _exact
 from concview.catalogue.rwlock_short_reads import gives, takes
 from concview.model import (
     AgentStatus,
@@ -309,6 +311,12 @@ def test_on_a_busy_machine_everything_takes_longer() -> None:
     found = pooled(makes_s=1e-6, queue_s=2.0).found("object-pool-overhead")
     assert found is not None and found.measured.value == pytest.approx(0.047, abs=0.001)
     assert not pooled(makes_s=1e-6, queue_s=0.2).ever(), "a fast machine makes nothing slower"
+
+
+def test_who_got_little_of_a_cpu_would_have_done_more_with_a_whole_one() -> None:
+    threads = window({"worker": Rates(cpu=0.2, delay=0.8), "starved": Rates(cpu=0.0, delay=1.0), "fed": Rates(cpu=1.0)})
+    had = {t.name: _exact.had_cpu(t) for t in threads.threads}
+    assert had == {"worker": pytest.approx(0.2, abs=0.01), "starved": 0.05, "fed": pytest.approx(1.0)}
 
 
 def test_pools_that_are_worth_it() -> None:

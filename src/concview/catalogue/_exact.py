@@ -57,6 +57,14 @@ def on_cpu(thread: ThreadWindow) -> float:
     return running / wanted if wanted > 0 else 1.0
 
 
+def had_cpu(thread: ThreadWindow) -> float:
+    """The part of the time in which a thread wanted a CPU that it had one: on a machine that others keep busy, all it
+    does is done less often. Not less than a twentieth: below that, too little was seen of it to multiply by."""
+    running = thread.share(State.RUNNING)
+    wanted = running + thread.share(State.RUNNABLE)
+    return max(0.05, running / wanted) if wanted > 0 else 1.0
+
+
 def micro(seconds: float) -> str:
     """Short times with a digit more than elsewhere: '0.9 µs'."""
     return f"{seconds * 1e6:.1f} µs" if seconds < 1e-5 else duration(seconds)

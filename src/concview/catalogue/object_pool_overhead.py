@@ -17,7 +17,8 @@ How it is measured:
     `put(Class(...))` in the same file, and at least 50 of its objects must be made while calls are counted, anywhere in
     the program; else what making one costs is not known, and nothing is said. A pool whose users wait, for an object or
     while they have one, for 5 % of that time [H] is none of this. Never more than an information, from 1 % of a core
-    [H]: on the demo pair 5 % (bad, 3.11; on a machine that others keep busy less) and none (fixed).
+    [H], or of as much of a core as the kernel gave to a thread that wanted one: on the demo pair 5 % (bad, 3.11) and
+    none (fixed).
 
 Fix:
     Make it where it is needed; it is gone when the function ends.
@@ -105,7 +106,7 @@ class ObjectPoolOverhead:
 def _observation(
     window: Window, exact: _exact.Exact, one: _Borrower, made: Function, saved: float, taken: int, queue_s: float
 ) -> Observation:
-    share, site = exact.rate(taken) * saved, one.site
+    share, site = exact.rate(taken) * saved / _exact.had_cpu(one.thread), one.site
     return Observation(
         subject=f"{site.key}:{one.function.name}",
         value=share,
