@@ -56,7 +56,7 @@ class ThreadView(View, frozen=True):
     alive: bool
     age_s: float
     state: State  #: now
-    since_s: float  #: how long it has been in that state
+    since_s: float  #: how long it has certainly been in that state without a break
     reason: str  #: 'waits for self._lock (cache.py:41), held by worker-3', 'recv from 127.0.0.1:5432'
     shares: Shares  #: over the window
     strip: tuple[int, ...]  #: dominant State per half second, oldest first, up to the last minute; -1 before birth
@@ -101,6 +101,7 @@ class LockView(View, frozen=True):
     hold_p50_s: float | None = None
     hold_p95_s: float | None = None
     hold_max_s: float | None = None
+    hold_sure: bool = True  #: that was one hold; else it may have been given back and taken again between two samples
     waits: int = 0
     wait_mean_s: float = 0.0  #: of one wait
     wait_max_s: float = 0.0

@@ -16,6 +16,7 @@ from concview.analysis.classify import Verdict, classify
 from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
 from concview.model import (
+    FRESH_COUNTERS,
     NO_STACK,
     NO_WAIT,
     AgentStatus,
@@ -59,6 +60,8 @@ SLIM_AFTER = 60
 #: Threads that ended are kept this long, and no more than this many.
 GONE_NS = 20_000_000_000
 MAX_GONE = 2_000
+#: Off the CPU until something happens. (One that waits for the GIL or a CPU is woken without getting it.)
+_BLOCKED = frozenset({State.LOCK, State.IO, State.SLEEP, State.IDLE})
 #: Reports of asyncio tasks, one a second: ten minutes.
 TASK_COUNTS = 600
 
@@ -114,6 +117,7 @@ class History:
         self.tables = Tables()
         self._bucket: ProcessBucket | None = None
         self._gil_waiters: set[int] = set()
+        self._counted_ns = 0  #: the last sample before the last counters
 
     def name(self, tid: int) -> str:
         """Of a living thread; 'thread 12' of any other."""
@@ -255,19 +259,29 @@ class History:
         for one in event.threads:
             thread = self.threads.get(one.tid)
             if thread is not None:
+                self._notice(thread, one, event)
                 thread.counters = one
                 if thread.counters_at_bucket is None:
                     # A thread that was born while we watched began with nothing; one that was there before us has a
                     # past that is not ours to account.
                     born = thread.seen_ns > self.first_ns + BUCKET_NS
                     thread.counters_at_bucket = ThreadCounters(one.tid, 0, 0, 0, 0) if born else one
-        self.counters = event
+        self.counters, self._counted_ns = event, self.now_ns
         bucket = self._bucket
         if bucket is None:
             self._open_bucket(event)
         elif event.at_ns - bucket.start_ns >= BUCKET_NS:
             self._close_bucket(bucket, event)
             self._open_bucket(event)
+
+    def _notice(self, thread: ThreadHistory, now: ThreadCounters, event: Counters) -> None:
+        """A thread that every sample saw waiting at one place, and that has used CPU all the same, was woken."""
+        before, run = thread.counters, thread.current
+        if before is None or run is None or run.state not in _BLOCKED or len(event.threads) > FRESH_COUNTERS:
+            return
+        # A run begins with the sample before the one that saw it first: this one was seen when CPU was last read.
+        if now.cpu_ns > before.cpu_ns >= 0 and run.start_ns < self._counted_ns:
+            run.wake(event.at_ns)
 
     def _open_bucket(self, event: Counters) -> None:
         at = event.at_ns

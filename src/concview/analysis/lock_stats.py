@@ -30,6 +30,7 @@ class LockStats:
     hold_p50: float | None
     hold_p95: float | None
     hold_max: float | None
+    hold_sure: bool  #: the longest was one: who had it did nothing else, and was not woken
     waits: int
     wait_mean: float  #: of one wait
     wait_max: float
@@ -54,13 +55,31 @@ def merged(intervals: Iterable[Interval]) -> list[tuple[int, int, int]]:
     return out
 
 
+def cut(waits: list[tuple[int, int, int]], seen: Iterable[Interval]) -> list[tuple[int, int, int]]:
+    """The same waits, each in as many pieces as the thread is known to have been woken meanwhile."""
+    woken: dict[int, set[int]] = defaultdict(set)
+    for one in seen:
+        woken[one.tid].update(one.run.woken or ())
+    out = []
+    for start, end, tid in waits:
+        edges = [start, *sorted(at for at in woken[tid] if start < at < end), end]
+        out += [(a, b, tid) for a, b in pairwise(edges)]
+    return out
+
+
+def _unbroken(longest: tuple[int, int, int], holds: Iterable[Interval]) -> bool:
+    start, end, tid = longest
+    runs = {id(h.run): h.run for h in holds if h.tid == tid and h.start_ns < end and h.end_ns > start}
+    return len(runs) == 1 and not any(run.woken for run in runs.values())
+
+
 def stats(lock: LockWindow, tick_ns: float, busy_ns: Mapping[int, float]) -> LockStats:
     """`busy_ns`: tid -> time in the window in which the thread was not idle."""
     holds = [] if lock.ambiguous else merged(lock.holds)
-    waits = merged(lock.waits)
+    waits = cut(merged(lock.waits), lock.waits)
     # Cut off by the window's ends, a hold was longer than it looks: it counts only where it is among the longest.
     whole = sorted(e - s for s, e, _ in holds if s > lock.start_ns and e < lock.end_ns)
-    longest = max((e - s for s, e, _ in holds), default=0)
+    longest = max(holds, key=lambda h: h[1] - h[0], default=(0, 0, 0))
     resolved = RESOLVED * tick_ns
     waited = [e - s for s, e, _ in waits]
     tids = {tid for _, _, tid in (*holds, *waits)}
@@ -70,7 +89,8 @@ def stats(lock: LockWindow, tick_ns: float, busy_ns: Mapping[int, float]) -> Loc
         resolution=tick_ns / 1e9,
         hold_p50=_told(_quantile(whole, 0.5), resolved),
         hold_p95=_told(_quantile(whole, 0.95), resolved),
-        hold_max=_told(longest, resolved),
+        hold_max=_told(longest[1] - longest[0], resolved),
+        hold_sure=_unbroken(longest, lock.holds),
         waits=len(waits),
         wait_mean=sum(waited) / len(waited) / 1e9 if waited else 0.0,
         wait_max=max(waited, default=0) / 1e9,

@@ -17,6 +17,8 @@ from concview.model import AGENT_THREAD, Counters, Hold, Stack, State, ThreadCou
 MAX_RUNS = 20_000
 #: Buckets of a thread that are kept: a minute of them.
 THREAD_BUCKETS = 120
+#: Of a run, half a minute of moments at which it had been woken.
+MAX_WOKEN = 300
 _STATES = len(State)
 
 
@@ -27,7 +29,11 @@ class Record(msgspec.Struct, gc=False, eq=False):
 
 
 class Run(Record):
-    """One thread in one condition from `start_ns` to `end_ns` (the run that lasts still has end_ns 0)."""
+    """One thread in one condition from `start_ns` to `end_ns` (the run that lasts still has end_ns 0).
+
+    As samples saw it. One that waits at the same place again and again looks the same in all of them: `woken` tells
+    when the kernel's counters said that it had run meanwhile, five times a second at most.
+    """
 
     start_ns: int
     stack: Stack
@@ -35,6 +41,19 @@ class Run(Record):
     holds: tuple[Hold, ...]
     verdict: Verdict
     end_ns: int = 0
+    woken: list[int] | None = None
+
+    @property
+    def since_ns(self) -> int:
+        """Since when it has certainly been so without a break."""
+        return self.woken[-1] if self.woken else self.start_ns
+
+    def wake(self, at_ns: int) -> None:
+        if self.woken is None:
+            self.woken = []
+        elif len(self.woken) >= MAX_WOKEN:
+            del self.woken[: MAX_WOKEN // 2]
+        self.woken.append(at_ns)
 
     @property
     def state(self) -> State:

@@ -238,10 +238,11 @@ class Past(History):
         self.forks, self.forked = first.forks, first.forked
         for event in first.latest.values():
             self.apply(event)  # type: ignore[arg-type]
+        known_ns = max(first.start_ns, first.counters.at_ns if first.counters is not None else 0)
         for key in first.keys:
-            self._resume(key, first.start_ns)
+            self._resume(key, first.start_ns, known_ns)
         if first.counters is not None:
-            self.counters = first.counters
+            self.counters, self._counted_ns = first.counters, first.start_ns
             for one in first.counters.threads:
                 thread = self.threads.get(one.tid)
                 if thread is not None:
@@ -258,13 +259,14 @@ class Past(History):
     def _tables_after_forget(self) -> Tables:
         return next(iter(self._following), None) or Tables()
 
-    def _resume(self, key: Key, at_ns: int) -> None:
+    def _resume(self, key: Key, at_ns: int, known_ns: int) -> None:
         thread = ThreadHistory(key.tid, key.name, key.seen_ns, key.started_ns, key.native)
         thread.buckets = deque()
         thread.acc_since = at_ns
         run = key.run
         if run is not None:
-            thread.current = Run(run.start_ns, run.stack, run.wait, run.holds, run.verdict)
+            woken = [at for at in run.woken or () if at <= known_ns] or None
+            thread.current = Run(run.start_ns, run.stack, run.wait, run.holds, run.verdict, woken=woken)
             thread.runs.append(thread.current)
             if run.state is State.GIL:
                 self._gil_waiters.add(key.tid)

@@ -95,6 +95,7 @@ def _lock(lock: LockView) -> out.LockOut:
         hold_p50_s=_maybe(lock.hold_p50_s),
         hold_p95_s=_maybe(lock.hold_p95_s),
         hold_max_s=_maybe(lock.hold_max_s),
+        hold_max_sure=lock.hold_sure,
         waits_seen=lock.waits,
         wait_mean_s=_round(lock.wait_mean_s, 6),
         wait_max_s=_round(lock.wait_max_s, 6),

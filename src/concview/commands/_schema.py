@@ -79,6 +79,7 @@ class LockOut(msgspec.Struct):
     hold_p50_s: float | None = None
     hold_p95_s: float | None = None
     hold_max_s: float | None = None
+    hold_max_sure: bool = True  #: false: it may have been several, given back and taken again between two samples
     waits_seen: int = 0
     wait_mean_s: float = 0.0
     wait_max_s: float = 0.0

@@ -8,6 +8,7 @@ from itertools import groupby
 from concview.commands import _build as build
 from concview.commands._pen import BOLD, DIM, RED, YELLOW, Pen
 from concview.model import STATES, Finding, Frame, Measured, Severity, State
+from concview.session.wording import unended
 from concview.snapshot import LockView, Snapshot, ThreadView
 from concview.text import clean, count, duration, percent, plural, short_path
 
@@ -192,7 +193,7 @@ def lock_numbers(lock: LockView) -> list[str]:
     told = [f"{label} {duration(value)}" for label, value in times if value is not None]
     limit = duration(3 * lock.resolution_s)
     if not lock.holds_ended and lock.hold_max_s is not None:
-        out.append(f"held for {duration(lock.hold_max_s)} and not given back yet")
+        out.append(f"held {unended(lock)}")
     elif told:
         short = f" (shorter than {limit} cannot be measured)" if len(told) < len(times) else ""
         out.append(f"holds: {', '.join(told)} of {lock.holds} seen{short}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concview.model.beside import CONNECTION_POOL, SETTLED_NS, Depths, ForkedChild, Forks, PoolDepth, QueueDepth
 from concview.model.events import (
+    FRESH_COUNTERS,
     Bye,
     Counters,
     Event,
@@ -67,6 +68,7 @@ __all__ = [
     "AGENT_THREAD",
     "CAPABILITIES",
     "CONNECTION_POOL",
+    "FRESH_COUNTERS",
     "NO_STACK",
     "NO_WAIT",
     "SETTLED_NS",

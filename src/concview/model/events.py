@@ -79,6 +79,10 @@ class Tick(Event, frozen=True, tag=7):
     gil_switches: int = -1  #: -1 not known
 
 
+#: Up to so many threads, the counters of all are of the moment of their event; beyond, some are a few events old.
+FRESH_COUNTERS = 300
+
+
 class ThreadCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Totals since the thread started; -1 where the kernel does not say."""
 

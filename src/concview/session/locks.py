@@ -50,7 +50,7 @@ def _lock_view(lock: LockWindow, waiting: list[int], holding: dict[str, int], wi
         key=lock.key,
         address=lock.address,
         kind=lock.kind,
-        site=lock.site,
+        site=_site(lock, window),
         held_share=lock.held_share,
         waiters_now=len(now),
         waiters_mean=lock.waiters_mean,
@@ -68,6 +68,7 @@ def _lock_view(lock: LockWindow, waiting: list[int], holding: dict[str, int], wi
         hold_p50_s=numbers.hold_p50,
         hold_p95_s=numbers.hold_p95,
         hold_max_s=numbers.hold_max,
+        hold_sure=numbers.hold_sure,
         waits=numbers.waits,
         wait_mean_s=numbers.wait_mean,
         wait_max_s=numbers.wait_max,
@@ -77,6 +78,16 @@ def _lock_view(lock: LockWindow, waiting: list[int], holding: dict[str, int], wi
         workers=numbers.workers,
         speedup_cap=numbers.speedup_cap,
     )
+
+
+def _site(lock: LockWindow, window: Window) -> Site:
+    """Where it is taken; of what has no such place in the source, as a queue, where the one waits who waited last."""
+    if lock.site.expression or not lock.waits:
+        return lock.site
+    leaf = max(lock.waits, key=lambda w: w.end_ns).run.stack.user_leaf
+    known = window.history.depths.last(lock.address)
+    name = known[0].name if known is not None else ""
+    return Site(name, leaf.file, leaf.line, leaf.function) if leaf is not None else lock.site
 
 
 def as_of_now(views: tuple[LockView, ...], threads: Iterable[ThreadHistory], exact: bool) -> tuple[LockView, ...]:

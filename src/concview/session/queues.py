@@ -33,7 +33,7 @@ def queue_words(run: Run, queues: QueueHistories) -> str:
     bound = f"maxsize={known.most}" if known.most else "no bound" if known.kind != "SimpleQueue" else ""
     words = "waits for room in " if via in _FULL else "waits for an item of "
     words += (f"{known.name}: " if known.name else "") + f"{known.kind}({bound})"
-    if at_ns >= run.start_ns:
+    if at_ns >= run.since_ns:
         words += f", {known.size} in it"
     return words + (", with timeout" if run.wait.timed else "")
 

@@ -84,7 +84,7 @@ def thread_view(
         alive=alive,
         age_s=max(0.0, (now - (thread.started_ns or thread.seen_ns)) / 1e9),
         state=state,
-        since_s=(now - run.start_ns) / 1e9 if run is not None else 0.0,
+        since_s=max(0, now - run.since_ns) / 1e9 if run is not None else 0.0,
         reason=_reason(run, edge, history) if alive else "ended",
         shares=cache.shares,
         strip=(-1,) * (width - len(strip)) + strip,

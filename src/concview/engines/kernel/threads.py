@@ -9,10 +9,10 @@ from os import pread
 from pathlib import Path
 
 from concview.engines.kernel.waits import descriptor_budget
-from concview.model import ThreadCounters
+from concview.model import FRESH_COUNTERS, ThreadCounters
 
 #: Threads whose CPU times are read in one poll at most; the others' turn comes in the next polls. A few µs each.
-MAX_TIMES = 300
+MAX_TIMES = FRESH_COUNTERS
 #: The same for switches, 10-20 µs each with cold caches.
 MAX_STATUS = 20
 #: The same for migrations, whose file is as slow and less wanted.

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from concview import text
+from concview.session.wording import unended
 from concview.snapshot import LockView, Snapshot
 from concview.tui.ink import Line, fit, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
@@ -18,6 +19,9 @@ from concview.tui.widgets.graph import graph_lines
 from concview.tui.widgets.stacks import columns as stack_columns
 from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import doing
+
+#: What threads wait at and nobody holds.
+NOT_HELD = frozenset({"Queue", "Barrier"})
 
 
 def _place(lock: LockView) -> str:
@@ -33,13 +37,18 @@ def _object(lock: LockView) -> str:
 def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
     snapshot: Snapshot | None = context
     thread = snapshot.thread(lock.holder_now) if snapshot and lock.holder_now else None
+    if thread is None and snapshot is not None and lock.waiting:
+        # Nobody holds a queue, but somebody may be known whom it depends on: what the waiters' reasons say.
+        first = snapshot.thread(lock.waiting[0])
+        thread = snapshot.thread(first.blocked_by) if first is not None and first.blocked_by else None
     if thread is None:
         return [Segment(fit("nobody" if not lock.waiters_now else "not known", width), palette.faint)]
     return [Segment(fit(thread.name, width), palette.base)]
 
 
 def _held(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(f"{lock.held_share * 100:.0f}", width, right=True), palette.bright)]
+    share = "" if lock.kind in NOT_HELD else f"{lock.held_share * 100:.0f}"
+    return [Segment(fit(share, width, right=True), palette.bright)]
 
 
 def _waiters(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
@@ -48,12 +57,12 @@ def _waiters(lock: LockView, width: int, palette: Palette, context: Any) -> Line
 
 
 def hold_time(lock: LockView) -> str:
-    """The median hold; '<37 ms' when holds are shorter than sampling can measure, '>5 s' when none has ended yet, ''
-    when none was seen."""
+    """The median hold; '<37 ms' when holds are shorter than sampling can measure, '>5 s' when none has ended yet,
+    '≤5 s' when it may have been several, '' when none was seen."""
     if lock.hold_p50_s is not None:
         return text.duration(lock.hold_p50_s)
     if not lock.holds_ended and lock.hold_max_s is not None:
-        return f">{text.duration(lock.hold_max_s)}"
+        return f"{'>' if lock.hold_sure else '≤'}{text.duration(lock.hold_max_s)}"
     return f"<{text.duration(3 * lock.resolution_s)}" if lock.holds else ""
 
 
@@ -97,7 +106,7 @@ def _numbers(lock: LockView) -> list[tuple[str, str]]:
     times = [("median", lock.hold_p50_s), ("95 % within", lock.hold_p95_s), ("longest", lock.hold_max_s)]
     told = [f"{label} {text.duration(value)}" for label, value in times if value is not None]
     if not lock.holds_ended:
-        told = [f"for {text.duration(lock.hold_max_s)} and not given back yet"] if lock.hold_max_s is not None else []
+        told = [unended(lock)] if lock.hold_max_s is not None else []
     if lock.holds:
         limit = f"below {text.duration(3 * lock.resolution_s)} not measurable at this rate"
         rest = f" ({limit})" if len(told) < len(times) and lock.holds_ended else ""
@@ -159,7 +168,8 @@ class Locks(TableView):
         lock: LockView = row
         palette = palette_of(self)
         name = fit(lock.site.expression or hex(lock.address), min(width, 40)).rstrip() + " "
-        about = f"{_object(lock)}, taken in {_place(lock)}"
+        verb = "used" if lock.kind in NOT_HELD else "taken"
+        about = f"{_object(lock)}, {verb} in {_place(lock)}"
         lines: list[Line] = [
             [
                 Segment(name, palette.bright),

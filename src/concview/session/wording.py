@@ -1,0 +1,16 @@
+"""What the dashboard and the command line say in the same words."""
+
+from __future__ import annotations
+
+from concview.snapshot import LockView
+from concview.text import duration
+
+
+def unended(lock: LockView) -> str:
+    """Of a lock none of whose holds was seen to end, and whose longest is known: 'for 5 s and not given back yet'."""
+    if lock.hold_sure:
+        return f"for {duration(lock.hold_max_s or 0.0)} and not given back yet"
+    return (
+        f"at every sample for {duration(lock.hold_max_s or 0.0)} (given back and taken again between two samples would "
+        "not be seen)"
+    )

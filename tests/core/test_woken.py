@@ -1,0 +1,154 @@
+"""A thread that waits at one place again and again looks the same in every sample: the kernel's counters tell."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from concview.analysis.classify import classify
+from concview.analysis.history import History
+from concview.analysis.lock_stats import stats
+from concview.analysis.locks import locks
+from concview.analysis.records import MAX_WOKEN, Run
+from concview.analysis.tape import Tape
+from concview.model import (
+    Counters,
+    Frame,
+    FrameDef,
+    Hello,
+    Stack,
+    StackDef,
+    State,
+    Target,
+    ThreadCounters,
+    ThreadDef,
+    Tick,
+    Wait,
+    WaitDef,
+    WaitKind,
+)
+from concview.session import LiveSource, Session
+from interpreters import Interpreter, target
+
+MS = 1_000_000
+LOCKED = Wait(WaitKind.FUTEX, "futex", lock=0x1000, lock_kind="Lock")
+
+
+class Stream:
+    """A thread that every sample sees in one wait; its CPU as it is told."""
+
+    def __init__(self, wait: Wait = LOCKED) -> None:
+        self.history, self.tape, self.now = History(), Tape(), 1
+        self.apply(Hello(1, "0", Target(1, "3.13.0", (), 0.0), "direct", 100.0, 5.0, 1, 0.0, {}))
+        self.apply(ThreadDef(7, "worker"))
+        self.apply(FrameDef(1, Frame("work", "/srv/app.py", 7, "with lock:")))
+        self.apply(StackDef(2, (1,)))
+        self.apply(WaitDef(3, wait))
+
+    def apply(self, event: object) -> None:
+        self.history.apply(event)  # type: ignore[arg-type]
+        self.tape.add(event, self.history)  # type: ignore[arg-type]
+
+    def play(self, *cpu_ms: float) -> Run:
+        """200 ms for each value: twenty samples, then counters with that much CPU in total."""
+        for used in cpu_ms:
+            for _ in range(20):
+                self.now += 10 * MS
+                self.apply(Tick(self.now, 10 * MS, 0, False, (7, 2, 3, 0) if self.now == 10 * MS + 1 else ()))
+            row = ThreadCounters(7, int(used * MS), 0, 0, 0)
+            self.apply(Counters(self.now + 1, 0.0, 0.0, 0, 0, 1, (row,)))
+        run = self.history.threads[7].current
+        assert run is not None
+        return run
+
+    def waits(self) -> list[float]:
+        """(number, mean, longest) of its waits for the lock, in seconds."""
+        found = locks(self.history.threads.values(), 1, self.now, True)
+        told = stats(found["0x1000"], 10 * MS, {})
+        return [told.waits, round(told.wait_mean, 2), round(told.wait_max, 2)]
+
+
+def test_one_wait_is_one() -> None:
+    stream = Stream()
+    run = stream.play(5, 5, 5, 5, 5)
+    assert run.woken is None and run.since_ns == run.start_ns
+    assert stream.waits() == [1, 1.0, 1.0]
+
+
+def test_what_it_used_before_it_was_seen_waiting_is_not_a_break() -> None:
+    assert Stream().play(5, 5).woken is None
+
+
+def test_one_that_was_woken_waits_since_then() -> None:
+    stream = Stream()
+    run = stream.play(5, 5, 6, 6, 6)
+    assert run.since_ns == 1 + 600 * MS + 1
+    assert stream.waits() == [2, 0.5, 0.6]
+
+
+def test_one_that_waits_again_and_again() -> None:
+    stream = Stream()
+    stream.play(*range(5, 15))
+    assert stream.waits() == [9, 0.22, 0.4]  # of the first 0.2 s nothing is known
+
+
+def test_who_waits_for_the_gil_is_woken_without_getting_it() -> None:
+    assert Stream(Wait(WaitKind.GIL)).play(5, 6, 7).woken is None
+
+
+def test_a_look_back_says_the_same() -> None:
+    stream = Stream()
+    run = stream.play(*[5.0] * 20, *range(6, 46))
+    end = stream.now - 1000 * MS
+    past = stream.tape.plan(stream.history, end, 1000 * MS, 1000 * MS).build().threads[7].current
+    assert past is not None and run.woken is not None
+    assert past.woken and past.woken == [at for at in run.woken if at <= end][-len(past.woken) :]
+    assert past.since_ns > end - 400 * MS
+
+
+def test_it_is_bounded() -> None:
+    run = Run(0, Stack(()), LOCKED, (), classify(LOCKED, Stack(())))
+    for at in range(10 * MAX_WOKEN):
+        run.wake(at)
+    assert run.woken is not None and len(run.woken) <= MAX_WOKEN and run.since_ns == 10 * MAX_WOKEN - 1
+
+
+PRODUCER = """
+import queue, threading, time
+jobs = queue.Queue(1)
+def produce():
+    while True:
+        jobs.put(1)
+def stuck():
+    threading.Event().wait()
+for work in (produce, stuck):
+    threading.Thread(target=work, name=work.__name__, daemon=True).start()
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+    jobs.get()
+"""
+
+
+@pytest.mark.few
+def test_a_real_one_that_puts_twenty_items_a_second(any_python: Interpreter) -> None:
+    with target(any_python, PRODUCER) as process:
+        session = Session(LiveSource(process.pid))
+        session.start()
+        try:
+            end, seen = time.monotonic() + 30, []
+            while time.monotonic() < end and len(seen) < 20:
+                time.sleep(0.1)
+                snapshot = session.snapshot()
+                threads = {t.name: t for t in snapshot.threads}
+                if snapshot.elapsed_s > 4 and "produce" in threads and threads["produce"].state is State.LOCK:
+                    seen.append((threads["produce"].since_s, threads["stuck"].since_s))
+            assert len(seen) == 20
+            locked = next(k for k in snapshot.locks if k.kind == "Queue")
+        finally:
+            session.close()
+    assert sum(since < 1.0 for since, _ in seen) >= 18, seen
+    assert all(since > 3.0 for _, since in seen), seen
+    assert locked.site.expression == "jobs" and locked.site.function == "produce"
+    assert locked.wait_mean_s < 0.5
