@@ -3,6 +3,7 @@
 from concview import codec
 from concview.analysis import accounting, graph
 from concview.analysis.history import History
+from concview.analysis.records import ThreadHistory
 from concview.analysis.window import Window
 from concview.model import (
     Capability,
@@ -140,3 +141,14 @@ def test_lock_over_the_window() -> None:
     assert lock.held_ns == 200 * MS
     assert lock.contended_hold_ns() == {State.SLEEP: 100 * MS}
     assert lock.holder_shares() == [(1, 0.5), (2, 0.5)]
+
+
+def test_switches_that_are_read_for_the_first_time_are_those_of_a_whole_life() -> None:
+    thread = ThreadHistory(7, "worker", 1, 0, False)
+    thread.counters_at_bucket = ThreadCounters(7, 5, 0, -1, -1)
+    thread.counters = ThreadCounters(7, 6, 0, 90_000, 40)
+    thread.close_bucket(1, 2)
+    assert (thread.buckets[-1].cpu_ns, thread.buckets[-1].voluntary, thread.buckets[-1].involuntary) == (1, -1, -1)
+    thread.counters = ThreadCounters(7, 6, 0, 90_005, 41)
+    thread.close_bucket(2, 3)
+    assert (thread.buckets[-1].voluntary, thread.buckets[-1].involuntary) == (5, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any, cast
 
 import pytest
@@ -229,6 +230,23 @@ def test_many_threads_are_read_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
             return all(now[tid].voluntary > before[tid].voluntary for tid in before if tid != process.pid)
 
         eventually(all_moved)
+        reader.close()
+
+
+def test_what_threads_did_before_they_were_first_read_is_no_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "MAX_STATUS", 10)
+    with target(current(), many(35)) as process:
+        other = reader_for(process.pid)
+        eventually(lambda: sum(thread.voluntary for thread in other.poll(0).threads) > 4_000)
+        other.close()
+        reader = reader_for(process.pid)
+        began = time.monotonic()
+        first = last = reader.poll(0)
+        while any(thread.voluntary < 0 for thread in last.threads):
+            last = reader.poll(0)
+        took = time.monotonic() - began
+        past = sum(thread.voluntary for thread in last.threads) - sum(max(0, t.voluntary) for t in first.threads)
+        assert 0 <= last.voluntary - first.voluntary < min(past, 35 * 250 * (took + 0.2)), (past, took)
         reader.close()
 
 

@@ -185,8 +185,10 @@ class ThreadHistory:
         if now is not None and then is not None:
             bucket.cpu_ns = max(0, now.cpu_ns - then.cpu_ns) if now.cpu_ns >= 0 else -1
             bucket.run_delay_ns = max(0, now.run_delay_ns - then.run_delay_ns) if now.run_delay_ns >= 0 else -1
-            bucket.voluntary = max(0, now.voluntary - then.voluntary) if now.voluntary >= 0 else -1
-            bucket.involuntary = max(0, now.involuntary - then.involuntary) if now.involuntary >= 0 else -1
+            # Read for the first time, switches are those of the thread's whole life.
+            known = now.voluntary >= 0 and then.voluntary >= 0
+            bucket.voluntary = max(0, now.voluntary - then.voluntary) if known else -1
+            bucket.involuntary = max(0, now.involuntary - then.involuntary) if known else -1
         self.counters_at_bucket = now
         self.buckets.append(bucket)
 

@@ -25,9 +25,10 @@ _NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class _Thread:
-    __slots__ = ("counters", "fd", "migrations_at", "slices", "status_at", "status_fd")
+    __slots__ = ("before", "counters", "fd", "migrations_at", "slices", "status_at", "status_fd")
 
     def __init__(self, tid: int) -> None:
+        self.before = (0, 0)  #: switches that are not counted: of the time before anybody looked
         self.counters = ThreadCounters(tid, 0, -1, -1, -1)
         self.fd = -1  #: schedstat (stat where there is none)
         self.status_fd = -1
@@ -58,24 +59,30 @@ class ThreadTable:
         self._turn: Iterator[int] = iter(())
         self._sched_turn: Iterator[int] = iter(())
         self._polled = False
+        self._unread: set[int] = set()  #: there from the first, and their switches were not read yet
         self._times_from = 0
         self._has_schedstat = self._check_schedstat()
         self._has_sched = Path(f"/proc/{pid}/task/{pid}/sched").exists()
 
     @property
     def voluntary(self) -> int:
-        """Of the whole process, ended threads included as far as they were seen."""
-        return self._ended_voluntary + sum(max(0, t.counters.voluntary) for t in self._threads.values())
+        """Of the whole process, ended threads included as far as they were seen. Of threads that the first poll had no
+        room for, only what came after: their whole past would look like a burst."""
+        known = (t for t in self._threads.values() if t.counters.voluntary >= 0)
+        return self._ended_voluntary + sum(t.counters.voluntary - t.before[0] for t in known)
 
     @property
     def involuntary(self) -> int:
-        return self._ended_involuntary + sum(max(0, t.counters.involuntary) for t in self._threads.values())
+        known = (t for t in self._threads.values() if t.counters.involuntary >= 0)
+        return self._ended_involuntary + sum(t.counters.involuntary - t.before[1] for t in known)
 
     def poll(self) -> list[ThreadCounters]:
         """Counters of every thread alive. With many threads, those of some may be a few polls old."""
         alive = os_threads(self._pid)
         for tid in self._threads.keys() - set(alive):
             self._end(tid)
+        if not self._polled:
+            self._unread.update(alive)
         for tid in alive:
             if tid not in self._threads:
                 self._threads[tid] = thread = _Thread(tid)
@@ -150,6 +157,9 @@ class ThreadTable:
         data = pread(thread.status_fd, 8192, 0) if thread.status_fd >= 0 else self._once(tid, "status")
         voluntary, involuntary = _VOLUNTARY.search(data), _INVOLUNTARY.search(data)
         if voluntary and involuntary:
+            if tid in self._unread:
+                self._unread.discard(tid)
+                thread.before = (int(voluntary.group(1)), int(involuntary.group(1))) if self._polled else (0, 0)
             self._replace(thread, voluntary=int(voluntary.group(1)), involuntary=int(involuntary.group(1)))
         thread.status_at = thread.slices
         return True
@@ -188,8 +198,10 @@ class ThreadTable:
         thread = self._threads.pop(tid, None)
         if thread is None:
             return
-        self._ended_voluntary += max(0, thread.counters.voluntary)
-        self._ended_involuntary += max(0, thread.counters.involuntary)
+        self._unread.discard(tid)
+        if thread.counters.voluntary >= 0:
+            self._ended_voluntary += thread.counters.voluntary - thread.before[0]
+            self._ended_involuntary += thread.counters.involuntary - thread.before[1]
         for fd in (thread.fd, thread.status_fd):
             if fd >= 0:
                 os.close(fd)
