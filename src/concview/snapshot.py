@@ -68,6 +68,7 @@ class ThreadView(View, frozen=True):
     stack: Stack
     wait: Wait
     holds: tuple[Hold, ...]  #: exact and inferred
+    unsure_s: float = 0.0  #: `since_s` may be longer by so much
     blocked_by: int = 0  #: tid of the holder of what it waits for, where known
     blocked_confidence: Confidence = Confidence.UNKNOWN
 
@@ -159,6 +160,7 @@ class QueueView(View, frozen=True):
     pool_most: int = 0  #: threads it may have; 0: not known
     workers: tuple[int, ...] = ()  #: tids
     idle: int = 0  #: of these, waiting for work now
+    address: int = 0
 
 
 class GilView(View, frozen=True):

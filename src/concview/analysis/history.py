@@ -281,7 +281,7 @@ class History:
             return
         # A run begins with the sample before the one that saw it first: this one was seen when CPU was last read.
         if now.cpu_ns > before.cpu_ns >= 0 and run.start_ns < self._counted_ns:
-            run.wake(event.at_ns)
+            run.wake(event.at_ns, event.at_ns - self._counted_ns)
 
     def _open_bucket(self, event: Counters) -> None:
         at = event.at_ns

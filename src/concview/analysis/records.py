@@ -42,13 +42,15 @@ class Run(Record):
     verdict: Verdict
     end_ns: int = 0
     woken: list[int] | None = None
+    unsure_ns: int = 0  #: the last of these moments was up to so much earlier
 
     @property
     def since_ns(self) -> int:
         """Since when it has certainly been so without a break."""
         return self.woken[-1] if self.woken else self.start_ns
 
-    def wake(self, at_ns: int) -> None:
+    def wake(self, at_ns: int, unsure_ns: int = 0) -> None:
+        self.unsure_ns = unsure_ns
         if self.woken is None:
             self.woken = []
         elif len(self.woken) >= MAX_WOKEN:

@@ -266,7 +266,10 @@ class Past(History):
         run = key.run
         if run is not None:
             woken = [at for at in run.woken or () if at <= known_ns] or None
-            thread.current = Run(run.start_ns, run.stack, run.wait, run.holds, run.verdict, woken=woken)
+            thread.current = Run(
+                run.start_ns, run.stack, run.wait, run.holds, run.verdict, woken=woken,
+                unsure_ns=run.unsure_ns if woken else 0,
+            )  # fmt: skip
             thread.runs.append(thread.current)
             if run.state is State.GIL:
                 self._gil_waiters.add(key.tid)

@@ -9,8 +9,9 @@ from concview.commands._pen import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._schema import FrameOut
 from concview.model import Confidence, Hold
 from concview.session.tree import tree
+from concview.session.wording import lasting
 from concview.snapshot import Snapshot, ThreadView
-from concview.text import clean, duration, plural, short_path
+from concview.text import clean, plural, short_path
 
 MOST_CHAINS = 10
 
@@ -80,7 +81,7 @@ def _chains(snapshot: Snapshot, pen: Pen) -> None:
 
 
 def _thread(thread: ThreadView, pen: Pen, deep: list[FrameOut] | None) -> None:
-    since = f" for {duration(thread.since_s)}" if thread.since_s > 0 else ""
+    since = f" for {lasting(thread)}" if thread.since_s > 0 else ""
     gil = ", holds the GIL" if thread.holds_gil else ""
     pen.line(f'"{clean(thread.name, 80)}" tid {thread.tid}: {thread.state.name.lower()}{since}{gil}', BOLD)
     if thread.reason:

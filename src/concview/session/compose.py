@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from itertools import islice, takewhile
+
+import msgspec
 
 from concview.analysis import accounting, graph, rates
 from concview.analysis import window as windows
 from concview.analysis.history import History
-from concview.analysis.records import ProcessBucket
+from concview.analysis.records import ProcessBucket, ThreadHistory
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.model import Peer, State
 from concview.session.locks import as_of_now, chain_views, lock_views
-from concview.session.queues import queue_views
+from concview.session.queues import queue_views, queues_now
 from concview.session.thread_views import STRIP, ThreadCache, thread_view
 from concview.snapshot import (
     NO_SHARES,
@@ -70,7 +72,8 @@ class Composer:
             self._locks = lock_views(window)
             self._peers = _peer_views(window)
             self._depths = queue_views(window)
-        locks = as_of_now(self._locks, history.threads.values(), exact_available)
+        alive = history.threads.values()
+        locks = as_of_now(self._locks, alive, exact_available)
         stats = history.stats
         status, ending = self._status(history, ended)
         return Snapshot(
@@ -101,8 +104,8 @@ class Composer:
             gil=_gil_view(history, recent),
             locks=locks,
             chains=chain_views(edges, history, locks),
-            peers=self._peers,
-            depths=self._depths,
+            peers=_peers_now(self._peers, alive),
+            depths=queues_now(self._depths, alive),
             states=self._states,
             cpu_percent=rates.cpu_percent(recent),
             switches_per_s=rates.switches_per_s(recent),
@@ -234,10 +237,8 @@ def _peer_views(window: Window) -> tuple[PeerView, ...]:
     """I/O waits by whom they are with: all connections to one address are one peer."""
     spent: dict[tuple[str, str], int] = defaultdict(int)
     tids: dict[tuple[str, str], set[int]] = defaultdict(set)
-    now: dict[tuple[str, str], int] = defaultdict(int)
     shown: dict[tuple[str, str], Peer] = {}
     for thread in window.threads:
-        last: tuple[str, str] | None = None
         for one in thread.conditions:
             peer = one.wait.peer
             if peer is None or one.state is not State.IO:
@@ -246,11 +247,22 @@ def _peer_views(window: Window) -> tuple[PeerView, ...]:
             shown[key] = peer
             spent[key] += one.ns
             tids[key].add(thread.tid)
-            if thread.pieces[-1].run.wait is one.wait:
-                last = key
-        if last is not None and thread.pieces[-1].run.end_ns == 0:
-            now[last] += 1
     span = max(1, window.end_ns - window.start_ns)
-    views = [PeerView(shown[k], ns / span, now[k], tuple(sorted(tids[k]))) for k, ns in spent.items()]
+    views = [PeerView(shown[k], ns / span, 0, tuple(sorted(tids[k]))) for k, ns in spent.items()]
     views.sort(key=lambda v: -v.share)
     return tuple(views[:200])
+
+
+def _peers_now(views: tuple[PeerView, ...], threads: Iterable[ThreadHistory]) -> tuple[PeerView, ...]:
+    """The same peers with how many wait for them at the last tick."""
+    now = Counter(
+        (run.wait.peer.kind, run.wait.peer.name)
+        for run in (t.current for t in threads if t.counts)
+        if run is not None and run.wait.peer is not None and run.state is State.IO
+    )
+    return tuple(
+        msgspec.structs.replace(view, waiters_now=now[view.peer.kind, view.peer.name])
+        if view.waiters_now != now[view.peer.kind, view.peer.name]
+        else view
+        for view in views
+    )

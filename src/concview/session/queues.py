@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from concview.analysis.queues import Point, QueueHistories, QueueWindow, growth
 from concview.analysis.records import Run, ThreadHistory
 from concview.analysis.window import Window
@@ -33,7 +35,7 @@ def queue_words(run: Run, queues: QueueHistories) -> str:
     bound = f"maxsize={known.most}" if known.most else "no bound" if known.kind != "SimpleQueue" else ""
     words = "waits for room in " if via in _FULL else "waits for an item of "
     words += (f"{known.name}: " if known.name else "") + f"{known.kind}({bound})"
-    if at_ns >= run.since_ns:
+    if at_ns >= run.start_ns:
         words += f", {known.size} in it"
     return words + (", with timeout" if run.wait.timed else "")
 
@@ -46,6 +48,27 @@ def queue_views(window: Window) -> tuple[QueueView, ...]:
     views = [_view(q, alive, putting.get(q.address, ()), getting.get(q.address, ())) for q in window.queues]
     views.sort(key=lambda v: (-len(v.putting), -v.size, v.name))
     return tuple(views)
+
+
+def queues_now(views: tuple[QueueView, ...], threads: Iterable[ThreadHistory]) -> tuple[QueueView, ...]:
+    """The same queues with who waits at them at the last tick."""
+    if not views:
+        return views
+    alive = {t.tid: t for t in threads}
+    putting, getting = _waiting(alive.values(), _FULL), _waiting(alive.values(), _EMPTY)
+    found = []
+    for view in views:
+        puts, gets = putting.get(view.address, ()), getting.get(view.address, ())
+        idle = _idle(view.workers, alive)
+        if (puts, gets, idle) != (view.putting, view.getting, view.idle):
+            view = msgspec.structs.replace(view, putting=puts, getting=gets, idle=idle)
+        found.append(view)
+    return tuple(found)
+
+
+def _idle(workers: Iterable[int], alive: dict[int, ThreadHistory]) -> int:
+    states = [alive[tid].current for tid in workers if tid in alive]
+    return sum(run is not None and run.state is State.IDLE for run in states)
 
 
 def _waiting(threads: Iterable[ThreadHistory], via: frozenset[str]) -> dict[int, tuple[int, ...]]:
@@ -64,10 +87,10 @@ def _view(
     pool = queue.pool
     sizes = [p.size for p in queue.longer(_SHOWN_NS)]
     workers = tuple(tid for tid in pool.workers if tid in alive) if pool is not None else ()
-    states = [alive[tid].current for tid in workers]
     name = pool.name if pool is not None and pool.name else queue.last.name
     return QueueView(
         key=queue.key,
+        address=queue.address,
         name=name,
         kind=queue.last.kind,
         size=queue.size,
@@ -82,7 +105,7 @@ def _view(
         pool=pool is not None,
         pool_most=pool.most if pool is not None else 0,
         workers=workers,
-        idle=sum(run is not None and run.state is State.IDLE for run in states),
+        idle=_idle(workers, alive),
     )
 
 

@@ -85,6 +85,7 @@ def thread_view(
         age_s=max(0.0, (now - (thread.started_ns or thread.seen_ns)) / 1e9),
         state=state,
         since_s=max(0, now - run.since_ns) / 1e9 if run is not None else 0.0,
+        unsure_s=run.unsure_ns / 1e9 if run is not None else 0.0,
         reason=_reason(run, edge, history) if alive else "ended",
         shares=cache.shares,
         strip=(-1,) * (width - len(strip)) + strip,

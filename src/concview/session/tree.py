@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from concview.analysis.graph import LINKS
 from concview.model import Confidence
+from concview.session.wording import lasting
 from concview.snapshot import ChainView, EdgeView, Snapshot
-from concview.text import clean, duration, plural
+from concview.text import clean, plural
 
 #: Waiters of one lock that are drawn before '... more'.
 MOST_WAITERS = 6
@@ -24,7 +25,7 @@ def tree(chain: ChainView, snapshot: Snapshot, most: int = MOST_WAITERS) -> list
         return clean(threads[tid].name, 40) if tid in threads else f"thread {tid}"
 
     def since(tid: int) -> str:
-        return f" for {duration(threads[tid].since_s)}" if tid in threads and threads[tid].since_s > 0 else ""
+        return f" for {lasting(threads[tid])}" if tid in threads and threads[tid].since_s > 0 else ""
 
     behind: dict[int, list[EdgeView]] = defaultdict(list)
     circle = set(chain.cycle)

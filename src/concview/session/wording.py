@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from concview.snapshot import LockView
+from concview.snapshot import LockView, ThreadView
 from concview.text import duration
+
+
+def lasting(thread: ThreadView) -> str:
+    """How long it has been in its state: '1.2 s', or '<400 ms' where it is only known that it was woken lately."""
+    if thread.unsure_s > thread.since_s / 4:
+        return f"<{duration(thread.since_s + thread.unsure_s)}"
+    return duration(thread.since_s)
 
 
 def unended(lock: LockView) -> str:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from concview import text
-from concview.session.wording import unended
+from concview.session.wording import lasting, unended
 from concview.snapshot import LockView, Snapshot
 from concview.tui.ink import Line, fit, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
@@ -183,7 +183,7 @@ class Locks(TableView):
             blocks.append((f"holder: {now.name}", doing(now), now.stack.frames))
         if waiting:
             blocks.append(
-                (f"waiter: {waiting[0].name}", f"for {text.duration(waiting[0].since_s)}", waiting[0].stack.frames)
+                (f"waiter: {waiting[0].name}", f"for {lasting(waiting[0])}", waiting[0].stack.frames)
             )
         if blocks:
             lines += [[], *stack_columns(blocks, width, palette)[:-1]]

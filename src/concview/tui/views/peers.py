@@ -9,6 +9,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import Peer, State
+from concview.session.wording import lasting
 from concview.snapshot import PeerView, Snapshot
 from concview.tui.ink import Line, fit, fit_place
 from concview.tui.theme import Palette, palette_of
@@ -99,7 +100,7 @@ class Peers(TableView):
                 [
                     Segment("  ≈ " if here else "    ", palette.states[State.IO]),
                     Segment(fit(thread.name, 22), palette.base),
-                    Segment(fit(text.duration(thread.since_s) if here else "", 10, right=True), palette.bright),
+                    Segment(fit(lasting(thread) if here else "", 10, right=True), palette.bright),
                     Segment(fit(f"  {text.percent(thread.shares[State.IO])} in I/O", 16), palette.dim),
                     Segment(fit_place(place(thread), max(0, width - 52)).rstrip(), palette.dim),
                 ]

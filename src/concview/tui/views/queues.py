@@ -9,6 +9,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import CONNECTION_POOL, State
+from concview.session.wording import lasting
 from concview.snapshot import QueueView, Snapshot
 from concview.tui.ink import Line, fit, fit_place, paragraph, sparkline
 from concview.tui.theme import Palette, palette_of
@@ -156,7 +157,7 @@ class QueuesView(TableView):
                 lines.append(
                     [
                         Segment(f"  {fit(thread.name, 22)}", palette.base),
-                        Segment(fit(text.duration(thread.since_s), 10, right=True), palette.bright),
+                        Segment(fit(lasting(thread), 10, right=True), palette.bright),
                         Segment(f"  {fit_place(place(thread), max(0, width - 36)).rstrip()}", palette.dim),
                     ]
                 )

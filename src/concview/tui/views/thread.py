@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from concview import text
 from concview.model import Confidence, State
+from concview.session.wording import lasting
 from concview.snapshot import Snapshot, ThreadView
 from concview.tui.ink import Line, beside, fit, paragraph
 from concview.tui.theme import GLYPHS, WORDS, Palette, palette_of
@@ -25,7 +26,7 @@ def _head(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
     tone = {State.RUNNING: "ok", State.LOCK: "error", State.GIL: "warn", State.RUNNABLE: "warn", State.IO: "info"}
     native = "native, no Python state · " if thread.native else ""
     facts = f" tid {thread.tid} · {native}{text.duration(thread.age_s)} old"
-    since = f" for {text.duration(thread.since_s)}" if thread.alive else ""
+    since = f" for {lasting(thread)}" if thread.alive else ""
     lines: list[Line] = [
         [Segment(fit(thread.name, min(len(thread.name), width - 20)), palette.bright), Segment(facts, palette.dim)],
         [
