@@ -10,6 +10,8 @@ from interpreters import Interpreter
 
 #: Per group of programs, of which there are five: about 14 s a version with starting and stopping.
 SECONDS = 2.0
+#: Samples of a lock held in a `with`; where the machine is busy, everything is done again for more of them.
+ENOUGH, ROUNDS = 300, 3
 #: A named exact holder is right: any wrong one is a bug. Samples are few thousands, so none is expected.
 RECALL = 0.99
 INFERRED = 0.97
@@ -26,12 +28,15 @@ def test_holders_and_waiters_are_those_of_the_diaries(
     direct_python: Interpreter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     score = truth.Score()
-    for names in truth.groups():
-        score.add(truth.run(direct_python, names, SECONDS))
+    for _ in range(ROUNDS):
+        for names in truth.groups():
+            score.add(truth.run(direct_python, names, SECONDS))
+        if score.due[truth.WITH] > ENOUGH:
+            break
     said = f"\n{truth.table([(direct_python.label, score)])}\n{truth.details(score)}"
     with capsys.disabled():
         print(said)
-    assert score.due[truth.WITH] > 300, "too little was sampled"
+    assert score.due[truth.WITH] > ENOUGH, "too little was sampled"
     assert score.named_wrong == 0, said
     assert score.recall >= RECALL, said
     assert score.edges_wrong == 0, said
