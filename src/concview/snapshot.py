@@ -69,6 +69,7 @@ class ThreadView(View, frozen=True):
     wait: Wait
     holds: tuple[Hold, ...]  #: exact and inferred
     unsure_s: float = 0.0  #: `since_s` may be longer by so much
+    since_open: bool = False  #: it was so before anybody looked: since when, the kernel does not say
     blocked_by: int = 0  #: tid of the holder of what it waits for, where known
     blocked_confidence: Confidence = Confidence.UNKNOWN
 

@@ -191,7 +191,8 @@ def test_deadlock_exact() -> None:
     scene.do(behind, [frame("count", 40, acquires=A)], waits_for(0xA0))
     scene.play(0.9)
     assert scene.ever() == set()
-    assert "a cycle to stand for 1.0 s" in next(p.needs for p in scene.judgement.pending if p.id == "deadlock")
+    needs = next(p.needs for p in scene.judgement.pending if p.id == "deadlock")
+    assert "a cycle to be seen to stand for 1.0 s" in needs
     scene.play(3)
     finding = scene.found("deadlock")
     assert finding is not None

@@ -38,9 +38,10 @@ LOCKED = Wait(WaitKind.FUTEX, "futex", lock=0x1000, lock_kind="Lock")
 class Stream:
     """A thread that every sample sees in one wait; its CPU as it is told."""
 
-    def __init__(self, wait: Wait = LOCKED) -> None:
-        self.history, self.tape, self.now = History(), Tape(), 1
-        self.apply(Hello(1, "0", Target(1, "3.13.0", (), 0.0), "direct", 100.0, 5.0, 1, 0.0, {}))
+    def __init__(self, wait: Wait = LOCKED, begins: int = 1) -> None:
+        self.history, self.tape, self.now, self.first = History(), Tape(), begins, begins
+        self.ran_ns = -1
+        self.apply(Hello(1, "0", Target(1, "3.13.0", (), 0.0), "direct", 100.0, 5.0, begins, 0.0, {}))
         self.apply(ThreadDef(7, "worker"))
         self.apply(FrameDef(1, Frame("work", "/srv/app.py", 7, "with lock:")))
         self.apply(StackDef(2, (1,)))
@@ -55,8 +56,8 @@ class Stream:
         for used in cpu_ms:
             for _ in range(20):
                 self.now += 10 * MS
-                self.apply(Tick(self.now, 10 * MS, 0, False, (7, 2, 3, 0) if self.now == 10 * MS + 1 else ()))
-            row = ThreadCounters(7, int(used * MS), 0, 0, 0)
+                self.apply(Tick(self.now, 10 * MS, 0, False, (7, 2, 3, 0) if self.now == self.first + 10 * MS else ()))
+            row = ThreadCounters(7, int(used * MS), 0, 0, 0, ran_ns=self.ran_ns)
             self.apply(Counters(self.now + 1, 0.0, 0.0, 0, 0, 1, (row,)))
         run = self.history.threads[7].current
         assert run is not None
@@ -152,3 +153,54 @@ def test_a_real_one_that_puts_twenty_items_a_second(any_python: Interpreter) -> 
     assert all(since > 3.0 for _, since in seen), seen
     assert locked.site.expression == "jobs" and locked.site.function == "produce"
     assert locked.wait_mean_s < 0.5
+
+
+def test_since_when_is_asked_of_the_kernel_for_those_that_were_there_before() -> None:
+    stream = Stream()
+    run = stream.play(5)
+    assert run.before_ns == 0, "seen from the first sample on: it may be much older"
+    stream = Stream(begins=90_000 * MS)
+    stream.ran_ns = 30_000 * MS
+    run = stream.play(5)
+    assert run.before_ns == 0, "it may have run since: its CPU was read once only"
+    assert stream.play(5).since_ns == 30_000 * MS
+    assert stream.play(6).since_ns > 90_000 * MS, "woken"
+
+
+STUCK = """
+import socket, threading, time
+a, b = socket.socketpair()
+lock = threading.Lock()
+def holds():
+    with lock:
+        a.recv(1)
+def waits():
+    with lock: pass
+def naps():
+    while True: time.sleep(0.05)
+for work in (holds, waits, naps):
+    threading.Thread(target=work, name=work.__name__, daemon=True).start()
+    time.sleep(0.05)
+time.sleep(2.5)
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_real_one_that_waited_before_anybody_looked(any_python: Interpreter) -> None:
+    with target(any_python, STUCK) as process:
+        session = Session(LiveSource(process.pid))
+        session.start()
+        try:
+            end = time.monotonic() + 20
+            snapshot = session.snapshot()
+            while time.monotonic() < end and snapshot.elapsed_s < 1.5:
+                time.sleep(0.1)
+                snapshot = session.snapshot()
+        finally:
+            session.close()
+    threads = {t.name: t for t in snapshot.threads}
+    for name in ("holds", "waits"):
+        one = threads[name]
+        assert one.since_s > snapshot.elapsed_s + 2.4 and one.since_s == pytest.approx(one.age_s, abs=0.2), one
+    assert threads["naps"].since_s < 1

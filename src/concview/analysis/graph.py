@@ -47,11 +47,6 @@ class Edge:
     via: str = ""  #: a key of `LINKS` where it is no lock that is waited for
 
     @property
-    def since_ns(self) -> int:
-        """Since when both sides have been so."""
-        return max(self.wait_run.start_ns, self.hold_run.start_ns)
-
-    @property
     def site(self) -> Site | None:
         return self.wait_run.verdict.site or self.hold.site
 

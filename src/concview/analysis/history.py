@@ -229,7 +229,10 @@ class History:
             if verdict is None:
                 verdict = tables.verdicts[key] = classify(wait, stack)
             begin = start if thread.current is None else max(start, thread.acc_since)
-            thread.change(begin, Run(begin, stack, wait, holds, verdict))
+            run = Run(begin, stack, wait, holds, verdict)
+            if thread.current is None and verdict.state in _BLOCKED and not self._born(thread):
+                run.before_ns = 0
+            thread.change(begin, run)
             if verdict.state is State.GIL:
                 self._gil_waiters.add(tid)
             else:
@@ -264,8 +267,7 @@ class History:
                 if thread.counters_at_bucket is None:
                     # A thread that was born while we watched began with nothing; one that was there before us has a
                     # past that is not ours to account.
-                    born = thread.seen_ns > self.first_ns + BUCKET_NS
-                    thread.counters_at_bucket = ThreadCounters(one.tid, 0, 0, 0, 0) if born else one
+                    thread.counters_at_bucket = ThreadCounters(one.tid, 0, 0, 0, 0) if self._born(thread) else one
         self.counters, self._counted_ns = event, self.now_ns
         bucket = self._bucket
         if bucket is None:
@@ -274,14 +276,21 @@ class History:
             self._close_bucket(bucket, event)
             self._open_bucket(event)
 
+    def _born(self, thread: ThreadHistory) -> bool:
+        """While we watched: it has no past."""
+        return thread.seen_ns > self.first_ns + BUCKET_NS
+
     def _notice(self, thread: ThreadHistory, now: ThreadCounters, event: Counters) -> None:
-        """A thread that every sample saw waiting at one place, and that has used CPU all the same, was woken."""
+        """A thread that every sample saw waiting at one place, and that has used CPU all the same, was woken. One that
+        has used none waits since it last ran, and was it before we came."""
         before, run = thread.counters, thread.current
         if before is None or run is None or run.state not in _BLOCKED or len(event.threads) > FRESH_COUNTERS:
             return
         # A run begins with the sample before the one that saw it first: this one was seen when CPU was last read.
         if now.cpu_ns > before.cpu_ns >= 0 and run.start_ns < self._counted_ns:
             run.wake(event.at_ns, event.at_ns - self._counted_ns)
+        elif run.before_ns == 0 < now.ran_ns < run.start_ns and now.cpu_ns == before.cpu_ns:
+            run.before_ns = now.ran_ns
 
     def _open_bucket(self, event: Counters) -> None:
         at = event.at_ns

@@ -43,11 +43,18 @@ class Run(Record):
     end_ns: int = 0
     woken: list[int] | None = None
     unsure_ns: int = 0  #: the last of these moments was up to so much earlier
+    #: Of one that was there before anybody looked: since when, by the kernel; 0: that is not known. Else -1.
+    before_ns: int = -1
+
+    @property
+    def began_ns(self) -> int:
+        """Since when every look would have seen it so."""
+        return self.before_ns if self.before_ns > 0 else self.start_ns
 
     @property
     def since_ns(self) -> int:
         """Since when it has certainly been so without a break."""
-        return self.woken[-1] if self.woken else self.start_ns
+        return self.woken[-1] if self.woken else self.began_ns
 
     def wake(self, at_ns: int, unsure_ns: int = 0) -> None:
         self.unsure_ns = unsure_ns

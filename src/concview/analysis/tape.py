@@ -268,7 +268,7 @@ class Past(History):
             woken = [at for at in run.woken or () if at <= known_ns] or None
             thread.current = Run(
                 run.start_ns, run.stack, run.wait, run.holds, run.verdict, woken=woken,
-                unsure_ns=run.unsure_ns if woken else 0,
+                unsure_ns=run.unsure_ns if woken else 0, before_ns=run.before_ns,
             )  # fmt: skip
             thread.runs.append(thread.current)
             if run.state is State.GIL:

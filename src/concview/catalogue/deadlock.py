@@ -76,7 +76,7 @@ class Deadlock:
     def _cycle(self, window: Window, cycle: list[Edge], behind: list[int]) -> Observation:
         exact = all(e.confidence is Confidence.EXACT for e in cycle)
         tids = [e.waiter for e in cycle]
-        age, needs = _age(window, max(e.since_ns for e in cycle), exact)
+        age, needs = _age(window, [r for e in cycle for r in (e.wait_run, e.hold_run)], exact)
         parts = [_words(window, e) for e in cycle]
         summary = f"{'; '.join(parts)}. Unchanged for {duration(age)}."
         if behind:
@@ -88,7 +88,7 @@ class Deadlock:
             subject="-".join(str(t) for t in sorted(tids)),
             value=age,
             lower=age,
-            samples=evidence.samples_in(window, age * 1e9),
+            samples=evidence.samples_in(window, min(age, window.seconds) * 1e9),
             episodes=1,
             confidence=Confidence.EXACT if exact else Confidence.INFERRED,
             label=evidence.who(window, tids),
@@ -109,13 +109,13 @@ class Deadlock:
         )
 
     def _self(self, window: Window, tid: int, run: Run, hold: Hold) -> Observation:
-        age, needs = _age(window, run.start_ns, True)
+        age, needs = _age(window, [run], True)
         name = evidence.site_name(hold.site, hold.kind, hold.lock)
         return Observation(
             subject=f"{tid} itself",
             value=age,
             lower=age,
-            samples=evidence.samples_in(window, age * 1e9),
+            samples=evidence.samples_in(window, min(age, window.seconds) * 1e9),
             episodes=1,
             confidence=Confidence.EXACT,
             title=f"{window.name(tid)} waits for itself",
@@ -138,13 +138,15 @@ class Deadlock:
         )
 
 
-def _age(window: Window, since_ns: int, exact: bool) -> tuple[float, str]:
-    """Seconds that a cycle has stood, and what is missing before it is believed."""
-    age = max(0, window.end_ns - since_ns) / 1e9
+def _age(window: Window, runs: list[Run], exact: bool) -> tuple[float, str]:
+    """Seconds that a cycle has stood, and what is missing before it is believed: it must have been seen to stand."""
+    stood = max(0, window.end_ns - max(r.began_ns for r in runs)) / 1e9
+    age = max(0, window.end_ns - max(r.start_ns for r in runs)) / 1e9
     wanted = max(1.0, MIN_SAMPLES * evidence.tick_ns(window) / 1e9)
     if not exact:
         wanted *= INFERRED_FACTOR
-    return age, f"a cycle to stand for {duration(wanted)} (stands for {duration(age)})" if age < wanted else ""
+    missing = f"a cycle to be seen to stand for {duration(wanted)} (was for {duration(age)})" if age < wanted else ""
+    return stood, missing
 
 
 def _held_by_itself(run: Run) -> Hold | None:

@@ -10,8 +10,8 @@ Why it hurts:
 
 How it is measured:
     The time since the thread began this wait, read; the thread has not been woken since (its context switches stand
-    still). Thresholds 30 s and 120 s [S: 30 s is a common default for waiting on a pool or a request]. Demo pair:
-    for ever (bad), 2 s (fixed).
+    still). Of one that waited before we came, the kernel says since when (/proc/PID/task/TID/sched). Thresholds 30 s
+    and 120 s [S: 30 s is a common default for waiting on a pool or a request]. Demo pair: for ever (bad), 2 s (fixed).
 
 Fix:
     Give every call that leaves the process a time limit.
@@ -65,7 +65,7 @@ class MissingTimeout:
             run = thread.history.current
             if run is None:
                 continue
-            age = (window.end_ns - run.start_ns) / 1e9
+            age = (window.end_ns - run.began_ns) / 1e9
             if age < MIN_SECONDS or not _endless(run) or _moved(thread, run):
                 continue
             leaf = run.stack.user_leaf
@@ -92,7 +92,7 @@ class MissingTimeout:
             subject=subject,
             value=age,
             lower=age,
-            samples=evidence.samples_in(window, age * 1e9),
+            samples=evidence.samples_in(window, min(age, window.seconds) * 1e9),
             episodes=len(waits),
             confidence=Confidence.EXACT,
             title=f"Waiting for {whom} without a time limit",

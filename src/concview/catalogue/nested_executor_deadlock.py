@@ -82,8 +82,9 @@ class NestedExecutorDeadlock:
                 yield self._pool(window, name, threads)
 
     def _pool(self, window: Window, name: str, threads: list[ThreadWindow]) -> Observation:
-        since = max(t.history.current.start_ns for t in threads if t.history.current is not None)
-        age = max(0, window.end_ns - since) / 1e9
+        runs = [t.history.current for t in threads if t.history.current is not None]
+        age = max(0, window.end_ns - max(r.began_ns for r in runs)) / 1e9
+        seen = max(0, window.end_ns - max(r.start_ns for r in runs)) / 1e9
         stacks: tuple[StackEvidence, ...] = ()
         for thread in threads[:4]:
             run = thread.history.current
@@ -96,7 +97,7 @@ class NestedExecutorDeadlock:
             subject=name,
             value=age,
             lower=age,
-            samples=evidence.samples_in(window, age * 1e9),
+            samples=evidence.samples_in(window, min(age, window.seconds) * 1e9),
             episodes=1,
             confidence=Confidence.INFERRED,
             label=name,
@@ -111,7 +112,7 @@ class NestedExecutorDeadlock:
             threads=tids,
             stacks=stacks,
             score=95,
-            needs=f"a second of standing still (has {duration(age)})" if age < MIN_SECONDS else "",
+            needs=f"a second of standing still (seen for {duration(seen)})" if seen < MIN_SECONDS else "",
         )
 
 

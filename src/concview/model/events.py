@@ -92,6 +92,8 @@ class ThreadCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     voluntary: int
     involuntary: int
     migrations: int = -1
+    #: When it last was on a CPU, on CLOCK_MONOTONIC; only of one that has not run since that was read.
+    ran_ns: int = -1
 
 
 class Counters(Event, frozen=True, tag=8):

@@ -86,6 +86,7 @@ def thread_view(
         state=state,
         since_s=max(0, now - run.since_ns) / 1e9 if run is not None else 0.0,
         unsure_s=run.unsure_ns / 1e9 if run is not None else 0.0,
+        since_open=run is not None and run.before_ns == 0 and not run.woken,
         reason=_reason(run, edge, history) if alive else "ended",
         shares=cache.shares,
         strip=(-1,) * (width - len(strip)) + strip,

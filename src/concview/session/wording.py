@@ -7,7 +7,10 @@ from concview.text import duration
 
 
 def lasting(thread: ThreadView) -> str:
-    """How long it has been in its state: '1.2 s', or '<400 ms' where it is only known that it was woken lately."""
+    """How long it has been in its state: '1.2 s', '<400 ms' where it is only known that it was woken lately, '>5 s'
+    where it was so when it was first seen and the kernel does not tell since when."""
+    if thread.since_open:
+        return f">{duration(thread.since_s)}"
     if thread.unsure_s > thread.since_s / 4:
         return f"<{duration(thread.since_s + thread.unsure_s)}"
     return duration(thread.since_s)

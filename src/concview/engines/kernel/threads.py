@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from os import pread
 from pathlib import Path
 
+from concview.engines.kernel.lastrun import LastRun
 from concview.engines.kernel.waits import descriptor_budget
 from concview.model import FRESH_COUNTERS, ThreadCounters
 
@@ -61,6 +62,8 @@ class ThreadTable:
         self._polled = False
         self._unread: set[int] = set()  #: there from the first, and their switches were not read yet
         self._times_from = 0
+        self._last_run = LastRun(pid)
+        self._older: set[int] = set()  #: there from the first, and when they last ran was not asked yet
         self._has_schedstat = self._check_schedstat()
         self._has_sched = Path(f"/proc/{pid}/task/{pid}/sched").exists()
 
@@ -83,6 +86,7 @@ class ThreadTable:
             self._end(tid)
         if not self._polled:
             self._unread.update(alive)
+            self._older.update(alive)
         for tid in alive:
             if tid not in self._threads:
                 self._threads[tid] = thread = _Thread(tid)
@@ -111,7 +115,7 @@ class ThreadTable:
                 if thread.slices == int(slices) and thread.counters.cpu_ns == int(cpu):
                     return  # it has not run: nothing else changed either
                 thread.slices = int(slices)
-                self._replace(thread, cpu_ns=int(cpu), run_delay_ns=int(delay))
+                self._replace(thread, cpu_ns=int(cpu), run_delay_ns=int(delay), ran_ns=-1)
             else:
                 data = self._read(thread, tid, "stat")
                 fields = data[data.rindex(b")") + 2 :].split()
@@ -124,7 +128,8 @@ class ThreadTable:
         """Switches and migrations of threads that ran since they were last read, a bounded number of them in turn."""
         self._turn = self._in_turn(self._turn, MAX_STATUS, self._switches)
         if self._has_sched:  # its own turn: else the same few threads would be read each time
-            most = MAX_SCHED if self._polled else MAX_STATUS  # from where they are counted
+            # At first all of them, soon: from where migrations are counted, and since when those wait that wait.
+            most = MAX_SCHED if all(t.migrations_at >= 0 for t in self._threads.values()) else MAX_STATUS
             self._sched_turn = self._in_turn(self._sched_turn, most, self._migrations)
         self._polled = True
 
@@ -168,12 +173,16 @@ class ThreadTable:
         if not self._has_sched or thread.migrations_at == thread.slices:
             return False
         try:
-            found = _MIGRATIONS.search(self._once(tid, "sched"))
+            data = self._once(tid, "sched")
         except PermissionError:
             self._has_sched = False
             return False
+        found = _MIGRATIONS.search(data)
         if found:
             self._replace(thread, migrations=int(found.group(1)))
+        if tid in self._older:
+            self._older.discard(tid)
+            self._replace(thread, ran_ns=self._last_run.of(tid, data) if self._has_schedstat else -1)
         thread.migrations_at = thread.slices
         return True
 
@@ -199,6 +208,7 @@ class ThreadTable:
         if thread is None:
             return
         self._unread.discard(tid)
+        self._older.discard(tid)
         if thread.counters.voluntary >= 0:
             self._ended_voluntary += thread.counters.voluntary - thread.before[0]
             self._ended_involuntary += thread.counters.involuntary - thread.before[1]
@@ -228,6 +238,7 @@ class ThreadTable:
         voluntary: int | None = None,
         involuntary: int | None = None,
         migrations: int | None = None,
+        ran_ns: int | None = None,
     ) -> None:
         """Counters are immutable and shared with events already written, so a new one takes their place."""
         old = thread.counters
@@ -238,4 +249,5 @@ class ThreadTable:
             old.voluntary if voluntary is None else voluntary,
             old.involuntary if involuntary is None else involuntary,
             old.migrations if migrations is None else migrations,
+            old.ran_ns if ran_ns is None else ran_ns,
         )

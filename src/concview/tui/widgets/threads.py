@@ -87,7 +87,8 @@ def _since(thread: ThreadView) -> str:
         return ""
     if seconds < 1:
         return "<1 s"
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    mark = ">" if thread.since_open else ""
+    return f"{mark}{seconds:.0f} s" if seconds < 100 else f"{mark}{seconds / 60:.0f} min"
 
 
 @lru_cache(4096)
