@@ -31,7 +31,7 @@ from concview.model import (
     WaitKind,
     Where,
 )
-from concview.snapshot import GilView, HolderView, LockView, Snapshot, Status, ThreadView
+from concview.snapshot import ChainView, EdgeView, GilView, HolderView, LockView, Snapshot, Status, ThreadView
 
 FRAME = Frame("Cache.get", "/srv/cache.py", 41, "with self._lock:")
 
@@ -132,6 +132,18 @@ def test_a_deadlock_is_named_edge_by_edge() -> None:
     text = dump_text(seen, Pen(styled=False, width=100))
     assert '▲ DEADLOCK: 2 threads wait for each other\n    "t0" (tid 1) holds a and waits for b' in text
     assert "GIL: held by" in text
+
+
+def test_a_join_in_a_deadlock_is_no_lock() -> None:
+    seen = circle(Confidence.EXACT)
+    edges = (
+        EdgeView(1, 2, "0x101", "its end (join)", Confidence.EXACT, "Thread.join"),
+        EdgeView(2, 1, "0x100", "a", Confidence.EXACT),
+    )
+    chain = ChainView(1, "t0 -> t1 -> t0 wait for each other", edges, (1, 2), True)
+    text = dump_text(msgspec.structs.replace(seen, chains=(chain,)), Pen(styled=False, width=100))
+    assert '"t0" (tid 1) holds a and waits for the end of "t1"' in text
+    assert '"t1" (tid 2) waits for a\n' in text
 
 
 def test_an_inferred_circle_is_not_called_a_deadlock() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from concview.analysis.graph import LINKS
 from concview.commands import _build as build
 from concview.commands._pen import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._schema import FrameOut
@@ -58,10 +59,15 @@ def _deadlock(snapshot: Snapshot, circle: list[ThreadView], pen: Pen) -> None:
     exact = all(t.blocked_confidence is Confidence.EXACT for t in circle)
     kind = "DEADLOCK" if exact else "POSSIBLE DEADLOCK (holders inferred from source)"
     pen.line(f"▲ {kind}: {plural(len(circle), 'thread')} wait for each other", RED)
+    via = {e.waiter: e.via for chain in snapshot.chains for e in chain.edges}
     for i, thread in enumerate(circle):
-        held = build.held_for(snapshot, thread, circle[i - 1])
-        wanted = build.wait_name(snapshot, thread)
-        pen.line(f'    "{thread.name}" (tid {thread.tid}) holds {held} and waits for {wanted}')
+        before, after = circle[i - 1], circle[(i + 1) % len(circle)]
+        wanted, link = build.wait_name(snapshot, thread), via.get(thread.tid)
+        if link:
+            wanted = LINKS[link].waits_for.format(f'"{after.name}"')
+        # What is joined is no lock that somebody holds.
+        held = "" if via.get(before.tid) else f"holds {build.held_for(snapshot, thread, before)} and "
+        pen.line(f'    "{thread.name}" (tid {thread.tid}) {held}waits for {wanted}')
     pen.line()
 
 
