@@ -129,7 +129,7 @@ class ThreadTable:
         self._turn = self._in_turn(self._turn, MAX_STATUS, self._switches)
         if self._has_sched:  # its own turn: else the same few threads would be read each time
             # At first all of them, soon: from where migrations are counted, and since when those wait that wait.
-            most = MAX_SCHED if all(t.migrations_at >= 0 for t in self._threads.values()) else MAX_STATUS
+            most = MAX_STATUS if self._older else MAX_SCHED
             self._sched_turn = self._in_turn(self._sched_turn, most, self._migrations)
         self._polled = True
 
