@@ -2,11 +2,13 @@
 
 Later wins: the defaults below, then the file, then the environment, then flags. The file is the one named by `--config`
 or CONCVIEW_CONFIG, else `./concview.toml`, else `concview/concview.toml` in the user's configuration folder
-($XDG_CONFIG_HOME or ~/.config). Of the environment CONCVIEW_ENGINE, CONCVIEW_RATE and CONCVIEW_BUDGET are read.
+($XDG_CONFIG_HOME or ~/.config). Of the environment CONCVIEW_ENGINE, CONCVIEW_RATE, CONCVIEW_BUDGET and CONCVIEW_MOUSE
+are read.
 
     engine = "auto"                 # auto, direct or pyspy
     rate = 100                      # samples a second asked for, 1 to 1000
     budget = 5                      # CPU the collector may use, percent of one core
+    mouse = true                    # false: the terminal keeps its mouse, to select text with
 
     [rules]
     only = ["lock-*", "deadlock"]   # nothing else is judged (default: every rule)
@@ -41,7 +43,12 @@ import msgspec
 FILE_NAME = "concview.toml"
 EngineName = Literal["auto", "direct", "pyspy"]
 #: Environment variable -> key of the file. CONCVIEW_CONFIG and CONCVIEW_DEBUG are read elsewhere.
-ENVIRONMENT = {"CONCVIEW_ENGINE": "engine", "CONCVIEW_RATE": "rate", "CONCVIEW_BUDGET": "budget"}
+ENVIRONMENT = {
+    "CONCVIEW_ENGINE": "engine",
+    "CONCVIEW_RATE": "rate",
+    "CONCVIEW_BUDGET": "budget",
+    "CONCVIEW_MOUSE": "mouse",
+}
 
 
 class ConfigError(Exception):
@@ -123,6 +130,7 @@ class Config(msgspec.Struct, frozen=True):
     engine: EngineName = "auto"
     rate: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 100.0
     budget: Annotated[float, msgspec.Meta(gt=0, le=100)] = 5.0
+    mouse: bool = True
     rules: RuleConfig = RuleConfig()
 
 
@@ -133,6 +141,7 @@ _ALLOWED = {
     "engine": "auto, direct or pyspy",
     "rate": "a number from 1 to 1000 (samples a second)",
     "budget": "a number above 0 and up to 100 (percent of one core)",
+    "mouse": "true or false",
     "rules": "a table",
     "rules.only": "a list of rule ids or patterns",
     "rules.disable": "a list of rule ids or patterns",

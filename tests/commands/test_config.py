@@ -41,9 +41,9 @@ def test_the_file(tmp_path: Path) -> None:
 def test_flags_beat_the_environment_beats_the_file(tmp_path: Path) -> None:
     path = tmp_path / "concview.toml"
     path.write_text("rate = 10\nbudget = 1\nengine = 'pyspy'")
-    environment = {"CONCVIEW_CONFIG": str(path), "CONCVIEW_RATE": "20", "CONCVIEW_BUDGET": "2"}
+    environment = {"CONCVIEW_CONFIG": str(path), "CONCVIEW_RATE": "20", "CONCVIEW_BUDGET": "2", "CONCVIEW_MOUSE": "0"}
     config = load({"rate": "30", "budget": None}, environment=environment)
-    assert (config.rate, config.budget, config.engine) == (30.0, 2.0, "pyspy")
+    assert (config.rate, config.budget, config.engine, config.mouse) == (30.0, 2.0, "pyspy", False)
 
 
 def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     ("text", "words"),
     [
         ("rat = 5\n[rules]\ndisabled = []", ["'rat' (did you mean 'rate'?)", "'rules.disabled' (did you mean 'disab"]),
-        ("zzz = 1", ["'zzz'", "known here: engine, rate, budget, rules"]),
+        ("zzz = 1", ["'zzz'", "known here: engine, rate, budget, mouse, rules"]),
         ("rate = 0", ["'rate' must be a number from 1 to 1000"]),
         ("rate = nan", ["'rate' must be a number from 1 to 1000"]),
         ("rate = 'x'", ["'rate' must be a number"]),

@@ -129,7 +129,7 @@ def show(
     )
     app = ConcviewApp(session=session, picker=picker, deep_look=deep_look, output=output)
     try:
-        app.run()
+        app.run(mouse=config.mouse)
         # Textual has told of its own failure; its code 1 would read as findings.
         return Exit.INTERNAL if app.return_code else Exit.FINE
     finally:
