@@ -65,14 +65,14 @@ class Composer:
         exact = hello.capabilities.get("held-locks")
         exact_available = exact is not None and exact.available
         # One graph for everything that says who waits for whom: judged a moment earlier, it would contradict the rest.
-        edges = graph.edges(history.threads.values(), exact_available)
+        alive = history.threads.values()
+        edges = graph.edges(alive, exact_available)
         threads = self._thread_views(history, start_ns, exact_available, edges)
         if window is not None and window is not self._summed:
             self._summed = window
             self._locks = lock_views(window)
             self._peers = _peer_views(window)
             self._depths = queue_views(window)
-        alive = history.threads.values()
         locks = as_of_now(self._locks, alive, exact_available)
         stats = history.stats
         status, ending = self._status(history, ended)

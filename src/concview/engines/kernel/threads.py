@@ -26,9 +26,10 @@ _NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class _Thread:
-    __slots__ = ("before", "counters", "fd", "migrations_at", "slices", "status_at", "status_fd")
+    __slots__ = ("before", "counters", "fd", "migrations_at", "older", "slices", "status_at", "status_fd")
 
-    def __init__(self, tid: int) -> None:
+    def __init__(self, tid: int, older: bool) -> None:
+        self.older = older  #: there before anybody looked
         self.before = (0, 0)  #: switches that are not counted: of the time before anybody looked
         self.counters = ThreadCounters(tid, 0, -1, -1, -1)
         self.fd = -1  #: schedstat (stat where there is none)
@@ -60,10 +61,8 @@ class ThreadTable:
         self._turn: Iterator[int] = iter(())
         self._sched_turn: Iterator[int] = iter(())
         self._polled = False
-        self._unread: set[int] = set()  #: there from the first, and their switches were not read yet
         self._times_from = 0
         self._last_run = LastRun(pid)
-        self._older: set[int] = set()  #: there from the first, and when they last ran was not asked yet
         self._has_schedstat = self._check_schedstat()
         self._has_sched = Path(f"/proc/{pid}/task/{pid}/sched").exists()
 
@@ -84,12 +83,9 @@ class ThreadTable:
         alive = os_threads(self._pid)
         for tid in self._threads.keys() - set(alive):
             self._end(tid)
-        if not self._polled:
-            self._unread.update(alive)
-            self._older.update(alive)
         for tid in alive:
             if tid not in self._threads:
-                self._threads[tid] = thread = _Thread(tid)
+                self._threads[tid] = thread = _Thread(tid, not self._polled)
                 self._times(tid, thread)
         # In turn: the cost of a poll is bounded, however many threads there are.
         first, count = self._times_from, min(len(alive), MAX_TIMES)
@@ -129,7 +125,8 @@ class ThreadTable:
         self._turn = self._in_turn(self._turn, MAX_STATUS, self._switches)
         if self._has_sched:  # its own turn: else the same few threads would be read each time
             # At first all of them, soon: from where migrations are counted, and since when those wait that wait.
-            most = MAX_STATUS if self._older else MAX_SCHED
+            unasked = any(t.older and t.migrations_at < 0 for t in self._threads.values())
+            most = MAX_STATUS if unasked else MAX_SCHED
             self._sched_turn = self._in_turn(self._sched_turn, most, self._migrations)
         self._polled = True
 
@@ -162,9 +159,8 @@ class ThreadTable:
         data = pread(thread.status_fd, 8192, 0) if thread.status_fd >= 0 else self._once(tid, "status")
         voluntary, involuntary = _VOLUNTARY.search(data), _INVOLUNTARY.search(data)
         if voluntary and involuntary:
-            if tid in self._unread:
-                self._unread.discard(tid)
-                thread.before = (int(voluntary.group(1)), int(involuntary.group(1))) if self._polled else (0, 0)
+            if thread.older and self._polled and thread.counters.voluntary < 0:
+                thread.before = int(voluntary.group(1)), int(involuntary.group(1))
             self._replace(thread, voluntary=int(voluntary.group(1)), involuntary=int(involuntary.group(1)))
         thread.status_at = thread.slices
         return True
@@ -180,8 +176,7 @@ class ThreadTable:
         found = _MIGRATIONS.search(data)
         if found:
             self._replace(thread, migrations=int(found.group(1)))
-        if tid in self._older:
-            self._older.discard(tid)
+        if thread.older and thread.migrations_at < 0:
             self._replace(thread, ran_ns=self._last_run.of(tid, data) if self._has_schedstat else -1)
         thread.migrations_at = thread.slices
         return True
@@ -207,8 +202,6 @@ class ThreadTable:
         thread = self._threads.pop(tid, None)
         if thread is None:
             return
-        self._unread.discard(tid)
-        self._older.discard(tid)
         if thread.counters.voluntary >= 0:
             self._ended_voluntary += thread.counters.voluntary - thread.before[0]
             self._ended_involuntary += thread.counters.involuntary - thread.before[1]
