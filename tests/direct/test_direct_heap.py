@@ -205,9 +205,9 @@ def test_a_copy_never_exceeds_the_buffer() -> None:
     here = ctypes.create_string_buffer(1 << 20)
     start = ctypes.addressof(here)
     thread = HeapThread(start, 0, 0)
-    batch._head_words, batch.head_size = array("Q", [start, 8]), 8
+    batch._head_words, batch.head_size, batch.first = array("Q", [start, 8]), 8, 8
     for count in (1, 10, 500):
         frames = [start + 2000 * i for i in range(1, count + 1)]
         batch.relay(thread, frames, dict.fromkeys(frames, 400), 0)
-        data = batch.copy_some([thread])
-        assert data is not None and len(data) == 8 + thread.end - thread.start <= len(batch._buffer)
+        copied = batch.copy_some([thread])
+        assert copied is not None and len(copied[0]) == 8 + thread.end - thread.start <= len(batch._buffer)

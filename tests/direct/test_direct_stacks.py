@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
-from concview.engines.direct import sampler
+from concview.engines.direct import batch
 from concview.engines.direct.walk import MAX_FRAMES
 from interpreters import Interpreter, target
 
@@ -35,7 +35,7 @@ def test_stacks_equal_the_truth(direct_python: Interpreter) -> None:
 
 def test_nothing_is_parsed_twice(direct_python: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocked threads cost one read and no walk."""
-    monkeypatch.setattr(sampler, "LOST_NS", 1 << 62)  # a copy that a busy machine interrupts is made again
+    monkeypatch.setattr(batch, "LOST_NS", 1 << 62)  # a copy that a busy machine interrupts is made again
     with target(direct_python, AWKWARD) as process, watching(process.pid) as (engine, sink):
         ticks(engine, 5)
         deadline = time.monotonic() + 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -104,10 +105,17 @@ sys.stdin.readline()
 """
 
 
+@dataclass
+class Somebody:
+    tid: int
+    wait: int = -1
+
+
 def lock_waiters(process: Process, reader: WaitReader, sink: Sink) -> tuple[int, int]:
     _, one, two = process.line().split()
     for tid in (int(one), int(two)):
         eventually(lambda tid=tid: (w := sink.waits[reader.read(tid)]) and w.kind is WaitKind.FUTEX)
+    eventually(lambda: (w := sink.waits[reader.read(process.pid)]) and w.kind is WaitKind.IO)
     return int(one), int(two)
 
 
@@ -134,7 +142,7 @@ def test_locks_of_many_threads_are_asked_for_at_once(any_python: Interpreter) ->
             reader.futex_resolver = resolve
         together.futexes_resolver = resolve_many
         everyone = [process.pid, one, two, 1 << 30]
-        found = together.read_many(everyone)
+        found = {person.tid: wait for person, wait in together.news([Somebody(tid) for tid in everyone])}
         assert found == {tid: alone.read(tid) for tid in everyone}
         assert sink.waits[found[one]] == named and found[1 << 30] == 0
         lines = {tid: raw(process.pid, tid) for tid in (one, two)}
@@ -142,10 +150,12 @@ def test_locks_of_many_threads_are_asked_for_at_once(any_python: Interpreter) ->
         assert [q for q in questions if q[0] in lines] == [
             (tid, lines[tid][1], tid == two, lines[tid][-2]) for tid in (one, two)
         ]
-        assert together.read_many([one]) == {one: found[one]} and len(asked) == 1, "an equal line"
+        known = Somebody(one, found[one])
+        assert together.news([known]) == [] and len(asked) == 1, "an equal line"
         together.invalidate(one)
         together.gil_range = [(lines[one][1], lines[one][1] + 4)]
-        gil = sink.waits[together.read_many([one])[one]]
+        ((_, wait),) = together.news([known])
+        gil = sink.waits[wait]
         assert gil is not None and gil.kind is WaitKind.GIL and len(asked) == 1
         alone.close()
         together.close()

@@ -16,7 +16,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 #: How often the gentle thread is looked after, seconds.
 CHECK_S = 0.25
@@ -42,7 +41,7 @@ class Gentle:
         self._machine_percent = machine_percent
         self._not_before = not_before_ns
         self._pause_ns = AGAIN_NS
-        self.possible = hasattr(os, "SCHED_IDLE") and _run_delay_ns() is not None
+        self.possible = hasattr(os, "SCHED_IDLE") and _kept()
         self.starved = 0  #: how often
 
     def drive(self, steps: Iterator[None]) -> None:
@@ -67,30 +66,38 @@ class Gentle:
 
 
 class _Stretch:
-    """Some steps, on a thread that runs on idle CPUs only."""
+    """Some steps, on a thread that runs on idle CPUs only. Looking after it takes few steps, because they are cold."""
 
     def __init__(self, steps: Iterator[None]) -> None:
         self._steps = steps
         self._leave = self._ended = False
         self._error: BaseException | None = None
-        self._over = threading.Event()
+        self._going = threading.Lock()  #: held while it goes on
         self._tid = 0
+        self._schedstat = -1
 
     def last(self, starving: Callable[[float], bool]) -> bool:
         """Until the steps end (True) or the thread is starved (False); that is told the share of time it waited."""
+        self._going.acquire()
         thread = threading.Thread(target=self._run, name="concview-gentle", daemon=True)
         thread.start()
         then, before = time.monotonic_ns(), 0
-        while not self._over.wait(CHECK_S):
-            now, delay = time.monotonic_ns(), (_run_delay_ns(self._tid) or 0) if self._tid else 0
+        while not self._going.acquire(timeout=CHECK_S):
+            now, delay = time.monotonic_ns(), _run_delay_ns(self._schedstat) or 0
             share = (delay - before) / (now - then)
             # Asked twice: all of us may just have been stopped (SIGSTOP, a suspended machine).
-            if starving(share) and not self._over.wait(SURE_S) and starving(share):
-                self._leave = True
-                self._hurry()
-                self._over.wait()
+            if starving(share):
+                if self._going.acquire(timeout=SURE_S):
+                    break
+                if starving(share):
+                    self._leave = True
+                    self._hurry()
+                    self._going.acquire()
+                    break
             then, before = now, delay
         thread.join()
+        if self._schedstat >= 0:
+            os.close(self._schedstat)
         if self._error is not None:
             raise self._error
         return self._ended
@@ -103,6 +110,7 @@ class _Stretch:
     def _run(self) -> None:
         try:
             self._tid = threading.get_native_id()
+            self._schedstat = _open_schedstat()
             with contextlib.suppress(OSError):  # forbidden in a sandbox: then it is an ordinary thread
                 os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
             for _ in self._steps:
@@ -112,13 +120,30 @@ class _Stretch:
         except BaseException as error:  # raised again where the loop was started
             self._error = error
         finally:
-            self._over.set()
+            self._going.release()
 
 
-def _run_delay_ns(tid: int | None = None) -> int | None:
-    """How long a thread of ours has waited for a CPU; None where the kernel does not keep that."""
+def _open_schedstat() -> int:
+    """The calling thread's file; -1 where the kernel has none."""
     try:
-        text = Path(f"/proc/self/task/{tid or threading.get_native_id()}/schedstat").read_text("ascii")
-        return int(text.split()[1])
+        return os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _run_delay_ns(schedstat: int) -> int | None:
+    """How long the thread whose file that is has waited for a CPU; None where the kernel does not keep that."""
+    try:
+        return int(os.pread(schedstat, 64, 0).split()[1])
     except (OSError, ValueError, IndexError):
         return None
+
+
+def _kept() -> bool:
+    """Whether this kernel keeps run-queue delays."""
+    schedstat = _open_schedstat()
+    try:
+        return _run_delay_ns(schedstat) is not None
+    finally:
+        if schedstat >= 0:
+            os.close(schedstat)

@@ -38,6 +38,7 @@ from concview.text import clean
 #: The agent is looked after this often (ns); while it is asked for, more often.
 POLL_NS, ASKING_NS = 50_000_000, 2_000_000
 WINDOW_S = 5.0
+NEVER_NS = 1 << 62
 #: The agent has this long for its last words when we end (seconds): a window's account is worth waiting for.
 LAST_WORDS_S = 1.0
 
@@ -96,6 +97,11 @@ class Inside:
             return
         self._attachment, self._told = attachment, ("", "")
         self._due_ns = 0
+
+    @property
+    def due_ns(self) -> int:
+        """When `poll` has something to do."""
+        return NEVER_NS if self._attachment is None else self._due_ns
 
     def poll(self, now: int) -> None:
         """Pass on what the agent said. Cheap when it is not due."""

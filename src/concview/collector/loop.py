@@ -125,10 +125,8 @@ class Collector:
 
     def _steps(self, control_fd: int, now: int) -> Iterator[None]:
         """One sample each, with what is due beside it."""
-        due_flush = due_counters = due_stats = due_status = now
-        due_collect = now + COLLECT_NS
-        warm = now + WARM_UP_NS
         pace, engine = self._pace, self._engine
+        self._chores = _Chores(now)
         while not self._stopping:
             self._due_ns = due = pace.next_due(now)
             now = time.monotonic_ns()
@@ -136,26 +134,34 @@ class Collector:
                 time.sleep((due - now) / 1e9)
                 now = time.monotonic_ns()
             engine.tick(now)
-            self._inside.poll(now)
-            self._forks.poll(now)
-            if now >= due_counters:
-                due_counters = now + COUNTERS_NS
-                self._recorder.emit(self._counters.poll(now, engine.tally.gil_switches))
-            if now >= due_stats:
-                due_stats = now + STATS_NS
-                self._stats(now, adapt=now > warm)
-            if now >= due_status:
-                due_status = now + STATUS_NS
-                self._watch_status(now)
-            if now >= due_flush:
-                due_flush = now + FLUSH_NS
-                self._writer.flush()
-                if not self._listen(control_fd):
-                    return
-            if now >= due_collect:
-                due_collect = now + COLLECT_NS
-                gc.collect()
+            if now >= self._chores.due and not self._do_chores(now, control_fd):
+                return
             yield
+
+    def _do_chores(self, now: int, control_fd: int) -> bool:
+        """What is due beside the samples. False when the reader has gone."""
+        chores = self._chores
+        self._inside.poll(now)
+        if now >= chores.counters:
+            chores.counters = now + COUNTERS_NS
+            self._recorder.emit(self._counters.poll(now, self._engine.tally.gil_switches))
+            self._forks.poll(now)
+        if now >= chores.stats:
+            chores.stats = now + STATS_NS
+            self._stats(now, adapt=now > chores.warm)
+        if now >= chores.status:
+            chores.status = now + STATUS_NS
+            self._watch_status(now)
+        if now >= chores.flush:
+            chores.flush = now + FLUSH_NS
+            self._writer.flush()
+            if not self._listen(control_fd):
+                return False
+        if now >= chores.collect:
+            chores.collect = now + COLLECT_NS
+            gc.collect()
+        chores.due = min(chores.counters, chores.flush, chores.status, self._inside.due_ns)
+        return True
 
     def _end(self, reason: str, text: str) -> None:
         self._inside.close()
@@ -208,6 +214,15 @@ class Collector:
             if verb == "rate":
                 self._pace.ask(min(1000.0, max(1.0, float(argument))))
         return True
+
+
+class _Chores:
+    """When what is due next: moments in nanoseconds."""
+
+    def __init__(self, now: int) -> None:
+        self.due = self.flush = self.counters = self.stats = self.status = now
+        self.collect = now + COLLECT_NS
+        self.warm = now + WARM_UP_NS
 
 
 class _Cost:

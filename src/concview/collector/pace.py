@@ -9,6 +9,7 @@ MIN_HZ = 10.0
 #: How fast the rate recovers per second when there is room, and how much room there must be.
 RECOVERY = 1.25
 ROOM = 0.85
+_GAPS = 128
 
 
 class Pace:
@@ -24,15 +25,21 @@ class Pace:
         self.misses = 0
         self._due = 0
         self._random = random.Random(seed).random
+        self._gaps: list[int] = []  #: made some at a time, with warm caches
+        self._late = 0
 
     def next_due(self, now_ns: int) -> int:
         """The next moment to sample at. Moments that passed while we were late are counted as misses."""
-        interval = 1e9 / self.target_hz
-        self._due += int(interval * (0.5 + self._random()))
-        if self._due < now_ns - 2 * interval:
-            self.misses += int((now_ns - self._due) / interval)
-            self._due = now_ns
-        return self._due
+        if not self._gaps:
+            interval = 1e9 / self.target_hz
+            self._gaps = [int(interval * (0.5 + self._random())) for _ in range(_GAPS)]
+            self._late = int(2 * interval)
+        self._due = due = self._due + self._gaps.pop()
+        if due + self._late >= now_ns:
+            return due
+        self.misses += int((now_ns - due) * self.target_hz / 1e9)
+        self._due = now_ns
+        return now_ns
 
     def start(self, now_ns: int) -> None:
         self._due = now_ns
@@ -40,12 +47,16 @@ class Pace:
     def ask(self, rate_hz: float) -> None:
         """The user asks for another rate."""
         self.asked_hz = rate_hz
-        self.target_hz = rate_hz
+        self._go_at(rate_hz)
 
     def adapt(self, own_percent: float) -> None:
         """Follow the cost of the last second."""
         if own_percent > self.budget:
             floor = min(MIN_HZ, self.asked_hz)
-            self.target_hz = max(floor, self.target_hz * max(0.5, 0.95 * self.budget / own_percent))
+            self._go_at(max(floor, self.target_hz * max(0.5, 0.95 * self.budget / own_percent)))
         elif own_percent < ROOM * self.budget and self.target_hz < self.asked_hz:
-            self.target_hz = min(self.asked_hz, self.target_hz * RECOVERY)
+            self._go_at(min(self.asked_hz, self.target_hz * RECOVERY))
+
+    def _go_at(self, rate_hz: float) -> None:
+        self.target_hz = rate_hz
+        self._gaps.clear()

@@ -46,9 +46,11 @@ class Recorder:
         self._last: dict[int, _Row] = {}
         self._previous_ns = 0
         self._next = 1
+        self._grown = False  #: a table has a new entry since the bounds were last looked at
         self.ticks = 0
 
     def _id(self) -> int:
+        self._grown = True
         self._next += 1
         return self._next
 
@@ -120,12 +122,14 @@ class Recorder:
         self.ticks += 1
         self._writer.add(Tick(at_ns, elapsed, gil_holder, collecting, tuple(changes), gil_switches))
         # Only between ticks: the ids an engine just used must stay valid within one.
-        if (
-            len(self._frames) > MAX_FRAMES
-            or len(self._stacks) > MAX_STACKS
-            or len(self._waits) + len(self._holds) > MAX_WAITS
-        ):
-            self._forget(at_ns)
+        if self._grown:
+            self._grown = False
+            if (
+                len(self._frames) > MAX_FRAMES
+                or len(self._stacks) > MAX_STACKS
+                or len(self._waits) + len(self._holds) > MAX_WAITS
+            ):
+                self._forget(at_ns)
 
     def emit(self, event: Event) -> None:
         self._writer.add(event)

@@ -86,6 +86,7 @@ class DepthReader:
         self._queues = QueueReader(reader.objects)
         self._known: dict[int, _Known] = {}
         self._read_at = self._look_at = 0
+        self.due = 0  #: when `poll` has something to do
         self._turn = 0
         self._looked: dict[int, int] = {}  #: object or namespace -> when it was looked through
         self._attributes: dict[int, dict[int, str]] = {}  #: object -> queues among its attributes
@@ -106,6 +107,7 @@ class DepthReader:
         if now >= self._read_at:
             self._read_at = now + READ_NS
             self._report(now, {t.tid for t in threads})
+        self.due = min(self._look_at, self._read_at)
 
     # ------------------------------------------------------------------ reading
 

@@ -1,7 +1,7 @@
 """The direct engine: stacks, locks and the GIL out of the target's memory, wait states from the kernel, in one tick.
 
 A thread that was blocked and has not been on a CPU since stands where it stood: neither its memory nor its wait state
-is read again. The kernel's count of runs (schedstat) says so, at a third of the price of a wait state.
+is read again (`runners`).
 """
 
 from __future__ import annotations
@@ -19,21 +19,19 @@ from concview.engines.direct.memory import BadAddress, Memory
 from concview.engines.direct.offsets import Offsets, Unsupported
 from concview.engines.direct.owners import Owners
 from concview.engines.direct.people import People, Person
+from concview.engines.direct.runners import Runners
 from concview.engines.direct.runtime import Identity, Runtime, find, layout
 from concview.engines.direct.strategy import check, readers
-from concview.engines.direct.suspects import GIVEN_BACK, Judge
+from concview.engines.direct.suspects import GIVEN_BACK, Judge, Suspects
 from concview.engines.direct.threads import Thread
 from concview.engines.direct.waiters import Waiters
 from concview.engines.kernel import WaitReader
 from concview.model import Capability, Site, Target, Wait, WaitKind
 from concview.target.source import SourceFacts
 
-#: Everything is read this often all the same, nanoseconds: answers that were provisional get another chance.
-_FULL_NS = 500_000_000
-#: While most threads run all the time, up to so many ticks look at everybody without asking first who ran.
-_NOT_ASKED = 16
-#: Intervals in nanoseconds: is it still the same program; are cached code objects still the same; forget types.
-_IDENTITY_NS = 500_000_000
+#: Intervals in nanoseconds: is it still the same program (the counters tell that sooner, and a copy that fails makes it
+#: be asked at once); are cached code objects still the same; forget types.
+_IDENTITY_NS = 2_000_000_000
 _RECHECK_NS = 500_000_000
 _FORGET_NS = 30_000_000_000
 _RECHECK_CODES = 48
@@ -106,6 +104,7 @@ class DirectEngine:
             raise NotPermitted(str(error), "use --engine pyspy") from None
         self._objects, self._codes, self._sampler = read
         self._waits = waits = WaitReader(pid, sink)
+        self._runners = Runners(waits)
         self._people = People(pid, sink, self._sampler, memory, offsets, self._objects)
         reader = LockReader(memory, offsets, self._objects)
         self._judge = Judge(reader, self._site)
@@ -116,15 +115,12 @@ class DirectEngine:
         self._futures = Futures(reader, sink)
         self._waiters = Waiters(reader, self._thread_of, owners, self._futures)
         waits.futex_resolver, waits.futexes_resolver = self._waiters.resolve, self._waiters.resolve_many
-        self._awake = self._holders.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
+        self._holders.awake = self._runners.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
-        self._full_at = 0
         self._seen_changes = -1
+        self._due = 0  #: until then a quiet tick is enough
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
-        #: tids of those off the CPU, persons on it, as of the last tick; None: someone changed sides
-        self._sides: tuple[list[int], list[Person]] | None = None
-        self._not_asked = self._pause = 0  #: ticks left that do not ask who ran, and how many the next time
         self._ranges(waits)
 
     def close(self) -> None:
@@ -143,60 +139,87 @@ class DirectEngine:
             return
         if sink.generation != self._generation:
             self._renew()
-        ran = self._ran(at_ns, waits)
-        changed = sampler.sample(None if ran is None else [*self._unbound, *[t for p in ran for t in p.states]])
+        runners, by_tid = self._runners, self._people.by_tid
+        ran = runners.ask(at_ns, by_tid.values())
+        states: list[Thread] | None = None
+        if ran is not None:
+            states = self._unbound.copy()
+            for person in ran:
+                states += person.states
+        changed = sampler.sample(states)
+        tally, holders, futures = self.tally, self._holders, self._futures
+        # The rule between two events: nobody's stack has changed, nothing is due. With caches that are cold after 10 ms
+        # of sleep every step that is not taken counts.
+        quiet = (
+            not changed
+            and ran is not None
+            and at_ns < self._due
+            and tally.misses == self._misses
+            and sampler.list_changes == self._seen_changes
+        )
+        looked: dict[int, Suspects | None] = {}
+        moved: list[Person] = []
+        if not quiet:
+            ran, moved, looked = self._notice(at_ns, waits, ran, changed)
+        everyone = by_tid.values()
+        others: list[Person] = []
+        for person, wait in waits.news(everyone if ran is None else ran):
+            if (person.wait in runners.awake) != (wait in runners.awake):
+                runners.changed_sides()
+            person.wait = wait
+            others.append(person)
+        if not quiet or holders.asks or futures.asks:
+            for person in moved:
+                self._stack(person)
+            holders.judge(moved, looked)
+            holders.confirm(looked)
+            touched = holders.touched
+            touched += futures.name(by_tid)
+            # Of the rest nothing can have changed.
+            others = list(everyone if ran is None else {*ran, *moved, *touched})
+            touched.clear()
+        rows: list[tuple[int, int, int, int]] = []
+        for person in others:
+            row = (person.tid, person.stack, person.wait, person.holds)
+            if row != person.sent:
+                person.sent = row
+                rows.append(row)
+        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, tally.gil_switches)
+        if not quiet:
+            self._depths.poll(at_ns, sampler.threads)
+            self._due = min(self._watch_at, self._people.due, self._depths.due)
+        tally.system_calls = self._memory.calls
+
+    def _notice(
+        self, at_ns: int, waits: WaitReader, ran: list[Person] | None, changed: list[Thread]
+    ) -> tuple[list[Person] | None, list[Person], dict[int, Suspects | None]]:
+        """What is due, who came and went, who moved: (who may have changed, whose stack has, what these seem to
+        hold)."""
+        sampler, people = self._sampler, self._people
         # At once: what lies on a running thread's stack does not stay.
         looked = self._holds.look(changed)
         if at_ns >= self._watch_at or self.tally.misses != self._misses:
             self._watch(at_ns)
-        people = self._people
         people.update(at_ns)
-        by_tid = people.by_tid
         if sampler.list_changes != self._seen_changes:
             self._seen_changes = sampler.list_changes
             self._unbound = [t for t in sampler.threads if not t.tid]
             self._ranges(waits)
             ran = None
         if people.gone:
-            self._sides = None
+            self._runners.changed_sides()
             for tid in people.gone:
                 waits.forget(tid)
                 self._holders.forget(tid)
             people.gone.clear()
             ran = None
-        everyone = by_tid.values()
-        asked = everyone if ran is None else ran
-        awake = self._awake
         moved: list[Person] = []
         for thread in changed:
-            person = by_tid.get(thread.tid)
+            person = people.by_tid.get(thread.tid)
             if person is not None:
                 waits.invalidate(thread.tid)
                 moved.append(person)
-        for tid, wait in waits.read_many([person.tid for person in asked]).items():
-            person = by_tid[tid]
-            if person.wait != wait:
-                if (person.wait in awake) != (wait in awake):
-                    self._sides = None
-                person.wait = wait
-        for person in moved:
-            self._stack(person)
-        holders = self._holders
-        holders.judge(moved, looked)
-        holders.confirm(looked)
-        touched = holders.touched
-        touched += self._futures.name(by_tid)
-        # Of the others nothing can have changed.
-        rows: list[tuple[int, int, int, int]] = []
-        for person in asked if asked is everyone else {*asked, *moved, *touched}:
-            row = (person.tid, person.stack, person.wait, person.holds)
-            if row != person.sent:
-                person.sent = row
-                rows.append(row)
-        touched.clear()
-        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, self.tally.gil_switches)
-        self._depths.poll(at_ns, sampler.threads)
-        self.tally.system_calls = self._memory.calls
+        return ran, moved, looked
 
     def _stack(self, person: Person) -> None:
         states = person.states
@@ -226,43 +249,14 @@ class DirectEngine:
         taken = self._facts.lookup(function, file, with_line).acquires
         return taken if taken is not None and taken.line == with_line and not nth and not same else None
 
-    def _ran(self, at_ns: int, waits: WaitReader) -> list[Person] | None:
-        """Who may have changed since the last tick; None: look at everybody, because it is time or they are many."""
-        if at_ns >= self._full_at:
-            self._full_at = at_ns + _FULL_NS
-            return None
-        left = self._not_asked
-        if left:
-            self._not_asked = left - 1
-            if left > 1:
-                return None
-        by_tid, sides = self._people.by_tid, self._sides
-        if sides is None or len(sides[0]) + len(sides[1]) != len(by_tid):
-            awake = self._awake
-            sides = self._sides = (
-                [tid for tid, person in by_tid.items() if person.wait not in awake],
-                [person for person in by_tid.values() if person.wait in awake],
-            )
-        still, up = sides
-        woken = [by_tid[tid] for tid in waits.who_ran(still)]
-        if left:
-            return None  # they may have run at any time since they were last asked
-        if 2 * (len(woken) + len(up)) <= len(by_tid):
-            self._pause = 0
-            return woken + up
-        self._not_asked = self._pause
-        self._pause = min(_NOT_ASKED, 2 * self._pause or 2)
-        return None
-
     # ------------------------------------------------------------------ now and then
 
     def _renew(self) -> None:
         """The sink's ids are void: look at everything again."""
         self._generation = self._sink.generation
-        self._full_at = 0
-        self._sides = None
+        self._runners.everybody()
         self._codes.clear()
-        self._awake = self._holders.awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
+        self._holders.awake = self._runners.awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
         self._sampler.forget_stacks()
         self._holders.renew()
         self._futures.forget()

@@ -32,6 +32,11 @@ class Futures:
         self._waiting: dict[int, tuple[Wait, int]] = {}  #: tid -> (its wait, the id that it was given last)
         self._items = Replay[int](reader.memory)  #: frame of a work item -> its future
 
+    @property
+    def asks(self) -> bool:
+        """Whether `name` has something to do."""
+        return bool(self._waiting)
+
     def forget(self) -> None:
         self._waiting.clear()
         self._items.clear()

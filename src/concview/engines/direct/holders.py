@@ -48,9 +48,14 @@ class Holders:
             elif found is not self._suspects.get(tid) or found.holds is not self._framed.get(tid):
                 self._suspect(person, found)
 
+    @property
+    def asks(self) -> bool:
+        """Whether `confirm` has something to do."""
+        return bool(self._suspects or self._owners.any or self._owned)
+
     def confirm(self, moved: dict[int, Suspects | None]) -> None:
         """Ask the locks themselves, where that can be: those of threads that stand still now, and RLocks."""
-        if self._suspects or self._owners.any or self._owned:
+        if self.asks:
             self._confirm(moved)
 
     def _suspect(self, person: Person, found: Suspects | None) -> None:

@@ -20,7 +20,7 @@ LIST_NS = 250_000_000
 SOON_NS = 20_000_000
 NAMES_NS = 100_000_000
 #: Threads can be renamed: a few of the names are read again this often, in turn.
-RENAMED_NS = 1_000_000_000
+RENAMED_NS = 2_000_000_000
 RENAMED_AT_ONCE = 8
 #: A thread without a name is looked up at every chance until it is this old; C threads never get one.
 PATIENCE_NS = 2_000_000_000
@@ -53,6 +53,7 @@ class People:
         self.gone: list[int] = []  #: ended since the caller last cleared it
         self._seen_changes = -1
         self._list_at = self._names_at = self._renamed_at = 0
+        self.due = 0  #: when `update` has something to do even if nothing changed
         self._suspects: set[int] = set()
         self._turn = 0
         self._tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -68,6 +69,7 @@ class People:
             self._list(now)
         if now >= self._names_at:
             self._name(now)
+        self.due = min(self._list_at, self._names_at)
 
     def announce_all(self) -> None:
         """Everything again: the sink's tables were emptied."""

@@ -8,8 +8,6 @@ the version: `stack_sampler` and `heap.sampler`.
 from __future__ import annotations
 
 import struct
-import time
-from collections.abc import Callable
 from typing import ClassVar
 
 from concview.engines.base import Tally
@@ -23,9 +21,6 @@ from concview.engines.direct.threads import Interpreter, Thread, read_lists
 _SHRINK_AFTER = 512
 #: A copy of everything, or of one thread, that made no sense is tried again so often.
 TRIES = 4
-#: Nanoseconds: a system call that takes longer was interrupted. Others take 0.05 to 0.8 ms, a slice of the kernel's
-#: scheduler is 1.4 ms on 2 CPUs and more on others.
-LOST_NS = 1_200_000
 #: Bytes copied of an object that does not stay: enough to tell whose method a bound method is.
 _OBJECT = 48
 
@@ -41,6 +36,9 @@ class Sampler:
 
     def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets, batch: Batch, tally: Tally) -> None:
         self._memory, self._runtime, self._o, self._tally = memory, runtime, offsets, tally
+        self._o_switches, self._o_locked, self._o_holder = (
+            offsets["gil.switch_number"], offsets["gil.locked"], offsets["gil.last_holder"],
+        )  # fmt: skip
         self.batch = batch
         self.interpreters: list[Interpreter] = []
         self.threads: list[Thread] = []
@@ -49,7 +47,6 @@ class Sampler:
         self.collecting = False
         self._holder = 0  #: thread state that holds the GIL; 0 nobody, -1 there is no GIL
         self._dirty = True
-        self._samples = 0
         self._last = self._last_head = b""
         self._last_objects = b""
         self._changed: dict[Thread, None] = {}
@@ -111,9 +108,9 @@ class Sampler:
         A copy that could not be made or whose lists changed meanwhile is tried again; `tally.misses` counts those
         given up.
         """
-        self._tally.samples += 1
-        self._samples += 1
-        if self._samples % _SHRINK_AFTER == 0:
+        tally = self._tally
+        tally.samples += 1
+        if tally.samples % _SHRINK_AFTER == 0:
             self._shrink()
         for _ in range(TRIES):
             try:
@@ -126,7 +123,7 @@ class Sampler:
             except BadAddress:
                 self._dirty = True  # the target is starting, ending or changing its lists right now
         else:
-            self._tally.misses += 1
+            tally.misses += 1
         if not self._changed:
             return []
         # Also what an earlier try of this sample, or one that was given up, has found.
@@ -141,7 +138,7 @@ class Sampler:
             batch.build(self.interpreters, self.threads)
             self._last = b""
             self._dirty = False
-        data = self._at_once(batch.copy, batch.calls)
+        data = batch.copy()
         if data is None:
             culprit = next((t for t in self.threads if t.end > batch.fault), None)
             if culprit is not None and batch.fault >= batch.first:
@@ -174,14 +171,6 @@ class Sampler:
                 self._look(thread, segment)
         return True
 
-    @staticmethod
-    def _at_once(copy: Callable[[], bytes | None], calls: int) -> bytes | None:
-        """A copy in the middle of which we lost the CPU is of several moments, and looks as good as any where the
-        target came back to the same objects meanwhile: it is made again, once."""
-        began = time.monotonic_ns()
-        data = copy()
-        return data if data is None or time.monotonic_ns() - began < LOST_NS * calls else copy()
-
     def _same_objects(self) -> bool:
         """Whether the pages that are copied along are as they were last time."""
         after, last = self.batch.after, self._last_objects
@@ -191,19 +180,17 @@ class Sampler:
     def _sample_some(self, threads: list[Thread]) -> bool:
         """Head and these threads. False: the lists must be read again."""
         batch = self.batch
-        data = self._at_once(lambda: batch.copy_some(threads), 1)
-        if data is None:
+        copied = batch.copy_some(threads)
+        if copied is None:
             return self._sample()
+        data, parts = copied
         head = data[: batch.head_size]
         if head != self._last_head and not self._judge_head(head):
             return False
         self._last = b""  # it no longer tells what the threads' segments are
-        same_objects = self._same_objects()
-        position = batch.first
-        sizes = [thread.end - thread.start for thread in threads]  # looking at one may change its layout
-        for thread, size in zip(threads, sizes, strict=True):
-            segment = data[position : position + size]
-            position += len(segment)
+        same_objects = not batch.pages or self._same_objects()
+        for thread, start, end in parts:  # looking at one may change its layout for the next copy
+            segment = data[start:end]
             if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
                 continue
             if _WORD(segment, thread.link)[0] != thread.next:
@@ -233,13 +220,12 @@ class Sampler:
         return True
 
     def _judge_gil(self, head: bytes, at: int) -> None:
-        o = self._o
-        if o.free_threaded and not _INT(head, at)[0]:
+        if self._o.free_threaded and not _INT(head, at)[0]:
             self._holder = self._tally.gil_switches = -1
             return
-        self._tally.gil_switches = _WORD(head, at + o["gil.switch_number"])[0]
-        if _INT(head, at + o["gil.locked"])[0] == 1:
-            self._holder = _WORD(head, at + o["gil.last_holder"])[0]
+        self._tally.gil_switches = _WORD(head, at + self._o_switches)[0]
+        if _INT(head, at + self._o_locked)[0] == 1:
+            self._holder = _WORD(head, at + self._o_holder)[0]
 
     # ------------------------------------------------------------------ one thread
 

@@ -19,20 +19,21 @@ MAX_STATUS = 20
 #: The same for migrations, whose file is as slow and less wanted.
 MAX_SCHED = 2
 
-_VOLUNTARY = re.compile(rb"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
-_INVOLUNTARY = re.compile(rb"^nonvoluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
+#: In /proc/PID/task/TID/status, near its end: two lines, "nonvoluntary_ctxt_switches:" is the second.
+_SWITCHES = b"\nvoluntary_ctxt_switches:"
 _MIGRATIONS = re.compile(rb"^se\.nr_migrations\s*:\s*(\d+)", re.MULTILINE)
 _NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class _Thread:
-    __slots__ = ("before", "counters", "fd", "migrations_at", "older", "slices", "status_at", "status_fd")
+    __slots__ = ("before", "counters", "fd", "migrations_at", "older", "slices", "status_at", "status_fd", "times")
 
     def __init__(self, tid: int, older: bool) -> None:
         self.older = older  #: there before anybody looked
         self.before = (0, 0)  #: switches that are not counted: of the time before anybody looked
         self.counters = ThreadCounters(tid, 0, -1, -1, -1)
         self.fd = -1  #: schedstat (stat where there is none)
+        self.times = b""  #: its last line
         self.status_fd = -1
         self.slices = 0  #: how often it was put on a CPU
         self.status_at = -1  #: `slices` when its switches were last read
@@ -107,10 +108,10 @@ class ThreadTable:
         try:
             if self._has_schedstat:
                 data = self._read(thread, tid, "schedstat")
-                cpu, delay, slices = data.split()
-                if thread.slices == int(slices) and thread.counters.cpu_ns == int(cpu):
+                if data == thread.times:
                     return  # it has not run: nothing else changed either
-                thread.slices = int(slices)
+                cpu, delay, slices = data.split()
+                thread.times, thread.slices = data, int(slices)
                 self._replace(thread, cpu_ns=int(cpu), run_delay_ns=int(delay), ran_ns=-1)
             else:
                 data = self._read(thread, tid, "stat")
@@ -157,11 +158,12 @@ class ThreadTable:
             thread.status_fd = os.open(f"/proc/{self._pid}/task/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
             self._open += 1
         data = pread(thread.status_fd, 8192, 0) if thread.status_fd >= 0 else self._once(tid, "status")
-        voluntary, involuntary = _VOLUNTARY.search(data), _INVOLUNTARY.search(data)
-        if voluntary and involuntary:
+        switches = data.rfind(_SWITCHES)
+        if switches >= 0:
+            _, voluntary, _, involuntary = data[switches:].split(maxsplit=4)[:4]
             if thread.older and self._polled and thread.counters.voluntary < 0:
-                thread.before = int(voluntary.group(1)), int(involuntary.group(1))
-            self._replace(thread, voluntary=int(voluntary.group(1)), involuntary=int(involuntary.group(1)))
+                thread.before = int(voluntary), int(involuntary)
+            self._replace(thread, voluntary=int(voluntary), involuntary=int(involuntary))
         thread.status_at = thread.slices
         return True
 

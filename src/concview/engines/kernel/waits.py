@@ -11,6 +11,7 @@ import resource
 from collections.abc import Iterable
 from os import pread
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from concview.engines.base import Sink
 from concview.engines.kernel import syscalls
@@ -18,7 +19,7 @@ from concview.engines.kernel.decode import Decoder, FutexesResolver, FutexQuesti
 from concview.model import Capability, Wait, WaitKind
 
 _LINE = 256  #: bytes; the longest line is 9 fields of at most 18 characters
-_SHORT_LINE = 64  #: the same of schedstat: 3 numbers of at most 20 digits
+SHORT_LINE = 64  #: the same of schedstat: 3 numbers of at most 20 digits
 #: Descriptors kept open at most; threads beyond that are opened at each read (about 10 µs more).
 MAX_CACHED = 4096
 #: What the line alone tells, whatever the thread's stack and descriptors are by now.
@@ -26,7 +27,22 @@ _PLAIN = frozenset({WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP})
 _MAX_PLAIN = 4096
 
 
-class _Slot:
+class Waiting(Protocol):
+    """Of whom it is asked what it waits for."""
+
+    @property
+    def tid(self) -> int: ...
+
+    @property
+    def wait(self) -> int:
+        """Id of what it is believed to wait for."""
+        ...
+
+
+_P = TypeVar("_P", bound=Waiting)
+
+
+class Slot:
     """One thread: its open files, its last line and the answer to it, its last times on a CPU."""
 
     __slots__ = ("fd", "left", "line", "schedule", "schedule_fd", "wait")
@@ -71,7 +87,7 @@ class WaitReader:
         self._pid = pid
         self._sink = sink
         self._generation = sink.generation
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, Slot] = {}
         self._plain: dict[bytes, int] = {}  #: lines that say everything themselves -> wait id
         self._open_files = 0
         self._max_open = descriptor_budget() if max_cached is None else max_cached
@@ -95,46 +111,53 @@ class WaitReader:
 
     # ------------------------------------------------------------------ the hot path
 
-    def read_many(self, tids: Iterable[int]) -> dict[int, int]:
-        """tid -> `read` of it. Those that wait for locks are asked about together, when all lines have been read."""
-        resolver = self.futexes_resolver
-        later: list[tuple[_Slot, bytes, FutexQuestion]] | None = None
-        if resolver is not None and self.futex_resolver is not None:
-            later = []
-        slots, waits, valid = self._slots, {}, self._generation == self._sink.generation
-        for tid in tids:
-            slot = slots.get(tid)
-            if slot is None or slot.fd < 0:
-                waits[tid] = self._read(tid, later)
-                continue
-            try:
-                line = pread(slot.fd, _LINE, 0)
-            except OSError as error:
-                waits[tid] = self._failed(tid, slot, error)
-                continue
-            # Most often it is the same answer as last time: not worth a call.
-            waits[tid] = (
-                slot.wait if valid and slot.left < 0 and line == slot.line else self._judge(tid, slot, line, later)
-            )
-        if resolver is None or not later:
-            return waits
-        answers = resolver([question for _, _, question in later])
-        for (slot, line, question), named in zip(later, answers, strict=True):
-            self.parsed += 1
-            wait, left = self._decoder.answered(question, named)
-            slot.line, slot.left, slot.wait = line, left, self._sink.wait(wait)
-            waits[question[0]] = slot.wait
-        return waits
+    def news(self, people: Iterable[_P]) -> list[tuple[_P, int]]:
+        """Those who wait for something else than their `wait` says, with what it is. Those that wait for locks are
+        asked about together, when all lines have been read."""
+        slots, valid = self._slots, self._generation == self._sink.generation
+        found: list[tuple[_P, int]] = []
+        asks = self.futexes_resolver is not None and self.futex_resolver is not None
+        later: list[tuple[Slot, bytes, FutexQuestion]] | None = [] if asks else None
+        put_off: list[_P] = []
+        for person in people:
+            slot = slots.get(person.tid)
+            if slot is not None and slot.fd >= 0:
+                try:
+                    line = pread(slot.fd, _LINE, 0)
+                except OSError as error:
+                    wait = self._failed(person.tid, slot, error)
+                else:
+                    if valid and slot.left < 0 and line == slot.line:
+                        # Most often it is the same answer as last time: not worth a call.
+                        if slot.wait != person.wait:
+                            found.append((person, slot.wait))
+                        continue
+                    wait = self._judge(person.tid, slot, line, later)
+            else:
+                wait = self._read(person.tid, later)
+            if later and len(later) > len(put_off):
+                put_off.append(person)
+            elif wait != person.wait:
+                found.append((person, wait))
+        if later and self.futexes_resolver is not None:
+            answers = self.futexes_resolver([question for _, _, question in later])
+            for person, (slot, line, question), named in zip(put_off, later, answers, strict=True):
+                self.parsed += 1
+                answer, left = self._decoder.answered(question, named)
+                slot.line, slot.left, slot.wait = line, left, self._sink.wait(answer)
+                if slot.wait != person.wait:
+                    found.append((person, slot.wait))
+        return found
 
     def read(self, tid: int) -> int:
         """Id of what the thread waits for; 0 when it ended or the kernel does not let us see it (`denied`)."""
         return self._read(tid, None)
 
-    def _read(self, tid: int, later: list[tuple[_Slot, bytes, FutexQuestion]] | None) -> int:
+    def _read(self, tid: int, later: list[tuple[Slot, bytes, FutexQuestion]] | None) -> int:
         """0 also for what was put off until later."""
         slot = self._slots.get(tid)
         if slot is None:
-            slot = self._slots[tid] = _Slot()
+            slot = self._slots[tid] = Slot()
         try:
             line = pread(slot.fd, _LINE, 0) if slot.fd >= 0 else self._first(tid, slot)
         except OSError as error:
@@ -142,7 +165,7 @@ class WaitReader:
         return self._judge(tid, slot, line, later)
 
     def _judge(
-        self, tid: int, slot: _Slot, line: bytes, later: list[tuple[_Slot, bytes, FutexQuestion]] | None
+        self, tid: int, slot: Slot, line: bytes, later: list[tuple[Slot, bytes, FutexQuestion]] | None
     ) -> int:
         """0 also for what was put off until later."""
         if self._generation == self._sink.generation:
@@ -156,30 +179,14 @@ class WaitReader:
                     return 0
         return self._work_out(tid, slot, line)
 
-    def who_ran(self, tids: Iterable[int]) -> list[int]:
-        """Those that may have been on a CPU since the last call: their run count in schedstat has changed.
-
-        Who is not among them certainly was not, if it was off the CPU when its wait state was read after the last
-        call: it stands where it stood, in memory and in the kernel. (One that was woken and has no CPU yet counts as
-        not having run.) 1 µs each, where the wait state takes 2-3. Also those of whom it cannot be told.
-        """
-        slots, ran = self._slots, []
-        for tid in tids:
-            slot = slots.get(tid)
-            if slot is None:
-                ran.append(tid)
-                continue
-            try:
-                schedule = pread(slot.schedule_fd, _SHORT_LINE, 0)
-            except OSError:  # also -1, not opened yet
-                ran.append(tid)
-                if slot.schedule_fd == -1 and slot.fd >= 0:
-                    self._open_schedule(tid, slot)
-                continue
-            if schedule != slot.schedule:
-                slot.schedule = schedule
-                ran.append(tid)
-        return ran
+    def slot(self, tid: int) -> Slot:
+        """Of a thread, with schedstat opened if it can be had."""
+        slot = self._slots.get(tid)
+        if slot is None:
+            slot = self._slots[tid] = Slot()
+        if slot.schedule_fd == -1 and slot.fd >= 0:
+            self._open_schedule(tid, slot)
+        return slot
 
     def invalidate(self, tid: int) -> None:
         """The next read() of this thread works its answer out again, even from an equal line."""
@@ -204,7 +211,7 @@ class WaitReader:
 
     # ------------------------------------------------------------------ files
 
-    def _first(self, tid: int, slot: _Slot) -> bytes:
+    def _first(self, tid: int, slot: Slot) -> bytes:
         fd = os.open(f"/proc/{self._pid}/task/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
         try:
             line = pread(fd, _LINE, 0)
@@ -219,21 +226,21 @@ class WaitReader:
             os.close(fd)
         return line
 
-    def _open_schedule(self, tid: int, slot: _Slot) -> None:
+    def _open_schedule(self, tid: int, slot: Slot) -> None:
         slot.schedule_fd = -2  # asked, and not to be had: no schedstat in this kernel, or too many files
         if self._open_files < self._max_open:
             with contextlib.suppress(OSError):
                 slot.schedule_fd = os.open(f"/proc/{self._pid}/task/{tid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
                 self._open_files += 1
 
-    def _close(self, slot: _Slot) -> None:
+    def _close(self, slot: Slot) -> None:
         for fd in (slot.fd, slot.schedule_fd):
             if fd >= 0:
                 os.close(fd)
                 self._open_files -= 1
         slot.fd = slot.schedule_fd = -1
 
-    def _failed(self, tid: int, slot: _Slot, error: OSError) -> int:
+    def _failed(self, tid: int, slot: Slot, error: OSError) -> int:
         was_open = slot.fd >= 0
         self.forget(tid)
         if isinstance(error, PermissionError):
@@ -243,7 +250,7 @@ class WaitReader:
             return self.read(tid)
         return 0
 
-    def _work_out(self, tid: int, slot: _Slot, line: bytes) -> int:
+    def _work_out(self, tid: int, slot: Slot, line: bytes) -> int:
         if self._generation != self._sink.generation:
             self._generation = self._sink.generation
             for other in self._slots.values():
