@@ -17,7 +17,7 @@ from textual.drivers.linux_driver import LinuxDriver
 IDLE_S = 0.1
 #: Seconds in which the rest of an escape sequence must follow its first byte, unless ESCDELAY (in milliseconds) says
 #: otherwise. A terminal sends all of it at once, and it mostly stays in one packet on its way; tmux waits 10 ms.
-ESCAPE_S = constants.ESCAPE_DELAY if "ESCDELAY" in os.environ else 0.02
+ESCAPE_S = constants.ESCAPE_DELAY if "ESCDELAY" in os.environ else 0.01
 
 
 def _read1(timeout: float | None = None) -> Read1:
