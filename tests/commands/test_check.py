@@ -215,8 +215,20 @@ def test_catalogue() -> None:
     assert json.loads(run("catalogue", "deadlock", "--format", "json").stdout)["id"] == "deadlock"
 
 
-def test_demos_are_listed() -> None:
-    assert "lock-held-across-io" in run("demo", "--list").stdout
+def test_demos_are_listed_under_the_headings_of_the_catalogue() -> None:
+    def listed(*command: str) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        under: list[str] = []
+        for line in filter(None, run(*command).stdout.splitlines()):
+            if line.startswith("  "):
+                under.append(line.split()[0])
+            elif not line.startswith("'"):
+                under = groups[line] = []
+        return groups
+
+    shown = listed("demo", "--list")
+    assert "lock-held-across-io" in shown["Locks"]
+    assert shown == listed("catalogue")
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:

@@ -74,15 +74,10 @@ def _json(rules: dict[str, Rule], chosen: str | None) -> str:
 
 
 def _list(rules: dict[str, Rule]) -> str:
-    width = max((len(i) for i in rules), default=0)
-    lines: list[str] = []
-    group = ""
-    for rule in rules.values():
-        if rule.group != group:
-            lines += ["", rule.group]
-            group = rule.group
-        lines.append(f"  {rule.id:<{width}}  {rule.title}")
-    return "\n".join([*lines[1:], "", "'concview catalogue ID' shows one in full; 'concview demo ID' runs one", ""])
+    from concview.commands._groups import under_headings
+
+    listed = under_headings((rule.group, rule.id, rule.title) for rule in rules.values())
+    return f"{listed}\n'concview catalogue ID' shows one in full; 'concview demo ID' runs one\n"
 
 
 def _text(rule: Rule) -> str:

@@ -31,9 +31,9 @@ def run(options: argparse.Namespace) -> int:
 
     known = demos()
     if options.list:
-        width = max(len(name) for name in known)
-        for demo in known.values():
-            print(f"{demo.id:<{width}}  {demo.title}")
+        from concview.commands._groups import under_headings
+
+        sys.stdout.write(under_headings((demo.group, demo.id, demo.title) for demo in known.values()))
         return Exit.FINE
     if options.id not in known:
         raise CommandError(f"no such demo: {options.id}", Exit.USAGE, f"demos: {', '.join(known)}")
