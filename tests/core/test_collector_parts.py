@@ -96,3 +96,13 @@ def test_pace_obeys_the_budget_and_recovers() -> None:
     slow = Pace(2, 5)
     slow.adapt(80)
     assert slow.target_hz == 2
+
+
+def test_a_rate_that_goes_up_and_down_is_told_once() -> None:
+    pace = Pace(100, 5)
+    told = [pace.adapt(percent) for percent in (7, 3, 3, 7, 3, 3, 7, 4)]
+    assert told == [True, *[False] * 7], "between 68 and 100 Hz all the time"
+    assert pace.adapt(30), "a third of that"
+    for _ in range(40):
+        assert not pace.adapt(1)
+    assert pace.adapt(7), "it had recovered"

@@ -175,14 +175,11 @@ class Collector:
     def _stats(self, now: int, adapt: bool) -> None:
         own, children, hz = self._cost.measure(now, self._recorder.ticks)
         tally, pace = self._engine.tally, self._pace
-        if adapt:
-            before = pace.target_hz
-            pace.adapt(own)
-            if pace.target_hz < before * 0.8:
-                self._recorder.emit(
-                    Notice(now, "info", f"sampling slowed to {pace.target_hz:.0f} Hz to stay within the budget "
-                           f"of {pace.budget:g} % of a core")
-                )  # fmt: skip
+        if adapt and pace.adapt(own):
+            self._recorder.emit(
+                Notice(now, "info", f"sampling slowed to {pace.target_hz:.0f} Hz to stay within the budget "
+                       f"of {pace.budget:g} % of a core")
+            )  # fmt: skip
         self._recorder.emit(
             Stats(
                 now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,

@@ -10,6 +10,9 @@ MIN_HZ = 10.0
 RECOVERY = 1.25
 ROOM = 0.85
 _GAPS = 128
+#: A rate is told when it is below this share of the one told last; forgotten when the rate asked for has been kept for
+#: so many seconds. Else one that goes up and down would be told all the time.
+TELLING, STEADY = 0.8, 10
 
 
 class Pace:
@@ -19,14 +22,14 @@ class Pace:
     """
 
     def __init__(self, rate_hz: float, budget_percent: float, seed: int | None = None) -> None:
-        self.asked_hz = rate_hz
-        self.target_hz = rate_hz
+        self.asked_hz = self.target_hz = self._told_hz = rate_hz
         self.budget = budget_percent
         self.misses = 0
         self._due = 0
         self._random = random.Random(seed).random
         self._gaps: list[int] = []  #: made some at a time, with warm caches
         self._late = 0
+        self._steady = 0
 
     def next_due(self, now_ns: int) -> int:
         """The next moment to sample at. Moments that passed while we were late are counted as misses."""
@@ -46,16 +49,23 @@ class Pace:
 
     def ask(self, rate_hz: float) -> None:
         """The user asks for another rate."""
-        self.asked_hz = rate_hz
+        self.asked_hz = self._told_hz = rate_hz
         self._go_at(rate_hz)
 
-    def adapt(self, own_percent: float) -> None:
-        """Follow the cost of the last second."""
+    def adapt(self, own_percent: float) -> bool:
+        """Follow the cost of the last second. Whether that is worth telling: much slower than what was told last."""
         if own_percent > self.budget:
             floor = min(MIN_HZ, self.asked_hz)
             self._go_at(max(floor, self.target_hz * max(0.5, 0.95 * self.budget / own_percent)))
         elif own_percent < ROOM * self.budget and self.target_hz < self.asked_hz:
             self._go_at(min(self.asked_hz, self.target_hz * RECOVERY))
+        self._steady = self._steady + 1 if self.target_hz >= self.asked_hz else 0
+        if self._steady >= STEADY:
+            self._told_hz = self.asked_hz
+        if self.target_hz < TELLING * self._told_hz:
+            self._told_hz = self.target_hz
+            return True
+        return False
 
     def _go_at(self, rate_hz: float) -> None:
         self.target_hz = rate_hz
