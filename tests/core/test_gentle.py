@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ from itertools import count
 import pytest
 
 from concview.collector import gentle
+from concview.collector.__main__ import FAST_NICE
 from concview.collector.gentle import Gentle
+from interpreters import current, target
 
 NEVER = 1 << 62
 
@@ -95,3 +99,16 @@ def test_what_a_step_raises_is_raised_to_the_caller() -> None:
     driver = Gentle(lambda: NEVER, lambda: 0.0, 0)
     with pytest.raises(BrokenPipeError):
         driver.drive(steps())
+
+
+@pytest.mark.parametrize(("rate", "nicer"), [(100, 0), (1000, FAST_NICE)])
+def test_who_samples_fast_gives_way(rate: int, nicer: int) -> None:
+    """The collector's own process, as the screen starts it."""
+    with target(current(), "import time\nprint('ready')\ntime.sleep(1000)\n") as watched:
+        command = [sys.executable, "-m", "concview.collector", "--pid", str(watched.pid), "--rate", str(rate)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as collector:
+            assert collector.stdin is not None and collector.stdout is not None
+            assert collector.stdout.read(1), "it has begun"
+            assert os.getpriority(os.PRIO_PROCESS, collector.pid) == os.getpriority(os.PRIO_PROCESS, 0) + nicer
+            collector.stdin.close()
+            collector.stdout.read()
