@@ -77,9 +77,12 @@ class LiveSource:
         # Run as a module from wherever this package is, also when it is not installed.
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(p for p in (root, environment.get("PYTHONPATH", "")) if p)
+        # A session of its own: where the kernel shares the CPUs out by session (sched_autogroup), two that both wake up
+        # often starve each other on a full machine; the collector was seen to wait for 3 s behind the screen.
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        )
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
         threading.Thread(target=self._drain_errors, name="concview-collector-stderr", daemon=True).start()
 
     def _drain_errors(self) -> None:
