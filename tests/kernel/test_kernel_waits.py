@@ -116,6 +116,7 @@ def lock_waiters(process: Process, reader: WaitReader, sink: Sink) -> tuple[int,
     for tid in (int(one), int(two)):
         eventually(lambda tid=tid: (w := sink.waits[reader.read(tid)]) and w.kind is WaitKind.FUTEX)
     eventually(lambda: (w := sink.waits[reader.read(process.pid)]) and w.kind is WaitKind.IO)
+    reader.forget(process.pid)
     return int(one), int(two)
 
 
