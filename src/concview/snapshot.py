@@ -229,6 +229,7 @@ class Snapshot(View, frozen=True):
     own_cpu_percent: float = 0.0
     helper_cpu_percent: float = 0.0  #: the part of it that the budget does not steer, and what it is held to
     helper_limit_percent: float = 0.0
+    own_wait_percent: float = 0.0  #: of the last second, for which the collector itself waited for a CPU
     samples: int = 0
     misses: int = 0
     repaired: int = 0

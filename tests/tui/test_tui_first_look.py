@@ -119,3 +119,16 @@ def test_the_cost_of_py_spy_is_not_measured_against_the_budget(width: int, said:
     assert said in "".join(s.text for s in line)
     assert not any(s.style.bold for s in line if "py-spy" in s.text and s.style)
     assert "py-spy 11.0, which is held to 15" in own_cost(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [(120, "4 of 100 Hz (concview had no CPU 83 % of the time)"), (80, "4 of 100 Hz (no CPU 83 % of the time)")],
+)
+def test_why_samples_are_missing_on_a_full_machine(width: int, said: str) -> None:
+    palette: Any = SimpleNamespace(bar=Style(), bar_dim=Style(), bar_bright=Style(bold=True))
+    rates = {"rate_hz": 100.0, "target_hz": 100.0, "own_wait_percent": 83.0}
+    starved = msgspec.structs.replace(fake.busy(4), achieved_hz=4.0, **rates)
+    assert said in "".join(s.text for s in second_line(starved, width, palette))
+    good = msgspec.structs.replace(fake.busy(4), achieved_hz=98.0, **rates)
+    assert "CPU" not in "".join(s.text for s in second_line(good, width, palette))

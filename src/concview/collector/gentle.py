@@ -141,9 +141,18 @@ def _run_delay_ns(schedstat: int) -> int | None:
 
 def _kept() -> bool:
     """Whether this kernel keeps run-queue delays."""
+    return _ask_once() is not None
+
+
+def own_run_delay_ns() -> int:
+    """How long the calling thread has waited for a CPU so far; 0 where the kernel does not keep that."""
+    return _ask_once() or 0
+
+
+def _ask_once() -> int | None:
     schedstat = _open_schedstat()
     try:
-        return _run_delay_ns(schedstat) is not None
+        return _run_delay_ns(schedstat)
     finally:
         if schedstat >= 0:
             os.close(schedstat)

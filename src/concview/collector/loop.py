@@ -16,7 +16,7 @@ import msgspec
 from concview import __version__
 from concview.codec import STREAM_VERSION, Writer
 from concview.collector.forks import ForkWatch
-from concview.collector.gentle import Gentle
+from concview.collector.gentle import Gentle, own_run_delay_ns
 from concview.collector.inside import Inside
 from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
@@ -173,7 +173,7 @@ class Collector:
         self._writer.flush()
 
     def _stats(self, now: int, adapt: bool) -> None:
-        own, children, hz = self._cost.measure(now, self._recorder.ticks)
+        own, children, hz, waited = self._cost.measure(now, self._recorder.ticks)
         tally, pace = self._engine.tally, self._pace
         if adapt and pace.adapt(own):
             self._recorder.emit(
@@ -184,7 +184,7 @@ class Collector:
             Stats(
                 now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
                 hz, pace.target_hz, own + children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                children, 100 * self._engine.HELPER_CPU,
+                children, 100 * self._engine.HELPER_CPU, waited,
             )
         )  # fmt: skip
 
@@ -223,7 +223,7 @@ class _Chores:
 
 
 class _Cost:
-    """Our own CPU over the last interval, in percent of one core, and the ticks per second."""
+    """Our own CPU over the last interval, in percent of one core, the ticks per second, and our waits for a CPU."""
 
     def __init__(self, engine: Engine, now_ns: int) -> None:
         self._children = engine.helper_cpu_seconds
@@ -231,11 +231,13 @@ class _Cost:
         self._cpu = time.process_time()
         self._child_cpu = self._children()
         self._ticks = 0
-        self._last = (0.0, 0.0, 0.0)
+        self._waited = own_run_delay_ns()
+        self._last = (0.0, 0.0, 0.0, 0.0)
 
-    def measure(self, now_ns: int, ticks: int) -> tuple[float, float, float]:
-        """(own percent, children's percent, ticks per second) since the last call; the last answer again when that
-        is too short ago to say anything, as at the end of a recording."""
+    def measure(self, now_ns: int, ticks: int) -> tuple[float, float, float, float]:
+        """(own percent, children's percent, ticks per second, percent of the time that this thread waited for a CPU)
+        since the last call; the last answer again when that is too short ago to say anything, as at the end of a
+        recording."""
         elapsed = (now_ns - self._at) / 1e9
         if elapsed < 0.3:
             return self._last
@@ -243,8 +245,11 @@ class _Cost:
         own = 100.0 * (cpu - self._cpu) / elapsed
         children = 100.0 * (child_cpu - self._child_cpu) / elapsed
         hz = (ticks - self._ticks) / elapsed
-        self._at, self._cpu, self._child_cpu, self._ticks = now_ns, cpu, child_cpu, ticks
-        self._last = (own, children, hz)
+        waited = own_run_delay_ns()
+        # Less than before: another thread samples now.
+        wait = 100.0 * max(0, waited - self._waited) / (now_ns - self._at)
+        self._at, self._cpu, self._child_cpu, self._ticks, self._waited = now_ns, cpu, child_cpu, ticks, waited
+        self._last = (own, children, hz, min(100.0, wait))
         return self._last
 
 

@@ -133,6 +133,7 @@ class Stats(Event, frozen=True, tag=9):
     own_rss: int = 0
     helper_cpu_percent: float = 0.0  #: the part of it that an engine's own program took (py-spy); the budget is not its
     helper_limit_percent: float = 0.0  #: what that program is held to instead; 0: there is none
+    own_wait_percent: float = 0.0  #: of the last second, for which whoever samples was ready and had no CPU
 
 
 class Notice(Event, frozen=True, tag=10):

@@ -92,6 +92,7 @@ class Composer:
             own_cpu_percent=stats.own_cpu_percent if stats else 0.0,
             helper_cpu_percent=stats.helper_cpu_percent if stats else 0.0,
             helper_limit_percent=stats.helper_limit_percent if stats else 0.0,
+            own_wait_percent=stats.own_wait_percent if stats else 0.0,
             samples=stats.samples if stats else 0,
             misses=stats.misses if stats else 0,
             repaired=stats.repaired if stats else 0,

@@ -72,6 +72,7 @@ def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
     due = snapshot.samples + snapshot.misses
     missed = f" ({text.percent(snapshot.misses / due, 2)})" if snapshot.misses else ""
     limited = 0 < snapshot.target_hz < snapshot.rate_hz
+    waits = f"{snapshot.own_wait_percent:.0f} % of the time for a CPU: others have them all"
     return [
         ("engine", snapshot.engine or "n/a"),
         (
@@ -85,6 +86,7 @@ def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("dropped", f"{of(snapshot.dropped)}  stacks given up"),
         ("doubtful", f"{of(snapshot.doubtful)}  stacks that may be wrong in the innermost frame"),
         ("own cost", own_cost(snapshot)),
+        *([("waits", waits)] if snapshot.own_wait_percent >= 1 else []),
         ("window", text.duration(snapshot.seconds)),
     ]
 

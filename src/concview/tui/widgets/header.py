@@ -21,6 +21,8 @@ BADGES: dict[Status, tuple[str, str, str]] = {
     Status.FINISHED: ("■", "END", "mute"),
 }
 PAUSED = ("‖", "PAUSED", "warn")
+#: Percent of the time without a CPU from which on that is said to be why samples are missing.
+STARVED = 20.0
 
 _SAID: dict[Status, str] = {
     Status.STOPPED: "the process is stopped; nothing runs until it is continued",
@@ -73,9 +75,12 @@ def second_line(newest: Snapshot, width: int, palette: Palette) -> Line:
     over = bool(newest.budget_percent) and own - helper > newest.budget_percent
     slow = bool(newest.target_hz) and newest.achieved_hz < 0.8 * newest.target_hz
     asked = f"{newest.rate_hz:.0f}"
+    why = ""
+    if slow and newest.own_wait_percent >= STARVED:
+        why = f" ({'no CPU' if width < 100 else 'concview had no CPU'} {newest.own_wait_percent:.0f} % of the time)"
     parts = [
         (newest.engine or "no engine", False),
-        (f"{newest.achieved_hz:.0f} of {asked} Hz", slow),
+        (f"{newest.achieved_hz:.0f} of {asked} Hz{why}", slow),
         (f"own cost {own:.1f} % of a core (budget {newest.budget_percent:.0f})", over),
         (text.plural(newest.misses, "miss", "misses"), newest.misses > 0.05 * max(1, newest.samples)),
         (f"seen for {seconds(newest.elapsed_s)}", False),
