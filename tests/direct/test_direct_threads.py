@@ -56,6 +56,31 @@ def test_names_even_hostile_ones(direct_python: Interpreter) -> None:
         tick_until(engine, lambda: sink.names[tids[0]][0] == "renamed")
 
 
+LATE = """
+import _thread, threading, time
+def run():
+    tid = threading.get_native_id()
+    print(tid, flush=True)
+    input()
+    with open("/proc/self/task/%d/comm" % tid, "w") as file:
+        file.write("late-name")
+    time.sleep(100000)
+_thread.start_new_thread(run, ())
+time.sleep(100000)
+"""
+
+
+@pytest.mark.few
+def test_a_thread_that_names_itself_after_it_was_seen(direct_python: Interpreter) -> None:
+    """Unknown to `threading`: what the kernel calls it is all there is."""
+    with target(direct_python, LATE, ready=None) as process, watching(process.pid) as (engine, sink):
+        tid = int(process.line())
+        tick_until(engine, lambda: tid in sink.names)
+        assert sink.names[tid][0] not in ("", "late-name")
+        process.send("")
+        tick_until(engine, lambda: sink.names[tid][0] == "late-name")
+
+
 BIRTHS = """
 import threading, time, sys
 def finished():

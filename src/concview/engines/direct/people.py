@@ -148,6 +148,10 @@ class People:
             person.named = True
             if name != person.name:
                 self._announce(person, name)
+        for person in young:
+            # It may give itself a name (prctl) after it was first seen.
+            if not person.named and (name := self._fallback(person.tid)) != person.name:
+                self._announce(person, name)
 
     def _announce(self, person: Person, name: str) -> None:
         person.name = name
