@@ -28,6 +28,7 @@ from concview.model import Stats
 from interpreters import Interpreter, interpreters
 
 WARM_UP = 2.0
+ROUNDS = 3
 _wanted: tuple[int, int] | None = None
 
 
@@ -117,16 +118,20 @@ def _python() -> Interpreter:
 
 
 def against_py_spy(seconds: float) -> None:
+    """In turn, three times each: what a machine charges for cold caches changes from minute to minute."""
     python = _python()
     print(f"\n9 threads x 20 frames on Python {python.label}, wait states included (py-spy has none)")
     row("", "us/sample", "Hz", "MiB", "ratio")
     for hz, goal in ((100, 10), (1000, 20)):
         with target(python.path, TARGET, 9, 20, 1) as process:
-            mine = ours(process.pid, hz, seconds)
-            peer = py_spy(process.pid, hz, seconds)
+            pairs = [(ours(process.pid, hz, seconds), py_spy(process.pid, hz, seconds)) for _ in range(ROUNDS)]
+        mine, peer = (
+            [statistics.median(numbers) for numbers in zip(*each, strict=True)] for each in zip(*pairs, strict=True)
+        )
         row(f"concview at {hz} Hz", f"{mine[0]:.0f}", f"{mine[1]:.0f}", f"{mine[2]:.0f}")
+        each = ", ".join(f"{theirs[0] / own[0]:.1f}" for own, theirs in pairs)
         row(f"py-spy --nonblocking at {hz} Hz", f"{peer[0]:.0f}", f"{peer[1]:.0f}", f"{peer[2]:.0f}",
-            f"{peer[0] / mine[0]:.1f} (goal {goal})")  # fmt: skip
+            f"{peer[0] / mine[0]:.1f} (goal {goal}; pair by pair: {each})")  # fmt: skip
 
 
 def against_tachyon(seconds: float) -> None:
