@@ -73,12 +73,13 @@ time.sleep(100000)
 @pytest.mark.few
 def test_a_thread_that_names_itself_after_it_was_seen(direct_python: Interpreter) -> None:
     """Unknown to `threading`: what the kernel calls it is all there is."""
-    with target(direct_python, LATE, ready=None) as process, watching(process.pid) as (engine, sink):
-        tid = int(process.line())
-        tick_until(engine, lambda: tid in sink.names)
-        assert sink.names[tid][0] not in ("", "late-name")
-        process.send("")
-        tick_until(engine, lambda: sink.names[tid][0] == "late-name")
+    with target(direct_python, LATE, ready=None) as process:
+        tid = int(process.line())  # it runs: before that there is no interpreter to attach to
+        with watching(process.pid) as (engine, sink):
+            tick_until(engine, lambda: tid in sink.names)
+            assert sink.names[tid][0] not in ("", "late-name")
+            process.send("")
+            tick_until(engine, lambda: sink.names[tid][0] == "late-name")
 
 
 BIRTHS = """
