@@ -150,7 +150,10 @@ class People:
                 self._announce(person, name)
         for person in young:
             # It may give itself a name (prctl) after it was first seen.
-            if not person.named and (name := self._fallback(person.tid)) != person.name:
+            if person.named or person.tid == self._pid:
+                continue
+            name = self._kernels_name(person.tid)
+            if name and name != person.name:  # none: it has just ended, and keeps the name it had
                 self._announce(person, name)
 
     def _announce(self, person: Person, name: str) -> None:
@@ -161,11 +164,13 @@ class People:
         return "MainThread" if tid == self._pid else self._comm(tid)
 
     def _comm(self, tid: int) -> str:
-        """The kernel's name of it (15 bytes); up to 3.13 that is the program's for Python's own threads."""
+        return self._kernels_name(tid) or f"thread {tid}"
+
+    def _kernels_name(self, tid: int) -> str:
+        """15 bytes; up to 3.13 that is the program's for Python's own threads. '' when it has none or has ended."""
         with contextlib.suppress(OSError):
-            name = Path(f"/proc/{self._pid}/task/{tid}/comm").read_bytes().decode("utf-8", "replace").rstrip("\n")
-            return name or f"thread {tid}"
-        return f"thread {tid}"
+            return Path(f"/proc/{self._pid}/task/{tid}/comm").read_bytes().decode("utf-8", "replace").rstrip("\n")
+        return ""
 
     def _started(self, tid: int) -> int:
         """On the monotonic clock, to 10 ms; 0 when not known. The kernel counts from boot, suspended time included."""
