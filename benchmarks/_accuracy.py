@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from concview import registry
 from concview.demos.base import demos
 
-RULES = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
+RULES = {rule.id: rule for rule in registry.everything("concview.catalogue.rules", "RULE").values()}
 #: Rules that need the agent or counted calls.
 INSIDE = {id_ for id_, rule in RULES.items() if {"agent", "calls"} & set(rule.needs)}
 #: What may come true while a demo runs: on a machine busy enough the two meet, and then it is a deadlock.

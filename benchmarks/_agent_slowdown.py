@@ -9,13 +9,13 @@ from statistics import median
 
 import agent_helpers as h
 
-from concview.engines.agent_client.messages import CallsPart, Opened, Refused
+from concview.agent_host.messages import CallsPart, Opened, Refused
 from concview.model import Calls
 from concview.tui.inside import derived
 from interpreters import Interpreter, Process, target
 
 #: One thread works in rounds; on request the program says how many it has done, and the thread's CPU for them.
-PROGRAM = '''
+PROGRAM = """
 import json, select, sys, threading, time
 def leaf(): pass
 def add(a, b): return a + b
@@ -52,7 +52,7 @@ while True:
     while not select.select([0], [], [], 0.02)[0]: pass
     sys.stdin.readline()
     print(json.dumps([done, cpu, time.monotonic()]), flush=True)
-'''
+"""
 KINDS = ("calls", "recursion", "objects", "loop", "mixed", "io")
 #: Windows of each, and stretches without one between them (seconds).
 WINDOWS, STRETCH_S = 5, 0.6

@@ -13,8 +13,8 @@ import time
 from concview.collector.recorder import Recorder
 from concview.engines.direct import DirectEngine
 from concview.model import Event
-from concview.target.discovery import describe
-from concview.target.source import SourceFacts
+from concview.process.discovery import describe
+from concview.source.facts import SourceFacts
 
 SAMPLES = 40
 WARM_UP = 3  #: pairs that do not count

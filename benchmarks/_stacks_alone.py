@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 import time
 
+from concview.cpython.memory import Memory
+from concview.cpython.runtime import find, layout
 from concview.engines.base import Tally
-from concview.engines.direct.memory import Memory
-from concview.engines.direct.runtime import find, layout
-from concview.engines.direct.strategy import readers
-from concview.target.discovery import describe
-from concview.target.source import SourceFacts
+from concview.engines.direct.frames.strategy import readers
+from concview.process.discovery import describe
+from concview.source.facts import SourceFacts
 
 
 def main() -> None:

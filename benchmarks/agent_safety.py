@@ -24,8 +24,8 @@ import agent_helpers as h
 from test_agent_calls import COUNTED
 
 import _agent_slowdown
-from concview.engines.agent_client import CannotInject
-from concview.engines.agent_client.messages import CallsPart, Opened, Refused
+from concview.agent_host import CannotInject
+from concview.agent_host.messages import CallsPart, Opened, Refused
 from interpreters import Interpreter, interpreters, target
 
 

@@ -17,7 +17,7 @@ from interpreters import Interpreter, interpreters
 
 #: `threads` workers under `depth` frames. One computes without a pause, a quarter sleep and compute in turn, the rest
 #: are blocked in recv: like a service. Arguments: THREADS DEPTH BUSY.
-TARGET = '''
+TARGET = """
 import socket, sys, threading, time
 threads, depth, busy = map(int, sys.argv[1:4])
 keep = []
@@ -43,10 +43,10 @@ for i in range(threads - 1):
 print("ready", flush=True)
 while True:
     time.sleep(0.5)
-'''
+"""
 #: The same kind of service, with locks: every thread is inside two `with` blocks most of the time, a third of them
 #: waits for one shared lock, an RLock, a condition. Arguments: THREADS DEPTH.
-LOCKING_TARGET = '''
+LOCKING_TARGET = """
 import sys, threading, time
 threads, depth = map(int, sys.argv[1:3])
 shared, again, condition = threading.Lock(), threading.RLock(), threading.Condition()
@@ -70,9 +70,9 @@ for i in range(threads - 1):
 print("ready", flush=True)
 while True:
     time.sleep(0.5)
-'''
+"""
 #: Counts its own work in a file that the benchmark maps, too, so that no thread has to wait for the GIL to tell it.
-BUSY_TARGET = '''
+BUSY_TARGET = """
 import mmap, sys, threading, time
 threads, depth = map(int, sys.argv[1:3])
 with open(sys.argv[3], "r+b") as file:
@@ -87,7 +87,7 @@ for i in range(threads):
     threading.Thread(target=down, args=(depth, i), daemon=True).start()
 print("ready", flush=True)
 time.sleep(1e6)
-'''
+"""
 
 
 @contextlib.contextmanager

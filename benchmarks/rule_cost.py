@@ -25,7 +25,7 @@ from common import TARGET, find, machine, row, target
 from concview import codec, registry
 from concview.analysis.graph import chains
 from concview.analysis.history import History
-from concview.analysis.tape import Tape
+from concview.analysis.replay_buffer import Tape
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Inapplicable, Rule
 from concview.catalogue.judge import Judge
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=100)
     parser.add_argument("--again", type=int, default=3, help="play every recording so often")
     options = parser.parse_args()
-    rules = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
+    rules = {rule.id: rule for rule in registry.everything("concview.catalogue.rules", "RULE").values()}
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         for path in options.files or recorded(Path(folder), options.threads, options.seconds):

@@ -49,9 +49,7 @@ FULL = bool(os.environ.get("CONCVIEW_FULL"))
 
 # What hypothesis tries is the same in every run, so that a change is told from luck; with CONCVIEW_FULL=1 it looks for
 # something new. A machine that stands still for a moment is no failure.
-settings.register_profile(
-    "concview", deadline=None, derandomize=not FULL, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("concview", deadline=None, derandomize=not FULL, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("concview")
 
 

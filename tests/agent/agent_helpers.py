@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from concview.engines.agent_client import Attachment, inject
-from concview.engines.agent_client.messages import CallsPart, Message, Report
+from concview.agent_host import Attachment, inject
+from concview.agent_host.messages import CallsPart, Message, Report
 from concview.model import AGENT_THREAD
 from interpreters import Interpreter, Process
 
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 #: Does what its first argument says until SIGTERM, which ends it with 42 by an exception of its handler's: that and
 #: its output must be the same whoever was inside.
-STATES = '''
+STATES = """
 import asyncio, signal, sys, threading, time
 def ended(*_):
     sys.exit(42)
@@ -75,7 +75,7 @@ elif state == "asyncio":
     asyncio.run(tasks())
 elif state == "asleep":
     time.sleep(1000)
-'''
+"""
 NAMES = ("idle", "busy", "native", "fight", "threads", "births", "asyncio")
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import agent_helpers as h
 import pytest
 
-from concview.engines.agent_client import Attachment, CannotInject
-from concview.engines.inject import boot
+from concview.agent_host import Attachment, CannotInject
+from concview.agent_host.inject import boot
 from interpreters import Interpreter, Process, target
 
 

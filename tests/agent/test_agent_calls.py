@@ -9,12 +9,12 @@ import agent_helpers as h
 import pytest
 
 from concview.agent.rates import Rates
-from concview.engines.agent_client.messages import CallsPart, Opened, Refused
+from concview.agent_host.messages import CallsPart, Opened, Refused
 from interpreters import Interpreter, target
 
 #: `work` is called a known number of times in a second thread, on request; meanwhile threads are born and die.
 #: Prints ns per call of an empty function when asked for 'cost', and whether any hook is set when asked for 'hooks'.
-COUNTED = '''
+COUNTED = """
 import json, sys, threading, time
 def leaf():
     pass
@@ -55,7 +55,7 @@ while True:
         print(json.dumps(cost()), flush=True)
     else:
         print(json.dumps(sys.getprofile() is None and threading._profile_hook is None), flush=True)
-'''
+"""
 
 
 def ask(process: object, order: str) -> object:

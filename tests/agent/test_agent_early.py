@@ -15,11 +15,11 @@ from typing import Any
 import agent_helpers as h
 import pytest
 
-from concview.engines.agent_client import Attachment
-from concview.engines.agent_client.attachment import own_yappi
-from concview.engines.agent_client.meeting import find_door
-from concview.engines.agent_client.messages import CallsPart, Opened, Refused
-from concview.engines.inject.early import Early
+from concview.agent_host import Attachment
+from concview.agent_host.attachment import own_yappi
+from concview.agent_host.inject.early import Early
+from concview.agent_host.messages import CallsPart, Opened, Refused
+from concview.agent_host.rendezvous import find_listener
 from interpreters import Interpreter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "commands"))
@@ -113,7 +113,7 @@ def started(
 
 
 def visit(popen: subprocess.Popen[str]) -> Attachment:
-    h.eventually(lambda: find_door(popen.pid) is not None)
+    h.eventually(lambda: find_listener(popen.pid) is not None)
     attachment = Attachment(popen.pid, 20.0, [])
     attachment.start()
     assert attachment.invited
@@ -174,11 +174,11 @@ def test_calls_are_counted_from_the_first_line(gil_python: Interpreter, tmp_path
 
 def test_it_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody comes: the program begins all the same, and nothing is left of the door."""
-    monkeypatch.setattr("concview.engines.inject.early.HOLD_S", 0.5)
+    monkeypatch.setattr("concview.agent_host.inject.early.HOLD_S", 0.5)
     python = Interpreter(sys.executable, sys.version_info[:2], sys.version_info.micro, False)
     with started(python, tmp_path, True) as (popen, _):
         out, errors = finish(popen)
-        assert out["main"] and errors == "" and find_door(popen.pid) is None
+        assert out["main"] and errors == "" and find_listener(popen.pid) is None
 
 
 @pytest.mark.parametrize("flag", ["-I", "-E", "-S"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import agent_helpers as h
 import pytest
 
-from concview.engines.agent_client.messages import Refused
+from concview.agent_host.messages import Refused
 from interpreters import current, target
 
 PATCHED = """

@@ -9,9 +9,9 @@ import agent_helpers as h
 import pytest
 from test_agent_calls import COUNTED, ask, opened
 
+from concview.agent_host.messages import CallsPart
 from concview.analysis.calls import by_function, callgrind, pstat
 from concview.collector.inside import Inside
-from concview.engines.agent_client.messages import CallsPart
 from concview.model import Callee, CallInfo, Calls, Event
 from interpreters import current, target
 

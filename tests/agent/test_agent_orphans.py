@@ -15,7 +15,7 @@ from pathlib import Path
 import agent_helpers as h
 import pytest
 
-from concview.engines.agent_client.attachment import own_yappi
+from concview.agent_host.attachment import own_yappi
 from interpreters import Interpreter, Process, current, target
 
 #: It promises to be gone within 5 s; a machine that is busy with other tests gets three times as long.

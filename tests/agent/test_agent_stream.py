@@ -11,16 +11,16 @@ import agent_helpers as h
 import msgspec
 import pytest
 
-from concview.engines.agent_client import inject
-from concview.engines.agent_client.meeting import find_door
-from concview.engines.agent_client.messages import Report
+from concview.agent_host import inject
+from concview.agent_host.messages import Report
+from concview.agent_host.rendezvous import find_listener
 from concview.model import AGENT_THREAD, AgentStatus, AnyEvent, Bye, Calls, Queues, State, Tasks
 from concview.session import LiveSource
 from concview.session.session import attach
 from interpreters import Interpreter, target
 
 #: Two pool workers busy with five items more than they can take, a full queue with a thread at it, tasks in a chain.
-RICH = '''
+RICH = """
 import asyncio, queue, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 pool = ThreadPoolExecutor(2, thread_name_prefix="mill")
@@ -44,7 +44,7 @@ async def main():
         await asyncio.sleep(0.01)
 threading.Timer(60, lambda: None)
 asyncio.run(main())
-'''
+"""
 
 
 def gather(source: LiveSource, events: list[AnyEvent]) -> threading.Thread:
@@ -179,7 +179,7 @@ def test_a_forked_child_was_not_invited(gil_python: Interpreter, tmp_path: Path)
         process.send("go")
         assert process.line() == "0"  # its exit code: sockets it still has
         h.report(attachment)
-        assert find_door(process.pid) is not None
+        assert find_listener(process.pid) is not None
         h.leave(attachment)
 
 
@@ -192,9 +192,9 @@ def test_a_forked_child_was_not_invited(gil_python: Interpreter, tmp_path: Path)
 )  # fmt: skip
 def test_the_agent_distrusts(gil_python: Interpreter, tmp_path: Path, bytes_said: bytes) -> None:
     with target(gil_python, INVITING, h.SOURCE, env={"XDG_RUNTIME_DIR": str(tmp_path)}) as process:
-        door = find_door(process.pid)
-        assert door is not None
-        connected = door.connect()
+        endpoint = find_listener(process.pid)
+        assert endpoint is not None
+        connected = endpoint.connect()
         assert connected is not None
         connected.sendall(bytes_said)
         connected.settimeout(30)
@@ -213,8 +213,7 @@ def test_a_folder_of_somebody_else_is_not_trusted(gil_python: Interpreter, tmp_p
     source = INVITING.replace("listener = concview", "print(1)\ntry: concview", 1).split("assert", 1)[0]
     source += "except PermissionError as error: print('ready', flush=True)\ntime.sleep(1000)\n"
     with target(gil_python, source, h.SOURCE, env={"XDG_RUNTIME_DIR": str(tmp_path)}) as process:
-        assert find_door(process.pid) is None
-
+        assert find_listener(process.pid) is None
 
 
 @pytest.mark.few

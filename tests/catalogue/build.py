@@ -1,9 +1,9 @@
 """Histories written by hand: threads, what they do when, and a judge that looks at them as the session does.
 
-    scene = Scene()
-    a = scene.thread("web-0")
-    scene.play(3, lambda at: scene.do(a, [frame("work")], RUNNING))
-    scene.judgement.findings
+scene = Scene()
+a = scene.thread("web-0")
+scene.play(3, lambda at: scene.do(a, [frame("work")], RUNNING))
+scene.judgement.findings
 """
 
 from __future__ import annotations

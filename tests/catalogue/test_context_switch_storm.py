@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from counted import Rates, window
 
-from concview.catalogue.context_switch_storm import RULE
+from concview.catalogue.rules.context_switch_storm import RULE
 
 PAIRS = {f"{kind}-{n}": Rates(0.2, 0.1, voluntary=5000, involuntary=100) for kind in ("echo", "stream") for n in (0, 1)}
 

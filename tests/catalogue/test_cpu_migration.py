@@ -6,7 +6,7 @@ import pytest
 from counted import Rates, window
 
 from concview.catalogue.base import Inapplicable
-from concview.catalogue.cpu_migration import RULE
+from concview.catalogue.rules.cpu_migration import RULE
 
 
 def workers(migrations: float) -> dict[str, Rates]:

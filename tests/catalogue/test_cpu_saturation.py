@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from counted import Rates, window
 
-from concview.catalogue.cpu_saturation import RULE
+from concview.catalogue.rules.cpu_saturation import RULE
 
 COMPUTES = {"thumbnails": Rates(0.98, 0.01, voluntary=1)}
 

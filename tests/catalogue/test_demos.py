@@ -40,7 +40,7 @@ SOON_S = 15.0
 CORE = {
     "lock-held-across-io", "lock-contention", "gil-contention", "thread-explosion", "blocked-event-loop", "deadlock",
 }  # fmt: skip
-RULES = {rule.id: rule for rule in registry.everything("concview.catalogue", "RULE").values()}
+RULES = {rule.id: rule for rule in registry.everything("concview.catalogue.rules", "RULE").values()}
 #: Their `bad` keeps CPUs busy: few of them at once.
 HOGS = {
     "gil-contention", "gil-convoy", "lock-contention", "thread-explosion", "busy-wait", "gc-storm", "cpu-starvation",

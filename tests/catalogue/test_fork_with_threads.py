@@ -7,7 +7,7 @@ from build import START_NS, Scene, frame, site, stdlib
 
 from concview.analysis.window import Window
 from concview.catalogue.base import Inapplicable
-from concview.catalogue.fork_with_threads import RULE
+from concview.catalogue.rules.fork_with_threads import RULE
 from concview.model import ForkedChild, Forks, Frame, FrameDef, Severity, StackDef
 
 FORKING = [

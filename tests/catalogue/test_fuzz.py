@@ -104,7 +104,7 @@ def test_random_streams(seed: int, hz: int, cpus: float, without: list[str], sti
             scene.history.apply(_depths(rng, scene.now_ns, tids))
 
     scene.play(rng.choice([1, 4, 12]), script)
-    every = {rule.id for rule in registry.everything("concview.catalogue", "RULE").values()}
+    every = {rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values()}
     for _, judgement in scene.log:
         failed = [n for n in judgement.not_applicable if "this rule failed" in n.why]
         assert not failed
@@ -115,4 +115,3 @@ def test_random_streams(seed: int, hz: int, cpus: float, without: list[str], sti
         for finding in judgement.findings:
             assert 0 <= finding.score <= 100
             assert finding.title and finding.summary and finding.fix and finding.why
-

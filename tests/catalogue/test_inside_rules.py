@@ -10,8 +10,8 @@ from counted import Rates, window
 
 from concview import registry
 from concview.analysis.calls import Function
-from concview.catalogue import _exact
-from concview.catalogue.rwlock_short_reads import gives, takes
+from concview.catalogue.rules import _exact
+from concview.catalogue.rules.rwlock_short_reads import gives, takes
 from concview.model import (
     AgentStatus,
     Await,
@@ -27,7 +27,7 @@ from concview.model import (
     Wait,
 )
 
-RULES = registry.everything("concview.catalogue", "RULE")
+RULES = registry.everything("concview.catalogue.rules", "RULE")
 APP = "/srv/app.py"
 
 

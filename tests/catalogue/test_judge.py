@@ -10,8 +10,8 @@ import pytest
 from build import RUNNING, Scene, frame
 
 from concview.analysis.window import Window
-from concview.catalogue._track import curve
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
+from concview.catalogue.rules._track import curve
 from concview.config import Limits, RuleConfig, RuleOptions
 from concview.model import Confidence, Severity, Where
 
@@ -23,7 +23,7 @@ def make(rule_id: str = "made-up", permanent: bool = False, needs: tuple[str, ..
     metadata = (rule_id, permanent, needs)
 
     class Made:
-        __module__ = "concview.catalogue.lock_contention"
+        __module__ = "concview.catalogue.rules.lock_contention"
         id: ClassVar[str] = metadata[0]
         title: ClassVar[str] = "Made up"
         group: ClassVar[str] = "Locks"

@@ -6,7 +6,7 @@ import pytest
 from counted import Rates, window
 
 from concview.catalogue.base import Observation
-from concview.catalogue.memory_saturation import RULE
+from concview.catalogue.rules.memory_saturation import RULE
 from concview.model import Target
 
 MB = 1 << 20

@@ -9,7 +9,7 @@ from build import GIL, RUNNING, SLEEP, Scene, frame
 
 from concview.analysis.gilcalls import Uninterrupted, uninterrupted
 from concview.analysis.records import GilTick
-from concview.catalogue.native_gil_hold import NativeGilHold
+from concview.catalogue.rules.native_gil_hold import NativeGilHold
 from concview.model import Confidence, Severity
 
 MATCH = frame("check", 45, text="pattern.match(address)")

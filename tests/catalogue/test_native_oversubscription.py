@@ -6,7 +6,7 @@ import pytest
 from counted import Rates, window
 
 from concview.catalogue.base import Inapplicable
-from concview.catalogue.native_oversubscription import RULE
+from concview.catalogue.rules.native_oversubscription import RULE
 
 
 def computing(count: int, cpu: float, **options: float | bool) -> dict[str, Rates]:

@@ -8,7 +8,7 @@ import pytest
 from build import RUNNING, SLEEP, Scene, frame, holds, site, waits_for
 
 from concview import registry
-from concview.catalogue.over_sharded_locks import picked
+from concview.catalogue.rules.over_sharded_locks import picked
 from concview.model import Severity, Site
 
 RULE = "over-sharded-locks"
@@ -17,7 +17,9 @@ BASE = 0x7F0000001000
 
 
 def scene(without: tuple[str, ...] = ()) -> Scene:
-    return Scene(without=without, rules={RULE: registry.everything("concview.catalogue", "RULE")["over_sharded_locks"]})
+    return Scene(
+        without=without, rules={RULE: registry.everything("concview.catalogue.rules", "RULE")["over_sharded_locks"]}
+    )
 
 
 def taking(

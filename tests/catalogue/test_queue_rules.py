@@ -8,7 +8,7 @@ import pytest
 from build import RUNNING, SLEEP, Scene, frame, recv, stdlib, waits_for
 
 from concview.analysis.window import Window
-from concview.catalogue._queues import users
+from concview.catalogue.rules._queues import users
 from concview.model import Depths, Frame, PoolDepth, QueueDepth, Severity, Wait
 
 ADDRESS = 0xA0
@@ -39,9 +39,7 @@ class Queues:
     def tell(self, at: float, size: float, puts: float = -1, gets: float = -1) -> None:
         if at >= self._due:
             self._due = at + 0.25
-            one = QueueDepth(
-                ADDRESS, self._kind, "jobs", int(size), self._most, 0, int(puts), int(gets), self._users
-            )
+            one = QueueDepth(ADDRESS, self._kind, "jobs", int(size), self._most, 0, int(puts), int(gets), self._users)
             pools = (self.pool,) if self.pool is not None else ()
             self._scene.history.apply(Depths(self._scene.now_ns, (one,), pools))
 

@@ -13,7 +13,7 @@ from concview.catalogue.docs import HEADINGS, documentation, parse
 from concview.demos.base import GROUPS, demos
 from concview.model import CAPABILITIES
 
-RULES = cast(dict[str, Rule], registry.everything("concview.catalogue", "RULE"))
+RULES = cast(dict[str, Rule], registry.everything("concview.catalogue.rules", "RULE"))
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from build import DB, RUNNING, SLEEP, Scene, frame, recv
 
-from concview.catalogue.unbatched_io import RULE
+from concview.catalogue.rules.unbatched_io import RULE
 from concview.model import Frame, Peer, Severity, Wait
 
 SEND = frame("insert", 26, text='db.sendall(row + b"\\n")')

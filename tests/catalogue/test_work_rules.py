@@ -7,7 +7,7 @@ import re
 import pytest
 from build import DB, RUNNING, SLEEP, Scene, frame, recv, stdlib, waits_for
 
-from concview.catalogue import connection_starvation, pool_per_call, straggler, thread_leak, thundering_herd
+from concview.catalogue.rules import connection_starvation, pool_per_call, straggler, thread_leak, thundering_herd
 from concview.model import Frame, Site
 
 WORKER = stdlib("_worker", "concurrent/futures/thread.py")
@@ -174,8 +174,12 @@ def test_a_transaction_of_redis_keeps_a_connection_until_it_ends() -> None:
              _library("BlockingConnectionPool.get_connection", "redis/connection.py"),
              _library("Pipeline.immediate_execute_command", "redis/client.py"),
              _library("Pipeline.watch", "redis/client.py"), frame("page", 8), frame("serve", 16)]  # fmt: skip
-    reads = [_library("AbstractConnection.read_response", "redis/connection.py"),
-             _library("Pipeline.immediate_execute_command", "redis/client.py"), frame("page", 9), frame("serve", 16)]
+    reads = [
+        _library("AbstractConnection.read_response", "redis/connection.py"),
+        _library("Pipeline.immediate_execute_command", "redis/client.py"),
+        frame("page", 9),
+        frame("serve", 16),
+    ]
     renders = [frame("render", 5), frame("page", 10), frame("serve", 16)]
 
     def script(at: float) -> None:

@@ -126,5 +126,3 @@ def test_an_internal_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setenv("CONCVIEW_DEBUG", "1")
     with pytest.raises(RuntimeError):
         base.run(["check"])
-
-

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from concview.commands._child import python_command
 from concview.commands._options import pid_of, seconds_of
+from concview.commands._target_process import python_command
 from concview.commands.base import CommandError, Exit, commands, parse, split_rest
 
 

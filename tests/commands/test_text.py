@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from concview.commands import _build, _schema
-from concview.commands._child import Ring
 from concview.commands._dump_text import dump_text
-from concview.commands._pen import Pen
+from concview.commands._target_process import Ring
 from concview.commands._text import check_text, folded
+from concview.commands._text_writer import Pen
 from concview.commands.check import _verdict
 from concview.model import (
     NO_STACK,

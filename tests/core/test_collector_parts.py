@@ -10,7 +10,7 @@ from concview.collector import recorder as recorder_module
 from concview.collector.pace import MIN_HZ, Pace
 from concview.collector.recorder import Recorder
 from concview.model import Forget, FrameDef, ThreadDef, Tick, Wait, WaitKind
-from concview.target.source import SourceFacts
+from concview.source.facts import SourceFacts
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from itertools import count
 
 import pytest
 
-from concview.collector import gentle
+from concview.collector import idle_scheduling
 from concview.collector.__main__ import FAST_NICE
-from concview.collector.gentle import Gentle
+from concview.collector.idle_scheduling import Gentle
 from interpreters import current, target
 
 NEVER = 1 << 62
@@ -35,7 +35,7 @@ class Steps:
                 return
             self.taken.append((number, threading.get_native_id(), os.sched_getscheduler(0)))
             if number == self.late_from:
-                self.due_ns = time.monotonic_ns() - 2 * gentle.LATE_NS
+                self.due_ns = time.monotonic_ns() - 2 * idle_scheduling.LATE_NS
             time.sleep(0.002)
             yield
 
@@ -46,9 +46,9 @@ class Steps:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gentle, "CHECK_S", 0.01)
+    monkeypatch.setattr(idle_scheduling, "CHECK_S", 0.01)
     # The machine may be busy with other tests: never the reason here. A long wait is booked when it ends, all at once.
-    monkeypatch.setattr(gentle, "WAITED", float("inf"))
+    monkeypatch.setattr(idle_scheduling, "WAITED", float("inf"))
 
 
 def drive(steps: Steps, machine_percent: float = 0.0) -> Gentle:
@@ -86,7 +86,7 @@ def test_a_starved_thread_hands_back_and_is_not_tried_again_at_once() -> None:
 
 def test_a_full_machine_has_no_cpu_to_spare() -> None:
     steps = Steps(20)
-    drive(steps, machine_percent=gentle.FULL_PERCENT)
+    drive(steps, machine_percent=idle_scheduling.FULL_PERCENT)
     assert steps.threads == [threading.get_native_id()]
 
 

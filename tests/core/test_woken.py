@@ -11,7 +11,7 @@ from concview.analysis.history import History
 from concview.analysis.lock_stats import stats
 from concview.analysis.locks import locks
 from concview.analysis.records import MAX_WOKEN, Run
-from concview.analysis.tape import Tape
+from concview.analysis.replay_buffer import Tape
 from concview.model import (
     Counters,
     Frame,

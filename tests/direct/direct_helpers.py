@@ -9,7 +9,7 @@ from typing import Any
 
 from concview.engines.direct import DirectEngine
 from concview.model import Event, Hold, Wait
-from concview.target.discovery import describe
+from concview.process.discovery import describe
 
 FrameTuple = tuple[str, str, int]
 

@@ -14,14 +14,14 @@ import pytest
 from direct_helpers import tick_until, ticks, watching
 
 from concview import engines
-from concview.engines.direct.heap import native
-from concview.engines.direct.heap.batch import HeapBatch, HeapThread
-from concview.engines.direct.heap.lines import parse_linetable, parse_lnotab
-from concview.engines.direct.memory import Memory
-from concview.engines.direct.offsets import describe
-from concview.engines.direct.runtime import Runtime
+from concview.cpython.heap import native
+from concview.cpython.heap.lines import parse_linetable, parse_lnotab
+from concview.cpython.memory import Memory
+from concview.cpython.offsets import describe
+from concview.cpython.runtime import Runtime
+from concview.engines.direct.frames.heap_batch import HeapBatch, HeapThread
 from concview.model import Confidence
-from concview.target.qualnames import outermost, qualnames
+from concview.source.qualnames import outermost, qualnames
 from interpreters import Interpreter, interpreters, target
 
 OLD = [i for i in interpreters() if i.version < (3, 11)]

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
-from concview.engines.base import TargetGone
-from concview.engines.direct import DirectEngine, runtime
-from concview.engines.direct.memory import Memory
-from concview.engines.direct.offsets import Unsupported, describe
+from concview.cpython import runtime
+from concview.cpython.memory import Memory
+from concview.cpython.offsets import Unsupported, describe
+from concview.engines.direct import DirectEngine
+from concview.errors import TargetGone
 from concview.model import CAPABILITIES
 from interpreters import Interpreter, current, target
 

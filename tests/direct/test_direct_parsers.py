@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concview.engines.direct.code import parse_exception_table, parse_line_table
-from concview.engines.direct.elf import Module
-from concview.engines.direct.memory import BadAddress, Memory
-from concview.engines.direct.objects import MAX_STRING, Objects
-from concview.engines.direct.offsets import DEBUG_OFFSETS, OPCODES, Offsets, Unsupported, describe
-from concview.engines.direct.walk import frame_struct
+from concview.cpython.code import parse_exception_table, parse_line_table
+from concview.cpython.elf import Module
+from concview.cpython.memory import BadAddress, Memory
+from concview.cpython.objects import MAX_STRING, Objects
+from concview.cpython.offsets import DEBUG_OFFSETS, OPCODES, Offsets, Unsupported, describe
+from concview.cpython.walk import frame_struct
 
 
 @given(st.binary(max_size=400), st.integers(-(2**31), 2**31 - 1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 
-from concview.engines.direct.memory import MAX_SEGMENTS, Memory
-from concview.engines.direct.replay import Replay, Seen, still
+from concview.cpython.memory import MAX_SEGMENTS, Memory
+from concview.engines.direct.locks.read_cache import Replay, Seen, still
 
 
 def seen(memory: Memory, *addresses: int) -> Seen:

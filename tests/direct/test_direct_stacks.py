@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
-from concview.engines.direct import batch
-from concview.engines.direct.walk import MAX_FRAMES
+from concview.cpython.walk import MAX_FRAMES
+from concview.engines.direct.frames import batch
 from interpreters import Interpreter, target
 
 AWKWARD = Path(__file__).with_name("awkward_target.py")

@@ -3,7 +3,7 @@
 Runs under every Python from 3.8. Prints 'ready', then one JSON object: name -> {tid, fd, peer}.
 """
 
-SOURCE = r'''
+SOURCE = r"""
 import ctypes, fcntl, json, multiprocessing, os, queue, select, signal, socket, subprocess, sys, tempfile, threading
 import time
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
@@ -174,7 +174,7 @@ while not all("tid" in fact and fact["said"] for fact in facts.values()):
 print("ready", flush=True)
 print(json.dumps(facts), flush=True)
 sys.stdin.read()
-'''
+"""
 
 #: name -> (wait kinds allowed, system calls allowed, timed)
 EXPECTED: dict[str, tuple[str, str, bool]] = {

@@ -6,7 +6,7 @@ import time
 
 from kernel_sink import eventually
 
-from concview.engines.kernel.children import Children
+from concview.linux.children import Children
 from interpreters import Interpreter, target
 
 CHILDREN = r"""

@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 from kernel_sink import Sink, eventually
 
-from concview.engines.base import Sink as SinkProtocol
-from concview.engines.base import TargetGone
-from concview.engines.kernel import CounterReader, threads
-from concview.engines.kernel.threads import ThreadTable
+from concview.errors import TargetGone
+from concview.linux import CounterReader, threads
+from concview.linux.threads import ThreadTable
 from concview.model import Counters, Notice, Target, ThreadCounters
-from concview.target.discovery import start_ticks
+from concview.process.discovery import start_ticks
+from concview.sink import Sink as SinkProtocol
 from interpreters import Interpreter, Process, current, target
 
 MEASURES_ITSELF = r"""

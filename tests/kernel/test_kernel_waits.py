@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_sink import Sink, eventually
 
-from concview.engines.base import Sink as SinkProtocol
-from concview.engines.kernel import WaitReader, syscalls
+from concview.linux import WaitReader, syscalls
 from concview.model import Wait, WaitKind
+from concview.sink import Sink as SinkProtocol
 from interpreters import Interpreter, Process, current, target
 
 Facts = dict[str, dict[str, Any]]

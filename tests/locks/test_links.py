@@ -9,7 +9,7 @@ from concview.model import Confidence
 from interpreters import Interpreter, target
 
 #: A chain over two futures and a lock; a circle of a future and a lock; a future that is still queued.
-FUTURES = '''
+FUTURES = """
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
 CHAIN, CIRCLE = threading.Lock(), threading.Lock()
@@ -50,9 +50,9 @@ while "queued" not in tids: time.sleep(0.01)
 print("ready", flush=True)
 print(*[tids[n] for n in ("holder", "inner", "outer", "wants", "circle", "queued")], flush=True)
 time.sleep(1000)
-'''
+"""
 
-QUEUE = '''
+QUEUE = """
 import queue, sys, threading, time
 items = queue.Queue(2)
 def produce():
@@ -68,7 +68,7 @@ producer.start(), consumer.start()
 print("ready", flush=True)
 print(producer.native_id, consumer.native_id, flush=True)
 time.sleep(1000)
-'''
+"""
 
 
 def links(sample: truth.Sample) -> set[tuple[int, int, str]]:

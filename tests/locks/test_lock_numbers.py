@@ -143,7 +143,7 @@ def test_a_chain_blames_its_root() -> None:
 
 
 def test_a_circle_with_one_behind_it() -> None:
-    circle, = graph.chains(
+    (circle,) = graph.chains(
         edges(
             thread(1, (0, 0, waits(B), (hold(A),))),
             thread(2, (0, 0, waits(A), (hold(B, OTHER),))),

@@ -7,7 +7,7 @@ import truth
 from concview.model import Confidence
 from interpreters import Interpreter, target
 
-SOURCE = '''
+SOURCE = """
 import threading, time
 LOCK = threading.RLock()
 def take():
@@ -26,7 +26,7 @@ for thread in threads:
 print("ready", flush=True)
 print(*[t.native_id for t in threads], flush=True)
 time.sleep(100)
-'''
+"""
 
 
 def test_an_rlock_and_a_join_name_their_thread(direct_python: Interpreter) -> None:

@@ -30,8 +30,8 @@ from concview.collector.recorder import Recorder
 from concview.engines.direct import DirectEngine
 from concview.engines.pyspy import PySpyEngine
 from concview.model import AnyEvent, Confidence, Hello, State, Tick, WaitKind
-from concview.target.discovery import describe
-from concview.target.source import SourceFacts
+from concview.process.discovery import describe
+from concview.source.facts import SourceFacts
 from interpreters import Interpreter, target
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -355,9 +355,7 @@ def compare(samples: list[Sample], diary: Diary, exact: bool = True) -> Score:
     for sample in samples:
         begin, end = sample.begin_ns, sample.end_ns
         perhaps = {tid: diary.spans(tid, begin, end) for tid in diary.names}
-        surely = {
-            tid: [s for s in spans if s.has <= begin and s.leaves >= end] for tid, spans in perhaps.items()
-        }
+        surely = {tid: [s for s in spans if s.has <= begin and s.leaves >= end] for tid, spans in perhaps.items()}
         for tid, run_ in sample.runs:
             if tid in perhaps:
                 _holders(score, diary, diary.names[tid], sample, run_, perhaps[tid], surely[tid], exact)

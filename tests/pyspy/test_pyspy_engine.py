@@ -14,10 +14,10 @@ import pytest
 from pyspy_sink import KeepingSink, watch
 
 from capacity import BUSY
-from concview.engines.base import TargetGone
 from concview.engines.pyspy import PySpyEngine
+from concview.errors import TargetGone
 from concview.model import Notice, Target
-from concview.target.discovery import describe
+from concview.process.discovery import describe
 from interpreters import Interpreter, Process, target
 
 #: Each phase is a function; the moment of every change is written down by the target itself.
@@ -319,6 +319,7 @@ for i in range(10000):
     t.start(); t.join()
 """
     sink, engine = KeepingSink(), PySpyEngine()
+
     def short() -> list[str]:
         return [name for name in sink.names.values() if name.startswith("short-")]
 
@@ -330,7 +331,7 @@ for i in range(10000):
 
 
 def test_hostile_names_pass_through_unharmed(pyspy_python: Interpreter, tmp_path: Path) -> None:
-    source = '''
+    source = """
 import threading, time
 names = ["[/red]", "\\x1b[2J\\x1b]0;x\\x07", "n" * 3000, 'thread (0x1): q"}},{"args":{', "\\u202e\\U0001f600", ""]
 space = {"time": time}
@@ -340,7 +341,7 @@ for n in names:
     threading.Thread(target=space["f"], name=n or " ", daemon=True).start()
 print("ready")
 time.sleep(100)
-'''
+"""
     sink, engine = KeepingSink(), PySpyEngine()
     with target(pyspy_python, source) as process:
         watch(engine, sink, process.pid, 0.3, lambda: "[/red]" in sink.names.values())

@@ -58,7 +58,7 @@ def test_a_thread_without_python_frames_is_seen() -> None:
 
 def test_pieces_give_the_same_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
-    hostile = ['},{"args":{', "\x1b[31m\\\"}", "\ud83d\ude00 ' [/red]", "x" * 10_000, "thread (0x1): fake", ""]
+    hostile = ['},{"args":{', '\x1b[31m\\"}', "\ud83d\ude00 ' [/red]", "x" * 10_000, "thread (0x1): fake", ""]
     events, open_frames = [root("B", 1)], []
     for ts in range(10, 4000, 10):
         if open_frames and rng.random() < 0.5:

@@ -23,7 +23,7 @@ from concview.model import (
     WaitKind,
 )
 from concview.session.compose import Composer
-from concview.session.wording import lasting
+from concview.session.phrases import lasting
 
 LOCK = 0x1000
 SITE = Site("self._lock", "/srv/cache.py", 41, "Cache.get", "/srv/cache.py::Cache")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from concview.session import courtesy
-from concview.session.courtesy import Courtesy
+from concview.session import ui_priority
+from concview.session.ui_priority import Courtesy
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(courtesy, "time", clock)
+    monkeypatch.setattr(ui_priority, "time", clock)
     return clock
 
 
@@ -34,7 +34,7 @@ def test_it_waits_only_when_asked_and_only_so_long(clock: Clock) -> None:
     assert clock.now == 100.0
     reader.ask()
     reader.give_way()
-    assert clock.now == pytest.approx(100.0 + courtesy.ASIDE_S, abs=0.003)
+    assert clock.now == pytest.approx(100.0 + ui_priority.ASIDE_S, abs=0.003)
     asked_again = clock.now
     reader.give_way()
     assert clock.now == asked_again
@@ -53,7 +53,7 @@ def test_a_key_that_is_held_down_takes_half_of_the_time_at_most(clock: Clock) ->
 def test_what_was_asked_long_ago_is_over(clock: Clock) -> None:
     reader = Courtesy()
     reader.ask()
-    clock.now += 2 * courtesy.ASIDE_S
+    clock.now += 2 * ui_priority.ASIDE_S
     before = clock.now
     reader.give_way()
     assert clock.now == before

@@ -138,8 +138,7 @@ def test_a_stopped_target_is_said_to_be(direct_python: Interpreter) -> None:
 @pytest.mark.few
 def test_exec_is_said(direct_python: Interpreter) -> None:
     source = (
-        "import os, sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
-        "os.execv('/bin/sleep', ['sleep', '60'])\n"
+        "import os, sys\nprint('ready', flush=True)\nsys.stdin.readline()\nos.execv('/bin/sleep', ['sleep', '60'])\n"
     )
     with target(direct_python, source) as process:
         session = Session(LiveSource(process.pid))

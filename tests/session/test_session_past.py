@@ -10,9 +10,9 @@ import pytest
 from test_session import CONVOY, record
 
 from concview import codec
-from concview.analysis import tape as tapes
+from concview.analysis import replay_buffer as tapes
 from concview.analysis.history import History
-from concview.analysis.tape import Tape
+from concview.analysis.replay_buffer import Tape
 from concview.catalogue.judge import Judgement
 from concview.model import (
     Capability,

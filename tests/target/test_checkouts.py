@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from concview.target.source import SourceFacts
+from concview.source.facts import SourceFacts
 
 POOL = """
 def serve():

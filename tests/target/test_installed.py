@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from concview.target.source import SourceFacts
+from concview.source.facts import SourceFacts
 
 CODE = "def f():\n    pass\n"
 

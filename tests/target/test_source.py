@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concview.model import Site
-from concview.target.names import is_lock_name
-from concview.target.source import MAX_FILE, Facts, SourceFacts, origin
+from concview.source.facts import MAX_FILE, Facts, SourceFacts, origin
+from concview.source.names import is_lock_name
 
 CASES = {
     "with self": """
@@ -603,8 +603,8 @@ def test_root_keeps_absolute_links_inside(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("concview.target.source._MAX_TEXT", 10_000)
-    monkeypatch.setattr("concview.target.source._MAX_PLACES", 50)
+    monkeypatch.setattr("concview.source.facts._MAX_TEXT", 10_000)
+    monkeypatch.setattr("concview.source.facts._MAX_PLACES", 50)
     facts = SourceFacts(None, time.time() + 60)
     for number in range(40):
         file = tmp_path / f"{number}.py"

@@ -14,10 +14,10 @@ import psutil
 import pytest
 from nobody import NOBODY, as_nobody, needs_root
 
-from concview.target import discovery
-from concview.target.discovery import Discovery, describe, human_name, is_own
-from concview.target.errors import NoSuchProcess, NotPermitted, NotPython, TargetError, Zombie
-from concview.target.pythons import python_of, python_version
+from concview.errors import NoSuchProcess, NotPermitted, NotPython, TargetError, Zombie
+from concview.process import discovery
+from concview.process.discovery import Discovery, describe, human_name, is_own
+from concview.process.pythons import python_of, python_version
 from interpreters import Interpreter, current, target
 
 WAITS = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"

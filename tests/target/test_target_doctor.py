@@ -12,10 +12,11 @@ import time
 import pytest
 from nobody import as_nobody, needs_root
 
-from concview.target import doctor, examination, machine, permission, support
-from concview.target.doctor import Outcome, Report, examine
-from concview.target.errors import NoSuchProcess, NotPython
-from concview.target.pythons import Python
+from concview.errors import NoSuchProcess, NotPython
+from concview.linux import machine, permission
+from concview.process import doctor, examination, support
+from concview.process.doctor import Outcome, Report, examine
+from concview.process.pythons import Python
 from interpreters import Interpreter, current, target
 
 WAITS = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from concview.target import limits
+from concview.linux import limits
 
 
 @pytest.fixture

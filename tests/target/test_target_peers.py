@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from concview.target import peers as module
-from concview.target import sockets
-from concview.target.peers import Peers
-from concview.target.sockets import SocketTables, split
+from concview.linux import peers as module
+from concview.linux import sockets
+from concview.linux.peers import Peers
+from concview.linux.sockets import SocketTables, split
 
 
 class Clock:

@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 
 from concview.snapshot import Snapshot, Status
 from concview.text import short_command
-from concview.tui import ink
+from concview.tui import text_render
 from concview.tui.app import ConcviewApp
 from concview.tui.screens.dashboard import Dashboard, specs
 from concview.tui.screens.picker import PickerScreen
@@ -276,21 +276,21 @@ def test_needs_something_to_show() -> None:
 @pytest.mark.parametrize("width", [0, 1, 2, 7, 40, 500])
 @pytest.mark.parametrize("text", ["", "abc", *fake.HOSTILE])
 def test_fit_is_exact(text: str, width: int) -> None:
-    assert cell_len(ink.fit(text, width)) == width
-    assert cell_len(ink.fit(text, width, right=True)) == width
+    assert cell_len(text_render.fit(text, width)) == width
+    assert cell_len(text_render.fit(text, width, right=True)) == width
 
 
 @pytest.mark.parametrize("width", [4, 9, 30])
 @pytest.mark.parametrize("text", ["a b c", "    indented code here", *fake.HOSTILE])
 def test_wrap_loses_nothing(text: str, width: int) -> None:
-    lines = ink.wrap(text, width)
+    lines = text_render.wrap(text, width)
     assert all(cell_len(line) <= width for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize("width", range(1, 60, 7))
 def test_a_bar_is_as_wide_as_asked(width: int) -> None:
-    sizes = ink.apportion((0.5, 0.3, 0.0, 0.19, 0.008, 0.002, 0.0, 0.0), width)
+    sizes = text_render.apportion((0.5, 0.3, 0.0, 0.19, 0.008, 0.002, 0.0, 0.0), width)
     assert sum(sizes) == width and all(size >= 0 for size in sizes)
     if width > 8:
         assert sizes[4] == 1, "what is not nothing is seen"

@@ -18,7 +18,7 @@ from textual.strip import Strip
 
 from concview.tui.app import ConcviewApp
 from concview.tui.compositor import TightCompositor, TightUpdate, transition
-from concview.tui.ink import differences
+from concview.tui.text_render import differences
 
 STYLES = [
     Style(color="#ff0000", bgcolor="#000000"),

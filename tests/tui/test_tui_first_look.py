@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from concview.tui.app import ConcviewApp
-from concview.tui.ink import fit_place
 from concview.tui.screens import dashboard
+from concview.tui.text_render import fit_place
 from concview.tui.views.process import own_cost
 from concview.tui.widgets.bars import Tabs
 from concview.tui.widgets.header import second_line

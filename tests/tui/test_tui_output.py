@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import fake
 import pytest
 
-from concview.commands._child import RING_BYTES, Ring
+from concview.commands._target_process import RING_BYTES, Ring
 from concview.tui.app import ConcviewApp
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.widgets.output import OutputPane

@@ -26,17 +26,17 @@ class Listener:
 
     def __init__(self) -> None:
         from . import fork
-        from .door import Door
+        from .listener import ListeningSocket
         from .originals import start_thread
 
-        self._door = Door()
+        self._socket = ListeningSocket()
         self._agent: Any = None
         self._undo = fork.in_child(self._in_child)
         start_thread(self._wait)
 
     def close(self) -> None:
         self._undo()
-        self._door.close()
+        self._socket.close()
         agent = self._agent
         if agent is not None:
             agent._hang_up()
@@ -46,7 +46,7 @@ class Listener:
         global _listener
         try:
             _listener = None
-            self._door.close()
+            self._socket.close()
         except BaseException:
             pass
 
@@ -55,10 +55,10 @@ class Listener:
 
         while True:
             try:
-                connected = self._door.accept()
+                connected = self._socket.accept()
             except BaseException:  # closed, or the interpreter is ending
                 return
-            self._agent = Agent(self._door.mine, self._door.theirs, [])
+            self._agent = Agent(self._socket.mine, self._socket.theirs, [])
             self._agent.visit(connected)
             self._agent = None
 

@@ -1,7 +1,7 @@
 """The agent of a program that concview starts: it is there before the program's first line.
 
 The program waits, in its own main thread, until the dashboard has come and begun to count calls, if it wants to. One
-visit only: then the door is closed, and nothing of it is left when the agent goes.
+visit only: then the socket is closed, and nothing of it is left when the agent goes.
 
 Runs inside targets: Python 3.8 and newer, standard library only.
 """
@@ -12,7 +12,7 @@ import time
 
 from . import fork
 from .core import Agent
-from .door import Door
+from .listener import ListeningSocket
 from .originals import start_thread
 from .start import forget
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 def hold(package: str, settings: dict[str, Any]) -> None:
     """Return when the dashboard is there, or has not come for `settings["hold"]` seconds. Raises OSError without a
-    place for the door."""
+    place for the listener."""
     import threading  # noqa: F401 - imported by the program's own thread, not by the agent's
 
-    door = Door()
-    agent = Agent(door.mine, door.theirs, settings["yappi"])
-    undo = fork.in_child(door.close)
+    listener = ListeningSocket()
+    agent = Agent(listener.mine, listener.theirs, settings["yappi"])
+    undo = fork.in_child(listener.close)
     over: list[bool] = []
-    start_thread(_visit, door, agent, package, over)
+    start_thread(_visit, listener, agent, package, over)
     end = time.monotonic() + settings["hold"]
     while not over and time.monotonic() < end:
         if agent.greeted and (agent.asked or not settings["calls"]):
             break
         time.sleep(0.002)
     undo()
-    door.close()  # wakes who waits there; a visit that has begun goes on
+    listener.close()  # wakes who waits there; a visit that has begun goes on
 
 
-def _visit(door: Door, agent: Agent, package: str, over: list[bool]) -> None:
+def _visit(listener: ListeningSocket, agent: Agent, package: str, over: list[bool]) -> None:
     try:
-        connected = door.accept()
+        connected = listener.accept()
     except BaseException:  # closed: nobody came
         agent.alive = False
         forget(package)

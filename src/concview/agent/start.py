@@ -40,9 +40,7 @@ def occupied(settings: dict[str, Any]) -> None:
     """Tell a second dashboard that there is an agent already. In a thread of its own."""
     try:
         link = wire.Link(wire.connect(settings["socket"]))
-        link.send(
-            {"t": "occupied", "protocol": PROTOCOL, "pid": os.getpid(), "token": settings["mine"]}
-        )
+        link.send({"t": "occupied", "protocol": PROTOCOL, "pid": os.getpid(), "token": settings["mine"]})
         link.close()
     except BaseException:
         pass

@@ -15,8 +15,10 @@ from concview.model import Site, Stack, State, Wait, WaitKind
 IDLE_LEAVES: tuple[tuple[str, frozenset[str]], ...] = (
     ("concurrent/futures/thread.py", frozenset({"_worker"})),
     ("concurrent/futures/process.py", frozenset({"wait_result_broken_or_wakeup", "_process_worker"})),
-    ("multiprocessing/pool.py", frozenset({"worker", "_handle_workers", "_handle_tasks", "_handle_results",
-                                           "_wait_for_updates"})),
+    (
+        "multiprocessing/pool.py",
+        frozenset({"worker", "_handle_workers", "_handle_tasks", "_handle_results", "_wait_for_updates"}),
+    ),
     ("multiprocessing/queues.py", frozenset({"_feed", "get"})),
     ("multiprocessing/connection.py", frozenset({"wait"})),
     ("queue.py", frozenset({"get"})),
@@ -50,9 +52,19 @@ WAITS_FOR_THREAD: dict[tuple[str, str], str] = {
 #: Waits in which the thread is blocked by others that have or do something it needs now.
 BLOCKING_VIA = frozenset({"Queue.put", "Semaphore.acquire", "Barrier.wait"})
 #: Waits that are a normal way to have nothing to do.
-IDLE_VIA = frozenset({"Queue.get", "Condition.wait", "Event.wait", "Thread.join", "Queue.join", "Future.result",
-                      "futures.wait",
-                      "SimpleQueue.get", "atexit"})
+IDLE_VIA = frozenset(
+    {
+        "Queue.get",
+        "Condition.wait",
+        "Event.wait",
+        "Thread.join",
+        "Queue.join",
+        "Future.result",
+        "futures.wait",
+        "SimpleQueue.get",
+        "atexit",
+    }
+)
 _SIGNAL_WAITS = frozenset({"pause", "rt_sigsuspend", "rt_sigtimedwait", "signalfd"})
 _ACCEPTING = frozenset({"accept", "accept4"})
 _MULTIPLEXERS = frozenset({"select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_pwait2"})

@@ -86,9 +86,7 @@ def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]
             continue
         holder, hold_run, hold = owners[0]
         exact = hold.confidence is Confidence.EXACT and bool(address)
-        out.append(
-            Edge(tid, holder, key, run, hold, hold_run, Confidence.EXACT if exact else Confidence.INFERRED)
-        )
+        out.append(Edge(tid, holder, key, run, hold, hold_run, Confidence.EXACT if exact else Confidence.INFERRED))
     return out
 
 

@@ -191,9 +191,7 @@ class History:
     def _thread(self, event: ThreadDef) -> None:
         thread = self.threads.get(event.tid)
         if thread is None:
-            self.threads[event.tid] = ThreadHistory(
-                event.tid, event.name, self.now_ns, event.started_ns, event.native
-            )
+            self.threads[event.tid] = ThreadHistory(event.tid, event.name, self.now_ns, event.started_ns, event.native)
             self.births += 1
             if self._bucket is not None:
                 self._bucket.births += 1

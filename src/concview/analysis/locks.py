@@ -182,9 +182,7 @@ def waited_lock(run: Run) -> tuple[Site | None, int]:
     return run.verdict.site, run.wait.lock
 
 
-def locks(
-    threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_available: bool
-) -> dict[str, LockWindow]:
+def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_available: bool) -> dict[str, LockWindow]:
     """Every lock that was held or waited for between `start_ns` and `end_ns`, by key."""
     registry = Registry()
     seen: list[_Seen] = []

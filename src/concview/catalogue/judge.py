@@ -16,10 +16,10 @@ import msgspec
 from concview import registry
 from concview.analysis.graph import Edge
 from concview.analysis.window import ThreadWindow, Window
-from concview.catalogue._fold import Fold
-from concview.catalogue._fold import pending as few
-from concview.catalogue._track import RAISE_AFTER, Track, what_is_missing
 from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds
+from concview.catalogue.rules._fold import Fold
+from concview.catalogue.rules._fold import pending as few
+from concview.catalogue.rules._track import RAISE_AFTER, Track, what_is_missing
 from concview.config import RuleConfig
 from concview.model import Finding, NotApplicable, Pending, Severity
 
@@ -46,7 +46,7 @@ class Judge:
     """Holds what was raised and when. One judge for one stream; `evaluate` in the order of time."""
 
     def __init__(self, rules: Mapping[str, Rule] | None = None, config: RuleConfig | None = None) -> None:
-        found = registry.everything("concview.catalogue", "RULE") if rules is None else rules
+        found = registry.everything("concview.catalogue.rules", "RULE") if rules is None else rules
         self._rules: dict[str, Rule] = {rule.id: rule for rule in found.values()}
         self._config = config or RuleConfig()
         unknown = self._config.unknown(self._rules)

@@ -7,10 +7,10 @@ import time
 import msgspec
 
 from concview.collector.recorder import Recorder
-from concview.engines.base import NotPermitted, TargetGone
 from concview.engines.direct import DirectEngine
-from concview.engines.kernel.children import Children, Copy
 from concview.engines.pyspy.deep import deep_look
+from concview.errors import NotPermitted, TargetGone
+from concview.linux.children import Children, Copy
 from concview.model import SETTLED_NS, Event, ForkedChild, Forks, Hold, Struct, Target, Wait
 
 EVERY_NS = 1_000_000_000

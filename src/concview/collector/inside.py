@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import psutil
 
-from concview.engines.agent_client import Attachment, CannotInject
-from concview.engines.agent_client.messages import CallsPart, Message, Opened, Refused, Report
-from concview.engines.base import NotPermitted
+from concview.agent_host import Attachment, CannotInject
+from concview.agent_host.messages import CallsPart, Message, Opened, Refused, Report
+from concview.errors import NotPermitted
 from concview.model import (
     AgentStatus,
     Await,

@@ -16,16 +16,17 @@ import msgspec
 from concview import __version__
 from concview.codec import STREAM_VERSION, Writer
 from concview.collector.forks import ForkWatch
-from concview.collector.gentle import Gentle, own_run_delay_ns
+from concview.collector.idle_scheduling import Gentle, own_run_delay_ns
 from concview.collector.inside import Inside
 from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
 from concview.engines import choose
-from concview.engines.base import Engine, NotPermitted, Probe, TargetGone
-from concview.engines.kernel import CounterReader
+from concview.engines.base import Engine, Probe
+from concview.errors import NotPermitted, TargetGone
+from concview.linux import CounterReader
 from concview.model import Bye, Hello, Notice, ProcessStatus, Stats, Target
-from concview.target import discovery
-from concview.target.source import SourceFacts
+from concview.process import discovery
+from concview.source.facts import SourceFacts
 
 #: Events go out this often: the latency of the live view, and the grain of a recording.
 FLUSH_NS = 100_000_000

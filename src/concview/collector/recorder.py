@@ -17,7 +17,7 @@ from concview.model import (
     Wait,
     WaitDef,
 )
-from concview.target.source import SourceFacts
+from concview.source.facts import SourceFacts
 from concview.text import clean
 
 #: Tables larger than this are forgotten as a whole: a program that makes ever new stacks (deep recursion with changing
@@ -108,9 +108,7 @@ class Recorder:
             self._last.pop(tid, None)
             self._writer.add(ThreadGone(tid, at_ns))
 
-    def tick(
-        self, at_ns: int, gil_holder: int, collecting: bool, rows: list[_Row], gil_switches: int = -1
-    ) -> None:
+    def tick(self, at_ns: int, gil_holder: int, collecting: bool, rows: list[_Row], gil_switches: int = -1) -> None:
         last = self._last
         changes: list[int] = []
         for row in rows:
@@ -141,5 +139,3 @@ class Recorder:
         self._holds = {(): 0}
         self._next = 1
         self._writer.add(Forget(at_ns))
-
-

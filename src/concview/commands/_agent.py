@@ -65,7 +65,7 @@ def invite_for_demo(session: object, demo_id: str, wanted: bool = False, calls: 
     """`invite` where the demo's rule needs the view from inside, or where it is `wanted` all the same."""
     from concview import registry
 
-    rules = registry.everything("concview.catalogue", "RULE").values()
+    rules = registry.everything("concview.catalogue.rules", "RULE").values()
     needs = next((rule.needs for rule in rules if rule.id == demo_id), ())
     if "calls" in needs:
         calls = calls or f"wall:{DEMO_WINDOW_S:g}"

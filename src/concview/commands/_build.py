@@ -131,9 +131,7 @@ def _finding(finding: Finding) -> out.FindingOut:
         summary=finding.summary,
         why=finding.why,
         fix=finding.fix,
-        measured=out.MeasuredOut(
-            measured.name, _round(measured.value, 4), measured.info, measured.warn, measured.unit
-        ),
+        measured=out.MeasuredOut(measured.name, _round(measured.value, 4), measured.info, measured.warn, measured.unit),
         where=[_where(w) for w in finding.where],
         threads=list(finding.threads),
         stacks=[out.StackOut(s.role, s.tid, [f.place for f in s.frames]) for s in finding.stacks],

@@ -12,10 +12,10 @@ from concview.commands.base import CommandError, Exit
 from concview.config import Config
 
 if TYPE_CHECKING:
-    from concview.commands._child import Child, Ring
+    from concview.commands._target_process import Child, Ring
     from concview.demos.base import Demo
+    from concview.process.discovery import Candidate
     from concview.session import Session
-    from concview.target.discovery import Candidate
     from concview.tui.source import DeepFrame
 
 #: A demo has said 'ready' within this time, or something is wrong with it.
@@ -41,8 +41,8 @@ def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
 
     Without native frames the target is not stopped; with them it must be.
     """
-    from concview.engines.base import TargetGone
     from concview.engines.pyspy import look
+    from concview.errors import TargetGone
     from concview.tui.source import DeepFrame, DeepLocal
 
     try:
@@ -53,9 +53,7 @@ def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
     if thread is None:
         raise LookupError(f"py-spy does not see thread {tid}: it ended, or it runs no Python code")
     return [
-        DeepFrame(
-            f.function, f.file, f.line, f.native, tuple(DeepLocal(x.name, x.value, x.argument) for x in f.locals)
-        )
+        DeepFrame(f.function, f.file, f.line, f.native, tuple(DeepLocal(x.name, x.value, x.argument) for x in f.locals))
         for f in thread.frames
     ]
 
@@ -93,7 +91,7 @@ def show(
 
     def attach(pid: int) -> Session:
         from concview.commands import _open
-        from concview.commands._child import in_lasting_thread
+        from concview.commands._target_process import in_lasting_thread
 
         # In a thread that lasts: the collector dies with the thread that started it.
         opened = in_lasting_thread(lambda: _open.open_live(pid, config, blocking))
@@ -103,7 +101,7 @@ def show(
     # What the list of processes needs is imported in the thread that fills it, behind the first picture.
 
     def list_processes() -> list[_Row]:
-        from concview.target.discovery import python_processes
+        from concview.process.discovery import python_processes
 
         return [_Row(candidate) for candidate in python_processes()]
 
@@ -142,7 +140,7 @@ def show(
 
 def start(demo: Demo, variant: str, python: str | None = None) -> Child:
     """A running demo that works already."""
-    from concview.commands._child import Child
+    from concview.commands._target_process import Child
 
     command = demo.command(variant) if python is None else demo.command(variant, python)
     child = Child(command)

@@ -12,8 +12,8 @@ def frames(pid: int, native: bool, local: bool, blocking: bool) -> dict[int, lis
 
     Native frames can only be read while the target stands still: asking for them is asking for that.
     """
-    from concview.engines.base import NotPermitted, TargetGone
     from concview.engines.pyspy import look
+    from concview.errors import NotPermitted, TargetGone
 
     try:
         seen = look(pid, native=native, locals=local, nonblocking=not (blocking or native))

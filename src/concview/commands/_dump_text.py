@@ -6,11 +6,11 @@ from datetime import datetime
 
 from concview.analysis.graph import LINKS
 from concview.commands import _build as build
-from concview.commands._pen import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._schema import FrameOut
+from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.model import Confidence, Hold
+from concview.session.phrases import lasting
 from concview.session.tree import tree
-from concview.session.wording import lasting
 from concview.snapshot import Snapshot, ThreadView
 from concview.text import clean, plural, short_path
 

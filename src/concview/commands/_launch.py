@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from concview.commands import _before, _open
-from concview.commands._child import Child
+from concview.commands import _open, _preflight
+from concview.commands._target_process import Child
 from concview.commands.base import CommandError, Exit
 from concview.config import Config
 from concview.session import Session
@@ -21,7 +21,7 @@ def attach(child: Child, config: Config, blocking: bool = False) -> Session:
     deadline = time.monotonic() + BECOME_PYTHON_S
     while True:
         try:
-            _before.look_at(child.pid)
+            _preflight.look_at(child.pid)
             return _open.open_live(child.pid, config, blocking)
         except CommandError as error:
             if not child.running or child.wait(0.05):
@@ -32,10 +32,10 @@ def attach(child: Child, config: Config, blocking: bool = False) -> Session:
 
 def wait_for_agent(child: Child) -> bool:
     """Wait until a child that was started with the agent in it waits for the dashboard; False when it does not."""
-    from concview.engines.agent_client.meeting import find_door
+    from concview.agent_host.rendezvous import find_listener
 
     deadline = time.monotonic() + BEGIN_S
     while time.monotonic() < deadline and not child.wait(0.01):
-        if find_door(child.pid) is not None:
+        if find_listener(child.pid) is not None:
             return True
     return False

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from concview.commands._before import reading
+from concview.commands._preflight import reading
 from concview.commands.base import CommandError, Exit, complain
 from concview.config import Config
 from concview.session import AttachError, FileSource, LiveSource, Session, Source

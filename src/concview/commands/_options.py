@@ -48,7 +48,7 @@ def _check_rules(rules: RuleConfig) -> None:
         return
     from concview import registry
 
-    known = sorted(rule.id for rule in registry.everything("concview.catalogue", "RULE").values())
+    known = sorted(rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values())
     unknown = rules.unknown(known)
     if unknown:
         raise CommandError(

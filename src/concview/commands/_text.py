@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from concview.commands import _build as build
-from concview.commands._pen import BOLD, DIM, RED, YELLOW, Pen
+from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.model import STATES, Finding, Frame, Measured, Severity, State
-from concview.session.wording import unended
+from concview.session.phrases import unended
 from concview.snapshot import LockView, Snapshot, ThreadView
 from concview.text import clean, count, duration, percent, plural, short_path
 

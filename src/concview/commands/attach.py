@@ -18,22 +18,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _before
+    from concview.commands import _preflight
 
     config = _options.settings(options)
     _agent.check(options)
     if options.pid is None:
         if options.agent:
             raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
-        _before.require_terminal(INSTEAD)
-        with _before.screen("looking for Python processes …"):
+        _preflight.require_terminal(INSTEAD)
+        with _preflight.screen("looking for Python processes …"):
             from concview.commands import _dashboard
 
             return _dashboard.show(None, config, options.blocking)
     pid = _options.pid_of(options.pid)
-    target = _before.look_at(pid)
-    _before.require_terminal(INSTEAD)
-    with _before.screen(f"attaching to {pid}: {text.short_command(target.command)} …"):
+    target = _preflight.look_at(pid)
+    _preflight.require_terminal(INSTEAD)
+    with _preflight.screen(f"attaching to {pid}: {text.short_command(target.command)} …"):
         from concview.commands import _dashboard, _open
 
         _dashboard.preload()

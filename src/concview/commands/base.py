@@ -149,8 +149,10 @@ def split_rest(arguments: list[str], parser: argparse.ArgumentParser, mode: str)
 def parse(arguments: list[str]) -> tuple[Command, argparse.Namespace]:
     """The command chosen and its arguments. CommandError when they are wrong; SystemExit after --help."""
     # 'concview', 'concview 1234' and 'concview --rate 50' are short for attach.
-    if not arguments or arguments[0].isdecimal() or (
-        arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")
+    if (
+        not arguments
+        or arguments[0].isdecimal()
+        or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"))
     ):
         arguments = ["attach", *arguments]
     known = _needed(arguments[0])

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
 
     from concview import registry
 
-    rules: dict[str, Rule] = {r.id: r for r in registry.everything("concview.catalogue", "RULE").values()}
+    rules: dict[str, Rule] = {r.id: r for r in registry.everything("concview.catalogue.rules", "RULE").values()}
     rules = dict(sorted(rules.items(), key=lambda item: (_group_order(item[1].group), item[0])))
     if options.id is not None and options.id not in rules:
         near = difflib.get_close_matches(options.id, rules, 1)
@@ -82,7 +82,7 @@ def _list(rules: dict[str, Rule]) -> str:
 
 def _text(rule: Rule) -> str:
     from concview.catalogue.docs import documentation
-    from concview.commands._pen import Pen
+    from concview.commands._text_writer import Pen
 
     documented, limits, pen = documentation(rule), rule.thresholds, Pen()
     pen.line(f"{rule.id}: {rule.title}", "1")

@@ -11,7 +11,7 @@ from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit, complain
 
 if TYPE_CHECKING:
-    from concview.commands._child import Child
+    from concview.commands._target_process import Child
     from concview.config import Config
     from concview.session import Session
     from concview.snapshot import Snapshot
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _build, _pen, _schema, _text
+    from concview.commands import _build, _schema, _text, _text_writer
 
     if (options.subject is None) == (not options.rest):
         raise CommandError("what to check?", Exit.USAGE, "give a PID, a recording, or '-- CMD'; one of them")
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         sys.stdout.write(_schema.encode(_build.check_out(snapshot)))
     else:
-        sys.stdout.write(_text.check_text(snapshot, _pen.Pen()))
+        sys.stdout.write(_text.check_text(snapshot, _text_writer.Pen()))
     return _verdict(snapshot, options.fail_on)
 
 
@@ -63,19 +63,19 @@ def _verdict(snapshot: Snapshot, fail_on: str) -> int:
 
 
 def _observe(options: argparse.Namespace, config: Config, duration: float) -> Snapshot:
-    from concview.commands import _before, _child, _launch, _open
+    from concview.commands import _launch, _open, _preflight, _target_process
 
     child: Child | None = None
     session: Session | None = None
     try:
         if options.rest:
-            command = _child.python_command(options.rest, options.python)
-            child = _child.Child(command, Path(options.output) if options.output else None, headless=True)
+            command = _target_process.python_command(options.rest, options.python)
+            child = _target_process.Child(command, Path(options.output) if options.output else None, headless=True)
             session = _launch.attach(child, config, options.blocking)
         elif options.subject.isdecimal():
             # A wrong PID is told by the collector, too; this says it without starting one.
             pid = _options.pid_of(options.subject)
-            _before.look_at(pid)
+            _preflight.look_at(pid)
             session = _open.open_live(pid, config, options.blocking)
         else:
             session = _open.open_file(options.subject, config)

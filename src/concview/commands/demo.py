@@ -11,7 +11,7 @@ from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit
 
 if TYPE_CHECKING:
-    from concview.commands._child import Child
+    from concview.commands._target_process import Child
 
 DEFAULT = "lock-held-across-io"
 
@@ -50,10 +50,10 @@ def run(options: argparse.Namespace) -> int:
             return _headless(child)
         finally:
             child.close()
-    from concview.commands import _before
+    from concview.commands import _preflight
 
-    _before.require_terminal(f"without one: 'concview demo {demo.id} --headless' only runs the workload")
-    with _before.screen(f"starting the demo {demo.id} …"):
+    _preflight.require_terminal(f"without one: 'concview demo {demo.id} --headless' only runs the workload")
+    with _preflight.screen(f"starting the demo {demo.id} …"):
         from concview.commands import _dashboard, _open
 
         _dashboard.preload()

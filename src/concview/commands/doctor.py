@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import msgspec
 
-    from concview.target.doctor import examine
+    from concview.process.doctor import examine
 
     report = examine(_options.pid_of(options.pid) if options.pid is not None else None)
     if options.format == "json":

@@ -29,13 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _before, _build, _dump_text, _open, _pen, _schema
+    from concview.commands import _build, _dump_text, _open, _preflight, _schema, _text_writer
 
     config = _options.settings(options)
     if options.rate is None:
         config = msgspec.structs.replace(config, rate=max(config.rate, RATE))
     pid = _options.pid_of(options.pid)
-    _before.look_at(pid)
+    _preflight.look_at(pid)
     session = _open.open_live(pid, config, options.blocking)
     try:
         snapshot = _open.finish(session, SECONDS)
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         sys.stdout.write(_schema.encode(_build.dump_out(snapshot, deep)))
     else:
-        sys.stdout.write(_dump_text.dump_text(snapshot, _pen.Pen(), deep))
+        sys.stdout.write(_dump_text.dump_text(snapshot, _text_writer.Pen(), deep))
     return Exit.FINE
 
 

@@ -31,14 +31,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _before
+    from concview.commands import _preflight
     from concview.session import LiveSource
 
     config = _options.settings(options)
     _agent.check(options)
     seconds = _options.seconds_of(options.duration, "--duration") if options.duration is not None else 0.0
     pid = _options.pid_of(options.pid)
-    _before.look_at(pid)
+    _preflight.look_at(pid)
     path = Path(options.output)
     source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking)
     out = _create(path, options.force)

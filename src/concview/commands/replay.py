@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _before
+    from concview.commands import _preflight
 
     config = _options.settings(options)
     try:
@@ -26,9 +26,9 @@ def run(options: argparse.Namespace) -> int:
         speed = math.nan
     if not 0 <= speed <= 1000:
         raise CommandError(f"--speed: must be a number from 0 to 1000, not '{options.speed}'", Exit.USAGE)
-    _before.look_at_file(options.file)
-    _before.require_terminal(f"without one: 'concview check {options.file}' judges the recording")
-    with _before.screen(f"opening {text.clean(options.file)} …"):
+    _preflight.look_at_file(options.file)
+    _preflight.require_terminal(f"without one: 'concview check {options.file}' judges the recording")
+    with _preflight.screen(f"opening {text.clean(options.file)} …"):
         from concview.commands import _dashboard, _open
 
         # Before the recording is opened: its reader would take turns with the import.

@@ -11,8 +11,8 @@ from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit, complain
 
 if TYPE_CHECKING:
-    from concview.commands._child import Child
-    from concview.engines.inject.early import Early
+    from concview.agent_host.inject.early import Early
+    from concview.commands._target_process import Child
 
 #: Lines of the target's output that are shown when the dashboard is left.
 TAIL = 20
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _before, _child, _dashboard, _launch
+    from concview.commands import _dashboard, _launch, _preflight, _target_process
 
     if not options.rest:
         raise CommandError("nothing to run", Exit.USAGE, "concview run script.py ARGS, or concview run -m MODULE ARGS")
@@ -36,12 +36,12 @@ def run(options: argparse.Namespace) -> int:
     if options.from_start and not options.agent:
         raise CommandError("--from-start goes with --agent", Exit.USAGE)
     _agent.check(options, ours=True)
-    command = _child.python_command(options.rest, options.python)
-    _before.require_terminal(f"without one: 'concview check -- {' '.join(options.rest)}' runs and judges it")
+    command = _target_process.python_command(options.rest, options.python)
+    _preflight.require_terminal(f"without one: 'concview check -- {' '.join(options.rest)}' runs and judges it")
     output = Path(options.output) if options.output else None
     early = _early(bool(options.calls)) if options.from_start else None
     try:
-        child = _child.Child(command, output, environment=early.environment if early is not None else None)
+        child = _target_process.Child(command, output, environment=early.environment if early is not None else None)
         if early is not None and not _launch.wait_for_agent(child) and child.running:
             complain("the agent could not come in before the first line: the program is not Python, or was told not to "
                      "load sitecustomize (-I, -E, -S); it is asked in now")  # fmt: skip
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     failure: CommandError | None = None
     try:
         try:
-            with _before.screen("the target is started …"):
+            with _preflight.screen("the target is started …"):
                 session = _launch.attach(child, config, options.blocking)
                 if options.agent:
                     _agent.invite(session, options.calls)
@@ -70,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _early(calls: bool) -> Early:
-    from concview.engines.agent_client.attachment import own_yappi
-    from concview.engines.inject.early import Early
+    from concview.agent_host.attachment import own_yappi
+    from concview.agent_host.inject.early import Early
 
     try:
         return Early(own_yappi(), calls)

@@ -10,9 +10,7 @@ from concview.engines.base import Engine, Probe
 NAMES = ("direct", "pyspy")
 
 
-def choose(
-    pid: int, name: str = "auto", rate_hz: float = 100.0, blocking: bool = False
-) -> tuple[Engine | None, Probe]:
+def choose(pid: int, name: str = "auto", rate_hz: float = 100.0, blocking: bool = False) -> tuple[Engine | None, Probe]:
     """The engine to use and what it can see; (None, the probe that says why not) when there is none.
 
     With 'auto' the first usable one wins; if a better one was not, its reason goes with it. When none is, the first

@@ -1,7 +1,7 @@
 """What an engine is: something that turns moments into events, and says beforehand what it can see.
 
 The collector owns the clock, the stream and the back-off; an engine only looks. `Recorder` (collector side) interns
-what an engine found and writes it; engines see it through the `Sink` protocol, so that they can be tried alone.
+what an engine found and writes it; engines see it as a `sink.Sink`, so that they can be tried alone.
 """
 
 from __future__ import annotations
@@ -9,52 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from concview.model import Capability, Event, Hold, Target, Wait
-
-
-class Sink(Protocol):
-    """Where an engine puts what it saw. All ids are small positive integers; 0 means unknown.
-
-    The ids stay valid until `generation` changes (the tables are bounded); an engine that caches ids compares it.
-    """
-
-    generation: int
-
-    def frame(self, function: str, file: str, line: int, native: bool = False) -> int:
-        """Id of one line of one function. Strings may be raw: they are cleaned here."""
-        ...
-
-    def stack(self, frames: tuple[int, ...], truncated: bool = False) -> int:
-        """Id of a stack of frame ids, leaf first."""
-        ...
-
-    def wait(self, wait: Wait) -> int: ...
-
-    def holds(self, holds: tuple[Hold, ...]) -> int: ...
-
-    def thread(self, tid: int, name: str, started_ns: int = 0, native: bool = False) -> None:
-        """Announce a thread, or its new name. Cheap when nothing changed."""
-        ...
-
-    def thread_gone(self, tid: int, at_ns: int) -> None: ...
-
-    def tick(
-        self,
-        at_ns: int,
-        gil_holder: int,
-        collecting: bool,
-        rows: list[tuple[int, int, int, int]],
-        gil_switches: int = -1,
-    ) -> None:
-        """One sample of all threads: (tid, stack id, wait id, holds id) for each thread that may have changed.
-
-        The recorder drops rows equal to the thread's last one and derives the weight from the previous tick.
-        """
-        ...
-
-    def emit(self, event: Event) -> None:
-        """Any other event."""
-        ...
+from concview.model import Capability, Target
+from concview.sink import Sink
 
 
 @dataclass(slots=True)
@@ -81,18 +37,6 @@ class Probe:
     python: str = ""
     free_threaded: bool = False
     capabilities: dict[str, Capability] = field(default_factory=dict)
-
-
-class TargetGone(Exception):
-    """The target exited, or is another program now. The message says which: 'exited' or 'exec'."""
-
-
-class NotPermitted(Exception):
-    """The kernel refused. `remedy` is the exact step that would allow it."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.remedy = remedy
 
 
 class Engine(Protocol):

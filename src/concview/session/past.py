@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from concview.analysis.tape import KEPT_NS, REPLAY_NS, Past, Plan
+from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, Past, Plan
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.session.compose import Composer

@@ -17,16 +17,16 @@ import msgspec
 from concview import codec
 from concview.analysis import calltree, gilcalls
 from concview.analysis.history import History
-from concview.analysis.tape import KEPT_NS, REPLAY_NS, Past, Tape
+from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, Past, Tape
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
 from concview.catalogue.judge import Judge, Judgement
 from concview.config import RuleConfig
 from concview.model import AnyEvent, Stack, State
 from concview.session.compose import Composer
-from concview.session.courtesy import Courtesy
 from concview.session.past import Judged, look_back, sums_ns
 from concview.session.sources import AttachError, FileSource, LiveSource, Source
+from concview.session.ui_priority import Courtesy
 from concview.snapshot import Snapshot, Status, Timeline
 
 #: Snapshots are made at most this often, in stream time: faster than a person reads, and a third of the cost of 10 Hz.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from concview.analysis.graph import LINKS
 from concview.model import Confidence
-from concview.session.wording import lasting
+from concview.session.phrases import lasting
 from concview.snapshot import ChainView, EdgeView, Snapshot
 from concview.text import clean, plural
 

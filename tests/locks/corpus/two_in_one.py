@@ -24,8 +24,7 @@ def several_lines(log):
     while log.on:
         log.asks(A)
         log.asks(B)
-        with A, \
-             B:
+        with A, B:
             log.has(A)
             log.has(B)
             log.pause()

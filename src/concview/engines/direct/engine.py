@@ -9,25 +9,27 @@ from __future__ import annotations
 import struct
 from typing import ClassVar
 
-from concview.engines.base import NotPermitted, Probe, Sink, Tally, TargetGone
-from concview.engines.direct.depths import DepthReader
-from concview.engines.direct.futures import Futures
-from concview.engines.direct.holders import Holders
-from concview.engines.direct.holds import Holds
-from concview.engines.direct.locks import LockReader
-from concview.engines.direct.memory import BadAddress, Memory
-from concview.engines.direct.offsets import Offsets, Unsupported
-from concview.engines.direct.owners import Owners
-from concview.engines.direct.people import People, Person
-from concview.engines.direct.runners import Runners
-from concview.engines.direct.runtime import Identity, Runtime, find, layout
-from concview.engines.direct.strategy import check, readers
-from concview.engines.direct.suspects import GIVEN_BACK, Judge, Suspects
-from concview.engines.direct.threads import Thread
-from concview.engines.direct.waiters import Waiters
-from concview.engines.kernel import WaitReader
+from concview.cpython.locks import LockReader
+from concview.cpython.memory import BadAddress, Memory
+from concview.cpython.offsets import Offsets, Unsupported
+from concview.cpython.runtime import Identity, Runtime, find, layout
+from concview.cpython.threads import Thread
+from concview.engines.base import Probe, Tally
+from concview.engines.direct.frames.strategy import check, readers
+from concview.engines.direct.locks.futures import Futures
+from concview.engines.direct.locks.holds import Holds
+from concview.engines.direct.locks.ownership import Holders
+from concview.engines.direct.locks.rlock_owners import Owners
+from concview.engines.direct.locks.verify import GIVEN_BACK, Judge, Suspects
+from concview.engines.direct.locks.wait_targets import Waiters
+from concview.engines.direct.queue_finder import DepthReader
+from concview.engines.direct.scheduled import Runners
+from concview.engines.direct.thread_table import People, Person
+from concview.errors import NotPermitted, TargetGone
+from concview.linux import WaitReader
 from concview.model import Capability, Site, Target, Wait, WaitKind
-from concview.target.source import SourceFacts
+from concview.sink import Sink
+from concview.source.facts import SourceFacts
 
 #: Intervals in nanoseconds: is it still the same program (the counters tell that sooner, and a copy that fails makes it
 #: be asked at once); are cached code objects still the same; forget types.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
-from concview.engines.base import Sink, Tally
+from concview.engines.base import Tally
 from concview.engines.pyspy.join import Cursor, Moment
 from concview.engines.pyspy.threads import Task, stat_fields
 from concview.engines.pyspy.trace import FrameKey, Stack
-from concview.target.source import absolute
+from concview.sink import Sink
+from concview.source.facts import absolute
 
 #: What a thread with neither a seen stack nor a wait looks like; differs from every real pair.
 _NOTHING = (None, -1)
@@ -28,9 +29,7 @@ class Emitter:
         self._table: object = None
         self._paths: dict[str, str] = {}
 
-    def moment(
-        self, moment: Moment, timelines: dict[int, Cursor] | None, natives: bool = False
-    ) -> None:
+    def moment(self, moment: Moment, timelines: dict[int, Cursor] | None, natives: bool = False) -> None:
         """One tick. Without `timelines` the stacks are unknown (0).
 
         `natives`: a thread that py-spy does not show is a C library's, for it has lived long enough to be seen.

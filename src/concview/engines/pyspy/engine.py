@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import ClassVar
 
-from concview.engines.base import NotPermitted, Probe, Sink, Tally, TargetGone
+from concview.engines.base import Probe, Tally
 from concview.engines.pyspy.emit import Emitter
 from concview.engines.pyspy.failures import PySpyFailed
 from concview.engines.pyspy.join import Cursor, Moment, cursors
@@ -23,7 +23,9 @@ from concview.engines.pyspy.probe import probe
 from concview.engines.pyspy.threads import Tasks, stat_fields
 from concview.engines.pyspy.trace import Interner, Trace, Track
 from concview.engines.pyspy.window import Window, cpu_seconds
+from concview.errors import NotPermitted, TargetGone
 from concview.model import Notice, Target
+from concview.sink import Sink
 
 
 class PySpyEngine:
@@ -351,6 +353,4 @@ class PySpyEngine:
             text = "py-spy's threads cannot be told apart from outside on this platform: stacks are unknown"
             self._failures = 1
             self._sink.emit(Notice(time.monotonic_ns(), "warn", text))
-        return {
-            tid: trace.tracks[handle] for tid, handle in self._kernel.handles.items() if handle in trace.tracks
-        }
+        return {tid: trace.tracks[handle] for tid, handle in self._kernel.handles.items() if handle in trace.tracks}

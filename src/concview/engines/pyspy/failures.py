@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from concview.engines.base import NotPermitted
+from concview.errors import NotPermitted
 from concview.text import clean
 
 #: From its error texts (py-spy 0.4). Order matters: the first that matches is told.

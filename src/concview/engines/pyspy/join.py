@@ -11,10 +11,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from concview.engines.base import Sink
 from concview.engines.pyspy.threads import Task
 from concview.engines.pyspy.trace import Stack, Trace, Track
 from concview.model import NO_WAIT, Wait, WaitKind
+from concview.sink import Sink
 
 #: A thread that the kernel shows like this may be executing Python code: its stack may change.
 _MOVING = frozenset({WaitKind.RUNNING, WaitKind.GIL, WaitKind.UNKNOWN})

@@ -6,14 +6,15 @@ import struct
 from collections.abc import Iterable
 from typing import cast
 
-from concview.engines.base import NotPermitted, Sink
-from concview.engines.direct.memory import BadAddress, Memory
-from concview.engines.direct.offsets import Unsupported
-from concview.engines.direct.runtime import find, layout
-from concview.engines.kernel.waits import WaitReader
+from concview.cpython.memory import BadAddress, Memory
+from concview.cpython.offsets import Unsupported
+from concview.cpython.runtime import find, layout
 from concview.engines.pyspy.join import Moment, WaitTable
 from concview.engines.pyspy.threads import Task, Tasks
+from concview.errors import NotPermitted
+from concview.linux.waits import WaitReader
 from concview.model import Wait
+from concview.sink import Sink
 
 #: The gil struct of builds with a GIL, the same from 3.8 to 3.15: last_holder (tstate pointer) 8, locked (int) 16,
 #: switch_number (unsigned long) 24, then cond, mutex, switch_cond, switch_mutex from 32 to 208; a futex in there is a

@@ -6,13 +6,14 @@ import re
 import subprocess
 from pathlib import Path
 
-from concview.engines.base import NotPermitted, Probe, TargetGone
-from concview.engines.direct.memory import Memory
-from concview.engines.direct.offsets import Unsupported
-from concview.engines.direct.runtime import find, layout
+from concview.cpython.memory import Memory
+from concview.cpython.offsets import Unsupported
+from concview.cpython.runtime import find, layout
+from concview.engines.base import Probe
 from concview.engines.pyspy.failures import PySpyFailed, explain
 from concview.engines.pyspy.observe import Gil, GilNotFound
 from concview.engines.pyspy.window import environment, executable, version
+from concview.errors import NotPermitted, TargetGone
 from concview.model import Capability
 
 #: Versions that py-spy 0.4 is known to read (tested by tests/pyspy); others are tried once.

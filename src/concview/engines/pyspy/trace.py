@@ -84,7 +84,6 @@ class Interner:
 class Track:
     """What one thread did during one window: from `times[i]` on its stack was `stacks[i]` (None: ended)."""
 
-
     def __init__(self) -> None:
         self.name = ""
         self.native_tid = 0  #: as the root frame says it (Python 3.11+); 0 when it gives the pthread handle

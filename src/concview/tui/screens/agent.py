@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from concview.model import Target
 from concview.snapshot import Snapshot
 from concview.tui import inside, keys
-from concview.tui.ink import Line, paragraph
+from concview.tui.text_render import Line, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.page import Page
 

@@ -10,7 +10,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from concview.tui.compositor import TightCompositor
-from concview.tui.ink import fit
+from concview.tui.text_render import fit
 from concview.tui.theme import palette_of
 
 LEAST = (60, 12)

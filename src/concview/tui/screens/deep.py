@@ -17,8 +17,8 @@ from textual.screen import ModalScreen
 from concview import text
 from concview.snapshot import Snapshot, Status
 from concview.tui import keys
-from concview.tui.ink import Line, cut, fit, paragraph, wrap
 from concview.tui.source import DeepFrame, DeepLook
+from concview.tui.text_render import Line, cut, fit, paragraph, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.page import Page
 
@@ -40,8 +40,10 @@ def why_not(deep_look: DeepLook | None, live: bool, snapshot: Snapshot | None, t
     if snapshot is None or snapshot.target is None:
         return "there is no process yet"
     if snapshot.status in (Status.EXITED, Status.LOST):
-        return "the process has exited: nothing is left to read" if snapshot.status is Status.EXITED else (
-            f"the process cannot be read any more: {snapshot.ending}"
+        return (
+            "the process has exited: nothing is left to read"
+            if snapshot.status is Status.EXITED
+            else (f"the process cannot be read any more: {snapshot.ending}")
         )
     thread = snapshot.thread(tid)
     if thread is None or not thread.alive:

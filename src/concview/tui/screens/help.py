@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import ModalScreen
 
-from concview.tui.ink import Line, beside, cells, fit, wrap
 from concview.tui.keys import KEYS, Key
+from concview.tui.text_render import Line, beside, cells, fit, wrap
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS, Palette, palette_of
 from concview.tui.widgets.page import Page
 

@@ -16,9 +16,9 @@ from textual.widgets import Input
 from concview import text
 from concview.text import short_command
 from concview.tui import keys
-from concview.tui.ink import Line, fit, paragraph
 from concview.tui.screens.base import SizedScreen, TooSmall
 from concview.tui.source import Picker, Session
+from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.bars import Bar, Footer
 from concview.tui.widgets.columns import Column, number_cell, text_cell

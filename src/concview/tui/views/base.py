@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line
+from concview.tui.text_render import Line
 from concview.tui.widgets.baseline import Baseline
 from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.page import Page

@@ -10,7 +10,7 @@ from textual.containers import Container
 
 from concview.model import Finding
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line
+from concview.tui.text_render import Line
 from concview.tui.theme import palette_of
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.filter import FilterBar

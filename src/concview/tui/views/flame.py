@@ -15,7 +15,7 @@ from concview import text
 from concview.model import State
 from concview.snapshot import NO_SHARES, Shares, Snapshot
 from concview.tui import editor, keys
-from concview.tui.ink import Line
+from concview.tui.text_render import Line
 from concview.tui.theme import palette_of
 from concview.tui.views._calls import CallsView
 from concview.tui.views.base import WIDE, ViewSpec
@@ -38,7 +38,7 @@ from concview.tui.widgets.sourcelines import source_lines, times_of
 from concview.tui.widgets.table import Table
 
 if TYPE_CHECKING:
-    from concview.target.source import SourceFacts
+    from concview.source.facts import SourceFacts
 
 
 class Flame(CallsView):
@@ -143,7 +143,7 @@ class Flame(CallsView):
             return []
         if self._facts is None:
             live = bool(getattr(getattr(self.screen, "session", None), "live", False))
-            from concview.target.source import SourceFacts  # late: parsing Python is not needed for a first picture
+            from concview.source.facts import SourceFacts  # late: parsing Python is not needed for a first picture
 
             self._facts = SourceFacts(target.pid if live else None, target.started)
         return self._facts.lines(file)

@@ -15,7 +15,7 @@ from concview import text
 from concview.model import Calls, Frame
 from concview.snapshot import Snapshot
 from concview.tui import inside, keys
-from concview.tui.ink import Line, paragraph
+from concview.tui.text_render import Line, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
 from concview.tui.widgets import exact, tasks

@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from concview import text
-from concview.session.wording import lasting, unended
+from concview.session.phrases import lasting, unended
 from concview.snapshot import LockView, Snapshot
-from concview.tui.ink import Line, fit, fit_place, wrap
+from concview.tui.text_render import Line, fit, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
@@ -182,9 +182,7 @@ class Locks(TableView):
         if now is not None:
             blocks.append((f"holder: {now.name}", doing(now), now.stack.frames))
         if waiting:
-            blocks.append(
-                (f"waiter: {waiting[0].name}", f"for {lasting(waiting[0])}", waiting[0].stack.frames)
-            )
+            blocks.append((f"waiter: {waiting[0].name}", f"for {lasting(waiting[0])}", waiting[0].stack.frames))
         if blocks:
             lines += [[], *stack_columns(blocks, width, palette)[:-1]]
         numbers = _numbers(lock)

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from concview import text
 from concview.model import State
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line, beside, cells, cut, paragraph, seconds, wrap
+from concview.tui.text_render import Line, beside, cells, cut, paragraph, seconds, wrap
 from concview.tui.theme import GLYPHS, Palette, palette_of
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View, ViewSpec

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from concview import text
 from concview.model import CAPABILITIES
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line, beside, fit, paragraph
+from concview.tui.text_render import Line, beside, fit, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, View, ViewSpec
 from concview.tui.widgets.page import Page

@@ -9,9 +9,9 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import CONNECTION_POOL, State
-from concview.session.wording import lasting
+from concview.session.phrases import lasting
 from concview.snapshot import QueueView, Snapshot
-from concview.tui.ink import Line, fit, fit_place, paragraph, sparkline
+from concview.tui.text_render import Line, fit, fit_place, paragraph, sparkline
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, text_cell

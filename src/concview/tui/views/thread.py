@@ -9,9 +9,9 @@ from textual.app import ComposeResult
 
 from concview import text
 from concview.model import Confidence, State
-from concview.session.wording import lasting
+from concview.session.phrases import lasting
 from concview.snapshot import Snapshot, ThreadView
-from concview.tui.ink import Line, beside, fit, paragraph
+from concview.tui.text_render import Line, beside, fit, paragraph
 from concview.tui.theme import GLYPHS, WORDS, Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, View, ViewSpec
 from concview.tui.widgets.page import Page

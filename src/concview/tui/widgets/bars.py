@@ -11,8 +11,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from concview.tui.ink import Line, cells, differences, strip_of
 from concview.tui.keys import Key
+from concview.tui.text_render import Line, cells, differences, strip_of
 from concview.tui.theme import palette_of
 
 

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import State
 from concview.snapshot import Shares, Snapshot, ThreadView
-from concview.tui.ink import Line, cells, fit, seconds
+from concview.tui.text_render import Line, cells, fit, seconds
 from concview.tui.theme import GLYPHS, WORDS, Palette
 from concview.tui.widgets.columns import Column
 from concview.tui.widgets.groups import pool_of, pool_shares

@@ -12,8 +12,8 @@ from concview import text
 from concview.analysis.calltree import Entry, Node
 from concview.model import State
 from concview.snapshot import Shares, Snapshot, Status
-from concview.tui.ink import Line, cells, fit
 from concview.tui.source import CallsTaken
+from concview.tui.text_render import Line, cells, fit
 from concview.tui.theme import GLYPHS, Palette
 from concview.tui.widgets.columns import Column, place_cell
 from concview.tui.widgets.flamepaint import BORDERS, ORIGINS, Paint, origin_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.segment import Segment
 
-from concview.tui.ink import Line, fit, fit_place
+from concview.tui.text_render import Line, fit, fit_place
 from concview.tui.theme import Palette
 
 #: Columns that go this early make room so that others get the width they want.

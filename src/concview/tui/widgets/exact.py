@@ -11,7 +11,7 @@ from concview import text
 from concview.analysis.calls import Function, by_function
 from concview.model import CallInfo, Calls
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line, fit
+from concview.tui.text_render import Line, fit
 from concview.tui.theme import Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.table import Table

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from concview.tui.ink import fit
+from concview.tui.text_render import fit
 from concview.tui.theme import palette_of
 
 

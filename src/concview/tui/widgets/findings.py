@@ -9,7 +9,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Finding, Measured
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line, fit, paragraph
+from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import SEVERITIES, Palette
 from concview.tui.widgets.columns import Column
 from concview.tui.widgets.stacks import columns as stack_columns

@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from concview import text
 from concview.analysis.calltree import Node
-from concview.tui.ink import Line, fit, strip_of, wrap
+from concview.tui.text_render import Line, fit, strip_of, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.flamepaint import BORDERS, label_of, origin_of, paint_of
 from concview.tui.widgets.icicle import Box, Order, Path, descend, layout, matches

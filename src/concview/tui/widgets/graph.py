@@ -8,7 +8,7 @@ from rich.segment import Segment
 
 from concview.session.tree import tree
 from concview.snapshot import ChainView, Snapshot
-from concview.tui.ink import Line, fit, paragraph
+from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette
 
 _BOXES = "┌│└├─▶↻ "

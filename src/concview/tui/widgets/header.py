@@ -6,7 +6,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.snapshot import Snapshot, Status
-from concview.tui.ink import Line, cells, fit, seconds
+from concview.tui.text_render import Line, cells, fit, seconds
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.bars import Bar
 

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from concview.tui import keys
-from concview.tui.ink import Line
+from concview.tui.text_render import Line
 from concview.tui.theme import palette_of
 from concview.tui.widgets.page import Panel
 

@@ -7,8 +7,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from concview import text
-from concview.tui.ink import Line
 from concview.tui.source import Output
+from concview.tui.text_render import Line
 from concview.tui.theme import palette_of
 from concview.tui.widgets.bars import Bar
 from concview.tui.widgets.page import Page

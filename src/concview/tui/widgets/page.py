@@ -12,7 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from concview.tui import keys
-from concview.tui.ink import Line, differences
+from concview.tui.text_render import Line, differences
 from concview.tui.theme import palette_of
 from concview.tui.widgets.steady import Plain
 

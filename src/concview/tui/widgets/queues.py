@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.segment import Segment
 
 from concview.model import Queues
-from concview.tui.ink import Line, fit
+from concview.tui.text_render import Line, fit
 from concview.tui.theme import Palette
 from concview.tui.widgets.tasks import place
 

@@ -8,7 +8,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.analysis.calltree import Entry
-from concview.tui.ink import Line, fit, paragraph
+from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette
 
 #: Lines shown above the first and below the last that was seen, and most lines in all.

@@ -9,7 +9,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import Frame
-from concview.tui.ink import Line, beside, fit
+from concview.tui.text_render import Line, beside, fit
 from concview.tui.theme import Palette
 
 

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import State
 from concview.snapshot import Point, Shares, Snapshot
-from concview.tui.ink import Line, apportion, buckets, cells, fit, sparkline
+from concview.tui.text_render import Line, apportion, buckets, cells, fit, sparkline
 from concview.tui.theme import GLYPHS, WORDS, Palette
 
 #: Slices of half a second in a full strip (a minute) and a full series (two minutes).

@@ -20,8 +20,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from concview.tui import keys
-from concview.tui.ink import Line, differences, fit, strip_of, wrap
 from concview.tui.search import matcher
+from concview.tui.text_render import Line, differences, fit, strip_of, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, layout
 from concview.tui.widgets.steady import Plain

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Await, LoopInfo, TaskInfo, Tasks
 from concview.snapshot import Snapshot
-from concview.tui.ink import Line, fit, paragraph
+from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
 from concview.tui.widgets.table import Table

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Stack, State
 from concview.snapshot import ThreadView
-from concview.tui.ink import Line, fit
+from concview.tui.text_render import Line, fit
 from concview.tui.theme import GLYPHS, WORDS, Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.states import strip_cells
@@ -171,7 +171,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("io", "I/O%", 5, number_cell(_share(State.IO)), drop=6, right=True, sort=_by_share(State.IO)),
     # What the kernel counted: rarely caught by a sample, so no call tree tells it.
     Column(
-        "runnable", "CPUw%", 6, number_cell(_share(State.RUNNABLE)), drop=11, right=True,
+        "runnable",
+        "CPUw%",
+        6,
+        number_cell(_share(State.RUNNABLE)),
+        drop=11,
+        right=True,
         sort=_by_share(State.RUNNABLE),
     ),
     Column("switches", "SW/S", 6, number_cell(_switches), drop=8, right=True, sort=lambda t: _less(t.switches_per_s)),

@@ -10,7 +10,7 @@ from rich.style import Style
 from concview import text
 from concview.model import Severity
 from concview.snapshot import Point, Timeline
-from concview.tui.ink import EIGHTHS, Line, cells, fit, seconds
+from concview.tui.text_render import EIGHTHS, Line, cells, fit, seconds
 from concview.tui.theme import SEVERITIES, Palette, palette_of
 from concview.tui.widgets.bars import Bar
 

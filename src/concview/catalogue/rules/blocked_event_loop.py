@@ -1,0 +1,150 @@
+"""A callback keeps the event loop for itself, so everything else on the loop stands still.
+
+What it sees:
+    The thread of an asyncio (or uvloop) event loop that stays inside one callback or one step of a coroutine, away
+    from its selector: computing, in a blocking call, waiting for a lock or asleep.
+
+Why it hurts:
+    The loop runs one thing at a time. While a callback blocks, no other task, timer, connection or health check is
+    served; every one of them is late by as long as the callback takes.
+
+How it is measured:
+    The longest continuous stretch of the last ten seconds in which the loop's thread was inside the same callback
+    without coming back to the loop, less two sampling intervals. Thresholds 0.1 s and 1 s [S: asyncio's own debug
+    mode reports callbacks from 0.1 s]. Blocked for 30 % of the time by stretches above 0.1 s is a warning too [H].
+    Stretches of pure computing count only when they are longer than many short calls of one callback in a row would
+    be by chance. Demo pair: 2.0 s bad, 0.0 s fixed.
+
+Fix:
+    Hand what blocks to a thread, or use the async client of what is called.
+
+        row = await asyncio.to_thread(look_up, name)
+        # or: row = await async_client.get(name)
+
+    Long computations belong in a process pool: in a thread they still compete for the GIL.
+
+When it is fine:
+    The first second of a loop (imports, connections). A loop that merely waits for the GIL is not blocked by its own
+    callback: another thread computes. Nor is one that waits for a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.window import ThreadWindow, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules._loops import Stretch, believable, is_loop, stretches
+from concview.model import Confidence, State
+from concview.text import duration, percent, plural
+
+#: Stretches below this are what loops are made of.
+SHORT_S = 0.1
+#: Blocked for this share of the window by several stretches: a warning whatever the longest.
+OFTEN = 0.3
+OFTEN_STRETCHES = 5
+GRACE_NS = 1_000_000_000
+_CAUSES = {
+    State.RUNNING: "computes",
+    State.RUNNABLE: "waits for a CPU",
+    State.LOCK: "waits for a lock",
+    State.IO: "is in a blocking call",
+    State.SLEEP: "sleeps",
+    State.IDLE: "waits for another thread",
+    State.UNKNOWN: "does something that cannot be seen",
+}
+
+
+class BlockedEventLoop:
+    id: ClassVar[str] = "blocked-event-loop"
+    title: ClassVar[str] = "The event loop is blocked"
+    group: ClassVar[str] = "Async and I/O"
+    thresholds: ClassVar[Thresholds] = Thresholds(0.1, 1.0, "s", "[S] asyncio debug mode: slow_callback_duration 0.1 s")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "longest stretch in one callback"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        for thread in window.threads:
+            if is_loop(thread):
+                yield from self._one(window, thread)
+
+    def _one(self, window: Window, thread: ThreadWindow) -> Iterable[Observation]:
+        tick = evidence.tick_ns(window)
+        grace = thread.history.started_ns + GRACE_NS if thread.history.started_ns else 0
+        found = [s for s in believable(stretches(thread, grace), thread, tick) if s.ns - 2 * tick >= SHORT_S * 5e8]
+        # Only the GIL in the way: the callback would be short, and another thread computes (gil-convoy).
+        found = [s for s in found if s.states[State.GIL] <= 0.5 * s.ns]
+        if thread.share(State.RUNNABLE) > thread.share(State.RUNNING):
+            # It wants to compute and gets no CPU: a short callback lasts long for no fault of its own (cpu-starvation).
+            found = [s for s in found if s.states[State.RUNNING] + s.states[State.RUNNABLE] <= 0.5 * s.ns]
+        if not found:
+            return
+        longest = max(found, key=lambda s: s.ns)
+        seconds = longest.ns / 1e9
+        lower = max(0.0, (longest.ns - 2 * tick) / 1e9)
+        slow = [s for s in found if s.ns - 2 * tick >= SHORT_S * 1e9]
+        share = sum(s.ns for s in slow) / max(1, thread.end_ns - thread.start_ns)
+        often = share >= OFTEN and len(slow) >= OFTEN_STRETCHES
+        state, cause = _cause(longest)
+        leaf = longest.stack.user_leaf if longest.stack is not None else None
+        blocked_in = leaf.function if leaf is not None else "a callback"
+        yield Observation(
+            subject=f"thread {thread.tid}",
+            value=seconds,
+            lower=lower,
+            samples=int(longest.ns / max(1.0, tick)),
+            episodes=len(slow),
+            confidence=Confidence.STATISTICAL if state is State.RUNNING else Confidence.EXACT,
+            label=thread.name,
+            title=f"The event loop is blocked by {blocked_in}",
+            summary=(
+                f"The event loop in {thread.name} stood still for {duration(seconds)} in "
+                f"{evidence.frame_spot(leaf)}: it {cause}. Blocked {percent(share)} of the time, "
+                f"{plural(len(slow), 'stretch', 'stretches')} of 0.1 s or more in the last "
+                f"{duration(window.seconds)}."
+            ),
+            fix=_fix(blocked_in, state),
+            gain=(
+                f"Every other task on this loop is late by up to {duration(seconds)}; off the loop, by nothing, as "
+                "long as the call needs no more than a thread to wait in."
+            ),
+            check_next=(
+                f"What else does {evidence.frame_spot(longest.callback)} call that blocks? asyncio.run(..., "
+                "debug=True) logs every slow callback."
+            ),
+            where=evidence.places(longest.stack),
+            threads=(thread.tid,),
+            stacks=evidence.shown("blocked", thread.tid, thread.name, longest.stack, f"{cause}, {duration(seconds)}"),
+            floor=75 if often else 0,
+        )
+
+
+def _cause(stretch: Stretch) -> tuple[State, str]:
+    """The state that fills most of the stretch, and what it is in words."""
+    state = State(max(range(len(State)), key=lambda i: stretch.states[i]))
+    if state is State.IO and stretch.wait is not None:
+        return state, f"is blocked {evidence.doing(stretch.wait)}"
+    return state, _CAUSES.get(state, "is busy")
+
+
+def _fix(function: str, state: State) -> str:
+    name = function.rpartition(".")[2]
+    if state is State.RUNNING:
+        return (
+            f"{name} computes: give it to a process, so that it needs neither the loop nor its GIL.\n\n"
+            "    loop = asyncio.get_running_loop()\n"
+            f"    result = await loop.run_in_executor(processes, {name}, data)"
+        )
+    if state is State.SLEEP:
+        return "Sleep without the thread.\n\n    await asyncio.sleep(seconds)       # instead of time.sleep(seconds)"
+    return (
+        f"Call {name} in a thread, or use an async client.\n\n"
+        f"    result = await asyncio.to_thread({name}, ...)\n"
+        "    # or: result = await async_client.get(...)"
+    )
+
+
+RULE = BlockedEventLoop()

@@ -1,0 +1,322 @@
+"""Threads queue for a connection, because there are few and they are kept for long.
+
+What it sees:
+    Three threads or more that wait, several at a time, until another one gives back what it took out of a queue or of
+    a library's connection pool; or that are blocked on one and the same connection.
+
+Why it hurts:
+    As many threads as there are connections get on, whatever the pool of threads can do. What a thread does while it
+    keeps a connection and does not use it (rendering, another service, a commit that comes late) all others wait for.
+
+How it is measured:
+    The mean number of threads that wait at one checkout, on the lower end of the 95 % interval. A checkout is a get()
+    from a queue into which the same function puts the same thing back (inferred from the source), or the wait inside a
+    known library's pool: SQLAlchemy, psycopg, urllib3, redis, PyMongo, HTTPX, DBUtils. Who has a library's connection
+    is inferred: threads that use it inside the library, or are at a later line of the same function. Of one
+    descriptor: the threads beyond the first that are blocked on the same connected socket, where there are three at
+    least. Thresholds 0.5 and 1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step); of
+    ten threads with two connections of SQLAlchemy, psycopg, urllib3, redis, HTTPX and DBUtils 6.7 to 8.0.
+
+Fix:
+    Take it late and give it back early; then as many connections as are in use at once (Little's law).
+
+        with connections.one() as db: rows = db.query(...)
+        page = render(rows)                   # nobody waits for this
+
+When it is fine:
+    The other side bears no more connections: then the queue protects it, and belongs where it is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from concview.analysis.locks import Interval, sweep
+from concview.analysis.statistics import lower_mean
+from concview.analysis.window import Condition, Piece, ThreadWindow, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _pools
+from concview.catalogue.rules._kinds import CONNECTED
+from concview.model import STATES, Confidence, Frame, Site, Stack, State, WaitKind
+from concview.text import percent, plural
+
+MIN_THREADS = 3
+#: Calls that use the connection; waiting in poll for it to become ready (a timeout is set) is the same.
+_READS = frozenset({"read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "poll", "ppoll"})
+_DEPTH = 12
+
+
+@dataclass(slots=True)
+class _Checkout:
+    """What is waited for, with who waits and who has one."""
+
+    name: str
+    frame: Frame | None  #: the user's line that waits
+    kind: str  #: 'queue', 'library', 'descriptor'
+    one_request: bool = False  #: of a library's pool, and nobody keeps it for longer
+    waits: list[tuple[ThreadWindow, Piece]] = field(default_factory=list)
+    kept: list[tuple[ThreadWindow, Piece]] = field(default_factory=list)
+
+
+class ConnectionStarvation:
+    id: ClassVar[str] = "connection-starvation"
+    title: ClassVar[str] = "Threads queue for a connection"
+    group: ClassVar[str] = "Work distribution"
+    thresholds: ClassVar[Thresholds] = Thresholds(0.5, 1.5, "waiters", "[H] calibrated on the demo pair")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "mean number of threads that wait for one"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        for key, one in _checkouts(window).items():
+            tids = {t.tid for t, _ in one.waits}
+            if len(tids) >= MIN_THREADS:
+                yield self._one(window, key, one)
+
+    def _one(self, window: Window, key: str, one: _Checkout) -> Observation:
+        span = max(1, window.end_ns - window.start_ns)
+        # On one connection a reader and a writer may well be blocked at once; of three, all but one wait their turn.
+        crowd, least = (1, MIN_THREADS) if one.kind == "descriptor" else (0, 1)
+        intervals = _intervals(one.waits)
+        waiting = sum((n - crowd) * (end - start) for start, end, n in sweep(intervals) if n >= least)
+        mean = waiting / span
+        most = max((n - crowd for _, _, n in sweep(intervals)), default=0)
+        episodes = _episodes(one.waits)
+        waiters = _by_time(one.waits)
+        keepers = _by_time(one.kept)
+        doing, part, stack = _doing(one.kept)
+        # Of a library's pool it is inferred who has one, and so not how many there are.
+        size = max((n for _, _, n in sweep(_intervals(one.kept))), default=0) if one.kind != "library" else 0
+        where = evidence.frame_spot(one.frame)
+        names = evidence.who(window, waiters)
+        summary = f"{names} wait for {one.name} in {where}, {mean:.1f} at a time on average and at most {most}"
+        if size:
+            summary += f"; at most {size} have one at a time"
+        if doing and size:
+            summary += f", and are {doing} for {percent(part)} of the time they keep it"
+        elif doing:
+            names, one_has = evidence.who(window, keepers), len(keepers) == 1
+            summary += f"; {names} {'seems' if one_has else 'seem'} to have one meanwhile, mostly {doing}"
+            summary += f" ({percent(part)} of that time)"
+        holder = next((t for t, p in one.kept if p.run.stack is stack), None)
+        stacks = evidence.shown("keeper", holder.tid, holder.name, stack, doing) if holder is not None else ()
+        for tid in waiters[:3]:
+            thread = next(t for t, _ in one.waits if t.tid == tid)
+            blocked = evidence.heaviest((p.run.stack, p.ns) for t, p in one.waits if t.tid == tid)
+            note = f"waited {percent(sum(p.ns for t, p in one.waits if t.tid == tid) / span)} of the time"
+            stacks += evidence.shown("waiter", tid, thread.name, blocked, note)
+        return Observation(
+            subject=key,
+            value=mean,
+            lower=lower_mean(mean, len(waiters), window.samples, episodes),
+            samples=max(window.samples, evidence.samples_in(window, waiting)),
+            episodes=episodes,
+            confidence=Confidence.INFERRED if one.kind == "queue" else Confidence.EXACT,
+            label=one.name,
+            title=f"{plural(len(waiters), 'thread')} queue for {one.name}",
+            summary=summary + ".",
+            fix=_fix(one),
+            gain=_gain(mean, size, part, doing, one.one_request),
+            check_next=(
+                "How long does the other side take to answer, and since when?"
+                if one.one_request
+                else f"Must it be kept at {evidence.frame_spot(stack.user_leaf)}?"
+                if stack is not None
+                else f"Who has one meanwhile, and for how long? See what is done between {where} and giving it back."
+            ),
+            where=evidence.places(_waiting_stack(one), stack),
+            threads=(*waiters, *(t for t in keepers if t not in waiters)),
+            stacks=stacks,
+            explains=(("lock-contention", "*"),) if one.kind == "library" else (),
+            needs="those who have one to get a CPU: see cpu-starvation" if _starved(one, doing, part) else "",
+        )
+
+
+# ---------------------------------------------------------------- who waits, who has one
+
+#: Whether it waits or has one, and of what.
+_Relation = tuple[bool, tuple[tuple[str, _Checkout], ...]]
+
+
+def _checkouts(window: Window) -> dict[str, _Checkout]:
+    found: dict[str, _Checkout] = {}
+    lent: dict[int, tuple[Site, ...]] = {}  # by stack
+
+    def wanted(condition: Condition) -> _Relation | None:
+        known = _of(condition)
+        if known is not None:
+            return True, (known,)
+        stack = condition.stack
+        sites = lent.get(id(stack))
+        if sites is None:
+            kept = (f.checkout for f in stack.frames if f.checkout is not None and f.checkout.how == "kept")
+            sites = lent[id(stack)] = tuple(kept)
+        return (False, tuple((s.key, _Checkout(s.expression, None, "queue")) for s in sites)) if sites else None
+
+    for thread in window.threads:
+        for piece, (waits, those) in thread.pieces_of(wanted):
+            for key, fresh in those:
+                one = found.setdefault(key, fresh)
+                (one.waits if waits else one.kept).append((thread, piece))
+    for one in found.values():
+        one.frame = next((_user(p) for _, p in one.waits), None)
+        if one.kind == "library":
+            one.kept = _beyond(window, one)
+    return found
+
+
+def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Piece]]:
+    """Pieces of threads that seem to have one of a library's connections: they use it inside the library, or have come
+    past the line at which others wait for one."""
+    library = _library(one)
+    lines: dict[tuple[str, str], int] = {}
+    for _, piece in one.waits:
+        frame = _user(piece)
+        if frame is not None and _pools.keeps(library, piece.run.stack):
+            place = (frame.file, frame.function)
+            lines[place] = min(frame.line, lines.get(place, frame.line))
+    one.one_request = library in _pools.USED and not lines
+
+    def has_one(condition: Condition) -> bool | None:
+        frames = condition.stack.frames
+        if any(_pools.asked(f) for f in frames):
+            return None
+        if any(_pools.uses(library, f) for f in frames):
+            return True
+        return True if any(f.line > lines.get((f.file, f.function), f.line) for f in frames) else None
+
+    return [(thread, piece) for thread in window.threads for piece, _ in thread.pieces_of(has_one)]
+
+
+def _library(one: _Checkout) -> str:
+    return one.name.removeprefix("a connection of ").removesuffix("'s pool")
+
+
+def _of(one: Condition) -> tuple[str, _Checkout] | None:
+    """What a blocked thread waits to be given; None for every other wait."""
+    wait = one.wait
+    if wait.kind is WaitKind.FUTEX:
+        for frame in one.stack.frames[:_DEPTH]:
+            if frame.origin == "user":
+                site = frame.checkout
+                if site is not None and site.how == "get":
+                    return site.key, _Checkout(site.expression, frame, "queue")
+                return None
+            if library := _pools.asked(frame):
+                return f"library {library}", _Checkout(f"a connection of {library}'s pool", None, "library")
+        return None
+    peer = wait.peer
+    if one.state is not State.IO or wait.fd < 0 or peer is None or wait.syscall not in _READS:
+        return None
+    if peer.kind not in CONNECTED or peer.status != "ESTABLISHED":
+        return None  # a datagram socket or a listening one may well serve many threads; a stream cannot
+    name = f"one connection ({peer.name}, fd {wait.fd})"
+    return name, _Checkout(name, None, "descriptor")
+
+
+def _intervals(pieces: list[tuple[ThreadWindow, Piece]]) -> list[Interval]:
+    return [Interval(t.tid, p.start_ns, p.end_ns, p.run) for t, p in pieces]
+
+
+def _user(piece: Piece) -> Frame | None:
+    return piece.run.stack.user_leaf
+
+
+def _waiting_stack(one: _Checkout) -> Stack | None:
+    return evidence.heaviest((p.run.stack, p.ns) for _, p in one.waits)
+
+
+def _by_time(pieces: list[tuple[ThreadWindow, Piece]]) -> list[int]:
+    per: dict[int, int] = defaultdict(int)
+    for thread, piece in pieces:
+        per[thread.tid] += piece.ns
+    return sorted(per, key=lambda tid: -per[tid])
+
+
+def _episodes(waits: list[tuple[ThreadWindow, Piece]]) -> int:
+    """Distinct waits: pieces of one thread that touch are one."""
+    last: dict[int, int] = {}
+    found = 0
+    for thread, piece in sorted(waits, key=lambda w: w[1].start_ns):
+        if last.get(thread.tid) != piece.start_ns:
+            found += 1
+        last[thread.tid] = piece.end_ns
+    return found
+
+
+def _doing(kept: list[tuple[ThreadWindow, Piece]]) -> tuple[str, float, Stack | None]:
+    """What those who have one mostly do with it: in words, its share of the time, and the stack."""
+    spent: dict[str, int] = defaultdict(int)
+    pieces: dict[str, list[Piece]] = defaultdict(list)
+    for _, piece in kept:
+        run = piece.run
+        what = evidence.doing(run.wait) if run.state in (State.IO, State.SLEEP) else _WORDS[run.state]
+        spent[what] += piece.ns
+        pieces[what].append(piece)
+    whole = sum(spent.values())
+    if not whole:
+        return "", 0.0, None
+    most = max(spent, key=spent.__getitem__)
+    return most, spent[most] / whole, evidence.heaviest((p.run.stack, p.ns) for p in pieces[most])
+
+
+def _starved(one: _Checkout, doing: str, part: float) -> bool:
+    """They keep it because they are in the run queue with it."""
+    if part < 0.5 or doing not in (_WORDS[State.RUNNING], _WORDS[State.RUNNABLE]):
+        return False
+    keepers = {t.tid: t for t, _ in one.kept}.values()
+    return sum(t.nanoseconds[State.RUNNABLE] for t in keepers) > sum(t.nanoseconds[State.RUNNING] for t in keepers)
+
+
+_WORDS = {
+    **{s: STATES[s] for s in State},
+    State.RUNNABLE: "waiting for a CPU",
+    State.GIL: "waiting for the GIL",
+    State.LOCK: "waiting for a lock",
+    State.IDLE: "waiting for another thread",
+    State.UNKNOWN: "doing something that could not be seen",
+}
+
+
+# ---------------------------------------------------------------- words
+
+
+def _fix(one: _Checkout) -> str:
+    if one.kind == "descriptor":
+        return (
+            "Give every thread a connection of its own, or take one out of a pool for each request.\n\n"
+            "    db = pool.get()            # queue.Queue filled with connections\n"
+            "    try: rows = query(db)\n"
+            "    finally: pool.put(db)"
+        )
+    if one.kind == "library":
+        return _pools.fix(_library(one), one.one_request)
+    name = one.name
+    return (
+        "Take it late and give it back early; nobody should wait for what is done without it.\n\n"
+        f"    db = {name}.get()\n"
+        "    try: rows = query(db)\n"
+        f"    finally: {name}.put(db)      # before the rows are worked on\n\n"
+        "If it is in use all the time it is kept, there are too few: in use at once = requests a second x seconds each."
+    )
+
+
+def _gain(mean: float, size: int, part: float, doing: str, one_request: bool) -> str:
+    if not size:
+        more = max(1, round(mean))
+        text = f"With {more} more of them nobody would wait, if the other side bears that many"
+        if doing and part >= 0.5 and not one_request:
+            text += f"; given back before {percent(part)} of the time is spent {doing}, fewer are needed"
+        return text + "."
+    text = f"With {size + round(mean)} of them instead of {size} nobody would wait, if the other side bears that many"
+    if doing and part >= 0.5:
+        text += f"; given back before {percent(part)} of the time is spent {doing}, {size} serve up to "
+        text += f"{min(1 / max(1 - part, 0.05), 1 + mean / size):.1f} x as many"
+    return text + "."
+
+
+RULE = ConnectionStarvation()

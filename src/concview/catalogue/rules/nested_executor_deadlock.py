@@ -1,0 +1,137 @@
+"""Every worker of a pool waits for work that only this pool could do.
+
+What it sees:
+    All the workers of a ThreadPoolExecutor inside tasks that wait for the result of another future, while no other
+    pool in the process runs anything.
+
+Why it hurts:
+    The tasks they wait for are in the pool's own queue, and there is nobody left to take them: the pool has stopped
+    for good. It happens under load first, when as many outer tasks are running as there are workers.
+
+How it is measured:
+    Every worker of the pool (by its name) has been in `result()` or `wait()` without a timeout, unchanged, for a
+    second; none of any executor in this process is running a task, and there is no process pool or event loop that
+    could finish the future [D: a pool without a free worker starts nothing]. The queue itself is not read, so the
+    finding is inferred. Demo pair: 4 of 4 workers for ever (bad), never (fixed).
+
+Fix:
+    Give inner tasks a pool of their own, or do not wait inside a task.
+
+        parts = ThreadPoolExecutor(8)          # orders wait for parts, parts for nobody
+        future.add_done_callback(finish)       # or: go on when it is done, without a thread
+
+When it is fine:
+    The inner future is running somewhere: then a worker or a process is seen at it, and this says nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import ClassVar
+
+from concview.analysis.classify import bare
+from concview.analysis.window import ThreadWindow, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules._kinds import THREAD_POOL, is_worker
+from concview.catalogue.rules._loops import is_loop
+from concview.model import Confidence, Frame, Stack, StackEvidence
+from concview.text import duration
+
+_WAITS = frozenset({"Future.result", "futures.wait"})
+_PROCESS_POOL = "concurrent/futures/process.py"
+MIN_SECONDS = 1.0
+
+
+@lru_cache(4096)
+def _pools_in(stack: Stack) -> tuple[bool, bool]:
+    """Whether it goes through a process pool, and through a worker of a thread pool."""
+    return any(f.file.endswith(_PROCESS_POOL) for f in stack.frames), any(is_worker(f) for f in stack.frames)
+
+
+class NestedExecutorDeadlock:
+    id: ClassVar[str] = "nested-executor-deadlock"
+    title: ClassVar[str] = "A pool waits for itself"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(1.0, 1.0, "s", "[D] a pool without a free worker starts nothing")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "time that every worker has waited for a future"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        pools: dict[str, list[ThreadWindow]] = defaultdict(list)
+        for thread in window.threads:
+            run = thread.history.current
+            if run is None:
+                continue
+            processes, pooled = _pools_in(run.stack)
+            if processes:
+                return  # a process may be at it
+            if pooled:
+                pools[evidence.group(thread.name)].append(thread)
+        if not pools or any(is_loop(t) for t in window.threads):
+            return
+        waiting = {name: [t for t in threads if _waits(t)] for name, threads in pools.items()}
+        idle = {name: [t for t in threads if _idle(t)] for name, threads in pools.items()}
+        if any(len(waiting[n]) + len(idle[n]) < len(threads) for n, threads in pools.items()):
+            return  # somebody works: what is waited for may be what they do
+        for name, threads in pools.items():
+            if len(waiting[name]) == len(threads):
+                yield self._pool(window, name, threads)
+
+    def _pool(self, window: Window, name: str, threads: list[ThreadWindow]) -> Observation:
+        runs = [t.history.current for t in threads if t.history.current is not None]
+        age = max(0, window.end_ns - max(r.began_ns for r in runs)) / 1e9
+        seen = max(0, window.end_ns - max(r.start_ns for r in runs)) / 1e9
+        stacks: tuple[StackEvidence, ...] = ()
+        for thread in threads[:4]:
+            run = thread.history.current
+            stack = run.stack if run is not None else None
+            stacks += evidence.shown("blocked", thread.tid, thread.name, stack, "waits in result()")
+        first = threads[0].history.current
+        stack = first.stack if first is not None else None
+        tids = tuple(t.tid for t in threads)
+        return Observation(
+            subject=name,
+            value=age,
+            lower=age,
+            samples=evidence.samples_in(window, min(age, window.seconds) * 1e9),
+            episodes=1,
+            confidence=Confidence.INFERRED,
+            label=name,
+            title=f"The pool {name} waits for itself",
+            summary=(
+                f"All {len(threads)} workers of {name} have waited for other futures for {duration(age)}, in "
+                f"{evidence.frame_spot(stack.user_leaf if stack else None)}, and no worker is left to run them."
+            ),
+            gain=f"{len(threads)} workers that will not move again before a restart.",
+            check_next="Which pool is the inner task submitted to? If it is this one, that is the deadlock.",
+            where=evidence.places(stack),
+            threads=tids,
+            stacks=stacks,
+            score=95,
+            needs=f"a second of standing still (seen for {duration(seen)})" if seen < MIN_SECONDS else "",
+        )
+
+
+def _is_task(frame: Frame) -> bool:
+    """The worker runs a task: it may be one function deep."""
+    return bare(frame.function) == "run" and frame.file.endswith(THREAD_POOL)
+
+
+def _waits(thread: ThreadWindow) -> bool:
+    run = thread.history.current
+    return run is not None and run.verdict.via in _WAITS and not run.wait.timed
+
+
+def _idle(thread: ThreadWindow) -> bool:
+    """In the worker's own loop, waiting for something to do."""
+    run = thread.history.current
+    if run is None or any(_is_task(f) for f in run.stack.frames[:3]):
+        return False
+    return any(is_worker(f) for f in run.stack.frames[:3])
+
+
+RULE = NestedExecutorDeadlock()

@@ -1,0 +1,207 @@
+"""Many threads come for the same thing at the same moment, and then again.
+
+What it sees:
+    Five threads or more that were doing different things, or nothing, and then ask the same peer from the same line
+    within a tenth of a second; some time later they do it again.
+
+Why it hurts:
+    The same answer is fetched many times where one would do, and the one who answers has it worst just when it has
+    most to do: its load comes in peaks that grow with the number of threads, and every thread waits for the peak.
+
+How it is measured:
+    The median number of threads that begin I/O with one peer from one line within 100 ms, after 100 ms in which none
+    did, counted when there were three such moments at least and half of all that came there came so. A thread counts
+    when it had been away from that peer, asleep or waiting for something else, for 100 ms. Workers of a pool that were
+    handed something to do are a fan-out and do not count, nor do moments that fall into a gap between two samples.
+    Thresholds 5 and 8 threads [H]: on the demo pair 16 (bad), 1 (fixed).
+
+Fix:
+    One asks, the others wait for its answer or go on with the old one (single flight); spread what expires.
+
+        if expired and refresh.acquire(blocking=False):     # a Lock; everybody else goes on with the old value
+            try: value = ask()
+            finally: refresh.release()
+
+        expires = now + lifetime * random.uniform(0.9, 1.1)
+
+When it is fine:
+    Threads that ask for different things at the same moment because a clock told them to, and a peer that can bear it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median_low
+from typing import ClassVar
+
+from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules._kinds import SOCKETS
+from concview.model import Confidence, Frame, State
+from concview.text import duration, percent
+
+MIN_THREADS = 5
+MIN_HERDS = 3
+#: Threads that come within this time come together; before it, nobody came for as long.
+TOGETHER_NS = 100_000_000
+#: A thread comes when it was away for this long, not counting time in which it wanted to run.
+AWAY_NS = 100_000_000
+#: Samples this far apart cannot tell who came first.
+BLIND_NS = 50_000_000
+#: Of all that came there since, so many must have come so: else the moments are chance.
+MOSTLY = 0.5
+#: More than this share of them handed their work by a pool: a fan-out.
+HANDED = 0.5
+#: How a pool's worker waits for something to do.
+_FOR_WORK = frozenset({"work", "Queue.get", "SimpleQueue.get"})
+_WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
+
+#: The user's file and line, and the peer.
+_Place = tuple[str, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    at_ns: int
+    tid: int
+    was_away: bool
+    handed: bool  #: from a worker's wait for work
+    piece: Piece
+
+
+class ThunderingHerd:
+    id: ClassVar[str] = "thundering-herd"
+    title: ClassVar[str] = "Many threads ask for the same at once"
+    group: ClassVar[str] = "Work distribution"
+    thresholds: ClassVar[Thresholds] = Thresholds(5.0, 8.0, "threads at once", "[H] calibrated on the demo pair")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "threads that come together"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        places: dict[_Place, list[_Arrival]] = defaultdict(list)
+        for thread in window.threads:
+            for place, arrival in _arrivals(thread):
+                places[place].append(arrival)
+        blind = [(t.at_ns - t.dt_ns, t.at_ns) for t in window.history.gil if t.dt_ns > BLIND_NS]
+        for place, arrivals in places.items():
+            if len({a.tid for a in arrivals}) >= MIN_THREADS:
+                herds = _herds(arrivals, blind)
+                if sum(map(len, herds)) >= MOSTLY * len(arrivals):
+                    yield self._one(window, place, herds, len(arrivals))
+
+    def _one(self, window: Window, place: _Place, herds: list[list[_Arrival]], every: int) -> Observation:
+        sizes = [len({a.tid for a in herd}) for herd in herds]
+        largest = max(herds, key=len)
+        tids = tuple(dict.fromkeys(a.tid for a in largest))
+        leaf = _user(largest[0].piece)
+        where = evidence.frame_spot(leaf)
+        typical = float(median_low(sizes))
+        spread = max(h[-1].at_ns - h[0].at_ns for h in herds) / 1e9
+        answer = max(a.piece.ns for h in herds for a in h) / 1e9
+        part = sum(map(len, herds)) / every
+        between = (herds[-1][0].at_ns - herds[0][0].at_ns) / max(1, len(herds) - 1) / 1e9
+        stacks = tuple(
+            s
+            for a in largest[:3]
+            for s in evidence.shown(
+                "herd", a.tid, window.name(a.tid), a.piece.run.stack,
+                _after(a.at_ns - largest[0].at_ns),
+            )
+        )  # fmt: skip
+        return Observation(
+            subject=f"{place[0]}:{place[1]}:{place[2]}",
+            value=typical,
+            lower=typical,
+            samples=window.samples,
+            episodes=len(herds),
+            confidence=Confidence.STATISTICAL,
+            title=f"{typical:.0f} threads ask {place[2]} at once",
+            summary=(
+                f"{len(herds)} times, every {duration(between)}, about {typical:.0f} threads at once began "
+                f"{evidence.doing(largest[0].piece.run.wait)} in {where}, within {duration(max(spread, 0.01))}: "
+                f"{percent(part)} of all who came there, of {evidence.who(window, tids)}. An answer took up to "
+                f"{duration(answer)}."
+            ),
+            gain=(
+                f"One request instead of {typical:.0f} each time, if all of them ask for the same; and no peak at "
+                f"{place[2]}."
+            ),
+            check_next=f"Do they ask for the same thing in {where}, and what makes them do it at one moment?",
+            where=evidence.places(*(a.piece.run.stack for a in largest[:2])),
+            threads=tids,
+            stacks=stacks,
+            needs="" if len(herds) >= MIN_HERDS else f"the same {MIN_HERDS} times (has {len(herds)})",
+        )
+
+
+def _after(ns: int) -> str:
+    return f"came {duration(ns / 1e9)} after the first" if ns else "came with the first"
+
+
+def _user(piece: Piece) -> Frame | None:
+    return piece.run.stack.user_leaf
+
+
+def _place(piece: Piece) -> _Place | None:
+    """Where I/O with a peer is done; None when the thread does something else."""
+    wait = piece.run.wait
+    if piece.run.state is not State.IO or wait.peer is None or wait.peer.kind not in SOCKETS:
+        return None
+    leaf = _user(piece)
+    if leaf is None or leaf.origin != "user":
+        return None
+    return leaf.file, leaf.line, wait.peer.name
+
+
+def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
+    """Every time the thread turned to a peer, with the line it did so from."""
+    if all(c.state is not State.IO or c.wait.peer is None for c in thread.conditions):
+        return
+    passed = 0  # blocked, anywhere
+    left: dict[str, int] = {}
+    here = ""
+    handed = False
+    for piece in thread.pieces:
+        run = piece.run
+        peer = run.wait.peer.name if run.state is State.IO and run.wait.peer is not None else ""
+        if peer and peer != here:
+            place = _place(piece)
+            if place is not None:
+                was_away = passed - left.get(peer, 0) >= AWAY_NS
+                yield place, _Arrival(piece.start_ns, thread.tid, was_away, handed, piece)
+        here = peer
+        if run.state not in _WANTS_CPU:
+            passed += piece.ns
+            handed = run.state is State.IDLE and run.verdict.via in _FOR_WORK
+        if peer:
+            left[peer] = passed
+
+
+def _herds(arrivals: list[_Arrival], blind: list[tuple[int, int]]) -> list[list[_Arrival]]:
+    """Arrivals of many within a moment, with quiet before it."""
+    arrivals.sort(key=lambda a: a.at_ns)
+    found: list[list[_Arrival]] = []
+    cluster: list[_Arrival] = []
+    for arrival in arrivals:
+        if cluster and arrival.at_ns - cluster[-1].at_ns > TOGETHER_NS:
+            found.append(cluster)
+            cluster = []
+        cluster.append(arrival)
+    found.append(cluster)
+    return [c for c in found if _is_herd(c, blind)]
+
+
+def _is_herd(cluster: list[_Arrival], blind: list[tuple[int, int]]) -> bool:
+    if len({a.tid for a in cluster if a.was_away}) < MIN_THREADS:
+        return False
+    first, last = cluster[0].at_ns, cluster[-1].at_ns
+    if last - first > TOGETHER_NS or sum(a.handed for a in cluster) > HANDED * len(cluster):
+        return False
+    return not any(start <= last and end >= first for start, end in blind)
+
+
+RULE = ThunderingHerd()

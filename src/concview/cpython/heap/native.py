@@ -1,0 +1,77 @@
+"""Which kernel thread a Python thread is: before 3.11 a thread state knows its pthread handle only.
+
+The handle is the address of the C library's `struct pthread`, in which the kernel's thread id is a 32-bit word at a
+place that depends on the library. That place is not assumed but found: it is the one at which every thread's struct has
+the number of one of the process's threads, each another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterable
+
+from concview.cpython.heap.layout import PTHREAD_TID
+from concview.cpython.memory import BadAddress, Memory
+from concview.cpython.offsets import Offsets, Unsupported
+from concview.cpython.runtime import Runtime, tasks
+from concview.cpython.threads import read_lists
+from concview.errors import TargetGone
+
+#: Bytes looked through.
+_SEARCHED = 1024
+#: Threads compared.
+_MOST = 64
+_TRIES = 5
+
+_INT = struct.Struct("<i").unpack_from
+
+
+class NativeIds:
+    def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets) -> None:
+        """Raises Unsupported where the place cannot be found, TargetGone."""
+        self._memory = memory
+        self._folder = f"/proc/{memory.pid}/task"
+        self._offset, known = -1, dict[int, int]()
+        for _ in range(_TRIES):  # threads may come and go under the read
+            with contextlib.suppress(BadAddress):
+                _, threads = read_lists(memory, runtime, offsets, {})
+                handles = [memory.word(t.address + offsets["ts.thread_id"]) for t in threads[-_MOST:]]
+                known = _tasks(memory.pid)
+                self._offset = _find(memory, handles, known)
+                if self._offset >= 0:
+                    break
+        else:
+            raise Unsupported("the C library does not say which thread of Python's is which of the kernel's")
+        #: numbers as the process sees them -> as we do; empty where they are the same
+        self._outer = known if any(inner != outer for inner, outer in known.items()) else {}
+
+    def tid(self, handle: int) -> int:
+        """The kernel's number of a thread; 0 when it has none (yet, or any more)."""
+        word = self._memory.read_many([(handle + self._offset, 4)])[0]
+        found: int = _INT(word)[0] if word is not None else 0
+        if self._outer and found:
+            if found not in self._outer:
+                self._outer = _tasks(self._memory.pid)
+            return self._outer.get(found, 0)
+        return found if found and os.access(f"{self._folder}/{found}", os.F_OK) else 0
+
+
+def _tasks(pid: int) -> dict[int, int]:
+    try:
+        return tasks(pid)
+    except OSError:
+        raise TargetGone("exited") from None
+
+
+def _find(memory: Memory, handles: Iterable[int], known: dict[int, int]) -> int:
+    """The place (bytes) of the number in `struct pthread`; -1 when there is none."""
+    parts = memory.read_many([(handle, _SEARCHED) for handle in dict.fromkeys(handles)])
+    structs = [part for part in parts if part is not None]  # the others' threads have ended
+    likely: list[int] = [*PTHREAD_TID, *range(0, _SEARCHED, 4)]
+    for at in likely:
+        found = {_INT(data, at)[0] for data in structs}
+        if structs and len(found) == len(structs) and found <= known.keys():
+            return at
+    return -1

@@ -1,0 +1,105 @@
+"""Who runs the future that a thread waits for.
+
+A worker of a ThreadPoolExecutor that runs a task stands in `_WorkItem.run`, and the work item knows its future. That is
+the same object which `Future.result` of the waiting thread is a method of: the link is read, not guessed. A future that
+no thread runs (still queued, or a process's, or an event loop's) has no such link.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import partial
+
+import msgspec
+
+from concview.cpython.locks import LockReader
+from concview.cpython.memory import BadAddress
+from concview.cpython.threads import Thread
+from concview.engines.direct.locks.read_cache import Replay
+from concview.engines.direct.thread_table import Person
+from concview.model import Wait
+from concview.sink import Sink
+
+VIA = "Future.result"
+_ITEM, _FILE = "_WorkItem.run", "concurrent/futures/thread.py"
+#: A worker's outermost frames, among which that of the work item is: bootstrap, run, _worker, and what wraps them.
+_OUTERMOST = 12
+
+
+class Futures:
+    def __init__(self, reader: LockReader, sink: Sink) -> None:
+        self._reader, self._sink = reader, sink
+        self._waiting: dict[int, tuple[Wait, int]] = {}  #: tid -> (its wait, the id that it was given last)
+        self._items = Replay[int](reader.memory)  #: frame of a work item -> its future
+
+    @property
+    def asks(self) -> bool:
+        """Whether `name` has something to do."""
+        return bool(self._waiting)
+
+    def forget(self) -> None:
+        self._waiting.clear()
+        self._items.clear()
+
+    def expire(self) -> None:
+        """Drop what is known by address."""
+        self._items.clear()
+
+    def waits(self, tid: int, wait: Wait | None) -> None:
+        """What a thread was found to wait for."""
+        if wait is not None and wait.via == VIA and wait.lock:
+            self._waiting[tid] = wait, 0
+        elif self._waiting:
+            self._waiting.pop(tid, None)
+
+    def name(self, by_tid: dict[int, Person]) -> list[Person]:
+        """Complete the waits of those who still wait: the future may have been taken up or finished meanwhile.
+
+        Returns them.
+        """
+        if not self._waiting:
+            return []
+        still: list[tuple[Person, Wait, int]] = []
+        for tid, (wait, given) in list(self._waiting.items()):
+            person, plain = by_tid.get(tid), self._sink.wait(wait)
+            if person is None or person.wait not in (plain, given):
+                del self._waiting[tid]
+            else:
+                still.append((person, wait, plain))
+        running = self._running(by_tid) if still else {}
+        for person, wait, plain in still:
+            target = running.get(wait.lock, 0)
+            named = self._sink.wait(msgspec.structs.replace(wait, target=target)) if target else plain
+            person.wait = named
+            self._waiting[person.tid] = wait, named
+        return [person for person, _, _ in still]
+
+    def _running(self, by_tid: dict[int, Person]) -> dict[int, int]:
+        """Address of a future -> tid of the thread that runs it."""
+        found: dict[int, int] = {}
+        frames = [(p.tid, t, frame) for p in by_tid.values() for t in p.states if (frame := _item_frame(t))]
+        known = self._items.ask_many([frame for _, _, frame in frames])
+        for tid, thread, frame in frames:
+            future = known.get(frame)
+            if future is None:
+                try:
+                    future = self._items.work_out(frame, partial(self._future, thread, frame))
+                except (BadAddress, struct.error):
+                    continue
+            if future:
+                found[future] = tid
+        return found
+
+    def _future(self, thread: Thread, frame: int) -> int:
+        item = self._reader.first_local(thread.walk, frame)
+        return self._reader.objects.attribute(item, "future") if item else 0
+
+
+def _item_frame(thread: Thread) -> int:
+    """Address of the outermost frame in which a pool's worker runs a task; 0 when there is none."""
+    walk = thread.walk
+    for i in range(len(walk.places) - 1, max(-1, len(walk.places) - 1 - _OUTERMOST), -1):
+        code = walk.places[i].code
+        if code.qualname == _ITEM and code.file.endswith(_FILE):
+            return walk.addresses[i]
+    return 0

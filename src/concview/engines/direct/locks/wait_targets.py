@@ -1,0 +1,202 @@
+"""Which lock a thread in futex(2) waits for, and what for."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Hashable
+from functools import partial
+
+from concview.cpython.code import Place
+from concview.cpython.locks import HEAD, PRIMITIVES, LockReader
+from concview.cpython.memory import BadAddress
+from concview.cpython.objects import Type
+from concview.cpython.roles import ROLES
+from concview.cpython.threads import Thread
+from concview.engines.direct.locks.futures import Futures
+from concview.engines.direct.locks.read_cache import Replay
+from concview.engines.direct.locks.rlock_owners import Owners
+from concview.model import Wait, WaitKind
+
+#: Frames from the innermost on whose slots are searched for a lock.
+_SEARCHED = 6
+#: Frames from the innermost on that tell what the thread waits for.
+_LOOKED_AT = 8
+_MAX_SLOTS = 256
+#: Locks remembered by their semaphore.
+_MOST_KNOWN = 1000
+#: A parking lot's wait entry lies on the waiter's C stack, this close above its stack pointer (bytes).
+_NEAR = 1 << 16
+
+_WORD = struct.Struct("<Q").unpack_from
+
+
+class Waiters:
+    """`resolve` is the kernel wait reader's `futex_resolver`, `resolve_many` the one for many at once."""
+
+    def __init__(
+        self, reader: LockReader, thread_of: Callable[[int], Thread | None], owners: Owners, futures: Futures
+    ) -> None:
+        self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
+        self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
+        self._header = reader.offsets.header
+        self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
+        self._answers = Replay[Wait | None](reader.memory)
+
+    def forget(self) -> None:
+        self._answers.clear()
+
+    def resolve(self, tid: int, address: int, timed: bool, stack_pointer: int) -> Wait | None:
+        """None when it is no lock of Python's that can be told."""
+        return self.resolve_many([(tid, address, timed, stack_pointer)])[0]
+
+    def resolve_many(self, questions: list[tuple[int, int, bool, int]]) -> list[Wait | None]:
+        """`resolve` of many threads: whether their known answers still hold is read in one call."""
+        asked: list[tuple[Thread | None, Hashable]] = []
+        for tid, address, timed, stack_pointer in questions:
+            thread = self._thread_of(tid)
+            if thread is None or not thread.walk.places:
+                asked.append((None, None))
+                continue
+            walk = thread.walk
+            # What it depends on besides memory: where the thread stands.
+            stands = (*walk.places[:_LOOKED_AT], *walk.addresses[:_LOOKED_AT])
+            asked.append((thread, (address, stack_pointer, timed, *stands)))
+        known = self._answers.ask_many([key for _, key in asked])
+        waits: list[Wait | None] = []
+        for (tid, address, timed, stack_pointer), (thread, key) in zip(questions, asked, strict=True):
+            waits.append(None)
+            if thread is None:
+                continue
+            if key in known:
+                wait = known[key]
+            else:
+                work_out = partial(self._resolve, thread, address, timed, stack_pointer)
+                try:
+                    wait = self._answers.work_out(key, work_out)
+                except (BadAddress, struct.error):
+                    continue
+            waits[-1] = wait
+            self._owners.waits(tid, wait.lock if wait is not None and wait.lock_kind == "RLock" and not wait.via else 0)
+            self._futures.waits(tid, wait)
+        return waits
+
+    def _resolve(self, thread: Thread, address: int, timed: bool, stack_pointer: int) -> Wait | None:
+        mutex = self._mutex(address, stack_pointer)
+        found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
+        if found is None:
+            return None
+        lock, kind, via = found
+        target = self._native_id(lock) if via == "Thread.join" else 0
+        return Wait(WaitKind.FUTEX, "futex", timed=timed, lock=lock, lock_kind=kind, via=via, target=target)
+
+    def _native_id(self, thread: int) -> int:
+        """The tid of a `threading.Thread`; 0 when it cannot be told."""
+        try:
+            value = self._objects.attribute(thread, "_native_id")
+            found = self._objects.integers([value])[0] if value else 0
+        except (BadAddress, struct.error):
+            return 0
+        return found if 0 < found < 1 << 31 else 0
+
+    def _by_role(self, thread: Thread, futex: int, mutex: tuple[int, str, str] | None) -> tuple[int, str, str] | None:
+        """A standard library method that waits on some inner lock stands for the object it belongs to."""
+        walk = thread.walk
+        place: Place | None = None
+        address = 0
+        for each, frame in zip(walk.places[:_LOOKED_AT], walk.addresses[:_LOOKED_AT], strict=True):
+            if not each.code.role:
+                break
+            place, address = each, frame
+        if place is None:
+            return None
+        code = place.code
+        via, kind = ROLES[code.file.rpartition("/")[2], code.qualname]
+        lock = self._reader.first_local(walk, address)
+        if kind == "multiprocessing":
+            return lock, "multiprocessing." + self._objects.type_name(lock), ""
+        leaf = walk.places[0].code
+        if leaf.role == "Condition.wait":
+            # Notified already, and now waiting for the condition's own lock again?
+            inner = self._lock_of(self._reader.first_local(walk, walk.addresses[0]))
+            known = self._reader.kinds([inner]).get(inner)
+            if known is not None and known.name in PRIMITIVES:
+                semaphore = self._reader.semaphore(inner, known)
+                if (mutex is not None and mutex[0] == inner) or (semaphore and semaphore == futex):
+                    return inner, PRIMITIVES[known.name], ""
+        return lock, kind, via
+
+    def _mutex(self, address: int, stack_pointer: int) -> tuple[int, str, str] | None:
+        """PyMutex: the futex is a semaphore in `struct wait_entry {void *arg; uintptr_t addr; sem}` on the waiter's
+        own C stack; addr is what it waits for."""
+        if not 0 <= address - stack_pointer < _NEAR or self._o.version < (3, 13):
+            return None
+        parked = self._memory.word(address - 8)
+        lock = parked - self._header
+        kind = PRIMITIVES.get(self._objects.type_name(lock) if lock > 4096 else "")
+        return (lock, kind, "") if kind else None
+
+    def _search(self, thread: Thread, address: int) -> tuple[int, str, str] | None:
+        """sem_t: nothing points back from the semaphore, so the locks that the innermost frames know are compared."""
+        walk, reader = thread.walk, self._reader
+        if known := self._by_semaphore.get(address):
+            # Believed only if the lock still has that semaphore.
+            for lock, kind in reader.kinds([known]).items():
+                if kind.name not in PRIMITIVES:
+                    if matched := self._matches(lock, kind, self._memory.read(lock, HEAD), address):
+                        return matched
+                elif reader.semaphore(lock, kind) == address:
+                    return lock, PRIMITIVES[kind.name], ""
+            del self._by_semaphore[address]
+        for place, frame in zip(walk.places[:_SEARCHED], walk.addresses[:_SEARCHED], strict=True):
+            count = min(place.code.nlocalsplus + place.code.stacksize, _MAX_SLOTS)
+            if not count:
+                continue
+            heads = reader.heads(reader.slots(walk, frame, 0, count))
+            inner: list[int] = []
+            for lock, (kind, head) in heads.items():
+                if matched := self._matches(lock, kind, head, address):
+                    return self._remember(address, matched)
+                inner += self._inside(lock, kind.name, head)
+            for lock, (kind, head) in reader.heads(inner).items():
+                if matched := self._matches(lock, kind, head, address):
+                    return self._remember(address, matched)
+        return None
+
+    def _remember(self, semaphore: int, matched: tuple[int, str, str]) -> tuple[int, str, str]:
+        if len(self._by_semaphore) >= _MOST_KNOWN:
+            self._by_semaphore.clear()
+        self._by_semaphore[semaphore] = matched[0]
+        return matched
+
+    def _matches(self, lock: int, kind: Type, head: bytes, futex: int) -> tuple[int, str, str] | None:
+        if kind.name in PRIMITIVES:
+            return (lock, PRIMITIVES[kind.name], "") if self._reader.state(kind, head).semaphore == futex else None
+        if kind.name == "_queue.SimpleQueue":
+            # Up to 3.12 it has a lock of its own, later its waiters are parked at an address inside it.
+            parked = self._memory.word(futex - 8) if self._o.version >= (3, 13) else 0
+            if _WORD(head, self._header)[0] == futex or lock <= parked < lock + kind.basicsize:
+                return lock, "SimpleQueue", "SimpleQueue.get"
+        return None
+
+    def _inside(self, address: int, kind: str, head: bytes) -> list[int]:
+        """Objects that a value on a frame leads to: a method's self, a cell's content, a condition's lock."""
+        o = self._o
+        try:
+            if kind == "builtin_function_or_method":
+                return [_WORD(head, o["cfunction.m_self"])[0]]
+            if kind == "method":
+                owner = _WORD(head, o["method.im_self"])[0]
+                return [owner, self._lock_of(owner)]
+            if kind == "cell":
+                value = _WORD(head, o["cell.ob_ref"])[0] & o.tag_mask
+                return [value, self._lock_of(value)]
+            if kind == "Condition":
+                return [self._lock_of(address)]
+        except BadAddress:
+            pass
+        return []
+
+    def _lock_of(self, address: int) -> int:
+        if not address or self._objects.type_name(address) != "Condition":
+            return 0
+        return self._objects.attribute(address, "_lock")

@@ -1,0 +1,181 @@
+"""Who is there: the threads of a process as the kernel lists them, with names, beginnings and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from concview.cpython.memory import Memory
+from concview.cpython.objects import Objects
+from concview.cpython.offsets import Offsets
+from concview.cpython.thread_names import Names
+from concview.cpython.threads import Thread
+from concview.engines.direct.frames.sampler import Sampler
+from concview.sink import Sink
+
+#: How often /proc/PID/task is listed, and names are looked for, in nanoseconds.
+LIST_NS = 250_000_000
+SOON_NS = 20_000_000
+NAMES_NS = 100_000_000
+#: Threads can be renamed: a few of the names are read again this often, in turn.
+RENAMED_NS = 2_000_000_000
+RENAMED_AT_ONCE = 8
+#: A thread without a name is looked up at every chance until it is this old; C threads never get one.
+PATIENCE_NS = 2_000_000_000
+
+
+class Person:
+    """One thread of the kernel's, and the row last sent for it."""
+
+    __slots__ = ("born_ns", "holds", "name", "named", "native", "sent", "stack", "states", "tid", "wait")
+
+    def __init__(self, tid: int, born_ns: int) -> None:
+        self.tid = tid
+        self.born_ns = born_ns  #: first seen
+        self.states: list[Thread] = []  #: innermost first: several when it runs a subinterpreter
+        self.name = ""
+        self.named = False  #: by `threading`, not by the kernel
+        self.native = False
+        self.stack = self.wait = self.holds = 0
+        self.sent: tuple[int, int, int, int] | None = None
+
+
+class People:
+    """Keeps `by_tid` in step with the sampler's list and the kernel's."""
+
+    def __init__(self, pid: int, sink: Sink, sampler: Sampler, memory: Memory, o: Offsets, objects: Objects) -> None:
+        self._pid, self._sink, self._sampler = pid, sink, sampler
+        self._names = Names(memory, o, objects)
+        self.by_tid: dict[int, Person] = {}
+        self.by_ident: dict[int, int] = {}  #: threading.get_ident() -> tid
+        self.gone: list[int] = []  #: ended since the caller last cleared it
+        self._seen_changes = -1
+        self._list_at = self._names_at = self._renamed_at = 0
+        self.due = 0  #: when `update` has something to do even if nothing changed
+        self._suspects: set[int] = set()
+        self._turn = 0
+        self._tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+    def update(self, now: int) -> None:
+        """Called every tick; does little unless something changed or is due."""
+        if self._sampler.list_changes != self._seen_changes:
+            self._seen_changes = self._sampler.list_changes
+            self._match(now)
+            self._names_at = min(self._names_at, now)
+        if now >= self._list_at:
+            self._list_at = now + LIST_NS
+            self._list(now)
+        if now >= self._names_at:
+            self._name(now)
+        self.due = min(self._list_at, self._names_at)
+
+    def announce_all(self) -> None:
+        """Everything again: the sink's tables were emptied."""
+        for person in self.by_tid.values():
+            person.sent = None
+
+    # ------------------------------------------------------------------ Python's list
+
+    def _match(self, now: int) -> None:
+        states: dict[int, list[Thread]] = {}
+        self.by_ident = {t.ident: t.tid for t in self._sampler.threads if t.tid}
+        for thread in self._sampler.threads:  # newest interpreter first: its frames lie on top
+            if thread.tid:
+                states.setdefault(thread.tid, []).append(thread)
+        for tid, threads in states.items():
+            person = self.by_tid.get(tid)
+            if person is None:
+                person = self.by_tid[tid] = Person(tid, now)
+            person.states = threads
+            if person.native or not person.name:
+                person.native, person.born_ns = False, now
+                self._announce(person, self._fallback(tid))
+        for person in [p for p in self.by_tid.values() if p.states and p.tid not in states]:
+            person.states = []
+            person.stack = person.holds = 0
+            if not Path(f"/proc/{self._pid}/task/{person.tid}").exists():
+                self._leave(person, now)
+            else:
+                self._list_at = min(self._list_at, now + SOON_NS)
+
+    def _leave(self, person: Person, now: int) -> None:
+        del self.by_tid[person.tid]
+        self._suspects.discard(person.tid)
+        self.gone.append(person.tid)
+        self._sink.thread_gone(person.tid, now)
+
+    # ------------------------------------------------------------------ the kernel's list
+
+    def _list(self, now: int) -> None:
+        try:
+            tids = {int(name) for name in os.listdir(f"/proc/{self._pid}/task")}  # noqa: PTH208
+        except OSError:
+            return  # it exits: the next sample says so
+        for person in [p for p in self.by_tid.values() if not p.states and p.tid not in tids]:
+            self._leave(person, now)
+        stateless = {tid for tid in tids if tid not in self.by_tid or not self.by_tid[tid].states}
+        # Twice in a row: a thread of Python's that just starts has no thread state yet.
+        for tid in stateless & self._suspects:
+            known = self.by_tid.get(tid)
+            if known is None:
+                known = self.by_tid[tid] = Person(tid, now)
+            if not known.native:
+                known.native = True
+                self._announce(known, known.name or self._comm(tid))
+        if stateless - self._suspects:
+            self._list_at = min(self._list_at, now + SOON_NS)
+        self._suspects = stateless
+
+    # ------------------------------------------------------------------ names
+
+    def _name(self, now: int) -> None:
+        everyone = [p for p in self.by_tid.values() if p.states]
+        young = [p for p in everyone if not p.named and now - p.born_ns < PATIENCE_NS]
+        asked = young
+        if now >= self._renamed_at:
+            self._renamed_at = now + RENAMED_NS
+            first = self._turn % len(everyone) if everyone else 0
+            self._turn = first + RENAMED_AT_ONCE
+            asked = young + everyone[first : first + RENAMED_AT_ONCE]
+            if not first:
+                self._names.forget()
+        self._names_at = now + NAMES_NS if young else self._renamed_at
+        idents = {t.ident: p for p in asked for t in p.states}
+        for ident, name in self._names.read(self._sampler.interpreters, idents).items() if idents else ():
+            person = idents[ident]
+            person.named = True
+            if name != person.name:
+                self._announce(person, name)
+        for person in young:
+            # It may give itself a name (prctl) after it was first seen.
+            if person.named or person.tid == self._pid:
+                continue
+            name = self._kernels_name(person.tid)
+            if name and name != person.name:  # none: it has just ended, and keeps the name it had
+                self._announce(person, name)
+
+    def _announce(self, person: Person, name: str) -> None:
+        person.name = name
+        self._sink.thread(person.tid, name, self._started(person.tid) or person.born_ns, person.native)
+
+    def _fallback(self, tid: int) -> str:
+        return "MainThread" if tid == self._pid else self._comm(tid)
+
+    def _comm(self, tid: int) -> str:
+        return self._kernels_name(tid) or f"thread {tid}"
+
+    def _kernels_name(self, tid: int) -> str:
+        """15 bytes; up to 3.13 that is the program's for Python's own threads. '' when it has none or has ended."""
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{self._pid}/task/{tid}/comm").read_bytes().decode("utf-8", "replace").rstrip("\n")
+        return ""
+
+    def _started(self, tid: int) -> int:
+        """On the monotonic clock, to 10 ms; 0 when not known. The kernel counts from boot, suspended time included."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            stat = Path(f"/proc/{self._pid}/task/{tid}/stat").read_bytes()
+            since_boot = int(stat.rpartition(b")")[2].split()[19]) * self._tick_ns
+            return since_boot - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + time.monotonic_ns()
+        return 0

@@ -1,0 +1,131 @@
+"""What is to be known of one process before it is looked at. Rows like those of `machine`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from concview.linux import permission
+from concview.linux.machine import Row
+from concview.linux.remote_memory import read_memory
+from concview.text import clean
+
+_STATES = {"T": "stopped by a signal: threads stand still until `kill -CONT`", "t": "stopped by a debugger"}
+
+
+def rows(pid: int) -> list[Row]:
+    fields = permission.status_fields(pid)
+    if not fields:
+        return [("process", None, f"process {pid} ended meanwhile, or is hidden from us", "")]
+    return [
+        _owner(pid, fields),
+        _state(pid, fields),
+        _memory(pid),
+        _mem_file(pid),
+        _syscall(pid),
+        _tracer(fields),
+        _dumpable(pid),
+        _namespaces(pid, fields),
+        _seccomp(fields),
+    ]
+
+
+def _owner(pid: int, fields: dict[str, str]) -> Row:
+    uids = {int(word) for word in fields.get("Uid", "").split()}
+    names = ", ".join(permission.user_name(uid) for uid in sorted(uids))
+    if uids == {os.geteuid()}:
+        return "owner", True, f"ours ({names})", ""
+    if permission.has_ptrace_capability():
+        return "owner", True, f"belongs to {names}; CAP_SYS_PTRACE lets us look all the same", ""
+    return "owner", False, f"belongs to {names}", permission.explain(pid).remedy
+
+
+def _state(pid: int, fields: dict[str, str]) -> Row:
+    letter = fields.get("State", "?")[:1]
+    if letter in _STATES:
+        return "state", True, _STATES[letter].replace("-CONT", f"-CONT {pid}"), ""
+    return "state", True, "running", ""
+
+
+def _memory(pid: int) -> Row:
+    """One byte, by the call that sampling uses."""
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            line = file.readline()
+        if not line:
+            return "memory", None, "the process has no memory (a kernel thread, or it is about to end)", ""
+        read_memory(pid, int(line.partition("-")[0], 16), 1)
+    except PermissionError as error:
+        refused = permission.refusal(pid) or permission.explain(pid)
+        return "memory", False, f"one byte of memory: {error.strerror}; {refused.why}", refused.remedy
+    except OSError as error:
+        return "memory", None, f"one byte of memory: {error.strerror}", ""
+    return "memory", True, "process_vm_readv of one byte works", ""
+
+
+def _opened(name: str, path: str, meaning: str, pid: int) -> Row:
+    try:
+        with open(path, "rb", 0) as file:
+            if not path.endswith("/mem"):
+                file.read(256)
+    except PermissionError as error:
+        return name, False, f"{path}: {error.strerror}", permission.explain(pid).remedy
+    except FileNotFoundError:
+        return name, None, f"{path} does not exist", ""
+    except OSError as error:
+        return name, None, f"{path}: {error.strerror}", ""
+    return name, True, meaning, ""
+
+
+def _mem_file(pid: int) -> Row:
+    return _opened("mem file", f"/proc/{pid}/mem", "/proc/PID/mem can be opened", pid)
+
+
+def _syscall(pid: int) -> Row:
+    return _opened("wait states", f"/proc/{pid}/task/{pid}/syscall", "the kernel says what each thread waits for", pid)
+
+
+def _tracer(fields: dict[str, str]) -> Row:
+    tracer = int(fields.get("TracerPid", "0"))
+    if not tracer:
+        return "tracer", True, "no debugger is attached", ""
+    name = clean(permission.status_fields(tracer).get("Name", "?"), 40)
+    text = f"process {tracer} ({name}) traces it; concview does not stop processes, so both can look"
+    return "tracer", True, text + ", but times include what the tracer costs", ""
+
+
+def _dumpable(pid: int) -> Row:
+    state = permission.dumpable(pid)
+    if state is None:
+        return "dumpable", None, "cannot be told for a process of root", ""
+    if state:
+        return "dumpable", True, "the process does not hide from its user", ""
+    ok = permission.has_ptrace_capability()
+    return "dumpable", ok, "the process is not dumpable: only CAP_SYS_PTRACE may look", permission.sudo(pid)
+
+
+def _namespaces(pid: int, fields: dict[str, str]) -> Row:
+    differ, hidden = [], []
+    for kind in ("pid", "mnt", "user", "net"):
+        try:
+            ours, its = Path(f"/proc/self/ns/{kind}").readlink(), Path(f"/proc/{pid}/ns/{kind}").readlink()
+        except OSError:
+            hidden.append(kind)
+            continue
+        if ours != its:
+            differ.append(kind)
+    inner = fields.get("NSpid", "").split()
+    if "pid" in hidden and len(inner) > 1:
+        differ.append("pid")
+    if differ:
+        number = f", where it is process {inner[-1]}" if len(inner) > 1 else ""
+        return "namespaces", True, f"it runs in a container (own {', '.join(differ)} namespace{number})", ""
+    if hidden:
+        return "namespaces", None, "its namespaces are hidden from us", ""
+    return "namespaces", True, "the same as ours", ""
+
+
+def _seccomp(fields: dict[str, str]) -> Row:
+    mode = fields.get("Seccomp", "")
+    text = "has a seccomp filter of its own, which does not hinder looking" if mode == "2" else "none"
+    return "its seccomp", True if mode else None, text if mode else "the kernel does not say", ""
