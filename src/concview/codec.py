@@ -19,8 +19,9 @@ from concview.text import clean
 
 _T = TypeVar("_T")
 MAGIC = b"CONCVIEW"
-#: 2: depths of queues. A reader of version 1 would take their event for damage, so the number says it beforehand.
-STREAM_VERSION = 2
+#: 2: depths of queues. 3: relations between threads and objects, switches, tasks, labels, trees. A reader of an older
+#: version would take their events for damage, so the number says it beforehand.
+STREAM_VERSION = 3
 OLDEST_VERSION = 1
 #: No block is larger; a larger length means damage, and is not allocated.
 MAX_BLOCK = 64 << 20

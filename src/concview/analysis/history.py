@@ -15,6 +15,7 @@ import msgspec
 from concview.analysis.classify import Verdict, classify
 from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
+from concview.analysis.relations import RelationHistory
 from concview.model import (
     FRESH_COUNTERS,
     NO_STACK,
@@ -23,8 +24,10 @@ from concview.model import (
     AnyEvent,
     Bye,
     Calls,
+    Children,
     Counters,
     Depths,
+    FileLocks,
     Forget,
     ForkedChild,
     Forks,
@@ -33,9 +36,12 @@ from concview.model import (
     Hello,
     Hold,
     HoldsDef,
+    Links,
+    NativeWaits,
     Notice,
     ProcessStatus,
     Queues,
+    Relations,
     Stack,
     StackDef,
     State,
@@ -108,6 +114,7 @@ class History:
         self.forks: Forks | None = None
         self.forked: tuple[tuple[ForkedChild, Stack], ...] = ()
         self.depths = QueueHistories()
+        self.relations = RelationHistory()  #: objects, descriptors, file locks, children that threads wait for
         self.account: Calls | None = None  #: of the last window that was closed: with the callees of every function
         self.refusal: AgentStatus | None = None  #: what it was asked for last and would not do
         self.task_counts: deque[TaskCounts] = deque(maxlen=TASK_COUNTS)
@@ -174,6 +181,8 @@ class History:
             self.forked = tuple((c, self.tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
         elif isinstance(event, Depths):
             self.depths.add(event)
+        elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits)):
+            self.relations.add(event)
 
     def _agent(self, event: AgentStatus) -> None:
         there = self.agent is not None and self.agent.state == "attached"

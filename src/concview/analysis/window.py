@@ -15,7 +15,7 @@ from concview.analysis.records import GilTick, ProcessBucket
 from concview.analysis.records import Piece as Piece  # rules take it from here, and what a thread looks like
 from concview.analysis.thread_window import Condition as Condition
 from concview.analysis.thread_window import ThreadWindow as ThreadWindow
-from concview.model import Capability, State, Target
+from concview.model import Capability, Related, State, Target
 
 #: Seconds that the common gates ask for.
 WINDOW_NS = 10_000_000_000
@@ -112,6 +112,12 @@ class Window:
     def queues(self) -> list[QueueWindow]:
         """Queues that were reported within the window; empty where the engine sees none."""
         return self.history.depths.window(self.start_ns, self.end_ns)
+
+    @cached_property
+    def relations(self) -> tuple[Related, ...]:
+        """Objects that threads wait for at the end of the window; descriptors, file locks and the like, and how it was
+        before: `history.relations`."""
+        return self.history.relations.objects(self.end_ns)
 
     @cached_property
     def edges(self) -> list[graph.Edge]:

@@ -20,6 +20,7 @@ from concview.model.events import (
     WaitDef,
 )
 from concview.model.inside import AgentStatus, Calls, Pauses, Queues, Tasks
+from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
 
 AnyEvent = (
     Hello
@@ -43,4 +44,9 @@ AnyEvent = (
     | Calls
     | Forks
     | Depths
+    | Relations
+    | Links
+    | FileLocks
+    | Children
+    | NativeWaits
 )

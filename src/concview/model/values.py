@@ -166,6 +166,7 @@ CAPABILITIES: dict[str, str] = {
     "counters": "CPU time, context switches and run-queue delay of every thread",
     "collecting": "whether the garbage collector runs",
     "queues": "how many items queues and thread pools hold",
+    "relations": "which threads have to do with what another one waits for",
     "agent": "an agent inside the target",
     "calls": "how often every function was called and how long it took, by yappi in the last minute",
 }

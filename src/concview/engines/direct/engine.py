@@ -85,6 +85,7 @@ class DirectEngine:
                 "counters": yes,
                 "collecting": yes,
                 "queues": yes,
+                "relations": yes,
             },
         )
 

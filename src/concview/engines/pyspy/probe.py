@@ -89,5 +89,6 @@ def _capabilities(pid: int) -> dict[str, Capability]:
         "held-locks": unseen,
         "collecting": unseen,
         "queues": unseen,
+        "relations": unseen,
         "agent": Capability(False, "no agent is in the target", "start the target with `concview run --agent`"),
     }

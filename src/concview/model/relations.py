@@ -1,0 +1,196 @@
+"""Who has to do with what a thread waits for: objects, descriptors, file locks, children, C libraries.
+
+Each event tells all that is known of its kind at its moment (up to bounds that it says), and is written when that has
+changed. What a thread must have waited for some 0.3 s for is looked at; a shorter wait has no row, which says nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from concview.model.events import Event
+
+
+class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A live frame of a thread that refers to an object: read from memory, and again a little later, the same.
+
+    `by`: 'local' (a variable or argument), 'cell' (one shared with a closure), 'global' (a name of the module that the
+    function's code refers to), 'with' (the manager of a `with` whose body the frame is in). Where `path` has dots, the
+    object is an attribute (of an attribute) of that: 'self._sem', 'pool._cond'. `depth`: 0 is the innermost frame.
+
+    What source tells (`source` True; else the rest is empty): `past` is the call by which this frame has taken it
+    ('acquire', 'get', 'wait', ...) with no way back behind it, and `will` the one it has yet to come to ('release',
+    'set', 'notify', 'put', 'task_done', 'set_result', 'wait', 'close', ...); where that is called by a method of an
+    object on the path, `through` names the method.
+    """
+
+    tid: int
+    depth: int
+    by: str
+    path: str
+    function: str  #: of the frame, qualified
+    file: str
+    line: int
+    columns: tuple[int, int] = (0, 0)  #: of the current instruction in that line, from 3.11 on; (0, 0) not known
+    source: bool = False
+    past: str = ""
+    past_line: int = 0
+    will: str = ""
+    will_line: int = 0
+    through: str = ""
+    part: str = ""  #: 'head' or 'body' of a `with` that names it; ''
+    loops: bool = False  #: `will` comes again and again: the line is in a loop with it
+
+
+class Related(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One object that threads wait for. Numbers are -1 where they do not apply or could not be read.
+
+    `value`, `most` by `kind`: Semaphore: permits free, and how many there are (BoundedSemaphore, else -1). Event: flag
+    (0, 1). Condition: waiters registered. Barrier: threads there, parties. Queue, SimpleQueue: items, maxsize (0 no
+    bound). Future: 0 pending, 1 running, 2 finished or cancelled; `most` is its place in the queue of an executor, from
+    0 on. Lock, RLock, ModuleLock: 0 free, 1 locked. SQLite: connections to the database that were seen.
+    """
+
+    address: int
+    kind: str  #: 'Semaphore', 'Event', 'Condition', 'Barrier', 'Queue', 'SimpleQueue', 'Future', 'Lock', 'RLock',
+    #: 'ModuleLock', 'Thread', 'ConnectionPool', 'SQLite', 'multiprocessing.Lock', ...
+    type: str  #: the class: 'BoundedSemaphore', or one of the program's own that is of that kind
+    name: str  #: as a waiting frame calls it: 'sem', 'self._cond'; of a ModuleLock the module, of SQLite the database
+    waiters: tuple[int, ...]  #: tids
+    value: int = -1
+    most: int = -1
+    unfinished: int = -1  #: of a Queue: items put and not task_done()
+    owner: int = 0  #: tid, where the object itself records who has it (RLock, ModuleLock, SemLock)
+    container: int = 0  #: the object of the program's own class that it belongs to: a pool with its Condition
+    container_type: str = ""
+    queue: int = 0  #: of a pending Future: address of the executor's work queue that it lies in
+    references: tuple[Reference, ...] = ()
+    #: Every frame of every thread was searched: who is not among `references` does not refer to it from a frame (a
+    #: container that nobody was seen to use may still lead to it).
+    complete: bool = False
+    lent: int = -1  #: of a pool: how many are out, by its own counts; `most` is how many there may be
+    more: int = 0  #: references that were left out
+
+
+class Relations(Event, frozen=True, tag=30):
+    """Objects waited for. `threads` of `of` had their frames searched in this look, `torn` reads were dropped."""
+
+    at_ns: int
+    objects: tuple[Related, ...]
+    threads: int = 0
+    of: int = 0
+    torn: int = 0  #: in all
+    more: int = 0  #: objects that were left out
+    why: str = ""  #: why nothing can be told; '' when it can
+
+
+class User(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A thread that has to do with a descriptor. `how`: 'call' (it is in a system call on it), 'local', 'self', 'cell',
+    'global' (a socket or file object in a frame has that number), `path` as in Reference."""
+
+    tid: int
+    how: str
+    path: str = ""
+    function: str = ""
+    file: str = ""
+    line: int = 0
+
+
+class Owner(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Another process that has the other end (or the lock): all that have, a fork's copies included."""
+
+    pid: int
+    name: str
+    waits: str = ""  #: the system call that one of its threads is in on that very thing; '' none is, or it is not known
+
+
+class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A descriptor that threads wait on, with its other end on this host. `kind`: 'unix', 'tcp', 'pipe'."""
+
+    fd: int
+    kind: str
+    waiters: tuple[int, ...]
+    inode: int
+    reads: bool  #: they wait to read; else to write
+    peer_fds: tuple[int, ...] = ()  #: descriptors of this process that are the other end
+    peer_inode: int = 0
+    users: tuple[User, ...] = ()  #: threads that use the other end; the waiters themselves may be among them
+    owners: tuple[Owner, ...] = ()  #: other processes that have the other end
+    complete: bool = False  #: every process that could have the other end could be looked at
+    #: Bytes: not yet read here; sent and not yet taken by the other end's kernel (TCP: not acknowledged); the same two
+    #: of the other end. -1 not known. Both read while `peer_sent` is above 0: a reply is held back (Nagle's algorithm).
+    received: int = -1
+    sent: int = -1
+    peer_received: int = -1
+    peer_sent: int = -1
+    local: str = ""
+    remote: str = ""
+    role: str = ""  #: 'server' (the local port is one that the process listens on), 'client', ''
+    closed: str = ""  #: 'own' where this process has the other end of a pipe open itself, with nobody at it
+
+
+class Links(Event, frozen=True, tag=31):
+    at_ns: int
+    links: tuple[Link, ...]
+    more: int = 0
+    why: str = ""  #: what could not be asked (another network namespace, no permission)
+
+
+class FileLock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A lock on a file that threads wait for, by the kernel's own table. `kind`: 'flock', 'posix', 'ofd'."""
+
+    path: str
+    kind: str
+    mode: str  #: 'READ' or 'WRITE', of the one that has it
+    waiters: tuple[int, ...]  #: tids of this process
+    holder: int  #: pid; 0 not known (a process of another namespace)
+    holder_name: str
+    #: Threads of this process whose frames or calls have to do with the file, where it is the holder: see `User`.
+    users: tuple[User, ...] = ()
+    others: tuple[int, ...] = ()  #: pids of other processes in the queue
+    start: int = 0
+    end: int = -1  #: last byte; -1: to the end
+    inode: int = 0
+
+
+class FileLocks(Event, frozen=True, tag=32):
+    at_ns: int
+    locks: tuple[FileLock, ...]
+    why: str = ""
+
+
+class Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A child process that threads wait for."""
+
+    pid: int
+    name: str
+    state: str  #: letter of the kernel: R, S, D, T, Z; '' it has gone
+    waiters: tuple[int, ...]
+    syscall: str = ""  #: what its first thread is in, where that can be read
+    fd: int = -1
+    peer: str = ""
+    back: bool = False  #: it waits at a pipe or socket whose other end only this process has
+    cpu_s: float = -1.0
+
+
+class Children(Event, frozen=True, tag=33):
+    at_ns: int
+    children: tuple[Child, ...]
+
+
+class NativeWait(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A thread in futex(2) that no lock of Python's accounts for: it waits inside C code."""
+
+    tid: int
+    address: int  #: of the futex
+    library: str  #: base name of the module that a return address on its stack lies in; '' not known
+    path: str = ""
+    shared: int = 0  #: inode of the shared mapping that the futex lies in: other processes can wake it
+    others: tuple[Owner, ...] = ()  #: other processes that have that mapping
+    kind: str = ""  #: 'Lock', 'Semaphore' of multiprocessing, where the object is known; '' else
+    owner: int = 0  #: pid whose count says that it has it
+
+
+class NativeWaits(Event, frozen=True, tag=34):
+    at_ns: int
+    waits: tuple[NativeWait, ...]
