@@ -1,4 +1,4 @@
-"""Who holds which lock, against the diaries of the programs in tests/locks/corpus, on every Python found.
+"""Who holds which lock, against the diaries of the programs in tests/engines/locks/corpus, on every Python found.
 
     python benchmarks/lock_truth.py [--seconds 20] [--python 3.13] [--details]
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import machine
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "locks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "engines" / "locks"))
 
 import truth
 

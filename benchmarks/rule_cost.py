@@ -25,7 +25,7 @@ from common import TARGET, find, machine, row, target
 from concview import codec, registry
 from concview.analysis.graph import chains
 from concview.analysis.history import History
-from concview.analysis.replay_buffer import Tape
+from concview.analysis.replay_buffer import ReplayBuffer
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Inapplicable, Rule
 from concview.catalogue.judge import Judge
@@ -69,7 +69,7 @@ def events_of(path: Path) -> Iterator[AnyEvent]:
 
 def judge(path: Path, rules: dict[str, Rule], costs: Costs, session: Costs) -> None:
     """One recording, as a session plays it."""
-    history, tape, whole, composer = History(), Tape(), Judge(rules), Composer(live=False)
+    history, buffer, whole, composer = History(), ReplayBuffer(), Judge(rules), Composer(live=False)
     judged = composed = 0
     window = None
     seconds = spent = 0.0
@@ -77,8 +77,8 @@ def judge(path: Path, rules: dict[str, Rule], costs: Costs, session: Costs) -> N
         start = time.thread_time()
         history.apply(event)
         applied = time.thread_time()
-        tape.add(event, history)
-        session.each["tape"].append((time.thread_time() - applied) * 1000)
+        buffer.add(event, history)
+        session.each["buffer"].append((time.thread_time() - applied) * 1000)
         spent += applied - start
         now = history.now_ns
         if now - history.first_ns < WINDOW_NS:
@@ -127,7 +127,7 @@ def report(path: Path, rules: dict[str, Rule], again: int) -> None:
     seconds, judged = sum(session.each.pop("seconds")), sum(session.each.pop("judged seconds"))
     row("a second of the stream", "ms")
     for name, took in session.each.items():
-        row(name, f"{sum(took) / (seconds if name in ('tape', 'history') else judged or 1):.2f}")
+        row(name, f"{sum(took) / (seconds if name in ('buffer', 'history') else judged or 1):.2f}")
 
 
 def record(pid: int, file: Path, seconds: float) -> Path:

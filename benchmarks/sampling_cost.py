@@ -174,10 +174,10 @@ def slowdown(seconds: float) -> None:
         counts = memoryview(mmap.mmap(file.fileno(), 8 * 100)).cast("Q")
         with target(python.path, BUSY_TARGET, 100, 10, file.name) as process:
             for name, rate in (("not watched at all", 0), ("watched at 100 Hz, within 5 %", 100)):
-                lost, cpu, gentle = _pairs(pairs, counts, process.pid, rate)
+                lost, cpu, idle = _pairs(pairs, counts, process.pid, rate)
                 middle, error = trimmed(lost)
                 row(name, f"{middle:+.2%} ± {1.96 * error:.2%}", f"{cpu:.1%}",
-                    f"({len(lost)} pairs, {gentle:.0%} of them on idle CPU time only)")  # fmt: skip
+                    f"({len(lost)} pairs, {idle:.0%} of them on idle CPU time only)")  # fmt: skip
 
 
 def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[float], float, float]:
@@ -198,7 +198,7 @@ def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[fl
         time.sleep(0.3)
         return (sum(counts) - before) / (time.monotonic() - then)
 
-    lost, cpu, gentle, began = [], 0.0, 0, time.monotonic()
+    lost, cpu, idle, began = [], 0.0, 0, time.monotonic()
     for number in range(pairs):
         speed = {}
         for watched in (True, False) if number % 2 else (False, True):  # in turn, so that drift cancels out
@@ -208,7 +208,7 @@ def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[fl
             speed[watched] = work()
             cpu += cpu_seconds(watcher.pid) - before if watcher and watched else 0.0
         lost.append(1 - speed[True] / speed[False])
-        gentle += watcher is not None and any(
+        idle += watcher is not None and any(
             os.sched_getscheduler(int(task.name)) == os.SCHED_IDLE
             for task in Path(f"/proc/{watcher.pid}/task").iterdir()
         )
@@ -217,7 +217,7 @@ def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[fl
         assert watcher.stdin is not None
         watcher.stdin.close()
         watcher.wait()
-    return lost, cpu / ((time.monotonic() - began) / 2), gentle / pairs
+    return lost, cpu / ((time.monotonic() - began) / 2), idle / pairs
 
 
 def trimmed(values: list[float], share: float = 0.2) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a window shares among rules: pieces taken over from the window before, and the sums over them."""
+"""What a window shares among rules: slices taken over from the window before, and the sums over them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 
 from build import GIL, RUNNING, SLEEP, Scene, frame, holds, recv, site, waits_for
 
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.model import State
 
 WORK, QUERY = [frame("work", 7)], [frame("query", 9), frame("work", 8)]
@@ -28,7 +28,7 @@ def played(seconds: float, looked_at: list[Window] | None = None) -> Scene:
             scene.do(slow, *conditions[ticks // 230 % 5])
         if looked_at is not None and ticks % 100 == 50:
             window = Window(scene.history)
-            assert all(t.pieces for t in window.threads)
+            assert all(t.slices for t in window.threads)
             looked_at.append(window)
 
     scene.play(seconds, step)
@@ -36,7 +36,7 @@ def played(seconds: float, looked_at: list[Window] | None = None) -> Scene:
 
 
 def cut(thread: ThreadWindow) -> list[tuple[int, int, int]]:
-    return [(p.start_ns, p.end_ns, id(p.run)) for p in thread.pieces]
+    return [(p.start_ns, p.end_ns, id(p.run)) for p in thread.slices]
 
 
 def afresh(thread: ThreadWindow) -> list[tuple[int, int, int]]:
@@ -61,10 +61,10 @@ def test_an_older_window_stays_what_it_was() -> None:
     scene = played(11)
     older = Window(scene.history)
     scene.play(2)
-    assert all(t.pieces for t in Window(scene.history).threads)
+    assert all(t.slices for t in Window(scene.history).threads)
     for thread in older.threads:
         assert cut(thread) == afresh(thread)
-        assert thread.pieces[-1].end_ns == older.end_ns
+        assert thread.slices[-1].end_ns == older.end_ns
 
 
 def test_conditions_are_the_sums_of_pieces() -> None:
@@ -72,21 +72,21 @@ def test_conditions_are_the_sums_of_pieces() -> None:
     for thread in (busy, slow, still):
         seen = Counter[tuple[int, int]]()
         spent = Counter[tuple[int, int]]()
-        for piece in thread.pieces:
-            seen[id(piece.run.stack), id(piece.run.wait)] += 1
-            spent[id(piece.run.stack), id(piece.run.wait)] += piece.ns
-        assert {(id(c.stack), id(c.wait)): c.times for c in thread.conditions} == seen
-        assert {(id(c.stack), id(c.wait)): c.ns for c in thread.conditions} == spent
-        assert all(c.state is c.verdict.state for c in thread.conditions)
-    assert len(busy.conditions) == 5
-    assert all(c.locked for c in busy.conditions)  # each of them with a lock at times
-    assert not any(c.locked for c in still.conditions)
+        for slice_ in thread.slices:
+            seen[id(slice_.run.stack), id(slice_.run.wait)] += 1
+            spent[id(slice_.run.stack), id(slice_.run.wait)] += slice_.ns
+        assert {(id(c.stack), id(c.wait)): c.times for c in thread.wait_profiles} == seen
+        assert {(id(c.stack), id(c.wait)): c.ns for c in thread.wait_profiles} == spent
+        assert all(c.state is c.classification.state for c in thread.wait_profiles)
+    assert len(busy.wait_profiles) == 5
+    assert all(c.locked for c in busy.wait_profiles)  # each of them with a lock at times
+    assert not any(c.locked for c in still.wait_profiles)
 
 
 def test_pieces_of_some_conditions_come_in_their_order() -> None:
     busy, _, still = Window(played(12).history).threads
-    found: list[tuple[Piece, str]] = list(busy.pieces_of(lambda c: "io" if c.state is State.IO else None))
-    assert [p for p, _ in found] == [p for p in busy.pieces if p.run.state is State.IO]
+    found: list[tuple[Slice, str]] = list(busy.slices_of(lambda c: "io" if c.state is State.IO else None))
+    assert [p for p, _ in found] == [p for p in busy.slices if p.run.state is State.IO]
     assert {word for _, word in found} == {"io"}
-    assert list(still.pieces_of(lambda c: c.state is State.RUNNING or None)) == []
+    assert list(still.slices_of(lambda c: c.state is State.RUNNING or None)) == []
     assert (busy.episodes(State.IO), still.episodes(State.GIL)) == (len(found), 0)

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from concview.analysis import calltree, gilcalls
-from concview.analysis.classify import Verdict
+from concview.analysis.classify import Classification
 from concview.analysis.records import GilTick, Run, ThreadHistory
 from concview.model import NO_WAIT, Frame, Stack, State
 from concview.tui import editor
@@ -106,7 +106,7 @@ def test_calls_while_holding_the_gil() -> None:
     stacks = [Stack((Frame(n, "app.py", 1),)) for n in "ab"]
     thread = ThreadHistory(7, "t", 0, 0, False)
     for at, stack in ((0, stacks[0]), (100, stacks[1])):
-        thread.change(at, Run(at, stack, NO_WAIT, (), Verdict(State.RUNNING, "")))
+        thread.change(at, Run(at, stack, NO_WAIT, (), Classification(State.RUNNING, "")))
     ticks = [GilTick(at, 10, 7 if at != 60 else 8, 0) for at in range(10, 200, 10)]
     found = list(gilcalls.pieces([thread], ticks, 0, 190))
     assert sum(ns for stack, ns in found if stack is stacks[0]) == 90

@@ -36,7 +36,7 @@ ROOT = Frame("all", "", 0, "", "root")
 
 
 def tree(
-    pieces: Iterable[tuple[Stack, int]], by_line: bool = False, fold: bool = False, limit: int = MAX_DEPTH
+    stack_times: Iterable[tuple[Stack, int]], by_line: bool = False, fold: bool = False, limit: int = MAX_DEPTH
 ) -> Node:
     """The tree of (stack, nanoseconds) pairs, root first.
 
@@ -46,7 +46,7 @@ def tree(
     root = Node(("all", "", 0), ROOT)
     # Equal stacks are one object: add them up before walking.
     weights: dict[int, tuple[Stack, int]] = {}
-    for stack, ns in pieces:
+    for stack, ns in stack_times:
         known = weights.get(id(stack))
         weights[id(stack)] = (stack, ns + (known[1] if known else 0))
     for stack, ns in weights.values():
@@ -73,7 +73,7 @@ def _add(root: Node, stack: Stack, ns: int, by_line: bool, fold: bool, limit: in
     node.own_ns += ns
 
 
-def pieces(
+def stack_times(
     threads: Iterable[ThreadHistory],
     start_ns: int,
     end_ns: int,
@@ -99,10 +99,10 @@ class Entry:
     total_ns: int = 0
 
 
-def table(pieces: Iterable[tuple[Stack, int]], by_line: bool = False) -> list[Entry]:
+def table(stack_times: Iterable[tuple[Stack, int]], by_line: bool = False) -> list[Entry]:
     """Own and total time per function; recursion is counted once in the total. Largest own time first."""
     entries: dict[tuple[str, str, int], Entry] = {}
-    for stack, ns in pieces:
+    for stack, ns in stack_times:
         seen: set[tuple[str, str, int]] = set()
         for depth, frame in enumerate(stack.frames):
             key = (frame.function, frame.file, frame.line if by_line else 0)

@@ -73,7 +73,7 @@ _DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Classification:
     """State of a thread, what it waits for in words, and the source site of the lock it waits for, if any."""
 
     state: State
@@ -124,57 +124,57 @@ def waits_for_work(stack: Stack) -> bool:
     return False
 
 
-def classify(wait: Wait, stack: Stack) -> Verdict:
+def classify(wait: Wait, stack: Stack) -> Classification:
     """The state of a thread that waits so, with that stack. Pure; callers cache it per pair of interned objects."""
     kind = wait.kind
     if kind is WaitKind.RUNNING:
-        return Verdict(State.RUNNING, "running")
+        return Classification(State.RUNNING, "running")
     if kind is WaitKind.GIL:
-        return Verdict(State.GIL, "waits for the GIL")
+        return Classification(State.GIL, "waits for the GIL")
     if kind is WaitKind.SLEEP:
-        return Verdict(State.SLEEP, "sleeps")
+        return Classification(State.SLEEP, "sleeps")
     if kind is WaitKind.FUTEX:
         return _futex(wait, stack)
     if kind is WaitKind.IO:
         return _io(wait, stack)
     if kind is WaitKind.DISK:
-        return Verdict(State.IO, f"disk: {wait.syscall or 'uninterruptible'}")
+        return Classification(State.IO, f"disk: {wait.syscall or 'uninterruptible'}")
     if kind is WaitKind.CHILD:
-        return Verdict(State.IO, "waits for a child process", via="child")
+        return Classification(State.IO, "waits for a child process", via="child")
     if kind is WaitKind.STOPPED:
-        return Verdict(State.UNKNOWN, "stopped")
+        return Classification(State.UNKNOWN, "stopped")
     if kind is WaitKind.OTHER:
         if wait.syscall in _SIGNAL_WAITS:
-            return Verdict(State.IDLE, "waits for a signal", via="signal")
-        return Verdict(State.UNKNOWN, f"in system call {wait.syscall or '?'}")
-    return Verdict(State.UNKNOWN, "cannot be read")
+            return Classification(State.IDLE, "waits for a signal", via="signal")
+        return Classification(State.UNKNOWN, f"in system call {wait.syscall or '?'}")
+    return Classification(State.UNKNOWN, "cannot be read")
 
 
-def _futex(wait: Wait, stack: Stack) -> Verdict:
+def _futex(wait: Wait, stack: Stack) -> Classification:
     leaf = stack.leaf
     if leaf is None:
-        return Verdict(State.IDLE, "native thread, waits on a futex", via="native")
+        return Classification(State.IDLE, "native thread, waits on a futex", via="native")
     if waits_for_work(stack):
-        return Verdict(State.IDLE, "waits for work", via=wait.via or via_of(stack) or "work")
+        return Classification(State.IDLE, "waits for work", via=wait.via or via_of(stack) or "work")
     via = wait.via or via_of(stack)
     user = stack.user_leaf
     site = user.acquires if user is not None else None
     if via in IDLE_VIA:
-        return Verdict(State.IDLE, _via_words(via, wait), via=via)
+        return Classification(State.IDLE, _via_words(via, wait), via=via)
     if via in BLOCKING_VIA:
-        return Verdict(State.LOCK, _via_words(via, wait), via=via, site=site)
+        return Classification(State.LOCK, _via_words(via, wait), via=via, site=site)
     if leaf.acquires is not None:
         site = leaf.acquires
     if wait.lock or site is not None:
         what = site.expression if site is not None and site.expression else (wait.lock_kind or "a lock")
-        return Verdict(State.LOCK, f"waits for {what}", via=via, site=site)
+        return Classification(State.LOCK, f"waits for {what}", via=via, site=site)
     if ".get(" in leaf.text:
-        return Verdict(State.IDLE, "waits for an item", via="Queue.get")
+        return Classification(State.IDLE, "waits for an item", via="Queue.get")
     if ".join(" in leaf.text or ".wait(" in leaf.text:
-        return Verdict(State.IDLE, "waits for another thread", via="Thread.join")
+        return Classification(State.IDLE, "waits for another thread", via="Thread.join")
     if "acquire" in leaf.text or leaf.text.startswith(("with ", "async with ")) or wait.lock_kind:
-        return Verdict(State.LOCK, "waits for a lock", via=via)
-    return Verdict(State.LOCK, "waits on a futex (which lock could not be read)", via="native")
+        return Classification(State.LOCK, "waits for a lock", via=via)
+    return Classification(State.LOCK, "waits on a futex (which lock could not be read)", via="native")
 
 
 def _via_words(via: str, wait: Wait) -> str:
@@ -194,12 +194,12 @@ def _via_words(via: str, wait: Wait) -> str:
     return words + (", with timeout" if wait.timed else "")
 
 
-def _io(wait: Wait, stack: Stack) -> Verdict:
+def _io(wait: Wait, stack: Stack) -> Classification:
     if wait.syscall in _ACCEPTING:
-        return Verdict(State.IDLE, _io_words(wait, "waits for connections"), via="accept")
+        return Classification(State.IDLE, _io_words(wait, "waits for connections"), via="accept")
     if wait.syscall in _MULTIPLEXERS and waits_for_work(stack):
-        return Verdict(State.IDLE, "event loop has nothing to do", via="select")
-    return Verdict(State.IO, _io_words(wait, wait.syscall or "I/O"))
+        return Classification(State.IDLE, "event loop has nothing to do", via="select")
+    return Classification(State.IO, _io_words(wait, wait.syscall or "I/O"))
 
 
 def _io_words(wait: Wait, verb: str) -> str:

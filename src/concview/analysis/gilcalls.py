@@ -42,10 +42,10 @@ def uninterrupted(ticks: Iterable[GilTick]) -> Iterator[Uninterrupted]:
         yield Uninterrupted(first.holder, first.at_ns, last.at_ns, first.dt_ns, waited)
 
 
-def pieces(
+def stack_times(
     threads: Iterable[ThreadHistory], ticks: Iterable[GilTick], start_ns: int, end_ns: int
 ) -> Iterable[tuple[Stack, int]]:
-    """(stack, nanoseconds) of the time in which these threads held the GIL, as `calltree.pieces` gives them."""
+    """(stack, nanoseconds) of the time in which these threads held the GIL, as `calltree.stack_times` gives them."""
     held: dict[int, list[GilTick]] = {}
     for tick in ticks:
         if start_ns < tick.at_ns <= end_ns and tick.holder:

@@ -48,7 +48,7 @@ class Edge:
 
     @property
     def site(self) -> Site | None:
-        return self.wait_run.verdict.site or self.hold.site
+        return self.wait_run.classification.site or self.hold.site
 
 
 def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from concview.analysis.classify import Verdict, classify
+from concview.analysis.classify import Classification, classify
 from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
 from concview.analysis.relations import RelationHistory
@@ -88,7 +88,7 @@ class Tables:
     stacks: dict[int, Stack] = field(default_factory=lambda: {0: NO_STACK})
     waits: dict[int, Wait] = field(default_factory=lambda: {0: NO_WAIT})
     holds: dict[int, tuple[Hold, ...]] = field(default_factory=lambda: {0: ()})
-    verdicts: dict[tuple[int, int], Verdict] = field(default_factory=dict)
+    classifications: dict[tuple[int, int], Classification] = field(default_factory=dict)
 
 
 class History:
@@ -232,15 +232,15 @@ class History:
             wait = tables.waits.get(changes[i + 2], NO_WAIT)
             holds = tables.holds.get(changes[i + 3], ())
             key = (changes[i + 1], changes[i + 2])
-            verdict = tables.verdicts.get(key)
-            if verdict is None:
-                verdict = tables.verdicts[key] = classify(wait, stack)
+            classification = tables.classifications.get(key)
+            if classification is None:
+                classification = tables.classifications[key] = classify(wait, stack)
             begin = start if thread.current is None else max(start, thread.acc_since)
-            run = Run(begin, stack, wait, holds, verdict)
-            if thread.current is None and verdict.state in _BLOCKED and not self._born(thread):
+            run = Run(begin, stack, wait, holds, classification)
+            if thread.current is None and classification.state in _BLOCKED and not self._born(thread):
                 run.before_ns = 0
             thread.change(begin, run)
-            if verdict.state is State.GIL:
+            if classification.state is State.GIL:
                 self._gil_waiters.add(tid)
             else:
                 self._gil_waiters.discard(tid)

@@ -1,7 +1,7 @@
 """One lock in numbers: how long it is held, what is done meanwhile, how often it changes hands, what that caps.
 
 A hold is known to a sampling interval at both ends, and one shorter than an interval may not be seen at all. So
-durations below three intervals are not given: what was seen of such holds are the longer ones among them.
+durations below three slices are not given: what was seen of such holds are the longer ones among them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from concview.analysis.locks import SHARED_KINDS, Interval, LockWindow, distinct
+from concview.analysis.locks import SHARED_KINDS, LockSlice, LockWindow, distinct
 from concview.model import STATES, State
 
-#: A duration is told from this many sampling intervals on.
+#: A duration is told from this many sampling slices on.
 RESOLVED = 3
 #: Held for less than this share, a lock caps nobody.
 CAPS_FROM = 0.02
@@ -41,11 +41,11 @@ class LockStats:
     speedup_cap: float | None  #: how many times as fast as one of them all together can become at most
 
 
-def merged(intervals: Iterable[Interval]) -> list[tuple[int, int, int]]:
-    """(start, end, tid) of holds or waits: intervals of one thread that touch are one; in order of their start."""
+def merged(slices: Iterable[LockSlice]) -> list[tuple[int, int, int]]:
+    """(start, end, tid) of holds or waits: slices of one thread that touch are one; in order of their start."""
     last: dict[int, int] = {}
     out: list[tuple[int, int, int]] = []
-    for one in sorted(intervals, key=lambda i: i.start_ns):
+    for one in sorted(slices, key=lambda i: i.start_ns):
         at = last.get(one.tid)
         if at is not None and out[at][1] >= one.start_ns:
             out[at] = (out[at][0], max(out[at][1], one.end_ns), one.tid)
@@ -55,8 +55,8 @@ def merged(intervals: Iterable[Interval]) -> list[tuple[int, int, int]]:
     return out
 
 
-def cut(waits: list[tuple[int, int, int]], seen: Iterable[Interval]) -> list[tuple[int, int, int]]:
-    """The same waits, each in as many pieces as the thread is known to have been woken meanwhile."""
+def cut(waits: list[tuple[int, int, int]], seen: Iterable[LockSlice]) -> list[tuple[int, int, int]]:
+    """The same waits, each in as many slices as the thread is known to have been woken meanwhile."""
     woken: dict[int, set[int]] = defaultdict(set)
     for one in seen:
         woken[one.tid].update(one.run.woken or ())
@@ -67,7 +67,7 @@ def cut(waits: list[tuple[int, int, int]], seen: Iterable[Interval]) -> list[tup
     return out
 
 
-def _unbroken(longest: tuple[int, int, int], holds: Iterable[Interval]) -> bool:
+def _unbroken(longest: tuple[int, int, int], holds: Iterable[LockSlice]) -> bool:
     start, end, tid = longest
     runs = {id(h.run): h.run for h in holds if h.tid == tid and h.start_ns < end and h.end_ns > start}
     return len(runs) == 1 and not any(run.woken for run in runs.values())
@@ -121,8 +121,8 @@ def _doing(lock: LockWindow) -> tuple[tuple[str, float], ...]:
         if run.state is State.IO:
             peer = run.wait.peer
             what = f"io {peer.kind} {peer.name}" if peer is not None else f"io {run.wait.syscall}".rstrip()
-        elif run.state is State.IDLE and run.verdict.via:
-            what = f"idle in {run.verdict.via}"
+        elif run.state is State.IDLE and run.classification.via:
+            what = f"idle in {run.classification.via}"
         spent[what] += hold.ns
     whole = sum(spent.values())
     return tuple(sorted(((what, ns / whole) for what, ns in spent.items()), key=lambda p: -p[1])) if whole else ()

@@ -25,7 +25,7 @@ AMBIGUOUS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class LockSlice:
     """One thread in one relation to a lock, clipped to the window."""
 
     tid: int
@@ -49,8 +49,8 @@ class LockWindow:
     confidence: Confidence
     start_ns: int
     end_ns: int
-    waits: list[Interval] = field(default_factory=list)
-    holds: list[Interval] = field(default_factory=list)
+    waits: list[LockSlice] = field(default_factory=list)
+    holds: list[LockSlice] = field(default_factory=list)
     ambiguous: bool = False
     places: list[Site] = field(default_factory=list)  #: where it is taken, each line once
 
@@ -77,7 +77,7 @@ class LockWindow:
 
     @property
     def episodes(self) -> int:
-        """Distinct waits: intervals of one thread that touch are one."""
+        """Distinct waits: slices of one thread that touch are one."""
         last: dict[int, int] = {}
         found = 0
         for wait in sorted(self.waits, key=lambda w: w.start_ns):
@@ -95,9 +95,9 @@ class LockWindow:
     def held_share(self) -> float:
         return min(1.0, self.held_ns / self.window_ns)
 
-    def contended_holds(self) -> list[tuple[Interval, int]]:
+    def contended_holds(self) -> list[tuple[LockSlice, int]]:
         """Every hold with the nanoseconds of it in which somebody waited; those without any are left out."""
-        busy: list[tuple[int, int]] = []  # when somebody waited, without gaps between touching pieces
+        busy: list[tuple[int, int]] = []  # when somebody waited, without gaps between touching slices
         for start, end, _ in sweep(self.waits):
             if busy and busy[-1][1] == start:
                 busy[-1] = (busy[-1][0], end)
@@ -139,10 +139,10 @@ class LockWindow:
         return sorted(per, key=lambda tid: -per[tid])
 
 
-def sweep(intervals: Iterable[Interval]) -> Iterator[tuple[int, int, int]]:
-    """(from, to, how many intervals cover it), in time order, without empty pieces."""
+def sweep(slices: Iterable[LockSlice]) -> Iterator[tuple[int, int, int]]:
+    """(from, to, how many slices cover it), in time order, without empty slices."""
     edges: list[tuple[int, int]] = []
-    for one in intervals:
+    for one in slices:
         edges.append((one.start_ns, 1))
         edges.append((one.end_ns, -1))
     edges.sort()
@@ -172,14 +172,14 @@ def holds_of(run: Run, exact_available: bool) -> list[Hold]:
 
 
 #: (where the thread stands in relation to the lock, site, address, kind, confidence, whether it waits)
-_Seen = tuple[Interval, Site | None, int, str, Confidence, bool]
+_Seen = tuple[LockSlice, Site | None, int, str, Confidence, bool]
 
 
 def waited_lock(run: Run) -> tuple[Site | None, int]:
     """Site and address of the lock a run waits for; (None, 0) when it waits for none or none that is known."""
     if run.state is not State.LOCK:
         return None, 0
-    return run.verdict.site, run.wait.lock
+    return run.classification.site, run.wait.lock
 
 
 def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_available: bool) -> dict[str, LockWindow]:
@@ -188,37 +188,37 @@ def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_av
     seen: list[_Seen] = []
     for thread in threads:
         for run in _since(thread.runs, start_ns):
-            if not run.holds and run.verdict.state is not State.LOCK and not run.stack.holding:
+            if not run.holds and run.classification.state is not State.LOCK and not run.stack.holding:
                 continue  # most runs, by far
             end = min(run.end_ns or end_ns, end_ns)
             start = max(run.start_ns, start_ns)
             if end <= start:
                 continue
-            interval: Interval | None = None
+            lock_slice: LockSlice | None = None
             site, address = waited_lock(run)
             if site is not None or address:
-                interval = Interval(thread.tid, start, end, run)
+                lock_slice = LockSlice(thread.tid, start, end, run)
                 registry.learn(site, address)
                 certain = Confidence.EXACT if address else Confidence.INFERRED
-                seen.append((interval, site, address, run.wait.lock_kind, certain, True))
+                seen.append((lock_slice, site, address, run.wait.lock_kind, certain, True))
             if not run.holds and not run.stack.holding:
                 continue
             for hold in holds_of(run, exact_available):
-                interval = interval or Interval(thread.tid, start, end, run)
+                lock_slice = lock_slice or LockSlice(thread.tid, start, end, run)
                 registry.learn(hold.site, hold.lock)
-                seen.append((interval, hold.site, hold.lock, hold.kind, hold.confidence, False))
+                seen.append((lock_slice, hold.site, hold.lock, hold.kind, hold.confidence, False))
     found: dict[str, LockWindow] = {}
     lives = lives_of(
-        (interval.start_ns, interval.end_ns, site, address, kind)
-        for interval, site, address, kind, _, _ in seen
+        (lock_slice.start_ns, lock_slice.end_ns, site, address, kind)
+        for lock_slice, site, address, kind, _, _ in seen
         if address and site is not None and site.expression
     )
-    for interval, site, address, kind, confidence, waiting in seen:
+    for lock_slice, site, address, kind, confidence, waiting in seen:
         key, address = registry.key(site, address)
         if not key:
             continue
         if address in lives:
-            key += lives[address](interval.start_ns, kind)
+            key += lives[address](lock_slice.start_ns, kind)
         lock = found.get(key)
         if lock is None:
             lock = found[key] = LockWindow(key, address, kind, site or NO_SITE, confidence, start_ns, end_ns)
@@ -227,14 +227,14 @@ def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_av
         if site is not None and site.file and all((p.file, p.line) != (site.file, site.line) for p in lock.places):
             lock.places.append(site)
         lock.kind = lock.kind or kind
-        (lock.waits if waiting else lock.holds).append(interval)
+        (lock.waits if waiting else lock.holds).append(lock_slice)
         if not waiting and confidence is Confidence.INFERRED:
             lock.confidence = Confidence.INFERRED
     for lock in found.values():
         _drop_self_waits(lock)
-        pieces = list(sweep(distinct(lock.holds)))
-        overlapping = sum(e - s for s, e, n in pieces if n > 1)
-        lock.ambiguous = lock.kind not in SHARED_KINDS and overlapping > AMBIGUOUS * sum(e - s for s, e, _ in pieces)
+        slices = list(sweep(distinct(lock.holds)))
+        overlapping = sum(e - s for s, e, n in slices if n > 1)
+        lock.ambiguous = lock.kind not in SHARED_KINDS and overlapping > AMBIGUOUS * sum(e - s for s, e, _ in slices)
     return found
 
 
@@ -249,6 +249,6 @@ def _drop_self_waits(lock: LockWindow) -> None:
     lock.holds = [h for h in lock.holds if id(h.run) not in waiting]
 
 
-def distinct(intervals: list[Interval]) -> list[Interval]:
+def distinct(slices: list[LockSlice]) -> list[LockSlice]:
     """Each (thread, run) once: a re-entered lock is held once."""
-    return list({(i.tid, i.start_ns): i for i in intervals}.values())
+    return list({(i.tid, i.start_ns): i for i in slices}.values())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from concview.analysis.classify import Verdict
+from concview.analysis.classify import Classification
 from concview.model import AGENT_THREAD, Counters, Hold, Stack, State, ThreadCounters, Wait
 
 #: No thread keeps more runs than this, whatever the rate: 20 s at 1 kHz.
@@ -39,7 +39,7 @@ class Run(Record):
     stack: Stack
     wait: Wait
     holds: tuple[Hold, ...]
-    verdict: Verdict
+    classification: Classification
     end_ns: int = 0
     woken: list[int] | None = None
     unsure_ns: int = 0  #: the last of these moments was up to so much earlier
@@ -66,10 +66,10 @@ class Run(Record):
 
     @property
     def state(self) -> State:
-        return self.verdict.state
+        return self.classification.state
 
 
-class Piece(Record):
+class Slice(Record):
     """A run clipped to a window. Windows share them: never changed."""
 
     start_ns: int
@@ -87,7 +87,7 @@ class Whole:
 
     start_ns: int  #: of that window, and its end
     end_ns: int
-    pieces: deque[Piece]
+    slices: deque[Slice]
 
 
 class Bucket(Record):
@@ -159,7 +159,7 @@ class ThreadHistory:
     def settle(self, at_ns: int) -> None:
         """Account the open run up to `at_ns`."""
         if self.current is not None and at_ns > self.acc_since:
-            self.acc[self.current.verdict.state] += at_ns - self.acc_since
+            self.acc[self.current.classification.state] += at_ns - self.acc_since
         self.acc_since = max(at_ns, self.acc_since)
 
     def change(self, at_ns: int, run: Run) -> None:

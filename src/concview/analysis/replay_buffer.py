@@ -90,7 +90,7 @@ class Segment:
         return len(self.events or b"") + len(self.sums)
 
 
-class Tape:
+class ReplayBuffer:
     """`add` behind `History.apply`, in order. Not thread-safe: the session locks."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -212,8 +212,8 @@ class Plan:
     buckets: list[ProcessBucket]
     notices: list[Notice]
 
-    def build(self) -> Past:
-        past = Past(self)
+    def build(self) -> HistoricalView:
+        past = HistoricalView(self)
         for segment, packed, still_open in self.segments:
             past.cross(segment)
             for event in _unpack(packed) if segment.end_ns else still_open:
@@ -223,7 +223,7 @@ class Plan:
         return past
 
 
-class Past(History):
+class HistoricalView(History):
     """The history as it was: seeded from a keyframe. `detail_ns`: what came before is known in sums only."""
 
     def __init__(self, plan: Plan) -> None:
@@ -267,7 +267,7 @@ class Past(History):
         if run is not None:
             woken = [at for at in run.woken or () if at <= known_ns] or None
             thread.current = Run(
-                run.start_ns, run.stack, run.wait, run.holds, run.verdict, woken=woken,
+                run.start_ns, run.stack, run.wait, run.holds, run.classification, woken=woken,
                 unsure_ns=run.unsure_ns if woken else 0, before_ns=run.before_ns,
             )  # fmt: skip
             thread.runs.append(thread.current)

@@ -1,4 +1,4 @@
-"""One thread over a window: its pieces, what they add up to, and its shares."""
+"""One thread over a window: its slices, what they add up to, and its shares."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TypeVar
 
 from concview.analysis import accounting
-from concview.analysis.classify import Verdict
-from concview.analysis.records import Bucket, Piece, ThreadHistory, Whole
+from concview.analysis.classify import Classification
+from concview.analysis.records import Bucket, Slice, ThreadHistory, Whole
 from concview.model import Stack, State, Wait
 from concview.snapshot import Shares
 
@@ -18,16 +18,16 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class Condition:
-    """All pieces of one thread with the same stack and the same wait, added up: there are few of them, whatever the
-    rate. In which order they came, only the pieces tell."""
+class WaitProfile:
+    """All slices of one thread with the same stack and the same wait, added up: there are few of them, whatever the
+    rate. In which order they came, only the slices tell."""
 
     stack: Stack
     wait: Wait
-    verdict: Verdict
+    classification: Classification
     state: State
     ns: int = 0
-    times: int = 0  #: pieces
+    times: int = 0  #: slices
     locked: bool = False  #: a lock was held in some of them, or they wait for one
 
 
@@ -44,25 +44,25 @@ class ThreadWindow:
         self.end_ns = end_ns
 
     @cached_property
-    def pieces(self) -> list[Piece]:
+    def slices(self) -> list[Slice]:
         """Its runs in the window, in time order."""
         first, last = self.start_ns, self.end_ns
         known = self.history.whole
         if known is None or first < known.start_ns or last < known.end_ns:
             known = Whole(first, last, deque())
-        whole = known.pieces
+        whole = known.slices
         latest = whole[-1].run if whole else None
-        fresh: list[Piece] = []
-        lasting: list[Piece] = []
+        fresh: list[Slice] = []
+        lasting: list[Slice] = []
         for run in reversed(self.history.runs):  # the list goes further back than the window
             start, end = run.start_ns, run.end_ns
             if run is latest or 0 < end <= first:
                 break
             if 0 < end <= last:
                 if end > start:
-                    fresh.append(Piece(start, end, run))
+                    fresh.append(Slice(start, end, run))
             elif last > start:
-                lasting.append(Piece(max(start, first), last, run))
+                lasting.append(Slice(max(start, first), last, run))
         whole.extend(reversed(fresh))
         while whole and whole[0].end_ns <= first:
             whole.popleft()
@@ -70,41 +70,41 @@ class ThreadWindow:
         self.history.whole = known
         out = list(whole)
         if out and out[0].start_ns < first:
-            out[0] = Piece(first, out[0].end_ns, out[0].run)
+            out[0] = Slice(first, out[0].end_ns, out[0].run)
         lasting.reverse()
         return out + lasting
 
     @cached_property
-    def conditions(self) -> list[Condition]:
-        """Its pieces added up, in the order in which each condition was first seen."""
-        found: dict[tuple[int, int], Condition] = {}
-        for piece in self.pieces:
-            run = piece.run
+    def wait_profiles(self) -> list[WaitProfile]:
+        """Its slices added up, in the order in which each condition was first seen."""
+        found: dict[tuple[int, int], WaitProfile] = {}
+        for slice_ in self.slices:
+            run = slice_.run
             key = (id(run.stack), id(run.wait))  # both are interned: equal ones are one object
             one = found.get(key)
             if one is None:
-                verdict = run.verdict
-                one = found[key] = Condition(run.stack, run.wait, verdict, verdict.state)
-                one.locked = run.stack.holding or verdict.state is State.LOCK
-            one.ns += piece.end_ns - piece.start_ns
+                classification = run.classification
+                one = found[key] = WaitProfile(run.stack, run.wait, classification, classification.state)
+                one.locked = run.stack.holding or classification.state is State.LOCK
+            one.ns += slice_.end_ns - slice_.start_ns
             one.times += 1
             if run.holds:
                 one.locked = True
         return list(found.values())
 
-    def pieces_of(self, wanted: Callable[[Condition], _T | None]) -> Iterator[tuple[Piece, _T]]:
-        """The pieces in conditions of which `wanted` says something, with what it says. The pieces of a thread
+    def slices_of(self, wanted: Callable[[WaitProfile], _T | None]) -> Iterator[tuple[Slice, _T]]:
+        """The slices in wait_profiles of which `wanted` says something, with what it says. The slices of a thread
         without such a condition are not looked at."""
         found: dict[tuple[int, int], _T] = {}
-        for one in self.conditions:
+        for one in self.wait_profiles:
             said = wanted(one)
             if said is not None:
                 found[id(one.stack), id(one.wait)] = said
         if found:
-            for piece in self.pieces:
-                said = found.get((id(piece.run.stack), id(piece.run.wait)))
+            for slice_ in self.slices:
+                said = found.get((id(slice_.run.stack), id(slice_.run.wait)))
                 if said is not None:
-                    yield piece, said
+                    yield slice_, said
 
     @cached_property
     def buckets(self) -> list[Bucket]:
@@ -131,11 +131,11 @@ class ThreadWindow:
 
     def episodes(self, state: State) -> int:
         """How often it entered the state: neighbouring runs in it are one."""
-        if all(c.state is not state for c in self.conditions):
+        if all(c.state is not state for c in self.wait_profiles):
             return 0
         found, previous = 0, None
-        for piece in self.pieces:
-            now = piece.run.verdict.state
+        for slice_ in self.slices:
+            now = slice_.run.classification.state
             if now is state and previous is not state:
                 found += 1
             previous = now

@@ -12,9 +12,9 @@ from concview.analysis.locks import LockWindow
 from concview.analysis.queues import QueueWindow
 from concview.analysis.rates import cpu_percent
 from concview.analysis.records import GilTick, ProcessBucket
-from concview.analysis.records import Piece as Piece  # rules take it from here, and what a thread looks like
-from concview.analysis.thread_window import Condition as Condition
+from concview.analysis.records import Slice as Slice  # rules take it from here, and what a thread looks like
 from concview.analysis.thread_window import ThreadWindow as ThreadWindow
+from concview.analysis.thread_window import WaitProfile as WaitProfile
 from concview.model import Capability, Related, State, Target
 
 #: Seconds that the common gates ask for.
@@ -105,7 +105,7 @@ class Window:
 
     @cached_property
     def locks(self) -> dict[str, LockWindow]:
-        every = [t.history for t in self.threads if any(c.locked for c in t.conditions)]
+        every = [t.history for t in self.threads if any(c.locked for c in t.wait_profiles)]
         return locks.locks(every, self.start_ns, self.end_ns, self.can("held-locks"))
 
     @cached_property
@@ -146,17 +146,17 @@ class Window:
     @cached_property
     def _busy_ns(self) -> dict[int, float]:
         """tid -> time in the window in which the thread was not idle."""
-        return {t.tid: sum(c.ns for c in t.conditions if c.state is not State.IDLE) for t in self.threads}
+        return {t.tid: sum(c.ns for c in t.wait_profiles if c.state is not State.IDLE) for t in self.threads}
 
     @cached_property
     def cpu_percent(self) -> float | None:
         """Of one core, over the window; None before two counters."""
         return cpu_percent(self.buckets)
 
-    def pieces(self) -> Iterator[tuple[ThreadWindow, Piece]]:
+    def slices(self) -> Iterator[tuple[ThreadWindow, Slice]]:
         for thread in self.threads:
-            for piece in thread.pieces:
-                yield thread, piece
+            for slice_ in thread.slices:
+                yield thread, slice_
 
 
 def inside(history: History) -> dict[str, Capability]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from concview.analysis.locks import Interval, LockWindow
-from concview.analysis.window import Condition, ThreadWindow, Window
+from concview.analysis.locks import LockSlice, LockWindow
+from concview.analysis.window import ThreadWindow, WaitProfile, Window
 from concview.catalogue.base import Inapplicable
 from concview.model import Frame, Site, Stack, StackEvidence, State, Wait, WaitKind, Where
 from concview.text import duration, percent
@@ -123,9 +123,9 @@ def heaviest(weighted: Iterable[tuple[Stack, int]]) -> Stack | None:
     return stacks[max(total, key=total.__getitem__)] if total else None
 
 
-def heaviest_in(conditions: Iterable[Condition], *states: State) -> Stack | None:
+def heaviest_in(wait_profiles: Iterable[WaitProfile], *states: State) -> Stack | None:
     """The stack in which most of the time in `states` was spent."""
-    return heaviest((c.stack, c.ns) for c in conditions if c.state in states)
+    return heaviest((c.stack, c.ns) for c in wait_profiles if c.state in states)
 
 
 def shown(role: str, tid: int, name: str, stack: Stack | None, note: str = "") -> tuple[StackEvidence, ...]:
@@ -160,7 +160,7 @@ def places(*stacks: Stack | None, first: Site | None = None, limit: int = 4) -> 
     return tuple(unique.values())[:limit]
 
 
-def main_hold(holds: Iterable[tuple[Interval, int]]) -> tuple[int, Stack | None]:
+def main_hold(holds: Iterable[tuple[LockSlice, int]]) -> tuple[int, Stack | None]:
     """The stack in which a lock was held longest, and the thread that was in it longest; (0, None) without any."""
     known = list(holds)
     stack = heaviest((hold.run.stack, ns) for hold, ns in known)
@@ -176,7 +176,7 @@ def hot(threads: Iterable[ThreadWindow], *states: State) -> list[tuple[Frame, fl
     per: dict[tuple[str, str], int] = defaultdict(int)
     lines: dict[tuple[str, str], dict[Frame, int]] = defaultdict(lambda: defaultdict(int))
     for thread in threads:
-        for one in thread.conditions:
+        for one in thread.wait_profiles:
             leaf = one.stack.user_leaf
             if leaf is not None and one.state in states:
                 per[leaf.file, leaf.function] += one.ns
@@ -194,7 +194,7 @@ def waiter_stack(lock: LockWindow) -> Stack | None:
 
 def waiter_stacks(window: Window, lock: LockWindow, limit: int = 3) -> tuple[StackEvidence, ...]:
     """The stacks of those who waited longest for a lock, one a thread."""
-    per: dict[int, list[Interval]] = defaultdict(list)
+    per: dict[int, list[LockSlice]] = defaultdict(list)
     for wait in lock.waits:
         per[wait.tid].append(wait)
     out: tuple[StackEvidence, ...] = ()
@@ -208,8 +208,8 @@ def waiter_stacks(window: Window, lock: LockWindow, limit: int = 3) -> tuple[Sta
 
 def entry(thread: ThreadWindow) -> Frame | None:
     """The outermost function of the user's own that a thread runs: what it was started for."""
-    for piece in reversed(thread.pieces):
-        own = [f for f in piece.run.stack.frames if f.origin == "user"]
+    for slice_ in reversed(thread.slices):
+        own = [f for f in slice_.run.stack.frames if f.origin == "user"]
         if own:
             return own[-1]
     return None

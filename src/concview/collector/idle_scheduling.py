@@ -6,7 +6,7 @@ the target more than the CPU it takes (`benchmarks/sampling_cost.py --only slowd
 SCHED_IDLE counts as idle (`sched_idle_cpu` of the kernel's fair scheduler), and we are pushed aside instead.
 
 On a machine without idle CPU we would get next to nothing that way. Who has lowered its policy may not raise it again
-without privilege, so a thread of its own does the gentle part, and the first one goes on when that is starved.
+without privilege, so a thread of its own does that part, and the first one goes on when that is starved.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-#: How often the gentle thread is looked after, seconds.
+#: How often the idle-class thread is looked after, seconds.
 CHECK_S = 0.25
 SURE_S = 0.05
 #: It is starved when a sample is late by this, or when it waited for a CPU for this share of the time.
@@ -30,7 +30,7 @@ LONGEST_NS = 600_000_000_000
 FULL_PERCENT = 90.0
 
 
-class Gentle:
+class IdleScheduling:
     """Drives the steps of a loop. `due_ns` says when the next one is expected, `machine_percent` how busy all CPUs are.
 
     Times in nanoseconds of CLOCK_MONOTONIC.
@@ -45,7 +45,7 @@ class Gentle:
         self.starved = 0  #: how often
 
     def drive(self, steps: Iterator[None]) -> None:
-        """To their end, on this thread or on a gentle one. What a step raises is raised here."""
+        """To their end, on this thread or on an idle-class one. What a step raises is raised here."""
         while True:
             for _ in steps:
                 if self._wanted():
@@ -79,7 +79,7 @@ class _Stretch:
     def last(self, starving: Callable[[float], bool]) -> bool:
         """Until the steps end (True) or the thread is starved (False); that is told the share of time it waited."""
         self._going.acquire()
-        thread = threading.Thread(target=self._run, name="concview-gentle", daemon=True)
+        thread = threading.Thread(target=self._run, name="concview-idle", daemon=True)
         thread.start()
         then, before = time.monotonic_ns(), 0
         while not self._going.acquire(timeout=CHECK_S):

@@ -16,7 +16,7 @@ import msgspec
 from concview import __version__
 from concview.codec import STREAM_VERSION, Writer
 from concview.collector.forks import ForkWatch
-from concview.collector.idle_scheduling import Gentle, own_run_delay_ns
+from concview.collector.idle_scheduling import IdleScheduling, own_run_delay_ns
 from concview.collector.inside import Inside
 from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
@@ -110,12 +110,12 @@ class Collector:
         self._pace.start(now)
         self._due_ns = now
         self._cost = _Cost(self._engine, now)
-        gentle = Gentle(lambda: self._due_ns, lambda: self._counters.machine_cpu_percent, now + WARM_UP_NS)
+        idle = IdleScheduling(lambda: self._due_ns, lambda: self._counters.machine_cpu_percent, now + WARM_UP_NS)
         # An engine with processes of its own would hand its policy down to them, and not get it back.
-        gentle.possible = gentle.possible and not self._engine.HELPER_CPU
+        idle.possible = idle.possible and not self._engine.HELPER_CPU
         reason, text = "stopped", ""
         try:
-            gentle.drive(self._steps(control_fd, now))
+            idle.drive(self._steps(control_fd, now))
         except TargetGone as gone:
             reason = "exec" if str(gone) == "exec" else "exited"
             text = "the target became another program (exec)" if reason == "exec" else "the target exited"

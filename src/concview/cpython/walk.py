@@ -2,7 +2,7 @@
 
 The target runs on while its memory is copied, so the copy of a running thread can be a mixture of moments. What is
 trusted is the chunk itself (copied within about 0.1 µs), not the thread state's frame pointer, which in fast code has
-moved nearly always. The rules (tests/direct/test_direct_torn.py counts what they leave wrong in the worst case):
+moved nearly always. The rules (tests/engines/direct/test_direct_torn.py counts the worst case):
 
 (a) up to 3.13, a frame with stacktop >= 0 that does not stand on a RETURN or YIELD has called the frame that lies
     right above it: extend upwards. From 3.14 on, extend while the frame above is valid and names this one as its

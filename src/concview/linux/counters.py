@@ -15,7 +15,7 @@ import psutil
 from concview.errors import TargetGone
 from concview.linux.children import children_of
 from concview.linux.limits import parse_throttled, throttle_file
-from concview.linux.threads import ThreadTable, os_threads
+from concview.linux.threads import CounterTable, os_threads
 from concview.model import Counters, Notice, Target
 from concview.sink import Sink
 
@@ -71,7 +71,7 @@ class CounterReader:
         except psutil.Error:
             os.close(self._stat)
             raise TargetGone("exited") from None
-        self._threads = ThreadTable(target.pid, self._say)
+        self._threads = CounterTable(target.pid, self._say)
         self._gauges_due = 0.0
         self._rss = 0
         self._address_space = self._data = -1

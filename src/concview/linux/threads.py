@@ -48,7 +48,7 @@ def os_threads(pid: int) -> list[int]:
         return []
 
 
-class ThreadTable:
+class CounterTable:
     """All threads of a process, their files kept open within a bound."""
 
     def __init__(self, pid: int, say: Callable[[str, str], None]) -> None:

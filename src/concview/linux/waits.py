@@ -111,7 +111,7 @@ class WaitReader:
 
     # ------------------------------------------------------------------ the hot path
 
-    def news(self, people: Iterable[_P]) -> list[tuple[_P, int]]:
+    def news(self, rows: Iterable[_P]) -> list[tuple[_P, int]]:
         """Those who wait for something else than their `wait` says, with what it is. Those that wait for locks are
         asked about together, when all lines have been read."""
         slots, valid = self._slots, self._generation == self._sink.generation
@@ -119,34 +119,34 @@ class WaitReader:
         asks = self.futexes_resolver is not None and self.futex_resolver is not None
         later: list[tuple[Slot, bytes, FutexQuestion]] | None = [] if asks else None
         put_off: list[_P] = []
-        for person in people:
-            slot = slots.get(person.tid)
+        for row in rows:
+            slot = slots.get(row.tid)
             if slot is not None and slot.fd >= 0:
                 try:
                     line = pread(slot.fd, _LINE, 0)
                 except OSError as error:
-                    wait = self._failed(person.tid, slot, error)
+                    wait = self._failed(row.tid, slot, error)
                 else:
                     if valid and slot.left < 0 and line == slot.line:
                         # Most often it is the same answer as last time: not worth a call.
-                        if slot.wait != person.wait:
-                            found.append((person, slot.wait))
+                        if slot.wait != row.wait:
+                            found.append((row, slot.wait))
                         continue
-                    wait = self._judge(person.tid, slot, line, later)
+                    wait = self._judge(row.tid, slot, line, later)
             else:
-                wait = self._read(person.tid, later)
+                wait = self._read(row.tid, later)
             if later and len(later) > len(put_off):
-                put_off.append(person)
-            elif wait != person.wait:
-                found.append((person, wait))
+                put_off.append(row)
+            elif wait != row.wait:
+                found.append((row, wait))
         if later and self.futexes_resolver is not None:
             answers = self.futexes_resolver([question for _, _, question in later])
-            for person, (slot, line, question), named in zip(put_off, later, answers, strict=True):
+            for row, (slot, line, question), named in zip(put_off, later, answers, strict=True):
                 self.parsed += 1
                 answer, left = self._decoder.answered(question, named)
                 slot.line, slot.left, slot.wait = line, left, self._sink.wait(answer)
-                if slot.wait != person.wait:
-                    found.append((person, slot.wait))
+                if slot.wait != row.wait:
+                    found.append((row, slot.wait))
         return found
 
     def read(self, tid: int) -> int:

@@ -6,7 +6,6 @@ Strings are already clean (see `text.clean`).
 
 from __future__ import annotations
 
-from concview.model.beside import CONNECTION_POOL, SETTLED_NS, Depths, ForkedChild, Forks, PoolDepth, QueueDepth
 from concview.model.events import (
     FRESH_COUNTERS,
     Bye,
@@ -27,6 +26,7 @@ from concview.model.events import (
     WaitDef,
 )
 from concview.model.findings import Finding, Measured, NotApplicable, Pending, StackEvidence, Where
+from concview.model.forks import SETTLED_NS, ForkedChild, Forks
 from concview.model.inside import (
     AGENT_THREAD,
     AgentStatus,
@@ -43,6 +43,7 @@ from concview.model.inside import (
     TaskInfo,
     Tasks,
 )
+from concview.model.queues import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
 from concview.model.relations import (
     Child,
     Children,

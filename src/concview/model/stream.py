@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concview.model.beside import Depths, Forks
 from concview.model.events import (
     Bye,
     Counters,
@@ -19,7 +18,9 @@ from concview.model.events import (
     Tick,
     WaitDef,
 )
+from concview.model.forks import Forks
 from concview.model.inside import AgentStatus, Calls, Pauses, Queues, Tasks
+from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
 
 AnyEvent = (

@@ -240,7 +240,7 @@ def _peer_views(window: Window) -> tuple[PeerView, ...]:
     tids: dict[tuple[str, str], set[int]] = defaultdict(set)
     shown: dict[tuple[str, str], Peer] = {}
     for thread in window.threads:
-        for one in thread.conditions:
+        for one in thread.wait_profiles:
             peer = one.wait.peer
             if peer is None or one.state is not State.IO:
                 continue

@@ -174,11 +174,12 @@ def _does(chain: Chain) -> str:
     if run.state is State.IO and peer is not None:
         kind = peer.known_as or peer.kind
         return f"waits for {peer.name if peer.name.startswith(kind) else f'{kind} {peer.name}'}"
+    reason = run.classification.reason
     words = {
         State.RUNNING: "runs",
         State.RUNNABLE: "waits for a CPU",
-        State.IO: f"is {run.verdict.reason}" if run.verdict.reason.startswith("in ") else f"does {run.verdict.reason}",
+        State.IO: f"is {reason}" if reason.startswith("in ") else f"does {reason}",
     }
     user = run.stack.user_leaf
     place = f" in {user.place}" if user is not None and run.state in (State.RUNNING, State.SLEEP) else ""
-    return words.get(run.state, run.verdict.reason) + place
+    return words.get(run.state, reason) + place

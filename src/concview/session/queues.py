@@ -25,7 +25,7 @@ _FULL, _EMPTY = frozenset({"Queue.put"}), frozenset({"Queue.get", "SimpleQueue.g
 def queue_words(run: Run, queues: QueueHistories) -> str:
     """'waits for an item of jobs: Queue(maxsize=8), 0 in it'; '' when it waits for something else, or at a queue that
     was not read. The number is left out when it was read before the thread began to wait: it may be another by now."""
-    via = run.verdict.via
+    via = run.classification.via
     if not run.wait.lock or (via not in _FULL and via not in _EMPTY):
         return ""
     found = queues.last(run.wait.lock)
@@ -76,7 +76,7 @@ def _waiting(threads: Iterable[ThreadHistory], via: frozenset[str]) -> dict[int,
     found: dict[int, tuple[int, ...]] = {}
     for thread in threads:
         run = thread.current
-        if run is not None and run.wait.lock and run.verdict.via in via:
+        if run is not None and run.wait.lock and run.classification.via in via:
             found[run.wait.lock] = (*found.get(run.wait.lock, ()), thread.tid)
     return found
 

@@ -17,16 +17,16 @@ import msgspec
 from concview import codec
 from concview.analysis import calltree, gilcalls
 from concview.analysis.history import History
-from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, Past, Tape
+from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, ReplayBuffer
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
 from concview.catalogue.judge import Judge, Judgement
 from concview.config import RuleConfig
 from concview.model import AnyEvent, Stack, State
 from concview.session.compose import Composer
-from concview.session.past import Judged, look_back, sums_ns
+from concview.session.historical import Judged, look_back, sums_ns
 from concview.session.sources import AttachError, FileSource, LiveSource, Source
-from concview.session.ui_priority import Courtesy
+from concview.session.ui_priority import UiPriority
 from concview.snapshot import Snapshot, Status, Timeline
 
 #: Snapshots are made at most this often, in stream time: faster than a person reads, and a third of the cost of 10 Hz.
@@ -58,12 +58,12 @@ class Session:
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
-        self._courtesy = Courtesy()
+        self._ui_priority = UiPriority()
         self._composer = Composer(source.live)
-        self._tape = Tape()
+        self._replay_buffer = ReplayBuffer()
         self._judged = Judged()
         self._timeline = Timeline()
-        self._past: tuple[int, int, Past] | None = None  #: end, span and history of the last look back
+        self._past: tuple[int, int, HistoricalView] | None = None  #: end, span and history of the last look back
         self._snapshot = Snapshot(Status.WAITING)
         self._window: Window | None = None
         self._evaluated_ns = 0
@@ -126,16 +126,16 @@ class Session:
             past = self._past_of(*back)
             end = past.now_ns
             start = max(past.detail_ns, end - min(back[1], REPLAY_NS))
-            pieces = self._pieces(past, start, end, states, tids, holding)
+            slices = self._slices(past, start, end, states, tids, holding)
         else:
             with self._history_lock:
                 end = self.history.now_ns
                 start = max(self.history.first_ns, end - WINDOW_NS)
-                pieces = self._pieces(self.history, start, end, states, tids, holding)
-        return Calls(calltree.tree(pieces, by_line, fold), calltree.table(pieces, by_line), (end - start) / 1e9, end)
+                slices = self._slices(self.history, start, end, states, tids, holding)
+        return Calls(calltree.tree(slices, by_line, fold), calltree.table(slices, by_line), (end - start) / 1e9, end)
 
     @staticmethod
-    def _pieces(
+    def _slices(
         history: History,
         start: int,
         end: int,
@@ -145,8 +145,8 @@ class Session:
     ) -> list[tuple[Stack, int]]:
         threads = [t for t in history.threads.values() if (t.counts if tids is None else t.tid in tids)]
         if holding:
-            return list(gilcalls.pieces(threads, history.gil, start, end))
-        return list(calltree.pieces(threads, start, end, states))
+            return list(gilcalls.stack_times(threads, history.gil, start, end))
+        return list(calltree.stack_times(threads, start, end, states))
 
     # ------------------------------------------------------------ looking back
 
@@ -158,9 +158,9 @@ class Session:
         hello = self.history.hello
         assert hello is not None
         self._timeline = Timeline(
-            first_ns=max(self._tape.first_ns, self.history.now_ns - KEPT_NS),
+            first_ns=max(self._replay_buffer.first_ns, self.history.now_ns - KEPT_NS),
             last_ns=self.history.now_ns,
-            detail_ns=self._tape.detail_ns,
+            detail_ns=self._replay_buffer.detail_ns,
             epoch_ns=int(hello.epoch * 1e9) - hello.at_ns,
             points=self._composer.points,
             marks=self._judged.marks(),
@@ -172,13 +172,13 @@ class Session:
         Takes up to a second or two where much happened. LookupError when nothing was kept yet.
         """
         with self._history_lock:
-            plan = self._tape.plan(self.history, end_ns, span_ns, sums_ns(span_ns))
+            plan = self._replay_buffer.plan(self.history, end_ns, span_ns, sums_ns(span_ns))
             points, judgement = self._composer.points, self._judged.at(end_ns)
         snapshot, past = look_back(plan, span_ns, points, judgement, self.live)
         self._past = (end_ns, span_ns, past)
         return snapshot
 
-    def _past_of(self, end_ns: int, span_ns: int) -> Past:
+    def _past_of(self, end_ns: int, span_ns: int) -> HistoricalView:
         known = self._past
         if known is None or known[:2] != (end_ns, span_ns):
             self.at(end_ns, span_ns)
@@ -197,7 +197,7 @@ class Session:
 
     def hurry(self) -> None:
         """Somebody pressed a key: the reader leaves the CPU to those that answer it, for a moment."""
-        self._courtesy.ask()
+        self._ui_priority.ask()
 
     def set_rate(self, hz: float) -> None:
         self.source.set_rate(hz)
@@ -239,16 +239,16 @@ class Session:
     def _feed(self, events: list[AnyEvent]) -> None:
         history = self.history
         for event in events:
-            self._courtesy.give_way()
+            self._ui_priority.give_way()
             with self._history_lock:
                 history.apply(event)
-                self._tape.add(event, history)
+                self._replay_buffer.add(event, history)
             # A block may hold a second of ticks (py-spy's windows): judge along the way, in stream time. Only this
             # thread changes the history: no view has to wait until all is judged.
             if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
                 self._evaluate()
         if history.now_ns - self._composed_ns >= SNAPSHOT_NS or not self._begun:
-            self._courtesy.give_way()
+            self._ui_priority.give_way()
             self._compose()
         with self._progress:
             self._begun = True
@@ -267,7 +267,7 @@ class Session:
             return
         self._evaluated_ns = history.now_ns
         self._window = Window(history)
-        self._judgement = self._judge.evaluate(self._window, self._courtesy.give_way)
+        self._judgement = self._judge.evaluate(self._window, self._ui_priority.give_way)
         if self._judged.add(history.now_ns, self._judgement) and self.player is not None:
             self.player.found()
             self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once

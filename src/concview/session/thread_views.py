@@ -106,7 +106,7 @@ def thread_view(
 def _visible_holds(run: Run, exact: bool) -> tuple[Hold, ...]:
     if not run.holds and not run.stack.holding:
         return ()
-    waited = run.verdict.site
+    waited = run.classification.site
     return tuple(h for h in holds_of(run, exact) if waited is None or h.lock or h.site.key != waited.key)
 
 
@@ -114,7 +114,7 @@ def _reason(run: Run | None, edge: graph.Edge | None, history: History) -> str:
     if run is None:
         return "not sampled yet"
     if edge is None:
-        return queue_words(run, history.depths) or run.verdict.reason
+        return queue_words(run, history.depths) or run.classification.reason
     name = history.name(edge.holder)
     if edge.via == "Thread.join":
         return f"joins {name}"
@@ -122,4 +122,4 @@ def _reason(run: Run | None, edge: graph.Edge | None, history: History) -> str:
         sure = "" if edge.confidence is Confidence.EXACT else " (inferred)"
         return f"waits for {graph.LINKS[edge.via].waits_for.format(name)}{sure}"
     sure = "" if edge.confidence is Confidence.EXACT else " (inferred)"
-    return f"{run.verdict.reason}, held by {name}{sure}"
+    return f"{run.classification.reason}, held by {name}{sure}"

@@ -9,7 +9,7 @@ ASIDE_S = 0.06
 _NAP_S = 0.002
 
 
-class Courtesy:
+class UiPriority:
     """`ask` from any thread; `give_way` from the reader, between two pieces of work.
 
     At most half of the time is given away: the reader gets as long as the last pause lasted before it steps aside

@@ -86,8 +86,8 @@ def spot(function: Function) -> str:
 
 def seen_in(window: Window, function: Function) -> tuple[int, str, Stack] | None:
     """(tid, name, stack) of a sample in that function, for the evidence; None when it never was in one."""
-    for thread, piece in window.pieces():
-        for frame in piece.run.stack.frames:
+    for thread, slice_ in window.slices():
+        for frame in slice_.run.stack.frames:
             if frame.file == function.file and bare(frame.function) == bare(function.name):
-                return thread.tid, thread.name, piece.run.stack
+                return thread.tid, thread.name, slice_.run.stack
     return None

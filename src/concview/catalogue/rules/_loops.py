@@ -48,7 +48,7 @@ def _loop_depth(stack: Stack) -> int:
 
 def is_loop(thread: ThreadWindow) -> bool:
     """True when the thread was seen running an event loop."""
-    return any(_loop_depth(c.stack) >= 0 for c in thread.conditions)
+    return any(_loop_depth(c.stack) >= 0 for c in thread.wait_profiles)
 
 
 def callback_of(stack: Stack) -> Frame | None:
@@ -71,28 +71,28 @@ def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
     weights: dict[int, int] = {}
     cache: dict[int, Frame | None] = {}
     best = 0
-    for piece in thread.pieces:
-        if piece.end_ns <= not_before_ns:
+    for slice_ in thread.slices:
+        if slice_.end_ns <= not_before_ns:
             continue
-        start = max(piece.start_ns, not_before_ns)
-        stack = piece.run.stack
+        start = max(slice_.start_ns, not_before_ns)
+        stack = slice_.run.stack
         if id(stack) not in cache:
             cache[id(stack)] = callback_of(stack)
         callback = cache[id(stack)]
         # In its own wait it is in no callback: then the stack is of a moment before.
-        if callback is None or piece.run.wait.syscall.startswith("epoll_"):
+        if callback is None or slice_.run.wait.syscall.startswith("epoll_"):
             continue
         last = found[-1] if found else None
         if last is None or last.end_ns != start or not _same(last.callback, callback):
             last = Stretch(start, start, callback)
             found.append(last)
             weights, best = defaultdict(int), 0
-        ns = piece.end_ns - start
-        last.end_ns = piece.end_ns
-        last.states[piece.run.state] += ns
+        ns = slice_.end_ns - start
+        last.end_ns = slice_.end_ns
+        last.states[slice_.run.state] += ns
         weights[id(stack)] += ns
         if weights[id(stack)] > best:
-            best, last.stack, last.wait = weights[id(stack)], stack, piece.run.wait
+            best, last.stack, last.wait = weights[id(stack)], stack, slice_.run.wait
     return found
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from concview.analysis.classify import bare
 from concview.analysis.queues import QueueWindow
 from concview.analysis.records import Run
-from concview.analysis.window import Condition, Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.model import Frame, Stack, State
 
 #: States in which a thread computes or would, if it got the CPU or the GIL.
@@ -71,18 +71,18 @@ def named_by(stack: Stack) -> tuple[tuple[str, str, Frame], ...]:
     )
 
 
-def blocked(one: Run | Condition) -> str:
+def blocked(one: Run | WaitProfile) -> str:
     """The side on which a thread waits at a queue: PUT, GET or ''."""
-    via = one.verdict.via
+    via = one.classification.via
     return PUT if via in _PUTTING else GET if via in _GETTING else ""
 
 
-def waits(window: Window, queue: QueueWindow, side: str) -> dict[int, list[Piece]]:
-    """tid -> the pieces in which it waits on that side of the queue, by the queue's address."""
-    found: dict[int, list[Piece]] = {}
+def waits(window: Window, queue: QueueWindow, side: str) -> dict[int, list[Slice]]:
+    """tid -> the slices in which it waits on that side of the queue, by the queue's address."""
+    found: dict[int, list[Slice]] = {}
     for thread in window.threads:
-        for piece, _ in thread.pieces_of(lambda c: (c.wait.lock == queue.address and blocked(c) == side) or None):
-            found.setdefault(thread.tid, []).append(piece)
+        for slice_, _ in thread.slices_of(lambda c: (c.wait.lock == queue.address and blocked(c) == side) or None):
+            found.setdefault(thread.tid, []).append(slice_)
     return found
 
 
@@ -106,7 +106,7 @@ def users(window: Window, queue: QueueWindow, side: str) -> list[tuple[ThreadWin
             continue
         only = sum(thread.tid in q.last.users for q in window.queues if q.pool is None) == 1
         best: tuple[Stack, Frame] | None = None
-        for stack in {id(c.stack): c.stack for c in thread.conditions}.values():
+        for stack in {id(c.stack): c.stack for c in thread.wait_profiles}.values():
             call = call_of(stack)
             if call is not None and call.side == side and (only or (name and receiver(call.caller, side) == name)):
                 best = (stack, call.caller)
@@ -119,7 +119,7 @@ def users(window: Window, queue: QueueWindow, side: str) -> list[tuple[ThreadWin
     return found
 
 
-def computes(one: Run | Condition) -> bool:
+def computes(one: Run | WaitProfile) -> bool:
     """True when a thread computes, or waits for a CPU or the GIL in the midst of it.
 
     A thread that was woken and does not run yet stands in the wait it comes from: how long that takes says how busy
@@ -138,12 +138,12 @@ def _waking(stack: Stack) -> bool:
     return bare(leaf.function) == "wait" and leaf.file.endswith("/threading.py")
 
 
-def computing(conditions: Iterable[Condition]) -> int:
+def computing(wait_profiles: Iterable[WaitProfile]) -> int:
     """Nanoseconds of `computes`."""
-    return sum(c.ns for c in conditions if computes(c))
+    return sum(c.ns for c in wait_profiles if computes(c))
 
 
 def cores(thread: ThreadWindow, part_ns: int) -> float:
     """CPU that a thread used for a part of its computing, in cores: the kernel's own account, divided as sampled."""
-    whole, wall = computing(thread.conditions), sum(thread.nanoseconds)
+    whole, wall = computing(thread.wait_profiles), sum(thread.nanoseconds)
     return thread.nanoseconds[State.RUNNING] * part_ns / whole / wall if whole and wall else 0.0

@@ -98,7 +98,7 @@ class ActorForTrivialState:
                 continue
             share = caller.total_s / (exact.seconds * len(callers))
             seen, other = _exact.seen_in(window, caller), window.thread(actor.tid)
-            stack = evidence.heaviest((p.run.stack, p.ns) for p in other.pieces) if other is not None else None
+            stack = evidence.heaviest((p.run.stack, p.ns) for p in other.slices) if other is not None else None
             within = "queues included, by samples" if actor.sampled else "counted"
             yield Observation(
                 subject=f"{caller.file}:{caller.line}:{caller.name}",

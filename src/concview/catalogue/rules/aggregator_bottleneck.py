@@ -36,7 +36,7 @@ from typing import ClassVar
 
 from concview.analysis import queues
 from concview.analysis.queues import QueueWindow
-from concview.analysis.window import Condition, Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _queues
@@ -57,7 +57,7 @@ class _Line:
 
     name: str
     queue: QueueWindow | None = None
-    producers: dict[int, list[Piece]] = field(default_factory=lambda: defaultdict(list))  #: blocked in put
+    producers: dict[int, list[Slice]] = field(default_factory=lambda: defaultdict(list))  #: blocked in put
     put: Frame | None = None
     growing: float = 0.0  #: items a second
 
@@ -78,7 +78,7 @@ class AggregatorBottleneck:
                 yield _one(window, line, *consumers[0])
 
 
-def _puts(one: Condition) -> _queues.Call | None:
+def _puts(one: WaitProfile) -> _queues.Call | None:
     """The put in which it waits for room."""
     return _queues.call_of(one.stack) if one.state is State.LOCK and _queues.blocked(one) == _queues.PUT else None
 
@@ -87,18 +87,18 @@ def _full(window: Window) -> Iterable[_Line]:
     """Queues at which producers wait for room."""
     known = {q.address: q for q in window.queues}
     lines: dict[object, _Line] = {}
-    for thread, (piece, call) in ((t, found) for t in window.threads for found in t.pieces_of(_puts)):
+    for thread, (slice_, call) in ((t, found) for t in window.threads for found in t.slices_of(_puts)):
         name = _queues.receiver(call.caller, _queues.PUT)
-        queue = known.get(piece.run.wait.lock)
+        queue = known.get(slice_.run.wait.lock)
         key = queue.address if queue is not None else name
         if not key:
             continue
         line = lines.setdefault(key, _Line(name, queue))
         line.put = line.put or call.caller
-        line.producers[thread.tid].append(piece)
+        line.producers[thread.tid].append(slice_)
     wall = max(1, window.end_ns - window.start_ns)
     for line in lines.values():
-        blocked = sum(p.ns for pieces in line.producers.values() for p in pieces) / wall
+        blocked = sum(p.ns for slices in line.producers.values() for p in slices) / wall
         if len(line.producers) >= MIN_PRODUCERS and blocked >= MIN_BLOCKED:
             yield line
 
@@ -132,7 +132,7 @@ def _consumers(window: Window, line: _Line) -> list[tuple[ThreadWindow, Stack, F
         return found
     found = []
     for thread in window.threads:
-        for stack in {id(c.stack): c.stack for c in thread.conditions}.values():
+        for stack in {id(c.stack): c.stack for c in thread.wait_profiles}.values():
             own = next((f for s, n, f in _queues.named_by(stack) if s == _queues.GET and n == line.name), None)
             if own is not None:
                 found.append((thread, stack, own))
@@ -143,11 +143,11 @@ def _consumers(window: Window, line: _Line) -> list[tuple[ThreadWindow, Stack, F
 def _one(window: Window, line: _Line, thread: ThreadWindow, stack: Stack, get: Frame) -> Observation:
     share = thread.share(*_queues.ACTIVE)
     running = thread.share(State.RUNNING)
-    busy = evidence.heaviest_in(thread.conditions, *_queues.ACTIVE) or stack
+    busy = evidence.heaviest_in(thread.wait_profiles, *_queues.ACTIVE) or stack
     producers = tuple(line.producers)
     wall = max(1, window.end_ns - window.start_ns)
-    blocked = sum(p.ns for pieces in line.producers.values() for p in pieces) / wall
-    episodes = sum(len(pieces) for pieces in line.producers.values()) or window.samples
+    blocked = sum(p.ns for slices in line.producers.values() for p in slices) / wall
+    episodes = sum(len(slices) for slices in line.producers.values()) or window.samples
     name = _queues.name_of(line.queue) if line.queue is not None else line.name
     waiting = (
         f"{blocked:.1f} of {len(producers)} producers on average wait for room in {name}"
@@ -175,9 +175,9 @@ def _one(window: Window, line: _Line, thread: ThreadWindow, stack: Stack, get: F
         stacks=evidence.shown("consumer", thread.tid, thread.name, busy, f"computes {percent(share)} of its time")
         + tuple(
             one
-            for tid, pieces in list(line.producers.items())[:2]
+            for tid, slices in list(line.producers.items())[:2]
             for one in evidence.shown(
-                "producer", tid, window.name(tid), evidence.heaviest((p.run.stack, p.ns) for p in pieces)
+                "producer", tid, window.name(tid), evidence.heaviest((p.run.stack, p.ns) for p in slices)
             )
         ),
         explains=(("unbounded-queue", line.queue.key),) if line.queue is not None and line.growing else (),

@@ -90,7 +90,7 @@ class BusyWait:
             ),
             gain=f"{percent(cpu)} of a core, and the GIL as often as it is asked for.",
             check_next="What changes the answer? It should wake these threads: an Event, a Condition, a queue.",
-            where=evidence.places(*(evidence.heaviest_in(t.conditions, *ACTIVE) for t in threads[:2])),
+            where=evidence.places(*(evidence.heaviest_in(t.wait_profiles, *ACTIVE) for t in threads[:2])),
             threads=tids,
             stacks=tuple(
                 s
@@ -99,7 +99,7 @@ class BusyWait:
                     "polls",
                     t.tid,
                     t.name,
-                    evidence.heaviest_in(t.conditions, *ACTIVE),
+                    evidence.heaviest_in(t.wait_profiles, *ACTIVE),
                     f"{percent(t.share(State.RUNNING))} of a core",
                 )
             ),
@@ -117,7 +117,7 @@ def _polling(thread: ThreadWindow) -> tuple[Frame, float] | None:
     if seconds <= 0 or thread.share(State.RUNNING) < 0.005:
         return None
     lines: dict[Frame, int] = defaultdict(int)
-    for one in thread.conditions:
+    for one in thread.wait_profiles:
         leaf = one.stack.user_leaf
         if one.state in ACTIVE and leaf is not None:
             lines[leaf] += one.ns

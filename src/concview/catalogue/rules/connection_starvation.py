@@ -34,9 +34,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from concview.analysis.locks import Interval, sweep
+from concview.analysis.locks import LockSlice, sweep
 from concview.analysis.statistics import lower_mean
-from concview.analysis.window import Condition, Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _pools
@@ -58,8 +58,8 @@ class _Checkout:
     frame: Frame | None  #: the user's line that waits
     kind: str  #: 'queue', 'library', 'descriptor'
     one_request: bool = False  #: of a library's pool, and nobody keeps it for longer
-    waits: list[tuple[ThreadWindow, Piece]] = field(default_factory=list)
-    kept: list[tuple[ThreadWindow, Piece]] = field(default_factory=list)
+    waits: list[tuple[ThreadWindow, Slice]] = field(default_factory=list)
+    kept: list[tuple[ThreadWindow, Slice]] = field(default_factory=list)
 
 
 class ConnectionStarvation:
@@ -81,16 +81,16 @@ class ConnectionStarvation:
         span = max(1, window.end_ns - window.start_ns)
         # On one connection a reader and a writer may well be blocked at once; of three, all but one wait their turn.
         crowd, least = (1, MIN_THREADS) if one.kind == "descriptor" else (0, 1)
-        intervals = _intervals(one.waits)
-        waiting = sum((n - crowd) * (end - start) for start, end, n in sweep(intervals) if n >= least)
+        slices = _lock_slices(one.waits)
+        waiting = sum((n - crowd) * (end - start) for start, end, n in sweep(slices) if n >= least)
         mean = waiting / span
-        most = max((n - crowd for _, _, n in sweep(intervals)), default=0)
+        most = max((n - crowd for _, _, n in sweep(slices)), default=0)
         episodes = _episodes(one.waits)
         waiters = _by_time(one.waits)
         keepers = _by_time(one.kept)
         doing, part, stack = _doing(one.kept)
         # Of a library's pool it is inferred who has one, and so not how many there are.
-        size = max((n for _, _, n in sweep(_intervals(one.kept))), default=0) if one.kind != "library" else 0
+        size = max((n for _, _, n in sweep(_lock_slices(one.kept))), default=0) if one.kind != "library" else 0
         where = evidence.frame_spot(one.frame)
         names = evidence.who(window, waiters)
         summary = f"{names} wait for {one.name} in {where}, {mean:.1f} at a time on average and at most {most}"
@@ -146,11 +146,11 @@ def _checkouts(window: Window) -> dict[str, _Checkout]:
     found: dict[str, _Checkout] = {}
     lent: dict[int, tuple[Site, ...]] = {}  # by stack
 
-    def wanted(condition: Condition) -> _Relation | None:
-        known = _of(condition)
+    def wanted(profile: WaitProfile) -> _Relation | None:
+        known = _of(profile)
         if known is not None:
             return True, (known,)
-        stack = condition.stack
+        stack = profile.stack
         sites = lent.get(id(stack))
         if sites is None:
             kept = (f.checkout for f in stack.frames if f.checkout is not None and f.checkout.how == "kept")
@@ -158,10 +158,10 @@ def _checkouts(window: Window) -> dict[str, _Checkout]:
         return (False, tuple((s.key, _Checkout(s.expression, None, "queue")) for s in sites)) if sites else None
 
     for thread in window.threads:
-        for piece, (waits, those) in thread.pieces_of(wanted):
+        for slice_, (waits, those) in thread.slices_of(wanted):
             for key, fresh in those:
                 one = found.setdefault(key, fresh)
-                (one.waits if waits else one.kept).append((thread, piece))
+                (one.waits if waits else one.kept).append((thread, slice_))
     for one in found.values():
         one.frame = next((_user(p) for _, p in one.waits), None)
         if one.kind == "library":
@@ -169,34 +169,34 @@ def _checkouts(window: Window) -> dict[str, _Checkout]:
     return found
 
 
-def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Piece]]:
-    """Pieces of threads that seem to have one of a library's connections: they use it inside the library, or have come
+def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Slice]]:
+    """Slices of threads that seem to have one of a library's connections: they use it inside the library, or have come
     past the line at which others wait for one."""
     library = _library(one)
     lines: dict[tuple[str, str], int] = {}
-    for _, piece in one.waits:
-        frame = _user(piece)
-        if frame is not None and _pools.keeps(library, piece.run.stack):
+    for _, slice_ in one.waits:
+        frame = _user(slice_)
+        if frame is not None and _pools.keeps(library, slice_.run.stack):
             place = (frame.file, frame.function)
             lines[place] = min(frame.line, lines.get(place, frame.line))
     one.one_request = library in _pools.USED and not lines
 
-    def has_one(condition: Condition) -> bool | None:
-        frames = condition.stack.frames
+    def has_one(profile: WaitProfile) -> bool | None:
+        frames = profile.stack.frames
         if any(_pools.asked(f) for f in frames):
             return None
         if any(_pools.uses(library, f) for f in frames):
             return True
         return True if any(f.line > lines.get((f.file, f.function), f.line) for f in frames) else None
 
-    return [(thread, piece) for thread in window.threads for piece, _ in thread.pieces_of(has_one)]
+    return [(thread, slice_) for thread in window.threads for slice_, _ in thread.slices_of(has_one)]
 
 
 def _library(one: _Checkout) -> str:
     return one.name.removeprefix("a connection of ").removesuffix("'s pool")
 
 
-def _of(one: Condition) -> tuple[str, _Checkout] | None:
+def _of(one: WaitProfile) -> tuple[str, _Checkout] | None:
     """What a blocked thread waits to be given; None for every other wait."""
     wait = one.wait
     if wait.kind is WaitKind.FUTEX:
@@ -218,50 +218,50 @@ def _of(one: Condition) -> tuple[str, _Checkout] | None:
     return name, _Checkout(name, None, "descriptor")
 
 
-def _intervals(pieces: list[tuple[ThreadWindow, Piece]]) -> list[Interval]:
-    return [Interval(t.tid, p.start_ns, p.end_ns, p.run) for t, p in pieces]
+def _lock_slices(slices: list[tuple[ThreadWindow, Slice]]) -> list[LockSlice]:
+    return [LockSlice(t.tid, p.start_ns, p.end_ns, p.run) for t, p in slices]
 
 
-def _user(piece: Piece) -> Frame | None:
-    return piece.run.stack.user_leaf
+def _user(slice_: Slice) -> Frame | None:
+    return slice_.run.stack.user_leaf
 
 
 def _waiting_stack(one: _Checkout) -> Stack | None:
     return evidence.heaviest((p.run.stack, p.ns) for _, p in one.waits)
 
 
-def _by_time(pieces: list[tuple[ThreadWindow, Piece]]) -> list[int]:
+def _by_time(slices: list[tuple[ThreadWindow, Slice]]) -> list[int]:
     per: dict[int, int] = defaultdict(int)
-    for thread, piece in pieces:
-        per[thread.tid] += piece.ns
+    for thread, slice_ in slices:
+        per[thread.tid] += slice_.ns
     return sorted(per, key=lambda tid: -per[tid])
 
 
-def _episodes(waits: list[tuple[ThreadWindow, Piece]]) -> int:
-    """Distinct waits: pieces of one thread that touch are one."""
+def _episodes(waits: list[tuple[ThreadWindow, Slice]]) -> int:
+    """Distinct waits: slices of one thread that touch are one."""
     last: dict[int, int] = {}
     found = 0
-    for thread, piece in sorted(waits, key=lambda w: w[1].start_ns):
-        if last.get(thread.tid) != piece.start_ns:
+    for thread, slice_ in sorted(waits, key=lambda w: w[1].start_ns):
+        if last.get(thread.tid) != slice_.start_ns:
             found += 1
-        last[thread.tid] = piece.end_ns
+        last[thread.tid] = slice_.end_ns
     return found
 
 
-def _doing(kept: list[tuple[ThreadWindow, Piece]]) -> tuple[str, float, Stack | None]:
+def _doing(kept: list[tuple[ThreadWindow, Slice]]) -> tuple[str, float, Stack | None]:
     """What those who have one mostly do with it: in words, its share of the time, and the stack."""
     spent: dict[str, int] = defaultdict(int)
-    pieces: dict[str, list[Piece]] = defaultdict(list)
-    for _, piece in kept:
-        run = piece.run
+    slices: dict[str, list[Slice]] = defaultdict(list)
+    for _, slice_ in kept:
+        run = slice_.run
         what = evidence.doing(run.wait) if run.state in (State.IO, State.SLEEP) else _WORDS[run.state]
-        spent[what] += piece.ns
-        pieces[what].append(piece)
+        spent[what] += slice_.ns
+        slices[what].append(slice_)
     whole = sum(spent.values())
     if not whole:
         return "", 0.0, None
     most = max(spent, key=spent.__getitem__)
-    return most, spent[most] / whole, evidence.heaviest((p.run.stack, p.ns) for p in pieces[most])
+    return most, spent[most] / whole, evidence.heaviest((p.run.stack, p.ns) for p in slices[most])
 
 
 def _starved(one: _Checkout, doing: str, part: float) -> bool:

@@ -105,7 +105,7 @@ class CpuSaturation:
                 s
                 for t in busiest[:3]
                 for s in evidence.shown("uses CPU", t.tid, t.name,
-                                        evidence.heaviest_in(t.conditions, State.RUNNING, State.RUNNABLE),
+                                        evidence.heaviest_in(t.wait_profiles, State.RUNNING, State.RUNNABLE),
                                         f"{percent(t.share(State.RUNNING))} of a core")
             ),
             severity_cap="info" if others else "",

@@ -87,7 +87,7 @@ class CpuStarvation:
                     "starved",
                     t.tid,
                     t.name,
-                    evidence.heaviest_in(t.conditions, State.RUNNING),
+                    evidence.heaviest_in(t.wait_profiles, State.RUNNING),
                     f"waits for a CPU {percent(t.share(State.RUNNABLE))}",
                 )
             ),

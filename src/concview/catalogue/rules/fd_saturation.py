@@ -80,7 +80,7 @@ def _openers(window: Window) -> list[Frame]:
     stacks: dict[int, Stack] = {}  # equal stacks are one object: the text is searched once for each
     times: Counter[int] = Counter()
     for thread in window.threads:
-        for one in thread.conditions:
+        for one in thread.wait_profiles:
             stacks[id(one.stack)] = one.stack
             times[id(one.stack)] += one.times
     seen: Counter[Frame] = Counter()

@@ -64,7 +64,7 @@ class GcStorm:
             one
             for t in busiest
             if t.share(State.RUNNING) > 0.01
-            for one in evidence.shown("allocates", t.tid, t.name, evidence.heaviest_in(t.conditions, State.RUNNING))
+            for one in evidence.shown("allocates", t.tid, t.name, evidence.heaviest_in(t.wait_profiles, State.RUNNING))
         )
         yield Observation(
             subject="process",

@@ -119,7 +119,7 @@ class GilContention:
 def _stacks(hogs: list[ThreadWindow]) -> tuple[StackEvidence, ...]:
     out: tuple[StackEvidence, ...] = ()
     for thread in hogs[:_SHOWN]:
-        stack = evidence.heaviest_in(thread.conditions, State.RUNNING, State.GIL)
+        stack = evidence.heaviest_in(thread.wait_profiles, State.RUNNING, State.GIL)
         note = f"running {percent(thread.share(State.RUNNING))}, waiting for the GIL {percent(thread.share(State.GIL))}"
         out += evidence.shown("hog", thread.tid, thread.name, stack, note)
     return out

@@ -86,14 +86,14 @@ class GilConvoy:
         hot = evidence.hot(hogs, State.RUNNING, State.GIL)
         names, computing = (evidence.who(window, [t.tid for t in those]) for those in (victims, hogs))
         computing += " computes" if len(hogs) == 1 else " compute"
-        lost = evidence.heaviest_in(victims[0].conditions, State.GIL)
+        lost = evidence.heaviest_in(victims[0].wait_profiles, State.GIL)
         stacks: tuple[StackEvidence, ...] = ()
         for thread in hogs[:2]:
-            stack = evidence.heaviest_in(thread.conditions, State.RUNNING, State.GIL)
+            stack = evidence.heaviest_in(thread.wait_profiles, State.RUNNING, State.GIL)
             note = f"runs {percent(thread.share(State.RUNNING))}"
             stacks += evidence.shown("hog", thread.tid, thread.name, stack, note)
         for thread in victims[:3]:
-            stack = evidence.heaviest_in(thread.conditions, State.GIL)
+            stack = evidence.heaviest_in(thread.wait_profiles, State.GIL)
             note = f"waits for the GIL {percent(thread.share(State.GIL))}, runs {percent(thread.share(State.RUNNING))}"
             stacks += evidence.shown("victim", thread.tid, thread.name, stack, note)
         yield Observation(

@@ -73,7 +73,7 @@ class LockContention:
             if lock.kind in SHARED_KINDS or (lock.ambiguous and not lock.address):
                 continue
             # A semaphore, a full queue or a barrier is waited for through a lock of its own: not this rule's business.
-            real = sum(w.ns for w in lock.waits if w.run.verdict.via not in BLOCKING_VIA)
+            real = sum(w.ns for w in lock.waits if w.run.classification.via not in BLOCKING_VIA)
             if real and real >= 0.5 * lock.wait_ns:
                 yield self._one(window, lock)
 

@@ -35,7 +35,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concview.analysis.locks import SHARED_KINDS, Interval, LockWindow
+from concview.analysis.locks import SHARED_KINDS, LockSlice, LockWindow
 from concview.analysis.statistics import lower_share
 from concview.analysis.window import Window
 from concview.catalogue import evidence
@@ -114,14 +114,14 @@ class LockHeldAcrossIo:
         )
 
 
-def _by_time(blocked: list[tuple[Interval, int]]) -> list[int]:
+def _by_time(blocked: list[tuple[LockSlice, int]]) -> list[int]:
     per: dict[int, int] = defaultdict(int)
     for hold, ns in blocked:
         per[hold.tid] += ns
     return sorted(per, key=lambda tid: -per[tid])
 
 
-def _main_wait(blocked: list[tuple[Interval, int]]) -> Wait:
+def _main_wait(blocked: list[tuple[LockSlice, int]]) -> Wait:
     """What the holders waited for longest; the same peer over many connections is one thing."""
     per: dict[str, int] = defaultdict(int)
     waits: dict[str, Wait] = {}
@@ -132,7 +132,7 @@ def _main_wait(blocked: list[tuple[Interval, int]]) -> Wait:
     return waits[max(per, key=per.__getitem__)]
 
 
-def _guarded(blocked: list[tuple[Interval, int]]) -> str:
+def _guarded(blocked: list[tuple[LockSlice, int]]) -> str:
     """The one descriptor that several holders share; empty when there are more, or one holder only."""
     waits = {(hold.run.wait.fd, hold.run.wait.peer) for hold, _ in blocked}
     if len(waits) != 1 or len({hold.tid for hold, _ in blocked}) < 2:

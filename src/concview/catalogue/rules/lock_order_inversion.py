@@ -126,17 +126,17 @@ def _orders(window: Window) -> dict[tuple[str, str], _Order]:
     """(outer lock, inner lock) -> where and by whom. An episode is a run in which a thread was not so before."""
     exact = window.can("held-locks")
     registry = Registry()
-    locking = [t for t in window.threads if any(c.locked for c in t.conditions)]
+    locking = [t for t in window.threads if any(c.locked for c in t.wait_profiles)]
     for thread in locking:
-        for piece in thread.pieces:
-            run = piece.run
+        for slice_ in thread.slices:
+            run = slice_.run
             for hold in run.holds:
                 registry.learn(hold.site, hold.lock)
-            if run.verdict.state is State.LOCK:
+            if run.classification.state is State.LOCK:
                 registry.learn(*waited_lock(run))
     found: dict[tuple[str, str], _Order] = defaultdict(_Order)
     for thread in locking:
-        if not any(p.run.holds or p.run.stack.holding for p in thread.pieces):
+        if not any(p.run.holds or p.run.stack.holding for p in thread.slices):
             continue  # holds nothing, so it takes nothing in any order
         for chain, run, fresh in _chains(thread, registry, exact):
             for i, outer in enumerate(chain):
@@ -160,8 +160,8 @@ _Link = tuple[str, Site | None, bool]
 def _chains(thread: ThreadWindow, registry: Registry, exact: bool) -> Iterator[tuple[list[_Link], Run, bool]]:
     """The locks of a thread in the order in which it took them, the one it waits for last; and whether that is new."""
     last: list[str] = []
-    for piece in thread.pieces:
-        run = piece.run
+    for slice_ in thread.slices:
+        run = slice_.run
         chain: list[_Link] = []
         # Outermost first. What was read from memory wins over what the source says.
         for hold in _outermost_first(run, exact):

@@ -104,8 +104,8 @@ def _takers(window: Window, exact: _exact.Exact) -> dict[Function, tuple[Site, T
     """Function -> the lock it takes itself, with the thread and stack in which it was seen to most often."""
     weights: dict[tuple[int, str], int] = defaultdict(int)
     found: dict[tuple[int, str], tuple[Function, Site, ThreadWindow, Stack]] = {}
-    for thread, piece in window.pieces():
-        frames = piece.run.stack.frames
+    for thread, slice_ in window.slices():
+        frames = slice_.run.stack.frames
         if not frames:
             continue
         # Only what it does itself: the lock of a caller is not taken again on every call.
@@ -117,8 +117,8 @@ def _takers(window: Window, exact: _exact.Exact) -> dict[Function, tuple[Site, T
         if site is None or function is None:
             continue
         key = (id(function), site.key)
-        weights[key] += piece.ns
-        found[key] = (function, site, thread, piece.run.stack)
+        weights[key] += slice_.ns
+        found[key] = (function, site, thread, slice_.run.stack)
     best: dict[Function, tuple[Site, ThreadWindow, Stack, int]] = {}
     for key in sorted(weights, key=weights.__getitem__):
         function, site, thread, stack = found[key]

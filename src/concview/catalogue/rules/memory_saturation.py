@@ -128,7 +128,7 @@ def _lines(window: Window) -> list[Frame]:
     """The user's lines that keep something, most time first; where none was seen, those that ran."""
     busy = evidence.hot(window.threads, State.RUNNING, State.RUNNABLE, State.GIL)
     hot = [f for f, _ in busy or evidence.hot(window.threads, State.IO, State.LOCK, State.SLEEP) if f.origin == "user"]
-    stacks = {id(c.stack): c.stack for t in window.threads for c in t.conditions}  # each is searched once
+    stacks = {id(c.stack): c.stack for t in window.threads for c in t.wait_profiles}  # each is searched once
     keeping = {
         f: None for stack in stacks.values() for f in stack.frames[:4] if f.origin == "user" and _KEEPS.search(f.text)
     }

@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from concview.analysis.gilcalls import Uninterrupted, uninterrupted
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, State
@@ -95,12 +95,12 @@ class NativeGilHold:
         all_waited = sum(t.waiters * t.dt_ns for t in ticks)
         lines: dict[tuple[str, str], list[_Hold]] = defaultdict(list)
         threads = {t.tid: t for t in window.threads}
-        pieces: dict[int, list[Piece]] = {}
+        slices: dict[int, list[Slice]] = {}
         for seen in uninterrupted(ticks):
             thread = threads.get(seen.tid)
             if thread is None or not thread.buckets or seen.end_ns - seen.start_ns < SHORTEST_NS:
                 continue  # without a bucket its CPU time is not known yet
-            stack = _stack(pieces.setdefault(seen.tid, thread.pieces), seen)
+            stack = _stack(slices.setdefault(seen.tid, thread.slices), seen)
             leaf = stack.user_leaf if stack is not None else None
             if stack is not None and leaf is not None:
                 lines[leaf.file, leaf.function].append(_Hold(seen, stack, _on_cpu(thread, seen)))
@@ -130,7 +130,7 @@ class NativeGilHold:
         )
         for victim in victims[:3]:
             note = f"waits for the GIL {percent(victim.share(State.GIL))}"
-            seen = evidence.heaviest_in(victim.conditions, State.GIL)
+            seen = evidence.heaviest_in(victim.wait_profiles, State.GIL)
             stacks += evidence.shown("victim", victim.tid, victim.name, seen, note)
         yield Observation(
             subject=f"{leaf.file}:{leaf.function}" if leaf is not None else "process",
@@ -156,7 +156,7 @@ class NativeGilHold:
                 "How large is what this call is given? Time it alone; if it cannot be cut into parts, it belongs into "
                 "a process."
             ),
-            where=evidence.places(stack, *(evidence.heaviest_in(v.conditions, State.GIL) for v in victims[:2])),
+            where=evidence.places(stack, *(evidence.heaviest_in(v.wait_profiles, State.GIL) for v in victims[:2])),
             threads=(*tids, *(v.tid for v in victims)),
             stacks=stacks,
             explains=((("gil-contention", "*"), ("gil-convoy", "*")) if waited >= EXPLAINS_SHARE * all_waited else ()),
@@ -165,14 +165,14 @@ class NativeGilHold:
         )
 
 
-def _stack(pieces: list[Piece], seen: Uninterrupted) -> Stack | None:
+def _stack(slices: list[Slice], seen: Uninterrupted) -> Stack | None:
     """The stack in which the thread was for most of the stretch."""
-    first = max(0, bisect_left(pieces, seen.start_ns, key=lambda p: p.end_ns))
+    first = max(0, bisect_left(slices, seen.start_ns, key=lambda p: p.end_ns))
     inside: list[tuple[Stack, int]] = []
-    for piece in pieces[first:]:
-        if piece.start_ns >= seen.end_ns:
+    for slice_ in slices[first:]:
+        if slice_.start_ns >= seen.end_ns:
             break
-        inside.append((piece.run.stack, min(piece.end_ns, seen.end_ns) - max(piece.start_ns, seen.start_ns)))
+        inside.append((slice_.run.stack, min(slice_.end_ns, seen.end_ns) - max(slice_.start_ns, seen.start_ns)))
     return evidence.heaviest(inside)
 
 
@@ -197,13 +197,13 @@ def _victims(window: Window, holds: list[_Hold]) -> list[ThreadWindow]:
     waited: dict[int, int] = defaultdict(int)
     threads = {t.tid: t for t in window.threads}
     for thread in threads.values():
-        waits = [p for p in thread.pieces if p.run.state is State.GIL]
+        waits = [p for p in thread.slices if p.run.state is State.GIL]
         ends = [p.end_ns for p in waits]
         for hold in holds:
-            for piece in waits[bisect_left(ends, hold.seen.start_ns) :]:
-                if piece.start_ns >= hold.seen.end_ns:
+            for slice_ in waits[bisect_left(ends, hold.seen.start_ns) :]:
+                if slice_.start_ns >= hold.seen.end_ns:
                     break
-                waited[thread.tid] += min(piece.end_ns, hold.seen.end_ns) - max(piece.start_ns, hold.seen.start_ns)
+                waited[thread.tid] += min(slice_.end_ns, hold.seen.end_ns) - max(slice_.start_ns, hold.seen.start_ns)
     most = max(waited.values(), default=0)
     order = sorted(waited, key=lambda t: -waited[t])
     return [threads[tid] for tid in order if waited[tid] > 0.05 * most]

@@ -114,7 +114,7 @@ class NativeOversubscription:
                 s
                 for t in python[:3]
                 for s in evidence.shown("computes", t.tid, t.name,
-                                        evidence.heaviest_in(t.conditions, State.RUNNING, State.RUNNABLE),
+                                        evidence.heaviest_in(t.wait_profiles, State.RUNNING, State.RUNNABLE),
                                         f"waits for a CPU {percent(t.share(State.RUNNABLE))}")
             ),
             # Whoever has the GIL meanwhile waits for a CPU, too, and with it those who want the GIL.

@@ -123,7 +123,7 @@ def _is_task(frame: Frame) -> bool:
 
 def _waits(thread: ThreadWindow) -> bool:
     run = thread.history.current
-    return run is not None and run.verdict.via in _WAITS and not run.wait.timed
+    return run is not None and run.classification.via in _WAITS and not run.wait.timed
 
 
 def _idle(thread: ThreadWindow) -> bool:

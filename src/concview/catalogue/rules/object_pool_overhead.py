@@ -153,9 +153,9 @@ def _constructor(exact: _exact.Exact, item: str) -> Function | None:
 
 def _borrowers(window: Window, exact: _exact.Exact) -> Iterable[_Borrower]:
     found: dict[tuple[Function, str], _Borrower] = {}
-    known: dict[int, tuple[Function, Site] | None] = {}  # by stack: there are far fewer of them than pieces
-    for thread, piece in window.pieces():
-        stack = piece.run.stack
+    known: dict[int, tuple[Function, Site] | None] = {}  # by stack: there are far fewer of them than slices
+    for thread, slice_ in window.slices():
+        stack = slice_.run.stack
         if id(stack) not in known:
             frame = next((f for f in stack.frames if f.checkout is not None and f.origin in ("user", "library")), None)
             function = exact.at(frame) if frame is not None else None
@@ -165,8 +165,8 @@ def _borrowers(window: Window, exact: _exact.Exact) -> Iterable[_Borrower]:
         if seen is None:
             continue
         one = found.setdefault((seen[0], seen[1].key), _Borrower(*seen, thread, stack))
-        one.ns += piece.ns
-        one.waiting_ns += piece.ns if piece.run.state in _WAITS else 0
+        one.ns += slice_.ns
+        one.waiting_ns += slice_.ns if slice_.run.state in _WAITS else 0
     return found.values()
 
 

@@ -41,7 +41,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
 
-from concview.analysis.locks import SHARED_KINDS, Interval, LockWindow, distinct, sweep
+from concview.analysis.locks import SHARED_KINDS, LockSlice, LockWindow, distinct, sweep
 from concview.analysis.statistics import independent, wilson
 from concview.analysis.window import Window
 from concview.catalogue import evidence
@@ -62,12 +62,12 @@ class _Table:
     locks: list[LockWindow] = field(default_factory=list)
 
     @property
-    def holds(self) -> list[Interval]:
+    def holds(self) -> list[LockSlice]:
         """Each thread once at a time, however many of the locks it holds."""
         return distinct([h for lock in self.locks for h in lock.holds])
 
     @property
-    def waits(self) -> list[Interval]:
+    def waits(self) -> list[LockSlice]:
         return distinct([w for lock in self.locks for w in lock.waits])
 
 
@@ -160,7 +160,7 @@ def _contended(window: Window, table: _Table) -> tuple[float, float, int]:
     """(share of the users' time in which they wait, the most it may be, samples). Waits shorter than the distance of
     two samples are seen independently; longer ones alone exceed what is asked."""
     users = {i.tid for i in (*table.holds, *table.waits)}
-    whole = sum(piece.ns for t in window.threads if t.tid in users for piece in t.pieces)
+    whole = sum(slice_.ns for t in window.threads if t.tid in users for slice_ in t.slices)
     samples = evidence.samples_in(window, whole)
     share = sum(w.ns for w in table.waits) / max(1, whole)
     return share, wilson(share, samples)[1], samples
@@ -171,8 +171,8 @@ def _at_one_lock(window: Window, table: _Table) -> tuple[float, float, float]:
     any is held."""
     span = max(1, window.end_ns - window.start_ns)
     holds = table.holds
-    pieces = list(sweep(holds))
-    share = sum(end - start for start, end, _ in pieces) / span
+    slices = list(sweep(holds))
+    share = sum(end - start for start, end, _ in slices) / span
     mean = sum(h.ns for h in holds) / span
     together = mean - share
     upper = wilson(share, independent(window.samples, len(holds), share))[1]

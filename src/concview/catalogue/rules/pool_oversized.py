@@ -70,7 +70,7 @@ def _waits_for_work(thread: ThreadWindow) -> Frame | None:
     if not thread.alive or thread.share(State.IDLE) < IDLE:
         return None
     idle = evidence.heaviest(
-        (c.stack, c.ns) for c in thread.conditions if c.state is State.IDLE and c.verdict.via in _WORK
+        (c.stack, c.ns) for c in thread.wait_profiles if c.state is State.IDLE and c.classification.via in _WORK
     )
     if idle is None:
         return None
@@ -87,7 +87,7 @@ def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -
     value = 1 - used / len(threads)
     busy = sum(1 - t.share(State.IDLE) for t in threads)
     most = 2 * used
-    stack = evidence.heaviest_in((c for t in threads for c in t.conditions), State.IDLE)
+    stack = evidence.heaviest_in((c for t in threads for c in t.wait_profiles), State.IDLE)
     frame = workers[0][1]
     where = evidence.at(frame)
     return Observation(
@@ -145,9 +145,9 @@ def _at_once(threads: list[ThreadWindow]) -> int:
     """Most workers busy at one moment of the window: a fan-out of short tasks does not show in a half second's mean."""
     changes: list[tuple[int, int]] = []
     for thread in threads:
-        for piece in thread.pieces:
-            if piece.run.state is not State.IDLE:
-                changes += ((piece.start_ns, 1), (piece.end_ns, -1))
+        for slice_ in thread.slices:
+            if slice_.run.state is not State.IDLE:
+                changes += ((slice_.start_ns, 1), (slice_.end_ns, -1))
     most = now = 0
     for _, change in sorted(changes):
         now += change

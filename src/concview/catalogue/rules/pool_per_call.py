@@ -98,7 +98,7 @@ class PoolPerCall:
         rate = made / seconds
         maker = _maker(window, {t.tid for t in workers})
         worker = workers[-1]
-        inside = evidence.heaviest((p.run.stack, p.ns) for p in worker.pieces if _user(p.run.stack) is not None)
+        inside = evidence.heaviest((p.run.stack, p.ns) for p in worker.slices if _user(p.run.stack) is not None)
         where = evidence.frame_spot(maker[1]) if maker is not None else ""
         return Observation(
             subject=kind,
@@ -199,16 +199,16 @@ def _maker(window: Window, workers: set[int]) -> tuple[ThreadWindow, Frame, Stac
     """The user's line that was seen longest making or ending a pool, else using one."""
     spent: dict[tuple[bool, str, str], int] = defaultdict(int)
     found: dict[tuple[bool, str, str], tuple[ThreadWindow, Frame, Stack]] = {}
-    for thread, piece in window.pieces():
+    for thread, slice_ in window.slices():
         if thread.tid in workers:
             continue
         above = None
-        for frame in piece.run.stack.frames:
+        for frame in slice_.run.stack.frames:
             if frame.origin == "user":
                 if above is not None:
                     key = (bare(above.function) in _ENDS, frame.file, frame.function)
-                    spent[key] += piece.ns
-                    found[key] = (thread, frame, piece.run.stack)
+                    spent[key] += slice_.ns
+                    found[key] = (thread, frame, slice_.run.stack)
                 break
             if frame.file.endswith(_MAKERS):
                 above = frame

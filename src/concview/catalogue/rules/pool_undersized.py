@@ -94,7 +94,7 @@ def _one(window: Window, queue: QueueWindow, pool: PoolDepth, workers: list[Thre
     lower = min(p.size for p in later) / len(workers)
     name = f"pool {pool.name}" if pool.name else "a thread pool"
     done, grown = queue.get_rate, queues.growth(points)[0]
-    stack = evidence.heaviest((p.run.stack, p.ns) for t in workers for p in t.pieces if p.run.state is not State.IDLE)
+    stack = evidence.heaviest((p.run.stack, p.ns) for t in workers for p in t.slices if p.run.state is not State.IDLE)
     tids = tuple(t.tid for t in workers)
     return Observation(
         subject=queue.key,
@@ -126,9 +126,9 @@ def _in_rounds(window: Window, workers: list[ThreadWindow]) -> bool:
     """Somebody hands in many tasks at once and waits for all of them: a queue is what he wants, round after round."""
     known = {t.tid for t in workers}
     for thread in window.threads:
-        if thread.tid not in known and thread.conditions:
-            joining = sum(c.ns for c in thread.conditions if any(_joins(f) for f in c.stack.frames[:_DEPTH]))
-            if joining >= ROUNDS * sum(c.ns for c in thread.conditions):
+        if thread.tid not in known and thread.wait_profiles:
+            joining = sum(c.ns for c in thread.wait_profiles if any(_joins(f) for f in c.stack.frames[:_DEPTH]))
+            if joining >= ROUNDS * sum(c.ns for c in thread.wait_profiles):
                 return True
     return False
 

@@ -31,7 +31,7 @@ from typing import ClassVar
 
 from concview.analysis.queues import QueueWindow
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import Piece, Window
+from concview.analysis.window import Slice, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _queues
@@ -63,7 +63,7 @@ class RendezvousQueue:
 
 
 def _one(
-    window: Window, queue: QueueWindow, putting: dict[int, list[Piece]], getting: dict[int, list[Piece]]
+    window: Window, queue: QueueWindow, putting: dict[int, list[Slice]], getting: dict[int, list[Slice]]
 ) -> Observation:
     sides = {"put": _waits(window, putting), "get": _waits(window, getting)}
     value, episodes = min(sides.values())
@@ -104,16 +104,16 @@ def _one(
     )
 
 
-def _waits(window: Window, side: dict[int, list[Piece]]) -> tuple[float, int]:
+def _waits(window: Window, side: dict[int, list[Slice]]) -> tuple[float, int]:
     """(share of the threads' time spent waiting, how often they began to)."""
     lived = sum(t.end_ns - max(t.start_ns, t.history.seen_ns) for t in window.threads if t.tid in side)
-    waited = sum(p.ns for pieces in side.values() for p in pieces)
+    waited = sum(p.ns for slices in side.values() for p in slices)
     episodes = sum(1 + sum(a.end_ns < b.start_ns for a, b in pairwise(p)) for p in side.values())
     return min(1.0, waited / max(1, lived)), episodes
 
 
-def _heaviest(side: dict[int, list[Piece]]) -> Stack | None:
-    return evidence.heaviest((p.run.stack, p.ns) for pieces in side.values() for p in pieces)
+def _heaviest(side: dict[int, list[Slice]]) -> Stack | None:
+    return evidence.heaviest((p.run.stack, p.ns) for slices in side.values() for p in slices)
 
 
 def _caller(stack: Stack | None) -> Frame | None:

@@ -106,14 +106,14 @@ def _peer(window: Window, attempt: Function) -> tuple[str, int, Stack | None]:
     """(the connection that samples inside the attempt wait at most, thread, stack); '' when none does."""
     names: Counter[str] = Counter()
     seen: dict[str, tuple[int, Stack]] = {}
-    for thread, piece in window.pieces():
-        peer = piece.run.wait.peer
-        if piece.run.state is not State.IO or peer is None or peer.kind not in _CONNECTIONS:
+    for thread, slice_ in window.slices():
+        peer = slice_.run.wait.peer
+        if slice_.run.state is not State.IO or peer is None or peer.kind not in _CONNECTIONS:
             continue
-        frames = piece.run.stack.frames
+        frames = slice_.run.stack.frames
         if any(f.file == attempt.file and _exact.bare(f.function) == _exact.bare(attempt.name) for f in frames):
-            names[peer.name] += piece.ns
-            seen[peer.name] = (thread.tid, piece.run.stack)
+            names[peer.name] += slice_.ns
+            seen[peer.name] = (thread.tid, slice_.run.stack)
     if not names:
         return "", 0, None
     name = names.most_common(1)[0][0]

@@ -36,7 +36,7 @@ from typing import ClassVar
 
 from concview.analysis.records import Run
 from concview.analysis.statistics import Z95
-from concview.analysis.window import Condition, Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Stack, State
@@ -104,8 +104,8 @@ class Straggler:
         workers = round(mean(len(r.busy) for r in rounds))
         tails = [(r, max(r.busy, key=r.busy.__getitem__)) for r in rounds]
         by_tid = {t.tid: t for t in threads}
-        pieces = [p for r, tid in tails for p in _within(by_tid[tid], r.last_ns, r.until_ns) if not _waits(p.run)]
-        late = evidence.heaviest((p.run.stack, p.ns) for p in pieces)
+        slices = [p for r, tid in tails for p in _within(by_tid[tid], r.last_ns, r.until_ns) if not _waits(p.run)]
+        late = evidence.heaviest((p.run.stack, p.ns) for p in slices)
         joiner, joined = _main_joiner(window, threads, rounds, joins)
         slow = max((tid for _, tid in tails), key=[tid for _, tid in tails].count)
         slowest = evidence.frame_spot(late.user_leaf) if late is not None else "an unknown place"
@@ -146,9 +146,9 @@ class Straggler:
 _Spans = dict[int, list[tuple[int, int]]]
 
 
-def _waits(one: Run | Condition) -> bool:
+def _waits(one: Run | WaitProfile) -> bool:
     """True while a worker has nothing to do in this round. One that waits for others' results is at work."""
-    via = one.verdict.via
+    via = one.classification.via
     return via == "Barrier.wait" or (one.state is State.IDLE and via not in _JOINS)
 
 
@@ -191,11 +191,11 @@ def _lives(thread: ThreadWindow, start: int, end: int) -> bool:
 def _busy(thread: ThreadWindow, blip: float) -> list[tuple[int, int]]:
     """When the thread worked; short idle waits in between do not count."""
     spans: list[tuple[int, int]] = []
-    for piece, _ in thread.pieces_of(lambda c: None if _waits(c) else True):
-        if spans and piece.start_ns - spans[-1][1] <= blip:
-            spans[-1] = (spans[-1][0], piece.end_ns)
+    for slice_, _ in thread.slices_of(lambda c: None if _waits(c) else True):
+        if spans and slice_.start_ns - spans[-1][1] <= blip:
+            spans[-1] = (spans[-1][0], slice_.end_ns)
         else:
-            spans.append((piece.start_ns, piece.end_ns))
+            spans.append((slice_.start_ns, slice_.end_ns))
     return spans
 
 
@@ -203,8 +203,8 @@ def _joins(window: Window) -> _Spans:
     """When each thread waited for the end of others' work."""
     found: _Spans = defaultdict(list)
     for thread in window.threads:
-        for piece, _ in thread.pieces_of(lambda c: c.verdict.via in _JOINS or None):
-            found[thread.tid].append((piece.start_ns, piece.end_ns))
+        for slice_, _ in thread.slices_of(lambda c: c.classification.via in _JOINS or None):
+            found[thread.tid].append((slice_.start_ns, slice_.end_ns))
     return found
 
 
@@ -226,10 +226,10 @@ def _overlap(spans: list[tuple[int, int]], one: _Round) -> int:
     return sum(max(0, min(b, one.until_ns) - max(a, one.last_ns)) for a, b in spans)
 
 
-def _within(thread: ThreadWindow, start: int, end: int) -> list[Piece]:
+def _within(thread: ThreadWindow, start: int, end: int) -> list[Slice]:
     return [
-        Piece(max(p.start_ns, start), min(p.end_ns, end), p.run)
-        for p in thread.pieces
+        Slice(max(p.start_ns, start), min(p.end_ns, end), p.run)
+        for p in thread.slices
         if min(p.end_ns, end) > max(p.start_ns, start)
     ]
 
@@ -243,7 +243,7 @@ def _main_joiner(
     best = max(window.threads, key=lambda t: (waited[t.tid] > 0, t.tid not in own, waited[t.tid]), default=None)
     if best is None or not waited[best.tid]:
         return None, None
-    return best, evidence.heaviest((c.stack, c.ns) for c in best.conditions if c.verdict.via in _JOINS)
+    return best, evidence.heaviest((c.stack, c.ns) for c in best.wait_profiles if c.classification.via in _JOINS)
 
 
 RULE = Straggler()

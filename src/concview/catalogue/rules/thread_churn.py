@@ -67,7 +67,7 @@ class ThreadChurn:
         entries: Counter[Frame] = Counter(f for f in map(evidence.entry, born) if f is not None)
         target = entries.most_common(1)[0][0] if entries else None
         example = next((t for t in reversed(born) if target is not None and evidence.entry(t) == target), born[-1])
-        stack = evidence.heaviest((p.run.stack, p.ns) for p in example.pieces)
+        stack = evidence.heaviest((p.run.stack, p.ns) for p in example.slices)
         yield Observation(
             subject="process",
             value=share,

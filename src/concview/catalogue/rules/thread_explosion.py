@@ -135,20 +135,20 @@ def _creator(window: Window) -> tuple[ThreadWindow, Frame, Stack] | None:
     """Who was seen most often starting a thread: the user's line above Thread.start."""
     seen: dict[tuple[str, int], int] = defaultdict(int)
     example: dict[tuple[str, int], tuple[ThreadWindow, Frame, Stack]] = {}
-    for thread, piece in window.pieces():
-        frames = piece.run.stack.frames
+    for thread, slice_ in window.slices():
+        frames = slice_.run.stack.frames
         for i, frame in enumerate(frames[:6]):
             if frame.origin == "user":
                 # start_new_thread is C: where it is called from user code, the line itself is all there is to see.
                 if i == 0 and (".start()" in frame.text or "start_new_thread" in frame.text):
                     seen[frame.file, frame.line] += 1
-                    example[frame.file, frame.line] = (thread, frame, piece.run.stack)
+                    example[frame.file, frame.line] = (thread, frame, slice_.run.stack)
                 break
             if bare(frame.function) in _STARTERS and frame.file.endswith("threading.py"):
                 own = next((f for f in frames[i:] if f.origin == "user"), None)
                 if own is not None:
                     seen[own.file, own.line] += 1
-                    example[own.file, own.line] = (thread, own, piece.run.stack)
+                    example[own.file, own.line] = (thread, own, slice_.run.stack)
                 break
     return example[max(seen, key=seen.__getitem__)] if seen else None
 
@@ -203,7 +203,7 @@ def _stacks(
     if creator is not None:
         out = evidence.shown("creator", creator[0].tid, creator[0].name, creator[2], "starts threads here")
     for thread in threads[-1:]:
-        stack = evidence.heaviest((p.run.stack, p.ns) for p in thread.pieces)
+        stack = evidence.heaviest((p.run.stack, p.ns) for p in thread.slices)
         out += evidence.shown("created", thread.tid, thread.name, stack)
     return out
 

@@ -82,7 +82,7 @@ class ThreadLeak:
         rate = len(recent) * 1e9 / rise
         newest = threads[-1]
         entry = evidence.entry(newest)
-        stack = evidence.heaviest((p.run.stack, p.ns) for p in newest.pieces)
+        stack = evidence.heaviest((p.run.stack, p.ns) for p in newest.slices)
         oldest = (window.end_ns - _born(threads[0])) / 1e9
         name = evidence.frame_spot(entry)
         watched = window.end_ns - window.history.first_ns

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import ClassVar
 
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import SOCKETS
@@ -69,7 +69,7 @@ class _Arrival:
     tid: int
     was_away: bool
     handed: bool  #: from a worker's wait for work
-    piece: Piece
+    slice_: Slice
 
 
 class ThunderingHerd:
@@ -97,18 +97,18 @@ class ThunderingHerd:
         sizes = [len({a.tid for a in herd}) for herd in herds]
         largest = max(herds, key=len)
         tids = tuple(dict.fromkeys(a.tid for a in largest))
-        leaf = _user(largest[0].piece)
+        leaf = _user(largest[0].slice_)
         where = evidence.frame_spot(leaf)
         typical = float(median_low(sizes))
         spread = max(h[-1].at_ns - h[0].at_ns for h in herds) / 1e9
-        answer = max(a.piece.ns for h in herds for a in h) / 1e9
+        answer = max(a.slice_.ns for h in herds for a in h) / 1e9
         part = sum(map(len, herds)) / every
         between = (herds[-1][0].at_ns - herds[0][0].at_ns) / max(1, len(herds) - 1) / 1e9
         stacks = tuple(
             s
             for a in largest[:3]
             for s in evidence.shown(
-                "herd", a.tid, window.name(a.tid), a.piece.run.stack,
+                "herd", a.tid, window.name(a.tid), a.slice_.run.stack,
                 _after(a.at_ns - largest[0].at_ns),
             )
         )  # fmt: skip
@@ -122,7 +122,7 @@ class ThunderingHerd:
             title=f"{typical:.0f} threads ask {place[2]} at once",
             summary=(
                 f"{len(herds)} times, every {duration(between)}, about {typical:.0f} threads at once began "
-                f"{evidence.doing(largest[0].piece.run.wait)} in {where}, within {duration(max(spread, 0.01))}: "
+                f"{evidence.doing(largest[0].slice_.run.wait)} in {where}, within {duration(max(spread, 0.01))}: "
                 f"{percent(part)} of all who came there, of {evidence.who(window, tids)}. An answer took up to "
                 f"{duration(answer)}."
             ),
@@ -131,7 +131,7 @@ class ThunderingHerd:
                 f"{place[2]}."
             ),
             check_next=f"Do they ask for the same thing in {where}, and what makes them do it at one moment?",
-            where=evidence.places(*(a.piece.run.stack for a in largest[:2])),
+            where=evidence.places(*(a.slice_.run.stack for a in largest[:2])),
             threads=tids,
             stacks=stacks,
             needs="" if len(herds) >= MIN_HERDS else f"the same {MIN_HERDS} times (has {len(herds)})",
@@ -142,16 +142,16 @@ def _after(ns: int) -> str:
     return f"came {duration(ns / 1e9)} after the first" if ns else "came with the first"
 
 
-def _user(piece: Piece) -> Frame | None:
-    return piece.run.stack.user_leaf
+def _user(slice_: Slice) -> Frame | None:
+    return slice_.run.stack.user_leaf
 
 
-def _place(piece: Piece) -> _Place | None:
+def _place(slice_: Slice) -> _Place | None:
     """Where I/O with a peer is done; None when the thread does something else."""
-    wait = piece.run.wait
-    if piece.run.state is not State.IO or wait.peer is None or wait.peer.kind not in SOCKETS:
+    wait = slice_.run.wait
+    if slice_.run.state is not State.IO or wait.peer is None or wait.peer.kind not in SOCKETS:
         return None
-    leaf = _user(piece)
+    leaf = _user(slice_)
     if leaf is None or leaf.origin != "user":
         return None
     return leaf.file, leaf.line, wait.peer.name
@@ -159,24 +159,24 @@ def _place(piece: Piece) -> _Place | None:
 
 def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
     """Every time the thread turned to a peer, with the line it did so from."""
-    if all(c.state is not State.IO or c.wait.peer is None for c in thread.conditions):
+    if all(c.state is not State.IO or c.wait.peer is None for c in thread.wait_profiles):
         return
     passed = 0  # blocked, anywhere
     left: dict[str, int] = {}
     here = ""
     handed = False
-    for piece in thread.pieces:
-        run = piece.run
+    for slice_ in thread.slices:
+        run = slice_.run
         peer = run.wait.peer.name if run.state is State.IO and run.wait.peer is not None else ""
         if peer and peer != here:
-            place = _place(piece)
+            place = _place(slice_)
             if place is not None:
                 was_away = passed - left.get(peer, 0) >= AWAY_NS
-                yield place, _Arrival(piece.start_ns, thread.tid, was_away, handed, piece)
+                yield place, _Arrival(slice_.start_ns, thread.tid, was_away, handed, slice_)
         here = peer
         if run.state not in _WANTS_CPU:
-            passed += piece.ns
-            handed = run.state is State.IDLE and run.verdict.via in _FOR_WORK
+            passed += slice_.ns
+            handed = run.state is State.IDLE and run.classification.via in _FOR_WORK
         if peer:
             left[peer] = passed
 

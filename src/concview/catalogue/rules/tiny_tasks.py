@@ -36,7 +36,7 @@ from typing import ClassVar
 
 from concview.analysis.classify import bare
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _queues
@@ -57,7 +57,7 @@ _CALLS = ("self.fn(", "fn(*args", "ctx.run(", "self.task")
 @dataclass(slots=True)
 class _Pool:
     workers: list[ThreadWindow] = field(default_factory=list)
-    handing: list[tuple[ThreadWindow, Piece]] = field(default_factory=list)
+    handing: list[tuple[ThreadWindow, Slice]] = field(default_factory=list)
     work_ns: int = 0
     lines: dict[Frame, int] = field(default_factory=lambda: defaultdict(int))  #: the user's lines of tasks, submits
 
@@ -77,7 +77,7 @@ class TinyTasks:
         pools: dict[str, _Pool] = defaultdict(_Pool)
         others: list[ThreadWindow] = []
         for thread in window.threads:
-            if any(in_worker(c.stack) for c in thread.conditions):
+            if any(in_worker(c.stack) for c in thread.wait_profiles):
                 _add_worker(pools[evidence.group(thread.name)], thread)
             else:
                 others.append(thread)
@@ -86,8 +86,8 @@ class TinyTasks:
                 _add_submitter(next(iter(pools.values())), thread)
         for name, pool in pools.items():
             parts: dict[ThreadWindow, int] = defaultdict(int)
-            for thread, piece in pool.handing:
-                parts[thread] += piece.ns
+            for thread, slice_ in pool.handing:
+                parts[thread] += slice_.ns
             cores = sum(_queues.cores(thread, ns) for thread, ns in parts.items())
             if cores >= MIN_CORES:
                 yield _one(window, name, pool, sum(parts.values()), cores)
@@ -107,25 +107,25 @@ def _hands_over(stack: Stack) -> bool:
 
 def _add_worker(pool: _Pool, thread: ThreadWindow) -> None:
     pool.workers.append(thread)
-    for piece in thread.pieces:
-        if _hands_over(piece.run.stack):
-            if _queues.computes(piece.run):
-                pool.handing.append((thread, piece))
+    for slice_ in thread.slices:
+        if _hands_over(slice_.run.stack):
+            if _queues.computes(slice_.run):
+                pool.handing.append((thread, slice_))
         else:
-            pool.work_ns += piece.ns
-            _count(pool, piece)
+            pool.work_ns += slice_.ns
+            _count(pool, slice_)
 
 
 def _add_submitter(pool: _Pool, thread: ThreadWindow) -> None:
-    for piece, _ in thread.pieces_of(lambda c: (_queues.computes(c) and _hands_over(c.stack)) or None):
-        pool.handing.append((thread, piece))
-        _count(pool, piece)
+    for slice_, _ in thread.slices_of(lambda c: (_queues.computes(c) and _hands_over(c.stack)) or None):
+        pool.handing.append((thread, slice_))
+        _count(pool, slice_)
 
 
-def _count(pool: _Pool, piece: Piece) -> None:
-    own = piece.run.stack.user_leaf
+def _count(pool: _Pool, slice_: Slice) -> None:
+    own = slice_.run.stack.user_leaf
     if own is not None and own.origin == "user" and own.text:  # generated code has no lines to show
-        pool.lines[own] += piece.ns
+        pool.lines[own] += slice_.ns
 
 
 def _one(window: Window, name: str, pool: _Pool, handing: int, cores: float) -> Observation:

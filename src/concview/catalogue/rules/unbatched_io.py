@@ -38,7 +38,7 @@ from typing import ClassVar
 
 from concview.analysis.rates import switches_per_s
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import Condition, ThreadWindow, Window
+from concview.analysis.window import ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import CONNECTED
@@ -106,7 +106,7 @@ class UnbatchedIo:
         first = max(exchanges, key=lambda e: e.active_s)
         peer = first.peer.name + (f" ({first.peer.known_as})" if first.peer.known_as else "")
         who = evidence.who(window, tids)
-        stacks = [evidence.heaviest_in(e.thread.conditions, State.IO) for e in exchanges[:3]]
+        stacks = [evidence.heaviest_in(e.thread.wait_profiles, State.IO) for e in exchanges[:3]]
         return Observation(
             subject=f"{first.line.file}:{first.line.function}:{first.peer.name}",
             value=share,
@@ -154,9 +154,9 @@ def _exchange(thread: ThreadWindow, tick_ns: float) -> _Exchange | None:
     rate = sum(b.voluntary for b in thread.buckets if b.voluntary > 0) / active_s
     if rate < MIN_RATE:
         return None
-    conditions = [c for c in thread.conditions if c.state in _ACTIVE]
-    per: dict[tuple[str, str], list[Condition]] = defaultdict(list)
-    for one in conditions:
+    wait_profiles = [c for c in thread.wait_profiles if c.state in _ACTIVE]
+    per: dict[tuple[str, str], list[WaitProfile]] = defaultdict(list)
+    for one in wait_profiles:
         leaf = one.stack.user_leaf
         if leaf is not None and leaf.origin == "user":
             per[leaf.file, leaf.function].append(one)
@@ -174,16 +174,16 @@ def _exchange(thread: ThreadWindow, tick_ns: float) -> _Exchange | None:
     sends = any(_SENDING.search(f.text) for f in asking)
     if peer is None or (not sends and sum(asking.values()) < MIN_ASKING * spent):
         return None
-    share = spent / sum(c.ns for c in conditions)
+    share = spent / sum(c.ns for c in wait_profiles)
     line = max(lines, key=lines.__getitem__)
     return _Exchange(thread, line, peer, share, active_s, rate, thread.episodes(State.IO))
 
 
-def _peer(conditions: list[Condition]) -> Peer | None:
+def _peer(wait_profiles: list[WaitProfile]) -> Peer | None:
     """The one peer on a socket with which nearly all of the I/O is."""
     per: dict[tuple[str, str], int] = defaultdict(int)
     peers: dict[tuple[str, str], Peer] = {}
-    for one in conditions:
+    for one in wait_profiles:
         peer = one.wait.peer
         if one.state is State.IO and peer is not None:
             per[peer.kind, peer.name] += one.ns

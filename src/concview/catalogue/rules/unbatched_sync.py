@@ -38,7 +38,7 @@ from typing import ClassVar
 
 from concview.analysis.queues import QueueWindow
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import Condition, Piece, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _queues
@@ -59,7 +59,7 @@ class _Use:
 
     queue: QueueWindow | None
     name: str
-    inside: dict[int, list[Piece]] = field(default_factory=lambda: defaultdict(list))  #: tid -> computing in put or get
+    inside: dict[int, list[Slice]] = field(default_factory=lambda: defaultdict(list))  #: tid -> computing in put or get
     lines: dict[Frame, int] = field(default_factory=lambda: defaultdict(int))
 
 
@@ -84,8 +84,8 @@ class UnbatchedSync:
     def observe(self, window: Window) -> Iterable[Observation]:
         threads = {t.tid: t for t in window.threads}
         for use in _uses(window).values():
-            inside = {tid: sum(p.ns for p in pieces) for tid, pieces in use.inside.items()}
-            computing = {tid: _queues.computing(threads[tid].conditions) for tid in inside}
+            inside = {tid: sum(p.ns for p in slices) for tid, slices in use.inside.items()}
+            computing = {tid: _queues.computing(threads[tid].wait_profiles) for tid in inside}
             users = [threads[tid] for tid in inside if inside[tid] >= MIN_SHARE * computing[tid]]
             cores = sum(_queues.cores(t, inside[t.tid]) for t in users)
             if cores >= MIN_CORES:
@@ -93,7 +93,7 @@ class UnbatchedSync:
                 yield _one(window, use, users, spent, sum(computing[t.tid] for t in users), cores)
 
 
-def _hands_over(one: Condition) -> _queues.Call | None:
+def _hands_over(one: WaitProfile) -> _queues.Call | None:
     return _queues.call_of(one.stack) if _queues.computes(one) else None
 
 
@@ -103,7 +103,7 @@ def _uses(window: Window) -> dict[object, _Use]:
         if queue.last.name:
             named[queue.last.name.removeprefix("self.")].append(queue)
     uses: dict[object, _Use] = {}
-    for thread, (piece, call) in ((t, found) for t in window.threads for found in t.pieces_of(_hands_over)):
+    for thread, (slice_, call) in ((t, found) for t in window.threads for found in t.slices_of(_hands_over)):
         name = _queues.receiver(call.caller, call.side)
         known = [q for q in named.get(name, ()) if thread.tid in q.last.users]
         if not known:  # called otherwise there; the only queue that the thread's frames refer to
@@ -111,8 +111,8 @@ def _uses(window: Window) -> dict[object, _Use]:
         match: QueueWindow | None = known[0] if len(known) == 1 else None
         key: object = match.address if match is not None else (name or (call.caller.file, call.caller.function))
         use = uses.setdefault(key, _Use(match, name))
-        use.inside[thread.tid].append(piece)
-        use.lines[call.caller] += piece.ns
+        use.inside[thread.tid].append(slice_)
+        use.lines[call.caller] += slice_.ns
     return uses
 
 

@@ -160,7 +160,7 @@ def _check(window: Window, consumers: list[ThreadWindow], queue: QueueWindow, ta
             return "Nobody takes anything out: does the consumer still run?"
         return f"Which of {evidence.who(window, queue.last.users)} takes them out, and can it be faster, or be several?"
     thread = consumers[0]
-    stack = evidence.heaviest((p.run.stack, p.ns) for p in thread.pieces)
+    stack = evidence.heaviest((p.run.stack, p.ns) for p in thread.slices)
     where = evidence.frame_spot(stack.user_leaf) if stack is not None else "an unknown place"
     return f"{thread.name} takes them out and spends most of its time at {where}: can it be faster, or be several?"
 
@@ -168,7 +168,7 @@ def _check(window: Window, consumers: list[ThreadWindow], queue: QueueWindow, ta
 def _stacks(window: Window, queue: QueueWindow) -> list[Stack | None]:
     """Where no line was seen to put or get: what the threads that refer to the queue mostly do."""
     known = (t for t in window.threads if t.tid in queue.last.users)
-    return [evidence.heaviest((p.run.stack, p.ns) for p in t.pieces) for t in known][:3]
+    return [evidence.heaviest((p.run.stack, p.ns) for p in t.slices) for t in known][:3]
 
 
 RULE = UnboundedQueue()

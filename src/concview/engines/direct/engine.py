@@ -1,7 +1,7 @@
 """The direct engine: stacks, locks and the GIL out of the target's memory, wait states from the kernel, in one tick.
 
 A thread that was blocked and has not been on a CPU since stands where it stood: neither its memory nor its wait state
-is read again (`runners`).
+is read again (`scheduled`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from concview.engines.base import Probe, Tally
 from concview.engines.direct.frames.strategy import check, readers
 from concview.engines.direct.locks.futures import Futures
 from concview.engines.direct.locks.holds import Holds
-from concview.engines.direct.locks.ownership import Holders
-from concview.engines.direct.locks.rlock_owners import Owners
-from concview.engines.direct.locks.verify import GIVEN_BACK, Judge, Suspects
-from concview.engines.direct.locks.wait_targets import Waiters
-from concview.engines.direct.queue_finder import DepthReader
-from concview.engines.direct.scheduled import Runners
-from concview.engines.direct.thread_table import People, Person
+from concview.engines.direct.locks.ownership import Ownership
+from concview.engines.direct.locks.rlock_owners import RLockOwners
+from concview.engines.direct.locks.verify import GIVEN_BACK, Candidates, Verifier
+from concview.engines.direct.locks.wait_targets import WaitTargets
+from concview.engines.direct.queue_finder import QueueFinder
+from concview.engines.direct.scheduled import ScheduledThreads
+from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import NotPermitted, TargetGone
 from concview.linux import WaitReader
 from concview.model import Capability, Site, Target, Wait, WaitKind
@@ -107,18 +107,18 @@ class DirectEngine:
             raise NotPermitted(str(error), "use --engine pyspy") from None
         self._objects, self._codes, self._sampler = read
         self._waits = waits = WaitReader(pid, sink)
-        self._runners = Runners(waits)
-        self._people = People(pid, sink, self._sampler, memory, offsets, self._objects)
+        self._scheduled = ScheduledThreads(waits)
+        self._table = ThreadTable(pid, sink, self._sampler, memory, offsets, self._objects)
         reader = LockReader(memory, offsets, self._objects)
-        self._judge = Judge(reader, self._site)
+        self._judge = Verifier(reader, self._site)
         self._holds = Holds(reader, self._codes, self._judge, self._sampler.objects)
-        owners = Owners(reader)
-        self._holders = Holders(sink, self._people, self._judge, owners)
-        self._depths = DepthReader(reader, sink)
+        owners = RLockOwners(reader)
+        self._ownership = Ownership(sink, self._table, self._judge, owners)
+        self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
-        self._waiters = Waiters(reader, self._thread_of, owners, self._futures)
-        waits.futex_resolver, waits.futexes_resolver = self._waiters.resolve, self._waiters.resolve_many
-        self._holders.awake = self._runners.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
+        self._wait_targets = WaitTargets(reader, self._thread_of, owners, self._futures)
+        waits.futex_resolver, waits.futexes_resolver = self._wait_targets.resolve, self._wait_targets.resolve_many
+        self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
         self._seen_changes = -1
         self._due = 0  #: until then a quiet tick is enough
@@ -142,15 +142,15 @@ class DirectEngine:
             return
         if sink.generation != self._generation:
             self._renew()
-        runners, by_tid = self._runners, self._people.by_tid
-        ran = runners.ask(at_ns, by_tid.values())
+        scheduled, by_tid = self._scheduled, self._table.by_tid
+        ran = scheduled.ask(at_ns, by_tid.values())
         states: list[Thread] | None = None
         if ran is not None:
             states = self._unbound.copy()
-            for person in ran:
-                states += person.states
+            for row in ran:
+                states += row.states
         changed = sampler.sample(states)
-        tally, holders, futures = self.tally, self._holders, self._futures
+        tally, ownership, futures = self.tally, self._ownership, self._futures
         # The rule between two events: nobody's stack has changed, nothing is due. With caches that are cold after 10 ms
         # of sleep every step that is not taken counts.
         quiet = (
@@ -160,72 +160,72 @@ class DirectEngine:
             and tally.misses == self._misses
             and sampler.list_changes == self._seen_changes
         )
-        looked: dict[int, Suspects | None] = {}
-        moved: list[Person] = []
+        looked: dict[int, Candidates | None] = {}
+        moved: list[ThreadRow] = []
         if not quiet:
             ran, moved, looked = self._notice(at_ns, waits, ran, changed)
         everyone = by_tid.values()
-        others: list[Person] = []
-        for person, wait in waits.news(everyone if ran is None else ran):
-            if (person.wait in runners.awake) != (wait in runners.awake):
-                runners.changed_sides()
-            person.wait = wait
-            others.append(person)
-        if not quiet or holders.asks or futures.asks:
-            for person in moved:
-                self._stack(person)
-            holders.judge(moved, looked)
-            holders.confirm(looked)
-            touched = holders.touched
+        others: list[ThreadRow] = []
+        for row, wait in waits.news(everyone if ran is None else ran):
+            if (row.wait in scheduled.awake) != (wait in scheduled.awake):
+                scheduled.changed_sides()
+            row.wait = wait
+            others.append(row)
+        if not quiet or ownership.asks or futures.asks:
+            for row in moved:
+                self._stack(row)
+            ownership.judge(moved, looked)
+            ownership.confirm(looked)
+            touched = ownership.touched
             touched += futures.name(by_tid)
             # Of the rest nothing can have changed.
             others = list(everyone if ran is None else {*ran, *moved, *touched})
             touched.clear()
-        rows: list[tuple[int, int, int, int]] = []
-        for person in others:
-            row = (person.tid, person.stack, person.wait, person.holds)
-            if row != person.sent:
-                person.sent = row
-                rows.append(row)
-        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, rows, tally.gil_switches)
+        news: list[tuple[int, int, int, int]] = []
+        for row in others:
+            sent = (row.tid, row.stack, row.wait, row.holds)
+            if sent != row.sent:
+                row.sent = sent
+                news.append(sent)
+        sink.tick(at_ns, sampler.gil_holder, sampler.collecting, news, tally.gil_switches)
         if not quiet:
-            self._depths.poll(at_ns, sampler.threads)
-            self._due = min(self._watch_at, self._people.due, self._depths.due)
+            self._queue_finder.poll(at_ns, sampler.threads)
+            self._due = min(self._watch_at, self._table.due, self._queue_finder.due)
         tally.system_calls = self._memory.calls
 
     def _notice(
-        self, at_ns: int, waits: WaitReader, ran: list[Person] | None, changed: list[Thread]
-    ) -> tuple[list[Person] | None, list[Person], dict[int, Suspects | None]]:
+        self, at_ns: int, waits: WaitReader, ran: list[ThreadRow] | None, changed: list[Thread]
+    ) -> tuple[list[ThreadRow] | None, list[ThreadRow], dict[int, Candidates | None]]:
         """What is due, who came and went, who moved: (who may have changed, whose stack has, what these seem to
         hold)."""
-        sampler, people = self._sampler, self._people
+        sampler, table = self._sampler, self._table
         # At once: what lies on a running thread's stack does not stay.
         looked = self._holds.look(changed)
         if at_ns >= self._watch_at or self.tally.misses != self._misses:
             self._watch(at_ns)
-        people.update(at_ns)
+        table.update(at_ns)
         if sampler.list_changes != self._seen_changes:
             self._seen_changes = sampler.list_changes
             self._unbound = [t for t in sampler.threads if not t.tid]
             self._ranges(waits)
             ran = None
-        if people.gone:
-            self._runners.changed_sides()
-            for tid in people.gone:
+        if table.gone:
+            self._scheduled.changed_sides()
+            for tid in table.gone:
                 waits.forget(tid)
-                self._holders.forget(tid)
-            people.gone.clear()
+                self._ownership.forget(tid)
+            table.gone.clear()
             ran = None
-        moved: list[Person] = []
+        moved: list[ThreadRow] = []
         for thread in changed:
-            person = people.by_tid.get(thread.tid)
-            if person is not None:
+            row = table.by_tid.get(thread.tid)
+            if row is not None:
                 waits.invalidate(thread.tid)
-                moved.append(person)
+                moved.append(row)
         return ran, moved, looked
 
-    def _stack(self, person: Person) -> None:
-        states = person.states
+    def _stack(self, row: ThreadRow) -> None:
+        states = row.states
         if len(states) == 1:
             walk = states[0].walk
             frames = tuple([p.frame_id for p in walk.places])
@@ -233,11 +233,11 @@ class DirectEngine:
         else:
             frames = tuple([p.frame_id for t in states for p in t.walk.places])
             truncated = any(t.walk.truncated for t in states)
-        person.stack = self._sink.stack(frames, truncated)
+        row.stack = self._sink.stack(frames, truncated)
 
     def _thread_of(self, tid: int) -> Thread | None:
-        person = self._people.by_tid.get(tid)
-        return person.states[0] if person is not None and person.states else None
+        row = self._table.by_tid.get(tid)
+        return row.states[0] if row is not None and row.states else None
 
     def _site(self, function: str, file: str, line: int, with_line: int, nth: int) -> Site | None:
         """What the source calls the lock; None when it cannot be told."""
@@ -257,13 +257,13 @@ class DirectEngine:
     def _renew(self) -> None:
         """The sink's ids are void: look at everything again."""
         self._generation = self._sink.generation
-        self._runners.everybody()
+        self._scheduled.everybody()
         self._codes.clear()
-        self._holders.awake = self._runners.awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
+        self._ownership.awake = self._scheduled.awake = (0, self._sink.wait(Wait(WaitKind.RUNNING)))
         self._sampler.forget_stacks()
-        self._holders.renew()
+        self._ownership.renew()
         self._futures.forget()
-        self._people.announce_all()
+        self._table.announce_all()
 
     def _watch(self, at_ns: int) -> None:
         missed = self.tally.misses != self._misses
@@ -282,9 +282,9 @@ class DirectEngine:
             self._forget_at = at_ns + _FORGET_NS
             self._objects.forget()
             self._holds.forget()
-            self._depths.forget()
+            self._queue_finder.forget()
             self._judge.forget()
-            self._waiters.forget()
+            self._wait_targets.forget()
             self._futures.expire()
         self._watch_at = min(self._identity_at, self._recheck_at, self._forget_at)
 

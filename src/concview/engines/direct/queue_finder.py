@@ -77,7 +77,7 @@ class _Candidates:
             self.slots.setdefault(address, []).append((tid, code, slot))
 
 
-class DepthReader:
+class QueueFinder:
     """`poll` every tick; does little unless something is due."""
 
     def __init__(self, reader: LockReader, sink: Sink) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from os import pread
 
-from concview.engines.direct.thread_table import Person
+from concview.engines.direct.thread_table import ThreadRow
 from concview.linux.waits import SHORT_LINE, Slot, WaitReader
 
 #: Everything is read this often all the same, nanoseconds: answers that were provisional get another chance.
@@ -18,14 +18,14 @@ _FULL_NS = 500_000_000
 _NOT_ASKED = 16
 
 
-class Runners:
+class ScheduledThreads:
     def __init__(self, waits: WaitReader) -> None:
         self._waits = waits
         self.awake: tuple[int, ...] = (0,)  #: ids of waits that mean: on a CPU, or not known
         self._full_at = 0
         #: Those off the CPU with their files, and those on it, as of the last tick; None: someone changed sides.
-        self._still: list[tuple[Person, Slot]] | None = None
-        self._up: list[Person] = []
+        self._still: list[tuple[ThreadRow, Slot]] | None = None
+        self._up: list[ThreadRow] = []
         self._not_asked = self._pause = 0  #: ticks left that do not ask, and how many the next time
 
     def changed_sides(self) -> None:
@@ -37,7 +37,7 @@ class Runners:
         self._full_at = 0
         self._still = None
 
-    def ask(self, at_ns: int, everyone: Collection[Person]) -> list[Person] | None:
+    def ask(self, at_ns: int, everyone: Collection[ThreadRow]) -> list[ThreadRow] | None:
         """Who may have changed since the last tick; None: look at everybody, because it is time or they are many.
 
         Who is not among them certainly was not on a CPU, if it was off it when its wait state was read after the last
@@ -55,16 +55,16 @@ class Runners:
         still, up = self._still, self._up
         if still is None or len(still) + len(up) != len(everyone):
             still, up = self._sides(everyone)
-        ran: list[Person] = []
-        for person, slot in still:
+        ran: list[ThreadRow] = []
+        for row, slot in still:
             try:
                 schedule = pread(slot.schedule_fd, SHORT_LINE, 0)
             except OSError:  # it ended, or cannot be asked
-                ran.append(person)
+                ran.append(row)
                 continue
             if schedule != slot.schedule:
                 slot.schedule = schedule
-                ran.append(person)
+                ran.append(row)
         if left:
             return None  # they may have run at any time since they were last asked
         ran += up
@@ -75,8 +75,8 @@ class Runners:
         self._pause = min(_NOT_ASKED, 2 * self._pause or 2)
         return None
 
-    def _sides(self, everyone: Collection[Person]) -> tuple[list[tuple[Person, Slot]], list[Person]]:
+    def _sides(self, everyone: Collection[ThreadRow]) -> tuple[list[tuple[ThreadRow, Slot]], list[ThreadRow]]:
         awake, slot_of = self.awake, self._waits.slot
-        self._still = [(person, slot_of(person.tid)) for person in everyone if person.wait not in awake]
-        self._up = [person for person in everyone if person.wait in awake]
+        self._still = [(row, slot_of(row.tid)) for row in everyone if row.wait not in awake]
+        self._up = [row for row in everyone if row.wait in awake]
         return self._still, self._up

@@ -26,7 +26,7 @@ RENAMED_AT_ONCE = 8
 PATIENCE_NS = 2_000_000_000
 
 
-class Person:
+class ThreadRow:
     """One thread of the kernel's, and the row last sent for it."""
 
     __slots__ = ("born_ns", "holds", "name", "named", "native", "sent", "stack", "states", "tid", "wait")
@@ -42,19 +42,19 @@ class Person:
         self.sent: tuple[int, int, int, int] | None = None
 
 
-class People:
+class ThreadTable:
     """Keeps `by_tid` in step with the sampler's list and the kernel's."""
 
     def __init__(self, pid: int, sink: Sink, sampler: Sampler, memory: Memory, o: Offsets, objects: Objects) -> None:
         self._pid, self._sink, self._sampler = pid, sink, sampler
         self._names = Names(memory, o, objects)
-        self.by_tid: dict[int, Person] = {}
+        self.by_tid: dict[int, ThreadRow] = {}
         self.by_ident: dict[int, int] = {}  #: threading.get_ident() -> tid
         self.gone: list[int] = []  #: ended since the caller last cleared it
         self._seen_changes = -1
         self._list_at = self._names_at = self._renamed_at = 0
         self.due = 0  #: when `update` has something to do even if nothing changed
-        self._suspects: set[int] = set()
+        self._unseen: set[int] = set()
         self._turn = 0
         self._tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -73,8 +73,8 @@ class People:
 
     def announce_all(self) -> None:
         """Everything again: the sink's tables were emptied."""
-        for person in self.by_tid.values():
-            person.sent = None
+        for row in self.by_tid.values():
+            row.sent = None
 
     # ------------------------------------------------------------------ Python's list
 
@@ -85,26 +85,26 @@ class People:
             if thread.tid:
                 states.setdefault(thread.tid, []).append(thread)
         for tid, threads in states.items():
-            person = self.by_tid.get(tid)
-            if person is None:
-                person = self.by_tid[tid] = Person(tid, now)
-            person.states = threads
-            if person.native or not person.name:
-                person.native, person.born_ns = False, now
-                self._announce(person, self._fallback(tid))
-        for person in [p for p in self.by_tid.values() if p.states and p.tid not in states]:
-            person.states = []
-            person.stack = person.holds = 0
-            if not Path(f"/proc/{self._pid}/task/{person.tid}").exists():
-                self._leave(person, now)
+            row = self.by_tid.get(tid)
+            if row is None:
+                row = self.by_tid[tid] = ThreadRow(tid, now)
+            row.states = threads
+            if row.native or not row.name:
+                row.native, row.born_ns = False, now
+                self._announce(row, self._fallback(tid))
+        for row in [p for p in self.by_tid.values() if p.states and p.tid not in states]:
+            row.states = []
+            row.stack = row.holds = 0
+            if not Path(f"/proc/{self._pid}/task/{row.tid}").exists():
+                self._leave(row, now)
             else:
                 self._list_at = min(self._list_at, now + SOON_NS)
 
-    def _leave(self, person: Person, now: int) -> None:
-        del self.by_tid[person.tid]
-        self._suspects.discard(person.tid)
-        self.gone.append(person.tid)
-        self._sink.thread_gone(person.tid, now)
+    def _leave(self, row: ThreadRow, now: int) -> None:
+        del self.by_tid[row.tid]
+        self._unseen.discard(row.tid)
+        self.gone.append(row.tid)
+        self._sink.thread_gone(row.tid, now)
 
     # ------------------------------------------------------------------ the kernel's list
 
@@ -113,20 +113,20 @@ class People:
             tids = {int(name) for name in os.listdir(f"/proc/{self._pid}/task")}  # noqa: PTH208
         except OSError:
             return  # it exits: the next sample says so
-        for person in [p for p in self.by_tid.values() if not p.states and p.tid not in tids]:
-            self._leave(person, now)
+        for row in [p for p in self.by_tid.values() if not p.states and p.tid not in tids]:
+            self._leave(row, now)
         stateless = {tid for tid in tids if tid not in self.by_tid or not self.by_tid[tid].states}
         # Twice in a row: a thread of Python's that just starts has no thread state yet.
-        for tid in stateless & self._suspects:
+        for tid in stateless & self._unseen:
             known = self.by_tid.get(tid)
             if known is None:
-                known = self.by_tid[tid] = Person(tid, now)
+                known = self.by_tid[tid] = ThreadRow(tid, now)
             if not known.native:
                 known.native = True
                 self._announce(known, known.name or self._comm(tid))
-        if stateless - self._suspects:
+        if stateless - self._unseen:
             self._list_at = min(self._list_at, now + SOON_NS)
-        self._suspects = stateless
+        self._unseen = stateless
 
     # ------------------------------------------------------------------ names
 
@@ -144,21 +144,21 @@ class People:
         self._names_at = now + NAMES_NS if young else self._renamed_at
         idents = {t.ident: p for p in asked for t in p.states}
         for ident, name in self._names.read(self._sampler.interpreters, idents).items() if idents else ():
-            person = idents[ident]
-            person.named = True
-            if name != person.name:
-                self._announce(person, name)
-        for person in young:
+            row = idents[ident]
+            row.named = True
+            if name != row.name:
+                self._announce(row, name)
+        for row in young:
             # It may give itself a name (prctl) after it was first seen.
-            if person.named or person.tid == self._pid:
+            if row.named or row.tid == self._pid:
                 continue
-            name = self._kernels_name(person.tid)
-            if name and name != person.name:  # none: it has just ended, and keeps the name it had
-                self._announce(person, name)
+            name = self._kernels_name(row.tid)
+            if name and name != row.name:  # none: it has just ended, and keeps the name it had
+                self._announce(row, name)
 
-    def _announce(self, person: Person, name: str) -> None:
-        person.name = name
-        self._sink.thread(person.tid, name, self._started(person.tid) or person.born_ns, person.native)
+    def _announce(self, row: ThreadRow, name: str) -> None:
+        row.name = name
+        self._sink.thread(row.tid, name, self._started(row.tid) or row.born_ns, row.native)
 
     def _fallback(self, tid: int) -> str:
         return "MainThread" if tid == self._pid else self._comm(tid)

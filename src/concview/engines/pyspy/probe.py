@@ -16,7 +16,7 @@ from concview.engines.pyspy.window import environment, executable, version
 from concview.errors import NotPermitted, TargetGone
 from concview.model import Capability
 
-#: Versions that py-spy 0.4 is known to read (tested by tests/pyspy); others are tried once.
+#: Versions that py-spy 0.4 is known to read (tested by tests/engines/pyspy); others are tried once.
 _SURE = ((3, 8), (3, 14))
 _HEADER = re.compile(r"^Python v(\d+\.\d+\S*)", re.MULTILINE)
 _DIRECT = "use --engine direct on CPython 3.8 or newer"

@@ -14,7 +14,7 @@ from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Type
 
 _WORD = struct.Struct("<Q").unpack_from
-#: Managers inside managers (a generator's `with` in a `with`) that are followed.
+#: ContextManagers inside managers (a generator's `with` in a `with`) that are followed.
 _MAX_DEPTH = 8
 #: Slots read of a suspended generator's frame.
 _MAX_SLOTS = 512
@@ -35,7 +35,7 @@ class Found:
         self.sure = sure
 
 
-class Managers:
+class ContextManagers:
     def __init__(self, reader: LockReader, codes: Codes) -> None:
         self._reader, self._codes = reader, codes
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets

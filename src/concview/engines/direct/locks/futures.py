@@ -15,8 +15,8 @@ import msgspec
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.threads import Thread
-from concview.engines.direct.locks.read_cache import Replay
-from concview.engines.direct.thread_table import Person
+from concview.engines.direct.locks.read_cache import ReadCache
+from concview.engines.direct.thread_table import ThreadRow
 from concview.model import Wait
 from concview.sink import Sink
 
@@ -30,7 +30,7 @@ class Futures:
     def __init__(self, reader: LockReader, sink: Sink) -> None:
         self._reader, self._sink = reader, sink
         self._waiting: dict[int, tuple[Wait, int]] = {}  #: tid -> (its wait, the id that it was given last)
-        self._items = Replay[int](reader.memory)  #: frame of a work item -> its future
+        self._items = ReadCache[int](reader.memory)  #: frame of a work item -> its future
 
     @property
     def asks(self) -> bool:
@@ -52,29 +52,29 @@ class Futures:
         elif self._waiting:
             self._waiting.pop(tid, None)
 
-    def name(self, by_tid: dict[int, Person]) -> list[Person]:
+    def name(self, by_tid: dict[int, ThreadRow]) -> list[ThreadRow]:
         """Complete the waits of those who still wait: the future may have been taken up or finished meanwhile.
 
         Returns them.
         """
         if not self._waiting:
             return []
-        still: list[tuple[Person, Wait, int]] = []
+        still: list[tuple[ThreadRow, Wait, int]] = []
         for tid, (wait, given) in list(self._waiting.items()):
-            person, plain = by_tid.get(tid), self._sink.wait(wait)
-            if person is None or person.wait not in (plain, given):
+            row, plain = by_tid.get(tid), self._sink.wait(wait)
+            if row is None or row.wait not in (plain, given):
                 del self._waiting[tid]
             else:
-                still.append((person, wait, plain))
+                still.append((row, wait, plain))
         running = self._running(by_tid) if still else {}
-        for person, wait, plain in still:
+        for row, wait, plain in still:
             target = running.get(wait.lock, 0)
             named = self._sink.wait(msgspec.structs.replace(wait, target=target)) if target else plain
-            person.wait = named
-            self._waiting[person.tid] = wait, named
-        return [person for person, _, _ in still]
+            row.wait = named
+            self._waiting[row.tid] = wait, named
+        return [row for row, _, _ in still]
 
-    def _running(self, by_tid: dict[int, Person]) -> dict[int, int]:
+    def _running(self, by_tid: dict[int, ThreadRow]) -> dict[int, int]:
         """Address of a future -> tid of the thread that runs it."""
         found: dict[int, int] = {}
         frames = [(p.tid, t, frame) for p in by_tid.values() for t in p.states if (frame := _item_frame(t))]

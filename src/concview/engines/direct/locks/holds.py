@@ -15,9 +15,9 @@ from concview.cpython.locks import MAX_LOCK_FRAMES, PRIMITIVES, LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Type
 from concview.cpython.threads import Thread
-from concview.engines.direct.locks.context_managers import Found, Managers
-from concview.engines.direct.locks.read_cache import Reads, Replay, Seen, still
-from concview.engines.direct.locks.verify import Entry, Judge, Known, Look, Suspects
+from concview.engines.direct.locks.context_managers import ContextManagers, Found
+from concview.engines.direct.locks.read_cache import ReadCache, Reads, Seen, still
+from concview.engines.direct.locks.verify import Candidates, Entry, Known, Look, Verifier
 
 #: (frame, address of a slot in it) of each block
 Slots = tuple[tuple[int, int], ...]
@@ -27,19 +27,19 @@ _NO_LOOK = Look(Thread(0, 0, 0))  #: where none is needed
 
 
 class Holds:
-    """`look` at all threads; a `Judge` says what remains of it."""
+    """`look` at all threads; a `Verifier` says what remains of it."""
 
     def __init__(
         self,
         reader: LockReader,
         codes: Codes,
-        judge: Judge,
+        judge: Verifier,
         copied: Callable[[Thread, list[int]], list[bytes | None]],
     ) -> None:
         """`copied`: objects as they were in the very moment in which the thread's stack was copied."""
         self._reader, self._codes, self._judge, self._copied = reader, codes, judge, copied
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
-        self._stand = Managers(reader, codes)
+        self._stand = ContextManagers(reader, codes)
         self._unbound = self._stand.unbound
         self._width = 2 if self._unbound else 1
         o = reader.offsets
@@ -52,8 +52,8 @@ class Holds:
         self._slots_of: dict[tuple[tuple[Place, int], ...], Slots] = {}  #: where threads stand ->
         self._quickly: dict[object, Known] = {}  #: (thread, where it stands, managers) ->
         self._primitives: dict[int, list[Found]] = {}
-        self._behind = Replay[list[Found]](reader.memory)  #: (manager, its type, who) -> the locks it stands for
-        self._inner = Replay[int](reader.memory)  #: Condition -> its lock
+        self._behind = ReadCache[list[Found]](reader.memory)  #: (manager, its type, who) -> the locks it stands for
+        self._inner = ReadCache[int](reader.memory)  #: Condition -> its lock
 
     def forget(self) -> None:
         self._slots_of.clear()
@@ -62,13 +62,13 @@ class Holds:
         self._behind.clear()
         self._inner.clear()
 
-    def look(self, threads: list[Thread]) -> dict[int, Suspects | None]:
+    def look(self, threads: list[Thread]) -> dict[int, Candidates | None]:
         """tid -> what the `with` blocks of a thread seem to hold. To be called right after the sample: the objects on a
         running thread's stack do not stay. What all threads need is read together: a call costs more than its bytes.
         """
-        found: dict[int, Suspects | None] = {}
+        found: dict[int, Candidates | None] = {}
         looks: list[Look] = []
-        asked: list[tuple[Look, Suspects, Seen]] = []
+        asked: list[tuple[Look, Candidates, Seen]] = []
         for thread in threads:
             found[thread.tid] = None
             if not thread.walk.marked:
@@ -77,9 +77,9 @@ class Holds:
             if known is None:
                 looks.append(look)
             elif known.seen is not None:
-                asked.append((look, known.suspects, known.seen))
+                asked.append((look, known.candidates, known.seen))
             else:
-                found[thread.tid] = known.suspects
+                found[thread.tid] = known.candidates
         if asked:
             same = still(self._memory, [seen for _, _, seen in asked])
             for (look, suspects_then, _), holds in zip(asked, same, strict=True):
@@ -89,12 +89,12 @@ class Holds:
                     looks.append(look)
         looks = [look for look in looks if self._begin(look)]
         if looks:
-            self._managers(looks)
+            self._context_managers(looks)
             self._resolve_all(looks)
             for look in looks:
-                suspects = found[look.thread.tid] = self._judge.suspects(look)
-                if suspects is not None and look.key is not None and look.reads is not None:
-                    self._know(look.key, suspects, look.reads, look.parts)
+                candidates = found[look.thread.tid] = self._judge.candidates(look)
+                if candidates is not None and look.key is not None and look.reads is not None:
+                    self._know(look.key, candidates, look.reads, look.parts)
         return found
 
     def _quick(self, thread: Thread) -> tuple[Known | None, Look]:
@@ -137,8 +137,8 @@ class Holds:
         if None in kinds or 0 in managers or not self._begin(look):
             return None, look
         look.locks = [[Found(m, kind or "", m)] for m, kind in zip(managers, kinds, strict=True)]
-        suspects = self._judge.suspects(look)
-        return (self._know(key, suspects, [], []), look) if suspects is not None else (None, look)
+        candidates = self._judge.candidates(look)
+        return (self._know(key, candidates, [], []), look) if candidates is not None else (None, look)
 
     def _lay_out(self, marked: tuple[tuple[Place, int], ...]) -> Slots:
         """(frame, address of the slot) of all blocks; none where `_quick` cannot tell."""
@@ -151,10 +151,10 @@ class Holds:
         found = self._slots_of[marked] = tuple(slots) if sure else ()
         return found
 
-    def _know(self, key: object, suspects: Suspects, reads: Reads, parts: list[bytes | None]) -> Known:
+    def _know(self, key: object, candidates: Candidates, reads: Reads, parts: list[bytes | None]) -> Known:
         if len(self._quickly) >= 4096:
             self._quickly.clear()
-        known = self._quickly[key] = Known(suspects, Seen(reads, parts) if reads else None)
+        known = self._quickly[key] = Known(candidates, Seen(reads, parts) if reads else None)
         return known
 
     def _begin(self, look: Look) -> bool:
@@ -288,7 +288,7 @@ class Holds:
 
     # ------------------------------------------------------------------ from a slot to the manager
 
-    def _managers(self, looks: list[Look]) -> None:
+    def _context_managers(self, looks: list[Look]) -> None:
         """Address of the context manager of each `with`; 0 where there is none.
 
         Up to 3.13 the slot refers to a method object made for this `with` alone; the next `with` gets it at the same

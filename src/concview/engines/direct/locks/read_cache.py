@@ -57,7 +57,7 @@ def still(memory: Memory, seen: list[Seen]) -> list[bool]:
     return same
 
 
-class Replay(Generic[T]):
+class ReadCache(Generic[T]):
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._known: dict[Hashable, tuple[Seen, T]] = {}

@@ -1,4 +1,4 @@
-"""Owners that lock objects know themselves: an RLock names its holder, however it was taken.
+"""RLockOwners that lock objects know themselves: an RLock names its holder, however it was taken.
 
 Only RLocks that somebody waits for are asked: of the others nobody told us the address. One read a tick while there
 are any.
@@ -18,7 +18,7 @@ _MOST_KNOWN = 1000
 _ANYWHERE = Site("", "", 0, "")
 
 
-class Owners:
+class RLockOwners:
     def __init__(self, reader: LockReader) -> None:
         self._reader = reader
         self._waited: dict[int, int] = {}  #: tid -> RLock it was seen to wait for

@@ -24,7 +24,7 @@ SiteFinder = Callable[[str, str, int, int, int], Site | None]
 Entry = tuple[Place, int, int]
 
 
-class Suspects:
+class Candidates:
     """What one thread seems to hold, before the locks' own state is asked."""
 
     __slots__ = ("asked", "found", "holds", "ident", "released", "sure")
@@ -65,14 +65,14 @@ class Known:
     """What a thread holds that stands in the same blocks with the same managers, while what it depends on reads as it
     did; None: it depends on nothing else."""
 
-    __slots__ = ("seen", "suspects")
+    __slots__ = ("candidates", "seen")
 
-    def __init__(self, suspects: Suspects, seen: Seen | None) -> None:
-        self.suspects, self.seen = suspects, seen
+    def __init__(self, candidates: Candidates, seen: Seen | None) -> None:
+        self.candidates, self.seen = candidates, seen
 
 
-class Judge:
-    """From a look at a thread to its suspects, and from these to what it holds."""
+class Verifier:
+    """From a look at a thread to its candidates, and from these to what it holds."""
 
     def __init__(self, reader: LockReader, site: SiteFinder) -> None:
         self._reader, self._site = reader, site
@@ -83,7 +83,7 @@ class Judge:
         self._holds.clear()
         self._sites.clear()
 
-    def suspects(self, look: Look) -> Suspects | None:
+    def candidates(self, look: Look) -> Candidates | None:
         if look.released is None:
             return None
         found: list[tuple[Found, Site]] = []
@@ -97,41 +97,41 @@ class Judge:
                 site = self._site_of(place, index, nth)
                 if site is not GIVEN_BACK:
                     found += [(f, site) for f in locks]
-        return Suspects(look.thread.ident, look.released, found)
+        return Candidates(look.thread.ident, look.released, found)
 
-    def states(self, suspects: Iterable[Suspects], more: Iterable[int] = ()) -> dict[int, tuple[Type, bytes]]:
+    def states(self, candidates: Iterable[Candidates], more: Iterable[int] = ()) -> dict[int, tuple[Type, bytes]]:
         """The state, now, of all locks that these threads seem to hold, for `judge`; and of `more`."""
-        return self._reader.heads([*(lock for each in suspects for lock in each.asked), *more])
+        return self._reader.heads([*(lock for each in candidates for lock in each.asked), *more])
 
-    def judge(self, suspects: Suspects, states: dict[int, tuple[Type, bytes]] | None) -> tuple[Hold, ...]:
+    def judge(self, candidates: Candidates, states: dict[int, tuple[Type, bytes]] | None) -> tuple[Hold, ...]:
         """Locks held by `with` blocks, innermost first. `states`: of one that stands still, so that a lock's state,
         read a moment later, must agree; None for one that runs: it may already be another."""
-        found = suspects.found
-        sure, held = suspects.sure, self._reader.held
-        if sure and suspects.holds is not None:
+        found = candidates.found
+        sure, held = candidates.sure, self._reader.held
+        if sure and candidates.holds is not None:
             if states is None:
-                return suspects.holds
-            for managed in suspects.asked:
+                return candidates.holds
+            for managed in candidates.asked:
                 known = states.get(managed)
-                if known is None or not held(*known, suspects.ident):
+                if known is None or not held(*known, candidates.ident):
                     break
             else:
-                return suspects.holds  # nothing to take away
-        heads = states or (self.states([suspects]) if states is None and not sure else {})
+                return candidates.holds  # nothing to take away
+        heads = states or (self.states([candidates]) if states is None and not sure else {})
         holds: list[Hold] = []
         seen: set[int] = set()
         for lock, site in reversed(found):  # outermost first: a nested RLock counts where it was taken first
-            if (lock.managed and lock.managed in suspects.released) or lock.address in seen:
+            if (lock.managed and lock.managed in candidates.released) or lock.address in seen:
                 continue
             if lock.managed and (states is not None or not lock.sure):
                 known = heads.get(lock.managed)
-                if known is None or not held(*known, suspects.ident):
+                if known is None or not held(*known, candidates.ident):
                     continue
             seen.add(lock.address)
             holds.append(self._hold(lock, site))
         result = tuple(reversed(holds))
         if states is None and sure:
-            suspects.holds = result
+            candidates.holds = result
         return result
 
     def _hold(self, lock: Found, site: Site) -> Hold:

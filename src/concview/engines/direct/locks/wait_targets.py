@@ -13,8 +13,8 @@ from concview.cpython.objects import Type
 from concview.cpython.roles import ROLES
 from concview.cpython.threads import Thread
 from concview.engines.direct.locks.futures import Futures
-from concview.engines.direct.locks.read_cache import Replay
-from concview.engines.direct.locks.rlock_owners import Owners
+from concview.engines.direct.locks.read_cache import ReadCache
+from concview.engines.direct.locks.rlock_owners import RLockOwners
 from concview.model import Wait, WaitKind
 
 #: Frames from the innermost on whose slots are searched for a lock.
@@ -30,17 +30,17 @@ _NEAR = 1 << 16
 _WORD = struct.Struct("<Q").unpack_from
 
 
-class Waiters:
+class WaitTargets:
     """`resolve` is the kernel wait reader's `futex_resolver`, `resolve_many` the one for many at once."""
 
     def __init__(
-        self, reader: LockReader, thread_of: Callable[[int], Thread | None], owners: Owners, futures: Futures
+        self, reader: LockReader, thread_of: Callable[[int], Thread | None], owners: RLockOwners, futures: Futures
     ) -> None:
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
-        self._answers = Replay[Wait | None](reader.memory)
+        self._answers = ReadCache[Wait | None](reader.memory)
 
     def forget(self) -> None:
         self._answers.clear()

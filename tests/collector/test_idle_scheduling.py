@@ -14,7 +14,7 @@ import pytest
 
 from concview.collector import idle_scheduling
 from concview.collector.__main__ import FAST_NICE
-from concview.collector.idle_scheduling import Gentle
+from concview.collector.idle_scheduling import IdleScheduling
 from interpreters import current, target
 
 NEVER = 1 << 62
@@ -51,8 +51,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle_scheduling, "WAITED", float("inf"))
 
 
-def drive(steps: Steps, machine_percent: float = 0.0) -> Gentle:
-    driver = Gentle(lambda: steps.due_ns, lambda: machine_percent, 0)
+def drive(steps: Steps, machine_percent: float = 0.0) -> IdleScheduling:
+    driver = IdleScheduling(lambda: steps.due_ns, lambda: machine_percent, 0)
     if not driver.possible:
         pytest.skip("this kernel keeps no run-queue delay (CONFIG_SCHED_INFO)")
     driver.drive(iter(steps))
@@ -96,7 +96,7 @@ def test_what_a_step_raises_is_raised_to_the_caller() -> None:
         yield
         raise BrokenPipeError
 
-    driver = Gentle(lambda: NEVER, lambda: 0.0, 0)
+    driver = IdleScheduling(lambda: NEVER, lambda: 0.0, 0)
     with pytest.raises(BrokenPipeError):
         driver.drive(steps())
 

@@ -39,9 +39,9 @@ def test_samples_are_nothing_to_the_collector(looked: bool) -> None:
     for event in events:
         history.apply(event)
     window = Window(history) if looked else None
-    pieces = sum(1 for _ in window.pieces()) if window is not None else 0
+    slices = sum(1 for _ in window.slices()) if window is not None else 0
     gc.collect()  # a tuple of numbers is let off when it is first looked at
     fresh = [o for o in gc.get_objects() if id(o) not in before]
     assert sum(len(t.runs) for t in history.threads.values()) == TICKS * THREADS
-    assert not looked or pieces > TICKS
+    assert not looked or slices > TICKS
     assert len(fresh) < 300, Counter(type(o).__name__ for o in fresh).most_common(5)

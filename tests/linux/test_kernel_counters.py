@@ -12,7 +12,7 @@ from kernel_sink import Sink, eventually
 
 from concview.errors import TargetGone
 from concview.linux import CounterReader, threads
-from concview.linux.threads import ThreadTable
+from concview.linux.threads import CounterTable
 from concview.model import Counters, Notice, Target, ThreadCounters
 from concview.process.discovery import start_ticks
 from concview.sink import Sink as SinkProtocol
@@ -251,11 +251,11 @@ def test_what_threads_did_before_they_were_first_read_is_no_burst(monkeypatch: p
 
 
 def test_without_schedstat_times_come_in_ticks_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(self: ThreadTable) -> bool:
+    def missing(self: CounterTable) -> bool:
         self._say("schedstat", "no run-queue delay")
         return False
 
-    monkeypatch.setattr(ThreadTable, "_check_schedstat", missing)
+    monkeypatch.setattr(CounterTable, "_check_schedstat", missing)
     with target(current(), MEASURES_ITSELF) as process:
         results = cast(dict[str, list[Any]], process.json())
         sink = Sink()

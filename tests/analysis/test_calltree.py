@@ -38,9 +38,9 @@ STACKS = st.lists(FRAMES, min_size=1, max_size=8).map(lambda f: Stack(tuple(f)))
 
 
 @given(st.lists(st.tuples(STACKS, st.integers(1, 1000)), max_size=20), st.booleans(), st.booleans())
-def test_everything_adds_up(pieces: list, by_line: bool, fold: bool) -> None:
-    root = calltree.tree(pieces, by_line, fold)
-    whole = sum(ns for _, ns in pieces)
+def test_everything_adds_up(stack_times: list, by_line: bool, fold: bool) -> None:
+    root = calltree.tree(stack_times, by_line, fold)
+    whole = sum(ns for _, ns in stack_times)
     assert root.total_ns == whole
 
     def check(node: calltree.Node) -> int:
@@ -49,4 +49,4 @@ def test_everything_adds_up(pieces: list, by_line: bool, fold: bool) -> None:
         return own
 
     check(root)
-    assert sum(e.own_ns for e in calltree.table(pieces, by_line)) == whole
+    assert sum(e.own_ns for e in calltree.table(stack_times, by_line)) == whole

@@ -12,7 +12,7 @@ from test_session import CONVOY, record
 from concview import codec
 from concview.analysis import replay_buffer as tapes
 from concview.analysis.history import History
-from concview.analysis.replay_buffer import Tape
+from concview.analysis.replay_buffer import ReplayBuffer
 from concview.catalogue.judge import Judgement
 from concview.model import (
     Capability,
@@ -33,7 +33,7 @@ from concview.model import (
     WaitKind,
 )
 from concview.session import FileSource, LiveSource, Session
-from concview.session.past import Judged
+from concview.session.historical import Judged
 from concview.snapshot import Snapshot
 from interpreters import Interpreter, interpreters, target
 
@@ -211,48 +211,48 @@ def _events(seconds: float, threads: int, step_ns: int = 10_000_000, forget_at: 
             yield ThreadGone(gone, at)
 
 
-def _fed(seconds: float, threads: int, tape: Tape, **more: int) -> History:
+def _fed(seconds: float, threads: int, buffer: ReplayBuffer, **more: int) -> History:
     history = History()
     for event in _events(seconds, threads, **more):
         history.apply(event)  # type: ignore[arg-type]
-        tape.add(event, history)  # type: ignore[arg-type]
+        buffer.add(event, history)  # type: ignore[arg-type]
     return history
 
 
 def test_definitions_that_were_forgotten_still_count() -> None:
-    tape = Tape()
-    history = _fed(30, 4, tape, forget_at=15 * S)
+    buffer = ReplayBuffer()
+    history = _fed(30, 4, buffer, forget_at=15 * S)
     for end in (9, 14, 16, 20, 29):
-        past = tape.plan(history, end * S, 5 * S, 60 * S).build()
+        past = buffer.plan(history, end * S, 5 * S, 60 * S).build()
         assert past.now_ns == end * S
         for tid in (1, 2, 3):
             run = past.threads[tid].current
             assert run is not None and run.stack.frames, (end, tid)
         assert (4 in past.threads) == (end * S < 15 * S // 2)
     # One that ended before what is replayed comes back with its sums.
-    past = tape.plan(history, 20 * S, 20 * S, 60 * S).build()
+    past = buffer.plan(history, 20 * S, 20 * S, 60 * S).build()
     gone = next(t for t in past.gone if t.tid == 4)
     assert gone.name == "worker-4"
 
 
 def test_ten_minutes_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tapes, "KEPT_NS", 60 * S)
-    tape = Tape()
-    history = _fed(200, 5, tape)
-    assert history.now_ns - tape.first_ns <= 60 * S + 2 * tapes.SEGMENT_NS
-    with_all = tape.plan(history, 0, S, 60 * S).build()
-    assert with_all.now_ns >= tape.first_ns, "a moment that is gone shows the oldest that is kept"
+    buffer = ReplayBuffer()
+    history = _fed(200, 5, buffer)
+    assert history.now_ns - buffer.first_ns <= 60 * S + 2 * tapes.SEGMENT_NS
+    with_all = buffer.plan(history, 0, S, 60 * S).build()
+    assert with_all.now_ns >= buffer.first_ns, "a moment that is gone shows the oldest that is kept"
 
 
 def test_short_of_memory_the_oldest_lose_their_detail() -> None:
-    tape = Tape(max_bytes=20_000)
-    history = _fed(60, 20, tape)
-    assert tape.size <= 20_000
-    assert tape.first_ns == 0 < tape.detail_ns < history.now_ns
-    coarse = tape.plan(history, 10 * S, 10 * S, 60 * S).build()
+    buffer = ReplayBuffer(max_bytes=20_000)
+    history = _fed(60, 20, buffer)
+    assert buffer.size <= 20_000
+    assert buffer.first_ns == 0 < buffer.detail_ns < history.now_ns
+    coarse = buffer.plan(history, 10 * S, 10 * S, 60 * S).build()
     assert not coarse.complete and coarse.threads[1].current is not None
     assert sum(sum(b.sampled) for b in coarse.threads[1].buckets) > 0, "the sums are still there"
-    fine = tape.plan(history, history.now_ns, 2 * S, 60 * S).build()
+    fine = buffer.plan(history, history.now_ns, 2 * S, 60 * S).build()
     assert fine.complete and fine.now_ns == history.now_ns
 
 

@@ -11,7 +11,7 @@ from concview.analysis.history import History
 from concview.analysis.lock_stats import stats
 from concview.analysis.locks import locks
 from concview.analysis.records import MAX_WOKEN, Run
-from concview.analysis.replay_buffer import Tape
+from concview.analysis.replay_buffer import ReplayBuffer
 from concview.model import (
     Counters,
     Frame,
@@ -39,7 +39,7 @@ class Stream:
     """A thread that every sample sees in one wait; its CPU as it is told."""
 
     def __init__(self, wait: Wait = LOCKED, begins: int = 1) -> None:
-        self.history, self.tape, self.now, self.first = History(), Tape(), begins, begins
+        self.history, self.buffer, self.now, self.first = History(), ReplayBuffer(), begins, begins
         self.ran_ns = -1
         self.apply(Hello(1, "0", Target(1, "3.13.0", (), 0.0), "direct", 100.0, 5.0, begins, 0.0, {}))
         self.apply(ThreadDef(7, "worker"))
@@ -49,7 +49,7 @@ class Stream:
 
     def apply(self, event: object) -> None:
         self.history.apply(event)  # type: ignore[arg-type]
-        self.tape.add(event, self.history)  # type: ignore[arg-type]
+        self.buffer.add(event, self.history)  # type: ignore[arg-type]
 
     def play(self, *cpu_ms: float) -> Run:
         """200 ms for each value: twenty samples, then counters with that much CPU in total."""
@@ -102,7 +102,7 @@ def test_a_look_back_says_the_same() -> None:
     stream = Stream()
     run = stream.play(*[5.0] * 20, *range(6, 46))
     end = stream.now - 1000 * MS
-    past = stream.tape.plan(stream.history, end, 1000 * MS, 1000 * MS).build().threads[7].current
+    past = stream.buffer.plan(stream.history, end, 1000 * MS, 1000 * MS).build().threads[7].current
     assert past is not None and run.woken is not None
     assert past.woken and past.woken == [at for at in run.woken if at <= end][-len(past.woken) :]
     assert past.since_ns > end - 400 * MS

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, Past, Plan
+from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, Plan
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.session.compose import Composer
@@ -74,7 +74,7 @@ def sums_ns(span_ns: int) -> int:
 
 def look_back(
     plan: Plan, span_ns: int, points: Iterable[Point], judgement: Judgement, live: bool
-) -> tuple[Snapshot, Past]:
+) -> tuple[Snapshot, HistoricalView]:
     """The snapshot of the `span_ns` up to the plan's end, and the history that it was made of.
 
     Times of threads and of the process cover the whole interval; locks, peers and calls its last `detail_s`.

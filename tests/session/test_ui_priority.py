@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from concview.session import ui_priority
-from concview.session.ui_priority import Courtesy
+from concview.session.ui_priority import UiPriority
 
 
 class Clock:
@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_it_waits_only_when_asked_and_only_so_long(clock: Clock) -> None:
-    reader = Courtesy()
+    reader = UiPriority()
     reader.give_way()
     assert clock.now == 100.0
     reader.ask()
@@ -41,7 +41,7 @@ def test_it_waits_only_when_asked_and_only_so_long(clock: Clock) -> None:
 
 
 def test_a_key_that_is_held_down_takes_half_of_the_time_at_most(clock: Clock) -> None:
-    reader, worked = Courtesy(), 0.0
+    reader, worked = UiPriority(), 0.0
     while clock.now < 110.0:
         reader.ask()  # more often than any keyboard repeats
         reader.give_way()
@@ -51,7 +51,7 @@ def test_a_key_that_is_held_down_takes_half_of_the_time_at_most(clock: Clock) ->
 
 
 def test_what_was_asked_long_ago_is_over(clock: Clock) -> None:
-    reader = Courtesy()
+    reader = UiPriority()
     reader.ask()
     clock.now += 2 * ui_priority.ASIDE_S
     before = clock.now

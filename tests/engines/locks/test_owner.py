@@ -1,4 +1,4 @@
-"""Holders that no `with` shows: an RLock names its owner itself, a join names the thread it waits for."""
+"""Ownership that no `with` shows: an RLock names its owner itself, a join names the thread it waits for."""
 
 from __future__ import annotations
 

@@ -59,10 +59,10 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "wait", "frames", "state", "via"), CASES, ids=[c[0] for c in CASES])
 def test_state(name: str, wait: Wait, frames: list[Frame], state: State, via: str) -> None:
-    verdict = classify(wait, Stack(tuple(frames)))
-    assert verdict.state is state
-    assert verdict.via == via
-    assert verdict.reason
+    found = classify(wait, Stack(tuple(frames)))
+    assert found.state is state
+    assert found.via == via
+    assert found.reason
 
 
 def test_the_lock_is_named_by_its_expression() -> None:

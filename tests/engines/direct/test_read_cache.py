@@ -6,7 +6,7 @@ import ctypes
 import os
 
 from concview.cpython.memory import MAX_SEGMENTS, Memory
-from concview.engines.direct.locks.read_cache import Replay, Seen, still
+from concview.engines.direct.locks.read_cache import ReadCache, Seen, still
 
 
 def seen(memory: Memory, *addresses: int) -> Seen:
@@ -39,7 +39,7 @@ def test_many_need_few_calls_and_more_than_fit_are_still_told() -> None:
 def test_an_answer_is_worked_out_again_only_when_what_it_depends_on_changed() -> None:
     memory, words = Memory(os.getpid()), (ctypes.c_uint64 * 2)(5, 6)
     start = ctypes.addressof(words)
-    answers = Replay[int](memory)
+    answers = ReadCache[int](memory)
 
     def sum_of_it() -> int:
         return memory.word(start) + memory.word(start + 8) + memory.word(start)

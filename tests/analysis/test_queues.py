@@ -3,7 +3,7 @@
 import pytest
 
 from concview import codec
-from concview.analysis.classify import Verdict
+from concview.analysis.classify import Classification
 from concview.analysis.history import History
 from concview.analysis.queues import MAX_QUEUES, POINTS, Point, QueueHistories, growth, rate
 from concview.analysis.records import Run
@@ -78,11 +78,11 @@ def test_pools_belong_to_their_queue() -> None:
 def test_what_a_waiting_thread_is_said_to_wait_for(via: str, most: int, size: int, words: str) -> None:
     known = QueueHistories()
     known.add(depth(size, most=most))
-    run = Run(0, NO_STACK, Wait(WaitKind.FUTEX, lock=0xA0, via=via), (), Verdict(State.IDLE, "", via=via))
+    run = Run(0, NO_STACK, Wait(WaitKind.FUTEX, lock=0xA0, via=via), (), Classification(State.IDLE, "", via=via))
     assert queue_words(run, known) == words
-    later = Run(5, NO_STACK, Wait(WaitKind.FUTEX, lock=0xA0, via=via), (), Verdict(State.IDLE, "", via=via))
+    later = Run(5, NO_STACK, Wait(WaitKind.FUTEX, lock=0xA0, via=via), (), Classification(State.IDLE, "", via=via))
     assert queue_words(later, known) == words.partition(",")[0], "read before the wait began"
-    other = Run(0, NO_STACK, Wait(WaitKind.FUTEX, lock=0xB0, via=via), (), Verdict(State.IDLE, "", via=via))
+    other = Run(0, NO_STACK, Wait(WaitKind.FUTEX, lock=0xB0, via=via), (), Classification(State.IDLE, "", via=via))
     assert queue_words(other, known) == ""
 
 
