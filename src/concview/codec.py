@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol, TypeVar, cast
 
 import msgspec
 
-from concview.model import AnyEvent, Bye, Counters, Event, Hello, StackDef, Tick
+from concview.model import AnyEvent, Bye, Counters, Event, Hello, StackDef, TasksGone, TaskTick, Tick
 from concview.text import clean
 
 _T = TypeVar("_T")
@@ -71,7 +71,7 @@ def _trusted(event: AnyEvent) -> AnyEvent:
             f"the stream has version {event.version}; this concview reads versions {OLDEST_VERSION} to {STREAM_VERSION}"
         )
     # The frequent events hold numbers only.
-    return event if isinstance(event, (Tick, StackDef, Counters)) else clean_strings(event)
+    return event if isinstance(event, (Tick, StackDef, Counters, TaskTick, TasksGone)) else clean_strings(event)
 
 
 def clean_strings(value: _T) -> _T:

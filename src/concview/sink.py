@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from concview.model import Event, Hold, Wait
+from concview.model import Event, Hold, TaskWait, Wait
 
 
 class Sink(Protocol):
@@ -24,6 +24,8 @@ class Sink(Protocol):
         ...
 
     def wait(self, wait: Wait) -> int: ...
+
+    def task_wait(self, wait: TaskWait) -> int: ...
 
     def holds(self, holds: tuple[Hold, ...]) -> int: ...
 

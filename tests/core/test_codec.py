@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from concview import codec
 from concview.model import (
+    AsyncObject,
+    AsyncObjects,
     Bye,
     Capability,
     Confidence,
@@ -17,10 +19,19 @@ from concview.model import (
     Hello,
     Hold,
     HoldsDef,
+    Loops,
+    LoopState,
+    Outcome,
     Peer,
     Site,
     StackDef,
     Target,
+    TaskDef,
+    TasksGone,
+    TaskState,
+    TaskTick,
+    TaskWait,
+    TaskWaitDef,
     ThreadCounters,
     ThreadDef,
     Tick,
@@ -41,6 +52,12 @@ EVENTS = [
     Tick(11, 1, 9, False, (9, 2, 3, 4)),
     Tick(12, 1, 9, False, (), 77),
     Counters(12, 1.0, 0.5, 1 << 30, 10, 2, (ThreadCounters(9, 1, 2, 3, 4),)),
+    TaskDef(1, "Task-1", 1, 99, 11),
+    TaskWaitDef(5, TaskWait(TaskState.IO, "StreamReader.read", peer=Peer("tcp", "127.0.0.1:5432"))),
+    TaskTick(12, 1, (1, 2, 5, 4, 11, 0), (1, 2, 1, 7), 2, 1, 3),
+    TasksGone(12, (1, Outcome.FAILED)),
+    Loops(12, 1, (LoopState(99, "asyncio", 9, True, 1, 0),), born=3, unseen=("greenlets",)),
+    AsyncObjects(12, (AsyncObject(140, "Pool", "pool", "asyncpg", 10, 10, 3, (1,)),)),
     Bye(13, "exited"),
 ]
 

@@ -32,6 +32,10 @@ from concview.model import (
     Stack,
     StackDef,
     State,
+    TaskDef,
+    TasksGone,
+    TaskTick,
+    TaskWaitDef,
     ThreadDef,
     ThreadGone,
     Tick,
@@ -50,8 +54,11 @@ MAX_BYTES = 48 << 20
 REPLAY_NS = 20_000_000_000
 
 #: Definitions stay in the tables, which are shared with the history; the others are not a condition that lasts.
-_DEFINITIONS = (FrameDef, StackDef, WaitDef, HoldsDef)
-_NOT_LASTING = (*_DEFINITIONS, Tick, ThreadDef, ThreadGone, Notice, Forget, Bye, Hello, Counters, Forks)
+_DEFINITIONS = (FrameDef, StackDef, WaitDef, TaskWaitDef, HoldsDef)
+_NOT_LASTING = (
+    *_DEFINITIONS, Tick, ThreadDef, ThreadGone, Notice, Forget, Bye, Hello, Counters, Forks,
+    TaskDef, TaskTick, TasksGone,
+)  # fmt: skip
 #: tid, start, end, the states, GIL, CPU, run delay, voluntary, involuntary: microseconds and counts.
 _FIELDS = 3 + len(State) + 5
 _MOST = 2**31 - 1

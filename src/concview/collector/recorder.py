@@ -11,6 +11,8 @@ from concview.model import (
     Hold,
     HoldsDef,
     StackDef,
+    TaskWait,
+    TaskWaitDef,
     ThreadDef,
     ThreadGone,
     Tick,
@@ -41,6 +43,7 @@ class Recorder:
         self._frames: dict[tuple[str, str, int, bool], int] = {}
         self._stacks: dict[tuple[tuple[int, ...], bool], int] = {}
         self._waits: dict[Wait, int] = {}
+        self._task_waits: dict[TaskWait, int] = {}
         self._holds: dict[tuple[Hold, ...], int] = {(): 0}
         self._names: dict[int, tuple[str, bool]] = {}
         self._last: dict[int, _Row] = {}
@@ -89,6 +92,14 @@ class Recorder:
         self._writer.add(WaitDef(number, wait))
         return number
 
+    def task_wait(self, wait: TaskWait) -> int:
+        known = self._task_waits.get(wait)
+        if known is not None:
+            return known
+        number = self._task_waits[wait] = self._id()
+        self._writer.add(TaskWaitDef(number, wait))
+        return number
+
     def holds(self, holds: tuple[Hold, ...]) -> int:
         known = self._holds.get(holds)
         if known is not None:
@@ -125,7 +136,7 @@ class Recorder:
             if (
                 len(self._frames) > MAX_FRAMES
                 or len(self._stacks) > MAX_STACKS
-                or len(self._waits) + len(self._holds) > MAX_WAITS
+                or len(self._waits) + len(self._task_waits) + len(self._holds) > MAX_WAITS
             ):
                 self._forget(at_ns)
 
@@ -134,7 +145,7 @@ class Recorder:
 
     def _forget(self, at_ns: int) -> None:
         self.generation += 1
-        for table in (self._frames, self._stacks, self._waits, self._last):
+        for table in (self._frames, self._stacks, self._waits, self._task_waits, self._last):
             table.clear()
         self._holds = {(): 0}
         self._next = 1

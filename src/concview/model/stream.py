@@ -22,6 +22,7 @@ from concview.model.forks import Forks
 from concview.model.inside import AgentStatus, Calls, Pauses, Queues, Tasks
 from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
+from concview.model.tasks import AsyncObjects, Loops, TaskDef, TasksGone, TaskTick, TaskWaitDef
 
 AnyEvent = (
     Hello
@@ -50,4 +51,10 @@ AnyEvent = (
     | FileLocks
     | Children
     | NativeWaits
+    | TaskDef
+    | TaskWaitDef
+    | TaskTick
+    | TasksGone
+    | Loops
+    | AsyncObjects
 )

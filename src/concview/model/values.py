@@ -167,6 +167,7 @@ CAPABILITIES: dict[str, str] = {
     "collecting": "whether the garbage collector runs",
     "queues": "how many items queues and thread pools hold",
     "relations": "which threads have to do with what another one waits for",
+    "tasks": "tasks of asyncio and trio, what each waits for and holds, and their event loops",
     "agent": "an agent inside the target",
     "calls": "how often every function was called and how long it took, by yappi in the last minute",
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from concview.engines.direct import DirectEngine
-from concview.model import Event, Hold, Wait
+from concview.model import Event, Hold, TaskWait, Wait
 from concview.process.discovery import describe
 
 FrameTuple = tuple[str, str, int]
@@ -31,6 +31,7 @@ class KeepingSink:
         self.stacks: list[tuple[tuple[int, ...], bool]] = [((), False)]
         self.waits: list[Wait | None] = [None]
         self.hold_sets: list[tuple[Hold, ...]] = [()]
+        self.task_waits: list[TaskWait | None] = [None]
         self._ids: dict[Any, int] = {}
         self.rows: dict[int, tuple[int, int, int, int]] = {}
 
@@ -50,6 +51,9 @@ class KeepingSink:
 
     def wait(self, wait: Wait) -> int:
         return self._intern(self.waits, wait)
+
+    def task_wait(self, wait: TaskWait) -> int:
+        return self._intern(self.task_waits, wait)
 
     def holds(self, holds: tuple[Hold, ...]) -> int:
         return self._intern(self.hold_sets, holds) if holds else 0
