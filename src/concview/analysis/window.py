@@ -15,6 +15,7 @@ from concview.analysis.records import GilTick, ProcessBucket
 from concview.analysis.records import Slice as Slice  # rules take it from here, and what a thread looks like
 from concview.analysis.thread_window import ThreadWindow as ThreadWindow
 from concview.analysis.thread_window import WaitProfile as WaitProfile
+from concview.costs.constants import CostTable
 from concview.model import Capability, Related, State, Target
 
 #: Seconds that the common gates ask for.
@@ -34,8 +35,10 @@ ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --call
 class Window:
     """The last `WINDOW_NS` of a history. Everything is computed when first asked for."""
 
-    def __init__(self, history: History, window_ns: int = WINDOW_NS) -> None:
+    def __init__(self, history: History, window_ns: int = WINDOW_NS, costs: CostTable | None = None) -> None:
         self.history = history
+        #: What single operations cost where the target runs.
+        self.costs = CostTable() if costs is None else costs
         self.end_ns = history.now_ns
         runs = sum(len(t.runs) for t in history.threads.values())
         kept = max(1, min(RUNS_NS, self.end_ns - history.first_ns))

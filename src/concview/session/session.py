@@ -22,6 +22,8 @@ from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
 from concview.catalogue.judge import Judge, Judgement
 from concview.config import RuleConfig
+from concview.costs import constants as costs
+from concview.costs.constants import CostTable
 from concview.model import AnyEvent, Stack, State
 from concview.session.compose import Composer
 from concview.session.historical import Judged, look_back, sums_ns
@@ -219,6 +221,12 @@ class Session:
     # ------------------------------------------------------------ the reader
 
     @cached_property
+    def _costs(self) -> CostTable:
+        # A recording may be of another machine: only of a live process is it known that what was measured here holds.
+        hello = self.history.hello
+        return costs.table(hello.target.python) if self.live and hello is not None else CostTable()
+
+    @cached_property
     def _judge(self) -> Judge:
         # When there is something to judge: importing all the rules takes longer than the rest of the session.
         return Judge(self._rules, self._config)
@@ -266,7 +274,7 @@ class Session:
         if not force and history.now_ns - self._evaluated_ns < step:
             return
         self._evaluated_ns = history.now_ns
-        self._window = Window(history)
+        self._window = Window(history, costs=self._costs)
         self._judgement = self._judge.evaluate(self._window, self._ui_priority.give_way)
         if self._judged.add(history.now_ns, self._judgement) and self.player is not None:
             self.player.found()

@@ -45,8 +45,6 @@ from concview.catalogue.rules import _exact
 from concview.model import Confidence, Site, Stack
 from concview.text import count, duration, percent
 
-#: CPU of taking and giving back a lock that is free (seconds). [M] 3.11 on a 2-core machine.
-LOCK_S = 0.17e-6
 SHORT_S = 3e-6
 
 
@@ -67,7 +65,7 @@ class LockPerCallCounter:
             rate = exact.rate(taken)
             if function.calls < _exact.MIN_CALLS or function.average_s * _exact.on_cpu(thread) > SHORT_S:
                 continue
-            share = rate * LOCK_S
+            share = rate * window.costs["lock_free"]
             yield Observation(
                 subject=f"{site.key}:{function.name}",
                 value=share,
@@ -79,7 +77,7 @@ class LockPerCallCounter:
                 summary=(
                     f"{_exact.spot(function)} was called {count(exact.rate(function.calls))} times a second and took "
                     f"{_exact.micro(function.average_s)} on average, {site.expression} included: at least "
-                    f"{percent(share)} of a core goes into taking and giving back the lock."
+                    f"{percent(share)} of a core goes into taking and giving back the lock ({window.costs.source})."
                 ),
                 gain=f"At least {percent(share)} of a core, if it is counted without the lock and added up per batch.",
                 check_next=f"Who reads what {site.expression} guards, and how exact must it be at every moment?",

@@ -43,8 +43,6 @@ from concview.catalogue.rules._kinds import THREAD_POOL, is_worker
 from concview.model import NO_STACK, Confidence, Frame, Stack
 from concview.text import count, plural
 
-#: CPU of making, using once and ending a pool of four threads. [M] 3.11 on a 2-core machine.
-COST_S = 537e-6
 MIN_POOLS = 5
 _NUMBERED = re.compile(r"^ThreadPoolExecutor-(\d+)_\d+$")
 _WORKER = re.compile(r"^.*_\d+$")
@@ -113,8 +111,8 @@ class PoolPerCall:
                 f"in {seconds:.1f} s)" + (f", by {where}." if where else ".")
             ),
             gain=(
-                f"About {rate * COST_S * 100:.1f} % of a core for pools of four threads, and for every call the wait "
-                "until its threads have started and ended."
+                f"About {rate * window.costs['pool_of_threads'] * 100:.1f} % of a core for pools of four threads, and "
+                "for every call the wait until its threads have started and ended."
             ),
             check_next=(
                 f"{where} makes, uses or ends them: can the pool live as long as the program?"

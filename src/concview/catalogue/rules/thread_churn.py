@@ -8,11 +8,11 @@ Why it hurts:
     new one runs. A pool hands the work over for a fraction of that.
 
 How it is measured:
-    Births a second times 114 µs [M: start and join of a thread, 3.11], as a share of a core, when the median life of
-    those that ended is below a second. Births are counted as they are seen; threads that live and die between two
-    samples are missed, so this is the least it can be. Thresholds 0.3 % and 1.5 % [H]: on the demo pair 0.6 % to
-    0.9 % (bad, 300 threads a second of which 50 to 80 are seen at 100 Hz) and 0 (fixed). The first second after
-    attaching does not count.
+    Births a second times 114 µs [M: start and join of a thread, 3.11; `concview costs` measures it here], as a share
+    of a core, when the median life of those that ended is below a second. Births are counted as they are seen; threads
+    that live and die between two samples are missed, so this is the least it can be. Thresholds 0.3 % and 1.5 % [H]:
+    on the demo pair 0.6 % to 0.9 % (bad, 300 threads a second of which 50 to 80 are seen at 100 Hz) and
+    0 (fixed). The first second after attaching does not count.
 
 Fix:
     A pool whose threads stay.
@@ -38,8 +38,6 @@ from concview.catalogue.rules._births import births
 from concview.model import Confidence, Frame
 from concview.text import duration, percent
 
-#: CPU that a thread costs to start and to end. [M] 3.11 on a 2-core machine; `concview costs` measures it here.
-COST_S = 114e-6
 LIFE_S = 1.0
 
 
@@ -63,7 +61,7 @@ class ThreadChurn:
         if len(lives) < 5 or median(lives) > LIFE_S:
             return
         rate = len(born) / found.seconds
-        share = rate * COST_S
+        share = rate * window.costs["thread"]
         entries: Counter[Frame] = Counter(f for f in map(evidence.entry, born) if f is not None)
         target = entries.most_common(1)[0][0] if entries else None
         example = next((t for t in reversed(born) if target is not None and evidence.entry(t) == target), born[-1])
@@ -78,7 +76,8 @@ class ThreadChurn:
             summary=(
                 f"{rate:.0f} threads a second are started and end after {duration(median(lives))} (median)"
                 + (f"; most of them run {evidence.frame_spot(target)}" if target is not None else "")
-                + f". Starting them takes at least {percent(share, 1)} of a core."
+                + f". Starting them takes at least {percent(share, 1)} of a core"
+                f" ({duration(window.costs['thread'])} a thread, {window.costs.source})."
             ),
             gain=f"At least {percent(share, 1)} of a core, and the wait for each thread to start.",
             check_next="Who starts them? A pool in that place needs no other change.",
