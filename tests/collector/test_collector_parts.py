@@ -7,6 +7,8 @@ import pytest
 
 from concview import codec
 from concview.collector import recorder as recorder_module
+from concview.collector.budget import Budget
+from concview.collector.looks import SHARE, Looks
 from concview.collector.pace import MIN_HZ, Pace
 from concview.collector.recorder import Recorder
 from concview.model import Forget, FrameDef, ThreadDef, Tick, Wait, WaitKind
@@ -106,3 +108,71 @@ def test_a_rate_that_goes_up_and_down_is_told_once() -> None:
     for _ in range(40):
         assert not pace.adapt(1)
     assert pace.adapt(7), "it had recovered"
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+def test_who_spent_too_much_waits_until_it_is_paid_back() -> None:
+    clock = _Clock()
+    budget = Budget(5, clock)
+    clock.ns = 900_000_000  # starting up is not judged
+    budget.begin(1_000_000_000)
+    assert budget.paid_back(1_000_000_000) == 1_000_000_000
+    clock.ns += 10_000_000
+    assert budget.settle(1_100_000_000) == 10_000_000
+    assert budget.balance == -5_000_000, "5 of the 10 ms were earned"
+    owed = budget.paid_back(1_100_000_000)
+    assert owed == 1_200_000_000
+    budget.settle(owed)
+    assert budget.balance == 0
+    budget.settle(owed + 3_600_000_000_000)
+    assert budget.balance == 25_000_000, "an hour of idleness is no licence"
+
+
+class _Costly:
+    every_ns = 500_000_000
+
+    def __init__(self, name: str, clock: _Clock, work_ns: int) -> None:
+        self.name, self._clock, self._work = name, clock, work_ns
+        self.left = work_ns
+        self.complete = 0
+
+    def look(self, at_ns: int, allowed_ns: int) -> bool:
+        done = min(self.left, allowed_ns)
+        self._clock.ns += done
+        self.left -= done
+        if self.left:
+            return False
+        self.left = self._work
+        self.complete += 1
+        return True
+
+
+def test_looks_are_slowed_to_their_part_of_the_budget() -> None:
+    clock = _Clock()
+    cheap, costly = _Costly("cheap", clock, 500_000), _Costly("costly", clock, 200_000_000)
+    looks = Looks([cheap, costly], Budget(5, clock).earned, clock)
+    looks.report(1_000_000_000)
+    for now in range(1_000_000_000, 61_000_000_000, 10_000_000):
+        if now >= looks.due_ns:
+            looks.turn(now)
+    assert cheap.complete > 100, "as often as it likes"
+    assert 1 <= costly.complete <= 4, "in parts, and to its end all the same"
+    reports = {report.name: report for report in looks.report(now)}
+    assert reports["costly"].cpu_percent <= 5 * SHARE / 2 * 1.2
+    assert reports["cheap"].complete == cheap.complete
+
+
+def test_samples_that_the_budget_has_no_room_for_are_no_misses() -> None:
+    pace = Pace(100, 5, seed=1)
+    pace.start(0)
+    assert pace.next_due(0, 500_000_000) == 500_000_000
+    assert pace.misses == 0
+    assert 480_000_000 < pace.held_ns < 500_000_000
+    assert 500_000_000 < pace.next_due(500_000_000) < 520_000_000

@@ -15,9 +15,11 @@ import msgspec
 
 from concview import __version__
 from concview.codec import STREAM_VERSION, Writer
+from concview.collector.budget import Budget
 from concview.collector.forks import ForkWatch
 from concview.collector.idle_scheduling import IdleScheduling, own_run_delay_ns
 from concview.collector.inside import Inside
+from concview.collector.looks import Looks
 from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
 from concview.engines import choose
@@ -55,8 +57,10 @@ class Collector:
         self._engine_name = engine
         self._blocking = blocking
         self._pace = Pace(rate_hz, budget_percent)
+        self._budget = Budget(budget_percent)
         self._stopping = False
         self._status = "running"
+        self._held_ns = self._stats_ns = 0
 
     def stop(self) -> None:
         self._stopping = True
@@ -89,6 +93,7 @@ class Collector:
             raise CannotAttach(str(error), error.remedy, 3) from None
         except TargetGone as error:
             raise CannotAttach(f"process {self._pid} is gone ({error})", "", 4) from None
+        self._looks = Looks(self._engine.looks, self._budget.earned)
         self._counters = CounterReader(target, self._recorder)
         self._inside = Inside(target.pid, self._recorder.emit)
         self._forks = ForkWatch(target, self._recorder)
@@ -126,16 +131,25 @@ class Collector:
 
     def _steps(self, control_fd: int, now: int) -> Iterator[None]:
         """One sample each, with what is due beside it."""
-        pace, engine = self._pace, self._engine
-        self._chores = _Chores(now)
+        pace, engine, budget, looks = self._pace, self._engine, self._budget, self._looks
+        chores = self._chores = _Chores(now)
         while not self._stopping:
-            self._due_ns = due = pace.next_due(now)
+            budget.settle(now)
+            if now < chores.warm:
+                budget.begin(now)
+            owed = budget.paid_back(now)
+            self._due_ns = due = pace.next_due(now, owed if owed > now else 0)
             now = time.monotonic_ns()
-            if due > now:
-                time.sleep((due - now) / 1e9)
+            while due > now:
+                # A long wait is for the budget's sake: whoever listens does not wait for it.
+                time.sleep(min(due - now, FLUSH_NS) / 1e9)
                 now = time.monotonic_ns()
+                if due > now and not (self._writer.flush() >= 0 and self._listen(control_fd)):
+                    return
             engine.tick(now)
-            if now >= self._chores.due and not self._do_chores(now, control_fd):
+            if now >= looks.due_ns:
+                looks.turn(now)
+            if now >= chores.due and not self._do_chores(now, control_fd):
                 return
             yield
 
@@ -175,8 +189,12 @@ class Collector:
 
     def _stats(self, now: int, adapt: bool) -> None:
         own, children, hz, waited = self._cost.measure(now, self._recorder.ticks)
-        tally, pace = self._engine.tally, self._pace
-        if adapt and pace.adapt(own):
+        tally, pace, engine = self._engine.tally, self._pace, self._engine
+        # What it would have cost had no sample been put off.
+        held, self._held_ns = pace.held_ns - self._held_ns, pace.held_ns
+        held_share = min(0.9, held / max(1, now - self._stats_ns)) if self._stats_ns else 0.0
+        self._stats_ns = now
+        if adapt and pace.adapt(own / (1 - held_share)):
             self._recorder.emit(
                 Notice(now, "info", f"sampling slowed to {pace.target_hz:.0f} Hz to stay within the budget "
                        f"of {pace.budget:g} % of a core")
@@ -185,7 +203,7 @@ class Collector:
             Stats(
                 now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
                 hz, pace.target_hz, own + children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                children, 100 * self._engine.HELPER_CPU, waited,
+                children, 100 * engine.HELPER_CPU, waited, *engine.coverage(now), self._looks.report(now),
             )
         )  # fmt: skip
 

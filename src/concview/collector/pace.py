@@ -25,19 +25,25 @@ class Pace:
         self.asked_hz = self.target_hz = self._told_hz = rate_hz
         self.budget = budget_percent
         self.misses = 0
+        self.held_ns = 0  #: for how long samples were put off because the budget had no room, in total
         self._due = 0
         self._random = random.Random(seed).random
         self._gaps: list[int] = []  #: made some at a time, with warm caches
         self._late = 0
         self._steady = 0
 
-    def next_due(self, now_ns: int) -> int:
-        """The next moment to sample at. Moments that passed while we were late are counted as misses."""
+    def next_due(self, now_ns: int, not_before_ns: int = 0) -> int:
+        """The next moment to sample at. Moments that passed while we were late are counted as misses; those that the
+        budget had no room for (`not_before_ns`) are not: they are a lower rate."""
         if not self._gaps:
             interval = 1e9 / self.target_hz
             self._gaps = [int(interval * (0.5 + self._random())) for _ in range(_GAPS)]
             self._late = int(2 * interval)
         self._due = due = self._due + self._gaps.pop()
+        if due < not_before_ns:
+            self.held_ns += not_before_ns - due
+            self._due = not_before_ns
+            return not_before_ns
         if due + self._late >= now_ns:
             return due
         self.misses += int((now_ns - due) * self.target_hz / 1e9)

@@ -39,6 +39,18 @@ class Probe:
     capabilities: dict[str, Capability] = field(default_factory=dict)
 
 
+class Look(Protocol):
+    """Something that is looked for now and then, beside the samples: as often as the budget allows."""
+
+    name: str
+    every_ns: int  #: how often it would like to have its turn
+
+    def look(self, at_ns: int, allowed_ns: int) -> bool:
+        """Look for about `allowed_ns` of CPU time. False: there was more than could be looked at; the next turn, which
+        comes as soon as it can be afforded, goes on there."""
+        ...
+
+
 class Engine(Protocol):
     """One way of looking at the Python side of a process.
 
@@ -50,6 +62,10 @@ class Engine(Protocol):
     #: Share of a core that processes of its own are held to, which the budget does not steer; 0: it has none.
     HELPER_CPU: ClassVar[float]
     tally: Tally
+    #: What it looks for beside its samples; complete when it is open.
+    looks: list[Look]
+    #: CPU time that the next tick may take, nanoseconds; 0: no bound. An engine that can look at a part does so.
+    room_ns: int
 
     @classmethod
     def probe(cls, pid: int) -> Probe: ...
@@ -60,6 +76,11 @@ class Engine(Protocol):
 
     def helper_cpu_seconds(self) -> float:
         """What the processes of its own have used since `open`."""
+        ...
+
+    def coverage(self, now_ns: int) -> tuple[int, int, int]:
+        """Since the last call: (how many threads there are, of how many it was known where they were, stacks read); -1
+        where that is not told."""
         ...
 
     def close(self) -> None:

@@ -118,6 +118,15 @@ class Counters(Event, frozen=True, tag=8):
     data: int = -1  #: bytes of private writable memory
 
 
+class LookStats(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one of the looks beside the samples did and cost, since the last time this was told."""
+
+    name: str
+    turns: int
+    complete: int  #: how many of them got through everything that there was to look at
+    cpu_percent: float  #: of one core
+
+
 class Stats(Event, frozen=True, tag=9):
     """What sampling achieved and cost, once a second. Totals since the start unless said otherwise."""
 
@@ -134,6 +143,11 @@ class Stats(Event, frozen=True, tag=9):
     helper_cpu_percent: float = 0.0  #: the part of it that an engine's own program took (py-spy); the budget is not its
     helper_limit_percent: float = 0.0  #: what that program is held to instead; 0: there is none
     own_wait_percent: float = 0.0  #: of the last second, for which whoever samples was ready and had no CPU
+    threads: int = -1  #: how many there are; -1: not told
+    #: Of how many it is known where they were in the last second: read, or known not to have moved. -1: not told.
+    seen: int = -1
+    stacks: int = -1  #: stacks read in the last second; -1: not told
+    looks: tuple[LookStats, ...] = ()
 
 
 class Notice(Event, frozen=True, tag=10):

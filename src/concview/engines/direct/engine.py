@@ -14,7 +14,7 @@ from concview.cpython.memory import BadAddress, Memory
 from concview.cpython.offsets import Offsets, Unsupported
 from concview.cpython.runtime import Identity, Runtime, find, layout
 from concview.cpython.threads import Thread
-from concview.engines.base import Probe, Tally
+from concview.engines.base import Look, Probe, Tally
 from concview.engines.direct.frames.strategy import check, readers
 from concview.engines.direct.locks.futures import Futures
 from concview.engines.direct.locks.holds import Holds
@@ -49,6 +49,8 @@ class DirectEngine:
 
     def __init__(self) -> None:
         self.tally = Tally()
+        self.looks: list[Look] = []
+        self.room_ns = 0
         self._waits: WaitReader | None = None
 
     # ------------------------------------------------------------------ beforehand
@@ -121,10 +123,18 @@ class DirectEngine:
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
         self._seen_changes = -1
+        self._read = 0  #: stacks looked at since `coverage`
         self._due = 0  #: until then a quiet tick is enough
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
         self._ranges(waits)
+        # What is looked for beside the samples, each in its turn and charged to the budget.
+        self.looks = []
+
+    def coverage(self, now_ns: int) -> tuple[int, int, int]:
+        threads = len(self._table.by_tid)
+        read, self._read = self._read, 0
+        return threads, threads, read
 
     def close(self) -> None:
         if self._waits is not None:
@@ -150,6 +160,7 @@ class DirectEngine:
             for row in ran:
                 states += row.states
         changed = sampler.sample(states)
+        self._read += len(changed)
         tally, ownership, futures = self.tally, self._ownership, self._futures
         # The rule between two events: nobody's stack has changed, nothing is due. With caches that are cold after 10 ms
         # of sleep every step that is not taken counts.

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import ClassVar
 
-from concview.engines.base import Probe, Tally
+from concview.engines.base import Look, Probe, Tally
 from concview.engines.pyspy.emit import Emitter
 from concview.engines.pyspy.failures import PySpyFailed
 from concview.engines.pyspy.join import Cursor, Moment, cursors
@@ -58,6 +58,8 @@ class PySpyEngine:
 
     def __init__(self, rate_hz: float = 100.0, blocking: bool = False) -> None:
         self.tally = Tally()
+        self.looks: list[Look] = []
+        self.room_ns = 0  #: its own program is held to its part by itself
         self.rate_hz = rate_hz  #: of py-spy; follows the rate of the ticks
         self.blocking = blocking
         self.longest_gap_ns = 0  #: longest time between two windows, the first excepted
@@ -78,6 +80,9 @@ class PySpyEngine:
         self._stack_top = ""
         self._interval_ns = 0.0
         self._last_tick_ns = 0
+
+    def coverage(self, now_ns: int) -> tuple[int, int, int]:
+        return -1, -1, -1
 
     # ------------------------------------------------------------ life
 

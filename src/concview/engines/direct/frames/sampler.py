@@ -230,7 +230,7 @@ class Sampler:
     # ------------------------------------------------------------------ one thread
 
     def _look(self, thread: Thread, segment: bytes) -> None:
-        """Verifier one thread's new bytes: fill in its walk."""
+        """Judge one thread's new bytes: fill in its walk."""
         raise NotImplementedError
 
     def _shrink(self) -> None:

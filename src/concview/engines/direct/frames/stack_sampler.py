@@ -107,7 +107,7 @@ class StackSampler(Sampler):
     # ------------------------------------------------------------------ one thread
 
     def _look(self, thread: Thread, segment: bytes) -> None:
-        """Verifier one thread's new bytes."""
+        """Judge one thread's new bytes."""
         start, walk = thread.start, thread.walk
         at_again = thread.at_again - start
         again = segment[at_again:]
