@@ -133,6 +133,7 @@ class ChainView(View, frozen=True):
     edges: tuple[EdgeView, ...]  #: nearest to the root first
     cycle: tuple[int, ...]  #: the circle in which it ends; the root is its first
     exact: bool
+    deadlock: bool = False  #: nobody in the circle can ever go on: no wait of it has a timeout
 
 
 class PeerView(View, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from concview.analysis import graph
@@ -152,6 +153,24 @@ def test_a_circle_with_one_behind_it() -> None:
     )
     assert circle.cycle == (1, 2)
     assert set(circle.waiters) == {1, 2, 3}
+
+
+def test_a_circle_of_one_and_who_waits_behind_it() -> None:
+    graph_ = edges(thread(1, (0, 0, waits(A), (hold(A),))), thread(2, (0, 0, waits(A), ())))
+    assert [(e.waiter, e.holder) for e in graph_] == [(1, 1), (2, 1)]
+    (chain,) = graph.chains(graph_)
+    assert (chain.cycle, chain.deadlock, chain.waiters) == ((1,), True, [1, 2])
+    # An inferred hold of the line that still acquires is none, and an RLock may be taken again.
+    inferred = Hold(0, "", GLOBAL, Confidence.INFERRED)
+    assert edges(thread(1, (0, 0, waits(A), (inferred,)))) == []
+    assert edges(thread(1, (0, 0, waits(A, "RLock"), (hold(A, kind="RLock"),)))) == []
+
+
+def test_a_timeout_ends_a_circle_by_itself() -> None:
+    timed = msgspec.structs.replace(waits(B), timed=True)
+    found = edges(thread(1, (0, 0, timed, (hold(A),))), thread(2, (0, 0, waits(A), (hold(B, OTHER),))))
+    (chain,) = graph.chains(found)
+    assert (chain.cycle, chain.deadlock) == ((1, 2), False)
 
 
 def test_a_join_can_close_a_circle() -> None:

@@ -154,8 +154,9 @@ class Gil(msgspec.Struct):
 
 class Edge(msgspec.Struct):
     tid: int
-    holds: str
+    holds: str | None
     waits_for: str
+    via: str = ""
 
 
 class Dump(msgspec.Struct):

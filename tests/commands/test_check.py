@@ -188,6 +188,51 @@ def test_dump_finds_the_circle() -> None:
         assert "DEADLOCK" in run("dump", stuck.pid).stdout
 
 
+LINKED = """
+import threading, time
+lock, own = threading.Lock(), threading.Lock()
+def wants():
+    with lock:
+        pass
+def holds():
+    with lock:
+        other.start()
+        other.join()
+def itself():
+    with own:
+        with own:
+            pass
+other = threading.Thread(target=wants, name="wants", daemon=True)
+threading.Thread(target=holds, name="holds", daemon=True).start()
+threading.Thread(target=itself, name="itself", daemon=True).start()
+time.sleep(0.3)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.few
+def test_dump_tells_a_join_in_a_circle_and_a_circle_of_one(direct_python: Interpreter) -> None:
+    with target(direct_python, LINKED) as stuck:
+        dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
+        names = {t.tid: t.name for t in dump.threads}
+        told = sorted(sorted((names[e.tid], e.holds, e.waits_for, e.via) for e in c) for c in dump.deadlocks)
+        assert told == [
+            [("holds", "lock", 'the end of "wants"', "Thread.join"), ("wants", None, "lock", "")],
+            [("itself", "own", "own", "")],
+        ]
+        (alone,) = (t for t in dump.threads if t.name == "itself")
+        assert alone.waiting_for is not None
+        assert (alone.waiting_for.holder, alone.waiting_for.confidence) == (alone.tid, "exact")
+        assert alone.waiting_for.lock == alone.holds[0].lock
+        text = run("dump", stuck.pid).stdout
+        assert "DEADLOCK: a thread waits for itself" in text
+        assert '"wants"' in text and 'holds lock and waits for the end of "wants"' in text
+        check = run("check", stuck.pid, "--duration", "4", "--format", "json")
+        found = msgspec.json.decode(check.stdout)["findings"]
+        assert sum(f["id"] == "deadlock" for f in found) == 2
+
+
 def test_dump_with_locals_and_native_frames() -> None:
     with target(current(), CIRCLE) as stuck:
         text = run("dump", stuck.pid, "--locals").stdout

@@ -118,7 +118,10 @@ def circle(confidence: Confidence) -> Snapshot:
         )
         for i, n in enumerate("ab")
     )  # fmt: skip
-    return snapshot(*threads, thread(9, "waits behind", blocked_by=1), locks=locks, gil=GilView(True, holder_now=9))
+    edges = tuple(EdgeView(t.tid, t.blocked_by, f"{t.wait.lock:#x}", "ba"[t.tid - 1], confidence) for t in threads)
+    chain = ChainView(1, "", edges, (1, 2), confidence is Confidence.EXACT, deadlock=True)
+    behind = thread(9, "waits behind", blocked_by=1)
+    return snapshot(*threads, behind, locks=locks, chains=(chain,), gil=GilView(True, holder_now=9))
 
 
 def test_a_deadlock_is_named_edge_by_edge() -> None:
@@ -140,7 +143,7 @@ def test_a_join_in_a_deadlock_is_no_lock() -> None:
         EdgeView(1, 2, "0x101", "its end (join)", Confidence.EXACT, "Thread.join"),
         EdgeView(2, 1, "0x100", "a", Confidence.EXACT),
     )
-    chain = ChainView(1, "t0 -> t1 -> t0 wait for each other", edges, (1, 2), True)
+    chain = ChainView(1, "t0 -> t1 -> t0 wait for each other", edges, (1, 2), True, deadlock=True)
     text = dump_text(msgspec.structs.replace(seen, chains=(chain,)), Pen(styled=False, width=100))
     assert '"t0" (tid 1) holds a and waits for the end of "t1"' in text
     assert '"t1" (tid 2) waits for a\n' in text

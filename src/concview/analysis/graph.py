@@ -2,7 +2,8 @@
 
 A thread that joins another waits for it as well, and so does one that waits for a future which another runs: edges
 without a lock, whose `via` says so. One that waits for room in a queue waits for whoever empties it: that is inferred
-where a single thread was seen to.
+where a single thread was seen to. One that waits for a plain lock which it holds itself waits for itself: a circle of
+one. Whoever speaks of circles (the rule, `dump` as text and JSON, the views) has them from here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from concview.analysis.lock_identity import Registry
-from concview.analysis.locks import SHARED_KINDS, holds_of, waited_lock
+from concview.analysis.locks import SHARED_KINDS, held_by_itself, holds_of, waited_lock
 from concview.analysis.records import Run, ThreadHistory
 from concview.model import Confidence, Hold, Site
 
@@ -81,6 +82,10 @@ def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]
             continue
         site, address = waited_lock(run)
         key, _ = registry.key(site, address)
+        own = held_by_itself(run)
+        if own is not None:
+            out.append(Edge(tid, tid, key, run, own, run, Confidence.EXACT))
+            continue
         owners = [h for h in holders.get(key, ()) if h[0] != tid] if key else []
         if len({o[0] for o in owners}) != 1 and not (owners and owners[0][2].kind in SHARED_KINDS):
             continue
@@ -115,6 +120,7 @@ class Chain:
     run: Run  #: what the root does
     edges: tuple[Edge, ...]  #: nearest to the root first; the waiters of one thread one after the other
     cycle: tuple[int, ...] = ()  #: the threads of the circle in which it ends; the root is the first of them
+    deadlock: bool = False  #: nothing but a restart ends that circle, see `for_ever`
 
     @property
     def waiters(self) -> list[int]:
@@ -138,14 +144,14 @@ def chains(graph: list[Edge]) -> list[Chain]:
     for edge in graph:
         behind.setdefault(edge.holder, []).append(edge)
     waiting = {e.waiter for e in graph}
-    circles = [tuple(e.waiter for e in c) for c in cycles(graph)]
-    roots: list[tuple[int, Run, tuple[int, ...]]] = []
+    circles = [(tuple(e.waiter for e in c), for_ever(c)) for c in cycles(graph)]
+    roots: list[tuple[int, Run, tuple[int, ...], bool]] = []
     for tid, edges_ in behind.items():
         if tid not in waiting:
-            roots.append((tid, edges_[0].hold_run, ()))
-    roots += [(circle[0], behind[circle[0]][0].hold_run, circle) for circle in circles]
+            roots.append((tid, edges_[0].hold_run, (), False))
+    roots += [(circle[0], behind[circle[0]][0].hold_run, circle, stuck) for circle, stuck in circles]
     found: list[Chain] = []
-    for root, run, circle in roots:
+    for root, run, circle, stuck in roots:
         out: list[Edge] = []
         known, todo = {root}, [root]
         while todo:
@@ -156,7 +162,7 @@ def chains(graph: list[Edge]) -> list[Chain]:
                     todo.append(edge.waiter)
                 elif edge.waiter == root:
                     out.append(edge)  # closes the circle
-        found.append(Chain(root, run, tuple(out), circle))
+        found.append(Chain(root, run, tuple(out), circle, stuck))
     # Only joins: that is how a program waits for its end.
     found = [c for c in found if c.cycle or any(e.via != "Thread.join" for e in c.edges)]
     return sorted(found, key=lambda c: (not c.cycle, -len(c.edges)))
@@ -181,3 +187,9 @@ def cycles(graph: list[Edge]) -> list[list[Edge]]:
             found.append(cycle[first:] + cycle[:first])
         done.update(position)
     return found
+
+
+def for_ever(cycle: list[Edge]) -> bool:
+    """Whether nobody in the circle can ever go on: a timed wait gives up by itself, and a semaphore may be given back
+    by anybody."""
+    return not any(e.wait_run.wait.timed or e.hold.kind in SHARED_KINDS for e in cycle)

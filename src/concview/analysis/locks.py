@@ -171,6 +171,19 @@ def holds_of(run: Run, exact_available: bool) -> list[Hold]:
     return found
 
 
+def held_by_itself(run: Run) -> Hold | None:
+    """The plain lock that a thread waits for and holds, both read from memory: it cannot be taken twice.
+
+    Whether the wait has a timeout is not asked here. A Condition may be made of a plain lock.
+    """
+    if run.state is not State.LOCK or not run.wait.lock or not run.holds:
+        return None
+    kinds = ("Lock", "Condition") if run.wait.lock_kind == "Lock" else ("Lock",)
+    return next(
+        (h for h in run.holds if h.lock == run.wait.lock and h.kind in kinds and h.confidence is Confidence.EXACT), None
+    )
+
+
 #: (where the thread stands in relation to the lock, site, address, kind, confidence, whether it waits)
 _Seen = tuple[LockSlice, Site | None, int, str, Confidence, bool]
 
@@ -244,8 +257,9 @@ def _since(runs: Reversible[Run], start_ns: int) -> list[Run]:
 
 
 def _drop_self_waits(lock: LockWindow) -> None:
-    """A thread cannot hold what it waits for (an inferred hold of the line that is still acquiring)."""
-    waiting = {id(w.run) for w in lock.waits}
+    """A thread cannot hold what it waits for (an inferred hold of the line that is still acquiring), unless both were
+    read from memory."""
+    waiting = {id(w.run) for w in lock.waits if held_by_itself(w.run) is None}
     lock.holds = [h for h in lock.holds if id(h.run) not in waiting]
 
 

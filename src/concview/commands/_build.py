@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from concview import __version__
+from concview.analysis.graph import LINKS
 from concview.commands import _schema as out
 from concview.model import STATES, Confidence, Finding, Hold, State, Target, Where
-from concview.snapshot import ChainView, LockView, Snapshot, Status, ThreadView
+from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView
 from concview.text import clean
 
 
@@ -153,22 +154,14 @@ def waited_lock(snapshot: Snapshot, thread: ThreadView) -> LockView | None:
     return by_address or next((lock for lock in snapshot.locks if thread.tid in lock.waiting), None)
 
 
-def cycles(snapshot: Snapshot) -> list[list[ThreadView]]:
-    """Threads that wait for each other in a circle, each circle once."""
-    threads = {t.tid: t for t in snapshot.threads if t.alive}
-    found: list[list[ThreadView]] = []
-    done: set[int] = set()
-    for start in sorted(threads):
-        path: list[int] = []
-        at = start
-        while at in threads and at not in done and at not in path:
-            path.append(at)
-            at = threads[at].blocked_by
-        if at in path:
-            circle = path[path.index(at) :]
-            first = circle.index(min(circle))
-            found.append([threads[tid] for tid in circle[first:] + circle[:first]])
-        done.update(path)
+def deadlocks(snapshot: Snapshot) -> list[list[EdgeView]]:
+    """Circles of threads that can never go on, as `analysis.graph` found them: the edge by which each one waits for the
+    next, beginning with the smallest tid. A thread that waits for its own lock is a circle of one."""
+    found = []
+    for chain in snapshot.chains:
+        if chain.deadlock:
+            by_waiter = {e.waiter: e for e in chain.edges}
+            found.append([by_waiter[tid] for tid in chain.cycle if tid in by_waiter])
     return found
 
 
@@ -176,21 +169,30 @@ def hold_name(hold: Hold) -> str:
     return hold.site.expression or lock_id(hold.lock, hold.site.key)
 
 
-def wait_name(snapshot: Snapshot, thread: ThreadView) -> str:
-    """What a thread in a circle waits for, as its user wrote it where that is known."""
-    lock = waited_lock(snapshot, thread)
+def waits_for(snapshot: Snapshot, edge: EdgeView) -> str:
+    """What a thread waits for, as its user wrote it where that is known: 'self._lock', 'the end of "worker-1"'."""
+    waiter, holder = snapshot.thread(edge.waiter), snapshot.thread(edge.holder)
+    if edge.via:
+        return LINKS[edge.via].waits_for.format(f'"{holder.name}"' if holder is not None else f"tid {edge.holder}")
+    lock = waited_lock(snapshot, waiter) if waiter is not None else None
     if lock is not None and lock.site.expression:
         return lock.site.expression
-    return f"{thread.wait.lock:#x}" if thread.wait.lock else "a lock"
+    return f"{waiter.wait.lock:#x}" if waiter is not None and waiter.wait.lock else "a lock"
 
 
-def held_for(snapshot: Snapshot, holder: ThreadView, waiter: ThreadView) -> str:
-    """Which of the holder's locks the waiter waits for."""
-    lock = waited_lock(snapshot, waiter)
-    for hold in holder.holds:
-        if lock is not None and ((hold.lock and hold.lock == lock.address) or hold.site.key == lock.site.key):
+def held_by(snapshot: Snapshot, edge: EdgeView) -> str | None:
+    """The lock of `edge` as the one who holds it took it; None where it is no lock that is waited for."""
+    if edge.via:
+        return None
+    waiter, holder = snapshot.thread(edge.waiter), snapshot.thread(edge.holder)
+    lock = waited_lock(snapshot, waiter) if waiter is not None else None
+    address = waiter.wait.lock if waiter is not None else 0
+    for hold in holder.holds if holder is not None else ():
+        if (hold.lock and hold.lock == (address or (lock.address if lock is not None else 0))) or (
+            lock is not None and hold.site.key == lock.site.key
+        ):
             return hold_name(hold)
-    return wait_name(snapshot, waiter)
+    return waits_for(snapshot, edge)
 
 
 #: Kinds of waiting as `dump` names them, for the states in which a thread waits for something.
@@ -265,16 +267,15 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
             gil.holder_now if gil.available and gil.holder_now > 0 else None,
         ),
         threads=threads,
-        deadlocks=[_cycle_out(snapshot, circle) for circle in cycles(snapshot)],
+        deadlocks=[_cycle_out(snapshot, circle) for circle in deadlocks(snapshot)],
         chains=[_chain(c) for c in snapshot.chains],
     )
 
 
-def _cycle_out(snapshot: Snapshot, circle: list[ThreadView]) -> list[out.CycleOut]:
+def _cycle_out(snapshot: Snapshot, circle: list[EdgeView]) -> list[out.CycleOut]:
     return [
-        # What it holds is what the one before it in the circle waits for.
-        out.CycleOut(t.tid, held_for(snapshot, t, circle[i - 1]), wait_name(snapshot, t))
-        for i, t in enumerate(circle)
+        out.CycleOut(edge.waiter, held_by(snapshot, circle[i - 1]), waits_for(snapshot, edge), edge.via)
+        for i, edge in enumerate(circle)
     ]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from concview.analysis.graph import LINKS
 from concview.commands import _build as build
 from concview.commands._schema import FrameOut
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.model import Confidence, Hold
 from concview.session.phrases import lasting
 from concview.session.tree import tree
-from concview.snapshot import Snapshot, ThreadView
+from concview.snapshot import EdgeView, Snapshot, ThreadView
 from concview.text import clean, plural, short_path
 
 MOST_CHAINS = 10
@@ -28,7 +27,7 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
         pen.line(ending, YELLOW)
     pen.line(_gil_line(snapshot))
     pen.line()
-    for circle in build.cycles(snapshot):
+    for circle in build.deadlocks(snapshot):
         _deadlock(snapshot, circle, pen)
     _chains(snapshot, pen)
     shown = build.dumped(snapshot)
@@ -55,25 +54,26 @@ def _gil_line(snapshot: Snapshot) -> str:
     return f"GIL: {who}{waiting}"
 
 
-def _deadlock(snapshot: Snapshot, circle: list[ThreadView], pen: Pen) -> None:
-    exact = all(t.blocked_confidence is Confidence.EXACT for t in circle)
+def _deadlock(snapshot: Snapshot, circle: list[EdgeView], pen: Pen) -> None:
+    exact = all(e.confidence is Confidence.EXACT for e in circle)
     kind = "DEADLOCK" if exact else "POSSIBLE DEADLOCK (holders inferred from source)"
-    pen.line(f"▲ {kind}: {plural(len(circle), 'thread')} wait for each other", RED)
-    via = {e.waiter: e.via for chain in snapshot.chains for e in chain.edges}
-    for i, thread in enumerate(circle):
-        before, after = circle[i - 1], circle[(i + 1) % len(circle)]
-        wanted, link = build.wait_name(snapshot, thread), via.get(thread.tid)
-        if link:
-            wanted = LINKS[link].waits_for.format(f'"{after.name}"')
+    alone = len(circle) == 1
+    what = "a thread waits for itself" if alone else f"{plural(len(circle), 'thread')} wait for each other"
+    pen.line(f"▲ {kind}: {what}", RED)
+    for i, edge in enumerate(circle):
+        thread = snapshot.thread(edge.waiter)
         # What is joined is no lock that somebody holds.
-        held = "" if via.get(before.tid) else f"holds {build.held_for(snapshot, thread, before)} and "
-        pen.line(f'    "{thread.name}" (tid {thread.tid}) {held}waits for {wanted}')
+        held = build.held_by(snapshot, circle[i - 1])
+        holds = f"holds {held} and " if held else ""
+        wanted = "it, too: a Lock cannot be taken twice" if alone else build.waits_for(snapshot, edge)
+        name = clean(thread.name, 80) if thread is not None else "?"
+        pen.line(f'    "{name}" (tid {edge.waiter}) {holds}waits for {wanted}')
     pen.line()
 
 
 def _chains(snapshot: Snapshot, pen: Pen) -> None:
     """Who waits behind whom, drawn; a circle has been told already, those behind it have not."""
-    shown = [c for c in snapshot.chains if not c.cycle or len({e.waiter for e in c.edges}) > len(c.cycle)]
+    shown = [c for c in snapshot.chains if not c.deadlock or len({e.waiter for e in c.edges}) > len(c.cycle)]
     if not shown:
         return
     pen.line("Who waits for whom", BOLD)

@@ -213,9 +213,14 @@ class DumpThreadOut(msgspec.Struct):
 
 
 class CycleOut(msgspec.Struct):
+    """One thread of a circle, in the order in which they wait. `via` says how it waits for the next one where that is
+    no lock ('Thread.join', 'Future.result', 'Queue.put'). `holds` is what the one before it wants; null where that one
+    wants no lock but the thread's end, a result or room in a queue."""
+
     tid: int
-    holds: str
+    holds: str | None
     waits_for: str
+    via: str = ""
 
 
 class DumpOut(msgspec.Struct):

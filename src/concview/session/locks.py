@@ -10,7 +10,7 @@ import msgspec
 from concview.analysis.graph import LINKS, Chain, Edge, chains
 from concview.analysis.history import History
 from concview.analysis.lock_identity import Registry
-from concview.analysis.locks import LockWindow, holds_of, waited_lock
+from concview.analysis.locks import LockWindow, held_by_itself, holds_of, waited_lock
 from concview.analysis.records import ThreadHistory
 from concview.analysis.window import Window
 from concview.model import NO_STACK, Confidence, Site, State
@@ -102,12 +102,13 @@ def as_of_now(views: tuple[LockView, ...], threads: Iterable[ThreadHistory], exa
     waiting: dict[str, list[int]] = defaultdict(list)
     holding: dict[str, int] = {}
     for tid, run in runs:
+        own = held_by_itself(run)
         wanted, _ = registry.key(*waited_lock(run))
         if wanted:
             waiting[wanted].append(tid)
         for hold in holds_of(run, exact):
             held, _ = registry.key(hold.site, hold.lock)
-            if held and held != wanted:
+            if held and (held != wanted or hold is own):
                 holding.setdefault(held, tid)
     sites = Counter(view.site.key for view in views)
     found: list[LockView] = []
@@ -126,10 +127,12 @@ def as_of_now(views: tuple[LockView, ...], threads: Iterable[ThreadHistory], exa
 
 
 def chain_views(edges: list[Edge], history: History, locks: Iterable[LockView]) -> tuple[ChainView, ...]:
-    """Who waits behind whom in these edges: the longest queue first, circles before all. `locks` name those of which
+    """Who waits behind whom in these edges: the longest queue first, every circle before all. `locks` name those of which
     the edges know no name."""
     sites = {lock.key: lock.site for lock in locks}
-    return tuple(_chain_view(chain, history, sites) for chain in chains(edges)[:MOST_CHAINS])
+    return tuple(
+        _chain_view(chain, history, sites) for i, chain in enumerate(chains(edges)) if chain.cycle or i < MOST_CHAINS
+    )
 
 
 def _chain_view(chain: Chain, history: History, sites: dict[str, Site]) -> ChainView:
@@ -139,6 +142,7 @@ def _chain_view(chain: Chain, history: History, sites: dict[str, Site]) -> Chain
         edges=tuple(_edge_view(e, sites) for e in chain.edges),
         cycle=chain.cycle,
         exact=chain.exact,
+        deadlock=chain.deadlock,
     )
 
 
@@ -156,8 +160,11 @@ def chain_text(chain: Chain, history: History) -> str:
     """'12 threads wait for worker-3, which waits for tcp 127.0.0.1:5432'."""
     waiters = set(chain.waiters)
     if chain.cycle:
-        circle = " -> ".join(history.name(tid) for tid in (*chain.cycle, chain.cycle[0]))
         more = len(waiters - set(chain.cycle))
+        if len(chain.cycle) == 1:
+            behind = f"; {plural(more, 'more thread waits', 'more threads wait')} behind it" if more else ""
+            return f"{history.name(chain.root)} waits for a lock that it holds itself{behind}"
+        circle = " -> ".join(history.name(tid) for tid in (*chain.cycle, chain.cycle[0]))
         behind = f"; {plural(more, 'more thread waits', 'more threads wait')} behind them" if more else ""
         return f"{circle} wait for each other{behind}"
     first = next(iter(chain.edges))

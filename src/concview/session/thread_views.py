@@ -122,4 +122,6 @@ def _reason(run: Run | None, edge: graph.Edge | None, history: History) -> str:
         sure = "" if edge.confidence is Confidence.EXACT else " (inferred)"
         return f"waits for {graph.LINKS[edge.via].waits_for.format(name)}{sure}"
     sure = "" if edge.confidence is Confidence.EXACT else " (inferred)"
+    if edge.holder == edge.waiter:
+        return f"{run.classification.reason}, which it holds itself"
     return f"{run.classification.reason}, held by {name}{sure}"

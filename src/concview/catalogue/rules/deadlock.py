@@ -34,12 +34,11 @@ from typing import ClassVar
 
 from concview.analysis import graph
 from concview.analysis.graph import Edge
-from concview.analysis.locks import SHARED_KINDS
 from concview.analysis.records import Run
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Hold, StackEvidence, State
+from concview.model import Confidence, Hold, StackEvidence
 from concview.text import duration, plural
 
 MIN_SAMPLES = 3
@@ -63,15 +62,13 @@ class Deadlock:
         edges = window.edges
         known = {t.tid for t in window.threads}
         for cycle in graph.cycles(edges):
-            # A semaphore may be given back by anybody, a timed wait gives up by itself.
-            open_ended = any(e.wait_run.wait.timed or e.hold.kind in SHARED_KINDS for e in cycle)
-            if not open_ended and all(e.waiter in known for e in cycle):
-                yield self._cycle(window, cycle, _behind(edges, {e.waiter for e in cycle}))
-        for thread in window.threads:
-            run = thread.history.current
-            hold = _held_by_itself(run) if run is not None else None
-            if run is not None and hold is not None:
-                yield self._self(window, thread.tid, run, hold)
+            if not graph.for_ever(cycle) or any(e.waiter not in known for e in cycle):
+                continue
+            behind = _behind(edges, {e.waiter for e in cycle})
+            if len(cycle) == 1:
+                yield self._self(window, cycle[0], behind)
+            else:
+                yield self._cycle(window, cycle, behind)
 
     def _cycle(self, window: Window, cycle: list[Edge], behind: list[int]) -> Observation:
         exact = all(e.confidence is Confidence.EXACT for e in cycle)
@@ -108,9 +105,11 @@ class Deadlock:
             needs=needs,
         )
 
-    def _self(self, window: Window, tid: int, run: Run, hold: Hold) -> Observation:
+    def _self(self, window: Window, edge: Edge, behind: list[int]) -> Observation:
+        tid, run, hold = edge.waiter, edge.wait_run, edge.hold
         age, needs = _age(window, [run], True)
         name = evidence.site_name(hold.site, hold.kind, hold.lock)
+        more = f" {plural(len(behind), 'more thread waits', 'more threads wait')} behind it." if behind else ""
         return Observation(
             subject=f"{tid} itself",
             value=age,
@@ -121,7 +120,7 @@ class Deadlock:
             title=f"{window.name(tid)} waits for itself",
             summary=(
                 f"{window.name(tid)} waits for {name} ({evidence.frame_spot(run.stack.user_leaf)}), which it holds "
-                f"itself ({_hold_spot(hold)}): a Lock cannot be taken twice. Unchanged for {duration(age)}."
+                f"itself ({_hold_spot(hold)}): a Lock cannot be taken twice. Unchanged for {duration(age)}.{more}"
             ),
             fix=(
                 f"Make {name} re-entrant, or split the function so that the inner part expects the lock to be held.\n\n"
@@ -130,9 +129,9 @@ class Deadlock:
             ),
             check_next="Which callers hold the lock already, and which do not?",
             where=evidence.places(run.stack, first=hold.site),
-            threads=(tid,),
+            threads=(tid, *behind),
             stacks=evidence.shown("blocked", tid, window.name(tid), run.stack, f"holds and waits for {name}"),
-            explains=(("lock-contention", f"{hold.lock:#x}"),),
+            explains=(("lock-contention", edge.key),),
             score=EXACT_SCORE,
             needs=needs,
         )
@@ -147,16 +146,6 @@ def _age(window: Window, runs: list[Run], exact: bool) -> tuple[float, str]:
         wanted *= INFERRED_FACTOR
     missing = f"a cycle to be seen to stand for {duration(wanted)} (was for {duration(age)})" if age < wanted else ""
     return stood, missing
-
-
-def _held_by_itself(run: Run) -> Hold | None:
-    """The plain lock that a thread waits for without a timeout and holds, both read from memory."""
-    if run.state is not State.LOCK or not run.wait.lock or run.wait.timed:
-        return None
-    return next(
-        (h for h in run.holds if h.lock == run.wait.lock and h.kind == "Lock" and h.confidence is Confidence.EXACT),
-        None,
-    )
 
 
 def _behind(edges: list[Edge], circle: set[int]) -> list[int]:
