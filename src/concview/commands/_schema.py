@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from concview.commands._output import json_text
+
 SCHEMA = 1
 
 
@@ -236,4 +238,4 @@ class DumpOut(msgspec.Struct):
 
 def encode(value: msgspec.Struct) -> str:
     """Indented JSON with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+    return json_text(value)

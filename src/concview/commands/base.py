@@ -18,6 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from concview import registry
+from concview.commands._output import write_anything
 from concview.text import clean
 
 PACKAGE = "concview.commands"
@@ -212,6 +213,7 @@ def _unraisable(args: sys.UnraisableHookArgs) -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    write_anything(sys.stdout, sys.stderr)
     try:
         command, namespace = parse(arguments)
         code = command.run(namespace)

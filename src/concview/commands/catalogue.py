@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from concview.commands._output import json_text
 from concview.commands.base import Command, CommandError, Exit
 
 if TYPE_CHECKING:
@@ -65,12 +66,11 @@ def _as_dict(rule: Rule) -> dict[str, Any]:
 
 
 def _json(rules: dict[str, Rule], chosen: str | None) -> str:
-    import msgspec
 
     value = (
         _as_dict(rules[chosen]) if chosen is not None else {"schema": 1, "rules": [_as_dict(r) for r in rules.values()]}
     )
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+    return json_text(value)
 
 
 def _list(rules: dict[str, Rule]) -> str:

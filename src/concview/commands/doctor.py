@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from concview.commands import _options
+from concview.commands._output import json_text
 from concview.commands.base import Command, Exit
 
 _MARKS = {"ok": "✓ ok     ", "failed": "✗ failed ", "unknown": "? unknown"}
@@ -17,7 +18,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    import msgspec
 
     from concview.process.doctor import examine
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
                 for c in report.checks
             ],
         }
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+        sys.stdout.write(json_text(value))
     else:
         width = max((len(c.name) for c in report.checks), default=0)
         sys.stdout.write(f"{report.verdict}\n\n")

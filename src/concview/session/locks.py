@@ -127,8 +127,8 @@ def as_of_now(views: tuple[LockView, ...], threads: Iterable[ThreadHistory], exa
 
 
 def chain_views(edges: list[Edge], history: History, locks: Iterable[LockView]) -> tuple[ChainView, ...]:
-    """Who waits behind whom in these edges: the longest queue first, every circle before all. `locks` name those of which
-    the edges know no name."""
+    """Who waits behind whom in these edges: every circle, then the longest queue first. `locks` name those of which the
+    edges know no name."""
     sites = {lock.key: lock.site for lock in locks}
     return tuple(
         _chain_view(chain, history, sites) for i, chain in enumerate(chains(edges)) if chain.cycle or i < MOST_CHAINS

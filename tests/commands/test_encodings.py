@@ -1,0 +1,53 @@
+"""Output where the terminal or pipe cannot write every character."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+
+import msgspec
+import pytest
+from running import run
+
+from concview.commands import _output
+from concview.commands._output import GLYPHS, write_anything
+from interpreters import current, target
+
+STUCK = """
+import threading, time
+lock = threading.Lock()
+def wait():
+    with lock:
+        with lock: ...
+threading.Thread(target=wait, name="wörker-π-😀", daemon=True).start()
+time.sleep(0.3)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_check_and_dump_write_what_the_stream_can(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    with target(current(), STUCK) as stuck:
+        time.sleep(0.1)
+        for command in ("dump", "check"):
+            seconds = () if command == "dump" else ("--duration", "2.5")
+            text = run(command, stuck.pid, *seconds, env=environment, encoding=encoding)
+            assert text.returncode == (command == "check"), text.stderr
+            assert ("w?rker-?-?" if encoding == "ascii" else "wörker-?-?") in text.stdout
+            assert ("^ DEADLOCK" if command == "dump" else "^ WARN") in text.stdout
+            told = run(command, stuck.pid, *seconds, "--format", "json", env=environment, encoding=encoding)
+            assert told.returncode == text.returncode, told.stderr
+            assert "wörker-π-😀" in {t["name"] for t in msgspec.json.decode(told.stdout.encode())["threads"]}
+
+
+def test_what_the_user_chose_for_a_stream_stays() -> None:
+    chosen = io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace")
+    other = io.TextIOWrapper(io.BytesIO(), "ascii", "surrogateescape")
+    write_anything(chosen, other, io.StringIO())
+    assert (chosen.errors, other.errors) == ("backslashreplace", _output.HANDLER)
+    other.write("".join(GLYPHS) + "ж\udcff")
+    other.flush()
+    assert other.buffer.getvalue().decode() == "".join(GLYPHS.values()) + "??"  # type: ignore[attr-defined]
