@@ -66,7 +66,6 @@ def _as_dict(rule: Rule) -> dict[str, Any]:
 
 
 def _json(rules: dict[str, Rule], chosen: str | None) -> str:
-
     value = (
         _as_dict(rules[chosen]) if chosen is not None else {"schema": 1, "rules": [_as_dict(r) for r in rules.values()]}
     )
