@@ -14,7 +14,7 @@ from itertools import takewhile
 
 from concview.analysis.lock_identity import Registry, lives_of
 from concview.analysis.records import Run, ThreadHistory
-from concview.model import Confidence, Hold, Site, State
+from concview.model import Confidence, Hold, Site, Stack, State
 
 NO_SITE = Site("", "", 0, "")
 #: Kinds of which several threads may hold a share at once.
@@ -159,11 +159,16 @@ def holds_of(run: Run, exact_available: bool) -> list[Hold]:
 
     Where memory is read, a `with` that memory does not confirm is not a held lock; only acquire() pairs are inferred.
     """
-    found = list(run.holds)
-    if not run.stack.holding:
+    return all_holds(run.holds, run.stack, exact_available)
+
+
+def all_holds(read: Iterable[Hold], stack: Stack, exact_available: bool) -> list[Hold]:
+    """The same of holds that were read from memory and a stack."""
+    found = list(read)
+    if not stack.holding:
         return found
     places = {(h.site.file, h.site.line) for h in found}
-    for frame in run.stack.frames:
+    for frame in stack.frames:
         for site in frame.holds:
             if (site.file, site.line) in places or (exact_available and site.how == "with"):
                 continue

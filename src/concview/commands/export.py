@@ -1,80 +1,171 @@
-"""`concview export FILE -o OUT --format NAME`: a recording in the format of another tool."""
+"""`concview export FILE | PID -o OUT --format NAME`: what was seen, in the format of another tool."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from concview import registry
+from concview.commands import _subject
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import size
 
 if TYPE_CHECKING:
-    from concview.model import AnyEvent
+    from concview.exporters.base import Exporter, Request
 
 PACKAGE = "concview.exporters"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a recording made by 'concview record'")
+    _subject.add(parser)
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="where to")
     parser.add_argument("--format", metavar="NAME", required=True, help=f"one of {', '.join(registry.names(PACKAGE))}")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
+    group = parser.add_argument_group("what of it")
+    group.add_argument(
+        "--threads", metavar="NAME", action="append", default=[],
+        help="only threads of this name (* and ? match anything) or tid; may be repeated",
+    )  # fmt: skip
+    group.add_argument("--state", metavar="STATE,...", help="only time in these states: running, lock, gil, io, ...")
+    group.add_argument("--from", metavar="TIME", dest="begin", help="from here on: seconds, m:ss or h:mm:ss")
+    group.add_argument("--to", metavar="TIME", dest="end", help="up to here")
+    group.add_argument(
+        "--side", choices=["waiter", "holder"], default="waiter",
+        help="holder: the stacks of those that others waited for, weighted by that waiting",
+    )  # fmt: skip
+    group.add_argument("--group-by", metavar="WHAT", default="", help="thread, state or none, as the format has it")
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.codec import StreamError
-    from concview.exporters.base import Exporter, Nothing
+    exporter = _exporter(options.format)
+    request = _request(options, exporter)
+    out = Path(options.output)
+    if out.exists() and not options.force:
+        raise CommandError(f"{out} exists already", Exit.USAGE, "--force overwrites it")
+    with _subject.recorded(options) as path:
+        return _write(exporter, request, path, out, options.force)
 
+
+def _exporter(name: str) -> Exporter:
     try:
-        exporter: Exporter = registry.load(PACKAGE, options.format, "EXPORTER")
+        found: Exporter = registry.load(PACKAGE, name, "EXPORTER")
     except LookupError:
         known = ", ".join(registry.names(PACKAGE))
-        raise CommandError(f"--format: no such format: {options.format}", Exit.USAGE, f"formats: {known}") from None
-    path = Path(options.file)
-    if not path.exists():
-        raise CommandError(f"{path}: no such file", Exit.BAD_FILE)
-    try:
-        content = exporter.convert(_events(path))
-    except Nothing as nothing:
-        raise CommandError(f"{path}: {nothing.why}", Exit.BAD_FILE, nothing.enable) from None
-    except StreamError as error:
-        raise CommandError(f"{path}: not a readable recording: {error}", Exit.BAD_FILE) from None
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}", Exit.BAD_FILE) from None
-    _write(Path(options.output), content, options.force)
-    sys.stderr.write(f"wrote {size(len(content))} to {options.output}\n")
-    return Exit.FINE
+        raise CommandError(f"--format: no such format: {name}", Exit.USAGE, f"formats: {known}") from None
+    return found
 
 
-def _events(path: Path) -> Iterator[AnyEvent]:
-    from concview import codec
+def _request(options: argparse.Namespace, exporter: Exporter) -> Request:
+    from concview.analysis.samples import Selection
+    from concview.exporters.base import Request
+    from concview.model import STATES, State
 
-    with path.open("rb") as file:
+    chosen = {
+        "--threads": bool(options.threads), "--state": options.state is not None,
+        "--from": options.begin is not None, "--to": options.end is not None,
+    }  # fmt: skip
+    if not exporter.selects and any(chosen.values()):
+        named = ", ".join(name for name, there in chosen.items() if there)
+        raise CommandError(f"{named}: not for {options.format}, which holds whole counts", Exit.USAGE)
+    if options.side != "waiter" and not exporter.sides:
+        raise CommandError(f"--side: not for {options.format}", Exit.USAGE, f"for {_having('sides')}")
+    if options.group_by and options.group_by not in exporter.groups:
+        ways = ", ".join(exporter.groups)
+        remedy = f"--group-by {ways}" if ways else f"for {_having('groups')}"
+        raise CommandError(f"--group-by {options.group_by}: not for {options.format}", Exit.USAGE, remedy)
+    words = [w.strip() for w in (options.state or "").split(",") if w.strip()]
+    if unknown := [w for w in words if w not in STATES]:
+        raise CommandError(f"--state: no such state: {', '.join(unknown)}", Exit.USAGE, f"states: {', '.join(STATES)}")
+    begin = moment(options.begin, "--from") if options.begin is not None else 0.0
+    end = moment(options.end, "--to") if options.end is not None else None
+    if end is not None and end <= begin:
+        raise CommandError("--to: must be later than --from", Exit.USAGE)
+    states = frozenset(State[w.upper()] for w in words)
+    groups = options.group_by or (exporter.groups[0] if exporter.groups else "")
+    return Request(Selection(tuple(options.threads), states, begin, end), options.side, groups)
+
+
+def _having(what: str) -> str:
+    every: dict[str, Exporter] = registry.everything(PACKAGE, "EXPORTER")
+    return ", ".join(name for name, exporter in every.items() if getattr(exporter, what))
+
+
+def moment(text: str, option: str) -> float:
+    """Seconds since the beginning, of '90', '1:30' or '0:01:30.5'."""
+    if not re.fullmatch(r"(?:(?:\d{1,4}:)?\d{1,4}:)?\d{1,7}(?:\.\d{1,9})?", text, re.ASCII):
+        raise CommandError(f"{option}: a time is seconds, m:ss or h:mm:ss, not '{text}'", Exit.USAGE)
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+class _Lazy:
+    """A file that comes into being with its first byte: where there is nothing to write, nothing is left behind."""
+
+    def __init__(self, path: Path, force: bool) -> None:
+        self.path, self._mode = path, "wb" if force else "xb"
+        self.file: BinaryIO | None = None
+        self.written = 0
+
+    def write(self, data: bytes) -> int:
+        if self.file is None:
+            try:
+                self.file = self.path.open(self._mode, buffering=1 << 18)  # type: ignore[assignment]
+            except FileExistsError:
+                raise CommandError(f"{self.path} exists already", Exit.USAGE, "--force overwrites it") from None
+            except OSError as error:
+                raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
+        assert self.file is not None
+        self.written += len(data)
         try:
-            for block in codec.read_blocks(file):
-                yield from block
-        except codec.Damaged as error:  # what came before stands
-            complain(f"{path} breaks off: {error}; what was read until there is exported")
+            return self.file.write(data)
+        except OSError as error:
+            raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
+
+    def close(self) -> None:
+        if self.file is not None:
+            try:
+                self.file.close()
+            except OSError as error:
+                raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
 
 
-def _write(path: Path, content: bytes, force: bool) -> None:
+def _write(exporter: Exporter, request: Request, path: Path, output: Path, force: bool) -> int:
+    from concview.codec import StreamError
+    from concview.exporters.base import Nothing
+    from concview.session.recording import Recording
+
+    recording = Recording(path)
+    out = _Lazy(output, force)
     try:
-        with path.open("wb" if force else "xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise CommandError(f"{path} exists already", Exit.USAGE, "--force overwrites it") from None
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}", Exit.OUTPUT) from None
+        said = exporter.write(recording, out, request)  # type: ignore[arg-type]
+        out.close()
+    except BaseException as failure:
+        if out.file is not None:  # half a file would pass for a whole one
+            output.unlink(missing_ok=True)
+        if isinstance(failure, Nothing):
+            broken = f" (it breaks off: {recording.broken})" if recording.broken else ""
+            raise CommandError(f"{path}: {failure.why}{broken}", Exit.BAD_FILE, failure.enable) from None
+        if isinstance(failure, StreamError):
+            raise CommandError(f"{path}: not a readable recording: {failure}", Exit.BAD_FILE) from None
+        if isinstance(failure, OSError) and out.file is None:
+            raise CommandError(f"{path}: {failure.strerror or failure}", Exit.BAD_FILE) from None
+        raise
+    if recording.broken:
+        complain(f"{path} breaks off: {recording.broken}; what was read until there is exported")
+    sys.stderr.write("".join(f"{line}\n" for line in (f"wrote {size(out.written)} to {output}", *said)))
+    return Exit.FINE
 
 
 COMMAND = Command(
     name="export",
-    summary="a recording in the format of another tool",
-    description="Write what a recording holds in the format of another tool: exact calls as pstat or callgrind.",
+    summary="what was seen, in the format of another tool",
+    description="Write a recording, or a process that is recorded first, in the format of another tool.\n"
+    "Weights are elapsed time; the state of every thread is in all of them.",
     configure=configure,
     run=run,
     order=52,

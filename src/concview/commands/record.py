@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     out = _create(path, options.force)
     try:
         with out:
-            written = _record(source, out, path, seconds, options.agent, options.calls)
+            written = record_stream(source, out, path, seconds, options.agent, options.calls)
     except BaseException:
         _remove_if_empty(path)
         raise
@@ -81,7 +81,7 @@ class _Interrupt:
         self.asked = True
 
 
-def _record(source: LiveSource, out: FileIO, path: Path, seconds: float, agent: bool, calls: str) -> int:
+def record_stream(source: LiveSource, out: FileIO, path: Path, seconds: float, agent: bool, calls: str) -> int:
     """Copy the collector's bytes as they are; the number of bytes."""
     from concview.commands._open import END_S, attach_failed
 

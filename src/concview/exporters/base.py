@@ -1,12 +1,17 @@
-"""What an exporter is: one file in this package, offering `EXPORTER`. Its name on the command line is the file's."""
+"""What an exporter is: one file in this package, offering `EXPORTER`. Its name on the command line is the file's.
+
+An exporter gets a recording and asks it for samples (`Recording.samples`): pieces of time with their stacks resolved,
+states, locks and blockers. It never puts stacks together itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
-from concview.model import AnyEvent
+from concview.analysis.samples import Samples, Selection
+from concview.session.recording import Recording
 
 
 class Nothing(Exception):
@@ -17,15 +22,49 @@ class Nothing(Exception):
         self.why, self.enable = why, enable
 
 
-class Convert(Protocol):
-    def __call__(self, events: Iterable[AnyEvent]) -> bytes:
-        """The content of the file, from the events of a recording in their order. Raises Nothing."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for. `group_by` is one of the exporter's `groups`."""
+
+    selection: Selection = field(default_factory=Selection)
+    side: str = "waiter"
+    group_by: str = ""
+
+
+class Write(Protocol):
+    def __call__(self, recording: Recording, out: BinaryIO, request: Request) -> list[str]:
+        """Write the file; what a person should know about it, a sentence each. Raises Nothing before writing."""
+        ...
+
+
+class WriteFolder(Protocol):
+    def __call__(self, recording: Recording, folder: Path, request: Request) -> list[str]:
+        """Write several files into an existing folder."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """`summary`: which tools read it, in a few words."""
+    """`summary`: which tools read it, in a few words. `selects`: it takes --threads, --state, --from and --to;
+    `sides`: --side; `groups`: values of --group-by, the first is the default."""
 
     summary: str
-    convert: Convert
+    write: Write
+    selects: bool = True
+    sides: bool = False
+    groups: tuple[str, ...] = ()
+    suffix: str = ""  #: that its readers expect
+
+
+def remarks(samples: Samples) -> list[str]:
+    """What was not seen, of samples that were read to the end."""
+    said: list[str] = []
+    stats = samples.stats
+    if stats is not None and stats.misses:
+        said.append(f"{stats.misses} of {stats.samples + stats.misses} samples were missed")
+    native = sum(t.native for t in samples.threads)
+    if native and not samples.selection.threads:
+        said.append(f"{native} native threads without a Python stack are left out; --threads takes them in")
+    if samples.left_out:
+        said.append(f"{samples.left_out} of very many different stacks are shown as one")
+    return said

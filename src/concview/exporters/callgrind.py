@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import BinaryIO
 
 from concview.analysis import calls
 from concview.exporters._calls import last_account
-from concview.exporters.base import Exporter
-from concview.model import AnyEvent
+from concview.exporters.base import Exporter, Request
+from concview.session.recording import Recording
 
 
-def convert(events: Iterable[AnyEvent]) -> bytes:
-    account, target = last_account(events)
-    return calls.callgrind(account, " ".join(target.command) if target is not None else "").encode()
+def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
+    account, target = last_account(recording.events())
+    out.write(calls.callgrind(account, " ".join(target.command) if target is not None else "").encode())
+    return []
 
 
-EXPORTER = Exporter("exact calls, for KCachegrind and QCachegrind", convert)
+EXPORTER = Exporter("exact calls, for KCachegrind and QCachegrind", write, selects=False)

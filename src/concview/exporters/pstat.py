@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import BinaryIO
 
 from concview.analysis import calls
 from concview.exporters._calls import last_account
-from concview.exporters.base import Exporter
-from concview.model import AnyEvent
+from concview.exporters.base import Exporter, Request
+from concview.session.recording import Recording
 
 
-def convert(events: Iterable[AnyEvent]) -> bytes:
-    return calls.pstat(last_account(events)[0])
+def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
+    out.write(calls.pstat(last_account(recording.events())[0]))
+    return []
 
 
-EXPORTER = Exporter("exact calls, for 'python -m pstats', snakeviz, gprof2dot", convert)
+EXPORTER = Exporter("exact calls, for 'python -m pstats', snakeviz, gprof2dot", write, selects=False)

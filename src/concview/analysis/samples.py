@@ -1,0 +1,539 @@
+"""The one source of samples: who did what from when to when, as a stream of resolved pieces.
+
+Exporters, reports and comparisons read this and nothing below it. A piece is one thread in one condition (stack,
+state, wait, locks held) behind one blocker, merged over all samples that saw it so, and weighted by the time that
+passed. Nothing is kept but what is going on now and the tables of what was named, so a recording of any length is read
+in bounded memory; of counters only the process's own are decoded.
+
+Times are nanoseconds of the stream's clock. What a sample sees is taken to be so since the sample before, as the
+history of a session does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from concview import codec
+from concview.analysis.classify import Verdict, classify
+from concview.analysis.locks import SHARED_KINDS, all_holds
+from concview.model import (
+    AGENT_THREAD,
+    NO_STACK,
+    NO_WAIT,
+    AnyEvent,
+    Bye,
+    Confidence,
+    Forget,
+    Frame,
+    FrameDef,
+    Hello,
+    Hold,
+    HoldsDef,
+    Notice,
+    Site,
+    Stack,
+    StackDef,
+    State,
+    Stats,
+    ThreadDef,
+    ThreadGone,
+    Tick,
+    Wait,
+    WaitDef,
+)
+
+#: So many different stacks, and as many conditions, are kept apart; what comes later is told as left out. About 100 MB.
+MOST_STACKS = 100_000
+MOST_CONDITIONS = 200_000
+SIDES = ("waiter", "holder")
+_UNKEPT = Frame("(one of very many lines of code)", "", 0, "", "native")
+
+
+class ProcessCounters(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """The first fields of `model.Counters`: the process's own, without those of its threads."""
+
+    at_ns: int
+    cpu_user_s: float
+    cpu_system_s: float
+    rss: int
+    fds: int
+    os_threads: int
+
+
+_lean: list[object] = []
+
+
+def read(source: codec.Readable) -> Iterator[list[AnyEvent]]:
+    """The blocks of a recording with the events that `Samples` looks at, and placeholders for the others. Raises as
+    `codec.read_blocks` does."""
+    if not _lean:
+        wanted = (
+            Tick, FrameDef, StackDef, WaitDef, HoldsDef, ThreadDef, ThreadGone, Forget, Notice, Stats, ProcessCounters,
+        )  # fmt: skip
+        _lean.append(codec.lean_decoder(wanted))
+    return codec.read_blocks(source, _lean[0])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class LockName:
+    """A lock as a waiter or a holder knows it. `key`: its address, or its place in the source where that is all."""
+
+    key: str
+    kind: str
+    exact: bool  #: the object itself is known
+    site: Site | None
+    names: dict[str, str] = field(compare=False)  #: those of all locks, by key: most are named by their holders
+
+    @property
+    def name(self) -> str:
+        """'self._lock (cache.py)', or 'Lock 0x7f..' as long as nobody was seen to call it something."""
+        return self.names.get(self.key) or f"{self.kind or 'lock'} {self.key}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """What a thread does. One object for equal ones; compared by identity."""
+
+    state: State
+    stack: Stack
+    wait: Wait
+    verdict: Verdict
+    lock: LockName | None  #: that it waits for
+    held: tuple[LockName, ...]
+    wanted: bool  #: by the selection
+    plain: bool  #: it waits for no thread that could be named, and holds nothing
+
+    @property
+    def detail(self) -> str:
+        """What it waits for, in a few words: the lock, or where the call leads. Empty when that is not known."""
+        if self.lock is not None:
+            return self.lock.name
+        peer = self.wait.peer
+        if peer is not None:
+            kind = peer.known_as or peer.kind
+            return peer.name if peer.name.startswith(kind) else f"{kind} {peer.name}"
+        if self.state in (State.LOCK, State.IDLE):
+            return self.verdict.via
+        return self.wait.syscall if self.state is State.IO else ""
+
+
+@dataclass(slots=True, eq=False)
+class SampledThread:
+    """One thread from its first to its last sample. A tid that is used again is another one."""
+
+    tid: int
+    name: str
+    native: bool = False
+    started_ns: int = 0
+    gone_ns: int = 0
+    wanted: bool = True
+    #: What it does now, since when, and who is in its way. For `Samples` only.
+    now: Condition | None = None
+    since_ns: int = 0
+    since_tick: int = 0
+    behind: Blocker | None = None
+    blocks: dict[SampledThread, None] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> bool:
+        """One of the program's own Python threads."""
+        return not self.native and self.name != AGENT_THREAD
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocker:
+    """The thread at the other end of a wait. One object for equal ones."""
+
+    thread: SampledThread
+    confidence: Confidence
+
+
+#: thread, from, to, what it did, who was in its way (or, from the holder's side, who waited), how many samples saw it.
+Piece = tuple[SampledThread, int, int, Condition, "Blocker | None", int]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`threads`: names with * and ?, or tids; empty: all Python threads of the program. `states`: empty: all.
+    `from_s`, `to_s`: seconds since the first sample."""
+
+    threads: tuple[str, ...] = ()
+    states: frozenset[State] = frozenset()
+    from_s: float = 0.0
+    to_s: float | None = None
+
+    def takes(self, thread: SampledThread) -> bool:
+        if not self.threads:
+            return thread.counts
+        return any(fnmatchcase(thread.name, p) or p == str(thread.tid) for p in self.threads)
+
+    def takes_state(self, state: State) -> bool:
+        return not self.states or state in self.states
+
+
+@dataclass(slots=True)
+class _Tables:
+    """Ids of the stream; void after Forget, while the objects stay."""
+
+    frames: dict[int, Frame] = field(default_factory=dict)
+    stacks: dict[int, Stack] = field(default_factory=lambda: {0: NO_STACK})
+    waits: dict[int, Wait] = field(default_factory=lambda: {0: NO_WAIT})
+    holds: dict[int, tuple[Hold, ...]] = field(default_factory=lambda: {0: ()})
+    conditions: dict[tuple[int, int, int], Condition] = field(default_factory=dict)
+
+
+class Samples:
+    """Iterate once: lists of pieces, those of one thread in the order of time and without gaps or overlaps.
+
+    `side='holder'` turns waits around: the thread and condition of a piece are the blocker's while somebody waited for
+    it, and its blocker is who waited. `gil_blockers`: who held the GIL counts as blocker of those that wanted it, which
+    cuts their waits at every change of hands. When the iteration is over the attributes tell what was read.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[list[AnyEvent]],
+        selection: Selection | None = None,
+        side: str = "waiter",
+        gil_blockers: bool = False,
+    ) -> None:
+        self._blocks = blocks
+        self.selection = selection or Selection()
+        self._turned = side == "holder"
+        self._gil_blockers = gil_blockers
+        self.hello: Hello | None = None
+        self.stats: Stats | None = None
+        self.bye: Bye | None = None
+        self.notices: list[Notice] = []
+        self.broken = ""  #: why the recording ends before its end
+        self.threads: list[SampledThread] = []  #: all that were seen, also those not selected
+        self.counters: list[ProcessCounters] = []
+        self.ticks = 0
+        self.first_ns = self.last_ns = 0
+        self.gil_seen_ns = self.gil_held_ns = self.collecting_ns = 0
+        self.left_out = 0  #: stacks and conditions that were too many to be kept apart
+        self._exact = False
+        self._alive: dict[int, SampledThread] = {}
+        self._tables = _Tables()
+        self._frames: dict[Frame, Frame] = {}
+        self._stacks: dict[tuple[int, ...], Stack] = {}
+        self._waits: dict[Wait, Wait] = {}
+        self._holds: dict[tuple[Hold, ...], tuple[Hold, ...]] = {}
+        self._conditions: dict[tuple[int, int, int], Condition] = {}
+        self._too_many = Stack((Frame(f"(more than {MOST_STACKS:,} different stacks)", "", 0, "", "native"),))
+        self._owners: dict[str, dict[SampledThread, bool]] = defaultdict(dict)
+        self._waiting: dict[str, dict[SampledThread, None]] = defaultdict(dict)
+        self._addresses: dict[str, set[str]] = defaultdict(set)  #: key of a site -> keys of objects seen there
+        self._blockers: dict[tuple[SampledThread, Confidence], Blocker] = {}
+        self._names: dict[str, str] = {}
+        self._dirty: set[str] = set()
+        self._gil_waiters: dict[SampledThread, None] = {}
+        self._gil_holder = 0
+        self._out: list[Piece] = []
+
+    @property
+    def seconds(self) -> float:
+        """From the first sample to the last."""
+        return (self.last_ns - self.first_ns) / 1e9
+
+    # ------------------------------------------------------------ reading
+
+    def __iter__(self) -> Iterator[list[Piece]]:
+        bounds = self.selection.from_s > 0 or self.selection.to_s is not None
+        blocks = iter(self._blocks)
+        while True:
+            try:
+                events = next(blocks, None)
+            except codec.Damaged as error:
+                self.broken = str(error)
+                events = None
+            if events is None:
+                break
+            for event in events:
+                kind = type(event)
+                if kind is Tick:
+                    self._tick(event)  # type: ignore[arg-type]
+                else:
+                    self._apply(event)
+            if self._out:
+                yield self._clipped() if bounds else self._out
+                self._out = []
+        for thread in list(self._alive.values()):
+            self._flush(thread, self.last_ns)
+        if self._out:
+            yield self._clipped() if bounds else self._out
+            self._out = []
+
+    def _clipped(self) -> list[Piece]:
+        first = self.first_ns + int(self.selection.from_s * 1e9)
+        last = self.first_ns + int(self.selection.to_s * 1e9) if self.selection.to_s is not None else 1 << 62
+        out: list[Piece] = []
+        for thread, start, end, condition, blocker, seen in self._out:
+            a, b = max(start, first), min(end, last)
+            if b > a:
+                out.append((thread, a, b, condition, blocker, max(1, round(seen * (b - a) / (end - start)))))
+        return out
+
+    def _apply(self, event: AnyEvent) -> None:
+        tables = self._tables
+        if isinstance(event, FrameDef):
+            if len(self._frames) < MOST_STACKS:
+                tables.frames[event.id] = self._frames.setdefault(event.frame, event.frame)
+            else:
+                tables.frames[event.id] = self._frames.get(event.frame, _UNKEPT)
+        elif isinstance(event, StackDef):
+            tables.stacks[event.id] = self._stack(event)
+        elif isinstance(event, WaitDef):
+            wait = event.wait if len(self._waits) < MOST_STACKS else Wait(event.wait.kind)
+            tables.waits[event.id] = self._waits.setdefault(wait, wait)
+        elif isinstance(event, HoldsDef):
+            holds = event.holds if len(self._holds) < MOST_STACKS else ()
+            tables.holds[event.id] = self._holds.setdefault(holds, holds)
+        elif isinstance(event, ThreadDef):
+            thread = self._alive.get(event.tid)
+            if thread is None:
+                thread = self._new(event.tid, event.name)
+            thread.name, thread.native, thread.started_ns = event.name, event.native, event.started_ns
+            thread.wanted = self.selection.takes(thread)
+        elif isinstance(event, ThreadGone):
+            thread = self._alive.pop(event.tid, None)
+            if thread is not None:
+                thread.gone_ns = max(event.at_ns, thread.since_ns)
+                joined = dict(thread.blocks)
+                self._change(thread, thread.gone_ns, None)
+                self._settle(self.last_ns, joined)  # the others are known up to the last sample
+        elif isinstance(event, ProcessCounters):
+            self.counters.append(event)
+        elif isinstance(event, Stats):
+            self.stats = event
+        elif isinstance(event, Notice):
+            self.notices.append(event)
+        elif isinstance(event, Forget):
+            self._tables = _Tables()
+        elif isinstance(event, Hello):
+            self.hello = event
+            self.first_ns = self.last_ns = event.at_ns
+            held = event.capabilities.get("held-locks")
+            self._exact = held is not None and held.available
+        elif isinstance(event, Bye):
+            self.bye = event
+
+    def _new(self, tid: int, name: str) -> SampledThread:
+        thread = self._alive[tid] = SampledThread(tid, name)
+        thread.wanted = self.selection.takes(thread)
+        self.threads.append(thread)
+        return thread
+
+    def _tick(self, tick: Tick) -> None:
+        at, dt = tick.at_ns, tick.dt_ns
+        start = at - dt
+        number = self.ticks
+        if not number:
+            self.first_ns = start
+        changes = tick.changes
+        known, alive, out, turned = self._tables.conditions, self._alive, self._out, self._turned
+        touched: dict[SampledThread, None] = {}
+        for i in range(0, len(changes) - 3, 4):
+            thread = alive.get(changes[i])
+            if thread is None:
+                thread = self._new(changes[i], f"thread {changes[i]}")
+            key = (changes[i + 1], changes[i + 2], changes[i + 3])
+            now = known.get(key)
+            if now is None:
+                now = known[key] = self._condition(key)
+            old = thread.now
+            if old is now:
+                continue
+            if turned or not now.plain or (old is not None and not old.plain):
+                self._change(thread, start, now)
+                if not now.plain:
+                    touched[thread] = None
+                continue
+            since = thread.since_ns  # most changes, by far: the same as _change does, with nobody else involved
+            if old is None:
+                thread.since_ns, thread.since_tick = max(start, since), number
+            elif start > since:
+                if thread.wanted and old.wanted:
+                    out.append((thread, since, start, old, None, number - thread.since_tick))
+                thread.since_ns, thread.since_tick = start, number
+            thread.now = now
+        self.last_ns = at
+        holder = tick.gil_holder
+        if holder != -1:
+            self.gil_seen_ns += dt
+            if holder:
+                self.gil_held_ns += dt
+            if self._gil_blockers and holder != self._gil_holder:
+                touched.update(self._gil_waiters)
+            self._gil_holder = holder
+        if tick.collecting:
+            self.collecting_ns += dt
+        if touched or self._dirty:
+            self._settle(start, touched)
+        self.ticks = number + 1
+
+    # ------------------------------------------------------------ one thread
+
+    def _flush(self, thread: SampledThread, at_ns: int) -> None:
+        """What it did until now is a piece, and a new one begins."""
+        now, since = thread.now, thread.since_ns
+        if now is None:
+            thread.since_ns, thread.since_tick = max(at_ns, since), self.ticks
+        elif at_ns > since:
+            seen, behind = self.ticks - thread.since_tick, thread.behind
+            if not self._turned:
+                if thread.wanted and now.wanted:
+                    self._out.append((thread, since, at_ns, now, behind, seen))
+            elif behind is not None:
+                owner = behind.thread
+                does = owner.now
+                if does is not None and owner.wanted and does.wanted:
+                    waiter = self._blocker(thread, behind.confidence)
+                    self._out.append((owner, since, at_ns, does, waiter, seen))
+            thread.since_ns, thread.since_tick = at_ns, self.ticks
+
+    def _change(self, thread: SampledThread, at_ns: int, now: Condition | None) -> None:
+        old = thread.now
+        if self._turned:
+            for waiter in thread.blocks:
+                self._flush(waiter, min(at_ns, self.last_ns))
+        self._flush(thread, at_ns)
+        if thread.behind is not None:
+            thread.behind.thread.blocks.pop(thread, None)
+            thread.behind = None
+        if old is not None and not old.plain:
+            if old.lock is not None:
+                self._waiting[old.lock.key].pop(thread, None)
+            self._gil_waiters.pop(thread, None)
+            if now is None or old.held != now.held:
+                for lock in old.held:
+                    self._owners[lock.key].pop(thread, None)
+                    self._stir(lock)
+        thread.now = now
+        if now is not None and not now.plain:
+            if now.lock is not None:
+                self._waiting[now.lock.key][thread] = None
+            elif now.state is State.GIL:
+                self._gil_waiters[thread] = None
+            if old is None or old.held != now.held:
+                for lock in now.held:
+                    self._owners[lock.key][thread] = lock.exact
+                    self._stir(lock)
+
+    def _stir(self, lock: LockName) -> None:
+        """Who waits for it may wait for somebody else now."""
+        self._dirty.add(lock.key)
+        if lock.site is not None:
+            self._dirty.add(lock.site.key)
+            if lock.key == lock.site.key:
+                self._dirty |= self._addresses[lock.key]
+
+    def _settle(self, at_ns: int, touched: dict[SampledThread, None]) -> None:
+        """Who is in whose way, once everything of a moment is known."""
+        for key in self._dirty:
+            touched.update(self._waiting.get(key, ()))
+        self._dirty.clear()
+        for thread in touched:
+            behind = self._blocker_of(thread)
+            if behind is not thread.behind:
+                self._flush(thread, at_ns)
+                if thread.behind is not None:
+                    thread.behind.thread.blocks.pop(thread, None)
+                thread.behind = behind
+                if behind is not None:
+                    behind.thread.blocks[thread] = None
+
+    def _blocker_of(self, thread: SampledThread) -> Blocker | None:
+        now = thread.now
+        if now is None:
+            return None
+        other = 0
+        if now.wait.target:
+            other = now.wait.target
+        elif now.lock is not None:
+            return self._owner(now.lock, thread)
+        elif now.state is State.GIL and self._gil_blockers:
+            other = self._gil_holder
+        found = self._alive.get(other) if other > 0 else None
+        return self._blocker(found, Confidence.EXACT) if found is not None and found is not thread else None
+
+    def _owner(self, lock: LockName, waiter: SampledThread) -> Blocker | None:
+        """Who holds it; nobody when several seem to: one expression, many objects."""
+        owners = self._owners.get(lock.key)
+        if not owners and lock.site is not None:
+            known = self._addresses[lock.site.key]
+            if len(known) == 1:  # one name, one object
+                (address,) = known
+                owners = self._owners.get(lock.site.key if lock.exact else address)
+        if not owners:
+            return None
+        others = [(t, exact) for t, exact in owners.items() if t is not waiter]
+        if not others or (len(others) > 1 and lock.kind not in SHARED_KINDS):
+            return None
+        owner, exact = others[0]
+        return self._blocker(owner, Confidence.EXACT if exact and lock.exact else Confidence.INFERRED)
+
+    def _blocker(self, thread: SampledThread, confidence: Confidence) -> Blocker:
+        key = (thread, confidence)
+        known = self._blockers.get(key)
+        if known is None:
+            known = self._blockers[key] = Blocker(thread, confidence)
+        return known
+
+    # ------------------------------------------------------------ what is named
+
+    def _stack(self, event: StackDef) -> Stack:
+        known = self._tables.frames
+        frames = tuple(known[f] for f in event.frames if f in known)
+        key = (*(id(f) for f in frames), event.truncated)
+        found = self._stacks.get(key)
+        if found is None:
+            if len(self._stacks) >= MOST_STACKS:
+                self.left_out += 1
+                return self._too_many
+            found = self._stacks[key] = Stack(frames, event.truncated)
+        return found
+
+    def _condition(self, ids: tuple[int, int, int]) -> Condition:
+        tables = self._tables
+        stack = tables.stacks.get(ids[0], NO_STACK)
+        wait = tables.waits.get(ids[1], NO_WAIT)
+        holds = tables.holds.get(ids[2], ())
+        if len(self._conditions) >= MOST_CONDITIONS:
+            self.left_out += 1
+            stack = self._too_many
+        key = (id(stack), id(wait), id(holds))
+        found = self._conditions.get(key)
+        if found is None:
+            found = self._conditions[key] = self._judged(stack, wait, holds)
+        return found
+
+    def _judged(self, stack: Stack, wait: Wait, holds: tuple[Hold, ...]) -> Condition:
+        verdict = classify(wait, stack)
+        state = verdict.state
+        lock = None
+        if state is State.LOCK and (wait.lock or (verdict.site is not None and verdict.site.expression)):
+            lock = self._lock(wait.lock, wait.lock_kind, verdict.site, bool(wait.lock))
+        every = all_holds(holds, stack, self._exact) if holds or stack.holding else []
+        held = tuple(self._lock(h.lock, h.kind, h.site, h.confidence is Confidence.EXACT) for h in every)
+        if lock is not None:  # it cannot hold what it waits for: that is the line which is still acquiring
+            held = tuple(h for h in held if h.key != lock.key and (h.exact or h.site != lock.site))
+        involved = lock is not None or bool(held) or bool(wait.target)
+        plain = not involved and not (self._gil_blockers and state is State.GIL)
+        return Condition(state, stack, wait, verdict, lock, held, self.selection.takes_state(state), plain)
+
+    def _lock(self, address: int, kind: str, site: Site | None, exact: bool) -> LockName:
+        named = site if site is not None and site.expression else None
+        key = f"{address:#x}" if address else named.key if named is not None else ""
+        if named is not None:
+            if address:
+                self._addresses[named.key].add(key)
+            file = named.file.rpartition("/")[2]
+            # One object has one name, whatever its users call it.
+            self._names.setdefault(key, named.expression + (f" ({file})" if file else ""))
+        return LockName(key, kind, exact and bool(address), named, self._names)

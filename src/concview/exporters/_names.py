@@ -1,0 +1,46 @@
+"""How samples are called in files of other tools: frames, states, locks and blockers as names."""
+
+from __future__ import annotations
+
+from concview.analysis.samples import Blocker, Condition, SampledThread
+from concview.model import STATES, Frame, State
+
+UNNAMED = "<unnamed>"
+
+
+def function(frame: Frame) -> str:
+    return frame.function.strip() or UNNAMED
+
+
+def place(frame: Frame) -> str:
+    """'Cache.get (cache.py:41)'; without a file, as of native frames, the function alone."""
+    file = frame.file.rpartition("/")[2]
+    return f"{function(frame)} ({file}:{frame.line})" if file else function(frame)
+
+
+def thread(one: SampledThread) -> str:
+    return one.name.strip() or f"thread {one.tid}"
+
+
+def state(condition: Condition) -> str:
+    return STATES[condition.state]
+
+
+def leaves(condition: Condition, blocker: Blocker | None, side: str) -> list[str]:
+    """Frames below the leaf: '[lock]', and '[self._lock (cache.py) held by worker-3]' where that is known."""
+    detail = waits(condition, blocker, side)
+    return [f"[{STATES[condition.state]}]", *([f"[{detail}]"] if detail else [])]
+
+
+def waits(condition: Condition, blocker: Blocker | None, side: str) -> str:
+    """What is waited for and who is in the way, or for whom this thread is in the way; '' where nothing is known."""
+    if side == "holder":
+        return f"{thread(blocker.thread)} waits for it" if blocker is not None else ""
+    if condition.state is State.RUNNING or condition.state is State.RUNNABLE:
+        return ""
+    if blocker is None:
+        return condition.detail
+    name = thread(blocker.thread)
+    if condition.state is State.GIL:
+        return f"GIL held by {name}"
+    return f"{condition.lock.name} held by {name}" if condition.lock is not None else f"{condition.detail} of {name}"

@@ -1,0 +1,49 @@
+"""Pieces added up: for formats that know no time line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from concview.analysis.samples import Blocker, Condition, SampledThread, Samples
+from concview.exporters.base import Nothing
+
+
+@dataclass(slots=True)
+class Total:
+    """What one thread spent in one condition behind one blocker."""
+
+    thread: SampledThread
+    condition: Condition
+    blocker: Blocker | None
+    ns: int = 0
+    samples: int = 0
+
+
+def totals(samples: Samples) -> list[Total]:
+    """All of them, in the order in which they first ended. Nothing when there are none."""
+    found: dict[tuple[SampledThread, Condition, Blocker | None], Total] = {}
+    for pieces in samples:
+        for thread, start, end, condition, blocker, seen in pieces:
+            key = (thread, condition, blocker)
+            total = found.get(key)
+            if total is None:
+                total = found[key] = Total(thread, condition, blocker)
+            total.ns += end - start
+            total.samples += seen
+    if not found:
+        raise nothing(samples)
+    return list(found.values())
+
+
+def nothing(samples: Samples) -> Nothing:
+    """Why there is nothing to write."""
+    if not samples.ticks:
+        return Nothing("the recording holds no samples", "concview record PID -o FILE --duration 10")
+    selection = samples.selection
+    if selection.threads and not any(t.wanted for t in samples.threads):
+        names = ", ".join(sorted({t.name for t in samples.threads})[:10])
+        return Nothing(f"no thread is called {' or '.join(selection.threads)}", f"threads: {names}")
+    return Nothing(
+        f"nothing was seen of what was chosen; the recording lasts {samples.seconds:.1f} s",
+        "leave out --state, --threads, --side, --from or --to",
+    )

@@ -1,0 +1,55 @@
+"""Collapsed stacks: one line a stack, root first, with whole microseconds behind it.
+
+Readers split at ';' and take the number behind the last blank; anything else, decimals too, they drop without a word.
+So weights are whole microseconds and names lose what would split a line. The state and what is waited for stand as
+frames below the leaf, in brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import BinaryIO
+
+from concview.exporters import _names
+from concview.exporters._totals import totals
+from concview.exporters.base import Exporter, Request, remarks
+from concview.model import STATES
+from concview.session.recording import Recording
+
+#: What ends a line for one of the readers; blanks at the ends would make two frames of one.
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def name(raw: str) -> str:
+    """As one frame of a line."""
+    return _BREAKS.sub(" ", raw).replace(";", ":").strip() or _names.UNNAMED
+
+
+def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
+    samples = recording.samples(request.selection, request.side, gil_blockers=True)
+    stacks: dict[int, str] = {}
+    lines: dict[str, int] = defaultdict(int)
+    for total in totals(samples):
+        condition = total.condition
+        known = stacks.get(id(condition.stack))
+        if known is None:
+            frames = reversed(condition.stack.frames)
+            known = stacks[id(condition.stack)] = "".join(f"{name(_names.place(f))};" for f in frames)
+        root = STATES[condition.state] if request.group_by == "state" else _names.thread(total.thread)
+        first = "" if request.group_by == "none" else f"{name(root)};"
+        leaves = _names.leaves(condition, total.blocker, request.side)
+        lines[first + known + ";".join(map(name, leaves))] += total.ns
+    for line, ns in sorted(lines.items()):
+        if weight := round(ns / 1000):
+            out.write(f"{line} {weight}\n".encode())
+    return ["weights are microseconds of elapsed time", *remarks(samples)]
+
+
+EXPORTER = Exporter(
+    "stacks as lines, for flamegraph.pl, inferno, speedscope, flameshow",
+    write,
+    sides=True,
+    groups=("thread", "state", "none"),
+    suffix=".collapsed",
+)

@@ -1,0 +1,184 @@
+"""The one source of samples, against the history that sessions keep: same runs, same nanoseconds, same blockers."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+
+import made
+import pytest
+
+from concview import codec
+from concview.analysis import graph
+from concview.analysis.history import History
+from concview.analysis.samples import Samples, Selection
+from concview.model import (
+    AnyEvent,
+    Confidence,
+    Event,
+    Forget,
+    Frame,
+    FrameDef,
+    Hold,
+    HoldsDef,
+    Site,
+    StackDef,
+    State,
+    ThreadDef,
+    ThreadGone,
+    Tick,
+    Wait,
+    WaitDef,
+    WaitKind,
+)
+
+MS = made.MS
+
+
+def _random_stream(seed: int, exact: bool) -> list[Event]:
+    """Threads that come and go, locks that change hands, joins; ids that are forgotten and given anew."""
+    chance = random.Random(seed)
+    sites = [Site(f"lock_{i}", "x.py", i + 1, "f", "x.py") for i in range(3)]
+    out: list[Event] = []
+
+    def define() -> None:
+        taken = [sites[0]] if not exact else []
+        out.append(FrameDef(1, Frame("plain", "x.py", 1)))
+        out.append(FrameDef(2, Frame("holder", "x.py", 2, holds=tuple(taken))))
+        out.append(FrameDef(3, Frame("waiter", "x.py", 3, acquires=None if exact else sites[0])))
+        out.extend(StackDef(i, (i,)) for i in (1, 2, 3))
+        address = (0xA, 0xB, 0xC) if exact else (0, 0, 0)
+        out.extend(WaitDef(i + 1, Wait(WaitKind.FUTEX, lock=address[i], lock_kind="Lock")) for i in range(3))
+        out.append(WaitDef(4, Wait(WaitKind.RUNNING)))
+        out.append(WaitDef(5, Wait(WaitKind.GIL)))
+        out.append(WaitDef(6, Wait(WaitKind.FUTEX, via="Thread.join", target=3)))
+        holds = [Hold(address[i], "Lock", sites[i], Confidence.EXACT) for i in range(3)]
+        out.extend(HoldsDef(i + 1, (holds[i],)) for i in range(3))
+        out.append(HoldsDef(4, (holds[0], holds[1])))
+
+    define()
+    tids = set(range(1, 7))
+    out.extend(ThreadDef(t, f"t{t}") for t in sorted(tids))
+    at, dt = 1_000 * MS, 0
+    for i in range(200):
+        dt = chance.randrange(5, 25) * MS
+        at += dt
+        if i == 100:
+            out.append(Forget(at - dt))
+            define()
+        if i == 120:
+            out.append(ThreadGone(6, at - dt + 2 * MS))
+            tids.discard(6)
+        if i == 150:
+            out.append(ThreadDef(6, "t6 again"))
+            tids.add(6)
+        rows: list[int] = []
+        for tid in sorted(tids):
+            if i in (0, 100) or chance.random() < 0.5:
+                wait = chance.randint(1, 6)
+                holds = chance.choice((0, 0, 0, 1, 2, 3, 4)) if exact else 0
+                if holds == wait or (holds == 4 and wait in (1, 2)):  # no thread holds what it waits for
+                    holds = 0
+                rows += (tid, chance.choice((1, 2, 3)), wait, holds)
+        out.append(Tick(at, dt, chance.choice((0, *tids)), False, tuple(rows)))
+    return out
+
+
+def _hello(exact: bool) -> Event:
+    greeting = made.hello()
+    return greeting if exact else codec.msgspec.structs.replace(greeting, capabilities={})
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_same_as_the_history(seed: int, exact: bool) -> None:
+    events = [_hello(exact), *_random_stream(seed, exact)]
+    history = History()
+    runs: dict[int, object] = {}
+    behind: Counter[tuple[int, int, Confidence]] = Counter()
+    for event in events:
+        history.apply(event)  # type: ignore[arg-type]
+        for thread in (*history.threads.values(), *history.gone):
+            runs[id(thread)] = thread
+        if isinstance(event, Tick):
+            for edge in graph.edges(history.threads.values(), exact):
+                behind[edge.waiter, edge.holder, edge.confidence] += event.dt_ns
+    want: Counter[tuple[str, str, State]] = Counter()
+    for thread in runs.values():
+        for run in thread.runs:  # type: ignore[attr-defined]
+            end = run.end_ns or history.now_ns
+            want[thread.name, run.stack.frames[0].function, run.state] += end - run.start_ns  # type: ignore[attr-defined]
+    got: Counter[tuple[str, str, State]] = Counter()
+    blocked: Counter[tuple[int, int, Confidence]] = Counter()
+    ends: dict[object, int] = {}
+    for pieces in Samples([events]):  # type: ignore[list-item]
+        for thread, start, end, condition, blocker, seen in pieces:
+            assert end > start >= ends.get(thread, 0) and seen > 0
+            ends[thread] = end
+            got[thread.name, condition.stack.frames[0].function, condition.state] += end - start
+            if blocker is not None:
+                blocked[thread.tid, blocker.thread.tid, blocker.confidence] += end - start
+    assert {k: v for k, v in got.items() if v} == {k: v for k, v in want.items() if v}
+    # A thread that ends between two samples is in nobody's way from then on; the history looks at samples only.
+    slack = 25 * MS
+    assert not {k: (blocked[k], behind[k]) for k in {*blocked, *behind} if abs(blocked[k] - behind[k]) > slack}
+
+
+def test_holders_side_is_the_waiters_time_on_the_holders_stack() -> None:
+    events = [_hello(True), *_random_stream(7, True)]
+    waited: Counter[tuple[int, int]] = Counter()
+    for pieces in Samples([events]):  # type: ignore[list-item]
+        for thread, start, end, _, blocker, _ in pieces:
+            if blocker is not None:
+                waited[blocker.thread.tid, thread.tid] += end - start
+    turned: Counter[tuple[int, int]] = Counter()
+    for pieces in Samples([events], side="holder"):  # type: ignore[list-item]
+        for thread, start, end, _, waiter, _ in pieces:
+            assert waiter is not None
+            turned[thread.tid, waiter.thread.tid] += end - start
+    assert turned == waited and waited
+
+
+def _total(events: Iterable[AnyEvent], **how: object) -> Counter[tuple[str, State]]:
+    found: Counter[tuple[str, State]] = Counter()
+    for pieces in Samples([list(events)], Selection(**how)):  # type: ignore[arg-type]
+        for thread, start, end, condition, *_ in pieces:
+            found[thread.name, condition.state] += end - start
+    return found
+
+
+def test_selection() -> None:
+    events = [made.hello(), *made.definitions(), *made.ticks(100)]
+    everything = _total(events)
+    assert {name for name, _ in everything} == {"MainThread", 'work"er;1 <i>\n</script>', "  пул-2  "}  # no native one
+    assert set(_total(events, threads=("Main*", "4"))) == {
+        k for k in _total(events, threads=("*",)) if k[0] in ("MainThread", "native")
+    }
+    assert _total(events, states=frozenset({State.LOCK})) == {k: v for k, v in everything.items() if k[1] is State.LOCK}
+    halves = _total(events, to_s=0.333) + _total(events, from_s=0.333)
+    assert halves == everything
+    assert sum(_total(events, from_s=0.2, to_s=0.5).values()) == 3 * 300 * MS
+
+
+def test_the_lean_reader_sees_what_the_whole_one_sees(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from concview.analysis import samples
+    from concview.session.recording import Recording
+
+    path = made.write(tmp_path / "x")
+
+    def told(source: Samples) -> list[object]:
+        return [
+            (t.name, start, end, c.state, [f.function for f in c.stack.frames], c.detail, b and b.thread.name, seen)
+            for pieces in source
+            for t, start, end, c, b, seen in pieces
+        ]
+
+    recording = Recording(path)
+    lean = told(recording.samples(gil_blockers=True))
+    assert lean == told(Samples([list(recording.events())], gil_blockers=True)) and len(lean) > 100
+    assert any("\\x0a" in str(row) for row in lean), "names are made safe on the lean way, too"
+    made.write(path, whole=False)
+    source = recording.samples()
+    assert len(told(source)) > 50 and "breaks off" in source.broken and recording.broken == source.broken
+    assert samples.MOST_STACKS > 1000
