@@ -13,6 +13,20 @@ def std(function: str, file: str) -> Frame:
     return Frame(function, LIB + file, 1, "", "stdlib")
 
 
+def lib(function: str, file: str) -> Frame:
+    return Frame(function, "/venv/lib/python3.12/site-packages/" + file, 1, "", "library")
+
+
+def own(function: str, file: str, text: str = "") -> Frame:
+    return Frame(function, "/srv/" + file, 1, text)
+
+
+SERVED = Peer("tcp", "10.0.0.9:50312", "10.0.0.1:80", "ESTABLISHED", accepted=True)
+PLAIN = Wait(WaitKind.FUTEX, "futex", lock=4096, lock_kind="Lock")
+CONDITION = [std("Condition.wait", "threading.py")]
+TASK = [std("_WorkItem.run", "concurrent/futures/thread.py"), std("_worker", "concurrent/futures/thread.py")]
+READING = [std("Connection._recv", "multiprocessing/connection.py"),
+           std("Connection.recv_bytes", "multiprocessing/connection.py")]  # fmt: skip
 USER = Frame("work", "app.py", 8, "x = 1")
 TAKING = Frame("work", "app.py", 7, "with LOCK:", "user", (), SITE)
 FUTEX = Wait(WaitKind.FUTEX, "futex")
@@ -54,6 +68,44 @@ CASES = [
     ("child", Wait(WaitKind.CHILD, "wait4"), [USER], State.IO, "child"),
     ("unreadable", Wait(WaitKind.UNKNOWN), [USER], State.UNKNOWN, ""),
     ("native pool", FUTEX, [], State.IDLE, "native"),
+    # a task that is a library's function, or a C function: the worker is at work
+    ("a lock in a task", PLAIN, [lib("send", "libdead.py"), *TASK], State.LOCK, ""),
+    ("a C function as the task", PLAIN, TASK, State.LOCK, ""),
+    ("feeder that pickles", PLAIN, [own("State.__reduce__", "app.py"), std("Queue._feed", "multiprocessing/queues.py")],
+     State.LOCK, ""),
+    # a file of one's own decides nothing by its name
+    ("own job_queue.py", PLAIN, [own("JobQueue.get", "job_queue.py"), USER], State.LOCK, ""),
+    ("own queue.py", PLAIN, [own("Queue.get", "app/queue.py"), USER], State.LOCK, ""),
+    ("own sched.py", Wait(WaitKind.IO, "poll", 5, SERVED), [own("run", "sched.py")], State.IDLE, "request"),
+    # what a pool lends is waited for
+    ("SQLAlchemy's pool", FUTEX, [*CONDITION, lib("Queue.get", "sqlalchemy/util/queue.py"),
+                                  lib("QueuePool._do_get", "sqlalchemy/pool/impl.py"), USER], State.LOCK, "pool"),
+    ("an own pool", FUTEX, [*CONDITION, own("Pool.get", "p.py"), own("web", "app.py", "with pool.get() as db:")],
+     State.LOCK, "pool"),
+    ("leaving a block", FUTEX, [*CONDITION, own("Pool.__exit__", "p.py"), own("web", "app.py", "with Pool() as pool:")],
+     State.IDLE, "Condition.wait"),
+    ("an import", FUTEX, [Frame("_ModuleLock.acquire", "<frozen importlib._bootstrap>", 1, "", "frozen"), USER],
+     State.LOCK, "import"),
+    ("native code", FUTEX, [own("query", "app.py", "table = csv.read_csv(path)")], State.UNKNOWN, "native"),
+    # servers without a request
+    ("keep-alive", Wait(WaitKind.IO, "recvfrom", 5, SERVED), [std("SocketIO.readinto", "socket.py"), USER],
+     State.IDLE, "request"),
+    ("select with a listener", Wait(WaitKind.IO, "select", -1, Peer("set", "0.0.0.0:80, pipe:[1]", status="LISTEN")),
+     [USER], State.IDLE, "accept"),
+    ("a loop in C", Wait(WaitKind.IO, "epoll_pwait", 5, Peer("epoll", "epoll of 9 descriptors")),
+     [std("Runner.run", "asyncio/runners.py"), USER], State.IDLE, "select"),
+    ("a client's epoll", Wait(WaitKind.IO, "epoll_wait", 5, Peer("epoll", "epoll of 10.0.0.1:5432")),
+     [lib("wait_epoll", "psycopg/waiting.py"), USER], State.IO, ""),
+    ("reader of a process pool", Wait(WaitKind.IO, "read", 5, Peer("pipe", "pipe:[7]")),
+     [*READING, std("SimpleQueue.get", "multiprocessing/queues.py"), std("worker", "multiprocessing/pool.py")],
+     State.IDLE, "work"),
+    ("a child without orders", Wait(WaitKind.IO, "read", 5, Peer("unix", "unix:[7]", status="ESTABLISHED")),
+     [*READING, own("worker", "app.py"), std("BaseProcess.run", "multiprocessing/process.py"),
+      std("BaseProcess._bootstrap", "multiprocessing/process.py")], State.IDLE, "work"),
+    ("a parent that waits for its child", Wait(WaitKind.IO, "read", 5, Peer("unix", "unix:[7]", status="ESTABLISHED")),
+     [*READING, USER], State.IO, ""),
+    ("SQLite's busy wait", Wait(WaitKind.SLEEP, "clock_nanosleep", timed=True, via="native"),
+     [own("write", "app.py", 'db.execute("begin immediate")')], State.LOCK, "database"),
 ]  # fmt: skip
 
 

@@ -1,37 +1,18 @@
 """From what the kernel and the stack say to one of the states, and to a reason in words.
 
-The kernel says how a thread is blocked, the innermost frames say what for. Idle leaves are waits in which a worker is
-simply out of work; they are not contention, whatever primitive they are built on.
+The kernel says how a thread is blocked, the innermost frames say what for. `idle` is claimed on evidence: a worker that
+blocks in its own main loop, a server that accepts or waits for the next request, an event loop in its selector. A
+thread that waits to be lent something out of a pool is not idle, whatever the pool is built of.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from concview.model import Site, Stack, State, Wait, WaitKind
+from concview.analysis.known_places import bare as bare
+from concview.analysis.known_places import in_child, in_loop, is_file, lent
+from concview.model import Frame, Site, Stack, State, Wait, WaitKind
 
-#: (end of the file path, bare function names): a thread that blocks below one of these waits for work.
-#: Source: the standard library 3.8-3.15 and the main loops of the common servers and executors.
-IDLE_LEAVES: tuple[tuple[str, frozenset[str]], ...] = (
-    ("concurrent/futures/thread.py", frozenset({"_worker"})),
-    ("concurrent/futures/process.py", frozenset({"wait_result_broken_or_wakeup", "_process_worker"})),
-    (
-        "multiprocessing/pool.py",
-        frozenset({"worker", "_handle_workers", "_handle_tasks", "_handle_results", "_wait_for_updates"}),
-    ),
-    ("multiprocessing/queues.py", frozenset({"_feed", "get"})),
-    ("multiprocessing/connection.py", frozenset({"wait"})),
-    ("queue.py", frozenset({"get"})),
-    ("selectors.py", frozenset({"select"})),
-    ("socketserver.py", frozenset({"serve_forever"})),
-    ("socket.py", frozenset({"accept"})),
-    ("asyncio/base_events.py", frozenset({"_run_once"})),
-    ("uvloop/loop", frozenset({"run_forever"})),
-    ("waitress/task.py", frozenset({"handler_thread"})),
-    ("gunicorn/arbiter.py", frozenset({"sleep"})),
-    ("logging/handlers.py", frozenset({"dequeue"})),
-    ("sched.py", frozenset({"run"})),
-)
 #: Functions of the standard library that wait for another thread: (end of file, bare name) -> what it is.
 WAITS_FOR_THREAD: dict[tuple[str, str], str] = {
     ("threading.py", "join"): "Thread.join",
@@ -50,7 +31,7 @@ WAITS_FOR_THREAD: dict[tuple[str, str], str] = {
     ("concurrent/futures/_base.py", "as_completed"): "futures.wait",
 }
 #: Waits in which the thread is blocked by others that have or do something it needs now.
-BLOCKING_VIA = frozenset({"Queue.put", "Semaphore.acquire", "Barrier.wait"})
+BLOCKING_VIA = frozenset({"Queue.put", "Semaphore.acquire", "Barrier.wait", "pool", "import", "database"})
 #: Waits that are a normal way to have nothing to do.
 IDLE_VIA = frozenset(
     {
@@ -68,6 +49,14 @@ IDLE_VIA = frozenset(
 _SIGNAL_WAITS = frozenset({"pause", "rt_sigsuspend", "rt_sigtimedwait", "signalfd"})
 _ACCEPTING = frozenset({"accept", "accept4"})
 _MULTIPLEXERS = frozenset({"select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_pwait2"})
+_READS = frozenset({"read", "readv", "recvfrom", "recvmsg"})
+#: What a pool makes its callers wait with: besides these, a lock is a lock.
+_LENDING_VIA = frozenset({"Queue.get", "SimpleQueue.get", "Condition.wait", "Event.wait"})
+_PLAIN_LOCKS = frozenset({"Lock", "RLock"})
+#: Of the import system's own (Lib/importlib/_bootstrap.py): a module's lock, and the locks that guard it.
+_IMPORT_LOCKS = frozenset({"acquire", "__enter__", "acquire_lock", "_acquire"})
+#: Lines on which SQLite runs, which sleeps and tries again while another connection writes.
+_DATABASE_CALLS = (".execute", ".commit(", ".rollback(", ".backup(")
 #: How many frames from the leaf may still belong to a primitive of the standard library.
 _DEPTH = 8
 
@@ -82,11 +71,6 @@ class Classification:
     site: Site | None = None
 
 
-def bare(function: str) -> str:
-    """'Queue.get' -> 'get'; '<lambda>' stays."""
-    return function.rpartition(".")[2]
-
-
 def via_of(stack: Stack) -> str:
     """What the innermost standard-library frames wait for: 'Queue.get', 'Event.wait', ... or ''.
 
@@ -98,7 +82,7 @@ def via_of(stack: Stack) -> str:
         if frame.origin not in ("stdlib", "frozen"):
             break
         name = bare(frame.function)
-        if frame.file.endswith("threading.py") and name == "wait":
+        if name == "wait" and is_file(frame, "threading.py"):
             # py-spy gives bare names on old versions: a wait on top of a Condition's wait is an Event's.
             is_event = frame.function.startswith("Event") or (found == "Condition.wait" and name == frame.function)
             found = "Barrier.wait" if found == "Barrier.wait" else "Event.wait" if is_event else "Condition.wait"
@@ -106,22 +90,15 @@ def via_of(stack: Stack) -> str:
         if frame.function.startswith("Condition."):
             continue
         for (end, function), via in WAITS_FOR_THREAD.items():
-            if name == function and frame.file.endswith(end):
+            if name == function and is_file(frame, end):
                 found = via
                 break
     return found
 
 
 def waits_for_work(stack: Stack) -> bool:
-    """True when the innermost frames are a known main loop of a worker with nothing to do."""
-    for frame in stack.frames[:_DEPTH]:
-        name = bare(frame.function)
-        for end, functions in IDLE_LEAVES:
-            if name in functions and end in frame.file:
-                return True
-        if frame.origin == "user":
-            return False
-    return False
+    """True when the thread blocks in a known main loop of a worker, which has nothing to do."""
+    return in_loop(stack)
 
 
 def classify(wait: Wait, stack: Stack) -> Classification:
@@ -132,7 +109,7 @@ def classify(wait: Wait, stack: Stack) -> Classification:
     if kind is WaitKind.GIL:
         return Classification(State.GIL, "waits for the GIL")
     if kind is WaitKind.SLEEP:
-        return Classification(State.SLEEP, "sleeps")
+        return _sleep(wait, stack)
     if kind is WaitKind.FUTEX:
         return _futex(wait, stack)
     if kind is WaitKind.IO:
@@ -150,15 +127,34 @@ def classify(wait: Wait, stack: Stack) -> Classification:
     return Classification(State.UNKNOWN, "cannot be read")
 
 
+def _sleep(wait: Wait, stack: Stack) -> Classification:
+    leaf = stack.leaf
+    if wait.via != "native" or leaf is None:
+        return Classification(State.SLEEP, "sleeps")
+    if any(call in leaf.text for call in _DATABASE_CALLS):
+        return Classification(State.LOCK, "waits for the database's lock (SQLite tries again)", via="database")
+    return Classification(State.SLEEP, "sleeps inside native code", via="native")
+
+
 def _futex(wait: Wait, stack: Stack) -> Classification:
     leaf = stack.leaf
     if leaf is None:
         return Classification(State.IDLE, "native thread, waits on a futex", via="native")
-    if waits_for_work(stack):
-        return Classification(State.IDLE, "waits for work", via=wait.via or via_of(stack) or "work")
     via = wait.via or via_of(stack)
+    plain = wait.lock_kind in _PLAIN_LOCKS and not wait.via
+    if in_loop(stack) and not plain:
+        return Classification(State.IDLE, "waits for work", via=via or "work")
+    if _imports(leaf):
+        module = next((f.text for f in stack.frames if f.origin not in ("frozen", "native")), "")
+        return Classification(State.LOCK, f"waits for an import ({module or 'which could not be read'})", via="import")
     user = stack.user_leaf
     site = user.acquires if user is not None else None
+    if via in _LENDING_VIA:
+        wanted = lent(stack)
+        if wanted is not None:
+            return Classification(
+                State.LOCK, f"waits for {wanted[0]}" + (", with timeout" if wait.timed else ""), via="pool"
+            )
     if via in IDLE_VIA:
         return Classification(State.IDLE, _via_words(via, wait), via=via)
     if via in BLOCKING_VIA:
@@ -174,7 +170,12 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
         return Classification(State.IDLE, "waits for another thread", via="Thread.join")
     if "acquire" in leaf.text or leaf.text.startswith(("with ", "async with ")) or wait.lock_kind:
         return Classification(State.LOCK, "waits for a lock", via=via)
-    return Classification(State.LOCK, "waits on a futex (which lock could not be read)", via="native")
+    return Classification(State.UNKNOWN, "waits inside native code (a futex that is no lock of Python's)", via="native")
+
+
+def _imports(leaf: Frame) -> bool:
+    """Whether it waits in the import system: for a module that another thread imports."""
+    return leaf.origin == "frozen" and "importlib" in leaf.file and bare(leaf.function) in _IMPORT_LOCKS
 
 
 def _via_words(via: str, wait: Wait) -> str:
@@ -195,11 +196,40 @@ def _via_words(via: str, wait: Wait) -> str:
 
 
 def _io(wait: Wait, stack: Stack) -> Classification:
+    peer = wait.peer
     if wait.syscall in _ACCEPTING:
         return Classification(State.IDLE, _io_words(wait, "waits for connections"), via="accept")
-    if wait.syscall in _MULTIPLEXERS and waits_for_work(stack):
-        return Classification(State.IDLE, "event loop has nothing to do", via="select")
+    if wait.syscall in _MULTIPLEXERS:
+        if in_loop(stack):
+            return Classification(State.IDLE, "event loop has nothing to do", via="select")
+        if peer is not None and peer.status == "LISTEN":
+            return Classification(State.IDLE, _io_words(wait, "waits for connections"), via="accept")
+        if wait.syscall.startswith("epoll") and not _one_client(wait):
+            return Classification(State.IDLE, "event loop has nothing to do", via="select")
+    if wait.syscall in _READS or wait.syscall in _MULTIPLEXERS:
+        if peer is not None and peer.accepted:
+            return Classification(State.IDLE, _io_words(wait, "waits for a request"), via="request")
+        if in_loop(stack):
+            return Classification(State.IDLE, _io_words(wait, "waits for work"), via="work")
+        if peer is not None and _of_its_parent(wait, stack):
+            return Classification(State.IDLE, _io_words(wait, "waits for its parent's next order"), via="work")
     return Classification(State.IO, _io_words(wait, wait.syscall or "I/O"))
+
+
+def _one_client(wait: Wait) -> bool:
+    """Whether the epoll watches a single connection: a call that waits for its answer so, no event loop."""
+    name = wait.peer.name if wait.peer is not None else ""
+    watched = name.removeprefix("epoll of ")
+    return watched != name and "," not in watched and ":" in watched and not watched.startswith(("unix:", "pipe:"))
+
+
+def _of_its_parent(wait: Wait, stack: Stack) -> bool:
+    """Whether a process that was started for one function reads from a pipe of multiprocessing, in that function."""
+    leaf, peer = stack.leaf, wait.peer
+    if leaf is None or peer is None or peer.kind not in ("pipe", "unix") or peer.local:
+        return False
+    places = ("multiprocessing/connection.py", "billiard/connection.py")
+    return any(is_file(leaf, place) for place in places) and in_child(stack.frames[-8:])
 
 
 def _io_words(wait: Wait, verb: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concview.model import CONNECTION_POOL
+from concview.source.facts import origin
 
 #: What the standard library's blocking methods wait for: role of a function -> (via, kind of the object in `self`).
 #: Innermost first on a stack; the outermost of an unbroken run wins (a Queue.get sits on a Condition.wait).
@@ -31,6 +32,16 @@ ROLES: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
+#: Where a file of that name lies: the standard library's own, or a package's. A program may have a queue.py, too.
+_PACKAGED = {_POOL: "/psycopg_pool/", _FUTURES: "/concurrent/futures/"}
+
+
 def role_of(file: str, qualname: str) -> str:
     """'Condition.wait' and the like for the blocking methods that are known; '' for all others."""
-    return qualname if (file.rpartition("/")[2], qualname) in ROLES else ""
+    folder, slash, name = file.rpartition("/")
+    if (name, qualname) not in ROLES:
+        return ""
+    if name in _PACKAGED:
+        return qualname if (folder + slash).endswith(_PACKAGED[name]) else ""
+    # A program that was frozen into one file has names without folders.
+    return qualname if not slash or origin(file) != "user" else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Callable
 
 from concview.linux import syscalls
@@ -25,6 +26,8 @@ RECHECK_SOON = 16
 #: Descriptors of one poll or select looked at.
 _MAX_POLLED = 64
 _MAX_SELECTED = 1024
+#: include/uapi/linux/time.h
+_TIMER_ABSTIME = 1
 
 FutexResolver = Callable[[int, int, bool, int], Wait | None]
 #: The same for many: (tid, address, timed, stack pointer) of each.
@@ -79,7 +82,9 @@ class Decoder:
                 first = self._memory(a[0], 16)  # struct futex_waitv: value, address, flags
                 return self._futex(tid, name, _u64(first, 8), a[3] != 0, a[6])
             case Shape.SLEEP:
-                return Wait(WaitKind.SLEEP, name, timed=True), STABLE
+                # time.sleep sleeps until a moment on the monotonic clock, a C library's usleep for so long.
+                pythons = name == "clock_nanosleep" and a[0] == time.CLOCK_MONOTONIC and a[1] & _TIMER_ABSTIME
+                return Wait(WaitKind.SLEEP, name, timed=True, via="" if pythons else "native"), STABLE
             case Shape.FD | Shape.SYNC:
                 return self._on_descriptor(tid, name, _int(a[0]), disk=shape is Shape.SYNC)
             case Shape.FLOCK:

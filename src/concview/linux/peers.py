@@ -25,6 +25,8 @@ SETTLED_AGE = 30.0
 PASSING_AGE = 1.0
 #: Descriptors of a poll set or an epoll that are listed by name; more are counted.
 LISTED = 3
+#: Descriptors of a set that are looked at to know whether a server waits for connections: its own are low.
+ASKED = 16
 
 _SETTLED = frozenset({"ESTABLISHED", "LISTEN"})
 _EPOLL_ENTRY = re.compile(rb"^tfd:\s*(\d+)", re.MULTILINE)
@@ -66,9 +68,12 @@ class Peers:
         total = len(fds) if total is None else total
         if total == 1 and fds:
             return self._of(fds[0])
-        names = self._names(fds[:LISTED])
+        found = [peer for fd in fds[:ASKED] if (peer := self._of(fd, nested=True)) is not None]
+        names = list(dict.fromkeys(peer.name for peer in found[:LISTED]))
         rest = total - len(names)
-        return Peer(kind, clean(", ".join(names) + (f" +{rest}" if rest > 0 else ""), 160) if total else "nothing")
+        listens = "LISTEN" if any(peer.status == "LISTEN" for peer in found) else ""
+        name = clean(", ".join(names) + (f" +{rest}" if rest > 0 else ""), 160) if total else "nothing"
+        return Peer(kind, name, status=listens)
 
     def link(self, fd: int) -> str | None:
         """The raw text of the descriptor's link. None when it is closed, or may not be read (see `problem`)."""

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from functools import cache
 
+from msgspec import structs
+
 from concview.model import Peer
 from concview.text import clean
 
@@ -89,7 +91,7 @@ class SocketTables:
             if len(row) > column and row[column] == str(inode):
                 # A line break in the path of a Unix socket makes rows of the target's own wording.
                 with contextlib.suppress(ValueError):
-                    return _peer(name, row)
+                    return _accepted(_peer(name, row), row, data)
             at = data.find(needle, at + 1)
         return None
 
@@ -108,6 +110,19 @@ def _peer(table: str, row: list[str]) -> Peer:
         return Peer(kind, local, local, status or "unconnected")
     name = join(host, port)
     return Peer(kind, f"{name} (dns)" if port == 53 else name, local, status, known_as(host, port, kind))
+
+
+def _accepted(peer: Peer, row: list[str], table: bytes) -> Peer:
+    """The peer, marked when the connection came in. Of a Unix socket only the server's side has the path as its name;
+    a TCP connection has the port of the socket that was listened on, which is in the same table."""
+    if peer.status != "ESTABLISHED":
+        return peer
+    if peer.kind == "unix":
+        return structs.replace(peer, accepted=True) if peer.local else peer
+    port = row[1].rpartition(":")[2]
+    nobody = "0" * len(row[2].partition(":")[0])
+    listener = f":{port} {nobody}:0000 0A ".encode()
+    return structs.replace(peer, accepted=True) if listener in table else peer
 
 
 def split(field: str) -> tuple[str, int]:

@@ -116,8 +116,9 @@ class Peer(Struct, frozen=True):
     kind: str
     name: str  #: '127.0.0.1:5432', '/var/log/x', 'pipe:[123]'; a listening socket shows its own address
     local: str = ""
-    status: str = ""  #: TCP state: 'ESTABLISHED', 'SYN_SENT', 'LISTEN'
+    status: str = ""  #: TCP state: 'ESTABLISHED', 'SYN_SENT', 'LISTEN'; of a set 'LISTEN' where one of it listens
     known_as: str = ""  #: what the host's own tables call it: 'postgresql', 'db postgresql'
+    accepted: bool = False  #: the connection came in: its local end is one at which a server listens
 
 
 class Wait(Struct, frozen=True):
@@ -130,7 +131,9 @@ class Wait(Struct, frozen=True):
     timed: bool = False  #: the call has a timeout
     lock: int = 0  #: address of the lock object waited for; 0 when not known
     lock_kind: str = ""  #: 'Lock', 'RLock', 'Semaphore', ...
-    via: str = ""  #: what the wait is for, read from memory: 'Condition.wait', 'Queue.get', 'Thread.join', ...
+    #: What the wait is for, read from memory: 'Condition.wait', 'Queue.get', 'Thread.join', ...; of a sleep 'native'
+    #: where it is not time.sleep's
+    via: str = ""
     target: int = 0  #: tid of the thread that is waited for (joined, or runs the future), where it can be told
 
 

@@ -1,22 +1,11 @@
-"""Connection pools of well-known libraries: where a caller waits for a connection, who uses one, how they are sized."""
+"""Connection pools of well-known libraries: who uses a connection, how they are sized. Where a caller waits for one is
+told by `known_places`."""
 
 from __future__ import annotations
 
-from concview.analysis.classify import bare
+from concview.analysis.known_places import bare
 from concview.model import Frame, Stack
 
-#: (part of the file, bare function in which a caller waits for a connection) -> whose pool it is.
-#: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3.
-_LIBRARIES: tuple[tuple[str, frozenset[str], str], ...] = (
-    ("sqlalchemy/pool/impl.py", frozenset({"_do_get"}), "SQLAlchemy"),
-    ("psycopg_pool/pool.py", frozenset({"getconn", "_getconn_unchecked"}), "psycopg"),
-    ("urllib3/connectionpool.py", frozenset({"_get_conn"}), "urllib3"),
-    ("redis/connection.py", frozenset({"get_connection"}), "redis"),
-    ("pymongo/pool.py", frozenset({"_get_conn", "_get_socket"}), "PyMongo"),
-    ("pymongo/synchronous/pool.py", frozenset({"_get_conn"}), "PyMongo"),
-    ("httpcore/_sync/connection_pool.py", frozenset({"wait_for_connection"}), "HTTPX"),
-    ("dbutils/pooled_db.py", frozenset({"connection", "_wait_lock"}), "DBUtils"),
-)
 #: Library that keeps a connection for one request and no longer -> (part of the file, bare functions) that use it.
 USED = {
     "urllib3": ("urllib3/connectionpool.py", frozenset({"_make_request"})),
@@ -45,15 +34,6 @@ _SIZED = {
     "HTTPX": "httpx.Client(limits=httpx.Limits(max_connections=10))",
     "redis": "BlockingConnectionPool(max_connections=10)",
 }
-
-
-def asked(frame: Frame) -> str:
-    """The library in whose pool this frame waits for a connection; '' in none."""
-    if frame.origin != "user":
-        for part, functions, library in _LIBRARIES:
-            if part in frame.file and bare(frame.function) in functions:
-                return library
-    return ""
 
 
 def uses(library: str, frame: Frame) -> bool:

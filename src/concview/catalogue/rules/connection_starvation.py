@@ -12,7 +12,8 @@ How it is measured:
     The mean number of threads that wait at one checkout, on the lower end of the 95 % interval. A checkout is a get()
     from a queue into which the same function puts the same thing back (inferred from the source), or the wait inside a
     known library's pool: SQLAlchemy, psycopg, urllib3, redis, PyMongo, HTTPX, DBUtils. Who has a library's connection
-    is inferred: threads that use it inside the library, or are at a later line of the same function. Of one
+    is inferred: threads that use it inside the library, or are at a later line of the same function. The same holds for
+    whatever a `with` block asks for in its head and waits to be notified for: a hand-written pool. Of one
     descriptor: the threads beyond the first that are blocked on the same connected socket, where there are three at
     least. Thresholds 0.5 and 1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step); of
     ten threads with two connections of SQLAlchemy, psycopg, urllib3, redis, HTTPX and DBUtils 6.7 to 8.0.
@@ -34,6 +35,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from concview.analysis.known_places import lent, pool_asked
 from concview.analysis.locks import LockSlice, sweep
 from concview.analysis.statistics import lower_mean
 from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
@@ -47,7 +49,6 @@ from concview.text import percent, plural
 MIN_THREADS = 3
 #: Calls that use the connection; waiting in poll for it to become ready (a timeout is set) is the same.
 _READS = frozenset({"read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "poll", "ppoll"})
-_DEPTH = 12
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class _Checkout:
 
     name: str
     frame: Frame | None  #: the user's line that waits
-    kind: str  #: 'queue', 'library', 'descriptor'
+    kind: str  #: 'queue', 'library', 'descriptor', or 'block': asked for in the head of a `with` block
     one_request: bool = False  #: of a library's pool, and nobody keeps it for longer
     waits: list[tuple[ThreadWindow, Slice]] = field(default_factory=list)
     kept: list[tuple[ThreadWindow, Slice]] = field(default_factory=list)
@@ -90,7 +91,11 @@ class ConnectionStarvation:
         keepers = _by_time(one.kept)
         doing, part, stack = _doing(one.kept)
         # Of a library's pool it is inferred who has one, and so not how many there are.
-        size = max((n for _, _, n in sweep(_lock_slices(one.kept))), default=0) if one.kind != "library" else 0
+        size = (
+            max((n for _, _, n in sweep(_lock_slices(one.kept))), default=0)
+            if one.kind in ("queue", "descriptor")
+            else 0
+        )
         where = evidence.frame_spot(one.frame)
         names = evidence.who(window, waiters)
         summary = f"{names} wait for {one.name} in {where}, {mean:.1f} at a time on average and at most {most}"
@@ -115,7 +120,7 @@ class ConnectionStarvation:
             lower=lower_mean(mean, len(waiters), window.samples, episodes),
             samples=max(window.samples, evidence.samples_in(window, waiting)),
             episodes=episodes,
-            confidence=Confidence.INFERRED if one.kind == "queue" else Confidence.EXACT,
+            confidence=Confidence.INFERRED if one.kind in ("queue", "block") else Confidence.EXACT,
             label=one.name,
             title=f"{plural(len(waiters), 'thread')} queue for {one.name}",
             summary=summary + ".",
@@ -163,8 +168,8 @@ def _checkouts(window: Window) -> dict[str, _Checkout]:
                 one = found.setdefault(key, fresh)
                 (one.waits if waits else one.kept).append((thread, slice_))
     for one in found.values():
-        one.frame = next((_user(p) for _, p in one.waits), None)
-        if one.kind == "library":
+        one.frame = next((_asking(one, p) for _, p in one.waits), None)
+        if one.kind in ("library", "block"):
             one.kept = _beyond(window, one)
     return found
 
@@ -172,10 +177,10 @@ def _checkouts(window: Window) -> dict[str, _Checkout]:
 def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Slice]]:
     """Slices of threads that seem to have one of a library's connections: they use it inside the library, or have come
     past the line at which others wait for one."""
-    library = _library(one)
+    library = _library(one) if one.kind == "library" else ""
     lines: dict[tuple[str, str], int] = {}
     for _, slice_ in one.waits:
-        frame = _user(slice_)
+        frame = _asking(one, slice_)
         if frame is not None and _pools.keeps(library, slice_.run.stack):
             place = (frame.file, frame.function)
             lines[place] = min(frame.line, lines.get(place, frame.line))
@@ -183,9 +188,9 @@ def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Slice]]:
 
     def has_one(profile: WaitProfile) -> bool | None:
         frames = profile.stack.frames
-        if any(_pools.asked(f) for f in frames):
+        if any(pool_asked(f) for f in frames) or profile.classification.via == "pool":
             return None
-        if any(_pools.uses(library, f) for f in frames):
+        if library and any(_pools.uses(library, f) for f in frames):
             return True
         return True if any(f.line > lines.get((f.file, f.function), f.line) for f in frames) else None
 
@@ -200,15 +205,17 @@ def _of(one: WaitProfile) -> tuple[str, _Checkout] | None:
     """What a blocked thread waits to be given; None for every other wait."""
     wait = one.wait
     if wait.kind is WaitKind.FUTEX:
-        for frame in one.stack.frames[:_DEPTH]:
-            if frame.origin == "user":
-                site = frame.checkout
-                if site is not None and site.how == "get":
-                    return site.key, _Checkout(site.expression, frame, "queue")
-                return None
-            if library := _pools.asked(frame):
-                return f"library {library}", _Checkout(f"a connection of {library}'s pool", None, "library")
-        return None
+        wanted = lent(one.stack)
+        if wanted is None:
+            return None
+        name, frame = wanted
+        if library := pool_asked(frame):
+            return f"library {library}", _Checkout(name, None, "library")
+        if one.classification.via != "pool":
+            return None
+        if frame.checkout is not None and frame.checkout.how == "get":
+            return frame.checkout.key, _Checkout(name, frame, "queue")
+        return f"{frame.file}::{name}", _Checkout(name, frame, "block")
     peer = wait.peer
     if one.state is not State.IO or wait.fd < 0 or peer is None or wait.syscall not in _READS:
         return None
@@ -224,6 +231,12 @@ def _lock_slices(slices: list[tuple[ThreadWindow, Slice]]) -> list[LockSlice]:
 
 def _user(slice_: Slice) -> Frame | None:
     return slice_.run.stack.user_leaf
+
+
+def _asking(one: _Checkout, slice_: Slice) -> Frame | None:
+    """The program's line that asks: of a block it may be outside of the pool's own code."""
+    wanted = lent(slice_.run.stack) if one.kind in ("block", "queue") else None
+    return wanted[1] if wanted is not None else _user(slice_)
 
 
 def _waiting_stack(one: _Checkout) -> Stack | None:
@@ -292,6 +305,14 @@ def _fix(one: _Checkout) -> str:
             "    db = pool.get()            # queue.Queue filled with connections\n"
             "    try: rows = query(db)\n"
             "    finally: pool.put(db)"
+        )
+    if one.kind == "block":
+        return (
+            "Enter the block late and leave it early; nobody should wait for what is done without the thing lent.\n\n"
+            f"    with {one.name} as it: rows = query(it)\n"
+            "    page = render(rows)                   # after the block\n\n"
+            "If it is in use all the time it is lent, there are too few: in use at once = requests a second x seconds "
+            "each."
         )
     if one.kind == "library":
         return _pools.fix(_library(one), one.one_request)

@@ -1,0 +1,190 @@
+"""Places in other people's code where a thread stands while it has nothing to do, and where it waits for a thing that a
+pool lends. Tables, and how a frame is matched with them.
+
+A file is matched by the end of its path, whole names only, and only where the frame's origin says that it is not the
+program's own: a program may call its files queue.py and pool.py as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from concview.model import Frame, Stack
+
+
+class Places(NamedTuple):
+    """Functions of one file. `file`: the end of its path; `functions`: bare names."""
+
+    file: str
+    functions: frozenset[str]
+
+
+def _places(*rows: tuple[str, str]) -> dict[str, tuple[Places, ...]]:
+    """By the file's last name, which most frames fail to match."""
+    found: dict[str, list[Places]] = {}
+    for file, functions in rows:
+        found.setdefault(file.rpartition("/")[2], []).append(Places(file, frozenset(functions.split())))
+    return {name: tuple(places) for name, places in found.items()}
+
+
+#: Main loops of workers and servers: who blocks here itself, or in one of `PRIMITIVES` called from here, has no work.
+#: Source: the standard library 3.8-3.15, and the packages' own code as of 2026.
+LOOPS = _places(
+    ("concurrent/futures/thread.py", "_worker"),
+    ("concurrent/futures/process.py", "wait_result_broken_or_wakeup _process_worker"),
+    ("multiprocessing/pool.py", "worker _handle_workers _handle_tasks _handle_results _wait_for_updates"),
+    ("multiprocessing/queues.py", "_feed"),
+    ("multiprocessing/managers.py", "serve_client serve_forever accepter"),
+    ("multiprocessing/forkserver.py", "main"),
+    ("multiprocessing/resource_tracker.py", "main"),
+    ("multiprocessing/resource_sharer.py", "_serve"),
+    ("asyncio/base_events.py", "_run_once"),
+    ("asyncio/proactor_events.py", "_loop_self_reading"),
+    ("socketserver.py", "serve_forever"),
+    ("logging/handlers.py", "dequeue _monitor"),
+    ("sched.py", "run"),
+    ("xmlrpc/server.py", "handle_request"),
+    ("anyio/_backends/_asyncio.py", "run"),
+    ("apscheduler/schedulers/blocking.py", "_main_loop"),
+    ("billiard/pool.py", "workloop body on_loop_start _process_result"),
+    ("billiard/queues.py", "_feed"),
+    ("celery/worker/loops.py", "asynloop synloop"),
+    ("celery/beat.py", "start"),
+    ("celery/utils/timer2.py", "run"),
+    ("cheroot/workers/threadpool.py", "run"),
+    ("distributed/threadpoolexecutor.py", "_worker"),
+    ("dramatiq/worker.py", "run"),
+    ("eventlet/tpool.py", "tworker"),
+    ("gevent/threadpool.py", "run __run_task _wait"),
+    ("gevent/_threading.py", "get"),
+    ("granian/server/common.py", "startup _main_loop"),
+    ("grpc/_channel.py", "channel_spin"),
+    ("grpc/_server.py", "_serve"),
+    ("gunicorn/arbiter.py", "sleep"),
+    ("gunicorn/workers/sync.py", "wait"),
+    ("gunicorn/workers/gthread.py", "run wait_for_and_dispatch_events"),
+    ("huey/consumer.py", "loop run"),
+    ("ipykernel/heartbeat.py", "run"),
+    ("kafka/producer/sender.py", "run"),
+    ("rq/worker.py", "dequeue_job_and_maintain_ttl"),
+    ("sentry_sdk/worker.py", "_target"),
+    ("trio/_core/_run.py", "unrolled_run"),
+    ("trio/_core/_thread_cache.py", "_work"),
+    ("twisted/_threads/_threadworker.py", "work"),
+    ("uvicorn/supervisors/multiprocess.py", "run should_exit"),
+    ("uvicorn/supervisors/basereload.py", "pause"),
+    ("waitress/task.py", "handler_thread"),
+    ("waitress/wasyncore.py", "poll poll2"),
+)
+#: Ways to wait of the standard library and of those who copied it: they say nothing about what is waited for.
+PRIMITIVES = _places(
+    ("threading.py", "wait wait_for"),
+    ("queue.py", "get"),
+    ("selectors.py", "select"),
+    ("socket.py", "accept"),
+    ("asyncio/selector_events.py", "_read_from_self"),
+    ("multiprocessing/connection.py", "accept recv recv_bytes recv_bytes_into _recv _recv_bytes poll _poll wait"),
+    ("multiprocessing/queues.py", "get"),
+    ("multiprocessing/synchronize.py", "__enter__ acquire wait"),
+    ("billiard/connection.py", "accept recv recv_bytes recv_bytes_into _recv _recv_bytes poll _poll wait"),
+    ("billiard/queues.py", "get get_payload _recv"),
+    ("billiard/pool.py", "_recv _make_recv_method wait_for_job receive recv get_payload wait_for_syn"),
+    ("billiard/synchronize.py", "__enter__ acquire wait"),
+)
+#: Connection pools: (file, functions in which a caller waits for a connection) -> whose pool it is.
+#: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3,
+#: kombu 5.
+POOLS: dict[str, tuple[tuple[Places, str], ...]] = {
+    name: tuple((Places(file, frozenset(functions.split())), library) for file, functions, library in rows)
+    for name, rows in {
+        "impl.py": [("sqlalchemy/pool/impl.py", "_do_get", "SQLAlchemy")],
+        "connectionpool.py": [("urllib3/connectionpool.py", "_get_conn", "urllib3")],
+        "connection.py": [("redis/connection.py", "get_connection", "redis")],
+        "connection_pool.py": [("httpcore/_sync/connection_pool.py", "wait_for_connection", "HTTPX")],
+        "pooled_db.py": [("dbutils/pooled_db.py", "connection _wait_lock", "DBUtils")],
+        "resource.py": [("kombu/resource.py", "acquire", "kombu")],
+        "pool.py": [
+            ("psycopg_pool/pool.py", "getconn _getconn_unchecked", "psycopg"),
+            ("pymongo/pool.py", "_get_conn _get_socket", "PyMongo"),
+            ("pymongo/synchronous/pool.py", "_get_conn", "PyMongo"),
+        ],
+    }.items()
+}
+#: Frames from the leaf on that may belong to a way of waiting, or lie between it and a pool's caller.
+_DEPTH = 12
+
+
+def bare(function: str) -> str:
+    """'Queue.get' -> 'get'; '<lambda>' stays."""
+    return function.rpartition(".")[2]
+
+
+def is_file(frame: Frame, end: str) -> bool:
+    """Whether it is that file of a library or of the standard library: not one that happens to be called so."""
+    if frame.origin == "user":
+        return False
+    file = frame.file
+    return file.endswith(end) and (len(file) == len(end) or file[-len(end) - 1] == "/")
+
+
+def among(frame: Frame, places: dict[str, tuple[Places, ...]]) -> bool:
+    if frame.origin == "user":
+        return False
+    rows = places.get(frame.file.rpartition("/")[2])
+    return rows is not None and any(bare(frame.function) in one.functions and is_file(frame, one.file) for one in rows)
+
+
+@lru_cache(maxsize=4096)
+def in_loop(stack: Stack) -> bool:
+    """Whether the thread blocks in a known main loop itself, not in something that the loop called to do the work."""
+    for frame in stack.frames[:_DEPTH]:
+        if among(frame, LOOPS):
+            return True
+        if not among(frame, PRIMITIVES):
+            return False
+    return False
+
+
+def in_child(frames: Iterable[Frame]) -> bool:
+    """Whether these frames are of a process that multiprocessing started for one function."""
+    starters = ("multiprocessing/process.py", "billiard/process.py")
+    return any(bare(f.function) == "_bootstrap" and any(is_file(f, s) for s in starters) for f in frames)
+
+
+def pool_asked(frame: Frame) -> str:
+    """The library in whose pool this frame waits for a connection; '' in none."""
+    if frame.origin == "user":
+        return ""
+    for places, library in POOLS.get(frame.file.rpartition("/")[2], ()):
+        if bare(frame.function) in places.functions and is_file(frame, places.file):
+            return library
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def lent(stack: Stack) -> tuple[str, Frame] | None:
+    """What a thread that waits to be notified, or for an item, waits to be lent: in words, and the frame that asks.
+
+    A known pool; a queue out of which the caller takes what it puts back; or anything that is asked for in the head of
+    a `with` block: what is taken there is given back at the block's end.
+    """
+    frames = stack.frames[:_DEPTH]
+    for position, frame in enumerate(frames):
+        if library := pool_asked(frame):
+            return f"a connection of {library}'s pool", frame
+        site = frame.checkout
+        if site is not None and site.how == "get":
+            return site.expression, frame
+        if position and _enters(frame, frames[position - 1]):
+            return frame.text.removeprefix("async ").removeprefix("with ").rstrip(": ").partition(" as ")[0], frame
+    return None
+
+
+def _enters(frame: Frame, called: Frame) -> bool:
+    """Whether the frame is in the head of a `with` block, about to enter it."""
+    text = frame.text
+    if not text.startswith(("with ", "async with ")) or not text.endswith(":") or frame.acquires is not None:
+        return False
+    return bare(called.function) not in ("__exit__", "__aexit__", "close", "shutdown", "join")
