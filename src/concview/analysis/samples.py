@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from concview import codec
-from concview.analysis.classify import Verdict, classify
+from concview.analysis.classify import Classification, classify
 from concview.analysis.locks import SHARED_KINDS, all_holds
 from concview.model import (
     AGENT_THREAD,
@@ -102,7 +102,7 @@ class Condition:
     state: State
     stack: Stack
     wait: Wait
-    verdict: Verdict
+    verdict: Classification
     lock: LockName | None  #: that it waits for
     held: tuple[LockName, ...]
     wanted: bool  #: by the selection
