@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from concview.model import Event, Wait
+from concview.model import NO_WAIT, Event, Wait
 
 
 class Sink:
@@ -23,6 +23,9 @@ class Sink:
             self.ids[wait] = len(self.waits)
             self.waits.append(wait)
         return self.ids[wait]
+
+    def waited(self, number: int) -> Wait:
+        return self.waits[number] or NO_WAIT
 
     def emit(self, event: Event) -> None:
         self.events.append(event)

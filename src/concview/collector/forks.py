@@ -11,7 +11,7 @@ from concview.engines.direct import DirectEngine
 from concview.engines.pyspy.deep import deep_look
 from concview.errors import NotPermitted, TargetGone
 from concview.linux.children import Children, Copy
-from concview.model import SETTLED_NS, Event, ForkedChild, Forks, Hold, Struct, Target, TaskWait, Wait
+from concview.model import NO_WAIT, SETTLED_NS, Event, ForkedChild, Forks, Hold, Struct, Target, TaskWait, Wait
 
 EVERY_NS = 1_000_000_000
 #: Looking may take this share of the time at most: with very many processes or threads it is done less often.
@@ -108,6 +108,9 @@ class _Catcher:
 
     def wait(self, wait: Wait) -> int:
         return 0
+
+    def waited(self, number: int) -> Wait:
+        return NO_WAIT
 
     def holds(self, holds: tuple[Hold, ...]) -> int:
         return 0

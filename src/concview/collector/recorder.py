@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concview.codec import Writer
 from concview.model import (
+    NO_WAIT,
     Event,
     Forget,
     Frame,
@@ -44,6 +45,7 @@ class Recorder:
         self._stacks: dict[tuple[tuple[int, ...], bool], int] = {}
         self._waits: dict[Wait, int] = {}
         self._task_waits: dict[TaskWait, int] = {}
+        self._waited: dict[int, Wait] = {}
         self._holds: dict[tuple[Hold, ...], int] = {(): 0}
         self._names: dict[int, tuple[str, bool]] = {}
         self._last: dict[int, _Row] = {}
@@ -89,8 +91,12 @@ class Recorder:
         if known is not None:
             return known
         number = self._waits[wait] = self._id()
+        self._waited[number] = wait
         self._writer.add(WaitDef(number, wait))
         return number
+
+    def waited(self, number: int) -> Wait:
+        return self._waited.get(number, NO_WAIT)
 
     def task_wait(self, wait: TaskWait) -> int:
         known = self._task_waits.get(wait)
@@ -145,7 +151,7 @@ class Recorder:
 
     def _forget(self, at_ns: int) -> None:
         self.generation += 1
-        for table in (self._frames, self._stacks, self._waits, self._task_waits, self._last):
+        for table in (self._frames, self._stacks, self._waits, self._waited, self._task_waits, self._last):
             table.clear()
         self._holds = {(): 0}
         self._next = 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from concview.engines.direct import DirectEngine
-from concview.model import Event, Hold, TaskWait, Wait
+from concview.model import NO_WAIT, Event, Hold, TaskWait, Wait
 from concview.process.discovery import describe
 
 FrameTuple = tuple[str, str, int]
@@ -51,6 +51,9 @@ class KeepingSink:
 
     def wait(self, wait: Wait) -> int:
         return self._intern(self.waits, wait)
+
+    def waited(self, number: int) -> Wait:
+        return self.waits[number] or NO_WAIT
 
     def task_wait(self, wait: TaskWait) -> int:
         return self._intern(self.task_waits, wait)
@@ -108,11 +111,17 @@ def watching(pid: int) -> Iterator[tuple[DirectEngine, KeepingSink]]:
         engine.close()
 
 
-def tick_until(engine: DirectEngine, condition: Callable[[], Any], seconds: float = 60.0, pause: float = 0.005) -> Any:
-    """Tick until the condition holds; its value. Fails at the deadline."""
+def tick_until(
+    engine: DirectEngine, condition: Callable[[], Any], seconds: float = 60.0, pause: float = 0.005, looks: bool = False
+) -> Any:
+    """Tick until the condition holds; its value. Fails at the deadline. `looks`: what is looked for beside the samples
+    has its turn as well, every time."""
     deadline = time.monotonic() + seconds
     while True:
         engine.tick(time.monotonic_ns())
+        if looks:
+            for look in engine.looks:
+                look.look(time.monotonic_ns(), 10_000_000)
         value = condition()
         if value:
             return value

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from concview.engines.pyspy import PySpyEngine
-from concview.model import Event, Hold, Target, Wait
+from concview.model import NO_WAIT, Event, Hold, Target, Wait
 
 
 class KeepingSink:
@@ -38,6 +38,9 @@ class KeepingSink:
 
     def wait(self, wait: Wait) -> int:
         return self._id(self.waits, wait)
+
+    def waited(self, number: int) -> Wait:
+        return self.waits.get(number, NO_WAIT)
 
     def holds(self, holds: tuple[Hold, ...]) -> int:
         return 0

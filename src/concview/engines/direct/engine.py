@@ -23,6 +23,7 @@ from concview.engines.direct.locks.rlock_owners import RLockOwners
 from concview.engines.direct.locks.verify import GIVEN_BACK, Candidates, Verifier
 from concview.engines.direct.locks.wait_targets import WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
+from concview.engines.direct.relations import RelationReader
 from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import NotPermitted, TargetGone
@@ -129,7 +130,7 @@ class DirectEngine:
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
         self._ranges(waits)
         # What is looked for beside the samples, each in its turn and charged to the budget.
-        self.looks = []
+        self.looks = [RelationReader(reader, self._codes, sink, self._table, self._facts)]
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
         threads = len(self._table.by_tid)

@@ -1,0 +1,87 @@
+"""Objects that threads wait for, and the frames that refer to them: addresses against what the target prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from direct_helpers import KeepingSink, tick_until, watching
+
+from concview.model import Reference, Related, Relations
+from interpreters import Interpreter, target
+
+TARGET = (Path(__file__).parent / "relations_target.py").read_text()
+
+
+def _objects(sink: KeepingSink) -> dict[int, Related]:
+    reports = [e for e in sink.events if isinstance(e, Relations)]
+    return {o.address: o for o in reports[-1].objects} if reports else {}
+
+
+def test_who_refers_to_what_is_waited_for(direct_python: Interpreter) -> None:
+    with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
+        tids, ids = json.loads(process.line())
+        wanted = {ids[name] for name in ids if name != "pool"}
+        tick_until(engine, lambda: wanted <= _objects(sink).keys(), looks=True)
+        objects = _objects(sink)
+        report = next(e for e in reversed(sink.events) if isinstance(e, Relations))
+    assert report.threads == report.of == len(tids) + 1
+
+    def of(name: str) -> Related:
+        found = objects[ids[name]]
+        assert found.complete
+        return found
+
+    def reference(name: str, thread: str, **more: Any) -> Reference:
+        mine = [r for r in of(name).references if r.tid == tids[thread]]
+        fitting = [r for r in mine if all(getattr(r, key) == value for key, value in more.items())]
+        assert fitting, (name, thread, more, mine)
+        return fitting[0]
+
+    sem = of("sem")
+    assert (sem.kind, sem.type, sem.value, sem.most) == ("Semaphore", "BoundedSemaphore", 0, 1)
+    assert sem.waiters == (tids["permit"],)
+    taken = reference("sem", "holder", by="global", path="sem", past="acquire", will="release", source=True)
+    assert taken.past_line < taken.line < taken.will_line
+    assert reference("sem", "permit").part == "head"
+
+    cond = of("cond")
+    assert (cond.kind, cond.name, cond.container, cond.container_type) == (
+        "Condition", "self._cond", ids["pool"], "Pool",
+    )  # fmt: skip
+    assert cond.value == 1 and cond.waiters == (tids["borrower"],)
+    reference("cond", "lender", by="local", path="pool._cond", past="get", will="notify", through="put")
+    reference("cond", "borrower", by="local", path="application.pool._cond", will="")
+
+    # The one that has it is in the body of a `with` over a generator, which is not on its stack; all on one line.
+    reference("lent", "user-0", by="with", through="Lending.connection", path="self._cond", past="enter", will="exit")
+    waits = [r for r in of("lent").references if r.tid == tids["user-1"] and r.function == "user"]
+    assert [r.past for r in waits] == [""], waits
+    if direct_python.version >= (3, 11):
+        assert waits[0].part == "head" and waits[0].columns != (0, 0)
+        reference("lent", "user-0", by="global", through="connection", part="body")
+
+    once = of("once")
+    assert (once.kind, once.value, once.waiters) == ("Event", 0, (tids["closed"],))
+    reference("once", "slotted", by="local", path="self.event", will="set")
+    reference("once", "closed", by="cell", path="event", will="")
+    assert tids["elsewhere"] not in {r.tid for o in objects.values() for r in o.references}
+
+    full = of("full")
+    assert (full.kind, full.value, full.most, full.unfinished) == ("Queue", 1, 1, 1)
+    reference("full", "consumer", by="global", path="full", will="get", loops=True)
+    reference("full", "producer", path="q", will="")
+
+    assert (of("meeting").value, of("meeting").most) == (1, 3)
+    reference("meeting", "meets", path="meeting", will="wait")
+
+
+def test_nobody_waits_and_nothing_is_told(direct_python: Interpreter) -> None:
+    source = "import threading, time\nl = threading.Lock()\nprint('ready', flush=True)\nwith l:\n    time.sleep(1000)\n"
+    with target(direct_python, source) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: any(isinstance(e, Relations) for e in sink.events), looks=True)
+        reports = [e for e in sink.events if isinstance(e, Relations)]
+        calls = engine.tally.system_calls
+    assert [r.objects for r in reports] == [()] and reports[0].of == 1
+    assert calls < 2_000
