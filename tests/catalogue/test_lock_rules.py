@@ -120,11 +120,42 @@ def test_io_without_waiters_is_silent() -> None:
     assert scene.ever() == set()
 
 
-def test_one_long_wait_is_pending() -> None:
+def test_a_wait_that_does_not_end_is_evidence_by_its_length() -> None:
+    """Two threads that are stuck are a finding within ten seconds, however few their waits are."""
     scene = Scene()
-    scene.play(6, queue(scene, 3, 100.0, 0.0, RUNNING))
+    script = queue(scene, 3, 100.0, 0.0, RUNNING)
+    scene.play(4, script)
     assert scene.found("lock-contention") is None
     assert any("separate episodes" in p.needs for p in scene.judgement.pending if p.id == "lock-contention")
+    scene.play(5, script)
+    found = scene.found("lock-contention")
+    assert found is not None
+    assert found.severity == "warn"
+    assert found.measured.episodes == 2
+
+
+def test_a_stuck_holder_in_io_is_named() -> None:
+    scene = Scene()
+    scene.play(9, queue(scene, 3, 100.0, 0.0, recv()))
+    found = scene.found("lock-held-across-io")
+    assert found is not None
+    assert "Neither has moved" in found.summary
+
+
+def test_workers_that_park_on_a_lock_each_queue_with_nobody() -> None:
+    """As the workers of trio and gevent do: whoever has work for one releases its lock."""
+    scene = Scene()
+    tids = [scene.thread(f"worker-{n}") for n in range(6)]
+
+    def script(at: float) -> None:
+        for n, tid in enumerate(tids):
+            if (at + 0.03 * n) % 0.2 < 0.02:
+                scene.do(tid, [frame("job", 5), frame("run", 3)], SLEEP)
+            else:
+                scene.do(tid, [frame("run", 2, text="if self.gate.acquire(timeout=10):")], waits_for(ADDRESS + n * 64))
+
+    scene.play(15, script)
+    assert scene.ever() == set()
 
 
 @pytest.mark.parametrize("via", ["Queue.put", "Barrier.wait", "Future.result", "Semaphore.acquire", "Condition.wait"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from concview.analysis.known_places import bare as bare
-from concview.analysis.known_places import in_child, in_loop, is_file, lent
+from concview.analysis.known_places import in_background, in_child, in_loop, is_file, lent, watches_children
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
 
 #: Functions of the standard library that wait for another thread: (end of file, bare name) -> what it is.
@@ -50,6 +50,9 @@ _SIGNAL_WAITS = frozenset({"pause", "rt_sigsuspend", "rt_sigtimedwait", "signalf
 _ACCEPTING = frozenset({"accept", "accept4"})
 _MULTIPLEXERS = frozenset({"select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_pwait2"})
 _READS = frozenset({"read", "readv", "recvfrom", "recvmsg"})
+#: Kinds of descriptors whose other end is a thread or process of the same program, where they have no name.
+_INSIDE = frozenset({"pipe", "unix", "eventfd", "inotify"})
+_PIPES = ("multiprocessing/connection.py", "billiard/connection.py")
 #: What a pool makes its callers wait with: besides these, a lock is a lock.
 _LENDING_VIA = frozenset({"Queue.get", "SimpleQueue.get", "Condition.wait", "Event.wait"})
 _PLAIN_LOCKS = frozenset({"Lock", "RLock"})
@@ -117,6 +120,8 @@ def classify(wait: Wait, stack: Stack) -> Classification:
     if kind is WaitKind.DISK:
         return Classification(State.IO, f"disk: {wait.syscall or 'uninterruptible'}")
     if kind is WaitKind.CHILD:
+        if in_background(stack):
+            return Classification(State.IDLE, "watches a child process", via="child")
         return Classification(State.IO, "waits for a child process", via="child")
     if kind is WaitKind.STOPPED:
         return Classification(State.UNKNOWN, "stopped")
@@ -141,8 +146,9 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
     if leaf is None:
         return Classification(State.IDLE, "native thread, waits on a futex", via="native")
     via = wait.via or via_of(stack)
-    plain = wait.lock_kind in _PLAIN_LOCKS and not wait.via
-    if in_loop(stack) and not plain:
+    # The one main loop that calls its task in its own frame: a C function that waits for a lock is a task.
+    task = wait.lock_kind in _PLAIN_LOCKS and not wait.via and is_file(leaf, "multiprocessing/pool.py")
+    if in_loop(stack) and not task:
         return Classification(State.IDLE, "waits for work", via=via or "work")
     if _imports(leaf):
         module = next((f.text for f in stack.frames if f.origin not in ("frozen", "native")), "")
@@ -170,6 +176,8 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
         return Classification(State.IDLE, "waits for another thread", via="Thread.join")
     if "acquire" in leaf.text or leaf.text.startswith(("with ", "async with ")) or wait.lock_kind:
         return Classification(State.LOCK, "waits for a lock", via=via)
+    if ".poll(" in leaf.text or ".consume(" in leaf.text:
+        return Classification(State.IDLE, "polls inside native code for what may come", via="poll")
     return Classification(State.UNKNOWN, "waits inside native code (a futex that is no lock of Python's)", via="native")
 
 
@@ -211,8 +219,8 @@ def _io(wait: Wait, stack: Stack) -> Classification:
             return Classification(State.IDLE, _io_words(wait, "waits for a request"), via="request")
         if in_loop(stack):
             return Classification(State.IDLE, _io_words(wait, "waits for work"), via="work")
-        if peer is not None and _of_its_parent(wait, stack):
-            return Classification(State.IDLE, _io_words(wait, "waits for its parent's next order"), via="work")
+        if peer is not None and _told_by_others(wait, stack):
+            return Classification(State.IDLE, _io_words(wait, "waits for another process or thread"), via="work")
     return Classification(State.IO, _io_words(wait, wait.syscall or "I/O"))
 
 
@@ -223,13 +231,21 @@ def _one_client(wait: Wait) -> bool:
     return watched != name and "," not in watched and ":" in watched and not watched.startswith(("unix:", "pipe:"))
 
 
-def _of_its_parent(wait: Wait, stack: Stack) -> bool:
-    """Whether a process that was started for one function reads from a pipe of multiprocessing, in that function."""
+def _told_by_others(wait: Wait, stack: Stack) -> bool:
+    """Whether it waits to be told what to do next, by a thread or process of the same program.
+
+    A process that multiprocessing started for one function and that reads its pipe there; a library that watches the
+    processes it started; a library's own thread that reads a pipe or watches several descriptors.
+    """
     leaf, peer = stack.leaf, wait.peer
-    if leaf is None or peer is None or peer.kind not in ("pipe", "unix") or peer.local:
+    if leaf is None or peer is None:
         return False
-    places = ("multiprocessing/connection.py", "billiard/connection.py")
-    return any(is_file(leaf, place) for place in places) and in_child(stack.frames[-8:])
+    inside = not peer.local and peer.kind in _INSIDE
+    if in_background(stack):
+        return inside or wait.syscall in _MULTIPLEXERS
+    if inside and any(is_file(leaf, place) for place in _PIPES) and in_child(stack.frames[-8:]):
+        return True
+    return wait.syscall in _MULTIPLEXERS and watches_children(stack)
 
 
 def _io_words(wait: Wait, verb: str) -> str:

@@ -112,6 +112,8 @@ POOLS: dict[str, tuple[tuple[Places, str], ...]] = {
         ],
     }.items()
 }
+#: Functions of executors' workers, of whatever library, that call the task.
+_TAKE_TASKS = frozenset({"_worker", "worker", "run_sync", "tworker", "work"})
 #: Frames from the leaf on that may belong to a way of waiting, or lie between it and a pool's caller.
 _DEPTH = 12
 
@@ -161,6 +163,25 @@ def pool_asked(frame: Frame) -> str:
         if bare(frame.function) in places.functions and is_file(frame, places.file):
             return library
     return ""
+
+
+@lru_cache(maxsize=4096)
+def in_background(stack: Stack) -> bool:
+    """Whether it is a thread of a library for its own purposes: none of the program's code is in it, and it is no
+    worker that was handed a task."""
+    frames = stack.frames
+    if stack.truncated or not frames or not is_file(frames[-1], "threading.py"):
+        return False
+    return all(f.origin != "user" and bare(f.function) not in _TAKE_TASKS for f in frames)
+
+
+def watches_children(stack: Stack) -> bool:
+    """Whether a library waits in multiprocessing.connection.wait: mostly for the end of processes of its own."""
+    frames = stack.frames[:_DEPTH]
+    for position, frame in enumerate(frames):
+        if bare(frame.function) == "wait" and is_file(frame, "multiprocessing/connection.py"):
+            return position + 1 < len(frames) and frames[position + 1].origin == "library"
+    return False
 
 
 @lru_cache(maxsize=4096)

@@ -68,6 +68,9 @@ class Observation:
     floor: int = 0  #: the score is at least this, once it fires
     severity_cap: str = ""  #: 'info': never more than info
     needs: str = ""  #: what is still missing, in words: the rule itself holds this back
+    #: threads whose wait has lasted so long without a break that it is evidence by its length (`evidence.lasting`):
+    #: with one of them, no number of samples or episodes is asked for.
+    lasting: int = 0
     label: str = ""  #: the subject in a few words, for where many are found in one place
 
 

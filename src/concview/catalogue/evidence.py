@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from concview.analysis.locks import LockSlice, LockWindow
+from concview.analysis.records import Run
+from concview.analysis.statistics import lower_mean
 from concview.analysis.window import ThreadWindow, WaitProfile, Window
 from concview.catalogue.base import Inapplicable
 from concview.model import Frame, Site, Stack, StackEvidence, State, Wait, WaitKind, Where
@@ -36,6 +38,22 @@ def tick_ns(window: Window) -> float:
 def samples_in(window: Window, nanoseconds: float) -> int:
     """How many samples fell into so much thread time."""
     return int(nanoseconds / max(1.0, tick_ns(window)))
+
+
+#: A wait that has lasted so long without a break, and still does, is evidence by its length: [H] no healthy program of
+#: the accuracy table has one of a second, and a finding comes within ten.
+LASTING_NS = 5_000_000_000
+
+
+def lasting(window: Window, runs: Iterable[tuple[int, Run]]) -> list[int]:
+    """The threads, of (tid, run), whose wait lasts since `LASTING_NS` at least and has not ended."""
+    limit = window.end_ns - LASTING_NS
+    return list(dict.fromkeys(tid for tid, run in runs if not run.end_ns and run.since_ns <= limit))
+
+
+def lower_waiters(window: Window, mean: float, most: int, episodes: int, stuck: int) -> float:
+    """Lower end of a mean number of waiting threads. Those that are stuck are counted, not estimated."""
+    return max(lower_mean(mean, most, window.samples, episodes), min(mean, float(stuck)))
 
 
 # ---------------------------------------------------------------- words

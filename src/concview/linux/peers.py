@@ -87,11 +87,6 @@ class Peers:
             self.problem = f"/proc/{self._pid}/fd: {error.strerror}"
             return None
 
-    def _names(self, fds: Sequence[int]) -> list[str]:
-        """Each distinct peer once, the known ones first."""
-        found = [peer.name for fd in fds if (peer := self._of(fd, nested=True)) is not None]
-        return list(dict.fromkeys(found))
-
     def _of(self, fd: int, nested: bool = False) -> Peer | None:
         link = self.link(fd)
         if link is None:
@@ -159,7 +154,10 @@ class Peers:
             return Peer("epoll", "epoll of nothing")
         if len(watched) > LISTED:
             return Peer("epoll", f"epoll of {len(watched)} descriptors")
-        return Peer("epoll", clean("epoll of " + (", ".join(self._names(watched)) or "closed descriptors"), 160))
+        found = [peer for one in watched if (peer := self._of(one, nested=True)) is not None]
+        names = ", ".join(dict.fromkeys(peer.name for peer in found))
+        listens = "LISTEN" if any(peer.status == "LISTEN" for peer in found) else ""
+        return Peer("epoll", clean("epoll of " + (names or "closed descriptors"), 160), status=listens)
 
     def process(self, pid: int) -> Peer:
         """A child process, by its name and number (as we see it; a number of another pid namespace has no name)."""

@@ -33,7 +33,7 @@ def what_is_missing(rule: Rule, one: Observation, limits: Thresholds) -> str:
     """What is missing before the observation may be believed; empty when nothing is."""
     if one.needs:
         return one.needs
-    if not rule.permanent:
+    if not rule.permanent and not one.lasting:
         if one.samples < MIN_SAMPLES:
             return f"at least {MIN_SAMPLES} samples (has {one.samples})"
         if one.episodes < MIN_EPISODES:

@@ -37,7 +37,6 @@ from typing import ClassVar
 
 from concview.analysis.known_places import lent, pool_asked
 from concview.analysis.locks import LockSlice, sweep
-from concview.analysis.statistics import lower_mean
 from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -87,6 +86,7 @@ class ConnectionStarvation:
         mean = waiting / span
         most = max((n - crowd for _, _, n in sweep(slices)), default=0)
         episodes = _episodes(one.waits)
+        stuck = len(evidence.lasting(window, ((t.tid, p.run) for t, p in one.waits)))
         waiters = _by_time(one.waits)
         keepers = _by_time(one.kept)
         doing, part, stack = _doing(one.kept)
@@ -117,7 +117,8 @@ class ConnectionStarvation:
         return Observation(
             subject=key,
             value=mean,
-            lower=lower_mean(mean, len(waiters), window.samples, episodes),
+            lower=evidence.lower_waiters(window, mean, len(waiters), episodes, stuck),
+            lasting=stuck,
             samples=max(window.samples, evidence.samples_in(window, waiting)),
             episodes=episodes,
             confidence=Confidence.INFERRED if one.kind in ("queue", "block") else Confidence.EXACT,

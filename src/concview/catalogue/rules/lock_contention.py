@@ -23,8 +23,9 @@ Fix:
     Or divide the state (a lock per part), or let every thread collect on its own and merge at the end.
 
 When it is fine:
-    Waiting at a condition, a barrier, a full queue or for a future is not contention for a lock, and not counted. A
-    short burst at the start is no reason to change a design.
+    Waiting at a condition, a barrier, a full queue or for a future is not contention for a lock, and not counted. Nor
+    is a lock at which one thread alone was seen, and nobody with it: a worker parks there (trio and gevent do so) until
+    somebody releases it who has work. A short burst at the start is no reason to change a design.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from typing import ClassVar
 
 from concview.analysis.classify import BLOCKING_VIA
 from concview.analysis.locks import SHARED_KINDS, LockWindow
-from concview.analysis.statistics import lower_mean
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -74,7 +74,7 @@ class LockContention:
                 continue
             # A semaphore, a full queue or a barrier is waited for through a lock of its own: not this rule's business.
             real = sum(w.ns for w in lock.waits if w.run.classification.via not in BLOCKING_VIA)
-            if real and real >= 0.5 * lock.wait_ns:
+            if real and real >= 0.5 * lock.wait_ns and not _parked(lock):
                 yield self._one(window, lock)
 
     def _one(self, window: Window, lock: LockWindow) -> Observation:
@@ -82,7 +82,8 @@ class LockContention:
         waiters = lock.waiters()
         holders = [] if lock.ambiguous else [tid for tid, _ in lock.holder_shares()]
         involved = [*waiters, *(t for t in holders if t not in waiters)]
-        lower = lower_mean(mean, len(waiters), window.samples, lock.episodes)
+        stuck = len(evidence.lasting(window, ((w.tid, w.run) for w in lock.waits)))
+        lower = evidence.lower_waiters(window, mean, len(waiters), lock.episodes, stuck)
         cpu = window.cpu_percent
         serial = held >= SATURATED and cpu is not None and cpu <= ONE_CORE_PERCENT
         name = evidence.lock_name(lock)
@@ -104,6 +105,7 @@ class LockContention:
             lower=lower,
             samples=max(window.samples, evidence.samples_in(window, lock.wait_ns)),
             episodes=lock.episodes,
+            lasting=stuck,
             confidence=lock.confidence,
             label=name,
             title=f"Threads queue for {name}",
@@ -126,6 +128,12 @@ class LockContention:
             + evidence.waiter_stacks(window, lock),
             floor=75 if serial and lower >= SATURATED_WAITERS else 0,
         )
+
+
+def _parked(lock: LockWindow) -> bool:
+    """Whether a single thread was ever seen at it, and nobody with it: the thread parks on a lock of its own, which
+    whoever has work for it releases. It queues with nobody."""
+    return not lock.holds and len({w.tid for w in lock.waits}) == 1
 
 
 def _main_state(lock: LockWindow) -> tuple[str, float]:

@@ -41,7 +41,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import State, Wait, WaitKind
-from concview.text import percent, plural
+from concview.text import duration, percent, plural
 
 BLOCKED = frozenset({State.IO, State.SLEEP})
 #: Mean waiters below which the lock is left alone, and below which it is worth an information at most.
@@ -89,10 +89,15 @@ class LockHeldAcrossIo:
         )
         if own:
             summary += f" Every holder waits on the same descriptor ({own}): the lock seems to guard that connection."
+        stuck = len(evidence.lasting(window, ((w.tid, w.run) for w in lock.waits)))
+        if stuck and evidence.lasting(window, ((hold.tid, hold.run) for hold, _ in blocked)):
+            since = min(hold.run.began_ns for hold, _ in blocked if not hold.run.end_ns)
+            summary += f" Neither has moved for {duration((window.end_ns - since) / 1e9)}."
         yield Observation(
             subject=lock.key,
             value=share,
-            lower=lower_share(share, samples, episodes),
+            lower=share if stuck else lower_share(share, samples, episodes),
+            lasting=stuck,
             samples=samples,
             episodes=episodes,
             confidence=lock.confidence,

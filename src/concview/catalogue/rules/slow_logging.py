@@ -32,7 +32,6 @@ from typing import ClassVar
 
 from concview.analysis.classify import bare
 from concview.analysis.locks import LockWindow
-from concview.analysis.statistics import lower_mean
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -69,10 +68,12 @@ class SlowLogging:
         )
         if writing is not None:
             summary += f", most of it in {evidence.frame_spot(writing)}"
+        stuck = len(evidence.lasting(window, ((w.tid, w.run) for w in lock.waits)))
         return Observation(
             subject=lock.key,
             value=mean,
-            lower=lower_mean(mean, len(waiters), window.samples, lock.episodes),
+            lower=evidence.lower_waiters(window, mean, len(waiters), lock.episodes, stuck),
+            lasting=stuck,
             samples=max(window.samples, evidence.samples_in(window, lock.wait_ns)),
             episodes=lock.episodes,
             confidence=lock.confidence,
