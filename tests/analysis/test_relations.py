@@ -5,7 +5,7 @@ import io
 from concview import codec
 from concview.analysis.history import History
 from concview.analysis.relations import REPORTS
-from concview.analysis.replay_buffer import Tape
+from concview.analysis.replay_buffer import ReplayBuffer
 from concview.analysis.window import Window
 from concview.model import (
     Child,
@@ -77,7 +77,7 @@ def test_the_report_of_a_moment_is_the_last_one_before_it() -> None:
 
 
 def test_looking_back_shows_what_was_known_then() -> None:
-    history, tape = History(), Tape()
+    history, tape = History(), ReplayBuffer()
     for event in (HELLO, *EVENTS, Tick(20, 10, 0, False, ()), Relations(30, ()), Tick(40, 10, 0, False, ())):
         history.apply(event)
         tape.add(event, history)
