@@ -11,7 +11,7 @@ import agent_helpers as h
 
 from concview.agent_host.messages import CallsPart, Opened, Refused
 from concview.model import Calls
-from concview.tui.inside import derived
+from concview.tui.agent_requests import derived
 from interpreters import Interpreter, Process, target
 
 #: One thread works in rounds; on request the program says how many it has done, and the thread's CPU for them.

@@ -31,7 +31,7 @@ from common import machine
 from concview.demos.base import demos
 from concview.model import Severity
 from concview.session.session import Session
-from concview.session.sources import LiveSource
+from concview.session.stream_source import LiveSource
 from interpreters import Interpreter, interpreters
 
 ROOT = Path(__file__).resolve().parents[1]

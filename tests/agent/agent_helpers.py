@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from concview.agent_host import Attachment, inject
+from concview.agent_host import Attachment, attach_agent
 from concview.agent_host.messages import CallsPart, Message, Report
 from concview.model import AGENT_THREAD
 from interpreters import Interpreter, Process
@@ -124,7 +124,7 @@ def leave(attachment: Attachment, seconds: float = 30.0) -> None:
 
 
 def visit(pid: int, patience_s: float = 20.0) -> Attachment:
-    return inject(pid, patience_s, yappi())
+    return attach_agent(pid, patience_s, yappi())
 
 
 def yappi() -> list[str] | None:

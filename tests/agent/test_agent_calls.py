@@ -209,7 +209,7 @@ def test_counts_without_yappi(interpreter: Interpreter) -> None:
 @pytest.mark.python(8, 11)
 def test_without_yappi_before_312(interpreter: Interpreter) -> None:
     with target(interpreter, COUNTED) as process:
-        attachment = h.inject(process.pid, 20.0, [])
+        attachment = h.attach_agent(process.pid, 20.0, [])
         attachment.open_window("wall", 1.0, "monitoring")
         refused = h.until(attachment, lambda m: m if isinstance(m, Refused) else None)
         assert "no way to count" in refused.why

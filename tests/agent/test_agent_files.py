@@ -11,7 +11,7 @@ from test_agent_calls import COUNTED, ask, opened
 
 from concview.agent_host.messages import CallsPart
 from concview.analysis.calls import by_function, callgrind, pstat
-from concview.collector.inside import Inside
+from concview.collector.agent import AgentControl
 from concview.model import Callee, CallInfo, Calls, Event
 from interpreters import current, target
 
@@ -60,7 +60,7 @@ def test_a_real_window(tmp_path: Path) -> None:
         opened(attachment)
         ask(process, "work 777")
         attachment.close_window()
-        inside = Inside(process.pid, events.append)
+        inside = AgentControl(process.pid, events.append)
         h.until(attachment, lambda m: inside._calls(1, m) or m if isinstance(m, CallsPart) else None)
         h.leave(attachment)
     (calls,) = (e for e in events if isinstance(e, Calls) and not e.running)

@@ -11,7 +11,7 @@ import agent_helpers as h
 import msgspec
 import pytest
 
-from concview.agent_host import inject
+from concview.agent_host import attach_agent
 from concview.agent_host.messages import Report
 from concview.agent_host.rendezvous import find_listener
 from concview.model import AGENT_THREAD, AgentStatus, AnyEvent, Bye, Calls, Queues, State, Tasks
@@ -160,7 +160,7 @@ def test_invited(any_python: Interpreter, tmp_path: Path) -> None:
     environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
     with target(any_python, INVITING, h.SOURCE, env=environment) as process:
         for _ in range(2):
-            attachment = inject(process.pid)
+            attachment = attach_agent(process.pid)
             assert attachment.invited and attachment.hello is not None and attachment.hello.pid == process.pid
             h.until(attachment, lambda m: m if isinstance(m, Report) else None)
             h.leave(attachment)
@@ -175,7 +175,7 @@ def test_invited(any_python: Interpreter, tmp_path: Path) -> None:
 def test_a_forked_child_was_not_invited(gil_python: Interpreter, tmp_path: Path) -> None:
     environment = {"XDG_RUNTIME_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}
     with target(gil_python, INVITING, h.SOURCE, "fork", env=environment) as process:
-        attachment = inject(process.pid)
+        attachment = attach_agent(process.pid)
         process.send("go")
         assert process.line() == "0"  # its exit code: sockets it still has
         h.report(attachment)
@@ -204,7 +204,7 @@ def test_the_agent_distrusts(gil_python: Interpreter, tmp_path: Path, bytes_said
         connected.close()
         (size,) = struct.unpack_from("<I", said)
         assert msgspec.json.decode(said[4 : 4 + size])["t"] == "hello" and len(said) == 4 + size
-        attachment = inject(process.pid)  # it waits for the next one
+        attachment = attach_agent(process.pid)  # it waits for the next one
         h.leave(attachment)
 
 

@@ -20,7 +20,7 @@ from concview import registry
 from concview.demos.base import Demo, demos
 from concview.model import Finding, Severity
 from concview.session.session import Session
-from concview.session.sources import LiveSource
+from concview.session.stream_source import LiveSource
 from interpreters import Interpreter, interpreters
 
 FULL = bool(os.environ.get("CONCVIEW_FULL"))

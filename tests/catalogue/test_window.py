@@ -67,7 +67,7 @@ def test_an_older_window_stays_what_it_was() -> None:
         assert thread.slices[-1].end_ns == older.end_ns
 
 
-def test_conditions_are_the_sums_of_pieces() -> None:
+def test_wait_profiles_are_the_sums_of_slices() -> None:
     busy, slow, still = Window(played(12).history).threads
     for thread in (busy, slow, still):
         seen = Counter[tuple[int, int]]()

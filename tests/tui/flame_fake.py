@@ -10,7 +10,7 @@ import fake
 
 from concview.analysis import calltree
 from concview.model import State
-from concview.session.session import Calls
+from concview.session.session import CallReport
 
 SECONDS = 10.0
 
@@ -29,7 +29,7 @@ class CallSession(fake.FakeSession):
         by_line: bool = False,
         fold: bool = False,
         holding: bool = False,
-    ) -> Calls:
+    ) -> CallReport:
         self.asked.append({"states": states, "tids": tids, "by_line": by_line, "fold": fold, "holding": holding})
         if self.fails is not None:
             raise self.fails
@@ -41,4 +41,6 @@ class CallSession(fake.FakeSession):
                 share = (thread.gil_held or 0.0) if holding else sum(thread.shares[s] for s in wanted)
                 if share > 0:
                     pieces.append((thread.stack, int(share * SECONDS * 1e9)))
-        return Calls(calltree.tree(pieces, by_line, fold), calltree.table(pieces, by_line), SECONDS, snapshot.at_ns)
+        return CallReport(
+            calltree.tree(pieces, by_line, fold), calltree.table(pieces, by_line), SECONDS, snapshot.at_ns
+        )

@@ -9,8 +9,8 @@ import fake
 from flame_fake import CallSession
 from textual.pilot import Pilot
 
+from concview.tui.ports import DeepFrame
 from concview.tui.screens.deep import DeepScreen
-from concview.tui.source import DeepFrame
 
 Press = Callable[[], Awaitable[None]]
 Check = Callable[[Pilot[Any], Press], Awaitable[None]]

@@ -13,9 +13,9 @@ from concview.snapshot import Snapshot, Status
 from concview.text import short_command
 from concview.tui import text_render
 from concview.tui.app import ConcviewApp
+from concview.tui.ports import Picker
 from concview.tui.screens.dashboard import Dashboard, specs
 from concview.tui.screens.picker import PickerScreen
-from concview.tui.source import Picker
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View

@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 
 from concview.snapshot import Status
 from concview.tui.app import ConcviewApp
+from concview.tui.ports import DeepFrame, DeepLocal
 from concview.tui.screens.deep import DeepScreen, why_not
-from concview.tui.source import DeepFrame, DeepLocal
 from concview.tui.widgets.page import Page
 
 FRAMES = (

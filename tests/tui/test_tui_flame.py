@@ -108,7 +108,7 @@ def test_calls_while_holding_the_gil() -> None:
     for at, stack in ((0, stacks[0]), (100, stacks[1])):
         thread.change(at, Run(at, stack, NO_WAIT, (), Classification(State.RUNNING, "")))
     ticks = [GilTick(at, 10, 7 if at != 60 else 8, 0) for at in range(10, 200, 10)]
-    found = list(gilcalls.pieces([thread], ticks, 0, 190))
+    found = list(gilcalls.stack_times([thread], ticks, 0, 190))
     assert sum(ns for stack, ns in found if stack is stacks[0]) == 90
     assert sum(ns for stack, ns in found if stack is stacks[1]) == 90
 

@@ -14,7 +14,7 @@ from inside_keys import CHECKS
 
 from concview.model import AgentStatus, Calls, Frame
 from concview.snapshot import Status
-from concview.tui import inside
+from concview.tui import agent_requests
 from concview.tui.app import ConcviewApp
 from concview.tui.keys import KEYS, by_id
 from concview.tui.screens.agent import AgentQuestion
@@ -71,12 +71,12 @@ async def test_a_recording_says_why_nothing_can_be_asked(key: str) -> None:
 
 def test_why_not() -> None:
     live = picture()
-    assert inside.why_not(Obeying(), live) == ""
-    assert "recording" in inside.why_not(Obeying(live=False), live)
-    assert "exited" in inside.why_not(Obeying(), fake.exited())
-    assert "not permitted" in inside.why_not(Obeying(), fake.lost())
-    assert "without a way" in inside.why_not(fake.FakeSession(), live)
-    assert inside.why_not(Obeying(), fake.empty())
+    assert agent_requests.why_not(Obeying(), live) == ""
+    assert "recording" in agent_requests.why_not(Obeying(live=False), live)
+    assert "exited" in agent_requests.why_not(Obeying(), fake.exited())
+    assert "not permitted" in agent_requests.why_not(Obeying(), fake.lost())
+    assert "without a way" in agent_requests.why_not(fake.FakeSession(), live)
+    assert agent_requests.why_not(Obeying(), fake.empty())
 
 
 async def test_without_an_agent_calls_are_not_counted() -> None:
@@ -185,23 +185,25 @@ def test_how_much_slower() -> None:
         unknown = msgspec.structs.replace(COUNTED, calls=1_000_000, seconds=5.0, used_s=0.0, bare_s=0.0, slower=0.0)
         return msgspec.structs.replace(unknown, **changes)
 
-    low, high = inside.derived(counted(cost_share=0.1, used_s=1.0, bare_s=0.04))
+    low, high = agent_requests.derived(counted(cost_share=0.1, used_s=1.0, bare_s=0.04))
     assert low == pytest.approx(2.0) and high == pytest.approx(1.0 / 0.35)
-    assert inside.derived(counted(cost_share=0.6, used_s=3.0, bare_s=0.4)) == pytest.approx((3.4 / 0.4, 4.3 / 0.4))
+    assert agent_requests.derived(counted(cost_share=0.6, used_s=3.0, bare_s=0.4)) == pytest.approx(
+        (3.4 / 0.4, 4.3 / 0.4)
+    )
     # 3.11: no calls, and slower all the same, if it is bytecode
-    assert inside.derived(counted(cost_share=0.0, used_s=1.0, drag=1.5)) == pytest.approx((1.0, 1.5))
-    assert inside.derived(counted(cost_share=0.1)) == (0, 0)  # an old recording
+    assert agent_requests.derived(counted(cost_share=0.0, used_s=1.0, drag=1.5)) == pytest.approx((1.0, 1.5))
+    assert agent_requests.derived(counted(cost_share=0.1)) == (0, 0)  # an old recording
 
-    said = inside.cost(counted(cost_share=0.1, used_s=1.0, slower=2.44, slower_by=3))
+    said = agent_requests.cost(counted(cost_share=0.1, used_s=1.0, slower=2.44, slower_by=3))
     assert said.startswith("200k calls/s, 500 ns each for counting: 10 % of a core.")
     assert said.endswith("Code takes 2.4 times the CPU that it took before (measured by 3 functions)")
-    assert "2.0 to 2.9 times the CPU (derived" in inside.cost(counted(cost_share=0.1, used_s=1.0, bare_s=0.04))
-    assert "(estimated)" in inside.cost(counted(cost_share=0.1))
+    assert "2.0 to 2.9 times the CPU (derived" in agent_requests.cost(counted(cost_share=0.1, used_s=1.0, bare_s=0.04))
+    assert "(estimated)" in agent_requests.cost(counted(cost_share=0.1))
 
 
 def test_counts_without_times_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no times"):
-        inside.save_calls(WITHOUT_TIMES, 1, "", tmp_path)
+        agent_requests.save_calls(WITHOUT_TIMES, 1, "", tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 
 from concview.tui.app import ConcviewApp
 from concview.tui.keys import KEYS, by_id, footer
+from concview.tui.ports import Picker
 from concview.tui.screens.dashboard import SPEEDS, Dashboard
 from concview.tui.screens.help import Help
 from concview.tui.screens.picker import PickerScreen
-from concview.tui.source import Picker
 from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.table import Table

@@ -11,8 +11,8 @@ from syrupy.extensions.image import SVGImageSnapshotExtension
 
 from concview.snapshot import Snapshot
 from concview.tui.app import ConcviewApp
+from concview.tui.ports import Picker
 from concview.tui.screens.dashboard import Dashboard, specs
-from concview.tui.source import Picker
 
 SIZES = ((60, 20), (80, 24), (160, 50))
 VIEWS = tuple(specs())

@@ -94,7 +94,7 @@ def _abi() -> str:
     return importlib.machinery.EXTENSION_SUFFIXES[0].split(".")[1]
 
 
-class Window:
+class CallWindow:
     """One window of yappi. Made, started, read and stopped by the agent's thread only."""
 
     source = "yappi"

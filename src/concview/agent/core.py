@@ -210,7 +210,7 @@ class Agent:
         if message.get("source") == "monitoring":
             window: Any = counts.CountWindow(seconds)
         else:
-            window = calls.Window(str(message.get("clock")), seconds, self._folders)
+            window = calls.CallWindow(str(message.get("clock")), seconds, self._folders)
         self._window = window
         window.start()
         if self._link is not None:

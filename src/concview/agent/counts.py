@@ -32,7 +32,7 @@ class _Counters(dict):  # type: ignore[type-arg]
 
 
 class CountWindow:
-    """The same interface as `calls.Window`."""
+    """The same interface as `calls.CallWindow`."""
 
     source = "monitoring"
     clock = "none"

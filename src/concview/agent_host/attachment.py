@@ -238,7 +238,7 @@ class Attachment:
             self._connection.close()
 
 
-def inject(pid: int, patience_s: float = 10.0, yappi_folders: list[str] | None = None) -> Attachment:
+def attach_agent(pid: int, patience_s: float = 10.0, yappi_folders: list[str] | None = None) -> Attachment:
     """An attachment whose agent is there. Raises CannotInject, NotPermitted (engines.base) or TargetGone."""
     attachment = Attachment(pid, patience_s, yappi_folders)
     attachment.start()

@@ -63,7 +63,7 @@ class Window:
 
     @cached_property
     def capabilities(self) -> dict[str, Capability]:
-        return {**self.history.hello.capabilities, **inside(self.history)} if self.history.hello else {}
+        return {**self.history.hello.capabilities, **agent_capabilities(self.history)} if self.history.hello else {}
 
     def can(self, name: str) -> bool:
         capability = self.capabilities.get(name)
@@ -162,7 +162,7 @@ class Window:
                 yield thread, slice_
 
 
-def inside(history: History) -> dict[str, Capability]:
+def agent_capabilities(history: History) -> dict[str, Capability]:
     """What can be seen because an agent is inside: unlike what an engine can do, this comes and goes.
 
     Its last words are evidence for a while longer: a recording ends with the agent leaving.

@@ -15,10 +15,10 @@ import msgspec
 
 from concview import __version__
 from concview.codec import STREAM_VERSION, Writer
+from concview.collector.agent import AgentControl
 from concview.collector.budget import Budget
 from concview.collector.forks import ForkWatch
 from concview.collector.idle_scheduling import IdleScheduling, own_run_delay_ns
-from concview.collector.inside import Inside
 from concview.collector.looks import Looks
 from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
@@ -95,7 +95,7 @@ class Collector:
             raise CannotAttach(f"process {self._pid} is gone ({error})", "", 4) from None
         self._looks = Looks(self._engine.looks, self._budget.earned)
         self._counters = CounterReader(target, self._recorder)
-        self._inside = Inside(target.pid, self._recorder.emit)
+        self._agent = AgentControl(target.pid, self._recorder.emit)
         self._forks = ForkWatch(target, self._recorder)
         self._forks.poll(time.monotonic_ns())
         self._recorder.emit(self._counters.poll(time.monotonic_ns()))
@@ -156,7 +156,7 @@ class Collector:
     def _do_chores(self, now: int, control_fd: int) -> bool:
         """What is due beside the samples. False when the reader has gone."""
         chores = self._chores
-        self._inside.poll(now)
+        self._agent.poll(now)
         if now >= chores.counters:
             chores.counters = now + COUNTERS_NS
             self._recorder.emit(self._counters.poll(now, self._engine.tally.gil_switches))
@@ -175,11 +175,11 @@ class Collector:
         if now >= chores.collect:
             chores.collect = now + COLLECT_NS
             gc.collect()
-        chores.due = min(chores.counters, chores.flush, chores.status, self._inside.due_ns)
+        chores.due = min(chores.counters, chores.flush, chores.status, self._agent.due_ns)
         return True
 
     def _end(self, reason: str, text: str) -> None:
-        self._inside.close()
+        self._agent.close()
         with contextlib.suppress(TargetGone):
             self._engine.close()  # may still deliver samples of the last moments
         now = time.monotonic_ns()
@@ -224,7 +224,7 @@ class Collector:
         if not said:
             return False
         for line in said.decode("ascii", "replace").splitlines():
-            if self._inside.obey(line):
+            if self._agent.obey(line):
                 continue
             verb, _, argument = line.partition(" ")
             if verb == "rate":

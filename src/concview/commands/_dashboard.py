@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concview.demos.base import Demo
     from concview.process.discovery import Candidate
     from concview.session import Session
-    from concview.tui.source import DeepFrame
+    from concview.tui.ports import DeepFrame
 
 #: A demo has said 'ready' within this time, or something is wrong with it.
 DEMO_START_S = 30.0
@@ -43,7 +43,7 @@ def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
     """
     from concview.engines.pyspy import look
     from concview.errors import TargetGone
-    from concview.tui.source import DeepFrame, DeepLocal
+    from concview.tui.ports import DeepFrame, DeepLocal
 
     try:
         seen = look(pid, native=native, locals=True, nonblocking=not native)
@@ -84,7 +84,7 @@ def show(
 ) -> int:
     """Run the dashboard until it is left; everything that was started is ended then. `output` gets a pane."""
     from concview.tui.app import ConcviewApp
-    from concview.tui.source import Picker
+    from concview.tui.ports import Picker
 
     sessions: list[Session] = [session] if session is not None else []
     children: list[Child] = [child] if child is not None else []

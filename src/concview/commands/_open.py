@@ -10,7 +10,7 @@ import msgspec
 from concview.commands._preflight import reading
 from concview.commands.base import CommandError, Exit, complain
 from concview.config import Config
-from concview.session import AttachError, FileSource, LiveSource, Session, Source
+from concview.session import AttachError, FileSource, LiveSource, Session, StreamSource
 from concview.snapshot import Snapshot, Status
 from concview.text import plural
 
@@ -26,7 +26,7 @@ def attach_failed(error: AttachError) -> CommandError:
     return CommandError(error.message, code, error.remedy)
 
 
-def _session(source: Source, config: Config) -> Session:
+def _session(source: StreamSource, config: Config) -> Session:
     try:
         return Session(source, config=config.rules)
     except ValueError as error:  # a threshold alone can contradict the rule's own other one

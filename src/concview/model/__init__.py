@@ -6,6 +6,22 @@ Strings are already clean (see `text.clean`).
 
 from __future__ import annotations
 
+from concview.model.agent import (
+    AGENT_THREAD,
+    AgentStatus,
+    Await,
+    Callee,
+    CallInfo,
+    Calls,
+    LoopInfo,
+    Pauses,
+    PoolInfo,
+    QueueInfo,
+    Queues,
+    TaskGroup,
+    TaskInfo,
+    Tasks,
+)
 from concview.model.events import (
     FRESH_COUNTERS,
     Bye,
@@ -28,22 +44,6 @@ from concview.model.events import (
 )
 from concview.model.findings import Finding, Measured, NotApplicable, Pending, StackEvidence, Where
 from concview.model.forks import SETTLED_NS, ForkedChild, Forks
-from concview.model.inside import (
-    AGENT_THREAD,
-    AgentStatus,
-    Await,
-    Callee,
-    CallInfo,
-    Calls,
-    LoopInfo,
-    Pauses,
-    PoolInfo,
-    QueueInfo,
-    Queues,
-    TaskGroup,
-    TaskInfo,
-    Tasks,
-)
 from concview.model.queues import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
 from concview.model.relations import (
     Child,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concview.model.agent import AgentStatus, Calls, Pauses, Queues, Tasks
 from concview.model.events import (
     Bye,
     Counters,
@@ -19,7 +20,6 @@ from concview.model.events import (
     WaitDef,
 )
 from concview.model.forks import Forks
-from concview.model.inside import AgentStatus, Calls, Pauses, Queues, Tasks
 from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
 from concview.model.tasks import AsyncObjects, Loops, TaskDef, TasksGone, TaskTick, TaskWaitDef

@@ -4,6 +4,6 @@ The same code runs live and on replay; only the source differs.
 """
 
 from concview.session.session import Session
-from concview.session.sources import AttachError, FileSource, LiveSource, Source
+from concview.session.stream_source import AttachError, FileSource, LiveSource, StreamSource
 
-__all__ = ["AttachError", "FileSource", "LiveSource", "Session", "Source"]
+__all__ = ["AttachError", "FileSource", "LiveSource", "Session", "StreamSource"]

@@ -84,7 +84,7 @@ class Composer:
             elapsed_s=(history.now_ns - history.first_ns) / 1e9,
             target=hello.target,
             engine=hello.engine,
-            capabilities={**hello.capabilities, **windows.inside(history)},
+            capabilities={**hello.capabilities, **windows.agent_capabilities(history)},
             rate_hz=hello.rate_hz,
             budget_percent=hello.budget_percent,
             target_hz=stats.target_hz if stats else hello.rate_hz,

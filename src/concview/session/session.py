@@ -27,7 +27,7 @@ from concview.costs.constants import CostTable
 from concview.model import AnyEvent, Stack, State
 from concview.session.compose import Composer
 from concview.session.historical import Judged, look_back, sums_ns
-from concview.session.sources import AttachError, FileSource, LiveSource, Source
+from concview.session.stream_source import AttachError, FileSource, LiveSource, StreamSource
 from concview.session.ui_priority import UiPriority
 from concview.snapshot import Snapshot, Status, Timeline
 
@@ -38,7 +38,7 @@ EARLY_NS, EARLY_STEP_NS, STEP_NS = 10_000_000_000, 250_000_000, 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class CallReport:
     """A call tree and the own/total table of the same time; `seconds` of wall time, up to `at_ns`."""
 
     root: calltree.Node
@@ -51,7 +51,7 @@ class Session:
     """`start()` -> `snapshot()` ... -> `close()`. One reader thread; every public method may be called from any."""
 
     def __init__(
-        self, source: Source, rules: Mapping[str, Rule] | None = None, config: RuleConfig | None = None
+        self, source: StreamSource, rules: Mapping[str, Rule] | None = None, config: RuleConfig | None = None
     ) -> None:
         self.source = source
         self.live = source.live
@@ -118,7 +118,7 @@ class Session:
         fold: bool = False,
         holding: bool = False,
         back: tuple[int, int] | None = None,
-    ) -> Calls:
+    ) -> CallReport:
         """Where the time of these threads (None: all) in these states (None: all) went, over the window.
 
         `holding`: instead of states, the time in which they held the GIL. `back`: instead of the last window, the
@@ -134,7 +134,9 @@ class Session:
                 end = self.history.now_ns
                 start = max(self.history.first_ns, end - WINDOW_NS)
                 slices = self._slices(self.history, start, end, states, tids, holding)
-        return Calls(calltree.tree(slices, by_line, fold), calltree.table(slices, by_line), (end - start) / 1e9, end)
+        return CallReport(
+            calltree.tree(slices, by_line, fold), calltree.table(slices, by_line), (end - start) / 1e9, end
+        )
 
     @staticmethod
     def _slices(
@@ -205,7 +207,7 @@ class Session:
         self.source.set_rate(hz)
 
     def order(self, line: str) -> bool:
-        """A control line for the agent inside the target (collector/inside.py lists them); False at a recording."""
+        """A control line for the agent inside the target (collector/agent.py lists them); False at a recording."""
         if not isinstance(self.source, LiveSource) or self._ended:
             return False
         self.source.order(line)

@@ -17,10 +17,10 @@ from textual.widgets import Input
 
 from concview.tui import first, keys
 from concview.tui.driver import Driver
+from concview.tui.ports import DeepLook, Output, Picker, ViewedSession
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
-from concview.tui.source import DeepLook, Output, Picker, Session
 from concview.tui.theme import DARK, LIGHT
 from concview.tui.widgets.bars import Footer
 
@@ -51,7 +51,7 @@ class ConcviewApp(App[None]):
 
     def __init__(
         self,
-        session: Session | None = None,
+        session: ViewedSession | None = None,
         picker: Picker | None = None,
         title: str = "concview",
         theme: str = DARK.name,

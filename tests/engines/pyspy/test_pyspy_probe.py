@@ -11,7 +11,7 @@ import pytest
 
 from concview.engines.pyspy import PySpyEngine, PySpyFailed, look
 from concview.engines.pyspy import probe as probe_module
-from concview.engines.pyspy import window as window_module
+from concview.engines.pyspy import run as run_module
 from concview.model import CAPABILITIES
 from interpreters import Interpreter, target
 
@@ -92,7 +92,7 @@ def test_opening_fails_with_one_sentence(
     from concview.model import Target
 
     fake = false_py_spy(tmp_path, script)
-    monkeypatch.setattr(window_module, "executable", lambda: fake)
+    monkeypatch.setattr(run_module, "executable", lambda: fake)
     engine = PySpyEngine()
     with pytest.raises(PySpyFailed, match=said) as failure:
         engine.open(Target(os.getpid(), "3.16.0", (), 0.0), KeepingSink())

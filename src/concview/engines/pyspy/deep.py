@@ -14,9 +14,9 @@ import time
 import msgspec
 
 from concview.engines.pyspy.failures import PySpyFailed, explain
+from concview.engines.pyspy.run import die_with_parent, environment, executable, version
 from concview.engines.pyspy.threads import Tasks
 from concview.engines.pyspy.trace import MAX_FRAMES
-from concview.engines.pyspy.window import die_with_parent, environment, executable, version
 from concview.model import Struct
 from concview.text import clean
 

@@ -20,9 +20,9 @@ from concview.engines.pyspy.failures import PySpyFailed
 from concview.engines.pyspy.join import Cursor, Moment, cursors
 from concview.engines.pyspy.observe import KernelSide
 from concview.engines.pyspy.probe import probe
+from concview.engines.pyspy.run import PySpyRun, cpu_seconds
 from concview.engines.pyspy.threads import Tasks, stat_fields
 from concview.engines.pyspy.trace import Interner, Trace, Track
-from concview.engines.pyspy.window import Window, cpu_seconds
 from concview.errors import NotPermitted, TargetGone
 from concview.model import Notice, Target
 from concview.sink import Sink
@@ -65,9 +65,9 @@ class PySpyEngine:
         self.longest_gap_ns = 0  #: longest time between two windows, the first excepted
         self._interner = Interner()
         self._moments: deque[Moment] = deque()
-        self._current: Window | None = None
-        self._next: Window | None = None
-        self._ended: deque[Window] = deque()
+        self._current: PySpyRun | None = None
+        self._next: PySpyRun | None = None
+        self._ended: deque[PySpyRun] = deque()
         self._work: Iterator[None] | None = None
         self._covered_ns = 0
         self._opened = False
@@ -205,10 +205,10 @@ class PySpyEngine:
 
     # ------------------------------------------------------------ py-spy's windows
 
-    def _start(self) -> Window:
-        return Window(self._pid, round(min(self.rate_hz, self._most_hz)), self.blocking)
+    def _start(self) -> PySpyRun:
+        return PySpyRun(self._pid, round(min(self.rate_hz, self._most_hz)), self.blocking)
 
-    def _limit(self, window: Window, seconds: float) -> None:
+    def _limit(self, window: PySpyRun, seconds: float) -> None:
         """Learn from a window's cost how often py-spy may sample: slower at once, faster again by and by."""
         looks = seconds * 1e9 / window.mean_ns
         if looks < 10 or window.cpu_s <= 0:
@@ -275,7 +275,7 @@ class PySpyEngine:
         self._failures += 1
         self._retry_at_ns = now + min(60, 2**self._failures) * 125_000_000
 
-    def _forget(self, window: Window) -> None:
+    def _forget(self, window: PySpyRun) -> None:
         window.kill()
         self._reaped_cpu_s += window.cpu_s
 
@@ -297,14 +297,14 @@ class PySpyEngine:
         while self._moments and self._moments[0].at_ns < self._last_tick_ns - self.STARVED_NS:
             self._emitter.moment(self._moments.popleft(), None)
 
-    def _finished(self, window: Window) -> bool:
+    def _finished(self, window: PySpyRun) -> bool:
         if window.poll():
             return True
         if window.asked_to_stop_ns and time.monotonic_ns() - window.asked_to_stop_ns > self.STUCK_NS:
             window.kill()
         return bool(window.ended_ns)
 
-    def _join(self, window: Window) -> Iterator[None]:
+    def _join(self, window: PySpyRun) -> Iterator[None]:
         """Read the file, place the changes, emit the moments; a yield after each piece of work."""
         self._reaped_cpu_s += window.cpu_s
         self.tally.misses += window.misses

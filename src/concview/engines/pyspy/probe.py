@@ -12,7 +12,7 @@ from concview.cpython.runtime import find, layout
 from concview.engines.base import Probe
 from concview.engines.pyspy.failures import PySpyFailed, explain
 from concview.engines.pyspy.observe import Gil, GilNotFound
-from concview.engines.pyspy.window import environment, executable, version
+from concview.engines.pyspy.run import environment, executable, version
 from concview.errors import NotPermitted, TargetGone
 from concview.model import Capability
 

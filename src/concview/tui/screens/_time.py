@@ -11,8 +11,8 @@ from textual.widgets import Input
 
 from concview import text
 from concview.snapshot import Snapshot, Status
+from concview.tui.ports import Kept, Player, ViewedSession
 from concview.tui.screens.base import SizedScreen
-from concview.tui.source import Kept, Player, Session
 from concview.tui.widgets.baseline import Baseline
 from concview.tui.widgets.timeline import TimeBar
 
@@ -36,7 +36,7 @@ class TimeTravel(SizedScreen):
             super().__init__()
             self.back, self.snapshot, self.error = back, snapshot, error
 
-    session: Session
+    session: ViewedSession
     newest: Snapshot
     shown: Snapshot
 

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 
 from concview.model import Target
 from concview.snapshot import Snapshot
-from concview.tui import inside, keys
+from concview.tui import agent_requests, keys
 from concview.tui.text_render import Line, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.page import Page
@@ -143,7 +143,7 @@ class WindowQuestion(_Asks, ModalScreen[str]):
     def lines(self, width: int, palette: Palette) -> list[Line]:
         calls = self.snapshot.calls
         last = (
-            f"In the last window: {inside.cost(calls)}."
+            f"In the last window: {agent_requests.cost(calls)}."
             if calls is not None
             else "How many calls this program makes a second is not known before the first window."
         )

@@ -12,9 +12,9 @@ from textual.message import Message
 from concview import registry
 from concview.snapshot import Snapshot
 from concview.tui import export, first, keys
+from concview.tui.ports import Output, ViewedSession
 from concview.tui.screens._time import TimeTravel, pace
 from concview.tui.screens.base import TooSmall
-from concview.tui.source import Output, Session
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.bars import Footer, Tabs
 from concview.tui.widgets.header import Header
@@ -44,7 +44,7 @@ class Dashboard(TimeTravel):
     class Leave(Message):
         """The person wants another process."""
 
-    def __init__(self, session: Session, output: Output | None = None) -> None:
+    def __init__(self, session: ViewedSession, output: Output | None = None) -> None:
         super().__init__()
         self.session = session
         self.output = OutputPane(output) if output is not None else None

@@ -17,7 +17,7 @@ from textual.screen import ModalScreen
 from concview import text
 from concview.snapshot import Snapshot, Status
 from concview.tui import keys
-from concview.tui.source import DeepFrame, DeepLook
+from concview.tui.ports import DeepFrame, DeepLook
 from concview.tui.text_render import Line, cut, fit, paragraph, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.page import Page

@@ -16,8 +16,8 @@ from textual.widgets import Input
 from concview import text
 from concview.text import short_command
 from concview.tui import keys
+from concview.tui.ports import Picker, ViewedSession
 from concview.tui.screens.base import SizedScreen, TooSmall
-from concview.tui.source import Picker, Session
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.bars import Bar, Footer
@@ -109,7 +109,7 @@ class PickerScreen(SizedScreen):
             self.rows, self.demos = rows, demos
 
     class Attached(Message):
-        def __init__(self, session: Session) -> None:
+        def __init__(self, session: ViewedSession) -> None:
             super().__init__()
             self.session = session
 

@@ -11,7 +11,7 @@ from textual.message import Message
 
 from concview import text
 from concview.analysis.calltree import Entry
-from concview.tui.source import CallsTaken, CallTimes
+from concview.tui.ports import CallsTaken, CallTimes
 from concview.tui.views.base import View
 from concview.tui.widgets.calls import MODES
 

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from concview import text
 from concview.model import Calls, Frame
 from concview.snapshot import Snapshot
-from concview.tui import inside, keys
+from concview.tui import agent_requests, keys
 from concview.tui.text_render import Line, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
@@ -78,15 +78,15 @@ def _has_monitoring(snapshot: Snapshot) -> bool:
 def _counting(calls: Calls | None, snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
     """The window that is open, or what the last one was."""
     if calls is None:
-        running = inside.window(snapshot)
+        running = agent_requests.window(snapshot)
         return [[Segment(f"counting begins: {running}" if running else "w counts every call", palette.dim)]]
     word, style = ("counting", palette.warn) if calls.running else ("counted", palette.ok)
-    if calls.running and not inside.attached(snapshot):
+    if calls.running and not agent_requests.attached(snapshot):
         word = "cut off"  # the agent went in the middle of it: these are its last words
-    first: Line = [Segment(word, style), Segment(f"  {inside.window_words(calls)}", palette.base)]
+    first: Line = [Segment(word, style), Segment(f"  {agent_requests.window_words(calls)}", palette.base)]
     if not calls.running and not calls.clean:
         first.append(Segment("  the profiler's hooks could not be proved to be gone", palette.error))
-    lines = [first, *paragraph(inside.cost(calls) + ".", width, palette.dim)]
+    lines = [first, *paragraph(agent_requests.cost(calls) + ".", width, palette.dim)]
     if calls.dropped:
         lines.append([Segment(f"{text.plural(calls.dropped, 'row')} more of little time are not listed", palette.dim)])
     return lines
@@ -176,7 +176,7 @@ class Inside(TableView):
             self.section = _telling(snapshot)
         palette = palette_of(self)
         top, sections = self.query_one("#agent", Panel), self.query_one("#sections", Panel)
-        problem = inside.why_not(self.app.session, snapshot)  # type: ignore[attr-defined]
+        problem = agent_requests.why_not(self.app.session, snapshot)  # type: ignore[attr-defined]
         said = (
             _agent(snapshot, problem, top.room, palette) if snapshot.target else [[Segment(NOTHING_YET, palette.dim)]]
         )
@@ -233,12 +233,12 @@ class Inside(TableView):
     # ------------------------------------------------------------ keys
 
     def action_agent(self) -> None:
-        inside.offer(self.app, self.snapshot)
+        agent_requests.offer(self.app, self.snapshot)
 
     def action_window(self) -> None:
         self._chosen, self.section = True, "calls"
         self.redraw()
-        inside.count_calls(self.app, self.snapshot)
+        agent_requests.count_calls(self.app, self.snapshot)
 
     def action_section(self) -> None:
         self._choose(SECTIONS[(SECTIONS.index(self.section) + 1) % len(SECTIONS)])
@@ -248,7 +248,7 @@ class Inside(TableView):
             self.screen.set_focus(primary)
 
     def action_save_calls(self) -> None:
-        inside.save(self.app, self.snapshot)
+        agent_requests.save(self.app, self.snapshot)
 
     def do_filter(self) -> None:
         if self.section != "queues":
@@ -275,4 +275,4 @@ def _telling(snapshot: Snapshot) -> str:
     return "queues" if snapshot.queues is not None and (snapshot.queues.queues or snapshot.queues.pools) else "tasks"
 
 
-VIEW = ViewSpec("inside", 8, "Inside", Inside, mark=lambda s: "●" if inside.attached(s) else "")
+VIEW = ViewSpec("inside", 8, "Inside", Inside, mark=lambda s: "●" if agent_requests.attached(s) else "")

@@ -12,7 +12,7 @@ from concview import text
 from concview.analysis.calltree import Entry, Node
 from concview.model import State
 from concview.snapshot import Shares, Snapshot, Status
-from concview.tui.source import CallsTaken
+from concview.tui.ports import CallsTaken
 from concview.tui.text_render import Line, cells, fit
 from concview.tui.theme import GLYPHS, Palette
 from concview.tui.widgets.columns import Column, place_cell

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from concview import text
-from concview.tui.source import Output
+from concview.tui.ports import Output
 from concview.tui.text_render import Line
 from concview.tui.theme import palette_of
 from concview.tui.widgets.bars import Bar

@@ -86,7 +86,7 @@ def cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-class Window:
+class PySpyRun:
     """A running py-spy. `zero_ns`, `misses` and `data` are known when it has ended."""
 
     #: Limit of its life in seconds: nobody stops it when we were killed and the kernel did not do it.

@@ -43,7 +43,7 @@ NEVER_NS = 1 << 62
 LAST_WORDS_S = 1.0
 
 
-class Inside:
+class AgentControl:
     """Owned by the collector's loop. Nothing here blocks, except the short moment in which the target is asked."""
 
     def __init__(self, pid: int, emit: Callable[[Event], None]) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from concview.analysis.calltree import Entry, Node
 
 
-class Session(Protocol):
+class ViewedSession(Protocol):
     """One target that is looked at, live or recorded."""
 
     live: bool
@@ -167,7 +167,7 @@ def no_demos() -> Sequence[tuple[str, str]]:
     return ()
 
 
-def no_demo(demo: str) -> Session:
+def no_demo(demo: str) -> ViewedSession:
     raise LookupError("there are no demos")
 
 
@@ -179,6 +179,6 @@ class Picker:
     """
 
     list_processes: Callable[[], Sequence[Any]]  #: of ProcessRow
-    attach: Callable[[int], Session]
+    attach: Callable[[int], ViewedSession]
     list_demos: Callable[[], Sequence[tuple[str, str]]] = no_demos
-    start_demo: Callable[[str], Session] = no_demo
+    start_demo: Callable[[str], ViewedSession] = no_demo

@@ -32,7 +32,7 @@ class AttachError(Exception):
         self.exit_code = exit_code
 
 
-class Source(Protocol):
+class StreamSource(Protocol):
     """`open` raises AttachError (live) or codec.StreamError / OSError (file). `blocks` ends when the stream does."""
 
     live: bool
@@ -120,7 +120,7 @@ class LiveSource:
         self._say(f"rate {hz}\n")
 
     def order(self, line: str) -> None:
-        """A control line for the agent inside the target; collector/inside.py lists them."""
+        """A control line for the agent inside the target; collector/agent.py lists them."""
         self._say(line + "\n")
 
     def _say(self, line: str) -> None:
