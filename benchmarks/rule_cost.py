@@ -36,8 +36,8 @@ from concview.session.session import SNAPSHOT_NS, STEP_NS
 DEMOS = ("straggler", "connection-starvation", "lock-held-across-io")
 #: What rules share, computed before they are timed.
 SHARED: dict[str, Callable[[Window], object]] = {
-    "pieces": lambda w: [t.pieces for t in (*w.threads, *w.native_threads)],
-    "conditions": lambda w: [t.conditions for t in (*w.threads, *w.native_threads)],
+    "slices": lambda w: [t.slices for t in (*w.threads, *w.native_threads)],
+    "wait profiles": lambda w: [t.wait_profiles for t in (*w.threads, *w.native_threads)],
     "time by state": lambda w: [t.shares for t in (*w.threads, *w.native_threads)],
     "locks": lambda w: w.locks,
     "graph": lambda w: chains(w.edges),
