@@ -72,6 +72,8 @@ class ThreadView(View, frozen=True):
     since_open: bool = False  #: it was so before anybody looked: since when, the kernel does not say
     blocked_by: int = 0  #: tid of the holder of what it waits for, where known
     blocked_confidence: Confidence = Confidence.UNKNOWN
+    because: str = ""  #: who and what is in its way now, followed to the end: 'sem (permit) <- rpc sleeps (x.py:7)'
+    root: str = ""  #: the end alone
 
 
 class HolderView(View, frozen=True):
@@ -176,6 +178,91 @@ class GilView(View, frozen=True):
     switches_per_s: float | None = None
 
 
+class BlameStep(View, frozen=True):
+    """`waiters` cannot go on at this place before `owners` give them `what`."""
+
+    via: str  #: 'lock', 'permit', 'resource', 'file lock', ..., 'signal', 'room', 'result', 'end', 'answer'
+    what: str  #: as its user wrote it: 'self._lock', 'sem'
+    who: str  #: what the waiters' names have in common
+    file: str
+    line: int
+    function: str
+    confidence: Confidence
+    waiters: tuple[int, ...] = ()
+    owners: tuple[int, ...] = ()
+
+
+class BlameCause(View, frozen=True):
+    """One end with the ways that lead to it over the same first step. Without a path: what threads do themselves."""
+
+    family: str  #: 'taken' (held up), 'stall', 'made' (a call and its return), 'own'
+    kind: str  #: of the end: 'cpu', 'starved', 'peer', 'child', 'file', 'sleep', 'idle', ..., 'cycle', 'unexplained'
+    what: str  #: the end in words
+    file: str
+    line: int
+    function: str
+    share: float  #: of the time of threads that do or want something
+    thread_s: float  #: thread-seconds in the window
+    threads: tuple[int, ...]  #: whose time it is, most first; at most 100
+    path: tuple[BlameStep, ...] = ()
+    who: str = ""  #: what their names have in common
+    ends: str = ""  #: the same of those at the end of the path
+    exact: bool = False  #: every step was read, none inferred
+    at_most: float | None = None  #: without this wait its threads do at most so many times as many rounds
+    stuck_s: float = 0.0  #: some have waited so, without a break and without a time limit, for so long
+    rule: str = ""  #: the finding that names it
+
+    @property
+    def place(self) -> str:
+        return f"{self.file.rpartition('/')[2]}:{self.line}" if self.file else ""
+
+
+class QuietView(View, frozen=True):
+    """Threads with nothing to do, by their evidence."""
+
+    kind: str  #: 'idle', 'pace', 'dormant'
+    what: str
+    threads: float  #: on average
+    file: str = ""
+    line: int = 0
+    tids: tuple[int, ...] = ()
+
+
+class Blame(View, frozen=True):
+    """Where the time of all threads of the window went, followed to the end. Shares of all thread time: `own`,
+    `held_up`, `waits`, `starved`, `quiet`, `unexplained` sum to 1; those of `active` leave out what is quiet."""
+
+    seconds: float
+    threads: float  #: on average
+    active: float  #: on average: that do or want something
+    own: float
+    held_up: float
+    waits: float
+    starved: float
+    quiet: float
+    unexplained: float
+    stalled: float = 0.0  #: the part of `waits` that is no call and its return
+    exact: float = 0.0  #: of the time with somebody in the way: the part of which every step was read
+    unread: float = 0.0  #: of all thread time: the state could not be read
+    verdict: str = (
+        "none"  #: 'clear', 'held up', 'stuck', 'waits', 'starved', 'unexplained', 'idle', 'tasks unseen', ...
+    )
+    severity: Severity | None = None  #: of the verdict; None: nothing to look into
+    sentence: str = ""  #: the verdict, for people
+    more: tuple[str, ...] = ()  #: what else must be known
+    still_s: float = 0.0  #: nothing has moved for so long; 0: something has
+    gil_held: float = 0.0  #: the part of the window in which the GIL was held
+    cpu_used: float = 0.0  #: the part of its CPUs that the process used
+    causes: tuple[BlameCause, ...] = ()  #: most first
+    quiets: tuple[QuietView, ...] = ()
+    moments: int = 0  #: at which something changed
+    sampled_moments: int = 0  #: of these, those that were followed
+
+    def share(self, part: float) -> float:
+        """A share of all thread time as one of the active time."""
+        return part * self.threads / self.active if self.active > 0 else 0.0
+
+
 class Point(View, frozen=True):
     """One half second of the process, for sparklines. None: not measured then."""
 
@@ -261,6 +348,7 @@ class Snapshot(View, frozen=True):
     queues: Queues | None = None
     calls: Calls | None = None
     refusal: AgentStatus | None = None  #: what was asked of it last and could not be done
+    blame: Blame | None = None  #: where all thread time went; None: not known yet
 
     def thread(self, tid: int) -> ThreadView | None:
         return next((t for t in self.threads if t.tid == tid), None)

@@ -7,6 +7,7 @@ import math
 from concview import __version__
 from concview.analysis.graph import LINKS
 from concview.commands import _schema as out
+from concview.commands._blame_json import blame_out
 from concview.model import STATES, Confidence, Finding, Hold, State, Target, Where
 from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView
 from concview.text import clean
@@ -71,6 +72,7 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
         not_applicable=[out.NotApplicableOut(n.id, n.why, n.enable) for n in snapshot.not_applicable],
         chains=[_chain(c) for c in snapshot.chains],
         ending=unusual_ending(snapshot),
+        blame=blame_out(snapshot.blame) if snapshot.blame is not None else None,
     )
 
 
@@ -257,6 +259,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
                     for h in thread.holds
                 ],
                 frames=frames,
+                because=thread.because,
             )
         )  # fmt: skip
     return out.DumpOut(

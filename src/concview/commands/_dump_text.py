@@ -92,6 +92,8 @@ def _thread(thread: ThreadView, pen: Pen, deep: list[FrameOut] | None) -> None:
     pen.line(f'"{clean(thread.name, 80)}" tid {thread.tid}: {thread.state.name.lower()}{since}{gil}', BOLD)
     if thread.reason:
         pen.paragraph(thread.reason, "    ")
+    if thread.because:
+        pen.paragraph(thread.because, "    ", label="because")
     for hold in thread.holds:
         pen.line(f"    holds {hold_text(hold)}")
     frames = deep or [FrameOut(f.function, f.file, f.line, f.text) for f in thread.stack.frames]

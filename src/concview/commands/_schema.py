@@ -155,6 +155,67 @@ class NotApplicableOut(msgspec.Struct):
     enable: str
 
 
+class BlameStepOut(msgspec.Struct):
+    via: str
+    what: str
+    site: SiteOut
+    waiters: list[int]
+    owners: list[int]
+    confidence: str
+
+
+class BlameRootOut(msgspec.Struct):
+    kind: str
+    what: str
+    site: SiteOut
+
+
+class BlameCauseOut(msgspec.Struct):
+    """`share` of the time of threads that do or want something; `at_most`: without this wait its threads do at most so
+    many times as many rounds."""
+
+    root: BlameRootOut
+    family: str
+    share: float
+    thread_s: float
+    threads: list[int]
+    path: list[BlameStepOut]
+    at_most: float | None
+    limits: dict[str, float]
+    stuck_s: float
+    exact: bool
+    rule: str | None
+
+
+class BlameQuietOut(msgspec.Struct):
+    kind: str
+    evidence: str
+    threads: float
+    site: SiteOut
+
+
+class BlameOut(msgspec.Struct):
+    """`held_up`, `waits`, `starved`, `unexplained`: shares of the time of the `active` threads."""
+
+    window_s: float
+    threads: float
+    active: float
+    held_up: float
+    waits: float
+    starved: float
+    unexplained: float
+    exact: float
+    verdict: str
+    severity: str | None
+    sentence: str
+    more: list[str]
+    still_s: float
+    quiet: list[BlameQuietOut]
+    causes: list[BlameCauseOut]
+    moments: int
+    sampled_moments: int
+
+
 class CheckOut(msgspec.Struct):
     """`concview check --format json`."""
 
@@ -172,6 +233,8 @@ class CheckOut(msgspec.Struct):
     chains: list[ChainOut] = []
     #: How the watching ended when not by its duration: 'the target exited', 'the recording breaks off: ...'.
     ending: str = ""
+    #: Where the time of all threads went, followed to the end; null: nothing was seen of them.
+    blame: BlameOut | None = None
 
 
 class GilOut(msgspec.Struct):
@@ -212,6 +275,7 @@ class DumpThreadOut(msgspec.Struct):
     waiting_for: WaitingForOut | None
     holds: list[HoldOut]
     frames: list[FrameOut]
+    because: str = ""  #: who and what is in its way, followed to the end
 
 
 class CycleOut(msgspec.Struct):

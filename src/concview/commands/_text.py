@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from concview.commands import _build as build
+from concview.commands._blame_text import blame_text
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.model import STATES, Finding, Frame, Measured, Severity, State
 from concview.session.phrases import unended
@@ -24,6 +25,7 @@ def check_text(snapshot: Snapshot, pen: Pen) -> str:
     """The verdict first, the evidence behind it after."""
     _headline(snapshot, pen)
     pen.line()
+    blame_text(snapshot, pen)
     fresh = [f for f in snapshot.findings if not f.recent]
     for finding in snapshot.findings:
         _finding(finding, pen)

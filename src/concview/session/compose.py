@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice, takewhile
 
 import msgspec
@@ -20,6 +20,7 @@ from concview.session.queues import queue_views, queues_now
 from concview.session.thread_views import STRIP, ThreadCache, thread_view
 from concview.snapshot import (
     NO_SHARES,
+    Blame,
     GilView,
     LockView,
     PeerView,
@@ -54,7 +55,15 @@ class Composer:
         self._states: Shares = NO_SHARES
         self._summed: Window | None = None
 
-    def compose(self, history: History, window: Window | None, judgement: Judgement, ended: bool) -> Snapshot:
+    def compose(
+        self,
+        history: History,
+        window: Window | None,
+        judgement: Judgement,
+        ended: bool,
+        blame: Blame | None = None,
+        because: Mapping[int, tuple[str, str]] | None = None,
+    ) -> Snapshot:
         hello = history.hello
         if hello is None:
             return Snapshot(Status.WAITING)
@@ -67,7 +76,7 @@ class Composer:
         # One graph for everything that says who waits for whom: judged a moment earlier, it would contradict the rest.
         alive = history.threads.values()
         edges = graph.edges(alive, exact_available)
-        threads = self._thread_views(history, start_ns, exact_available, edges)
+        threads = self._thread_views(history, start_ns, exact_available, edges, because or {})
         if window is not None and window is not self._summed:
             self._summed = window
             self._locks = lock_views(window)
@@ -123,6 +132,7 @@ class Composer:
             queues=history.queues,
             calls=history.calls,
             refusal=history.refusal,
+            blame=blame,
         )
 
     @property
@@ -157,7 +167,12 @@ class Composer:
             self._points.append(_point(bucket, _states_of(history, bucket)))
 
     def _thread_views(
-        self, history: History, start_ns: int, exact: bool, edges: list[graph.Edge]
+        self,
+        history: History,
+        start_ns: int,
+        exact: bool,
+        edges: list[graph.Edge],
+        because: Mapping[int, tuple[str, str]],
     ) -> tuple[ThreadView, ...]:
         behind = {e.waiter: e for e in edges}
         holder_now = history.gil[-1].holder if history.gil else 0
@@ -174,7 +189,7 @@ class Composer:
             if thread.counts and thread.gone_ns == 0:
                 for i, share in enumerate(cache.shares):
                     sums[i] += share
-            views.append(thread_view(thread, history, cache, behind, holder_now, width, exact))
+            views.append(thread_view(thread, history, cache, behind, holder_now, width, exact, because.get(thread.tid)))
         if len(self._threads) > 2 * (len(alive) + len(gone)) + 100:
             known = {t.tid for t in [*alive, *gone]}
             self._threads = {tid: c for tid, c in self._threads.items() if tid in known}

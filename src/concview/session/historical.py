@@ -9,12 +9,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from concview.analysis.blame.tracker import Tracker
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, Plan
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
+from concview.session.blame import named
 from concview.session.compose import Composer
 from concview.session.thread_views import STRIP
 from concview.snapshot import Mark, Point, Snapshot
+from concview.source.wakes import Wakes
 
 #: Judgements come once a second at most in the long run, and four times a second at first.
 MOST_JUDGED = 1_000
@@ -73,16 +76,24 @@ def sums_ns(span_ns: int) -> int:
 
 
 def look_back(
-    plan: Plan, span_ns: int, points: Iterable[Point], judgement: Judgement, live: bool
+    plan: Plan,
+    span_ns: int,
+    points: Iterable[Point],
+    judgement: Judgement,
+    live: bool,
+    wakes: Wakes | None = None,
 ) -> tuple[Snapshot, HistoricalView]:
     """The snapshot of the `span_ns` up to the plan's end, and the history that it was made of.
 
     Times of threads and of the process cover the whole interval; locks, peers and calls its last `detail_s`.
     """
     past = plan.build()
-    window = None
+    window = blame = None
+    because: dict[int, tuple[str, str]] = {}
     detail = min(span_ns, REPLAY_NS, past.now_ns - past.detail_ns)
     if past.complete and detail > 0:
         window = Window(past, detail)
+        tracker = Tracker(wakes)
+        blame, because = named(tracker.blame(window), judgement.findings), tracker.now()
     composer = Composer(live, span_ns, [p for p in points if p.at_ns <= past.now_ns])
-    return composer.compose(past, window, judgement, ended=False), past
+    return composer.compose(past, window, judgement, False, blame, because), past

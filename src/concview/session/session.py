@@ -16,6 +16,7 @@ import msgspec
 
 from concview import codec
 from concview.analysis import calltree, gilcalls
+from concview.analysis.blame.tracker import Tracker
 from concview.analysis.history import History
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, ReplayBuffer
 from concview.analysis.window import WINDOW_NS, Window
@@ -25,11 +26,14 @@ from concview.config import RuleConfig
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
 from concview.model import AnyEvent, Stack, State
+from concview.session.blame import named
 from concview.session.compose import Composer
 from concview.session.historical import Judged, look_back, sums_ns
 from concview.session.stream_source import AttachError, FileSource, LiveSource, StreamSource
 from concview.session.ui_priority import UiPriority
-from concview.snapshot import Snapshot, Status, Timeline
+from concview.snapshot import Blame, Snapshot, Status, Timeline
+from concview.source.facts import SourceFacts
+from concview.source.wakes import Wakes
 
 #: Snapshots are made at most this often, in stream time: faster than a person reads, and a third of the cost of 10 Hz.
 SNAPSHOT_NS = 300_000_000
@@ -68,6 +72,10 @@ class Session:
         self._past: tuple[int, int, HistoricalView] | None = None  #: end, span and history of the last look back
         self._snapshot = Snapshot(Status.WAITING)
         self._window: Window | None = None
+        self._tracker: Tracker | None = None
+        self._past_wakes: Wakes | None = None  #: looking back is done in other threads: it has files of its own
+        self._blame: Blame | None = None
+        self._because: dict[int, tuple[str, str]] = {}
         self._evaluated_ns = 0
         self._composed_ns = 0
         self._progress = threading.Condition()
@@ -178,7 +186,9 @@ class Session:
         with self._history_lock:
             plan = self._replay_buffer.plan(self.history, end_ns, span_ns, sums_ns(span_ns))
             points, judgement = self._composer.points, self._judged.at(end_ns)
-        snapshot, past = look_back(plan, span_ns, points, judgement, self.live)
+            if self._past_wakes is None:
+                self._past_wakes = self._wakes()
+        snapshot, past = look_back(plan, span_ns, points, judgement, self.live, self._past_wakes)
         self._past = (end_ns, span_ns, past)
         return snapshot
 
@@ -278,13 +288,26 @@ class Session:
         self._evaluated_ns = history.now_ns
         self._window = Window(history, costs=self._costs)
         self._judgement = self._judge.evaluate(self._window, self._ui_priority.give_way)
+        if self._tracker is None:
+            self._tracker = Tracker(self._wakes())
+        self._blame = named(self._tracker.blame(self._window, self._ui_priority.give_way), self._judgement.findings)
+        self._because = self._tracker.now()
         if self._judged.add(history.now_ns, self._judgement) and self.player is not None:
             self.player.found()
             self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once
 
+    def _wakes(self) -> Wakes:
+        """The source of the target's files."""
+        hello = self.history.hello
+        assert hello is not None
+        target = hello.target
+        return Wakes(SourceFacts(target.pid if self.live else None, target.started).lines)
+
     def _compose(self, ended: bool = False) -> None:
         self._composed_ns = self.history.now_ns
-        snapshot = self._composer.compose(self.history, self._window, self._judgement, ended)
+        snapshot = self._composer.compose(
+            self.history, self._window, self._judgement, ended, self._blame, self._because
+        )
         if self.history.hello is not None:
             self._draw_timeline()
         self._snapshot = snapshot

@@ -70,6 +70,7 @@ def thread_view(
     holder_now: int,
     width: int,
     exact: bool,
+    because: tuple[str, str] | None = None,
 ) -> ThreadView:
     now = history.now_ns
     run = thread.current or (thread.runs[-1] if thread.runs else None)
@@ -100,6 +101,8 @@ def thread_view(
         holds=_visible_holds(run, exact) if run is not None and alive else (),
         blocked_by=edge.holder if edge is not None else 0,
         blocked_confidence=edge.confidence if edge is not None else Confidence.UNKNOWN,
+        because=because[0] if because is not None and alive else "",
+        root=because[1] if because is not None and alive else "",
     )
 
 

@@ -1,0 +1,102 @@
+"""Who has been where another waits, and will come by the place that wakes it: by stacks and source.
+
+Everything concluded here is inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+from concview.analysis.blame.nouns import Node
+from concview.analysis.blame.world import Look, Waiter, World, is_machinery
+from concview.model import Frame
+
+Reach = Mapping[tuple[str, int], tuple[int, ...]]
+
+
+class Way(IntEnum):
+    NOT = 0  #: it is not on the way
+    MAKER = 1  #: it will come by a place that wakes
+    OWNER = 2  #: and it is past the place where the other waits: it has what is waited for
+
+
+def inside_block(waiter: Waiter) -> list[Node]:
+    """Threads in the body of the very `with` whose head this one is still in: what it enters, they have. Needs no
+    knowledge of what is entered."""
+    key = ("block", waiter.look.stack)
+    return [t for t in waiter.moment.once(key, lambda: _in_body(waiter)) if t not in waiter.same]
+
+
+def _in_body(waiter: Waiter) -> list[Node]:
+    found: list[Node] = []
+    for frame in waiter.look.own:
+        if is_machinery(frame):
+            continue
+        first, last = waiter.world.file(frame.file).body(frame.function, frame.line)
+        if first > frame.line:
+            standing = waiter.moment.standing.get((frame.file, frame.function), ())
+            found += [tid for tid, line in standing if first <= line <= last]
+    return list(dict.fromkeys(found))
+
+
+def on_the_way(waiter: Waiter, on: str, method: str) -> tuple[list[Node], list[Node]]:
+    """(those that have it, those that will only make it), of all that do not wait as this one does."""
+    owners = waiter.moment.once(("own", waiter.look, on, method), lambda: _all(waiter, on, method, Way.OWNER))
+    makers = waiter.moment.once(("make", waiter.look, on, method), lambda: _all(waiter, on, method, Way.MAKER))
+    same = waiter.same
+    return [t for t in owners if t not in same], [t for t in makers if t not in same]
+
+
+def _all(waiter: Waiter, on: str, method: str, wanted: Way) -> list[Node]:
+    moment, look, world = waiter.moment, waiter.look, waiter.world
+    reach = waiter.source.wakers(on, method) if on else {}
+    if not reach:
+        return []
+    found: list[Node] = []
+    for tid in moment.runs:
+        their = moment.look(tid)
+        if not their.own:
+            continue
+        key = ("way", their.stack, look.stack, look.place, on, method)
+        if world.remembered(key, lambda their=their: way(world, their, look, reach)) == wanted:  # type: ignore[misc]
+            found.append(tid)
+    return found
+
+
+def way(world: World, their: Look, look: Look, reach: Reach) -> Way:
+    """How a thread stands to a wait that `reach` (function -> lines that wake) ends."""
+    frame, functions = look.frame, look.functions
+    names = {name for name, _ in reach}
+    for at in their.own:
+        function = world.file(at.file).function_at(at.function, at.line)
+        if function is None:
+            continue
+        lines = reach.get(function.key, ()) if at.file == frame.file else ()
+        alike = (at.file, at.function) in functions
+        if not lines and at.file != frame.file and alike:
+            lines = tuple(c.line for c in function.calls if c.method in names)
+        if not lines:
+            continue
+        if any(line >= at.line for line in lines):
+            return Way.OWNER if alike else Way.MAKER
+        if any(
+            lp.first <= at.line <= lp.last and any(lp.first <= line <= lp.last for line in lines)
+            for lp in function.loops
+        ):
+            return Way.OWNER if alike and at.file == frame.file and at.function == frame.function else Way.MAKER
+    return Way.NOT
+
+
+def would(reach: Reach) -> str:
+    """'put:31, close:40': the places that would wake it."""
+    return ", ".join(sorted(f"{name}:{lines[0]}" for (name, _), lines in reach.items())[:3])
+
+
+def below(look: Look, end: str, *functions: str) -> Frame | None:
+    """The first frame of a file of the standard library that ends so, in one of these functions."""
+    for frame in look.stack.frames:
+        known = frame.origin not in ("user", "library") and frame.file.endswith(end)
+        if known and frame.function.rpartition(".")[2] in functions:
+            return frame
+    return None

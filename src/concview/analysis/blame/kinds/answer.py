@@ -1,0 +1,66 @@
+"""A socket or a pipe: a request that has not come, the other end inside this process, or a peer outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.model import Confidence, State, WaitKind
+
+_READS = frozenset({"recvfrom", "recv", "read", "recvmsg", "poll", "ppoll", "readv"})
+_WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})
+
+
+class Answer:
+    order: ClassVar[int] = 42
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.wait.kind is WaitKind.IO and look.wait.peer is not None and look.state is not State.IDLE
+
+    def follow(self, waiter: Waiter) -> Root | Link | None:
+        wait, frame, seen = waiter.wait, waiter.frame, waiter.world.seen
+        peer = wait.peer
+        if peer is None:
+            return None
+        role = waiter.source.role(frame.function, frame.line)
+        accepted = peer.kind == "tcp" and peer.local.rpartition(":")[2] in seen.listening
+        if wait.syscall in _READS and peer.kind != "pipe" and (role == "server" or (accepted and role != "client")):
+            return waiter.end(End.IDLE, "waits for a request")
+        others = [o for o in sorted(self._other_end(waiter)) if o in waiter.moment.runs and o != waiter.tid]
+        if not others:
+            return None
+        kind = "pipe" if peer.kind == "pipe" else "connection"
+        return waiter.link(
+            Via.ANSWER, f"the other end of a {kind}", others, Confidence.EXACT, settle=_transit(waiter, kind)
+        )
+
+    @staticmethod
+    def _other_end(waiter: Waiter) -> set[Node]:
+        """Threads of this process that were seen at the other end."""
+        peer, seen = waiter.wait.peer, waiter.world.seen
+        if peer is None:
+            return set()
+        if peer.kind == "tcp":
+            return seen.tcp.get((peer.name, peer.local), set())
+        if peer.kind == "pipe":
+            writers = seen.writers.get(peer.name, set())
+            at = seen.descriptors.get(peer.name, set())
+            return at - writers if waiter.wait.syscall in _WRITES else writers
+        return set()
+
+
+def _transit(waiter: Waiter, kind: str):  # type: ignore[no-untyped-def]
+    """A client and a server that both read: what was sent is on its way."""
+
+    def settle(parts: Sequence[Part]) -> Root | None:
+        if all(p.root.kind is End.IDLE and len(p.path) == 1 for p in parts):
+            return waiter.end(End.PEER, f"both ends of a {kind} wait to read: what was sent is on its way")
+        return None
+
+    return settle
+
+
+KIND = Answer()

@@ -1,0 +1,75 @@
+"""The result of a future: the worker that runs it, where it can be told; else whoever sets it; else the pool's workers.
+
+Where no worker is free and all that are busy wait for results themselves, the pool waits for itself.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import ClassVar
+
+from concview.analysis.blame.kinds._ways import on_the_way
+from concview.analysis.blame.nouns import End, Link, Node, Root, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.model import Confidence, Stack
+
+_VIA = frozenset({"Future.result", "futures.wait"})
+_POOLS = ("concurrent/futures/thread.py", "multiprocessing/pool.py")
+
+
+@lru_cache(8192)
+def in_pool(stack: Stack) -> bool:
+    """A worker of a thread pool, at work or not."""
+    return any(f.file.endswith(_POOLS) and f.function.rpartition(".")[2] in ("_worker", "worker") for f in stack.frames)
+
+
+@lru_cache(8192)
+def at_work(stack: Stack) -> bool:
+    """A worker inside a task."""
+    return any(f.file.endswith(_POOLS[0]) and f.function.rpartition(".")[2] == "run" for f in stack.frames) or (
+        in_pool(stack) and any(f.origin in ("user", "library") for f in stack.frames)
+    )
+
+
+@lru_cache(8192)
+def by_processes(stack: Stack) -> bool:
+    return any(f.file.endswith("concurrent/futures/process.py") for f in stack.frames)
+
+
+class Future:
+    order: ClassVar[int] = 51
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.via in _VIA
+
+    def follow(self, waiter: Waiter) -> Root | Link:
+        moment, target, frame = waiter.moment, waiter.wait.target, waiter.frame
+        if target and target in moment.runs and target != waiter.tid:
+            return waiter.link(Via.RESULT, "the result of a future", [target], Confidence.EXACT, key=("future", target))
+        method, on = waiter.source.waited(frame.function, frame.line)
+        if on and method == "result" and waiter.source.wakers(on, "result"):
+            owners, makers = on_the_way(waiter, on, "result")
+            return waiter.link(Via.RESULT, f"the result of {on}", owners or makers)
+        busy = moment.once(("at work",), lambda: [t for t, r in moment.runs.items() if at_work(r.stack)])
+        useful = [t for t in busy if t != waiter.tid and moment.look(t).via not in _VIA]
+        if useful:
+            return waiter.link(Via.RESULT, "results of a pool", useful)
+        workers = moment.once(("workers",), lambda: [t for t, r in moment.runs.items() if in_pool(r.stack)])
+        if busy and len(busy) == len(workers) and all(not moment.runs[t].wait.timed for t in busy):
+            return self._stuck(waiter, busy)
+        if any(by_processes(r.stack) for r in moment.runs.values()):
+            return waiter.end(End.CHILD, "a worker process")
+        nobody = waiter.end(End.UNEXPLAINED, "a future that nobody is seen to run")
+        return waiter.link(Via.RESULT, "the result of a future", [], otherwise=nobody)
+
+    @staticmethod
+    def _stuck(waiter: Waiter, busy: list[Node]) -> Root:
+        return Root(
+            End.CYCLE,
+            f"all {len(busy)} workers of a pool wait for results of tasks that no worker is left to run",
+            waiter.moment.look(busy[0]).place,
+        )
+
+
+KIND = Future()

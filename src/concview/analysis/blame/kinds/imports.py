@@ -1,0 +1,46 @@
+"""An import that another thread is at: the import system's lock of one module."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.kinds._ways import below
+from concview.analysis.blame.nouns import End, Link, Node, Via
+from concview.analysis.blame.world import Look, Waiter
+
+_FILE = "importlib._bootstrap>"
+_WAITS = ("acquire", "__enter__")
+
+
+class Imports:
+    order: ClassVar[int] = 49
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return bool(look.stack.frames) and below(look, _FILE, *_WAITS) is not None and self._waits(look)
+
+    @staticmethod
+    def _waits(look: Look) -> bool:
+        first = look.stack.frames[0]
+        return first.file.endswith(_FILE) and first.function.rpartition(".")[2] in (*_WAITS, "_lock_unlock_module")
+
+    def follow(self, waiter: Waiter) -> Link:
+        moment = waiter.moment
+        importing = moment.once(("importing",), lambda: self._importing(waiter))
+        others = [t for t in importing if t != waiter.tid]
+        otherwise = waiter.end(End.UNEXPLAINED, "an import that no thread is seen to do")
+        return waiter.link(Via.IMPORT, "an import", others, otherwise=otherwise)
+
+    def _importing(self, waiter: Waiter) -> list[Node]:
+        """Those inside the body of a module that is being imported, or at loading one."""
+        moment, found = waiter.moment, []
+        for tid in moment.runs:
+            look = moment.look(tid)
+            if any(
+                f.file.endswith(_FILE) and f.function.rpartition(".")[2] == "_load_unlocked" for f in look.stack.frames
+            ):
+                found.append(tid)
+        return found
+
+
+KIND = Imports()

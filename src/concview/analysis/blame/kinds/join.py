@@ -1,0 +1,29 @@
+"""The end of a thread (join)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.model import Confidence
+
+
+class Join:
+    order: ClassVar[int] = 50
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.via in ("Thread.join", "atexit")
+
+    def follow(self, waiter: Waiter) -> Root | Link:
+        moment, target = waiter.moment, waiter.wait.target
+        if target and target in moment.runs and target != waiter.tid:
+            return waiter.link(Via.END, "its end", [target], Confidence.EXACT, key=("join", target))
+        others = [t for t in moment.runs if t not in (waiter.tid, waiter.world.main)]
+        if not others:
+            return waiter.end(End.IDLE, "waits for threads to end")
+        return waiter.link(Via.END, "the end of a thread", others)
+
+
+KIND = Join()

@@ -1,0 +1,62 @@
+"""A Lock, an RLock: whoever holds it. By its address where that is read, else by the expression it is taken by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from concview.analysis.blame.nouns import QUIET, End, Link, Part, Root, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
+from concview.model import Confidence, State
+
+_OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native"})
+
+
+class Lock:
+    order: ClassVar[int] = 58
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.state is State.LOCK and look.via not in _OTHER
+
+    def follow(self, waiter: Waiter) -> Root | Link | None:
+        address, site = waiter.wait.lock, waiter.run.verdict.site
+        if not address and site is None:
+            return None
+        moment, same = waiter.moment, waiter.same
+        what = site.expression if site is not None and site.expression else (waiter.wait.lock_kind or "a lock")
+        exact = [t for t in moment.holders.get(address, ()) if t != waiter.tid] if address else []
+        if exact:
+            return waiter.link(Via.LOCK, what, exact, Confidence.EXACT, settle=_followers(waiter, exact))
+        guessed = moment.inferred_holders.get(site.key, ()) if site is not None else ()
+        others = [t for t in guessed if t not in same]
+        if address and not others and self._parked(waiter):
+            return waiter.end(End.IDLE, "parks at a lock of its own until somebody has work for it")
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: no thread of this process is seen to hold it")
+        return waiter.link(Via.LOCK, what, others, otherwise=otherwise, settle=_followers(waiter, others))
+
+    @staticmethod
+    def _parked(waiter: Waiter) -> bool:
+        """Only this thread was ever seen at the lock, nobody ever seen to hold it, and it is woken now and then."""
+        seen, address = waiter.world.seen, waiter.wait.lock
+        began = waiter.run.start_ns > waiter.world.history.first_ns or waiter.run.woken is not None
+        return began and seen.waiters.get(address, set()) <= {waiter.tid} and not seen.holders.get(address)
+
+
+def _followers(waiter: Waiter, others: Sequence[int]):  # type: ignore[no-untyped-def]
+    """Leader and followers: whoever holds the lock waits for work at the place to which the others want to come."""
+
+    def settle(parts: Sequence[Part]) -> Root | None:
+        if not all(p.root.kind in QUIET and len(p.path) == 1 for p in parts):
+            return None
+        functions = waiter.look.functions
+        leaders = [waiter.moment.look(o) for o in others if o in waiter.moment.runs]
+        if leaders and all(functions & leader.functions for leader in leaders):
+            return waiter.end(End.IDLE, "its turn to wait for work has not come: another one waits with the lock")
+        return None
+
+    return settle
+
+
+KIND = Lock()

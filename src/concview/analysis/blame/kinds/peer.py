@@ -1,0 +1,32 @@
+"""A descriptor that leads out of the process, or to an end of which nothing is known."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.nouns import End, Root
+from concview.analysis.blame.world import Look, Waiter
+from concview.model import WaitKind
+
+
+class Peer:
+    order: ClassVar[int] = 44
+    fixed: ClassVar[bool] = True
+
+    def applies(self, look: Look) -> bool:
+        return look.wait.kind is WaitKind.IO
+
+    def follow(self, waiter: Waiter) -> Root:
+        wait, peer = waiter.wait, waiter.wait.peer
+        if peer is None:
+            where = f" (fd {wait.fd})" if wait.fd >= 0 else ""
+            return waiter.end(End.PEER, f"{wait.syscall or 'I/O'}{where}")
+        if peer.kind == "unix":
+            return waiter.end(End.PEER, "a unix socket" + (f" {peer.known_as}" if peer.known_as else ""))
+        if "[" in peer.name:
+            return waiter.end(End.PEER, f"a {peer.kind}")
+        name = peer.known_as or peer.name
+        return waiter.end(End.PEER, f"{peer.kind} {name}")
+
+
+KIND = Peer()

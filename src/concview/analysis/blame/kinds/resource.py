@@ -1,0 +1,45 @@
+"""A queue used as a pool: what is taken out of it, whoever took it puts back.
+
+Comes before what says that one at an empty queue has no work. A connection pool of a library is one by its kind; any
+other only where the source shows that the very thing that was taken out is put back, or that it is entered by a `with`
+in whose body others are.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.kinds._ways import inside_block, on_the_way
+from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.model import CONNECTION_POOL, WaitKind
+
+_GETS = frozenset({"Queue.get", "SimpleQueue.get", "work"})
+
+
+class Resource:
+    order: ClassVar[int] = 38
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.wait.kind is WaitKind.FUTEX and look.via in _GETS and bool(look.own)
+
+    def follow(self, waiter: Waiter) -> Link | None:
+        frame, world = waiter.frame, waiter.world
+        known = world.history.depths.last(waiter.wait.lock) if waiter.wait.lock else None
+        pool = known is not None and known[0].kind == CONNECTION_POOL
+        what = (known[0].name if known is not None else "") or ""
+        inside = inside_block(waiter)
+        if inside and (pool or frame.origin == "library"):
+            return waiter.link(Via.RESOURCE, what or "a connection of a pool", inside)
+        method, on = waiter.source.waited(frame.function, frame.line)
+        reach = waiter.source.wakers(on, "get") if on and method == "get" else {}
+        if not pool and not (reach and waiter.source.puts_back(frame.function, frame.line)):
+            return None
+        owners, _ = on_the_way(waiter, on, "get") if reach else ([], [])
+        what = what or on or "a pool"
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: all are out, not seen who has them")
+        return waiter.link(Via.RESOURCE, what, inside or owners, otherwise=otherwise)
+
+
+KIND = Resource()

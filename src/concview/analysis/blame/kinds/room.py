@@ -1,0 +1,41 @@
+"""Room in a full queue: those that were seen to get from it, or whose frames will."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.kinds._ways import on_the_way
+from concview.analysis.blame.nouns import End, Link, Node, Via
+from concview.analysis.blame.world import Look, Waiter
+
+
+class Room:
+    order: ClassVar[int] = 52
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.via == "Queue.put"
+
+    def follow(self, waiter: Waiter) -> Link:
+        world, address, frame = waiter.world, waiter.wait.lock, waiter.frame
+        alive = waiter.moment.runs
+        known = world.history.depths.last(address) if address else None
+        name = known[0].name if known is not None and known[0].name else ""
+        takers: set[Node] = {t for t in world.seen.getters.get(address, ()) if t in alive}
+        method, on = waiter.source.waited(frame.function, frame.line)
+        if not takers and on and method == "put":
+            owners, makers = on_the_way(waiter, on, "put")
+            takers = {*owners, *makers}
+        if not takers and known is not None:
+            putters = world.seen.putters.get(address, set())
+            takers = {t for t in known[0].users if t in alive and t not in putters}
+        what = f"room in {name or on or 'a full queue'}"
+        # Its only reader may be one of those that wait for room in it: then it is in its own way.
+        others = [t for t in takers if t != waiter.tid]
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: nobody seen to take anything out")
+        if takers == {waiter.tid}:
+            otherwise = waiter.end(End.CYCLE, f"{what}: it is the only one that takes anything out of it")
+        return waiter.link(Via.ROOM, what, others, otherwise=otherwise)
+
+
+KIND = Room()

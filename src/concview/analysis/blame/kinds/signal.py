@@ -1,0 +1,100 @@
+"""An Event, a Condition: the source says who could wake it, the stacks who is on the way there.
+
+Built on a Condition may be a pool (whoever has been where it waits gives back what it got there), a signal (others
+make what it waits for), a queue by hand (whoever would make some work is idle itself), a bell, a gate, a timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from concview.analysis.blame.kinds._ways import inside_block, on_the_way, would
+from concview.analysis.blame.nouns import End, Link, Part, Root, Via
+from concview.analysis.blame.world import Look, Waiter, is_machinery
+from concview.model import WaitKind
+
+_VIA = frozenset({"Condition.wait", "Event.wait"})
+#: It has been so since anybody looked, give or take what the first samples take.
+_FIRST_NS = 100_000_000
+
+
+class Signal:
+    order: ClassVar[int] = 62
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.via in _VIA and look.wait.kind in (WaitKind.FUTEX, WaitKind.SLEEP)
+
+    def follow(self, waiter: Waiter) -> Root | Link:
+        frame, wait = waiter.frame, waiter.wait
+        if is_machinery(frame):
+            return waiter.end(End.PACE, "a timer that is not due") if _timer(waiter.look) else _nobody(waiter, "", {})
+        method, on = waiter.source.waited(frame.function, frame.line)
+        method = method or "wait"
+        inside = inside_block(waiter)
+        if inside and frame.origin == "library":
+            return waiter.link(Via.RESOURCE, on or "what a `with` gives", inside)
+        owners, makers = on_the_way(waiter, on, method)
+        if owners:
+            return waiter.link(Via.PERMIT if method == "acquire" else Via.RESOURCE, on, owners)
+        loop = waiter.source.loop(frame.function, frame.line)
+        if wait.timed and loop is not None and method != "acquire":
+            return waiter.end(End.PACE, f"waits for {on or 'a signal'} with a timeout, in a loop")
+        if makers:
+            return waiter.link(Via.SIGNAL, on, makers, settle=_no_work(waiter, on, makers))
+        return _nobody(waiter, on, waiter.source.wakers(on, method) if on else {})
+
+
+def _no_work(waiter: Waiter, on: str, makers: Sequence[int]):  # type: ignore[no-untyped-def]
+    """Quiet when whoever would make some is idle or paces itself. A pause of the main thread at the end of a program is
+    no work that somebody waits for."""
+    frame = waiter.frame
+    bell = (
+        waiter.look.via == "Condition.wait"
+        or list(makers) == [waiter.world.main]
+        or waiter.source.cleared(frame.function, frame.line, on)
+    )
+    quiet = {End.IDLE, End.DORMANT, *((End.SLEEP, End.PACE) if bell else ())}
+
+    def settle(parts: Sequence[Part]) -> Root | None:
+        direct = all(len(p.path) == 1 for p in parts)
+        if direct and all(p.root.kind in quiet and _paces(waiter, p) for p in parts):
+            return waiter.end(End.IDLE, f"no work: who would wake {on} is idle or paces itself")
+        return None
+
+    return settle
+
+
+def _paces(waiter: Waiter, part: Part) -> bool:
+    """A sleep at the end of a path counts as a pause only where the sleeper itself would call it one."""
+    if part.root.kind is not End.SLEEP:
+        return True
+    said = waiter.moment.answer(part.nodes[-1])
+    return isinstance(said, Root) and said.kind is End.PACE
+
+
+def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...]]) -> Root | Link:
+    """Nobody is on the way to wake it."""
+    what = on or "a signal"
+    via = Via.SIGNAL
+    if waiter.tid == waiter.world.main:
+        return waiter.end(End.IDLE, f"the main thread waits for {what}")
+    sites = would(reach)
+    told = (
+        f"{what}: {sites} would wake it, no thread is there" if sites else f"{what}: nothing found that would wake it"
+    )
+    run, history = waiter.run, waiter.world.history
+    if run.woken is None and run.start_ns <= history.first_ns + _FIRST_NS:
+        return waiter.end(End.DORMANT, told)
+    return waiter.link(via, what, [], otherwise=waiter.end(End.UNEXPLAINED, told))
+
+
+def _timer(look: Look) -> bool:
+    return any(
+        f.function.endswith("Timer.run") or (f.function == "run" and ".finished.wait" in f.text)
+        for f in look.stack.frames
+    )
+
+
+KIND = Signal()

@@ -1,0 +1,53 @@
+"""It sleeps: as a pause of its own choice, or as a part of what it does (a stand-in for work, a retry).
+
+A pause of its own is in a loop of its own or in the outermost function of a thread. Never in the task of a pool, never
+under an event loop: there it is somebody's work.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.nouns import End, Root
+from concview.analysis.blame.world import Look, Waiter
+from concview.model import Frame, State
+
+#: (end of a file of the standard library, function): what stands below these on a stack is somebody's task.
+_TASKS = (
+    ("concurrent/futures/thread.py", "_worker"),
+    ("multiprocessing/pool.py", "worker"),
+    ("asyncio/base_events.py", "_run_once"),
+    ("socketserver.py", "process_request"),
+    ("socketserver.py", "process_request_thread"),
+)
+
+
+def is_task(frame: Frame) -> bool:
+    bare = frame.function.rpartition(".")[2]
+    return any(bare == function and frame.file.endswith(end) for end, function in _TASKS)
+
+
+class Sleeping:
+    order: ClassVar[int] = 31
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.state is State.SLEEP
+
+    def follow(self, waiter: Waiter) -> Root:
+        return waiter.end(End.PACE if self._paces(waiter) else End.SLEEP, "sleeps")
+
+    @staticmethod
+    def _paces(waiter: Waiter) -> bool:
+        look = waiter.look
+        if any(is_task(f) for f in look.stack.frames):
+            return False
+        if not look.own:
+            return True  # the standard library's own pause
+        innermost = look.own[0]
+        if waiter.source.loop(innermost.function, innermost.line) is not None:
+            return True
+        return waiter.tid == waiter.world.main and look.own[-1] is innermost
+
+
+KIND = Sleeping()

@@ -1,0 +1,37 @@
+"""An item out of an empty queue: no work."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.world import Look, Waiter
+
+
+class Work:
+    order: ClassVar[int] = 53
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.via in ("Queue.get", "SimpleQueue.get", "Queue.join")
+
+    def follow(self, waiter: Waiter) -> Root | Link:
+        address = waiter.wait.lock
+        known = waiter.world.history.depths.last(address) if address else None
+        name = known[0].name if known is not None and known[0].name else ""
+        if waiter.look.via == "Queue.join":
+            return self._join(waiter, name)
+        return waiter.end(End.IDLE, f"no work: {name or 'its queue'} is empty")
+
+    @staticmethod
+    def _join(waiter: Waiter, name: str) -> Root | Link:
+        """Work that is not done yet: those that take it out and are not at an empty queue now."""
+        moment, seen = waiter.moment, waiter.world.seen
+        takers = [t for t in seen.getters.get(waiter.wait.lock, ()) if t in moment.runs and t != waiter.tid]
+        busy = [t for t in takers if moment.runs[t].wait.lock != waiter.wait.lock]
+        what = f"all work of {name or 'a queue'} to be done"
+        nobody = f"{what}: " + ("those that take it out wait for more of it" if takers else "nobody takes it out")
+        return waiter.link(Via.END, what, busy, otherwise=waiter.end(End.UNEXPLAINED, nobody))
+
+
+KIND = Work()

@@ -1,0 +1,165 @@
+"""The nouns of blame: an end, a step on the way to it, a link to others, and a part of one thread's moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from concview.model import Confidence, Frame
+
+#: Something that makes progress, or does not: a thread by its tid. Others (tasks) may take numbers no thread has.
+Node = int
+
+
+class End(StrEnum):
+    """What a thread's own condition is in the end."""
+
+    CPU = "cpu"  #: runs
+    STARVED = "starved"  #: wants a CPU, has none
+    PEER = "peer"  #: another process, over a socket or a pipe
+    CHILD = "child"  #: a child process
+    FILE = "file"  #: a disk or a device
+    SLEEP = "sleep"  #: a sleep that somebody's work contains
+    IDLE = "idle"  #: no work, with evidence
+    PACE = "pace"  #: a pause of its own choice
+    DORMANT = "dormant"  #: waits since before anybody looked, and nobody is on the way to wake it
+    CYCLE = "cycle"  #: those that it waits for wait for it
+    UNEXPLAINED = "unexplained"  #: a row of its own; never spread over the others
+
+
+#: Costs nobody anything, unless somebody waits for it.
+QUIET = frozenset({End.IDLE, End.PACE, End.DORMANT})
+
+
+class Via(StrEnum):
+    """What it is that another has, or has yet to give."""
+
+    LOCK = "lock"
+    PERMIT = "permit"
+    RESOURCE = "resource"  #: something out of a pool, whatever that is built of
+    FILE_LOCK = "file lock"
+    DATABASE = "database lock"
+    IMPORT = "import lock"
+    GIL = "gil"
+    SIGNAL = "signal"  #: an Event, a Condition
+    BARRIER = "barrier"
+    ROOM = "room"  #: in a full queue
+    RESULT = "result"  #: of a future
+    END = "end"  #: of a thread (join), of work in a queue (Queue.join)
+    ANSWER = "answer"  #: over a socket or pipe whose other end is in this process
+
+
+#: Somebody else has it.
+TAKEN = frozenset({Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL})
+#: Somebody else has yet to make it, and it is no plain call and return.
+STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM})
+
+
+class Family(StrEnum):
+    """Of a path: what it means that somebody waits so."""
+
+    OWN = "own"  #: nobody in the program is in the way
+    TAKEN = "taken"  #: somewhere on it something is had by another: held up
+    STALL = "stall"
+    MADE = "made"  #: a call and its return
+
+
+class Place(NamedTuple):
+    file: str
+    line: int
+    function: str
+
+    @property
+    def short(self) -> str:
+        """'semN.py:7'."""
+        return f"{self.file.rpartition('/')[2]}:{self.line}" if self.file else ""
+
+
+NOWHERE = Place("", 0, "")
+
+
+def place_of(frame: Frame | None) -> Place:
+    return Place(frame.file, frame.line, frame.function) if frame is not None else NOWHERE
+
+
+class Root(NamedTuple):
+    """Where a path ends. `what` in words, without the place: 'sleeps', 'tcp 127.0.0.1:5432'."""
+
+    kind: End
+    what: str
+    place: Place = NOWHERE
+
+
+class Step(NamedTuple):
+    """`who` (threads named alike) cannot go on at `place` before somebody else gives it `what`."""
+
+    via: Via
+    what: str
+    who: str
+    place: Place
+    confidence: Confidence = Confidence.INFERRED
+
+
+class Part(NamedTuple):
+    """A part of one thread's moment. The weights of one thread's parts sum to 1.
+
+    `nodes` are those that were found in the way, one for each step, `owners` all that are in the way of the first one;
+    they do not tell parts apart.
+    """
+
+    weight: float
+    root: Root
+    path: tuple[Step, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    owners: tuple[Node, ...] = ()
+
+
+@dataclass(slots=True)
+class Link:
+    """It waits for `others`: an equal part for each of them.
+
+    Without any, what was found under the same `key` a moment ago is believed (at a hand-over nobody seems to have the
+    thing), and else `otherwise` is where it ends. `settle` may look at what was found of the others and say that it is
+    an end after all (None: it is not).
+    """
+
+    step: Step
+    others: Sequence[Node] = ()
+    key: object = None
+    otherwise: Root | None = None
+    settle: Callable[[Sequence[Part]], Root | None] | None = None
+
+
+@dataclass(slots=True)
+class Row:
+    """One root and path, added up. Thread-nanoseconds by thread; the threads in the way, by step."""
+
+    root: Root
+    path: tuple[Step, ...]
+    ns: dict[Node, int] = field(default_factory=dict)
+    owners: list[set[Node]] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.ns.values())
+
+
+def family(path: Sequence[Step]) -> Family:
+    if not path:
+        return Family.OWN
+    ways = {step.via for step in path}
+    if ways & TAKEN:
+        return Family.TAKEN
+    return Family.STALL if ways & STALLS else Family.MADE
+
+
+def exact(path: Sequence[Step]) -> bool:
+    """A path is as exact as its weakest step; without steps it is what was read of the thread itself."""
+    return all(step.confidence is Confidence.EXACT for step in path)
+
+
+def quiet(root: Root, path: Sequence[Step]) -> bool:
+    """Someone else's idleness at the end of a path is not quiet."""
+    return root.kind in QUIET and not path

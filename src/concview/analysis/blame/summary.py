@@ -1,0 +1,268 @@
+"""What the slices of a window come to: shares, causes, what is quiet, how much could be gained at most."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from concview.analysis.blame.nouns import End, Family, Node, Root, Row, Step, exact, family, quiet
+from concview.analysis.blame.window import Slice
+from concview.analysis.history import History
+from concview.analysis.records import ThreadHistory
+from concview.model import WaitKind
+from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
+from concview.text import group
+
+#: Causes and quiet rows that are kept, and threads named in one.
+MOST_CAUSES, MOST_QUIET, MOST_THREADS = 40, 20, 100
+_Key = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Merged:
+    """Rows with one end and one first step; the path with most time stands for the others."""
+
+    root: Root
+    path: tuple[Step, ...]
+    family: Family
+    most: int = 0
+    ns: dict[Node, int] = field(default_factory=lambda: defaultdict(int))
+    owners: list[set[Node]] = field(default_factory=list)
+    exact_ns: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.ns.values())
+
+
+def rows_of(slices: Iterable[Slice]) -> list[Row]:
+    """The rows of several slices, added up."""
+    found: dict[_Key, Row] = {}
+    for one in slices:
+        for key, row in one.rows.items():
+            known = found.get(key)
+            if known is None:
+                known = found[key] = Row(row.root, row.path, {}, [set() for _ in row.owners])
+            for tid, ns in row.ns.items():
+                known.ns[tid] = known.ns.get(tid, 0) + ns
+            for mine, theirs in zip(known.owners, row.owners, strict=False):
+                mine |= theirs
+    return list(found.values())
+
+
+def merged(rows: Iterable[Row]) -> list[Merged]:
+    """Most time first."""
+    found: dict[_Key, Merged] = {}
+    for row in rows:
+        first = row.path[0] if row.path else None
+        told = (first.via, first.what, first.place) if first else ()
+        kind = family(row.path)
+        key = (row.root.kind, row.root.place if row.root.place.file else row.root.what, kind, *told)
+        one = found.get(key)
+        if one is None:
+            one = found[key] = Merged(row.root, row.path, kind)
+        total = row.total
+        if total > one.most:
+            first_owners = one.owners[0] if one.owners else set()
+            one.most, one.root, one.path, one.owners = total, row.root, row.path, [set(o) for o in row.owners]
+            if one.owners:
+                one.owners[0] |= first_owners
+        elif one.owners and row.owners:
+            one.owners[0] |= row.owners[0]
+        if exact(row.path):
+            one.exact_ns += total
+        for tid, ns in row.ns.items():
+            one.ns[tid] += ns
+    return sorted(found.values(), key=lambda m: -m.total)
+
+
+def summarise(slices: Sequence[Slice], history: History, limits: tuple[float, float]) -> Blame | None:
+    """None without any thread time. `limits`: the parts of the GIL and of the CPUs that are in use."""
+    total = sum(s.total_ns for s in slices)
+    seconds = sum(s.end_ns - s.start_ns for s in slices) / 1e9
+    if total <= 0 or seconds <= 0:
+        return None
+    rows = rows_of(slices)
+    sums: dict[str, int] = defaultdict(int)
+    exact_ns = behind_ns = 0
+    busy: dict[Node, int] = defaultdict(int)
+    for row in rows:
+        ns = row.total
+        sums[_part(row)] += ns
+        if row.path:
+            behind_ns += ns
+            exact_ns += ns if exact(row.path) else 0
+            if family(row.path) is Family.STALL and row.root.kind is not End.UNEXPLAINED:
+                sums["stalled"] += ns
+        if row.root.kind is not End.IDLE or row.path:
+            for tid, part in row.ns.items():
+                busy[tid] += part
+    together = merged(rows)
+    active = total - sums["quiet"]
+    tell = _Teller(history, busy, together, limits, max(1, active))
+    causes = [tell.cause(m) for m in together if not quiet(m.root, m.path)]
+    return Blame(
+        seconds=seconds,
+        threads=total / 1e9 / seconds,
+        active=active / 1e9 / seconds,
+        own=sums["own"] / total,
+        held_up=sums["held_up"] / total,
+        waits=sums["waits"] / total,
+        starved=sums["starved"] / total,
+        quiet=sums["quiet"] / total,
+        unexplained=sums["unexplained"] / total,
+        stalled=sums["stalled"] / total,
+        exact=exact_ns / behind_ns if behind_ns else 0.0,
+        unread=_unread(slices, history) / total,
+        causes=tuple(causes[:MOST_CAUSES]),
+        quiets=tuple(tell.quiet(m, seconds) for m in together if quiet(m.root, m.path))[:MOST_QUIET],
+        gil_held=limits[0],
+        cpu_used=limits[1],
+        moments=sum(s.moments for s in slices),
+        sampled_moments=sum(s.followed for s in slices),
+    )
+
+
+def _part(row: Row) -> str:
+    if quiet(row.root, row.path):
+        return "quiet"
+    if row.root.kind is End.UNEXPLAINED:
+        return "unexplained"
+    kind = family(row.path)
+    if kind is Family.OWN:
+        return "starved" if row.root.kind is End.STARVED else "own"
+    return "held_up" if kind is Family.TAKEN else "waits"
+
+
+def _unread(slices: Sequence[Slice], history: History) -> int:
+    """Nanoseconds of the window in which what the kernel says of a thread could not be read."""
+    start, end = slices[0].start_ns, slices[-1].end_ns
+    found = 0
+    for thread in history.threads.values():
+        if not thread.counts:
+            continue
+        for run in reversed(thread.runs):
+            if run.end_ns and run.end_ns <= start:
+                break
+            if run.wait.kind is WaitKind.UNKNOWN:
+                found += max(0, min(run.end_ns or end, end) - max(run.start_ns, start))
+    return found
+
+
+class _Teller:
+    """Turns merged rows into what is shown."""
+
+    def __init__(
+        self, history: History, busy: dict[Node, int], every: Sequence[Merged], limits: tuple[float, float], active: int
+    ) -> None:
+        self._history, self._busy, self._active = history, busy, active
+        self._limits = limits
+        self._threads: dict[Node, ThreadHistory] = {t.tid: t for t in [*history.gone, *history.threads.values()]}
+        self._alike: dict[Node, object] = {}
+        self._rounds: dict[object, int] = defaultdict(int)
+        for tid, ns in busy.items():
+            self._rounds[self._loop(tid)] += ns
+        #: A resource may be waited for on the way to several ends: what counts is all of it.
+        self._waited: dict[_Key, dict[Node, int]] = defaultdict(lambda: defaultdict(int))
+        for m in every:
+            if m.path:
+                for tid, ns in m.ns.items():
+                    self._waited[m.path[0].via, m.path[0].what][tid] += ns
+
+    def cause(self, m: Merged) -> BlameCause:
+        total = m.total
+        tids = sorted(m.ns, key=lambda t: -m.ns[t])
+        steps = []
+        waiters: set[Node] = set(tids)
+        for i, step in enumerate(m.path):
+            owners = m.owners[i] if i < len(m.owners) else set()
+            steps.append(
+                BlameStep(
+                    step.via,
+                    step.what,
+                    step.who,
+                    step.place.file,
+                    step.place.line,
+                    step.place.function,
+                    step.confidence,
+                    _few(waiters),
+                    _few(owners),
+                )
+            )
+            waiters = owners
+        return BlameCause(
+            family=m.family,
+            kind=m.root.kind,
+            what=m.root.what,
+            file=m.root.place.file,
+            line=m.root.place.line,
+            function=m.root.place.function,
+            share=total / self._active,
+            thread_s=total / 1e9,
+            threads=tuple(tids[:MOST_THREADS]),
+            path=tuple(steps),
+            who=self._names(tids),
+            ends=self._names(m.owners[-1]) if m.path and m.owners else "",
+            exact=m.exact_ns * 2 > total and exact(m.path),
+            at_most=self._at_most(m) if m.family is Family.TAKEN else None,
+            stuck_s=self._stuck(m),
+        )
+
+    def quiet(self, m: Merged, seconds: float) -> QuietView:
+        place = m.root.place
+        threads = m.total / 1e9 / seconds
+        return QuietView(m.root.kind, m.root.what, threads, place.file, place.line, _few(set(m.ns)))
+
+    def _at_most(self, m: Merged) -> float | None:
+        """How many times as many rounds the loops of those who wait could do at most without this wait, if nothing
+        else became the limit: X = N / (R + Z), a closed loop. The GIL and the CPUs are looked at, other limits not.
+        Those that have what is waited for run in the same loop as those that wait for it."""
+        waited = self._waited[m.path[0].via, m.path[0].what]
+        loops = {self._loop(tid) for tid in waited}
+        rounds = sum(self._rounds[loop] for loop in loops)
+        lost = sum(waited.values())
+        if rounds <= 0:
+            return None
+        gil, cpu = self._limits
+        return min(1 / max(0.01, 1 - lost / rounds), 1 / max(0.01, gil), 1 / max(0.01, cpu))
+
+    def _loop(self, tid: Node) -> object:
+        """What a thread was started for: its outermost function of the program, else its name's group."""
+        known = self._alike.get(tid)
+        if known is None:
+            thread = self._threads.get(tid)
+            run = thread.runs[-1] if thread is not None and thread.runs else None
+            own = [f for f in run.stack.frames if f.origin == "user"] if run is not None else []
+            known = (own[-1].file, own[-1].function) if own else group(thread.name) if thread is not None else tid
+            self._alike[tid] = known
+        return known
+
+    def _stuck(self, m: Merged) -> float:
+        """For how long the one that has waited longest has, without a break and without a time limit."""
+        if not m.path and m.root.kind not in (End.PEER, End.CHILD, End.UNEXPLAINED, End.CYCLE):
+            return 0.0
+        longest = 0
+        for tid in m.ns:
+            thread = self._history.threads.get(tid)
+            run = thread.current if thread is not None else None
+            if run is None or run.wait.timed or run.wait.kind in (WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP):
+                continue
+            longest = max(longest, self._history.now_ns - run.since_ns)
+        return longest / 1e9
+
+    def _names(self, tids: Iterable[Node]) -> str:
+        """'rpc', 'rpc and peer', 'rpc, peer and 3 more'."""
+        counts: dict[str, int] = defaultdict(int)
+        for tid in tids:
+            thread = self._threads.get(tid)
+            if thread is not None:
+                counts[group(thread.name)] += 1
+        names = sorted(counts, key=lambda n: (-counts[n], n))
+        if len(names) <= 2:
+            return " and ".join(names)
+        return f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def _few(tids: set[Node]) -> tuple[int, ...]:
+    return tuple(sorted(tids)[:MOST_THREADS])

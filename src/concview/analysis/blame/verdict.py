@@ -1,0 +1,213 @@
+"""The one sentence: clear only where it is earned, else the largest cause, with or without a rule that knows it.
+
+Shares alone mislead in a quiet program, numbers alone in a large one: both must be reached. Measured on the demo pairs,
+the healthy programs and cases from bug reports.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from concview.analysis.blame import words
+from concview.analysis.blame.nouns import End, Family
+from concview.analysis.history import History
+from concview.model import NO_STACK, Severity, Stack, State
+from concview.snapshot import Blame, BlameCause, BlameStep
+from concview.text import duration, percent, plural
+
+#: kind -> (share of the time of threads that do or want something, threads on average): both are reached.
+HELD_UP, STALLED, STARVED, UNEXPLAINED = (0.15, 0.3), (0.30, 2.0), (0.20, 0.5), (0.10, 0.3)
+#: Held up so much is a warning, below a hint.
+WARN_THREADS = 1.0
+#: With fewer threads that do or want something, shares of their time say nothing.
+ACTIVE = 0.1
+#: Of all thread time: with more that could not be read there is no verdict.
+UNREAD = 0.5
+#: A wait that has not ended for so long is evidence by its length; as a warning from so many threads on.
+STUCK_S, STUCK_THREADS = 5.0, 3
+#: Nothing is judged before so much was seen.
+ENOUGH_S = 2.0
+#: Frames below which an event loop runs tasks: (end of the file, bare function).
+_LOOPS = (
+    ("asyncio/base_events.py", "_run_once"),
+    ("asyncio/base_events.py", "run_forever"),
+    ("trio/_core/_run.py", "unrolled_run"),
+    ("gevent/hub.py", "run"),
+    ("gevent/_abstract_linkable.py", "run"),
+    ("tornado/platform/asyncio.py", "start"),
+)
+
+
+def judge(blame: Blame, history: History) -> Blame:
+    """The same with its verdict."""
+    verdict, severity, sentence, more, still_s = _judge(blame, history)
+    return msgspec.structs.replace(
+        blame, verdict=verdict, severity=severity, sentence=sentence, more=tuple(more), still_s=still_s
+    )
+
+
+_Said = tuple[str, Severity | None, str, list[str], float]
+
+
+def _judge(blame: Blame, history: History) -> _Said:
+    if history.process_status == "stopped":
+        said = "The process is stopped (SIGSTOP or a debugger): nothing in it moves."
+        return "stopped", Severity.WARN, said, [], 0.0
+    if blame.unread >= UNREAD:
+        said = f"No verdict: {percent(blame.unread)} of the thread time could not be read."
+        return "unreadable", None, said, [], 0.0
+    more = _more(blame, history)
+    if blame.seconds < ENOUGH_S:
+        return "early", None, "Too little was seen for a verdict.", more, 0.0
+    still = _still(history)
+    still_s = still if still >= STUCK_S else 0.0
+    problem = _problem(blame)
+    if problem is not None:
+        verdict, severity, sentence = problem
+        if still_s and verdict != "unexplained":
+            more.insert(0, f"Nothing has moved for {duration(still_s)}.")
+        elif still_s:
+            verdict, severity = "still", Severity.WARN
+            sentence = f"Nothing has moved for {duration(still_s)}. {sentence}"
+        return verdict, severity, sentence, more, still_s
+    if blame.active < ACTIVE:
+        unseen = _unseen_tasks(history)
+        if unseen:
+            return "tasks unseen", None, unseen, more, still_s
+        quiet = f"{percent(blame.quiet)} of the thread time is idle or paced"
+        return "idle", None, f"Idle: {quiet}; no thread is held up.", more, still_s
+    unseen = _unseen_tasks(history)
+    if unseen:
+        return "tasks unseen", None, unseen, more, still_s
+    largest = (
+        f" Most of the rest: {words.story(blame.causes[0], _threads(blame, blame.causes[0]))}." if blame.causes else ""
+    )
+    said = (
+        f"Clear: held up {percent(blame.share(blame.held_up))}, unexplained {percent(blame.share(blame.unexplained))} "
+        f"of what {blame.active:.1f} threads do or want."
+    )
+    return "clear", None, said + largest, more, still_s
+
+
+def _problem(blame: Blame) -> tuple[str, Severity, str] | None:
+    """The largest cause that is over its thresholds."""
+    stuck = [c for c in blame.causes if _is_stuck(c)]
+    circles = [c for c in blame.causes if c.kind == End.CYCLE and _threads(blame, c) >= 0.3]
+    if circles:
+        return "stuck", Severity.WARN, f"Stuck: {_told(blame, circles[0])}"
+    if _over(blame, blame.held_up, HELD_UP):
+        top = next(c for c in blame.causes if c.family == Family.TAKEN and c.kind != End.UNEXPLAINED)
+        severity = Severity.WARN if blame.held_up * blame.threads >= WARN_THREADS else Severity.INFO
+        share = percent(blame.share(blame.held_up))
+        return "held up", severity, f"Held up, {share} of what the threads want to do: {_told(blame, top)}"
+    if stuck:
+        top = stuck[0]
+        many = len(top.threads) >= STUCK_THREADS
+        return (
+            "stuck",
+            Severity.WARN if many else Severity.INFO,
+            f"Stuck for {duration(top.stuck_s)}: {_told(blame, top)}",
+        )
+    if _over(blame, blame.stalled, STALLED):
+        top = next(c for c in blame.causes if c.family == Family.STALL and c.kind != End.UNEXPLAINED)
+        share = percent(blame.share(blame.stalled))
+        return "waits", Severity.INFO, f"Waits, {share} of the time: {_told(blame, top)}"
+    if _over(blame, blame.unexplained, UNEXPLAINED):
+        top = next(c for c in blame.causes if c.kind == End.UNEXPLAINED)
+        share = percent(blame.share(blame.unexplained))
+        return "unexplained", Severity.INFO, f"Unexplained, {share} of the time: {_told(blame, top)}"
+    if _over(blame, blame.starved, STARVED):
+        share = percent(blame.share(blame.starved))
+        return "starved", Severity.INFO, f"Starved: {share} of what the threads want is a CPU, which they do not get."
+    sleeping = [q for q in blame.quiets if q.kind == End.DORMANT and len(q.tids) > 1]
+    if sleeping:
+        asleep = sleeping[0]
+        place = words.where(asleep.file, asleep.line)
+        threads = plural(len(asleep.tids), "thread")
+        said = f"Nobody wakes {threads}{place}, which wait since before anybody looked: {asleep.what}."
+        return "dormant", Severity.INFO, said
+    return None
+
+
+def _is_stuck(cause: BlameCause) -> bool:
+    if cause.stuck_s < STUCK_S or not cause.path:
+        return False
+    return cause.family == Family.TAKEN or (cause.family == Family.STALL and cause.kind == End.UNEXPLAINED)
+
+
+def _over(blame: Blame, part: float, gate: tuple[float, float]) -> bool:
+    """`part` of all thread time."""
+    return blame.active > 0 and blame.share(part) >= gate[0] and part * blame.threads >= gate[1]
+
+
+def _threads(blame: Blame, cause: BlameCause) -> float:
+    return cause.thread_s / blame.seconds
+
+
+def _told(blame: Blame, cause: BlameCause) -> str:
+    """Threads that wait at the same first step, whatever is at the end, with the way of most of them."""
+    first = cause.path[0] if cause.path else None
+    alike = [c for c in blame.causes if first is not None and _meets(c, first)] or [cause]
+    waiting = sum(_threads(blame, c) for c in alike)
+    gain = ""
+    if cause.at_most is not None and cause.at_most >= 1.05:
+        gain = f" Without this wait at most {cause.at_most:.1f} times as many rounds."
+    return f"{words.story(cause, waiting)}.{gain}"
+
+
+def _meets(cause: BlameCause, step: BlameStep) -> bool:
+    """Whether it begins with the same wait."""
+    first = cause.path[0] if cause.path else None
+    return first is not None and (first.via, first.what, first.line) == (step.via, step.what, step.line)
+
+
+def _more(blame: Blame, history: History) -> list[str]:
+    """What must be known beside the verdict: peers that do not answer, dormant threads."""
+    said = []
+    for cause in blame.causes:
+        if (
+            cause.kind in (End.PEER, End.CHILD)
+            and not cause.path
+            and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds)
+        ):
+            threads = plural(len(cause.threads), "thread")
+            said.append(
+                f"{threads} ({cause.who}) without a time limit: {words.does(cause)}, the longest for "
+                f"{duration(cause.stuck_s)}."
+            )
+    return said[:5]
+
+
+def _still(history: History) -> float:
+    """For how many seconds no thread has done anything; 0 when one has lately."""
+    last = 0
+    for thread in history.threads.values():
+        run = thread.current
+        if run is None or not thread.counts:
+            continue
+        if run.state in (State.RUNNING, State.RUNNABLE, State.GIL, State.SLEEP) or run.wait.timed:
+            return 0.0
+        last = max(last, run.since_ns)
+    return (history.now_ns - last) / 1e9 if last else 0.0
+
+
+def _unseen_tasks(history: History) -> str:
+    if history.tasks is not None:
+        return ""
+    loops = [t for t in history.threads.values() if t.counts and runs_loop(t.current.stack if t.current else NO_STACK)]
+    if not loops:
+        return ""
+    names = ", ".join(t.name for t in loops[:3])
+    return (
+        f"No verdict on the tasks of {plural(len(loops), 'event loop')} ({names}): tasks are not seen without the "
+        "agent (--agent). The threads themselves are not held up."
+    )
+
+
+def runs_loop(stack: Stack) -> bool:
+    """An event loop, which is idle while its tasks wait."""
+    for frame in stack.frames:
+        bare = frame.function.rpartition(".")[2]
+        if any(bare == function and frame.file.endswith(end) for end, function in _LOOPS):
+            return True
+    return False

@@ -1,0 +1,202 @@
+"""Goes through the moments of a stream, a piece at a time, and keeps what was found of the last while.
+
+A moment lasts from one change of any thread's condition to the next. Of a half second, as many moments are followed as
+can be afforded; when there are more, random ones stand for equal stretches of it, and that is said.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, takewhile
+
+from concview.analysis.blame.engine import Memory, follow
+from concview.analysis.blame.kinds.base import Kind, kinds
+from concview.analysis.blame.nouns import End, Node, Part, Root, Row
+from concview.analysis.blame.world import Moment, World
+from concview.analysis.history import RUNS_NS, History
+from concview.analysis.records import Run, ThreadHistory
+from concview.model import State
+from concview.source.wakes import Wakes
+
+#: Length of a slice, and thread-moments that are followed in one: at some 8 us each, 30 ms.
+SLICE_NS = 500_000_000
+MOST_NODES = 3_500
+#: At least so many moments of a slice are looked at, however many threads there are.
+LEAST_MOMENTS = 2
+#: Above so many threads, a slice is as long as it takes for LEAST_MOMENTS to stay within the budget.
+LONGEST_NS = 5_000_000_000
+_STARVED = Root(End.STARVED, "wants a CPU, has none")
+
+
+@dataclass(slots=True)
+class Slice:
+    """One stretch of the stream, added up."""
+
+    start_ns: int
+    end_ns: int
+    rows: dict[tuple[Root, tuple[object, ...]], Row] = field(default_factory=dict)
+    moments: int = 0  #: that were there
+    followed: int = 0  #: of these
+    threads: int = 0
+    total_ns: int = 0  #: of all threads together
+
+
+class Blamer:
+    """`advance` behind the history, in the order of time; `slices` of the last while. Not thread-safe."""
+
+    def __init__(self, wakes: Wakes | None = None, budget: int = MOST_NODES, seed: int = 1) -> None:
+        self._wakes = wakes or Wakes(lambda _: ())
+        self._budget = budget
+        self._random = random.Random(seed)
+        self._kinds: Sequence[Kind] = ()
+        self._memory = Memory()
+        self.world: World | None = None
+        self.slices: deque[Slice] = deque()
+        self._until = 0
+
+    def advance(self, history: History, start_ns: int = 0, between: Callable[[], None] = lambda: None) -> None:
+        """Follow what has come since the last call (at first from `start_ns` on)."""
+        if self.world is None or self.world.history is not history:
+            self._kinds = kinds()
+            self.world = World(history, self._wakes)
+            self._until = max(history.first_ns, start_ns)
+        self._wakes.refill()
+        now = history.now_ns
+        if now < self._until:  # time runs backwards in a recording that somebody made up
+            self._until = now
+        self._until = max(self._until, now - RUNS_NS)
+        while self._until < now:
+            length = self._length(history)
+            end = min(now, self._until + length)
+            if now - end < length // 2:
+                end = now
+            self.slices.append(self._slice(history, self._until, end))
+            self._until = end
+            between()
+        while self.slices and self.slices[0].end_ns < now - RUNS_NS:
+            self.slices.popleft()
+
+    def now(self) -> dict[Node, list[Part]]:
+        """Every thread at the end of the stream, followed."""
+        world = self.world
+        if world is None:
+            return {}
+        runs = {t.tid: t.current for t in world.history.threads.values() if t.counts and t.current is not None}
+        at = world.history.now_ns
+        return follow(runs, Moment(at, runs, world, self._kinds).answer, at, self._memory)
+
+    def _length(self, history: History) -> int:
+        threads = len(history.threads)
+        return min(LONGEST_NS, max(SLICE_NS, SLICE_NS * threads * LEAST_MOMENTS // self._budget))
+
+    def _slice(self, history: History, start: int, end: int) -> Slice:
+        world = self.world
+        assert world is not None
+        every = [*history.threads.values(), *(t for t in history.gone if t.gone_ns > start)]
+        now, changes = _changes([t for t in every if t.counts], start, end)
+        for tid, run in now.items():
+            world.seen.learn(tid, run)
+        for _, tid, fresh in changes:
+            if fresh is not None:
+                world.seen.learn(tid, fresh)
+        made = Slice(start, end, threads=len(now))
+        late = {t.tid: share for t in every if (share := _late(t, start)) > 0}
+        wanted = max(LEAST_MOMENTS, self._budget // max(1, len(now)))
+        for at, ns, runs in self._moments(now, changes, start, end, wanted, made):
+            moment = Moment(at, runs, world, self._kinds)
+            found = follow(runs, moment.answer, at, self._memory)
+            made.followed += 1
+            for tid, parts in found.items():
+                _add(made, tid, parts, ns, late.get(tid, 0.0) if runs[tid].state is State.RUNNING else 0.0)
+        world.seen.forget(set(history.threads))
+        return made
+
+    def _moments(
+        self, now: dict[Node, Run], changes: list[tuple[int, Node, Run | None]], start: int, end: int, wanted: int,
+        made: Slice,
+    ) -> Iterator[tuple[int, int, dict[Node, Run]]]:  # fmt: skip
+        """(when, how long, who does what). Together they last from `start` to `end`."""
+        cuts = sorted({start, *(c[0] for c in changes if start < c[0] < end)})
+        made.moments = len(cuts)
+        if len(cuts) <= wanted:
+            stretches = [(at, nxt - at, at) for at, nxt in zip(cuts, [*cuts[1:], end], strict=True)]
+        else:
+            edges = [start + (end - start) * i // wanted for i in range(wanted + 1)]
+            stretches = [(a, b - a, self._random.randrange(a, b)) for a, b in pairwise(edges) if b > a]
+        position = 0
+        for _, ns, at in stretches:
+            while position < len(changes) and changes[position][0] <= at:
+                _, tid, run = changes[position]
+                if run is None:
+                    now.pop(tid, None)
+                else:
+                    now[tid] = run
+                position += 1
+            yield at, ns, now
+
+
+def _changes(
+    threads: Sequence[ThreadHistory], start: int, end: int
+) -> tuple[dict[Node, Run], list[tuple[int, Node, Run | None]]]:
+    """What each did at `start`, and what changed before `end`, in the order of time; None: it ended."""
+    now: dict[Node, Run] = {}
+    changes: list[tuple[int, Node, Run | None]] = []
+    for thread in threads:
+        last = 0
+        for run in takewhile(lambda r: not r.end_ns or r.end_ns > start, reversed(thread.runs)):
+            if run.start_ns <= start:
+                now[thread.tid] = run
+            elif run.start_ns < end:
+                changes.append((run.start_ns, thread.tid, run))
+            last = last or (run.end_ns if run.end_ns else -1)
+        if 0 < last < end:
+            changes.append((last, thread.tid, None))
+    # At one moment an end comes before the beginning of another with the same number.
+    changes.sort(key=lambda c: (c[0], c[2] is not None))
+    return now, changes
+
+
+def _late(thread: ThreadHistory, start: int) -> float:
+    """The part of the time sampled as running in which it was only ready to run, by the kernel's run-queue delay."""
+    for bucket in reversed(thread.buckets):
+        if bucket.end_ns <= start:
+            break
+        busy = bucket.sampled[State.RUNNING] + bucket.sampled[State.RUNNABLE]
+        if busy > 0 and bucket.cpu_ns >= 0 and bucket.run_delay_ns > 0:
+            delay = min(bucket.run_delay_ns, busy)
+            return delay / busy
+    return 0.0
+
+
+def _add(made: Slice, tid: Node, parts: Sequence[Part], ns: int, late: float) -> None:
+    """Spread `ns` over the parts so that the nanoseconds sum to it exactly."""
+    made.total_ns += ns
+    if late > 0:
+        delayed = round(ns * late)
+        if delayed:
+            place = parts[0].root.place
+            _count(made, tid, Part(1.0, _STARVED._replace(place=place)), delayed)
+        ns -= delayed
+    given, so_far = 0, 0.0
+    last = len(parts) - 1
+    for i, part in enumerate(parts):
+        so_far += part.weight
+        upto = ns if i == last else min(ns, round(ns * so_far))
+        if upto > given:
+            _count(made, tid, part, upto - given)
+            given = upto
+
+
+def _count(made: Slice, tid: Node, part: Part, ns: int) -> None:
+    key = (part.root, part.path)
+    row = made.rows.get(key)
+    if row is None:
+        row = made.rows[key] = Row(part.root, part.path, {}, [set() for _ in part.nodes])
+    row.ns[tid] = row.ns.get(tid, 0) + ns
+    if row.owners:
+        row.owners[0].update(part.owners)
+    for owners, node in zip(row.owners, part.nodes, strict=False):
+        owners.add(node)

@@ -1,0 +1,89 @@
+"""Blame in sentences. The same words on the command line, in the dashboard and in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from concview.analysis.blame.nouns import QUIET, End, Part, Root, Via
+from concview.snapshot import BlameCause, BlameStep
+from concview.text import plural
+
+_WHAT = {
+    Via.PERMIT: "a permit of {}",
+    Via.RESOURCE: "{}, of which all are out",
+    Via.SIGNAL: "{} to be set or notified",
+    Via.END: "{}",
+}
+#: How those in the way stand to it.
+_HAD = {
+    Via.LOCK: "held by",
+    Via.PERMIT: "had by",
+    Via.RESOURCE: "had by",
+    Via.FILE_LOCK: "held by",
+    Via.DATABASE: "held by",
+    Via.IMPORT: "done by",
+    Via.GIL: "held by",
+    Via.SIGNAL: "to come from",
+    Via.BARRIER: "still on the way:",
+    Via.ROOM: "to be made by",
+    Via.RESULT: "computed by",
+    Via.END: "of",
+    Via.ANSWER: "at which is",
+}
+
+
+def waited_for(step: BlameStep) -> str:
+    """'a permit of sem', 'self._lock'."""
+    return _WHAT.get(Via(step.via), "{}").format(step.what)
+
+
+def had(step: BlameStep) -> str:
+    return _HAD[Via(step.via)]
+
+
+def where(file: str, line: int) -> str:
+    return f" ({file.rpartition('/')[2]}:{line})" if file else ""
+
+
+def does(cause: BlameCause) -> str:
+    """What is at the end of the way, with its place: 'sleeps (semN.py:7)'."""
+    words = {End.PEER: "waits for {}", End.CHILD: "waits for {}", End.FILE: "waits for {}"}
+    told = words.get(End(cause.kind), "{}").format(cause.what)
+    return told + where(cause.file, cause.line)
+
+
+def story(cause: BlameCause, waiting: float) -> str:
+    """'9.0 threads (rpc) wait for a permit of sem (semN.py:10), had by rpc, which waits for ..., which sleeps'."""
+    number = f"{waiting:.0f}" if waiting >= 9.5 or abs(waiting - round(waiting)) < 0.05 else f"{waiting:.1f}"
+    verb = "waits" if number == "1" else "wait"
+    threads = "thread" if number == "1" else "threads"
+    if not cause.path:
+        return f"{number} {threads} ({cause.who}): {does(cause)}"
+    first = cause.path[0]
+    told = f"{number} {threads} ({cause.who}) {verb} for {waited_for(first)}{where(first.file, first.line)}"
+    for i, step in enumerate(cause.path):
+        if cause.kind == End.CYCLE and i == len(cause.path) - 1:
+            break
+        after = cause.path[i + 1] if i + 1 < len(cause.path) else None
+        who = after.who if after is not None else cause.ends
+        count = f"{plural(len(step.owners), 'thread')} " if len(step.owners) > 1 else ""
+        told += f", {had(step)} {count}{who}"
+        if after is not None:
+            told += f", which waits for {waited_for(after)}{where(after.file, after.line)}"
+    if cause.kind == End.CYCLE:
+        return f"{told}: {does(cause)}"
+    return f"{told}: {does(cause)}"
+
+
+def end(root: Root) -> str:
+    """'sleeps (semN.py:7)'; what costs nobody anything says so: 'idle: no work'."""
+    said = f"{root.kind}: {root.what}" if root.kind in QUIET or root.kind is End.UNEXPLAINED else root.what
+    return said + where(root.place.file, root.place.line)
+
+
+def because(parts: Sequence[Part]) -> str:
+    """One thread now: 'sem (permit) <- rpc: answer (answer) <- peer: sleeps (semN.py:7)', the largest part of it."""
+    part = max(parts, key=lambda p: p.weight)
+    told = " <- ".join(f"{s.what} ({s.via}){where(s.place.file, s.place.line)}" for s in part.path[:8])
+    more = f" (one of {len(parts)} ways)" if len(parts) > 1 else ""
+    return f"{told} <- {end(part.root)}{more}" if told else end(part.root)

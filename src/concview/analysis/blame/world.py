@@ -1,0 +1,305 @@
+"""What following needs to know beside one moment: the stream so far, who was seen to use what, and the source."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from concview.analysis.blame.nouns import End, Link, Node, Part, Place, Root, Step, Via, place_of
+from concview.analysis.classify import via_of
+from concview.model import Confidence, Frame, Stack, State, Wait, WaitKind
+from concview.source.wakes import File, Wakes
+from concview.text import group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from concview.analysis.blame.kinds.base import Kind
+    from concview.analysis.history import History
+    from concview.analysis.records import Run
+
+#: Files of the standard library that only pass a wait on: the place of a wait is the line that called them.
+_MACHINERY = ("/threading.py", "/queue.py", "/concurrent/futures/_base.py", "/selectors.py", "/socket.py", "/ssl.py")
+_NO_FRAME = Frame("?", "", 0)
+#: Conditions and answers kept; all are made again when there are more.
+MOST_LOOKS, MOST_ANSWERS = 8_000, 50_000
+
+
+def is_machinery(frame: Frame) -> bool:
+    return frame.origin in ("stdlib", "frozen") and (
+        frame.file.endswith(_MACHINERY) or frame.file.startswith("<frozen importlib")
+    )
+
+
+def own(frame: Frame) -> bool:
+    return frame.origin in ("user", "library")
+
+
+@dataclass(slots=True, eq=False)
+class Look:
+    """One condition (stack and wait), looked at once."""
+
+    stack: Stack
+    wait: Wait
+    state: State
+    reason: str
+    via: str
+    frame: Frame  #: the innermost that is not the machinery of a standard primitive
+    place: Place
+    own: tuple[Frame, ...]  #: frames of the program and its libraries, innermost first
+    kinds: tuple[Kind, ...] = ()
+    end: Root | None = None  #: where it ends whatever the others do
+
+    @property
+    def functions(self) -> frozenset[tuple[str, str]]:
+        return frozenset((f.file, f.function) for f in self.own)
+
+
+class Seen:
+    """Who was seen at what since anybody looked. Learned condition by condition."""
+
+    def __init__(self) -> None:
+        self.descriptors: dict[str, set[Node]] = defaultdict(set)  #: 'socket:[12]', 'pipe:[3]'
+        self.writers: dict[str, set[Node]] = defaultdict(set)
+        self.tcp: dict[tuple[str, str], set[Node]] = defaultdict(set)  #: (own address, other's address)
+        self.getters: dict[int, set[Node]] = defaultdict(set)
+        self.putters: dict[int, set[Node]] = defaultdict(set)
+        self.waiters: dict[int, set[Node]] = defaultdict(set)  #: address of a lock
+        self.holders: dict[int, set[Node]] = defaultdict(set)
+        self.listening: set[str] = set()  #: ports
+
+    def learn(self, tid: Node, run: Run) -> None:
+        for hold in run.holds:
+            if hold.lock:
+                self.holders[hold.lock].add(tid)
+        wait = run.wait
+        if wait.lock:
+            if wait.via in ("Queue.get", "SimpleQueue.get"):
+                self.getters[wait.lock].add(tid)
+            elif wait.via == "Queue.put":
+                self.putters[wait.lock].add(tid)
+            else:
+                self.waiters[wait.lock].add(tid)
+        peer = wait.peer
+        if peer is None:
+            return
+        if peer.kind == "tcp":
+            self.tcp[peer.local, peer.name].add(tid)
+            if peer.status == "LISTEN" or wait.syscall.startswith("accept"):
+                self.listening.add((peer.local or peer.name).rpartition(":")[2])
+        elif "[" in peer.name:
+            self.descriptors[peer.name].add(tid)
+            if wait.syscall in ("write", "writev", "sendto", "sendmsg"):
+                self.writers[peer.name].add(tid)
+
+    def forget(self, alive: set[Node]) -> None:
+        """Drop those that are gone; called now and then."""
+        tables: tuple[dict[object, set[Node]], ...] = (
+            self.descriptors, self.writers, self.tcp, self.getters, self.putters, self.waiters, self.holders,
+        )  # type: ignore[assignment]  # fmt: skip
+        for table in tables:
+            for key in [k for k, tids in table.items() if not tids & alive]:
+                del table[key]
+
+
+class World:
+    """One target. `history` may be another one for each look (a look back has its own)."""
+
+    def __init__(self, history: History, wakes: Wakes) -> None:
+        self.history = history
+        self.wakes = wakes
+        self.seen = Seen()
+        self._looks: dict[tuple[Stack, Wait], Look] = {}
+        self._answers: dict[object, object] = {}
+
+    @property
+    def main(self) -> Node:
+        return self.history.hello.target.pid if self.history.hello is not None else 0
+
+    @property
+    def exact_locks(self) -> bool:
+        """Whether held locks are read: a lock that nobody is seen to hold is then held by nobody seen."""
+        known = self.history.hello.capabilities.get("held-locks") if self.history.hello is not None else None
+        return known is not None and known.available
+
+    def name(self, tid: Node) -> str:
+        """Threads named alike have one name here: 'web' for 'web-3'."""
+        thread = self.history.threads.get(tid)
+        return group(thread.name) if thread is not None else f"thread {tid}"
+
+    def file(self, name: str) -> File:
+        return self.wakes.file(name)
+
+    def look(self, run: Run, kinds: Sequence[Kind]) -> Look:
+        key = (run.stack, run.wait)
+        known = self._looks.get(key)
+        if known is None:
+            if len(self._looks) >= MOST_LOOKS:
+                self._looks.clear()
+            known = self._looks[key] = self._looked_at(run, kinds)
+        return known
+
+    def _looked_at(self, run: Run, kinds: Sequence[Kind]) -> Look:
+        frames = run.stack.frames
+        frame = next((f for f in frames if not is_machinery(f)), frames[0] if frames else _NO_FRAME)
+        via = run.wait.via or run.verdict.via or (via_of(run.stack) if run.wait.kind is WaitKind.FUTEX else "")
+        look = Look(
+            run.stack, run.wait, run.verdict.state, run.verdict.reason, via, frame, place_of(frame),
+            tuple(f for f in frames if own(f)),
+        )  # fmt: skip
+        look.kinds = tuple(k for k in kinds if k.applies(look))
+        first = look.kinds[0] if look.kinds else None
+        if first is not None and first.fixed:
+            said = first.follow(Waiter(Moment(0, {}, self, kinds), 0, run, look))
+            look.end = said if isinstance(said, Root) else None
+        return look
+
+    def remembered(self, key: object, make: Callable[[], object]) -> object:
+        """An answer that depends on nothing that changes; bounded."""
+        try:
+            return self._answers[key]
+        except KeyError:
+            if len(self._answers) >= MOST_ANSWERS:
+                self._answers.clear()
+            found = self._answers[key] = make()
+            return found
+
+
+class Moment:
+    """All nodes at one moment, and who stands where, found when first asked for."""
+
+    def __init__(self, at_ns: int, runs: Mapping[Node, Run], world: World, kinds: Sequence[Kind]) -> None:
+        self.at_ns = at_ns
+        self.runs = runs
+        self.world = world
+        self._kinds = kinds
+        self._cache: dict[object, list[Node]] = {}
+
+    def look(self, tid: Node) -> Look:
+        return self.world.look(self.runs[tid], self._kinds)
+
+    def waiter(self, tid: Node) -> Waiter:
+        run = self.runs[tid]
+        return Waiter(self, tid, run, self.world.look(run, self._kinds))
+
+    def answer(self, tid: Node) -> Root | Link:
+        """Where this node ends, or whom it waits for."""
+        run = self.runs[tid]
+        look = self.world.look(run, self._kinds)
+        if look.end is not None:
+            return look.end
+        waiter = Waiter(self, tid, run, look)
+        for kind in look.kinds:
+            said = kind.follow(waiter)
+            if said is not None:
+                return said
+        return Root(End.UNEXPLAINED, look.reason or "cannot be told", look.place)
+
+    def once(self, key: object, make: Callable[[], list[Node]]) -> list[Node]:
+        """The same question of the same moment is answered once."""
+        known = self._cache.get(key)
+        if known is None:
+            known = self._cache[key] = make()
+        return known
+
+    @cached_property
+    def holders(self) -> dict[int, list[Node]]:
+        """Address of a lock -> who holds it, by what was read."""
+        found: dict[int, list[Node]] = defaultdict(list)
+        for tid, run in self.runs.items():
+            for hold in run.holds:
+                if hold.lock:
+                    found[hold.lock].append(tid)
+        return found
+
+    @cached_property
+    def inferred_holders(self) -> dict[str, list[Node]]:
+        """Key of a site -> who holds it, by what the source around its lines says."""
+        found: dict[str, list[Node]] = defaultdict(list)
+        for tid, run in self.runs.items():
+            if run.stack.holding:
+                waits = run.verdict.site.key if run.state is State.LOCK and run.verdict.site else ""
+                for key in {h.key for f in run.stack.frames for h in f.holds}:
+                    if key != waits:
+                        found[key].append(tid)
+        return found
+
+    @cached_property
+    def waiting(self) -> dict[int, list[Node]]:
+        """Address of what is waited for -> who waits for it."""
+        found: dict[int, list[Node]] = defaultdict(list)
+        for tid, run in self.runs.items():
+            if run.wait.lock:
+                found[run.wait.lock].append(tid)
+        return found
+
+    @cached_property
+    def standing(self) -> dict[tuple[str, str], list[tuple[Node, int]]]:
+        """(file, function) of the program and its libraries -> who is in it, at which line."""
+        found: dict[tuple[str, str], list[tuple[Node, int]]] = defaultdict(list)
+        for tid in self.runs:
+            for frame in self.look(tid).own:
+                found[frame.file, frame.function].append((tid, frame.line))
+        return found
+
+
+@dataclass(slots=True)
+class Waiter:
+    """One node at one moment, as the kinds see it."""
+
+    moment: Moment
+    tid: Node
+    run: Run
+    look: Look
+    _same: set[Node] | None = field(default=None)
+
+    @property
+    def world(self) -> World:
+        return self.moment.world
+
+    @property
+    def wait(self) -> Wait:
+        return self.look.wait
+
+    @property
+    def frame(self) -> Frame:
+        return self.look.frame
+
+    @property
+    def source(self) -> File:
+        """Of the file in which it waits; nothing where that is the standard library's machinery."""
+        return self.world.file(self.frame.file if not is_machinery(self.frame) else "")
+
+    @property
+    def same(self) -> set[Node]:
+        """Those that wait as it does: at the same object, or at the same line. Itself is one of them."""
+        if self._same is None:
+            lock = self.wait.lock
+            if lock:
+                self._same = {*self.moment.waiting.get(lock, ()), self.tid}
+            else:
+                at = self.frame
+                there = self.moment.standing.get((at.file, at.function), ())
+                self._same = {t for t, line in there if line == at.line and self.moment.look(t).frame == at} | {
+                    self.tid
+                }
+        return self._same
+
+    def end(self, kind: End, what: str) -> Root:
+        return Root(kind, what, self.look.place)
+
+    def link(
+        self,
+        via: Via,
+        what: str,
+        others: Sequence[Node],
+        confidence: Confidence = Confidence.INFERRED,
+        otherwise: Root | None = None,
+        settle: Callable[[Sequence[Part]], Root | None] | None = None,
+        key: object = None,
+    ) -> Link:
+        step = Step(via, what, self.world.name(self.tid), self.look.place, confidence)
+        return Link(step, others, key or (via, self.wait.lock or self.look.place), otherwise, settle)

@@ -1,0 +1,95 @@
+"""Where the time of all threads goes, followed to the end: the part of `check` before the findings."""
+
+from __future__ import annotations
+
+from concview.analysis.blame import words
+from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
+from concview.model import Severity
+from concview.snapshot import Blame, BlameCause, Snapshot
+from concview.text import duration, percent, plural
+
+MOST_CAUSES = 8
+#: Of the active time: smaller causes are only in the JSON.
+LEAST_SHARE = 0.01
+
+
+def blame_text(snapshot: Snapshot, pen: Pen) -> None:
+    blame = snapshot.blame
+    if blame is None:
+        return
+    colour = {Severity.WARN: RED, Severity.INFO: YELLOW}.get(blame.severity, BOLD) if blame.severity else BOLD
+    mark = {Severity.WARN: "▲ ", Severity.INFO: "● "}.get(blame.severity, "") if blame.severity else ""
+    for number, part in enumerate(_wrapped(mark + blame.sentence, pen)):
+        pen.line(part if not number else "  " + part, colour)
+    for said in blame.more:
+        pen.paragraph(said)
+    if blame.active >= 0.05:
+        _causes(blame, pen)
+    _quiet(blame, pen)
+    if blame.sampled_moments < blame.moments:
+        pen.line(f"  followed at {blame.sampled_moments} random moments of {blame.moments} with a change", DIM)
+    pen.line()
+
+
+def _wrapped(text: str, pen: Pen) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, max(40, pen.width - 2), break_on_hyphens=False) or [""]
+
+
+def _causes(blame: Blame, pen: Pen) -> None:
+    exact = f", {percent(blame.exact)} of the time behind others is exact" if blame.held_up or blame.waits else ""
+    pen.line(
+        f"  {blame.active:.1f} of {blame.threads:.1f} threads do or want something: held up "
+        f"{percent(blame.share(blame.held_up))}, waits {percent(blame.share(blame.waits))}, starved "
+        f"{percent(blame.share(blame.starved))}, unexplained {percent(blame.share(blame.unexplained))}{exact}",
+        DIM,
+    )
+    shown = [c for c in blame.causes if c.share >= LEAST_SHARE][:MOST_CAUSES]
+    for cause in shown:
+        _cause(cause, blame, pen)
+    rest = [c for c in blame.causes if c not in shown]
+    if rest:
+        pen.line(f"    ... {plural(len(rest), 'smaller cause')} (in --format json)")
+
+
+def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
+    threads = f"{cause.who} ({cause.thread_s / blame.seconds:.1f})"
+    head = f"  {cause.share * 100:3.0f} %  "
+    if not cause.path:
+        pen.line(f"{head}{threads} {words.does(cause)}")
+        return
+    first = cause.path[0]
+    pen.line(
+        f"{head}{threads} wait for {words.waited_for(first)}{words.where(first.file, first.line)}   "
+        f"{first.confidence.value}"
+    )
+    indent = " " * len(head)
+    for depth, step in enumerate(cause.path):
+        indent += "  "
+        count = f"{len(step.owners)} " if len(step.owners) > 1 else ""
+        after = cause.path[depth + 1] if depth + 1 < len(cause.path) else None
+        if after is None:
+            pen.line(f"{indent}{words.had(step)} {count}{cause.ends}: {words.does(cause)}")
+        else:
+            pen.line(
+                f"{indent}{words.had(step)} {count}{after.who}: waits for {words.waited_for(after)}"
+                f"{words.where(after.file, after.line)}   {after.confidence.value}"
+            )
+    notes = []
+    if cause.at_most is not None and cause.at_most >= 1.05:
+        notes.append(f"without this wait at most {cause.at_most:.1f} times as many rounds")
+    if cause.stuck_s >= 5:
+        notes.append(f"without a break for {duration(cause.stuck_s)}")
+    notes.append(f"named by {cause.rule}" if cause.rule else "no rule names it" if cause.family == "taken" else "")
+    pen.line(f"{' ' * len(head)}  {'; '.join(n for n in notes if n)}".rstrip())
+
+
+def _quiet(blame: Blame, pen: Pen) -> None:
+    rows = [q for q in blame.quiets if q.threads >= 0.05]
+    if not rows:
+        return
+    told = [f"{q.threads:.1f} {q.what}{words.where(q.file, q.line)}" for q in rows[:6]]
+    if len(rows) > 6:
+        told.append(f"{len(rows) - 6} more kinds")
+    pen.paragraph("; ".join(told), label="quiet")

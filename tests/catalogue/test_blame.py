@@ -1,0 +1,260 @@
+"""Blame over made-up graphs and windows: what must hold whatever the threads do."""
+
+from __future__ import annotations
+
+import random
+
+from build import RUNNING, SLEEP, Scene, frame, holds, recv, site, stdlib, waits_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from concview.analysis.blame.engine import Memory, follow
+from concview.analysis.blame.nouns import (
+    NOWHERE,
+    QUIET,
+    End,
+    Family,
+    Link,
+    Node,
+    Place,
+    Root,
+    Step,
+    Via,
+    exact,
+    family,
+)
+from concview.analysis.blame.summary import rows_of, summarise
+from concview.analysis.blame.tracker import Tracker
+from concview.analysis.blame.window import Blamer
+from concview.analysis.window import Window
+from concview.model import Confidence, Frame, Severity
+from concview.source.wakes import Wakes
+
+ENDS = [Root(kind, kind.value) for kind in End if kind is not End.CYCLE]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[Node, Root | Link]:
+    """Nodes that end or wait for any of the others, for themselves and for strangers."""
+    count = draw(st.integers(1, 14))
+    found: dict[Node, Root | Link] = {}
+    for node in range(count):
+        if draw(st.booleans()):
+            found[node] = draw(st.sampled_from(ENDS))
+        else:
+            others = draw(st.lists(st.integers(0, count + 1), max_size=5))
+            sure = draw(st.sampled_from([Confidence.EXACT, Confidence.INFERRED]))
+            via = draw(st.sampled_from(list(Via)))
+            found[node] = Link(Step(via, f"thing {node}", f"t{node}", NOWHERE, sure), others, ("thing", node % 3))
+    return found
+
+
+@given(graphs(), graphs())
+def test_every_path_ends_no_node_is_twice_on_one_and_the_weights_sum_to_one(
+    first: dict[Node, Root | Link], second: dict[Node, Root | Link]
+) -> None:
+    memory = Memory()
+    for at, graph in enumerate((first, second)):
+        found = follow(graph, graph.__getitem__, at * 10_000_000, memory)
+        assert set(found) == set(graph)
+        for node, parts in found.items():
+            assert abs(sum(p.weight for p in parts) - 1) < 1e-9
+            for part in parts:
+                assert part.weight > 0
+                assert len(part.nodes) == len(part.path)
+                assert len({node, *part.nodes}) == len(part.nodes) + 1
+                assert exact(part.path) == all(s.confidence is Confidence.EXACT for s in part.path)
+                if part.path:
+                    assert part.root.kind is not End.PACE  # a pause that others wait for is no pause
+
+
+@given(graphs())
+def test_who_waits_in_vain_for_nobody_is_unexplained_and_never_spread(graph: dict[Node, Root | Link]) -> None:
+    found = follow(graph, graph.__getitem__)
+    for node, said in graph.items():
+        if isinstance(said, Link) and not [o for o in said.others if o in graph and o != node]:
+            assert [p.root.kind for p in found[node]] == [End.UNEXPLAINED]
+            assert not found[node][0].path
+
+
+def test_a_circle_without_a_way_out_is_one_and_one_with_a_way_out_is_none() -> None:
+    def waits(who: str, *others: int) -> Link:
+        return Link(Step(Via.LOCK, "a lock", who, NOWHERE, Confidence.EXACT), others)
+
+    closed: dict[Node, Root | Link] = {1: waits("a", 2), 2: waits("b", 1), 3: waits("c", 1)}
+    found = follow(closed, closed.__getitem__)
+    assert {p.root.kind for parts in found.values() for p in parts} == {End.CYCLE}
+    # One of the two that 1 waits for waits for 1 itself: the other one is in the way.
+    open_: dict[Node, Root | Link] = {1: waits("a", 2, 3), 2: waits("b", 1), 3: Root(End.SLEEP, "sleeps")}
+    found = follow(open_, open_.__getitem__)
+    assert [(p.root.kind, len(p.path)) for p in found[2]] == [(End.SLEEP, 2)]
+
+
+def test_a_chain_of_thousands_ends_like_a_short_one() -> None:
+    chain: dict[Node, Root | Link] = {
+        n: Link(Step(Via.LOCK, f"lock {n}", "t", NOWHERE, Confidence.EXACT), [n + 1]) for n in range(5_000)
+    }
+    chain[5_000] = Root(End.CPU, "runs")
+    found = follow(chain, chain.__getitem__)
+    assert all(len(parts) == 1 and parts[0].root.kind is End.CPU for parts in found.values())
+
+
+# ---------------------------------------------------------------- windows
+
+FILE = "/srv/app.py"
+LOCK_SITE = site("LOCK", 10)
+CONDITIONS = [
+    ([frame("work", 11)], RUNNING, ()),
+    ([frame("work", 12)], SLEEP, ()),
+    ([frame("work", 12, holds=(LOCK_SITE,))], recv(), holds(0x10, LOCK_SITE)),
+    ([frame("work", 10, acquires=LOCK_SITE)], waits_for(0x10), ()),
+    ([stdlib("Queue.get", "queue.py"), frame("serve", 20)], waits_for(0x20, via="Queue.get"), ()),
+    ([stdlib("Event.wait", "threading.py"), frame("gate", 30)], waits_for(0x30, via="Event.wait"), ()),
+    ([stdlib("Semaphore.acquire", "threading.py"), frame("limited", 40)], waits_for(0x40, via="Semaphore.acquire"), ()),
+]
+
+
+def tracker() -> Tracker:
+    return Tracker(Wakes(lambda _: ()))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(1, 9), st.sampled_from([1, 40, 3_500]))
+def test_the_rows_of_a_window_sum_to_threads_times_time_to_the_nanosecond(seed: int, threads: int, budget: int) -> None:
+    rng = random.Random(seed)
+    scene = Scene(rules={})
+    tids = [scene.thread(f"t-{i}") for i in range(threads)]
+    blamer = Blamer(Wakes(lambda _: ()), budget)
+
+    def script(at: float) -> None:
+        for tid in tids:
+            if at == 0 or rng.random() < 0.2:
+                scene.do(tid, *rng.choice(CONDITIONS))
+
+    for _ in range(3):
+        scene.play(0.7, script)
+        blamer.advance(scene.history)
+    for one in blamer.slices:
+        assert sum(row.total for row in one.rows.values()) == one.total_ns
+        assert one.followed <= max(one.moments, 2)
+    assert [a.end_ns for a in blamer.slices][:-1] == [b.start_ns for b in blamer.slices][1:]
+    # All that was seen of every thread, and nothing else: the window begins when the first of them was seen.
+    seen = sum(
+        (run.end_ns or scene.history.now_ns) - run.start_ns for t in tids for run in scene.history.threads[t].runs
+    )
+    whole = sum(s.total_ns for s in blamer.slices)
+    if budget == 3_500:
+        assert whole == seen
+    blame = summarise(list(blamer.slices), scene.history, (0.0, 0.0))
+    assert blame is not None
+    shares = (blame.own, blame.held_up, blame.waits, blame.starved, blame.quiet, blame.unexplained)
+    assert abs(sum(shares) - 1) < 1e-9
+    assert sum(row.total for row in rows_of(blamer.slices)) == whole
+    for row in rows_of(blamer.slices):
+        if row.root.kind in QUIET and row.path:
+            assert family(row.path) is not Family.OWN
+
+
+def test_a_lock_held_across_a_call_is_told_with_its_end_and_its_bound() -> None:
+    scene = Scene(rules={})
+    tids = [scene.thread(f"web-{i}") for i in range(4)]
+
+    def script(at: float) -> None:
+        turn = int(at * 10) % 4
+        for i, tid in enumerate(tids):
+            scene.do(tid, *CONDITIONS[2 if i == turn else 3])
+
+    scene.play(4, script)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    assert found.verdict == "held up"
+    assert found.severity is Severity.WARN
+    top = found.causes[0]
+    assert (top.family, top.kind, top.path[0].via, top.path[0].what) == ("taken", "peer", "lock", "LOCK")
+    assert top.exact
+    assert abs(top.share - 0.75) < 0.02
+    assert top.at_most is not None
+    assert abs(top.at_most - 4.0) < 0.2
+    assert "5432" in found.sentence
+
+
+def test_three_threads_that_wait_for_ever_are_told_though_a_hundred_are_busy() -> None:
+    scene = Scene(rules={})
+    stuck = [scene.thread(f"stuck-{i}") for i in range(3)]
+    busy = [scene.thread(f"busy-{i}") for i in range(60)]
+
+    def script(at: float) -> None:
+        if at == 0:
+            for tid in busy:
+                scene.do(tid, *CONDITIONS[0])
+            scene.do(busy[0], *CONDITIONS[2])
+            for tid in stuck:
+                scene.do(tid, *CONDITIONS[3])
+
+    scene.play(7, script)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    assert (found.verdict, found.severity) == ("stuck", Severity.WARN)
+    assert "3 threads (stuck) wait for LOCK" in found.sentence
+
+
+def test_nothing_is_called_clear_whose_states_cannot_be_read() -> None:
+    from concview.model import Wait, WaitKind
+
+    scene = Scene(rules={})
+    for i in range(3):
+        scene.do(scene.thread(f"t-{i}"), [frame("work", 1)], Wait(WaitKind.UNKNOWN))
+    scene.play(5)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    assert found.verdict == "unreadable"
+    assert found.severity is None
+
+
+SOURCE = """\
+import threading
+sem = threading.Semaphore(2)
+def limited():
+    while True:
+        with sem:
+            ask()
+def gate():
+    ready.wait()
+def opener():
+    ask()
+    ready.set()
+"""
+
+
+def test_a_permit_and_a_signal_are_followed_by_the_source() -> None:
+    scene = Scene(rules={})
+    waiting = [stdlib("Semaphore.acquire", "threading.py"), frame("limited", 5)]
+    gate = [stdlib("Event.wait", "threading.py"), frame("gate", 8)]
+    owners = [scene.thread(f"rpc-{i}") for i in range(2)]
+    waiters = [scene.thread(f"rpc-{i}") for i in range(2, 6)]
+    gated = [scene.thread(f"gated-{i}") for i in range(4)]
+    opener = scene.thread("init")
+    for tid in owners:
+        scene.do(tid, [frame("limited", 6)], recv())
+    for tid in waiters:
+        scene.do(tid, waiting, waits_for(0x40, via="Semaphore.acquire", kind="Semaphore"))
+    for tid in gated:
+        scene.do(tid, gate, waits_for(0x30, via="Event.wait"))
+    scene.do(opener, [frame("opener", 10)], recv())
+    scene.play(4)
+    lines = SOURCE.split("\n")
+    found = Tracker(Wakes(lambda file: lines if file == FILE else ())).blame(Window(scene.history))
+    assert found is not None
+    permit = next(c for c in found.causes if c.path and c.path[0].via == "permit")
+    assert (permit.path[0].what, permit.kind) == ("sem", "peer")
+    assert set(permit.path[0].owners) == set(owners)
+    assert set(permit.threads) == set(waiters)
+    assert not permit.exact
+    signal = next(c for c in found.causes if c.path and c.path[0].via == "signal")
+    assert (signal.path[0].what, signal.path[0].owners, set(signal.threads)) == ("ready", (opener,), set(gated))
+    assert found.unexplained == 0
+
+
+def test_places_are_short() -> None:
+    assert Place("/srv/app.py", 7, "f").short == "app.py:7"
+    assert isinstance(frame("f"), Frame)
