@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Files of the standard library that only pass a wait on: the place of a wait is the line that called them.
 _MACHINERY = ("/threading.py", "/queue.py", "/concurrent/futures/_base.py", "/selectors.py", "/socket.py", "/ssl.py")
+#: What a wait is for by its place, whatever primitive it is built of.
+_SURE = frozenset({"pool", "import", "database"})
 _NO_FRAME = Frame("?", "", 0)
 #: Conditions and answers kept; all are made again when there are more.
 MOST_LOOKS, MOST_ANSWERS = 8_000, 50_000
@@ -145,9 +147,11 @@ class World:
     def _looked_at(self, run: Run, kinds: Sequence[Kind]) -> Look:
         frames = run.stack.frames
         frame = next((f for f in frames if not is_machinery(f)), frames[0] if frames else _NO_FRAME)
-        via = run.wait.via or run.verdict.via or (via_of(run.stack) if run.wait.kind is WaitKind.FUTEX else "")
+        place = run.classification.via
+        via = place if place in _SURE else run.wait.via or place
+        via = via or (via_of(run.stack) if run.wait.kind is WaitKind.FUTEX else "")
         look = Look(
-            run.stack, run.wait, run.verdict.state, run.verdict.reason, via, frame, place_of(frame),
+            run.stack, run.wait, run.classification.state, run.classification.reason, via, frame, place_of(frame),
             tuple(f for f in frames if own(f)),
         )  # fmt: skip
         look.kinds = tuple(k for k in kinds if k.applies(look))
@@ -221,7 +225,7 @@ class Moment:
         found: dict[str, list[Node]] = defaultdict(list)
         for tid, run in self.runs.items():
             if run.stack.holding:
-                waits = run.verdict.site.key if run.state is State.LOCK and run.verdict.site else ""
+                waits = run.classification.site.key if run.state is State.LOCK and run.classification.site else ""
                 for key in {h.key for f in run.stack.frames for h in f.holds}:
                     if key != waits:
                         found[key].append(tid)

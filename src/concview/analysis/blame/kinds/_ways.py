@@ -10,7 +10,6 @@ from enum import IntEnum
 
 from concview.analysis.blame.nouns import Node
 from concview.analysis.blame.world import Look, Waiter, World, is_machinery
-from concview.model import Frame
 
 Reach = Mapping[tuple[str, int], tuple[int, ...]]
 
@@ -91,12 +90,3 @@ def way(world: World, their: Look, look: Look, reach: Reach) -> Way:
 def would(reach: Reach) -> str:
     """'put:31, close:40': the places that would wake it."""
     return ", ".join(sorted(f"{name}:{lines[0]}" for (name, _), lines in reach.items())[:3])
-
-
-def below(look: Look, end: str, *functions: str) -> Frame | None:
-    """The first frame of a file of the standard library that ends so, in one of these functions."""
-    for frame in look.stack.frames:
-        known = frame.origin not in ("user", "library") and frame.file.endswith(end)
-        if known and frame.function.rpartition(".")[2] in functions:
-            return frame
-    return None

@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import State, WaitKind
 
 _EXECUTES = frozenset({"execute", "executemany", "executescript", "commit"})
 
@@ -20,12 +19,10 @@ class Database:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
-        return look.wait.kind is WaitKind.SLEEP and bool(look.own)
+        return look.via == "database"
 
-    def follow(self, waiter: Waiter) -> Link | None:
+    def follow(self, waiter: Waiter) -> Link:
         frame = waiter.frame
-        if not waiter.source.calls_at(frame.function, frame.line) & _EXECUTES:
-            return None
         have = waiter.moment.once(("database", frame.file, frame.function), lambda: self._past(waiter))
         others = [t for t in have if t != waiter.tid]
         otherwise = waiter.end(End.UNEXPLAINED, "a database that is locked: not seen by whom")
@@ -43,7 +40,7 @@ class Database:
                 if function is None:
                     continue
                 here = [c for c in function.calls if c.method in _EXECUTES]
-                sleeps = look.state is State.SLEEP and frame is look.frame and any(c.line == frame.line for c in here)
+                sleeps = look.via == "database" and frame is look.frame and any(c.line == frame.line for c in here)
                 before = any(c.line < frame.line and c.method != "commit" for c in here)
                 after = any(
                     c.line >= frame.line and c.method in ("commit", "close", "__exit__") for c in function.calls

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import below
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.world import Look, Waiter
 
 _FILE = "importlib._bootstrap>"
-_WAITS = ("acquire", "__enter__")
 
 
 class Imports:
@@ -17,12 +15,7 @@ class Imports:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
-        return bool(look.stack.frames) and below(look, _FILE, *_WAITS) is not None and self._waits(look)
-
-    @staticmethod
-    def _waits(look: Look) -> bool:
-        first = look.stack.frames[0]
-        return first.file.endswith(_FILE) and first.function.rpartition(".")[2] in (*_WAITS, "_lock_unlock_module")
+        return look.via == "import"
 
     def follow(self, waiter: Waiter) -> Link:
         moment = waiter.moment

@@ -10,7 +10,7 @@ from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
 from concview.model import Confidence, State
 
-_OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native"})
+_OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native", "import", "database", "pool"})
 
 
 class Lock:
@@ -21,7 +21,7 @@ class Lock:
         return look.state is State.LOCK and look.via not in _OTHER
 
     def follow(self, waiter: Waiter) -> Root | Link | None:
-        address, site = waiter.wait.lock, waiter.run.verdict.site
+        address, site = waiter.wait.lock, waiter.run.classification.site
         if not address and site is None:
             return None
         moment, same = waiter.moment, waiter.same

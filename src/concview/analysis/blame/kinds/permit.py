@@ -19,7 +19,7 @@ class Permit:
 
     def follow(self, waiter: Waiter) -> Link:
         frame, address = waiter.frame, waiter.wait.lock
-        site = waiter.run.verdict.site
+        site = waiter.run.classification.site
         _, on = waiter.source.waited(frame.function, frame.line)
         what = (site.expression if site is not None else "") or on or "a semaphore"
         held = [t for t in waiter.moment.holders.get(address, ()) if t != waiter.tid] if address else []

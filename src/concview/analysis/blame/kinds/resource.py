@@ -14,7 +14,7 @@ from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import CONNECTION_POOL, WaitKind
 
-_GETS = frozenset({"Queue.get", "SimpleQueue.get", "work"})
+_GETS = frozenset({"pool", "Queue.get", "SimpleQueue.get", "work"})
 
 
 class Resource:
@@ -27,7 +27,7 @@ class Resource:
     def follow(self, waiter: Waiter) -> Link | None:
         frame, world = waiter.frame, waiter.world
         known = world.history.depths.last(waiter.wait.lock) if waiter.wait.lock else None
-        pool = known is not None and known[0].kind == CONNECTION_POOL
+        pool = waiter.look.via == "pool" or (known is not None and known[0].kind == CONNECTION_POOL)
         what = (known[0].name if known is not None else "") or ""
         inside = inside_block(waiter)
         if inside and (pool or frame.origin == "library"):
