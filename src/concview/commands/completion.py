@@ -1,0 +1,67 @@
+"""`concview completion bash|zsh|fish`: what a shell needs to complete concview's commands, options and arguments."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from concview.commands.base import Command, Exit, build_parser, commands
+
+#: Shell functions for process ids: a quick list of processes that look like Python, no rights needed.
+_PIDS = {
+    "bash": '_concview_pids() { compgen -W "$(pgrep -f \'[p]ython\' 2>/dev/null)" -- "$1"; }\n',
+    "zsh": "_concview_pids() { local -a p; p=(${(f)\"$(pgrep -f '[p]ython' 2>/dev/null)\"}); compadd -a p }\n",
+}
+_PID = {"bash": "_concview_pids", "zsh": "_concview_pids"}
+#: Arguments that are files, by the name that the help gives them.
+_FILES = frozenset({"FILE", "OUT", "PYTHON", "BASE", "NEW"})
+_FOLDERS = frozenset({"DIR"})
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=["bash", "zsh", "fish"])
+
+
+def run(options: argparse.Namespace) -> int:
+    import shtab
+
+    parser, parsers = build_parser(commands())
+    for name, sub in parsers.items():
+        for action in sub._actions:
+            _tell(name, action)
+    preamble = {shell: text for shell, text in _PIDS.items() if shell == options.shell}
+    sys.stdout.write(shtab.complete(parser, shell=options.shell, preamble=preamble or None))
+    return Exit.FINE
+
+
+def _tell(command: str, action: Any) -> None:
+    """What may stand there: `shtab` reads `complete` and `choices`; the parser itself is not used for anything else."""
+    from concview import registry
+
+    names = action.metavar if isinstance(action.metavar, str) else ""
+    words = set(names.replace("|", " ").replace("/", " ").split())
+    if action.choices is not None:
+        return
+    if "PID" in words:
+        action.complete = _PID
+    elif words & _FILES:
+        action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}
+    elif words & _FOLDERS:
+        action.complete = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
+    elif command in ("catalogue", "demo") and action.dest == "id":
+        package = "concview.catalogue.rules" if command == "catalogue" else "concview.demos"
+        action.choices = [name.replace("_", "-") for name in registry.names(package)]
+
+
+COMMAND = Command(
+    name="completion",
+    summary="completion for bash, zsh or fish",
+    description="Print what a shell needs to complete concview's commands, options, files, process ids and rules.\n"
+    "  bash: concview completion bash > ~/.local/share/bash-completion/completions/concview\n"
+    "  zsh:  concview completion zsh > a folder of $fpath, as _concview\n"
+    "  fish: concview completion fish > ~/.config/fish/completions/concview.fish",
+    configure=configure,
+    run=run,
+    order=90,
+)
