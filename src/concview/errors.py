@@ -7,6 +7,7 @@ refusal through probes, the agent's messages and JSON.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Code(StrEnum):
@@ -20,24 +21,53 @@ class Code(StrEnum):
     UNREADABLE = "unreadable"  #: its structures are not what that version's should be
     MISSING = "missing"  #: a program or package that is needed is not installed
     BUSY = "busy"  #: somebody else is at it, or it does not come round to it
+    FAILED = "failed"  #: concview's own part did not do its work
 
 
 #: The command line's exit code for each; 4 where it is not listed.
-EXIT_CODES = {Code.NOT_PERMITTED: 3}
+EXIT_CODES = {Code.NOT_PERMITTED: 3, Code.FAILED: 70}
 
 
-class TargetError(Exception):
-    """A process cannot be looked at. `remedy` is the exact step that would help, or ''."""
+def code_of(value: object) -> Code:
+    """The code as it came from another process; UNKNOWN for what is none."""
+    try:
+        return Code(str(value))
+    except ValueError:
+        return Code.UNKNOWN
 
-    code = Code.UNKNOWN
 
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.remedy = remedy
+class Refusal(NamedTuple):
+    """That something cannot be done: for people why, in one sentence, and the exact step that would help or ''; for
+    programs the code."""
+
+    reason: str
+    remedy: str = ""
+    code: Code = Code.UNKNOWN
 
     @property
     def exit_code(self) -> int:
         return EXIT_CODES.get(self.code, 4)
+
+
+class TargetError(Exception):
+    """Something about a process cannot be done: a `Refusal` as an exception. A class has the code that fits it; one
+    whose reasons differ is given it."""
+
+    code = Code.UNKNOWN
+
+    def __init__(self, message: str, remedy: str = "", code: Code | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        if code is not None:
+            self.code = code
+
+    @property
+    def refusal(self) -> Refusal:
+        return Refusal(str(self), self.remedy, self.code)
+
+    @property
+    def exit_code(self) -> int:
+        return self.refusal.exit_code
 
 
 class NoSuchProcess(TargetError):
@@ -66,6 +96,10 @@ class NotPermitted(TargetError):
     """The kernel refuses."""
 
     code = Code.NOT_PERMITTED
+
+
+class CannotAttach(TargetError):
+    """The collector could not begin; with the code of what stands in its way."""
 
 
 class TargetGone(Exception):

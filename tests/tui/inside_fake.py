@@ -77,6 +77,7 @@ REFUSAL = AgentStatus(
     "refused",
     "yappi cannot be imported in the target (Python 3.15, cpython-315)",
     "/srv/bin/python -m pip install yappi",
+    code="missing",
 )
 
 

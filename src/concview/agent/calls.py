@@ -34,11 +34,12 @@ _CLOCKS = {"wall": 0, "cpu": 1}  # CLOCK_TYPES in yappi.py
 
 
 class Refused(Exception):
-    """It cannot be done in this program. One sentence, and what would help or ''."""
+    """It cannot be done in this program. One sentence, what would help or '', and a code of `concview.errors.Code`,
+    which is not there to be imported."""
 
-    def __init__(self, message: str, remedy: str = "") -> None:
+    def __init__(self, message: str, remedy: str = "", code: str = "") -> None:
         super().__init__(message)
-        self.remedy = remedy
+        self.remedy, self.code = remedy, code
 
 
 def python_name() -> str:
@@ -85,6 +86,7 @@ def load(folders: list[str]) -> tuple[Any, str]:
     raise Refused(
         "yappi cannot be imported in the target (%s %s, %s)" % (what, python_name(), _abi()),
         "%s -m pip install yappi" % (plain(sys.executable, 1000) or "python"),
+        "missing",
     )
 
 

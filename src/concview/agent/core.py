@@ -129,7 +129,8 @@ class Agent:
             elif message["do"] != "ping":
                 raise calls.Refused("not understood: %s" % plain(message["do"], 40))
         except calls.Refused as refused:
-            link.send({"t": "refused", "what": plain(message["do"], 40), "why": str(refused), "help": refused.remedy})
+            link.send({"t": "refused", "what": plain(message["do"], 40), "why": str(refused), "help": refused.remedy,
+                       "code": refused.code})  # fmt: skip
         except Gone:
             raise
         except Exception as error:  # a program may have replaced anything that is used here

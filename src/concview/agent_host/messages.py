@@ -45,6 +45,7 @@ class Refused(msgspec.Struct, tag_field="t", tag="refused"):
     what: Text
     why: Text
     help: Text
+    code: Text = ""
 
 
 class Opened(msgspec.Struct, tag_field="t", tag="opened"):

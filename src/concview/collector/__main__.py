@@ -1,7 +1,7 @@
 """`python -m concview.collector --pid N`: the stream goes to standard output, closing standard input ends it.
 
-When it cannot begin, the last line on standard error is a JSON object: error, remedy, code (an exit code of the
-command line). A line `rate HZ` on standard input changes the rate.
+When it cannot begin, the last line on standard error is a JSON object: error, remedy and code (see
+`errors.Code`); it ends with the exit code of that. A line `rate HZ` on standard input changes the rate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import resource
 import signal
 import sys
 
-from concview.collector.loop import CannotAttach, Collector
+from concview.collector.loop import Collector
+from concview.errors import CannotAttach
 
 _PR_SET_PDEATHSIG = 1
 #: Whoever was told to end and cannot is ended after this time (seconds).
@@ -65,7 +66,7 @@ def main() -> int:
     try:
         collector.begin(sys.stdout.buffer)
     except CannotAttach as error:
-        sys.stderr.write(json.dumps({"error": str(error), "remedy": error.remedy, "code": error.exit_code}) + "\n")
+        sys.stderr.write(json.dumps({"error": str(error), "remedy": error.remedy, "code": error.code}) + "\n")
         return error.exit_code
     # What was made so far lives as long as we do; the loop makes no cycles worth a collection every few ticks.
     gc.freeze()

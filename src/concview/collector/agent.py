@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import psutil
 
-from concview.agent_host import Attachment, CannotInject
+from concview.agent_host import Attachment
 from concview.agent_host.messages import CallsPart, Message, Opened, Refused, Report
-from concview.errors import NotPermitted
+from concview.errors import Refusal, TargetError, code_of
 from concview.model import (
     AgentStatus,
     Await,
@@ -81,9 +81,11 @@ class AgentControl:
             elif words[1:2] == ["stop"] and there and attachment is not None:
                 attachment.close_window()
             else:
-                self._say(now, "refused", "there is no agent in the target" if not there else f"not understood: {line}")
+                self._refuse(
+                    now, Refusal("there is no agent in the target" if not there else f"not understood: {line}")
+                )
         except (ValueError, IndexError):
-            self._say(now, "refused", f"not understood: {line}")
+            self._refuse(now, Refusal(f"not understood: {line}"))
         return True
 
     def _attach(self, now: int, patience_s: float) -> None:
@@ -92,8 +94,8 @@ class AgentControl:
         attachment = Attachment(self._pid, patience_s, looked_at=_parent_runs)
         try:
             attachment.start()
-        except (CannotInject, NotPermitted) as error:
-            self._say(now, "refused", str(error), error.remedy)
+        except TargetError as error:
+            self._refuse(now, error.refusal)
             return
         self._attachment, self._told = attachment, ("", "")
         self._due_ns = 0
@@ -138,8 +140,9 @@ class AgentControl:
 
     # ------------------------------------------------------------ events
 
-    def _say(self, now: int, state: str, text: str = "", remedy: str = "") -> None:
-        self._emit(AgentStatus(now, state, clean(text), clean(remedy, 1000), window=self._window))
+    def _refuse(self, now: int, refusal: Refusal) -> None:
+        text, remedy = clean(refusal.reason), clean(refusal.remedy, 1000)
+        self._emit(AgentStatus(now, "refused", text, remedy, window=self._window, code=refusal.code))
 
     def _status(self, now: int) -> None:
         attachment = self._attachment
@@ -162,7 +165,7 @@ class AgentControl:
             self._window = clean(f"{message.source} {message.clock}".removesuffix(" none"))
             self._status(now)
         elif isinstance(message, Refused):
-            self._say(now, "refused", message.why, message.help)
+            self._refuse(now, Refusal(message.why, message.help, code_of(message.code)))
 
     def _report(self, now: int, report: Report) -> None:
         self._cost, self._late = 100.0 * report.cpu, report.late

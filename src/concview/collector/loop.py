@@ -24,7 +24,7 @@ from concview.collector.pace import Pace
 from concview.collector.recorder import Recorder
 from concview.engines import choose
 from concview.engines.base import Engine, Probe
-from concview.errors import NotPermitted, TargetGone
+from concview.errors import CannotAttach, Code, TargetError, TargetGone
 from concview.linux import CounterReader
 from concview.model import Bye, Hello, Notice, ProcessStatus, Stats, Target
 from concview.process import discovery
@@ -38,15 +38,6 @@ STATUS_NS = 500_000_000
 COLLECT_NS = 60_000_000_000
 #: Cost is not judged before this: imports, first stacks and source files are paid once.
 WARM_UP_NS = 2_000_000_000
-
-
-class CannotAttach(Exception):
-    """One sentence, the exact remedy or '', and the command line's exit code."""
-
-    def __init__(self, message: str, remedy: str = "", exit_code: int = 4) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-        self.exit_code = exit_code
 
 
 class Collector:
@@ -72,8 +63,8 @@ class Collector:
         try:
             target = discovery.describe(self._pid)
             self._engine, probe = self._choose()
-        except discovery.TargetError as error:
-            raise CannotAttach(str(error), error.remedy, error.exit_code) from None
+        except TargetError as error:
+            raise CannotAttach(*error.refusal) from None
         target = _with_probe(target, probe)
         self._writer = Writer(out)
         facts = SourceFacts(target.pid, target.started)
@@ -89,10 +80,10 @@ class Collector:
             self._recorder.emit(Notice(now, "info", f"engine {self._engine.name}, because {probe.why}"))
         try:
             self._engine.open(target, self._recorder)
-        except NotPermitted as error:
-            raise CannotAttach(str(error), error.remedy, 3) from None
+        except TargetError as error:
+            raise CannotAttach(*error.refusal) from None
         except TargetGone as error:
-            raise CannotAttach(f"process {self._pid} is gone ({error})", "", 4) from None
+            raise CannotAttach(f"process {self._pid} is gone ({error})", "", Code.NO_SUCH_PROCESS) from None
         self._looks = Looks(self._engine.looks, self._budget.earned)
         self._counters = CounterReader(target, self._recorder)
         self._agent = AgentControl(target.pid, self._recorder.emit)
@@ -103,8 +94,7 @@ class Collector:
     def _choose(self) -> tuple[Engine, Probe]:
         engine, probe = choose(self._pid, self._engine_name, self._pace.asked_hz, self._blocking)
         if engine is None:
-            code = 3 if "permi" in probe.why.lower() or "denied" in probe.why.lower() else 4
-            raise CannotAttach(probe.why, probe.enable, code)
+            raise CannotAttach(*probe.refusal)
         return engine, probe
 
     # ------------------------------------------------------------ loop
@@ -124,7 +114,7 @@ class Collector:
         except TargetGone as gone:
             reason = "exec" if str(gone) == "exec" else "exited"
             text = "the target became another program (exec)" if reason == "exec" else "the target exited"
-        except NotPermitted as refused:
+        except TargetError as refused:
             reason, text = "lost", f"the target cannot be read any more: {refused}"
         finally:
             self._end(reason, text)

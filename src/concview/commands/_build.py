@@ -8,7 +8,7 @@ from concview import __version__
 from concview.analysis.graph import LINKS
 from concview.commands import _schema as out
 from concview.commands._blame_json import blame_out
-from concview.model import STATES, Confidence, Finding, Hold, State, Target, Where
+from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
 from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView
 from concview.text import clean
 
@@ -73,7 +73,12 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
         chains=[_chain(c) for c in snapshot.chains],
         ending=unusual_ending(snapshot),
         blame=blame_out(snapshot.blame) if snapshot.blame is not None else None,
+        refusal=_refusal(snapshot.refusal),
     )
+
+
+def _refusal(refused: AgentStatus | None) -> out.RefusalOut | None:
+    return out.RefusalOut(refused.text, refused.remedy, refused.code) if refused is not None else None
 
 
 def lock_id(address: int, key: str) -> str:

@@ -37,7 +37,7 @@ class _Row:
 
 
 def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
-    """One thread as py-spy reads it now, innermost frame first. NotPermitted with a remedy; LookupError: it ended.
+    """One thread as py-spy reads it now, innermost frame first. TargetError with a remedy; LookupError: it ended.
 
     Without native frames the target is not stopped; with them it must be.
     """

@@ -13,12 +13,12 @@ def frames(pid: int, native: bool, local: bool, blocking: bool) -> dict[int, lis
     Native frames can only be read while the target stands still: asking for them is asking for that.
     """
     from concview.engines.pyspy import look
-    from concview.errors import NotPermitted, TargetGone
+    from concview.errors import TargetError, TargetGone
 
     try:
         seen = look(pid, native=native, locals=local, nonblocking=not (blocking or native))
-    except NotPermitted as error:
-        raise CommandError(str(error), Exit.NOT_PERMITTED, error.remedy) from None
+    except TargetError as error:
+        raise CommandError(str(error), error.exit_code, error.remedy) from None
     except TargetGone:
         raise CommandError(f"process {pid} is gone", Exit.NO_TARGET) from None
     if seen.stopped:

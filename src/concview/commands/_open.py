@@ -22,8 +22,7 @@ END_S = 3.0
 
 def attach_failed(error: AttachError) -> CommandError:
     """The same failure as the command's. Exit code 1 is reserved for findings."""
-    code = error.exit_code if error.exit_code in (2, 3, 4, 5) else Exit.INTERNAL
-    return CommandError(error.message, code, error.remedy)
+    return CommandError(str(error), error.exit_code, error.remedy)
 
 
 def _session(source: StreamSource, config: Config) -> Session:
@@ -53,7 +52,7 @@ def open_file(path: str, config: Config, speed: float = 0.0) -> Session:
         with reading(path):
             session.start()
     except AttachError as error:
-        raise CommandError(f"{path}: {error.message}", Exit.BAD_FILE) from None
+        raise CommandError(f"{path}: {error}", Exit.BAD_FILE) from None
     return session
 
 

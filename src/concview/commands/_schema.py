@@ -216,6 +216,14 @@ class BlameOut(msgspec.Struct):
     sampled_moments: int
 
 
+class RefusalOut(msgspec.Struct):
+    """What was asked for and could not be done. `code`: see `errors.Code`; '' where there is none."""
+
+    reason: str
+    remedy: str
+    code: str
+
+
 class CheckOut(msgspec.Struct):
     """`concview check --format json`."""
 
@@ -235,6 +243,8 @@ class CheckOut(msgspec.Struct):
     ending: str = ""
     #: Where the time of all threads went, followed to the end; null: nothing was seen of them.
     blame: BlameOut | None = None
+    #: What the agent would not do, when it was asked for.
+    refusal: RefusalOut | None = None
 
 
 class GilOut(msgspec.Struct):

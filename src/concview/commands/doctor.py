@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
             "pid": report.pid,
             "attachable": report.attachable,
             "verdict": report.verdict,
+            "code": report.error.code if report.error is not None else "",
             "checks": [
                 {"name": c.name, "outcome": c.outcome.value, "explanation": c.explanation, "remedy": c.remedy}
                 for c in report.checks

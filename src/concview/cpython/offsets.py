@@ -17,15 +17,12 @@ from dataclasses import dataclass, field
 
 from concview.cpython.heap import layout as heap
 from concview.cpython.versions import DIRECT
+from concview.errors import Unsupported
 
 #: First eight bytes of `_Py_DebugOffsets`.
 COOKIE = b"xdebugpy"
 OLDEST, NEWEST = DIRECT
 _KNOWN = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-
-
-class Unsupported(Exception):
-    """This interpreter's layout is not known here. The message is a sentence for people."""
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from concview.cpython import elf
 from concview.cpython.heap.layout import FIXED, PTHREAD_TID
 from concview.cpython.memory import BadAddress, Mapping, Memory, mappings
-from concview.cpython.offsets import COOKIE, Offsets, Unsupported, check_version, describe
+from concview.cpython.offsets import COOKIE, Offsets, check_version, describe
+from concview.errors import Unsupported
 
 _VERSIONED = re.compile(r"python([23])\.(\d+)")
 #: A scan looks at writable mappings up to this size (bytes); the runtime's own is far smaller.

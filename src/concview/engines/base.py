@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from concview.errors import Code, Refusal
 from concview.model import Capability, Target
 from concview.sink import Sink
 
@@ -28,7 +29,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What an engine says of a process before it attaches. `usable` False: `why` and `enable` say the rest."""
+    """What an engine says of a process before it attaches. `usable` False: `refusal` says the rest."""
 
     engine: str
     usable: bool
@@ -37,6 +38,15 @@ class Probe:
     python: str = ""
     free_threaded: bool = False
     capabilities: dict[str, Capability] = field(default_factory=dict)
+    code: Code = Code.UNKNOWN  #: of why it is not usable
+
+    @property
+    def refusal(self) -> Refusal:
+        return Refusal(self.why, self.enable, self.code)
+
+    @classmethod
+    def refused(cls, engine: str, refusal: Refusal) -> Probe:
+        return cls(engine, False, refusal.reason, refusal.remedy, code=refusal.code)
 
 
 class Look(Protocol):

@@ -21,6 +21,7 @@ class AgentStatus(Event, frozen=True, tag=14):
     cost_percent: float = 0.0  #: CPU of the agent over the last second, of one core
     late_s: float = 0.0  #: how late its thread got the GIL after a wake-up
     window: str = ""  #: exact profiling that runs: 'yappi wall', 'yappi cpu', 'monitoring'; '' none
+    code: str = ""  #: of a refusal, see `errors.Code`
 
 
 class Await(msgspec.Struct, frozen=True, array_like=True):

@@ -25,6 +25,7 @@ from concview.catalogue.judge import Judge, Judgement
 from concview.config import RuleConfig
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
+from concview.errors import Code
 from concview.model import AnyEvent, Stack, State
 from concview.session.blame import named
 from concview.session.compose import Composer
@@ -105,7 +106,7 @@ class Session:
             self.close()
             if failure is not None:
                 raise failure
-            raise AttachError(f"nothing arrived from the collector within {timeout_s:.0f} s", exit_code=1)
+            raise AttachError(f"nothing arrived from the collector within {timeout_s:.0f} s", code=Code.FAILED)
 
     def snapshot(self) -> Snapshot:
         return self._snapshot

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from concview import codec
+from concview.errors import Code, TargetError, code_of
 from concview.model import AnyEvent
 
 #: The collector answers within this time or is given up: interpreter start, ELF lookup, a scan of a stripped binary.
@@ -22,14 +23,8 @@ START_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 2.0
 
 
-class AttachError(Exception):
-    """It could not be attached. One sentence, the exact step that would help (or ''), and the exit code to use."""
-
-    def __init__(self, message: str, remedy: str = "", exit_code: int = 4) -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
-        self.exit_code = exit_code
+class AttachError(TargetError):
+    """It could not be attached: what the collector said, or that it said nothing."""
 
 
 class StreamSource(Protocol):
@@ -110,11 +105,11 @@ class LiveSource:
         for line in reversed(self._errors):
             try:
                 said = json.loads(line)
-                return AttachError(str(said["error"]), str(said.get("remedy", "")), int(said.get("code", code)))
+                return AttachError(str(said["error"]), str(said.get("remedy", "")), code_of(said.get("code")))
             except (ValueError, KeyError, TypeError):
                 continue
         detail = self._errors[-1].decode("utf-8", "replace").strip() if self._errors else f"exit code {code}"
-        return AttachError(f"the collector did not start ({detail})", exit_code=1)
+        return AttachError(f"the collector did not start ({detail})", code=Code.FAILED)
 
     def set_rate(self, hz: float) -> None:
         self._say(f"rate {hz}\n")

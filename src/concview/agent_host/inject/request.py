@@ -12,18 +12,13 @@ from concview.agent_host.inject.layout import RINGS
 from concview.agent_host.inject.writable import WritableMemory
 from concview.cpython import runtime as runtimes
 from concview.cpython.memory import Memory, mappings
-from concview.cpython.offsets import Unsupported
-from concview.errors import TargetGone
+from concview.errors import Code, TargetError, TargetGone, Unsupported
 
 _OPT_OUT = b"PYTHON_DISABLE_REMOTE_DEBUG="
 
 
-class CannotInject(Exception):
-    """The target cannot be asked. One sentence, and the exact step that would help or ''."""
-
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.remedy = remedy
+class CannotInject(TargetError):
+    """The target cannot be asked."""
 
 
 class Request(Protocol):
@@ -59,22 +54,26 @@ def prepare(pid: int, line: str, folder_inside: str, folder: Path) -> Request:
     try:
         found = runtimes.find(Memory(pid))
     except Unsupported as error:
-        raise CannotInject(str(error)) from None
+        raise CannotInject(*error.refusal) from None
     if _opted_out(pid):
         raise CannotInject(
             "remote debugging is switched off in the target (PYTHON_DISABLE_REMOTE_DEBUG), so it is left alone",
             "start it without that variable; the view from outside is unaffected",
+            Code.NOT_PERMITTED,
         )
     memory = WritableMemory(pid)
     try:
         if found.version >= (3, 14):
             return ScriptRequest(memory, found, line, folder_inside, folder)
         if found.version not in RINGS:
-            raise CannotInject(f"Python {found.python} cannot be asked to load the agent (3.8 and newer can)")
+            raise CannotInject(
+                f"Python {found.python} cannot be asked to load the agent (3.8 and newer can)", "", Code.UNSUPPORTED
+            )
         if platform.machine() != "x86_64" or place.uses_musl(maps):
             raise CannotInject(
                 f"Python {found.python} can be asked to load the agent on x86-64 with glibc only",
                 "call concview.agent.listen() in the program, or use Python 3.14",
+                Code.UNSUPPORTED,
             )
         return RingRequest(memory, found, maps, line)
     except BaseException:

@@ -16,8 +16,8 @@ from concview.agent_host.inject.threads import ThreadStates
 from concview.agent_host.inject.writable import WritableMemory
 from concview.cpython import elf
 from concview.cpython.memory import BadAddress, Mapping, Memory
-from concview.cpython.offsets import Unsupported
 from concview.cpython.runtime import Runtime
+from concview.errors import Code, Unsupported
 
 
 class RingRequest:
@@ -32,7 +32,7 @@ class RingRequest:
         try:
             interpreter = memory.word(runtime.address + ring.main)
             if not interpreter:
-                raise CannotInject("the interpreter is not set up yet", "try again in a moment")
+                raise CannotInject("the interpreter is not set up yet", "try again in a moment", Code.BUSY)
             self._states: ThreadStates | None = None
             if ring.breaker < 0:
                 self._states = ThreadStates(memory, runtime.address, runtime.hexversion)
@@ -52,7 +52,7 @@ class RingRequest:
             self._address = place.find(memory, maps, len(self._line), self._line[:32])
             self._check()
         except (BadAddress, Unsupported, place.NoPlace) as error:
-            raise CannotInject(f"the interpreter's layout is not as expected ({error})") from None
+            raise CannotInject(f"the interpreter's layout is not as expected ({error})", "", Code.UNREADABLE) from None
 
     def _check(self) -> tuple[int, int]:
         """(first, last) of the ring, after making sure that it is one. CannotInject when it is not, or is full."""
@@ -70,7 +70,9 @@ class RingRequest:
                 "please report the Python version and where it comes from",
             )
         if waiting > ring.count - 3:
-            raise CannotInject("the target's queue of pending calls is full", "try again when it runs Python code")
+            raise CannotInject(
+                "the target's queue of pending calls is full", "try again when it runs Python code", Code.BUSY
+            )
         return first, last
 
     def poke(self, again: bool) -> None:

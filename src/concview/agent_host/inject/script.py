@@ -18,8 +18,8 @@ from concview.agent_host.inject.request import CannotInject
 from concview.agent_host.inject.threads import ThreadStates
 from concview.agent_host.inject.writable import WritableMemory
 from concview.cpython.memory import BadAddress
-from concview.cpython.offsets import Unsupported
 from concview.cpython.runtime import Runtime
+from concview.errors import Code, Unsupported
 
 #: The main thread is asked for so long at first, and again for so long every now and then (seconds).
 MAIN_FIRST_S = 0.3
@@ -36,9 +36,9 @@ class ScriptRequest:
             support = debugger_support(memory.read(runtime.address, 2048))
             self._states = ThreadStates(memory, runtime.address, runtime.hexversion)
         except (BadAddress, Unsupported) as error:
-            raise CannotInject(f"the interpreter's layout is not as expected ({error})") from None
+            raise CannotInject(f"the interpreter's layout is not as expected ({error})", "", Code.UNREADABLE) from None
         if support is None:
-            raise CannotInject(f"this Python {runtime.python} was built without remote debugging")
+            raise CannotInject(f"this Python {runtime.python} was built without remote debugging", "", Code.UNSUPPORTED)
         self._support = support
         if self._states.finalizing:
             raise CannotInject("the target's interpreter is ending")

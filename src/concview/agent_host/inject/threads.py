@@ -13,7 +13,8 @@ from pathlib import Path
 
 from concview.agent_host.inject.writable import WritableMemory
 from concview.cpython.memory import BadAddress
-from concview.cpython.offsets import COOKIE, Unsupported, describe
+from concview.cpython.offsets import COOKIE, describe
+from concview.errors import Unsupported
 
 #: No more thread states are walked, and asked.
 MAX_THREADS = 5_000

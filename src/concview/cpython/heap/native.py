@@ -14,10 +14,10 @@ from collections.abc import Iterable
 
 from concview.cpython.heap.layout import PTHREAD_TID
 from concview.cpython.memory import BadAddress, Memory
-from concview.cpython.offsets import Offsets, Unsupported
+from concview.cpython.offsets import Offsets
 from concview.cpython.runtime import Runtime, tasks
 from concview.cpython.threads import read_lists
-from concview.errors import TargetGone
+from concview.errors import TargetGone, Unsupported
 
 #: Bytes looked through.
 _SEARCHED = 1024

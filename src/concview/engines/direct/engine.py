@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress, Memory
-from concview.cpython.offsets import Offsets, Unsupported
+from concview.cpython.offsets import Offsets
 from concview.cpython.runtime import Identity, Runtime, find, layout
 from concview.cpython.threads import Thread
 from concview.engines.base import Look, Probe, Tally
@@ -26,7 +26,7 @@ from concview.engines.direct.queue_finder import QueueFinder
 from concview.engines.direct.relations import RelationReader
 from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
-from concview.errors import NotPermitted, TargetGone
+from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
 from concview.linux import WaitReader
 from concview.model import Capability, Site, Target, Wait, WaitKind
 from concview.sink import Sink
@@ -65,11 +65,11 @@ class DirectEngine:
             check(memory, runtime, offsets)
             without_gil = offsets.free_threaded and not _gil_enabled(memory, runtime, offsets)
         except Unsupported as error:
-            return Probe(cls.name, False, str(error), "use --engine pyspy")
+            return Probe.refused(cls.name, Refusal(str(error), "use --engine pyspy", error.code))
         except NotPermitted as error:
-            return Probe(cls.name, False, str(error), error.remedy)
+            return Probe.refused(cls.name, error.refusal)
         except TargetGone:
-            return Probe(cls.name, False, f"process {pid} does not exist", "")
+            return Probe.refused(cls.name, Refusal(f"process {pid} does not exist", "", Code.NO_SUCH_PROCESS))
         waits = WaitReader.probe(pid)
         yes = Capability(True)
         gil = Capability(False, _NO_GIL, "") if without_gil else yes
@@ -95,7 +95,7 @@ class DirectEngine:
     # ------------------------------------------------------------------ life
 
     def open(self, target: Target, sink: Sink) -> None:
-        """Raises NotPermitted, TargetGone; `probe` has ruled out Unsupported."""
+        """Raises NotPermitted, TargetGone; Unsupported where it became another program since `probe`."""
         pid = target.pid
         self._sink = sink
         self._generation = sink.generation
@@ -107,7 +107,7 @@ class DirectEngine:
             self._offsets = offsets = layout(memory, runtime)
             read = readers(memory, runtime, offsets, sink.frame, self._facts, self.tally)
         except Unsupported as error:
-            raise NotPermitted(str(error), "use --engine pyspy") from None
+            raise Unsupported(str(error), "use --engine pyspy") from None
         self._objects, self._codes, self._sampler = read
         self._waits = waits = WaitReader(pid, sink)
         self._scheduled = ScheduledThreads(waits)

@@ -23,7 +23,7 @@ from concview.engines.pyspy.probe import probe
 from concview.engines.pyspy.run import PySpyRun, cpu_seconds
 from concview.engines.pyspy.threads import Tasks, stat_fields
 from concview.engines.pyspy.trace import Interner, Trace, Track
-from concview.errors import NotPermitted, TargetGone
+from concview.errors import TargetGone
 from concview.model import Notice, Target
 from concview.sink import Sink
 
@@ -268,7 +268,7 @@ class PySpyEngine:
         except PySpyFailed as failure:
             self._failed(now, failure)
 
-    def _failed(self, now: int, failure: NotPermitted) -> None:
+    def _failed(self, now: int, failure: PySpyFailed) -> None:
         """Say it once, try again later and later."""
         if not self._failures:
             self._sink.emit(Notice(now, "warn", f"no stacks for now: {failure}; {failure.remedy}"))

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from typing import cast
 
 from concview.cpython.memory import BadAddress, Memory
-from concview.cpython.offsets import Unsupported
 from concview.cpython.runtime import find, layout
 from concview.engines.pyspy.join import Moment, WaitTable
 from concview.engines.pyspy.threads import Task, Tasks
-from concview.errors import NotPermitted
+from concview.errors import NotPermitted, Unsupported
 from concview.linux.waits import WaitReader
 from concview.model import Wait
 from concview.sink import Sink

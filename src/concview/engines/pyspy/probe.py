@@ -7,13 +7,12 @@ import subprocess
 from pathlib import Path
 
 from concview.cpython.memory import Memory
-from concview.cpython.offsets import Unsupported
 from concview.cpython.runtime import find, layout
 from concview.engines.base import Probe
 from concview.engines.pyspy.failures import PySpyFailed, explain
 from concview.engines.pyspy.observe import Gil, GilNotFound
 from concview.engines.pyspy.run import environment, executable, version
-from concview.errors import NotPermitted, TargetGone
+from concview.errors import Code, NotPermitted, Refusal, TargetError, TargetGone, Unsupported
 from concview.model import Capability
 
 #: Versions that py-spy 0.4 is known to read (tested by tests/engines/pyspy); others are tried once.
@@ -33,9 +32,9 @@ def probe(pid: int) -> Probe:
         if not _SURE[0] <= number <= _SURE[1] or free_threaded:
             python = _try(pid, python, free_threaded) or python
     except TargetGone:
-        return Probe("pyspy", False, f"process {pid} is gone", "start it again")
-    except NotPermitted as refusal:
-        return Probe("pyspy", False, str(refusal), refusal.remedy)
+        return Probe.refused("pyspy", Refusal(f"process {pid} is gone", "start it again", Code.NO_SUCH_PROCESS))
+    except TargetError as error:
+        return Probe.refused("pyspy", error.refusal)
     return Probe("pyspy", True, python=python, free_threaded=free_threaded, capabilities=_capabilities(pid))
 
 
@@ -60,13 +59,14 @@ def _try(pid: int, python: str, free_threaded: bool) -> str:
             capture_output=True, timeout=10, env=environment(), stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise PySpyFailed(f"py-spy did not answer within 10 s for process {pid}", _DIRECT) from None
+        raise PySpyFailed(f"py-spy did not answer within 10 s for process {pid}", _DIRECT, Code.BUSY) from None
     text = done.stdout.decode("utf-8", "replace")
     if done.returncode != 0 or not re.search(r"^Thread ", text, re.MULTILINE):
         errors = done.stderr.decode("utf-8", "replace")
         if python:
             kind = f"Python {python}" + (" free-threaded" if free_threaded else "")
-            raise PySpyFailed(f"py-spy {version()} cannot read {kind}", _DIRECT) from explain(errors, pid, version())
+            why = explain(errors, pid, version())
+            raise PySpyFailed(f"py-spy {version()} cannot read {kind}", _DIRECT, why.code or Code.UNSUPPORTED) from why
         raise explain(errors, pid, version(), python)
     match = _HEADER.search(text)
     return match[1] if match else ""

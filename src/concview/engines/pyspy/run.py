@@ -26,6 +26,7 @@ from importlib import metadata
 from pathlib import Path
 
 from concview.engines.pyspy.failures import PySpyFailed, explain
+from concview.errors import Code
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -47,7 +48,7 @@ def executable() -> str:
         return str(beside)
     found = shutil.which("py-spy")
     if found is None:
-        raise PySpyFailed("py-spy is not installed", "pip install py-spy")
+        raise PySpyFailed("py-spy is not installed", "pip install py-spy", Code.MISSING)
     return found
 
 

@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from concview import text
+from concview.errors import Code
 from concview.model import Calls, Frame
 from concview.snapshot import Snapshot
 from concview.tui import agent_requests, keys
@@ -64,7 +65,7 @@ def _agent(snapshot: Snapshot, problem: str, width: int, palette: Palette) -> li
         lines += paragraph(f"Refused: {refusal.text}.", width, palette.warn)
         if refusal.remedy:
             lines += paragraph(f"To enable: {refusal.remedy}", width, palette.info)
-        if "yappi cannot be imported" in refusal.text and _has_monitoring(snapshot):
+        if refusal.code == Code.MISSING and _has_monitoring(snapshot):
             lines += paragraph("Or count without times: w, then n (sys.monitoring).", width, palette.base)
     return lines
 
