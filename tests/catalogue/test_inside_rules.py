@@ -125,7 +125,7 @@ def test_a_leak_that_is_mended_clears() -> None:
 
 def test_connections_are_an_information() -> None:
     one = scene("task-leak")
-    reading = (Await("watch", APP, 12), Await("StreamReader.read", "/usr/lib/python3/asyncio/streams.py", 700))
+    reading = (Await("watch", APP, 12), Await("StreamReader.read", "/usr/lib/python3.12/asyncio/streams.py", 700))
     tasks(one, 80, lambda s: (20 * s, 0), chain=reading)
     assert one.first("task-leak") is not None and one.first("task-leak", "warn") is None
 

@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concview.model import Site
-from concview.source.facts import MAX_FILE, Facts, SourceFacts, origin
+from concview.source.calls import calls_of, role_of
+from concview.source.facts import MAX_FILE, Facts, SourceFacts
 from concview.source.names import is_lock_name
+from concview.source.origin import is_module, origin
 
 CASES = {
     "with self": """
@@ -483,11 +485,48 @@ def test_other_names(name: str) -> None:
         ("/usr/lib/libc.so.6", "native"),
         ("/v/lib/python3.11/site-packages/x.cpython-311.so", "native"),
         ("ceval.c", "native"),
+        ("/opt/py/lib/python3.13t/queue.py", "stdlib"),
+        ("/opt/py/lib/python3.14td/lib-dynload/_queue.py", "stdlib"),
+        ("/src/cpython/Lib/threading.py", "stdlib"),
+        ("/srv/Lib/own.py", "user"),
+        ("/srv/app.pyz/app/queue.py", "user"),
+        ("/root/.shiv/app_1/site-packages/requests/api.py", "library"),
+        ("concurrent/futures/thread.py", "stdlib"),  # in a frozen program
+        ("/v/lib/python3.11/site-packages/concview/demos/deadlock.py", "user"),
+        ("/v/lib/python3.11/site-packages/concview/agent/core.py", "library"),
     ],
 )
 def test_origin(file: str, expected: str) -> None:
     assert origin(file) == expected
     assert SourceFacts(None, 0).lookup("f", file, 1).origin == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "module", "told", "expected"),
+    [
+        ("/opt/py/lib/python3.13t/queue.py", "queue.py", "", True),
+        ("/srv/app/queue.py", "queue.py", "user", False),
+        ("/v/lib/python3.11/site-packages/kombu/queue.py", "queue.py", "library", False),
+        ("/v/lib/python3.11/site-packages/queue.py", "queue.py", "library", False),
+        ("/v/lib/python3.11/site-packages/waitress/task.py", "waitress/task.py", "library", True),
+        ("/srv/vendor/waitress/task.py", "waitress/task.py", "library", True),  # by the installer's own list
+        ("/srv/waitress/task.py", "waitress/task.py", "user", False),
+        ("<frozen queue>", "queue.py", "frozen", True),
+        ("/usr/lib/python3.12/multiprocessing/queues.py", "multiprocessing/queues.py", "stdlib", True),
+        ("/usr/lib/python3.12/asyncio/threads/queue.py", "queue.py", "stdlib", False),
+    ],
+)
+def test_a_module_is_known_by_where_it_is_not_by_its_last_part(
+    file: str, module: str, told: str, expected: bool
+) -> None:
+    assert is_module(file, module, told) is expected
+
+
+def test_a_blocking_method_of_the_users_own_is_no_role() -> None:
+    assert role_of("/opt/py/lib/python3.13t/queue.py", "Queue.get") == "Queue.get"
+    assert role_of("/srv/app/queue.py", "Queue.get") == ""
+    assert [c.via for c in calls_of("/usr/lib/python3.8/queue.py", "put", "stdlib")] == ["Queue.put"]
+    assert calls_of("/usr/lib/python3.12/threading.py", "_RLock.acquire", "stdlib") == []
 
 
 GOOD = "def f():\n    with lock:\n        pass\n"

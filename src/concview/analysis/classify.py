@@ -12,24 +12,8 @@ from dataclasses import dataclass
 from concview.analysis.known_places import bare as bare
 from concview.analysis.known_places import in_background, in_child, in_loop, is_file, lent, watches_children
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
+from concview.source.calls import THREADING, calls_of
 
-#: Functions of the standard library that wait for another thread: (end of file, bare name) -> what it is.
-WAITS_FOR_THREAD: dict[tuple[str, str], str] = {
-    ("threading.py", "join"): "Thread.join",
-    ("threading.py", "_wait_for_tstate_lock"): "Thread.join",
-    ("threading.py", "_shutdown"): "Thread.join",
-    ("threading.py", "_wait"): "Barrier.wait",
-    ("threading.py", "_enter"): "Barrier.wait",
-    ("threading.py", "acquire"): "Semaphore.acquire",  # Lock's and RLock's own are in C and have no frame
-    ("threading.py", "__enter__"): "Semaphore.acquire",
-    ("queue.py", "put"): "Queue.put",
-    ("queue.py", "get"): "Queue.get",
-    ("queue.py", "join"): "Queue.join",
-    ("concurrent/futures/_base.py", "result"): "Future.result",
-    ("concurrent/futures/_base.py", "exception"): "Future.result",
-    ("concurrent/futures/_base.py", "wait"): "futures.wait",
-    ("concurrent/futures/_base.py", "as_completed"): "futures.wait",
-}
 #: Waits in which the thread is blocked by others that have or do something it needs now.
 BLOCKING_VIA = frozenset({"Queue.put", "Semaphore.acquire", "Barrier.wait", "pool", "import", "database"})
 #: Waits that are a normal way to have nothing to do.
@@ -85,17 +69,14 @@ def via_of(stack: Stack) -> str:
         if frame.origin not in ("stdlib", "frozen"):
             break
         name = bare(frame.function)
-        if name == "wait" and is_file(frame, "threading.py"):
+        if name == "wait" and is_file(frame, THREADING):
             # py-spy gives bare names on old versions: a wait on top of a Condition's wait is an Event's.
             is_event = frame.function.startswith("Event") or (found == "Condition.wait" and name == frame.function)
             found = "Barrier.wait" if found == "Barrier.wait" else "Event.wait" if is_event else "Condition.wait"
             continue
         if frame.function.startswith("Condition."):
             continue
-        for (end, function), via in WAITS_FOR_THREAD.items():
-            if name == function and is_file(frame, end):
-                found = via
-                break
+        found = next((c.via for c in calls_of(frame.file, frame.function, frame.origin) if c.via), found)
     return found
 
 

@@ -1,8 +1,8 @@
 """Places in other people's code where a thread stands while it has nothing to do, and where it waits for a thing that a
 pool lends. Tables, and how a frame is matched with them.
 
-A file is matched by the end of its path, whole names only, and only where the frame's origin says that it is not the
-program's own: a program may call its files queue.py and pool.py as it likes.
+A file is matched by the module it is (`source.origin.is_module`), and only where the frame's origin says that it is not
+the program's own: a program may call its files queue.py and pool.py as it likes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from concview.model import Frame, Stack
+from concview.source.origin import is_module
 
 
 class Places(NamedTuple):
@@ -125,10 +126,7 @@ def bare(function: str) -> str:
 
 def is_file(frame: Frame, end: str) -> bool:
     """Whether it is that file of a library or of the standard library: not one that happens to be called so."""
-    if frame.origin == "user":
-        return False
-    file = frame.file
-    return file.endswith(end) and (len(file) == len(end) or file[-len(end) - 1] == "/")
+    return frame.origin != "user" and is_module(frame.file, end, frame.origin)
 
 
 def among(frame: Frame, places: dict[str, tuple[Places, ...]]) -> bool:

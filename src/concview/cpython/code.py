@@ -15,7 +15,7 @@ from typing import ClassVar
 from concview.cpython.memory import BadAddress, Memory
 from concview.cpython.objects import Objects
 from concview.cpython.offsets import OPCODES, Offsets
-from concview.cpython.roles import role_of
+from concview.source.calls import role_of
 
 #: Most code objects remembered; an application has a few thousand live ones.
 MAX_CODES = 10_000

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from concview.model import Site
 from concview.source.installed import Installed
+from concview.source.origin import is_demo, origin
 from concview.source.qualnames import outermost, qualnames
 from concview.source.syntax import Index, index
 from concview.text import clean
@@ -36,11 +37,6 @@ _MAX_LINKS = 40  #: symbolic links followed in one path, as the kernel does
 #: script that was written just before it was started must not count as changed.
 _SLACK_S = 1.5
 
-_NATIVE = re.compile(r"\.(?:so|pyd|dylib)(?:\.\d+)*$|\.(?:c|cc|cpp|cxx|h|hpp|pyx|rs)$")
-_STDLIB = re.compile(r"/(?:lib|lib64|lib32|Lib)/(?:pypy|python)\d+(?:\.\d+t?|\.zip|\d+\.zip)(?:/|$)")
-_LIBRARY = re.compile(
-    r"/(?:site|dist)-packages/|\.(?:egg|whl|pex)/|^<(?:attrs generated|decorator-gen|__array_function__)"
-)
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 #: Codecs that source may name. Python has others that are slow on purpose-made input or not for text.
 _CODEC = re.compile(r"utf-?8(-sig)?|ascii|us-ascii|latin-?1?|iso-?8859-\d+|cp\d+|windows-\d+|koi8-[ru]|gbk|gb2312"
@@ -85,17 +81,6 @@ class _Source:
 
 
 _NOTHING = _Source()
-
-
-def origin(file: str) -> str:
-    """Whose code a file is, by its name alone: 'user', 'library', 'stdlib', 'frozen' or 'native'."""
-    if not file or _NATIVE.search(file):
-        return "native"
-    if file.startswith("<frozen "):
-        return "frozen"
-    if _LIBRARY.search(file):
-        return "library"
-    return "stdlib" if _STDLIB.search(file) else "user"
 
 
 def absolute(pid: int, file: str) -> str:
@@ -163,7 +148,7 @@ class SourceFacts:
         kind = origin(file)
         if kind in ("native", "frozen") or file.startswith("<"):
             return Facts(origin=kind)
-        if kind == "user" and self._installed.holds(file):
+        if kind == "user" and not is_demo(file) and self._installed.holds(file):
             kind = "library"
         source = self._source(file)
         if not 1 <= line <= len(source.lines):

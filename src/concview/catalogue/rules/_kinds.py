@@ -7,6 +7,8 @@ from functools import lru_cache
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
 from concview.model import Frame, Stack, State
+from concview.source.calls import THREAD_POOL
+from concview.source.origin import is_module
 
 #: Kinds of peers (`Peer.kind`) that are connected to one other side ...
 CONNECTED = frozenset({"tcp", "tcp6", "unix"})
@@ -15,13 +17,10 @@ SOCKETS = CONNECTED | {"udp", "udp6"}
 #: A thread in one of these has something to do, whether it gets on with it or not.
 ACTIVE = (State.RUNNING, State.RUNNABLE, State.IO, State.LOCK, State.SLEEP, State.GIL)
 
-#: The end of the path of ThreadPoolExecutor's file.
-THREAD_POOL = "concurrent/futures/thread.py"
-
 
 def is_worker(frame: Frame) -> bool:
     """The function that every worker of a ThreadPoolExecutor runs in."""
-    return bare(frame.function) == "_worker" and frame.file.endswith(THREAD_POOL)
+    return bare(frame.function) == "_worker" and is_module(frame.file, THREAD_POOL, frame.origin)
 
 
 @lru_cache(maxsize=4096)

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from concview.analysis.known_places import bare
 from concview.model import Frame, Stack
+from concview.source.origin import is_module
 
-#: Library that keeps a connection for one request and no longer -> (part of the file, bare functions) that use it.
+#: Library that keeps a connection for one request and no longer -> (file in the library, bare functions) that use it.
 USED = {
     "urllib3": ("urllib3/connectionpool.py", frozenset({"_make_request"})),
     "HTTPX": ("httpcore/_sync/connection.py", frozenset({"handle_request"})),
     "redis": ("redis/connection.py", frozenset({"read_response", "send_command", "send_packed_command"})),
 }
-#: Library -> (part of the file, bare functions) that take one for longer than the request they wait for: a transaction
-#: of redis keeps its connection from WATCH on to EXEC.
+#: Library -> (file in the library, bare functions) that take one for longer than the request they wait for: a
+#: transaction of redis keeps its connection from WATCH on to EXEC.
 _KEPT = {"redis": ("redis/client.py", frozenset({"immediate_execute_command"}))}
 _NOWHERE: tuple[str, frozenset[str]] = ("", frozenset())
 #: Library -> a use that gives the connection back before anything else is done.
@@ -36,10 +37,14 @@ _SIZED = {
 }
 
 
+def _in(part: str, frame: Frame) -> bool:
+    return bool(part) and is_module(frame.file, part, frame.origin)
+
+
 def uses(library: str, frame: Frame) -> bool:
     """Whether the frame is the library's own use of a connection that was given to it for one request."""
     part, functions = USED.get(library, _NOWHERE)
-    return part in frame.file and bare(frame.function) in functions
+    return _in(part, frame) and bare(frame.function) in functions
 
 
 def keeps(library: str, stack: Stack) -> bool:
@@ -47,7 +52,7 @@ def keeps(library: str, stack: Stack) -> bool:
     if library not in USED:
         return True
     part, functions = _KEPT.get(library, _NOWHERE)
-    return any(part in f.file and bare(f.function) in functions for f in stack.frames)
+    return any(_in(part, f) and bare(f.function) in functions for f in stack.frames)
 
 
 def fix(library: str, one_request: bool) -> str:

@@ -11,7 +11,10 @@ from concview.analysis.classify import bare
 from concview.analysis.queues import QueueWindow
 from concview.analysis.records import Run
 from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
+from concview.catalogue.rules._kinds import is_worker
 from concview.model import Frame, Stack, State
+from concview.source.calls import FUTURES, QUEUE, THREAD_POOL, THREADING
+from concview.source.origin import is_module
 
 #: States in which a thread computes or would, if it got the CPU or the GIL.
 ACTIVE = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
@@ -22,7 +25,7 @@ _PUTTING = frozenset({"Queue.put"})
 _GETTING = frozenset({"Queue.get", "SimpleQueue.get"})
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\.\s*(put|get|put_nowait|get_nowait)\s*\(")
 #: Where the standard library keeps its thread pools.
-POOL_FILES = ("concurrent/futures/thread.py", "concurrent/futures/_base.py")
+POOL_FILES = (THREAD_POOL, FUTURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,10 @@ def call_of(stack: Stack) -> Call | None:
     for i, frame in enumerate(stack.frames[:-1]):
         if frame.origin not in ("stdlib", "frozen"):
             break
-        name = frame.file.rpartition("/")[2]
-        if name == "queue.py" and (side := _METHODS.get(bare(frame.function))):
+        in_queue = is_module(frame.file, QUEUE, frame.origin)
+        if in_queue and (side := _METHODS.get(bare(frame.function))):
             found = Call(side, stack.frames[i + 1])
-        elif name not in ("queue.py", "threading.py"):
+        elif not (in_queue or is_module(frame.file, THREADING, frame.origin)):
             break
     return found
 
@@ -133,9 +136,9 @@ def _waking(stack: Stack) -> bool:
     leaf = stack.leaf
     if leaf is None:
         return False
-    if bare(leaf.function) == "_worker":
+    if is_worker(leaf):
         return "get(block=True)" in leaf.text
-    return bare(leaf.function) == "wait" and leaf.file.endswith("/threading.py")
+    return bare(leaf.function) == "wait" and is_module(leaf.file, THREADING, leaf.origin)
 
 
 def computing(wait_profiles: Iterable[WaitProfile]) -> int:

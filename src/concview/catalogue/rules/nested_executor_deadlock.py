@@ -35,9 +35,11 @@ from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.rules._kinds import THREAD_POOL, is_worker
+from concview.catalogue.rules._kinds import is_worker
 from concview.catalogue.rules._loops import is_loop
 from concview.model import Confidence, Frame, Stack, StackEvidence
+from concview.source.calls import THREAD_POOL
+from concview.source.origin import is_module
 from concview.text import duration
 
 _WAITS = frozenset({"Future.result", "futures.wait"})
@@ -118,7 +120,7 @@ class NestedExecutorDeadlock:
 
 def _is_task(frame: Frame) -> bool:
     """The worker runs a task: it may be one function deep."""
-    return bare(frame.function) == "run" and frame.file.endswith(THREAD_POOL)
+    return bare(frame.function) == "run" and is_module(frame.file, THREAD_POOL, frame.origin)
 
 
 def _waits(thread: ThreadWindow) -> bool:

@@ -39,8 +39,10 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules._births import births
-from concview.catalogue.rules._kinds import THREAD_POOL, is_worker
+from concview.catalogue.rules._kinds import is_worker
 from concview.model import NO_STACK, Confidence, Frame, Stack
+from concview.source.calls import THREAD_POOL
+from concview.source.origin import is_module
 from concview.text import count, plural
 
 MIN_POOLS = 5
@@ -138,7 +140,7 @@ def _kind(thread: ThreadWindow) -> str:
     frame = _pool_frame(thread)
     if frame is None:
         return ""
-    if frame.file.endswith(THREAD_POOL):
+    if is_module(frame.file, THREAD_POOL, frame.origin):
         first = _FIRST.match(thread.name)
         return f"named {first[1]}" if first is not None else ""
     return next(kind for end, _, kind in _ONE_EACH if frame.file.endswith(end))
@@ -147,7 +149,7 @@ def _kind(thread: ThreadWindow) -> str:
 def _nameless(thread: ThreadWindow) -> bool:
     """A pool's worker without the number that every pool gives its workers."""
     frame = _pool_frame(thread)
-    return frame is not None and frame.file.endswith(THREAD_POOL) and _WORKER.match(thread.name) is None
+    return frame is not None and is_module(frame.file, THREAD_POOL, frame.origin) and _WORKER.match(thread.name) is None
 
 
 def _pooled(thread: ThreadWindow) -> bool:

@@ -40,6 +40,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, StackEvidence, TaskInfo, Where
+from concview.source.origin import origin
 from concview.text import duration, plural
 
 #: (file, first line, function) of a coroutine
@@ -78,7 +79,7 @@ class TaskLeak:
             rise = _rise(key, reports)
             if rise is not None:
                 rising[key] = rise
-        own = {k: r for k, r in rising.items() if not _library(k[0])}
+        own = {k: r for k, r in rising.items() if origin(k[0]) == "user"}
         for key, (more, since_ns) in (own or rising).items():
             yield self._tell(window, key, more, (reports[-1].at_ns - since_ns) / 1e9, reports[-1].counts[key][0])
 
@@ -152,24 +153,18 @@ def _rise(key: Key, reports: list[TaskCounts]) -> tuple[int, int] | None:
     return born - ended, seen[0][0]
 
 
-def _library(file: str) -> bool:
-    return "/asyncio/" in file or "/site-packages/" in file
-
-
 def _own_await(task: TaskInfo | None) -> Where | None:
     """The innermost line of the user's own that the task waits at."""
     if task is None:
         return None
-    own = [a for a in task.chain if not _library(a.file)]
+    own = [a for a in task.chain if origin(a.file) == "user"]
     return Where(own[-1].file, own[-1].line, own[-1].function) if own else None
 
 
 def _stack(window: Window, task: TaskInfo | None) -> tuple[StackEvidence, ...]:
     if task is None:
         return ()
-    frames = tuple(
-        Frame(a.function, a.file, a.line, "", "stdlib" if "/asyncio/" in a.file else "user") for a in task.chain[::-1]
-    )
+    frames = tuple(Frame(a.function, a.file, a.line, "", origin(a.file)) for a in task.chain[::-1])
     return evidence.shown("task", 0, task.name, Stack(frames), f"seen for {duration(task.age_s)}")
 
 

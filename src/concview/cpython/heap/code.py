@@ -19,7 +19,7 @@ from concview.cpython.heap.layout import BLOCK, MAX_BLOCKS
 from concview.cpython.heap.lines import parse_linetable, parse_lnotab
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Objects
-from concview.cpython.roles import role_of
+from concview.source.calls import role_of
 from concview.source.facts import SourceFacts
 
 #: `Lib/opcode.py`, the same in all three.

@@ -7,7 +7,6 @@ is seen in its get or put.
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import TypeVar
 
@@ -19,6 +18,8 @@ from concview.cpython.threads import Thread
 from concview.cpython.walk import Walk
 from concview.model import Depths, PoolDepth, QueueDepth
 from concview.sink import Sink
+from concview.source.calls import QUEUE, THREAD_POOL
+from concview.source.origin import is_module, origin
 from concview.text import clean
 
 READ_NS = 250_000_000
@@ -41,7 +42,6 @@ _SEEN_NS = 5_000_000_000
 _OBJECTS = 16
 _NAMESPACES = 8
 _MAX_GLOBALS = 2_000
-_STDLIB = re.compile(r"<frozen |.*/lib(64)?/python3\.\d+/(?!site-packages|dist-packages)")
 
 _V = TypeVar("_V")
 
@@ -169,12 +169,11 @@ class QueueFinder:
             if _FRAMES <= i < count - _FRAMES:
                 continue
             code, frame = walk.places[i].code, walk.addresses[i]
-            file = code.file.rpartition("/")[2]
-            if file == "thread.py" and code.name == "_worker":
+            if code.name == "_worker" and is_module(code.file, THREAD_POOL):
                 self._worker(thread, walk, code, frame, now)
                 continue
-            library = bool(_STDLIB.match(code.file))
-            if library and file != "queue.py":
+            library = origin(code.file) in ("stdlib", "frozen")
+            if library and not is_module(code.file, QUEUE):
                 continue
             # The methods of a queue know it as their first local; other library code is not searched.
             slots = self._reader.slots(walk, frame, 0, min(code.nlocalsplus, 1 if library else _SLOTS))
@@ -214,7 +213,7 @@ class QueueFinder:
             if known is None:
                 continue
             for tid, code, slot in found.slots[address]:
-                library = code.file.endswith("/queue.py")
+                library = is_module(code.file, QUEUE)
                 known.seen(tid, "" if library or known.name else self._variable(code, slot), now)
 
     def _open(self, address: int, type_: int, now: int) -> _Known | None:

@@ -11,6 +11,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Await, LoopInfo, TaskInfo, Tasks
 from concview.snapshot import Snapshot
+from concview.source.origin import origin
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
@@ -43,7 +44,7 @@ def place(at: Await | None) -> str:
 
 def waits_at(task: TaskInfo) -> str:
     """The innermost line outside asyncio itself: that it waits in wait_for says little."""
-    own = [a for a in task.chain if "/asyncio/" not in a.file] or list(task.chain[-1:])
+    own = [a for a in task.chain if origin(a.file) not in ("stdlib", "frozen")] or list(task.chain[-1:])
     return place(own[-1]) if own else "not known"
 
 

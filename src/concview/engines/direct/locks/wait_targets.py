@@ -10,12 +10,12 @@ from concview.cpython.code import Place
 from concview.cpython.locks import HEAD, PRIMITIVES, LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Type
-from concview.cpython.roles import ROLES
 from concview.cpython.threads import Thread
 from concview.engines.direct.locks.futures import Futures
 from concview.engines.direct.locks.read_cache import ReadCache
 from concview.engines.direct.locks.rlock_owners import RLockOwners
 from concview.model import Wait, WaitKind
+from concview.source.calls import ROLES
 
 #: Frames from the innermost on whose slots are searched for a lock.
 _SEARCHED = 6
@@ -110,7 +110,7 @@ class WaitTargets:
         if place is None:
             return None
         code = place.code
-        via, kind = ROLES[code.file.rpartition("/")[2], code.qualname]
+        via, kind = ROLES[code.role]
         lock = self._reader.first_local(walk, address)
         if kind == "multiprocessing":
             return lock, "multiprocessing." + self._objects.type_name(lock), ""
