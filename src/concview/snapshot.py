@@ -177,6 +177,12 @@ class GilView(View, frozen=True):
     collecting_share: float = 0.0
     switches_per_s: float | None = None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether threads wait for the GIL for longer than anybody has it: theirs is a subinterpreter's, and only the
+        main interpreter's holder is looked at."""
+        return self.available and self.waiters_mean / max(1, self.waiters_max) > self.held_share + 0.2
+
 
 class BlameStep(View, frozen=True):
     """`waiters` cannot go on at this place before `owners` give them `what`."""

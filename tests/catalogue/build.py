@@ -179,6 +179,10 @@ class Scene:
         """The thread goes to sleep in the kernel once."""
         self._voluntary[tid] = self._voluntary.get(tid, 0) + 1
 
+    def used(self, tid: int, cpu_ns: int) -> None:
+        """The thread was on a CPU between two ticks."""
+        self._cpu[tid] += cpu_ns
+
     def starve(self, tid: int, share: float, throttled: bool, booked: bool = True) -> None:
         """While it runs the thread gets no CPU for this share of the time, which the kernel books at once or never."""
         self._starved[tid] = share

@@ -181,6 +181,20 @@ def test_rare_or_wanted_collections_are_silent(share: float, text: str) -> None:
     assert scene.ever() == set()
 
 
+def test_a_finalizer_that_blocks_is_no_collection() -> None:
+    """The collecting flag is set, and the GIL is free: the collector waits in Python code."""
+    scene = Scene()
+    tid, other = scene.thread("rpc"), scene.thread("compute")
+
+    def script(at: float) -> None:
+        scene.collecting = True
+        scene.do(tid, [frame("Handle.__del__", 35), frame("rpc", 12)], recv())
+        scene.do(other, [frame("compute", 40)], RUNNING if at % 0.1 < 0.05 else SLEEP)
+
+    scene.play(6, script)
+    assert "gc-storm" not in scene.ever()
+
+
 def convoy(scene: Scene, hog: bool) -> Callable[[float], None]:
     tids = [scene.thread(f"ask-{n}") for n in range(4)]
     computing = scene.thread("report")
@@ -333,6 +347,36 @@ def test_missing_timeout(wait: Wait, moving: bool, severity: Severity | None) ->
     finding = scene.found("missing-timeout")
     assert (finding.severity if finding else None) == severity
     assert finding is None or "worker-0 has been waiting for data from 127.0.0.1:5432" in finding.summary
+
+
+PIPE = stdlib("Connection._recv", "multiprocessing/connection.py")
+
+
+@pytest.mark.parametrize(
+    ("peer", "frames"),
+    [
+        # a server that waits for its client's next request, on a connection that came in
+        (Peer("tcp", "10.0.0.7:51000", "10.0.0.1:80", "ESTABLISHED", accepted=True), [frame("serve", 29)]),
+        # a pair of sockets between a process and its child
+        (Peer("unix", "unix:[4711]", status="ESTABLISHED"), [PIPE, frame("worker", 12)]),
+    ],
+)
+def test_waiting_for_work_needs_no_timeout(peer: Peer, frames: list[Frame]) -> None:
+    scene = Scene(hz=5)
+    tid = scene.thread("worker-0")
+    scene.play(60, lambda at: scene.do(tid, frames, recv(7, peer)))
+    assert scene.ever() == set()
+    assert all(p.id != "missing-timeout" or not p.subject for p in scene.judgement.pending)
+
+
+def test_a_long_wait_is_told_before_it_is_a_finding() -> None:
+    scene = Scene(hz=20)
+    tid = scene.thread("worker-0")
+    scene.play(10, lambda at: scene.do(tid, [frame("ask", 29)], recv()))
+    said = [p.needs for p in scene.judgement.pending if p.id == "missing-timeout"]
+    assert said
+    assert "worker-0" in said[0]
+    assert "127.0.0.1:5432" in said[0]
 
 
 def test_missing_timeout_lists_the_peers_of_one_line() -> None:

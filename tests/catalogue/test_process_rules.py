@@ -221,6 +221,21 @@ def test_a_busy_loop_of_short_calls_is_silent() -> None:
     assert scene.ever() == set()
 
 
+def test_short_blocking_calls_in_a_row_are_not_glued_together() -> None:
+    """One handler after the other, each 20 ms in a blocking call: no sample falls in between, but the kernel counts."""
+    scene = Scene()
+    tid = scene.thread("loop", started_s=-100)
+
+    def script(at: float) -> None:
+        scene.do(tid, in_loop(frame("look_up", 28)), recv())
+        if round(at * 100) % 2 == 0:
+            scene.switch(tid)
+            scene.used(tid, 100_000)
+
+    scene.play(9, script)
+    assert "blocked-event-loop" not in scene.ever()
+
+
 def test_long_computations_back_to_back_fire() -> None:
     scene = Scene()
     scene.play(12, loop(scene, 0.3, 0.01, RUNNING, frame("parse", 28)))

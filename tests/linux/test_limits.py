@@ -32,7 +32,11 @@ def test_a_limit_of_any_group_above_binds(two: Path) -> None:
     assert found.quota == 2.0
     assert found.cpus == min(2.0, len(os.sched_getaffinity(0)))
     assert found.memory == min(1 << 30, psutil.virtual_memory().total)
-    assert limits.throttle_file(os.getpid()) == two / "outer" / "cpu.stat"
+    assert limits.throttle_files(os.getpid()) == [two / "outer" / "cpu.stat"]
+    # The group whose quota was hit counts the throttling, and no other: with two quotas both have to be read.
+    (two / "outer" / "inner" / "cpu.max").write_text("100000 100000\n")
+    both = [two / "outer" / "inner" / "cpu.stat", two / "outer" / "cpu.stat"]
+    assert limits.throttle_files(os.getpid()) == both
 
 
 def test_version_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +53,7 @@ def test_version_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = limits.limits(os.getpid())
     assert (found.quota, found.cpus) == (0.5, 0.5)
     assert found.memory == psutil.virtual_memory().total
-    assert limits.throttle_file(os.getpid()) == cpu / "cpu.stat"
+    assert limits.throttle_files(os.getpid()) == [cpu / "cpu.stat"]
 
 
 def test_a_group_outside_our_namespace(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:

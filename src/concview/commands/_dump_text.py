@@ -51,6 +51,8 @@ def _gil_line(snapshot: Snapshot) -> str:
     else:
         who = "held by a thread that cannot be named" if gil.holder_now == -2 else "holder cannot be seen"
     waiting = f", {plural(gil.waiters_now, 'thread')} waiting" if gil.waiters_now else ""
+    if gil.elsewhere and gil.waiters_now:
+        return f"GIL of the main interpreter: {who}; {waiting[2:]} for that of a subinterpreter, which is not looked at"
     return f"GIL: {who}{waiting}"
 
 

@@ -142,6 +142,11 @@ def _process(snapshot: Snapshot, pen: Pen) -> None:
         if gil.available
         else "GIL not seen"
     )
+    if gil.elsewhere:
+        held = (
+            f"GIL of the main interpreter held {percent(gil.held_share)}; {gil.waiters_mean:.1f} threads on average "
+            "wait for a subinterpreter's, whose holder is not looked at"
+        )
     switches = "not seen" if snapshot.switches_per_s is None else f"{count(snapshot.switches_per_s)}/s"
     pen.line("Process", BOLD)
     pen.paragraph(

@@ -14,7 +14,7 @@ import psutil
 
 from concview.errors import TargetGone
 from concview.linux.children import children_of
-from concview.linux.limits import parse_throttled, throttle_file
+from concview.linux.limits import parse_throttled, throttle_files
 from concview.linux.threads import CounterTable, os_threads
 from concview.model import Counters, Notice, Target
 from concview.sink import Sink
@@ -82,7 +82,7 @@ class CounterReader:
         self._connections = _Rationed(_CONNECTIONS_EVERY_S, -1)
         self._descriptors = self._counted_with = -1
         self._count_anyhow = 0.0
-        self._throttle = throttle_file(target.pid)
+        self._throttle = throttle_files(target.pid)
         psutil.cpu_percent(None)  # the first call only sets the starting point
 
     # ------------------------------------------------------------------ identity
@@ -218,12 +218,11 @@ class CounterReader:
         return self._connections.value
 
     def _throttled(self) -> float:
-        if self._throttle is None:
-            return 0.0
-        try:
-            return parse_throttled(self._throttle.read_text("ascii", "replace"))
-        except (OSError, ValueError):
-            return 0.0
+        total = 0.0
+        for file in self._throttle:
+            with contextlib.suppress(OSError, ValueError):
+                total += parse_throttled(file.read_text("ascii", "replace"))
+        return total
 
     def _say(self, topic: str, text: str) -> None:
         """One notice a topic: what is missing in the counters, and why."""

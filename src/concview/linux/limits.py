@@ -98,14 +98,16 @@ def memory_limit(pid: int) -> int:
     return min(limits)
 
 
-def throttle_file(pid: int) -> Path | None:
-    """The cpu.stat that counts throttling of the process's group (the innermost one that has a quota)."""
-    candidates = _chain(pid, "cpu")
-    for folder in candidates:
+def throttle_files(pid: int) -> list[Path]:
+    """The cpu.stat of every group around the process that has a quota: what the group whose quota was hit counts is
+    counted in no other, neither above nor below. Where none has one, the innermost group's."""
+    there = [folder for folder in _chain(pid, "cpu") if (folder / "cpu.stat").is_file()]
+    limited = []
+    for folder in there:
         quota = _text(folder / "cpu.max") or _text(folder / "cpu.cfs_quota_us")
-        if quota and not quota.startswith(("max", "-1")) and (folder / "cpu.stat").is_file():
-            return folder / "cpu.stat"
-    return next((folder / "cpu.stat" for folder in candidates if (folder / "cpu.stat").is_file()), None)
+        if quota and not quota.startswith(("max", "-1")):
+            limited.append(folder)
+    return [folder / "cpu.stat" for folder in limited or there[:1]]
 
 
 def parse_throttled(text: str) -> float:

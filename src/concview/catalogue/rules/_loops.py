@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
@@ -19,6 +20,9 @@ _HANDLE = ("asyncio/events.py", "_run")
 CHANCE = 0.01
 #: However busy a loop is with one handler, it spends some of its time outside of it.
 MOST = 0.98
+#: From here on nothing lies between one call of a handler and the next, and no length of their row says anything.
+ALWAYS = 0.9
+EARLY_NS = 1_500_000_000
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Stretch:
     states: list[int] = field(default_factory=lambda: [0] * len(State))
     stack: Stack | None = None  #: in which most of it was spent
     wait: Wait | None = None  #: what it waited for in that stack
+    calls: list[Stretch] = field(default_factory=list)  #: the blocking calls in it, each without a break
 
     @property
     def ns(self) -> int:
@@ -71,6 +76,8 @@ def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
     weights: dict[int, int] = {}
     cache: dict[int, Frame | None] = {}
     best = 0
+    # Before the kernel's counters were read twice nobody knows whether it was woken.
+    early = thread.end_ns - thread.start_ns < EARLY_NS and not any(b.voluntary >= 0 for b in thread.buckets)
     for slice_ in thread.slices:
         if slice_.end_ns <= not_before_ns:
             continue
@@ -93,7 +100,24 @@ def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
         weights[id(stack)] += ns
         if weights[id(stack)] > best:
             best, last.stack, last.wait = weights[id(stack)], stack, slice_.run.wait
+        if slice_.run.state not in (State.RUNNING, State.RUNNABLE, State.GIL):
+            woken = [at for at in slice_.run.woken or () if start < at < slice_.end_ns]
+            for begun, ended in pairwise([start, *woken, slice_.end_ns]):
+                if woken or early:  # how often in between, the counters tell; when, only a few times a second
+                    ended = min(ended, begun + _between_wakes(thread, begun, ended))
+                call = Stretch(begun, ended, callback, stack=stack, wait=slice_.run.wait)
+                call.states[slice_.run.state] = ended - begun
+                last.calls.append(call)
     return found
+
+
+def _between_wakes(thread: ThreadWindow, start_ns: int, end_ns: int) -> int:
+    """Mean nanoseconds between two moments at which the thread went to sleep, around this time; 0 where it is not known
+    yet: it did at least once."""
+    counted = [b for b in thread.buckets if b.voluntary > 0]
+    around = [b for b in counted if b.end_ns > start_ns and b.start_ns < end_ns] or counted
+    slept = sum(b.voluntary for b in around)
+    return sum(b.end_ns - b.start_ns for b in around) // slept if slept else 0
 
 
 def _same(one: Frame, other: Frame) -> bool:
@@ -105,7 +129,8 @@ def believable(found: list[Stretch], thread: ThreadWindow, tick_ns: float) -> li
 
     A busy loop is seen inside its one handler sample after sample, although every call is short. If a share f of all
     samples shows the handler, n samples in a row do so by chance with f^n. Real long calls are longer than that, or
-    of similar length. A blocking call needs no such test: the kernel says that it lasts.
+    of similar length. A blocking call needs no such test as long as the kernel says that it lasts; where the thread
+    was woken meanwhile, each call by itself is what is known, and stands in its place.
     """
     wall = max(1, thread.end_ns - thread.start_ns)
     samples = wall / max(1.0, tick_ns)
@@ -119,8 +144,11 @@ def believable(found: list[Stretch], thread: ThreadWindow, tick_ns: float) -> li
         alike = _alike(same)
         for stretch in same:
             computing = stretch.states[State.RUNNING] + stretch.states[State.RUNNABLE] + stretch.states[State.GIL]
-            if computing < 0.5 * stretch.ns or alike or stretch.ns / max(1.0, tick_ns) >= chance:
+            blocks = computing < 0.5 * stretch.ns
+            if not (blocks and share >= ALWAYS) and (alike or stretch.ns / max(1.0, tick_ns) >= chance):
                 kept.append(stretch)
+            elif blocks:
+                kept += stretch.calls
     return sorted(kept, key=lambda s: s.start_ns)
 
 

@@ -25,7 +25,8 @@ Fix:
     Where switches are involuntary: no more computing threads than CPUs.
 
 When it is fine:
-    A server under high load whose CPU time is its own code's: that is not counted.
+    A server under high load whose CPU time is its own code's: that is not counted. Threads that write to a disk and
+    wait for it are not either: see disk-wait.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from concview.analysis.scheduler import Schedule, schedule
-from concview.analysis.window import Window
+from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import ACTIVE
-from concview.model import Confidence
+from concview.model import Confidence, State, WaitKind
 from concview.text import count, percent
 
 #: It counts where the kernel has this share of the CPU time ...
@@ -47,6 +48,7 @@ SYSTEM_SHARE = 0.2
 QUEUED_SHARE = 0.1
 OWN_CPUS = 0.8
 MIN_SECONDS = 2.0
+_SYNCS = frozenset({"fsync", "fdatasync", "sync_file_range", "msync", "sync", "syncfs"})
 
 
 class ContextSwitchStorm:
@@ -68,8 +70,11 @@ class ContextSwitchStorm:
         queued = counted.delayed / counted.demand if counted.demand else 0.0
         if system < SYSTEM_SHARE and (queued < QUEUED_SHARE or counted.cpus < OWN_CPUS * window.cpus):
             return
-        rate = counted.switches
+        disk = {t.tid for t in window.threads if _on_disk(t)}
         per = {t.tid: max(0, t.voluntary) + max(0, t.involuntary) for t in counted.threads}
+        of_disk = sum(n for tid, n in per.items() if tid in disk) / max(1, sum(per.values()))
+        rate = counted.switches * (1 - of_disk)
+        per = {tid: n for tid, n in per.items() if tid not in disk}
         every = sum(per.values())
         if not every:
             return
@@ -108,6 +113,16 @@ class ContextSwitchStorm:
             ),
             explains=(("cpu-starvation", "*"),) if system >= SYSTEM_SHARE else (),
         )  # fmt: skip
+
+
+def _on_disk(thread: ThreadWindow) -> bool:
+    """Whether it blocks on a disk for most of the time that it does not run: each write switches, and that is no
+    handing over of anything."""
+    blocked = {True: 0, False: 0}
+    for one in thread.wait_profiles:
+        if one.state not in (State.RUNNING, State.RUNNABLE, State.IDLE):
+            blocked[one.wait.kind is WaitKind.DISK or one.wait.syscall in _SYNCS] += one.ns
+    return blocked[True] > blocked[False]
 
 
 def _note(counted: Schedule, tid: int) -> str:

@@ -21,7 +21,8 @@ Fix:
 
 When it is fine:
     Long polls, websockets, subscriptions: connections on which nothing is expected soon. TCP keep-alive finds out
-    whether the other side is still there.
+    whether the other side is still there. A server that waits for its client's next request is another matter (set a
+    limit there, too, and see all-workers-busy), and so is a pipe between processes of one program.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
+from concview.analysis.known_places import is_file
 from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
@@ -40,7 +42,10 @@ from concview.text import duration, listed, plural
 
 _CALLS = frozenset({"read", "recvfrom", "recvmsg", "write", "sendto", "sendmsg", "connect", "poll", "ppoll"})
 #: A wait of less than this is no business of this rule.
-MIN_SECONDS = 10.0
+MIN_SECONDS = 5.0
+_PIPES = ("multiprocessing", "billiard")
+#: A finding from here on; before, it is told as what is still to be seen.
+COUNTS_FROM = 30.0
 #: Peers that are named, those with the most threads first.
 MOST_PEERS = 5
 
@@ -53,7 +58,9 @@ class MissingTimeout:
     id: ClassVar[str] = "missing-timeout"
     title: ClassVar[str] = "Waiting without a time limit"
     group: ClassVar[str] = "Async and I/O"
-    thresholds: ClassVar[Thresholds] = Thresholds(30.0, 120.0, "s", "[S] 30 s: common default of pools and clients")
+    thresholds: ClassVar[Thresholds] = Thresholds(
+        COUNTS_FROM, 120.0, "s", "[S] 30 s: common default of pools and clients"
+    )
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time in one call without a timeout"
@@ -113,6 +120,9 @@ class MissingTimeout:
                 for waited, t, r in waits[:3]
                 for one in evidence.shown("waits", t.tid, t.name, r.stack, f"for {duration(waited)}")
             ),
+            needs=f"{COUNTS_FROM:g} s ({evidence.who(window, tids)}, without a time limit, {what} {times})"
+            if age < COUNTS_FROM
+            else "",
         )
 
 
@@ -129,7 +139,16 @@ def _endless(run: Run) -> bool:
         and wait.peer is not None
         and wait.peer.kind in SOCKETS
         and wait.peer.status != "LISTEN"
+        and not wait.peer.accepted
+        and not _is_pipe(run)
     )
+
+
+def _is_pipe(run: Run) -> bool:
+    """A pipe of multiprocessing, which may be a pair of sockets: when the process at the other end dies, it reads the
+    end at once. No host can crash and no firewall forget it."""
+    leaf = run.stack.leaf
+    return leaf is not None and any(is_file(leaf, f"{package}/connection.py") for package in _PIPES)
 
 
 def _moved(thread: ThreadWindow, run: Run) -> bool:

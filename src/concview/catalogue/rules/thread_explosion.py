@@ -98,7 +98,8 @@ class ThreadExplosion:
             where=_places(creator, target),
             threads=tuple(t.tid for t in alive[:50]),
             stacks=_stacks(window, creator, born or alive),
-            explains=(("thread-churn", "*"), ("thread-leak", "*")),
+            # Every one of them wants the same thing: the queue there is theirs, too.
+            explains=(("thread-churn", "*"), ("thread-leak", "*"), ("connection-starvation", "*")),
             severity_cap="info" if bounded or steady else "",
         )
 
