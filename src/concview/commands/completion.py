@@ -30,8 +30,9 @@ def run(options: argparse.Namespace) -> int:
     for name, sub in parsers.items():
         for action in sub._actions:
             _tell(name, action)
-    preamble = {shell: text for shell, text in _PIDS.items() if shell == options.shell}
-    sys.stdout.write(shtab.complete(parser, shell=options.shell, preamble=preamble or None))
+    # As its documentation says: a text for each shell. Its annotation knows the text alone.
+    preamble: Any = {shell: text for shell, text in _PIDS.items() if shell == options.shell} or None
+    sys.stdout.write(shtab.complete(parser, shell=options.shell, preamble=preamble))
     return Exit.FINE
 
 
