@@ -61,6 +61,9 @@ class TaskDef(Event, frozen=True, tag=24):
     kind: str = "task"  #: 'task' (asyncio), 'trio', 'greenlet'
     parent: int = 0  #: id of the `AsyncObject` (a trio nursery) that it is a child of; 0 not known
     interpreter: int = 0  #: id of its (sub)interpreter; 0 the main one
+    #: Address of the future of `concurrent.futures` that gets its result (run_coroutine_threadsafe): what a thread in
+    #: `Future.result` waits for (`Wait.lock`); 0 none.
+    serves: int = 0
 
 
 class TaskWaitDef(Event, frozen=True, tag=25):

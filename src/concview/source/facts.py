@@ -54,6 +54,7 @@ class Facts(NamedTuple):
     acquires: Site | None = None
     early: tuple[Site, ...] = ()
     checkout: Site | None = None
+    awaited: tuple[Site, ...] = ()  #: what a task has there by `async with` or `await x.acquire()`, outermost first
 
 
 class _Source:
@@ -155,7 +156,8 @@ class SourceFacts:
             return Facts(origin=kind)
         found = source.index(clean(file))
         checkout = found.checkout(function, line)
-        return Facts(clean(source.lines[line - 1].strip()), kind, *found.facts(function, line), checkout)
+        text, awaited = clean(source.lines[line - 1].strip()), found.awaited(function, line)
+        return Facts(text, kind, *found.facts(function, line), checkout, awaited)
 
     def _source(self, file: str) -> _Source:
         """The file as it is now, from the cache when nothing happened to it."""

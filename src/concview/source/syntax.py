@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from concview.model import Site
 from concview.source.checkouts import checkouts, fillings
 from concview.source.names import Namer, Scope, scopes_of
@@ -42,6 +44,7 @@ class _Function(NamedTuple):
     released: tuple[_Region, ...] = ()  #: inside `held`, and yet not: after a release, or in Condition.wait
     taken: tuple[_Region, ...] = ()
     lent: tuple[_Region, ...] = ()  #: lines that take something out of a queue, or have it out
+    awaited: tuple[_Region, ...] = ()  #: inside `async with`, or between `await x.acquire()` and its release
 
 
 class Index:
@@ -72,6 +75,12 @@ class Index:
         """What a line of a function takes out of a queue (`how` 'get'), or has out ('kept'), and will put back."""
         found = None if _is_deferred(function) else self._function(function, line)
         return _take(found.lent, line) if found is not None else None
+
+    def awaited(self, function: str, line: int) -> tuple[Site, ...]:
+        """What a task has on a line of a function, outermost first: by `async with` (each of its items, locks or not,
+        `how` 'async with'), or by `await x.acquire()` (`how` 'acquire')."""
+        found = None if _is_deferred(function) else self._function(function, line)
+        return tuple(r.site for r in found.awaited if r.first <= line <= r.last) if found is not None else ()
 
     def _function(self, function: str, line: int) -> _Function | None:
         inside = [f for f in self._functions if f.first <= line <= f.last]
@@ -124,12 +133,13 @@ class _Finder:
         self._held: list[_Region] = []
         self._released: list[_Region] = []
         self._taken: list[_Region] = []
+        self._awaited: list[_Region] = []
 
     def function(self) -> _Function:
         self._block(self._scope.body, [])
         scope = self._scope
         lent = [_Region(first, last, site) for first, last, site in checkouts(scope, self._namer, self._items)]
-        every = (self._held, self._released, self._taken, lent)
+        every = (self._held, self._released, self._taken, lent, self._awaited)
         return _Function(scope.qualname, scope.first, scope.last, *(tuple(sorted(r, key=_first)) for r in every))
 
     # -- sites
@@ -159,10 +169,13 @@ class _Finder:
         for position, statement in enumerate(body):
             if isinstance(statement, ast.With):
                 self._with(statement)
+            elif isinstance(statement, ast.AsyncWith):
+                self._async_with(statement)
             first, last = statement.lineno, _header_end(statement)
             if any(line in self._lines for line in range(first, last + 1)):
                 self._calls(statement)
                 self._acquired(statement, body[position + 1 :], finals)
+                self._acquired_by_await(statement, body[position + 1 :], finals)
                 self._let_go(statement, body[position + 1 :])
             for inner, final in _blocks(statement):
                 self._block(inner, final)
@@ -181,6 +194,28 @@ class _Finder:
                 # `with a: work()` on one line is never a hold: it may as well be the wait for `a`.
                 later = [other.lineno for other in locks[position + 1 :] if other.lineno > _end(lock)]
                 self._held.append(_Region(min([header + 1, *later]), _end(node), site))
+
+    def _async_with(self, node: ast.AsyncWith) -> None:
+        """Every item is something that the task has inside. A call is named without its arguments."""
+        first = _header_end(node) + 1
+        for item in node.items:
+            lock = item.context_expr
+            site = self._site(lock.func if isinstance(lock, ast.Call) else lock, lock.lineno, "async with")
+            if isinstance(lock, ast.Call):
+                site = msgspec.structs.replace(site, expression=f"{site.expression}()")
+            self._awaited.append(_Region(first, _end(node), site))
+
+    def _acquired_by_await(self, statement: ast.stmt, rest: Sequence[ast.stmt], finals: Sequence[ast.stmt]) -> None:
+        """Lines between `await x.acquire()` and `x.release()`."""
+        if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Await):
+            return
+        lock = self._called(statement.value.value, "acquire")
+        if lock is None or not _is_path(lock):
+            return
+        site = self._site(lock, statement.lineno)
+        release = self._release(site.key, rest, finals)
+        if release:
+            self._awaited.append(_Region(_end(statement) + 1, release - 1, site))
 
     def _calls(self, statement: ast.stmt) -> None:
         """`X.acquire()` anywhere in the statement takes X; `X.wait()` lets go of it for so long."""

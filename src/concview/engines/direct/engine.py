@@ -25,6 +25,7 @@ from concview.engines.direct.locks.wait_targets import WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
 from concview.engines.direct.relations import RelationReader
 from concview.engines.direct.scheduled import ScheduledThreads
+from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
 from concview.linux import WaitReader
@@ -89,6 +90,7 @@ class DirectEngine:
                 "collecting": yes,
                 "queues": yes,
                 "relations": yes,
+                "tasks": yes,
             },
         )
 
@@ -119,6 +121,7 @@ class DirectEngine:
         self._ownership = Ownership(sink, self._table, self._judge, owners)
         self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
+        self._tasks = TaskTracker(pid, self._objects, self._codes, sink, self._facts, self._calls)
         self._wait_targets = WaitTargets(reader, self._thread_of, owners, self._futures)
         waits.futex_resolver, waits.futexes_resolver = self._wait_targets.resolve, self._wait_targets.resolve_many
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
@@ -141,6 +144,7 @@ class DirectEngine:
         if self._waits is not None:
             self._waits.close()
             self._waits = None
+            self._tasks.close()
 
     def helper_cpu_seconds(self) -> float:
         return 0.0
@@ -203,6 +207,8 @@ class DirectEngine:
         if not quiet:
             self._queue_finder.poll(at_ns, sampler.threads)
             self._due = min(self._watch_at, self._table.due, self._queue_finder.due)
+        if at_ns >= self._tasks.due:
+            self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
         tally.system_calls = self._memory.calls
 
     def _notice(
@@ -246,6 +252,10 @@ class DirectEngine:
             frames = tuple([p.frame_id for t in states for p in t.walk.places])
             truncated = any(t.walk.truncated for t in states)
         row.stack = self._sink.stack(frames, truncated)
+
+    def _calls(self) -> dict[int, int]:
+        """Futures of `concurrent.futures` -> tid of the thread that runs each."""
+        return self._futures.running(self._table.by_tid)
 
     def _thread_of(self, tid: int) -> Thread | None:
         row = self._table.by_tid.get(tid)

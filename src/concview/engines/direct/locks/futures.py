@@ -66,7 +66,7 @@ class Futures:
                 del self._waiting[tid]
             else:
                 still.append((row, wait, plain))
-        running = self._running(by_tid) if still else {}
+        running = self.running(by_tid) if still else {}
         for row, wait, plain in still:
             target = running.get(wait.lock, 0)
             named = self._sink.wait(msgspec.structs.replace(wait, target=target)) if target else plain
@@ -74,7 +74,7 @@ class Futures:
             self._waiting[row.tid] = wait, named
         return [row for row, _, _ in still]
 
-    def _running(self, by_tid: dict[int, ThreadRow]) -> dict[int, int]:
+    def running(self, by_tid: dict[int, ThreadRow]) -> dict[int, int]:
         """Address of a future -> tid of the thread that runs it."""
         found: dict[int, int] = {}
         frames = [(p.tid, t, frame) for p in by_tid.values() for t in p.states if (frame := _item_frame(t))]

@@ -1,0 +1,97 @@
+"""Where the fields of asyncio's C objects lie (`Modules/_asynciomodule.c`), per version. Bytes, builds with a GIL.
+
+Found by value in each interpreter's own process (3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0, 3.14.10, 3.15.2); no
+version describes all of them. So they are proved on the target's own tasks before anything is said: see `proves`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+#: A future's `state`.
+PENDING, CANCELLED, FINISHED = 0, 1, 2
+
+_WORD = struct.Struct("<Q").unpack_from
+_INT = struct.Struct("<i").unpack_from
+
+#: (state, sizeof Future, fut_waiter of a Task, when of a TimerHandle, exception, log_tb); coro and name lie behind
+#: fut_waiter. A Handle's `_args` comes right behind its header.
+_BY_VERSION: dict[tuple[int, int], tuple[int, int, int, int, int]] = {
+    (3, 8): (72, 104, 104, 88, 48),
+    (3, 9): (80, 144, 144, 88, 48),
+    (3, 10): (88, 152, 152, 88, 48),
+    (3, 11): (88, 128, 128, 88, 48),
+    (3, 12): (88, 128, 128, 80, 48),
+    (3, 13): (96, 104, 112, 80, 48),
+    (3, 14): (104, 112, 120, 80, 48),
+    (3, 15): (104, 112, 120, 80, 48),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLayout:
+    state: int
+    loop: int
+    callback: int  #: the first callback
+    exception: int
+    size: int  #: of a Future
+    waiter: int  #: task_fut_waiter
+    coroutine: int
+    name: int  #: a str, or an int N that stands for 'Task-N'
+    when: int  #: of a TimerHandle
+    wrapped: int  #: what a FutureIter, a coroutine_wrapper or an asend awaits
+    closure: int  #: of a function
+    fd: int  #: of a socket
+    bases: int  #: tp_mro of a type
+    namespace: int  #: tp_dict of a type
+    member: int  #: PyMemberDef of a member descriptor
+    head: int  #: bytes to read of a task
+    #: The part of a task that changes with every step: from `state`, or from fut_waiter where that lies before it.
+    span: tuple[int, int]
+
+
+def layout(version: tuple[int, int], header: int) -> TaskLayout:
+    """`header`: sizeof(PyObject); everything moves with it."""
+    state, size, waiter, when, exception = _BY_VERSION[version]
+    more = header - 16
+    return TaskLayout(
+        state=state + more,
+        loop=16 + more,
+        callback=24 + more,
+        exception=exception + more,
+        size=size + more,
+        waiter=waiter + more,
+        coroutine=waiter + 8 + more,
+        name=waiter + 16 + more,
+        when=when + more,
+        wrapped=16 + more,
+        closure=(72 if version >= (3, 10) else 48) + more,
+        fd=16 + more,
+        bases=344 + more,
+        namespace=264 + more,
+        member=40 + more,
+        head=waiter + 24 + more,
+        span=(state + more, waiter + 16 - state),
+    )
+
+
+class Mismatch(Exception):
+    """The target's tasks do not lie as they should. The message is a clause for people."""
+
+
+def proves(at: TaskLayout, head: bytes, types: list[str]) -> None:
+    """Raises Mismatch unless a task's first bytes make sense. `types`: names of the types of what lies where its loop,
+    waiter, coroutine and name should be ('' for no object)."""
+    state = _INT(head, at.state)[0]
+    if state not in (PENDING, CANCELLED, FINISHED):
+        raise Mismatch(f"a task's state reads {state}")
+    loop, waiter, coroutine, name = types
+    if not loop:
+        raise Mismatch("a task's loop is no object")
+    if state == PENDING and not coroutine:
+        raise Mismatch("a task's coroutine is no object")
+    if _WORD(head, at.waiter)[0] and not waiter:
+        raise Mismatch("what a task waits for is no object")
+    if name and name not in ("str", "int") and not name.isidentifier():
+        raise Mismatch("a task's name is no string")

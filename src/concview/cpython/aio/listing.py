@@ -1,0 +1,178 @@
+"""Where the tasks of a process are listed, and which run now.
+
+Up to 3.13 module `_asyncio` keeps weak references to all tasks in a set, eager ones (3.12 and newer) in another, and
+the running one of each loop in a dict. From 3.14 on tasks are linked in lists, one for each thread, and a thread's
+state names its running loop and task; sets remain for tasks that are not asyncio's own type.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Container, Iterable
+
+from concview.cpython.aio.debug_section import DebugOffsets, find
+from concview.cpython.aio.values import BAD, Values
+from concview.cpython.memory import BadAddress
+from concview.cpython.thread_names import Modules
+from concview.cpython.threads import Interpreter, Thread
+
+#: Tasks known at once, at most: memory of ours, and time, are bounded by it.
+MAX_TASKS = 120_000
+#: Dead nodes of a list that is torn must not be followed for ever.
+_MAX_NEW = 120_000
+
+_WORD = struct.Struct("<Q").unpack_from
+
+
+class _Interpreter:
+    """One interpreter that has imported asyncio."""
+
+    __slots__ = ("address", "current", "eager", "references", "sets", "tables")
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+        self.sets: list[int] = []  #: addresses of the sets of weak references
+        self.eager = 0
+        self.current = 0  #: the dict of running tasks
+        self.tables: dict[int, bytes] = {}  #: set -> its raw table when last looked at
+        self.references: dict[int, set[int]] = {}
+
+
+class Listing:
+    """`look_for` now and then; `fresh` and `running` at every look."""
+
+    def __init__(self, values: Values) -> None:
+        self._values, self._memory, self._o = values, values.memory, values.o
+        self._modules = Modules(values.memory, values.o, values.objects)
+        self._debug: DebugOffsets | None = None
+        self._interpreters: dict[int, _Interpreter] = {}
+        self.linked = values.o.version >= (3, 14)
+        self.problem = ""  #: why tasks cannot be listed
+
+    @property
+    def any(self) -> bool:
+        """Whether an interpreter has imported asyncio."""
+        return bool(self._interpreters)
+
+    def look_for(self, interpreters: Iterable[Interpreter]) -> None:
+        """Find asyncio in interpreters where it was not imported yet."""
+        there = set()
+        for interpreter in interpreters:
+            there.add(interpreter.address)
+            if interpreter.address not in self._interpreters:
+                with contextlib.suppress(*BAD):
+                    found = self._find(interpreter.address)
+                    if found is not None:
+                        self._interpreters[interpreter.address] = found
+        for address in self._interpreters.keys() - there:
+            del self._interpreters[address]
+        if self.linked and self._interpreters and self._debug is None:
+            self._debug = find(self._memory)
+            self.problem = "" if self._debug else "asyncio's C module does not say where its lists of tasks are"
+
+    def _find(self, interpreter: int) -> _Interpreter | None:
+        found = _Interpreter(interpreter)
+        modules = [self._modules.dict_of(interpreter, name) for name in ("_asyncio", "asyncio.tasks")]
+        if not modules[1]:
+            return None
+        for namespace in filter(None, modules):
+            items = self._values.objects.items_by_name(namespace)
+            for name in ("_all_tasks", "_scheduled_tasks"):
+                value = items.get(name, 0)
+                data = self._values.attribute(value, "data") if self._values.type_name(value) == "WeakSet" else 0
+                if data and data not in found.sets:
+                    found.sets.append(data)
+            if not found.eager and self._values.type_name(items.get("_eager_tasks", 0)) == "set":
+                found.eager = items["_eager_tasks"]
+            if not found.current and self._values.type_name(items.get("_current_tasks", 0)) == "dict":
+                found.current = items["_current_tasks"]
+        return found
+
+    # ------------------------------------------------------------------ running
+
+    def running(self, threads: list[Thread]) -> tuple[dict[int, int], dict[int, int]]:
+        """({running task: tid, or 0 where its loop must tell}, {running loop: tid}). Torn reads give fewer."""
+        tasks: dict[int, int] = {}
+        loops: dict[int, int] = {}
+        debug = self._debug
+        if debug is not None:
+            low, high = sorted((debug.thread_loop, debug.thread_task))
+            parts = self._memory.read_many([(t.address + low, high - low + 8) for t in threads])
+            for thread, part in zip(threads, parts, strict=True):
+                if part is not None:
+                    loop, task = _WORD(part, debug.thread_loop - low)[0], _WORD(part, debug.thread_task - low)[0]
+                    if task:
+                        tasks[task] = thread.tid
+                    if loop > 1 and thread.tid:
+                        loops[loop & ~1] = thread.tid
+        elif not self.linked:
+            for interpreter in self._interpreters.values():
+                if interpreter.current:
+                    with contextlib.suppress(*BAD):  # it changes with every step
+                        for _, task in self._values.objects.items(interpreter.current)[:1024]:
+                            tasks[task] = 0
+        return tasks, loops
+
+    # ------------------------------------------------------------------ new ones
+
+    def fresh(self, known: Container[int], threads: list[Thread]) -> list[tuple[int, int]]:
+        """(task, its interpreter) of tasks that may be new: not in `known`. What is torn comes with the next look; an
+        address may be none of a task: the caller asks for its type."""
+        found: dict[int, int] = {}
+        for interpreter in self._interpreters.values():
+            before = len(found)
+            with contextlib.suppress(*BAD):
+                self._from_sets(interpreter, known, found)
+            debug = self._debug
+            if debug is not None:
+                heads = [interpreter.address + debug.interpreter_tasks]
+                heads += [t.address + debug.thread_tasks for t in threads if t.interpreter == interpreter.address]
+                for head, last in zip(heads, self._memory.read_many([(h + 8, 8) for h in heads]), strict=True):
+                    if last is not None:
+                        self._from_list(head, _WORD(last)[0], debug.node, known, found, interpreter.address)
+            if len(found) - before >= _MAX_NEW:
+                break
+        return list(found.items())
+
+    def _from_list(
+        self, head: int, node: int, link: int, known: Container[int], found: dict[int, int], interpreter: int
+    ) -> None:
+        """Tasks are added at the end: from there back to the first known one."""
+        memory = self._memory
+        while node and node != head and len(found) < _MAX_NEW:
+            task = node - link
+            if task in known or task in found:
+                break
+            found[task] = interpreter
+            try:
+                node = memory.word(node + 8)
+            except BadAddress:
+                break
+
+    def _from_sets(self, interpreter: _Interpreter, known: Container[int], found: dict[int, int]) -> None:
+        values = self._values
+        for data in interpreter.sets:
+            raw = values.set_table(data)
+            if raw == interpreter.tables.get(data):
+                continue
+            interpreter.tables[data] = raw
+            now = set(memoryview(raw).cast("Q")[::2])
+            now.discard(0)
+            new = list(now - interpreter.references.get(data, set()))[:_MAX_NEW]
+            interpreter.references[data] = now
+            at = self._o["weakref.wr_object"]
+            for part in self._memory.read_many([(r + at, 8) if r > 4096 else (0, 8) for r in new]):
+                task = _WORD(part)[0] if part is not None else 0
+                if task > 4096 and task not in known:
+                    found[task] = interpreter.address
+        if interpreter.eager:
+            for task in values.set_items(interpreter.eager):
+                if task not in known:
+                    found[task] = interpreter.address
+
+    def forget_tables(self) -> None:
+        """Look through all of the sets again with the next look: a weak reference's address may have been used anew."""
+        for interpreter in self._interpreters.values():
+            interpreter.tables.clear()
+            interpreter.references.clear()

@@ -1,0 +1,96 @@
+"""What a task that waits for I/O is connected to: from its frames to a transport or socket, and that one's peer."""
+
+from __future__ import annotations
+
+import contextlib
+
+from concview.cpython.aio.chain import Chains, Link
+from concview.cpython.aio.roles import TO_TRANSPORT
+from concview.cpython.aio.values import BAD, Values
+from concview.linux.peers import Peers
+from concview.linux.sockets import join, known_as
+from concview.model import Peer
+from concview.text import clean
+
+#: Attributes followed in a row, and objects looked at for one peer.
+_MAX_DEPTH, _MAX_OBJECTS = 5, 40
+#: Of a chain's frames, innermost first.
+_MAX_LINKS = 12
+_STARTS = ("self", "sock", "conn", "con", "connection", "writer", "reader")
+_PLAIN = frozenset(
+    {"NoneType", "str", "int", "bool", "float", "dict", "list", "tuple", "set", "bytes", "bytearray", "method",
+     "function", "collections.deque", "builtin_function_or_method", "weakref", "type", ""}
+)  # fmt: skip
+#: uvloop: a transport is a Cython object with a pointer to libuv's handle behind header and vtable; a stream's
+#: descriptor lies there (uv__io_t of include/uv/unix.h). Checked against the descriptors that are open.
+_UV_HANDLE, _UV_FD = 24, 184
+
+
+class Transports:
+    def __init__(self, values: Values, chains: Chains, pid: int) -> None:
+        self._values, self._chains = values, chains
+        self._peers = Peers(pid)
+
+    def close(self) -> None:
+        self._peers.close()
+
+    def of_chain(self, links: list[Link]) -> Peer | None:
+        """From the innermost frame outwards."""
+        seen: set[int] = set()
+        for link in reversed(links[-_MAX_LINKS:]):
+            for name in _STARTS:
+                value = self._chains.local(link, name)
+                peer = self.of(value, seen) if value else None
+                if peer is not None:
+                    return peer
+        return None
+
+    def of(self, address: int, seen: set[int] | None = None) -> Peer | None:
+        """What an object leads to; None where nothing is found."""
+        with contextlib.suppress(*BAD):
+            return self._search(address, set() if seen is None else seen, _MAX_DEPTH)
+        return None
+
+    def _search(self, address: int, seen: set[int], depth: int) -> Peer | None:
+        if not address or address in seen or depth < 0 or len(seen) >= _MAX_OBJECTS:
+            return None
+        seen.add(address)
+        values = self._values
+        kind = values.type_name(address)
+        if kind in _PLAIN:
+            return None
+        if values.is_a(address, "_socket.socket"):
+            return self._peers.of(values.int32(address + values.layout.fd))
+        if kind.startswith("uvloop.") and "Transport" in kind:
+            handle = values.memory.word(address + _UV_HANDLE)
+            fd = values.int32(handle + _UV_FD) if handle else -1
+            return self._peers.of(fd) if fd > 2 else None
+        attributes = values.attributes(address)
+        extra = attributes.get("_extra", 0)
+        if extra and values.type_name(extra) == "dict":
+            peer = self._named(values.objects.lookup(extra, "peername"))
+            if peer is not None:
+                return peer
+        if "_sock_fd" in attributes:
+            return self._peers.of(values.integer(attributes["_sock_fd"]))
+        for name in TO_TRANSPORT:
+            if name in attributes:
+                peer = self._search(attributes[name], seen, depth - 1)
+                if peer is not None:
+                    return peer
+        return None
+
+    def _named(self, address: int) -> Peer | None:
+        """`peername`: (host, port, ...) or a path."""
+        values = self._values
+        kind = values.type_name(address)
+        if kind == "str":
+            path = clean(values.text(address))
+            return Peer("unix", path) if path else None
+        if kind != "tuple":
+            return None
+        items = values.objects.tuple_items(address, 8)
+        host, port = (values.text(items[0]), values.integer(items[1])) if len(items) >= 2 else ("", -1)
+        if not host or port < 0:
+            return None
+        return Peer("tcp", clean(join(host, port)), status="ESTABLISHED", known_as=clean(known_as(host, port, "tcp")))

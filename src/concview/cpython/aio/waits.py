@@ -1,0 +1,287 @@
+"""What a task waits for: decided by the innermost frames of its await chain, then by the future that it awaits."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from dataclasses import dataclass, field
+
+from concview.cpython.aio import roles
+from concview.cpython.aio.chain import Chain, Chains, Link
+from concview.cpython.aio.layout import PENDING
+from concview.cpython.aio.roles import Role
+from concview.cpython.aio.transports import Transports
+from concview.cpython.aio.values import BAD, Values
+from concview.cpython.code import Code, Codes
+from concview.model import Peer, TaskState
+
+#: Of a chain's frames, innermost first, are asked for a role.
+_MAX_LINKS = 24
+#: Tasks that one waits for, at most.
+_MAX_AWAITED = 10_000
+TASK, FUTURE = "_asyncio.Task", "_asyncio.Future"
+#: First callbacks of futures, and the closure's variable that is asked for. `_chain_future` of asyncio/futures.py adds
+#: the first to a future that stands for one of `concurrent.futures`, the second to one whose result it passes on to
+#: such a one; `shield` of asyncio/tasks.py the third to what it returns.
+_CHAINED, _PASSED_ON, _SHIELDED = (
+    ("_call_check_cancel", "source"),
+    ("_call_set_state", "destination"),
+    ("_outer_done_callback", "inner"),
+)
+#: uvloop's sock_recv and the like: there is no frame.
+_SOCKET_FUTURES = ("_SyncSocketReaderFuture", "_SyncSocketWriterFuture")
+
+_WORD = struct.Struct("<Q").unpack_from
+_INT = struct.Struct("<i").unpack_from
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What one task waits for."""
+
+    state: TaskState = TaskState.UNKNOWN
+    via: str = ""
+    object: int = 0
+    kind: str = ""
+    library: str = ""
+    peer: Peer | None = None
+    awaited: list[int] = field(default_factory=list)  #: addresses of tasks
+    total: int = 0  #: how many it waits for
+    due_s: float = 0.0  #: CLOCK_MONOTONIC; 0: not a sleep, or not known
+    began_s: float = 0.0  #: when the sleep began; 0 not known
+    call: int = 0  #: the future of `concurrent.futures` that it waits for
+    queued: bool = False
+    #: Asking again without a new wait may have another answer: children end, workers take calls up.
+    changes: bool = False
+    #: Where what was concluded from lies: (link, slot); the same object there means the same answer.
+    subject: tuple[Link, int] | None = None
+
+
+class _Known:
+    """What the functions of one code object mean."""
+
+    __slots__ = ("code", "helps", "library", "primitive")
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.primitive = roles.find(roles.PRIMITIVES, code.file, code.qualname)
+        self.library = roles.find(roles.LIBRARIES, code.file, code.qualname)
+        self.helps = roles.helps(code.file, code.qualname)
+
+
+class Waits:
+    def __init__(self, values: Values, chains: Chains, codes: Codes, transports: Transports) -> None:
+        self._values, self._chains, self._codes, self._transports = values, chains, codes, transports
+        self._memory, self._o = values.memory, values.o
+        self._known: dict[int, _Known] = {}
+        self._state = values.layout.state
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def meaning(self, code: Code) -> _Known:
+        known = self._known.get(code.address)
+        if known is None or known.code is not code:
+            if len(self._known) >= 8192:
+                self._known.clear()
+            known = self._known[code.address] = _Known(code)
+        return known
+
+    # ------------------------------------------------------------------ one task
+
+    def of(self, chain: Chain, future: int, head: bytes | None) -> Waiting:
+        """`future`: what the task says that it waits for (0 none); `head`: the first bytes of it."""
+        if not future or head is None:
+            created = bool(chain.links) and chain.links[0].created
+            return Waiting(TaskState.READY, "not started" if created else "")
+        if _INT(head, self._state)[0] != PENDING:
+            return Waiting(TaskState.READY)
+        kind = self._values.name_of(_WORD(head, self._o["ob.type"])[0])
+        task = self._is_task(head)
+        found = None if task or kind == "_GatheringFuture" else self._library(chain)
+        if found is None:
+            found = self._primitive(chain, task)
+        if found is None:
+            found = self._future(chain, future, head, kind, task)
+        return found
+
+    def _is_task(self, head: bytes) -> bool:
+        return self._values.derives(_WORD(head, self._o["ob.type"])[0], TASK)
+
+    def _library(self, chain: Chain) -> Waiting | None:
+        """The outermost role among the frames that, up to the future, do nothing but wait."""
+        links, inner = chain.links, set[str]()
+        best: Waiting | None = None
+        for i in range(len(links) - 1, max(-1, len(links) - 1 - _MAX_LINKS), -1):
+            link = links[i]
+            known = self.meaning(link.place.code)
+            role = known.library
+            if role is not None and (not role.inner or role.inner in inner) and not (role.direct and inner):
+                best = self._of_role(chain, i, role) or best
+            if not known.helps and (role is None or not role.owner):
+                break
+            inner.add(link.place.code.qualname)
+        return best
+
+    def _primitive(self, chain: Chain, task: bool) -> Waiting | None:
+        """The outermost as well: Queue.join waits in Event.wait. But a condition's lock is waited for after `wait`."""
+        links = chain.links
+        best: Waiting | None = None
+        for i in range(len(links) - 1, max(-1, len(links) - 1 - _MAX_LINKS), -1):
+            known = self.meaning(links[i].place.code)
+            role = known.primitive
+            if role is not None and not (task and role.state is not TaskState.TASK):
+                best = self._of_role(chain, i, role) or best
+                if role.via == "Lock.acquire":
+                    break
+            if not known.helps and role is None:
+                break
+        return best
+
+    def _of_role(self, chain: Chain, at: int, role: Role) -> Waiting | None:
+        """None where the object that the role speaks of is not there."""
+        link, values = chain.links[at], self._values
+        found = Waiting(role.state, role.via, library=role.library)
+        if role.owner:
+            at = next((i for i in range(at - 1, -1, -1) if chain.links[i].place.code.qualname == role.owner), -1)
+            if at < 0:
+                return None
+            link = chain.links[at]
+        if role.subject:
+            found.object = self._chains.local(link, role.subject)
+            if not found.object:
+                return None
+            found.subject = link, self._chains.slot_of(link, role.subject)
+            found.kind = role.kind or values.type_name(found.object).rpartition(".")[2]
+        if role.library == "sqlalchemy":
+            found.object = self._sqlalchemy(chain, found.object)
+            if not found.object:
+                return None
+        if role.state is TaskState.SLEEP:
+            self._sleep(link, found)
+        elif role.state is TaskState.TASK:
+            self._members(link, role, found)
+        elif role.state is TaskState.IO:
+            found.peer = self._transports.of(found.object) if found.object else None
+            if found.peer is None:
+                found.peer = self._transports.of_chain(chain.links)
+            found.object, found.kind = 0, ""
+        elif role.state is TaskState.IDLE:
+            found.object, found.kind = 0, ""
+        elif role.state is TaskState.EXECUTOR:
+            found.call, found.object, found.kind, found.changes = found.object, 0, "", True
+        return found
+
+    def _sleep(self, link: Link, found: Waiting) -> None:
+        handle = self._chains.local(link, "h")
+        delay = self._values.number(self._chains.local(link, "delay"))
+        slot = self._chains.slot_of(link, "h")
+        found.subject = (link, slot) if slot >= 0 else None
+        if not handle or not self._values.is_a(handle, "TimerHandle"):
+            return
+        if "_when" not in dict(self._values.slots(handle)):
+            return  # uvloop's has none
+        with contextlib.suppress(*BAD):
+            when = self._values.number(self._memory.word(handle + self._values.layout.when))
+            if when is not None and 0 < when < 1e12:
+                found.due_s = when
+                if delay is not None and 0 <= delay < when:
+                    found.began_s = when - delay
+
+    def _members(self, link: Link, role: Role, found: Waiting) -> None:
+        """The tasks that asyncio.wait, a TaskGroup or a nursery waits for."""
+        values, found.changes = self._values, True
+        place = found.object
+        if role.kind:  # a group: its tasks are an attribute
+            place = values.attribute(place, "_tasks")
+        else:
+            found.object, found.kind = 0, ""
+        with contextlib.suppress(*BAD):
+            kind = values.type_name(place)
+            if kind in ("set", "frozenset"):
+                self._pending(values.set_items(place, _MAX_AWAITED), found)
+            elif kind in ("list", "tuple"):
+                self._pending(values.list_items(place, _MAX_AWAITED), found)
+
+    def _pending(self, futures: list[int], found: Waiting) -> None:
+        """Those of them that have not ended; those among these that are tasks."""
+        size, at = self._values.layout.size, self._values.layout.state
+        for address, head in zip(futures, self._memory.read_many([(f, size) for f in futures]), strict=True):
+            if head is not None and _INT(head, at)[0] == PENDING:
+                found.total += 1
+                if self._is_task(head):
+                    found.awaited.append(address)
+
+    # ------------------------------------------------------------------ by the future
+
+    def _future(self, chain: Chain, future: int, head: bytes, kind: str, task: bool) -> Waiting:
+        values = self._values
+        if task:
+            return Waiting(TaskState.TASK, "await", awaited=[future], total=1)
+        if kind == "_GatheringFuture":
+            found = Waiting(TaskState.TASK, "gather", changes=True)
+            with contextlib.suppress(*BAD):
+                self._pending(values.list_items(values.attribute(future, "_children"), _MAX_AWAITED), found)
+            return found
+        inner = self._in_closure(head, _SHIELDED)
+        if inner and values.is_a(inner, TASK):
+            return Waiting(TaskState.TASK, "shield", awaited=[inner], total=1)
+        if self._o.version < (3, 12):  # wait_for makes a task of its own
+            for link in reversed(chain.links[-3:]):
+                if link.place.code.qualname == "wait_for":
+                    waited = self._chains.local(link, "fut")
+                    if waited and values.is_a(waited, TASK):
+                        return Waiting(TaskState.TASK, "wait_for", awaited=[waited], total=1)
+        call = self._in_closure(head, _CHAINED)
+        if values.type_name(call) == "Future":
+            return Waiting(TaskState.EXECUTOR, "executor", call=call, changes=True)
+        peer = self._transports.of_chain(chain.links)
+        if peer is not None or kind in _SOCKET_FUTURES:
+            via = chain.links[-1].place.code.qualname if chain.links else ""
+            return Waiting(TaskState.IO, via, peer=peer)
+        return Waiting(TaskState.UNKNOWN, "future", kind=kind.rpartition(".")[2])
+
+    def _in_closure(self, head: bytes, wanted: tuple[str, str]) -> int:
+        """What the first callback of a future, if it is this function, has in a variable of its closure; 0 for none."""
+        values, (function, variable) = self._values, wanted
+        callback = _WORD(head, values.layout.callback)[0]
+        if not callback or values.type_name(callback) != "function":
+            return 0
+        with contextlib.suppress(*BAD):
+            code = self._codes.get(self._memory.word(callback + self._o["function.func_code"]))
+            if code is None or code.name != function:
+                return 0
+            closure = self._memory.word(callback + values.layout.closure)
+            cells = values.objects.tuple_items(closure, 16) if closure else ()
+            for i, cell in enumerate(cells):
+                if code.variable(values.objects, code.nlocalsplus - len(cells) + i) == variable:
+                    return values.cell(cell)
+        return 0
+
+    def destination(self, head: bytes) -> int:
+        """The future of `concurrent.futures` that a task's (or future's) first callback passes its result on to."""
+        found = self._in_closure(head, _PASSED_ON)
+        return found if self._values.type_name(found) == "Future" else 0
+
+    def call_state(self, call: int) -> str:
+        """Of a future of `concurrent.futures`: 'PENDING', 'RUNNING', ..."""
+        return self._values.text(self._values.attribute(call, "_state"), 40)
+
+    def _sqlalchemy(self, chain: Chain, function: int) -> int:
+        """The pool at whose queue a greenlet's function waits; 0 where it is not the queue that the chain waits at."""
+        values = self._values
+        waits_at = 0
+        for link in reversed(chain.links):
+            if link.place.code.qualname == "Queue.get":
+                waits_at = self._chains.local(link, "self")
+                break
+        if not waits_at or values.type_name(function) != "method":
+            return 0
+        with contextlib.suppress(*BAD):
+            owner = self._memory.word(function + self._o["method.im_self"])
+            for path in (("pool",), ("bind", "pool"), ("bind", "sync_engine", "pool"), ("sync_engine", "pool"),
+                         ("engine", "pool"), ("dispatch", "pool")):  # fmt: skip
+                pool = values.attribute(owner, *path)
+                if pool and values.attribute(pool, "_pool", "_queue") == waits_at:
+                    return pool
+        return 0

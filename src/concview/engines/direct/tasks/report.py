@@ -1,0 +1,267 @@
+"""Event loops, and what tasks share, a few times a second."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from concview.cpython.aio.holders import Held
+from concview.cpython.aio.pools import Numbers, Pools, QueueCounts
+from concview.cpython.aio.values import BAD
+from concview.engines.direct.tasks.records import Task
+from concview.model import AsyncObject, AsyncObjects, Loops, LoopState, TaskFailure
+from concview.sink import Sink
+from concview.text import clean
+
+if TYPE_CHECKING:
+    from concview.engines.direct.tasks.tracker import TaskTracker
+
+#: Intervals in nanoseconds.
+LOOPS_NS, OBJECTS_NS, TIMERS_NS, THREADS_NS = 500_000_000, 500_000_000, 50_000_000, 1_000_000_000
+#: Objects told at once: those with most waiters first. Reading them takes so much of our CPU at most, nanoseconds.
+MAX_OBJECTS = 200
+OBJECTS_CPU_NS = 6_000_000
+_MAX_HOLDERS = 64
+_MAX_FAILURES = 20
+#: Tasks whose frames are searched for queues at each report, in turn; variables of a frame; queues known at most.
+_SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
+_PLAIN = ("Condition", "Event", "Barrier", "TaskGroup")
+_QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
+
+
+class _Shared:
+    """One object, as tasks see it."""
+
+    __slots__ = ("exact", "holders", "kind", "library", "waiter", "waiting")
+
+    def __init__(self, kind: str, library: str) -> None:
+        self.kind, self.library = kind, library
+        self.waiting = 0
+        self.waiter: Task | None = None
+        self.holders: list[tuple[Task, Held]] = []
+        self.exact = True
+
+
+class Reporter:
+    def __init__(self, tracker: TaskTracker, sink: Sink) -> None:
+        self._tracker, self._sink = tracker, sink
+        self._values = tracker.values
+        self._pools = Pools(tracker.values)
+        self._counts = QueueCounts(tracker.values)
+        self.calls: dict[int, int] = {}  #: future of `concurrent.futures` -> tid of the thread that runs it
+        self._queues: dict[int, str] = {}  #: found in frames -> what they are called
+        self._names: dict[int, tuple[str, int]] = {}
+        self._names_generation = -1
+        self._libraries: dict[int, str] = {}
+        self._turn = 0
+        self._loops_at = self._objects_at = self._timers_at = self._threads_at = 0
+        self._ran: Counter[int] = Counter()  #: running task, over the looks of the interval
+        self._looked = 0
+        self._last_ns = 0
+        self._told = False
+
+    def poll(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
+        """After a look. `loops`: running loop -> tid, where thread states say so; `running`: task -> tid."""
+        tracker = self._tracker
+        self._looked += 1
+        for address in running:
+            task = tracker.tasks.get(address)
+            if task is not None:
+                self._ran[task.id] += 1
+        if now >= self._timers_at:
+            self._timers_at = now + TIMERS_NS
+            for loop in tracker.loops.known.values():
+                tracker.loops.timers(loop, now)
+        if now >= self._loops_at:
+            self._loops_at = now + LOOPS_NS
+            self._tell_loops(now, loops, idents, running)
+        if now >= self._objects_at:
+            self._objects_at = now + OBJECTS_NS
+            self._tell_objects(now)
+
+    # ------------------------------------------------------------------ loops
+
+    def _tell_loops(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
+        tracker, totals = self._tracker, self._tracker.totals
+        per_loop = Counter(task.loop for task in tracker.tasks.values())
+        if now >= self._threads_at:
+            self._threads_at = now + THREADS_NS
+            for loop in tracker.loops.known.values():
+                loop.tid = loops.get(loop.address, 0) or tracker.loops.idents(loop, idents)
+        runs = {task.loop: task.id for a in running if (task := tracker.tasks.get(a)) is not None}
+        loop_of = {task.id: task.loop for task in tracker.tasks.values()} if self._ran else {}
+        rows: list[LoopState] = []
+        for loop in list(tracker.loops.known.values()):
+            count = per_loop.get(loop.address, 0)
+            tid = loops.get(loop.address, loop.tid)
+            if not count and not tid:
+                if now - loop.seen_ns > 5_000_000_000:
+                    del tracker.loops.known[loop.address]
+                continue
+            loop.seen_ns = now
+            seen = loop.interval(now)
+            top = max((t for t in self._ran if loop_of.get(t) == loop.address), key=self._ran.__getitem__, default=0)
+            rows.append(
+                LoopState(
+                    loop.address, clean(loop.kind), tid, bool(tid), count, loop.ready, loop.timers, loop.pushes,
+                    loop.pops, loop.late, seen.late_p95, seen.p50, seen.p95, seen.longest, seen.busy, seen.looks,
+                    runs.get(loop.address, 0), loop.executor, top,
+                    self._ran[top] / self._looked if top and self._looked else 0.0, loop.interpreter,
+                )
+            )  # fmt: skip
+        failures = tracker.unretrieved()
+        born = tracker.top_number - tracker.first_number + 1 if tracker.first_number >= 0 else -1
+        problem = tracker.problem
+        self._sink.emit(
+            Loops(
+                now, now - self._last_ns if self._last_ns else 0, tuple(rows), born, totals.seen, totals.ended,
+                totals.failed, totals.torn, totals.walks, totals.skipped, totals.looks,
+                tuple(TaskFailure(t, clean(e), since) for t, e, since in failures[:_MAX_FAILURES]), len(failures),
+                f"tasks are not read: {problem}" if problem else "",
+                "run concview with --agent, which asks asyncio itself" if problem else "",
+                tracker.unseen_kinds,
+            )
+        )  # fmt: skip
+        self._last_ns = now
+        self._ran.clear()
+        self._looked = 0
+
+    # ------------------------------------------------------------------ objects
+
+    def _tell_objects(self, now: int) -> None:
+        began = time.thread_time_ns()
+        if self._names_generation != self._sink.generation or len(self._names) > 4096:
+            self._names_generation = self._sink.generation
+            self._names.clear()
+        self._search()
+        shared = self._gather()
+        order = sorted(shared, key=lambda a: (-shared[a].waiting, -len(shared[a].holders)))
+        numbers: dict[int, Numbers] = {}
+        for address in order[:MAX_OBJECTS]:
+            if time.thread_time_ns() - began > OBJECTS_CPU_NS:
+                break
+            each = shared[address]
+            if each.kind == "Lock" and each.library == "asyncio":  # nothing beside who waits and who holds
+                numbers[address] = Numbers(1, 1 if each.holders or each.waiting else -1)
+            elif each.kind in _PLAIN and each.library == "asyncio":
+                numbers[address] = Numbers()
+            else:
+                numbers[address] = self._pools.read(address, each.kind, each.library)
+        counts = self._counts.read({a: n.deque for a, n in numbers.items() if n.deque})
+        rows = tuple(self._row(a, shared[a], n, counts.get(a, (-1, -1))) for a, n in numbers.items())
+        if rows or self._told:
+            self._told = bool(rows)
+            self._sink.emit(AsyncObjects(now, rows, len(order) - len(rows)))
+        for address in self._queues.keys() - numbers.keys():
+            del self._queues[address]
+
+    def _gather(self) -> dict[int, _Shared]:
+        shared: dict[int, _Shared] = {}
+        tracker = self._tracker
+        for task in tracker.tasks.values():
+            waiting = task.waiting
+            if waiting is not None and waiting.object:
+                each = shared.get(waiting.object)
+                if each is None:
+                    each = shared[waiting.object] = _Shared(waiting.kind, waiting.library)
+                each.waiting += 1
+                each.waiter = each.waiter or task
+            for held in task.held:
+                each = shared.get(held.object)
+                if each is None:
+                    library = held.library or self._library(held.object)
+                    each = shared[held.object] = _Shared(held.kind, library)
+                each.exact = each.exact and held.exact
+                if len(each.holders) < _MAX_HOLDERS:
+                    each.holders.append((task, held))
+        for loop in tracker.loops.known.values():
+            if loop.executor:
+                shared.setdefault(loop.executor, _Shared("Executor", "asyncio"))
+        for queue in self._queues:
+            if queue not in shared:
+                shared[queue] = _Shared(self._values.type_name(queue).rpartition(".")[2] or "Queue", "asyncio")
+        return shared
+
+    def _library(self, pool: int) -> str:
+        known = self._libraries.get(pool)
+        if known is None:
+            if len(self._libraries) > 1000:
+                self._libraries.clear()
+            known = self._libraries[pool] = self._pools.library_of(pool)
+        return known
+
+    def _row(self, address: int, each: _Shared, numbers: Numbers, counts: tuple[int, int]) -> AsyncObject:
+        tracker, values = self._tracker, self._values
+        holders = [task.id for task, _ in each.holders]
+        for owner in numbers.owners:
+            task = tracker.tasks.get(owner)
+            if task is not None and task.id not in holders:
+                holders.append(task.id)
+        limit, used, backlog = numbers.limit, numbers.used, numbers.backlog
+        if each.kind == "Semaphore":
+            free, backlog = backlog, -1
+            if limit < 0 <= free and each.exact:
+                limit = free + len(holders)
+            used = limit - free if limit >= 0 <= free else len(holders)
+        threads: tuple[int, ...] = ()
+        if each.kind == "Executor":
+            threads = tuple(sorted(set(self.calls.values())))
+            used = len(threads)
+        name, where = self._name(address, each)
+        kind = each.kind
+        if kind == "Executor":
+            name = values.text(values.attribute(address, "_thread_name_prefix"))
+        return AsyncObject(
+            address, clean(kind), clean(name), clean(each.library), limit, used, each.waiting,
+            tuple(holders[:_MAX_HOLDERS]), each.exact, *counts, backlog, threads, numbers.queue, where,
+        )  # fmt: skip
+
+    def _name(self, address: int, each: _Shared) -> tuple[str, int]:
+        known = self._names.get(address)
+        if known is not None:
+            return known
+        name, where = "", 0
+        for task, held in each.holders[:1]:
+            hold = next((h for h in self._tracker.sites.holds(task.held) if h.lock == address), None)
+            name = hold.site.expression if hold is not None else ""
+            where = held.link.place.frame_id
+        if each.waiter is not None and not name:
+            name, where = self._tracker.sites.name_of(address, each.waiter.links)
+        name = name or self._queues.get(address, "")
+        self._names[address] = name, where
+        return self._names[address]
+
+    # ------------------------------------------------------------------ queues that nobody waits at
+
+    def _search(self) -> None:
+        """asyncio's queues among the variables of tasks' frames, and the attributes of their `self`."""
+        tasks = list(self._tracker.tasks.values())
+        if not tasks or len(self._queues) >= _MAX_QUEUES:
+            return
+        first = self._turn % len(tasks)
+        self._turn = first + _SEARCHED
+        chains, values = self._tracker.chains, self._values
+        for task in tasks[first : first + _SEARCHED]:
+            for link in (*task.links[:2], *task.links[2:][-2:]):
+                try:
+                    variables = list(chains.variables(link).items())[:_VARIABLES]
+                    found = {name: chains.slot(link, slot) for name, slot in variables}
+                    kinds = values.type_names(found.values())
+                    for (name, value), kind in zip(list(found.items()), kinds, strict=True):
+                        if kind == "cell":
+                            value = values.cell(value)
+                            kind = values.type_name(value)
+                        if kind in _QUEUES and "_getters" in values.attributes(value):
+                            self._queues[value] = name
+                        elif name == "self" and kind:
+                            self._attributes(value)
+                except BAD:
+                    continue
+
+    def _attributes(self, owner: int) -> None:
+        values = self._values
+        attributes = list(values.attributes(owner).items())[:_VARIABLES]
+        for (name, value), kind in zip(attributes, values.type_names(v for _, v in attributes), strict=True):
+            if kind in _QUEUES and "_getters" in values.attributes(value):
+                self._queues.setdefault(value, f"self.{name}")

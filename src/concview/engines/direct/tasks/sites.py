@@ -1,0 +1,129 @@
+"""What the source calls a lock that a task holds or waits at, and holds that only the source tells."""
+
+from __future__ import annotations
+
+from concview.cpython.aio.chain import Chains, Link
+from concview.cpython.aio.holders import Held, lock_kind, locked
+from concview.cpython.aio.values import BAD, Values
+from concview.cpython.code import Place
+from concview.model import Confidence, Hold, Site
+from concview.source.facts import SourceFacts
+from concview.text import clean
+
+#: Frames of a chain, innermost first, in which a name is looked for.
+_FRAMES = 8
+_SLOTS = 24
+_MAX_PLACES = 10_000
+
+
+class Sites:
+    def __init__(self, facts: SourceFacts, values: Values, chains: Chains) -> None:
+        self._facts, self._values, self._chains = facts, values, chains
+        self._sites: dict[tuple[Place, int, int], Site] = {}
+        self._acquired: dict[Place, tuple[Site, ...]] = {}
+        self._holds: dict[tuple[int, str, int, bool], Hold] = {}
+
+    def forget(self) -> None:
+        self._sites.clear()
+        self._acquired.clear()
+        self._holds.clear()
+
+    # ------------------------------------------------------------------ holds
+
+    def holds(self, held: list[Held]) -> tuple[Hold, ...]:
+        """Innermost first, as a thread's."""
+        found: dict[int, Hold] = {}
+        for each in held:
+            if each.object not in found:
+                found[each.object] = self._hold(each)
+        return tuple(reversed(found.values()))
+
+    def _hold(self, held: Held) -> Hold:
+        site = self._site(held.link.place, held.line, held.nth)
+        key = (held.object, held.kind, id(site), held.exact)
+        known = self._holds.get(key)
+        if known is None or known.site is not site:
+            if len(self._holds) >= _MAX_PLACES:
+                self._holds.clear()
+            confidence = Confidence.EXACT if held.exact else Confidence.INFERRED
+            known = self._holds[key] = Hold(held.object, clean(held.kind), site, confidence)
+        return known
+
+    def _site(self, place: Place, line: int, nth: int) -> Site:
+        known = self._sites.get((place, line, nth))
+        if known is None:
+            code = place.code
+            facts = self._facts.lookup(code.qualname, code.file, place.line)
+            same = [s for s in (*facts.holds, *facts.awaited) if s.line == line and s.how != "acquire"]
+            known = same[-1 - nth] if nth < len(same) else Site("", clean(code.file, 1000), line, clean(code.qualname))
+            if len(self._sites) >= _MAX_PLACES:
+                self._sites.clear()
+            self._sites[place, line, nth] = known
+        return known
+
+    def inferred(self, links: list[Link], held: list[Held]) -> list[Held]:
+        """Locks taken by `await x.acquire()` before a `try` that gives them back: the source says so, and the lock that
+        its expression means there is a lock, and locked."""
+        known = {h.object for h in held}
+        found: list[Held] = []
+        for link in links:
+            for site in self._taken(link.place):
+                address = self._evaluate(link, site.expression)
+                if not address or address in known:
+                    continue
+                attributes = self._values.attributes(address)
+                kind = lock_kind(self._values, self._values.type_name(address), attributes)
+                if kind is not None and locked(self._values, kind[0], attributes):
+                    known.add(address)
+                    found.append(Held(address, kind[0], kind[1], link, site.line, 0, False))
+        return found
+
+    def _taken(self, place: Place) -> tuple[Site, ...]:
+        known = self._acquired.get(place)
+        if known is None:
+            code = place.code
+            facts = self._facts.lookup(code.qualname, code.file, place.line)
+            known = tuple(s for s in facts.awaited if s.how == "acquire") if facts.origin == "user" else ()
+            if len(self._acquired) >= _MAX_PLACES:
+                self._acquired.clear()
+            self._acquired[place] = known
+        return known
+
+    def _evaluate(self, link: Link, expression: str) -> int:
+        """`name` or `name.attribute...` of a frame's variables; 0 for anything else."""
+        name, *path = expression.split(".")
+        if not name.isidentifier() or not all(part.isidentifier() for part in path):
+            return 0
+        value = self._chains.local(link, name)
+        return self._values.attribute(value, *path) if value else 0
+
+    # ------------------------------------------------------------------ names
+
+    def name_of(self, address: int, links: list[Link]) -> tuple[str, int]:
+        """(what a frame of the program's own calls an object, id of the frame's line); ('', 0) where none knows it."""
+        for link in reversed(links[-_FRAMES:]):
+            code = link.place.code
+            if self._facts.lookup(code.qualname, code.file, link.place.line).origin != "user":
+                continue
+            try:
+                name = self._variable(link, address)
+            except BAD:
+                name = ""
+            if name:
+                return clean(name), link.place.frame_id
+        user = next((k for k in reversed(links) if self._origin(k) == "user"), None)
+        return "", user.place.frame_id if user is not None else 0
+
+    def _origin(self, link: Link) -> str:
+        return self._facts.lookup(link.place.code.qualname, link.place.code.file, link.place.line).origin
+
+    def _variable(self, link: Link, address: int) -> str:
+        for name, slot in list(self._chains.variables(link).items())[:_SLOTS]:
+            value = self._values.cell(self._chains.slot(link, slot))
+            if value == address:
+                return name
+            if name == "self" and value:
+                for attribute, inner in self._values.attributes(value).items():
+                    if inner == address:
+                        return f"self.{attribute}"
+        return ""

@@ -1,0 +1,492 @@
+"""Looking at tasks again and again at the price of those that moved.
+
+At every look: the loops' ready queues and the running tasks; where nothing was appended, popped or runs, no task can
+have changed, and the look is done. Otherwise three short pieces of every task are read, many with one call, and
+compared as bytes; only tasks whose pieces differ are walked. What a walk found is read a second time, and dropped when
+it differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+
+from concview.cpython.aio.chain import Chains
+from concview.cpython.aio.holders import Holders
+from concview.cpython.aio.layout import layout
+from concview.cpython.aio.listing import MAX_TASKS, Listing
+from concview.cpython.aio.loops import Loops as LoopReader
+from concview.cpython.aio.transports import Transports
+from concview.cpython.aio.values import Values
+from concview.cpython.aio.waits import Waits
+from concview.cpython.code import Codes
+from concview.cpython.memory import BadAddress
+from concview.cpython.objects import Objects
+from concview.cpython.threads import Interpreter, Thread
+from concview.engines.direct.tasks.records import Blocks, Row, Task
+from concview.engines.direct.tasks.report import Reporter
+from concview.engines.direct.tasks.sites import Sites
+from concview.engines.direct.tasks.walker import Seen, Walker
+from concview.model import MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
+from concview.sink import Sink
+from concview.source.facts import SourceFacts
+from concview.text import clean
+
+#: Intervals in nanoseconds. A look; what changes without the loop taking part; asyncio's modules; caches by address;
+#: a look although nothing seems to have moved; looks without news told together.
+LOOK_NS = 20_000_000
+CHANGING_NS = 100_000_000
+FIND_NS = 500_000_000
+FORGET_NS = 30_000_000_000
+FULL_NS = 5_000_000_000
+QUIET_NS = 1_000_000_000
+#: Looking at tasks may take this share of a core; a look that cost more is followed by a longer pause.
+SHARE = 0.025
+#: ... but no longer one than this.
+LONGEST_PAUSE_NS = 400_000_000
+#: Walks of one look, in nanoseconds of our CPU: what does not fit is left for the next ones, in random order.
+WALK_NS = 8_000_000
+#: Tasks walked together.
+_BATCH = 64
+#: Ended tasks whose exception nobody has asked for, watched at most.
+_FAILED = 500
+_DEFAULT_NAME = re.compile(r"Task-(\d{1,15})$")
+
+
+class Totals:
+    """Since attach."""
+
+    __slots__ = ("ended", "failed", "looks", "seen", "skipped", "torn", "walks")
+
+    def __init__(self) -> None:
+        self.ended = self.failed = self.looks = self.seen = self.skipped = self.torn = self.walks = 0
+
+
+class TaskTracker:
+    """`poll` at every tick of the engine. Writes TaskDef, TaskTick and TasksGone; `Reporter` the rest."""
+
+    def __init__(
+        self, pid: int, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
+        calls: Callable[[], dict[int, int]],
+    ) -> None:  # fmt: skip
+        """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each."""
+        self._sink, self._calls_of = sink, calls
+        at = layout(objects.offsets.version, objects.offsets.header)
+        self._memory, self._o = objects.memory, objects.offsets
+        self.values = Values(objects, at)
+        self.chains = Chains(self.values, codes)
+        self._transports = Transports(self.values, self.chains, pid)
+        self.waits = Waits(self.values, self.chains, codes, self._transports)
+        self._holders = Holders(self.values, self.chains)
+        self._walker = Walker(self.values, self.chains, self.waits, self._holders)
+        self.listing = Listing(self.values)
+        self.loops = LoopReader(self.values)
+        self._blocks = Blocks(self._memory, at.span, at.state)
+        self.sites = Sites(facts, self.values, self.chains)
+        self.totals = Totals()
+        self.tasks: dict[int, Task] = {}  #: by address
+        self.numbered: dict[int, int] = {}  #: interpreter -> its id
+        self.failed: dict[int, tuple[int, int]] = {}  #: address of an ended task -> (its id, since when)
+        self.top_number = self.first_number = -1  #: greatest N of a 'Task-N' so far, and the first
+        self._pending: dict[int, int] = {}  #: address -> interpreter: seen in a list, not walked yet
+        self._moved: dict[int, None] = {}  #: addresses of tasks that moved, and were not walked yet, or were torn
+        self._refused: dict[int, int] = {}  #: listed, but no living task: -> when that was found
+        self._running: dict[int, int] = {}
+        self._changing: dict[int, Task] = {}
+        self._next_id = 0
+        self._generation = sink.generation
+        self._filled = False  #: all tasks that were there at the beginning have been walked
+        self._stirred = True  #: something may have moved since the last look
+        self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
+        self._quiet_ns = 0  #: the last look that found nothing, not told yet
+        self._told_ns = 0  #: moment of the last tick told
+        self._touched: dict[int, Task] = {}  #: may have another row than was told
+        self._gone: list[int] = []  #: ids and outcomes of tasks that ended, not told yet
+        self.unseen = 0
+        self._random = random.Random(pid)
+        self.reporter = Reporter(self, sink)
+
+    def close(self) -> None:
+        self._transports.close()
+
+    @property
+    def due(self) -> int:
+        """When `poll` has something to do."""
+        return 0 if self.listing.any else self._find_at
+
+    @property
+    def problem(self) -> str:
+        """Why tasks cannot be seen though asyncio is there."""
+        return self.listing.problem or self._walker.problem
+
+    @property
+    def unseen_kinds(self) -> tuple[str, ...]:
+        """Kinds of tasks that are left out, a sentence each."""
+        return ()
+
+    # ------------------------------------------------------------------ one tick of the engine
+
+    def poll(self, now: int, interpreters: list[Interpreter], threads: list[Thread], idents: dict[int, int]) -> None:
+        """`idents`: threading.get_ident() -> tid."""
+        if now >= self._find_at:
+            self._find_at = now + FIND_NS
+            self.listing.look_for(interpreters)
+            if now >= self._forget_at:
+                self._forget(now)
+        if not self.listing.any:
+            return
+        if self._sink.generation != self._generation:
+            self._renew()
+        running, loops = self.listing.running(threads)
+        self._step(now, running, loops)
+        if now >= self._look_at:
+            began = time.thread_time_ns()
+            self._look(now, threads, running, loops, idents)
+            self.reporter.poll(now, loops, idents, self._running)
+            cost = time.thread_time_ns() - began
+            self._look_at = now + max(LOOK_NS, min(LONGEST_PAUSE_NS, int(cost / SHARE)))
+
+    def _step(self, now: int, running: dict[int, int], loops: dict[int, int]) -> None:
+        """The loops' counters, and whether something may have moved since the last look (or it cannot be told)."""
+        known = self.loops.known
+        for address in loops.keys() - known.keys():
+            self.loops.open(address, 0, now)
+        busy = {task.loop for address in running if (task := self.tasks.get(address)) is not None}
+        stirred = bool(running) or not known
+        every = list(known.values())
+        for loop, part in zip(every, self._memory.read_many(self.loops.segments(every)), strict=True):
+            if part is None or not loop.ready_at:
+                stirred = True
+                continue
+            size, state = self.loops.parse(part)
+            if size < 1 << 40:
+                loop.step(now, size, state, size > 0 or loop.address in busy)
+                stirred = stirred or loop.moved or size > 0
+        self._stirred = self._stirred or stirred
+
+    # ------------------------------------------------------------------ one look
+
+    def _look(
+        self, now: int, threads: list[Thread], running: dict[int, int], loops: dict[int, int], idents: dict[int, int]
+    ) -> None:
+        self.totals.looks += 1
+        before, self._running = self._running, self._with_threads(running, idents)
+        full = now >= self._full_at
+        if self._stirred or full or running or before or self._pending or self._moved:
+            self._stirred = False
+            if full:
+                self._full_at = now + FULL_NS
+                self.listing.forget_tables()
+            for task in self._blocks.moved():
+                self._moved[task.address] = None
+            for address in running.keys() ^ before.keys():
+                if address in self.tasks:
+                    self._moved[address] = None
+                elif address in running:
+                    self._pending.setdefault(address, 0)
+            self._list(now, threads)
+            torn = self._work(now)
+        else:
+            self.totals.skipped += 1
+            torn = 0
+        self._changing_ones(now)
+        self._tell(now, torn)
+
+    def _with_threads(self, running: dict[int, int], idents: dict[int, int]) -> dict[int, int]:
+        """Running task -> tid; up to 3.13 its loop knows the thread."""
+        found: dict[int, int] = {}
+        for address, tid in running.items():
+            task = self.tasks.get(address)
+            loop = self.loops.known.get(task.loop) if task is not None and not tid else None
+            if loop is not None and not loop.tid:
+                loop.tid = self.loops.idents(loop, idents)
+            found[address] = tid or (loop.tid if loop is not None else 0)
+        return found
+
+    def _list(self, now: int, threads: list[Thread]) -> None:
+        room = MAX_TASKS - len(self.tasks) - len(self._pending)
+        for address, interpreter in self.listing.fresh(_AnyOf(self.tasks, self._pending, self._refused), threads):
+            if room <= 0:
+                break
+            room -= 1
+            self._pending[address] = interpreter
+
+    def _work(self, now: int) -> int:
+        """Walk who moved, then who is new, as far as time allows; how many were torn."""
+        began = time.thread_time_ns()
+        old, new = list(self._moved), [a for a in self._pending if a not in self._moved]
+        if len(old) > _BATCH:
+            self._random.shuffle(old)
+        torn = 0
+        for batch in _batches(old + new):
+            torn += self._walk(now, batch)
+            if time.thread_time_ns() - began > WALK_NS:
+                break
+        self.unseen = max(0, len(self._moved) + len(self._pending) - torn)
+        self._filled = self._filled or not self.unseen
+        return torn
+
+    def _walk(self, now: int, addresses: list[int]) -> int:
+        found = self._walker.walk(addresses, self._running)
+        origin = {a: self._pending.pop(a, 0) for a in addresses}
+        for address in addresses:
+            self._moved.pop(address, None)
+        self.totals.walks += len(addresses)
+        self.totals.torn += len(found.torn)
+        for address, outcome in found.ended.items():
+            task = self.tasks.get(address)
+            if task is not None:
+                self._end(now, task, outcome)
+            else:
+                if len(self._refused) >= MAX_TASKS:
+                    self._refused.clear()
+                self._refused[address] = now
+        for address in found.torn:
+            if address in self.tasks:
+                self._moved[address] = None
+            else:
+                self._pending[address] = origin[address]
+        accepted = [self._accept(now, seen, origin[seen.address]) for seen in found.seen]
+        self._blocks.settle(accepted)
+        return len(found.torn)
+
+    # ------------------------------------------------------------------ what a walk found
+
+    def _accept(self, now: int, seen: Seen, interpreter: int) -> Task:
+        task = self.tasks.get(seen.address)
+        if task is not None and task.name != seen.name and task.coroutine != seen.coroutine:
+            self._end(now, task, Outcome.NOT_SEEN)  # another one at the same address
+            task = None
+        if task is None:
+            task = self._begin(now, seen, interpreter)
+        elif task.name != seen.name:
+            task.generation = -1  # told again
+        task.name = seen.name
+        if seen.links:
+            task.links = seen.links
+        waiting, old = seen.waiting, task.waiting
+        again = old is not None and old.state is waiting.state and task.future == seen.future
+        if waiting.began_s:
+            task.since_ns = int(waiting.began_s * 1e9)
+        elif not again:
+            task.since_ns = now if old is not None else task.born_ns
+        task.coroutine, task.future, task.loop = seen.coroutine, seen.future, seen.loop
+        task.waiting = waiting
+        if waiting.state is not TaskState.RUNNING:
+            task.check, task.held = seen.check, seen.held
+            task.held += self.sites.inferred(seen.links, seen.held)
+            if waiting.via == "Condition.wait":
+                self._given_up(task, waiting.object)
+            task.pulse = self.chains.pulse(seen.links[-1]) if seen.links else 0
+        if task.loop not in self.loops.known:
+            self.loops.open(task.loop, self._number(task.interpreter), now)
+        self._describe(task, seen.truncated)
+        self._blocks.put(task)
+        self._touched[task.address] = task
+        if waiting.changes:
+            self._changing[task.address] = task
+        else:
+            self._changing.pop(task.address, None)
+        return task
+
+    def _given_up(self, task: Task, condition: int) -> None:
+        """A condition's lock is given back while its `wait` waits."""
+        lock = self.values.attribute(condition, "_lock")
+        task.held = [h for h in task.held if h.object not in (lock, condition)]
+
+    def _begin(self, now: int, seen: Seen, interpreter: int) -> Task:
+        task = Task(seen.address, interpreter, now if self._filled else 0)
+        self._next_id += 1
+        task.id = self._next_id
+        task.serves = self._walker.serves(seen.address)
+        self.tasks[seen.address] = task
+        self._refused.pop(seen.address, None)
+        self.totals.seen += 1
+        number = _DEFAULT_NAME.match(seen.name)
+        if number:
+            value = int(number[1])
+            if self.first_number < 0:
+                self.first_number = value
+            self.top_number = max(self.top_number, value)
+        return task
+
+    def _end(self, now: int, task: Task, outcome: Outcome) -> None:
+        self._gone += (task.id, int(outcome))
+        del self.tasks[task.address]
+        self._touched.pop(task.address, None)
+        self._changing.pop(task.address, None)
+        self._blocks.drop(task)
+        self.totals.ended += 1
+        if outcome is Outcome.FAILED:
+            self.totals.failed += 1
+            if len(self.failed) < _FAILED:
+                self.failed[task.address] = task.id, now
+        if outcome is not Outcome.NOT_SEEN:
+            self._refused[task.address] = now  # still listed as long as somebody holds it
+
+    def unretrieved(self) -> list[tuple[int, str, int]]:
+        """(task id, class of its exception, since when) of ended tasks whose exception nobody has asked for."""
+        found: list[tuple[int, str, int]] = []
+        for address, (id_, since) in list(self.failed.items()):
+            exception = self._walker.unretrieved(address) if address not in self.tasks else ""
+            if exception:
+                found.append((id_, exception, since))
+            else:
+                del self.failed[address]
+        return found
+
+    # ------------------------------------------------------------------ telling
+
+    def _describe(self, task: Task, truncated: bool = False) -> None:
+        """Ids of what it does, in the sink's present generation."""
+        sink, waiting = self._sink, task.waiting
+        if waiting is None:
+            return
+        if task.generation != self._generation:
+            self._announce(task)
+        running = waiting.state is TaskState.RUNNING
+        places = [link.place for link in task.links]
+        task.stack = 0 if running else sink.stack(tuple([p.frame_id for p in reversed(places)]), truncated)
+        task.wait = sink.task_wait(
+            TaskWait(
+                waiting.state,
+                clean(waiting.via),
+                waiting.object,
+                clean(waiting.kind),
+                waiting.peer,
+                self._tid(task, waiting.call) if waiting.call else self._running.get(task.address, 0),
+                waiting.queued,
+            )
+        )
+        holds = self.sites.holds(task.held) if task.held else ()
+        task.holds = sink.holds(holds) if holds else 0
+
+    def _tid(self, task: Task, call: int) -> int:
+        """Tid of the thread that runs a call; sets whether it is still queued."""
+        waiting = task.waiting
+        tid = self.reporter.calls.get(call, 0)
+        if not tid and self.values.is_a(call, "Thread"):  # anyio's worker
+            tid = self.values.integer(self.values.attribute(call, "_native_id"), 0)
+        if waiting is not None:
+            waiting.queued = not tid and self.waits.call_state(call) == "PENDING"
+        return tid
+
+    def _announce(self, task: Task) -> None:
+        task.generation = self._generation
+        function = 0
+        if task.links:
+            code = task.links[0].place.code
+            function = self._sink.frame(code.qualname, code.file, code.first_line)
+        self._sink.emit(
+            TaskDef(
+                task.id, clean(task.name), function, task.loop, task.born_ns, task.kind, task.parent,
+                self._number(task.interpreter), task.serves,
+            )
+        )  # fmt: skip
+
+    def _number(self, interpreter: int) -> int:
+        """Id of an interpreter."""
+        known = self.numbered.get(interpreter)
+        if known is None:
+            known = 0
+            with contextlib.suppress(BadAddress):
+                known = self._memory.word(interpreter + self._o["is.id"]) if interpreter else 0
+            self.numbered[interpreter] = known = known if known < 1 << 31 else 0
+        return known
+
+    def _changing_ones(self, now: int) -> None:
+        """Waits that change though their own task does not run: calls are taken up, awaited tasks end."""
+        if now < self._changing_at or not self._changing:
+            return
+        self._changing_at = now + CHANGING_NS
+        if any(t.waiting is not None and t.waiting.call for t in self._changing.values()):
+            self.reporter.calls = self._calls_of()
+        for task in list(self._changing.values()):
+            if task.waiting is not None and task.waiting.call:
+                self._describe(task)
+            self._touched[task.address] = task
+
+    def _changes(self) -> tuple[list[int], list[int]]:
+        """Rows, and tasks awaited, of those that changed since they were last told."""
+        rows: list[int] = []
+        awaits: list[int] = []
+        for task in self._touched.values():
+            waiting = task.waiting
+            if waiting is None or task.block is None:
+                continue
+            row: Row = (task.id, task.stack, task.wait, task.holds, task.since_ns, int(waiting.due_s * 1e9))
+            if row != task.row:
+                task.row = row
+                rows += row
+            if waiting.awaited or task.told_awaits:
+                tasks = self.tasks
+                ids = [t.id for a in waiting.awaited if (t := tasks.get(a)) is not None]
+                others = waiting.total - len(waiting.awaited)
+                if len(ids) < len(waiting.awaited):  # not known yet, or ended: told when that changes
+                    self._changing[task.address] = task
+                told = (len(ids) + max(0, others), *ids[:MOST_AWAITED])
+                if told != task.told_awaits:
+                    task.told_awaits = told if told[0] else ()
+                    awaits += (task.id, told[0], len(told) - 1, *told[1:])
+        self._touched.clear()
+        return rows, awaits
+
+    def _tell(self, now: int, torn: int) -> None:
+        """One TaskTick, where there is news; looks without any are told together, before it."""
+        rows, awaits = self._changes()
+        sink, last = self._sink, self._told_ns or now
+        news = bool(rows or awaits or self._gone or torn or self.unseen)
+        if not news and now - last < QUIET_NS:
+            self._quiet_ns = now
+            return
+        if self._quiet_ns > last and news:
+            sink.emit(TaskTick(self._quiet_ns, self._quiet_ns - last, alive=len(self.tasks)))
+            last = self._quiet_ns
+        self._quiet_ns, self._told_ns = 0, now
+        sink.emit(TaskTick(now, now - last, tuple(rows), tuple(awaits), len(self.tasks), torn, self.unseen))
+        if self._gone:
+            sink.emit(TasksGone(now, tuple(self._gone)))
+            self._gone.clear()
+
+    # ------------------------------------------------------------------ now and then
+
+    def _renew(self) -> None:
+        """The sink's ids are void: tell everything again, as it is walked again."""
+        self._generation = self._sink.generation
+        self.sites.forget()
+        for task in self.tasks.values():
+            task.row = None
+            task.told_awaits = ()
+            self._moved[task.address] = None
+
+    def _forget(self, now: int) -> None:
+        """Addresses may have been reused."""
+        self._forget_at = now + FORGET_NS
+        self.values.forget()
+        self.waits.forget()
+        self._holders.forget()
+        self.sites.forget()
+        for address in [a for a, then in self._refused.items() if now - then > FORGET_NS]:
+            del self._refused[address]
+        for loop in list(self.loops.known.values()):
+            used = any(task.loop == loop.address for task in self.tasks.values())
+            if not self.loops.refresh(loop) and not used:
+                del self.loops.known[loop.address]
+
+
+def _batches(addresses: list[int]) -> Iterator[list[int]]:
+    for i in range(0, len(addresses), _BATCH):
+        yield addresses[i : i + _BATCH]
+
+
+class _AnyOf:
+    """Whether an address is in one of these."""
+
+    def __init__(self, *parts: Collection[int]) -> None:
+        self._parts = parts
+
+    def __contains__(self, address: object) -> bool:
+        return any(address in part for part in self._parts)

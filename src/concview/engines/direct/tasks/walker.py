@@ -1,0 +1,174 @@
+"""Walking tasks: everything about a few of them, read, concluded, and read again."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+
+from concview.cpython.aio.chain import Chains, Checker, Link
+from concview.cpython.aio.holders import Held, Holders
+from concview.cpython.aio.layout import CANCELLED, FINISHED, PENDING, Mismatch, TaskLayout, proves
+from concview.cpython.aio.values import BAD, Values
+from concview.cpython.aio.waits import TASK, Waiting, Waits
+from concview.model import Outcome, TaskState
+
+_WORD = struct.Struct("<Q").unpack_from
+_INT = struct.Struct("<i").unpack_from
+#: Tasks that must make sense before the layout is believed.
+_PROOFS = 3
+
+
+class Seen:
+    """One living task."""
+
+    __slots__ = ("address", "check", "coroutine", "future", "held", "links", "loop", "name", "truncated", "waiting")
+
+    def __init__(self, address: int, head: bytes, at: TaskLayout, name: str) -> None:
+        self.address, self.name = address, name
+        self.loop: int = _WORD(head, at.loop)[0]
+        self.future: int = _WORD(head, at.waiter)[0]
+        self.coroutine: int = _WORD(head, at.coroutine)[0]
+        self.links: list[Link] = []
+        self.truncated = False
+        self.waiting = Waiting()
+        self.held: list[Held] = []
+        #: (address, bytes) of all that this was concluded from: its own links first and last
+        self.check: list[tuple[int, bytes]] = [(address + at.waiter, head[at.waiter : at.waiter + 16])]
+
+
+class Walked:
+    """What one walk found."""
+
+    __slots__ = ("ended", "seen", "torn")
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.ended: dict[int, Outcome] = {}  #: no living tasks (any more)
+        self.torn: list[int] = []  #: they moved meanwhile
+
+
+class Walker:
+    def __init__(self, values: Values, chains: Chains, waits: Waits, holders: Holders) -> None:
+        self._values, self._chains, self._waits, self._holders = values, chains, waits, holders
+        self._memory, self._at = values.memory, values.layout
+        self._type = values.o["ob.type"]
+        self._checker = Checker(values)
+        self._proofs = 0
+        self.problem = ""  #: why the layout is not believed
+
+    def walk(self, addresses: list[int], running: Collection[int]) -> Walked:
+        at, memory = self._at, self._memory
+        result = Walked()
+        living: list[tuple[int, bytes]] = []
+        for address, head in zip(addresses, memory.read_many([(a, at.head) for a in addresses]), strict=True):
+            if head is None or not self.is_task(head):
+                result.ended[address] = Outcome.NOT_SEEN
+            elif _INT(head, at.state)[0] != PENDING:
+                result.ended[address] = self._outcome(head)
+            else:
+                living.append((address, head))
+        if not self._proved(living):
+            return result
+        names = self._names([_WORD(head, at.name)[0] for _, head in living])
+        seen = [Seen(a, head, at, name) for (a, head), name in zip(living, names, strict=True)]
+        still = [s for s in seen if s.address not in running]
+        for s in seen:
+            if s.address in running:
+                s.waiting = Waiting(TaskState.RUNNING)
+                link = self._chains.frame(s.coroutine) if s.coroutine else None
+                s.links = [link] if link is not None else []
+                s.check.clear()
+                result.seen.append(s)
+        self._conclude(still, result)
+        return result
+
+    def is_task(self, head: bytes) -> bool:
+        return self._values.derives(_WORD(head, self._type)[0], TASK)
+
+    def _conclude(self, still: list[Seen], result: Walked) -> None:
+        at, memory = self._at, self._memory
+        chains = self._chains.walk([s.coroutine for s in still])
+        heads = memory.read_many([(s.future, at.size) if s.future else (0, 0) for s in still])
+        asked: list[Seen] = []
+        for s, chain, head in zip(still, chains, heads, strict=True):
+            if chain.torn:
+                result.torn.append(s.address)
+                continue
+            s.links, s.truncated = chain.links, chain.truncated
+            for link in chain.links:
+                s.check += link.stand
+            try:
+                s.waiting = self._waits.of(chain, s.future, head if s.future else None)
+                s.held = self._holders.of(chain.links, s.check)
+            except BAD:
+                result.torn.append(s.address)
+                continue
+            s.check.append(s.check[0])
+            asked.append(s)
+        for s, same in zip(asked, self._checker.same([s.check for s in asked]), strict=True):
+            if same:
+                result.seen.append(s)
+            else:
+                result.torn.append(s.address)
+
+    # ------------------------------------------------------------------ details
+
+    def _names(self, addresses: list[int]) -> list[str]:
+        """Names are read anew each time: a name's address is used again, as a task's is."""
+        values = self._values
+        kinds = values.type_names(addresses)
+        numbers = [a for a, kind in zip(addresses, kinds, strict=True) if kind == "int"]
+        texts = [a for a, kind in zip(addresses, kinds, strict=True) if kind == "str"]
+        found: dict[int, str] = {a: f"Task-{n}" for a, n in zip(numbers, values.objects.integers(numbers), strict=True)}
+        for a, text in zip(texts, values.objects.strings(texts) if texts else [], strict=True):
+            found[a] = (text or "")[:200]
+        # Somebody named a task by an object that is no string: 3.12 and older keep what they are given.
+        return [found.get(a, f"<{kind}>" if kind else "") for a, kind in zip(addresses, kinds, strict=True)]
+
+    def _outcome(self, head: bytes) -> Outcome:
+        at = self._at
+        state = _INT(head, at.state)[0]
+        if state == CANCELLED:
+            return Outcome.CANCELLED
+        if state != FINISHED:
+            return Outcome.NOT_SEEN
+        return Outcome.FAILED if _WORD(head, at.exception)[0] else Outcome.RETURNED
+
+    def unretrieved(self, address: int) -> str:
+        """The class of the exception that a task ended with, while nobody has asked for it; '' otherwise."""
+        at, memory = self._at, self._memory
+        try:
+            head = memory.read(address, at.head)
+            if not self.is_task(head) or _INT(head, at.state)[0] != FINISHED or not head[at.state + 4] & 1:
+                return ""
+            return self._values.type_name(_WORD(head, at.exception)[0]).rpartition(".")[2]
+        except BAD:
+            return ""
+
+    def serves(self, address: int) -> int:
+        """The future of `concurrent.futures` that gets a task's result: run_coroutine_threadsafe made it; 0 none."""
+        try:
+            return self._waits.destination(self._memory.read(address, self._at.head))
+        except BAD:
+            return 0
+
+    def _proved(self, living: list[tuple[int, bytes]]) -> bool:
+        """Whether the layout holds on this interpreter. False: `problem` says why not."""
+        if self._proofs >= _PROOFS or not living:
+            return not self.problem
+        at = self._at
+        for address, head in living[:_PROOFS]:
+            words = [_WORD(head, where)[0] for where in (at.loop, at.waiter, at.coroutine, at.name)]
+            try:
+                again = self._memory.read(address, at.head)
+                if again != head:
+                    continue  # it moves: no proof
+                proves(at, head, self._values.type_names(words))
+            except Mismatch as mismatch:
+                self.problem = str(mismatch)
+                return False
+            except BAD:
+                continue
+            self._proofs += 1
+        self.problem = ""
+        return True
