@@ -77,6 +77,10 @@ class Objects:
                 data = self.memory.read(address + start, size)
         return data.decode("latin-1" if ascii_only else _ENCODINGS[kind], "replace")
 
+    def string_of(self, head: bytes, address: int, limit: int = MAX_STRING) -> str:
+        """Text of a `str` whose first bytes, at least `str.asciisize` and 8 of them, have been read already."""
+        return self._string(head, address, limit)
+
     def strings(self, addresses: list[int]) -> list[str | None]:
         """Many strings in few calls; None for what is no string."""
         head = self._str_head + 64  # most names fit into the first read

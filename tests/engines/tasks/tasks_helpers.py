@@ -129,7 +129,8 @@ class Told:
     @property
     def complete(self) -> bool:
         """All living tasks, all that they share, and their loops have been told."""
-        return bool(self.objects and not self.more and self.loops and not self.unseen)
+        told = all(row.wait.object in self.objects for row in self.tasks.values() if row.wait.object)
+        return bool(told and self.objects and not self.more and self.loops and not self.unseen)
 
     def by_name(self) -> dict[str, Row]:
         return {row.name: row for row in self.tasks.values()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from array import array
 from collections.abc import Container, Iterable
 
 from concview.cpython.aio.debug_section import DebugOffsets, find
@@ -49,6 +50,8 @@ class Listing:
         self._interpreters: dict[int, _Interpreter] = {}
         self.linked = values.o.version >= (3, 14)
         self.problem = ""  #: why tasks cannot be listed
+        self._threads: list[Thread] = []  #: whose states `_segments` are of
+        self._segments = array("Q")
 
     @property
     def any(self) -> bool:
@@ -98,14 +101,22 @@ class Listing:
         debug = self._debug
         if debug is not None:
             low, high = sorted((debug.thread_loop, debug.thread_task))
-            parts = self._memory.read_many([(t.address + low, high - low + 8) for t in threads])
-            for thread, part in zip(threads, parts, strict=True):
-                if part is not None:
-                    loop, task = _WORD(part, debug.thread_loop - low)[0], _WORD(part, debug.thread_task - low)[0]
-                    if task:
-                        tasks[task] = thread.tid
-                    if loop > 1 and thread.tid:
-                        loops[loop & ~1] = thread.tid
+            size = high - low + 8
+            if threads is not self._threads or len(self._segments) != 2 * len(threads):
+                self._threads = threads
+                self._segments = array("Q", [n for t in threads for n in (t.address + low, size)])
+            data = self._memory.read_joined(self._segments, size * len(threads)) if threads else b""
+            if data is None:
+                parts = self._memory.read_many([(t.address + low, size) for t in threads])
+                data = b"".join([part if part is not None else bytes(size) for part in parts])
+            at = -size
+            for thread in threads:
+                at += size
+                loop, task = _WORD(data, at + debug.thread_loop - low)[0], _WORD(data, at + debug.thread_task - low)[0]
+                if task:
+                    tasks[task] = thread.tid
+                if loop > 1 and thread.tid:
+                    loops[loop & ~1] = thread.tid
         elif not self.linked:
             for interpreter in self._interpreters.values():
                 if interpreter.current:

@@ -8,19 +8,23 @@ from collections.abc import Iterable
 from concview.cpython.aio.chain import Link
 from concview.cpython.aio.holders import Held
 from concview.cpython.aio.waits import Waiting
-from concview.cpython.memory import Memory
+from concview.cpython.memory import MAX_SEGMENTS, Memory
 
 #: Tasks read with one call: three pieces each, and a call takes 1024.
 BLOCK = 250
-#: What no id is.
+#: A task that has not moved for so long is laid out with its neighbours, looked into this often; nanoseconds.
+COOL_NS, SETTLE_NS = 500_000_000, 250_000_000
+#: Where in a name (an int or a short str) lies what tells it from another: (offset, size).
+NAME_PART = (16, 40)
+#: As told: task id, stack, wait and holds, since when, due when.
 Row = tuple[int, int, int, int, int, int]
 
 
 class Task:
     __slots__ = (
-        "address", "block", "born_ns", "check", "coroutine", "future", "generation", "held", "holds", "id", "index",
-        "interpreter", "kind", "links", "loop", "name", "parent", "pulse", "row", "serves", "since_ns", "stack",
-        "told_awaits", "wait", "waiting",
+        "address", "again", "alive", "born_ns", "check", "coroutine", "future", "generation", "held", "holds", "id",
+        "interpreter", "kind", "links", "loop", "name", "next_future", "parent", "pulse", "row", "serves", "since_ns",
+        "stack", "told_awaits", "wait", "waiting",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, born_ns: int) -> None:
@@ -41,113 +45,212 @@ class Task:
         self.since_ns = 0
         self.row: Row | None = None  #: as last told
         self.told_awaits: tuple[int, ...] = ()
-        self.block: Block | None = None
-        self.index = -1
+        self.next_future = 0  #: that it was just seen to wait for
+        self.alive = True
+        self.again: Again | None = None  #: how to see cheaply that only its future is another one
 
 
-class Block:
-    __slots__ = ("data", "segments", "tasks")
+class Again:
+    """What to read of a task to see that it stands where it stood, if at another future."""
 
-    def __init__(self) -> None:
-        self.tasks: list[Task] = []
-        self.segments = array("Q")
-        self.data: bytes | None = None  #: as last read
+    __slots__ = ("constant", "name_at", "segments", "size", "slot", "waiting")
+
+    def __init__(
+        self, waiting: Waiting, waiter: int, name_at: int, slot_at: int, slot: int, parts: list[tuple[int, bytes]]
+    ) -> None:
+        """`waiter`: address of the task's future, coroutine and name; `slot_at`, `slot`: the variable that `waiting`
+        was concluded from; `parts`: (address, bytes) of all that must be the same."""
+        self.waiting, self.name_at, self.slot = waiting, name_at, slot
+        self.constant = b"".join([data for _, data in parts])
+        self.segments = array("Q", (waiter, 24, slot_at, 8))
+        for address, data in parts:
+            self.segments.extend((address, len(data)))
+        self.segments.extend((waiter, 8))
+        self.size = 24 + 8 + len(self.constant) + 8
 
 
 class Blocks:
-    """The pieces of all tasks, in blocks that are read and compared as one."""
+    """The pieces of all tasks that say whether it moved: three of each.
+
+    Those that moved lately are read piece by piece. Those that have not for a while are laid out in the order of their
+    addresses: objects of one kind lie side by side, so that a few stretches of memory hold the pieces of hundreds, and
+    a read costs by the stretch.
+    """
 
     def __init__(self, memory: Memory, span: tuple[int, int], state: int) -> None:
         """`span`: the part of a task that changes (offset, size); `state`: offset of a future's."""
         self._memory = memory
         self._span, self._state = span, state
         self.width = span[1] + 12  #: of a task: that, its future's state, its innermost frame's pulse
-        self.blocks: list[Block] = []
-        self._room: list[Block] = []
+        self._hot: dict[Task, int] = {}  #: -> when it was put there
+        self._cold: dict[Task, Stretches] = {}
+        self._groups: list[Stretches] = []
+        self._segments = array("Q")
+        self._data: dict[Task, bytes] = {}
+        self._settled_at = 0
 
-    def put(self, task: Task) -> None:
+    def put(self, task: Task, now: int) -> None:
         """Add a task, or follow it to its new future and frame."""
-        at, size = self._span
-        future, pulse = task.future or task.address, task.pulse or task.address
-        pieces = (task.address + at, size, future + self._state, 4, pulse, 8)
-        block = task.block
-        if block is None:
-            if not self._room:
-                self.blocks.append(Block())
-                self._room.append(self.blocks[-1])
-            block = task.block = self._room[-1]
-            task.index = len(block.tasks)
-            block.tasks.append(task)
-            block.segments.extend(pieces)
-            if len(block.tasks) >= BLOCK:
-                self._room.pop()
-        else:
-            block.segments[6 * task.index : 6 * task.index + 6] = array("Q", pieces)
+        self._leave(task)
+        self._hot[task] = now
+        self._data.pop(task, None)
 
     def drop(self, task: Task) -> None:
-        block = task.block
-        if block is None:
-            return
-        last, tail = block.tasks.pop(), block.segments[-6:]
-        del block.segments[-6:]
-        if last is not task:
-            block.tasks[task.index] = last
-            block.segments[6 * task.index : 6 * task.index + 6] = tail
-            last.index = task.index
-        if block.data is not None:
-            data, width = block.data, self.width
-            end = len(data) - width
-            if last is not task:
-                at = width * task.index
-                data = data[:at] + data[end:] + data[at + width : end]
-            block.data = data[:end]
-        task.block, task.index = None, -1
-        if not block.tasks:
-            self.blocks.remove(block)
-            if block in self._room:
-                self._room.remove(block)
-        elif block not in self._room:
-            self._room.append(block)
+        self._hot.pop(task, None)
+        self._data.pop(task, None)
+        self._leave(task)
 
-    def moved(self) -> list[Task]:
+    def _leave(self, task: Task) -> None:
+        group = self._cold.pop(task, None)
+        if group is not None:
+            group.tasks.pop(task, None)
+
+    def _pieces(self, task: Task) -> tuple[int, int, int, int, int, int]:
+        at, size = self._span
+        future, pulse = task.future or task.address, task.pulse or task.address
+        return task.address + at, size, future + self._state, 4, pulse, 8
+
+    def moved(self, now: int) -> list[Task]:
         """Tasks whose pieces read otherwise than last time."""
         found: list[Task] = []
-        width, memory = self.width, self._memory
-        for block in self.blocks:
-            data = memory.read_joined(block.segments, width * len(block.tasks))
-            if data is None:
-                data = self._apart(block)
-            old, block.data = block.data, data
-            if data == old:
-                continue
-            if old is None or len(old) != len(data):
-                found += block.tasks
-                continue
-            tasks = block.tasks
-            found += [
-                tasks[i // width] for i in range(0, len(data), width) if data[i : i + width] != old[i : i + width]
-            ]
+        for group in self._groups:
+            group.moved(self._memory, found)
+        hot = list(self._hot)
+        old = self._data
+        for task, data in zip(hot, self._read(hot), strict=True):
+            before = old.get(task)
+            if before != data:
+                old[task] = data
+                if before is not None:
+                    found.append(task)
+        if now - self._settled_at >= SETTLE_NS:
+            self._settled_at = now
+            self._cool(now)
         return found
-
-    def _apart(self, block: Block) -> bytes:
-        """Where a piece is gone: an empty one instead."""
-        words = block.segments
-        pairs = [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
-        parts = self._memory.read_many(pairs)
-        return b"".join([p if p is not None else b"\xee" * size for p, (_, size) in zip(parts, pairs, strict=True)])
 
     def settle(self, tasks: Iterable[Task]) -> None:
         """What these were put to is what the next `moved` compares with: read it now."""
-        for block in {id(t.block): t.block for t in tasks if t.block is not None}.values():
-            data = self._memory.read_joined(block.segments, self.width * len(block.tasks))
-            if block.data is None or data is None:
-                block.data = data
-                continue
-            # Only of those that were looked at: what has moved among the others is still to be noticed.
-            width = self.width
-            merged = bytearray(block.data.ljust(len(data), b"\0"))
-            for task in tasks:
-                if task.block is block:
-                    at = width * task.index
-                    merged[at : at + width] = data[at : at + width]
-            block.data = bytes(merged)
+        wanted = [t for t in tasks if t in self._hot]
+        for task, data in zip(wanted, self._read(wanted), strict=True):
+            self._data[task] = data
+
+    def _read(self, tasks: list[Task]) -> list[bytes]:
+        width = self.width
+        result: list[bytes] = []
+        for i in range(0, len(tasks), BLOCK):
+            part = tasks[i : i + BLOCK]
+            words = array("Q")
+            for task in part:
+                words.extend(self._pieces(task))
+            data = self._memory.read_joined(words, width * len(part))
+            if data is None:  # a piece is gone: an empty one instead
+                pairs = [(words[k], words[k + 1]) for k in range(0, len(words), 2)]
+                pieces = self._memory.read_many(pairs)
+                data = b"".join([p if p is not None else b"\xee" * n for p, (_, n) in zip(pieces, pairs, strict=True)])
+            result += [data[k : k + width] for k in range(0, len(data), width)]
+        return result
+
+    def _cool(self, now: int) -> None:
+        """Lay out anew, with those that have not moved for a while, when that is worth it."""
+        ready = [t for t, since in self._hot.items() if now - since >= COOL_NS]
+        there = sum(len(g.tasks) for g in self._groups)
+        laid_out = sum(g.laid_out for g in self._groups)
+        if len(ready) < 16 and laid_out - there < max(64, there):
+            return
+        tasks = [t for g in self._groups for t in g.tasks] + ready
+        before = {t: self._data[t] for t in ready if t in self._data}
+        for task in ready:
+            del self._hot[task]
+            self._data.pop(task, None)
+        self._groups = Stretches.lay_out({t: self._pieces(t) for t in tasks})
+        for group in self._groups:
+            found: list[Task] = []
+            group.moved(self._memory, found)
+            for task in group.tasks:
+                self._cold[task] = group
+        # What moved between its last comparison and now is found by the pieces that were known.
+        for task, known in before.items():
+            group_ = self._cold.get(task)
+            if group_ is None or group_.pieces(task) != known:
+                self.put(task, now)
+                self._data[task] = known
+
+
+class Stretches:
+    """Pieces of up to `MOST` tasks in the order of their addresses, near ones in one stretch."""
+
+    MOST = 1500
+    _GAP, _LONGEST = 320, 4096
+
+    def __init__(self) -> None:
+        self.segments = array("Q")
+        self.size = 0
+        self.ends: list[int] = []  #: of each stretch, in the data
+        self.members: list[list[Task]] = []  #: tasks with a piece in each stretch
+        self.tasks: dict[Task, tuple[tuple[int, int], ...]] = {}  #: -> (where in the data, size) of its pieces
+        self.laid_out = 0
+        self.data: bytes | None = None
+
+    @classmethod
+    def lay_out(cls, pieces: dict[Task, tuple[int, int, int, int, int, int]]) -> list[Stretches]:
+        tasks = sorted(pieces, key=lambda t: t.address)
+        return [cls()._fill({t: pieces[t] for t in tasks[i : i + cls.MOST]}) for i in range(0, len(tasks), cls.MOST)]
+
+    def _fill(self, pieces: dict[Task, tuple[int, int, int, int, int, int]]) -> Stretches:
+        every = [(p[k], p[k + 1], task, k // 2) for task, p in pieces.items() for k in (0, 2, 4)]
+        every.sort(key=lambda e: e[:2])
+        found: dict[Task, list[tuple[int, int]]] = {t: [(0, 0)] * 3 for t in pieces}
+        start = end = 0
+        for address, size, task, index in every:
+            if not end or address - end > self._GAP or address + size - start > self._LONGEST:
+                if end:
+                    self._close(start, end)
+                start, end = address, address
+                self.members.append([])
+            end = max(end, address + size)
+            self.members[-1].append(task)
+            found[task][index] = (self.size + address - start, size)
+        if end:
+            self._close(start, end)
+        self.tasks = {t: tuple(places) for t, places in found.items()}
+        self.laid_out = len(self.tasks)
+        return self
+
+    def _close(self, start: int, end: int) -> None:
+        self.segments.extend((start, end - start))
+        self.size += end - start
+        self.ends.append(self.size)
+
+    def moved(self, memory: Memory, found: list[Task]) -> None:
+        data = self._read(memory)
+        old, self.data = self.data, data
+        if old is None or data == old:
+            return
+        seen: set[Task] = set()
+        begin, tasks = 0, self.tasks
+        for end, members in zip(self.ends, self.members, strict=True):
+            if data[begin:end] != old[begin:end]:
+                for task in members:
+                    if task in tasks and task not in seen:
+                        if any(data[at : at + n] != old[at : at + n] for at, n in tasks[task]):
+                            found.append(task)
+                        seen.add(task)
+            begin = end
+
+    def _read(self, memory: Memory) -> bytes:
+        data: list[bytes] = []
+        words = self.segments
+        for i in range(0, len(words), 2 * MAX_SEGMENTS):
+            part = words[i : i + 2 * MAX_SEGMENTS]
+            size = sum(part[1::2])
+            raw = memory.read_joined(part, size)
+            if raw is None:
+                pairs = [(part[k], part[k + 1]) for k in range(0, len(part), 2)]
+                pieces = memory.read_many(pairs)
+                raw = b"".join([p if p is not None else b"\xee" * n for p, (_, n) in zip(pieces, pairs, strict=True)])
+            data.append(raw)
+        return data[0] if len(data) == 1 else b"".join(data)
+
+    def pieces(self, task: Task) -> bytes:
+        data = self.data or b""
+        return b"".join([data[at : at + n] for at, n in self.tasks[task]])

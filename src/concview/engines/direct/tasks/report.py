@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from concview.engines.direct.tasks.tracker import TaskTracker
 
 #: Intervals in nanoseconds.
-LOOPS_NS, OBJECTS_NS, TIMERS_NS, THREADS_NS = 500_000_000, 500_000_000, 50_000_000, 1_000_000_000
+LOOPS_NS, OBJECTS_NS, TIMERS_NS, THREADS_NS = 500_000_000, 500_000_000, 100_000_000, 1_000_000_000
 #: Objects told at once: those with most waiters first. Reading them takes so much of our CPU at most, nanoseconds.
 MAX_OBJECTS = 200
 OBJECTS_CPU_NS = 6_000_000
@@ -55,6 +55,9 @@ class Reporter:
         self._names_generation = -1
         self._libraries: dict[int, str] = {}
         self._turn = 0
+        self._counted = self._gathered = -1  #: version of the tracker's tasks that these are of
+        self._per_loop: Counter[int] = Counter()
+        self._shared: dict[int, _Shared] = {}
         self._loops_at = self._objects_at = self._timers_at = self._threads_at = 0
         self._ran: Counter[int] = Counter()  #: running task, over the looks of the interval
         self._looked = 0
@@ -84,7 +87,10 @@ class Reporter:
 
     def _tell_loops(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
         tracker, totals = self._tracker, self._tracker.totals
-        per_loop = Counter(task.loop for task in tracker.tasks.values())
+        if tracker.version != self._counted:
+            self._counted = tracker.version
+            self._per_loop = Counter(task.loop for task in tracker.tasks.values())
+        per_loop = self._per_loop
         if now >= self._threads_at:
             self._threads_at = now + THREADS_NS
             for loop in tracker.loops.known.values():
@@ -131,11 +137,15 @@ class Reporter:
 
     def _tell_objects(self, now: int) -> None:
         began = time.thread_time_ns()
+        tracker = self._tracker
         if self._names_generation != self._sink.generation or len(self._names) > 4096:
             self._names_generation = self._sink.generation
             self._names.clear()
-        self._search()
-        shared = self._gather()
+        if tracker.version != self._gathered or self._turn < len(tracker.tasks):
+            self._search()
+            self._shared = self._gather()
+            self._gathered = tracker.version
+        shared = self._shared
         order = sorted(shared, key=lambda a: (-shared[a].waiting, -len(shared[a].holders)))
         numbers: dict[int, Numbers] = {}
         for address in order[:MAX_OBJECTS]:

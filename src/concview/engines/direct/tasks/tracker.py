@@ -20,13 +20,13 @@ from concview.cpython.aio.layout import layout
 from concview.cpython.aio.listing import MAX_TASKS, Listing
 from concview.cpython.aio.loops import Loops as LoopReader
 from concview.cpython.aio.transports import Transports
-from concview.cpython.aio.values import Values
-from concview.cpython.aio.waits import Waits
+from concview.cpython.aio.values import BAD, Values
+from concview.cpython.aio.waits import Waiting, Waits
 from concview.cpython.code import Codes
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Objects
 from concview.cpython.threads import Interpreter, Thread
-from concview.engines.direct.tasks.records import Blocks, Row, Task
+from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
 from concview.engines.direct.tasks.walker import Seen, Walker
@@ -74,7 +74,7 @@ class TaskTracker:
     ) -> None:  # fmt: skip
         """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each."""
         self._sink, self._calls_of = sink, calls
-        at = layout(objects.offsets.version, objects.offsets.header)
+        self._layout = at = layout(objects.offsets.version, objects.offsets.header)
         self._memory, self._o = objects.memory, objects.offsets
         self.values = Values(objects, at)
         self.chains = Chains(self.values, codes)
@@ -87,6 +87,7 @@ class TaskTracker:
         self._blocks = Blocks(self._memory, at.span, at.state)
         self.sites = Sites(facts, self.values, self.chains)
         self.totals = Totals()
+        self.version = 0  #: changes when any task does
         self.tasks: dict[int, Task] = {}  #: by address
         self.numbered: dict[int, int] = {}  #: interpreter -> its id
         self.failed: dict[int, tuple[int, int]] = {}  #: address of an ended task -> (its id, since when)
@@ -98,6 +99,7 @@ class TaskTracker:
         self._changing: dict[int, Task] = {}
         self._next_id = 0
         self._generation = sink.generation
+        self._population = -1  #: tasks begun and ended when awaited ones were last looked through
         self._filled = False  #: all tasks that were there at the beginning have been walked
         self._stirred = True  #: something may have moved since the last look
         self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
@@ -180,7 +182,7 @@ class TaskTracker:
             if full:
                 self._full_at = now + FULL_NS
                 self.listing.forget_tables()
-            for task in self._blocks.moved():
+            for task in self._blocks.moved(now):
                 self._moved[task.address] = None
             for address in running.keys() ^ before.keys():
                 if address in self.tasks:
@@ -230,6 +232,15 @@ class TaskTracker:
         return torn
 
     def _walk(self, now: int, addresses: list[int]) -> int:
+        moved = [task for a in addresses if a not in self._running and (task := self.tasks.get(a)) is not None]
+        same = self._walker.same_place(moved)
+        if same:
+            self.totals.walks += len(same)
+            accepted = [self._moved_on(now, self.tasks[a], waiting) for a, waiting in same.items()]
+            self._blocks.settle(accepted)
+            addresses = [a for a in addresses if a not in same]
+            if not addresses:
+                return 0
         found = self._walker.walk(addresses, self._running)
         origin = {a: self._pending.pop(a, 0) for a in addresses}
         for address in addresses:
@@ -280,17 +291,51 @@ class TaskTracker:
             task.held += self.sites.inferred(seen.links, seen.held)
             if waiting.via == "Condition.wait":
                 self._given_up(task, waiting.object)
+            task.again = self._again(task, seen)
             task.pulse = self.chains.pulse(seen.links[-1]) if seen.links else 0
         if task.loop not in self.loops.known:
             self.loops.open(task.loop, self._number(task.interpreter), now)
         self._describe(task, seen.truncated)
-        self._blocks.put(task)
+        self._blocks.put(task, now)
         self._touched[task.address] = task
         if waiting.changes:
             self._changing[task.address] = task
         else:
             self._changing.pop(task.address, None)
         return task
+
+    def _moved_on(self, now: int, task: Task, waiting: Waiting) -> Task:
+        """It stands where it stood, at another future."""
+        self._moved.pop(task.address, None)
+        old = task.waiting
+        if waiting.began_s:
+            task.since_ns = int(waiting.began_s * 1e9)
+        elif old is None or old.state is not waiting.state or task.future != task.next_future:
+            task.since_ns = now
+        task.future, task.waiting = task.next_future, waiting
+        if old is None or (old.state, old.via, old.object) != (waiting.state, waiting.via, waiting.object):
+            self._describe(task)
+        self._blocks.put(task, now)
+        self._touched[task.address] = task
+        return task
+
+    def _again(self, task: Task, seen: Seen) -> Again | None:
+        """How to see that it stands there again; None where that would not tell what it waits for."""
+        waiting = seen.waiting
+        if waiting.subject is None or waiting.changes or not seen.name_part or not seen.links or seen.truncated:
+            return None
+        link, slot = waiting.subject
+        try:
+            raw = self.chains.raw(link, slot)
+        except BAD:
+            return None
+        last = seen.links[-1]
+        stands = [part for part in seen.check[1 : seen.stands] if part[0] != last.top_at]
+        parts = [*stands, *seen.check[seen.stands : -1], (seen.name_at + NAME_PART[0], seen.name_part)]
+        if len(parts) > 400:
+            return None
+        waiter = seen.address + self._layout.waiter
+        return Again(waiting, waiter, seen.name_at, link.slots + 8 * slot, raw, parts)
 
     def _given_up(self, task: Task, condition: int) -> None:
         """A condition's lock is given back while its `wait` waits."""
@@ -316,6 +361,8 @@ class TaskTracker:
     def _end(self, now: int, task: Task, outcome: Outcome) -> None:
         self._gone += (task.id, int(outcome))
         del self.tasks[task.address]
+        self.version += 1
+        task.alive = False
         self._touched.pop(task.address, None)
         self._changing.pop(task.address, None)
         self._blocks.drop(task)
@@ -404,9 +451,13 @@ class TaskTracker:
         self._changing_at = now + CHANGING_NS
         if any(t.waiting is not None and t.waiting.call for t in self._changing.values()):
             self.reporter.calls = self._calls_of()
+        population = self.totals.seen + self.totals.ended
+        same, self._population = population == self._population, population
         for task in list(self._changing.values()):
             if task.waiting is not None and task.waiting.call:
                 self._describe(task)
+            elif same:
+                continue  # nobody came or went
             self._touched[task.address] = task
 
     def _changes(self) -> tuple[list[int], list[int]]:
@@ -415,7 +466,7 @@ class TaskTracker:
         awaits: list[int] = []
         for task in self._touched.values():
             waiting = task.waiting
-            if waiting is None or task.block is None:
+            if waiting is None or not task.alive:
                 continue
             row: Row = (task.id, task.stack, task.wait, task.holds, task.since_ns, int(waiting.due_s * 1e9))
             if row != task.row:
@@ -431,6 +482,8 @@ class TaskTracker:
                 if told != task.told_awaits:
                     task.told_awaits = told if told[0] else ()
                     awaits += (task.id, told[0], len(told) - 1, *told[1:])
+        if self._touched:
+            self.version += 1
         self._touched.clear()
         return rows, awaits
 

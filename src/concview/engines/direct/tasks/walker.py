@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Collection
 
 from concview.cpython.aio.chain import Chains, Checker, Link
@@ -10,10 +11,17 @@ from concview.cpython.aio.holders import Held, Holders
 from concview.cpython.aio.layout import CANCELLED, FINISHED, PENDING, Mismatch, TaskLayout, proves
 from concview.cpython.aio.values import BAD, Values
 from concview.cpython.aio.waits import TASK, Waiting, Waits
+from concview.cpython.memory import MAX_SEGMENTS
+from concview.engines.direct.tasks.records import NAME_PART, Again, Task
 from concview.model import Outcome, TaskState
 
 _WORD = struct.Struct("<Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
+_DOUBLE = struct.Struct("<d").unpack_from
+_HEAD = struct.Struct("<4Q").unpack_from
+_NAME = NAME_PART
+#: No sleep is due so much later than one before it at the same place, seconds.
+_LONG = 1e9
 #: Tasks that must make sense before the layout is believed.
 _PROOFS = 3
 
@@ -21,10 +29,16 @@ _PROOFS = 3
 class Seen:
     """One living task."""
 
-    __slots__ = ("address", "check", "coroutine", "future", "held", "links", "loop", "name", "truncated", "waiting")
+    __slots__ = (
+        "address", "check", "coroutine", "future", "held", "links", "loop", "name", "name_at", "name_part", "stands",
+        "truncated", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, address: int, head: bytes, at: TaskLayout, name: str) -> None:
+    def __init__(self, address: int, head: bytes, at: TaskLayout, name: str, part: bytes) -> None:
         self.address, self.name = address, name
+        self.name_at: int = _WORD(head, at.name)[0]
+        self.name_part = part  #: what tells the name, from `_NAME` on
+        self.stands = 0  #: entries of `check` that say where its frames stand
         self.loop: int = _WORD(head, at.loop)[0]
         self.future: int = _WORD(head, at.waiter)[0]
         self.coroutine: int = _WORD(head, at.coroutine)[0]
@@ -51,7 +65,7 @@ class Walker:
     def __init__(self, values: Values, chains: Chains, waits: Waits, holders: Holders) -> None:
         self._values, self._chains, self._waits, self._holders = values, chains, waits, holders
         self._memory, self._at = values.memory, values.layout
-        self._type = values.o["ob.type"]
+        self._type, self._mask = values.o["ob.type"], values.o.tag_mask
         self._checker = Checker(values)
         self._proofs = 0
         self.problem = ""  #: why the layout is not believed
@@ -70,7 +84,7 @@ class Walker:
         if not self._proved(living):
             return result
         names = self._names([_WORD(head, at.name)[0] for _, head in living])
-        seen = [Seen(a, head, at, name) for (a, head), name in zip(living, names, strict=True)]
+        seen = [Seen(a, head, at, *name) for (a, head), name in zip(living, names, strict=True)]
         still = [s for s in seen if s.address not in running]
         for s in seen:
             if s.address in running:
@@ -97,6 +111,7 @@ class Walker:
             s.links, s.truncated = chain.links, chain.truncated
             for link in chain.links:
                 s.check += link.stand
+            s.stands = len(s.check)
             try:
                 s.waiting = self._waits.of(chain, s.future, head if s.future else None)
                 s.held = self._holders.of(chain.links, s.check)
@@ -113,17 +128,89 @@ class Walker:
 
     # ------------------------------------------------------------------ details
 
-    def _names(self, addresses: list[int]) -> list[str]:
-        """Names are read anew each time: a name's address is used again, as a task's is."""
-        values = self._values
-        kinds = values.type_names(addresses)
-        numbers = [a for a, kind in zip(addresses, kinds, strict=True) if kind == "int"]
-        texts = [a for a, kind in zip(addresses, kinds, strict=True) if kind == "str"]
-        found: dict[int, str] = {a: f"Task-{n}" for a, n in zip(numbers, values.objects.integers(numbers), strict=True)}
-        for a, text in zip(texts, values.objects.strings(texts) if texts else [], strict=True):
-            found[a] = (text or "")[:200]
-        # Somebody named a task by an object that is no string: 3.12 and older keep what they are given.
-        return [found.get(a, f"<{kind}>" if kind else "") for a, kind in zip(addresses, kinds, strict=True)]
+    def _names(self, addresses: list[int]) -> list[tuple[str, bytes]]:
+        """Names, and the bytes that tell them, read anew each time: a name's address is used again, as a task's is."""
+        values, start, size = self._values, *_NAME
+        parts = self._memory.read_many([(a, start + size) if a else (0, 0) for a in addresses])
+        found: list[tuple[str, bytes]] = []
+        for address, part in zip(addresses, parts, strict=True):
+            kind = values.name_of(_WORD(part, self._type)[0]) if part else values.type_name(address)
+            try:
+                if kind == "int":
+                    name = f"Task-{values.objects.integers([address])[0]}"
+                elif kind == "str":
+                    name = values.objects.string_of(part, address)[:200] if part else values.text(address)
+                else:
+                    # Named by an object that is no string: 3.12 and older keep what they are given.
+                    name = f"<{kind}>" if kind else ""
+            except BAD:
+                name = ""
+            found.append((name, part[start:] if part else b""))
+        return found
+
+    # ------------------------------------------------------------------ where it stood before
+
+    def same_place(self, tasks: list[Task]) -> dict[int, Waiting]:
+        """Of tasks that moved, those that stand where they stood, at another future: address -> what they wait for.
+        All that a walk would conclude from is read in one call, between two reads of the future."""
+        found: dict[int, Waiting] = {}
+        batch: list[Task] = []
+        segments = array("Q")
+        for task in tasks:
+            again = task.again
+            if again is None:
+                continue
+            if len(segments) + len(again.segments) > 2 * MAX_SEGMENTS:
+                self._same(batch, segments, found)
+                batch, segments = [], array("Q")
+            batch.append(task)
+            segments.extend(again.segments)
+        if batch:
+            self._same(batch, segments, found)
+        return found
+
+    def _same(self, batch: list[Task], segments: array[int], found: dict[int, Waiting]) -> None:
+        memory, at, header = self._memory, self._at, self._values.o.header
+        data = memory.read_joined(segments, sum([t.again.size for t in batch if t.again is not None]))
+        if data is None:
+            return
+        stand: list[tuple[Task, Again, int, int]] = []
+        start = 0
+        for task in batch:
+            again = task.again
+            if again is None:
+                continue
+            begin, start = start, start + again.size
+            future, coroutine, name, slot = _HEAD(data, begin)
+            if (
+                future
+                and coroutine == task.coroutine
+                and name == again.name_at
+                and data[start - 8 : start] == data[begin : begin + 8]
+                and data[begin + 32 : start - 8] == again.constant
+            ):
+                stand.append((task, again, future, slot))
+        states = memory.read_many([(future + at.state, 4) for _, _, future, _ in stand])
+        timed = [(task, again, future, slot) for task, again, future, slot in stand if again.waiting.due_s]
+        floats = memory.read_many([((slot & self._mask) + at.when, 8) for _, _, _, slot in timed])
+        whens = memory.read_many([(_WORD(f)[0] + header, 8) if f is not None else (0, 0) for f in floats])
+        due = {t.address: _DOUBLE(w)[0] for (t, _, _, _), w in zip(timed, whens, strict=True) if w}
+        for (task, again, future, slot), state in zip(stand, states, strict=True):
+            if state is None:
+                continue
+            task.next_future = future
+            old = again.waiting
+            if _INT(state)[0] != PENDING:
+                found[task.address] = Waiting(TaskState.READY)
+            elif not old.due_s:
+                if slot == again.slot:
+                    found[task.address] = old
+            else:
+                when = due.get(task.address, 0.0)
+                if 0 < when < old.due_s + _LONG:
+                    found[task.address] = Waiting(
+                        old.state, old.via, due_s=when, began_s=when - (old.due_s - old.began_s) if old.began_s else 0.0
+                    )
 
     def _outcome(self, head: bytes) -> Outcome:
         at = self._at
