@@ -96,6 +96,9 @@ LIBRARIES: dict[tuple[str, str], Role] = {
     (_ANYIO, "Lock.acquire"): Role(LOCK, "Lock.acquire", "Lock", library="anyio"),
     (_ANYIO, "Semaphore.acquire"): Role(LOCK, "Semaphore.acquire", "Semaphore", library="anyio"),
     (_ANYIO, "Event.wait"): Role(LOCK, "Event.wait", "Event", library="anyio"),
+    (_ANYIO, "SocketStream.receive"): Role(IO, "SocketStream.receive", library="anyio"),
+    (_ANYIO, "SocketStream.send"): Role(IO, "SocketStream.send", library="anyio"),
+    (_ANYIO, "UNIXSocketStream.receive"): Role(IO, "SocketStream.receive", library="anyio"),
     (_ANYIO, "TaskGroup.__aexit__"): Role(TASK, "TaskGroup", "TaskGroup", library="anyio"),
     (_ANYIO, "AsyncIOBackend.run_sync_in_worker_thread"): Role(EXECUTOR, "to_thread.run_sync", "", "worker",
                                                                library="anyio"),
@@ -126,6 +129,7 @@ HELPERS: tuple[str, ...] = (
     "asyncio/locks.py", "asyncio/queues.py", "asyncio/tasks.py", "asyncio/timeouts.py", "asyncio/futures.py",
     "async_timeout/__init__.py", "anyio/_backends/_asyncio.py", "anyio/_core/_synchronization.py", "anyio/lowlevel.py",
     "httpcore/_synchronization.py", "psycopg_pool/_acompat.py", "psycopg/_acompat.py", "pymongo/lock.py",
+    "sqlalchemy/util/compat.py", "sqlalchemy/util/queue.py",
 )  # fmt: skip
 #: Functions that use what they got out of a pool while they are suspended, unless they (or one further in) wait for it:
 #: -> (local variable, attributes from there to the pool, local variable that is bound when they have it).
@@ -136,11 +140,18 @@ USERS: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
     ("redis/asyncio/client.py", "Pipeline.execute"): ("self", ("connection_pool",), "conn"),
     ("psycopg_pool/pool_async.py", "AsyncConnectionPool.connection"): ("self", (), "conn"),
     ("pymongo/asynchronous/pool.py", "Pool.checkout"): ("self", (), "conn"),
+    ("aiohttp/client.py", "ClientSession._request"): ("conn", ("_connector",), "conn"),
+    ("aiohttp/client.py", "ClientSession._request.<locals>._connect_and_send_request"): (
+        "conn",
+        ("_connector",),
+        "conn",
+    ),
 }
 #: Context managers that have something of a pool: type -> attributes to the pool.
 MANAGERS: dict[str, tuple[str, ...]] = {
     "PoolAcquireContext": ("pool",),  # asyncpg
     "PoolConnectionProxy": ("_holder", "_pool"),
+    "AsyncConnection": ("sync_connection", "engine", "pool"),  # SQLAlchemy
     "ClientResponse": ("_connection", "_connector"),  # aiohttp
     "_RequestContextManager": ("_resp", "_connection", "_connector"),
     "_BaseRequestContextManager": ("_resp", "_connection", "_connector"),
