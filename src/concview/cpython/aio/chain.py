@@ -254,6 +254,12 @@ class Chains:
             known = self._variables[code.address] = code, self._names(code)
         return known[1].get(name, -1)
 
+    def variable_of(self, code: Code, frame: int, name: str) -> int:
+        """Value of a local variable of a frame that is not suspended, by the frame's address. Raises BadAddress."""
+        slot = self._names(code).get(name, -1)
+        value = self._memory.word(frame + self._slot0 + 8 * slot) & self._mask if slot >= 0 else 0
+        return self.values.cell(value) if value else 0
+
     def variables(self, link: Link) -> dict[str, int]:
         """Name -> slot of all local variables."""
         self.slot_of(link, "self")

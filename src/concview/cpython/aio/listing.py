@@ -50,6 +50,9 @@ class Listing:
         self._interpreters: dict[int, _Interpreter] = {}
         self.linked = values.o.version >= (3, 14)
         self.problem = ""  #: why tasks cannot be listed
+        self.unseen: tuple[str, ...] = ()  #: kinds of tasks that are there and not read, a sentence each
+        self._imported: dict[int, tuple[int, int]] = {}
+        self._looked: set[int] = set()
         self._threads: list[Thread] = []  #: whose states `_segments` are of
         self._segments = array("Q")
 
@@ -63,16 +66,45 @@ class Listing:
         there = set()
         for interpreter in interpreters:
             there.add(interpreter.address)
-            if interpreter.address not in self._interpreters:
-                with contextlib.suppress(*BAD):
+            with contextlib.suppress(*BAD):
+                if not self._grown(interpreter.address):
+                    continue
+                if interpreter.address not in self._interpreters:
                     found = self._find(interpreter.address)
                     if found is not None:
                         self._interpreters[interpreter.address] = found
+                self._others(interpreter.address)
         for address in self._interpreters.keys() - there:
             del self._interpreters[address]
         if self.linked and self._interpreters and self._debug is None:
             self._debug = find(self._memory)
             self.problem = "" if self._debug else "asyncio's C module does not say where its lists of tasks are"
+
+    def _grown(self, interpreter: int) -> bool:
+        """Whether sys.modules has another number of modules than when it was last looked through: that is dear."""
+        modules = self._memory.word(interpreter + self._o["is.imports_modules"])
+        used = self._memory.word(modules + self._o.header) if modules else 0
+        if self._imported.get(interpreter) == (modules, used):
+            return False
+        self._imported[interpreter] = modules, used
+        return True
+
+    def _others(self, interpreter: int) -> None:
+        """What runs tasks of its own that are not read here."""
+        if self._modules.dict_of(interpreter, "gevent.hub"):
+            self._say("greenlets of gevent are not read: their stacks lie in memory of greenlet's own")
+        elif self._modules.dict_of(interpreter, "eventlet.hubs"):
+            self._say("greenlets of eventlet are not read: their stacks lie in memory of greenlet's own")
+        namespace = self._modules.dict_of(interpreter, "asyncio.tasks")
+        if namespace and interpreter not in self._looked:
+            self._looked.add(interpreter)
+            task = self._values.objects.lookup(namespace, "Task")
+            if task and self._values.name_of(task) != "_asyncio.Task":
+                self._say("tasks of asyncio's class in pure Python are not read: it keeps them elsewhere")
+
+    def _say(self, sentence: str) -> None:
+        if sentence not in self.unseen:
+            self.unseen = (*self.unseen, sentence)
 
     def _find(self, interpreter: int) -> _Interpreter | None:
         found = _Interpreter(interpreter)

@@ -57,6 +57,8 @@ class Reporter:
         self._turn = 0
         self._counted = self._gathered = -1  #: version of the tracker's tasks that these are of
         self._per_loop: Counter[int] = Counter()
+        self._numbers: dict[int, Numbers] = {}
+        self._read_at: dict[int, int] = {}
         self._shared: dict[int, _Shared] = {}
         self._loops_at = self._objects_at = self._timers_at = self._threads_at = 0
         self._ran: Counter[int] = Counter()  #: running task, over the looks of the interval
@@ -94,6 +96,8 @@ class Reporter:
         if now >= self._threads_at:
             self._threads_at = now + THREADS_NS
             for loop in tracker.loops.known.values():
+                if loop.kind == "trio":
+                    continue  # its thread's frames tell
                 loop.tid = loops.get(loop.address, 0) or tracker.loops.idents(loop, idents)
         runs = {task.loop: task.id for a in running if (task := tracker.tasks.get(a)) is not None}
         loop_of = {task.id: task.loop for task in tracker.tasks.values()} if self._ran else {}
@@ -147,17 +151,23 @@ class Reporter:
             self._gathered = tracker.version
         shared = self._shared
         order = sorted(shared, key=lambda a: (-shared[a].waiting, -len(shared[a].holders)))
-        numbers: dict[int, Numbers] = {}
-        for address in order[:MAX_OBJECTS]:
-            if time.thread_time_ns() - began > OBJECTS_CPU_NS:
+        told = order[:MAX_OBJECTS]
+        self._numbers = {a: n for a, n in self._numbers.items() if a in shared}
+        # Those that were read longest ago first: what does not fit now keeps its numbers until the next time.
+        for address in sorted(told, key=lambda a: self._read_at.get(a, 0)):
+            if time.thread_time_ns() - began > OBJECTS_CPU_NS and address in self._numbers:
                 break
             each = shared[address]
+            self._read_at[address] = now
             if each.kind == "Lock" and each.library == "asyncio":  # nothing beside who waits and who holds
-                numbers[address] = Numbers(1, 1 if each.holders or each.waiting else -1)
+                self._numbers[address] = Numbers(1, 1 if each.holders or each.waiting else -1)
             elif each.kind in _PLAIN and each.library == "asyncio":
-                numbers[address] = Numbers()
+                self._numbers[address] = Numbers()
             else:
-                numbers[address] = self._pools.read(address, each.kind, each.library)
+                self._numbers[address] = self._pools.read(address, each.kind, each.library)
+        if len(self._read_at) > 4 * MAX_OBJECTS:
+            self._read_at = {a: t for a, t in self._read_at.items() if a in shared}
+        numbers = {a: self._numbers[a] for a in told if a in self._numbers}
         counts = self._counts.read({a: n.deque for a, n in numbers.items() if n.deque})
         rows = tuple(self._row(a, shared[a], n, counts.get(a, (-1, -1))) for a, n in numbers.items())
         if rows or self._told:

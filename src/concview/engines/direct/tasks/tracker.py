@@ -20,6 +20,7 @@ from concview.cpython.aio.layout import layout
 from concview.cpython.aio.listing import MAX_TASKS, Listing
 from concview.cpython.aio.loops import Loops as LoopReader
 from concview.cpython.aio.transports import Transports
+from concview.cpython.aio.trio import Trio
 from concview.cpython.aio.values import BAD, Values
 from concview.cpython.aio.waits import Waiting, Waits
 from concview.cpython.code import Codes
@@ -29,6 +30,7 @@ from concview.cpython.threads import Interpreter, Thread
 from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
+from concview.engines.direct.tasks.trio_tasks import TrioTasks
 from concview.engines.direct.tasks.walker import Seen, Walker
 from concview.model import MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
 from concview.sink import Sink
@@ -100,7 +102,7 @@ class TaskTracker:
         self._next_id = 0
         self._generation = sink.generation
         self._population = -1  #: tasks begun and ended when awaited ones were last looked through
-        self._filled = False  #: all tasks that were there at the beginning have been walked
+        self.filled = False  #: all tasks that were there at the beginning have been walked
         self._stirred = True  #: something may have moved since the last look
         self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
         self._quiet_ns = 0  #: the last look that found nothing, not told yet
@@ -109,15 +111,22 @@ class TaskTracker:
         self._gone: list[int] = []  #: ids and outcomes of tasks that ended, not told yet
         self.unseen = 0
         self._random = random.Random(pid)
+        trio = Trio(self.values, self.chains, self._holders, self._transports)
+        self._trio = TrioTasks(self, trio)
         self.reporter = Reporter(self, sink)
 
     def close(self) -> None:
         self._transports.close()
 
     @property
+    def active(self) -> bool:
+        """Whether there is something to look at, or to say of what cannot be looked at."""
+        return self.listing.any or self._trio.any or bool(self.listing.unseen)
+
+    @property
     def due(self) -> int:
         """When `poll` has something to do."""
-        return 0 if self.listing.any else self._find_at
+        return 0 if self.active else self._find_at
 
     @property
     def problem(self) -> str:
@@ -127,7 +136,7 @@ class TaskTracker:
     @property
     def unseen_kinds(self) -> tuple[str, ...]:
         """Kinds of tasks that are left out, a sentence each."""
-        return ()
+        return self.listing.unseen
 
     # ------------------------------------------------------------------ one tick of the engine
 
@@ -136,9 +145,10 @@ class TaskTracker:
         if now >= self._find_at:
             self._find_at = now + FIND_NS
             self.listing.look_for(interpreters)
+            self._trio.look_for(now, threads)
             if now >= self._forget_at:
                 self._forget(now)
-        if not self.listing.any:
+        if not self.active:
             return
         if self._sink.generation != self._generation:
             self._renew()
@@ -194,6 +204,8 @@ class TaskTracker:
         else:
             self.totals.skipped += 1
             torn = 0
+        if self._trio.any:
+            torn += self._trio.poll(now, time.thread_time_ns())
         self._changing_ones(now)
         self._tell(now, torn)
 
@@ -228,7 +240,7 @@ class TaskTracker:
             if time.thread_time_ns() - began > WALK_NS:
                 break
         self.unseen = max(0, len(self._moved) + len(self._pending) - torn)
-        self._filled = self._filled or not self.unseen
+        self.filled = self.filled or not self.unseen
         return torn
 
     def _walk(self, now: int, addresses: list[int]) -> int:
@@ -250,7 +262,7 @@ class TaskTracker:
         for address, outcome in found.ended.items():
             task = self.tasks.get(address)
             if task is not None:
-                self._end(now, task, outcome)
+                self.end(now, task, outcome)
             else:
                 if len(self._refused) >= MAX_TASKS:
                     self._refused.clear()
@@ -269,7 +281,7 @@ class TaskTracker:
     def _accept(self, now: int, seen: Seen, interpreter: int) -> Task:
         task = self.tasks.get(seen.address)
         if task is not None and task.name != seen.name and task.coroutine != seen.coroutine:
-            self._end(now, task, Outcome.NOT_SEEN)  # another one at the same address
+            self.end(now, task, Outcome.NOT_SEEN)  # another one at the same address
             task = None
         if task is None:
             task = self._begin(now, seen, interpreter)
@@ -290,12 +302,12 @@ class TaskTracker:
             task.check, task.held = seen.check, seen.held
             task.held += self.sites.inferred(seen.links, seen.held)
             if waiting.via == "Condition.wait":
-                self._given_up(task, waiting.object)
+                self.give_up(task, waiting.object)
             task.again = self._again(task, seen)
             task.pulse = self.chains.pulse(seen.links[-1]) if seen.links else 0
         if task.loop not in self.loops.known:
             self.loops.open(task.loop, self._number(task.interpreter), now)
-        self._describe(task, seen.truncated)
+        self.describe(task, seen.truncated)
         self._blocks.put(task, now)
         self._touched[task.address] = task
         if waiting.changes:
@@ -314,7 +326,7 @@ class TaskTracker:
             task.since_ns = now
         task.future, task.waiting = task.next_future, waiting
         if old is None or (old.state, old.via, old.object) != (waiting.state, waiting.via, waiting.object):
-            self._describe(task)
+            self.describe(task)
         self._blocks.put(task, now)
         self._touched[task.address] = task
         return task
@@ -337,28 +349,40 @@ class TaskTracker:
         waiter = seen.address + self._layout.waiter
         return Again(waiting, waiter, seen.name_at, link.slots + 8 * slot, raw, parts)
 
-    def _given_up(self, task: Task, condition: int) -> None:
+    def give_up(self, task: Task, condition: int) -> None:
         """A condition's lock is given back while its `wait` waits."""
         lock = self.values.attribute(condition, "_lock")
         task.held = [h for h in task.held if h.object not in (lock, condition)]
 
     def _begin(self, now: int, seen: Seen, interpreter: int) -> Task:
-        task = Task(seen.address, interpreter, now if self._filled else 0)
+        task = Task(seen.address, interpreter, now if self.filled else 0)
+        task.serves = self._walker.serves(seen.address)
+        self._refused.pop(seen.address, None)
+        self.begin(task, seen.name)
+        return task
+
+    def begin(self, task: Task, name: str) -> None:
+        """A task that is new here."""
         self._next_id += 1
         task.id = self._next_id
-        task.serves = self._walker.serves(seen.address)
-        self.tasks[seen.address] = task
-        self._refused.pop(seen.address, None)
+        self.tasks[task.address] = task
         self.totals.seen += 1
-        number = _DEFAULT_NAME.match(seen.name)
+        number = _DEFAULT_NAME.match(name) if task.kind == "task" else None
         if number:
             value = int(number[1])
             if self.first_number < 0:
                 self.first_number = value
             self.top_number = max(self.top_number, value)
-        return task
 
-    def _end(self, now: int, task: Task, outcome: Outcome) -> None:
+    def touch(self, task: Task) -> None:
+        """It may have another row than was told."""
+        self._touched[task.address] = task
+
+    def spent(self, since: int) -> int:
+        """CPU of ours since that moment of `thread_time_ns`."""
+        return time.thread_time_ns() - since
+
+    def end(self, now: int, task: Task, outcome: Outcome) -> None:
         self._gone += (task.id, int(outcome))
         del self.tasks[task.address]
         self.version += 1
@@ -387,7 +411,7 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ telling
 
-    def _describe(self, task: Task, truncated: bool = False) -> None:
+    def describe(self, task: Task, truncated: bool = False) -> None:
         """Ids of what it does, in the sink's present generation."""
         sink, waiting = self._sink, task.waiting
         if waiting is None:
@@ -455,7 +479,7 @@ class TaskTracker:
         same, self._population = population == self._population, population
         for task in list(self._changing.values()):
             if task.waiting is not None and task.waiting.call:
-                self._describe(task)
+                self.describe(task)
             elif same:
                 continue  # nobody came or went
             self._touched[task.address] = task
@@ -513,6 +537,9 @@ class TaskTracker:
         for task in self.tasks.values():
             task.row = None
             task.told_awaits = ()
+            if task.kind != "task":
+                task.generation, task.waiting = -1, None  # looked at whole again
+                continue
             self._moved[task.address] = None
 
     def _forget(self, now: int) -> None:

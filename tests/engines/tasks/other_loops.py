@@ -1,0 +1,81 @@
+"""Tasks that asyncio's C module does not make. `other_loops.py trio|gevent|python`; prints 'ready' or 'missing'."""
+
+import asyncio
+import sys
+import time
+
+KIND = sys.argv[1]
+
+
+def with_trio():
+    import trio
+
+    limiter, lock = trio.CapacityLimiter(1), trio.Lock()
+
+    async def sleeper():
+        await trio.sleep(100_000)
+
+    async def limited():
+        async with limiter:
+            await trio.sleep(100_000)
+
+    async def locked():
+        async with lock:
+            await trio.sleep(100_000)
+
+    async def event():
+        await trio.Event().wait()
+
+    async def receive(channel):
+        await channel.receive()
+
+    async def read(stream):
+        await stream.receive_some(10)
+
+    async def thread():
+        await trio.to_thread.run_sync(time.sleep, 100_000)
+
+    async def main():
+        _send, channel = trio.open_memory_channel(0)
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listeners[0].socket.getsockname()[1]
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleeper, name="sleep||sleep")
+            nursery.start_soon(limited, name="sleep|Limiter|limiter")
+            nursery.start_soon(locked, name="sleep|Lock|lock")
+            await trio.sleep(0.1)
+            nursery.start_soon(limited, name="pool||limiter")
+            nursery.start_soon(locked, name="lock||lock")
+            nursery.start_soon(event, name="lock||event")
+            nursery.start_soon(receive, channel, name="queue||channel")
+            nursery.start_soon(read, stream, name="io||stream")
+            nursery.start_soon(thread, name="executor||thread")
+            await trio.sleep(0.2)
+            print("ready", flush=True)
+
+    trio.run(main)
+
+
+def with_gevent():
+    import gevent
+
+    print("ready", flush=True)
+    gevent.sleep(100_000)
+
+
+def with_python():
+    asyncio.Task = asyncio.tasks.Task = asyncio.tasks._PyTask
+
+    async def main():
+        print("ready", flush=True)
+        await asyncio.sleep(100_000)
+
+    asyncio.run(main())
+
+
+try:
+    globals()[f"with_{KIND}"]()
+except ImportError:
+    print("missing")
+    print("ready", flush=True)

@@ -1,0 +1,55 @@
+"""trio's tasks are seen as asyncio's are; what cannot be seen is said to be unseen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tasks_helpers import watched
+from test_tasks_pools import PYTHON
+from test_tasks_standing import GIL, right
+
+from interpreters import target
+
+SOURCE = (Path(__file__).parent / "other_loops.py").read_text()
+
+
+def test_tasks_of_trio() -> None:
+    with target(PYTHON, SOURCE, "trio", ready=None) as process:
+        if process.line() == "missing":
+            pytest.skip(f"NOT TESTED: trio is not installed in {PYTHON.path}")
+        with watched(process.pid) as watch:
+            told = watch.told
+            watch.until(lambda: told.complete and len([r for r in told.tasks.values() if "|" in r.name]) == 9)
+            rows = {row.name: row for row in told.tasks.values() if "|" in row.name}
+            assert not [
+                (r.name, r.state, r.wait.via, r.holds) for r in rows.values() if r.state != r.name.split("|")[0]
+            ]
+            assert all(right(row) for name, row in rows.items() if name.startswith("sleep"))
+            for kind, waiter in (("Limiter", "pool||limiter"), ("Lock", "lock||lock")):
+                shared = told.objects[rows[waiter].wait.object]
+                holder = rows[f"sleep|{kind}|{waiter.split('|')[-1]}"]
+                assert (shared.kind, shared.library, shared.limit) == (kind, "trio", 1)
+                assert shared.holders == (holder.id,) and shared.waiting == 1
+            main = next(row for row in told.tasks.values() if row.wait.via == "Nursery" and row.awaited == 9)
+            assert set(main.awaits) == {row.id for row in rows.values()}
+            assert rows["io||stream"].wait.peer is not None
+            loops = watch.until(lambda: told.loops and told.loops.loops)
+            assert [(loop.kind, loop.tid) for loop in loops] == [("trio", process.pid)]
+            assert {d.kind for d in told.definitions.values()} == {"trio"}
+
+
+def test_greenlets_are_said_to_be_unseen() -> None:
+    with target(PYTHON, SOURCE, "gevent", ready=None) as process:
+        if process.line() == "missing":
+            pytest.skip(f"NOT TESTED: gevent is not installed in {PYTHON.path}")
+        with watched(process.pid) as watch:
+            loops = watch.until(lambda: watch.told.loops)
+            assert any("gevent" in sentence for sentence in loops.unseen)
+
+
+@pytest.mark.parametrize("python", (GIL[0], GIL[-1]), ids=lambda i: i.label)
+def test_tasks_in_pure_python_are_said_to_be_unseen(python) -> None:
+    with target(python, SOURCE, "python") as process, watched(process.pid) as watch:
+        loops = watch.until(lambda: watch.told.loops)
+        assert any("pure Python" in sentence for sentence in loops.unseen)
