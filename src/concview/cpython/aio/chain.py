@@ -20,7 +20,7 @@ from concview.cpython.heap.layout import BLOCK, MAX_BLOCKS
 from concview.cpython.memory import MAX_SEGMENTS
 
 #: Coroutines in one chain that are followed; Python's own recursion limit is 1000.
-MAX_DEPTH = 400
+MAX_DEPTH = 1200
 #: Slots of a frame that are copied with it; others are read when they are asked for.
 SLOTS = 24
 _FRAMES = frozenset({"coroutine", "generator", "async_generator"})
@@ -321,8 +321,9 @@ class Checker:
             wanted.append(b"".join([part for _, part in group]))
         data = self._memory.read_joined(segments, sum(map(len, wanted))) if segments else b""
         if data is None:
-            if len(groups) == 1:
-                return [False]
+            if len(groups) == 1:  # more than one call takes, or a part of it is gone
+                parts = self._memory.read_many([(address, len(part)) for address, part in groups[0]])
+                return [all(now == part for now, (_, part) in zip(parts, groups[0], strict=True))]
             half = len(groups) // 2
             return self._batch(groups[:half]) + self._batch(groups[half:])
         result: list[bool] = []

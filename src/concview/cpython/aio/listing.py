@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from array import array
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from concview.cpython.aio.debug_section import DebugOffsets, find
 from concview.cpython.aio.values import BAD, Values
@@ -51,6 +51,7 @@ class Listing:
         self.linked = values.o.version >= (3, 14)
         self.problem = ""  #: why tasks cannot be listed
         self.unseen: tuple[str, ...] = ()  #: kinds of tasks that are there and not read, a sentence each
+        self._whole = True  #: the lists are to be walked from one end to the other
         self._imported: dict[int, tuple[int, int]] = {}
         self._looked: set[int] = set()
         self._threads: list[Thread] = []  #: whose states `_segments` are of
@@ -159,39 +160,71 @@ class Listing:
 
     # ------------------------------------------------------------------ new ones
 
-    def fresh(self, known: Container[int], threads: list[Thread]) -> list[tuple[int, int]]:
-        """(task, its interpreter) of tasks that may be new: not in `known`. What is torn comes with the next look; an
-        address may be none of a task: the caller asks for its type."""
+    def fresh(self, known: Collection[int], skipped: Container[int], threads: list[Thread]) -> list[tuple[int, int]]:
+        """(task, its interpreter) of tasks that may be new: neither `known` nor `skipped` (listed, and none alive).
+        What is torn comes with the next look; an address may be none of a task: the caller asks for its type."""
         found: dict[int, int] = {}
+        whole, self._whole = self._whole, False
         for interpreter in self._interpreters.values():
-            before = len(found)
             with contextlib.suppress(*BAD):
                 self._from_sets(interpreter, known, found)
             debug = self._debug
             if debug is not None:
                 heads = [interpreter.address + debug.interpreter_tasks]
                 heads += [t.address + debug.thread_tasks for t in threads if t.interpreter == interpreter.address]
-                for head, last in zip(heads, self._memory.read_many([(h + 8, 8) for h in heads]), strict=True):
-                    if last is not None:
-                        self._from_list(head, _WORD(last)[0], debug.node, known, found, interpreter.address)
-            if len(found) - before >= _MAX_NEW:
+                ends = self._memory.read_many([(h, 16) for h in heads])
+                links = self._links(known, debug.node) if whole else {}
+                for head, end in zip(heads, ends, strict=True):
+                    if end is not None and whole:
+                        self._forwards(head, _WORD(end)[0], debug.node, links, known, found, interpreter.address)
+                    elif end is not None:
+                        self._backwards(head, _WORD(end, 8)[0], debug.node, known, skipped, found, interpreter.address)
+            if len(found) >= _MAX_NEW:
                 break
-        return list(found.items())
+        return [(task, at) for task, at in found.items() if task not in skipped]
 
-    def _from_list(
-        self, head: int, node: int, link: int, known: Container[int], found: dict[int, int], interpreter: int
-    ) -> None:
+    def _backwards(
+        self, head: int, node: int, link: int, known: Container[int], skipped: Container[int], found: dict[int, int],
+        interpreter: int,
+    ) -> None:  # fmt: skip
         """Tasks are added at the end: from there back to the first known one."""
         memory = self._memory
         while node and node != head and len(found) < _MAX_NEW:
             task = node - link
-            if task in known or task in found:
-                break
+            if task in known or (task in found and task not in skipped):
+                return
             found[task] = interpreter
             try:
                 node = memory.word(node + 8)
             except BadAddress:
-                break
+                self._whole = True  # it ended under our eyes: what lies before it was not reached
+                return
+
+    def _links(self, known: Collection[int], link: int) -> dict[int, int]:
+        """Task -> the link behind its own, of all that are known, in few calls."""
+        every = list(known)
+        parts = self._memory.read_many([(task + link, 8) for task in every])
+        return {task: _WORD(part)[0] for task, part in zip(every, parts, strict=True) if part is not None}
+
+    def _forwards(
+        self, head: int, node: int, link: int, links: dict[int, int], known: Container[int], found: dict[int, int],
+        interpreter: int,
+    ) -> None:  # fmt: skip
+        """The whole list, oldest first: those that stay come before those that come and go."""
+        memory = self._memory
+        for _ in range(_MAX_NEW):
+            if not node or node == head:
+                return
+            task = node - link
+            if task not in known:
+                if task in found:
+                    return  # a circle: torn
+                found[task] = interpreter
+            following = links.get(task)
+            try:
+                node = following if following is not None else memory.word(node)
+            except BadAddress:
+                return
 
     def _from_sets(self, interpreter: _Interpreter, known: Container[int], found: dict[int, int]) -> None:
         values = self._values
@@ -216,6 +249,7 @@ class Listing:
 
     def forget_tables(self) -> None:
         """Look through all of the sets again with the next look: a weak reference's address may have been used anew."""
+        self._whole = True
         for interpreter in self._interpreters.values():
             interpreter.tables.clear()
             interpreter.references.clear()

@@ -47,6 +47,8 @@ FULL_NS = 5_000_000_000
 QUIET_NS = 1_000_000_000
 #: Looking at tasks may take this share of a core; a look that cost more is followed by a longer pause.
 SHARE = 0.025
+#: The same while the tasks that were there at the beginning are walked for the first time, for so long at most.
+FILL_SHARE, FILL_NS = 0.2, 15_000_000_000
 #: ... but no longer one than this.
 LONGEST_PAUSE_NS = 400_000_000
 #: Walks of one look, in nanoseconds of our CPU: what does not fit is left for the next ones, in random order.
@@ -103,6 +105,7 @@ class TaskTracker:
         self._generation = sink.generation
         self._population = -1  #: tasks begun and ended when awaited ones were last looked through
         self.filled = False  #: all tasks that were there at the beginning have been walked
+        self._first_ns = 0
         self._stirred = True  #: something may have moved since the last look
         self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
         self._quiet_ns = 0  #: the last look that found nothing, not told yet
@@ -159,7 +162,9 @@ class TaskTracker:
             self._look(now, threads, running, loops, idents)
             self.reporter.poll(now, loops, idents, self._running)
             cost = time.thread_time_ns() - began
-            self._look_at = now + max(LOOK_NS, min(LONGEST_PAUSE_NS, int(cost / SHARE)))
+            self._first_ns = self._first_ns or now
+            filling = not self.filled and now - self._first_ns < FILL_NS
+            self._look_at = now + max(LOOK_NS, min(LONGEST_PAUSE_NS, int(cost / (FILL_SHARE if filling else SHARE))))
 
     def _step(self, now: int, running: dict[int, int], loops: dict[int, int]) -> None:
         """The loops' counters, and whether something may have moved since the last look (or it cannot be told)."""
@@ -222,7 +227,7 @@ class TaskTracker:
 
     def _list(self, now: int, threads: list[Thread]) -> None:
         room = MAX_TASKS - len(self.tasks) - len(self._pending)
-        for address, interpreter in self.listing.fresh(_AnyOf(self.tasks, self._pending, self._refused), threads):
+        for address, interpreter in self.listing.fresh(self.tasks, _AnyOf(self._pending, self._refused), threads):
             if room <= 0:
                 break
             room -= 1
