@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import time
 from array import array
 from collections.abc import Collection, Container, Iterable
 
@@ -22,6 +23,8 @@ from concview.cpython.threads import Interpreter, Thread
 MAX_TASKS = 120_000
 #: Dead nodes of a list that is torn must not be followed for ever.
 _MAX_NEW = 120_000
+#: Looking through sets that takes longer than this (nanoseconds) is followed by a pause so many times as long.
+_CHEAP_NS, _PAUSE = 1_000_000, 50
 
 _WORD = struct.Struct("<Q").unpack_from
 
@@ -29,11 +32,12 @@ _WORD = struct.Struct("<Q").unpack_from
 class _Interpreter:
     """One interpreter that has imported asyncio."""
 
-    __slots__ = ("address", "current", "eager", "references", "sets", "tables")
+    __slots__ = ("address", "current", "due_ns", "eager", "references", "sets", "tables")
 
     def __init__(self, address: int) -> None:
         self.address = address
         self.sets: list[int] = []  #: addresses of the sets of weak references
+        self.due_ns = 0  #: no look at its sets before: large ones are dear
         self.eager = 0
         self.current = 0  #: the dict of running tasks
         self.tables: dict[int, bytes] = {}  #: set -> its raw table when last looked at
@@ -228,6 +232,9 @@ class Listing:
 
     def _from_sets(self, interpreter: _Interpreter, known: Container[int], found: dict[int, int]) -> None:
         values = self._values
+        began = time.monotonic_ns()
+        if began < interpreter.due_ns:
+            return
         for data in interpreter.sets:
             raw = values.set_table(data)
             if raw == interpreter.tables.get(data):
@@ -246,6 +253,8 @@ class Listing:
             for task in values.set_items(interpreter.eager):
                 if task not in known:
                     found[task] = interpreter.address
+        ended = time.monotonic_ns()
+        interpreter.due_ns = ended + _PAUSE * (ended - began) if ended - began > _CHEAP_NS else 0
 
     def forget_tables(self) -> None:
         """Look through all of the sets again with the next look: a weak reference's address may have been used anew."""

@@ -157,13 +157,17 @@ class Blocks:
         laid_out = sum(g.laid_out for g in self._groups)
         if len(ready) < 16 and laid_out - there < max(64, there):
             return
-        tasks = [t for g in self._groups for t in g.tasks] + ready
+        tasks, kept = ready, self._groups
+        if len(kept) > 4 + 2 * (there // Stretches.MOST) or laid_out - there >= max(64, there):
+            # Too many small ones, or ones with holes.
+            tasks, kept = [t for g in kept for t in g.tasks] + ready, []
         before = {t: self._data[t] for t in ready if t in self._data}
         for task in ready:
             del self._hot[task]
             self._data.pop(task, None)
-        self._groups = Stretches.lay_out({t: self._pieces(t) for t in tasks})
-        for group in self._groups:
+        fresh = Stretches.lay_out({t: self._pieces(t) for t in tasks})
+        self._groups = [*kept, *fresh]
+        for group in fresh:
             found: list[Task] = []
             group.moved(self._memory, found)
             for task in group.tasks:

@@ -13,6 +13,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 
 from concview.cpython.aio.chain import Chains
 from concview.cpython.aio.holders import Holders
@@ -44,17 +45,20 @@ CHANGING_NS = 100_000_000
 FIND_NS = 500_000_000
 FORGET_NS = 30_000_000_000
 FULL_NS = 5_000_000_000
+_FULL_EACH_NS = 500_000  #: later by so much for each task
 QUIET_NS = 1_000_000_000
 #: Looking at tasks may take this share of a core; a look that cost more is followed by a longer pause.
 SHARE = 0.025
 #: The same while the tasks that were there at the beginning are walked for the first time, for so long at most.
 FILL_SHARE, FILL_NS = 0.2, 15_000_000_000
 #: ... but no longer one than this.
-LONGEST_PAUSE_NS = 400_000_000
+LONGEST_PAUSE_NS = 2_000_000_000
 #: Walks of one look, in nanoseconds of our CPU: what does not fit is left for the next ones, in random order.
 WALK_NS = 8_000_000
 #: Tasks walked together.
 _BATCH = 64
+#: New tasks taken up at one look: more do not fit into its time.
+_MOST_NEW = 1024
 #: Ended tasks whose exception nobody has asked for, watched at most.
 _FAILED = 500
 _DEFAULT_NAME = re.compile(r"Task-(\d{1,15})$")
@@ -195,7 +199,7 @@ class TaskTracker:
         if self._stirred or full or running or before or self._pending or self._moved:
             self._stirred = False
             if full:
-                self._full_at = now + FULL_NS
+                self._full_at = now + FULL_NS + len(self.tasks) * _FULL_EACH_NS
                 self.listing.forget_tables()
             for task in self._blocks.moved(now):
                 self._moved[task.address] = None
@@ -236,7 +240,7 @@ class TaskTracker:
     def _work(self, now: int) -> int:
         """Walk who moved, then who is new, as far as time allows; how many were torn."""
         began = time.thread_time_ns()
-        old, new = list(self._moved), [a for a in self._pending if a not in self._moved]
+        old, new = list(self._moved), list(islice(self._pending, _MOST_NEW))
         if len(old) > _BATCH:
             self._random.shuffle(old)
         torn = 0
