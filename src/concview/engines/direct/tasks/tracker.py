@@ -51,8 +51,8 @@ QUIET_NS = 1_000_000_000
 SHARE = 0.025
 #: The same while the tasks that were there at the beginning are walked for the first time, for so long at most.
 FILL_SHARE, FILL_NS = 0.2, 15_000_000_000
-#: ... but no longer one than this.
-LONGEST_PAUSE_NS = 2_000_000_000
+#: ... but no longer one than this, and so much for each task.
+LONGEST_PAUSE_NS, _PAUSE_EACH_NS = 400_000_000, 15_000
 #: Walks of one look, in nanoseconds of our CPU: what does not fit is left for the next ones, in random order.
 WALK_NS = 8_000_000
 #: Tasks walked together.
@@ -168,7 +168,8 @@ class TaskTracker:
             cost = time.thread_time_ns() - began
             self._first_ns = self._first_ns or now
             filling = not self.filled and now - self._first_ns < FILL_NS
-            self._look_at = now + max(LOOK_NS, min(LONGEST_PAUSE_NS, int(cost / (FILL_SHARE if filling else SHARE))))
+            longest = LONGEST_PAUSE_NS + _PAUSE_EACH_NS * len(self.tasks)
+            self._look_at = now + max(LOOK_NS, min(longest, int(cost / (FILL_SHARE if filling else SHARE))))
 
     def _step(self, now: int, running: dict[int, int], loops: dict[int, int]) -> None:
         """The loops' counters, and whether something may have moved since the last look (or it cannot be told)."""
