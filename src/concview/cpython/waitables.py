@@ -57,9 +57,9 @@ class Waitables:
             return Status(type_, int(state.locked), owner=state.owner)
         if kind == "SimpleQueue":
             return self._queue(address, type_)
-        if kind.startswith("multiprocessing."):
-            return Status(type_)
         found = self._objects.attributes(address)
+        if kind.startswith("multiprocessing."):
+            return self._shared(found["_semlock"], type_)
         if kind == "Semaphore":
             value, most = self._numbers(found, "_value", "_initial_value")
             return Status(type_, value, most)
@@ -78,6 +78,14 @@ class Waitables:
         if kind in ("Queue", "ConnectionPool"):
             return self._queue(address, type_)
         return Status(type_)
+
+    def _shared(self, address: int, type_: str) -> Status:
+        """A `_multiprocessing.SemLock`: handle of the sem_t, last_tid, count, maxvalue. The value is the first word of
+        the sem_t, which glibc keeps in memory that all processes share."""
+        words = self._memory.words(address + self._reader.offsets.header, 3)
+        value, most = self._memory.int32(words[0]), words[2] >> 32
+        owner = self._reader.semlock_owner(address)
+        return Status(type_, value if 0 <= value < _MOST else -1, most if 0 < most < _MOST else -1, owner=owner)
 
     def _queue(self, address: int, type_: str) -> Status:
         queue: Queue | None = self._queues.open(address, self._objects.type_of(address).address)

@@ -105,7 +105,8 @@ class Owner(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A descriptor that threads wait on, with its other end on this host. `kind`: 'unix', 'tcp', 'pipe'."""
+    """A descriptor that threads wait on, with its other end. `kind`: 'unix', 'tcp', 'pipe'. `peer_inode` 0: the other
+    end is not on this host (or not in this network namespace)."""
 
     fd: int
     kind: str

@@ -26,6 +26,7 @@ class Call:
 
 THREADING, QUEUE, FUTURES = "threading.py", "queue.py", "concurrent/futures/_base.py"
 THREAD_POOL = "concurrent/futures/thread.py"
+IMPORT = "importlib/_bootstrap.py"
 _PSYCOPG = "psycopg_pool/pool.py"
 
 CALLS: tuple[Call, ...] = (
@@ -48,6 +49,9 @@ CALLS: tuple[Call, ...] = (
     Call(FUTURES, "Future.exception", "Future.result", "Future"),
     Call(FUTURES, "wait", "futures.wait"),
     Call(FUTURES, "as_completed", "futures.wait"),
+    # The lock of a module that is being imported knows its owner. Up to 3.10 frozen code tells bare names only.
+    Call(IMPORT, "_ModuleLock.acquire", "import", "ModuleLock"),
+    Call(IMPORT, "acquire", "import", "ModuleLock"),
     Call("multiprocessing/synchronize.py", "SemLock.__enter__", "", "multiprocessing"),
     # psycopg_pool 3: who waits has a condition of its own, and is given a connection of the pool.
     Call(_PSYCOPG, "WaitingClient.wait", "Condition.wait", "Condition"),

@@ -131,9 +131,12 @@ class Obligations:
         self._facts, self._budget, self._left = facts, budget, budget
         self._files: OrderedDict[str, tuple[int, _File | None]] = OrderedDict()
         self._answers: dict[object, Will] = {}
+        self._fresh: set[str] = set()  #: files that were asked about since the last `refill`
 
     def refill(self) -> None:
+        """A new look begins: files are asked again whether they changed, and some more may be parsed."""
         self._left = self._budget
+        self._fresh.clear()
 
     def of(
         self, function: str, file: str, line: int, column: int, path: str, kind: str, owner: tuple[str, str] = ("", "")
@@ -154,11 +157,24 @@ class Obligations:
         self._answers[key] = answer
         return answer
 
+    def handed(self, function: str, file: str, line: int, methods: frozenset[str]) -> frozenset[str]:
+        """Names of the variables that were the first argument of a call of one of these methods or functions before
+        this line of the function: `fcntl.flock(fd, ...)`. Never raises."""
+        source = self._file(file)
+        found = source.function(function, line) if source is not None else None
+        if found is None:
+            return frozenset()
+        calls = [c for c in found.calls if c.method in methods and c.at.end_line < line and c.arguments]
+        return frozenset(c.arguments[0] for c in calls if c.arguments[0])
+
     def _file(self, file: str) -> _File | None:
         """None where it cannot be read, is no Python that is known here, or is not to be read yet."""
         known = self._files.get(file)
         if known is None and self._left <= 0:
             return None
+        if known is not None and file in self._fresh:
+            return known[1]
+        self._fresh.add(file)
         lines = self._facts.lines(file)  # one stat where nothing happened to it
         if known is not None and known[0] == id(lines):
             self._files.move_to_end(file)

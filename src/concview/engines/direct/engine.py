@@ -23,7 +23,7 @@ from concview.engines.direct.locks.rlock_owners import RLockOwners
 from concview.engines.direct.locks.verify import GIVEN_BACK, Candidates, Verifier
 from concview.engines.direct.locks.wait_targets import WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
-from concview.engines.direct.relations import RelationReader
+from concview.engines.direct.relations import relations
 from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
@@ -122,7 +122,7 @@ class DirectEngine:
         self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
         self._tasks = TaskTracker(pid, self._objects, self._codes, sink, self._facts, self._calls)
-        self._wait_targets = WaitTargets(reader, self._thread_of, owners, self._futures)
+        self._wait_targets = WaitTargets(reader, self._thread_of, self._tid_of, owners, self._futures)
         waits.futex_resolver, waits.futexes_resolver = self._wait_targets.resolve, self._wait_targets.resolve_many
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
@@ -133,7 +133,7 @@ class DirectEngine:
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
         self._ranges(waits)
         # What is looked for beside the samples, each in its turn and charged to the budget.
-        self.looks = [RelationReader(reader, self._codes, sink, self._table, self._facts)]
+        self.looks = relations(reader, self._codes, sink, self._table, self._facts)
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
         threads = len(self._table.by_tid)
@@ -260,6 +260,9 @@ class DirectEngine:
     def _thread_of(self, tid: int) -> Thread | None:
         row = self._table.by_tid.get(tid)
         return row.states[0] if row is not None and row.states else None
+
+    def _tid_of(self, ident: int) -> int:
+        return self._table.by_ident.get(ident, 0)
 
     def _site(self, function: str, file: str, line: int, with_line: int, nth: int) -> Site | None:
         """What the source calls the lock; None when it cannot be told."""

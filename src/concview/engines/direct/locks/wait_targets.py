@@ -34,9 +34,16 @@ class WaitTargets:
     """`resolve` is the kernel wait reader's `futex_resolver`, `resolve_many` the one for many at once."""
 
     def __init__(
-        self, reader: LockReader, thread_of: Callable[[int], Thread | None], owners: RLockOwners, futures: Futures
+        self,
+        reader: LockReader,
+        thread_of: Callable[[int], Thread | None],
+        tid_of: Callable[[int], int],
+        owners: RLockOwners,
+        futures: Futures,
     ) -> None:
+        """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives."""
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
+        self._tid_of = tid_of
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
@@ -86,7 +93,11 @@ class WaitTargets:
         if found is None:
             return None
         lock, kind, via = found
-        target = self._native_id(lock) if via == "Thread.join" else 0
+        target = 0
+        if via == "Thread.join":
+            target = self._native_id(lock)
+        elif via == "import":
+            target = self._importer(lock)
         return Wait(WaitKind.FUTEX, "futex", timed=timed, lock=lock, lock_kind=kind, via=via, target=target)
 
     def _native_id(self, thread: int) -> int:
@@ -97,6 +108,15 @@ class WaitTargets:
         except (BadAddress, struct.error):
             return 0
         return found if 0 < found < 1 << 31 else 0
+
+    def _importer(self, lock: int) -> int:
+        """The tid of the thread that imports a module, as the module's lock records it; 0 when it cannot be told."""
+        try:
+            owner = self._objects.attribute(lock, "owner")
+            ident = self._objects.integers([owner])[0] if owner and self._objects.type_name(owner) == "int" else 0
+        except (BadAddress, struct.error):
+            return 0
+        return self._tid_of(ident) if ident > 0 else 0
 
     def _by_role(self, thread: Thread, futex: int, mutex: tuple[int, str, str] | None) -> tuple[int, str, str] | None:
         """A standard library method that waits on some inner lock stands for the object it belongs to."""

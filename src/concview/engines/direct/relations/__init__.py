@@ -1,5 +1,19 @@
-"""Who has to do with what a thread waits for, twice a second: see `reader`."""
+"""Who has to do with what a thread waits for, as looks beside the samples: see `reader`, `descriptors`."""
 
 from __future__ import annotations
 
-from concview.engines.direct.relations.reader import RelationReader as RelationReader
+from concview.cpython.code import Codes
+from concview.cpython.locks import LockReader
+from concview.engines.base import Look
+from concview.engines.direct.relations.descriptors import DescriptorReader
+from concview.engines.direct.relations.reader import RelationReader
+from concview.engines.direct.relations.search import Search
+from concview.engines.direct.thread_table import ThreadTable
+from concview.sink import Sink
+from concview.source.facts import SourceFacts
+
+
+def relations(reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts) -> list[Look]:
+    """The looks of one engine."""
+    search = Search(reader, codes, sink, table, facts)
+    return [RelationReader(search), DescriptorReader(search)]

@@ -64,8 +64,10 @@ class _Module:
 
 class Finder:
     def __init__(self, reader: LockReader, attributes: Attributes, frames: Frames) -> None:
-        self._objects, self._memory, self._o = reader.objects, reader.memory, reader.offsets
+        self.objects = self._objects = reader.objects
+        self._memory, self._o = reader.memory, reader.offsets
         self._attributes, self._frames = attributes, frames
+        self.name = frames.name
         self._known: dict[int, tuple[int, dict[str, int]]] = {}  #: instance -> (when, its attributes)
         self._plain: set[int] = set()  #: addresses of what is no instance
         self._plain_until = 0
@@ -73,6 +75,8 @@ class Finder:
         self._names: dict[int, tuple[bytes, frozenset[str]]] = {}  #: code -> the global names it refers to
         self.torn = 0
         self.complete = True  #: every frame given was searched in full
+        self.frames: list[LiveFrame] = []
+        self.instances: dict[int, dict[str, int]] = {}  #: that the frames refer to -> their attributes
 
     def forget(self) -> None:
         """Addresses may have been reused."""
@@ -83,18 +87,22 @@ class Finder:
 
     # ------------------------------------------------------------------ one look
 
-    def find(self, targets: set[int], frames: list[LiveFrame], first: set[int], now: int) -> list[Found]:
-        """All references to the targets, each confirmed by a second read. `first`: tids whose objects are looked at
-        before others' (those that wait)."""
+    def begin(self, frames: list[LiveFrame], first: set[int], now: int) -> None:
+        """Look at the objects that these frames refer to. `first`: tids whose objects come before others' (those that
+        wait)."""
         self.complete = True
-        instances = self._instances(frames, first, now)
-        ways = self._ways(targets, instances)
+        self.frames = frames
+        self.instances = self._instances(frames, first, now)
+
+    def find(self, targets: set[int]) -> list[Found]:
+        """All references to the targets, each confirmed by a second read."""
+        ways = self._ways(targets, self.instances)
         found: list[tuple[Variable, Way]] = []
         wanted = set(ways)
-        for frame in frames:
+        for frame in self.frames:
             for variable in self._frames.variables(frame, wanted):
                 found += [(variable, way) for way in ways[variable.value]]
-        found += self._globals(frames, ways, wanted, now)
+        found += self._globals(self.frames, ways, wanted)
         return self._confirmed(found)
 
     def _instances(self, frames: list[LiveFrame], first: set[int], now: int) -> dict[int, dict[str, int]]:
@@ -211,7 +219,7 @@ class Finder:
         return names
 
     def _globals(
-        self, frames: list[LiveFrame], ways: dict[int, list[Way]], wanted: set[int], now: int
+        self, frames: list[LiveFrame], ways: dict[int, list[Way]], wanted: set[int]
     ) -> list[tuple[Variable, Way]]:
         found: list[tuple[Variable, Way]] = []
         hits: dict[int, dict[str, tuple[int, int]]] = {}  #: namespace -> name -> (key, value)

@@ -1,0 +1,269 @@
+"""Waits on descriptors: the other end on this host, file locks, children."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from concview.cpython.code import Code
+from concview.engines.direct.relations.handles import MAX_USERS, Users
+from concview.engines.direct.relations.natives import NativeReader
+from concview.engines.direct.relations.search import LOOK_NS, Search, Waiting, Waits
+from concview.engines.direct.thread_table import ThreadRow
+from concview.linux import kernel_locks, other_ends, syscall_line, syscalls
+from concview.linux.children import children_of
+from concview.linux.other_ends import OtherEnds
+from concview.linux.syscalls import Shape
+from concview.model import Child, Children, FileLock, FileLocks, Link, Links, Owner, User, Wait
+from concview.sink import Sink
+from concview.text import clean
+
+#: In one report.
+MAX_LINKS, MAX_LOCKS, MAX_CHILDREN, MAX_OWNERS = 128, 32, 32, 16
+_WRITES = frozenset(
+    {"write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "sendfile", "splice"}
+)
+_LOCKING = frozenset({"flock", "lockf", "fcntl"})
+
+
+class DescriptorReader:
+    """Implements `engines.base.Look`: what threads wait for in the kernel, and inside C code."""
+
+    name: str = "descriptors"
+    every_ns: int = LOOK_NS
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        pid, sink = search.reader.memory.pid, search.sink
+        self._links = LinkReader(pid, sink)
+        self._file_locks = FileLockReader(pid, sink, search)
+        self._children = ChildReader(pid, sink)
+        self._natives = NativeReader(search.reader.memory, sink)
+        self._before = Waits()
+
+    def look(self, at_ns: int, allowed_ns: int) -> bool:
+        search = self._search
+        waits = search.waits()
+        chosen = waits.both(self._before)
+        self._before = waits
+        if chosen.descriptors or chosen.file_locks:
+            search.begin(at_ns, chosen.tids())
+        users = Users(search.handles, search.finder, search.sink, search.everyone())
+        self._links.report(at_ns, chosen.descriptors, users)
+        self._file_locks.report(at_ns, chosen.file_locks, users)
+        self._children.report(at_ns, chosen.children)
+        self._natives.report(at_ns, chosen.natives)
+        return True
+
+
+class LinkReader:
+    def __init__(self, pid: int, sink: Sink) -> None:
+        self._sink = sink
+        self._ends = OtherEnds(pid)
+        self._last: object = None
+
+    def report(self, now: int, waiting: Waiting, users: Users) -> None:
+        more = max(0, len(waiting) - MAX_LINKS)
+        if more:
+            waiting = dict(list(waiting.items())[:MAX_LINKS])
+        peers = {fd: who[0][1].peer for fd, who in waiting.items()}
+        ends = self._ends.of(peers) if waiting else {}
+        by_fd = users.of(fd for end in ends.values() for fd in end.own)
+        links: list[Link] = []
+        for fd, end in ends.items():
+            who = waiting[fd]
+            tids = tuple(sorted(row.tid for row, _ in who))
+            wait = who[0][1]
+            mine = tuple([user for own in sorted(end.own) for user in by_fd.get(own, ())][:MAX_USERS])
+            owners = tuple(
+                [
+                    Owner(pid, clean(other_ends.name_of(pid)), other_ends.waits_on(pid, fds))
+                    for pid, fds in sorted(end.others.items())[:MAX_OWNERS]
+                ]
+            )
+            accepted = wait.peer is not None and wait.peer.accepted
+            role = "" if end.kind == "pipe" else "server" if accepted else "client"
+            alone = end.kind == "pipe" and bool(end.own) and not mine and not owners and end.complete
+            links.append(
+                Link(
+                    fd,
+                    end.kind,
+                    tids,
+                    end.inode,
+                    wait.syscall not in _WRITES,
+                    tuple(sorted(end.own)),
+                    end.peer_inode,
+                    mine,
+                    owners,
+                    end.complete,
+                    end.received,
+                    end.sent,
+                    end.peer_received,
+                    end.peer_sent,
+                    end.local,
+                    end.remote,
+                    role,
+                    "own" if alone else "",
+                )
+            )
+        said = (tuple(links), more, self._ends.why if waiting else "")
+        if said != self._last:
+            self._last = said
+            self._sink.emit(Links(now, *said))
+
+
+class FileLockReader:
+    def __init__(self, pid: int, sink: Sink, search: Search) -> None:
+        self._pid, self._sink, self._search = pid, sink, search
+        self._last: object = None
+
+    def report(self, now: int, waiting: Waiting, users: Users) -> None:
+        locks: list[FileLock] = []
+        why = ""
+        if waiting:
+            try:
+                table = kernel_locks.read()
+            except OSError as error:
+                table, why = [], f"/proc/locks: {error.strerror}"
+            by_inode: dict[int, list[tuple[ThreadRow, Wait]]] = {}
+            for fd, who in waiting.items():
+                try:
+                    inode = os.stat(f"/proc/{self._pid}/fd/{fd}").st_ino  # noqa: PTH116
+                except OSError:
+                    continue
+                by_inode.setdefault(inode, []).extend(who)
+            for inode, who in list(by_inode.items())[:MAX_LOCKS]:
+                locks += self._of_file(inode, who, table, users)
+        said = (tuple(locks), why)
+        if said != self._last:
+            self._last = said
+            self._sink.emit(FileLocks(now, *said))
+
+    def _of_file(
+        self, inode: int, who: list[tuple[ThreadRow, Wait]], table: list[kernel_locks.KernelLock], every: Users
+    ) -> list[FileLock]:
+        tids = tuple(sorted(row.tid for row, _ in who))
+        peer = who[0][1].peer
+        path = peer.name if peer is not None else ""
+        held = [lock for lock in table if lock.inode == inode]
+        held = [lock for lock in held if self._pid in lock.waiters] or held
+        found: list[FileLock] = []
+        for lock in held[:MAX_LOCKS]:
+            users: tuple[User, ...] = ()
+            if lock.holder == self._pid:
+                users = self._users(inode, set(tids), every)
+            name = other_ends.name_of(lock.holder) if lock.holder > 0 else ""
+            others = tuple([pid for pid in lock.waiters if pid != self._pid][:MAX_OWNERS])
+            holder = max(0, lock.holder)
+            found.append(
+                FileLock(
+                    path, lock.kind, lock.mode, tids, holder, clean(name), users, others, lock.start, lock.end, inode
+                )
+            )
+        return found or [FileLock(path, "", "", tids, 0, "", inode=inode)]
+
+    def _users(self, inode: int, waiters: set[int], found: Users) -> tuple[User, ...]:
+        """Threads with the descriptor that has the lock: in an object, or as a number that they handed to flock()."""
+        every = kernel_locks.same_file(self._pid, inode)
+        fds = kernel_locks.holding_fds(self._pid, every) or every
+        users = [user for each in found.of(fds).values() for user in each if user.how != "call"]
+        known = {user.tid for user in users}
+        for frame in self._search.finder.frames:
+            tid, code, line = frame.thread.tid, frame.code, frame.place.line
+            if tid in known or tid in waiters or self._search.frames.stdlib(code.file):
+                continue
+            names = self._search.obligations.handed(code.qualname, code.file, line, _LOCKING)
+            for name in sorted(names):
+                if self._number(code, frame.values, name) in fds:
+                    known.add(tid)
+                    users.append(User(tid, "local", clean(name), clean(code.qualname), clean(code.file, 1000), line))
+                    break
+        return tuple(users[:MAX_USERS])
+
+    def _number(self, code: Code, values: tuple[int, ...], name: str) -> int:
+        """The number in a variable, or of the object in it; -1."""
+        objects = self._search.reader.objects
+        for i, value in enumerate(values):
+            if value and self._search.frames.name(code, i) == name:
+                if objects.type_name(value) != "int":
+                    return self._search.handles.number(value)
+                try:
+                    return objects.integers([value])[0]
+                except struct.error:
+                    return -1
+        return -1
+
+
+class ChildReader:
+    """Processes that threads wait for to end."""
+
+    def __init__(self, pid: int, sink: Sink) -> None:
+        self._pid, self._sink = pid, sink
+        self._ends: dict[int, OtherEnds] = {}
+        self._last: object = None
+        self._tick = os.sysconf("SC_CLK_TCK")
+
+    def report(self, now: int, waiting: list[ThreadRow]) -> None:
+        by_pid: dict[int, list[int]] = {}
+        for row in waiting:
+            for pid in self._awaited(row.tid):
+                by_pid.setdefault(pid, []).append(row.tid)
+        said = tuple([self._child(pid, tuple(sorted(tids))) for pid, tids in list(by_pid.items())[:MAX_CHILDREN]])
+        if said != self._last:
+            self._last = said
+            self._sink.emit(Children(now, said))
+
+    def _awaited(self, tid: int) -> list[int]:
+        line = syscall_line.read(self._pid, tid)
+        if line is None:
+            return []
+        first = line.arguments[0] & 0xFFFFFFFF
+        if line.shape is Shape.CHILD:
+            return [first] if 0 < first < 1 << 31 else children_of(self._pid)
+        if line.shape is Shape.WAITID:
+            number = line.arguments[1] & 0xFFFFFFFF
+            if first == syscalls.P_PID:
+                return [number]
+            if first == syscalls.P_PIDFD:
+                return self._behind(number)
+            return children_of(self._pid)
+        if line.shape in (Shape.POLL, Shape.PPOLL):
+            return []  # a pidfd among others: the wait's own peer tells its number
+        return []
+
+    def _behind(self, fd: int) -> list[int]:
+        try:
+            with open(f"/proc/{self._pid}/fdinfo/{fd}", "rb") as file:
+                pid = int(file.read(512).partition(b"\nPid:")[2].split()[0])
+        except (OSError, ValueError, IndexError):
+            return []
+        return [pid] if pid > 0 else []
+
+    def _child(self, pid: int, waiters: tuple[int, ...]) -> Child:
+        name, state, cpu = "", "", -1.0
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                text = file.read(1024).decode("utf-8", "replace")
+            fields = text[text.rindex(")") + 2 :].split()
+            name, state = text[text.index("(") + 1 : text.rindex(")")], fields[0]
+            cpu = (int(fields[11]) + int(fields[12])) / self._tick
+        except (OSError, ValueError, IndexError):
+            pass
+        line = syscall_line.read(pid, pid)
+        fd, peer, back = -1, "", False
+        if line is not None and line.shape is Shape.FD:
+            fd = line.arguments[0] & 0xFFFFFFFF
+            kind, inode = other_ends.descriptors(pid).get(fd, ("", 0))
+            if inode:
+                peer = f"{kind}:[{inode}]"
+                back = self._only_here(pid, fd, kind, inode)
+        syscall = line.name if line is not None else ""
+        return Child(pid, clean(name), state, waiters, syscall, fd, peer, back, cpu)
+
+    def _only_here(self, pid: int, fd: int, kind: str, inode: int) -> bool:
+        """Whether the other end of a child's pipe is ours and nobody else's."""
+        if kind != "pipe":
+            return False
+        mine = [f for f, (k, i) in other_ends.descriptors(self._pid).items() if (k, i) == (kind, inode)]
+        writing = other_ends.writes(pid, fd)
+        return any(other_ends.writes(self._pid, f) != writing for f in mine)

@@ -1,0 +1,117 @@
+"""What all looks share: who waits for what, and the search through the frames of all threads."""
+
+from __future__ import annotations
+
+from concview.cpython.attributes import Attributes
+from concview.cpython.code import Codes
+from concview.cpython.locks import LockReader
+from concview.cpython.threads import Thread
+from concview.cpython.waitables import Waitables
+from concview.engines.direct.relations.finder import Finder
+from concview.engines.direct.relations.frames import Frames
+from concview.engines.direct.relations.handles import Handles
+from concview.engines.direct.thread_table import ThreadRow, ThreadTable
+from concview.model import Wait, WaitKind
+from concview.sink import Sink
+from concview.source.facts import SourceFacts
+from concview.source.obligations import Obligations
+
+#: How often who waits is looked at; threads whose frames are searched in one look.
+LOOK_NS, MAX_THREADS = 500_000_000, 256
+_FORGET_NS = 30_000_000_000
+#: Kinds of descriptors that have another end on some host.
+_LINKED = frozenset({"tcp", "unix", "pipe", "socket"})
+
+#: By address, and by descriptor.
+Waiting = dict[int, list[tuple[ThreadRow, Wait]]]
+
+
+class Waits:
+    """Who waits for what, at one look."""
+
+    def __init__(self) -> None:
+        self.objects: Waiting = {}  #: by address
+        self.descriptors: Waiting = {}
+        self.file_locks: Waiting = {}
+        self.children: list[ThreadRow] = []
+        self.natives: list[ThreadRow] = []
+
+    def add(self, row: ThreadRow, wait: Wait) -> None:
+        if wait.kind is WaitKind.FUTEX:
+            if wait.lock:
+                self.objects.setdefault(wait.lock, []).append((row, wait))
+            else:
+                self.natives.append(row)
+        elif wait.kind is WaitKind.IO and wait.fd >= 0 and wait.peer is not None:
+            if wait.peer.kind == "file lock":
+                self.file_locks.setdefault(wait.fd, []).append((row, wait))
+            elif wait.peer.kind in _LINKED and wait.peer.status != "LISTEN":
+                self.descriptors.setdefault(wait.fd, []).append((row, wait))
+        elif wait.kind is WaitKind.CHILD:
+            self.children.append(row)
+
+    def both(self, before: Waits) -> Waits:
+        """What somebody waits for now and waited for at the look before."""
+        same = Waits()
+        same.objects = {a: w for a, w in self.objects.items() if a in before.objects}
+        same.descriptors = {fd: w for fd, w in self.descriptors.items() if fd in before.descriptors}
+        same.file_locks = {fd: w for fd, w in self.file_locks.items() if fd in before.file_locks}
+        children, natives = {r.tid for r in before.children}, {r.tid for r in before.natives}
+        same.children = [row for row in self.children if row.tid in children]
+        same.natives = [row for row in self.natives if row.tid in natives]
+        return same
+
+    def tids(self) -> set[int]:
+        every = (*self.objects.values(), *self.descriptors.values(), *self.file_locks.values())
+        return {row.tid for waiting in every for row, _ in waiting}
+
+
+class Search:
+    """`begin` reads the frames of the threads; then `finder.find` tells which of them refer to what."""
+
+    def __init__(self, reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts) -> None:
+        self.sink, self.table, self.reader = sink, table, reader
+        self.attributes = Attributes(reader.objects)
+        self.frames = Frames(reader, codes, self.attributes)
+        self.finder = Finder(reader, self.attributes, self.frames)
+        self.handles = Handles(reader)
+        self.states = Waitables(reader)
+        self.obligations = Obligations(facts)
+        self._turn = 0
+        self._forget_at = 0
+
+    def waits(self) -> Waits:
+        """Of all threads of Python's, at this moment."""
+        waits = Waits()
+        for row in self.everyone():
+            waits.add(row, self.sink.waited(row.wait))
+        return waits
+
+    def everyone(self) -> list[ThreadRow]:
+        return [row for row in self.table.by_tid.values() if row.states]
+
+    def begin(self, now: int, waiting: set[int]) -> tuple[int, int]:
+        """(threads whose frames are searched, how many there are). `waiting`: tids that come first."""
+        if now >= self._forget_at:
+            self._forget_at = now + _FORGET_NS
+            self.attributes.forget()
+            self.finder.forget()
+            self.handles.forget()
+            self.states.forget()
+        self.obligations.refill()
+        everyone = self.everyone()
+        threads, searched = self._threads(waiting, everyone)
+        self.finder.begin(self.frames.read(threads), waiting, now)
+        return searched, len(everyone)
+
+    def _threads(self, waiting: set[int], everyone: list[ThreadRow]) -> tuple[list[Thread], int]:
+        """Whose frames are searched: those that wait, and of the others as many as one look may take, in turn."""
+        first = [row for row in everyone if row.tid in waiting][: MAX_THREADS // 2]
+        others = [row for row in everyone if row.tid not in waiting]
+        room = MAX_THREADS - len(first)
+        if len(others) > room:
+            self._turn = self._turn % len(others)
+            others = (others[self._turn :] + others[: self._turn])[:room]
+            self._turn += room
+        rows = [*first, *others]
+        return [t for row in rows for t in row.states], len(rows)

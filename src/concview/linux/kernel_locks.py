@@ -1,0 +1,89 @@
+"""File locks as the kernel lists them in /proc/locks: who has one, who waits for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+MAX_TABLE = 4 << 20
+_KINDS = {"FLOCK": "flock", "POSIX": "posix", "OFDLCK": "ofd"}
+
+
+@dataclass(slots=True)
+class KernelLock:
+    """One lock that is held. `holder` as this mount of /proc numbers processes; 0 where it is none of these, -1 for an
+    open file description's lock, which belongs to no process."""
+
+    kind: str
+    mode: str
+    holder: int
+    device: str  #: 'fe:01'
+    inode: int
+    start: int
+    end: int  #: -1: to the end of the file
+    waiters: list[int] = field(default_factory=list)  #: pids
+
+
+def held(text: str) -> list[KernelLock]:
+    """All locks of the table.
+
+    Lines: '1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF', and of those that wait for it
+    '1: -> FLOCK  ADVISORY  WRITE 1235 fe:01:5678 0 EOF'.
+    """
+    locks: list[KernelLock] = []
+    by_number: dict[str, KernelLock] = {}
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) < 8:
+            continue
+        try:
+            if fields[1] == "->":
+                holder = by_number.get(fields[0])
+                if holder is not None and len(fields) >= 9:
+                    holder.waiters.append(int(fields[5]))
+                continue
+            if fields[1] not in _KINDS:
+                continue  # a lease
+            device, _, inode = fields[5].rpartition(":")
+            end = -1 if fields[7] == "EOF" else int(fields[7])
+            lock = KernelLock(_KINDS[fields[1]], fields[3], int(fields[4]), device, int(inode), int(fields[6]), end)
+        except (ValueError, IndexError):
+            continue
+        locks.append(lock)
+        by_number[fields[0]] = lock
+    return locks
+
+
+def read() -> list[KernelLock]:
+    """OSError where the table cannot be read."""
+    with open("/proc/locks", "rb") as file:
+        return held(file.read(MAX_TABLE).decode("ascii", "replace"))
+
+
+def holding_fds(pid: int, fds: list[int]) -> list[int]:
+    """Those of a process's descriptors whose open file has a lock: fdinfo lists them."""
+    found = []
+    for fd in fds:
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}", "rb") as file:
+                if b"\nlock:" in file.read(4096):
+                    found.append(fd)
+        except OSError:
+            continue
+    return found
+
+
+def same_file(pid: int, inode: int, limit: int = 4096) -> list[int]:
+    """Descriptors of a process that lead to that inode (on whatever device: overlays number theirs anew)."""
+    found: list[int] = []
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")[:limit]  # noqa: PTH208
+    except OSError:
+        return found
+    for name in names:
+        try:
+            if os.stat(f"/proc/{pid}/fd/{name}").st_ino == inode:  # noqa: PTH116
+                found.append(int(name))
+        except OSError:
+            continue
+    return found

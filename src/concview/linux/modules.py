@@ -1,0 +1,109 @@
+"""Which library a blocked thread is in: the first return address on its stack that lies outside the C library.
+
+The stack is read upwards from the stack pointer that the kernel tells. Between frames lie leftovers of earlier calls,
+and pointers to functions: a word counts only where a call stands before the place that it leads back to. So the answer
+is likely, not certain.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+
+#: Of a stack that is looked at, bytes.
+STACK = 4096
+#: Seconds that a list of mappings is believed; one that lacks an address is read again no sooner than this.
+_BELIEVED_S, _AGAIN_S = 10.0, 1.0
+_MAX_MAPS = 16 << 20
+#: Longest call instruction that is looked for, bytes.
+_CALL = 7
+#: What only passes a wait on: not the one that waits.
+_PASSES = re.compile(r"^(?:libc|ld|libpthread|librt|ld-linux[\w-]*|ld-musl[\w-]*|libc\.musl[\w-]*)[.-]|^\[")
+_PYTHON = re.compile(r"^(?:lib)?python[23][\d.]*t?d?(?:\.so[\d.]*)?$|^libpython")
+
+
+class Modules:
+    """The executable mappings of one process, and shared writable ones."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._paths: list[str] = []
+        self._shared: list[tuple[int, int, int]] = []  #: start, end, inode
+        self._read_at = -_BELIEVED_S
+
+    def path_of(self, address: int) -> str:
+        """The module that an instruction lies in; '' for none."""
+        if time.monotonic() - self._read_at > _BELIEVED_S:
+            self._read()
+        i = bisect_right(self._starts, address) - 1
+        return self._paths[i] if i >= 0 and address < self._ends[i] else ""
+
+    def shared(self, address: int) -> int:
+        """Inode of the shared mapping that an address lies in; 0 for none."""
+        for start, end, inode in self._shared:
+            if start <= address < end:
+                return inode
+        return 0
+
+    def refresh(self) -> None:
+        """A library may have been loaded since."""
+        if time.monotonic() - self._read_at > _AGAIN_S:
+            self._read()
+
+    def _read(self) -> None:
+        self._read_at = time.monotonic()
+        try:
+            with open(f"/proc/{self._pid}/maps", "rb") as file:
+                text = file.read(_MAX_MAPS)
+        except OSError:
+            return
+        rows: list[tuple[int, int, str]] = []
+        self._shared = []
+        for line in text.decode("utf-8", "replace").splitlines():
+            fields = line.split(None, 5)
+            if len(fields) < 5:
+                continue
+            start, _, end = fields[0].partition("-")
+            permissions = fields[1]
+            if permissions[2:3] == "x":
+                rows.append((int(start, 16), int(end, 16), fields[5] if len(fields) > 5 else ""))
+            elif permissions[1:4:2] == "ws":
+                self._shared.append((int(start, 16), int(end, 16), int(fields[4])))
+        rows.sort()
+        self._starts, self._ends = [row[0] for row in rows], [row[1] for row in rows]
+        self._paths = [row[2] for row in rows]
+
+    def caller(self, stack: bytes, read: Callable[[int, int], bytes]) -> str:
+        """Path of the module that waits, by the words of a stack from its pointer on; '' where none is found. `read`
+        (address, size) gives memory of the process, up to so many bytes."""
+        for (word,) in struct.iter_unpack("<Q", stack[: len(stack) & ~7]):
+            if word < 4096 or word >> 47:
+                continue
+            path = self.path_of(word)
+            if path and not _PASSES.match(path.rpartition("/")[2]) and is_return(read(word - _CALL, _CALL)):
+                return path
+        return ""
+
+
+def is_return(code: bytes, machine: str = os.uname().machine) -> bool:
+    """Whether the last of these bytes of code are a call, so that what follows them is where it returns to."""
+    if len(code) < _CALL:
+        return False
+    if machine == "aarch64":  # BL, BLR
+        word = int.from_bytes(code[-4:], "little")
+        return word & 0xFC000000 == 0x94000000 or word & 0xFFFFFC1F == 0xD63F0000
+    if code[-5] == 0xE8:  # call of a relative address
+        return True
+    # Call of what a register or memory holds: FF /2, of two to seven bytes.
+    return any(code[-size] == 0xFF and code[-size + 1] >> 3 & 7 == 2 for size in (2, 3, 4, 6, 7))
+
+
+def is_python(path: str) -> bool:
+    """Whether a module is the interpreter itself: python3.13, libpython3.13.so.1.0."""
+    return bool(_PYTHON.match(path.rpartition("/")[2].removesuffix(" (deleted)")))

@@ -1,0 +1,204 @@
+"""Which descriptors, of this process and of others, are the other end of a pipe or a socket."""
+
+# ruff: noqa: PTH115, PTH208 - names under /proc stay text
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from concview.linux import socket_diag, syscall_line
+from concview.linux.socket_diag import UnixSocket
+from concview.linux.syscalls import Shape
+from concview.model import Peer
+
+#: Descriptors of one process that are looked at; other processes; threads of one of these.
+MAX_FDS, MAX_PROCESSES, MAX_THREADS = 4096, 1000, 32
+#: The descriptors of other processes are looked through again after so long, and may take this share of the time.
+_OTHERS_S, _SHARE = 2.0, 0.005
+_LINK = re.compile(r"^(socket|pipe):\[(\d+)\]$")
+
+
+@dataclass(slots=True)
+class End:
+    """The other end of one descriptor. `kind`: 'unix', 'tcp', 'pipe'."""
+
+    kind: str
+    inode: int
+    peer_inode: int = 0
+    own: list[int] = field(default_factory=list)  #: descriptors of this process that are the other end
+    others: dict[int, list[int]] = field(default_factory=dict)  #: pid -> its descriptors that are
+    complete: bool = False  #: every process of this host was looked at
+    received: int = -1
+    sent: int = -1
+    peer_received: int = -1
+    peer_sent: int = -1
+    local: str = ""
+    remote: str = ""
+    writes: bool = False  #: of a pipe: this end is the one that is written to
+
+
+class OtherEnds:
+    """`of` for the descriptors that threads wait on."""
+
+    def __init__(self, pid: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pid, self._clock = pid, clock
+        self._own: dict[int, tuple[str, int]] = {}  #: fd -> (kind, inode)
+        self._others: dict[int, dict[int, list[int]]] = {}  #: inode -> pid -> fds
+        self._others_complete = False
+        self._others_again = 0.0
+        self._network = socket_diag.same_network(pid)
+        self.why = ""  #: what could not be asked
+
+    def of(self, peers: Mapping[int, Peer | None]) -> dict[int, End]:
+        """The other ends of these descriptors, as far as they can be known. `peers`: what is known of them already.
+        Costs a look at all own descriptors."""
+        self.why = ""
+        self._own = descriptors(self._pid)
+        wanted = {fd: self._own[fd] for fd in peers if fd in self._own}
+        unix: dict[int, UnixSocket] = {}
+        sockets = {fd for fd, (kind, _) in wanted.items() if kind == "socket"}
+        tcp = {fd: p for fd in sockets if (p := peers[fd]) is not None and p.kind == "tcp"}
+        ends: dict[int, End] = {}
+        if sockets and not self._network:
+            self.why = "the process is in another network namespace: run concview inside it (nsenter -t PID -n)"
+            sockets.clear()
+        try:
+            unix = socket_diag.unix_sockets() if len(sockets) > len(tcp) else {}
+            for fd in sockets:
+                if fd in tcp:
+                    self._tcp(ends, fd, wanted[fd][1], tcp[fd])
+                elif wanted[fd][1] in unix:
+                    ends[fd] = self._unix(unix[wanted[fd][1]], unix)
+        except OSError as error:
+            self.why = f"the kernel does not tell of sockets: {error.strerror}"
+        ends.update({fd: self._pipe(fd, inode) for fd, (kind, inode) in wanted.items() if kind == "pipe"})
+        self._elsewhere(ends)
+        return ends
+
+    def _fds(self, kind: str, inode: int) -> list[int]:
+        return [fd for fd, (k, i) in self._own.items() if i == inode and k == kind]
+
+    def _pipe(self, fd: int, inode: int) -> End:
+        """The two ends have one inode, and differ by how they were opened."""
+        mine = writes(self._pid, fd)
+        own = [other for other in self._fds("pipe", inode) if other != fd and writes(self._pid, other) != mine]
+        return End("pipe", inode, inode, own, writes=mine)
+
+    def _unix(self, mine: UnixSocket, every: dict[int, UnixSocket]) -> End:
+        end = End("unix", mine.inode, mine.peer, self._fds("socket", mine.peer), received=mine.received, sent=mine.sent)
+        other = every.get(mine.peer)
+        if other is not None:
+            end.peer_received, end.peer_sent = other.received, other.sent
+        return end
+
+    def _tcp(self, ends: dict[int, End], fd: int, inode: int, peer: Peer) -> None:
+        """The two ends of a connection inside this host are each other's, swapped."""
+        local, remote = socket_diag.end(peer.local), socket_diag.end(peer.name)
+        mine = socket_diag.tcp_socket(local, remote) if local and remote else None
+        if mine is None or mine.inode != inode or local is None or remote is None:
+            return
+        found = ends[fd] = End("tcp", inode, local=peer.local, remote=peer.name)
+        found.received, found.sent = mine.received, mine.sent
+        other = socket_diag.tcp_socket(remote, local)
+        if other is not None:
+            found.peer_inode = other.inode
+            found.own = self._fds("socket", other.inode) if other.inode else []
+            found.peer_received, found.peer_sent = other.received, other.sent
+
+    def _elsewhere(self, ends: dict[int, End]) -> None:
+        """Other processes. A pipe's end is there also where this process has it, too: a fork's copy."""
+        asked = [end for end in ends.values() if end.peer_inode and (not end.own or end.kind == "pipe")]
+        for end in ends.values():
+            end.complete = bool(end.own)  # a socket's: whoever has it from a fork is not looked for
+        if not asked:
+            return
+        now = self._clock()
+        if now >= self._others_again:
+            self._look_at_others({end.peer_inode for end in asked})
+            self._others_again = self._clock() + max(_OTHERS_S, (self._clock() - now) / _SHARE)
+        for end in asked:
+            for pid, fds in self._others.get(end.peer_inode, {}).items():
+                mine = [fd for fd in fds if end.kind != "pipe" or writes(pid, fd) != end.writes]
+                if mine:
+                    end.others[pid] = mine
+            end.complete = self._others_complete
+
+    def _look_at_others(self, inodes: set[int]) -> None:
+        self._others, self._others_complete = {}, True
+        try:
+            pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        except OSError:
+            pids, self._others_complete = [], False
+        if len(pids) > MAX_PROCESSES:
+            self._others_complete = False
+            # The nearest numbers are the likeliest: a parent, its other children.
+            pids = sorted(pids, key=lambda pid: abs(pid - self._pid))[:MAX_PROCESSES]
+        for pid in pids:
+            if pid == self._pid or pid == os.getpid():
+                continue
+            try:
+                names = os.listdir(f"/proc/{pid}/fd")
+            except FileNotFoundError:
+                continue
+            except OSError:
+                self._others_complete = False
+                continue
+            for name in names[:MAX_FDS]:
+                try:
+                    found = _LINK.match(os.readlink(f"/proc/{pid}/fd/{name}"))
+                except OSError:
+                    continue
+                if found and int(found[2]) in inodes:
+                    self._others.setdefault(int(found[2]), {}).setdefault(pid, []).append(int(name))
+
+
+def descriptors(pid: int) -> dict[int, tuple[str, int]]:
+    """fd -> ('socket' or 'pipe', inode) of a process; without those of other kinds."""
+    found: dict[int, tuple[str, int]] = {}
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return found
+    for name in names[:MAX_FDS]:
+        try:
+            match = _LINK.match(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except OSError:
+            continue
+        if match:
+            found[int(name)] = match[1], int(match[2])
+    return found
+
+
+def writes(pid: int, fd: int) -> bool:
+    """Whether a descriptor was opened to be written to (only, as the end of a pipe is)."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{fd}", "rb") as file:
+            text = file.read(512)
+        return int(text.partition(b"flags:")[2].split()[0], 8) & 3 == os.O_WRONLY
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def waits_on(pid: int, fds: list[int]) -> str:
+    """The system call that one of a process's threads is in on one of its descriptors; ''."""
+    try:
+        tids = os.listdir(f"/proc/{pid}/task")[:MAX_THREADS]
+    except OSError:
+        return ""
+    for tid in tids:
+        line = syscall_line.read(pid, int(tid))
+        if line is not None and line.shape is Shape.FD and line.arguments[0] & 0xFFFFFFFF in fds:
+            return line.name
+    return ""
+
+
+def name_of(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read(64).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,100 @@
+"""The kernel's table of file locks, return addresses on stacks, and the other ends of sockets: what is read of them."""
+
+import os
+import socket
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concview.linux import kernel_locks, socket_diag
+from concview.linux.modules import Modules, is_python, is_return
+
+TABLE = """\
+1: FLOCK  ADVISORY  WRITE 100 fe:01:7 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 101 fe:01:7 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 102 fe:01:7 0 EOF
+2: POSIX  ADVISORY  READ 103 00:2f:8 1073741824 1073742335
+3: OFDLCK ADVISORY  WRITE -1 00:2f:9 0 EOF
+4: LEASE  ACTIVE    READ 103 00:2f:8 0 EOF
+"""
+
+
+def test_who_has_a_lock_and_who_waits() -> None:
+    flock, posix, ofd = kernel_locks.held(TABLE)
+    assert (flock.kind, flock.mode, flock.holder, flock.inode, flock.end) == ("flock", "WRITE", 100, 7, -1)
+    assert flock.waiters == [101, 102]
+    assert (posix.kind, posix.start, posix.end) == ("posix", 1 << 30, (1 << 30) + 511)
+    assert (ofd.kind, ofd.holder) == ("ofd", -1)
+
+
+@given(st.text(max_size=300))
+def test_any_table_is_read_without_an_error(text: str) -> None:
+    kernel_locks.held(text)
+    kernel_locks.held(f"1: FLOCK {text}\n1: -> {text}")
+
+
+def test_the_module_that_waits_is_the_first_that_is_not_the_c_library() -> None:
+    modules = Modules(os.getpid())
+    rows = [(start, path) for start, path in _executable() if path.startswith("/")]
+    libc = next(start for start, path in rows if "/libc.so" in path or "/libc-" in path)
+    program = next(start for start, path in rows if is_python(path))
+    stack = struct.pack("<4Q", 7, libc + 16, program + 16, libc)
+
+    def called(address: int, size: int) -> bytes:
+        return b"\x90\x90\xe8\0\0\0\0"
+
+    assert is_python(modules.caller(stack, called))
+    assert modules.caller(stack, lambda address, size: b"\x90" * 7) == ""
+    assert modules.caller(struct.pack("<2Q", libc, 5), called) == ""
+    assert modules.caller(b"", called) == modules.caller(b"\xff" * 4095, called) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("e8 11 22 33 44", True), ("ff d0", True), ("41 ff d7", True), ("ff 15 00 00 00 00", True), ("ff 50 18", True),
+     ("0f 1f 40 00 c3", False), ("66 90", False), ("", False)],
+)  # fmt: skip
+def test_a_return_address_stands_behind_a_call(code: str, expected: bool) -> None:
+    raw = bytes.fromhex(code)
+    assert is_return(raw.rjust(7, b"\x90") if raw else raw, "x86_64") is expected
+    assert is_return(b"\0\0\0" + (0x94000010).to_bytes(4, "little"), "aarch64")
+    assert not is_return(b"\0\0\0" + (0xD503201F).to_bytes(4, "little"), "aarch64")
+
+
+def _executable() -> list[tuple[int, str]]:
+    with open("/proc/self/maps") as file:
+        rows = [line.split(None, 5) for line in file]
+    return [(int(r[0].partition("-")[0], 16), r[5].strip()) for r in rows if "x" in r[1] and len(r) > 5]
+
+
+def test_the_kernel_tells_the_other_end_and_the_bytes_between() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.send(b"12345")
+        inodes = [os.fstat(s.fileno()).st_ino for s in (near, far)]
+        table = socket_diag.unix_sockets()
+        assert (table[inodes[0]].peer, table[inodes[1]].peer) == (inodes[1], inodes[0])
+        assert table[inodes[1]].received == 5
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            listener = socket.create_server((host, 0), family=family)
+        except OSError:
+            continue  # no IPv6 here
+        with listener, socket.create_connection(listener.getsockname()[:2]) as client, listener.accept()[0] as server:
+            client.send(b"123")
+            names = [f"[{n[0]}]:{n[1]}" if ":" in n[0] else f"{n[0]}:{n[1]}" for n in
+                     (server.getsockname(), server.getpeername())]  # fmt: skip
+            here, there = socket_diag.end(names[0]), socket_diag.end(names[1])
+            assert here and there
+            found = socket_diag.tcp_socket(here, there)
+            assert found is not None and found.inode == os.fstat(server.fileno()).st_ino
+            assert (found.state, found.received) == ("ESTABLISHED", 3)
+            assert socket_diag.tcp_socket(here, (there[0], there[1] ^ 1)) is None
+
+
+@given(st.text(max_size=60))
+def test_what_is_no_address_has_no_end(text: str) -> None:
+    found = socket_diag.end(text)
+    assert found is None or len(found[0]) in (4, 16)
