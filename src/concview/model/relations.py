@@ -47,15 +47,14 @@ class Related(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `value`, `most` by `kind`: Semaphore: permits free, and how many there are (BoundedSemaphore, else -1). Event: flag
     (0, 1). Condition: waiters registered. Barrier: threads there, parties. Queue, SimpleQueue: items, maxsize (0 no
-    bound). Future: 0 pending, 1 running, 2 finished or cancelled; `most` is its place in the queue of an executor, from
-    0 on. Lock, RLock, ModuleLock: 0 free, 1 locked. SQLite: connections to the database that were seen.
+    bound). Future: 0 pending, 1 running, 2 finished or cancelled. Lock, RLock, ModuleLock: 0 free, 1 locked.
     """
 
     address: int
     kind: str  #: 'Semaphore', 'Event', 'Condition', 'Barrier', 'Queue', 'SimpleQueue', 'Future', 'Lock', 'RLock',
-    #: 'ModuleLock', 'Thread', 'ConnectionPool', 'SQLite', 'multiprocessing.Lock', ...
+    #: 'ModuleLock', 'Thread', 'ConnectionPool', 'multiprocessing.Lock', ...
     type: str  #: the class: 'BoundedSemaphore', or one of the program's own that is of that kind
-    name: str  #: as a waiting frame calls it: 'sem', 'self._cond'; of a ModuleLock the module, of SQLite the database
+    name: str  #: as a waiting frame calls it: 'sem', 'self._cond'; of a ModuleLock the module
     waiters: tuple[int, ...]  #: tids
     value: int = -1
     most: int = -1
@@ -63,12 +62,12 @@ class Related(msgspec.Struct, frozen=True, array_like=True, gc=False):
     owner: int = 0  #: tid, where the object itself records who has it (RLock, ModuleLock, SemLock)
     container: int = 0  #: the object of the program's own class that it belongs to: a pool with its Condition
     container_type: str = ""
-    queue: int = 0  #: of a pending Future: address of the executor's work queue that it lies in
+    queue: int = 0  #: kept for the executor's queue that a pending Future lies in: not told yet
     references: tuple[Reference, ...] = ()
-    #: Every frame of every thread was searched: who is not among `references` does not refer to it from a frame (a
-    #: container that nobody was seen to use may still lead to it).
+    #: Every frame of every thread was searched in whole, two attributes deep: who is not among `references` has no
+    #: variable that leads to it so. (Lists, dicts, and values between two calls of an expression are not searched.)
     complete: bool = False
-    lent: int = -1  #: of a pool: how many are out, by its own counts; `most` is how many there may be
+    lent: int = -1  #: of a BoundedSemaphore: permits that are out, by its own count
     more: int = 0  #: references that were left out
 
 
@@ -187,9 +186,9 @@ class NativeWait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     library: str  #: base name of the module that a return address on its stack lies in; '' not known
     path: str = ""
     shared: int = 0  #: inode of the shared mapping that the futex lies in: other processes can wake it
-    others: tuple[Owner, ...] = ()  #: other processes that have that mapping
-    kind: str = ""  #: 'Lock', 'Semaphore' of multiprocessing, where the object is known; '' else
-    owner: int = 0  #: pid whose count says that it has it
+    others: tuple[Owner, ...] = ()  #: kept for other processes that have that mapping; not told yet, as what follows
+    kind: str = ""
+    owner: int = 0
 
 
 class NativeWaits(Event, frozen=True, tag=34):

@@ -8,7 +8,9 @@ from typing import Any
 
 from direct_helpers import KeepingSink, tick_until, watching
 
-from concview.model import Reference, Related, Relations
+from concview.engines.direct.relations.search import MOVED_NS, STILL_NS, Pace
+from concview.engines.direct.thread_table import ThreadRow
+from concview.model import NO_WAIT, Reference, Related, Relations
 from interpreters import Interpreter, target
 
 TARGET = (Path(__file__).parent / "relations_target.py").read_text()
@@ -75,6 +77,39 @@ def test_who_refers_to_what_is_waited_for(direct_python: Interpreter) -> None:
 
     assert (of("meeting").value, of("meeting").most) == (1, 3)
     reference("meeting", "meets", path="meeting", will="wait")
+
+
+def test_a_stack_that_was_not_searched_in_whole_is_said_to_be_so(direct_python: Interpreter) -> None:
+    source = """
+import json, threading, time
+event = threading.Event()
+def deep(n, own):
+    if n:
+        deep(n - 1, None)
+    else:
+        time.sleep(1000)
+threading.Thread(target=event.wait, daemon=True).start()
+threading.Thread(target=deep, args=(60, event), daemon=True).start()
+print("ready")
+print(json.dumps(id(event)), flush=True)
+time.sleep(1000)
+"""
+    with target(direct_python, source) as process, watching(process.pid) as (engine, sink):
+        address = json.loads(process.line())
+        tick_until(engine, lambda: address in _objects(sink), looks=True)
+    assert not _objects(sink)[address].complete
+
+
+def test_only_what_is_new_is_searched_at_once() -> None:
+    pace = Pace()
+    rows = [(ThreadRow(tid, 0), NO_WAIT) for tid in (1, 2, 3)]
+    first = {10: rows[:1]}
+    assert pace.due(0, first) and not pace.due(MOVED_NS, first)
+    assert pace.due(MOVED_NS, {10: rows[:1], 20: rows[1:]}), "another object"
+    assert not pace.due(2 * MOVED_NS - 1, {10: rows[:2], 20: rows[2:]}), "others wait for the same"
+    assert pace.due(2 * MOVED_NS, {10: rows[:2], 20: rows[2:]})
+    assert pace.due(2 * MOVED_NS + STILL_NS, {10: rows[:2], 20: rows[2:]})
+    assert pace.due(2 * MOVED_NS + STILL_NS + 1, {}) and not pace.due(2 * MOVED_NS + STILL_NS + 2, {})
 
 
 def test_nobody_waits_and_nothing_is_told(direct_python: Interpreter) -> None:

@@ -8,7 +8,7 @@ import struct
 from concview.cpython.code import Code
 from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.natives import NativeReader
-from concview.engines.direct.relations.search import LOOK_NS, Search, Waiting, Waits
+from concview.engines.direct.relations.search import LOOK_NS, Pace, Search, Waiting, Waits
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import kernel_locks, other_ends, syscall_line, syscalls
 from concview.linux.children import children_of
@@ -40,17 +40,19 @@ class DescriptorReader:
         self._children = ChildReader(pid, sink)
         self._natives = NativeReader(search.reader.memory, sink)
         self._before = Waits()
+        self._pace = Pace()
 
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         search = self._search
         waits = search.waits()
         chosen = waits.both(self._before)
         self._before = waits
-        if chosen.descriptors or chosen.file_locks:
-            search.begin(at_ns, chosen.tids())
-        users = Users(search.handles, search.finder, search.sink, search.everyone())
-        self._links.report(at_ns, chosen.descriptors, users)
-        self._file_locks.report(at_ns, chosen.file_locks, users)
+        if self._pace.due(at_ns, {**chosen.descriptors, **{-1 - fd: who for fd, who in chosen.file_locks.items()}}):
+            if chosen.descriptors or chosen.file_locks:
+                search.begin(at_ns, chosen.tids())
+            users = Users(search.handles, search.finder, search.sink, search.everyone())
+            self._links.report(at_ns, chosen.descriptors, users)
+            self._file_locks.report(at_ns, chosen.file_locks, users)
         self._children.report(at_ns, chosen.children)
         self._natives.report(at_ns, chosen.natives)
         return True

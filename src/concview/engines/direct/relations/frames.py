@@ -60,6 +60,7 @@ class Frames:
         self._width = 2 if self._managers.unbound else 1
         self._library: dict[str, bool] = {}
         self.torn = 0
+        self.whole = True  #: the last `read` left out no frame and no variable
 
     def stdlib(self, file: str) -> bool:
         known = self._library.get(file)
@@ -71,6 +72,7 @@ class Frames:
 
     def read(self, threads: Iterable[Thread]) -> list[LiveFrame]:
         """The frames of these threads, innermost first, with the values of their variables."""
+        self.whole = True
         frames: list[LiveFrame] = []
         wanted: list[tuple[int, int]] = []
         later: list[tuple[LiveFrame, int]] = []
@@ -79,13 +81,18 @@ class Frames:
             walk = thread.walk
             count = len(walk.places)
             if len(frames) + min(count, INNER + OUTER) > _FRAMES:
+                self.whole = False
                 break
+            if count > INNER + OUTER or walk.truncated:
+                self.whole = False
             for depth in (*range(min(INNER, count)), *range(max(INNER, count - OUTER), count)):
                 place, address = walk.places[depth], walk.addresses[depth]
                 code = place.code
                 size = min(code.nlocalsplus, VARIABLES)
                 if self.stdlib(code.file):
                     size = min(size, 1)  # what its method belongs to: the rest is the library's own business
+                elif code.nlocalsplus > VARIABLES:
+                    self.whole = False
                 frame = LiveFrame(thread, depth, place, address, address + self._start)
                 frames.append(frame)
                 found = walk.find(address, frame.start + at_globals, 8 * size - at_globals)
@@ -100,6 +107,7 @@ class Frames:
         for (frame, size), namespace, data in zip(later, parts, parts, strict=True):
             if namespace is None or data is None:
                 self.torn += 1
+                self.whole = False
                 continue
             frame.namespace = _WORD(namespace)[0] & self._mask
             frame.values = tuple([w & self._mask for w in struct.unpack(f"<{size}Q", data)])

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from concview.cpython.positions import Positions
 from concview.engines.direct.relations.finder import Found, of_target
-from concview.engines.direct.relations.search import LOOK_NS, Search, Waiting, Waits
+from concview.engines.direct.relations.search import LOOK_NS, Pace, Search, Waiting, Waits
 from concview.engines.direct.thread_table import ThreadRow
 from concview.model import Reference, Related, Relations, Wait
 from concview.source.obligations import BY_METHOD, Will
@@ -36,6 +36,7 @@ class RelationReader:
         self._states = search.states
         self._positions = Positions(self._objects)
         self._before = Waits()  #: at the last look
+        self._pace = Pace()
         self._last: tuple[object, ...] | None = None
 
     def look(self, at_ns: int, allowed_ns: int) -> bool:
@@ -44,6 +45,8 @@ class RelationReader:
         waits = self._search.waits()
         chosen = waits.both(self._before).objects
         self._before = waits
+        if not self._pace.due(at_ns, chosen):
+            return True
         more = max(0, len(chosen) - MAX_OBJECTS)
         if more:
             chosen = dict(sorted(chosen.items(), key=lambda each: -len(each[1]))[:MAX_OBJECTS])
@@ -56,8 +59,9 @@ class RelationReader:
 
     def _report(self, now: int, chosen: Waiting, searched: int, of: int, more: int) -> None:
         targets = {a for a, w in chosen.items() if w[0][1].lock_kind != _THREAD}
+        before = self._finder.torn
         found = of_target(self._finder.find(targets)) if targets else {}
-        complete = self._finder.complete and searched == of
+        complete = self._finder.complete and self._frames.whole and self._finder.torn == before and searched == of
         rows = tuple([self._row(a, w, found.get(a, []), complete) for a, w in chosen.items()])
         # Objects, how much was seen: what changes alone (the moment, torn reads) is no news.
         said = (rows, searched if rows else 0, of if rows else 0, more)
@@ -83,6 +87,7 @@ class RelationReader:
             address, clean(kind), clean(status.type), clean(name), waiters, status.value, status.most,
             status.unfinished, self._table.by_ident.get(status.owner, 0) if status.owner else 0,
             container, clean(self._type(container)), 0, references, complete and kind != _THREAD,
+            lent=status.most - status.value if kind == "Semaphore" and 0 <= status.value <= status.most else -1,
             more=max(0, len(found) - MAX_REFERENCES),
         )  # fmt: skip
 
