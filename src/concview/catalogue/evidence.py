@@ -45,10 +45,12 @@ def samples_in(window: Window, nanoseconds: float) -> int:
 LASTING_NS = 5_000_000_000
 
 
-def lasting(window: Window, runs: Iterable[tuple[int, Run]]) -> list[int]:
-    """The threads, of (tid, run), whose wait lasts since `LASTING_NS` at least and has not ended."""
+def lasting(window: Window, runs: Iterable[tuple[int, Run]], polls: bool = False) -> list[int]:
+    """The threads, of (tid, run), whose wait lasts since `LASTING_NS` at least and has not ended. `polls`: they look
+    again and again by themselves, and being woken is no end of it."""
     limit = window.end_ns - LASTING_NS
-    return list(dict.fromkeys(tid for tid, run in runs if not run.end_ns and run.since_ns <= limit))
+    still = ((tid, run.began_ns if polls else run.since_ns) for tid, run in runs if not run.end_ns)
+    return list(dict.fromkeys(tid for tid, since in still if since <= limit))
 
 
 def lower_waiters(window: Window, mean: float, most: int, episodes: int, stuck: int) -> float:

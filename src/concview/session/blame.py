@@ -29,6 +29,11 @@ def named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
             more = (f"{finding.id}: {_first(finding.fix)}", *more)
         else:
             more = ("No rule knows this shape.", *more)
+    elif blame.verdict == "unexplained":
+        ids = [c.rule for c in causes if c.kind == "unexplained" and c.rule]
+        finding = next((f for f in live if ids and f.id == ids[0]), None)
+        if finding is not None:
+            more = (f"{finding.id}: {_first(finding.fix)}", *more)
     return msgspec.structs.replace(blame, causes=causes, more=more)
 
 

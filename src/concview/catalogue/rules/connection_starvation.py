@@ -30,19 +30,18 @@ When it is fine:
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from concview.analysis.known_places import lent, pool_asked
-from concview.analysis.locks import LockSlice, sweep
+from concview.analysis.locks import sweep
 from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.rules import _pools
+from concview.catalogue.rules import _crowd, _pools
 from concview.catalogue.rules._kinds import CONNECTED
-from concview.model import STATES, Confidence, Frame, Site, Stack, State, WaitKind
+from concview.model import Confidence, Frame, Site, Stack, State, WaitKind
 from concview.text import percent, plural
 
 MIN_THREADS = 3
@@ -81,18 +80,18 @@ class ConnectionStarvation:
         span = max(1, window.end_ns - window.start_ns)
         # On one connection a reader and a writer may well be blocked at once; of three, all but one wait their turn.
         crowd, least = (1, MIN_THREADS) if one.kind == "descriptor" else (0, 1)
-        slices = _lock_slices(one.waits)
+        slices = _crowd.lock_slices(one.waits)
         waiting = sum((n - crowd) * (end - start) for start, end, n in sweep(slices) if n >= least)
         mean = waiting / span
         most = max((n - crowd for _, _, n in sweep(slices)), default=0)
-        episodes = _episodes(one.waits)
+        episodes = _crowd.episodes(one.waits)
         stuck = len(evidence.lasting(window, ((t.tid, p.run) for t, p in one.waits)))
-        waiters = _by_time(one.waits)
-        keepers = _by_time(one.kept)
-        doing, part, stack = _doing(one.kept)
+        waiters = _crowd.by_time(one.waits)
+        keepers = _crowd.by_time(one.kept)
+        doing, part, stack = _crowd.doing(one.kept)
         # Of a library's pool it is inferred who has one, and so not how many there are.
         size = (
-            max((n for _, _, n in sweep(_lock_slices(one.kept))), default=0)
+            max((n for _, _, n in sweep(_crowd.lock_slices(one.kept))), default=0)
             if one.kind in ("queue", "descriptor")
             else 0
         )
@@ -226,10 +225,6 @@ def _of(one: WaitProfile) -> tuple[str, _Checkout] | None:
     return name, _Checkout(name, None, "descriptor")
 
 
-def _lock_slices(slices: list[tuple[ThreadWindow, Slice]]) -> list[LockSlice]:
-    return [LockSlice(t.tid, p.start_ns, p.end_ns, p.run) for t, p in slices]
-
-
 def _user(slice_: Slice) -> Frame | None:
     return slice_.run.stack.user_leaf
 
@@ -244,56 +239,12 @@ def _waiting_stack(one: _Checkout) -> Stack | None:
     return evidence.heaviest((p.run.stack, p.ns) for _, p in one.waits)
 
 
-def _by_time(slices: list[tuple[ThreadWindow, Slice]]) -> list[int]:
-    per: dict[int, int] = defaultdict(int)
-    for thread, slice_ in slices:
-        per[thread.tid] += slice_.ns
-    return sorted(per, key=lambda tid: -per[tid])
-
-
-def _episodes(waits: list[tuple[ThreadWindow, Slice]]) -> int:
-    """Distinct waits: slices of one thread that touch are one."""
-    last: dict[int, int] = {}
-    found = 0
-    for thread, slice_ in sorted(waits, key=lambda w: w[1].start_ns):
-        if last.get(thread.tid) != slice_.start_ns:
-            found += 1
-        last[thread.tid] = slice_.end_ns
-    return found
-
-
-def _doing(kept: list[tuple[ThreadWindow, Slice]]) -> tuple[str, float, Stack | None]:
-    """What those who have one mostly do with it: in words, its share of the time, and the stack."""
-    spent: dict[str, int] = defaultdict(int)
-    slices: dict[str, list[Slice]] = defaultdict(list)
-    for _, slice_ in kept:
-        run = slice_.run
-        what = evidence.doing(run.wait) if run.state in (State.IO, State.SLEEP) else _WORDS[run.state]
-        spent[what] += slice_.ns
-        slices[what].append(slice_)
-    whole = sum(spent.values())
-    if not whole:
-        return "", 0.0, None
-    most = max(spent, key=spent.__getitem__)
-    return most, spent[most] / whole, evidence.heaviest((p.run.stack, p.ns) for p in slices[most])
-
-
 def _starved(one: _Checkout, doing: str, part: float) -> bool:
     """They keep it because they are in the run queue with it."""
-    if part < 0.5 or doing not in (_WORDS[State.RUNNING], _WORDS[State.RUNNABLE]):
+    if part < 0.5 or doing not in (_crowd.WORDS[State.RUNNING], _crowd.WORDS[State.RUNNABLE]):
         return False
     keepers = {t.tid: t for t, _ in one.kept}.values()
     return sum(t.nanoseconds[State.RUNNABLE] for t in keepers) > sum(t.nanoseconds[State.RUNNING] for t in keepers)
-
-
-_WORDS = {
-    **{s: STATES[s] for s in State},
-    State.RUNNABLE: "waiting for a CPU",
-    State.GIL: "waiting for the GIL",
-    State.LOCK: "waiting for a lock",
-    State.IDLE: "waiting for another thread",
-    State.UNKNOWN: "doing something that could not be seen",
-}
 
 
 # ---------------------------------------------------------------- words

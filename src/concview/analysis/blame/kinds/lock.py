@@ -38,7 +38,11 @@ class Lock:
 
     @staticmethod
     def _parked(waiter: Waiter) -> bool:
-        """Only this thread was ever seen at the lock, nobody ever seen to hold it, and it is woken now and then."""
+        """Only this thread was ever seen at the lock, nobody ever seen to hold it, and it is woken now and then. Not in
+        a `with`: what is taken there is given back by whoever took it, and nobody parks so."""
+        site = waiter.run.classification.site
+        if site is not None and site.how == "with":
+            return False
         seen, address = waiter.world.seen, waiter.wait.lock
         began = waiter.run.start_ns > waiter.world.history.first_ns or waiter.run.woken is not None
         return began and seen.waiters.get(address, set()) <= {waiter.tid} and not seen.holders.get(address)

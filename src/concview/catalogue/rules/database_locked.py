@@ -1,0 +1,104 @@
+"""Threads wait for SQLite's lock: another connection is in a transaction that writes.
+
+What it sees:
+    Threads inside execute() or commit() that sleep and try again, as SQLite does while another connection has the
+    database's one lock for writing.
+
+Why it hurts:
+    SQLite has one writer at a time. A transaction that stays open across slow work keeps all others from writing, and
+    they do not queue: each sleeps up to 100 ms and tries again, so the lock goes to whoever asks at the right moment,
+    and some wait until their timeout ends in "database is locked".
+
+How it is measured:
+    The mean number of threads that sleep inside SQLite, told from time.sleep() by the kernel's clock, on the lower end
+    of the 95 % interval; threads that stand there for five seconds are counted, not estimated. Who is in a transaction
+    is read from the connections where that can be seen, else inferred: threads at a later line of the function that
+    waits. Thresholds 0.5 and 1.5 [H]: demo pair 2.9 to 3.0 (bad), up to 0.1 (fixed).
+
+Fix:
+    Do the slow work before the transaction begins, and keep it short.
+
+        rows = prepare()                                  # nobody waits for this
+        with db: db.executemany("insert into t values (?)", rows)
+
+    journal_mode=wal lets readers go on meanwhile; a single thread that writes for all (a queue) ends the waiting.
+
+When it is fine:
+    A nightly job that has the database for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.window import WaitProfile, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _crowd
+from concview.catalogue.rules._crowd import Crowd
+from concview.model import Confidence
+from concview.text import percent, plural
+
+
+class DatabaseLocked:
+    id: ClassVar[str] = "database-locked"
+    title: ClassVar[str] = "Threads wait for SQLite's lock"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(0.5, 1.5, "waiters", "[H] calibrated on the demo pair")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "mean number of threads that wait to write"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        for crowd in _crowd.crowds(window, _wanted):
+            crowd.polls = True
+            yield _one(window, crowd)
+
+
+def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
+    # Which database a sleeping thread wants is not in its system call: those of one process are taken as one.
+    return ("sqlite", "the database") if profile.classification.via == "database" else None
+
+
+def _one(window: Window, crowd: Crowd) -> Observation:
+    known = [o for o in window.relations if o.kind == "SQLite" and set(o.waiters) & set(crowd.tids)]
+    name = known[0].name if known and known[0].name else crowd.name
+    inside = [r for o in known for r in o.references if r.past == "begin" and r.tid not in o.waiters]
+    kept = crowd.beyond()
+    what, part, stack = _crowd.doing(kept)
+    owners = list(dict.fromkeys(r.tid for r in inside)) or [t for t in _crowd.by_time(kept) if t not in crowd.stuck]
+    summary = (
+        f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for the lock of {name} in {crowd.spot}, "
+        f"{crowd.mean:.1f} at a time on average"
+    )
+    if inside:
+        place = evidence.spot(inside[0].file, inside[0].line, inside[0].function)
+        summary += f"; {evidence.who(window, owners)} is in a transaction, now at {place}"
+    elif owners and what:
+        seem = "seems" if len(owners) == 1 else "seem"
+        summary += f"; {evidence.who(window, owners)} {seem} to have it in turn, mostly {what} ({percent(part)})"
+    else:
+        summary += "; who is in a transaction was not seen"
+    holder = next((t for t, p in kept if p.run.stack is stack), None)
+    return Observation(
+        subject=crowd.key,
+        value=crowd.mean,
+        lower=crowd.lower,
+        samples=crowd.samples,
+        episodes=crowd.episodes,
+        lasting=len(crowd.stuck),
+        confidence=Confidence.EXACT,
+        label=name,
+        title=f"{plural(len(crowd.tids), 'thread')} wait for SQLite's lock",
+        summary=summary + ".",
+        gain="What the transaction's owner does that is no writing could overlap with the others' work.",
+        check_next="Where does a transaction begin (the first insert does it), and what is done until its commit?",
+        where=evidence.places(crowd.stack, stack),
+        threads=(*crowd.tids, *(t for t in owners if t not in crowd.tids)),
+        stacks=(evidence.shown("writer", holder.tid, holder.name, stack, what) if holder is not None else ())
+        + crowd.evidence(),
+    )
+
+
+RULE = DatabaseLocked()

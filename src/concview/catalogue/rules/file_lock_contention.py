@@ -1,0 +1,115 @@
+"""Threads or processes queue for a lock on a file.
+
+What it sees:
+    Threads in flock(), lockf() or fcntl() that wait for a lock on a file which another thread or process has.
+
+Why it hurts:
+    What is done under it is done one at a time, on the whole machine: however many workers and processes there are,
+    they get as far as one. Nothing of it shows in the process that waits but a system call that does not return.
+
+How it is measured:
+    The mean number of threads of this process that wait for the lock on one file, read from the kernel, on the lower
+    end of the 95 % interval; threads that have waited for five seconds without a break are counted, not estimated. Who
+    has the lock is told by the kernel's table of file locks (the process), and in the process by threads at a later
+    line of the function that waits (inferred). Thresholds 0.5 and 1.5 [H]: demo pair 3.9 to 4.0 (bad), 0.0 (fixed).
+
+Fix:
+    Hold it for the change of the file alone, or give every part a file of its own.
+
+        data = prepare()                          # nobody waits for this
+        with open(path, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)      # released when the file is closed
+            file.write(data)
+
+    Within one process a threading.Lock is cheaper, and is seen by debuggers.
+
+When it is fine:
+    A lock that keeps a second copy of a job from running: whoever waits there has nothing else to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.window import WaitProfile, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _crowd
+from concview.catalogue.rules._crowd import Crowd
+from concview.model import Confidence, FileLock
+from concview.text import duration, percent, plural
+
+
+class FileLockContention:
+    id: ClassVar[str] = "file-lock-contention"
+    title: ClassVar[str] = "Threads queue for a lock on a file"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(0.5, 1.5, "waiters", "[H] calibrated on the demo pair")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "mean number of threads that wait for the lock"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        for crowd in _crowd.crowds(window, _wanted):
+            yield _one(window, crowd)
+
+
+def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
+    peer = profile.wait.peer
+    return (peer.name, peer.name.rpartition("/")[2]) if peer is not None and peer.kind == "file lock" else None
+
+
+def _holder(window: Window, path: str) -> FileLock | None:
+    found = [one for one in window.history.relations.file_locks(window.end_ns) if one.path == path and one.holder]
+    return found[0] if found else None
+
+
+def _one(window: Window, crowd: Crowd) -> Observation:
+    lock = _holder(window, crowd.key)
+    kept = crowd.beyond()
+    owners = _crowd.by_time(kept)
+    what, part, stack = _crowd.doing(kept)
+    summary = (
+        f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for the lock on {crowd.key} in {crowd.spot}, "
+        f"{crowd.mean:.1f} at a time on average"
+    )
+    outside = lock is not None and lock.holder != window.target.pid
+    if outside and lock is not None:
+        summary += f"; process {lock.holder} ({lock.holder_name or 'its name could not be read'}) has it"
+    elif owners and what:
+        seem = "seems" if len(owners) == 1 else "seem"
+        summary += f"; {evidence.who(window, owners)} {seem} to have it in turn, mostly {what} ({percent(part)})"
+    else:
+        summary += "; who has it was not seen"
+    if crowd.stuck:
+        summary += f". {plural(len(crowd.stuck), 'thread has', 'threads have')} waited for {duration(crowd.least)} now"
+    holder = next((t for t, p in kept if p.run.stack is stack), None)
+    shown = evidence.shown("holder", holder.tid, holder.name, stack, what) if holder is not None and not outside else ()
+    return Observation(
+        subject=crowd.key,
+        value=crowd.mean,
+        lower=crowd.lower,
+        samples=crowd.samples,
+        episodes=crowd.episodes,
+        lasting=len(crowd.stuck),
+        confidence=Confidence.EXACT,
+        label=crowd.name,
+        title=f"{plural(len(crowd.tids), 'thread')} queue for the lock on {crowd.name}",
+        summary=summary + ".",
+        gain=(
+            f"Of these {plural(len(crowd.tids), 'thread')} one at a time gets on; what need not be under the lock "
+            "could overlap."
+        ),
+        check_next=(
+            f"What does process {lock.holder} do with it? Look at it with concview, too."
+            if outside and lock is not None
+            else f"`lslocks` lists who has a lock on {crowd.name}, of every process."
+        ),
+        where=evidence.places(crowd.stack, stack),
+        threads=(*crowd.tids, *(t for t in owners if t not in crowd.tids)),
+        stacks=shown + crowd.evidence(),
+    )
+
+
+RULE = FileLockContention()

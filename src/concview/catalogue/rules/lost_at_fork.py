@@ -1,0 +1,116 @@
+"""A thread waits for a lock that is taken, and that no thread of this process has.
+
+What it sees:
+    A thread in `with lock:` or lock.acquire(), without a time limit, for a lock that is locked while nobody here holds
+    it: in a forked child the thread that held it was not copied; elsewhere it ended without giving it back.
+
+Why it hurts:
+    Nobody can ever release it. The child of a fork hangs in its first log line or its first look into a cache, and its
+    parent waits for it.
+
+How it is measured:
+    The lock's state, the locks that every thread holds, and every frame that refers to the lock are read from memory:
+    it is locked, nobody holds it, and nobody has a release() ahead. It must stand for five seconds [D: nobody can
+    release it; the time excludes a hand-over]. Demo pair: for ever (bad), never (fixed: the child is spawned).
+
+Fix:
+    Start children by spawn or forkserver, or before the first thread.
+
+        context = multiprocessing.get_context("spawn")
+        os.register_at_fork(after_in_child=lambda: globals().update(lock=threading.Lock()))   # where fork must stay
+
+When it is fine:
+    A lock used as a signal, which another process or a callback releases: it is not taken with `with` then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.known_places import in_child
+from concview.analysis.window import WaitProfile, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _crowd
+from concview.catalogue.rules._crowd import Crowd
+from concview.model import Confidence, State
+from concview.text import duration, plural
+
+_KINDS = frozenset({"Lock", "RLock"})
+
+
+class LostAtFork:
+    id: ClassVar[str] = "lost-at-fork"
+    title: ClassVar[str] = "A lock is taken, and nobody has it"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(5.0, 5.0, "s", "[D] nobody can release it")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks", "held-locks", "relations")
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "time waited for a lock that nobody has"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        held = {h.lock for t in window.threads for p in t.slices[-1:] for h in p.run.holds}
+        for crowd in _crowd.crowds(window, _wanted):
+            lock = _crowd.related(window, crowd)
+            if not crowd.stuck or lock is None or lock.kind not in _KINDS or lock.value != 1 or not lock.complete:
+                continue
+            if lock.address in held or any(r.past or r.will == "release" for r in lock.references):
+                continue
+            if lock.owner and any(t.tid == lock.owner and t.alive for t in window.threads):
+                continue
+            yield _one(window, crowd)
+
+
+def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
+    wait, user = profile.wait, profile.stack.user_leaf
+    if profile.state is not State.LOCK or wait.via or wait.timed or not wait.lock or wait.lock_kind not in _KINDS:
+        return None
+    # acquire() outside of `with` may well be a way to wait for a signal that somebody gives by release().
+    site = profile.classification.site
+    if site is None or site.how != "with" or user is None:
+        return None
+    return _crowd.named(profile, "a lock")
+
+
+def _forked(window: Window) -> bool:
+    """Whether the stacks tell that this process was forked from another one."""
+    return any(in_child(c.stack.frames) or any("fork(" in f.text for f in c.stack.frames)
+               for t in window.threads for c in t.wait_profiles)  # fmt: skip
+
+
+def _one(window: Window, crowd: Crowd) -> Observation:
+    forked = _forked(window)
+    why = (
+        "This process was forked: it was taken before, by a thread that was not copied."
+        if forked
+        else "The thread that took it has ended without giving it back, or it was taken before a fork."
+    )
+    return Observation(
+        subject=crowd.key,
+        value=crowd.least,
+        lower=crowd.least,
+        samples=crowd.samples,
+        episodes=crowd.episodes,
+        confidence=Confidence.EXACT,
+        label=crowd.name,
+        title=f"{plural(len(crowd.tids), 'thread')} at {crowd.name}, which nobody here has",
+        summary=(
+            f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for {crowd.name} in {crowd.spot} for "
+            f"{duration(crowd.least)}. It is locked, and no thread of this process holds it. {why}"
+        ),
+        gain=f"{plural(len(crowd.tids), 'thread')} that will not move again.",
+        check_next=(
+            f"Who holds {crowd.name} in the parent when it forks? See fork-with-threads there."
+            if forked
+            else f"Which thread took {crowd.name} and ended? Take it with `with`, and it is given back."
+        ),
+        where=evidence.places(crowd.stack),
+        threads=tuple(crowd.tids),
+        stacks=crowd.evidence(),
+        score=95,
+        explains=(("lock-contention", crowd.key),),
+    )
+
+
+RULE = LostAtFork()

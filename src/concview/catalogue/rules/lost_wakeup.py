@@ -1,0 +1,125 @@
+"""Threads wait for a signal that nobody will give.
+
+What it sees:
+    Two threads or more that wait for one Event or Condition, without a time limit and not in a loop of theirs, and no
+    thread of the process on whose way a set() or notify() of it lies.
+
+Why it hurts:
+    They wait for ever, and look like threads that have nothing to do. It happens when whoever was to give the signal
+    has failed, returned early, or gave it before they began to wait.
+
+How it is measured:
+    Every frame of every thread that refers to the object is read from memory; what lies ahead of each is told by its
+    source. Nobody among them will set or notify it, and the threads have waited for five seconds at least [H: an
+    initialisation may take that long; the number grows while nobody comes]. A signal handler or a callback that no
+    thread is in now is not seen: so it is an information, whatever the number. Demo pair: for ever (bad), never
+    (fixed).
+
+Fix:
+    Give the signal on every way out, and wait with a limit that says what was missing.
+
+        try: load()
+        finally: ready.set()
+
+        if not ready.wait(timeout=30): raise TimeoutError("the loader did not finish")
+
+When it is fine:
+    Threads that wait to be told to stop, by a signal handler: they are where they belong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.window import WaitProfile, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _crowd
+from concview.catalogue.rules._crowd import Crowd
+from concview.model import Confidence, Related
+from concview.text import duration, plural
+
+MIN_THREADS = 2
+_VIA = frozenset({"Event.wait", "Condition.wait"})
+_WAKES = frozenset({"set", "notify", "notify_all", "notifyAll"})
+#: What a program calls the events by which it tells threads to end: for these, waiting is all there is to do.
+_ENDS = re.compile(r"stop|shut|exit|quit|clos|kill|finish|terminat|end(?:ed|ing)?\b|cancel|abort", re.IGNORECASE)
+
+
+class LostWakeup:
+    id: ClassVar[str] = "lost-wakeup"
+    title: ClassVar[str] = "Threads wait for a signal that nobody will give"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(5.0, 60.0, "s", "[H] an initialisation may take seconds")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")
+    permanent: ClassVar[bool] = True
+    measure: ClassVar[str] = "time without anybody who would wake them"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        for crowd in _crowd.crowds(window, _wanted):
+            others = [tid for tid in crowd.stuck if tid != window.target.pid]
+            signal = _crowd.related(window, crowd)
+            if len(others) >= MIN_THREADS and signal is not None and _nobody(crowd, signal):
+                yield _one(crowd, signal)
+
+
+def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
+    if profile.classification.via not in _VIA or profile.wait.timed or not profile.wait.lock:
+        return None
+    user = profile.stack.user_leaf
+    if user is None or user.origin != "user" or profile.stack.leaf is None:
+        return None
+    return _crowd.named(profile, "a signal")
+
+
+def _nobody(crowd: Crowd, signal: Related) -> bool:
+    if signal.kind not in ("Event", "Condition") or not signal.complete or signal.more or signal.value < 0:
+        return False
+    if signal.kind == "Event" and signal.value:
+        return False  # set a moment ago: they are about to go on
+    if _ENDS.search(signal.name) or signal.container:
+        return False
+    for one in signal.references:
+        if one.tid in signal.waiters:
+            if one.loops:
+                return False  # a bell: it is waited for again and again
+        elif one.will in _WAKES or not one.source:
+            return False
+    return all(tid in signal.waiters for tid in crowd.stuck)
+
+
+def _one(crowd: Crowd, signal: Related) -> Observation:
+    name = signal.name or crowd.name
+    call = "set()" if signal.kind == "Event" else "notify()"
+    return Observation(
+        subject=crowd.key,
+        value=crowd.least,
+        lower=crowd.least,
+        samples=crowd.samples,
+        episodes=crowd.episodes,
+        confidence=Confidence.INFERRED,
+        label=name,
+        title=f"{plural(len(crowd.tids), 'thread')} wait for {name}, which nobody will give",
+        summary=(
+            f"{crowd.who} wait for {name} ({signal.type or signal.kind}, not set) in {crowd.spot}, without a time "
+            f"limit, for {duration(crowd.least)} and longer; no thread of the process is on a way on which "
+            f"{name}.{call} lies."
+        ),
+        fix=(
+            f"Call {name}.{call} on every way out of what makes it ready, and wait with a limit.\n\n"
+            "    try: load()\n"
+            f"    finally: {name}.{call}\n\n"
+            f"    {name}.wait(timeout=30)        # and say what was missing"
+        ),
+        gain=f"{plural(len(crowd.tids), 'thread')} that do nothing now.",
+        check_next=f"Who was to call {name}.{call}, and has it failed, returned, or done so before they waited?",
+        where=evidence.places(crowd.stack),
+        threads=tuple(crowd.tids),
+        stacks=crowd.evidence(),
+        severity_cap="info",
+    )
+
+
+RULE = LostWakeup()

@@ -1,0 +1,131 @@
+"""Threads queue for the permits of a semaphore.
+
+What it sees:
+    A semaphore whose permits are all out, and threads that wait for one, several at a time.
+
+Why it hurts:
+    As many threads get on as there are permits, whatever the number of threads. What a thread does with a permit in
+    its hands and does not need it for, all others wait for; a permit that is never given back is one less for good.
+
+How it is measured:
+    The mean number of threads that wait in acquire(), on the lower end of the 95 % interval; threads that have waited
+    for five seconds without a break are counted, not estimated. Who has a permit is read from frames that refer to the
+    semaphore and have yet to come to release() where that can be seen, else inferred: threads at a later line of the
+    function that waits. Thresholds 0.5 and 1.5 [H]: demo pair 5.8 to 6.0 (bad), up to 0.1 (fixed).
+
+Fix:
+    Take the permit late and give it back early, around that alone which must be limited; then as many permits as the
+    other side bears.
+
+        with permits: answer = ask()         # nobody waits for what comes after it
+        page = render(answer)
+
+When it is fine:
+    The other side bears no more at once: then the semaphore protects it, and the queue shows that it is the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.window import WaitProfile, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _crowd
+from concview.catalogue.rules._crowd import Crowd
+from concview.model import Confidence, Related
+from concview.text import duration, percent, plural
+
+MIN_THREADS = 2
+
+
+class SemaphoreStarvation:
+    id: ClassVar[str] = "semaphore-starvation"
+    title: ClassVar[str] = "Threads queue for a semaphore's permits"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(0.5, 1.5, "waiters", "[H] calibrated on the demo pair")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "mean number of threads that wait for a permit"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        for crowd in _crowd.crowds(window, _wanted):
+            if len(crowd.tids) >= MIN_THREADS:
+                yield _one(window, crowd)
+
+
+def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
+    if profile.classification.via != "Semaphore.acquire":
+        return None
+    return _crowd.named(profile, "a semaphore")
+
+
+def _one(window: Window, crowd: Crowd) -> Observation:
+    known = _crowd.related(window, crowd)
+    name = known.name if known is not None and known.name else crowd.name
+    kept = crowd.beyond()
+    exact = [r for r in known.references if r.will == "release" and r.tid not in known.waiters] if known else []
+    owners = list(dict.fromkeys(r.tid for r in exact)) or _crowd.by_time(kept)
+    what, part, stack = _crowd.doing(kept)
+    summary = (
+        f"{crowd.who} wait for a permit of {name} in {crowd.spot}, {crowd.mean:.1f} at a time on average and at most "
+        f"{crowd.most}{_counts(known)}"
+    )
+    if owners and what:
+        has = "has" if len(owners) == 1 else "have"
+        summary += f"; {evidence.who(window, owners)} {has} one, mostly {what} ({percent(part)} of that time)"
+    elif not owners:
+        summary += "; nobody is seen who has one and will come to release it"
+    if crowd.stuck:
+        summary += f". {plural(len(crowd.stuck), 'thread has', 'threads have')} waited for {duration(crowd.least)} now"
+    holder = next((t for t, p in kept if p.run.stack is stack), None)
+    shown = evidence.shown("has a permit", holder.tid, holder.name, stack, what) if holder is not None else ()
+    return Observation(
+        subject=crowd.key,
+        value=crowd.mean,
+        lower=crowd.lower,
+        samples=crowd.samples,
+        episodes=crowd.episodes,
+        lasting=len(crowd.stuck),
+        confidence=Confidence.EXACT if exact or crowd.key.startswith("0x") else Confidence.INFERRED,
+        label=name,
+        title=f"{plural(len(crowd.tids), 'thread')} queue for a permit of {name}",
+        summary=summary + ".",
+        fix=(
+            f"Take a permit of {name} late and give it back early, around that alone which must be limited.\n\n"
+            f"    with {name}: answer = ask()         # nobody waits for what comes after it\n"
+            "    page = render(answer)\n\n"
+            "If the other side bears more at once, give it more permits; release() belongs into a finally."
+        ),
+        gain=_gain(crowd, owners, what),
+        check_next=(
+            f"Must a permit be kept at {evidence.frame_spot(stack.user_leaf)}? What limits the other side?"
+            if stack is not None
+            else f"Who took the permits of {name}, and on which way is release() missed?"
+        ),
+        where=evidence.places(crowd.stack, stack),
+        threads=(*crowd.tids, *(t for t in owners if t not in crowd.tids)),
+        stacks=shown + crowd.evidence(),
+        explains=(("lock-contention", crowd.key), ("lock-held-across-io", crowd.key)),
+    )
+
+
+def _counts(known: Related | None) -> str:
+    if known is None or known.value < 0:
+        return ""
+    free = f"{known.value} of {known.most}" if known.most > 0 else str(known.value)
+    return f" ({free} free)"
+
+
+def _gain(crowd: Crowd, owners: list[int], what: str) -> str:
+    if not owners or not what:
+        return ""
+    most = (len(owners) + crowd.mean) / len(owners)
+    return (
+        f"Without this wait at most {most:.1f} times as many rounds, if the other side bears {len(owners)} + "
+        f"{crowd.mean:.0f} at once."
+    )
+
+
+RULE = SemaphoreStarvation()
