@@ -90,5 +90,6 @@ def _capabilities(pid: int) -> dict[str, Capability]:
         "collecting": unseen,
         "queues": unseen,
         "relations": unseen,
+        "tasks": unseen,
         "agent": Capability(False, "no agent is in the target", "start the target with `concview run --agent`"),
     }
