@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import time
 from collections.abc import Iterable
 
 from concview.cpython.heap.layout import PTHREAD_TID
@@ -23,7 +24,9 @@ from concview.errors import TargetGone, Unsupported
 _SEARCHED = 1024
 #: Threads compared.
 _MOST = 64
-_TRIES = 5
+#: Where threads are born and end all the time, most looks meet one that is in one list only.
+_TRIES = 25
+_PAUSE_S = 0.002
 
 _INT = struct.Struct("<i").unpack_from
 
@@ -34,12 +37,14 @@ class NativeIds:
         self._memory = memory
         self._folder = f"/proc/{memory.pid}/task"
         self._offset, known = -1, dict[int, int]()
-        for _ in range(_TRIES):  # threads may come and go under the read
+        for attempt in range(_TRIES):  # threads may come and go under the read
+            time.sleep(_PAUSE_S if attempt else 0)
             with contextlib.suppress(BadAddress):
+                before = _tasks(memory.pid)
                 _, threads = read_lists(memory, runtime, offsets, {})
                 handles = [memory.word(t.address + offsets["ts.thread_id"]) for t in threads[-_MOST:]]
                 known = _tasks(memory.pid)
-                self._offset = _find(memory, handles, known)
+                self._offset = _find(memory, handles, {**before, **known})
                 if self._offset >= 0:
                     break
         else:
