@@ -1,0 +1,168 @@
+"""Metrics: what a page holds, how it is bounded, who may read it, and a real process behind it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from concview.fleet.endpoint import CannotServe, Endpoint
+from concview.fleet.metrics import MOST, SnapshotCollector, _Page
+from concview.snapshot import QueueView, Snapshot, Status
+from interpreters import Interpreter, target
+
+HOSTILE = 'a"b\\c\nd{}é' + "x" * 10_000
+
+
+class _Session:
+    ended = False
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+
+def _queue(name: str, size: int) -> QueueView:
+    return QueueView(name, name, "Queue", size, 0, (), None, None, 0.0, (), (), ())
+
+
+def _page(snapshot: Snapshot) -> Endpoint:
+    from concview.fleet.watch import Watched
+
+    watched = Watched(7, HOSTILE, _Session(snapshot))  # type: ignore[arg-type]
+    return Endpoint(SnapshotCollector(lambda: [watched]))
+
+
+def _read(url: str, accept: str = "text/plain") -> str:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=10) as answer:
+        return str(answer.read().decode("utf-8"))
+
+
+def test_names_of_the_target_s_are_cut_and_series_bounded() -> None:
+    queues = tuple(_queue(f"{HOSTILE}{i}"[-20:], i) for i in range(10 * MOST))
+    snapshot = Snapshot(Status.LIVE, samples=5, depths=queues)
+    endpoint = _page(snapshot)
+    try:
+        families = {f.name: f for f in text_string_to_metric_families(_read(endpoint.url))}
+        om = {f.name for f in openmetrics(_read(endpoint.url, "application/openmetrics-text; version=1.0.0"))}
+    finally:
+        endpoint.close()
+    items = families["concview_queue_items"].samples
+    assert len(items) == MOST and max(s.value for s in items) == 10 * MOST - 1  # the fullest are there
+    (left,) = families["concview_series_left_out"].samples
+    assert left.value >= 9 * MOST
+    assert all(len(v) <= 200 for f in families.values() for s in f.samples for v in s.labels.values())
+    assert all(re.fullmatch("concview_[a-z_]+", name) for name in families)
+    assert {"concview_up", "concview_queue_items"} <= om
+    # What was not measured has no series: no 0 that looks like one.
+    assert "concview_cpu_cores" not in families and "concview_gil_held_ratio" not in families
+
+
+def test_what_is_too_many_is_added_up_where_adding_means_something() -> None:
+    page = _Page()
+    rows = [({"group": f"g{i}", "state": "io"}, 1.0) for i in range(MOST + 9)]
+    page.many("threads_in_state", "help", {"pid": "1", "process": "p"}, rows, add_up=True)
+    (family, _) = sorted(page.families(), key=lambda f: -len(f.samples))
+    assert sum(s.value for s in family.samples) == MOST + 9
+    assert [s.value for s in family.samples if s.labels["group"] == "other"] == [9.0]
+
+
+def test_what_has_ended_is_not_up() -> None:
+    endpoint = _page(msgspec.structs.replace(Snapshot(Status.EXITED), samples=5))
+    try:
+        families = {f.name: f for f in text_string_to_metric_families(_read(endpoint.url))}
+    finally:
+        endpoint.close()
+    assert [s.value for s in families["concview_up"].samples] == [0.0] and set(families) == {"concview_up"}
+
+
+def test_a_socket_of_this_user_s(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.sock"
+    with socket.socket(socket.AF_UNIX) as left:  # one that a killed server left behind
+        left.bind(str(path))
+    endpoint = Endpoint(SnapshotCollector(list), path=str(path))
+    try:
+        assert path.stat().st_mode & 0o777 == 0o600
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.0 200")
+        with pytest.raises(CannotServe, match="another program listens"):
+            Endpoint(SnapshotCollector(list), path=str(path))
+    finally:
+        endpoint.close()
+    assert not path.exists()
+    path.write_text("precious")
+    with pytest.raises(CannotServe, match="not a socket"):
+        Endpoint(SnapshotCollector(list), path=str(path))
+    assert path.read_text() == "precious"
+
+
+SOURCE = """
+import threading, time
+lock = threading.Lock()
+def hold():
+    while True:
+        with lock: time.sleep(0.05)
+for i in range(3): threading.Thread(target=hold, name=f"worker-{i}", daemon=True).start()
+print("ready", flush=True)
+time.sleep(100)
+"""
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stderr is not None
+    yield from process.stderr
+
+
+@pytest.mark.few
+def test_a_real_process(any_python: Interpreter) -> None:
+    with target(any_python, SOURCE) as watched:
+        command = [sys.executable, "-m", "concview", "serve", str(watched.pid), "--port", "0"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+            try:
+                url = next(m[1] for line in _lines(server) if (m := re.search(r"metrics at (\S+);", line)))
+                deadline = time.monotonic() + 60
+                while time.monotonic() < deadline:
+                    page = _read(url)
+                    if re.search(r'concview_lock_waiters\{.*lock="lock".*\} [12]', page):
+                        break
+                    time.sleep(0.2)
+                assert f'concview_up{{pid="{watched.pid}"' in page and 'group="worker"' in page
+                assert re.search(r'concview_lock_waiters\{.*lock="lock".*\} [12]', page), page
+                watched.popen.kill()
+                assert server.wait(30) == 0  # nothing is left to watch
+            finally:
+                if server.poll() is None:
+                    server.send_signal(signal.SIGINT)
+
+
+def test_wrong_use_is_told_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for code, text, arguments in (
+            (2, "what to watch", []),
+            (2, "--port", ["1", "--port", "x"]),
+            (74, "in use", [str(os.getpid()), "--port", port]),
+            (4, "no process", ["4194000", "--port", "0"]),
+        ):
+            command = [sys.executable, "-m", "concview", "serve", *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == code and text in done.stderr.lower(), (arguments, done.stderr)
+            assert "Traceback" not in done.stderr
