@@ -28,6 +28,7 @@ from pathlib import Path
 
 from _accuracy import INSIDE, RULES, Outcome, Subject, summary, table, verdict
 from common import machine
+from concview.control import AttachAgent, CountCalls
 from concview.demos.base import demos
 from concview.model import Severity
 from concview.session.session import Session
@@ -134,8 +135,8 @@ def watch(subject: Subject, env: dict[str, str], engine: str, rate: float) -> Ou
 
 
 def look_inside(session: Session) -> None:
-    session.order("agent attach 30")
-    session.order(f"yappi start wall {COUNTED_S:g}")
+    session.order(AttachAgent(30))
+    session.order(CountCalls("wall", COUNTED_S))
 
 
 def _follow(session: Session, until_s: float, outcome: Outcome, rules: Container[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import agent_helpers as h
 from test_agent_stream import gather
 
+from concview.control import AttachAgent
 from concview.demos.base import demos
 from concview.model import AgentStatus, AnyEvent
 from concview.session import LiveSource
@@ -84,7 +85,7 @@ def test_a_report_that_could_not_look_says_why() -> None:
         source = LiveSource(process.pid)
         source.open()
         reader = gather(source, events)
-        source.order("agent attach 30")
+        source.order(AttachAgent(30))
         h.eventually(lambda: any(isinstance(e, AgentStatus) and "not for strangers" in e.text for e in events), 30)
         source.request_end()
         reader.join(10)

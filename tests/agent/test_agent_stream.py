@@ -14,6 +14,7 @@ import pytest
 from concview.agent_host import attach_agent
 from concview.agent_host.messages import Report
 from concview.agent_host.rendezvous import find_listener
+from concview.control import AttachAgent, CountCalls, DetachAgent
 from concview.model import AGENT_THREAD, AgentStatus, AnyEvent, Bye, Calls, Queues, State, Tasks
 from concview.session import LiveSource
 from concview.session.session import attach
@@ -98,17 +99,17 @@ def test_in_the_one_stream(gil_python: Interpreter) -> None:
         def of(kind: type) -> list[AnyEvent]:
             return [e for e in events if isinstance(e, kind)]
 
-        source.order("yappi start wall 5")
+        source.order(CountCalls("wall", 5))
         h.eventually(lambda: of(AgentStatus), 30)
         assert of(AgentStatus)[0].state == "refused"  # type: ignore[union-attr]
-        source.order("agent attach 20")
+        source.order(AttachAgent(20))
         h.eventually(lambda: of(Queues) and of(Tasks), 30)
-        source.order("calls start 1" if gil_python.version >= (3, 15) else "yappi start wall 1")
+        source.order(CountCalls("none", 1) if gil_python.version >= (3, 15) else CountCalls("wall", 1))
         h.eventually(lambda: [e for e in of(Calls) if not e.running] or of(AgentStatus)[-1].remedy, 30)  # type: ignore[union-attr]
-        source.order("agent detach")
+        source.order(DetachAgent())
         h.eventually(lambda: of(AgentStatus)[-1].state == "ended")  # type: ignore[union-attr]
         assert of(AgentStatus)[-1].text == ""  # type: ignore[union-attr]
-        source.order("agent attach 20")
+        source.order(AttachAgent(20))
         h.eventually(lambda: of(AgentStatus)[-1].state == "attached", 30)  # type: ignore[union-attr]
         source.request_end()
         reader.join(60)
@@ -127,7 +128,7 @@ def test_a_refusal_is_an_event(gil_python: Interpreter) -> None:
         source.open()
         events: list[AnyEvent] = []
         reader = gather(source, events)
-        source.order("agent attach")
+        source.order(AttachAgent())
         h.eventually(lambda: any(isinstance(e, AgentStatus) for e in events), 30)
         source.request_end()
         reader.join(60)
@@ -224,7 +225,7 @@ def test_in_the_snapshot(gil_python: Interpreter) -> None:
         try:
             assert session.snapshot().agent is None
             assert isinstance(session.source, LiveSource)
-            session.source.order("agent attach 20")
+            session.source.order(AttachAgent(20))
 
             def seen() -> bool:
                 now = session.snapshot()
@@ -235,7 +236,7 @@ def test_in_the_snapshot(gil_python: Interpreter) -> None:
             assert snapshot.tasks is not None and snapshot.tasks.loops[0].count == 4
             assert snapshot.queues is not None and snapshot.queues.pools[0].backlog == 5
             if gil_python.version >= (3, 12):
-                session.source.order("calls start 1")
+                session.source.order(CountCalls("none", 1))
                 h.eventually(lambda: (c := session.snapshot().calls) is not None and not c.running, 30)
         finally:
             session.close()
@@ -280,7 +281,7 @@ def test_the_agents_own_thread_is_none_of_the_programs(gil_python: Interpreter) 
     with target(gil_python, naps) as process:
         session = attach(process.pid)
         try:
-            session.source.order("agent attach 20")  # type: ignore[attr-defined]
+            session.source.order(AttachAgent(20))  # type: ignore[attr-defined]
 
             def known() -> bool:
                 return any(t.name == AGENT_THREAD and len(t.strip) > 2 for t in session.snapshot().threads)

@@ -17,6 +17,7 @@ import pytest
 
 from capacity import BUSY
 from concview import registry
+from concview.control import AttachAgent, CountCalls
 from concview.demos.base import Demo, demos
 from concview.model import Finding, Severity
 from concview.session.session import Session
@@ -115,9 +116,9 @@ def look_inside(session: Session, rule_id: str, python: Interpreter) -> None:
         return
     if python.free_threaded and python.version < (3, 14):
         pytest.skip("the agent is refused there")
-    session.order("agent attach 30")
+    session.order(AttachAgent(30))
     if "calls" in needs:
-        session.order("yappi start wall 4")
+        session.order(CountCalls("wall", 4))
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         snapshot = session.snapshot()

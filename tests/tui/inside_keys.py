@@ -11,6 +11,7 @@ import inside_fake
 from inside_fake import Obeying
 from textual.pilot import Pilot
 
+from concview.control import AttachAgent, CountCalls, DetachAgent, StopCounting
 from concview.tui.screens.agent import LENGTHS, AgentQuestion, WindowQuestion
 
 Press = Callable[[], Awaitable[None]]
@@ -46,12 +47,12 @@ async def _agent(pilot: Pilot[Any], press: Press) -> None:
     await pilot.press("escape")
     session = await _session(pilot)
     await press()
-    assert session.orders == ["agent detach"]
+    assert session.orders == [DetachAgent()]
 
 
 async def _agent_yes(pilot: Pilot[Any], press: Press) -> None:
     session = await _asks(pilot, press, AgentQuestion, ("a",), agent=None)
-    assert session.orders == ["agent attach 60"]
+    assert session.orders == [AttachAgent(60)]
 
 
 async def _agent_no(pilot: Pilot[Any], press: Press) -> None:
@@ -67,13 +68,13 @@ async def _window(pilot: Pilot[Any], press: Press) -> None:
     running = inside_fake.AgentStatus(0, "attached", window="yappi wall")
     session = await _session(pilot, agent=running, calls=inside_fake.COUNTING)
     await press()
-    assert session.orders == ["yappi stop"]
+    assert session.orders == [StopCounting()]
 
 
-def _starts(line: str) -> Check:
+def _starts(command: CountCalls | None) -> Check:
     async def check(pilot: Pilot[Any], press: Press) -> None:
         session = await _asks(pilot, press, WindowQuestion, ("w",))
-        assert session.orders == ([line] if line else [])
+        assert session.orders == ([command] if command else [])
         assert not isinstance(pilot.app.screen, WindowQuestion)
 
     return check
@@ -84,7 +85,7 @@ def _length(step: int) -> Check:
         session = await _asks(pilot, press, WindowQuestion, ("w",))
         await pilot.press("y")
         await pilot.pause(0.1)
-        assert session.orders == [f"yappi start wall {LENGTHS[LENGTHS.index(5) + step]}"]
+        assert session.orders == [CountCalls("wall", LENGTHS[LENGTHS.index(5) + step])]
 
     return check
 
@@ -129,10 +130,10 @@ CHECKS: dict[str, Check] = {
     "save_calls": _save,
     "agent_yes": _agent_yes,
     "agent_no": _agent_no,
-    "window_wall": _starts("yappi start wall 5"),
-    "window_cpu": _starts("yappi start cpu 5"),
-    "window_none": _starts("calls start 5"),
+    "window_wall": _starts(CountCalls("wall", 5)),
+    "window_cpu": _starts(CountCalls("cpu", 5)),
+    "window_none": _starts(CountCalls("none", 5)),
     "window_more": _length(1),
     "window_less": _length(-1),
-    "window_no": _starts(""),
+    "window_no": _starts(None),
 }

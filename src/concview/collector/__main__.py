@@ -1,7 +1,7 @@
 """`python -m concview.collector --pid N`: the stream goes to standard output, closing standard input ends it.
 
 When it cannot begin, the last line on standard error is a JSON object: error, remedy and code (see
-`errors.Code`); it ends with the exit code of that. A line `rate HZ` on standard input changes the rate.
+`errors.Code`); it ends with the exit code of that. Commands arrive on standard input (`control`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The agent's part of the stream: control lines that ask for it, and what it says as events.
+"""The agent's part of the stream: what it says as events, and the commands (`control`) that are for it.
 
-Lines on the collector's standard input: `agent attach [SECONDS]` (how long to wait for the target to run Python code,
-default 10), `agent detach`, `yappi start wall|cpu [SECONDS]`, `calls start [SECONDS]` (counts with sys.monitoring),
-`yappi stop`. A window asked for while the agent is still on its way begins when it is there. What cannot be done is
+Calls that shall be counted while the agent is still on its way are counted when it is there. What cannot be done is
 answered by an AgentStatus with state 'refused'.
 """
 
@@ -16,6 +14,7 @@ import psutil
 
 from concview.agent_host import Attachment
 from concview.agent_host.messages import CallsPart, Message, Opened, Refused, Report
+from concview.control import AttachAgent, Command, CountCalls, DetachAgent, StopCounting
 from concview.errors import Refusal, TargetError, code_of
 from concview.model import (
     AgentStatus,
@@ -37,7 +36,6 @@ from concview.text import clean
 
 #: The agent is looked after this often (ns); while it is asked for, more often.
 POLL_NS, ASKING_NS = 50_000_000, 2_000_000
-WINDOW_S = 5.0
 NEVER_NS = 1 << 62
 #: The agent has this long for its last words when we end (seconds): a window's account is worth waiting for.
 LAST_WORDS_S = 1.0
@@ -53,40 +51,28 @@ class AgentControl:
         self._due_ns = 0
         self._told = ("", "")
         self._window = ""
-        self._later = ""  #: the order of a window, kept until the agent is there
+        self._later: CountCalls | None = None  #: kept until the agent is there
         self._parts: list[CallsPart] = []
         self._cost = self._late = 0.0
         self._problem = ""  #: why its last report says nothing of tasks and queues
 
-    def obey(self, line: str) -> bool:
-        """Whether the line was for us."""
-        words = line.split()
-        if words[:1] not in (["agent"], ["yappi"], ["calls"]):
-            return False
+    def obey(self, command: Command) -> None:
+        """Do what is asked of the agent, or say why not."""
         now = time.monotonic_ns()
         attachment = self._attachment
-        there = attachment is not None and attachment.state == "attached"
-        try:
-            if words[:2] == ["agent", "attach"]:
-                self._attach(now, float(words[2]) if len(words) > 2 else 10.0)
-            elif words[:2] == ["agent", "detach"]:
-                if attachment is not None:
-                    attachment.leave()
-            elif words[1:2] == ["start"] and attachment is not None and attachment.state == "asking":
-                self._later = line
-            elif words[1:2] == ["start"] and there and attachment is not None:
-                clock = words.pop(2) if words[0] == "yappi" else "none"
-                seconds = float(words[2]) if len(words) > 2 else WINDOW_S
-                attachment.open_window(clock, seconds, "yappi" if words[0] == "yappi" else "monitoring")
-            elif words[1:2] == ["stop"] and there and attachment is not None:
-                attachment.close_window()
-            else:
-                self._refuse(
-                    now, Refusal("there is no agent in the target" if not there else f"not understood: {line}")
-                )
-        except (ValueError, IndexError):
-            self._refuse(now, Refusal(f"not understood: {line}"))
-        return True
+        if isinstance(command, AttachAgent):
+            self._attach(now, command.patience_s)
+        elif isinstance(command, DetachAgent):
+            if attachment is not None:
+                attachment.leave()
+        elif isinstance(command, CountCalls) and attachment is not None and attachment.state == "asking":
+            self._later = command
+        elif attachment is None or attachment.state != "attached":
+            self._refuse(now, Refusal("there is no agent in the target"))
+        elif isinstance(command, CountCalls):
+            attachment.open_window(command.clock, command.seconds, command.source)
+        elif isinstance(command, StopCounting):
+            attachment.close_window()
 
     def _attach(self, now: int, patience_s: float) -> None:
         if self._attachment is not None and self._attachment.state in ("asking", "attached"):
@@ -118,10 +104,10 @@ class AgentControl:
             self._told = told
             self._status(now)
         if self._later and attachment.state == "attached":
-            line, self._later = self._later, ""
-            self.obey(line)
+            command, self._later = self._later, None
+            self.obey(command)
         if attachment.state == "ended":
-            self._attachment, self._window, self._later = None, "", ""
+            self._attachment, self._window, self._later = None, "", None
             self._parts.clear()
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from concview import __version__
+from concview import __version__, control
 from concview.codec import STREAM_VERSION, Writer
 from concview.collector.agent import AgentControl
 from concview.collector.budget import Budget
@@ -29,6 +29,7 @@ from concview.linux import CounterReader
 from concview.model import Bye, Hello, Notice, ProcessStatus, Stats, Target
 from concview.process import discovery
 from concview.source.facts import SourceFacts
+from concview.text import clean
 
 #: Events go out this often: the latency of the live view, and the grain of a recording.
 FLUSH_NS = 100_000_000
@@ -50,6 +51,7 @@ class Collector:
         self._pace = Pace(rate_hz, budget_percent)
         self._budget = Budget(budget_percent)
         self._stopping = False
+        self._heard = b""  #: the beginning of a command whose end has not arrived
         self._status = "running"
         self._held_ns = self._stats_ns = 0
 
@@ -213,12 +215,17 @@ class Collector:
         said = os.read(control_fd, 4096)
         if not said:
             return False
-        for line in said.decode("ascii", "replace").splitlines():
-            if self._agent.obey(line):
+        *lines, self._heard = (self._heard + said).split(b"\n")
+        for line in lines:
+            try:
+                command = control.decode(line)
+            except control.BadCommand as error:
+                self._recorder.emit(Notice(time.monotonic_ns(), "warn", clean(f"a command is not understood: {error}")))
                 continue
-            verb, _, argument = line.partition(" ")
-            if verb == "rate":
-                self._pace.ask(min(1000.0, max(1.0, float(argument))))
+            if isinstance(command, control.SetRate):
+                self._pace.ask(min(1000.0, max(1.0, command.hz)))
+            else:
+                self._agent.obey(command)
         return True
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from concview.commands import _options
 from concview.commands.base import CommandError, Exit
 
-#: The target has this long (seconds) to run some Python code, without which the agent cannot start.
-PATIENCE_S = 60
+if TYPE_CHECKING:
+    from concview.control import CountCalls
+
 WHAT = (
     "the agent is one more thread in the target, for tasks, queues, pools, GC pauses and exact calls; it is asked in by"
     " writing to the target's memory, costs about 0.1 % of a core, and leaves when concview does; while it is there,"
@@ -20,7 +22,7 @@ WHAT = (
 WINDOW_S, MAX_WINDOW_S = 5.0, 60.0
 #: Of a demo whose rule wants counted calls: it is named when they are in.
 DEMO_WINDOW_S = 6.0
-_CLOCKS = {"wall": "yappi start wall", "cpu": "yappi start cpu", "none": "calls start"}
+_CLOCKS = ("wall", "cpu", "none")
 
 
 def add(parser: argparse.ArgumentParser, consent: bool = True) -> None:
@@ -50,15 +52,17 @@ def check(options: argparse.Namespace, ours: bool = False) -> None:
         raise CommandError("--yes goes with --agent", Exit.USAGE)
 
 
-def window(calls: str) -> str:
-    """The collector's control line for the value of --calls; '' for none."""
+def window(calls: str) -> CountCalls | None:
+    """What the value of --calls asks for; None: nothing."""
+    from concview.control import CountCalls  # late: --help needs none of it
+
     if not calls:
-        return ""
+        return None
     clock, _, length = calls.partition(":")
     if clock not in _CLOCKS:
         raise CommandError(f"--calls: no such clock: '{clock}'", Exit.USAGE, f"clocks: {', '.join(_CLOCKS)}")
     seconds = _options.seconds_of(length, "--calls", MAX_WINDOW_S) if length else WINDOW_S
-    return f"{_CLOCKS[clock]} {seconds:g}"
+    return CountCalls(clock, seconds)
 
 
 def invite_for_demo(session: object, demo_id: str, wanted: bool = False, calls: str = "") -> None:
@@ -76,11 +80,12 @@ def invite_for_demo(session: object, demo_id: str, wanted: bool = False, calls: 
 def invite(source: object, calls: str = "") -> None:
     """Ask for the agent, and for a window of counted calls. What becomes of it is told in the stream. `source`: of a
     started session, or opened."""
+    from concview.control import PATIENCE_S, AttachAgent
     from concview.session import LiveSource, Session  # late: --help needs none of it
 
     if isinstance(source, Session):
         source = source.source
     if isinstance(source, LiveSource):
-        source.order(f"agent attach {PATIENCE_S}")
-        if calls:
-            source.order(window(calls))
+        source.order(AttachAgent(PATIENCE_S))
+        if (counting := window(calls)) is not None:
+            source.order(counting)

@@ -23,6 +23,7 @@ from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
 from concview.catalogue.judge import Judge, Judgement
 from concview.config import RuleConfig
+from concview.control import Command
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
 from concview.errors import Code
@@ -217,11 +218,11 @@ class Session:
     def set_rate(self, hz: float) -> None:
         self.source.set_rate(hz)
 
-    def order(self, line: str) -> bool:
-        """A control line for the agent inside the target (collector/agent.py lists them); False at a recording."""
+    def order(self, command: Command) -> bool:
+        """Pass a command on to the collector; False at a recording, where there is none."""
         if not isinstance(self.source, LiveSource) or self._ended:
             return False
-        self.source.order(line)
+        self.source.order(command)
         return True
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from concview import codec
+from concview.control import Command, SetRate, encode
 from concview.errors import Code, TargetError, code_of
 from concview.model import AnyEvent
 
@@ -112,16 +113,13 @@ class LiveSource:
         return AttachError(f"the collector did not start ({detail})", code=Code.FAILED)
 
     def set_rate(self, hz: float) -> None:
-        self._say(f"rate {hz}\n")
+        self.order(SetRate(hz))
 
-    def order(self, line: str) -> None:
-        """A control line for the agent inside the target; collector/agent.py lists them."""
-        self._say(line + "\n")
-
-    def _say(self, line: str) -> None:
+    def order(self, command: Command) -> None:
+        """Pass a command on. What becomes of it is told in the stream."""
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._process.stdin.write(line.encode())
+                self._process.stdin.write(encode(command))
                 self._process.stdin.flush()
 
     def request_end(self) -> None:

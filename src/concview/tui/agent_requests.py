@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from concview.analysis.calls import callgrind, pstat
+from concview.control import PATIENCE_S, AttachAgent, Command, CountCalls, DetachAgent, StopCounting
 from concview.model import Calls
 from concview.snapshot import Snapshot, Status
 from concview.text import count, duration, plural
 
-#: The target has this long (seconds) to run some Python code, without which the agent cannot start.
-PATIENCE_S = 60
 #: Counting a call takes up to this much more in a program than in the agent's small loop, whose memory is all in the
 #: CPU's cache. [M] 1.0 to 1.4, 3.8 to 3.14.
 BUSY_CODE = 1.3
 
 
 class Ordering(Protocol):
-    """A session that passes control lines on to the collector; False when there is nobody to obey."""
+    """A session that passes commands on to the collector; False when there is nobody to obey."""
 
-    def order(self, line: str) -> bool: ...
+    def order(self, command: Command) -> bool: ...
 
 
 def why_not(session: Any, snapshot: Snapshot | None) -> str:
@@ -60,7 +59,7 @@ def offer(app: Any, snapshot: Snapshot | None) -> None:
     if not _possible(app, snapshot):
         return
     if attached(snapshot) or asking(snapshot):
-        _order(session, "agent detach")
+        _order(session, DetachAgent())
         return
     from concview.tui.screens.agent import AgentQuestion
 
@@ -68,7 +67,7 @@ def offer(app: Any, snapshot: Snapshot | None) -> None:
 
     def answered(yes: bool | None) -> None:
         if yes:
-            _order(session, f"agent attach {PATIENCE_S}")
+            _order(session, AttachAgent(PATIENCE_S))
 
     app.push_screen(AgentQuestion(snapshot.target), answered)
 
@@ -82,15 +81,15 @@ def count_calls(app: Any, snapshot: Snapshot | None) -> None:
         app.notify("calls are counted by the agent, which is not in the target: a asks it in", markup=False)
         return
     if window(snapshot):
-        _order(session, "yappi stop")
+        _order(session, StopCounting())
         return
     from concview.tui.screens.agent import WindowQuestion
 
     assert snapshot is not None
 
-    def answered(line: str | None) -> None:
-        if line:
-            _order(session, line)
+    def answered(command: CountCalls | None) -> None:
+        if command is not None:
+            _order(session, command)
 
     app.push_screen(WindowQuestion(snapshot), answered)
 
@@ -181,5 +180,5 @@ def _possible(app: Any, snapshot: Snapshot | None) -> bool:
     return not problem
 
 
-def _order(session: Any, line: str) -> None:
-    cast(Ordering, session).order(line)
+def _order(session: Any, command: Command) -> None:
+    cast(Ordering, session).order(command)

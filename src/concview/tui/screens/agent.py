@@ -11,6 +11,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.screen import ModalScreen
 
+from concview.control import CountCalls
 from concview.model import Target
 from concview.snapshot import Snapshot
 from concview.tui import agent_requests, keys
@@ -111,8 +112,8 @@ class AgentQuestion(_Asks, ModalScreen[bool]):
         return points(said, width, palette)
 
 
-class WindowQuestion(_Asks, ModalScreen[str]):
-    """Answers with the collector's control line, or nothing."""
+class WindowQuestion(_Asks, ModalScreen[CountCalls | None]):
+    """Answers with the command to the collector, or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("window")]
     DEFAULT_CSS = _CSS.replace("NAME", "WindowQuestion")
@@ -130,7 +131,7 @@ class WindowQuestion(_Asks, ModalScreen[str]):
 
     def action_start(self, clock: str) -> None:
         seconds = LENGTHS[self.length]
-        self.dismiss(f"calls start {seconds}" if clock == "none" else f"yappi start {clock} {seconds}")
+        self.dismiss(CountCalls(clock, seconds))
 
     def action_longer(self, step: int) -> None:
         self.length = max(0, min(len(LENGTHS) - 1, self.length + step))
@@ -138,7 +139,7 @@ class WindowQuestion(_Asks, ModalScreen[str]):
         self.draw()
 
     def action_no(self) -> None:
-        self.dismiss("")
+        self.dismiss(None)
 
     def lines(self, width: int, palette: Palette) -> list[Line]:
         calls = self.snapshot.calls
