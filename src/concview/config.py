@@ -2,13 +2,18 @@
 
 Later wins: the defaults below, then the file, then the environment, then flags. The file is the one named by `--config`
 or CONCVIEW_CONFIG, else `./concview.toml`, else `concview/concview.toml` in the user's configuration folder
-($XDG_CONFIG_HOME or ~/.config). Of the environment CONCVIEW_ENGINE, CONCVIEW_RATE, CONCVIEW_BUDGET and CONCVIEW_MOUSE
-are read.
+($XDG_CONFIG_HOME or ~/.config). Of the environment CONCVIEW_ENGINE, CONCVIEW_RATE, CONCVIEW_BUDGET, CONCVIEW_MOUSE
+and CONCVIEW_THEME are read.
 
     engine = "auto"                 # auto, direct or pyspy
     rate = 100                      # samples a second asked for, 1 to 1000
     budget = 5                      # CPU the collector may use, percent of one core
     mouse = true                    # false: the terminal keeps its mouse, to select text with
+    theme = "dark"                  # dark, light, ansi, ansi-light, contrast or colour-blind
+
+    [keys]                          # keys of one's own, by the ids in docs/keys.md
+    pause = "p"
+    processes = "ctrl+o"
 
     [rules]
     only = ["lock-*", "deadlock"]   # nothing else is judged (default: every rule)
@@ -42,12 +47,14 @@ import msgspec
 
 FILE_NAME = "concview.toml"
 EngineName = Literal["auto", "direct", "pyspy"]
+ThemeName = Literal["dark", "light", "ansi", "ansi-light", "contrast", "colour-blind"]
 #: Environment variable -> key of the file. CONCVIEW_CONFIG and CONCVIEW_DEBUG are read elsewhere.
 ENVIRONMENT = {
     "CONCVIEW_ENGINE": "engine",
     "CONCVIEW_RATE": "rate",
     "CONCVIEW_BUDGET": "budget",
     "CONCVIEW_MOUSE": "mouse",
+    "CONCVIEW_THEME": "theme",
 }
 
 
@@ -131,6 +138,8 @@ class Config(msgspec.Struct, frozen=True):
     rate: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 100.0
     budget: Annotated[float, msgspec.Meta(gt=0, le=100)] = 5.0
     mouse: bool = True
+    theme: ThemeName = "dark"
+    keys: dict[str, str] = {}  #: id of a key of the dashboard -> keys in its place, comma-separated
     rules: RuleConfig = RuleConfig()
 
 
@@ -142,6 +151,8 @@ _ALLOWED = {
     "rate": "a number from 1 to 1000 (samples a second)",
     "budget": "a number above 0 and up to 100 (percent of one core)",
     "mouse": "true or false",
+    "theme": "dark, light, ansi, ansi-light, contrast or colour-blind",
+    "keys": "a table of texts: what a key does -> the key",
     "rules": "a table",
     "rules.only": "a list of rule ids or patterns",
     "rules.disable": "a list of rule ids or patterns",

@@ -84,6 +84,7 @@ def show(
 ) -> int:
     """Run the dashboard until it is left; everything that was started is ended then. `output` gets a pane."""
     from concview.tui.app import ConcviewApp
+    from concview.tui.keys import UnusableKey
     from concview.tui.ports import Picker
 
     sessions: list[Session] = [session] if session is not None else []
@@ -125,7 +126,16 @@ def show(
         list_demos=list_demos,
         start_demo=start_demo,
     )
-    app = ConcviewApp(session=session, picker=picker, deep_look=deep_look, output=output)
+    try:
+        app = ConcviewApp(
+            session=session, picker=picker, deep_look=deep_look, output=output, theme=config.theme, own_keys=config.keys
+        )
+    except UnusableKey as error:
+        for each in sessions:
+            each.close()
+        for one in children:
+            one.close()
+        raise CommandError(f"settings: {error}", Exit.USAGE) from None
     try:
         app.run(mouse=config.mouse)
         # Textual has told of its own failure; its code 1 would read as findings.

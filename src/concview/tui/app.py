@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from concview.tui.ports import DeepLook, Output, Picker, ViewedSession
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
-from concview.tui.theme import DARK, LIGHT
+from concview.tui.theme import CHOICES, DARK, OURS
 from concview.tui.widgets.bars import Footer
 
 #: Seconds. The stream is read and judged in threads of this process: a key waits for the GIL so long at most, and again
@@ -57,16 +57,21 @@ class ConcviewApp(App[None]):
         theme: str = DARK.name,
         deep_look: DeepLook | None = None,
         output: Output | None = None,
+        own_keys: Mapping[str, str] | None = None,
     ) -> None:
+        """`theme`: a name of Textual's or ours, or one of `theme.CHOICES`. UnusableKey where `own_keys` cannot be."""
+        keymap = keys.remap(own_keys or {})
         super().__init__()
         if session is None and picker is None:
             raise ValueError("needs a session or a picker")
         sys.setswitchinterval(SWITCH_S)
         self.session, self.picker, self.deep_look, self.output = session, picker, deep_look, output
         self.title = title
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
+        for each in OURS:
+            self.register_theme(each)
+        theme = CHOICES.get(theme, theme)
         self.theme = theme if theme in self.available_themes else DARK.name
+        self.set_keymap(keymap)
 
     def get_driver_class(self) -> type[BaseDriver]:
         """Ours for a terminal; a browser and tests have others."""
@@ -178,7 +183,7 @@ class ConcviewApp(App[None]):
             offered |= {"inside", getattr(screen.view, "scope", "")}
             if screen.paused and screen.kept is not None:
                 offered.add("time")
-        for key in keys.KEYS:
+        for key in keys.table():
             if key.id == "palette" or key.scope not in offered:
                 continue
             title = f"{key.help[0].upper()}{key.help[1:]} ({key.shown})"

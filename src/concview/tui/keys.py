@@ -1,10 +1,16 @@
-"""Every key, once. Bindings, footer, help screen and command palette are made from this table."""
+"""Every key, once. Bindings, footer, help screen and command palette are made from this table.
+
+`remap` lays the user's own keys over it, before the first screen is made.
+"""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from textual.binding import Binding
+from textual.keys import KEY_NAME_REPLACEMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +150,83 @@ def bindings(scope: str) -> list[Binding]:
     return [Binding(k.keys, k.action, k.help, show=False, id=k.id, priority=first) for k in KEYS if k.scope == scope]
 
 
+#: What is in force: the table above with the user's own keys.
+_in_force: tuple[Key, ...] = KEYS
+
+
+class UnusableKey(ValueError):
+    """A setting of a key that cannot be. The message says which, and why."""
+
+
+def table() -> tuple[Key, ...]:
+    """The keys in force."""
+    return _in_force
+
+
+def remap(own: Mapping[str, str]) -> dict[str, str]:
+    """Put keys of the user's own in force: {id: 'p', 'ctrl+o' or 'p,space'}. Returns what Textual calls a keymap.
+
+    UnusableKey for an id that does not exist, a key that is none, or one that two things of one screen would have.
+    """
+    global _in_force
+    known = {k.id for k in KEYS}
+    if unknown := [i for i in own if i not in known]:
+        raise UnusableKey(f"[keys]: there is no {unknown[0]!r}; known: {', '.join(k.id for k in KEYS)}")
+    keymap = {i: ",".join(_spelled(i, word) for word in _words(text)) for i, text in own.items()}
+    changed = tuple(replace(k, keys=keymap[k.id], shown=_shown(keymap[k.id])) if k.id in keymap else k for k in KEYS)
+    _check(changed, keymap)
+    _in_force = changed
+    return keymap
+
+
+def _words(text: str) -> list[str]:
+    """'p,ctrl+o' are two keys, and ',' is one."""
+    return [","] if text.strip() == "," else text.split(",")
+
+
+def _spelled(key: str, word: str) -> str:
+    """As Textual spells it: '/' is 'slash', 'Ctrl+O' is 'ctrl+o'."""
+    word = word.strip()
+    *modifiers, last = word.split("+") if len(word) > 1 else [word]
+    if not last or any(m.lower() not in ("ctrl", "shift", "alt") for m in modifiers):
+        raise UnusableKey(f"[keys] {key}: {word!r} is no key; examples: 'p', 'ctrl+o', 'f5', 'space', '/'")
+    if len(last) == 1 and not last.isalnum():
+        name = unicodedata.name(last, "").lower().replace("-", "_").replace(" ", "_")
+        last = KEY_NAME_REPLACEMENTS.get(name, name)
+    elif len(last) > 1:
+        last = last.lower()
+        if last not in _NAMED and not (last[0] == "f" and last[1:].isdecimal() and 1 <= int(last[1:]) <= 24):
+            raise UnusableKey(f"[keys] {key}: {word!r} is no key; examples: 'p', 'ctrl+o', 'f5', 'space', '/'")
+    return "+".join([*(m.lower() for m in modifiers), last])
+
+
+#: Keys with names, as Textual has them.
+_NAMED = frozenset(
+    """up down left right home end pageup pagedown insert delete enter tab escape space backspace slash backslash at
+    minus plus underscore question_mark exclamation_mark comma full_stop colon semicolon equals_sign less_than_sign
+    greater_than_sign left_square_bracket right_square_bracket left_curly_bracket right_curly_bracket""".split()  # noqa: SIM905
+)
+
+
+def _shown(keys: str) -> str:
+    signs = {"slash": "/", "question_mark": "?", "up": "↑", "down": "↓", "left": "←", "right": "→", "escape": "esc"}
+    return " ".join(signs.get(word, word) for word in keys.split(","))
+
+
+def _check(changed: Iterable[Key], keymap: Mapping[str, str]) -> None:
+    """A key may be two things on one screen only as the table has it."""
+    taken: dict[tuple[str, str], Key] = {}
+    everywhere = {word: k for k in changed if k.scope == "app" for word in k.keys.split(",")}
+    for key in changed:
+        for word in key.keys.split(","):
+            other = taken.get((key.scope, word)) or (everywhere.get(word) if key.scope != "app" else None)
+            if other is not None and (key.id in keymap or other.id in keymap):
+                raise UnusableKey(f"[keys]: {_shown(word)!r} would be both {other.id} and {key.id}")
+            taken[key.scope, word] = key
+
+
 def by_id(key: str) -> Key:
-    return next(k for k in KEYS if k.id == key)
+    return next(k for k in _in_force if k.id == key)
 
 
 def footer(ids: tuple[str, ...], paused: bool = False) -> list[Key]:
@@ -154,3 +235,22 @@ def footer(ids: tuple[str, ...], paused: bool = False) -> list[Key]:
     if paused:
         chosen = [replace(k, label="resume") if k.id == "pause" else k for k in chosen]
     return [*chosen, by_id("help"), by_id("quit")]
+
+
+def document() -> str:
+    """The table as Markdown, for docs/keys.md."""
+    rows = [
+        "# Keys",
+        "",
+        'The dashboard\'s keys by the ids that `[keys]` in `concview.toml` takes: `pause = "p"`, several with commas.',
+        "One key may do different things in different places (*where*); the `?` screen shows what is in force.",
+        "",
+        "| id | keys | where | does |",
+        "|---|---|---|---|",
+    ]
+    rows += [f"| `{k.id}` | `{k.keys}` | {k.scope} | {k.help} |" for k in KEYS]
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -50,6 +50,48 @@ LIGHT = Theme(
     dark=False,
 )
 
+#: Nothing between black and white but what means something.
+CONTRAST = Theme(
+    name="concview-contrast",
+    primary="#ffff00",
+    secondary="#00ffff",
+    accent="#00ffff",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#303030",
+    success="#00ff7f",
+    warning="#ffd700",
+    error="#ff6060",
+    dark=True,
+    variables={"block-cursor-background": "#ffff00", "block-cursor-foreground": "#000000"},
+)
+#: The colours of Okabe and Ito themselves (Color Universal Design, 2008): apart in every kind of colour blindness.
+COLOUR_BLIND = Theme(
+    name="concview-colour-blind",
+    primary="#56b4e9",
+    secondary="#56b4e9",
+    accent="#56b4e9",
+    foreground="#e6e6e6",
+    background="#101216",
+    surface="#161a20",
+    panel="#242a33",
+    success="#009e73",
+    warning="#e69f00",
+    error="#d55e00",
+    dark=True,
+)
+OURS = (DARK, LIGHT, CONTRAST, COLOUR_BLIND)
+#: What settings call them -> the theme's name.
+CHOICES = {
+    "dark": DARK.name,
+    "light": LIGHT.name,
+    "ansi": "ansi-dark",
+    "ansi-light": "ansi-light",
+    "contrast": CONTRAST.name,
+    "colour-blind": COLOUR_BLIND.name,
+}
+
 #: One glyph a state: in the strip, the bar, the legend and the state column alike.
 GLYPHS: dict[State, str] = {
     State.RUNNING: "█",
@@ -83,6 +125,11 @@ MEANINGS: dict[State, str] = {
 }
 _DARK_STATES = ("#35b88a", "#e3d24f", "#f2a93b", "#e8556d", "#58a6e6", "#6d7b99", "#4a566b", "#9aa0a8")
 _LIGHT_STATES = ("#0b7a55", "#8f7a00", "#c46a00", "#b3123f", "#0b63b0", "#76819b", "#a4adbb", "#6d737b")
+#: Themes whose states have colours of their own.
+_OWN_STATES = {
+    CONTRAST.name: ("#00ff7f", "#ffff00", "#ffa500", "#ff6060", "#60b0ff", "#b0b0b0", "#808080", "#ffffff"),
+    COLOUR_BLIND.name: ("#009e73", "#f0e442", "#e69f00", "#d55e00", "#56b4e9", "#8f8f9f", "#5c6270", "#cc79a7"),
+}
 #: How much of a state's colour is in the ground of its cells.
 _TINTS = (0.0, 0.35, 0.3, 0.34, 0.3, 0.1, 0.0, 0.1)
 _ANSI_STATES = ("green", "yellow", "bright_yellow", "red", "blue", "cyan", "bright_black", "white")
@@ -140,7 +187,7 @@ def _palette(name: str, ansi: bool, dark: bool, colours: tuple[tuple[str, str], 
     dim, faint = fore.blend(back, 0.42), fore.blend(back, 0.66)
     ok, warn, error, accent = get["success"], get["warning"], get["error"], get["accent"]
     cursor = back.blend(Color.parse(get["primary"]), 0.26)
-    hues = _DARK_STATES if dark else _LIGHT_STATES
+    hues = _OWN_STATES.get(name, _DARK_STATES if dark else _LIGHT_STATES)
     ink = Color.parse("#0b0e13") if dark else Color.parse("#ffffff")
     bright = Color.parse("#ffffff") if dark else Color.parse("#000000")
     return Palette(

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import ModalScreen
 
-from concview.tui.keys import KEYS, Key
+from concview.tui.keys import Key, table
 from concview.tui.text_render import Line, beside, cells, fit, wrap
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS, Palette, palette_of
 from concview.tui.widgets.page import Page
@@ -26,7 +26,7 @@ def _said(name: Line, words: str, width: int, palette: Palette) -> list[Line]:
 
 def _keys(scopes: frozenset[str], palette: Palette, width: int) -> list[Line]:
     groups: dict[str, list[Key]] = {}
-    for key in KEYS:
+    for key in table():
         if key.scope in scopes and not (key.id.startswith("tab_") and key.id != "tab_1"):
             groups.setdefault(key.group, []).append(key)
     lines: list[Line] = []
