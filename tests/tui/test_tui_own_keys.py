@@ -29,7 +29,7 @@ def test_the_table_in_the_documents_is_the_one_in_force() -> None:
 
 async def test_a_key_of_ones_own_does_what_the_old_one_did() -> None:
     app = ConcviewApp(fake.FakeSession([fake.healthy()]), own_keys={"pause": "ctrl+o,f5", "filter": ","})
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with app.run_test(size=(120, 120)) as pilot:
         await pilot.press("1", "space")
         assert not app.screen.paused  # type: ignore[attr-defined]
         await pilot.press("ctrl+o")
