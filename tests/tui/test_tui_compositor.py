@@ -17,8 +17,8 @@ from textual._compositor import Compositor
 from textual.strip import Strip
 
 from concview.tui.app import ConcviewApp
-from concview.tui.compositor import TightCompositor, TightUpdate, transition
 from concview.tui.text_render import differences
+from concview.tui.textual_private.compositor import TightCompositor, TightUpdate, transition
 
 STYLES = [
     Style(color="#ff0000", bgcolor="#000000"),

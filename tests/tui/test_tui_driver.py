@@ -12,8 +12,8 @@ import textual._parser
 from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 
-from concview.tui import driver
 from concview.tui.app import ConcviewApp
+from concview.tui.textual_private import driver
 
 
 class Clock:

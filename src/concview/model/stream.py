@@ -1,4 +1,9 @@
-"""Everything that can be in a stream."""
+"""Everything that can be in a stream, and under which number.
+
+Each event names its tag where it is defined, because the decoder needs it there; this table is where a free one is
+found, and a test compares both. A number is never used again: kept recordings hold its old meaning. 21-23, 35-40 are
+spoken for: switches, labels, process trees.
+"""
 
 from __future__ import annotations
 
@@ -58,3 +63,39 @@ AnyEvent = (
     | Loops
     | AsyncObjects
 )
+
+#: tag -> event
+TAGS: dict[int, type[AnyEvent]] = {
+    0: Hello,
+    1: FrameDef,
+    2: StackDef,
+    3: WaitDef,
+    4: HoldsDef,
+    5: ThreadDef,
+    6: ThreadGone,
+    7: Tick,
+    8: Counters,
+    9: Stats,
+    10: Notice,
+    11: Bye,
+    12: Forget,
+    13: ProcessStatus,
+    14: AgentStatus,
+    15: Tasks,
+    16: Queues,
+    17: Pauses,
+    18: Calls,
+    19: Forks,
+    20: Depths,
+    24: TaskDef,
+    25: TaskWaitDef,
+    26: TaskTick,
+    27: TasksGone,
+    28: Loops,
+    29: AsyncObjects,
+    30: Relations,
+    31: Links,
+    32: FileLocks,
+    33: Children,
+    34: NativeWaits,
+}

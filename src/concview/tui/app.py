@@ -11,12 +11,10 @@ from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.driver import Driver as BaseDriver
-from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.widgets import Input
 
-from concview.tui import first, keys
-from concview.tui.driver import Driver
+from concview.tui import first, keys, textual_private
 from concview.tui.ports import DeepLook, Output, Picker, ViewedSession
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
@@ -75,8 +73,7 @@ class ConcviewApp(App[None]):
 
     def get_driver_class(self) -> type[BaseDriver]:
         """Ours for a terminal; a browser and tests have others."""
-        found = super().get_driver_class()
-        return Driver if found is LinuxDriver else found
+        return textual_private.driver_class(super().get_driver_class())
 
     def hurry(self) -> None:
         """The driver has read something, in its own thread."""

@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from concview.tui.compositor import TightCompositor
+from concview.tui import textual_private
 from concview.tui.text_render import fit
 from concview.tui.theme import palette_of
 
@@ -44,7 +44,7 @@ class SizedScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = TightCompositor()
+        textual_private.use_tight_compositor(self)
 
     @property
     def too_small(self) -> bool:
