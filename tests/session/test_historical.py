@@ -33,7 +33,7 @@ from concview.model import (
     WaitKind,
 )
 from concview.session import FileSource, LiveSource, Session
-from concview.session.historical import Judged
+from concview.session.historical import Judged, Said
 from concview.snapshot import Snapshot
 from interpreters import Interpreter, interpreters, target
 
@@ -41,7 +41,7 @@ S = 1_000_000_000
 
 
 class Watched(Session):
-    """Keeps every snapshot it made."""
+    """Keeps the last snapshot that it made of every moment: the end of the stream is judged once more."""
 
     def __init__(self, source: FileSource) -> None:
         super().__init__(source)
@@ -49,6 +49,8 @@ class Watched(Session):
 
     def _compose(self, ended: bool = False) -> None:
         super()._compose(ended)
+        if self.made and self.made[-1].at_ns == self._snapshot.at_ns:
+            self.made.pop()
         self.made.append(self._snapshot)
 
 
@@ -81,10 +83,12 @@ def test_a_moment_looks_as_it_did(recording: Path) -> None:
             assert (one.state, one.since_s, one.reason, one.blocked_by) == (
                 other.state, other.since_s, other.reason, other.blocked_by,
             )  # fmt: skip
+            assert one.state is not State.RUNNING or not one.because
             # A half second more or less at the beginning of the window.
             assert one.shares == pytest.approx(other.shares, abs=0.05)
             assert one.strip == other.strip
             assert [f.place for f in one.stack.frames] == [f.place for f in other.stack.frames]
+        assert again.blame == then.blame
         assert again.findings == then.findings and again.gil.holder_now == then.gil.holder_now
         assert again.detail_s == pytest.approx(again.seconds, abs=0.2)
         if then.locks and again.locks:
@@ -258,8 +262,8 @@ def test_short_of_memory_the_oldest_lose_their_detail() -> None:
 
 def test_what_was_judged_then() -> None:
     judged = Judged()
-    one, two = Judgement(clear=("a",)), Judgement(clear=("a", "b"))
+    one, two = Said(Judgement(clear=("a",))), Said(Judgement(clear=("a", "b")))
     judged.add(S, one)
     judged.add(2 * S, two)
-    assert judged.at(S // 2) == Judgement()
+    assert judged.at(S // 2) == Said()
     assert judged.at(S) == one and judged.at(S * 3 // 2) == one and judged.at(9 * S) == two

@@ -11,12 +11,12 @@ import msgspec
 
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, Plan
-from concview.analysis.window import Window
+from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.judge import Judgement
 from concview.session.blame import named
 from concview.session.compose import Composer
 from concview.session.thread_views import STRIP
-from concview.snapshot import Mark, Point, Snapshot
+from concview.snapshot import Blame, Mark, Point, Snapshot
 from concview.source.wakes import Wakes
 
 #: Judgements come once a second at most in the long run, and four times a second at first.
@@ -25,12 +25,20 @@ MOST_JUDGED = 1_000
 MOST_MARKS = 500
 
 
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """The findings and the verdict of one moment."""
+
+    judgement: Judgement = Judgement()
+    blame: Blame | None = None
+
+
+NOTHING_SAID = Said()
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Judgement).decode
+_decode = msgspec.msgpack.Decoder(Said).decode
 
 
 class Judged:
-    """What was said when. Times on the stream's clock.
+    """What was said when. Times on the stream's clock. What was said last of a moment is what counts.
 
     Kept packed: each judgement holds the stacks that its findings show, and those of ten minutes, second by second,
     were most of the dashboard's memory with 100 threads.
@@ -41,11 +49,12 @@ class Judged:
         self._open: dict[tuple[str, str], Mark] = {}
         self._closed: deque[Mark] = deque(maxlen=MOST_MARKS)
 
-    def add(self, at_ns: int, judgement: Judgement) -> bool:
+    def add(self, at_ns: int, said: Said) -> bool:
         """True when a finding is there that was not there before."""
+        judgement = said.judgement
         while self._said and self._said[0][0] < at_ns - KEPT_NS:
             self._said.popleft()
-        self._said.append((at_ns, zlib.compress(_encode(judgement), 1)))
+        self._said.append((at_ns, zlib.compress(_encode(said), 1)))
         now = {}
         fresh = False
         for finding in judgement.findings:
@@ -60,10 +69,10 @@ class Judged:
         self._open = now
         return fresh
 
-    def at(self, at_ns: int) -> Judgement:
+    def at(self, at_ns: int) -> Said:
         """What was said last before this moment."""
         at = bisect_right(self._said, at_ns, key=lambda said: said[0]) - 1
-        return _decode(zlib.decompress(self._said[at][1])) if at >= 0 else Judgement()
+        return _decode(zlib.decompress(self._said[at][1])) if at >= 0 else NOTHING_SAID
 
     def marks(self) -> tuple[Mark, ...]:
         """Oldest first; those that are still there end at the last judgement."""
@@ -79,14 +88,16 @@ def look_back(
     plan: Plan,
     span_ns: int,
     points: Iterable[Point],
-    judgement: Judgement,
+    said: Said,
     live: bool,
     wakes: Wakes | None = None,
 ) -> tuple[Snapshot, HistoricalView]:
     """The snapshot of the `span_ns` up to the plan's end, and the history that it was made of.
 
-    Times of threads and of the process cover the whole interval; locks, peers and calls its last `detail_s`.
+    Times of threads and of the process cover the whole interval; locks, peers and calls its last `detail_s`. Of the
+    window that is always judged, the verdict is the one that was given then; of any other it is made now.
     """
+    judgement = said.judgement
     past = plan.build()
     window = blame = None
     because: dict[int, tuple[str, str]] = {}
@@ -95,5 +106,7 @@ def look_back(
         window = Window(past, detail)
         tracker = Tracker(wakes)
         blame, because = named(tracker.blame(window), judgement.findings), tracker.now()
+        if span_ns == WINDOW_NS and said.blame is not None:
+            blame = said.blame
     composer = Composer(live, span_ns, [p for p in points if p.at_ns <= past.now_ns])
     return composer.compose(past, window, judgement, False, blame, because), past

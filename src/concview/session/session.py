@@ -30,7 +30,7 @@ from concview.errors import Code
 from concview.model import AnyEvent, Stack, State
 from concview.session.blame import named
 from concview.session.compose import Composer
-from concview.session.historical import Judged, look_back, sums_ns
+from concview.session.historical import Judged, Said, look_back, sums_ns
 from concview.session.stream_source import AttachError, FileSource, LiveSource, StreamSource
 from concview.session.ui_priority import UiPriority
 from concview.snapshot import Blame, Snapshot, Status, Timeline
@@ -77,7 +77,6 @@ class Session:
         self._tracker: Tracker | None = None
         self._past_wakes: Wakes | None = None  #: looking back is done in other threads: it has files of its own
         self._blame: Blame | None = None
-        self._because: dict[int, tuple[str, str]] = {}
         self._evaluated_ns = 0
         self._composed_ns = 0
         self._progress = threading.Condition()
@@ -187,10 +186,10 @@ class Session:
         """
         with self._history_lock:
             plan = self._replay_buffer.plan(self.history, end_ns, span_ns, sums_ns(span_ns))
-            points, judgement = self._composer.points, self._judged.at(end_ns)
+            points, said = self._composer.points, self._judged.at(end_ns)
             if self._past_wakes is None:
                 self._past_wakes = self._wakes()
-        snapshot, past = look_back(plan, span_ns, points, judgement, self.live, self._past_wakes)
+        snapshot, past = look_back(plan, span_ns, points, said, self.live, self._past_wakes)
         self._past = (end_ns, span_ns, past)
         return snapshot
 
@@ -293,8 +292,7 @@ class Session:
         if self._tracker is None:
             self._tracker = Tracker(self._wakes())
         self._blame = named(self._tracker.blame(self._window, self._ui_priority.give_way), self._judgement.findings)
-        self._because = self._tracker.now()
-        if self._judged.add(history.now_ns, self._judgement) and self.player is not None:
+        if self._judged.add(history.now_ns, Said(self._judgement, self._blame)) and self.player is not None:
             self.player.found()
             self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once
 
@@ -307,9 +305,9 @@ class Session:
 
     def _compose(self, ended: bool = False) -> None:
         self._composed_ns = self.history.now_ns
-        snapshot = self._composer.compose(
-            self.history, self._window, self._judgement, ended, self._blame, self._because
-        )
+        # Of this very moment: what is in the way of a thread must fit the state beside it.
+        because = self._tracker.now() if self._tracker is not None else {}
+        snapshot = self._composer.compose(self.history, self._window, self._judgement, ended, self._blame, because)
         if self.history.hello is not None:
             self._draw_timeline()
         self._snapshot = snapshot
