@@ -9,7 +9,7 @@ import agent_helpers as h
 import pytest
 
 from concview.agent.rates import Rates
-from concview.agent_host.messages import CallsPart, Opened, Refused
+from concview.agent_host.messages import CallsPart, CountingCost, Message, Opened, Refused
 from interpreters import Interpreter, target
 
 #: `work` is called a known number of times in a second thread, on request; meanwhile threads are born and die.
@@ -164,10 +164,18 @@ def test_how_much_slower_is_measured(gil_python: Interpreter, source: str) -> No
         attachment = h.visit(process.pid)
         attachment.open_window("wall", 30.0, source)
         opened(attachment)
-        cost = h.until(attachment, lambda m: m.cost if isinstance(m, CallsPart) and m.calls > 100_000 else None)
+        derived = gil_python.version >= (3, 12)
+
+        def measured(message: Message) -> CountingCost | None:
+            """The account once it is told, and where it is derived, once its times stand out of a busy machine's."""
+            if not isinstance(message, CallsPart) or message.calls <= 100_000 or message.cost is None:
+                return None
+            return message.cost if not derived or message.cost.factor > 1.2 else None
+
+        cost = h.until(attachment, measured)
         assert cost.used >= cost.spent > 0 and cost.bare > 0 and cost.drag >= 1
-        if gil_python.version >= (3, 12):
-            assert cost.functions >= 1 and cost.factor > 1.2
+        if derived:
+            assert cost.functions >= 1
         else:
             assert (cost.factor, cost.functions) == (0, 0)
         attachment.close_window()

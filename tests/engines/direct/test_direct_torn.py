@@ -130,10 +130,10 @@ def test_nothing_breaks(direct_python: Interpreter) -> None:
             tally = engine.tally
             samples = tally.samples - before.samples
             shares.append(((tally.misses - before.misses) / samples, (tally.dropped - before.dropped) / samples))
-            if max(shares[-1]) <= 0.05:
+            if max(shares[-1]) <= 0.1:
                 break
         print(direct_python.label, tally, len(sink.gone), shares)
-        assert min(max(pair) for pair in shares) <= 0.05
+        assert min(max(pair) for pair in shares) <= 0.1
         assert len(sink.frames) < 2000, "frames that do not exist were seen"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tasks_helpers import watched
 
+from capacity import CAPACITY
 from concview.engines.direct.tasks import tracker
-from interpreters import Interpreter, Process, interpreters, target
+from interpreters import Interpreter, Process, target
 
 SOURCE = (Path(__file__).parent / "diary.py").read_text()
-GIL = [i for i in interpreters() if not i.free_threaded]
 SECONDS = 5.0
 #: The mean error of all shares may be so large: 3 points.
 MOST = 0.03
@@ -26,14 +26,15 @@ def page(process: Process) -> tuple[float, dict[str, dict[str, float]]]:
     return at, found
 
 
-@pytest.mark.parametrize("python", GIL, ids=[i.label for i in GIL])
-def test_shares_are_those_of_the_tasks_own_diaries(python: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.few
+@pytest.mark.units(CAPACITY)
+def test_shares_are_those_of_the_tasks_own_diaries(gil_python: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
     # A few seconds must do here: as many looks as can be, which the budget would spread over a minute.
     monkeypatch.setattr(tracker, "SHARE", 1.0)
     monkeypatch.setattr(tracker, "LOOK_NS", 5_000_000)
     error = 1.0
     for _ in range(3):  # the diary counts as sleep what is waiting for the loop: on a full machine that is much
-        error, worst = measured(python)
+        error, worst = measured(gil_python)
         if error <= MOST:
             return
     raise AssertionError(f"shares are off by {100 * error:.1f} points on average, most {worst}")
