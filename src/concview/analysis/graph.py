@@ -1,7 +1,7 @@
 """The wait-for graph of one moment: thread -> lock -> holder, its chains and its cycles.
 
-A thread that joins another waits for it as well, and so does one that waits for a future which another runs: edges
-without a lock, whose `via` says so. One that waits for room in a queue waits for whoever empties it: that is inferred
+A thread that joins another waits for it as well, and so does one that waits for a future which another runs, or for a
+module that another imports: edges without a lock, whose `via` says so. One that waits for room in a queue waits for whoever empties it: that is inferred
 where a single thread was seen to. One that waits for a plain lock which it holds itself waits for itself: a circle of
 one. Whoever speaks of circles (the rule, `dump` as text and JSON, the views) has them from here.
 """
@@ -31,6 +31,7 @@ LINKS = {
     "Thread.join": Link("Thread", "its end (join)", "the end of {}", "joined by"),
     "Future.result": Link("Future", "its result (future)", "a future that {} runs", "runs a future wanted by"),
     "Queue.put": Link("Queue", "room in a queue", "room in a queue that only {} empties", "must empty a queue for"),
+    "import": Link("ModuleLock", "a module (import)", "a module that {} imports", "imports a module wanted by"),
 }
 
 
@@ -96,9 +97,10 @@ def edges(threads: Iterable[ThreadHistory], exact_available: bool) -> list[Edge]
 
 
 def _link(tid: int, run: Run, target: int, alive: dict[int, Run], confidence: Confidence) -> Edge:
-    link = LINKS.get(run.wait.via, LINKS["Thread.join"])
+    via = run.wait.via if run.wait.via in LINKS else "Thread.join"
+    link = LINKS[via]
     hold = Hold(run.wait.lock, link.kind, Site(link.what, "", 0, ""), confidence)
-    return Edge(tid, target, f"{run.wait.lock:#x}", run, hold, alive[target], confidence, run.wait.via)
+    return Edge(tid, target, f"{run.wait.lock:#x}", run, hold, alive[target], confidence, via)
 
 
 def _emptier(queue: int, waiter: int, threads: list[ThreadHistory]) -> int:
