@@ -1,9 +1,10 @@
 """The wait-for graph of one moment: thread -> lock -> holder, its chains and its cycles.
 
 A thread that joins another waits for it as well, and so does one that waits for a future which another runs, or for a
-module that another imports: edges without a lock, whose `via` says so. One that waits for room in a queue waits for whoever empties it: that is inferred
-where a single thread was seen to. One that waits for a plain lock which it holds itself waits for itself: a circle of
-one. Whoever speaks of circles (the rule, `dump` as text and JSON, the views) has them from here.
+module that another imports: edges without a lock, whose `via` says so. One that waits for room in a queue waits for
+whoever empties it: that is inferred where a single thread was seen to. One that waits for a plain lock which it holds
+itself waits for itself: a circle of one. Whoever speaks of circles (the rule, `dump` as text and JSON, the views) has
+them from here.
 """
 
 from __future__ import annotations

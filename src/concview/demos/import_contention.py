@@ -1,0 +1,77 @@
+"""A module that connects in its body, and all who need it wait.
+
+Five workers import a module inside their first call, as one does to make a program start sooner.
+
+bad:   the body of the module asks a server which does not answer; one worker imports it, four wait.
+fixed: the body defines a function, and whoever needs the answer calls it with a limit of time.
+
+Look at: what the workers wait for at `import`, and in which line of the module the one who imports it is.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+import time
+
+from _stage import perform, start  # type: ignore[import-not-found]
+
+ID = "import-contention"
+GROUP = "Locks"
+NEEDS_SECONDS = 9
+
+server = socket.create_server(("127.0.0.1", 0))  # accepts nobody: the kernel does, and nothing is answered
+folder = tempfile.mkdtemp(prefix="modules-")
+sys.path.insert(0, folder)
+
+BAD = """
+import socket
+connection = socket.create_connection(("127.0.0.1", {port}))
+settings = connection.recv(100)
+"""
+FIXED = """
+import socket
+def settings():
+    try:
+        with socket.create_connection(("127.0.0.1", {port}), timeout=0.2) as connection:
+            return connection.recv(100)
+    except OSError:
+        return b""
+"""
+
+
+def write(text: str) -> None:
+    with open(os.path.join(folder, "remote_settings.py"), "w") as file:  # noqa: PTH118
+        file.write(text.format(port=server.getsockname()[1]))
+
+
+def work_bad() -> None:
+    import remote_settings  # type: ignore[import-not-found]
+
+    print(remote_settings.settings)
+
+
+def work_fixed() -> None:
+    import remote_settings
+
+    while True:
+        remote_settings.settings()
+        time.sleep(0.1)
+
+
+def bad() -> None:
+    write(BAD)
+    for number in range(5):
+        start(f"worker-{number}", work_bad)
+
+
+def fixed() -> None:
+    write(FIXED)
+    for number in range(5):
+        start(f"worker-{number}", work_fixed)
+
+
+if __name__ == "__main__":
+    perform(bad, fixed)
