@@ -13,6 +13,7 @@ from concview.cpython.memory import Memory
 from concview.cpython.runtime import find, layout
 from concview.engines.base import Tally
 from concview.engines.direct.frames.strategy import readers
+from concview.linux.namespaces import ThreadNumbers
 from concview.process.discovery import describe
 from concview.source.facts import SourceFacts
 
@@ -28,7 +29,7 @@ def main() -> None:
         return ids.setdefault((function, file, line), len(ids) + 1)
 
     facts = SourceFacts(pid, describe(pid).started)
-    sampler = readers(memory, runtime, offsets, frame, facts, Tally()).sampler
+    sampler = readers(memory, runtime, offsets, frame, facts, ThreadNumbers(memory.pid), Tally()).sampler
     sampler.sample()
     samples, start, cpu = 0, time.monotonic(), time.process_time()
     due = start

@@ -187,10 +187,12 @@ def target(
     flags: tuple[str, ...] = (),
     ready: str | None = "ready",
     timeout: float = 120.0,
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Process]:
     """Run a script (its source when the text has a line break, else its path) until the block ends.
 
-    Yields once the script printed the line `ready` (None: at once). `flags` go before the script.
+    Yields once the script printed the line `ready` (None: at once). `flags` go before the script,
+    `prefix` (a command that starts it elsewhere) before the interpreter.
     """
     folder = Path(tempfile.mkdtemp(prefix="concview-target-"))
     try:
@@ -202,7 +204,7 @@ def target(
         errors = folder / "stderr"
         with errors.open("wb") as stream:
             popen = subprocess.Popen(
-                [interpreter.path, "-u", *flags, script, *args],
+                [*prefix, interpreter.path, "-u", *flags, script, *args],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,

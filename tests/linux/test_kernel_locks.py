@@ -74,7 +74,7 @@ def test_the_kernel_tells_the_other_end_and_the_bytes_between() -> None:
     with near, far:
         near.send(b"12345")
         inodes = [os.fstat(s.fileno()).st_ino for s in (near, far)]
-        table = socket_diag.unix_sockets()
+        table = socket_diag.Network("self").unix_sockets()
         assert (table[inodes[0]].peer, table[inodes[1]].peer) == (inodes[1], inodes[0])
         assert table[inodes[1]].received == 5
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -88,10 +88,11 @@ def test_the_kernel_tells_the_other_end_and_the_bytes_between() -> None:
                      (server.getsockname(), server.getpeername())]  # fmt: skip
             here, there = socket_diag.end(names[0]), socket_diag.end(names[1])
             assert here and there
-            found = socket_diag.tcp_socket(here, there)
+            network = socket_diag.Network("self")
+            found = network.tcp_socket(here, there)
             assert found is not None and found.inode == os.fstat(server.fileno()).st_ino
             assert (found.state, found.received) == ("ESTABLISHED", 3)
-            assert socket_diag.tcp_socket(here, (there[0], there[1] ^ 1)) is None
+            assert network.tcp_socket(here, (there[0], there[1] ^ 1)) is None
 
 
 @given(st.text(max_size=60))

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from nobody import as_nobody, needs_root
 
 from concview.errors import NoSuchProcess, NotPython
 from concview.linux import machine, permission
+from concview.linux.namespaces import Container
 from concview.process import doctor, examination, support
 from concview.process.doctor import Outcome, Report, examine
 from concview.process.pythons import Python
@@ -152,9 +154,15 @@ def test_yama(powerless: pytest.MonkeyPatch, scope: int, remedy: str) -> None:
 
 def test_root_in_a_container(powerless: pytest.MonkeyPatch) -> None:
     powerless.setattr(os, "geteuid", lambda: 0)
-    assert permission.explain(12345).remedy == "docker run --cap-add SYS_PTRACE ..."
+    powerless.setattr(permission, "in_container", lambda: "docker")
+    powerless.setattr(permission, "container_of", lambda pid: Container("0123456789ab", "docker"))
+    line = "docker run -it --rm --pid=container:0123456789ab --cap-add SYS_PTRACE IMAGE concview"
+    assert permission.explain(12345).remedy.startswith(line)
     powerless.setattr(permission, "in_container", lambda: "kubernetes")
-    assert permission.explain(12345).remedy == 'securityContext: {capabilities: {add: ["SYS_PTRACE"]}}'
+    powerless.setattr(os, "uname", lambda: SimpleNamespace(nodename="shop-7d4b9-x2x8k"))
+    line = "kubectl debug shop-7d4b9-x2x8k -it --profile=general --image=IMAGE --target=CONTAINER -- concview "
+    remedy = permission.explain(12345).remedy
+    assert remedy.startswith(line) and 'securityContext: {capabilities: {add: ["SYS_PTRACE"]}}' in remedy
 
 
 def test_other_owner(powerless: pytest.MonkeyPatch) -> None:
@@ -179,6 +187,13 @@ def test_seccomp_forbids_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_in_a_container() -> None:
     row = examination._namespaces(os.getpid(), {"NSpid": "4242 7"})
     assert row[1] is True
+
+
+def test_proc_of_another_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host's /proc in a container: numbers read there are not those that system calls take."""
+    monkeypatch.setattr(os, "readlink", lambda path: "4242")
+    name, fine, text, remedy = machine._proc()
+    assert (name, fine) == ("/proc", False) and "4242" in text and remedy
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psutil
 
@@ -16,6 +16,7 @@ from concview.agent_host import Attachment
 from concview.agent_host.messages import CallsPart, Message, Opened, Refused, Report
 from concview.control import AttachAgent, Command, CountCalls, DetachAgent, StopCounting
 from concview.errors import Refusal, TargetError, code_of
+from concview.linux.namespaces import ThreadNumbers
 from concview.model import (
     AgentStatus,
     Await,
@@ -45,7 +46,7 @@ class AgentControl:
     """Owned by the collector's loop. Nothing here blocks, except the short moment in which the target is asked."""
 
     def __init__(self, pid: int, emit: Callable[[Event], None]) -> None:
-        self._pid = pid
+        self._pid, self._numbers = pid, ThreadNumbers(pid)
         self._emit = emit
         self._attachment: Attachment | None = None
         self._due_ns = 0
@@ -159,7 +160,7 @@ class AgentControl:
         self._status(now)
         loops = tuple(
             LoopInfo(
-                loop.tid, clean(loop.kind), loop.tasks, loop.ready, loop.timers, loop.lag,
+                self._numbers.outer(loop.tid), clean(loop.kind), loop.tasks, loop.ready, loop.timers, loop.lag,
                 tuple(
                     TaskInfo(
                         clean(t.name), clean(t.state), t.age, tuple(_place(spot) for spot in t.chain),
@@ -174,7 +175,13 @@ class AgentControl:
         )  # fmt: skip
         queues = [
             QueueInfo(
-                q.id, clean(q.kind), q.size, q.most, tuple(q.get), tuple(q.put), _place(q.where) if q.where else None
+                q.id,
+                clean(q.kind),
+                q.size,
+                q.most,
+                self._tids(q.get),
+                self._tids(q.put),
+                _place(q.where) if q.where else None,
             )
             for q in report.queues
         ]
@@ -191,19 +198,24 @@ class AgentControl:
             for q in known.values()
         ]
         pools = tuple(
-            PoolInfo(p.id, clean(p.name), p.most, p.backlog, tuple(p.busy), tuple(p.idle)) for p in report.pools
+            PoolInfo(p.id, clean(p.name), p.most, p.backlog, self._tids(p.busy), self._tids(p.idle))
+            for p in report.pools
         )
         self._emit(Tasks(now, loops))
         self._emit(Queues(now, tuple(queues), pools))
         if report.pauses:
             self._emit(Pauses(now, tuple((int(g), int(n), total, most) for g, n, total, most in report.pauses)))
 
+    def _tids(self, inner: Iterable[int]) -> tuple[int, ...]:
+        """The agent numbers threads as its process does."""
+        return tuple([self._numbers.outer(tid) for tid in inner])
+
     def _calls(self, now: int, part: CallsPart) -> None:
         self._parts.append(part)
         if part.more:
             return
         parts, self._parts = self._parts, []
-        tids = dict(part.threads)
+        tids = {context: self._numbers.outer(tid) for context, tid in part.threads}
         rows = tuple(
             CallInfo(
                 index, clean(name), clean(file, 1000), line, calls, own_calls, total, own, tids.get(context, 0),

@@ -25,7 +25,9 @@ def _maybe(value: float | None, scale: float = 1.0) -> float | None:
 def target_out(target: Target | None) -> out.TargetOut:
     if target is None:
         return out.TargetOut(0, "", [], 0.0)
-    return out.TargetOut(target.pid, target.python, list(target.command), target.started)
+    return out.TargetOut(
+        target.pid, target.python, list(target.command), target.started, target.inner_pid, target.container, target.pod
+    )
 
 
 def achieved_hz(snapshot: Snapshot) -> float:

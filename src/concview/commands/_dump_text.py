@@ -22,6 +22,8 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
     if target is not None:
         when = datetime.fromtimestamp(snapshot.epoch).strftime("%Y-%m-%d %H:%M:%S")
         pen.line(f"{target.pid}: {' '.join(target.command)}"[: max(40, pen.width)], BOLD)
+        if target.place:
+            pen.line(f"runs in {target.place}" + (f", pod {target.pod}" if target.pod and target.container else ""))
         pen.line(f"Python {target.python} · engine {snapshot.engine} · {when}")
     if ending := build.unusual_ending(snapshot):
         pen.line(ending, YELLOW)

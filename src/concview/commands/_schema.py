@@ -17,6 +17,9 @@ class TargetOut(msgspec.Struct):
     python: str
     command: list[str]
     started: float
+    inner_pid: int = 0  #: how its own PID namespace numbers it; 0 where that is `pid`
+    container: str = ""  #: 'docker 0123456789ab'; empty outside of any
+    pod: str = ""  #: Kubernetes' uid of the pod
 
 
 class SamplingOut(msgspec.Struct):

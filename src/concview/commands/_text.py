@@ -60,6 +60,8 @@ def _headline(snapshot: Snapshot, pen: Pen) -> None:
     target = snapshot.target
     if target is not None:
         pen.line(f"{target.pid}: {' '.join(target.command)}"[: max(40, pen.width)], BOLD)
+        if target.place:
+            pen.line(f"runs in {target.place}" + (f", pod {target.pod}" if target.pod and target.container else ""))
         free = ", free-threaded" if target.free_threaded else ""
         missed = f", {snapshot.misses} missed" if snapshot.misses else ""
         doubtful = f", {snapshot.doubtful} doubtful" if snapshot.doubtful else ""

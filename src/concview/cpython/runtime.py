@@ -17,6 +17,7 @@ from concview.cpython.heap.layout import FIXED, PTHREAD_TID
 from concview.cpython.memory import BadAddress, Mapping, Memory, mappings
 from concview.cpython.offsets import COOKIE, Offsets, check_version, describe
 from concview.errors import Unsupported
+from concview.linux.namespaces import tasks
 
 _VERSIONED = re.compile(r"python([23])\.(\d+)")
 #: A scan looks at writable mappings up to this size (bytes); the runtime's own is far smaller.
@@ -181,7 +182,10 @@ def _scan_old(memory: Memory, mapping: Mapping, data: bytes, named: int) -> Runt
     files' names tell, for those that do not say it themselves.
 
     The last is what makes it sure: linked lists of other programs (Python 3.6 among them) can look like the rest."""
-    alive = tasks(memory.pid)
+    try:
+        alive = tasks(memory.pid)
+    except OSError:
+        return None  # it exits: whoever reads it next sees that
     versions = [0x030B0000, 0x030C0000]
     if (named >> 24, named >> 16 & 0xFF) in FIXED:
         versions = [named]
@@ -215,16 +219,6 @@ def _is_task(memory: Memory, thread: int, o: Offsets, alive: dict[int, int]) -> 
         return memory.word(thread + o["ts.native_thread_id"]) in alive
     handle = memory.word(thread + o["ts.thread_id"])
     return any(memory.int32(handle + at) in alive for at in PTHREAD_TID)
-
-
-def tasks(pid: int) -> dict[int, int]:
-    """Kernel thread ids of a process: as its own pid namespace numbers them (that is what CPython keeps) -> as ours."""
-    found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            status = (task / "status").read_text()
-            found[int(status.partition("NSpid:")[2].partition("\n")[0].split()[-1])] = int(task.name)
-    return found
 
 
 def layout(memory: Memory, runtime: Runtime) -> Offsets:

@@ -22,7 +22,8 @@ class Thread:
 
     __slots__ = (
         "address", "at_again", "at_chunk", "at_frame", "at_outs", "cframes", "chunk", "end", "ident", "interpreter",
-        "layout", "length", "link", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk", "which",
+        "layout", "length", "link", "native", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk",
+        "which",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, after: int) -> None:
@@ -30,6 +31,7 @@ class Thread:
         self.interpreter = interpreter
         self.next = after  #: the thread state behind it in the list
         self.tid = 0  #: kernel's thread id; 0 until the thread has bound its state
+        self.native = 0  #: the same as the process's own PID namespace numbers it (from 3.11 on)
         self.ident = 0  #: threading.get_ident()
         self.walk = Walk()
         self.segment: bytes | None = None  #: what was last copied of it; None: look again

@@ -6,23 +6,18 @@ One look costs a file a thread of the parent, and four files a child; both are b
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from concview.linux import syscalls
-from concview.linux.threads import os_threads
+from concview.linux.family import MAX_PARENT_THREADS, children_of, os_threads
 from concview.model import Capability
 
 #: Children that are watched at once, and their threads that are looked at.
 MAX_CHILDREN = 32
 MAX_THREADS = 16
-#: Above this many threads of the parent its children are asked for in one go: dearer, but bounded.
-_MAX_PARENT_THREADS = 100
 #: Fields of /proc/PID/stat counted after the command's closing parenthesis.
 _STATE, _START_TICKS, _START_CODE, _START_STACK = 0, 22 - 3, 26 - 3, 28 - 3
 _NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -84,7 +79,7 @@ class Children:
     def _met(self, key: tuple[int, int], own: list[str]) -> Copy | None:
         """None for one that was made while its parent had one thread: it copied no lock that another one held."""
         pid, ticks = key
-        tasks = os_threads(self._pid)[:_MAX_PARENT_THREADS]
+        tasks = os_threads(self._pid)[:MAX_PARENT_THREADS]
         starts = (_stat(self._pid, tid) for tid in tasks)
         # A thread of the same hundredth of a second may have come after the fork.
         others = sum(1 for fields in starts if fields and int(fields[_START_TICKS]) < ticks) - 1
@@ -93,27 +88,6 @@ class Children:
         self.seen += 1
         suspended = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         return Copy(pid, ticks, ticks * _NS_PER_TICK - suspended, others)
-
-
-def children_of(pid: int) -> list[int]:
-    """Pids of the children of a process, threads' included. A few µs a thread; psutil reads every process there is."""
-    tasks = os_threads(pid)
-    if len(tasks) <= _MAX_PARENT_THREADS:
-        children: list[int] = []
-        try:
-            for tid in tasks:
-                fd = os.open(f"/proc/{pid}/task/{tid}/children", os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    while part := os.read(fd, 65536):  # whole numbers, each with a space behind it
-                        children += map(int, part.split())
-                finally:
-                    os.close(fd)
-            return sorted(children)
-        except (OSError, ValueError):
-            pass  # no CONFIG_PROC_CHILDREN, or a thread ended just now
-    with contextlib.suppress(psutil.Error):
-        return sorted(child.pid for child in psutil.Process(pid).children())
-    return []
 
 
 def _look(copy: Copy, now_ns: int) -> None:

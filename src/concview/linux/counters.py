@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from concview.errors import TargetGone
-from concview.linux.children import children_of
+from concview.linux.family import children_of, os_threads
 from concview.linux.limits import parse_throttled, throttle_files
-from concview.linux.threads import CounterTable, os_threads
+from concview.linux.threads import CounterTable
 from concview.model import Counters, Notice, Target
 from concview.sink import Sink
 

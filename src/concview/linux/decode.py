@@ -102,7 +102,7 @@ class Decoder:
                 fd = _int(a[0])
                 return Wait(WaitKind.IO, name, fd, self.peers.of(fd), timed), self._freshness()
             case Shape.CHILD:
-                return Wait(WaitKind.CHILD, name, peer=self.peers.process(_int(a[0]))), RECHECK
+                return Wait(WaitKind.CHILD, name, peer=self.peers.child(_int(a[0]))), RECHECK
             case Shape.WAITID:
                 return self._waitid(name, _int(a[0]), _int(a[1])), RECHECK
             case Shape.PATH | Shape.PATH_AT:
@@ -195,7 +195,7 @@ class Decoder:
     def _waitid(self, name: str, id_type: int, number: int) -> Wait:
         if id_type == syscalls.P_PIDFD:
             return Wait(WaitKind.CHILD, name, number, self.peers.of(number))
-        return Wait(WaitKind.CHILD, name, peer=self.peers.process(number if id_type == syscalls.P_PID else -1))
+        return Wait(WaitKind.CHILD, name, peer=self.peers.child(number if id_type == syscalls.P_PID else -1))
 
     # ------------------------------------------------------------------ what the line does not say
 

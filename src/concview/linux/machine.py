@@ -43,8 +43,8 @@ def _rights() -> Row:
     if permission.has_ptrace_capability():
         return "rights", True, f"we are {user} with CAP_SYS_PTRACE: processes of every user", ""
     if os.geteuid() == 0:
-        remedy = permission.KUBERNETES if permission.in_container() == "kubernetes" else permission.DOCKER
-        return "rights", False, "we are root without CAP_SYS_PTRACE: only processes with no more capabilities", remedy
+        text = "we are root without CAP_SYS_PTRACE: only processes with no more capabilities"
+        return "rights", False, text, permission.capability()
     return "rights", True, f"we are {user} without CAP_SYS_PTRACE: only our own processes", ""
 
 
@@ -67,7 +67,7 @@ def _memory() -> Row:
     failed = permission.vm_read_error()
     if failed:
         return ("memory reads", False, f"process_vm_readv fails on ourselves: {os.strerror(failed)}; "
-                "a seccomp filter forbids it", permission.SECCOMP)  # fmt: skip
+                "a seccomp filter forbids it", permission.capability(unconfined=True))  # fmt: skip
     return "memory reads", True, "process_vm_readv works on ourselves", ""
 
 
@@ -80,6 +80,13 @@ def _container() -> Row:
 
 
 def _proc() -> Row:
+    try:
+        own = os.readlink("/proc/self")  # noqa: PTH115
+    except OSError:
+        return "/proc", False, "it is not mounted", "mount -t proc proc /proc"
+    if own != str(os.getpid()):
+        text = f"it is that of another PID namespace, where we are process {clean(own, 20)}: its numbers are not ours"
+        return "/proc", False, text, "run concview in the PID namespace that /proc is of (nsenter -t 1 -p -m)"
     for line in _read("/proc/self/mounts").splitlines():
         fields = line.split()
         if len(fields) > 3 and fields[1] == "/proc":

@@ -50,7 +50,7 @@ class OtherEnds:
         self._others: dict[int, dict[int, list[int]]] = {}  #: inode -> pid -> fds
         self._others_complete = False
         self._others_again = 0.0
-        self._network = socket_diag.same_network(pid)
+        self._network = socket_diag.Network(pid)
         self.why = ""  #: what could not be asked
 
     def of(self, peers: Mapping[int, Peer | None]) -> dict[int, End]:
@@ -63,11 +63,11 @@ class OtherEnds:
         sockets = {fd for fd, (kind, _) in wanted.items() if kind == "socket"}
         tcp = {fd: p for fd in sockets if (p := peers[fd]) is not None and p.kind == "tcp"}
         ends: dict[int, End] = {}
-        if sockets and not self._network:
-            self.why = "the process is in another network namespace: run concview inside it (nsenter -t PID -n)"
+        if sockets and self._network.why:
+            self.why = self._network.why
             sockets.clear()
         try:
-            unix = socket_diag.unix_sockets() if len(sockets) > len(tcp) else {}
+            unix = self._network.unix_sockets() if len(sockets) > len(tcp) else {}
             for fd in sockets:
                 if fd in tcp:
                     self._tcp(ends, fd, wanted[fd][1], tcp[fd])
@@ -98,12 +98,12 @@ class OtherEnds:
     def _tcp(self, ends: dict[int, End], fd: int, inode: int, peer: Peer) -> None:
         """The two ends of a connection inside this host are each other's, swapped."""
         local, remote = socket_diag.end(peer.local), socket_diag.end(peer.name)
-        mine = socket_diag.tcp_socket(local, remote) if local and remote else None
+        mine = self._network.tcp_socket(local, remote) if local and remote else None
         if mine is None or mine.inode != inode or local is None or remote is None:
             return
         found = ends[fd] = End("tcp", inode, local=peer.local, remote=peer.name)
         found.received, found.sent = mine.received, mine.sent
-        other = socket_diag.tcp_socket(remote, local)
+        other = self._network.tcp_socket(remote, local)
         if other is not None:
             found.peer_inode = other.inode
             found.own = self._fds("socket", other.inode) if other.inode else []

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from concview.linux.namespaces import ThreadNumbers
 from concview.linux.sockets import SocketTables
 from concview.model import Peer
 from concview.text import clean
@@ -43,7 +44,7 @@ class Peers:
     """Descriptors of one process. All answers are clean; None means the descriptor is not open (any more)."""
 
     def __init__(self, pid: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pid = pid
+        self._pid, self._numbers = pid, ThreadNumbers(pid)
         self._clock = clock
         self._tables = SocketTables(pid, clock)
         self._sockets: dict[int, _Known] = {}
@@ -160,7 +161,7 @@ class Peers:
         return Peer("epoll", clean("epoll of " + (names or "closed descriptors"), 160), status=listens)
 
     def process(self, pid: int) -> Peer:
-        """A child process, by its name and number (as we see it; a number of another pid namespace has no name)."""
+        """A child process, by its name and number (as we see it)."""
         with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read(512)
             comm = stat[stat.index(b"(") + 1 : stat.rindex(b")")].decode("utf-8", "replace")
@@ -168,6 +169,11 @@ class Peers:
             if parent == self._pid:
                 return Peer("process", clean(f"{comm} (pid {pid})"))
         return Peer("process", f"pid {pid}" if pid > 0 else "any child")
+
+    def child(self, inner: int) -> Peer:
+        """The same of a number as the target itself knows its children by; 0 and below: any child."""
+        pid = self._numbers.child(inner)
+        return Peer("process", "a child that cannot be seen from here") if inner > 0 and not pid else self.process(pid)
 
     def _fdinfo(self, fd: int) -> bytes:
         try:

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from concview.linux.namespaces import container_of
 from concview.linux.remote_memory import read_memory
 from concview.text import clean
 
 CAP_SYS_PTRACE = 19  #: include/uapi/linux/capability.h
 SYSCTL = "sudo sysctl kernel.yama.ptrace_scope=0"
-DOCKER = "docker run --cap-add SYS_PTRACE ..."
-SECCOMP = "docker run --cap-add SYS_PTRACE --security-opt seccomp=unconfined ..."
-KUBERNETES = 'securityContext: {capabilities: {add: ["SYS_PTRACE"]}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,25 @@ def in_container() -> str:
     return ""
 
 
+def capability(unconfined: bool = False) -> str:
+    """The command that looks from a container beside ours, with the capability that ours lacks. IMAGE is one with
+    concview in it; user and, in Kubernetes, container are the user's to name."""
+    kind, name = in_container(), os.uname().nodename
+    if kind == "kubernetes":  # the host name of a pod is its name
+        profile = "sysadmin" if unconfined else "general"  # kubectl 1.27 and newer; 'general' adds SYS_PTRACE
+        return (
+            f"kubectl debug {shlex.quote(name)} -it --profile={profile} --image=IMAGE --target=CONTAINER -- concview "
+            '(or in the pod\'s specification: securityContext: {capabilities: {add: ["SYS_PTRACE"]}})'
+        )
+    tool = "podman" if kind == "podman" else "docker"
+    own = container_of("self").id or (name if kind else "CONTAINER")
+    more = " --security-opt seccomp=unconfined" if unconfined else ""
+    return (
+        f"{tool} run -it --rm --pid=container:{shlex.quote(own)} --cap-add SYS_PTRACE{more} IMAGE concview "
+        f"(or start this container with --cap-add SYS_PTRACE{more})"
+    )
+
+
 def sudo(pid: int) -> str:
     """The command that attaches as root with this very interpreter: root's own may not have concview."""
     return f"sudo {shlex.quote(sys.executable)} -m concview attach {pid}"
@@ -101,7 +118,7 @@ def refusal(pid: int) -> Refusal | None:
     if blocked := vm_read_error():
         return Refusal(
             f"process_vm_readv fails even on ourselves ({os.strerror(blocked)}): a seccomp filter forbids it",
-            SECCOMP if in_container() != "kubernetes" else KUBERNETES + " and seccompProfile: {type: Unconfined}",
+            capability(unconfined=True),
         )
     failed = may_open(pid)
     if not failed or failed in (errno.ENOENT, errno.ESRCH):
@@ -113,7 +130,7 @@ def explain(pid: int) -> Refusal:
     """The reason for a refusal that happened."""
     fields = status_fields(pid)
     uids = [int(word) for word in fields.get("Uid", "").split()]
-    capable, scope, container = has_ptrace_capability(), yama_scope(), in_container()
+    capable, scope = has_ptrace_capability(), yama_scope()
     if not uids:
         return Refusal(f"/proc hides process {pid} from us (mounted with hidepid)", sudo(pid))
     if scope == 3:
@@ -123,8 +140,7 @@ def explain(pid: int) -> Refusal:
         return Refusal("we have CAP_SYS_PTRACE, but not in the user namespace of the process, or a security module "
                        "(SELinux, AppArmor) forbids it", f"run concview on the host: {sudo(pid)}")  # fmt: skip
     if os.geteuid() == 0:
-        remedy = KUBERNETES if container == "kubernetes" else DOCKER
-        return Refusal("we are root without CAP_SYS_PTRACE, as in a container that does not grant it", remedy)
+        return Refusal("we are root without CAP_SYS_PTRACE, as in a container that does not grant it", capability())
     if set(uids) != {os.geteuid()}:
         return _other_user(pid, next(uid for uid in uids if uid != os.geteuid()))
     if scope == 2:

@@ -6,9 +6,11 @@ One dump of a kind costs some 0.1 ms and 1 to 2 µs a socket. What it tells is o
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,6 +29,8 @@ _TCP_STATES = {
 _LISTEN = 10
 #: Sockets of one kind that are looked at.
 MAX_SOCKETS = 50_000
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 _TIMEOUT_S = 1.0
 
 
@@ -47,19 +51,70 @@ class TcpSocket(NamedTuple):
     sent: int  #: not yet acknowledged
 
 
-def same_network(pid: int) -> bool:
-    """Whether the process is in our network namespace: else the kernel tells us of other sockets than its own."""
-    try:
-        return os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")  # noqa: PTH115
-    except OSError:
-        return False
+class Network:
+    """The network of a process, whose sockets the kernel shall tell of: ours, or another one of its own (a container),
+    into which a thread of ours goes for the moment in which a socket is made; that socket stays there."""
+
+    def __init__(self, pid: int | str) -> None:
+        self.why = ""  #: why it cannot be asked; empty when it can
+        self._folder = f"/proc/{pid}/ns/net"
+        try:
+            self.ours = os.readlink(self._folder) == os.readlink("/proc/self/ns/net")  # noqa: PTH115
+            if not self.ours:
+                self._link().close()
+        except OSError as error:
+            self.ours = False
+            self.why = (
+                f"the process is in another network namespace, which may not be entered ({error.strerror}): "
+                "run concview with CAP_SYS_ADMIN, or inside it (nsenter -t PID -n)"
+            )
+
+    def _link(self) -> socket.socket:
+        if self.ours:
+            return _new_link()
+        answer: list[socket.socket | OSError] = []
+        thread = threading.Thread(target=self._inside, args=(answer,), name="concview-network")
+        thread.start()
+        thread.join()
+        made = answer[0]
+        if isinstance(made, OSError):
+            raise made
+        return made
+
+    def _inside(self, answer: list[socket.socket | OSError]) -> None:
+        """In a thread that ends with this: no other one of ours is moved."""
+        try:
+            fd = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if _libc.setns(fd, _CLONE_NEWNET) != 0:
+                    code = ctypes.get_errno()
+                    raise OSError(code, os.strerror(code))
+            finally:
+                os.close(fd)
+            answer.append(_new_link())
+        except OSError as error:
+            answer.append(error)
+
+    def unix_sockets(self) -> dict[int, UnixSocket]:
+        """inode -> connected Unix socket. OSError where the kernel does not answer."""
+        with self._link() as link:
+            return _unix_sockets(link)
+
+    def tcp_socket(self, local: End, remote: End) -> TcpSocket | None:
+        """The one TCP socket with these ends; None when this network has none. One question, whatever their number.
+        OSError where the kernel does not answer."""
+        with self._link() as link:
+            return _tcp_socket(link, local, remote)
 
 
-def unix_sockets() -> dict[int, UnixSocket]:
-    """inode -> connected Unix socket. OSError where the kernel does not answer."""
+def _new_link() -> socket.socket:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
+
+
+def _unix_sockets(link: socket.socket) -> dict[int, UnixSocket]:
     request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW, 0xFFFFFFFF, 0xFFFFFFFF)
     found: dict[int, UnixSocket] = {}
-    for body in _ask(request, _DUMP):
+    for body in _ask(link, request, _DUMP):
         if len(body) < 16:
             continue
         inode = struct.unpack_from("=I", body, 4)[0]
@@ -74,16 +129,14 @@ def unix_sockets() -> dict[int, UnixSocket]:
     return found
 
 
-def tcp_socket(local: End, remote: End) -> TcpSocket | None:
-    """The one TCP socket with these ends; None when this host has none. One question, whatever their number. OSError
-    where the kernel does not answer."""
+def _tcp_socket(link: socket.socket, local: End, remote: End) -> TcpSocket | None:
     family = socket.AF_INET if len(local[0]) == 4 else socket.AF_INET6
     ends = (local[1].to_bytes(2, "big"), remote[1].to_bytes(2, "big"), local[0], remote[0])
     states = sum(1 << state for state in _TCP_STATES)
     request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, states)
     request += _SOCKID.pack(*ends, 0, b"\xff" * 8)  # INET_DIAG_NOCOOKIE
     try:
-        body = next(_ask(request, 0), b"")
+        body = next(_ask(link, request, 0), b"")
     except FileNotFoundError:
         return None
     if len(body) < 4 + _SOCKID.size + 20 or body[1] == _LISTEN:
@@ -103,27 +156,26 @@ def end(text: str) -> End | None:
         return None
 
 
-def _ask(request: bytes, flags: int) -> Iterator[bytes]:
+def _ask(link: socket.socket, request: bytes, flags: int) -> Iterator[bytes]:
     """The bodies of all answers."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as link:
-        link.settimeout(_TIMEOUT_S)
-        link.send(_HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST | flags, 1, 0) + request)
-        count = 0
-        while count < MAX_SOCKETS:
-            data = link.recv(1 << 16)
-            at = 0
-            while at + _HEADER.size <= len(data):
-                length, kind, _, _, _ = _HEADER.unpack_from(data, at)
-                if kind == _DONE or length < _HEADER.size:
-                    return
-                if kind == _ERROR:
-                    code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
-                    raise OSError(code, os.strerror(code))
-                count += 1
-                yield data[at + _HEADER.size : at + length]
-                at += length + 3 & ~3
-            if not data or not flags:
+    link.settimeout(_TIMEOUT_S)
+    link.send(_HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST | flags, 1, 0) + request)
+    count = 0
+    while count < MAX_SOCKETS:
+        data = link.recv(1 << 16)
+        at = 0
+        while at + _HEADER.size <= len(data):
+            length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+            if kind == _DONE or length < _HEADER.size:
                 return
+            if kind == _ERROR:
+                code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
+                raise OSError(code, os.strerror(code))
+            count += 1
+            yield data[at + _HEADER.size : at + length]
+            at += length + 3 & ~3
+        if not data or not flags:
+            return
 
 
 def _attributes(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:

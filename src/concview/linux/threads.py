@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from os import pread
 from pathlib import Path
 
+from concview.linux.family import os_threads
 from concview.linux.last_run import LastRun
 from concview.linux.waits import descriptor_budget
 from concview.model import FRESH_COUNTERS, ThreadCounters
@@ -38,14 +39,6 @@ class _Thread:
         self.slices = 0  #: how often it was put on a CPU
         self.status_at = -1  #: `slices` when its switches were last read
         self.migrations_at = -1
-
-
-def os_threads(pid: int) -> list[int]:
-    """Thread ids of a process as the kernel lists them; empty when it is gone. 6-16 µs."""
-    try:
-        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 - a Path each costs too much
-    except OSError:
-        return []
 
 
 class CounterTable:

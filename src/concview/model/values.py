@@ -193,3 +193,14 @@ class Target(Struct, frozen=True):
     memory_limit: int = 0  #: bytes: cgroup limit or the machine's memory
     address_limit: int = 0  #: bytes of address space (RLIMIT_AS); 0 none
     data_limit: int = 0  #: bytes of private writable memory (RLIMIT_DATA); 0 none
+    inner_pid: int = 0  #: how its own PID namespace numbers it; 0 where that is `pid`
+    container: str = ""  #: the container it runs in, as its cgroup names it: 'docker 0123456789ab'
+    pod: str = ""  #: Kubernetes' uid of the pod
+
+    @property
+    def place(self) -> str:
+        """Where it runs: 'docker 0123456789ab, pid 7 there'; '' outside of any container or namespace."""
+        inside = self.container or (f"pod {self.pod}" if self.pod else "")
+        if self.inner_pid:
+            return f"{inside or 'a PID namespace'}, pid {self.inner_pid} there"
+        return inside

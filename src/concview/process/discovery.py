@@ -12,6 +12,7 @@ from concview.errors import NoSuchProcess, NotPermitted, NotPython, Zombie
 from concview.errors import TargetError as TargetError  # what `describe` raises is part of this interface
 from concview.linux import permission
 from concview.linux.limits import limits
+from concview.linux.namespaces import container_of, inner_pid
 from concview.model import Target
 from concview.process.pythons import Python, looks_like_python, python_of
 from concview.process.support import unsupported
@@ -43,6 +44,8 @@ class Candidate:
     attachable: bool
     why: str = ""  #: why not
     remedy: str = ""  #: what would allow it
+    container: str = ""  #: 'docker 0123456789ab', with the pod where there is one; '' outside of any
+    parent: int = 0  #: pid of its parent
 
 
 @dataclass(slots=True)
@@ -110,6 +113,8 @@ class Discovery:
             attachable=not why,
             why=why,
             remedy=remedy,
+            container=clean(container_of(process.pid).text, 80),
+            parent=process.ppid(),
         )
 
     def _rates(self, process: psutil.Process, known: _Seen, started: float) -> tuple[float, float]:
@@ -156,6 +161,8 @@ def describe(pid: int) -> Target:
             raw = _command(process)
             python = _require_python(process, raw)
             bounds = limits(pid)
+            container = container_of(pid)
+            inner = inner_pid(pid)
             return Target(
                 pid=pid,
                 python=python.version,
@@ -171,6 +178,9 @@ def describe(pid: int) -> Target:
                 memory_limit=bounds.memory,
                 address_limit=bounds.address_space,
                 data_limit=bounds.data,
+                inner_pid=inner if inner != pid else 0,
+                container=clean(container.name, 60),
+                pod=clean(container.pod, 60),
             )
     except psutil.ZombieProcess:
         raise Zombie(f"process {pid} has ended; its parent has not collected it yet (a zombie)") from None

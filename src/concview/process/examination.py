@@ -7,6 +7,7 @@ from pathlib import Path
 
 from concview.linux import permission
 from concview.linux.machine import Row
+from concview.linux.namespaces import container_of
 from concview.linux.remote_memory import read_memory
 from concview.text import clean
 
@@ -117,12 +118,13 @@ def _namespaces(pid: int, fields: dict[str, str]) -> Row:
     inner = fields.get("NSpid", "").split()
     if "pid" in hidden and len(inner) > 1:
         differ.append("pid")
+    place = container_of(pid).text or ("a container" if differ else "")
     if differ:
         number = f", where it is process {inner[-1]}" if len(inner) > 1 else ""
-        return "namespaces", True, f"it runs in a container (own {', '.join(differ)} namespace{number})", ""
+        return "namespaces", True, clean(f"it runs in {place} (own {', '.join(differ)} namespace{number})"), ""
     if hidden:
         return "namespaces", None, "its namespaces are hidden from us", ""
-    return "namespaces", True, "the same as ours", ""
+    return "namespaces", True, "the same as ours" + (clean(f", in {place}") if place else ""), ""
 
 
 def _seccomp(fields: dict[str, str]) -> Row:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from pathlib import Path
 
 from concview.agent_host.inject.writable import WritableMemory
 from concview.cpython.memory import BadAddress
 from concview.cpython.offsets import COOKIE, describe
 from concview.errors import Unsupported
+from concview.linux import namespaces
 
 #: No more thread states are walked, and asked.
 MAX_THREADS = 5_000
@@ -40,7 +40,7 @@ class ThreadStates:
         self._main_pointer = offsets.get("is.threads_main")  #: -1 before 3.14
         #: the main interpreter is the oldest, so the last of the list
         self.interpreter = self._last(memory.word(runtime + offsets["rt.interpreters_head"]), offsets["is.next"])
-        self._main_tid = _innermost_pid(memory.pid)
+        self._main_tid = namespaces.inner_pid(memory.pid)
         self._seen: set[tuple[int, int]] = set()
 
     def _last(self, interpreter: int, offset: int) -> int:
@@ -74,21 +74,9 @@ class ThreadStates:
         before, now = self._seen, self.walk()
         self._seen = set(now)
         try:
-            alive = {int(p.name) for p in Path(f"/proc/{self._memory.pid}/task").iterdir()}
+            alive = namespaces.tasks(self._memory.pid)
         except OSError:
             return []
-        # In a PID namespace the numbers differ from ours: then the list itself must do.
-        inside = _innermost_pid(self._memory.pid) != self._memory.pid
         return [
-            state for state, tid in now
-            if (state, tid) in before and tid != self._main_tid and (inside or tid in alive)
+            state for state, tid in now if (state, tid) in before and tid != self._main_tid and tid in alive
         ][:MAX_ASKED]  # fmt: skip
-
-
-def _innermost_pid(pid: int) -> int:
-    """The process's number as it sees it itself: its main thread's native id."""
-    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
-        for line in f:
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
-    return pid

@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from concview.cpython.heap.layout import PTHREAD_TID
 from concview.cpython.memory import BadAddress, Memory
 from concview.cpython.offsets import Offsets
-from concview.cpython.runtime import Runtime, tasks
+from concview.cpython.runtime import Runtime
 from concview.cpython.threads import read_lists
 from concview.errors import TargetGone, Unsupported
+from concview.linux.namespaces import ThreadNumbers, tasks
 
 #: Bytes looked through.
 _SEARCHED = 1024
@@ -32,7 +33,7 @@ _INT = struct.Struct("<i").unpack_from
 
 
 class NativeIds:
-    def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets) -> None:
+    def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets, numbers: ThreadNumbers) -> None:
         """Raises Unsupported where the place cannot be found, TargetGone."""
         self._memory = memory
         self._folder = f"/proc/{memory.pid}/task"
@@ -49,17 +50,14 @@ class NativeIds:
                     break
         else:
             raise Unsupported("the C library does not say which thread of Python's is which of the kernel's")
-        #: numbers as the process sees them -> as we do; empty where they are the same
-        self._outer = known if any(inner != outer for inner, outer in known.items()) else {}
+        self._numbers = numbers
 
     def tid(self, handle: int) -> int:
         """The kernel's number of a thread; 0 when it has none (yet, or any more)."""
         word = self._memory.read_many([(handle + self._offset, 4)])[0]
         found: int = _INT(word)[0] if word is not None else 0
-        if self._outer and found:
-            if found not in self._outer:
-                self._outer = _tasks(self._memory.pid)
-            return self._outer.get(found, 0)
+        if self._numbers.nested:
+            return self._numbers.outer(found)
         return found if found and os.access(f"{self._folder}/{found}", os.F_OK) else 0
 
 

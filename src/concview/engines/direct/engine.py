@@ -29,6 +29,7 @@ from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
 from concview.linux import WaitReader
+from concview.linux.namespaces import ThreadNumbers
 from concview.model import Capability, Site, Target, Wait, WaitKind
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
@@ -104,10 +105,11 @@ class DirectEngine:
         self._identity = Identity(pid)
         self._memory = memory = Memory(pid)
         self._facts = SourceFacts(pid, target.started)
+        self._numbers = ThreadNumbers(pid)
         try:
             runtime = find(memory)
             self._offsets = offsets = layout(memory, runtime)
-            read = readers(memory, runtime, offsets, sink.frame, self._facts, self.tally)
+            read = readers(memory, runtime, offsets, sink.frame, self._facts, self._numbers, self.tally)
         except Unsupported as error:
             raise Unsupported(str(error), "use --engine pyspy") from None
         self._objects, self._codes, self._sampler = read
@@ -121,8 +123,10 @@ class DirectEngine:
         self._ownership = Ownership(sink, self._table, self._judge, owners)
         self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
-        self._tasks = TaskTracker(pid, self._objects, self._codes, sink, self._facts, self._calls)
-        self._wait_targets = WaitTargets(reader, self._thread_of, self._tid_of, owners, self._futures)
+        self._tasks = TaskTracker(pid, self._objects, self._codes, sink, self._facts, self._calls, self._numbers.outer)
+        self._wait_targets = WaitTargets(
+            reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures
+        )
         waits.futex_resolver, waits.futexes_resolver = self._wait_targets.resolve, self._wait_targets.resolve_many
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet

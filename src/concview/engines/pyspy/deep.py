@@ -17,6 +17,7 @@ from concview.engines.pyspy.failures import PySpyFailed, explain
 from concview.engines.pyspy.run import die_with_parent, environment, executable, version
 from concview.engines.pyspy.threads import Tasks
 from concview.engines.pyspy.trace import MAX_FRAMES
+from concview.linux.namespaces import ThreadNumbers
 from concview.model import Struct
 from concview.text import clean
 
@@ -148,7 +149,9 @@ def look(
 
 def _tids(pid: int, threads: list[_Thread]) -> dict[int, int]:
     """pthread handle -> kernel thread id; py-spy says it only from 3.11 on or when it stops the target."""
-    told = {t.thread_id: t.os_thread_id for t in threads if t.os_thread_id}
+    numbers = ThreadNumbers(pid)
+    outer = {t.thread_id: numbers.outer(t.os_thread_id) for t in threads if t.os_thread_id}
+    told = {handle: tid for handle, tid in outer.items() if tid}
     if len(told) == len(threads):
         return told
     tasks = Tasks(pid)

@@ -17,6 +17,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from concview.linux.namespaces import ThreadNumbers, tasks
+
 _libc = ctypes.CDLL(None, use_errno=True)
 #: Number of get_robust_list: x86-64 from asm/unistd_64.h, the others share asm-generic/unistd.h.
 _GET_ROBUST_LIST = 274 if platform.machine() in ("x86_64", "amd64") else 100
@@ -65,6 +67,7 @@ class Tasks:
         self.pid = pid
         self.now: dict[int, Task] = {}
         self._folder = f"/proc/{pid}/task"
+        self._numbers = ThreadNumbers(pid)
         self._links = -1
         self._listed_ns = 0
         self._offset = 0
@@ -119,7 +122,8 @@ class Tasks:
                 self._offset = gaps.most_common(1)[0][0]
                 for task in self.now.values():
                     self._set_handle(task)
-        for handle, tid in (native or {}).items():
+        for handle, inner in (native or {}).items():
+            tid = self._numbers.outer(inner)
             if tid in self.now and not self.now[tid].handle:
                 self.now[tid].handle = handle
         if self._offset:
@@ -138,9 +142,13 @@ class Tasks:
                     words[handle] = struct.unpack(f"={len(data) // 4}i", data[: len(data) // 4 * 4])
         except (OSError, ValueError, OverflowError):
             return
+        try:
+            own = tasks(self.pid)  # the struct has the number that the process itself knows
+        except OSError:
+            return
         best: dict[int, int] = {}
         for i in range(min((len(w) for w in words.values()), default=0)):
-            fits = {w[i]: handle for handle, w in words.items() if w[i] in self.now}
+            fits = {own[w[i]]: handle for handle, w in words.items() if w[i] in own}
             if len(fits) > len(best):
                 best = fits
         for tid, handle in best.items():

@@ -51,7 +51,8 @@ def first_line(
         line.append(Segment("waiting for the first samples", palette.bar_dim))
         return line
     room = width - cells(line) - 1
-    facts = f"  pid {target.pid}  Python {target.python}{' free-threaded' if target.free_threaded else ''}"
+    place = f" ({target.place})" if target.place else ""
+    facts = f"  pid {target.pid}{place}  Python {target.python}{' free-threaded' if target.free_threaded else ''}"
     if note:
         # Loud states say why before anything else; the process is still named as far as there is room.
         loud = fit(note, min(len(note), max(12, room - 16)))

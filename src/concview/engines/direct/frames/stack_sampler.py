@@ -14,6 +14,7 @@ from concview.cpython.walk import MAX_CHUNK, MAX_OUTSIDE, Outcome, Walker
 from concview.engines.base import Tally
 from concview.engines.direct.frames.batch import Batch
 from concview.engines.direct.frames.sampler import TRIES, Sampler
+from concview.linux.namespaces import ThreadNumbers
 
 #: Bytes read beyond the known end of a stack, so that a few more calls do not need a second read.
 _SLACK = 1024
@@ -93,10 +94,18 @@ class StackBatch(Batch):
 class StackSampler(Sampler):
     batch: StackBatch
 
-    def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets, codes: Codes, tally: Tally) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        runtime: Runtime,
+        offsets: Offsets,
+        codes: Codes,
+        numbers: ThreadNumbers,
+        tally: Tally,
+    ) -> None:
         batch = StackBatch(memory, runtime, offsets)
         super().__init__(memory, runtime, offsets, batch, tally)
-        self._codes = codes
+        self._codes, self._numbers = codes, numbers
         self._walker = Walker(memory, offsets, codes)
         o = offsets
         self._o_frame = batch.at_frame - batch.low
@@ -127,6 +136,8 @@ class StackSampler(Sampler):
         for _ in range(2 * TRIES):
             if outcome is not None and outcome is not Outcome.TORN:
                 self._tally.repaired += outcome is Outcome.REPAIRED
+                if thread.native and not thread.tid:
+                    thread.segment = None  # its number may become known without a change here
                 return
             # A wrong prediction or a torn copy: read this thread alone.
             walk.sure = False
@@ -142,14 +153,21 @@ class StackSampler(Sampler):
             walk.clear()
             thread.segment = None
 
+    def _who(self, thread: Thread, native: int, ident: int) -> None:
+        if native >= 1 << 31:
+            native = ident = 0
+        tid = self._numbers.outer(native)
+        if (tid, native, ident) != (thread.tid, thread.native, thread.ident):
+            thread.tid, thread.native, thread.ident = tid, native, ident
+            self.list_changes += 1
+
     def _parse(
         self, thread: Thread, state: bytes, frame_words: bytes, data: bytes, outs: bytes, again: bytes
     ) -> Outcome | None:
         """None: what was to be read lies elsewhere now; the thread's prediction has been put right."""
         tid, ident = _WORD(state, self._o_tid)[0], _WORD(state, self._o_ident)[0]
-        if tid != thread.tid or ident != thread.ident:
-            thread.tid, thread.ident = (tid, ident) if tid < 1 << 31 else (0, 0)
-            self.list_changes += 1
+        if tid != thread.native or ident != thread.ident or not thread.tid:
+            self._who(thread, tid, ident)
         (frame,), (chunk, top) = _WORD(state, self._o_frame), _TWO_WORDS(state, self._o_chunk)
         if self.batch.uses_cframe:
             pointer = frame + self._cframe_offset if frame else 0

@@ -17,6 +17,7 @@ from concview.engines.base import Tally
 from concview.engines.direct.frames.heap_sampler import HeapSampler
 from concview.engines.direct.frames.sampler import Sampler
 from concview.engines.direct.frames.stack_sampler import StackSampler
+from concview.linux.namespaces import ThreadNumbers
 from concview.source.facts import SourceFacts
 
 
@@ -32,6 +33,7 @@ def readers(
     offsets: Offsets,
     frame: Callable[[str, str, int], int],
     source: SourceFacts,
+    numbers: ThreadNumbers,
     tally: Tally,
 ) -> Readers:
     """`frame` interns (function, file, line); `source` names functions that do not know their qualified names. Raises
@@ -39,14 +41,14 @@ def readers(
     if offsets.heap_frames:
         objects: Objects = HeapObjects(memory, offsets)
         heap_codes = HeapCodes(objects, frame, source)
-        native = NativeIds(memory, runtime, offsets)
+        native = NativeIds(memory, runtime, offsets, numbers)
         return Readers(objects, heap_codes, HeapSampler(memory, runtime, offsets, heap_codes, native, tally))
     objects = Objects(memory, offsets)
     codes = Codes(objects, frame)
-    return Readers(objects, codes, StackSampler(memory, runtime, offsets, codes, tally))
+    return Readers(objects, codes, StackSampler(memory, runtime, offsets, codes, numbers, tally))
 
 
 def check(memory: Memory, runtime: Runtime, offsets: Offsets) -> None:
     """Raises Unsupported where `readers` would."""
     if offsets.heap_frames:
-        NativeIds(memory, runtime, offsets)
+        NativeIds(memory, runtime, offsets, ThreadNumbers(memory.pid))

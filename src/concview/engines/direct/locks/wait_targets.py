@@ -38,12 +38,14 @@ class WaitTargets:
         reader: LockReader,
         thread_of: Callable[[int], Thread | None],
         tid_of: Callable[[int], int],
+        outer: Callable[[int], int],
         owners: RLockOwners,
         futures: Futures,
     ) -> None:
-        """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives."""
+        """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives; `outer`: our number of
+        a thread as the process numbers it."""
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
-        self._tid_of = tid_of
+        self._tid_of, self._outer = tid_of, outer
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
@@ -107,7 +109,7 @@ class WaitTargets:
             found = self._objects.integers([value])[0] if value else 0
         except (BadAddress, struct.error):
             return 0
-        return found if 0 < found < 1 << 31 else 0
+        return self._outer(found) if 0 < found < 1 << 31 else 0
 
     def _importer(self, lock: int) -> int:
         """The tid of the thread that imports a module, as the module's lock records it; 0 when it cannot be told."""

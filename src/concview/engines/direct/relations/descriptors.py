@@ -11,7 +11,8 @@ from concview.engines.direct.relations.natives import NativeReader
 from concview.engines.direct.relations.search import LOOK_NS, Pace, Search, Waiting, Waits
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import kernel_locks, other_ends, syscall_line, syscalls
-from concview.linux.children import children_of
+from concview.linux.family import children_of
+from concview.linux.namespaces import ThreadNumbers
 from concview.linux.other_ends import OtherEnds
 from concview.linux.syscalls import Shape
 from concview.model import Child, Children, FileLock, FileLocks, Link, Links, Owner, User, Wait
@@ -201,7 +202,7 @@ class ChildReader:
 
     def __init__(self, pid: int, sink: Sink) -> None:
         self._pid, self._sink = pid, sink
-        self._ends: dict[int, OtherEnds] = {}
+        self._numbers = ThreadNumbers(pid)
         self._last: object = None
         self._tick = os.sysconf("SC_CLK_TCK")
 
@@ -221,17 +222,21 @@ class ChildReader:
             return []
         first = line.arguments[0] & 0xFFFFFFFF
         if line.shape is Shape.CHILD:
-            return [first] if 0 < first < 1 << 31 else children_of(self._pid)
+            return self._numbered(first) if 0 < first < 1 << 31 else children_of(self._pid)
         if line.shape is Shape.WAITID:
             number = line.arguments[1] & 0xFFFFFFFF
             if first == syscalls.P_PID:
-                return [number]
+                return self._numbered(number)
             if first == syscalls.P_PIDFD:
                 return self._behind(number)
             return children_of(self._pid)
         if line.shape in (Shape.POLL, Shape.PPOLL):
             return []  # a pidfd among others: the wait's own peer tells its number
         return []
+
+    def _numbered(self, inner: int) -> list[int]:
+        pid = self._numbers.child(inner)
+        return [pid] if pid else []
 
     def _behind(self, fd: int) -> list[int]:
         try:

@@ -78,10 +78,11 @@ class TaskTracker:
 
     def __init__(
         self, pid: int, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
-        calls: Callable[[], dict[int, int]],
+        calls: Callable[[], dict[int, int]], outer: Callable[[int], int],
     ) -> None:  # fmt: skip
-        """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each."""
-        self._sink, self._calls_of = sink, calls
+        """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each; `outer`: our number of a
+        thread as the process numbers it."""
+        self._sink, self._calls_of, self._outer = sink, calls, outer
         self._layout = at = layout(objects.offsets.version, objects.offsets.header)
         self._memory, self._o = objects.memory, objects.offsets
         self.values = Values(objects, at)
@@ -450,7 +451,7 @@ class TaskTracker:
         waiting = task.waiting
         tid = self.reporter.calls.get(call, 0)
         if not tid and self.values.is_a(call, "Thread"):  # anyio's worker
-            tid = self.values.integer(self.values.attribute(call, "_native_id"), 0)
+            tid = self._outer(self.values.integer(self.values.attribute(call, "_native_id"), 0))
         if waiting is not None:
             waiting.queued = not tid and self.waits.call_state(call) == "PENDING"
         return tid

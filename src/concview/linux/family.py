@@ -1,0 +1,40 @@
+"""Threads and children of a process, as the kernel lists them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import psutil
+
+#: Above this many threads of the parent its children are asked for in one go: dearer, but bounded.
+MAX_PARENT_THREADS = 100
+
+
+def os_threads(pid: int) -> list[int]:
+    """Thread ids of a process as the kernel lists them; empty when it is gone. 6-16 µs."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 - a Path each costs too much
+    except OSError:
+        return []
+
+
+def children_of(pid: int) -> list[int]:
+    """Pids of the children of a process, threads' included. A few µs a thread; psutil reads every process there is."""
+    tasks = os_threads(pid)
+    if len(tasks) <= MAX_PARENT_THREADS:
+        children: list[int] = []
+        try:
+            for tid in tasks:
+                fd = os.open(f"/proc/{pid}/task/{tid}/children", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    while part := os.read(fd, 65536):  # whole numbers, each with a space behind it
+                        children += map(int, part.split())
+                finally:
+                    os.close(fd)
+            return sorted(children)
+        except (OSError, ValueError):
+            pass  # no CONFIG_PROC_CHILDREN, or a thread ended just now
+    with contextlib.suppress(psutil.Error):
+        return sorted(child.pid for child in psutil.Process(pid).children())
+    return []
