@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import made
 import pytest
@@ -112,6 +113,154 @@ def test_pprof(recording: Path, truth: Counter[str]) -> None:
         shape = [[strings[one(fields(t), n)] for n in (1, 2)] for t in profile[number]]
         names = [s.decode() for s in other[6]]
         assert [[names[one(fields(t), n)] for n in (1, 2)] for t in other[number]] == shape
+
+
+def _packets(content: bytes) -> list[dict[int, list[Any]]]:
+    return [fields(p) for p in fields(content)[1]]
+
+
+def test_perfetto(recording: Path, truth: Counter[str]) -> None:
+    packets = _packets(exported("perfetto", recording))
+    names: dict[int, str] = {}
+    states: Counter[str] = Counter()
+    open_slices: dict[int, list[tuple[str, int]]] = {}
+    left: dict[int, int] = {}
+    arrived: dict[int, int] = {}
+    counters: set[int] = set()
+    tracks: dict[int, dict[int, list[Any]]] = {}
+    for packet in packets:
+        assert packet[10] == [1], "every packet is of the one sequence"
+        for interned in packet.get(12, []):
+            for entry in map(fields, fields(interned).get(2, [])):
+                assert names.setdefault(one(entry, 1), one(entry, 2).decode()) == one(entry, 2).decode()
+        for descriptor in map(fields, packet.get(60, [])):
+            assert one(descriptor, 1) not in tracks
+            tracks[one(descriptor, 1)] = descriptor
+        for event in map(fields, packet.get(11, [])):
+            assert 8 in packet, "left out for zero, the packet would be dropped"
+            at, track = one(packet, 8), one(event, 11)
+            assert track in tracks
+            if one(event, 9) == 1:
+                name = names[one(event, 10)]
+                open_slices.setdefault(track, []).append((name, at))
+                for flow in event.get(47, []):
+                    number = int.from_bytes(flow, "little")
+                    (left if name.startswith("holds ") else arrived)[number] = at
+            elif one(event, 9) == 2:
+                name, start = open_slices[track].pop()
+                if not open_slices[track] and 4 in tracks[track]:
+                    states[name] += at - start
+            else:
+                assert one(event, 9) == 4 and one(event, 30) < 10
+                counters.add(track)
+    assert states == truth and not any(open_slices.values())
+    assert set(left) == set(arrived) and left and all(left[f] < arrived[f] for f in left), "ends at what came later"
+    shown = {one(tracks[c], 2).decode() for c in counters}
+    assert {"waiting for self._lock (cache.py)", "waiting for the GIL", "running"} <= shown
+    threads = {one(fields(one(t, 4)), 5).decode() for t in tracks.values() if 4 in t}
+    assert "пул-2" in threads and len(threads) == 3
+
+
+def test_perfetto_of_holders_nests_in_every_track(recording: Path) -> None:
+    waited = sum(
+        end - start for pieces in Recording(recording).samples() for _, start, end, _, behind, _ in pieces if behind
+    )
+    depth: Counter[int] = Counter()
+    last: dict[int, int] = {}
+    total = 0
+    for packet in _packets(exported("perfetto", recording, Request(side="holder"))):
+        for event in map(fields, packet.get(11, [])):
+            at, track = one(packet, 8), one(event, 11)
+            assert at >= last.get(track, 0)
+            depth[track] += 1 if one(event, 9) == 1 else -1
+            if depth[track] == 0:
+                total += at - last[track]
+            if depth[track] == 1 and one(event, 9) == 1:
+                last[track] = at
+    assert total == waited and not any(depth.values())
+
+
+def test_gecko(recording: Path, truth: Counter[str]) -> None:
+    content = json.loads(exported("gecko", recording))
+    strings, categories = content["shared"]["stringArray"], content["meta"]["categories"]
+    states: Counter[str] = Counter()
+    for thread in content["threads"]:
+        for table in ("samples", "stackTable", "frameTable", "funcTable", "resourceTable", "nativeSymbols", "markers"):
+            columns = [c for c in thread[table].values() if isinstance(c, list)]
+            assert columns and {len(c) for c in columns} == {thread[table]["length"]}, table
+        stacks, frames, functions = thread["stackTable"], thread["frameTable"], thread["funcTable"]
+        assert all(p is None or p < i for i, p in enumerate(stacks["prefix"])), "callers stand before their callees"
+        assert all(0 <= f < frames["length"] for f in stacks["frame"])
+        assert all(0 <= f < functions["length"] for f in frames["func"])
+        assert all(0 <= n < len(strings) for n in functions["name"])
+        assert thread["samples"]["time"] == sorted(thread["samples"]["time"])
+        for stack, weight in zip(thread["samples"]["stack"], thread["samples"]["weight"], strict=True):
+            states[categories[stacks["category"][stack]]["name"]] += round(weight * 1e6)
+        assert all(a < b for a, b in zip(thread["markers"]["startTime"], thread["markers"]["endTime"], strict=True))
+        assert {m["type"] for m in thread["markers"]["data"]} <= {content["meta"]["markerSchema"][0]["name"]}
+    assert states == truth
+    assert any(m.get("behind") == "MainThread" for t in content["threads"] for m in t["markers"]["data"])
+
+
+def test_jsonl(recording: Path, truth: Counter[str]) -> None:
+    lines = [json.loads(line) for line in exported("jsonl", recording).decode().split("\n")[:-1]]
+    assert lines[0]["type"] == "recording" and lines[-1]["type"] == "end"
+    known: dict[str, set[int]] = {"thread": set(), "stack": set()}
+    states: Counter[str] = Counter()
+    for line in lines:
+        if line["type"] in known:
+            known[line["type"]].add(line["id"])
+        elif line["type"] == "piece":
+            assert line["thread"] in known["thread"] and line["stack"] in known["stack"]
+            states[line["state"]] += round(line["seconds"] * 1e9)
+    assert states == truth
+    assert (lines[-1]["seconds"], lines[-1]["missed"], lines[-1]["reason"]) == (0.6, 3, "stopped")
+    assert {"Class.function_0", "se;mi", "<unnamed>"} <= {
+        f["function"] for line in lines if line["type"] == "stack" for f in line["frames"]
+    }
+
+
+def test_otlp(recording: Path, truth: Counter[str]) -> None:
+    from opentelemetry.proto.profiles.v1development import profiles_pb2
+
+    content = exported("otlp", recording)
+    data = profiles_pb2.ProfilesData.FromString(content)
+    assert data.SerializeToString() == content
+    tables = data.dictionary
+    strings = list(tables.string_table)
+    for name in ("mapping", "location", "function", "link", "attribute", "stack"):
+        entries = list(getattr(tables, f"{name}_table"))
+        assert entries[0].SerializeToString() == b"", f"the first {name} is the zero value"
+        assert len({e.SerializeToString() for e in entries}) == len(entries), f"no {name} stands twice"
+    assert strings[0] == "" and len(set(strings)) == len(strings)
+    (profile,) = data.resource_profiles[0].scope_profiles[0].profiles
+    assert len(profile.profile_id) == 16
+    assert strings[profile.sample_type.type_strindex] == "time"
+    states: Counter[str] = Counter()
+    keys: Counter[str] = Counter()
+    for sample in profile.samples:
+        assert 0 < sample.stack_index < len(tables.stack_table) and len(sample.values) == 1
+        said = {}
+        for index in sample.attribute_indices:
+            attribute = tables.attribute_table[index]
+            said[strings[attribute.key_strindex]] = attribute.value.string_value or attribute.value.int_value
+        states[said["concview.state"]] += sample.values[0]
+        keys.update(said.keys())
+    assert states == truth
+    assert {"thread.name", "thread.id", "concview.lock.name", "concview.holder", "concview.peer"} <= set(keys)
+    for stack in tables.stack_table:
+        assert all(0 < i < len(tables.location_table) for i in stack.location_indices)
+    for location in list(tables.location_table)[1:]:
+        assert 0 < location.lines[0].function_index < len(tables.function_table)
+    resource = {a.key: a.value for a in data.resource_profiles[0].resource.attributes}
+    assert resource["service.name"].string_value == "service" and resource["process.pid"].int_value == 4242
+
+
+@pytest.mark.parametrize("side", ["waiter", "holder"])
+@pytest.mark.parametrize("name", [n for n, e in EXPORTERS.items() if e.sides])
+def test_both_sides(recording: Path, name: str, side: str) -> None:
+    groups = EXPORTERS[name].groups
+    assert len(exported(name, recording, Request(side=side, group_by=groups[0] if groups else ""))) > 500
 
 
 @pytest.mark.parametrize("name", [n for n, e in EXPORTERS.items() if e.selects])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -55,6 +56,8 @@ def _exporter(name: str) -> Exporter:
     except LookupError:
         known = ", ".join(registry.names(PACKAGE))
         raise CommandError(f"--format: no such format: {name}", Exit.USAGE, f"formats: {known}") from None
+    if found.needs and importlib.util.find_spec(found.needs.partition(".")[0]) is None:
+        raise CommandError(f"--format {name} needs {found.needs}", Exit.USAGE, f"pip install 'concview[{found.extra}]'")
     return found
 
 

@@ -54,6 +54,8 @@ class Exporter:
     sides: bool = False
     groups: tuple[str, ...] = ()
     suffix: str = ""  #: that its readers expect
+    needs: str = ""  #: a module that is no part of concview's own requirements
+    extra: str = ""  #: the extra that brings it
 
 
 def remarks(samples: Samples) -> list[str]:

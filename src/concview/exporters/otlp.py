@@ -1,0 +1,161 @@
+"""OpenTelemetry profiles, the development signal (v1development): its shape may still change, and so will this.
+
+One profile of elapsed time with states, locks and holders as attributes of samples. The library checks nothing of what
+it writes, so the tables are made here as the specification wants them: their first entries are the zero values, no
+entry stands twice, stacks are lists of locations with the leaf first. Needs opentelemetry-proto (`concview[otlp]`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, BinaryIO
+
+from concview import __version__
+from concview.analysis.samples import Samples
+from concview.exporters import _names
+from concview.exporters._totals import Total, totals
+from concview.exporters.base import Exporter, Request, remarks
+from concview.model import Frame, Stack, State
+from concview.session.recording import Recording
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesDictionary
+
+
+class _Tables:
+    """The dictionary that all profiles of a message share."""
+
+    def __init__(self, dictionary: ProfilesDictionary) -> None:
+        self._out = dictionary
+        self._known: dict[tuple[object, ...], int] = {}
+        self._strings: dict[str, int] = {}
+        self.string("")
+        for table in ("mapping", "location", "function", "link", "attribute", "stack"):
+            getattr(dictionary, f"{table}_table").add()
+
+    def string(self, value: str) -> int:
+        number = self._strings.get(value)
+        if number is None:
+            number = self._strings[value] = len(self._strings)
+            self._out.string_table.append(value)
+        return number
+
+    def attribute(self, key: str, value: str | int) -> int:
+        known = self._known.get((key, value))
+        if known is None:
+            entry = self._out.attribute_table.add()
+            entry.key_strindex = self.string(key)
+            if isinstance(value, int):
+                entry.value.int_value = value
+            else:
+                entry.value.string_value = value
+            known = self._known[key, value] = len(self._out.attribute_table) - 1
+        return known
+
+    def _location(self, frame: Frame) -> int:
+        name, file = _names.function(frame), frame.file
+        known = self._known.get(("location", name, file, frame.line))
+        if known is None:
+            function = self._known.get(("function", name, file))
+            if function is None:
+                entry = self._out.function_table.add()
+                entry.name_strindex, entry.filename_strindex = self.string(name), self.string(file)
+                function = self._known["function", name, file] = len(self._out.function_table) - 1
+            location = self._out.location_table.add()
+            line = location.lines.add()
+            line.function_index, line.line = function, frame.line
+            kind = "native" if frame.origin == "native" else "cpython"
+            location.attribute_indices.append(self.attribute("profile.frame.type", kind))
+            known = self._known["location", name, file, frame.line] = len(self._out.location_table) - 1
+        return known
+
+    def stack(self, stack: Stack) -> int:
+        locations = tuple(self._location(f) for f in stack.frames)
+        if not locations:
+            return 0
+        known = self._known.get(("stack", locations))
+        if known is None:
+            self._out.stack_table.add().location_indices.extend(locations)
+            known = self._known["stack", locations] = len(self._out.stack_table) - 1
+        return known
+
+
+def _attributes(total: Total, side: str) -> dict[str, str | int]:
+    """In OpenTelemetry's own names where it has some."""
+    condition = total.condition
+    found: dict[str, str | int] = {
+        "thread.name": _names.thread(total.thread),
+        "thread.id": total.thread.tid,
+        "concview.state": _names.state(condition),
+    }
+    if condition.lock is not None:
+        found["concview.lock.name"] = condition.lock.name
+    if condition.state is State.IO:
+        found["concview.peer"] = condition.detail
+    if total.blocker is not None:
+        found["concview.waiter" if side == "holder" else "concview.holder"] = _names.thread(total.blocker.thread)
+    return {key: value for key, value in found.items() if value != ""}
+
+
+def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
+    from opentelemetry.proto.profiles.v1development import profiles_pb2
+
+    samples = recording.samples(request.selection, request.side, gil_blockers=True)
+    found = totals(samples)
+    data = profiles_pb2.ProfilesData()
+    tables = _Tables(data.dictionary)
+    resource = data.resource_profiles.add()
+    _describe(resource.resource.attributes, samples)
+    scope = resource.scope_profiles.add()
+    scope.scope.name, scope.scope.version = "concview", __version__
+    profile = scope.profiles.add()
+    profile.sample_type.type_strindex = tables.string("time")
+    profile.sample_type.unit_strindex = tables.string("nanoseconds")
+    profile.period_type.type_strindex = tables.string("wall")
+    profile.period_type.unit_strindex = tables.string("nanoseconds")
+    hello = samples.hello
+    assert hello is not None
+    profile.period = int(1e9 / (hello.rate_hz or 1))
+    profile.time_unix_nano = int((hello.epoch + (samples.first_ns - hello.at_ns) / 1e9) * 1e9)
+    profile.duration_nano = samples.last_ns - samples.first_ns
+    for total in found:
+        sample = profile.samples.add()
+        sample.stack_index = tables.stack(total.condition.stack)
+        sample.values.append(total.ns)
+        sample.attribute_indices.extend(tables.attribute(k, v) for k, v in _attributes(total, request.side).items())
+    # The same recording has the same id, whenever it is exported.
+    said = f"{hello.target.pid} {hello.epoch} {request}"
+    profile.profile_id = hashlib.sha256(said.encode()).digest()[:16]
+    out.write(data.SerializeToString())
+    return [
+        "profiles are a development signal of OpenTelemetry: readers must be of the same version",
+        *remarks(samples),
+    ]
+
+
+def _describe(attributes: object, samples: Samples) -> None:
+    hello = samples.hello
+    assert hello is not None
+    command = hello.target.command
+    said: dict[str, str | int] = {
+        "service.name": _names.service(command), "process.pid": hello.target.pid,
+        "process.command_line": " ".join(command), "process.runtime.name": "cpython",
+        "process.runtime.version": hello.target.python,
+    }  # fmt: skip
+    for key, value in said.items():
+        entry = attributes.add()  # type: ignore[attr-defined]
+        entry.key = key
+        if isinstance(value, int):
+            entry.value.int_value = value
+        else:
+            entry.value.string_value = value
+
+
+EXPORTER = Exporter(
+    "OpenTelemetry profiles (a development signal), states and locks as attributes",
+    write,
+    sides=True,
+    suffix=".otlp",
+    needs="opentelemetry.proto",
+    extra="otlp",
+)
