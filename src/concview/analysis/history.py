@@ -16,12 +16,14 @@ from concview.analysis.classify import Classification, classify
 from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
 from concview.analysis.relations import RelationHistory
+from concview.analysis.tasks.history import TaskHistories
 from concview.model import (
     FRESH_COUNTERS,
     NO_STACK,
     NO_WAIT,
     AgentStatus,
     AnyEvent,
+    AsyncObjects,
     Bye,
     Calls,
     Children,
@@ -37,6 +39,7 @@ from concview.model import (
     Hold,
     HoldsDef,
     Links,
+    Loops,
     NativeWaits,
     Notice,
     ProcessStatus,
@@ -46,7 +49,12 @@ from concview.model import (
     StackDef,
     State,
     Stats,
+    TaskDef,
     Tasks,
+    TasksGone,
+    TaskTick,
+    TaskWait,
+    TaskWaitDef,
     ThreadCounters,
     ThreadDef,
     ThreadGone,
@@ -88,6 +96,7 @@ class Tables:
     stacks: dict[int, Stack] = field(default_factory=lambda: {0: NO_STACK})
     waits: dict[int, Wait] = field(default_factory=lambda: {0: NO_WAIT})
     holds: dict[int, tuple[Hold, ...]] = field(default_factory=lambda: {0: ()})
+    task_waits: dict[int, TaskWait] = field(default_factory=dict)
     classifications: dict[tuple[int, int], Classification] = field(default_factory=dict)
 
 
@@ -114,6 +123,7 @@ class History:
         self.forks: Forks | None = None
         self.forked: tuple[tuple[ForkedChild, Stack], ...] = ()
         self.depths = QueueHistories()
+        self.aio = TaskHistories()  #: tasks, loops and what they share, read from memory
         self.relations = RelationHistory()  #: objects, descriptors, file locks, children that threads wait for
         self.account: Calls | None = None  #: of the last window that was closed: with the callees of every function
         self.refusal: AgentStatus | None = None  #: what it was asked for last and would not do
@@ -136,6 +146,8 @@ class History:
     def apply(self, event: AnyEvent) -> None:
         if isinstance(event, Tick):
             self._tick(event)
+        elif isinstance(event, TaskTick):
+            self.aio.tick(event, self.tables)
         elif isinstance(event, FrameDef):
             self.tables.frames[event.id] = event.frame
         elif isinstance(event, StackDef):
@@ -146,6 +158,16 @@ class History:
             self.tables.waits[event.id] = event.wait
         elif isinstance(event, HoldsDef):
             self.tables.holds[event.id] = event.holds
+        elif isinstance(event, TaskWaitDef):
+            self.tables.task_waits[event.id] = event.wait
+        elif isinstance(event, TaskDef):
+            self.aio.define(event, self.tables, self.now_ns)
+        elif isinstance(event, TasksGone):
+            self.aio.end(event)
+        elif isinstance(event, Loops):
+            self.aio.report_loops(event)
+        elif isinstance(event, AsyncObjects):
+            self.aio.report_objects(event, self.tables)
         elif isinstance(event, Counters):
             self._counters(event)
         elif isinstance(event, ThreadDef):

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from concview import codec
 from concview.analysis.history import History, Tables
 from concview.analysis.records import Bucket, ProcessBucket, Run, ThreadHistory
+from concview.analysis.tasks.records import NO_KEYFRAME, Keyframe
 from concview.model import (
     AnyEvent,
+    AsyncObjects,
     Bye,
     Counters,
     Event,
@@ -28,6 +30,7 @@ from concview.model import (
     FrameDef,
     Hello,
     HoldsDef,
+    Loops,
     Notice,
     Stack,
     StackDef,
@@ -57,7 +60,7 @@ REPLAY_NS = 20_000_000_000
 _DEFINITIONS = (FrameDef, StackDef, WaitDef, TaskWaitDef, HoldsDef)
 _NOT_LASTING = (
     *_DEFINITIONS, Tick, ThreadDef, ThreadGone, Notice, Forget, Bye, Hello, Counters, Forks,
-    TaskDef, TaskTick, TasksGone,
+    TaskDef, TaskTick, TasksGone, Loops, AsyncObjects,
 )  # fmt: skip
 #: tid, start, end, the states, GIL, CPU, run delay, voluntary, involuntary: microseconds and counts.
 _FIELDS = 3 + len(State) + 5
@@ -85,6 +88,7 @@ class Segment:
     #: Copies that it forked, with their stacks: the numbers in that event may belong to older tables.
     forks: Forks | None
     forked: tuple[tuple[ForkedChild, Stack], ...]
+    aio: Keyframe
     tables: list[Tables]  #: one, and one more for every Forget inside
     end_ns: int = 0
     events: bytes | None = b""  #: compressed; None: given up
@@ -105,6 +109,7 @@ class ReplayBuffer:
         self._segments: deque[Segment] = deque()
         self._latest: dict[type, Event] = {}
         self._keys: dict[int, Key] = {}
+        self._aio = NO_KEYFRAME
         self._bucket: ProcessBucket | None = None
         self.size = 0
 
@@ -139,6 +144,7 @@ class ReplayBuffer:
                 known = Key(thread.tid, thread.name, thread.native, thread.seen_ns, thread.started_ns, thread.current)
             keys[thread.tid] = known
         self._keys = keys
+        self._aio = history.aio.keyframe(self._aio)
         self._segments.append(
             Segment(
                 history.now_ns,
@@ -147,6 +153,7 @@ class ReplayBuffer:
                 dict(self._latest),
                 history.forks,
                 history.forked,
+                self._aio,
                 [history.tables],
             )
         )
@@ -224,7 +231,7 @@ class Plan:
         for segment, packed, still_open in self.segments:
             past.cross(segment)
             for event in _unpack(packed) if segment.end_ns else still_open:
-                if isinstance(event, (Tick, Counters)) and event.at_ns > self.end_ns:
+                if isinstance(event, (Tick, Counters, TaskTick)) and event.at_ns > self.end_ns:
                     return past
                 past.apply(event)
         return past
@@ -243,6 +250,7 @@ class HistoricalView(History):
         self.notices.extend(plan.notices)
         self.buckets.extend(plan.buckets)
         self.forks, self.forked = first.forks, first.forked
+        self.aio.resume(first.aio, first.start_ns)
         for event in first.latest.values():
             self.apply(event)  # type: ignore[arg-type]
         known_ns = max(first.start_ns, first.counters.at_ns if first.counters is not None else 0)

@@ -13,6 +13,7 @@ from concview.analysis.queues import QueueWindow
 from concview.analysis.rates import cpu_percent
 from concview.analysis.records import GilTick, ProcessBucket
 from concview.analysis.records import Slice as Slice  # rules take it from here, and what a thread looks like
+from concview.analysis.tasks.window import AioWindow
 from concview.analysis.thread_window import ThreadWindow as ThreadWindow
 from concview.analysis.thread_window import WaitProfile as WaitProfile
 from concview.costs.constants import CostTable
@@ -115,6 +116,11 @@ class Window:
     def queues(self) -> list[QueueWindow]:
         """Queues that were reported within the window; empty where the engine sees none."""
         return self.history.depths.window(self.start_ns, self.end_ns)
+
+    @cached_property
+    def aio(self) -> AioWindow:
+        """Tasks, loops and what tasks share."""
+        return AioWindow(self.history.aio, self.start_ns, self.end_ns)
 
     @cached_property
     def relations(self) -> tuple[Related, ...]:

@@ -7,6 +7,7 @@ import math
 from concview import __version__
 from concview.analysis.graph import LINKS
 from concview.commands import _schema as out
+from concview.commands import _tasks_json as tasks_json
 from concview.commands._blame_json import blame_out
 from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
 from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView
@@ -76,6 +77,8 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
         ending=unusual_ending(snapshot),
         blame=blame_out(snapshot.blame) if snapshot.blame is not None else None,
         refusal=_refusal(snapshot.refusal),
+        tasks=tasks_json.tasks_out(snapshot.aio) if snapshot.aio is not None else None,
+        loops=tasks_json.loops_out(snapshot.aio),
     )
 
 
@@ -83,8 +86,7 @@ def _refusal(refused: AgentStatus | None) -> out.RefusalOut | None:
     return out.RefusalOut(refused.text, refused.remedy, refused.code) if refused is not None else None
 
 
-def lock_id(address: int, key: str) -> str:
-    return f"{address:#x}" if address else key
+lock_id = tasks_json.lock_id
 
 
 def _lock(lock: LockView) -> out.LockOut:
@@ -258,18 +260,12 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
                 name=thread.name,
                 state=thread.state.name.lower(),
                 waiting_for=_waiting_for(snapshot, thread),
-                holds=[
-                    out.HoldOut(
-                        lock_id(h.lock, h.site.key), h.kind, h.site.expression, h.site.file, h.site.line,
-                        h.confidence.value,
-                    )
-                    for h in thread.holds
-                ],
+                holds=[tasks_json.hold_out(h) for h in thread.holds],
                 frames=frames,
                 because=thread.because,
             )
-        )  # fmt: skip
-    return out.DumpOut(
+        )
+    dump = out.DumpOut(
         schema=out.SCHEMA,
         target=target_out(snapshot.target),
         gil=out.GilOut(
@@ -280,6 +276,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
         deadlocks=[_cycle_out(snapshot, circle) for circle in deadlocks(snapshot)],
         chains=[_chain(c) for c in snapshot.chains],
     )
+    return tasks_json.dump_into(dump, snapshot.aio)
 
 
 def _cycle_out(snapshot: Snapshot, circle: list[EdgeView]) -> list[out.CycleOut]:

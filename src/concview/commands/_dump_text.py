@@ -6,6 +6,7 @@ from datetime import datetime
 
 from concview.commands import _build as build
 from concview.commands._schema import FrameOut
+from concview.commands._tasks_text import dump_tasks
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.model import Confidence, Hold
 from concview.session.phrases import lasting
@@ -37,6 +38,7 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
         _thread(thread, pen, (deep or {}).get(thread.tid))
     if hidden := sum(t.alive for t in snapshot.threads) - len(shown):
         pen.line(f"{plural(hidden, 'native thread')} without a Python stack not shown")
+    dump_tasks(snapshot, pen)
     return pen.text().rstrip("\n") + "\n"
 
 

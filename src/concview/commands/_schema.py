@@ -227,6 +227,86 @@ class RefusalOut(msgspec.Struct):
     code: str
 
 
+class SharedOut(msgspec.Struct):
+    """What tasks wait at or hold. `used` of `limit` are in use (of a queue: items); null: not known. `holders`: ids of
+    tasks, now."""
+
+    id: str
+    kind: str
+    name: str
+    library: str
+    limit: int | None
+    used: int | None
+    waiting: int
+    waiters_mean: float
+    wait_s: float  #: of all waiters together
+    holders: list[int]
+    holder_names: list[str]
+    confidence: str
+    site: SiteOut | None
+    puts_per_s: float | None = None
+    gets_per_s: float | None = None
+    backlog: int | None = None  #: of an executor: calls that no worker has taken
+    threads: list[int] = []
+
+
+class TaskGroupOut(msgspec.Struct):
+    """Tasks of one coroutine function that do the same at the same line. `mean`: over the window."""
+
+    function: SiteOut
+    state: str
+    via: str
+    what: str
+    at: SiteOut | None
+    now: int
+    mean: float
+    longest_s: float
+    tasks: list[int]
+    holds: list[str]
+    waited_for_by: int
+
+
+class TasksOut(msgspec.Struct):
+    """All tasks over the window; `shares` of their time by state. `unseen`: kinds of tasks that cannot be seen; `why`:
+    none of them can."""
+
+    alive: int
+    shares: dict[str, float]
+    groups: list[TaskGroupOut]
+    more_groups: int
+    objects: list[SharedOut]
+    born_per_s: float | None
+    ended_per_s: float
+    failed: int
+    unretrieved: int
+    torn_share: float
+    unseen: list[str]
+    why: str = ""
+    enable: str = ""
+    left_out: int = 0
+
+
+class LoopOut(msgspec.Struct):
+    """An event loop over the window. Latency: how long a callback that is due waits until it runs. null: not known."""
+
+    id: str
+    kind: str
+    tid: int
+    thread: str
+    running: bool
+    tasks: int
+    ready: int
+    callbacks_per_s: float | None
+    busy: float | None
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+    latency_max_s: float | None
+    late_timers_p95_s: float | None
+    running_task: str = ""
+    top_task: str = ""
+    top_share: float = 0.0
+
+
 class CheckOut(msgspec.Struct):
     """`concview check --format json`."""
 
@@ -248,6 +328,9 @@ class CheckOut(msgspec.Struct):
     blame: BlameOut | None = None
     #: What the agent would not do, when it was asked for.
     refusal: RefusalOut | None = None
+    #: Tasks of asyncio and trio, read from memory; null: there are none, or nothing of them can be seen.
+    tasks: TasksOut | None = None
+    loops: list[LoopOut] = []
 
 
 class GilOut(msgspec.Struct):
@@ -291,6 +374,41 @@ class DumpThreadOut(msgspec.Struct):
     because: str = ""  #: who and what is in its way, followed to the end
 
 
+class TaskWaitingOut(msgspec.Struct):
+    """`kind`: the state. `object`: id of what is waited at; `holders`: ids of the tasks that have it."""
+
+    kind: str
+    via: str
+    object: str | None = None
+    name: str = ""
+    holders: list[int] = []
+    confidence: str | None = None
+    peer: str | None = None
+    tid: int | None = None  #: of the thread that runs the call
+    tasks: list[int] = []  #: ids of the tasks that are awaited
+    count: int = 0  #: how many are, those included that are no known tasks
+    due_s: float | None = None
+    text: str = ""
+
+
+class DumpTaskOut(msgspec.Struct):
+    """`frames`: what it awaits, innermost first; empty while it runs: its thread has the stack."""
+
+    id: int
+    name: str
+    kind: str
+    function: str
+    state: str
+    since_s: float
+    since_open: bool
+    loop: str
+    tid: int | None
+    waiting_for: TaskWaitingOut | None
+    holds: list[HoldOut]
+    frames: list[FrameOut]
+    because: str = ""
+
+
 class CycleOut(msgspec.Struct):
     """One thread of a circle, in the order in which they wait. `via` says how it waits for the next one where that is
     no lock ('Thread.join', 'Future.result', 'Queue.put'). `holds` is what the one before it wants; null where that one
@@ -311,6 +429,12 @@ class DumpOut(msgspec.Struct):
     threads: list[DumpThreadOut]
     deadlocks: list[list[CycleOut]]
     chains: list[ChainOut] = []
+    #: Tasks of asyncio and trio, those with others behind them first.
+    tasks: list[DumpTaskOut] = []
+    more_tasks: int = 0
+    objects: list[SharedOut] = []
+    loops: list[LoopOut] = []
+    unseen: list[str] = []
 
 
 def encode(value: msgspec.Struct) -> str:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from concview.commands import _build as build
 from concview.commands._blame_text import blame_text
+from concview.commands._tasks_text import check_tasks
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.model import STATES, Finding, Frame, Measured, Severity, State
 from concview.session.phrases import unended
@@ -35,6 +36,7 @@ def check_text(snapshot: Snapshot, pen: Pen) -> str:
     _process(snapshot, pen)
     _threads(snapshot, pen)
     _locks(snapshot, pen)
+    check_tasks(snapshot, pen)
     if snapshot.pending:
         pen.line("Not enough evidence yet", BOLD)
         for pending in snapshot.pending:

@@ -17,6 +17,7 @@ from concview.catalogue.judge import Judgement
 from concview.model import Peer, State
 from concview.session.locks import as_of_now, chain_views, lock_views
 from concview.session.queues import queue_views, queues_now
+from concview.session.task_views import MOST_TASKS, aio_view
 from concview.session.thread_views import STRIP, ThreadCache, thread_view
 from concview.snapshot import (
     NO_SHARES,
@@ -54,6 +55,7 @@ class Composer:
         self._depths: tuple[QueueView, ...] = ()
         self._states: Shares = NO_SHARES
         self._summed: Window | None = None
+        self.most_tasks = MOST_TASKS
 
     def compose(
         self,
@@ -128,6 +130,13 @@ class Composer:
             not_applicable=judgement.not_applicable,
             notices=tuple(history.notices),
             agent=history.agent,
+            aio=aio_view(
+                history.aio,
+                window.aio if window is not None else None,
+                {t.tid: t.name for t in alive},
+                {},
+                self.most_tasks,
+            ),
             tasks=history.tasks,
             queues=history.queues,
             calls=history.calls,
