@@ -171,7 +171,11 @@ def load(
 ) -> Config:
     """The settings in force. `flags` holds what was given on the command line (None: not given)."""
     environment = os.environ if environment is None else environment
-    found = path or find(environment)
+    return merge(flags or {}, path or find(environment), environment, "--")
+
+
+def merge(flags: Mapping[str, object], found: Path | None, environment: Mapping[str, str], prefix: str = "") -> Config:
+    """Settings of these alone; no file is looked for. `prefix` stands before the name of a flag that is wrong."""
     merged: dict[str, Any] = {}
     if found is not None:
         raw = _read(found)
@@ -180,9 +184,9 @@ def load(
         text = environment.get(variable, "").strip()
         if text:
             merged[key] = _one(key, text, variable)
-    for key, value in (flags or {}).items():
+    for key, value in flags.items():
         if value is not None:
-            merged[key] = _one(key, value, f"--{key}")
+            merged[key] = _one(key, value, f"{prefix}{key}")
     return msgspec.convert(merged, Config)
 
 

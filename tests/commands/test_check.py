@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import msgspec
 import pytest
 from contract import STATES, Check, Dump
-from running import CONCVIEW, Terminal, children, gone, grown, run
+from running import CONCVIEW, ROOT, Terminal, children, gone, grown, run
 
 from concview import __version__, codec
 from concview.model import Bye, Hello, Tick
@@ -38,9 +39,16 @@ def demo_pid() -> Iterator[int]:
     assert gone(pid)
 
 
+def follows(name: str, text: str) -> None:
+    """What was printed is what docs/schema says."""
+    schema = json.loads((ROOT / "docs" / "schema" / f"{name}-1.json").read_text())
+    jsonschema.validate(json.loads(text), schema, cls=jsonschema.Draft202012Validator)
+
+
 def test_check_of_a_bad_workload(demo_pid: int, not_the_machine: list[str]) -> None:
     result = run("check", demo_pid, "--format", "json", "--duration", "8", *not_the_machine)
     assert (result.returncode, result.stderr) == (1, "")
+    follows("check", result.stdout)
     check = msgspec.json.decode(result.stdout, type=Check)
     assert (check.schema, check.concview, check.target.pid) == (1, __version__, demo_pid)
     assert check.sampling.seconds == pytest.approx(8, abs=4)
@@ -165,6 +173,7 @@ def test_dump_shows_states_waits_and_stacks(direct_python: Interpreter) -> None:
     with target(direct_python, CIRCLE) as stuck:
         result = run("dump", stuck.pid, "--format", "json")
         assert (result.returncode, result.stderr) == (0, "")
+        follows("dump", result.stdout)
         dump = msgspec.json.decode(result.stdout, type=Dump)
         threads = {t.name: t for t in dump.threads}
         assert set(threads) == {"MainThread", "forward", "backward"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from concview.api import Observation
 from concview.commands import _open, _preflight
 from concview.commands._target_process import Child
 from concview.commands.base import CommandError, Exit
 from concview.config import Config
-from concview.session import Session
 
 #: The interpreter reads a sitecustomize.py within this time, or does not read it at all.
 BEGIN_S = 10.0
@@ -16,13 +16,13 @@ BEGIN_S = 10.0
 BECOME_PYTHON_S = 10.0
 
 
-def attach(child: Child, config: Config, blocking: bool = False) -> Session:
-    """A session on it. CommandError NO_TARGET when it ended first or never became Python."""
+def attach(child: Child, config: Config, blocking: bool = False) -> Observation:
+    """Watch it. CommandError NO_TARGET when it ended first or never became Python."""
     deadline = time.monotonic() + BECOME_PYTHON_S
     while True:
         try:
             _preflight.look_at(child.pid)
-            return _open.open_live(child.pid, config, blocking)
+            return _open.watch_process(child.pid, config, blocking)
         except CommandError as error:
             if not child.running or child.wait(0.05):
                 raise CommandError("the target ended before anything was seen", Exit.NO_TARGET) from None

@@ -5,49 +5,61 @@ from __future__ import annotations
 import sys
 import time
 
-import msgspec
-
+from concview import api
+from concview.api import Observation
 from concview.commands._preflight import reading
 from concview.commands.base import CommandError, Exit, complain
-from concview.config import Config
-from concview.session import AttachError, FileSource, LiveSource, Session, StreamSource
-from concview.snapshot import Snapshot, Status
+from concview.config import Config, ConfigError
+from concview.errors import TargetError
+from concview.session import AttachError, FileSource, Session
+from concview.snapshot import Snapshot
 from concview.text import plural
 
 #: An engine delivers its first samples within this time (py-spy works in windows of seconds).
 START_S = 15.0
 #: A collector that was asked to end writes its last block within this time.
-END_S = 3.0
+END_S = api.END_S
+#: How often the progress is shown; and how much of a recording is read in between.
+STEP_S, FILE_STEP_S = 0.25, 10.0
 
 
-def attach_failed(error: AttachError) -> CommandError:
+def attach_failed(error: TargetError) -> CommandError:
     """The same failure as the command's. Exit code 1 is reserved for findings."""
     return CommandError(str(error), error.exit_code, error.remedy)
 
 
-def _session(source: StreamSource, config: Config) -> Session:
+def watch_process(pid: int, config: Config, blocking: bool = False) -> Observation:
+    """A process, watched from now on."""
     try:
-        return Session(source, config=config.rules)
-    except ValueError as error:  # a threshold alone can contradict the rule's own other one
+        return api.live(pid, config, blocking)
+    except TargetError as error:
+        raise attach_failed(error) from None
+    except ConfigError as error:
+        raise CommandError(f"settings: {error}", Exit.USAGE) from None
+
+
+def read_recording(path: str, config: Config) -> Observation:
+    """A recording at its beginning."""
+    try:
+        with reading(path):
+            return api.recorded(path, config)
+    except AttachError as error:
+        raise CommandError(f"{path}: {error}", Exit.BAD_FILE) from None
+    except ConfigError as error:
         raise CommandError(f"settings: {error}", Exit.USAGE) from None
 
 
 def open_live(pid: int, config: Config, blocking: bool = False) -> Session:
-    """A started session on a process."""
-    session = _session(LiveSource(pid, config.engine, config.rate, config.budget, blocking), config)
+    """A started session on a process, for the dashboard."""
+    return watch_process(pid, config, blocking).session
+
+
+def open_file(path: str, config: Config, speed: float) -> Session:
+    """A started session that plays a recording, for the dashboard."""
     try:
-        session.start()
-    except AttachError as error:
-        raise attach_failed(error) from None
-    except BaseException:  # Ctrl-C while attaching: end the collector
-        session.close()
-        raise
-    return session
-
-
-def open_file(path: str, config: Config, speed: float = 0.0) -> Session:
-    """A started session on a recording."""
-    session = _session(FileSource(path, speed), config)
+        session = Session(FileSource(path, speed), config=config.rules)
+    except ValueError as error:  # a threshold alone can contradict the rule's own other one
+        raise CommandError(f"settings: {error}", Exit.USAGE) from None
     try:
         with reading(path):
             session.start()
@@ -56,45 +68,29 @@ def open_file(path: str, config: Config, speed: float = 0.0) -> Session:
     return session
 
 
-def finish(session: Session, seconds: float, progress: str = "") -> Snapshot:
+def finish(observation: Observation, seconds: float, progress: str = "") -> Snapshot:
     """Observe for `seconds` of stream time, or less when the stream ends; a recording to its end. Then end it.
 
     `progress`: the word to show it with on standard error, when that is a terminal.
     """
     show = bool(progress) and sys.stderr.isatty()
-    began = shown = time.monotonic()
-    while not session.ended:
-        snapshot = session.snapshot()
-        now = time.monotonic()
-        if session.live and snapshot.elapsed_s >= seconds:
+    began = time.monotonic()
+    snapshot = observation.snapshot()
+    while not observation.ended:
+        left = seconds - snapshot.elapsed_s
+        waited = time.monotonic() - began
+        if observation.live and left <= 0:
             break
-        if session.live and now - began > 2 * seconds + START_S:
-            complain(f"only {snapshot.elapsed_s:.1f} of {seconds:g} s could be observed in {now - began:.0f} s")
+        if observation.live and waited > 2 * seconds + START_S:
+            complain(f"only {snapshot.elapsed_s:.1f} of {seconds:g} s could be observed in {waited:.0f} s")
             break
-        if show and now - shown > 0.25:
-            shown = now
+        if show:
             found = plural(len(snapshot.findings), "finding")
-            of = f" of {seconds:g}" if session.live else ""
-            sys.stderr.write(f"\r\x1b[K{progress} {min(snapshot.elapsed_s, seconds):.1f}{of} s, {found} so far")
+            of = f" of {seconds:g}" if observation.live else ""
+            sys.stderr.write(f"\r\x1b[K{progress} {snapshot.elapsed_s:.1f}{of} s, {found} so far")
             sys.stderr.flush()
-        time.sleep(0.02)
+        snapshot = observation.observe(min(left, STEP_S) if observation.live else FILE_STEP_S, STEP_S)
     if show:
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
-    last = session.snapshot()
-    source = session.source
-    if isinstance(source, LiveSource) and not session.ended:
-        # The last block carries the totals; its cost figure covers a moment only, so the one before it stands.
-        source.request_end()
-        deadline = time.monotonic() + END_S
-        while not session.ended and time.monotonic() < deadline:
-            time.sleep(0.01)
-        end = session.snapshot()
-        if last.own_cpu_percent:
-            end = msgspec.structs.replace(
-                end, own_cpu_percent=last.own_cpu_percent, helper_cpu_percent=last.helper_cpu_percent
-            )
-        if last.status is Status.STOPPED:  # that the target stands still matters more than that we ended
-            end = msgspec.structs.replace(end, status=last.status, ending=last.ending)
-        return end
-    return last
+    return observation.finish()

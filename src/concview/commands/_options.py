@@ -38,18 +38,17 @@ def settings(options: argparse.Namespace) -> Config:
         config = load(flags, Path(options.config) if options.config else None)
     except ConfigError as error:
         raise CommandError(str(error), Exit.USAGE) from None
-    _check_rules(config.rules)
+    rules = config.rules
+    if rules.only or rules.disable or rules.thresholds or rules.options:
+        _check_rules(rules)
     return config
 
 
 def _check_rules(rules: RuleConfig) -> None:
     """A rule id that does not exist would otherwise switch nothing off, silently."""
-    if not (rules.only or rules.disable or rules.thresholds or rules.options):
-        return
-    from concview import registry
+    from concview import api
 
-    known = sorted(rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values())
-    unknown = rules.unknown(known)
+    unknown, known = api.unknown_rules(rules)
     if unknown:
         raise CommandError(
             f"the settings name rules that do not exist: {', '.join(unknown)}", Exit.USAGE, f"rules: {', '.join(known)}"

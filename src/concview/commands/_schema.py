@@ -1,9 +1,12 @@
 """The JSON that `check` and `dump` print. Scripts rely on it: fields may be added, never changed or removed.
 
-A number that cannot be seen is null; percentages are of one core, shares are 0..1.
+A number that cannot be seen is null; percentages are of one core, shares are 0..1. docs/schema has it as JSON Schema,
+written by tools/make-schema.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -435,6 +438,22 @@ class DumpOut(msgspec.Struct):
     objects: list[SharedOut] = []
     loops: list[LoopOut] = []
     unseen: list[str] = []
+
+
+#: What is published under docs/schema, by its name there without the version.
+PUBLISHED: dict[str, type[msgspec.Struct]] = {"check": CheckOut, "dump": DumpOut}
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of what `name` prints. It allows more fields than it knows: later versions add some."""
+    (reference,), parts = msgspec.json.schema_components([PUBLISHED[name]], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:concview:{name}:{SCHEMA}",
+        "title": f"concview {name} --format json, schema {SCHEMA}",
+        **reference,
+        "$defs": parts,
+    }
 
 
 def encode(value: msgspec.Struct) -> str:

@@ -11,9 +11,9 @@ from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit, complain
 
 if TYPE_CHECKING:
+    from concview.api import Observation
     from concview.commands._target_process import Child
     from concview.config import Config
-    from concview.session import Session
     from concview.snapshot import Snapshot
 
 
@@ -66,28 +66,28 @@ def _observe(options: argparse.Namespace, config: Config, duration: float) -> Sn
     from concview.commands import _launch, _open, _preflight, _target_process
 
     child: Child | None = None
-    session: Session | None = None
+    observation: Observation | None = None
     try:
         if options.rest:
             command = _target_process.python_command(options.rest, options.python)
             child = _target_process.Child(command, Path(options.output) if options.output else None, headless=True)
-            session = _launch.attach(child, config, options.blocking)
+            observation = _launch.attach(child, config, options.blocking)
         elif options.subject.isdecimal():
             # A wrong PID is told by the collector, too; this says it without starting one.
             pid = _options.pid_of(options.subject)
             _preflight.look_at(pid)
-            session = _open.open_live(pid, config, options.blocking)
+            observation = _open.watch_process(pid, config, options.blocking)
         else:
-            session = _open.open_file(options.subject, config)
+            observation = _open.read_recording(options.subject, config)
         if options.agent:
-            _agent.invite(session, options.calls)
-        snapshot = _open.finish(session, duration, progress="watching")
+            _agent.invite(observation.session, options.calls)
+        snapshot = _open.finish(observation, duration, progress="watching")
         if options.agent and snapshot.refusal is not None:
             complain(f"no view from inside: {snapshot.refusal.text}", snapshot.refusal.remedy)
         return snapshot
     finally:
-        if session is not None:
-            session.close()
+        if observation is not None:
+            observation.close()
         if child is not None:
             child.close()
 

@@ -36,13 +36,10 @@ def run(options: argparse.Namespace) -> int:
         config = msgspec.structs.replace(config, rate=max(config.rate, RATE))
     pid = _options.pid_of(options.pid)
     _preflight.look_at(pid)
-    session = _open.open_live(pid, config, options.blocking)
-    try:
-        snapshot = _open.finish(session, SECONDS)
+    with _open.watch_process(pid, config, options.blocking) as observation:
+        snapshot = _open.finish(observation, SECONDS)
         # After the sampling: --native stops the process for a moment, which the states must not show.
         deep = _deep(pid, options, snapshot) if options.locals or options.native else {}
-    finally:
-        session.close()
     if not snapshot.threads:
         why = f" ({snapshot.ending})" if snapshot.ending else ""
         raise CommandError(f"nothing was seen{why}", Exit.NO_TARGET)

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         try:
             with _preflight.screen("the target is started …"):
-                session = _launch.attach(child, config, options.blocking)
+                session = _launch.attach(child, config, options.blocking).session
                 if options.agent:
                     _agent.invite(session, options.calls)
                 _dashboard.show(session, config, options.blocking, child, child.ring)

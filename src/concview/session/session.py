@@ -79,6 +79,7 @@ class Session:
         self._blame: Blame | None = None
         self._evaluated_ns = 0
         self._composed_ns = 0
+        self._wanted_ns = 0  #: somebody waits for a snapshot of this moment
         self._progress = threading.Condition()
         self._history_lock = threading.Lock()  #: the reader writes the history; `calls` reads it
         self._begun = False
@@ -118,6 +119,21 @@ class Session:
             while not self._ended and self.history.now_ns < target_ns:
                 self._progress.wait(0.25)
         return self._snapshot
+
+    def wait_until(self, at_ns: int, timeout_s: float, fresh: bool = False) -> bool:
+        """Block until that moment of the stream was seen, the stream ended or the time is over; whether it was seen.
+
+        `fresh`: until there is a snapshot of it or of later.
+        """
+        if fresh:
+            self._wanted_ns = at_ns
+
+        def seen() -> int:
+            return self._snapshot.at_ns if fresh else self.history.now_ns
+
+        with self._progress:
+            self._progress.wait_for(lambda: self._ended or seen() >= at_ns, timeout_s)
+        return seen() >= at_ns
 
     def calls(
         self,
@@ -268,7 +284,8 @@ class Session:
             # thread changes the history: no view has to wait until all is judged.
             if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
                 self._evaluate()
-        if history.now_ns - self._composed_ns >= SNAPSHOT_NS or not self._begun:
+        wanted = self._composed_ns < self._wanted_ns <= history.now_ns
+        if history.now_ns - self._composed_ns >= SNAPSHOT_NS or wanted or not self._begun:
             self._ui_priority.give_way()
             self._compose()
         with self._progress:

@@ -156,6 +156,8 @@ class FileSource:
         self._held = False
         self._until = 0.0  #: play without pause up to this moment of the stream, seconds
         self._seeking = False  #: until the next finding
+        self._past = 0.0  #: play without pause until a block has come that reaches this moment
+        self._given = -1.0  #: the latest moment of what was given out
         self._position = 0.0  #: what should have been played by now; stream time, seconds
         self._counted = 0.0  #: up to this moment of the wall clock
         self._changed = threading.Condition()
@@ -169,6 +171,7 @@ class FileSource:
             at = max((e.at_ns for e in events if hasattr(e, "at_ns")), default=0) / 1e9
             if not self._wait_for(at):
                 return
+            self._given = max(at, self._given)
             yield events
 
     def _wait_for(self, at: float) -> bool:
@@ -178,7 +181,7 @@ class FileSource:
                 now = time.monotonic()
                 if not self._position:  # the first block
                     self._position, self._counted = at, now
-                if at <= self._until or self._seeking:
+                if at <= self._until or self._seeking or (self._held and self._given < self._past):
                     self._position, self._counted = max(at, self._position), now
                     return True
                 if self._held:
@@ -226,6 +229,12 @@ class FileSource:
         """Play at once up to this moment, also while held."""
         with self._changed:
             self._until = max(self._until, at_ns / 1e9)
+            self._changed.notify_all()
+
+    def play_past(self, at_ns: int) -> None:
+        """While held, play at once until this moment has come, and the rest of its block."""
+        with self._changed:
+            self._past = max(self._past, at_ns / 1e9)
             self._changed.notify_all()
 
     def seek_finding(self) -> None:

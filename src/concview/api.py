@@ -1,0 +1,210 @@
+"""concview for programs: the same picture that the dashboard and `check` show, as frozen typed values.
+
+    import concview
+
+    with concview.attach(1234) as process:
+        snapshot = process.observe(10)
+        for finding in snapshot.findings:
+            print(finding.severity, finding.title)
+
+    with concview.open("service.concview") as recording:
+        for window in recording.windows(5):
+            print(window.epoch, window.blame.sentence if window.blame else "")
+
+Everything here is synchronous and needs no terminal. docs/api.md describes it, and what of it is stable.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from concview import registry
+from concview.config import Config, ConfigError, RuleConfig, merge
+from concview.process import discovery
+from concview.session import FileSource, LiveSource, Session, StreamSource
+from concview.snapshot import Snapshot, Status
+
+#: A collector that was asked to end writes its last block within this time.
+END_S = 3.0
+_NEVER_NS = 1 << 63
+
+
+class Observation:
+    """A process that is watched, or a recording that is read. `attach` and `open` make one; `close` it, or use `with`.
+
+    A process is watched from the beginning, whether anybody asks or not. A recording stands still: it is read as far
+    as `observe`, `windows` or `finish` need it. Not for use by several threads at a time.
+    """
+
+    def __init__(self, source: StreamSource, config: Config) -> None:
+        """Opens it. TargetError when the process cannot be watched, StreamError when the file is no recording, OSError
+        when it cannot be opened, ConfigError when the settings contradict themselves."""
+        try:
+            self.session = Session(source, config=config.rules)
+        except ValueError as error:  # a threshold alone can contradict the rule's own other one
+            raise ConfigError(str(error)) from None
+        try:
+            self.session.start()
+        except BaseException:  # Ctrl-C while attaching, too: the collector ends
+            self.session.close()
+            raise
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a process."""
+        return self.session.live
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to come: the process exited, or the recording was read to its end."""
+        return self.session.ended
+
+    def snapshot(self) -> Snapshot:
+        """The latest picture, of up to the last 20 seconds; up to 0.3 s old. Never waits."""
+        return self.session.snapshot()
+
+    def observe(self, seconds: float, timeout: float | None = None) -> Snapshot:
+        """Go on for so many seconds of the target's time, or to the end where that is nearer; the picture then.
+
+        `timeout`: come back after so many seconds of real time at the latest. What the target's time was is
+        `Snapshot.elapsed_s`.
+        """
+        self._reach(self._now_ns + int(seconds * 1e9), timeout, fresh=True)
+        return self.snapshot()
+
+    def windows(self, seconds: float, count: int | None = None) -> Iterator[Snapshot]:
+        """Pictures of consecutive windows of so many seconds each, from the beginning on; findings as they were judged
+        at each window's end. `count`: so many, else until the end. A last window that is not whole is left out.
+
+        One that is asked for late is made of what was kept: ten minutes are (48 MiB at most). Times of threads are
+        counted in half seconds, so that ValueError refuses windows of less than one second.
+        """
+        if not seconds >= 1:
+            raise ValueError(f"a window must be of 1 second at least, not {seconds!r}")
+        span = int(seconds * 1e9)
+        end = self.session.history.first_ns
+        made = 0
+        while count is None or made < count:
+            end += span
+            if not self._reach(end):
+                return
+            yield self.session.at(end, span)
+            made += 1
+
+    def finish(self) -> Snapshot:
+        """Watch no longer, or read the recording to its end; the last picture, with the totals."""
+        if not self.live:
+            self._reach(None)
+            return self.snapshot()
+        last = self.snapshot()
+        source = self.session.source
+        if not isinstance(source, LiveSource) or self.ended:
+            return last
+        # The last block carries the totals; its cost figure covers a moment only, so the one before it stands.
+        source.request_end()
+        deadline = time.monotonic() + END_S
+        while not self.ended and time.monotonic() < deadline:
+            time.sleep(0.01)
+        end = self.snapshot()
+        if last.own_cpu_percent:
+            end = msgspec.structs.replace(
+                end, own_cpu_percent=last.own_cpu_percent, helper_cpu_percent=last.helper_cpu_percent
+            )
+        if last.status is Status.STOPPED:  # that the target stands still matters more than that we ended
+            end = msgspec.structs.replace(end, status=last.status, ending=last.ending)
+        return end
+
+    def close(self) -> None:
+        """End the collector, or close the file. The process goes on untouched; the last snapshot stays."""
+        self.session.close()
+
+    def __enter__(self) -> Observation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _now_ns(self) -> int:
+        return self.session.history.now_ns
+
+    def _reach(self, at_ns: int | None, timeout: float | None = None, fresh: bool = False) -> bool:
+        """Wait until that moment of the stream was seen (None: its end); False when that did not come. `fresh`: and
+        until there is a snapshot of it."""
+        moment = _NEVER_NS if at_ns is None else at_ns
+        if self.session.wait_until(moment, 0.0, fresh):
+            return True
+        player = self.session.player
+        if player is not None:
+            if at_ns is None:
+                player.hold(False)
+            else:
+                player.play_past(at_ns)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.ended and (left := deadline - time.monotonic()) > 0:
+            # In steps, so that Ctrl-C gets through at once.
+            if self.session.wait_until(moment, min(left, 0.25), fresh):
+                return True
+        return self._now_ns >= moment
+
+
+def attach(
+    pid: int,
+    *,
+    engine: str | None = None,
+    rate: float | None = None,
+    budget: float | None = None,
+    blocking: bool = False,
+    settings: str | Path | None = None,
+) -> Observation:
+    """Watch a running process from outside; it is neither stopped nor changed.
+
+    `engine` 'auto' (default), 'direct' or 'pyspy'; `rate` samples a second, 1 to 1000 (default 100); `budget` percent
+    of one core that the sampling may take (default 5); `blocking`: py-spy only, pause the process for each sample;
+    `settings`: a concview.toml; none is looked for. TargetError says why it is not possible, and its `remedy` what
+    would help; ConfigError what is wrong with the arguments.
+    """
+    return live(pid, _config(settings, {"engine": engine, "rate": rate, "budget": budget}), blocking)
+
+
+def open(path: str | Path, *, settings: str | Path | None = None) -> Observation:  # noqa: A001
+    """Read a recording (`concview record`). StreamError when it is none, OSError when it cannot be opened. One that
+    breaks off is read to its last whole block: `Snapshot.ending` says so then."""
+    return recorded(path, _config(settings, {}))
+
+
+def live(pid: int, config: Config, blocking: bool = False) -> Observation:
+    """`attach` with settings that were read already."""
+    discovery.describe(pid)  # a wrong PID is told at once, without a collector
+    return Observation(LiveSource(pid, config.engine, config.rate, config.budget, blocking), config)
+
+
+def recorded(path: str | Path, config: Config) -> Observation:
+    """`open` with settings that were read already."""
+    source = FileSource(path, 0.0)
+    source.hold(True)
+    return Observation(source, config)
+
+
+def unknown_rules(rules: RuleConfig) -> tuple[list[str], list[str]]:
+    """Rules that these settings name and that do not exist; and those that do."""
+    if not (rules.only or rules.disable or rules.thresholds or rules.options):
+        return [], []
+    known = sorted(rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values())
+    return rules.unknown(known), known
+
+
+def _config(settings: str | Path | None, flags: dict[str, object]) -> Config:
+    config = merge(flags, Path(settings) if settings is not None else None, {})
+    unknown, _ = unknown_rules(config.rules)
+    if unknown:  # it would switch nothing off, silently
+        raise ConfigError(f"{settings}: no such rules: {', '.join(unknown)}")
+    return config
