@@ -116,6 +116,7 @@ class World:
         self.seen = Seen()
         self._looks: dict[tuple[Stack, Wait], Look] = {}
         self._answers: dict[object, object] = {}
+        self._answers_of = 0  #: files of source that had been read then
 
     @property
     def main(self) -> Node:
@@ -162,7 +163,10 @@ class World:
         return look
 
     def remembered(self, key: object, make: Callable[[], object]) -> object:
-        """An answer that depends on nothing that changes; bounded."""
+        """An answer that depends on nothing that changes but the source; bounded."""
+        if self._answers_of != self.wakes.uses.changes:
+            self._answers_of = self.wakes.uses.changes
+            self._answers.clear()
         try:
             return self._answers[key]
         except KeyError:

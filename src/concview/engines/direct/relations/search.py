@@ -15,12 +15,15 @@ from concview.model import Wait, WaitKind
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
 from concview.source.obligations import Obligations
+from concview.source.uses import Uses
 
 #: How often who waits is looked at; threads whose frames are searched in one look.
 LOOK_NS, MAX_THREADS = 500_000_000, 256
 #: Frames are searched again after so long where only who waits has changed, and where nothing has.
 MOVED_NS, STILL_NS = 1_000_000_000, 2_000_000_000
 _FORGET_NS = 30_000_000_000
+#: Files of source that are parsed in one look.
+NEW_FILES = 2
 #: Kinds of descriptors that have another end on some host.
 _LINKED = frozenset({"tcp", "unix", "pipe", "socket"})
 
@@ -96,7 +99,7 @@ class Search:
         self.finder = Finder(reader, self.attributes, self.frames)
         self.handles = Handles(reader)
         self.states = Waitables(reader)
-        self.obligations = Obligations(facts)
+        self.obligations = Obligations(Uses(facts.lines, NEW_FILES))
         self._turn = 0
         self._forget_at = 0
 

@@ -1,0 +1,307 @@
+"""What the functions of a file do with things: calls and on what, `with` blocks, loops, branches. One parse for all
+that is asked about it: `obligations` (of an object known by its address), `wakes` (by names alone).
+
+Files are parsed once and kept; how many, how large, and how much time it may take in one turn are bounded.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+#: Lines of the largest file that is looked at; files kept; events of one kind in one function.
+MOST_LINES, MOST_FILES, MOST_EVENTS = 20_000, 200, 2_000
+#: Seconds of parsing in one turn: the file that goes beyond is the last one.
+PARSE_S = 0.15
+#: The path of what is no name and no attribute of names: it is equal to none that is asked for.
+ELSEWHERE = "?"
+_LAST = 1 << 30
+
+
+class Range(NamedTuple):
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def around(self, line: int, column: int) -> bool:
+        """`column` -1: not known."""
+        if not self.line <= line <= self.end_line:
+            return False
+        if column < 0:
+            return True
+        return (line, column) >= (self.line, self.column) and (line, column) < (self.end_line, self.end_column)
+
+
+class Call(NamedTuple):
+    """`path.method(arguments)`; path '' for a plain function."""
+
+    path: str
+    method: str
+    at: Range
+    arguments: tuple[str, ...]  #: those that are names or attributes of names; '' for others
+    handler: Range | None  #: the exception handler it is in
+    maybe: bool = False  #: under an `if`, or in a loop that may do nothing, of the function
+    on: str = ""  #: the last name of what it is called on, subscripts and calls left out: 'cond' of self.pools[0].cond
+    unlocks: bool = False  #: flock(f, LOCK_UN)
+
+
+class Block(NamedTuple):
+    """One item of a `with`: of the object itself, or of what a method gives (`with pool.connection():`)."""
+
+    path: str
+    method: str
+    head: Range
+    body: Range
+    on: str = ""  #: as in Call
+
+
+class Loop(NamedTuple):
+    at: Range
+    endless: bool  #: `while True` or on a flag: not over a given number of things
+
+
+@dataclass(slots=True)
+class Function:
+    """One function of a file, without those written inside it."""
+
+    qualname: str
+    first: int
+    last: int
+    parameters: tuple[str, ...] = ()
+    calls: list[Call] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+    splits: list[tuple[Range, ...]] = field(default_factory=list)  #: branches of which only one runs
+    kept: set[tuple[str, str]] = field(default_factory=set)  #: (method, name): x = q.get(), q.put(x)
+
+    @property
+    def name(self) -> str:
+        return self.qualname.rpartition(".")[2]
+
+    @property
+    def cls(self) -> str:
+        """Qualified name of the class that it is a method of; '' for a function."""
+        return self.qualname.rpartition(".")[0]
+
+
+class File:
+    def __init__(self, functions: Sequence[Function] = ()) -> None:
+        self.functions = functions
+        self.by_name = {f.qualname: f for f in functions}
+        self._at: dict[tuple[str, int], Function | None] = {}
+
+    def function(self, qualname: str, line: int) -> Function | None:
+        """Up to 3.10 the bare name may be all that is known; what is no function here ('<listcomp>') is in one."""
+        key = (qualname, line)
+        if key not in self._at:
+            inside = [f for f in self.functions if f.first <= line <= f.last]
+            bare = qualname.rpartition(".")[2]
+            fits = [f for f in inside if f.qualname == qualname] or [f for f in inside if f.name == bare]
+            if not fits and bare.startswith("<"):
+                fits = [f for f in inside if f.name != "<module>"]
+            self._at[key] = max(fits, key=lambda f: f.first, default=None)
+        return self._at[key]
+
+
+_EMPTY = File()
+
+
+class Uses:
+    """The files of one target. `lines_of` gives a file's lines, the same object while it has not changed and none where
+    they cannot be believed. At most `files` new ones are parsed in a turn: the others are not known yet."""
+
+    def __init__(self, lines_of: Callable[[str], Sequence[str]], files: int = MOST_FILES) -> None:
+        self._lines_of = lines_of
+        self._turn = self._left = files
+        self._files: OrderedDict[str, tuple[Sequence[str], File]] = OrderedDict()
+        self._fresh: set[str] = set()  #: files that were asked about in this turn
+        self._spent = 0.0
+        self.parsed_s = 0.0  #: in all
+        self.deferred = 0  #: times that a file was asked for when the turn was over
+        self.changes = 0  #: files parsed: what was answered before may be wrong now
+
+    def refill(self) -> None:
+        """A new turn: files are asked again whether they changed, and some more may be parsed."""
+        self._left = self._turn
+        self._spent = 0.0
+        self._fresh.clear()
+
+    def file(self, name: str) -> File | None:
+        """Without any function where it cannot be read or is no Python that is known here; None: not yet known."""
+        known = self._files.get(name)
+        if known is not None and name in self._fresh:
+            return known[1]
+        if known is None and (self._left <= 0 or self._spent > PARSE_S):
+            self.deferred += 1
+            return None
+        self._fresh.add(name)
+        lines = self._lines_of(name) if name else ()
+        if known is not None and known[0] is lines:
+            self._files.move_to_end(name)
+            return known[1]
+        self._left -= 1
+        began = time.perf_counter()
+        made = parse("\n".join(lines)) if 0 < len(lines) <= MOST_LINES else _EMPTY
+        took = time.perf_counter() - began
+        self._spent += took
+        self.parsed_s += took
+        self.changes += 1
+        self._files[name] = lines, made
+        while len(self._files) > MOST_FILES:
+            self._files.popitem(last=False)
+        return made
+
+
+# ---------------------------------------------------------------- one file
+
+
+def parse(text: str) -> File:
+    """Nothing for what is no syntax of the Python that concview runs on."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+        functions: list[Function] = []
+        module = Function("<module>", 1, _LAST)
+        _Visitor(functions, module).block(tree.body, None, False)
+        functions.append(module)
+        return File(functions)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _EMPTY
+
+
+def subject(node: ast.expr) -> str:
+    """'self._pool.cond' -> 'cond'; 'locks[key]' -> 'locks'."""
+    while isinstance(node, (ast.Subscript, ast.Call)):
+        node = node.value if isinstance(node, ast.Subscript) else node.func
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+class _Visitor:
+    def __init__(self, functions: list[Function], function: Function, prefix: str = "") -> None:
+        self._functions, self._function, self._prefix = functions, function, prefix
+
+    def block(self, body: Sequence[ast.stmt], handler: Range | None, maybe: bool) -> None:
+        for statement in body:
+            self._statement(statement, handler, maybe)
+
+    def _statement(self, node: ast.stmt, handler: Range | None, maybe: bool) -> None:
+        function = self._function
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._inner(node)
+            case ast.ClassDef():
+                body = _Visitor(self._functions, Function(self._prefix + node.name, 0, 0))
+                body._prefix = f"{self._prefix}{node.name}."
+                body.block(node.body, None, False)
+            case ast.With() | ast.AsyncWith():
+                inside = _spanned(node.body)
+                for number, item in enumerate(node.items):
+                    self.expression(item.context_expr, handler, maybe)
+                    # To enter the first one counts to the whole statement.
+                    self._item(item.context_expr, item.context_expr if number else node, inside)
+                self.block(node.body, handler, maybe)
+            case ast.For() | ast.AsyncFor() | ast.While():
+                function.loops.append(Loop(_range(node), isinstance(node, ast.While)))
+                self.expression(node.test if isinstance(node, ast.While) else node.iter, handler, maybe)
+                endless = isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+                self.block(node.body, handler, maybe or not endless)
+                self.block(node.orelse, handler, True)
+            case ast.If():
+                self.expression(node.test, handler, maybe)
+                if node.orelse:
+                    function.splits.append((_spanned(node.body), _spanned(node.orelse)))
+                self.block(node.body, handler, True)
+                self.block(node.orelse, handler, True)
+            case ast.Match():
+                self.expression(node.subject, handler, maybe)
+                function.splits.append(tuple(_spanned(case.body) for case in node.cases))
+                for case in node.cases:
+                    self.block(case.body, handler, True)
+            case ast.Try() | ast.TryStar():
+                self.block(node.body, handler, maybe)
+                for part in node.handlers:
+                    self.block(part.body, _range(part), True)
+                self.block(node.orelse, handler, maybe)
+                self.block(node.finalbody, handler, maybe)
+            case _:
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                    got = node.value.func
+                    if isinstance(got, ast.Attribute):
+                        function.kept |= {(got.attr, t.id) for t in node.targets if isinstance(t, ast.Name)}
+                self.expression(node, handler, maybe)
+
+    def _inner(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        arguments = node.args
+        parameters = tuple(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        function = Function(self._prefix + node.name, first, node.end_lineno or node.lineno, parameters)
+        self._functions.append(function)
+        _Visitor(self._functions, function, f"{function.qualname}.<locals>.").block(node.body, None, False)
+
+    def expression(self, node: ast.AST, handler: Range | None, maybe: bool) -> None:
+        """Calls in an expression; those inside a lambda are a function of their own."""
+        todo = [node]
+        while todo:
+            part = todo.pop()
+            if isinstance(part, ast.Lambda):
+                function = Function(f"{self._prefix}<lambda>", part.lineno, part.end_lineno or part.lineno)
+                self._functions.append(function)
+                _Visitor(self._functions, function, f"{function.qualname}.<locals>.").expression(part.body, None, False)
+                continue
+            if isinstance(part, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+                self._function.loops.append(Loop(_range(part), False))
+            elif isinstance(part, ast.Call) and len(self._function.calls) < MOST_EVENTS:
+                self._call(part, handler, maybe)
+            todo += ast.iter_child_nodes(part)
+
+    def _call(self, node: ast.Call, handler: Range | None, maybe: bool) -> None:
+        function = self._function
+        arguments = tuple(_path(a) for a in node.args[:16])
+        if isinstance(node.func, ast.Name):
+            function.calls.append(Call("", node.func.id, _range(node), arguments, handler, maybe))
+        elif isinstance(node.func, ast.Attribute):
+            method, on = node.func.attr, subject(node.func.value)
+            if node.args and isinstance(node.args[0], ast.Name):
+                function.kept.add((method, node.args[0].id))
+            unlocks = False
+            if method in ("flock", "lockf") and node.args:
+                on = subject(node.args[0])
+                flags = (n for a in node.args for n in ast.walk(a))
+                unlocks = any(isinstance(n, ast.Attribute) and n.attr == "LOCK_UN" for n in flags)
+            path = _path(node.func.value) or ELSEWHERE
+            function.calls.append(Call(path, method, _range(node), arguments, handler, maybe, on, unlocks))
+
+    def _item(self, node: ast.expr, begin: ast.AST, body: Range) -> None:
+        method, on = "", subject(node)
+        head = _range(node)._replace(line=_range(begin).line, column=_range(begin).column)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            method, node = node.func.attr, node.func.value
+        if len(self._function.blocks) < MOST_EVENTS:
+            self._function.blocks.append(Block(_path(node) or ELSEWHERE, method, head, body, on))
+
+
+def _path(node: ast.expr) -> str:
+    """'self.pool.lock'; '' for anything but names and attributes."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) and len(parts) < 8 else ""
+
+
+def _range(node: ast.AST) -> Range:
+    line = getattr(node, "lineno", 0)
+    end = getattr(node, "end_lineno", None) or line
+    return Range(line, getattr(node, "col_offset", 0), end, getattr(node, "end_col_offset", None) or _LAST)
+
+
+def _spanned(body: Sequence[ast.stmt]) -> Range:
+    first, last = _range(body[0]), _range(body[-1])
+    return Range(first.line, first.column, last.end_line, last.end_column)
