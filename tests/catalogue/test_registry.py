@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from concview import registry
 from concview.catalogue.base import Rule
 from concview.catalogue.docs import HEADINGS, documentation, parse
+from concview.commands import _schema
 from concview.demos.base import GROUPS, demos
 from concview.model import CAPABILITIES
 
@@ -54,3 +58,11 @@ def test_missing_sections_are_named() -> None:
         parse("One.\n\nWhat it sees:\n    a", "x")
     with pytest.raises(ValueError, match="order"):
         parse("One.\n" + "".join(f"\n{h}:\n    a\n" for h in reversed(HEADINGS)), "x")
+
+
+@pytest.mark.parametrize("name", sorted(_schema.PUBLISHED))
+def test_the_published_schema_is_that_of_the_program(name: str) -> None:
+    """Of the JSON in which findings, and all else that is seen, are printed."""
+    path = Path(__file__).resolve().parents[2] / "docs" / "schema" / f"{name}-{_schema.SCHEMA}.json"
+    known = json.loads(msgspec.json.encode(_schema.json_schema(name)))
+    assert json.loads(path.read_text()) == known, "run tools/make-schema"
