@@ -87,6 +87,12 @@ def test_ends_by_itself_when_asked(variant: str) -> None:
     assert time.monotonic() - began >= 1
 
 
+def test_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "concview.demos.lock_held_across_io", "fixed", "--seconds", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
+
+
 def test_ctrl_c_is_quiet() -> None:
     """As in a terminal: the signal reaches the demo's children too."""
     command = demos()["gil-contention"].command("fixed")
