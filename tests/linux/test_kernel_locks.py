@@ -93,6 +93,30 @@ def test_the_kernel_tells_the_other_end_and_the_bytes_between() -> None:
             assert found is not None and found.inode == os.fstat(server.fileno()).st_ino
             assert (found.state, found.received) == ("ESTABLISHED", 3)
             assert network.tcp_socket(here, (there[0], there[1] ^ 1)) is None
+            assert network.tcp_backlog(here) == 0
+            with socket.create_connection(listener.getsockname()[:2]):
+                assert network.tcp_backlog(here) == 1
+            assert network.tcp_backlog(there) == -1
+
+
+def test_a_second_small_write_is_held_back() -> None:
+    network = socket_diag.Network("self")
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as server:
+        here, there = (socket_diag.end(f"{n[0]}:{n[1]}") for n in (client.getsockname(), client.getpeername()))
+        assert here and there
+
+        def held() -> bool:
+            """The first ones are acknowledged at once, later ones late."""
+            for part in (b"head", b"body"):
+                client.send(part)
+            found = network.tcp_socket(here, there)
+            server.recv(4)
+            return found is not None and found.unsent == 4 and found.sent == 8
+
+        assert any(held() for _ in range(200))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert not any(held() for _ in range(200))
 
 
 @given(st.text(max_size=60))

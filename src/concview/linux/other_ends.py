@@ -36,6 +36,9 @@ class End:
     sent: int = -1
     peer_received: int = -1
     peer_sent: int = -1
+    unsent: int = -1  #: of `sent`, and of `peer_sent`: bytes that the kernel holds back
+    peer_unsent: int = -1
+    backlog: int = -1  #: connections that wait to be accepted where this one was
     local: str = ""
     remote: str = ""
     writes: bool = False  #: of a pipe: this end is the one that is written to
@@ -102,12 +105,14 @@ class OtherEnds:
         if mine is None or mine.inode != inode or local is None or remote is None:
             return
         found = ends[fd] = End("tcp", inode, local=peer.local, remote=peer.name)
-        found.received, found.sent = mine.received, mine.sent
+        found.received, found.sent, found.unsent = mine.received, mine.sent, mine.unsent
+        if peer.accepted:
+            found.backlog = self._network.tcp_backlog(local)
         other = self._network.tcp_socket(remote, local)
         if other is not None:
             found.peer_inode = other.inode
             found.own = self._fds("socket", other.inode) if other.inode else []
-            found.peer_received, found.peer_sent = other.received, other.sent
+            found.peer_received, found.peer_sent, found.peer_unsent = other.received, other.sent, other.unsent
 
     def _elsewhere(self, ends: dict[int, End]) -> None:
         """Other processes. A pipe's end is there also where this process has it, too: a fork's copy."""

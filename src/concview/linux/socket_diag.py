@@ -22,6 +22,10 @@ _ATTRIBUTE = struct.Struct("=HH")
 _SHOW, _PEER, _QUEUES = 0x4 | 0x10, 2, 4
 #: inet_diag_sockid: ports in network order, 16 bytes each of source and destination, interface, cookie.
 _SOCKID = struct.Struct("=2s2s16s16sI8s")
+#: inet_diag: the message before its attributes; INET_DIAG_INFO asked for and answered; in tcp_info
+#: (`include/uapi/linux/tcp.h`) where tcpi_notsent_bytes is, since Linux 4.6.
+_MESSAGE = 4 + _SOCKID.size + 20
+_SHOW_INFO, _INFO, _UNSENT = 1 << 1, 2, 144
 _TCP_STATES = {
     1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 8: "CLOSE_WAIT", 9: "LAST_ACK",
     11: "CLOSING",
@@ -49,6 +53,7 @@ class TcpSocket(NamedTuple):
     state: str
     received: int
     sent: int  #: not yet acknowledged
+    unsent: int = -1  #: of these, bytes that the kernel holds back; -1 it does not tell
 
 
 class Network:
@@ -106,6 +111,12 @@ class Network:
         with self._link() as link:
             return _tcp_socket(link, local, remote)
 
+    def tcp_backlog(self, local: End) -> int:
+        """Connections to the socket that listens at this end which nobody has accepted yet; -1 where none listens, or
+        it is not told. OSError where the kernel does not answer."""
+        with self._link() as link:
+            return _tcp_backlog(link, local)
+
 
 def _new_link() -> socket.socket:
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
@@ -133,16 +144,34 @@ def _tcp_socket(link: socket.socket, local: End, remote: End) -> TcpSocket | Non
     family = socket.AF_INET if len(local[0]) == 4 else socket.AF_INET6
     ends = (local[1].to_bytes(2, "big"), remote[1].to_bytes(2, "big"), local[0], remote[0])
     states = sum(1 << state for state in _TCP_STATES)
-    request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, states)
-    request += _SOCKID.pack(*ends, 0, b"\xff" * 8)  # INET_DIAG_NOCOOKIE
-    try:
-        body = next(_ask(link, request, 0), b"")
-    except FileNotFoundError:
-        return None
-    if len(body) < 4 + _SOCKID.size + 20 or body[1] == _LISTEN:
+    body = _one_tcp(link, family, states, ends, _SHOW_INFO)
+    if len(body) < _MESSAGE or body[1] == _LISTEN:
         return None  # where nothing is connected so, the kernel tells of the socket that listens there
     _, received, sent, _, inode = struct.unpack_from("=5I", body, 4 + _SOCKID.size)
-    return TcpSocket(inode, _TCP_STATES.get(body[1], str(body[1])), received, sent)
+    info = next((value for kind, value in _attributes(body, _MESSAGE) if kind == _INFO), b"")
+    unsent = struct.unpack_from("=I", info, _UNSENT)[0] if len(info) >= _UNSENT + 4 else -1
+    return TcpSocket(inode, _TCP_STATES.get(body[1], str(body[1])), received, sent, unsent)
+
+
+def _tcp_backlog(link: socket.socket, local: End) -> int:
+    family = socket.AF_INET if len(local[0]) == 4 else socket.AF_INET6
+    ends = (local[1].to_bytes(2, "big"), bytes(2), local[0], bytes(len(local[0])))
+    body = _one_tcp(link, family, 1 << _LISTEN, ends, 0)
+    if len(body) < _MESSAGE or body[1] != _LISTEN:
+        return -1
+    received: int = struct.unpack_from("=I", body, 8 + _SOCKID.size)[0]
+    return received
+
+
+def _one_tcp(
+    link: socket.socket, family: int, states: int, ends: tuple[bytes, bytes, bytes, bytes], show: int
+) -> bytes:
+    request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, show, 0, states)
+    request += _SOCKID.pack(*ends, 0, b"\xff" * 8)  # INET_DIAG_NOCOOKIE
+    try:
+        return next(_ask(link, request, 0), b"")
+    except FileNotFoundError:
+        return b""
 
 
 def end(text: str) -> End | None:

@@ -127,6 +127,11 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     remote: str = ""
     role: str = ""  #: 'server' (the local port is one that the process listens on), 'client', ''
     closed: str = ""  #: 'own' where this process has the other end of a pipe open itself, with nobody at it
+    #: Of what was sent, bytes that the kernel has not put on the way: where the other side reads, it holds back a
+    #: second small write until the first one is acknowledged (Nagle's algorithm). -1 not known.
+    unsent: int = -1
+    peer_unsent: int = -1
+    backlog: int = -1  #: of a server: connections to its port that nobody has accepted yet; -1 not known
 
 
 class Links(Event, frozen=True, tag=31):
@@ -166,7 +171,9 @@ class Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str
     state: str  #: letter of the kernel: R, S, D, T, Z; '' it has gone
     waiters: tuple[int, ...]
-    syscall: str = ""  #: what its first thread is in, where that can be read
+    #: What its first thread is in, where that can be read; or another one that waits at what only this process has the
+    #: other end of.
+    syscall: str = ""
     fd: int = -1
     peer: str = ""
     back: bool = False  #: it waits at a pipe or socket whose other end only this process has

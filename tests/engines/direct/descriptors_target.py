@@ -66,7 +66,9 @@ def wants_lock():
 
 
 def waits_for_child():
-    writes = [sys.executable, "-c", "import sys; sys.stdout.write('x' * 1000000)"]
+    # Another thread than the first one, which waits for its end: so does a process that has filled a queue.
+    program = "import sys, threading; threading.Thread(target=sys.stdout.write, args=('x' * 1000000,)).start()"
+    writes = [sys.executable, "-c", program]
     subprocess.Popen(writes, stdout=subprocess.PIPE).wait()
 
 

@@ -10,7 +10,7 @@ from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.natives import NativeReader
 from concview.engines.direct.relations.search import LOOK_NS, Pace, Search, Waiting, Waits
 from concview.engines.direct.thread_table import ThreadRow
-from concview.linux import kernel_locks, other_ends, syscall_line, syscalls
+from concview.linux import kernel_locks, other_ends, socket_diag, syscall_line, syscalls
 from concview.linux.family import children_of
 from concview.linux.namespaces import ThreadNumbers
 from concview.linux.other_ends import OtherEnds
@@ -107,6 +107,9 @@ class LinkReader:
                     end.remote,
                     role,
                     "own" if alone else "",
+                    end.unsent,
+                    end.peer_unsent,
+                    end.backlog,
                 )
             )
         said = (tuple(links), more, self._ends.why if waiting else "")
@@ -203,6 +206,7 @@ class ChildReader:
     def __init__(self, pid: int, sink: Sink) -> None:
         self._pid, self._sink = pid, sink
         self._numbers = ThreadNumbers(pid)
+        self._network: socket_diag.Network | None = None  #: made when it is first asked
         self._last: object = None
         self._tick = os.sysconf("SC_CLK_TCK")
 
@@ -256,21 +260,53 @@ class ChildReader:
             cpu = (int(fields[11]) + int(fields[12])) / self._tick
         except (OSError, ValueError, IndexError):
             pass
-        line = syscall_line.read(pid, pid)
-        fd, peer, back = -1, "", False
-        if line is not None and line.shape is Shape.FD:
-            fd = line.arguments[0] & 0xFFFFFFFF
-            kind, inode = other_ends.descriptors(pid).get(fd, ("", 0))
-            if inode:
-                peer = f"{kind}:[{inode}]"
-                back = self._only_here(pid, fd, kind, inode)
-        syscall = line.name if line is not None else ""
+        syscall, fd, peer, back = self._does(pid)
         return Child(pid, clean(name), state, waiters, syscall, fd, peer, back, cpu)
 
+    def _does(self, pid: int) -> tuple[str, int, str, bool]:
+        """What the child's first thread waits for; or another one at a pipe that only we have the other end of: the
+        first one may wait for that thread's end, as a process does that has put something into a queue."""
+        first: tuple[str, int, str, bool] | None = None
+        for tid in _threads(pid):
+            line = syscall_line.read(pid, tid)
+            fd, peer, back = -1, "", False
+            if line is not None and line.shape is Shape.FD:
+                fd = line.arguments[0] & 0xFFFFFFFF
+                kind, inode = other_ends.descriptors(pid).get(fd, ("", 0))
+                if inode:
+                    peer = f"{kind}:[{inode}]"
+                    back = self._only_here(pid, fd, kind, inode)
+            said = line.name if line is not None else "", fd, peer, back
+            if back:
+                return said
+            first = first or said
+        return first or ("", -1, "", False)
+
     def _only_here(self, pid: int, fd: int, kind: str, inode: int) -> bool:
-        """Whether the other end of a child's pipe is ours and nobody else's."""
+        """Whether the other end of a child's pipe, or pair of sockets, is ours."""
+        if kind == "socket":
+            return self._is_peer(inode)
         if kind != "pipe":
             return False
         mine = [f for f, (k, i) in other_ends.descriptors(self._pid).items() if (k, i) == (kind, inode)]
         writing = other_ends.writes(pid, fd)
         return any(other_ends.writes(self._pid, f) != writing for f in mine)
+
+    def _is_peer(self, inode: int) -> bool:
+        if self._network is None:
+            self._network = socket_diag.Network(self._pid)
+        try:
+            other = self._network.unix_sockets().get(inode) if not self._network.why else None
+        except OSError:
+            return False
+        ours = other_ends.descriptors(self._pid).values() if other is not None else ()
+        return other is not None and ("socket", other.peer) in ours
+
+
+def _threads(pid: int) -> list[int]:
+    """The first one first."""
+    try:
+        tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")[: other_ends.MAX_THREADS]]  # noqa: PTH208
+    except OSError:
+        return [pid]
+    return sorted(tids, key=lambda tid: tid != pid)
