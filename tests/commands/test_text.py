@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from concview.commands import _build, _schema
 from concview.commands._dump_text import dump_text
 from concview.commands._target_process import Ring
 from concview.commands._text import check_text, folded
 from concview.commands._text_writer import Pen
-from concview.commands.check import _verdict
 from concview.model import (
     NO_STACK,
     NO_WAIT,
@@ -19,7 +17,6 @@ from concview.model import (
     Frame,
     Hold,
     Measured,
-    NotApplicable,
     Pending,
     Severity,
     Site,
@@ -75,30 +72,17 @@ def test_a_finding_in_full() -> None:
         findings=(finding(),),
         pending=(Pending("deadlock", "1 s more", "lock a"),),
         clear=("gil-contention",),
-        not_applicable=(NotApplicable("gc-storm", "not seen by py-spy", "use the direct engine"),),
     )
     text = check_text(seen, Pen(styled=False, width=100))
     for words in (
         "▲ WARN  90  lock-contention: Threads queue", "7 of 8 wait.", "at least 6.1 with 95 % confidence",
         "where: Cache.get (/srv/cache.py:41)", "... 8 more", "\n           with lock: copy()\n", "or divide it.",
-        "deadlock (lock a): needs 1 s more", "gil-contention", "gc-storm: not seen by py-spy (use the direct engine)",
+        "deadlock (lock a): needs 1 s more", "gil-contention",
     ):  # fmt: skip
         assert words in text, text
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "\x1b" not in text
     assert "\x1b[31m" in check_text(seen, Pen(styled=True, width=100))
-
-
-@pytest.mark.parametrize(
-    ("fail_on", "severity", "code"),
-    [
-        ("warn", Severity.WARN, 1), ("warn", Severity.INFO, 0), ("info", Severity.INFO, 1), ("info", Severity.WARN, 1),
-        ("never", Severity.WARN, 0),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("recent", [False, True])
-def test_fail_on(fail_on: str, severity: Severity, code: int, recent: bool) -> None:
-    assert _verdict(snapshot(findings=(finding(severity, recent),)), fail_on) == code
 
 
 def circle(confidence: Confidence) -> Snapshot:

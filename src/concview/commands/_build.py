@@ -128,7 +128,7 @@ def _chain(chain: ChainView) -> out.ChainOut:
     )
 
 
-def _where(where: Where) -> out.SiteOut:
+def site_out(where: Where) -> out.SiteOut:
     return out.SiteOut(where.file, where.line, where.function)
 
 
@@ -144,7 +144,7 @@ def _finding(finding: Finding) -> out.FindingOut:
         why=finding.why,
         fix=finding.fix,
         measured=out.MeasuredOut(measured.name, _round(measured.value, 4), measured.info, measured.warn, measured.unit),
-        where=[_where(w) for w in finding.where],
+        where=[site_out(w) for w in finding.where],
         threads=list(finding.threads),
         stacks=[out.StackOut(s.role, s.tid, [f.place for f in s.frames]) for s in finding.stacks],
         recent=finding.recent,

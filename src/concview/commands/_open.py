@@ -76,21 +76,23 @@ def finish(observation: Observation, seconds: float, progress: str = "") -> Snap
     show = bool(progress) and sys.stderr.isatty()
     began = time.monotonic()
     snapshot = observation.snapshot()
-    while not observation.ended:
-        left = seconds - snapshot.elapsed_s
-        waited = time.monotonic() - began
-        if observation.live and left <= 0:
-            break
-        if observation.live and waited > 2 * seconds + START_S:
-            complain(f"only {snapshot.elapsed_s:.1f} of {seconds:g} s could be observed in {waited:.0f} s")
-            break
+    try:
+        while not observation.ended:
+            left = seconds - snapshot.elapsed_s
+            waited = time.monotonic() - began
+            if observation.live and left <= 0:
+                break
+            if observation.live and waited > 2 * seconds + START_S:
+                complain(f"only {snapshot.elapsed_s:.1f} of {seconds:g} s could be observed in {waited:.0f} s")
+                break
+            if show:
+                found = plural(len(snapshot.findings), "finding")
+                of = f" of {seconds:g}" if observation.live else ""
+                sys.stderr.write(f"\r\x1b[K{progress} {snapshot.elapsed_s:.1f}{of} s, {found} so far")
+                sys.stderr.flush()
+            snapshot = observation.observe(min(left, STEP_S) if observation.live else FILE_STEP_S, STEP_S)
+    finally:
         if show:
-            found = plural(len(snapshot.findings), "finding")
-            of = f" of {seconds:g}" if observation.live else ""
-            sys.stderr.write(f"\r\x1b[K{progress} {snapshot.elapsed_s:.1f}{of} s, {found} so far")
+            sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
-        snapshot = observation.observe(min(left, STEP_S) if observation.live else FILE_STEP_S, STEP_S)
-    if show:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
     return observation.finish()

@@ -336,6 +336,28 @@ class CheckOut(msgspec.Struct):
     loops: list[LoopOut] = []
 
 
+class RepeatedOut(msgspec.Struct):
+    """One finding of several runs. `runs`: in which of them, from 1 on; `fails`: it is at or above --fail-on."""
+
+    id: str
+    severity: str
+    title: str
+    where: list[SiteOut]
+    runs: list[int]
+    fails: bool
+
+
+class RunsOut(msgspec.Struct):
+    """`concview check --runs N --format json`. `missed`: why runs were not seen."""
+
+    schema: int
+    concview: str
+    failed: bool
+    missed: list[str]
+    findings: list[RepeatedOut]
+    runs: list[CheckOut]
+
+
 class GilOut(msgspec.Struct):
     held: bool | None
     holder: int | None
@@ -441,7 +463,7 @@ class DumpOut(msgspec.Struct):
 
 
 #: What is published under docs/schema, by its name there without the version.
-PUBLISHED: dict[str, type[msgspec.Struct]] = {"check": CheckOut, "dump": DumpOut}
+PUBLISHED: dict[str, type[msgspec.Struct]] = {"check": CheckOut, "dump": DumpOut, "runs": RunsOut}
 
 
 def json_schema(name: str) -> dict[str, Any]:

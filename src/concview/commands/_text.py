@@ -23,8 +23,8 @@ LEAST_FOLDED = 3
 
 
 def check_text(snapshot: Snapshot, pen: Pen) -> str:
-    """The verdict first, the evidence behind it after."""
-    _headline(snapshot, pen)
+    """The verdict first, the evidence behind it after. What could not be judged is told by the closing lines."""
+    headline(snapshot, pen)
     pen.line()
     blame_text(snapshot, pen)
     fresh = [f for f in snapshot.findings if not f.recent]
@@ -47,18 +47,13 @@ def check_text(snapshot: Snapshot, pen: Pen) -> str:
         pen.line("Judged and clear", BOLD)
         pen.paragraph(", ".join(snapshot.clear))
         pen.line()
-    if snapshot.not_applicable:
-        pen.line("Cannot be judged here", BOLD)
-        for rule in snapshot.not_applicable:
-            pen.paragraph(f"{rule.id}: {rule.why}" + (f" ({rule.enable})" if rule.enable else ""))
-        pen.line()
     for notice in snapshot.notices:
         if notice.level != "info":
             pen.paragraph(f"{notice.level}: {notice.text}", "")
     return pen.text().rstrip("\n") + "\n"
 
 
-def _headline(snapshot: Snapshot, pen: Pen) -> None:
+def headline(snapshot: Snapshot, pen: Pen) -> None:
     target = snapshot.target
     if target is not None:
         pen.line(f"{target.pid}: {' '.join(target.command)}"[: max(40, pen.width)], BOLD)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concview.commands import _agent, _options
-from concview.commands.base import Command, CommandError, Exit, complain
+from concview.commands.base import Command, CommandError, Exit, Terminated, complain
 
 if TYPE_CHECKING:
     from concview.api import Observation
@@ -17,14 +17,26 @@ if TYPE_CHECKING:
     from concview.snapshot import Snapshot
 
 
+#: Also the names of the files in `_verdicts`; listed so that --help need not import them. A test compares.
+FORMATS = ("text", "json", "md", "sarif", "junit", "github")
+MOST_RUNS = 1000
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "concview check [OPTIONS] PID | FILE | -- CMD..."
     parser.add_argument("subject", metavar="PID | FILE", nargs="?", help="a process, or a recording")
     parser.add_argument("--duration", metavar="S", default="10", help="seconds to watch (default 10)")
-    parser.add_argument("--format", choices=["text", "json"], default="text")
+    parser.add_argument("--format", choices=FORMATS, default="text")
+    parser.add_argument("--brief", action="store_true", help="text: only the verdict and a line for each finding")
     parser.add_argument(
-        "--fail-on", choices=["info", "warn", "never"], default="warn", help="exit with 1 from here on (default warn)"
+        "--save", metavar="FORMAT=FILE", action="append", default=[], help="write another format, too; may be repeated"
     )
+    parser.add_argument(
+        "--fail-on", metavar="LEVEL", action="append", default=[],
+        help="exit with 1 from here on: info, warn (default) or never; RULE=LEVEL for single rules ('lock-*=info'), "
+        "comma-separated",
+    )  # fmt: skip
+    parser.add_argument("--runs", metavar="N", help="with -- CMD: run it so many times, each watched anew")
     parser.add_argument("--output", metavar="FILE", help="with -- CMD: what it prints goes here, not to stderr")
     _agent.add(parser)
     _options.add_python(parser)
@@ -32,71 +44,133 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _build, _schema, _text, _text_writer
+    from concview import registry
+    from concview.commands import _fail_on
+    from concview.commands._verdicts.base import Checked, Verdict
 
     if (options.subject is None) == (not options.rest):
         raise CommandError("what to check?", Exit.USAGE, "give a PID, a recording, or '-- CMD'; one of them")
-    if options.output and not options.rest:
-        raise CommandError("--output: only with '-- CMD'", Exit.USAGE)
+    for option, value in (("--output", options.output), ("--runs", options.runs)):
+        if value and not options.rest:
+            raise CommandError(f"{option}: only with '-- CMD'", Exit.USAGE)
+    if options.brief and options.format != "text":
+        raise CommandError("--brief: only with --format text", Exit.USAGE)
     _agent.check(options, ours=bool(options.rest))
     if options.agent and options.subject is not None and not options.subject.isdecimal():
         raise CommandError("--agent: a recording has what was seen then", Exit.USAGE)
     config = _options.settings(options)
     duration = _options.seconds_of(options.duration, "--duration")
-    snapshot = _observe(options, config, duration)
-    if snapshot.target is None or not (snapshot.samples or snapshot.threads):
-        why = f" ({snapshot.ending})" if snapshot.ending else ""
-        raise CommandError(f"nothing was seen{why}", Exit.NO_TARGET)
-    if (ending := _build.unusual_ending(snapshot)) and options.format == "json" and not options.rest:
-        complain(ending)  # the text says it itself
-    if options.format == "json":
-        sys.stdout.write(_schema.encode(_build.check_out(snapshot)))
-    else:
-        sys.stdout.write(_text.check_text(snapshot, _text_writer.Pen()))
-    return _verdict(snapshot, options.fail_on)
-
-
-def _verdict(snapshot: Snapshot, fail_on: str) -> int:
-    """Recent findings count: they fired while we watched."""
-    counted = {"info": ("info", "warn"), "warn": ("warn",), "never": ()}[fail_on]
-    return Exit.FINDINGS if any(f.severity.value in counted for f in snapshot.findings) else Exit.FINE
-
-
-def _observe(options: argparse.Namespace, config: Config, duration: float) -> Snapshot:
-    from concview.commands import _launch, _open, _preflight, _target_process
-
-    child: Child | None = None
-    observation: Observation | None = None
-    try:
-        if options.rest:
-            command = _target_process.python_command(options.rest, options.python)
-            child = _target_process.Child(command, Path(options.output) if options.output else None, headless=True)
-            observation = _launch.attach(child, config, options.blocking)
-        elif options.subject.isdecimal():
-            # A wrong PID is told by the collector, too; this says it without starting one.
-            pid = _options.pid_of(options.subject)
-            _preflight.look_at(pid)
-            observation = _open.watch_process(pid, config, options.blocking)
+    fail_on = _fail_on.parse(options.fail_on)
+    saves = [_save_of(text) for text in options.save]
+    runs = _number_of_runs(options.runs)
+    watch = _Watch(options, config, duration)
+    for number in range(1, runs + 1):
+        watch.run(f"run {number} of {runs}: " if runs > 1 else "")
+        if watch.interrupt is not None:
+            break
+    checked = Checked(tuple(watch.seen), fail_on, tuple(watch.missed), watch.interrupt is not None, options.brief)
+    for form, path in [*saves, (options.format, None)]:
+        verdict: Verdict = registry.load("concview.commands._verdicts", form, "VERDICT")
+        text = verdict.write(checked)
+        if path is not None:
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
         else:
-            observation = _open.read_recording(options.subject, config)
-        if options.agent:
-            _agent.invite(observation.session, options.calls)
-        snapshot = _open.finish(observation, duration, progress="watching")
-        if options.agent and snapshot.refusal is not None:
-            complain(f"no view from inside: {snapshot.refusal.text}", snapshot.refusal.remedy)
-        return snapshot
-    finally:
-        if observation is not None:
-            observation.close()
-        if child is not None:
-            child.close()
+            sys.stdout.write(text)
+    if watch.interrupt is not None:
+        return Exit.TERMINATED if isinstance(watch.interrupt, Terminated) else Exit.INTERRUPTED
+    if checked.failed:
+        return Exit.FINDINGS
+    return Exit.NO_TARGET if checked.missed else Exit.FINE
+
+
+def _save_of(text: str) -> tuple[str, Path]:
+    form, equals, path = text.partition("=")
+    if not equals or not path or form not in FORMATS:
+        raise CommandError(f"--save: FORMAT=FILE, not '{text}'", Exit.USAGE, f"formats: {', '.join(FORMATS)}")
+    return form, Path(path)
+
+
+def _number_of_runs(text: str | None) -> int:
+    if text is None:
+        return 1
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:10]) <= MOST_RUNS):
+        raise CommandError(f"--runs: must be a number from 1 to {MOST_RUNS}, not '{text}'", Exit.USAGE)
+    return int(text)
+
+
+class _Watch:
+    """What was seen, run after run. The first Ctrl-C or SIGTERM ends the watching, not what is said of it."""
+
+    def __init__(self, options: argparse.Namespace, config: Config, duration: float) -> None:
+        self.options, self.config, self.duration = options, config, duration
+        self.seen: list[Snapshot] = []
+        self.missed: list[str] = []
+        self.interrupt: KeyboardInterrupt | None = None
+
+    def run(self, which: str) -> None:
+        """Watch once. CommandError where nothing was seen; of one run among several it is noted instead."""
+        from concview.commands import _build
+
+        try:
+            snapshot = self._observe(which)
+            if snapshot.target is None or not (snapshot.samples or snapshot.threads):
+                if self.interrupt is not None and not self.seen:
+                    raise self.interrupt
+                why = f" ({snapshot.ending})" if snapshot.ending else ""
+                raise CommandError(f"nothing was seen{why}", Exit.NO_TARGET)
+        except CommandError as error:
+            if not which or error.code != Exit.NO_TARGET:
+                raise
+            complain(f"{which}{error.message}", error.remedy)
+            self.missed.append(f"{which}{error.message}")
+            return
+        self.seen.append(snapshot)
+        if (ending := _build.unusual_ending(snapshot)) and self.options.format != "text" and not self.options.rest:
+            complain(ending)  # the text says it itself
+
+    def _observe(self, which: str) -> Snapshot:
+        from concview.commands import _launch, _open, _preflight, _target_process
+
+        options = self.options
+        child: Child | None = None
+        observation: Observation | None = None
+        try:
+            if options.rest:
+                command = _target_process.python_command(options.rest, options.python)
+                child = _target_process.Child(command, Path(options.output) if options.output else None, headless=True)
+                observation = _launch.attach(child, self.config, options.blocking)
+            elif options.subject.isdecimal():
+                # A wrong PID is told by the collector, too; this says it without starting one.
+                pid = _options.pid_of(options.subject)
+                _preflight.look_at(pid)
+                observation = _open.watch_process(pid, self.config, options.blocking)
+            else:
+                observation = _open.read_recording(options.subject, self.config)
+            if options.agent:
+                _agent.invite(observation.session, options.calls)
+            try:
+                snapshot = _open.finish(observation, self.duration, progress=f"{which}watching")
+            except KeyboardInterrupt as interrupt:
+                self.interrupt = interrupt
+                # Of a recording what was read; of a process the totals, too.
+                snapshot = observation.finish() if observation.live else observation.snapshot()
+            if options.agent and snapshot.refusal is not None:
+                complain(f"no view from inside: {snapshot.refusal.text}", snapshot.refusal.remedy)
+            return snapshot
+        finally:
+            if observation is not None:
+                observation.close()
+            if child is not None:
+                child.close()
 
 
 COMMAND = Command(
     name="check",
     summary="watch without a dashboard and say what is wrong; the exit code tells a script",
     description="Watch a process for a while, read a recording, or run a command; then say what is wrong.\n"
-    "Ends early when the process does. Exit code 1 when there are findings from --fail-on upwards.",
+    "Ends early when the process does, and on Ctrl-C, which prints what was found until then. Exit code 1 when there\n"
+    "are findings from --fail-on upwards. --format: "
+    "md for a job's summary, sarif for code scanning, junit for every CI, github for annotations.",
     configure=configure,
     run=run,
     order=20,

@@ -56,6 +56,14 @@ class Finding(Struct, frozen=True):
     since_ns: int = 0
     recent: bool = False  #: no longer fires; kept for a minute
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What makes it the same finding in another run of the program, and in another version of it: rule, file and
+        function; lines move, addresses and numbers of threads change."""
+        if self.where:
+            return (self.id, self.where[0].file, self.where[0].function)
+        return (self.id, "", self.subject)
+
 
 class Pending(Struct, frozen=True):
     """Not enough evidence yet."""

@@ -1,0 +1,101 @@
+"""What a form of the verdict is made of: the last pictures of one or several runs, and what of them fails the check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from concview.commands._fail_on import FailOn
+from concview.model import Finding, NotApplicable, Severity
+from concview.snapshot import Snapshot
+from concview.text import plural
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """One finding, as the run shows it in which it was worst. `runs`: those in which it was, from 1 on."""
+
+    finding: Finding
+    runs: tuple[int, ...]
+    fails: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was checked. `runs` has one snapshot for each run that was seen; `missed` says why others were not."""
+
+    runs: tuple[Snapshot, ...]
+    fail_on: FailOn = field(default_factory=FailOn)
+    missed: tuple[str, ...] = ()
+    interrupted: bool = False
+    brief: bool = False
+
+    @property
+    def findings(self) -> list[Repeated]:
+        """Those of all runs, each once: what fails first, then the worst."""
+        worst: dict[tuple[str, str, str], Finding] = {}
+        seen: dict[tuple[str, str, str], list[int]] = {}
+        fails: set[tuple[str, str, str]] = set()
+        for number, snapshot in enumerate(self.runs, 1):
+            for finding in snapshot.findings:
+                key = finding.identity if len(self.runs) > 1 else (finding.id, finding.subject, str(len(seen)))
+                known = worst.get(key)
+                if known is None or _rank(finding) > _rank(known):
+                    worst[key] = finding
+                runs = seen.setdefault(key, [])
+                if not runs or runs[-1] != number:
+                    runs.append(number)
+                if self.fail_on.fails(finding):
+                    fails.add(key)
+        found = [Repeated(f, tuple(seen[key]), key in fails) for key, f in worst.items()]
+        return sorted(found, key=lambda r: (not r.fails, r.finding.recent, *(-n for n in _rank(r.finding))))
+
+    @property
+    def failed(self) -> bool:
+        return any(self.fail_on.fails(f) for snapshot in self.runs for f in snapshot.findings)
+
+    def counted(self) -> str:
+        """'1 warning, 2 infos'; 'no findings'."""
+        found = self.findings
+        warns = sum(r.finding.severity is Severity.WARN for r in found)
+        parts = [plural(warns, "warning")] if warns else []
+        if len(found) > warns:
+            parts.append(plural(len(found) - warns, "info"))
+        return ", ".join(parts) or "no findings"
+
+    def outcome(self) -> str:
+        """What the exit code will say, in words."""
+        failing = sum(r.fails for r in self.findings)
+        said = f"{plural(failing, 'finding')} at or above --fail-on {self.fail_on}" if failing else ""
+        if not said:
+            said = f"nothing at or above --fail-on {self.fail_on}"
+        return f"{'FAILED' if failing else 'PASSED'}: {said}" + ("; interrupted" if self.interrupted else "")
+
+
+def _rank(finding: Finding) -> tuple[int, int]:
+    return (finding.severity is Severity.WARN, finding.score)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One form. `summary`: who reads it."""
+
+    summary: str
+    write: Callable[[Checked], str]
+
+
+def relative(file: str, root: Path | None = None) -> str:
+    """A path as those tools want it: of the project relative to where we were called; others as they are."""
+    base = str(root or Path.cwd()).rstrip("/") + "/"
+    return file.removeprefix(base) if file.startswith(base) else file
+
+
+def grouped(rules: tuple[NotApplicable, ...]) -> list[tuple[list[str], NotApplicable]]:
+    """Rules that cannot be judged for one and the same reason, together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    first: dict[tuple[str, str], NotApplicable] = {}
+    for rule in rules:
+        groups.setdefault((rule.why, rule.enable), []).append(rule.id)
+        first.setdefault((rule.why, rule.enable), rule)
+    return [(ids, first[key]) for key, ids in groups.items()]
