@@ -14,7 +14,7 @@ from concview.engines.base import Look
 from concview.model import LookStats
 
 #: All looks together use at most this share of the budget; what they leave goes to the samples.
-SHARE = 0.35
+SHARE = 0.1
 #: A look that is asked for at all gets at least so much CPU time a turn, nanoseconds.
 LEAST_NS = 1_000_000
 #: A look may have saved up so many of its periods.

@@ -20,7 +20,7 @@ from concview.collector.budget import Budget
 from concview.collector.forks import ForkWatch
 from concview.collector.idle_scheduling import IdleScheduling, own_run_delay_ns
 from concview.collector.looks import Looks
-from concview.collector.pace import Pace
+from concview.collector.pace import MIN_HZ, PARTS_HZ, Pace
 from concview.collector.recorder import Recorder
 from concview.engines import choose
 from concview.engines.base import Engine, Probe
@@ -37,6 +37,11 @@ COUNTERS_NS = 200_000_000
 STATS_NS = 1_000_000_000
 STATUS_NS = 500_000_000
 COLLECT_NS = 60_000_000_000
+#: Of the budget, a tick has what everything beside the samples leaves, and this share at least. While we warm up, this
+#: share of a core.
+TICK_SHARE, WARM_SHARE = 0.4, 0.5
+#: Counters may take this share of the budget; where there are many threads, they come less often.
+COUNTERS_SHARE = 0.15
 #: Cost is not judged before this: imports, first stacks and source files are paid once.
 WARM_UP_NS = 2_000_000_000
 
@@ -54,6 +59,7 @@ class Collector:
         self._heard = b""  #: the beginning of a command whose end has not arrived
         self._status = "running"
         self._held_ns = self._stats_ns = 0
+        self._tick_ns = self._ticks_ns = 0  #: CPU time of ticks, in total, and when statistics were told last
 
     def stop(self) -> None:
         self._stopping = True
@@ -86,6 +92,7 @@ class Collector:
             raise CannotAttach(*error.refusal) from None
         except TargetGone as error:
             raise CannotAttach(f"process {self._pid} is gone ({error})", "", Code.NO_SUCH_PROCESS) from None
+        self._pace.least_hz = MIN_HZ if self._engine.HELPER_CPU else PARTS_HZ
         self._looks = Looks(self._engine.looks, self._budget.earned)
         self._counters = CounterReader(target, self._recorder)
         self._agent = AgentControl(target.pid, self._recorder.emit)
@@ -125,6 +132,9 @@ class Collector:
         """One sample each, with what is due beside it."""
         pace, engine, budget, looks = self._pace, self._engine, self._budget, self._looks
         chores = self._chores = _Chores(now)
+        cpu_ns = time.process_time_ns
+        engine.budget = pace.budget / 100
+        engine.room_ns = int(1e9 * WARM_SHARE / min(PARTS_HZ, pace.asked_hz))
         while not self._stopping:
             budget.settle(now)
             if now < chores.warm:
@@ -138,7 +148,9 @@ class Collector:
                 now = time.monotonic_ns()
                 if due > now and not (self._writer.flush() >= 0 and self._listen(control_fd)):
                     return
+            before = cpu_ns()
             engine.tick(now)
+            self._tick_ns += cpu_ns() - before
             if now >= looks.due_ns:
                 looks.turn(now)
             if now >= chores.due and not self._do_chores(now, control_fd):
@@ -150,9 +162,11 @@ class Collector:
         chores = self._chores
         self._agent.poll(now)
         if now >= chores.counters:
-            chores.counters = now + COUNTERS_NS
+            before = time.process_time_ns()
             self._recorder.emit(self._counters.poll(now, self._engine.tally.gil_switches))
             self._forks.poll(now)
+            spent = time.process_time_ns() - before
+            chores.counters = now + max(COUNTERS_NS, int(spent / (COUNTERS_SHARE * self._pace.budget / 100)))
         if now >= chores.stats:
             chores.stats = now + STATS_NS
             self._stats(now, adapt=now > chores.warm)
@@ -182,6 +196,8 @@ class Collector:
     def _stats(self, now: int, adapt: bool) -> None:
         own, children, hz, waited = self._cost.measure(now, self._recorder.ticks)
         tally, pace, engine = self._engine.tally, self._pace, self._engine
+        if adapt and self._stats_ns:
+            self._make_room(own, now - self._stats_ns)
         # What it would have cost had no sample been put off.
         held, self._held_ns = pace.held_ns - self._held_ns, pace.held_ns
         held_share = min(0.9, held / max(1, now - self._stats_ns)) if self._stats_ns else 0.0
@@ -199,6 +215,15 @@ class Collector:
             )
         )  # fmt: skip
 
+    def _make_room(self, own_percent: float, elapsed_ns: int) -> None:
+        """What a tick may take: of an engine that can look at a part of the threads it is the last resort, when the
+        rate is as low as it gets."""
+        ticks, self._ticks_ns = self._tick_ns - self._ticks_ns, self._tick_ns
+        beside = max(0.0, own_percent / 100 - ticks / elapsed_ns)
+        budget = self._pace.budget / 100
+        share = max(TICK_SHARE * budget, budget - beside)
+        self._engine.room_ns = int(0.95e9 * share / min(PARTS_HZ, self._pace.asked_hz))
+
     def _watch_status(self, now: int) -> None:
         status = self._counters.status()
         if status in ("gone", "zombie"):
@@ -209,8 +234,10 @@ class Collector:
 
     def _listen(self, control_fd: int) -> bool:
         """Obey the reader; False when it has gone."""
-        ready, _, _ = select.select([control_fd], [], [], 0)
-        if not ready:
+        # Not select(): it refuses descriptors above 1023, and two files a thread are kept open.
+        asked = select.poll()
+        asked.register(control_fd, select.POLLIN)
+        if not asked.poll(0):
             return True
         said = os.read(control_fd, 4096)
         if not said:

@@ -6,6 +6,8 @@ import random
 
 #: Never slower than this, whatever the budget: below it a window has too few samples to say anything.
 MIN_HZ = 10.0
+#: The same where an engine can look at a part of the threads in each sample.
+PARTS_HZ = 20.0
 #: How fast the rate recovers per second when there is room, and how much room there must be.
 RECOVERY = 1.25
 ROOM = 0.85
@@ -24,6 +26,7 @@ class Pace:
     def __init__(self, rate_hz: float, budget_percent: float, seed: int | None = None) -> None:
         self.asked_hz = self.target_hz = self._told_hz = rate_hz
         self.budget = budget_percent
+        self.least_hz = MIN_HZ
         self.misses = 0
         self.held_ns = 0  #: for how long samples were put off because the budget had no room, in total
         self._due = 0
@@ -61,7 +64,7 @@ class Pace:
     def adapt(self, own_percent: float) -> bool:
         """Follow the cost of the last second. Whether that is worth telling: much slower than what was told last."""
         if own_percent > self.budget:
-            floor = min(MIN_HZ, self.asked_hz)
+            floor = min(self.least_hz, self.asked_hz)
             self._go_at(max(floor, self.target_hz * max(0.5, 0.95 * self.budget / own_percent)))
         elif own_percent < ROOM * self.budget and self.target_hz < self.asked_hz:
             self._go_at(min(self.asked_hz, self.target_hz * RECOVERY))

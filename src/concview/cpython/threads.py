@@ -21,9 +21,9 @@ class Thread:
     """One Python thread state: where its stack is expected to be, and what was last seen of it."""
 
     __slots__ = (
-        "address", "at_again", "at_chunk", "at_frame", "at_outs", "cframes", "chunk", "end", "ident", "interpreter",
-        "layout", "length", "link", "native", "next", "objects", "outs", "peak", "segment", "start", "tid", "walk",
-        "which",
+        "address", "again", "at_again", "at_chunk", "at_frame", "at_outs", "cframes", "chunk", "end", "ident",
+        "interpreter", "layout", "length", "link", "native", "next", "objects", "outs", "peak", "segment", "start",
+        "tid", "walk", "which",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, after: int) -> None:
@@ -35,6 +35,7 @@ class Thread:
         self.ident = 0  #: threading.get_ident()
         self.walk = Walk()
         self.segment: bytes | None = None  #: what was last copied of it; None: look again
+        self.again = False  #: look again when it has run, though nothing that is copied has changed
         self.layout: tuple[object, ...] | None = None  #: what `segment` consists of
         self.forget_prediction()
         self.peak = 0  #: longest stack seen lately, bytes in the current chunk

@@ -76,6 +76,8 @@ class Engine(Protocol):
     looks: list[Look]
     #: CPU time that the next tick may take, nanoseconds; 0: no bound. An engine that can look at a part does so.
     room_ns: int
+    #: What may be spent in all, as a share of a core; 0: not bounded. What is done now and then keeps to its part.
+    budget: float
 
     @classmethod
     def probe(cls, pid: int) -> Probe: ...

@@ -21,7 +21,7 @@ from concview.sink import Sink
 _LINE = 256  #: bytes; the longest line is 9 fields of at most 18 characters
 SHORT_LINE = 64  #: the same of schedstat: 3 numbers of at most 20 digits
 #: Descriptors kept open at most; threads beyond that are opened at each read (about 10 µs more).
-MAX_CACHED = 4096
+MAX_CACHED = 32_768
 #: What the line alone tells, whatever the thread's stack and descriptors are by now.
 _PLAIN = frozenset({WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP})
 _MAX_PLAIN = 4096

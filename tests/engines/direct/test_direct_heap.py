@@ -208,6 +208,6 @@ def test_a_copy_never_exceeds_the_buffer() -> None:
     batch._head_words, batch.head_size, batch.first = array("Q", [start, 8]), 8, 8
     for count in (1, 10, 500):
         frames = [start + 2000 * i for i in range(1, count + 1)]
-        batch.relay(thread, frames, dict.fromkeys(frames, 400), 0)
+        batch.predict(thread, frames, dict.fromkeys(frames, 400), 0)
         copied = batch.copy_some([thread])
         assert copied is not None and len(copied[0]) == 8 + thread.end - thread.start <= len(batch._buffer)

@@ -1,12 +1,13 @@
 """The direct engine: stacks, locks and the GIL out of the target's memory, wait states from the kernel, in one tick.
 
 A thread that was blocked and has not been on a CPU since stands where it stood: neither its memory nor its wait state
-is read again (`scheduled`).
+is read again (`scheduled`). Where a tick has no room for all threads (`room_ns`), they are looked at in turn.
 """
 
 from __future__ import annotations
 
 import struct
+from time import thread_time_ns
 from typing import ClassVar
 
 from concview.cpython.locks import LockReader
@@ -40,6 +41,9 @@ _IDENTITY_NS = 2_000_000_000
 _RECHECK_NS = 500_000_000
 _FORGET_NS = 30_000_000_000
 _RECHECK_CODES = 48
+#: In parts: what reading the lists of threads again, and naming who runs the futures that are waited for, may each take
+#: of the budget.
+_LISTING_SHARE, _FUTURES_SHARE = 0.15, 0.05
 
 _NO_GIL = "this build has no GIL"
 
@@ -54,6 +58,7 @@ class DirectEngine:
         self.tally = Tally()
         self.looks: list[Look] = []
         self.room_ns = 0
+        self.budget = 0.0
         self._waits: WaitReader | None = None
 
     # ------------------------------------------------------------------ beforehand
@@ -131,7 +136,11 @@ class DirectEngine:
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
         self._seen_changes = -1
+        self._unbound_at = 0
         self._read = 0  #: stacks looked at since `coverage`
+        self._ticks = self._asked = 0  #: ticks, and threads asked about in them, since `coverage`
+        self._futures_at = 0
+        self._begun = False
         self._due = 0  #: until then a quiet tick is enough
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
@@ -141,8 +150,9 @@ class DirectEngine:
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
         threads = len(self._table.by_tid)
-        read, self._read = self._read, 0
-        return threads, threads, read
+        read, asked, ticks = self._read, self._asked, self._ticks
+        self._read = self._asked = self._ticks = 0
+        return threads, min(threads, -(-asked // ticks)) if ticks else threads, read
 
     def close(self) -> None:
         if self._waits is not None:
@@ -161,14 +171,27 @@ class DirectEngine:
             return
         if sink.generation != self._generation:
             self._renew()
-        scheduled, by_tid = self._scheduled, self._table.by_tid
-        ran = scheduled.ask(at_ns, by_tid.values())
+        scheduled, by_tid, room_ns = self._scheduled, self._table.by_tid, self.room_ns
+        began = thread_time_ns() if room_ns else 0
+        self._table.budget = self._tasks.budget = self._queue_finder.budget = self.budget
+        if room_ns and not self._begun:
+            self._begin(room_ns)
+        unbound = self._unbound
+        if scheduled.in_parts and len(unbound) > 4:
+            unbound, room_ns = self._some_unbound(room_ns // 2), room_ns // 2
+        ran = scheduled.ask(at_ns, by_tid.values(), room_ns)
+        in_parts = scheduled.in_parts
+        sampler.listing_share = _LISTING_SHARE * self.budget if in_parts else 0.0
         states: list[Thread] | None = None
+        may_have_run: set[Thread] | None = None
         if ran is not None:
-            states = self._unbound.copy()
+            states = unbound.copy()
             for row in ran:
                 states += row.states
-        changed = sampler.sample(states)
+        elif scheduled.ran is not None:
+            may_have_run = {*self._unbound, *(t for row in scheduled.ran for t in row.states)}
+        changed = sampler.sample(states, may_have_run)
+        looked_at = len(states) if states is not None else len(changed)
         self._read += len(changed)
         tally, ownership, futures = self.tally, self._ownership, self._futures
         # The rule between two events: nobody's stack has changed, nothing is due. With caches that are cold after 10 ms
@@ -179,11 +202,12 @@ class DirectEngine:
             and at_ns < self._due
             and tally.misses == self._misses
             and sampler.list_changes == self._seen_changes
+            and not sampler.bound
         )
         looked: dict[int, Candidates | None] = {}
         moved: list[ThreadRow] = []
         if not quiet:
-            ran, moved, looked = self._notice(at_ns, waits, ran, changed)
+            ran, moved, looked = self._notice(at_ns, waits, ran, changed, in_parts)
         everyone = by_tid.values()
         others: list[ThreadRow] = []
         for row, wait in waits.news(everyone if ran is None else ran):
@@ -195,9 +219,10 @@ class DirectEngine:
             for row in moved:
                 self._stack(row)
             ownership.judge(moved, looked)
-            ownership.confirm(looked)
+            ownership.confirm(looked, scheduled.still if in_parts else None)
             touched = ownership.touched
-            touched += futures.name(by_tid)
+            if at_ns >= self._futures_at:
+                touched += self._name_futures(at_ns) if in_parts else futures.name(by_tid)
             # Of the rest nothing can have changed.
             others = list(everyone if ran is None else {*ran, *moved, *touched})
             touched.clear()
@@ -211,12 +236,37 @@ class DirectEngine:
         if not quiet:
             self._queue_finder.poll(at_ns, sampler.threads)
             self._due = min(self._watch_at, self._table.due, self._queue_finder.due)
+        self._ticks += 1
+        self._asked += scheduled.asked
+        if self.room_ns:
+            scheduled.cost(looked_at, thread_time_ns() - began, self.room_ns)
         if at_ns >= self._tasks.due:
             self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
         tally.system_calls = self._memory.calls
 
+    def _begin(self, room_ns: int) -> None:
+        """At the first tick: whether it has room for all threads."""
+        self._begun = True
+        self._sampler.prepare()
+        self._scheduled.expect(len(self._sampler.threads), room_ns)
+        if self._scheduled.in_parts:
+            self._unbound = self._sampler.threads.copy()
+
+    def _some_unbound(self, room_ns: int) -> list[Thread]:
+        """The next ones of those of whom it is not known yet which thread of the kernel's they are."""
+        every = self._unbound
+        first = self._unbound_at % len(every)
+        self._unbound_at = last = first + self._scheduled.fits(room_ns)
+        return every[first:last]
+
+    def _name_futures(self, at_ns: int) -> list[ThreadRow]:
+        began = thread_time_ns()
+        named = self._futures.name(self._table.by_tid)
+        self._futures_at = at_ns + int((thread_time_ns() - began) / (_FUTURES_SHARE * self.budget or 1))
+        return named
+
     def _notice(
-        self, at_ns: int, waits: WaitReader, ran: list[ThreadRow] | None, changed: list[Thread]
+        self, at_ns: int, waits: WaitReader, ran: list[ThreadRow] | None, changed: list[Thread], in_parts: bool
     ) -> tuple[list[ThreadRow] | None, list[ThreadRow], dict[int, Candidates | None]]:
         """What is due, who came and went, who moved: (who may have changed, whose stack has, what these seem to
         hold)."""
@@ -225,19 +275,24 @@ class DirectEngine:
         looked = self._holds.look(changed)
         if at_ns >= self._watch_at or self.tally.misses != self._misses:
             self._watch(at_ns)
+        if sampler.bound:
+            table.bind(at_ns, sampler.bound)
+            sampler.bound.clear()
+            self._unbound = [t for t in self._unbound if not t.tid]
+            ran = ran if in_parts else None
         table.update(at_ns)
         if sampler.list_changes != self._seen_changes:
             self._seen_changes = sampler.list_changes
             self._unbound = [t for t in sampler.threads if not t.tid]
             self._ranges(waits)
-            ran = None
+            ran = ran if in_parts else None
         if table.gone:
-            self._scheduled.changed_sides()
+            self._scheduled.somebody_went()
             for tid in table.gone:
                 waits.forget(tid)
                 self._ownership.forget(tid)
             table.gone.clear()
-            ran = None
+            ran = ran if in_parts else None
         moved: list[ThreadRow] = []
         for thread in changed:
             row = table.by_tid.get(thread.tid)

@@ -8,6 +8,7 @@ is seen in its get or put.
 from __future__ import annotations
 
 import struct
+from time import thread_time_ns
 from typing import TypeVar
 
 from concview.cpython.code import Code, Place
@@ -24,6 +25,8 @@ from concview.text import clean
 
 READ_NS = 250_000_000
 LOOK_NS = 500_000_000
+#: Both together may take this share of the budget.
+_SHARE = 0.1
 #: Threads looked at in one round; the others have their turn in the next.
 _THREADS = 32
 #: Frames of one stack from its inner and from its outer end, and slots of one frame.
@@ -86,6 +89,8 @@ class QueueFinder:
         self._queues = QueueReader(reader.objects)
         self._known: dict[int, _Known] = {}
         self._read_at = self._look_at = 0
+        self.budget = 0.0  #: as the engine's
+        self._paid_at = 0  #: not before, because the last time was dear
         self.due = 0  #: when `poll` has something to do
         self._turn = 0
         self._looked: dict[int, int] = {}  #: object or namespace -> when it was looked through
@@ -101,13 +106,18 @@ class QueueFinder:
         self._names.clear()
 
     def poll(self, now: int, threads: list[Thread]) -> None:
+        if now < self._paid_at:
+            return
+        began = thread_time_ns() if self.budget else 0
         if now >= self._look_at:
             self._look_at = now + LOOK_NS
             self._look(now, threads)
         if now >= self._read_at:
             self._read_at = now + READ_NS
             self._report(now, {t.tid for t in threads})
-        self.due = min(self._look_at, self._read_at)
+        if self.budget:
+            self._paid_at = now + int((thread_time_ns() - began) / (_SHARE * self.budget))
+        self.due = max(self._paid_at, min(self._look_at, self._read_at))
 
     # ------------------------------------------------------------------ reading
 

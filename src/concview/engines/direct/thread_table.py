@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
+from time import thread_time_ns
 
 from concview.cpython.memory import Memory
 from concview.cpython.objects import Objects
@@ -22,6 +23,8 @@ NAMES_NS = 100_000_000
 #: Threads can be renamed: a few of the names are read again this often, in turn.
 RENAMED_NS = 2_000_000_000
 RENAMED_AT_ONCE = 8
+#: Listing and naming may take this share of the budget each: with very many threads they come less often.
+_SHARE = 0.1
 #: A thread without a name is looked up at every chance until it is this old; C threads never get one.
 PATIENCE_NS = 2_000_000_000
 
@@ -29,11 +32,12 @@ PATIENCE_NS = 2_000_000_000
 class ThreadRow:
     """One thread of the kernel's, and the row last sent for it."""
 
-    __slots__ = ("born_ns", "holds", "name", "named", "native", "sent", "stack", "states", "tid", "wait")
+    __slots__ = ("born_ns", "holds", "looked_ns", "name", "named", "native", "sent", "stack", "states", "tid", "wait")
 
     def __init__(self, tid: int, born_ns: int) -> None:
         self.tid = tid
         self.born_ns = born_ns  #: first seen
+        self.looked_ns = 0  #: its turn, where a tick has room for a part of the threads only
         self.states: list[Thread] = []  #: innermost first: several when it runs a subinterpreter
         self.name = ""
         self.named = False  #: by `threading`, not by the kernel
@@ -53,7 +57,9 @@ class ThreadTable:
         self.gone: list[int] = []  #: ended since the caller last cleared it
         self._seen_changes = -1
         self._list_at = self._names_at = self._renamed_at = 0
+        self._list_paid = self._names_paid = 0  #: not before, because the last time was dear
         self.due = 0  #: when `update` has something to do even if nothing changed
+        self.budget = 0.0  #: what may be spent in all, as a share of a core; 0: not bounded
         self._unseen: set[int] = set()
         self._turn = 0
         self._tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -64,12 +70,20 @@ class ThreadTable:
             self._seen_changes = self._sampler.list_changes
             self._match(now)
             self._names_at = min(self._names_at, now)
-        if now >= self._list_at:
+        if now >= self._list_at and now >= self._list_paid:
             self._list_at = now + LIST_NS
+            began = thread_time_ns()
             self._list(now)
-        if now >= self._names_at:
+            self._list_paid = now + self._paid_ns(thread_time_ns() - began)
+        if now >= self._names_at and now >= self._names_paid:
+            began = thread_time_ns()
             self._name(now)
-        self.due = min(self._list_at, self._names_at)
+            self._names_paid = now + self._paid_ns(thread_time_ns() - began)
+        self.due = min(max(self._list_at, self._list_paid), max(self._names_at, self._names_paid))
+
+    def _paid_ns(self, spent_ns: int) -> int:
+        """How long the budget needs to pay for that."""
+        return int(spent_ns / (_SHARE * self.budget)) if self.budget else 0
 
     def announce_all(self) -> None:
         """Everything again: the sink's tables were emptied."""
@@ -78,6 +92,26 @@ class ThreadTable:
 
     # ------------------------------------------------------------------ Python's list
 
+    def bind(self, now: int, threads: list[Thread]) -> None:
+        """It has become known which threads of the kernel's these are."""
+        if any(t.tid in self.by_tid and self.by_tid[t.tid].states for t in threads):
+            self._seen_changes = -1  # another one had that number, or it runs a subinterpreter
+            return
+        for thread in threads:
+            if thread.tid:
+                self.by_ident[thread.ident] = thread.tid
+                self._bind(thread.tid, [thread], now)
+        self._names_at = min(self._names_at, now)
+
+    def _bind(self, tid: int, states: list[Thread], now: int) -> None:
+        row = self.by_tid.get(tid)
+        if row is None:
+            row = self.by_tid[tid] = ThreadRow(tid, now)
+        row.states = states
+        if row.native or not row.name:
+            row.native, row.born_ns = False, now
+            self._announce(row, self._fallback(tid))
+
     def _match(self, now: int) -> None:
         states: dict[int, list[Thread]] = {}
         self.by_ident = {t.ident: t.tid for t in self._sampler.threads if t.tid}
@@ -85,13 +119,7 @@ class ThreadTable:
             if thread.tid:
                 states.setdefault(thread.tid, []).append(thread)
         for tid, threads in states.items():
-            row = self.by_tid.get(tid)
-            if row is None:
-                row = self.by_tid[tid] = ThreadRow(tid, now)
-            row.states = threads
-            if row.native or not row.name:
-                row.native, row.born_ns = False, now
-                self._announce(row, self._fallback(tid))
+            self._bind(tid, threads, now)
         for row in [p for p in self.by_tid.values() if p.states and p.tid not in states]:
             row.states = []
             row.stack = row.holds = 0
@@ -113,8 +141,11 @@ class ThreadTable:
             tids = {int(name) for name in os.listdir(f"/proc/{self._pid}/task")}  # noqa: PTH208
         except OSError:
             return  # it exits: the next sample says so
-        for row in [p for p in self.by_tid.values() if not p.states and p.tid not in tids]:
-            self._leave(row, now)
+        for row in [p for p in self.by_tid.values() if p.tid not in tids]:
+            if row.states:
+                self._sampler.expire()
+            else:
+                self._leave(row, now)
         stateless = {tid for tid in tids if tid not in self.by_tid or not self.by_tid[tid].states}
         # Twice in a row: a thread of Python's that just starts has no thread state yet.
         for tid in stateless & self._unseen:

@@ -59,6 +59,7 @@ class PySpyEngine:
     def __init__(self, rate_hz: float = 100.0, blocking: bool = False) -> None:
         self.tally = Tally()
         self.looks: list[Look] = []
+        self.budget = 0.0
         self.room_ns = 0  #: its own program is held to its part by itself
         self.rate_hz = rate_hz  #: of py-spy; follows the rate of the ticks
         self.blocking = blocking

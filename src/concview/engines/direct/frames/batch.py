@@ -60,6 +60,9 @@ class Batch:
         self.groups: list[tuple[int, int, list[Thread]]] = []  #: start, end, threads
         self.fault = 0  #: offset of what could not be copied
         self._calls: list[tuple[int, int, int, int]] = []
+        self._interpreters: list[Interpreter] = []
+        self._threads: list[Thread] = []
+        self._outdated = True  #: a copy of everything must be laid out anew first
         self._head_words = array("Q")
         self._page_words = array("Q")
         self._words: dict[Thread, array[int]] = {}  #: of each thread alone
@@ -79,8 +82,10 @@ class Batch:
         """System calls of one copy of everything."""
         return len(self._calls)
 
-    def build(self, interpreters: list[Interpreter], threads: list[Thread]) -> None:
-        """Needed when the lists or something predicted changed. Threads laid out as before keep their `segment`."""
+    def begin(self, interpreters: list[Interpreter], threads: list[Thread]) -> None:
+        """Needed when the lists or the pages changed. Parts of the threads are laid out when they are copied."""
+        self._interpreters, self._threads = interpreters, threads
+        self._outdated = True
         o = self._o
         head: list[int] = [self._runtime.address + o["rt.interpreters_head"], 8]
         for each in interpreters:
@@ -90,8 +95,22 @@ class Batch:
         self.head_size = offset = sum(head[1::2])
         self._page_words = array("Q", [word for page in self.pages for word in (page, PAGE)])
         self._page_at = {page: i * PAGE for i, page in enumerate(self.pages)}
-        words = self._head_words + self._page_words
-        offset += PAGE * len(self.pages)
+        self.first = offset + PAGE * len(self.pages)
+        known = self._words
+        self._words = {thread: known[thread] for thread in threads if thread in known}
+        self._some.clear()
+
+    def relay(self, threads: Iterable[Thread]) -> None:
+        """What is to be copied of these has changed."""
+        for thread in threads:
+            self._words.pop(thread, None)
+        self._some.clear()
+        self._outdated = True
+
+    def _build(self) -> None:
+        """Lay out a copy of everything. Threads laid out as before keep their `segment`."""
+        threads = self._threads
+        words, offset = self._head_words + self._page_words, self.first
         self._calls, self._arrays, self.groups = [], [], []
         begun = 0
         self._words = {}
@@ -108,8 +127,8 @@ class Batch:
         offset += PAGE * len(self.pages)
         self._add(words, begun)
         self._total = offset
-        self.first = self.head_size + PAGE * len(self.pages)
         self._reserve(offset)
+        self._outdated = False
         for i in range(0, len(threads), _GROUP):
             group = threads[i : i + _GROUP]
             self.groups.append((group[0].start, group[-1].end, group))
@@ -139,7 +158,9 @@ class Batch:
             start += size
 
     def copy(self) -> bytes | None:
-        """Everything that is laid out. None when a segment is gone: see `fault`."""
+        """Everything there is. None when a segment is gone: see `fault`."""
+        if self._outdated:
+            self._build()
         base, local, memory = self._base, self._local, self._memory
         for attempt in (1, 2):
             began = monotonic_ns()
@@ -186,7 +207,10 @@ class Batch:
         at = self.first
         parts: list[tuple[Thread, int, int]] = []
         for thread in threads:
-            words += self._words[thread]
+            part = self._words.get(thread)
+            if part is None:
+                part = self._words[thread] = self._lay(thread, 0)
+            words += part
             end = at + thread.end - thread.start
             parts.append((thread, at, end))
             at = end

@@ -9,7 +9,7 @@ from concview.cpython.heap.walk import Copies, HeapWalk
 from concview.cpython.memory import MAX_READ, Memory
 from concview.cpython.offsets import Offsets
 from concview.cpython.runtime import Runtime
-from concview.cpython.threads import Interpreter, Thread
+from concview.cpython.threads import Thread
 from concview.engines.direct.frames.batch import Batch
 
 #: Frames on the stack that are copied twice, the inner ones.
@@ -66,17 +66,6 @@ class HeapBatch(Batch):
         super().__init__(memory, runtime, o)
         self._low = o["ts.next"]
         self._size = o["ts.id"] + 8 - o["ts.next"]
-        self._lists: tuple[list[Interpreter], list[Thread]] = [], []
-        self._outdated = False
-
-    def build(self, interpreters: list[Interpreter], threads: list[Thread]) -> None:
-        super().build(interpreters, threads)
-        self._lists, self._outdated = (interpreters, threads), False
-
-    def copy(self) -> bytes | None:
-        if self._outdated:
-            self.build(*self._lists)
-        return super().copy()
 
     def _lay(self, thread: Thread, offset: int) -> array[int]:
         assert isinstance(thread, HeapThread)
@@ -95,15 +84,14 @@ class HeapBatch(Batch):
         _segments(again, thread.sizes, words, copies.second, at + self._size)
         thread.words, thread.copies, thread.segment = words, copies, None
 
-    def relay(self, thread: HeapThread, frames: Iterable[int], sizes: dict[int, int], stale: int) -> None:
+    def predict(self, thread: HeapThread, frames: Iterable[int], sizes: dict[int, int], stale: int) -> None:
         """From now on these frames of a thread are copied."""
         thread.frames, thread.sizes, thread.stale = tuple(frames), sizes, stale
         self._arrange(thread)
         assert thread.words is not None
+        self.relay([thread])
         self._words[thread] = thread.words
         thread.end = thread.start + sum(thread.words[1::2])
-        self._some.clear()
-        self._outdated = True
 
     def one(self, thread: HeapThread) -> bytes | None:
         """One thread's part, copied now. None when some of it is gone."""

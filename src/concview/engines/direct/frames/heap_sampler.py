@@ -42,7 +42,7 @@ class HeapSampler(Sampler):
     def _look(self, thread: Thread, segment: bytes) -> None:
         assert isinstance(thread, HeapThread)
         walk, alone = thread.walk, False
-        thread.objects = []
+        thread.objects, thread.again = [], False
         data: bytes | None = segment
         for attempt in range(2 * TRIES):
             outcome = Outcome.TORN
@@ -106,10 +106,9 @@ class HeapSampler(Sampler):
             t is not thread and t.interpreter == thread.interpreter and t.ident == ident for t in self.threads
         ):
             tid = 0
+        thread.serial = serial
         if tid != thread.tid or ident != thread.ident:
-            self.list_changes += 1
-        thread.tid, thread.serial = tid, serial
-        thread.ident = ident if tid else 0
+            self._bind(thread, tid, ident if tid else 0)
 
     # ------------------------------------------------------------------ predictions
 
@@ -132,5 +131,5 @@ class HeapSampler(Sampler):
         self._bottoms = {frame: t for frame, t in self._bottoms.items() if alive.get(t.address) is t}
 
     def _relay(self, thread: HeapThread, frames: list[int], sizes: dict[int, int], stale: int) -> None:
-        self.batch.relay(thread, frames, sizes, stale)
+        self.batch.predict(thread, frames, sizes, stale)
         self._last = b""

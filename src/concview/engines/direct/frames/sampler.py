@@ -7,7 +7,10 @@ the version: `stack_sampler` and `heap.sampler`.
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Collection
+from time import monotonic_ns, thread_time_ns
 from typing import ClassVar
 
 from concview.cpython.memory import BadAddress, Memory
@@ -46,7 +49,13 @@ class Sampler:
         self.list_changes = 0  #: grows whenever the set of threads changed
         self.collecting = False
         self._holder = 0  #: thread state that holds the GIL; 0 nobody, -1 there is no GIL
+        self.bound: list[Thread] = []  #: whose tid has become known since the caller last cleared it
+        #: Where a tick has no room for all threads: what reading the lists again may take, as a share of a core.
+        #: Between two readings only threads are looked at whose place in the list is as it was. 0: no bound.
+        self.listing_share = 0.0
+        self._relist_at = 0
         self._dirty = True
+        self._moved_parts: dict[Thread, None] = {}  #: whose part of the copy must be laid out anew
         self._last = self._last_head = b""
         self._last_objects = b""
         self._changed: dict[Thread, None] = {}
@@ -56,8 +65,14 @@ class Sampler:
         """Read the lists again at the next sample."""
         self._listed = False
 
+    def prepare(self) -> None:
+        """Read the lists before the first sample, if that can be."""
+        with contextlib.suppress(BadAddress):
+            self._relist()
+
     def _relist(self) -> None:
         """Read the lists of interpreters and threads anew, keeping what is known of threads that stay."""
+        began = thread_time_ns()
         self._dirty = True
         self._last = self._last_head = b""
         self.interpreters, self.threads = read_lists(
@@ -66,6 +81,9 @@ class Sampler:
         self._by_address = {t.address: t for t in self.threads}
         self.list_changes += 1
         self._listed = True
+        if self.listing_share:
+            # Whoever uses the lists does as much again.
+            self._relist_at = monotonic_ns() + int(2 * (thread_time_ns() - began) / self.listing_share)
 
     @property
     def gil_holder(self) -> int:
@@ -90,7 +108,7 @@ class Sampler:
         thread.objects = list(zip(addresses, found, strict=True))
         if None in found:
             thread.objects = [each for each in thread.objects if each[1] is not None]
-            thread.segment = None  # one that is not watched may change where nothing else does: look again
+            thread.again = True  # one that is not watched may change where nothing else does
             if batch.want(addresses):
                 self._dirty = True
         return found
@@ -98,12 +116,21 @@ class Sampler:
     def _objects_changed(self, thread: Thread) -> bool:
         return any(self.batch.object(address, _OBJECT) != head for address, head in thread.objects)
 
+    def _bind(self, thread: Thread, tid: int, ident: int) -> None:
+        """Which thread of the kernel's and of `threading`'s it is."""
+        if thread.tid:
+            self.list_changes += 1
+        elif tid:
+            self.bound.append(thread)
+        thread.tid, thread.ident = tid, ident
+
     # ------------------------------------------------------------------ one sample
 
-    def sample(self, ran: list[Thread] | None = None) -> list[Thread]:
+    def sample(self, ran: list[Thread] | None = None, moved: Collection[Thread] | None = None) -> list[Thread]:
         """Threads whose stack may have changed since the last call. Raises TargetGone, NotPermitted.
 
-        `ran`: only these can have changed (None: any); the others are not copied.
+        `ran`: only these can have changed (None: any); the others are not copied. `moved`, where all are copied: those
+        that may have run; of the others nothing on their stacks has changed.
 
         A copy that could not be made or whose lists changed meanwhile is tried again; `tally.misses` counts those
         given up.
@@ -112,13 +139,25 @@ class Sampler:
         tally.samples += 1
         if tally.samples % _SHRINK_AFTER == 0:
             self._shrink()
+        in_parts = ran is not None and self.listing_share > 0
         for _ in range(TRIES):
             try:
-                if not self._listed:
+                if not self._listed and (not in_parts or monotonic_ns() >= self._relist_at):
                     self._relist()
-                if self._sample() if ran is None or self._dirty else self._sample_some(ran):
+                whole = ran is None or (self._dirty and not in_parts)
+                if self._dirty:
+                    self.batch.begin(self.interpreters, self.threads)
+                    self._last = b""
+                    self._dirty = False
+                if self._moved_parts:
+                    self.batch.relay(self._moved_parts)
+                    self._moved_parts.clear()
+                    self._last = b""
+                if self._sample(moved) if whole or ran is None else self._sample_some(ran, in_parts):
                     break
-                ran = None
+                if not in_parts:
+                    ran = moved = None
+                self._relist_at = 0
                 self._listed = False
             except BadAddress:
                 self._dirty = True  # the target is starting, ending or changing its lists right now
@@ -131,18 +170,15 @@ class Sampler:
         self._changed.clear()
         return changed
 
-    def _sample(self) -> bool:
+    def _sample(self, moved: Collection[Thread] | None) -> bool:
         """False: the lists must be read again."""
         batch = self.batch
-        if self._dirty:
-            batch.build(self.interpreters, self.threads)
-            self._last = b""
-            self._dirty = False
         data = batch.copy()
         if data is None:
             culprit = next((t for t in self.threads if t.end > batch.fault), None)
             if culprit is not None and batch.fault >= batch.first:
                 culprit.forget_prediction()
+                self._moved_parts[culprit] = None
             elif batch.pages:
                 batch.drop_pages()
                 self._dirty = True
@@ -161,7 +197,10 @@ class Sampler:
                 continue
             for thread in group:
                 segment = data[thread.start : thread.end]
-                if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
+                if segment == thread.segment and (
+                    (moved is not None and thread not in moved)
+                    or (not thread.again and (same_objects or not self._objects_changed(thread)))
+                ):
                     continue
                 if _WORD(segment, thread.link)[0] != thread.next:
                     self._last = b""
@@ -177,47 +216,78 @@ class Sampler:
         self._last_objects = after
         return after == last
 
-    def _sample_some(self, threads: list[Thread]) -> bool:
-        """Head and these threads. False: the lists must be read again."""
+    def _sample_some(self, threads: list[Thread], in_parts: bool) -> bool:
+        """Head and these threads. False: the lists must be read again, at once.
+
+        `in_parts`: where the lists have changed, those threads are looked at that are in their place all the same.
+        """
         batch = self.batch
         copied = batch.copy_some(threads)
         if copied is None:
-            return self._sample()
+            return self._halves(threads) if in_parts else self._sample(None)
         data, parts = copied
         head = data[: batch.head_size]
         if head != self._last_head and not self._judge_head(head):
-            return False
+            if not in_parts or _WORD(head)[0] != self.interpreters[0].address:
+                return False
+            self._listed = False
+            self._judge_gils(head)
         self._last = b""  # it no longer tells what the threads' segments are
         same_objects = not batch.pages or self._same_objects()
         for thread, start, end in parts:  # looking at one may change its layout for the next copy
             segment = data[start:end]
-            if segment == thread.segment and (same_objects or not self._objects_changed(thread)):
+            if segment == thread.segment and not thread.again and (same_objects or not self._objects_changed(thread)):
                 continue
             if _WORD(segment, thread.link)[0] != thread.next:
-                return False
+                if not in_parts:
+                    return False
+                # Its neighbour ended, or it did itself.
+                self._listed, thread.segment = False, None
+                continue
             thread.segment = segment
             self._changed[thread] = None
             self._look(thread, segment)
         return True
+
+    def _halves(self, threads: list[Thread]) -> bool:
+        """Too many for one call, or something that was to be copied is gone."""
+        if len(threads) > 1:
+            middle = len(threads) // 2
+            if not self._sample_some(threads[:middle], True):
+                return False
+            for thread in self._changed:
+                thread.walk.sure = False  # the objects that are copied with the next half are later than its stack
+            return self._sample_some(threads[middle:], True)
+        for thread in threads:
+            thread.forget_prediction()
+            self._moved_parts[thread] = None
+            self._listed = False
+        return bool(threads)
 
     def _judge_head(self, head: bytes) -> bool:
         """Links, GILs, collector. False: a list changed."""
         expected = self.interpreters[0].address if self.interpreters else 0
         if _WORD(head)[0] != expected:
             return False
-        offset, gil_size = 8, self.batch.gil_size
-        self.collecting, self._holder = False, 0
+        offset, step = 8, 20 + self.batch.gil_size
         for interpreter in self.interpreters:
             if _WORD(head, offset)[0] != interpreter.next or _WORD(head, offset + 8)[0] != interpreter.head:
                 return False
+            offset += step
+        self._judge_gils(head)
+        self._last_head = head
+        return True
+
+    def _judge_gils(self, head: bytes) -> None:
+        offset, gil_size = 8, self.batch.gil_size
+        self.collecting, self._holder = False, 0
+        for interpreter in self.interpreters:
             gil = offset + 16
             offset = gil + gil_size + 4
             if _INT(head, offset - 4)[0] == 1:
                 self.collecting = True
             if not interpreter.next:  # the main interpreter is the last of the list
                 self._judge_gil(head, gil)
-        self._last_head = head
-        return True
 
     def _judge_gil(self, head: bytes, at: int) -> None:
         if self._o.free_threaded and not _INT(head, at)[0]:

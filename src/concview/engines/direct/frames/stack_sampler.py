@@ -132,7 +132,7 @@ class StackSampler(Sampler):
         at, which = (thread.at_frame - start, thread.which) if self.batch.uses_cframe else (self._o_frame, 0)
         before = segment[at + 8 * which : at + 8 * which + 8]
         walk.sure = outcome is Outcome.EXACT and before == again[8 * which : 8 * which + 8]
-        thread.objects = []
+        thread.objects, thread.again = [], False
         for _ in range(2 * TRIES):
             if outcome is not None and outcome is not Outcome.TORN:
                 self._tally.repaired += outcome is Outcome.REPAIRED
@@ -145,7 +145,7 @@ class StackSampler(Sampler):
             parts = self.batch.one(thread)
             if parts is None:
                 thread.forget_prediction()
-                self._dirty = True
+                self._moved_parts[thread] = None
             else:
                 outcome = self._parse(thread, *parts)
         if outcome is None or outcome is Outcome.TORN:
@@ -158,8 +158,8 @@ class StackSampler(Sampler):
             native = ident = 0
         tid = self._numbers.outer(native)
         if (tid, native, ident) != (thread.tid, thread.native, thread.ident):
-            thread.tid, thread.native, thread.ident = tid, native, ident
-            self.list_changes += 1
+            thread.native = native
+            self._bind(thread, tid, ident)
 
     def _parse(
         self, thread: Thread, state: bytes, frame_words: bytes, data: bytes, outs: bytes, again: bytes
@@ -173,7 +173,7 @@ class StackSampler(Sampler):
             pointer = frame + self._cframe_offset if frame else 0
             if pointer and pointer not in thread.cframes:
                 thread.cframes = (pointer, *thread.cframes[: _CFRAMES - 1])
-                self._dirty = True
+                self._moved_parts[thread] = None
                 return None
             thread.which = thread.cframes.index(pointer) if pointer else 0
             frame = _WORD(frame_words, 8 * thread.which)[0] if pointer else 0
@@ -187,7 +187,7 @@ class StackSampler(Sampler):
         thread.peak = max(thread.peak, live)
         if chunk != thread.chunk or live > thread.length:
             thread.chunk, thread.length = chunk, _predict(live)
-            self._dirty = True
+            self._moved_parts[thread] = None
             if chunk:
                 return None
             data = b""
@@ -213,14 +213,14 @@ class StackSampler(Sampler):
             return
         stale = [a for a in outs if a not in set(used)] if len(outs) < MAX_OUTSIDE else []
         thread.outs = tuple(used + stale[:_STALE_OUTS])
-        self._dirty = True
+        self._moved_parts[thread] = None
 
     def _shrink(self) -> None:
         """Take back predictions that have been too long for a while."""
         for thread in self.threads:
             if thread.length > thread.peak + 4 * _SLACK:
                 thread.length = _predict(thread.peak)
-                self._dirty = True
+                self._moved_parts[thread] = None
             thread.peak = 0
         if self.batch.shrink():
             self._dirty = True

@@ -53,10 +53,12 @@ class Ownership:
         """Whether `confirm` has something to do."""
         return bool(self._candidates or self._owners.any or self._owned)
 
-    def confirm(self, moved: dict[int, Candidates | None]) -> None:
-        """Ask the locks themselves, where that can be: those of threads that stand still now, and RLocks."""
+    def confirm(self, moved: dict[int, Candidates | None], still: set[int] | None = None) -> None:
+        """Ask the locks themselves, where that can be: those of threads that stand still now, and RLocks.
+
+        `still`: tids of which it is known that they have not moved; None: of all but `moved`."""
         if self.asks:
-            self._confirm(moved)
+            self._confirm(moved, still)
 
     def _suspect(self, row: ThreadRow, found: Candidates | None) -> None:
         """Its frames say what it holds. Whether the locks' own state agrees is asked when it is seen to stand still:
@@ -74,10 +76,10 @@ class Ownership:
         else:
             self._candidates.pop(row.tid, None)
 
-    def _confirm(self, moved: dict[int, Candidates | None]) -> None:
+    def _confirm(self, moved: dict[int, Candidates | None], known: set[int] | None) -> None:
         by_tid = self._table.by_tid
         still: list[tuple[ThreadRow, Candidates]] = []
-        for tid in [tid for tid in self._candidates if tid not in moved]:
+        for tid in [tid for tid in self._candidates if tid not in moved and (known is None or tid in known)]:
             row = by_tid.get(tid)
             if row is not None and row.states and row.wait in self.awake:
                 continue

@@ -47,8 +47,10 @@ FORGET_NS = 30_000_000_000
 FULL_NS = 5_000_000_000
 _FULL_EACH_NS = 500_000  #: later by so much for each task
 QUIET_NS = 1_000_000_000
-#: Looking at tasks may take this share of a core; a look that cost more is followed by a longer pause.
-SHARE = 0.025
+#: Looking at tasks may take this share of a core where the budget is 5 % of one, and more or less as that is; a look
+#: that cost more is followed by a longer pause. Looking for asyncio's modules: this share of the budget.
+SHARE, _DEFAULT_BUDGET = 0.02, 0.05
+_FIND_SHARE = 0.05
 #: The same while the tasks that were there at the beginning are walked for the first time, for so long at most.
 FILL_SHARE, FILL_NS = 0.2, 15_000_000_000
 #: ... but no longer one than this, and so much for each task.
@@ -96,6 +98,7 @@ class TaskTracker:
         self._blocks = Blocks(self._memory, at.span, at.state)
         self.sites = Sites(facts, self.values, self.chains)
         self.totals = Totals()
+        self.budget = 0.0  #: as the engine's
         self.version = 0  #: changes when any task does
         self.tasks: dict[int, Task] = {}  #: by address
         self.numbered: dict[int, int] = {}  #: interpreter -> its id
@@ -151,9 +154,11 @@ class TaskTracker:
     def poll(self, now: int, interpreters: list[Interpreter], threads: list[Thread], idents: dict[int, int]) -> None:
         """`idents`: threading.get_ident() -> tid."""
         if now >= self._find_at:
-            self._find_at = now + FIND_NS
+            began = time.thread_time_ns()
             self.listing.look_for(interpreters)
             self._trio.look_for(now, threads)
+            cost = time.thread_time_ns() - began
+            self._find_at = now + max(FIND_NS, int(cost / (_FIND_SHARE * self.budget)) if self.budget else 0)
             if now >= self._forget_at:
                 self._forget(now)
         if not self.active:
@@ -170,7 +175,8 @@ class TaskTracker:
             self._first_ns = self._first_ns or now
             filling = not self.filled and now - self._first_ns < FILL_NS
             longest = LONGEST_PAUSE_NS + _PAUSE_EACH_NS * len(self.tasks)
-            self._look_at = now + max(LOOK_NS, min(longest, int(cost / (FILL_SHARE if filling else SHARE))))
+            share = FILL_SHARE if filling else SHARE * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
+            self._look_at = now + max(LOOK_NS, min(longest, int(cost / share)))
 
     def _step(self, now: int, running: dict[int, int], loops: dict[int, int]) -> None:
         """The loops' counters, and whether something may have moved since the last look (or it cannot be told)."""
