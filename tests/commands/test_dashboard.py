@@ -20,8 +20,28 @@ def test_a_demo_names_its_anti_pattern() -> None:
     with Terminal("demo", "lock-held-across-io", columns=120, rows=40) as terminal:
         terminal.wait_for("LIVE")
         terminal.wait_for("(?i)lock-held-across-io.*(held|across)|held across")
+        before = set(children(terminal.pid))
+        terminal.press("V")  # the other variant, beside this one
+        terminal.wait_for("lock_held_across_io.py fixed")
+        terminal.wait_for("Against the baseline")
+        assert before.isdisjoint(children(terminal.pid)), "the bad variant and its collector have ended"
         terminal.press("q")
         assert terminal.end() == 0
+
+
+def test_a_program_is_started_again(tmp_path: Path) -> None:
+    script, log = tmp_path / "greeter.py", tmp_path / "log"
+    script.write_text(f"import os, time\nprint(os.getpid(), file=open({str(log)!r}, 'a'))\ntime.sleep(600)\n")
+    with Terminal("run", str(script), columns=120, rows=40) as terminal:
+        terminal.wait_for("LIVE")
+        (first,) = log.read_text().split()
+        terminal.press("R")
+        terminal.wait_for(f"greeter.py.*pid +(?!{first})[0-9]+")
+        again = log.read_text().split()
+        assert len(again) == 2 and again[0] == first and gone(int(first)) and alive(int(again[1]))
+        terminal.press("q")
+        terminal.end()
+        assert gone(int(again[1]))
 
 
 def test_the_picker_finds_a_process_and_attaches(tmp_path: Path) -> None:

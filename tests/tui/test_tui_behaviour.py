@@ -13,7 +13,7 @@ from concview.snapshot import Snapshot, Status
 from concview.text import short_command
 from concview.tui import text_render
 from concview.tui.app import ConcviewApp
-from concview.tui.ports import Picker
+from concview.tui.ports import Picker, Started
 from concview.tui.screens.dashboard import Dashboard, specs
 from concview.tui.screens.picker import PickerScreen
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS
@@ -263,6 +263,33 @@ async def test_an_empty_system_offers_the_demos() -> None:
         await pilot.press("down", "enter")
         await fake.until(pilot, lambda: isinstance(app.screen, Dashboard))
         await fake.until(pilot, lambda: "Deadlock" in _screen(app))
+
+
+def _told(app: ConcviewApp) -> str:
+    return "\n".join(notification.message for notification in app._notifications)
+
+
+async def test_starting_again_shows_the_new_target_or_why_not() -> None:
+    asked: list[bool] = []
+    second = fake.FakeSession([fake.busy(12)])
+
+    def again(other: bool) -> Started:
+        asked.append(other)
+        if len(asked) > 1:
+            raise RuntimeError("[bold it does not start")
+        return Started(second, None, "fixed")
+
+    first = fake.FakeSession([fake.deadlock()])
+    app = ConcviewApp(first, Picker(lambda: fake.PROCESSES, fake.refuse, again=lambda: again))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await fake.until(pilot, lambda: app.screen.view.ready)  # type: ignore[attr-defined]
+        await pilot.press("2", "V")
+        await fake.until(pilot, lambda: app.session is second and app.screen.view.ready)  # type: ignore[attr-defined]
+        assert first.closed == 1 and app.screen.active == "threads"  # type: ignore[attr-defined]
+        assert app.screen.baseline.snapshot.target == fake.deadlock().target  # type: ignore[attr-defined]
+        await pilot.press("R")
+        await fake.until(pilot, lambda: "[bold it does not start" in _told(app))
+        assert asked == [True, False] and app.session is second and not second.closed
 
 
 def test_needs_something_to_show() -> None:

@@ -210,6 +210,13 @@ async def _export(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> No
     assert Path("concview-4242-threads-1.svg").read_text().startswith("<svg")
 
 
+async def _nothing_to_start(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    """What they do where there is something: test_tui_behaviour."""
+    await press()
+    told = [notification.message for notification in pilot.app._notifications]
+    assert told == ["only for a program that concview started: concview run, concview demo"]
+
+
 async def _processes(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     session = board(pilot).session
     await press()
@@ -315,6 +322,8 @@ CHECKS: dict[str, Check] = {
     "slower": _slower,
     "copy": _copy,
     "export": _export,
+    "again": _nothing_to_start,
+    "variant": _nothing_to_start,
     "processes": _processes,
     "pick_filter": _pick_filter,
     "pick_sort": _pick_sort,

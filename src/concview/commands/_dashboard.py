@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from concview.commands import _agent
 from concview.commands.base import CommandError, Exit
@@ -58,6 +58,44 @@ def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
     ]
 
 
+class Launch(Protocol):
+    """How the target on screen was started, to do it again. `variant`: of a demo."""
+
+    variant: str
+
+    def start(self, other: bool) -> Child:
+        """A running target; `other`: in the other variant, where there is one. CommandError when it does not start."""
+        ...
+
+    def begun(self, session: Session) -> None:
+        """It is watched now."""
+        ...
+
+    def output(self, child: Child) -> Ring | None:
+        """What a pane shows of what it prints."""
+        ...
+
+
+class DemoLaunch:
+    """A demo, in the variant that is asked for."""
+
+    def __init__(
+        self, demo: Demo, variant: str, python: str | None = None, agent: bool = False, calls: str = ""
+    ) -> None:
+        self._demo, self.variant, self._python, self._agent, self._calls = demo, variant, python, agent, calls
+
+    def start(self, other: bool) -> Child:
+        if other:
+            self.variant = "fixed" if self.variant == "bad" else "bad"
+        return start(self._demo, self.variant, self._python)
+
+    def begun(self, session: Session) -> None:
+        _agent.invite_for_demo(session, self._demo.id, self._agent, self._calls)
+
+    def output(self, child: Child) -> Ring | None:
+        return None
+
+
 def load() -> None:
     """Import Textual and all that is built on it."""
     importlib.import_module("concview.tui.app")
@@ -81,16 +119,25 @@ def show(
     blocking: bool = False,
     child: Child | None = None,
     output: Ring | None = None,
+    launch: Launch | None = None,
 ) -> int:
-    """Run the dashboard until it is left; everything that was started is ended then. `output` gets a pane."""
+    """Run the dashboard until it is left; everything that was started is ended then. `output` gets a pane.
+
+    `launch` starts the target anew when that is asked for; `child` is then what it started first.
+    """
     from concview.tui.app import ConcviewApp
     from concview.tui.keys import UnusableKey
-    from concview.tui.ports import Picker
+    from concview.tui.ports import Picker, StartAgain, Started
 
     sessions: list[Session] = [session] if session is not None else []
     children: list[Child] = [child] if child is not None else []
+    launches: list[Launch | None] = [launch]  #: the last one is of the target on screen
 
     def attach(pid: int) -> Session:
+        launches.append(None)
+        return watch(pid)
+
+    def watch(pid: int) -> Session:
         from concview.commands import _open
         from concview.commands._target_process import in_lasting_thread
 
@@ -114,17 +161,36 @@ def show(
     def start_demo(demo_id: str) -> Session:
         from concview.demos.base import demos
 
-        started = start(demos()[demo_id], "bad")
-        children.append(started)
-        session = attach(started.pid)
-        _agent.invite_for_demo(session, demo_id)
+        demo = DemoLaunch(demos()[demo_id], "bad")
+        children.append(demo.start(False))
+        session = watch(children[-1].pid)
+        demo.begun(session)
+        launches.append(demo)
         return session
+
+    def restart(other: bool) -> Started:
+        from concview.commands import _launch
+        from concview.commands._target_process import in_lasting_thread
+
+        launch = launches[-1]
+        assert launch is not None
+        # First, not after: the new one may need its ports and files.
+        children[-1].close()
+        children.append(launch.start(other))
+        session = in_lasting_thread(lambda: _launch.attach(children[-1], config, blocking).session)
+        sessions.append(session)
+        launch.begun(session)
+        return Started(session, launch.output(children[-1]), launch.variant)
+
+    def again() -> StartAgain | None:
+        return restart if launches[-1] is not None else None
 
     picker = Picker(
         list_processes=list_processes,
         attach=attach,
         list_demos=list_demos,
         start_demo=start_demo,
+        again=again,
     )
     try:
         app = ConcviewApp(

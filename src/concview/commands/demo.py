@@ -57,11 +57,12 @@ def run(options: argparse.Namespace) -> int:
         from concview.commands import _dashboard, _open
 
         _dashboard.preload()
-        child = _dashboard.start(demo, variant, options.python)
+        launch = _dashboard.DemoLaunch(demo, variant, options.python, options.agent, options.calls)
+        child = launch.start(False)
         try:
             session = _open.open_live(child.pid, config, options.blocking)
-            _agent.invite_for_demo(session, demo.id, options.agent, options.calls)
-            return _dashboard.show(session, config, options.blocking, child)
+            launch.begun(session)
+            return _dashboard.show(session, config, options.blocking, child, launch=launch)
         finally:
             child.close()
 

@@ -12,7 +12,8 @@ from concview.commands.base import Command, CommandError, Exit, complain
 
 if TYPE_CHECKING:
     from concview.agent_host.inject.early import Early
-    from concview.commands._target_process import Child
+    from concview.commands._target_process import Child, Ring
+    from concview.session import Session
 
 #: Lines of the target's output that are shown when the dashboard is left.
 TAIL = 20
@@ -38,28 +39,20 @@ def run(options: argparse.Namespace) -> int:
     _agent.check(options, ours=True)
     command = _target_process.python_command(options.rest, options.python)
     _preflight.require_terminal(f"without one: 'concview check -- {' '.join(options.rest)}' runs and judges it")
-    output = Path(options.output) if options.output else None
-    early = _early(bool(options.calls)) if options.from_start else None
-    try:
-        child = _target_process.Child(command, output, environment=early.environment if early is not None else None)
-        if early is not None and not _launch.wait_for_agent(child) and child.running:
-            complain("the agent could not come in before the first line: the program is not Python, or was told not to "
-                     "load sitecustomize (-I, -E, -S); it is asked in now")  # fmt: skip
-    finally:
-        if early is not None:
-            early.close()
+    launch = _ProgramLaunch(command, options)
+    child = launch.start(False)
     _dashboard.preload()
     failure: CommandError | None = None
     try:
         try:
             with _preflight.screen("the target is started …"):
                 session = _launch.attach(child, config, options.blocking).session
-                if options.agent:
-                    _agent.invite(session, options.calls)
-                _dashboard.show(session, config, options.blocking, child, child.ring)
+                launch.begun(session)
+                _dashboard.show(session, config, options.blocking, child, child.ring, launch)
         except CommandError as error:
             failure = error
     finally:
+        child = launch.last or child
         code = child.close()
         _tell(child, options.output)
     if failure is not None:
@@ -67,6 +60,43 @@ def run(options: argparse.Namespace) -> int:
         complain(failure.message, failure.remedy)
         return failure.code if not child.ended_by_itself else code
     return code
+
+
+class _ProgramLaunch:
+    """The program of the command line, also a second time. `last`: what was started last."""
+
+    variant = ""
+
+    def __init__(self, command: list[str], options: argparse.Namespace) -> None:
+        self._command, self._options = command, options
+        self.last: Child | None = None
+
+    def start(self, other: bool) -> Child:
+        from concview.commands import _launch, _target_process
+
+        options = self._options
+        early = _early(bool(options.calls)) if options.from_start else None
+        try:
+            child = _target_process.Child(
+                self._command,
+                Path(options.output) if options.output else None,
+                environment=early.environment if early is not None else None,
+            )
+            if early is not None and not _launch.wait_for_agent(child) and child.running:
+                complain("the agent could not come in before the first line: the program is not Python, or was told "
+                         "not to load sitecustomize (-I, -E, -S); it is asked in now")  # fmt: skip
+        finally:
+            if early is not None:
+                early.close()
+        self.last = child
+        return child
+
+    def begun(self, session: Session) -> None:
+        if self._options.agent:
+            _agent.invite(session, self._options.calls)
+
+    def output(self, child: Child) -> Ring | None:
+        return child.ring
 
 
 def _early(calls: bool) -> Early:

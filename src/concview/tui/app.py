@@ -15,12 +15,13 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from concview.tui import first, keys, textual_private
-from concview.tui.ports import DeepLook, Output, Picker, ViewedSession
+from concview.tui.ports import DeepLook, Output, Picker, StartAgain, Started, ViewedSession
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
 from concview.tui.theme import CHOICES, DARK, OURS
 from concview.tui.widgets.bars import Footer
+from concview.tui.widgets.baseline import Baseline
 
 #: Seconds. The stream is read and judged in threads of this process: a key waits for the GIL so long at most, and again
 #: each time that drawing gives it up (Python's default is 0.005).
@@ -65,6 +66,7 @@ class ConcviewApp(App[None]):
         sys.setswitchinterval(SWITCH_S)
         self.session, self.picker, self.deep_look, self.output = session, picker, deep_look, output
         self.title = title
+        self._starting = False
         for each in OURS:
             self.register_theme(each)
         theme = CHOICES.get(theme, theme)
@@ -130,6 +132,48 @@ class ConcviewApp(App[None]):
                 self.screen.retire()
             self.push_screen(self._picker_screen())
         self.set_timer(LEFT_S, first.left)
+
+    @on(Dashboard.Again)
+    def start_again(self, event: Dashboard.Again) -> None:
+        """End the target and start it anew, behind the dashboard that is on screen."""
+        again = self.picker.again() if self.picker is not None else None
+        if again is None:
+            self.notify("only for a program that concview started: concview run, concview demo", markup=False)
+            return
+        if self._starting or not isinstance(self.screen, Dashboard):
+            return
+        self._starting = True
+        self.notify("starting the program again …", markup=False, timeout=2)
+        self.run_worker(partial(self._start_again, again, event.other, self.screen), thread=True, exit_on_error=False)
+
+    def _start_again(self, again: StartAgain, other: bool, shown: Dashboard) -> None:
+        try:
+            started = again(other)
+        except Exception as error:
+            told = ". ".join(part for part in (str(error), str(getattr(error, "remedy", "") or "")) if part)
+            self.call_from_thread(self._not_started, told)
+            return
+        self.call_from_thread(self._started, started, other, shown)
+
+    def _not_started(self, why: str) -> None:
+        self._starting = False
+        self.notify(why, severity="error", markup=False)
+
+    def _started(self, started: Started, other: bool, shown: Dashboard) -> None:
+        self._starting = False
+        if self.session is not shown.session:  # left meanwhile
+            started.session.close()
+            return
+        # What is judged is the live program, also when the view was paused in its past.
+        baseline = Baseline(shown.newest, other=True) if other and started.variant else shown.baseline
+        view = shown.active if shown.specs[shown.active].tab else ""
+        shown.retire()
+        self.close_session()
+        self.session = started.session
+        self.push_screen(Dashboard(started.session, started.output, view, baseline))
+        if started.variant and other:
+            said = f"the {started.variant} variant; what differs from the other is shown, b forgets it"
+            self.notify(said, markup=False)
 
     async def on_unmount(self) -> None:
         self.close_session()

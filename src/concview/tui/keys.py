@@ -37,6 +37,7 @@ class Key:
 #: Scope and group of the keys that only some views understand.
 LOOK = ("dashboard", "Look")
 TIME = ("time", "Time, while paused")
+PROGRAM = ("dashboard", "Program")
 
 INSIDE = ("inside", "Inside")
 
@@ -133,6 +134,15 @@ KEYS: tuple[Key, ...] = (
     Key("next_finding", "right_curly_bracket", "}", "to_finding(1)", "to the next finding", *TIME),
     Key("copy", "y", "y", "copy", "copy the selected line to the clipboard", "dashboard", "Take away", "copy"),
     Key("export", "e", "e", "export", "save this view as SVG and text here", "dashboard", "Take away", "export"),
+    Key("again", "R", "R", "again(False)", "start the program again; one that concview started", *PROGRAM),
+    Key(
+        "variant",
+        "V",
+        "V",
+        "again(True)",
+        "a demo: its other variant, beside this one as the baseline",
+        *PROGRAM,
+    ),
     Key("processes", "p", "p", "processes", "detach and choose another process", "dashboard", "Program"),
     Key("pick_filter", "slash", "/", "filter", "filter the list as you type", "picker", "Look", "filter"),
     Key("pick_sort", "s", "s", "sort", "sort by the next column", "picker", "Look", "sort"),

@@ -163,6 +163,25 @@ class DeepLook(Protocol):
     def __call__(self, pid: int, tid: int, native: bool) -> Sequence[DeepFrame]: ...
 
 
+class StartAgain(Protocol):
+    """Ends the target that concview started and starts it anew, a demo perhaps in its other variant.
+
+    Takes its time, so it is called in a thread of its own. May raise; the message is shown, with `.remedy` where the
+    exception has one; there is no target then. Returns the new session, what the new target prints, and its variant.
+    """
+
+    def __call__(self, other: bool) -> Started: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """`variant`: of a demo, 'bad' or 'fixed'; '' for any other program. `output`: where a pane shows it."""
+
+    session: ViewedSession
+    output: Output | None = None
+    variant: str = ""
+
+
 def no_demos() -> Sequence[tuple[str, str]]:
     return ()
 
@@ -182,3 +201,5 @@ class Picker:
     attach: Callable[[int], ViewedSession]
     list_demos: Callable[[], Sequence[tuple[str, str]]] = no_demos
     start_demo: Callable[[str], ViewedSession] = no_demo
+    #: None while the target is none that concview started
+    again: Callable[[], StartAgain | None] = lambda: None

@@ -17,6 +17,7 @@ from concview.tui.screens._time import TimeTravel, pace
 from concview.tui.screens.base import TooSmall
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.bars import Footer, Tabs
+from concview.tui.widgets.baseline import Baseline
 from concview.tui.widgets.header import Header
 from concview.tui.widgets.output import ROOMY, OutputPane
 from concview.tui.widgets.page import Page
@@ -44,7 +45,17 @@ class Dashboard(TimeTravel):
     class Leave(Message):
         """The person wants another process."""
 
-    def __init__(self, session: ViewedSession, output: Output | None = None) -> None:
+    class Again(Message):
+        """The person wants the target started anew; with `other` a demo's other variant."""
+
+        def __init__(self, other: bool) -> None:
+            super().__init__()
+            self.other = other
+
+    def __init__(
+        self, session: ViewedSession, output: Output | None = None, view: str = "", baseline: Baseline | None = None
+    ) -> None:
+        """`view`: the id of the one that is shown first."""
         super().__init__()
         self.session = session
         self.output = OutputPane(output) if output is not None else None
@@ -53,7 +64,8 @@ class Dashboard(TimeTravel):
         self.shown: Snapshot = self.newest  #: what is on screen: the newest, or the one it was paused at
         self.speed = SPEEDS.index(0.1)
         self.trail: list[tuple[str, Any]] = []  #: where Escape leads
-        self.active = next(iter(self.specs))
+        self.active = view if view in self.specs else next(iter(self.specs))
+        self.baseline = baseline
         self.subject: Any = None  #: what the view that is being opened shall show
 
     def compose(self) -> ComposeResult:
@@ -248,6 +260,9 @@ class Dashboard(TimeTravel):
             self.app.notify(f"could not save: {error.strerror}", severity="error", markup=False)
             return
         self.app.notify(f"saved {svg} and {plain}", markup=False)
+
+    def action_again(self, other: bool) -> None:
+        self.post_message(self.Again(other))
 
     def action_processes(self) -> None:
         self.post_message(self.Leave())

@@ -71,11 +71,12 @@ def difference_lines(base: Snapshot, now: Snapshot, width: int, palette: Palette
 
 
 class Baseline:
-    """A snapshot that was marked."""
+    """A snapshot that was marked. `other`: of another run of the program, whose threads are known by their names."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, other: bool = False) -> None:
         self.snapshot = snapshot
-        self._threads = {t.tid: t for t in snapshot.threads}
+        self._threads: dict[int | str, ThreadView] = {t.name if other else t.tid: t for t in snapshot.threads}
+        self._other = other
         self._pools = pool_shares(snapshot.threads)
         self._column = Column("change", "CHANGE", 14, self._draw, sort=self._size)
         self._columns: dict[int, tuple[Column, ...]] = {}
@@ -85,7 +86,7 @@ class Baseline:
         if thread.tid < 0:
             known = self._pools.get(pool_of(thread))
         else:
-            then = self._threads.get(thread.tid)
+            then = self._threads.get(thread.name if self._other else thread.tid)
             known = then.shares if then is not None else None
         if known is None:
             return None
