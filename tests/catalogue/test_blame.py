@@ -27,7 +27,7 @@ from concview.analysis.blame.summary import rows_of, summarise
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.blame.window import Blamer
 from concview.analysis.window import Window
-from concview.model import Confidence, Frame, Severity
+from concview.model import Confidence, Frame, Reference, Related, Relations, Severity, Wait, WaitKind
 from concview.source.wakes import Wakes
 
 ENDS = [Root(kind, kind.value) for kind in End if kind is not End.CYCLE]
@@ -45,7 +45,9 @@ def graphs(draw: st.DrawFn) -> dict[Node, Root | Link]:
             others = draw(st.lists(st.integers(0, count + 1), max_size=5))
             sure = draw(st.sampled_from([Confidence.EXACT, Confidence.INFERRED]))
             via = draw(st.sampled_from(list(Via)))
-            found[node] = Link(Step(via, f"thing {node}", f"t{node}", NOWHERE, sure), others, ("thing", node % 3))
+            outside = draw(st.sampled_from([None, None, Root(End.PEER, "process x (pid 9)")]))
+            step = Step(via, f"thing {node}", f"t{node}", NOWHERE, sure)
+            found[node] = Link(step, others, ("thing", node % 3), outside=outside)
     return found
 
 
@@ -61,7 +63,8 @@ def test_every_path_ends_no_node_is_twice_on_one_and_the_weights_sum_to_one(
             assert abs(sum(p.weight for p in parts) - 1) < 1e-9
             for part in parts:
                 assert part.weight > 0
-                assert len(part.nodes) == len(part.path)
+                outside = part.root == Root(End.PEER, "process x (pid 9)")
+                assert len(part.nodes) == len(part.path) - outside
                 assert len({node, *part.nodes}) == len(part.nodes) + 1
                 assert exact(part.path) == all(s.confidence is Confidence.EXACT for s in part.path)
                 if part.path:
@@ -72,7 +75,7 @@ def test_every_path_ends_no_node_is_twice_on_one_and_the_weights_sum_to_one(
 def test_who_waits_in_vain_for_nobody_is_unexplained_and_never_spread(graph: dict[Node, Root | Link]) -> None:
     found = follow(graph, graph.__getitem__)
     for node, said in graph.items():
-        if isinstance(said, Link) and not [o for o in said.others if o in graph and o != node]:
+        if isinstance(said, Link) and said.outside is None and not [o for o in said.others if o in graph and o != node]:
             assert [p.root.kind for p in found[node]] == [End.UNEXPLAINED]
             assert not found[node][0].path
 
@@ -199,8 +202,6 @@ def test_three_threads_that_wait_for_ever_are_told_though_a_hundred_are_busy() -
 
 
 def test_nothing_is_called_clear_whose_states_cannot_be_read() -> None:
-    from concview.model import Wait, WaitKind
-
     scene = Scene(rules={})
     for i in range(3):
         scene.do(scene.thread(f"t-{i}"), [frame("work", 1)], Wait(WaitKind.UNKNOWN))
@@ -252,6 +253,124 @@ def test_a_permit_and_a_signal_are_followed_by_the_source() -> None:
     assert not permit.exact
     signal = next(c for c in found.causes if c.path and c.path[0].via == "signal")
     assert (signal.path[0].what, signal.path[0].owners, set(signal.threads)) == ("ready", (opener,), set(gated))
+    assert found.unexplained == 0
+
+
+POOLS = """\
+class Pool:
+    def get(self):
+        with self.cond:
+            while not self.free:
+                self.cond.wait()
+            return self.free.pop()
+    def put(self, x):
+        with self.cond:
+            self.free.append(x)
+            self.cond.notify()
+def work(pool):
+    while True:
+        x = pool.get()
+        ask()
+        pool.put(x)
+def other(pool):
+    job = pool.get()
+    ask()
+    pool.put(follow(job))
+"""
+
+
+def test_of_two_pools_alike_the_one_is_not_blamed_for_the_other() -> None:
+    scene = Scene(rules={})
+    getting = [stdlib("Condition.wait", "threading.py"), frame("Pool.get", 5), frame("work", 13)]
+    asking = [frame("ask", 90), frame("work", 14)]
+    waiters = {0x100: scene.thread("a-0"), 0x200: scene.thread("b-0")}
+    owners = {0x100: scene.thread("a-1"), 0x200: scene.thread("b-1")}
+    for address, tid in waiters.items():
+        scene.do(tid, getting, waits_for(address, via="Condition.wait", kind="Condition"))
+    for tid in owners.values():
+        scene.do(tid, asking, recv())
+    rows = [
+        Related(
+            address, "Condition", "Condition", "self.cond", (waiters[address],), references=(
+                Reference(owners[address], 1, "local", "pool.cond", "work", FILE, 14),
+                Reference(waiters[address], 1, "local", "self.cond", "Pool.get", FILE, 5),
+                Reference(waiters[address], 2, "local", "pool.cond", "work", FILE, 13),
+            ), complete=True,
+        )
+        for address in waiters
+    ]  # fmt: skip
+    scene.play(1)
+    scene.history.apply(Relations(scene.history.now_ns, tuple(rows), 4, 4))
+    scene.play(3)
+    lines = POOLS.split("\n")
+    blamer = Blamer(Wakes(lambda file: lines if file == FILE else ()))
+    blamer.advance(scene.history)
+    behind = [row for row in rows_of(blamer.slices) if row.path]
+    assert {row.path[0].via for row in behind} == {Via.RESOURCE}
+    for address in waiters:
+        assert [row.owners[0] for row in behind if waiters[address] in row.ns] == [{owners[address]}]
+
+
+def test_who_puts_in_something_else_than_it_took_has_nothing_of_it() -> None:
+    scene = Scene(rules={})
+    waiter, busy = scene.thread("w-0"), scene.thread("w-1")
+    getting = [stdlib("Condition.wait", "threading.py"), frame("Pool.get", 5), frame("other", 17)]
+    scene.do(waiter, getting, waits_for(0x100, via="Condition.wait", kind="Condition"))
+    scene.do(busy, [frame("ask", 90), frame("other", 18)], recv())
+    names = [Reference(t, 1, "local", "pool.cond", "other", FILE, n) for t, n in ((waiter, 17), (busy, 18))]
+    names.append(Reference(waiter, 1, "local", "self.cond", "Pool.get", FILE, 5))
+    scene.play(1)
+    row = Related(0x100, "Condition", "Condition", "self.cond", (waiter,), references=tuple(names), complete=True)
+    scene.history.apply(Relations(scene.history.now_ns, (row,), 2, 2))
+    scene.play(3)
+    lines = POOLS.split("\n")
+    found = Tracker(Wakes(lambda file: lines if file == FILE else ())).blame(Window(scene.history))
+    assert found is not None
+    assert found.held_up == 0
+
+
+def test_permits_that_the_semaphore_itself_has_counted_are_exact() -> None:
+    scene = Scene(rules={})
+    waiting = [stdlib("Semaphore.acquire", "threading.py"), frame("limited", 5)]
+    owners = [scene.thread(f"rpc-{i}") for i in range(2)]
+    waiters = [scene.thread(f"rpc-{i}") for i in range(2, 4)]
+    for tid in owners:
+        scene.do(tid, [frame("limited", 6)], recv())
+    for tid in waiters:
+        scene.do(tid, waiting, waits_for(0x40, via="Semaphore.acquire", kind="Semaphore"))
+    names = [Reference(t, 1, "global", "sem", "limited", FILE, 6 if t in owners else 5) for t in (*owners, *waiters)]
+    scene.play(1)
+    lines = SOURCE.split("\n")
+    for most, sure in ((-1, False), (2, True)):
+        row = Related(0x40, "Semaphore", "X", "sem", tuple(waiters), 0, most, references=tuple(names), complete=True)
+        scene.history.apply(Relations(scene.history.now_ns, (row,), 4, 4))
+        scene.play(12)  # the window behind it, and a slice
+        found = Tracker(Wakes(lambda file: lines if file == FILE else ())).blame(Window(scene.history))
+        assert found is not None
+        permit = next(c for c in found.causes if c.path and c.path[0].via == "permit")
+        assert (set(permit.path[0].owners), permit.exact) == (set(owners), sure)
+
+
+def test_what_leads_out_of_the_process_is_told_as_it_is() -> None:
+    from concview.model import FileLock, FileLocks, NativeWait, NativeWaits, Peer
+
+    scene = Scene(rules={})
+    locked, native = scene.thread("job"), scene.thread("query")
+    scene.do(locked, [frame("work", 11)], Wait(WaitKind.IO, "flock", 5, Peer("file lock", "/tmp/x")))
+    scene.do(native, [frame("query", 12)], waits_for())
+    scene.play(1)
+    now = scene.history.now_ns
+    scene.history.apply(FileLocks(now, (FileLock("/tmp/x", "flock", "WRITE", (locked,), 99, "cron"),)))
+    scene.history.apply(NativeWaits(now, (NativeWait(native, 4096, "libduck.so"),)))
+    scene.play(6)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    outside = next(c for c in found.causes if c.path)
+    assert (outside.family, outside.path[0].via, outside.what) == ("taken", "file lock", "process cron (pid 99)")
+    assert (outside.exact, outside.path[0].owners, outside.ends) == (True, (), "")
+    assert "held by process cron (pid 99)" in found.sentence
+    inside = next(c for c in found.causes if c.threads == (native,))
+    assert (inside.kind, inside.what) == ("native", "waits inside libduck.so")
     assert found.unexplained == 0
 
 

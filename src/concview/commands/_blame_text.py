@@ -69,7 +69,9 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
         indent += "  "
         count = f"{len(step.owners)} " if len(step.owners) > 1 else ""
         after = cause.path[depth + 1] if depth + 1 < len(cause.path) else None
-        if after is None:
+        if after is None and not cause.ends:
+            pen.line(f"{indent}{words.had(step)} {cause.what}")
+        elif after is None:
             pen.line(f"{indent}{words.had(step)} {count}{cause.ends}: {words.does(cause)}")
         else:
             pen.line(

@@ -188,11 +188,31 @@ class File:
         got = {n for m, n in found.kept if m in ("get", "get_nowait")}
         return any(m in ("put", "put_nowait") and n in got for m, n in found.kept)
 
+    def gives_back(self, name: str, line: int, take: str, give: str) -> bool:
+        """Whether what one method gave is, where that can be seen at all, what the other one is given."""
+        found = self.parsed.function(name, line)
+        if found is None:
+            return True
+        got = {n for m, n in found.kept if m == take}
+        given = {n for m, n in found.kept if m == give}
+        return not got or bool(got & given) or not any(c.arguments for c in found.calls if c.method == give)
+
     def body(self, name: str, line: int) -> tuple[int, int]:
         """The lines of the block that a `with` on this line leads into; (0, 0) when there is none."""
         found = self.function_at(name, line)
         fits = [b for b in found.blocks if b.first <= line <= b.head < b.body] if found else []
         return (fits[-1].body, fits[-1].last) if fits else (0, 0)
+
+    def called_beside(self, name: str, line: int) -> set[str]:
+        """Where head and body of a `with` share a line: what the body calls, and the head does not."""
+        found = self.parsed.function(name, line)
+        if found is None:
+            return set()
+        for block in found.blocks:
+            if block.head.line == line == block.body.line:
+                inside = {c.method for c in found.calls if block.body.around(c.at.line, c.at.column)}
+                return inside - {c.method for c in found.calls if block.head.around(c.at.line, c.at.column)}
+        return set()
 
     def calls_at(self, name: str, line: int) -> set[str]:
         found = self.function_at(name, line)

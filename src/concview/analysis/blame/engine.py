@@ -62,6 +62,9 @@ def follow(
         if isinstance(said, Root):
             found[node] = [Part(1.0, said)]
             continue
+        if said.outside is not None:
+            found[node] = [Part(1.0, said.outside, (said.step,))]
+            continue
         others = [o for o in dict.fromkeys(said.others) if o != node and o in among]
         if others:
             links[node] = Link(said.step, others, said.key, said.otherwise, said.settle)
@@ -91,7 +94,8 @@ def _led(part: Part, link: Link, first: tuple[Node, ...], weight: float) -> Part
     """The part of another as that of one who waits for it."""
     path, nodes, root = (link.step, *part.path), (*first, *part.nodes[: len(part.path)]), part.root
     if len(path) > MOST_STEPS:
-        path, nodes = path[: MOST_STEPS - 1] + path[-1:], nodes[: MOST_STEPS - 1] + nodes[-1:]
+        last = nodes[-1:] if len(nodes) == len(path) else ()
+        path, nodes = path[: MOST_STEPS - 1] + path[-1:], nodes[: MOST_STEPS - 1] + last
     if root.kind is End.PACE:  # a pause that others wait for is no pause
         root = Root(End.SLEEP, root.what, root.place)
     return Part(weight, root, path, nodes, first)

@@ -21,6 +21,7 @@ class End(StrEnum):
     PEER = "peer"  #: another process, over a socket or a pipe
     CHILD = "child"  #: a child process
     FILE = "file"  #: a disk or a device
+    NATIVE = "native"  #: inside a C library, for something of its own: which library was read, for what was not
     SLEEP = "sleep"  #: a sleep that somebody's work contains
     IDLE = "idle"  #: no work, with evidence
     PACE = "pace"  #: a pause of its own choice
@@ -105,8 +106,8 @@ class Step(NamedTuple):
 class Part(NamedTuple):
     """A part of one thread's moment. The weights of one thread's parts sum to 1.
 
-    `nodes` are those that were found in the way, one for each step, `owners` all that are in the way of the first one;
-    they do not tell parts apart.
+    `nodes` are those that were found in the way, one for each step (none for the last where that leads out of the
+    process), `owners` all that are in the way of the first one; they do not tell parts apart.
     """
 
     weight: float
@@ -120,9 +121,11 @@ class Part(NamedTuple):
 class Link:
     """It waits for `others`: an equal part for each of them.
 
-    Without any, what was found under the same `key` a moment ago is believed (at a hand-over nobody seems to have the
-    thing), and else `otherwise` is where it ends. `settle` may look at what was found of the others and say that it is
-    an end after all (None: it is not).
+    `outside`: nobody of this process has it; the path ends there, behind this step.
+
+    Without either, what was found under the same `key` a moment ago is believed (at a hand-over nobody seems to have
+    the thing), and else `otherwise` is where it ends. `settle` may look at what was found of the others and say that it
+    is an end after all (None: it is not).
     """
 
     step: Step
@@ -130,6 +133,7 @@ class Link:
     key: object = None
     otherwise: Root | None = None
     settle: Callable[[Sequence[Part]], Root | None] | None = None
+    outside: Root | None = None
 
 
 @dataclass(slots=True)

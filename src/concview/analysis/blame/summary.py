@@ -203,7 +203,7 @@ class _Teller:
             threads=tuple(tids[:MOST_THREADS]),
             path=tuple(steps),
             who=self._names(tids),
-            ends=self._names(m.owners[-1]) if m.path and m.owners else "",
+            ends=self._names(m.owners[-1]) if m.path and len(m.owners) == len(m.path) else "",
             exact=m.exact_ns * 2 > total and exact(m.path),
             at_most=self._at_most(m) if m.family is Family.TAKEN else None,
             stuck_s=self._stuck(m),
@@ -240,7 +240,7 @@ class _Teller:
 
     def _stuck(self, m: Merged) -> float:
         """For how long the one that has waited longest has, without a break and without a time limit."""
-        if not m.path and m.root.kind not in (End.PEER, End.CHILD, End.UNEXPLAINED, End.CYCLE):
+        if not m.path and m.root.kind not in (End.PEER, End.CHILD, End.NATIVE, End.UNEXPLAINED, End.CYCLE):
             return 0.0
         longest = 0
         for tid in m.ns:

@@ -166,7 +166,7 @@ def _more(blame: Blame, history: History) -> list[str]:
     said = []
     for cause in blame.causes:
         if (
-            cause.kind in (End.PEER, End.CHILD)
+            cause.kind in (End.PEER, End.CHILD, End.NATIVE)
             and not cause.path
             and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds)
         ):

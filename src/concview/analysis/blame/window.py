@@ -18,7 +18,7 @@ from concview.analysis.blame.nouns import End, Node, Part, Root, Row
 from concview.analysis.blame.world import Moment, World
 from concview.analysis.history import RUNS_NS, History
 from concview.analysis.records import Run, ThreadHistory
-from concview.model import State
+from concview.model import Relations, State
 from concview.source.wakes import Wakes
 
 #: Length of a slice, and thread-moments that are followed in one: at some 8 us each, 30 ms.
@@ -64,6 +64,8 @@ class Blamer:
             self.world = World(history, self._wakes)
             self._until = max(history.first_ns, start_ns)
         self._wakes.refill()
+        self.world.objects.learn(history.relations.reports(Relations))
+        self.world.kernel.learn(history.relations)
         now = history.now_ns
         if now < self._until:  # time runs backwards in a recording that somebody made up
             self._until = now

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from concview.analysis.blame.kernel import Kernel
 from concview.analysis.blame.nouns import End, Link, Node, Part, Place, Root, Step, Via, place_of
+from concview.analysis.blame.ties import Objects
 from concview.analysis.classify import via_of
 from concview.model import Confidence, Frame, Stack, State, Wait, WaitKind
 from concview.source.wakes import File, Wakes
@@ -114,6 +116,8 @@ class World:
         self.history = history
         self.wakes = wakes
         self.seen = Seen()
+        self.objects = Objects()
+        self.kernel = Kernel()
         self._looks: dict[tuple[Stack, Wait], Look] = {}
         self._answers: dict[object, object] = {}
         self._answers_of = 0  #: files of source that had been read then
@@ -185,6 +189,7 @@ class Moment:
         self.world = world
         self._kinds = kinds
         self._cache: dict[object, list[Node]] = {}
+        self._found: dict[object, object] = {}
 
     def look(self, tid: Node) -> Look:
         return self.world.look(self.runs[tid], self._kinds)
@@ -212,6 +217,14 @@ class Moment:
         if known is None:
             known = self._cache[key] = make()
         return known
+
+    def remember(self, key: object, make: Callable[[], object]) -> object:
+        """As `once`, of any answer."""
+        try:
+            return self._found[key]
+        except KeyError:
+            found = self._found[key] = make()
+            return found
 
     @cached_property
     def holders(self) -> dict[int, list[Node]]:
@@ -298,6 +311,10 @@ class Waiter:
 
     def end(self, kind: End, what: str) -> Root:
         return Root(kind, what, self.look.place)
+
+    def outside(self, via: Via, what: str, confidence: Confidence, end: Root) -> Link:
+        """Another process has it."""
+        return Link(Step(via, what, self.world.name(self.tid), self.look.place, confidence), outside=end)
 
     def link(
         self,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from itertools import pairwise
 
 from concview.analysis.blame.nouns import Node
 from concview.analysis.blame.world import Look, Waiter, World, is_machinery
+from concview.model import Frame
 
 Reach = Mapping[tuple[str, int], tuple[int, ...]]
 
@@ -32,11 +34,24 @@ def _in_body(waiter: Waiter) -> list[Node]:
     for frame in waiter.look.own:
         if is_machinery(frame):
             continue
-        first, last = waiter.world.file(frame.file).body(frame.function, frame.line)
+        file = waiter.world.file(frame.file)
+        first, last = file.body(frame.function, frame.line)
+        standing = waiter.moment.standing.get((frame.file, frame.function), ())
         if first > frame.line:
-            standing = waiter.moment.standing.get((frame.file, frame.function), ())
             found += [tid for tid, line in standing if first <= line <= last]
+        elif standing and (beside := file.called_beside(frame.function, frame.line)):
+            here = [tid for tid, line in standing if line == frame.line]
+            found += [tid for tid in here if _calls(waiter, tid, frame, beside)]
     return list(dict.fromkeys(found))
+
+
+def _calls(waiter: Waiter, tid: Node, frame: Frame, names: set[str]) -> bool:
+    """Whether a thread in that function is inside a call of one of these."""
+    frames = waiter.moment.runs[tid].stack.frames
+    return any(
+        (outer.file, outer.function) == (frame.file, frame.function) and inner.function.rpartition(".")[2] in names
+        for inner, outer in pairwise(frames)
+    )
 
 
 def on_the_way(waiter: Waiter, on: str, method: str) -> tuple[list[Node], list[Node]]:

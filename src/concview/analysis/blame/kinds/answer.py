@@ -8,6 +8,7 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence, State, WaitKind
+from concview.model import Link as Ends
 
 _READS = frozenset({"recvfrom", "recv", "read", "recvmsg", "poll", "ppoll", "readv"})
 _WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})
@@ -30,12 +31,16 @@ class Answer:
         if wait.syscall in _READS and peer.kind != "pipe" and (role == "server" or (accepted and role != "client")):
             return waiter.end(End.IDLE, "waits for a request")
         others = [o for o in sorted(self._other_end(waiter)) if o in waiter.moment.runs and o != waiter.tid]
-        if not others:
-            return None
         kind = "pipe" if peer.kind == "pipe" else "connection"
-        return waiter.link(
-            Via.ANSWER, f"the other end of a {kind}", others, Confidence.EXACT, settle=_transit(waiter, kind)
-        )
+        what, sure = f"the other end of a {kind}", Confidence.EXACT
+        told = waiter.world.kernel.link(waiter.moment, waiter.tid)
+        if not others and told is not None:
+            others = _at_the_other_end(waiter, told)
+            # Several may have it in a variable; which of them will use it is not told by that.
+            sure = Confidence.EXACT if len(others) == 1 else Confidence.INFERRED
+        if others:
+            return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
+        return waiter.end(End.PEER, _outside(told, kind)) if told is not None and _outside(told, kind) else None
 
     @staticmethod
     def _other_end(waiter: Waiter) -> set[Node]:
@@ -50,6 +55,26 @@ class Answer:
             at = seen.descriptors.get(peer.name, set())
             return at - writers if waiter.wait.syscall in _WRITES else writers
         return set()
+
+
+def _at_the_other_end(waiter: Waiter, link: Ends) -> list[Node]:
+    """Threads of this process that are in a call on it, else those whose frames have it."""
+    runs = waiter.moment.runs
+    having = list(dict.fromkeys(u.tid for u in link.users if u.tid in runs and u.tid != waiter.tid))
+    others = [t for t in having if runs[t].wait.fd != link.fd]
+    return [t for t in others if runs[t].wait.fd in link.peer_fds] or others
+
+
+def _outside(link: Ends, kind: str) -> str:
+    """What is known of the other end where no thread of this process was found at it; '' nothing."""
+    if link.owners:
+        first, more = link.owners[0], len(link.owners) - 1
+        does = f", which is in {first.waits} on it" if first.waits else ""
+        others = f" and {more} more" if more else ""
+        return f"process {first.name or '?'} (pid {first.pid}){others}{does}, over a {kind}"
+    if link.peer_fds and link.complete:
+        return f"a {kind} whose other end only this process has, where no thread is seen to use it"
+    return ""
 
 
 def _transit(waiter: Waiter, kind: str):  # type: ignore[no-untyped-def]

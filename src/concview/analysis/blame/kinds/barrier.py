@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import on_the_way
 from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
 
 
@@ -20,7 +21,8 @@ class Barrier:
         frame = waiter.frame
         found = [c for c in waiter.source.calls_on(frame.function, frame.line) if c.method == "wait"]
         on = found[0].on if found else ""
-        owners, makers = on_the_way(waiter, on, "barrier")
+        told = ties(waiter)
+        owners, makers = (told.have, told.make) if told is not None and told.make else on_the_way(waiter, on, "barrier")
         what = f"others at {on}" if on else "others at a barrier"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: nobody is on the way there")
         return waiter.link(Via.BARRIER, what, [*owners, *makers], otherwise=otherwise)

@@ -1,4 +1,8 @@
-"""A lock of the kernel on a file (flock, fcntl): threads past the call in the same function."""
+"""A lock of the kernel on a file (flock, fcntl): whom the kernel's table names.
+
+That is a process. Where it is this one: the thread whose frames have to do with the file; else, by the source, threads
+past the call in the same function.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.world import Look, Waiter
+from concview.model import Confidence
 
 
 class FileLock:
@@ -18,10 +23,22 @@ class FileLock:
     def follow(self, waiter: Waiter) -> Link:
         name = waiter.wait.peer.name if waiter.wait.peer is not None else ""
         what = f"the lock on {name.rpartition('/')[2]}" if name else "a file lock"
+        key = ("file lock", name)
+        told = waiter.world.kernel.file_locks.of(waiter.moment, waiter.tid)
+        own = waiter.world.main
+        if told is not None and told.holder not in (0, own):
+            who = f"process {told.holder_name or '?'} (pid {told.holder})"
+            return waiter.outside(Via.FILE_LOCK, what, Confidence.EXACT, waiter.end(End.PEER, who))
         have = waiter.moment.once(("file lock", waiter.look.stack), lambda: self._past(waiter))
         others = [t for t in have if t != waiter.tid]
+        if told is not None and told.holder == own:
+            users = list(dict.fromkeys(u.tid for u in told.users if u.tid in waiter.moment.runs))
+            users = [t for t in users if t not in told.waiters]
+            if len(users) == 1 and (not others or users == others):
+                return waiter.link(Via.FILE_LOCK, what, users, Confidence.EXACT, key=key)
+            others = others or users
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
-        return waiter.link(Via.FILE_LOCK, what, others, otherwise=otherwise, key=("file lock", name))
+        return waiter.link(Via.FILE_LOCK, what, others, otherwise=otherwise, key=key)
 
     @staticmethod
     def _past(waiter: Waiter) -> list[Node]:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import on_the_way
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
+from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence, Stack
 
@@ -47,6 +48,10 @@ class Future:
         moment, target, frame = waiter.moment, waiter.wait.target, waiter.frame
         if target and target in moment.runs and target != waiter.tid:
             return waiter.link(Via.RESULT, "the result of a future", [target], Confidence.EXACT, key=("future", target))
+        told = ties(waiter)
+        if told is not None and told.make:
+            makers = [t for t in told.make if t != waiter.tid]
+            return waiter.link(Via.RESULT, f"the result of {told.row.name or 'a future'}", makers)
         method, on = waiter.source.waited(frame.function, frame.line)
         if on and method == "result" and waiter.source.wakers(on, "result"):
             owners, makers = on_the_way(waiter, on, "result")

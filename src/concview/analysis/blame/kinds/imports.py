@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Node, Via
+from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
+from concview.model import Confidence
 
 _FILE = "importlib._bootstrap>"
 
@@ -18,11 +20,15 @@ class Imports:
         return look.via == "import"
 
     def follow(self, waiter: Waiter) -> Link:
-        moment = waiter.moment
+        moment, target = waiter.moment, waiter.wait.target
+        told = ties(waiter)
+        what = f"the import of {told.row.name}" if told is not None and told.row.name else "an import"
+        if target in moment.runs and target != waiter.tid:  # the module's lock records who has it
+            return waiter.link(Via.IMPORT, what, [target], Confidence.EXACT, key=("import", waiter.wait.lock))
         importing = moment.once(("importing",), lambda: self._importing(waiter))
         others = [t for t in importing if t != waiter.tid]
         otherwise = waiter.end(End.UNEXPLAINED, "an import that no thread is seen to do")
-        return waiter.link(Via.IMPORT, "an import", others, otherwise=otherwise)
+        return waiter.link(Via.IMPORT, what, others, otherwise=otherwise)
 
     def _importing(self, waiter: Waiter) -> list[Node]:
         """Those inside the body of a module that is being imported, or at loading one."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Part, Root, Via
+from concview.analysis.blame.ties import still, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
 from concview.model import Confidence, State
@@ -31,9 +32,18 @@ class Lock:
             return waiter.link(Via.LOCK, what, exact, Confidence.EXACT, settle=_followers(waiter, exact))
         guessed = moment.inferred_holders.get(site.key, ()) if site is not None else ()
         others = [t for t in guessed if t not in same]
+        told = ties(waiter)
+        if told is not None:
+            recorded = told.row.owner
+            if recorded != waiter.tid and still(moment, recorded, told.at_ns):
+                return waiter.link(Via.LOCK, what, [recorded], Confidence.EXACT, settle=_followers(waiter, [recorded]))
+            others = [t for t in told.have if t not in same] or others
         if address and not others and self._parked(waiter):
             return waiter.end(End.IDLE, "parks at a lock of its own until somebody has work for it")
-        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: no thread of this process is seen to hold it")
+        unseen = "no thread of this process is seen to hold it"
+        if waiter.wait.lock_kind.startswith("multiprocessing."):
+            unseen += ", and who else does is not recorded in it"
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: {unseen}")
         return waiter.link(Via.LOCK, what, others, otherwise=otherwise, settle=_followers(waiter, others))
 
     @staticmethod

@@ -1,4 +1,8 @@
-"""A permit of a semaphore: each thread that is past `acquire` and not past `release`."""
+"""A permit of a semaphore: each thread that is past `acquire` and not past `release`.
+
+Read where they are in a `with` of it; else by the source around the very object, which its own count may confirm; else
+by names alone. Who has one of multiprocessing's is recorded only where it is a thread of this process.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import inside_block, on_the_way
 from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence
 
@@ -23,13 +28,27 @@ class Permit:
         _, on = waiter.source.waited(frame.function, frame.line)
         what = (site.expression if site is not None else "") or on or "a semaphore"
         held = [t for t in waiter.moment.holders.get(address, ()) if t != waiter.tid] if address else []
+        told = ties(waiter)
+        if told is not None and told.have:
+            every = list(dict.fromkeys([*held, *(t for t in told.have if t != waiter.tid)]))
+            read = told.counted or all(t in held or t in told.sure for t in every)
+            return waiter.link(Via.PERMIT, what, every, Confidence.EXACT if read else Confidence.INFERRED)
         if held:
             return waiter.link(Via.PERMIT, what, held, Confidence.EXACT)
-        others = inside_block(waiter) or on_the_way(waiter, on, "acquire")[0]
+        others = inside_block(waiter) or without_others(waiter, on, on_the_way(waiter, on, "acquire")[0])
         if not others and site is not None:
             others = [t for t in waiter.moment.inferred_holders.get(site.key, ()) if t not in waiter.same]
-        otherwise = waiter.end(End.UNEXPLAINED, f"a permit of {what}: not seen who has one")
+        otherwise = waiter.end(End.UNEXPLAINED, f"a permit of {what}: {nobody(told)}")
         return waiter.link(Via.PERMIT, what, others, otherwise=otherwise)
+
+
+def nobody(told: Ties | None) -> str:
+    """Why it is not known who has one."""
+    if told is not None and told.row.complete and not told.known:
+        return "no thread refers to it any more"
+    if told is not None and told.row.complete:
+        return "no thread that refers to it is seen to have one"
+    return "not seen who has one"
 
 
 KIND = Permit()

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import inside_block, on_the_way
 from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.ties import ties, without_others
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import CONNECTION_POOL, WaitKind
 
@@ -36,7 +37,11 @@ class Resource:
         reach = waiter.source.wakers(on, "get") if on and method == "get" else {}
         if not pool and not (reach and waiter.source.puts_back(frame.function, frame.line)):
             return None
-        owners, _ = on_the_way(waiter, on, "get") if reach else ([], [])
+        told = ties(waiter)
+        if told is not None and told.have:
+            owners = [t for t in told.have if t != waiter.tid]
+        else:
+            owners = without_others(waiter, on, on_the_way(waiter, on, "get")[0]) if reach else []
         what = what or on or "a pool"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: all are out, not seen who has them")
         return waiter.link(Via.RESOURCE, what, inside or owners, otherwise=otherwise)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import on_the_way
 from concview.analysis.blame.nouns import End, Link, Node, Via
+from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
 
 
@@ -23,13 +24,16 @@ class Room:
         name = known[0].name if known is not None and known[0].name else ""
         takers: set[Node] = {t for t in world.seen.getters.get(address, ()) if t in alive}
         method, on = waiter.source.waited(frame.function, frame.line)
+        told = ties(waiter)
+        if not takers and told is not None:
+            takers = {*told.have, *told.make}
         if not takers and on and method == "put":
             owners, makers = on_the_way(waiter, on, "put")
             takers = {*owners, *makers}
         if not takers and known is not None:
             putters = world.seen.putters.get(address, set())
             takers = {t for t in known[0].users if t in alive and t not in putters}
-        what = f"room in {name or on or 'a full queue'}"
+        what = f"room in {name or on or (told.row.name if told is not None else '') or 'a full queue'}"
         # Its only reader may be one of those that wait for room in it: then it is in its own way.
         others = [t for t in takers if t != waiter.tid]
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: nobody seen to take anything out")

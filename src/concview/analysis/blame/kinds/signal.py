@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import inside_block, on_the_way, would
-from concview.analysis.blame.nouns import End, Link, Part, Root, Via
+from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
+from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter, is_machinery
 from concview.model import WaitKind
 
@@ -28,22 +29,35 @@ class Signal:
 
     def follow(self, waiter: Waiter) -> Root | Link:
         frame, wait = waiter.frame, waiter.wait
-        if is_machinery(frame):
+        told = ties(waiter)
+        if is_machinery(frame) and (told is None or not (told.have or told.make)):
             return waiter.end(End.PACE, "a timer that is not due") if _timer(waiter.look) else _nobody(waiter, "", {})
         method, on = waiter.source.waited(frame.function, frame.line)
         method = method or "wait"
+        if not on and told is not None:
+            on = told.row.name
         inside = inside_block(waiter)
         if inside and frame.origin == "library":
             return waiter.link(Via.RESOURCE, on or "what a `with` gives", inside)
-        owners, makers = on_the_way(waiter, on, method)
+        owners, makers = self._in_the_way(waiter, on, method, told)
         if owners:
             return waiter.link(Via.PERMIT if method == "acquire" else Via.RESOURCE, on, owners)
+        if inside:
+            return waiter.link(Via.RESOURCE, on or "what a `with` gives", inside)
         loop = waiter.source.loop(frame.function, frame.line)
         if wait.timed and loop is not None and method != "acquire":
             return waiter.end(End.PACE, f"waits for {on or 'a signal'} with a timeout, in a loop")
         if makers:
             return waiter.link(Via.SIGNAL, on, makers, settle=_no_work(waiter, on, makers))
         return _nobody(waiter, on, waiter.source.wakers(on, method) if on else {})
+
+    @staticmethod
+    def _in_the_way(waiter: Waiter, on: str, method: str, told: Ties | None) -> tuple[list[Node], list[Node]]:
+        """(those that have it, those that will only make it): of this very object where it is known which one it is."""
+        if told is not None and (told.have or told.make):
+            return [t for t in told.have if t != waiter.tid], [t for t in told.make if t != waiter.tid]
+        owners, makers = on_the_way(waiter, on, method)
+        return without_others(waiter, on, owners), without_others(waiter, on, makers)
 
 
 def _no_work(waiter: Waiter, on: str, makers: Sequence[int]):  # type: ignore[no-untyped-def]

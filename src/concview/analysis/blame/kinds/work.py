@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
 
 
@@ -29,6 +30,9 @@ class Work:
         moment, seen = waiter.moment, waiter.world.seen
         takers = [t for t in seen.getters.get(waiter.wait.lock, ()) if t in moment.runs and t != waiter.tid]
         busy = [t for t in takers if moment.runs[t].wait.lock != waiter.wait.lock]
+        told = ties(waiter)
+        if told is not None and told.have:
+            busy = [t for t in told.have if t != waiter.tid]  # took something, and has yet to say that it is done
         what = f"all work of {name or 'a queue'} to be done"
         nobody = f"{what}: " + ("those that take it out wait for more of it" if takers else "nobody takes it out")
         return waiter.link(Via.END, what, busy, otherwise=waiter.end(End.UNEXPLAINED, nobody))

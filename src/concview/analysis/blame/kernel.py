@@ -1,0 +1,82 @@
+"""What the kernel tells of waits: the other end of a descriptor, who has a file lock, what a child does, in which C
+library a thread waits. By thread, at a moment."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from concview.analysis.blame.nouns import Node
+from concview.model import Child, Children, FileLock, FileLocks, Link, Links, NativeWait, NativeWaits
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.world import Moment
+    from concview.analysis.relations import RelationHistory
+
+#: Reports of one kind kept; other ends of descriptors that are remembered.
+MOST_REPORTS, MOST_ENDS = 48, 4_000
+_T = TypeVar("_T")
+
+
+class Told(Generic[_T]):
+    """The reports of one kind, by the threads that they are about."""
+
+    def __init__(self) -> None:
+        self._reports: list[tuple[int, dict[Node, _T]]] = []
+
+    def add(self, at_ns: int, rows: Iterable[tuple[_T, Sequence[Node]]]) -> bool:
+        """False for one that is known."""
+        if self._reports and at_ns <= self._reports[-1][0]:
+            return False
+        self._reports.append((at_ns, {tid: row for row, tids in rows for tid in tids}))
+        del self._reports[:-MOST_REPORTS]
+        return True
+
+    def of(self, moment: Moment, tid: Node) -> _T | None:
+        """What was told of this thread while it did what it does at that moment; None: nothing was."""
+        run = moment.runs.get(tid)
+        if run is None:
+            return None
+        # The last report before the moment holds, and the first one after it when it still waited then.
+        at = bisect_right(self._reports, moment.at_ns, key=lambda report: report[0])
+        for at_ns, rows in (*self._reports[max(0, at - 1) : at], *self._reports[at : at + 1]):
+            if tid in rows and run.start_ns <= at_ns and (not run.end_ns or at_ns <= run.end_ns):
+                return rows[tid]
+        return None
+
+
+class Kernel:
+    def __init__(self) -> None:
+        self._links: Told[Link] = Told()
+        self._ends: dict[str, Link] = {}  #: '[12]': the end of a descriptor's name, its inode
+        self.file_locks: Told[FileLock] = Told()
+        self.children: Told[Child] = Told()
+        self.natives: Told[NativeWait] = Told()
+
+    def learn(self, history: RelationHistory) -> None:
+        """What has come since; in the order of time."""
+        for links in history.reports(Links):
+            if self._links.add(links.at_ns, ((one, one.waiters) for one in links.links)):
+                if len(self._ends) > MOST_ENDS:
+                    self._ends.clear()
+                self._ends.update({f"[{one.inode}]": one for one in links.links if one.inode})
+        _learn(history.reports(FileLocks), self.file_locks, lambda r: ((one, one.waiters) for one in r.locks))
+        _learn(history.reports(Children), self.children, lambda r: ((one, one.waiters) for one in r.children))
+        _learn(history.reports(NativeWaits), self.natives, lambda r: ((one, (one.tid,)) for one in r.waits))
+
+    def link(self, moment: Moment, tid: Node) -> Link | None:
+        """The other end of what a thread waits on. That outlasts one wait: a descriptor keeps its other end."""
+        told = self._links.of(moment, tid)
+        peer = moment.runs[tid].wait.peer
+        if told is None and peer is not None and "[" in peer.name:
+            told = self._ends.get(peer.name[peer.name.rindex("[") :])
+        return told
+
+
+_E = TypeVar("_E", FileLocks, Children, NativeWaits)
+
+
+def _learn(events: Iterable[_E], told: Told[_T], rows: Callable[[_E], Iterable[tuple[_T, Sequence[Node]]]]) -> None:
+    for event in events:
+        told.add(event.at_ns, rows(event))
