@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import BinaryIO
 
 from concview.exporters import _names
-from concview.exporters._totals import totals
+from concview.exporters._totals import Total, totals
 from concview.exporters.base import Exporter, Request, remarks
 from concview.model import STATES
 from concview.session.recording import Recording
@@ -29,20 +29,24 @@ def name(raw: str) -> str:
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     samples = recording.samples(request.selection, request.side, gil_blockers=True)
     stacks: dict[int, str] = {}
-    lines: dict[str, int] = defaultdict(int)
+    # Root by root: the lines of all of them at once may be a gigabyte.
+    roots: dict[str, list[Total]] = defaultdict(list)
     for total in totals(samples):
-        condition = total.condition
-        known = stacks.get(id(condition.stack))
-        if known is None:
-            frames = reversed(condition.stack.frames)
-            known = stacks[id(condition.stack)] = "".join(f"{name(_names.place(f))};" for f in frames)
-        root = STATES[condition.state] if request.group_by == "state" else _names.thread(total.thread)
-        first = "" if request.group_by == "none" else f"{name(root)};"
-        leaves = _names.leaves(condition, total.blocker, request.side)
-        lines[first + known + ";".join(map(name, leaves))] += total.ns
-    for line, ns in sorted(lines.items()):
-        if weight := round(ns / 1000):
-            out.write(f"{line} {weight}\n".encode())
+        root = STATES[total.condition.state] if request.group_by == "state" else _names.thread(total.thread)
+        roots["" if request.group_by == "none" else f"{name(root)};"].append(total)
+    for first, those in sorted(roots.items()):
+        lines: dict[str, int] = defaultdict(int)
+        for total in those:
+            condition = total.condition
+            known = stacks.get(id(condition.stack))
+            if known is None:
+                frames = reversed(condition.stack.frames)
+                known = stacks[id(condition.stack)] = "".join(f"{name(_names.place(f))};" for f in frames)
+            leaves = _names.leaves(condition, total.blocker, request.side)
+            lines[first + known + ";".join(map(name, leaves))] += total.ns
+        for line, ns in sorted(lines.items()):
+            if weight := round(ns / 1000):
+                out.write(f"{line} {weight}\n".encode())
     return ["weights are microseconds of elapsed time", *remarks(samples)]
 
 

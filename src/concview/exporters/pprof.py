@@ -68,7 +68,7 @@ class _Profile:
         body += field(3, number + integer(4, self.string("id")))
         self._out += field(2, bytes(body))
 
-    def finish(self, binary: str, at_ns: int, lasted_ns: int, period_ns: int, comments: list[str]) -> bytes:
+    def finish(self, binary: str, at_ns: int, lasted_ns: int, period_ns: int, comments: list[str]) -> bytearray:
         out = self._out
         for what, unit in (("samples", "count"), ("time", "nanoseconds")):
             out += field(1, self._type(what, unit))
@@ -83,7 +83,7 @@ class _Profile:
         for value in self._strings:
             encoded = value.encode()
             out += varint(6 << 3 | 2) + varint(len(encoded)) + encoded
-        return bytes(out)
+        return out
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
