@@ -61,6 +61,7 @@ from concview.model import (
     Tick,
     Wait,
     WaitDef,
+    Workers,
 )
 
 #: Runs and ticks are kept this long: the longest window a rule looks at in detail.
@@ -122,6 +123,7 @@ class History:
         #: Copies of the target that it forked beside other threads; None where the stream does not say.
         self.forks: Forks | None = None
         self.forked: tuple[tuple[ForkedChild, Stack], ...] = ()
+        self.workers: Workers | None = None  #: Python processes below the target; None: none, or not looked for
         self.depths = QueueHistories()
         self.aio = TaskHistories()  #: tasks, loops and what they share, read from memory
         self.relations = RelationHistory()  #: objects, descriptors, file locks, children that threads wait for
@@ -201,6 +203,8 @@ class History:
         elif isinstance(event, Forks):
             self.forks = event
             self.forked = tuple((c, self.tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
+        elif isinstance(event, Workers):
+            self.workers = event
         elif isinstance(event, Depths):
             self.depths.add(event)
         elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits)):

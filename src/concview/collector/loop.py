@@ -22,6 +22,7 @@ from concview.collector.idle_scheduling import IdleScheduling, own_run_delay_ns
 from concview.collector.looks import Looks
 from concview.collector.pace import MIN_HZ, PARTS_HZ, Pace
 from concview.collector.recorder import Recorder
+from concview.collector.workers import WorkerWatch
 from concview.engines import choose
 from concview.engines.base import Engine, Probe
 from concview.errors import CannotAttach, Code, TargetError, TargetGone
@@ -98,6 +99,8 @@ class Collector:
         self._agent = AgentControl(target.pid, self._recorder.emit)
         self._forks = ForkWatch(target, self._recorder)
         self._forks.poll(time.monotonic_ns())
+        self._workers = WorkerWatch(target.pid, self._recorder)
+        self._workers.poll(time.monotonic_ns())
         self._recorder.emit(self._counters.poll(time.monotonic_ns()))
 
     def _choose(self) -> tuple[Engine, Probe]:
@@ -165,6 +168,7 @@ class Collector:
             before = time.process_time_ns()
             self._recorder.emit(self._counters.poll(now, self._engine.tally.gil_switches))
             self._forks.poll(now)
+            self._workers.poll(now)
             spent = time.process_time_ns() - before
             chores.counters = now + max(COUNTERS_NS, int(spent / (COUNTERS_SHARE * self._pace.budget / 100)))
         if now >= chores.stats:

@@ -35,6 +35,7 @@ class Exit(IntEnum):
     NOT_PERMITTED = 3  #: the kernel refused; the remedy was printed
     NO_TARGET = 4  #: no such process, not a Python process, or gone before anything was seen
     BAD_FILE = 5  #: not a recording, or a damaged one with nothing readable
+    UNJUDGED = 6  #: nothing could be judged: what was looked at says nothing of the program
     INTERNAL = 70  #: an error of concview's own (EX_SOFTWARE)
     OUTPUT = 74  #: the output could not be written: disk full, no permission (EX_IOERR)
     INTERRUPTED = 130  #: Ctrl-C

@@ -80,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
         return Exit.TERMINATED if isinstance(watch.interrupt, Terminated) else Exit.INTERRUPTED
     if checked.failed:
         return Exit.FINDINGS
+    if checked.unjudged:
+        return Exit.UNJUDGED
     return Exit.NO_TARGET if checked.missed else Exit.FINE
 
 

@@ -96,6 +96,7 @@ from concview.model.values import (
     Wait,
     WaitKind,
 )
+from concview.model.workers import Role, Worker, Workers
 
 __all__ = [
     "AGENT_THREAD",
@@ -160,6 +161,7 @@ __all__ = [
     "Reference",
     "Related",
     "Relations",
+    "Role",
     "Severity",
     "Site",
     "Stack",
@@ -188,4 +190,6 @@ __all__ = [
     "WaitDef",
     "WaitKind",
     "Where",
+    "Worker",
+    "Workers",
 ]

@@ -28,6 +28,7 @@ from concview.model.forks import Forks
 from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
 from concview.model.tasks import AsyncObjects, Loops, TaskDef, TasksGone, TaskTick, TaskWaitDef
+from concview.model.workers import Workers
 
 AnyEvent = (
     Hello
@@ -56,6 +57,7 @@ AnyEvent = (
     | FileLocks
     | Children
     | NativeWaits
+    | Workers
     | TaskDef
     | TaskWaitDef
     | TaskTick
@@ -98,4 +100,5 @@ TAGS: dict[int, type[AnyEvent]] = {
     32: FileLocks,
     33: Children,
     34: NativeWaits,
+    36: Workers,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _MAX_THREADS = 2000
 _LOOK_AGAIN_S = 30.0
 #: Words of a command line kept, and characters of each.
 _MAX_WORDS = 64
+#: In a program given by -c; not a path with our name in it.
+_IMPORTS_US = re.compile(r"(?:^|[;\n])\s*(?:from|import)\s+concview\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +236,7 @@ def is_own(pid: int, command: tuple[str, ...]) -> bool:
         subject = words[1] if len(words) > 1 else ""
         if words[0] == "-m" and subject.startswith("concview.demos"):
             return False
-        own = "concview" in subject if words[0] == "-c" else subject.partition(".")[0] == "concview"
+        own = _IMPORTS_US.search(subject) is not None if words[0] == "-c" else subject.partition(".")[0] == "concview"
     else:
         own = words[0].rpartition("/")[2] in ("concview", "concview.py")
     return own and not ("demo" in words and "--headless" in words)

@@ -15,7 +15,7 @@ from functools import cached_property
 import msgspec
 
 from concview import codec
-from concview.analysis import calltree, gilcalls
+from concview.analysis import calltree, gilcalls, rates
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.history import History
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, ReplayBuffer
@@ -28,6 +28,7 @@ from concview.costs import constants as costs
 from concview.costs.constants import CostTable
 from concview.errors import Code
 from concview.model import AnyEvent, Stack, State
+from concview.session import supervisor
 from concview.session.blame import named
 from concview.session.compose import Composer
 from concview.session.historical import Judged, Said, look_back, sums_ns
@@ -57,12 +58,17 @@ class Session:
     """`start()` -> `snapshot()` ... -> `close()`. One reader thread; every public method may be called from any."""
 
     def __init__(
-        self, source: StreamSource, rules: Mapping[str, Rule] | None = None, config: RuleConfig | None = None
+        self,
+        source: StreamSource,
+        rules: Mapping[str, Rule] | None = None,
+        config: RuleConfig | None = None,
+        alone: bool = True,
     ) -> None:
+        """`alone`: nobody looks at the processes below, so what is said must say that."""
         self.source = source
         self.live = source.live
         self.history = History()
-        self._rules, self._config = rules, config
+        self._rules, self._config, self._alone = rules, config, alone
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
@@ -308,10 +314,18 @@ class Session:
         self._judgement = self._judge.evaluate(self._window, self._ui_priority.give_way)
         if self._tracker is None:
             self._tracker = Tracker(self._wakes())
-        self._blame = named(self._tracker.blame(self._window, self._ui_priority.give_way), self._judgement.findings)
+        blame = named(self._tracker.blame(self._window, self._ui_priority.give_way), self._judgement.findings)
+        self._blame = supervisor.judged(
+            blame, history.workers, self._cpu_percent(), self._judgement.findings, history.hello.target.pid, self._alone
+        )
         if self._judged.add(history.now_ns, Said(self._judgement, self._blame)) and self.player is not None:
             self.player.found()
             self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once
+
+    def _cpu_percent(self) -> float | None:
+        """Of the window, percent of a core."""
+        start_ns = self.history.now_ns - WINDOW_NS
+        return rates.cpu_percent([b for b in self.history.buckets if b.end_ns > start_ns])
 
     def _wakes(self) -> Wakes:
         """The source of the target's files."""

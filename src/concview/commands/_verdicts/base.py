@@ -8,6 +8,7 @@ from pathlib import Path
 
 from concview.commands._fail_on import FailOn
 from concview.model import Finding, NotApplicable, Severity
+from concview.session.supervisor import WATCHES
 from concview.snapshot import Snapshot
 from concview.text import plural
 
@@ -55,6 +56,11 @@ class Checked:
     def failed(self) -> bool:
         return any(self.fail_on.fails(f) for snapshot in self.runs for f in snapshot.findings)
 
+    @property
+    def unjudged(self) -> bool:
+        """What was looked at says nothing of the program: a pass would be a false one."""
+        return any(_says_nothing(snapshot) for snapshot in self.runs)
+
     def counted(self) -> str:
         """'1 warning, 2 infos'; 'no findings'."""
         found = self.findings
@@ -70,7 +76,16 @@ class Checked:
         said = f"{plural(failing, 'finding')} at or above --fail-on {self.fail_on}" if failing else ""
         if not said:
             said = f"nothing at or above --fail-on {self.fail_on}"
+        if self.unjudged and not failing:
+            return "NO VERDICT: what was looked at says nothing of the program" + (
+                "; interrupted" if self.interrupted else ""
+            )
         return f"{'FAILED' if failing else 'PASSED'}: {said}" + ("; interrupted" if self.interrupted else "")
+
+
+def _says_nothing(snapshot: Snapshot) -> bool:
+    blame = snapshot.blame
+    return blame is not None and blame.verdict == WATCHES and blame.severity is not None
 
 
 def _rank(finding: Finding) -> tuple[int, int]:

@@ -1,0 +1,85 @@
+"""A process that only watches others: what it says of itself says nothing of the service.
+
+None of the usual masters sits in a call that waits for a child: gunicorn waits on a queue or in select, uvicorn on an
+event, a pool's threads on pipes. So it is told by what is below it and by what it does not do: it has workers, uses no
+CPU to speak of, nobody in it is held up, and nothing in it is active but waits for those below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from concview.model import Finding, Role, Severity, Worker, Workers
+from concview.snapshot import Blame
+from concview.text import plural
+
+#: A supervisor uses less than this, percent of a core, and has fewer threads on average that do something else.
+CPU_PERCENT, ACTIVE = 5.0, 0.15
+_CALM = frozenset({"clear", "idle", "tasks unseen"})
+#: The verdict of a process that only watches others.
+WATCHES = "watches"
+
+
+def judged(
+    blame: Blame | None,
+    workers: Workers | None,
+    cpu_percent: float | None,
+    findings: Sequence[Finding],
+    pid: int,
+    alone: bool,
+) -> Blame | None:
+    """The same, with what must be said of processes below. `alone`: nobody looks at those."""
+    below = [w for w in workers.workers if w.role is not Role.HELPER] if workers is not None else []
+    if blame is None or not below:
+        return blame
+    names = _count(below)
+    if _only_watches(blame, below, cpu_percent, findings):
+        if not alone:
+            return msgspec.structs.replace(
+                blame, verdict=WATCHES, severity=None, sentence=f"It only waits for its {names}."
+            )
+        return msgspec.structs.replace(
+            blame,
+            verdict=WATCHES,
+            severity=Severity.INFO,
+            sentence=f"No verdict on the service: this process only waits for its {names}, which were not looked at"
+            f"{_busiest(below)}.",
+            more=(f"All of them: concview check --tree {pid}", *blame.more),
+        )
+    if not alone:
+        return blame
+    said = f"Its {names} were not looked at{_busiest(below)}: concview check --tree {pid}"
+    return msgspec.structs.replace(blame, more=(*blame.more, said))
+
+
+def _only_watches(
+    blame: Blame, below: Sequence[Worker], cpu_percent: float | None, findings: Sequence[Finding]
+) -> bool:
+    if blame.verdict not in _CALM or blame.severity is not None or any(not f.recent for f in findings):
+        return False
+    if cpu_percent is None or cpu_percent >= CPU_PERCENT:
+        return False
+    child = [c for c in blame.causes if c.kind == "child"]
+    if not child and all(w.role is not Role.WORKER for w in below):
+        return False  # an idle program that has started another one
+    other = sum(c.thread_s for c in blame.causes if c.kind != "child") / blame.seconds
+    return other < ACTIVE
+
+
+def _count(below: Sequence[Worker]) -> str:
+    """'4 workers', '1 process', '4 workers and 2 other processes'."""
+    workers = sum(w.role is Role.WORKER for w in below)
+    others = len(below) - workers
+    if not workers:
+        return plural(others, "process", "processes")
+    more = f" and {plural(others, 'other process', 'other processes')}" if others else ""
+    return plural(workers, "worker") + more
+
+
+def _busiest(below: Sequence[Worker]) -> str:
+    most = max(below, key=lambda w: w.cpu_percent)
+    if most.cpu_percent < 0:
+        return ""
+    return f" (the busiest is {most.name}, pid {most.pid}: {most.cpu_percent:.0f} % of a core)"

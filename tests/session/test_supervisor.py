@@ -1,0 +1,66 @@
+"""A master that only waits for its workers is not judged as if it were the service."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from concview.model import Confidence, Finding, Measured, Role, Severity, Worker, Workers
+from concview.session.supervisor import WATCHES, judged
+from concview.snapshot import Blame, BlameCause
+
+IDLE = Blame(10.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, verdict="idle", sentence="Idle.")
+WORKERS = Workers(
+    1,
+    (
+        Worker(10, 5, 1, Role.HELPER, "resource tracker", 90.0),
+        Worker(11, 5, 1, Role.WORKER, "worker 1", 3.0),
+        Worker(12, 6, 1, Role.WORKER, "worker 2", 98.4),
+    ),
+)
+CHILD = BlameCause("own", "child", "process python", "popen.py", 27, "wait", 1.0, 10.0, (1,))
+OTHER = msgspec.structs.replace(CHILD, kind="peer", what="tcp 10.0.0.1:5432", thread_s=5.0)
+FINDING = Finding("busy-wait", "", Severity.INFO, 50, Confidence.EXACT, "", "", "", "", Measured("", 1, 1, 1, ""))
+
+
+def test_it_names_the_busiest_and_offers_the_tree() -> None:
+    said = judged(IDLE, WORKERS, 0.3, (), 1, alone=True)
+    assert said is not None and (said.verdict, said.severity) == (WATCHES, Severity.INFO)
+    assert "2 workers" in said.sentence and "worker 2, pid 12: 98 % of a core" in said.sentence
+    assert said.more[0].endswith("concview check --tree 1")
+
+
+def test_in_a_tree_it_is_calm() -> None:
+    said = judged(IDLE, WORKERS, 0.3, (), 1, alone=False)
+    assert said is not None and (said.verdict, said.severity) == (WATCHES, None)
+    assert "looked" not in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("blame", "cpu", "findings"),
+    [
+        (IDLE, 40.0, ()),  # it works
+        (IDLE, None, ()),  # not known
+        (IDLE, 0.1, (FINDING,)),
+        (msgspec.structs.replace(IDLE, verdict="clear", causes=(OTHER,)), 0.1, ()),
+        (msgspec.structs.replace(IDLE, verdict="stuck", severity=Severity.WARN, causes=(CHILD,)), 0.1, ()),
+    ],
+)
+def test_a_program_of_its_own_keeps_its_verdict(blame: Blame, cpu: float, findings: tuple[Finding, ...]) -> None:
+    said = judged(blame, WORKERS, cpu, findings, 1, alone=True)
+    assert said is not None and (said.verdict, said.severity) == (blame.verdict, blame.severity)
+    assert "worker 2" in said.more[-1] and "--tree 1" in said.more[-1]
+
+
+def test_a_program_beside_another_one() -> None:
+    """Whoever has only started another program is idle, unless it waits for its end."""
+    beside = Workers(1, (Worker(11, 5, 1, Role.PROGRAM, "other.py", 0.0),))
+    said = judged(IDLE, beside, 0.1, (), 1, alone=True)
+    assert said is not None and said.verdict == "idle"
+    waits = judged(msgspec.structs.replace(IDLE, verdict="clear", causes=(CHILD,)), beside, 0.1, (), 1, alone=True)
+    assert waits is not None and waits.verdict == WATCHES
+
+
+@pytest.mark.parametrize("workers", [None, Workers(1, ()), Workers(1, WORKERS.workers[:1])])
+def test_helpers_are_no_workers(workers: Workers | None) -> None:
+    assert judged(IDLE, workers, 0.1, (), 1, alone=True) is IDLE
