@@ -112,7 +112,7 @@ def test_can_be_shown(demo: Demo) -> None:
     source = Path(demo.path).read_text("utf-8")
     assert len(source.split("\n")) <= 120, "a few dozen lines, to be read from the back row"
     assert max(map(len, source.split("\n"))) <= 120
-    assert "concview" not in source
+    assert "import concview" not in source and "from concview" not in source
     for word in ("bad:", "fixed:", "Look at:"):
         assert word in demo.story
     done = subprocess.run([sys.executable, demo.path], capture_output=True, text=True, timeout=60)

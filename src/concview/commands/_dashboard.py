@@ -93,7 +93,7 @@ class DemoLaunch:
         _agent.invite_for_demo(session, self._demo.id, self._agent, self._calls)
 
     def output(self, child: Child) -> Ring | None:
-        return None
+        return child.ring if self._demo.prints else None
 
 
 def load() -> None:

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             session = _open.open_live(child.pid, config, options.blocking)
             launch.begun(session)
-            return _dashboard.show(session, config, options.blocking, child, launch=launch)
+            return _dashboard.show(session, config, options.blocking, child, launch.output(child), launch)
         finally:
             child.close()
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, NoReturn  # noqa: UP035 - Callable[...] from collections.abc fails on 3.8
+from typing import Any, Callable, NoReturn
 
 Workload = Callable[[], Any]
 

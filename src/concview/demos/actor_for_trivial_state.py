@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from functools import partial
-from typing import Any, Callable  # noqa: UP035 - Callable[...] from collections.abc fails on 3.8
+from typing import Any, Callable
 
 from _stage import perform, start  # type: ignore[import-not-found]
 

@@ -1,10 +1,11 @@
-"""Demo workloads: one script per anti-pattern, each with a `bad` and a `fixed` variant.
+"""Demo workloads: one script per anti-pattern or lesson, each with a `bad` and a `fixed` variant.
 
 A demo is a script for the *target's* interpreter, which may be older than concview's and knows nothing of it. So it
 is never imported here: its metadata is read from its syntax tree.
 
 A script holds a docstring (first line the title, the rest the story and what to look at) and two constants, `ID` and
-`GROUP`; `NEEDS_SECONDS` says how long the bad variant takes until it can be recognised. It is run as
+`GROUP`; `NEEDS_SECONDS` says how long the bad variant takes until it can be recognised, `PRINTS` that it prints figures
+of its own. It is run as
 `PYTHON script.py bad|fixed [--seconds N]`, prints `ready` once it works, and ends with 0 on SIGTERM and SIGINT.
 """
 
@@ -17,8 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-#: The groups of the catalogue, in its order.
-GROUPS: tuple[str, ...] = ("GIL and scheduler", "Locks", "Work distribution", "Async and I/O")
+#: The groups of the catalogue, in its order, and one for what is no anti-pattern but worth seeing.
+LESSONS = "Lessons"
+GROUPS: tuple[str, ...] = ("GIL and scheduler", "Locks", "Work distribution", "Async and I/O", LESSONS)
 VARIANTS: tuple[str, ...] = ("bad", "fixed")
 
 
@@ -31,6 +33,7 @@ class Demo(msgspec.Struct, frozen=True):
     story: str
     path: str
     needs_seconds: float = 5.0
+    prints: bool = False
 
     def command(self, variant: str, python: str = sys.executable, seconds: float = 0.0) -> list[str]:
         """The command line that runs one variant, for ever or for `seconds`."""
@@ -54,7 +57,7 @@ def read(path: Path) -> Demo:
         raise ValueError(f"{path.name}: GROUP must be one of {', '.join(GROUPS)}")
     if not isinstance(needs, int | float) or not title or not story.strip():
         raise ValueError(f"{path.name}: needs a title, a story and, if any, a number as NEEDS_SECONDS")
-    return Demo(name, title.rstrip("."), group, story.strip(), str(path), float(needs))
+    return Demo(name, title.rstrip("."), group, story.strip(), str(path), float(needs), constants.get("PRINTS") is True)
 
 
 @cache

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Awaitable, Callable  # noqa: UP035
+from typing import Awaitable, Callable
 
 from _stage import database, perform  # type: ignore[import-not-found]
 

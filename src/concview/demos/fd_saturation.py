@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import resource
 import time
-from typing import IO, Any, Callable  # noqa: UP035
+from typing import IO, Any, Callable
 
 from _stage import perform  # type: ignore[import-not-found]
 

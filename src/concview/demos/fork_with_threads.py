@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from multiprocessing import get_context
-from typing import Any, Callable  # noqa: UP035
+from typing import Any, Callable
 
 from _stage import perform, start  # type: ignore[import-not-found]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
-from typing import Any, Callable  # noqa: UP035
+from typing import Any, Callable
 
 from _stage import die_with_parent, perform, rounds_for  # type: ignore[import-not-found]
 

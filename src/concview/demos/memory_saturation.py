@@ -18,7 +18,7 @@ import resource
 import threading
 import time
 from pathlib import Path
-from typing import Callable  # noqa: UP035
+from typing import Callable
 
 from _stage import perform, start  # type: ignore[import-not-found]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Pattern  # noqa: UP035
+from typing import Pattern
 
 from _stage import perform, start  # type: ignore[import-not-found]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Callable  # noqa: UP035 - Callable[...] from collections.abc fails on 3.8
+from typing import Callable
 
 from _stage import perform, rounds_for, start  # type: ignore[import-not-found]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import Callable  # noqa: UP035
+from typing import Callable
 
 from _stage import perform, start  # type: ignore[import-not-found]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable  # noqa: UP035
+from typing import Callable
 
 from _stage import perform  # type: ignore[import-not-found]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import List  # noqa: UP035
+from typing import List
 
 from _stage import perform, start  # type: ignore[import-not-found]
 
@@ -21,7 +21,7 @@ GROUP = "Locks"
 NEEDS_SECONDS = 9
 
 lines: queue.Queue[str] = queue.Queue(20)
-own: List[str] = []  # noqa: UP006
+own: List[str] = []
 
 
 def upload_bad() -> None:

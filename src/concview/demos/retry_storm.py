@@ -15,7 +15,7 @@ import random
 import socket
 import time
 from functools import partial
-from typing import Callable  # noqa: UP035 - Callable[...] from collections.abc fails on 3.8
+from typing import Callable
 
 from _stage import database, perform, start  # type: ignore[import-not-found]
 

@@ -12,7 +12,7 @@ of them ends. From outside there is nothing to see but memory.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Coroutine  # noqa: UP035 - Coroutine[...] from collections.abc fails on 3.8
+from typing import Any, Coroutine
 
 from _stage import perform  # type: ignore[import-not-found]
 

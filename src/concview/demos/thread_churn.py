@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable  # noqa: UP035
+from typing import Any, Callable
 
 from _stage import perform  # type: ignore[import-not-found]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import Callable  # noqa: UP035
+from typing import Callable
 
 from _stage import perform  # type: ignore[import-not-found]
 

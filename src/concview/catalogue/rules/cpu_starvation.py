@@ -72,7 +72,7 @@ class CpuStarvation:
             confidence=Confidence.EXACT,
             severity_cap="info" if others else "",
             summary=(
-                f"{evidence.who(window, [t.tid for t in waiting])} wanted a CPU for "
+                f"{_who(window, [t.tid for t in waiting])} wanted a CPU for "
                 f"{(running + queued) / 1e9 / seconds:.1f} cores' worth of time and waited in the run queue for "
                 f"{percent(share)} of it. {why}"
             ),
@@ -92,6 +92,11 @@ class CpuStarvation:
                 )
             ),
         )
+
+
+def _who(window: Window, tids: list[int]) -> str:
+    # Among very many, each may have waited for less than is worth a name.
+    return evidence.who(window, tids) if tids else f"{len(window.threads)} threads together"
 
 
 def _why(window: Window, counted: Schedule) -> tuple[str, str, bool]:
