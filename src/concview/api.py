@@ -184,7 +184,7 @@ def open(path: str | Path, *, settings: str | Path | None = None) -> Observation
 def live(pid: int, config: Config, blocking: bool = False) -> Observation:
     """`attach` with settings that were read already."""
     discovery.describe(pid)  # a wrong PID is told at once, without a collector
-    return Observation(LiveSource(pid, config.engine, config.rate, config.budget, blocking), config)
+    return Observation(LiveSource(pid, config.engine, config.rate, config.budget, blocking, config.labels), config)
 
 
 def recorded(path: str | Path, config: Config) -> Observation:

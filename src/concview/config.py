@@ -2,12 +2,14 @@
 
 Later wins: the defaults below, then the file, then the environment, then flags. The file is the one named by `--config`
 or CONCVIEW_CONFIG, else `./concview.toml`, else `concview/concview.toml` in the user's configuration folder
-($XDG_CONFIG_HOME or ~/.config). Of the environment CONCVIEW_ENGINE, CONCVIEW_RATE, CONCVIEW_BUDGET, CONCVIEW_MOUSE
-and CONCVIEW_THEME are read.
+($XDG_CONFIG_HOME or ~/.config). Of the environment CONCVIEW_ENGINE, CONCVIEW_RATE, CONCVIEW_BUDGET, CONCVIEW_MOUSE,
+CONCVIEW_THEME and CONCVIEW_LABELS are read.
 
     engine = "auto"                 # auto, direct or pyspy
     rate = 100                      # samples a second asked for, 1 to 1000
     budget = 5                      # CPU the collector may use, percent of one core
+    labels = "safe"                 # what is told of requests, jobs and queries: off, safe (templates and fingerprints
+                                    # only) or full (paths and statements as they are)
     mouse = true                    # false: the terminal keeps its mouse, to select text with
     theme = "dark"                  # dark, light, ansi, ansi-light, contrast or colour-blind
 
@@ -47,6 +49,7 @@ import msgspec
 
 FILE_NAME = "concview.toml"
 EngineName = Literal["auto", "direct", "pyspy"]
+LabelsName = Literal["off", "safe", "full"]
 ThemeName = Literal["dark", "light", "ansi", "ansi-light", "contrast", "colour-blind"]
 #: Environment variable -> key of the file. CONCVIEW_CONFIG and CONCVIEW_DEBUG are read elsewhere.
 ENVIRONMENT = {
@@ -55,6 +58,7 @@ ENVIRONMENT = {
     "CONCVIEW_BUDGET": "budget",
     "CONCVIEW_MOUSE": "mouse",
     "CONCVIEW_THEME": "theme",
+    "CONCVIEW_LABELS": "labels",
 }
 
 
@@ -137,6 +141,7 @@ class Config(msgspec.Struct, frozen=True):
     engine: EngineName = "auto"
     rate: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 100.0
     budget: Annotated[float, msgspec.Meta(gt=0, le=100)] = 5.0
+    labels: LabelsName = "safe"
     mouse: bool = True
     theme: ThemeName = "dark"
     keys: dict[str, str] = {}  #: id of a key of the dashboard -> keys in its place, comma-separated
@@ -150,6 +155,7 @@ _ALLOWED = {
     "engine": "auto, direct or pyspy",
     "rate": "a number from 1 to 1000 (samples a second)",
     "budget": "a number above 0 and up to 100 (percent of one core)",
+    "labels": "off, safe or full",
     "mouse": "true or false",
     "theme": "dark, light, ansi, ansi-light, contrast or colour-blind",
     "keys": "a table of texts: what a key does -> the key",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from concview.model import Event, Hold, TaskWait, Wait
+from concview.model import Event, Hold, Label, TaskWait, Wait
 
 
 class Sink(Protocol):
@@ -32,6 +32,8 @@ class Sink(Protocol):
     def task_wait(self, wait: TaskWait) -> int: ...
 
     def holds(self, holds: tuple[Hold, ...]) -> int: ...
+
+    def label(self, label: Label) -> int: ...
 
     def thread(self, tid: int, name: str, started_ns: int = 0, native: bool = False) -> None:
         """Announce a thread, or its new name. Cheap when nothing changed."""

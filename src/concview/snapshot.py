@@ -31,6 +31,7 @@ from concview.model import (
     TaskState,
     TaskWait,
     Wait,
+    WorkKind,
 )
 
 Shares = tuple[float, float, float, float, float, float, float, float]
@@ -391,6 +392,57 @@ class Blame(View, frozen=True):
         return part * self.threads / self.active if self.active > 0 else 0.0
 
 
+class WorkView(View, frozen=True):
+    """One request, job, query or call in progress."""
+
+    id: int
+    kind: WorkKind
+    system: str  #: the library that told it
+    name: str  #: 'GET /orders/{id}'; '' where nothing of it may be told, or is known
+    missing: str  #: what of its name is not known: 'route', 'statement', 'name', 'host'; '' nothing
+    trace: str  #: of a job its id, of a span the trace's; '' none that a library made
+    detail: str  #: with labels = "full" only
+    age_s: float
+    exact: bool  #: the age is since a beginning that was read; else since it was first seen
+    before: bool  #: not exact, and it was there before anybody looked: it is older by an unknown time
+    threads: tuple[int, ...]
+    tasks: tuple[int, ...]
+    doing: str  #: what its thread or task does or waits for, and who is in its way
+    state: State  #: of its thread; UNKNOWN where tasks work on it, or it cannot be told
+    inside: int = 0  #: id of the work that it is a part of
+    parts: tuple[int, ...] = ()  #: ids of what it consists of now
+    after: bool = False  #: a request whose response has been sent
+
+
+class RouteView(View, frozen=True):
+    """Work of one name over the window. `p50_s`, `p95_s` of those that ended in it; None: none did."""
+
+    kind: WorkKind
+    system: str
+    name: str
+    missing: str
+    seen: int  #: different ones, as far as looks saw them: those that are shorter than a look may not be among them
+    in_flight: float  #: on average
+    p50_s: float | None
+    p95_s: float | None
+    exact: bool  #: these are since beginnings that were read
+    shares: Shares  #: of the time of its threads
+    tasks_share: float  #: of its time, the part in which no thread but a task worked on it
+
+
+class WorkSummary(View, frozen=True):
+    """In whose name threads and tasks work. `mode`: 'safe', 'full'."""
+
+    mode: str
+    now: tuple[WorkView, ...] = ()  #: oldest first
+    routes: tuple[RouteView, ...] = ()  #: busiest first
+    seconds: float = 0.0  #: of the window that `routes` are of
+    looked: int = 0  #: threads and tasks
+    unknown: int = 0  #: of these, those that moved while they were read: nothing is known of them
+    torn: int = 0
+    more: int = 0  #: in progress, and left out
+
+
 class Point(View, frozen=True):
     """One half second of the process, for sparklines. None: not measured then."""
 
@@ -478,6 +530,7 @@ class Snapshot(View, frozen=True):
     calls: Calls | None = None
     refusal: AgentStatus | None = None  #: what was asked of it last and could not be done
     blame: Blame | None = None  #: where all thread time went; None: not known yet
+    work: WorkSummary | None = None  #: requests, jobs, queries in progress; None: not told, see `capabilities`
 
     def thread(self, tid: int) -> ThreadView | None:
         return next((t for t in self.threads if t.tid == tid), None)

@@ -17,6 +17,7 @@ from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
 from concview.analysis.relations import RelationHistory
 from concview.analysis.tasks.history import TaskHistories
+from concview.analysis.work import WorkHistory
 from concview.model import (
     FRESH_COUNTERS,
     NO_STACK,
@@ -38,6 +39,8 @@ from concview.model import (
     Hello,
     Hold,
     HoldsDef,
+    Label,
+    LabelDef,
     Links,
     Loops,
     NativeWaits,
@@ -61,6 +64,7 @@ from concview.model import (
     Tick,
     Wait,
     WaitDef,
+    Work,
     Workers,
 )
 
@@ -99,6 +103,7 @@ class Tables:
     holds: dict[int, tuple[Hold, ...]] = field(default_factory=lambda: {0: ()})
     task_waits: dict[int, TaskWait] = field(default_factory=dict)
     classifications: dict[tuple[int, int], Classification] = field(default_factory=dict)
+    labels: dict[int, Label] = field(default_factory=dict)
 
 
 class History:
@@ -127,6 +132,7 @@ class History:
         self.depths = QueueHistories()
         self.aio = TaskHistories()  #: tasks, loops and what they share, read from memory
         self.relations = RelationHistory()  #: objects, descriptors, file locks, children that threads wait for
+        self.work = WorkHistory()  #: requests, jobs, queries, calls
         self.account: Calls | None = None  #: of the last window that was closed: with the callees of every function
         self.refusal: AgentStatus | None = None  #: what it was asked for last and would not do
         self.task_counts: deque[TaskCounts] = deque(maxlen=TASK_COUNTS)
@@ -209,6 +215,10 @@ class History:
             self.depths.add(event)
         elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits)):
             self.relations.add(event)
+        elif isinstance(event, LabelDef):
+            self.tables.labels[event.id] = event.label
+        elif isinstance(event, Work):
+            self.work.add(event, self.tables.labels)
 
     def _agent(self, event: AgentStatus) -> None:
         there = self.agent is not None and self.agent.state == "attached"

@@ -18,6 +18,7 @@ from concview import codec
 from concview.analysis.history import History, Tables
 from concview.analysis.records import Bucket, ProcessBucket, Run, ThreadHistory
 from concview.analysis.tasks.records import NO_KEYFRAME, Keyframe
+from concview.analysis.work import Report
 from concview.model import (
     AnyEvent,
     AsyncObjects,
@@ -30,6 +31,7 @@ from concview.model import (
     FrameDef,
     Hello,
     HoldsDef,
+    LabelDef,
     Loops,
     Notice,
     Stack,
@@ -43,6 +45,7 @@ from concview.model import (
     ThreadGone,
     Tick,
     WaitDef,
+    Work,
 )
 
 #: How far back can be looked.
@@ -57,10 +60,10 @@ MAX_BYTES = 48 << 20
 REPLAY_NS = 20_000_000_000
 
 #: Definitions stay in the tables, which are shared with the history; the others are not a condition that lasts.
-_DEFINITIONS = (FrameDef, StackDef, WaitDef, TaskWaitDef, HoldsDef)
+_DEFINITIONS = (FrameDef, StackDef, WaitDef, TaskWaitDef, HoldsDef, LabelDef)
 _NOT_LASTING = (
     *_DEFINITIONS, Tick, ThreadDef, ThreadGone, Notice, Forget, Bye, Hello, Counters, Forks,
-    TaskDef, TaskTick, TasksGone, Loops, AsyncObjects,
+    TaskDef, TaskTick, TasksGone, Loops, AsyncObjects, Work,
 )  # fmt: skip
 #: tid, start, end, the states, GIL, CPU, run delay, voluntary, involuntary: microseconds and counts.
 _FIELDS = 3 + len(State) + 5
@@ -89,6 +92,7 @@ class Segment:
     forks: Forks | None
     forked: tuple[tuple[ForkedChild, Stack], ...]
     aio: Keyframe
+    work: Report | None  #: likewise
     tables: list[Tables]  #: one, and one more for every Forget inside
     end_ns: int = 0
     events: bytes | None = b""  #: compressed; None: given up
@@ -154,6 +158,7 @@ class ReplayBuffer:
                 history.forks,
                 history.forked,
                 self._aio,
+                history.work.now,
                 [history.tables],
             )
         )
@@ -251,6 +256,7 @@ class HistoricalView(History):
         self.buckets.extend(plan.buckets)
         self.forks, self.forked = first.forks, first.forked
         self.aio.resume(first.aio, first.start_ns)
+        self.work.seed(first.work)
         for event in first.latest.values():
             self.apply(event)  # type: ignore[arg-type]
         known_ns = max(first.start_ns, first.counters.at_ns if first.counters is not None else 0)

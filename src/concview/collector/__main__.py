@@ -50,8 +50,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=100.0)
     parser.add_argument("--budget", type=float, default=5.0)
     parser.add_argument("--blocking", action="store_true")
+    parser.add_argument("--labels", default="safe")
     options = parser.parse_args()
-    collector = Collector(options.pid, options.engine, options.rate, options.budget, options.blocking)
+    collector = Collector(options.pid, options.engine, options.rate, options.budget, options.blocking, options.labels)
 
     def stop(*_: object) -> None:
         collector.stop()

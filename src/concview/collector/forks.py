@@ -11,7 +11,7 @@ from concview.engines.direct import DirectEngine
 from concview.engines.pyspy.deep import deep_look
 from concview.errors import NotPermitted, TargetGone
 from concview.linux.children import Children, Copy
-from concview.model import NO_WAIT, SETTLED_NS, Event, ForkedChild, Forks, Hold, Struct, Target, TaskWait, Wait
+from concview.model import NO_WAIT, SETTLED_NS, Event, ForkedChild, Forks, Hold, Label, Struct, Target, TaskWait, Wait
 
 EVERY_NS = 1_000_000_000
 #: Looking may take this share of the time at most: with very many processes or threads it is done less often.
@@ -116,6 +116,9 @@ class _Catcher:
         return 0
 
     def task_wait(self, wait: TaskWait) -> int:
+        return 0
+
+    def label(self, label: Label) -> int:
         return 0
 
     def thread(self, tid: int, name: str, started_ns: int = 0, native: bool = False) -> None: ...

@@ -27,7 +27,7 @@ from concview.engines import choose
 from concview.engines.base import Engine, Probe
 from concview.errors import CannotAttach, Code, TargetError, TargetGone
 from concview.linux import CounterReader
-from concview.model import Bye, Hello, Notice, ProcessStatus, Stats, Target
+from concview.model import Bye, Capability, Hello, Notice, ProcessStatus, Stats, Target
 from concview.process import discovery
 from concview.source.facts import SourceFacts
 from concview.text import clean
@@ -50,10 +50,13 @@ WARM_UP_NS = 2_000_000_000
 class Collector:
     """`begin` attaches and greets, `run` samples until the target or the reader is gone or `stop` is called."""
 
-    def __init__(self, pid: int, engine: str, rate_hz: float, budget_percent: float, blocking: bool = False) -> None:
+    def __init__(
+        self, pid: int, engine: str, rate_hz: float, budget_percent: float, blocking: bool = False, labels: str = "safe"
+    ) -> None:
         self._pid = pid
         self._engine_name = engine
         self._blocking = blocking
+        self._labels = labels
         self._pace = Pace(rate_hz, budget_percent)
         self._budget = Budget(budget_percent)
         self._stopping = False
@@ -82,7 +85,7 @@ class Collector:
         self._recorder.emit(
             Hello(
                 STREAM_VERSION, __version__, target, self._engine.name, self._pace.asked_hz, self._pace.budget,
-                now, time.time(), probe.capabilities,
+                now, time.time(), _told(probe.capabilities, self._labels), self._labels,
             )
         )  # fmt: skip
         if probe.why:
@@ -104,7 +107,7 @@ class Collector:
         self._recorder.emit(self._counters.poll(time.monotonic_ns()))
 
     def _choose(self) -> tuple[Engine, Probe]:
-        engine, probe = choose(self._pid, self._engine_name, self._pace.asked_hz, self._blocking)
+        engine, probe = choose(self._pid, self._engine_name, self._pace.asked_hz, self._blocking, self._labels)
         if engine is None:
             raise CannotAttach(*probe.refusal)
         return engine, probe
@@ -258,6 +261,14 @@ class Collector:
             else:
                 self._agent.obey(command)
         return True
+
+
+def _told(capabilities: dict[str, Capability], labels: str) -> dict[str, Capability]:
+    """What can be seen, less what was not wanted."""
+    if labels != "off" or not capabilities.get("labels", Capability(False)).available:
+        return capabilities
+    off = Capability(False, 'labels are switched off (labels = "off")', "--labels safe")
+    return {**capabilities, "labels": off}
 
 
 class _Chores:

@@ -11,6 +11,8 @@ from concview.model import (
     FrameDef,
     Hold,
     HoldsDef,
+    Label,
+    LabelDef,
     StackDef,
     TaskWait,
     TaskWaitDef,
@@ -28,6 +30,7 @@ from concview.text import clean
 MAX_FRAMES = 40_000
 MAX_STACKS = 40_000
 MAX_WAITS = 20_000
+MAX_LABELS = 5_000
 #: A stack is shown up to this depth.
 MAX_DEPTH = 2_000
 
@@ -47,6 +50,7 @@ class Recorder:
         self._task_waits: dict[TaskWait, int] = {}
         self._waited: dict[int, Wait] = {}
         self._holds: dict[tuple[Hold, ...], int] = {(): 0}
+        self._labels: dict[Label, int] = {}
         self._names: dict[int, tuple[str, bool]] = {}
         self._last: dict[int, _Row] = {}
         self._previous_ns = 0
@@ -114,6 +118,14 @@ class Recorder:
         self._writer.add(HoldsDef(number, holds))
         return number
 
+    def label(self, label: Label) -> int:
+        known = self._labels.get(label)
+        if known is not None:
+            return known
+        number = self._labels[label] = self._id()
+        self._writer.add(LabelDef(number, label))
+        return number
+
     def thread(self, tid: int, name: str, started_ns: int = 0, native: bool = False) -> None:
         name = clean(name)
         if self._names.get(tid) != (name, native):
@@ -143,6 +155,7 @@ class Recorder:
                 len(self._frames) > MAX_FRAMES
                 or len(self._stacks) > MAX_STACKS
                 or len(self._waits) + len(self._task_waits) + len(self._holds) > MAX_WAITS
+                or len(self._labels) > MAX_LABELS
             ):
                 self._forget(at_ns)
 
@@ -151,7 +164,9 @@ class Recorder:
 
     def _forget(self, at_ns: int) -> None:
         self.generation += 1
-        for table in (self._frames, self._stacks, self._waits, self._waited, self._task_waits, self._last):
+        for table in (
+            self._frames, self._stacks, self._waits, self._waited, self._task_waits, self._labels, self._last,
+        ):  # fmt: skip
             table.clear()
         self._holds = {(): 0}
         self._next = 1

@@ -9,6 +9,7 @@ from concview.analysis.graph import LINKS
 from concview.commands import _schema as out
 from concview.commands import _tasks_json as tasks_json
 from concview.commands._blame_json import blame_out
+from concview.commands._work import work_out
 from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
 from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView
 from concview.text import clean
@@ -79,6 +80,7 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
         refusal=_refusal(snapshot.refusal),
         tasks=tasks_json.tasks_out(snapshot.aio) if snapshot.aio is not None else None,
         loops=tasks_json.loops_out(snapshot.aio),
+        work=work_out(snapshot.work),
     )
 
 
@@ -275,6 +277,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
         threads=threads,
         deadlocks=[_cycle_out(snapshot, circle) for circle in deadlocks(snapshot)],
         chains=[_chain(c) for c in snapshot.chains],
+        work=work_out(snapshot.work),
     )
     return tasks_json.dump_into(dump, snapshot.aio)
 

@@ -8,6 +8,7 @@ from concview.commands import _build as build
 from concview.commands._schema import FrameOut
 from concview.commands._tasks_text import dump_tasks
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
+from concview.commands._work import work_text
 from concview.model import Confidence, Hold
 from concview.session.phrases import lasting
 from concview.session.tree import tree
@@ -33,6 +34,7 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
     for circle in build.deadlocks(snapshot):
         _deadlock(snapshot, circle, pen)
     _chains(snapshot, pen)
+    work_text(snapshot, pen)
     shown = build.dumped(snapshot)
     for thread in shown:
         _thread(thread, pen, (deep or {}).get(thread.tid))

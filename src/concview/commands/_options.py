@@ -17,6 +17,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", metavar="NAME", help="auto (default), direct or pyspy")
     group.add_argument("--rate", metavar="HZ", help="samples a second, 1 to 1000 (default 100)")
     group.add_argument("--budget", metavar="PERCENT", help="CPU the sampling may use, of one core (default 5)")
+    group.add_argument(
+        "--labels", metavar="MODE", help="requests, jobs and queries: off, safe (default: no paths, no values) or full"
+    )
     group.add_argument("--blocking", action="store_true", help="py-spy only: pause the target for each sample")
     add_config(parser)
 
@@ -33,7 +36,7 @@ def add_python(parser: argparse.ArgumentParser) -> None:
 
 def settings(options: argparse.Namespace) -> Config:
     """The settings in force: file, environment, flags. CommandError names what is wrong."""
-    flags = {key: getattr(options, key, None) for key in ("engine", "rate", "budget")}
+    flags = {key: getattr(options, key, None) for key in ("engine", "rate", "budget", "labels")}
     try:
         config = load(flags, Path(options.config) if options.config else None)
     except ConfigError as error:

@@ -222,6 +222,57 @@ class BlameOut(msgspec.Struct):
     sampled_moments: int
 
 
+class WorkOut(msgspec.Struct):
+    """One request, job, query or call in progress. `age_s` is since a beginning that was read where `age_exact`, else
+    since it was first seen; `age_at_least`: it was there before anybody looked."""
+
+    id: int
+    kind: str
+    system: str
+    name: str
+    missing: str
+    trace: str
+    age_s: float
+    age_exact: bool
+    age_at_least: bool
+    threads: list[int]
+    tasks: list[int]
+    state: str
+    doing: str
+    inside: int | None = None  #: id of the work that it is a part of
+    after_response: bool = False
+    detail: str | None = None  #: with labels = "full" only
+
+
+class RouteOut(msgspec.Struct):
+    """Work of one name over the window. `seen`: different ones, as far as looks saw them. Ages of those that ended."""
+
+    kind: str
+    system: str
+    name: str
+    missing: str
+    seen: int
+    in_flight: float
+    p50_s: float | None
+    p95_s: float | None
+    age_exact: bool
+    shares: dict[str, float]  #: of the time of its threads
+    tasks_share: float
+
+
+class WorkSummaryOut(msgspec.Struct):
+    """`labels`: 'safe' or 'full'. `unknown`: threads and tasks of which nothing is known, for they moved."""
+
+    labels: str
+    now: list[WorkOut]
+    routes: list[RouteOut]
+    window_s: float
+    looked: int
+    unknown: int
+    torn: int
+    more: int
+
+
 class RefusalOut(msgspec.Struct):
     """What was asked for and could not be done. `code`: see `errors.Code`; '' where there is none."""
 
@@ -334,6 +385,8 @@ class CheckOut(msgspec.Struct):
     #: Tasks of asyncio and trio, read from memory; null: there are none, or nothing of them can be seen.
     tasks: TasksOut | None = None
     loops: list[LoopOut] = []
+    #: Requests, jobs, queries and calls; null: not told (switched off, or by an engine that does not see them).
+    work: WorkSummaryOut | None = None
 
 
 class RepeatedOut(msgspec.Struct):
@@ -460,6 +513,7 @@ class DumpOut(msgspec.Struct):
     objects: list[SharedOut] = []
     loops: list[LoopOut] = []
     unseen: list[str] = []
+    work: WorkSummaryOut | None = None
 
 
 #: What is published under docs/schema, by its name there without the version.

@@ -9,6 +9,7 @@ from concview.commands import _build as build
 from concview.commands._blame_text import blame_text
 from concview.commands._tasks_text import check_tasks
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
+from concview.commands._work import work_text
 from concview.model import STATES, Finding, Frame, Measured, Severity, State
 from concview.session.phrases import unended
 from concview.snapshot import LockView, Snapshot, ThreadView
@@ -33,6 +34,7 @@ def check_text(snapshot: Snapshot, pen: Pen) -> str:
     if not fresh:
         pen.line("No findings." if not snapshot.findings else "Nothing fires any more.", BOLD)
         pen.line()
+    work_text(snapshot, pen)
     _process(snapshot, pen)
     _threads(snapshot, pen)
     _locks(snapshot, pen)

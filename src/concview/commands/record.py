@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     pid = _options.pid_of(options.pid)
     _preflight.look_at(pid)
     path = Path(options.output)
-    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking)
+    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels)
     out = _create(path, options.force)
     try:
         with out:

@@ -53,7 +53,7 @@ class Objects:
         self._types: dict[int, Type] = {}
         self._key_names: dict[tuple[int, int], tuple[str, ...]] = {}
         # 3.14 without a GIL widened `interned` from two bits to a byte.
-        self._kind_shift = 8 if o.free_threaded and o.version >= (3, 14) else 2
+        self.kind_shift = 8 if o.free_threaded and o.version >= (3, 14) else 2
 
     # ------------------------------------------------------------------ scalars
 
@@ -63,7 +63,7 @@ class Objects:
 
     def _string(self, head: bytes, address: int, limit: int = MAX_STRING) -> str:
         length = _WORD(head, self._str_length)[0]
-        state = struct.unpack_from("<I", head, self._str_state)[0] >> self._kind_shift
+        state = struct.unpack_from("<I", head, self._str_state)[0] >> self.kind_shift
         kind, compact, ascii_only = state & 7, state >> 3 & 1, state >> 4 & 1
         if length > 1 << 40 or kind not in _ENCODINGS:
             raise BadAddress(f"no string at {address:#x}")
@@ -217,18 +217,27 @@ class Objects:
 
     # ------------------------------------------------------------------ dicts
 
-    def _entries(self, keys: int) -> list[tuple[int, int]]:
-        """(key, value) addresses of a keys object, in order; values are 0 in shared keys."""
+    def table(self, keys: int) -> tuple[int, int, int]:
+        """Of a keys object: where its first entry lies, bytes of an entry (24: hash, key, value; 16: key, value), how
+        many are in use. Raises BadAddress."""
         head = self.memory.read(keys, 32)
         index_bytes, kind = head[9], head[10]
         used = _WORD(head, 24)[0]
         if index_bytes > 34 or kind > 2 or used > MAX_ENTRIES:
             raise BadAddress("no dict keys")
-        start = keys + 32 + (1 << index_bytes)
-        if kind == 0:  # general: hash, key, value
-            data = self.memory.read(start, 24 * used)
+        return keys + 32 + (1 << index_bytes), 24 if kind == 0 else 16, used
+
+    def _entries(self, keys: int) -> list[tuple[int, int]]:
+        """(key, value) addresses of a keys object, in order; values are 0 in shared keys."""
+        start, width, used = self.table(keys)
+        data = self.memory.read(start, width * used)
+        if width == 24:
             return [(key, value) for _, key, value in struct.iter_unpack("<QQQ", data)]
-        return list(struct.iter_unpack("<QQ", self.memory.read(start, 16 * used)))
+        return list(struct.iter_unpack("<QQ", data))
+
+    def shared_names(self, keys: int) -> tuple[str, ...]:
+        """Names of keys that instances share, in the order of their values. Raises BadAddress."""
+        return self._names(keys)
 
     def items(self, address: int) -> list[tuple[int, int]]:
         """(key, value) addresses of a dict."""

@@ -10,7 +10,9 @@ from concview.engines.base import Engine, Probe
 NAMES = ("direct", "pyspy")
 
 
-def choose(pid: int, name: str = "auto", rate_hz: float = 100.0, blocking: bool = False) -> tuple[Engine | None, Probe]:
+def choose(
+    pid: int, name: str = "auto", rate_hz: float = 100.0, blocking: bool = False, labels: str = "safe"
+) -> tuple[Engine | None, Probe]:
     """The engine to use and what it can see; (None, the probe that says why not) when there is none.
 
     With 'auto' the first usable one wins; if a better one was not, its reason goes with it. When none is, the first
@@ -21,7 +23,8 @@ def choose(pid: int, name: str = "auto", rate_hz: float = 100.0, blocking: bool 
         engine_class = _load(candidate)
         probe = engine_class.probe(pid)
         if probe.usable:
-            return _make(candidate, rate_hz, blocking), probe if first is None else replace(probe, why=first.why)
+            engine = _make(candidate, rate_hz, blocking, labels)
+            return engine, probe if first is None else replace(probe, why=first.why)
         if first is None or (probe.enable and not first.enable):  # what can be remedied tells more
             first = probe
     assert first is not None
@@ -41,11 +44,11 @@ def _load(name: str) -> type[Engine]:
     raise ValueError(f"unknown engine {name!r}: one of {', '.join(NAMES)}")
 
 
-def _make(name: str, rate_hz: float, blocking: bool) -> Engine:
+def _make(name: str, rate_hz: float, blocking: bool, labels: str) -> Engine:
     if name == "pyspy":
         from concview.engines.pyspy import PySpyEngine
 
         return PySpyEngine(rate_hz, blocking)
     from concview.engines.direct import DirectEngine
 
-    return DirectEngine()
+    return DirectEngine(labels)

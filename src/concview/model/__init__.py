@@ -96,6 +96,7 @@ from concview.model.values import (
     Wait,
     WaitKind,
 )
+from concview.model.work import Label, LabelDef, Work, WorkItem, WorkKind
 from concview.model.workers import Role, Worker, Workers
 
 __all__ = [
@@ -136,6 +137,8 @@ __all__ = [
     "Hello",
     "Hold",
     "HoldsDef",
+    "Label",
+    "LabelDef",
     "Link",
     "Links",
     "LookStats",
@@ -190,6 +193,9 @@ __all__ = [
     "WaitDef",
     "WaitKind",
     "Where",
+    "Work",
+    "WorkItem",
+    "WorkKind",
     "Worker",
     "Workers",
 ]

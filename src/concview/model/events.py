@@ -26,6 +26,7 @@ class Hello(Event, frozen=True, tag=0):
     at_ns: int
     epoch: float
     capabilities: dict[str, Capability]
+    labels: str = ""  #: 'off', 'safe', 'full': what is told of requests, jobs and queries; '' it was not told
 
 
 class FrameDef(Event, frozen=True, tag=1):

@@ -1,8 +1,8 @@
 """Everything that can be in a stream, and under which number.
 
 Each event names its tag where it is defined, because the decoder needs it there; this table is where a free one is
-found, and a test compares both. A number is never used again: kept recordings hold its old meaning. 21-23, 35-40 are
-spoken for: switches, labels, process trees.
+found, and a test compares both. A number is never used again: kept recordings hold its old meaning. 21-23, 35-37, 40
+are spoken for: switches, process trees.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from concview.model.forks import Forks
 from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
 from concview.model.tasks import AsyncObjects, Loops, TaskDef, TasksGone, TaskTick, TaskWaitDef
+from concview.model.work import LabelDef, Work
 from concview.model.workers import Workers
 
 AnyEvent = (
@@ -64,6 +65,8 @@ AnyEvent = (
     | TasksGone
     | Loops
     | AsyncObjects
+    | LabelDef
+    | Work
 )
 
 #: tag -> event
@@ -101,4 +104,6 @@ TAGS: dict[int, type[AnyEvent]] = {
     33: Children,
     34: NativeWaits,
     36: Workers,
+    38: LabelDef,
+    39: Work,
 }

@@ -19,6 +19,7 @@ from concview.session.locks import as_of_now, chain_views, lock_views
 from concview.session.queues import queue_views, queues_now
 from concview.session.task_views import MOST_TASKS, aio_view
 from concview.session.thread_views import STRIP, ThreadCache, thread_view
+from concview.session.work import WorkComposer
 from concview.snapshot import (
     NO_SHARES,
     Blame,
@@ -56,6 +57,7 @@ class Composer:
         self._states: Shares = NO_SHARES
         self._summed: Window | None = None
         self.most_tasks = MOST_TASKS
+        self._work = WorkComposer()
 
     def compose(
         self,
@@ -142,6 +144,7 @@ class Composer:
             calls=history.calls,
             refusal=history.refusal,
             blame=blame,
+            work=self._work.compose(history, self._window_ns, threads),
         )
 
     @property

@@ -48,12 +48,18 @@ class LiveSource:
     live = True
 
     def __init__(
-        self, pid: int, engine: str = "auto", rate: float = 100.0, budget: float = 5.0, blocking: bool = False
+        self,
+        pid: int,
+        engine: str = "auto",
+        rate: float = 100.0,
+        budget: float = 5.0,
+        blocking: bool = False,
+        labels: str = "safe",
     ) -> None:
         self.pid = pid
         self._command = [
             sys.executable, "-m", "concview.collector", "--pid", str(pid), "--engine", engine,
-            "--rate", str(rate), "--budget", str(budget), *(["--blocking"] if blocking else []),
+            "--rate", str(rate), "--budget", str(budget), "--labels", labels, *(["--blocking"] if blocking else []),
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: list[bytes] = []

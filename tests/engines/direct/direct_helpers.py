@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from concview.engines.direct import DirectEngine
-from concview.model import NO_WAIT, Event, Hold, TaskWait, Wait
+from concview.model import NO_WAIT, Event, Hold, Label, TaskWait, Wait
 from concview.process.discovery import describe
 
 FrameTuple = tuple[str, str, int]
@@ -32,6 +32,7 @@ class KeepingSink:
         self.waits: list[Wait | None] = [None]
         self.hold_sets: list[tuple[Hold, ...]] = [()]
         self.task_waits: list[TaskWait | None] = [None]
+        self.labels: list[Label | None] = [None]
         self._ids: dict[Any, int] = {}
         self.rows: dict[int, tuple[int, int, int, int]] = {}
 
@@ -57,6 +58,9 @@ class KeepingSink:
 
     def task_wait(self, wait: TaskWait) -> int:
         return self._intern(self.task_waits, wait)
+
+    def label(self, label: Label) -> int:
+        return self._intern(self.labels, label)
 
     def holds(self, holds: tuple[Hold, ...]) -> int:
         return self._intern(self.hold_sets, holds) if holds else 0

@@ -251,12 +251,12 @@ class Chains:
         if known is None or known[0] is not code:
             if len(self._variables) >= 4096:
                 self._variables.clear()
-            known = self._variables[code.address] = code, self._names(code)
+            known = self._variables[code.address] = code, self.names(code)
         return known[1].get(name, -1)
 
     def variable_of(self, code: Code, frame: int, name: str) -> int:
         """Value of a local variable of a frame that is not suspended, by the frame's address. Raises BadAddress."""
-        slot = self._names(code).get(name, -1)
+        slot = self.names(code).get(name, -1)
         value = self._memory.word(frame + self._slot0 + 8 * slot) & self._mask if slot >= 0 else 0
         return self.values.cell(value) if value else 0
 
@@ -265,7 +265,8 @@ class Chains:
         self.slot_of(link, "self")
         return self._variables[link.place.code.address][1]
 
-    def _names(self, code: Code) -> dict[str, int]:
+    def names(self, code: Code) -> dict[str, int]:
+        """Name -> slot of the variables of a function. Read anew each time."""
         objects, found, base = self.values.objects, dict[str, int](), 0
         try:
             for address in code.names_at:

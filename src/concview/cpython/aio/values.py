@@ -138,6 +138,10 @@ class Values:
         """(name, offset) of an object's `__slots__`. Raises BadAddress."""
         return self._members(self.memory.word(address + self._type))
 
+    def slots_of(self, type_: int) -> tuple[tuple[str, int], ...]:
+        """(name, offset) of the `__slots__` that a type's instances have."""
+        return self._members(type_)
+
     def _members(self, type_: int) -> tuple[tuple[str, int], ...]:
         """(name, offset) of the `__slots__` of a class and its bases, by the member descriptors in the types' dicts."""
         known = self._slots.get(type_)

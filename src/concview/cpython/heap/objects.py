@@ -11,8 +11,8 @@ _MAX_TABLE = 1 << 30
 
 
 class HeapObjects(Objects):
-    def _entries(self, keys: int) -> list[tuple[int, int]]:
-        """(key, value) addresses: behind the table of indices, each of which has as many bytes as its size needs."""
+    def table(self, keys: int) -> tuple[int, int, int]:
+        """Behind the table of indices, each of which has as many bytes as its size needs."""
         o, start = self.offsets, self.offsets["keys.dk_indices"]
         head = self.memory.read(keys, start)
         (size,) = struct.unpack_from("<Q", head, o["keys.dk_size"])
@@ -20,5 +20,4 @@ class HeapObjects(Objects):
         if not 0 < size <= _MAX_TABLE or size & (size - 1) or used > min(size, MAX_ENTRIES):
             raise BadAddress("no dict keys")
         width = 1 if size <= 0xFF else 2 if size <= 0xFFFF else 4
-        data = self.memory.read(keys + start + width * size, 24 * used)
-        return [(key, value) for _, key, value in struct.iter_unpack("<QQQ", data)]
+        return keys + start + width * size, 24, used

@@ -17,6 +17,7 @@ from concview.cpython.runtime import Identity, Runtime, find, layout
 from concview.cpython.threads import Thread
 from concview.engines.base import Look, Probe, Tally
 from concview.engines.direct.frames.strategy import check, readers
+from concview.engines.direct.labels import LabelLook
 from concview.engines.direct.locks.futures import Futures
 from concview.engines.direct.locks.holds import Holds
 from concview.engines.direct.locks.ownership import Ownership
@@ -54,7 +55,9 @@ class DirectEngine:
     name: ClassVar[str] = "direct"
     HELPER_CPU: ClassVar[float] = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, labels: str = "safe") -> None:
+        """`labels`: 'off', 'safe' or 'full', see `config.Config`."""
+        self._labels = labels
         self.tally = Tally()
         self.looks: list[Look] = []
         self.room_ns = 0
@@ -97,6 +100,7 @@ class DirectEngine:
                 "queues": yes,
                 "relations": yes,
                 "tasks": yes,
+                "labels": yes,
             },
         )
 
@@ -147,6 +151,9 @@ class DirectEngine:
         self._ranges(waits)
         # What is looked for beside the samples, each in its turn and charged to the budget.
         self.looks = relations(reader, self._codes, sink, self._table, self._facts)
+        if self._labels != "off":
+            full = self._labels == "full"
+            self.looks.append(LabelLook(pid, target.started, sink, self._table, self._sampler, self._tasks, full))
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
         threads = len(self._table.by_tid)

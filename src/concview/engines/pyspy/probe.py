@@ -91,5 +91,6 @@ def _capabilities(pid: int) -> dict[str, Capability]:
         "queues": unseen,
         "relations": unseen,
         "tasks": unseen,
+        "labels": unseen,
         "agent": Capability(False, "no agent is in the target", "start the target with `concview run --agent`"),
     }

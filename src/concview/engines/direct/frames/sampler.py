@@ -170,6 +170,13 @@ class Sampler:
         self._changed.clear()
         return changed
 
+    def once_more(self, threads: list[Thread]) -> None:
+        """Copy these beside the samples, for who must know that a stack is still what it was. The next sample tells of
+        what has changed as if it had seen it first."""
+        self._tally.samples -= 1
+        for thread in self.sample(threads):
+            self._changed[thread] = None
+
     def _sample(self, moved: Collection[Thread] | None) -> bool:
         """False: the lists must be read again."""
         batch = self.batch

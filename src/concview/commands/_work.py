@@ -1,0 +1,121 @@
+"""Work in progress, for `check` and `dump`: as JSON and as text."""
+
+from __future__ import annotations
+
+from concview.commands import _schema as out
+from concview.commands._text_writer import BOLD, Pen
+from concview.model import STATES, State, WorkKind
+from concview.session.work import title
+from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
+from concview.text import clean, duration, plural
+
+#: Lines of the text; the JSON has them all.
+MOST_NOW, MOST_ROUTES = 12, 10
+_PLURAL = {
+    WorkKind.REQUEST: "request",
+    WorkKind.JOB: "job",
+    WorkKind.QUERY: "query",
+    WorkKind.CALL: "call to another service",
+    WorkKind.SPAN: "span",
+}
+
+
+def work_out(work: WorkSummary | None) -> out.WorkSummaryOut | None:
+    if work is None:
+        return None
+    return out.WorkSummaryOut(
+        labels=work.mode,
+        now=[_now_out(w) for w in work.now],
+        routes=[_route_out(r) for r in work.routes],
+        window_s=round(work.seconds, 3),
+        looked=work.looked,
+        unknown=work.unknown,
+        torn=work.torn,
+        more=work.more,
+    )
+
+
+def _now_out(w: WorkView) -> out.WorkOut:
+    return out.WorkOut(
+        w.id, w.kind.value, w.system, w.name, w.missing, w.trace, round(w.age_s, 3), w.exact, w.before,
+        list(w.threads), list(w.tasks), w.state.name.lower(), w.doing, w.inside or None, w.after, w.detail or None,
+    )  # fmt: skip
+
+
+def _route_out(r: RouteView) -> out.RouteOut:
+    return out.RouteOut(
+        r.kind.value, r.system, r.name, r.missing, r.seen, round(r.in_flight, 2), _seconds(r.p50_s), _seconds(r.p95_s),
+        r.exact, {s: round(v, 4) for s, v in zip(STATES, r.shares, strict=True)}, round(r.tasks_share, 4),
+    )  # fmt: skip
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def age_words(w: WorkView) -> str:
+    """'31.0 s' since a beginning that was read; 'first seen 31.0 s ago'; 'for more than 31.0 s'."""
+    if w.exact:
+        return duration(w.age_s)
+    return f"more than {duration(w.age_s)}" if w.before else f"first seen {duration(w.age_s)} ago"
+
+
+def work_text(snapshot: Snapshot, pen: Pen) -> None:
+    """What is in progress, oldest first, then by name over the window. Nothing where there is none."""
+    work = snapshot.work
+    if work is None or not (work.now or work.routes):
+        return
+    outer = [w for w in work.now if not w.inside]
+    by_id = {w.id: w for w in work.now}
+    pen.line("In whose name", BOLD)
+    pen.paragraph(_headline(outer, work, by_id))
+    for w in outer[:MOST_NOW]:
+        pen.paragraph(f"{title(w)}: {age_words(w)}{_doing(w, by_id)}; {_who(w, snapshot)}")
+    if len(outer) > MOST_NOW:
+        pen.line(f"  ... {len(outer) - MOST_NOW} more (all in --format json)")
+    rows = [_row(r) for r in work.routes[:MOST_ROUTES]]
+    if rows:
+        pen.line()
+        pen.table(["work", "seen", "in flight", "p50", "p95", "mostly"], rows)
+        if any(r.p50_s is not None and not r.exact for r in work.routes[:MOST_ROUTES]):
+            pen.paragraph("~ since it was first seen: up to a look of 0.2 s, and what was there before, is missing")
+    if len(work.routes) > MOST_ROUTES:
+        pen.line(f"  ... {len(work.routes) - MOST_ROUTES} more (all in --format json)")
+    pen.line()
+
+
+def _headline(outer: list[WorkView], work: WorkSummary, by_id: dict[int, WorkView]) -> str:
+    unknown = f"; of {plural(work.unknown, 'thread or task', 'threads and tasks')} nothing is known: they moved" \
+        if work.unknown else ""  # fmt: skip
+    if not outer:
+        return f"Nothing in flight{unknown}"
+    oldest = outer[0]
+    more = f" (and {work.more} left out)" if work.more else ""
+    return f"{len(outer)} in flight{more}, oldest {age_words(oldest)}: {title(oldest)}{_doing(oldest, by_id)}{unknown}"
+
+
+def _doing(w: WorkView, by_id: dict[int, WorkView]) -> str:
+    """What it is at: its innermost part, and what that waits for."""
+    inner, seen = w, {w.id}
+    while inner.parts and inner.parts[0] in by_id and inner.parts[0] not in seen:
+        inner = by_id[inner.parts[0]]
+        seen.add(inner.id)
+    at = f", in {title(inner)} ({age_words(inner)})" if inner is not w else ""
+    after = " (its response has been sent)" if w.after else ""
+    return f"{after}{at}" + (f", {inner.doing}" if inner.doing else "")
+
+
+def _who(w: WorkView, snapshot: Snapshot) -> str:
+    names = [clean(t.name, 32) if (t := snapshot.thread(tid)) is not None else f"tid {tid}" for tid in w.threads[:3]]
+    names += [f"task {id_}" for id_ in w.tasks[:3]]
+    return ", ".join(names)
+
+
+def _row(r: RouteView) -> list[str]:
+    mark = "" if r.exact else "~"
+    times = [f"{mark}{duration(t)}" if t is not None else "·" for t in (r.p50_s, r.p95_s)]
+    shares = sorted(zip(r.shares, State, strict=True), reverse=True)
+    mostly = ", ".join(f"{s.name.lower()} {share * 100:.0f} %" for share, s in shares[:2] if share >= 0.05)
+    if r.tasks_share >= 0.5:
+        mostly = "awaits"
+    return [clean(title(r), 60), str(r.seen), f"{r.in_flight:.1f}", *times, mostly]

@@ -1,0 +1,72 @@
+"""What a kind of label is: which functions tell something, and how to read it out of their variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from concview.labels.access import Ref
+from concview.model import WorkKind
+
+
+class At(NamedTuple):
+    """A function: the end of its file's path and its qualified name."""
+
+    file: str
+    function: str
+
+
+@dataclass(slots=True)
+class Raw:
+    """What was read, as it is: not for anybody's eyes before `policy.label` has seen it.
+
+    `key` tells this piece of work from every other one: addresses of several objects that are made for it alone, and
+    what they hold. One address alone is none: frames and objects come back at the same one.
+    """
+
+    kind: WorkKind
+    key: tuple[object, ...]
+    method: str = ""  #: of HTTP
+    path: str = ""
+    route: str = ""  #: the template of the path, as the program's source has it
+    host: str = ""
+    statement: str = ""  #: SQL
+    name: str = ""  #: of a job: the function's
+    id: str = ""
+    started_s: float = 0.0  #: on CLOCK_MONOTONIC; 0: not known
+    wall_s: float = 0.0  #: the same as seconds since the epoch
+    local: float | None = None  #: the same as a clock on the wall, in the target's time zone, shows it
+    after: bool = False  #: of a request: the response has been sent, what runs now comes after it
+    system: str = ""  #: set by the reader
+    detail: str = ""  #: with labels = "full" only
+
+
+class View(Protocol):
+    """A frame whose variables can be asked for."""
+
+    def local(self, name: str) -> Ref: ...
+
+    def call(self, types: frozenset[str], methods: frozenset[str]) -> tuple[Ref, Ref] | None:
+        """(object, first argument) of the call into C in progress, of a method of one of these types; None: no such."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One library. `read` gives None where the frame tells nothing (yet). It may raise BadAddress: then nothing is
+    known, which is not the same."""
+
+    system: str
+    places: tuple[At, ...]
+    read: Callable[[View], Raw | None]
+    #: Names of methods in C: functions that use one of these names are asked, too.
+    methods: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A function that works for somebody else. `read` gives the address of the future that gets the result."""
+
+    places: tuple[At, ...]
+    read: Callable[[View], int]

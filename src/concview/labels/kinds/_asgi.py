@@ -1,0 +1,19 @@
+"""The scope of an ASGI request, which servers make and frameworks copy."""
+
+from __future__ import annotations
+
+from concview.labels.access import Ref
+from concview.labels.base import Raw
+from concview.model import WorkKind
+
+
+def of_scope(scope: Ref, route: str = "", after: bool = False) -> Raw | None:
+    """None for a scope that is no request. Its parts tell it from others: the dict itself is copied by frameworks."""
+    kind = scope.item("type").text(16)
+    if kind not in ("http", "websocket"):
+        return None
+    path = scope.item("path")
+    method = scope.item("method").text(16) if kind == "http" else "WEBSOCKET"
+    key = ("asgi", scope.item("headers").address, scope.item("raw_path").address, path.address, path.text())
+    found = route or scope.item("route").attr("path").text()
+    return Raw(WorkKind.REQUEST, key, method=method, path=path.text(), route=found, after=after)

@@ -1,0 +1,90 @@
+"""Labels of real requests and queries, against what the target itself says; nothing that came with them is told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "direct"))
+
+from direct_helpers import KeepingSink, tick_until, watching
+
+from concview.model import Label, Work, WorkItem, WorkKind
+from interpreters import Interpreter, target
+
+SECRET = "xyzzysecret"
+
+SERVER = r"""
+import http.client, json, sqlite3, sys, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
+hold, inside = threading.Event(), threading.Semaphore(0)
+class Server(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path.startswith("/sql/"):
+            connection = sqlite3.connect(":memory:")
+            connection.create_function("hold", 1, lambda x: (inside.release(), hold.wait(), 1)[2])
+            connection.execute("SELECT hold('%s') AS held, 42 FROM (SELECT 1 AS x) t WHERE x <> ?" % self.path, (7,))
+        elif self.path.startswith("/quick"):
+            inside.release()
+        else:
+            inside.release()
+            hold.wait()
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *args):
+        pass
+server = Server(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+def ask(path, kept):
+    c = http.client.HTTPConnection(*server.server_address)
+    c.request("GET", path, headers={"Authorization": "xyzzysecret"})
+    c.getresponse().read()
+    kept.append(c)
+kept = []
+ask("/quick/xyzzysecret", kept)
+inside.acquire()
+for path in ("/wait/xyzzysecret?token=xyzzysecret", "/sql/xyzzysecret"):
+    threading.Thread(target=ask, args=(path, kept), daemon=True).start()
+    inside.acquire()
+print("ready")
+sys.stdin.readline()
+hold.set()
+sys.stdin.readline()
+"""
+
+
+def _last(sink: KeepingSink) -> Work | None:
+    return next((e for e in reversed(sink.events) if isinstance(e, Work)), None)
+
+
+def _items(sink: KeepingSink) -> list[tuple[WorkItem, Label]]:
+    work = _last(sink)
+    return [(i, sink.labels[i.label]) for i in work.items] if work is not None else []  # type: ignore[misc]
+
+
+@pytest.mark.few
+def test_requests_and_queries_of_the_standard_library(direct_python: Interpreter) -> None:
+    with target(direct_python, SERVER) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: len(_items(sink)) >= 3, looks=True)
+        found = sorted(_items(sink), key=lambda pair: (pair[1].kind, pair[0].id))
+        # The connection that is kept open after its answer is not among them.
+        assert [label.kind for _, label in found] == [WorkKind.QUERY, WorkKind.REQUEST, WorkKind.REQUEST]
+        query, request = found[0], found[1]
+        assert query[1].name == "SELECT hold (?) AS held, ? FROM (SELECT ? AS x) t WHERE x <> ?"
+        assert (request[1].name, request[1].missing) == ("GET", "route")
+        around = next(item for item, _ in found if item.id == query[0].inside)
+        assert around.threads == query[0].threads
+        assert all(item.before and not item.started_ns for item, _ in found)
+        process.send("go")
+        tick_until(engine, lambda: not _items(sink), looks=True)
+        told = msgspec.json.encode([e for e in sink.events if isinstance(e, Work)]) + repr(sink.labels).encode()
+        assert SECRET.encode() not in told
