@@ -188,6 +188,31 @@ def test_dump_shows_states_waits_and_stacks(direct_python: Interpreter) -> None:
         assert '"forward"' in text and "waits for second" in text
 
 
+CROWD = """
+import threading, time
+lock = threading.Lock()
+def wants():
+    with lock: pass
+def holds():
+    with lock: time.sleep(600)
+threading.Thread(target=holds, name="holder", daemon=True).start()
+time.sleep(0.3)
+for i in range(5): threading.Thread(target=wants, name=f"crowd-{i}", daemon=True).start()
+time.sleep(0.3)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_dump_shows_equal_stacks_once_and_who_is_in_the_way_first() -> None:
+    with target(current(), CROWD) as stuck:
+        text = run("dump", stuck.pid).stdout
+        assert text.count("5 threads at one place: lock") == 1 and text.count(" wants (") == 1
+        assert all(f'"crowd-{i}" (tid ' in " ".join(text.split()) for i in range(5))
+        heads = [text.index('\n"holder" tid'), text.index("\n5 threads at one"), text.index('\n"MainThread" tid')]
+        assert heads == sorted(heads)
+
+
 def test_dump_finds_the_circle() -> None:
     with target(current(), CIRCLE) as stuck:
         dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)

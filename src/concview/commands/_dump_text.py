@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from concview.commands import _build as build
@@ -36,8 +37,8 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
     _chains(snapshot, pen)
     work_text(snapshot, pen)
     shown = build.dumped(snapshot)
-    for thread in shown:
-        _thread(thread, pen, (deep or {}).get(thread.tid))
+    for together in _blockers_first(snapshot, _at_one_place(shown, deep or {})):
+        _threads(together, pen, (deep or {}).get(together[0].tid))
     if hidden := sum(t.alive for t in snapshot.threads) - len(shown):
         pen.line(f"{plural(hidden, 'native thread')} without a Python stack not shown")
     dump_tasks(snapshot, pen)
@@ -94,10 +95,40 @@ def _chains(snapshot: Snapshot, pen: Pen) -> None:
     pen.line()
 
 
-def _thread(thread: ThreadView, pen: Pen, deep: list[FrameOut] | None) -> None:
-    since = f" for {lasting(thread)}" if thread.since_s > 0 else ""
-    gil = ", holds the GIL" if thread.holds_gil else ""
-    pen.line(f'"{clean(thread.name, 80)}" tid {thread.tid}: {thread.state.name.lower()}{since}{gil}', BOLD)
+def _at_one_place(threads: list[ThreadView], deep: dict[int, list[FrameOut]]) -> list[list[ThreadView]]:
+    """Threads that stand at the same place for the same reason are shown together, in order of the first of them.
+
+    Not those that hold something, or whose local variables were read: they have more to tell than the place.
+    """
+    found: dict[object, list[ThreadView]] = {}
+    for thread in threads:
+        alone = thread.holds or thread.holds_gil or thread.tid in deep or not thread.stack.frames
+        place = (thread.state, thread.reason, thread.because, thread.stack.frames, thread.stack.truncated)
+        found.setdefault(thread.tid if alone else place, []).append(thread)
+    return list(found.values())
+
+
+def _blockers_first(snapshot: Snapshot, groups: list[list[ThreadView]]) -> list[list[ThreadView]]:
+    """Those for whom others wait, most waited for first; then who waits, then the others; else the order stays."""
+    waiting: Counter[int] = Counter(edge.holder for chain in snapshot.chains for edge in chain.edges)
+    waiters = {edge.waiter for chain in snapshot.chains for edge in chain.edges}
+
+    def rank(group: list[ThreadView]) -> tuple[int, bool]:
+        return (-max(waiting[t.tid] for t in group), not any(t.tid in waiters for t in group))
+
+    return sorted(groups, key=rank)
+
+
+def _threads(together: list[ThreadView], pen: Pen, deep: list[FrameOut] | None) -> None:
+    """One thread, or several that stand at one place."""
+    thread = together[0]
+    state = thread.state.name.lower()
+    if len(together) > 1:
+        pen.line(f"{plural(len(together), 'thread')} at one place: {state}", BOLD)
+        pen.paragraph(", ".join(f'"{clean(t.name, 80)}" (tid {t.tid}{_since(t, ", ")})' for t in together), "    ")
+    else:
+        gil = ", holds the GIL" if thread.holds_gil else ""
+        pen.line(f'"{clean(thread.name, 80)}" tid {thread.tid}: {state}{_since(thread, " for ")}{gil}', BOLD)
     if thread.reason:
         pen.paragraph(thread.reason, "    ")
     if thread.because:
@@ -115,6 +146,10 @@ def _thread(thread: ThreadView, pen: Pen, deep: list[FrameOut] | None) -> None:
     if not frames:
         pen.line("        (no Python stack)")
     pen.line()
+
+
+def _since(thread: ThreadView, before: str) -> str:
+    return before + lasting(thread) if thread.since_s > 0 else ""
 
 
 def hold_text(hold: Hold) -> str:
