@@ -246,3 +246,27 @@ def test_ctrl_c_prints_what_was_found(tmp_path: Path) -> None:
 def test_wrong_options(arguments: list[str]) -> None:
     done = run("check", *arguments)
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+
+
+# ---------------------------------------------------------------- what could not be judged
+
+
+def test_what_could_not_be_judged_neither_passes_nor_fails() -> None:
+    read = msgspec.structs.replace(BLAME, verdict="clear", severity=None, sentence="Clear.")
+    blind = msgspec.structs.replace(read, unread=0.9, verdict="unreadable", sentence="No verdict.")
+    dark = msgspec.structs.replace(read, own=0.4, held_up=0, unexplained=0.6, sentence="Unexplained.")
+    fine = snapshot(thread(1), clear=("deadlock",), blame=read)
+    for one, why in (
+        (msgspec.structs.replace(fine, blame=blind), "90 % of the thread time could not be read"),
+        (msgspec.structs.replace(fine, blame=dark), "60 % of the thread time is unexplained"),
+        (msgspec.structs.replace(fine, samples=0), "no thread's time was seen"),
+    ):
+        checked = Checked((one,))
+        assert why in checked.outcome() and checked.outcome().startswith("NO VERDICT: ")
+        assert "::error title=concview::not judged" in github.write(checked)
+        assert '"executionSuccessful": false' in sarif.write(checked).replace('":false', '": false')
+        assert 'type="not-judged"' in junit.write(checked)
+        # Whatever was found is a verdict.
+        found = Checked((msgspec.structs.replace(one, findings=(finding(),)),))
+        assert not found.unjudged and found.failed
+    assert not Checked((fine,)).unjudged and Checked((fine,)).outcome().startswith("PASSED")

@@ -35,7 +35,7 @@ class Exit(IntEnum):
     NOT_PERMITTED = 3  #: the kernel refused; the remedy was printed
     NO_TARGET = 4  #: no such process, not a Python process, or gone before anything was seen
     BAD_FILE = 5  #: not a recording, or a damaged one with nothing readable
-    UNJUDGED = 6  #: nothing could be judged: what was looked at says nothing of the program
+    UNJUDGED = 6  #: nothing could be judged: no samples, unreadable, mostly unexplained, only waits for its workers
     INTERNAL = 70  #: an error of concview's own (EX_SOFTWARE)
     OUTPUT = 74  #: the output could not be written: disk full, no permission (EX_IOERR)
     INTERRUPTED = 130  #: Ctrl-C
@@ -106,7 +106,8 @@ def build_parser(known: dict[str, Command]) -> tuple[argparse.ArgumentParser, di
         description="See why every thread of a running Python process is not making progress, and what to do about it."
         "\nWithout arguments: a list of the running Python processes to choose from.",
         epilog="exit codes: 0 fine, 1 findings, 2 wrong usage, 3 not permitted, 4 no such process or not Python,"
-        "\n  5 not a recording, 130 interrupted. 'concview COMMAND --help' explains a command.",
+        "\n  5 not a recording, 6 nothing could be judged, 130 interrupted."
+        "\n'concview COMMAND --help' explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

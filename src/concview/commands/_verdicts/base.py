@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from concview.commands._fail_on import FailOn
+from concview.commands._unjudged import unjudged
 from concview.model import Finding, NotApplicable, Severity
-from concview.session.supervisor import WATCHES
 from concview.snapshot import Snapshot
 from concview.text import plural
 
@@ -57,9 +57,9 @@ class Checked:
         return any(self.fail_on.fails(f) for snapshot in self.runs for f in snapshot.findings)
 
     @property
-    def unjudged(self) -> bool:
-        """What was looked at says nothing of the program: a pass would be a false one."""
-        return any(_says_nothing(snapshot) for snapshot in self.runs)
+    def unjudged(self) -> list[str]:
+        """Why nothing can be said, of each run of which that is so."""
+        return [why for snapshot in self.runs if (why := unjudged(snapshot))]
 
     def counted(self) -> str:
         """'1 warning, 2 infos'; 'no findings'."""
@@ -76,16 +76,11 @@ class Checked:
         said = f"{plural(failing, 'finding')} at or above --fail-on {self.fail_on}" if failing else ""
         if not said:
             said = f"nothing at or above --fail-on {self.fail_on}"
-        if self.unjudged and not failing:
-            return "NO VERDICT: what was looked at says nothing of the program" + (
-                "; interrupted" if self.interrupted else ""
-            )
-        return f"{'FAILED' if failing else 'PASSED'}: {said}" + ("; interrupted" if self.interrupted else "")
-
-
-def _says_nothing(snapshot: Snapshot) -> bool:
-    blame = snapshot.blame
-    return blame is not None and blame.verdict == WATCHES and blame.severity is not None
+        missing = "" if failing else "; ".join(dict.fromkeys(self.unjudged))
+        if missing:
+            said = missing
+        word = "FAILED" if failing else "NO VERDICT" if missing else "PASSED"
+        return f"{word}: {said}" + ("; interrupted" if self.interrupted else "")
 
 
 def _rank(finding: Finding) -> tuple[int, int]:

@@ -12,6 +12,7 @@ def write(checked: Checked) -> str:
         if snapshot.blame is not None:
             lines.append(f"::notice title=concview::{_message(snapshot.blame.sentence)}")
     lines += [f"::error title=concview::{_message(f'not seen: {why}')}" for why in checked.missed]
+    lines += [f"::error title=concview::{_message(f'not judged: {why}')}" for why in checked.unjudged]
     return "\n".join([*lines, _plain(f"{checked.outcome()} ({checked.counted()})")]) + "\n"
 
 

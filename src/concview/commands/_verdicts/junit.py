@@ -19,12 +19,14 @@ def write(checked: Checked) -> str:
     root = ElementTree.Element("testsuites", name="concview")
     for number, snapshot in enumerate(checked.runs, 1):
         root.append(_suite(checked, snapshot, f"concview run {number}" if len(checked.runs) > 1 else "concview"))
-    if checked.missed:
-        suite = ElementTree.SubElement(root, "testsuite", name="concview: not seen")
-        for number, why in enumerate(checked.missed, 1):
-            case = _case(suite, "run", f"not seen {number}")
-            ElementTree.SubElement(case, "error", message=_ok(why), type="not-seen").text = _ok(why)
-        _count(suite)
+    for what, reasons in (("not seen", checked.missed), ("not judged", checked.unjudged)):
+        if reasons:
+            suite = ElementTree.SubElement(root, "testsuite", name=f"concview: {what}")
+            for number, why in enumerate(reasons, 1):
+                case = _case(suite, "run", f"{what} {number}")
+                kind = what.replace(" ", "-")
+                ElementTree.SubElement(case, "error", message=_ok(why), type=kind).text = _ok(why)
+            _count(suite)
     _count(root)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"

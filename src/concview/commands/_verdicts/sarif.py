@@ -55,8 +55,9 @@ def _invocation(checked: Checked) -> dict[str, Any]:
         ]
         said += [("note", f"{p.id} was not judged: needs {p.needs}") for p in snapshot.pending]
     said += [("error", f"not seen: {why}") for why in checked.missed]
+    said += [("error", f"not judged: {why}") for why in checked.unjudged]
     return {
-        "executionSuccessful": bool(checked.runs) and not checked.missed,
+        "executionSuccessful": bool(checked.runs) and not checked.missed and not checked.unjudged,
         "toolExecutionNotifications": [{"level": level, "message": {"text": text}} for level, text in said],
     }
 

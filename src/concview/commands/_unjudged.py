@@ -1,0 +1,29 @@
+"""Why nothing can be said of what was watched: then `check` neither passes nor fails."""
+
+from __future__ import annotations
+
+from concview.session.supervisor import WATCHES
+from concview.snapshot import Snapshot
+from concview.text import percent
+
+#: Of all thread time: with more that could not be read, or that nothing explains, there is no verdict.
+MOST_UNKNOWN = 0.5
+
+
+def unjudged(snapshot: Snapshot) -> str:
+    """'' where it was judged. Whatever was found is a verdict."""
+    if snapshot.findings:
+        return ""
+    blame = snapshot.blame
+    if not snapshot.samples or blame is None:
+        why = f" ({snapshot.ending})" if snapshot.ending else ""
+        return f"no thread's time was seen{why}"
+    if blame.verdict == "unreadable":
+        waits = snapshot.capabilities.get("waits")
+        how = f" ({waits.enable or waits.why})" if waits is not None and not waits.available else ""
+        return f"{percent(blame.unread)} of the thread time could not be read{how}"
+    if blame.verdict == WATCHES and blame.severity is not None:
+        return "what was looked at says nothing of the program"
+    if blame.unexplained >= MOST_UNKNOWN and blame.verdict != "early":
+        return f"{percent(blame.unexplained)} of the thread time is unexplained: {blame.sentence}"
+    return ""
