@@ -41,7 +41,7 @@ class _Interpreter:
         self.eager = 0
         self.current = 0  #: the dict of running tasks
         self.tables: dict[int, bytes] = {}  #: set -> its raw table when last looked at
-        self.references: dict[int, set[int]] = {}
+        self.references: dict[int, set[tuple[int, int]]] = {}
 
 
 class Listing:
@@ -240,9 +240,10 @@ class Listing:
             if raw == interpreter.tables.get(data):
                 continue
             interpreter.tables[data] = raw
-            now = set(memoryview(raw).cast("Q")[::2])
-            now.discard(0)
-            new = list(now - interpreter.references.get(data, set()))[:_MAX_NEW]
+            # A reference's address is used again, too; its hash is that of the task's address.
+            words = memoryview(raw).cast("Q")
+            now = set(zip(words[::2], words[1::2], strict=True))
+            new = [r for r, _ in list(now - interpreter.references.get(data, set()))[:_MAX_NEW] if r]
             interpreter.references[data] = now
             at = self._o["weakref.wr_object"]
             for part in self._memory.read_many([(r + at, 8) if r > 4096 else (0, 8) for r in new]):

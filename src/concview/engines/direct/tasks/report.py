@@ -26,6 +26,7 @@ _MAX_HOLDERS = 64
 _MAX_FAILURES = 20
 #: Tasks whose frames are searched for queues at each report, in turn; variables of a frame; queues known at most.
 _SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
+_MAX_USERS = 16
 _PLAIN = ("Condition", "Event", "Barrier", "TaskGroup")
 _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
 
@@ -33,11 +34,11 @@ _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
 class _Shared:
     """One object, as tasks see it."""
 
-    __slots__ = ("exact", "holders", "kind", "library", "waiter", "waiting")
+    __slots__ = ("exact", "held", "holders", "kind", "library", "waiter", "waiting")
 
     def __init__(self, kind: str, library: str) -> None:
         self.kind, self.library = kind, library
-        self.waiting = 0
+        self.waiting = self.held = 0
         self.waiter: Task | None = None
         self.holders: list[tuple[Task, Held]] = []
         self.exact = True
@@ -51,6 +52,7 @@ class Reporter:
         self._counts = QueueCounts(tracker.values)
         self.calls: dict[int, int] = {}  #: future of `concurrent.futures` -> tid of the thread that runs it
         self._queues: dict[int, str] = {}  #: found in frames -> what they are called
+        self._users: dict[int, dict[int, None]] = {}  #: queue -> ids of tasks in whose frames it was found
         self._names: dict[int, tuple[str, int]] = {}
         self._names_generation = -1
         self._libraries: dict[int, str] = {}
@@ -175,6 +177,7 @@ class Reporter:
             self._sink.emit(AsyncObjects(now, rows, len(order) - len(rows)))
         for address in self._queues.keys() - numbers.keys():
             del self._queues[address]
+        self._users = {q: u for q, u in self._users.items() if q in self._queues}
 
     def _gather(self) -> dict[int, _Shared]:
         shared: dict[int, _Shared] = {}
@@ -193,6 +196,7 @@ class Reporter:
                     library = held.library or self._library(held.object)
                     each = shared[held.object] = _Shared(held.kind, library)
                 each.exact = each.exact and held.exact
+                each.held += 1
                 if len(each.holders) < _MAX_HOLDERS:
                     each.holders.append((task, held))
         for loop in tracker.loops.known.values():
@@ -222,8 +226,8 @@ class Reporter:
         if each.kind == "Semaphore":
             free, backlog = backlog, -1
             if limit < 0 <= free and each.exact:
-                limit = free + len(holders)
-            used = limit - free if limit >= 0 <= free else len(holders)
+                limit = free + each.held
+            used = limit - free if limit >= 0 <= free else each.held
         threads: tuple[int, ...] = ()
         if each.kind == "Executor":
             threads = tuple(sorted(set(self.calls.values())))
@@ -235,6 +239,7 @@ class Reporter:
         return AsyncObject(
             address, clean(kind), clean(name), clean(each.library), limit, used, each.waiting,
             tuple(holders[:_MAX_HOLDERS]), each.exact, *counts, backlog, threads, numbers.queue, where,
+            self._users_of(address),
         )  # fmt: skip
 
     def _name(self, address: int, each: _Shared) -> tuple[str, int]:
@@ -274,14 +279,30 @@ class Reporter:
                             kind = values.type_name(value)
                         if kind in _QUEUES and "_getters" in values.attributes(value):
                             self._queues[value] = name
+                            self._used(value, task)
                         elif name == "self" and kind:
-                            self._attributes(value)
+                            self._attributes(value, task)
                 except BAD:
                     continue
 
-    def _attributes(self, owner: int) -> None:
+    def _used(self, queue: int, task: Task) -> None:
+        users = self._users.setdefault(queue, {})
+        if len(users) < _MAX_USERS or task.id in users:
+            users[task.id] = None
+
+    def _users_of(self, queue: int) -> tuple[int, ...]:
+        users = self._users.get(queue)
+        if not users:
+            return ()
+        alive = {task.id for task in self._tracker.tasks.values()}
+        for gone in users.keys() - alive:
+            del users[gone]
+        return tuple(users)
+
+    def _attributes(self, owner: int, task: Task) -> None:
         values = self._values
         attributes = list(values.attributes(owner).items())[:_VARIABLES]
         for (name, value), kind in zip(attributes, values.type_names(v for _, v in attributes), strict=True):
             if kind in _QUEUES and "_getters" in values.attributes(value):
                 self._queues.setdefault(value, f"self.{name}")
+                self._used(value, task)

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from concview.cpython.aio.chain import Chains
 from concview.cpython.aio.holders import Holders
@@ -63,6 +64,9 @@ _BATCH = 64
 _MOST_NEW = 1024
 #: Ended tasks whose exception nobody has asked for, watched at most.
 _FAILED = 500
+#: Addresses of ended tasks that are asked at a look whether another one lies there, and of what was no task.
+MOST_REVIVED, AGAIN_NS = 1_000, 1_000_000_000
+_PENDING = bytes(4)
 _DEFAULT_NAME = re.compile(r"Task-(\d{1,15})$")
 
 
@@ -73,6 +77,12 @@ class Totals:
 
     def __init__(self) -> None:
         self.ended = self.failed = self.looks = self.seen = self.skipped = self.torn = self.walks = 0
+
+
+class _Refused(NamedTuple):
+    at_ns: int
+    interpreter: int
+    again_ns: int  #: not asked before
 
 
 class TaskTracker:
@@ -106,7 +116,7 @@ class TaskTracker:
         self.top_number = self.first_number = -1  #: greatest N of a 'Task-N' so far, and the first
         self._pending: dict[int, int] = {}  #: address -> interpreter: seen in a list, not walked yet
         self._moved: dict[int, None] = {}  #: addresses of tasks that moved, and were not walked yet, or were torn
-        self._refused: dict[int, int] = {}  #: listed, but no living task: -> when that was found
+        self._refused: dict[int, _Refused] = {}  #: listed, but no living task; those found last at the end
         self._running: dict[int, int] = {}
         self._changing: dict[int, Task] = {}
         self._next_id = 0
@@ -237,7 +247,20 @@ class TaskTracker:
             found[address] = tid or (loop.tid if loop is not None else 0)
         return found
 
+    def _revive(self, now: int) -> None:
+        """Tasks that lie where others have ended: memory is used again, last freed first, and a list does not tell the
+        one from the other. A task that runs for its first time is pending, one that has ended never is again."""
+        some = [a for a, r in islice(reversed(self._refused.items()), MOST_REVIVED) if r.again_ns <= now]
+        parts = self._memory.read_many([(a + self._layout.state, 4) for a in some])
+        for address, part in zip(some, parts, strict=True):
+            if part is None:
+                del self._refused[address]
+            elif part == _PENDING:
+                self._pending.setdefault(address, self._refused.pop(address).interpreter)
+
     def _list(self, now: int, threads: list[Thread]) -> None:
+        if self._refused:
+            self._revive(now)
         room = MAX_TASKS - len(self.tasks) - len(self._pending)
         for address, interpreter in self.listing.fresh(self.tasks, _AnyOf(self._pending, self._refused), threads):
             if room <= 0:
@@ -283,7 +306,9 @@ class TaskTracker:
             else:
                 if len(self._refused) >= MAX_TASKS:
                     self._refused.clear()
-                self._refused[address] = now
+                # No task at all, or one that came and went: not asked again at once.
+                self._refused.pop(address, None)
+                self._refused[address] = _Refused(now, origin[address], now + AGAIN_NS)
         for address in found.torn:
             if address in self.tasks:
                 self._moved[address] = None
@@ -413,7 +438,9 @@ class TaskTracker:
             if len(self.failed) < _FAILED:
                 self.failed[task.address] = task.id, now
         if outcome is not Outcome.NOT_SEEN:
-            self._refused[task.address] = now  # still listed as long as somebody holds it
+            # Still listed as long as somebody holds it; after that, the next one may lie there.
+            self._refused.pop(task.address, None)
+            self._refused[task.address] = _Refused(now, task.interpreter, now)
 
     def unretrieved(self) -> list[tuple[int, str, int]]:
         """(task id, class of its exception, since when) of ended tasks whose exception nobody has asked for."""
@@ -566,7 +593,7 @@ class TaskTracker:
         self.waits.forget()
         self._holders.forget()
         self.sites.forget()
-        for address in [a for a, then in self._refused.items() if now - then > FORGET_NS]:
+        for address in [a for a, then in self._refused.items() if now - then.at_ns > FORGET_NS]:
             del self._refused[address]
         for loop in list(self.loops.known.values()):
             used = any(task.loop == loop.address for task in self.tasks.values())
