@@ -74,6 +74,7 @@ class Stream:
     def __post_init__(self) -> None:
         self._ids = count(1)
         self._frames: dict[Frame, int] = {}
+        self._stacks: dict[tuple[int, ...], int] = {}
         self._changes: list[int] = []
         self._awaits: list[int] = []
         self._alive: set[int] = set()
@@ -95,9 +96,10 @@ class Stream:
 
     def stack(self, *frames: Frame) -> int:
         ids = tuple(self.frame(f) for f in frames)
-        number = next(self._ids)
-        self.events.append(StackDef(number, ids))
-        return number
+        if ids not in self._stacks:
+            self._stacks[ids] = next(self._ids)
+            self.events.append(StackDef(self._stacks[ids], ids))
+        return self._stacks[ids]
 
     def task(self, name: str, function: str = "work", line: int = 1, **more: int) -> int:
         number = next(self._ids)

@@ -71,6 +71,7 @@ class Observation:
     #: threads whose wait has lasted so long without a break that it is evidence by its length (`evidence.lasting`):
     #: with one of them, no number of samples or episodes is asked for.
     lasting: int = 0
+    tasks: tuple[int, ...] = ()  #: ids of tasks
     label: str = ""  #: the subject in a few words, for where many are found in one place
 
 

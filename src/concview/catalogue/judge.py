@@ -17,6 +17,7 @@ from concview import registry
 from concview.analysis.graph import Edge
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds
+from concview.catalogue.rules._aio import ONLY_TASKS, THREAD_RULES, only_tasks
 from concview.catalogue.rules._fold import Fold
 from concview.catalogue.rules._fold import pending as few
 from concview.catalogue.rules._track import RAISE_AFTER, Track, what_is_missing
@@ -92,6 +93,9 @@ class Judge:
                 try:
                     seen = self._windowed(rule, window, windows)
                     observations = _distinct(o for o in rule.observe(seen) if not self._accepted(rule, o))
+                    twin = THREAD_RULES.get(rule.id)
+                    if twin is not None and not observations and only_tasks(window):
+                        raise Inapplicable(ONLY_TASKS, twin)
                 except Inapplicable as reason:
                     refusal = NotApplicable(rule.id, reason.why, reason.enable)
                 except Exception as error:  # the session's last line of defence: one bad rule must not end it

@@ -148,10 +148,13 @@ def _finding(finding: Finding) -> out.FindingOut:
         measured=out.MeasuredOut(measured.name, _round(measured.value, 4), measured.info, measured.warn, measured.unit),
         where=[site_out(w) for w in finding.where],
         threads=list(finding.threads),
-        stacks=[out.StackOut(s.role, s.tid, [f.place for f in s.frames]) for s in finding.stacks],
+        stacks=[
+            out.StackOut(s.role, s.tid, [f.place for f in s.frames], s.task or None, s.name) for s in finding.stacks
+        ],
         recent=finding.recent,
         gain=finding.gain,
         check_next=finding.check_next,
+        tasks=list(finding.tasks),
     )
 
 

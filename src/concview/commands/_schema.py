@@ -128,6 +128,8 @@ class StackOut(msgspec.Struct):
     role: str
     tid: int
     frames: list[str]
+    task: int | None = None  #: id of the task whose await chain it is; `tid` is 0 then
+    name: str = ""
 
 
 class FindingOut(msgspec.Struct):
@@ -147,6 +149,7 @@ class FindingOut(msgspec.Struct):
     recent: bool = False
     gain: str = ""  #: what could be won, with its assumption
     check_next: str = ""
+    tasks: list[int] = []
 
 
 class PendingOut(msgspec.Struct):

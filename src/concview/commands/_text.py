@@ -89,7 +89,8 @@ def _finding(finding: Finding, pen: Pen) -> None:
     for frames, alike in groupby(finding.stacks, lambda s: (s.role, s.frames)):  # one stack of several threads: once
         for stack in alike:
             note = f", {stack.note}" if stack.note else ""
-            pen.line(f"  {stack.role}: {stack.name} (tid {stack.tid}{note})")
+            who = "task" if stack.task else f"tid {stack.tid}"
+            pen.line(f"  {stack.role}: {stack.name} ({who}{note})")
         _frames(frames[1], pen, "      ")
     pen.paragraph(finding.why, label="why")
     pen.paragraph(finding.fix, label="fix")

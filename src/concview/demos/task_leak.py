@@ -5,8 +5,7 @@ Twenty-five requests a second; each starts a task that watches whether its clien
 bad:   nobody ends the watcher when the request is done. It waits for an event that will never be set.
 fixed: the request cancels its watcher and waits for it.
 
-Look at: the view Inside, after letting the agent in: the tasks of one coroutine function become more and more, and none
-of them ends. From outside there is nothing to see but memory.
+Look at: the view Tasks: the tasks of one coroutine function become more and more, and none of them ends.
 """
 
 from __future__ import annotations

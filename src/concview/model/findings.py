@@ -20,6 +20,7 @@ class StackEvidence(Struct, frozen=True):
     name: str
     frames: tuple[Frame, ...]  #: leaf first
     note: str = ""
+    task: int = 0  #: id of the task whose await chain it is; `tid` is 0 then
 
 
 class Measured(Struct, frozen=True):
@@ -55,6 +56,7 @@ class Finding(Struct, frozen=True):
     check_next: str = ""
     since_ns: int = 0
     recent: bool = False  #: no longer fires; kept for a minute
+    tasks: tuple[int, ...] = ()  #: ids of tasks
 
     @property
     def identity(self) -> tuple[str, str, str]:

@@ -197,6 +197,7 @@ class AsyncObject(msgspec.Struct, frozen=True, array_like=True, gc=False):
     threads: tuple[int, ...] = ()  #: of an executor: tids of workers that run a call for a task
     queue: int = 0  #: of an executor: address of its work queue, as in `Depths`
     where: int = 0  #: id of a FrameDef: where tasks wait at it, or a holder took it; 0 not known
+    users: tuple[int, ...] = ()  #: of a queue: ids of tasks in whose frames it was found, some of them
 
 
 class AsyncObjects(Event, frozen=True, tag=29):

@@ -191,7 +191,7 @@ class _Maker:
     def _object(self, one: ObjectWindow) -> SharedView:
         assert self._window is not None
         span = self._window.span_ns
-        told = self._history.object(one.id) or one.told
+        told = one.usual if one.kind == "Semaphore" else self._history.object(one.id) or one.told
         place = told.place if told is not None else None
         stack = one.wait_stack
         place = place or (stack.user_leaf if stack is not None else None)

@@ -38,7 +38,8 @@ def fillings(scopes: Sequence[Scope], namer: Namer) -> dict[str, str]:
                 queue = _called(statement.value, "put", "put_nowait") if isinstance(statement, ast.Expr) else None
                 if queue is None:
                     continue
-                arguments = statement.value.args  # type: ignore[attr-defined]  # _called has seen the call
+                call = statement.value  # type: ignore[attr-defined]  # _called has seen the call
+                arguments = getattr(call.value if isinstance(call, ast.Await) else call, "args", [])
                 made = arguments[0].func if arguments and isinstance(arguments[0], ast.Call) else None
                 name = getattr(made, "attr", getattr(made, "id", ""))
                 if name[:1].isupper():
@@ -90,16 +91,18 @@ def _taken(statement: ast.stmt) -> tuple[str, ast.expr] | None:
 def _put_back(name: str, queue: str, rest: Sequence[ast.stmt]) -> int:
     """The line that surely puts the variable back into the queue; 0 when there is none."""
     for statement in rest:
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-            owner = _called(statement.value, "put", "put_nowait")
-            arguments = statement.value.args
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        call = call.value if isinstance(call, ast.Await) else call
+        if isinstance(call, ast.Call):
+            owner = _called(call, "put", "put_nowait")
+            arguments = call.args
             given = arguments[0].id if arguments and isinstance(arguments[0], ast.Name) else ""
             if owner is not None and given == name and ast.unparse(owner) == queue:
                 return statement.lineno
         inner: Sequence[ast.stmt] = ()
         if isinstance(statement, ast.Try):
             inner = statement.finalbody or [*statement.body, *statement.orelse]
-        elif isinstance(statement, ast.With):
+        elif isinstance(statement, ast.With | ast.AsyncWith):
             inner = statement.body
         found = _put_back(name, queue, inner) if inner else 0
         if found:
@@ -108,7 +111,9 @@ def _put_back(name: str, queue: str, rest: Sequence[ast.stmt]) -> int:
 
 
 def _called(node: ast.AST | None, *methods: str) -> ast.expr | None:
-    """X when the node is the call `X.method(...)` of something that has a name."""
+    """X when the node is the call `X.method(...)` of something that has a name, awaited or not."""
+    if isinstance(node, ast.Await):
+        node = node.value
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in methods):
         return None
     owner = node.func.value

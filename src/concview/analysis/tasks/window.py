@@ -9,6 +9,8 @@ from functools import cached_property
 from statistics import median
 from typing import NamedTuple
 
+import msgspec
+
 from concview.analysis.records import Record
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
@@ -113,7 +115,21 @@ class ObjectWindow:
 
     @property
     def limit(self) -> int:
+        """Of a semaphore it is concluded from those that hold it: what most reports say."""
+        known = Counter(r.told.limit for _, r in self.reports if r.told.limit > 0)
+        if self.kind == "Semaphore" and known:
+            return known.most_common(1)[0][0]
         return self.told.told.limit if self.told is not None else -1
+
+    @property
+    def usual(self) -> SharedObject | None:
+        """The last report, with the limit that most of them say."""
+        told, limit = self.told, self.limit
+        if told is None or told.told.limit == limit:
+            return told
+        return SharedObject(
+            msgspec.structs.replace(told.told, limit=limit, used=min(told.told.used, limit)), told.place
+        )
 
     @property
     def place(self) -> Frame | None:
@@ -206,6 +222,13 @@ class AioWindow:
             for i, ns in enumerate(window.ns):
                 sums[i] += ns
         return sums
+
+    @cached_property
+    def look_ns(self) -> float:
+        """Mean time between two looks at tasks; nanoseconds."""
+        told = [r for r in self.history.reports if r.at_ns > self.start_ns]
+        looks = told[-1].looks - told[0].looks if len(told) > 1 else 0
+        return (told[-1].at_ns - told[0].at_ns) / looks if looks > 0 else 20e6
 
     @property
     def mean(self) -> float:

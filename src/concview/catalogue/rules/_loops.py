@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
-from concview.model import Frame, Stack, State, Wait
+from concview.model import Frame, Loops, Stack, State, Wait
 
 _LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py")
 _LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run"})
@@ -150,6 +151,43 @@ def believable(found: list[Stretch], thread: ThreadWindow, tick_ns: float) -> li
             elif blocks:
                 kept += stretch.calls
     return sorted(kept, key=lambda s: s.start_ns)
+
+
+#: Of a stretch in which so many callbacks ran and none waited for half of it, no callback was as long as it.
+SEVERAL, WAITED = 3.0, 0.5
+
+
+def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stretch]:
+    """What the counters of a loop's ready queue show to be several callbacks, cut to what one of them can have lasted.
+
+    A callback that becomes due while another one runs waits for its end: with callbacks coming and going all the time,
+    none of which waited for long, there was no long one. Without a Python frame between two steps of a coroutine
+    (uvloop), successive steps look like one.
+    """
+    known = [
+        (report.at_ns - report.dt_ns, report.at_ns, before.pops, now.pops, now.max_ns)
+        for earlier, report in pairwise(reports)
+        for now in report.loops
+        for before in earlier.loops
+        if now.tid == tid and before.id == now.id and now.pops >= before.pops >= 0 and now.max_ns >= 0
+    ]
+    cut: list[Stretch] = []
+    for stretch in found:
+        around = [k for k in known if k[0] < stretch.end_ns and k[1] > stretch.start_ns]
+        covered = sum(min(b, stretch.end_ns) - max(a, stretch.start_ns) for a, b, *_ in around)
+        if not around or covered < 0.8 * stretch.ns:
+            cut.append(stretch)
+            continue
+        ran = sum((after - before) * (min(b, stretch.end_ns) - max(a, stretch.start_ns)) / max(1, b - a)
+                  for a, b, before, after, _ in around)  # fmt: skip
+        longest = max(k[4] for k in around)
+        if ran >= SEVERAL and longest < WAITED * stretch.ns:
+            whole = max(1, stretch.ns)
+            length = int(max(longest, whole / (ran + 1)))
+            states = [n * length // whole for n in stretch.states]
+            stretch = replace(stretch, end_ns=stretch.start_ns + length, states=states)
+        cut.append(stretch)
+    return cut
 
 
 def _alike(same: list[Stretch]) -> bool:

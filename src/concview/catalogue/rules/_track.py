@@ -126,6 +126,7 @@ class Track:
             rule.id, one.subject, Severity.WARN if severe else Severity.INFO, points, one.confidence,
             one.title or rule.title, one.summary or documented.summary, documented.why, one.fix or documented.fix,
             measured, one.where, one.threads, one.stacks, one.gain, one.check_next, self.since_ns,
+            tasks=one.tasks,
         )  # fmt: skip
 
     def _warned(self) -> bool:

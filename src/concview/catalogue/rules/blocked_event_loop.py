@@ -10,7 +10,8 @@ Why it hurts:
 
 How it is measured:
     The longest continuous stretch of the last ten seconds in which the loop's thread was inside the same callback
-    without coming back to the loop, less two sampling intervals. Thresholds 0.1 s and 1 s [S: asyncio's own debug
+    without coming back to the loop, less two sampling intervals; where the loop's ready queue is read, its counters cut
+    what were several callbacks one after the other. Thresholds 0.1 s and 1 s [S: asyncio's own debug
     mode reports callbacks from 0.1 s]. Blocked for 30 % of the time by stretches above 0.1 s is a warning too [H].
     Stretches of pure computing count only when they are longer than many short calls of one callback in a row would
     be by chance. Demo pair: 2.0 s bad, 0.0 s fixed.
@@ -36,7 +37,7 @@ from typing import ClassVar
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.rules._loops import Stretch, believable, is_loop, stretches
+from concview.catalogue.rules._loops import Stretch, apart, believable, is_loop, stretches
 from concview.model import Confidence, State
 from concview.text import duration, percent, plural
 
@@ -74,7 +75,8 @@ class BlockedEventLoop:
     def _one(self, window: Window, thread: ThreadWindow) -> Iterable[Observation]:
         tick = evidence.tick_ns(window)
         grace = thread.history.started_ns + GRACE_NS if thread.history.started_ns else 0
-        found = [s for s in believable(stretches(thread, grace), thread, tick) if s.ns - 2 * tick >= SHORT_S * 5e8]
+        seen = apart(believable(stretches(thread, grace), thread, tick), window.history.aio.reports, thread.tid)
+        found = [s for s in seen if s.ns - 2 * tick >= SHORT_S * 5e8]
         # Only the GIL in the way: the callback would be short, and another thread computes (gil-convoy).
         found = [s for s in found if s.states[State.GIL] <= 0.5 * s.ns]
         if thread.share(State.RUNNABLE) > thread.share(State.RUNNING):

@@ -9,12 +9,13 @@ Why it hurts:
     that nobody waits for. An exception in such a task is told to nobody, either.
 
 How it is measured:
-    The agent counts the loop's tasks by their coroutine function once a second, and those that ended since. The value
-    is by how many they rose over the last five minutes (at least ten seconds), if they rose in each third of that time
-    and at most 2 % as many ended as began. Counted, not estimated. Thresholds 50 and 200 tasks [H]: on the demo pair
-    240 after ten seconds (bad) and 0 (fixed). It is a warning when the rise has lasted a minute: until then tasks may
-    only be slower than they are many. Tasks that wait for a connection's next bytes are an information at most.
-    Tasks that begin and end between two counts are not seen, and do not pile up.
+    Tasks are counted by their coroutine function once a second, and those that ended since: from memory, or by the
+    agent where only that sees them. The value is by how many they rose over the last five minutes (at least six
+    seconds), if they rose in each third of that time and at most 2 % as many ended as began. Counted, not estimated.
+    Thresholds 50 and 200 tasks [H]: on the demo pair 240 after ten seconds (bad) and 0 (fixed). It is a warning when
+    the rise has lasted a minute: until then tasks may only be slower than they are many; and at once where nearly all
+    of them wait for an event, a condition or a bare future and not one has ended. Tasks that wait for a connection's
+    next bytes are an information at most. Tasks that begin and end between two counts are not seen, and do not pile up.
 
 Fix:
     Let somebody own every task, and end it: a TaskGroup (3.11 and newer) waits for its tasks or cancels them.
@@ -31,6 +32,7 @@ When it is fine:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import ClassVar
@@ -39,7 +41,8 @@ from concview.analysis.records import TaskCounts
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
-from concview.model import Confidence, Frame, Stack, StackEvidence, TaskInfo, Where
+from concview.catalogue.rules import _aio
+from concview.model import Confidence, Frame, Stack, StackEvidence, TaskInfo, TaskState, Where
 from concview.source.origin import origin
 from concview.text import duration, plural
 
@@ -47,11 +50,13 @@ from concview.text import duration, plural
 Key = tuple[str, int, str]
 
 SPAN_NS = 300_000_000_000
-LEAST_NS = 10_000_000_000
+LEAST_NS = 6_000_000_000
 #: From here on a rise is more than slowness.
 LASTING_NS = 60_000_000_000
 #: So many may end for each that begins.
 ENDING = 0.02
+#: Of the tasks, so many wait for what somebody must remember.
+MOST_OF = 0.9
 #: Where a coroutine waits for the other side of a connection.
 _CONNECTION = ("/asyncio/streams.py", "/asyncio/selector_events.py", "/asyncio/sslproto.py", "/uvloop/", "/websockets/")
 
@@ -61,13 +66,17 @@ class TaskLeak:
     title: ClassVar[str] = "Tasks pile up that never finish"
     group: ClassVar[str] = "Async and I/O"
     thresholds: ClassVar[Thresholds] = Thresholds(50, 200, "tasks", "[H] calibrated on the demo pair")
-    needs: ClassVar[tuple[str, ...]] = ("agent",)
+    needs: ClassVar[tuple[str, ...]] = ()
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "tasks that began and did not end"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         history = window.history
+        if history.aio.tasks and not (history.aio.report is not None and history.aio.report.why):
+            yield from self._from_memory(window)
+            return
         if history.tasks is None:
+            _aio.require_tasks(window)
             return
         if not history.tasks.loops:
             if window.target.free_threaded:
@@ -82,6 +91,66 @@ class TaskLeak:
         own = {k: r for k, r in rising.items() if origin(k[0]) == "user"}
         for key, (more, since_ns) in (own or rising).items():
             yield self._tell(window, key, more, (reports[-1].at_ns - since_ns) / 1e9, reports[-1].counts[key][0])
+
+    def _from_memory(self, window: Window) -> Iterable[Observation]:
+        aio = window.history.aio
+        reports = [r for r in aio.counts if r.at_ns > aio.now_ns - SPAN_NS]
+        rising = {}
+        for key in reports[-1].counts if reports else ():
+            rise = _rise(key, reports)
+            if rise is not None:
+                rising[key] = rise
+        own = {k: r for k, r in rising.items() if origin(k[0]) == "user"}
+        for key, (more, since_ns) in (own or rising).items():
+            there, seconds = reports[-1].counts[key][0], (reports[-1].at_ns - since_ns) / 1e9
+            ended = sum(r.counts.get(key, (0, 0))[1] for r in reports if r.at_ns > since_ns)
+            yield self._seen(window, key, more, seconds, there, ended)
+
+    def _seen(self, window: Window, key: Key, rise: int, seconds: float, there: int, ended: int) -> Observation:
+        file, line, function = key
+        mine = [
+            t
+            for t in window.history.aio.tasks.values()
+            if t.function is not None and (t.function.file, t.function.line, t.function.function) == key
+        ]
+        runs = [t.current for t in mine if t.current is not None]
+        states = Counter((r.wait.state, r.wait.via) for r in runs)
+        (state, via), most = states.most_common(1)[0] if states else ((TaskState.UNKNOWN, ""), 0)
+        shares = sum(n for (s, v), n in states.items() if _nobody(s, v)) / len(runs) if runs else 0.0
+        connection = state in (TaskState.IO, TaskState.IDLE)
+        stacks = evidence.heaviest((r.stack, 1) for r in runs)
+        leaf = stacks.user_leaf if stacks is not None else None
+        example = mine[-1] if mine else None
+        sure = shares >= MOST_OF and not ended
+        rate = rise / max(seconds, 1e-9)
+        what = f" They wait in {leaf.function}, line {leaf.line}" if leaf is not None else ""
+        if what and most and via:
+            what += f" ({via})"
+        if connection:
+            what += ", for the other side of a connection: then the clients decide how many there are"
+        tids = {s.tid for s in window.history.aio.loops for t in mine if t.loop == s.id and s.tid}
+        return Observation(
+            subject=f"{file}:{line}:{function}",
+            value=rise,
+            lower=rise,
+            samples=window.samples,
+            episodes=rise,
+            confidence=Confidence.EXACT,
+            title=f"{plural(there, 'task')} of {function}, {rate:.1f} more every second",
+            summary=(
+                f"There are {plural(there, 'task')} of {function} (line {line} of {file.rpartition('/')[2]}); in "
+                f"{duration(seconds)} {rise} more began than ended{', not one of which did' if not ended else ''}."
+                f"{what}{'.' if what else ''}"
+            ),
+            gain=f"The memory of {plural(there, 'task')} and what they hold; {rate * 3600:.0f} more every hour.",
+            check_next="Who ends these tasks when the one who started them is done?",
+            where=tuple(dict.fromkeys((Where(file, line, function), *((evidence.at(leaf),) if leaf else ())))),
+            threads=tuple(sorted(tids)),
+            tasks=tuple(t.id for t in mine[-20:]),
+            stacks=_aio.shown("task", window.aio, example.id, stacks, "as most of them") if example is not None else (),
+            severity_cap="" if not connection and (sure or seconds >= LASTING_NS / 1e9) else "info",
+            floor=75 if sure and not connection else 0,
+        )
 
     def _tell(self, window: Window, key: Key, rise: int, seconds: float, there: int) -> Observation:
         file, line, function = key
@@ -130,6 +199,11 @@ class TaskLeak:
             stacks=_stack(window, example),
             severity_cap="info" if connection or seconds < LASTING_NS / 1e9 else "",
         )
+
+
+def _nobody(state: TaskState, via: str) -> bool:
+    """Whether such a wait ends only when somebody remembers it: for an event, a condition, a bare future."""
+    return state is TaskState.UNKNOWN or (state is TaskState.LOCK and via in ("Event.wait", "Condition.wait"))
 
 
 def _rise(key: Key, reports: list[TaskCounts]) -> tuple[int, int] | None:

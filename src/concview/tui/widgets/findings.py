@@ -133,7 +133,10 @@ def finding_page(finding: Finding, width: int, palette: Palette, fold: bool = Tr
         lines.append([])
     if finding.stacks:
         lines.append([Segment("Evidence", palette.title)])
-        blocks = [(f"{e.role}: {e.name}", e.note or f"tid {e.tid}", e.frames) for e in finding.stacks[:8]]
+        blocks = [
+            (f"{e.role}: {e.name}", e.note or ("task" if e.task else f"tid {e.tid}"), e.frames)
+            for e in finding.stacks[:8]
+        ]
         lines += stack_columns(blocks, width, palette, fold)
     lines += _section("Why it hurts", finding.why, width, palette)
     lines += _section("Check next", finding.check_next, width, palette)

@@ -1,0 +1,173 @@
+"""What the rules about tasks share: when they apply, counting, words, await chains as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from concview.analysis.statistics import lower_mean
+from concview.analysis.tasks import words
+from concview.analysis.tasks.records import TaskHistory, TaskRun
+from concview.analysis.tasks.window import AioWindow, ObjectWindow
+from concview.analysis.window import Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Inapplicable
+from concview.catalogue.evidence import LASTING_NS, MAX_FRAMES
+from concview.catalogue.rules._loops import is_loop
+from concview.model import Hold, Stack, StackEvidence, State, TaskState, Where
+from concview.text import duration, percent
+
+#: Waits of which only others, or the loop, are the end: everything but being run.
+ASIDE = frozenset(TaskState) - {TaskState.RUNNING, TaskState.READY}
+#: Of what a holder does, by its state, in words.
+DOING = {
+    TaskState.RUNNING: "computing", TaskState.READY: "waiting for the loop", TaskState.LOCK: "waiting for another lock",
+    TaskState.QUEUE: "waiting at a queue", TaskState.POOL: "waiting for a pool", TaskState.SLEEP: "sleeping",
+    TaskState.IO: "waiting for I/O", TaskState.EXECUTOR: "waiting for a call in a thread",
+    TaskState.TASK: "waiting for other tasks", TaskState.IDLE: "idle", TaskState.UNKNOWN: "waiting for a future",
+}  # fmt: skip
+#: Rules that look at what threads do to each other, and what judges the same of tasks. Where all is done in tasks, such
+#: a rule has not judged anything.
+_TWINS = {
+    "lock-contention": "async-lock-held-across-await", "lock-held-across-io": "async-lock-held-across-await",
+    "deadlock": "async-deadlock", "lock-order-inversion": "async-deadlock",
+    "connection-starvation": "async-pool-exhausted", "semaphore-starvation": "async-semaphore-saturated",
+    "unbounded-queue": "async-unbounded-queue", "straggler": "async-straggler",
+    "pool-undersized": "executor-exhausted", "pool-oversized": "", "nested-executor-deadlock": "async-deadlock",
+    "lost-wakeup": "", "queue-dead-end": "", "rendezvous-queue": "", "missing-timeout": "", "thundering-herd": "",
+    "tiny-tasks": "", "unbatched-sync": "", "aggregator-bottleneck": "", "over-sharded-locks": "",
+}  # fmt: skip
+ONLY_TASKS = "no thread beside those of event loops has work, and this rule judges threads: tasks are not judged by it"
+THREAD_RULES = {rule: f"nothing: {twin} judges tasks" if twin else "nothing" for rule, twin in _TWINS.items()}
+#: A thread with this share of its time idle or asleep has no part in what threads do to each other.
+_QUIET = 0.95
+
+
+def require_tasks(window: Window) -> AioWindow:
+    """The window's tasks; Inapplicable where there are none, or none can be seen."""
+    aio = window.aio
+    report = aio.history.report
+    if report is not None and report.why:
+        raise Inapplicable(report.why, report.enable)
+    if not aio.tasks:
+        unseen = f"; {report.unseen[0]}" if report is not None and report.unseen else ""
+        raise Inapplicable(f"no tasks of asyncio or trio were seen{unseen}", "nothing: there are none to judge")
+    return aio
+
+
+def only_tasks(window: Window) -> bool:
+    """Whether all that this program does, it does in tasks: no thread but those of event loops has work."""
+    loops = 0
+    for thread in window.threads:
+        if is_loop(thread) or any(s.tid == thread.tid for s in window.history.aio.loops):
+            loops += 1
+        elif thread.share(State.IDLE) + thread.share(State.SLEEP) < _QUIET:
+            return False
+    return loops > 0
+
+
+# ---------------------------------------------------------------- counting
+
+
+def looks_in(aio: AioWindow, nanoseconds: float) -> int:
+    """How many looks fell into so much task time."""
+    return int(nanoseconds / max(1.0, aio.look_ns))
+
+
+def lasting(aio: AioWindow, tasks: Iterable[TaskHistory]) -> list[TaskHistory]:
+    """Those whose wait lasts for `LASTING_NS` at least, and has not ended."""
+    limit = aio.end_ns - LASTING_NS
+    return [t for t in tasks if t.current is not None and t.current.began_ns <= limit]
+
+
+def lower_waiters(aio: AioWindow, one: ObjectWindow) -> tuple[float, float, int]:
+    """(mean number of tasks that wait, its lower end, those that are stuck): the stuck ones are counted."""
+    mean = one.wait_ns / aio.span_ns
+    stuck = len(lasting(aio, one.now))
+    ticks = looks_in(aio, aio.span_ns)
+    lower = lower_mean(mean, len(one.waiters), ticks, max(one.waits, len(one.waiters)))
+    return mean, max(lower, min(mean, float(stuck))), stuck
+
+
+# ---------------------------------------------------------------- words and stacks
+
+
+def who(aio: AioWindow, ids: Sequence[int]) -> str:
+    """'fetch', '48 tasks of report', '3 tasks'."""
+    if len(ids) <= 2:
+        return " and ".join(aio.name(t) for t in ids) or "nobody"
+    functions = {w.task.function.function for t in ids if (w := aio.tasks.get(t)) is not None and w.task.function}
+    of = f" of {next(iter(functions)).rpartition('.')[2]}" if len(functions) == 1 else ""
+    return f"{len(ids)} tasks{of}"
+
+
+def by_time(spent: dict[int, int]) -> list[int]:
+    return sorted(spent, key=lambda t: -spent[t])
+
+
+def doing(run: TaskRun) -> str:
+    """What a task does, with its peer."""
+    peer = run.wait.peer
+    if run.wait.state is TaskState.IO and peer is not None:
+        return f"waiting for {peer.kind} {peer.name}"
+    return DOING[run.wait.state]
+
+
+def holders_do(one: ObjectWindow) -> tuple[str, float]:
+    """What those who have it mostly do, and the part of the held time: ('waiting for tcp 10.0.0.1:5432', 0.97)."""
+    held = one.hold_run
+    if held is None or not one.held_ns:
+        return "", 0.0
+    run, _ = held
+    return doing(run), one.doing[run.wait.state] / one.held_ns
+
+
+def name_of(one: ObjectWindow) -> str:
+    """As the source calls it; by its hold where no report does."""
+    hold = one.hold
+    if not one.name and hold is not None and hold.site.expression:
+        return hold.site.expression
+    return words.object_name(one.told, one.kind, one.id)
+
+
+def spot_of(one: ObjectWindow) -> str:
+    """'cache.py:41 in Cache.get': where it is waited for."""
+    stack = one.wait_stack
+    return evidence.frame_spot(stack.user_leaf if stack is not None else one.place)
+
+
+def shown(role: str, aio: AioWindow, id_: int, stack: Stack | None, note: str = "") -> tuple[StackEvidence, ...]:
+    """An await chain as evidence; nothing when there is none."""
+    if stack is None or not stack.frames:
+        return ()
+    frames = stack.frames
+    if len(frames) > MAX_FRAMES:
+        frames = (*frames[: MAX_FRAMES - 1], frames[-1])
+    return (StackEvidence(role, 0, aio.name(id_), frames, note, id_),)
+
+
+def waiter_stacks(aio: AioWindow, one: ObjectWindow, most: int = 2) -> tuple[StackEvidence, ...]:
+    out: tuple[StackEvidence, ...] = ()
+    for id_ in by_time(one.waiters)[:most]:
+        window = aio.tasks.get(id_)
+        runs = [s for s in window.slices if s.run.wait.object == one.id] if window is not None else []
+        stack = evidence.heaviest((s.run.stack, s.ns) for s in runs)
+        waited = one.waiters[id_] / 1e9
+        out += shown("waiter", aio, id_, stack, f"waited {duration(waited)} of the last {duration(aio.seconds)}")
+    return out
+
+
+def holder_stack(aio: AioWindow, one: ObjectWindow, role: str = "holder") -> tuple[StackEvidence, ...]:
+    held = one.hold_run
+    if held is None:
+        return ()
+    run, id_ = held
+    what, part = holders_do(one)
+    return shown(role, aio, id_, run.stack, f"{what}, {percent(part)} of the time it is held" if what else "")
+
+
+def where(one: ObjectWindow) -> tuple[Where, ...]:
+    """Lines to look at: where it is taken, waited for, and where its holder stands."""
+    held = one.hold_run
+    hold: Hold | None = one.hold
+    site = hold.site if hold is not None and hold.site.file else None
+    return evidence.places(held[0].stack if held is not None else None, one.wait_stack, first=site)

@@ -1,0 +1,91 @@
+"""All permits of an asyncio semaphore are taken, all the time: its limit is the program's throughput.
+
+What it sees:
+    Tasks that wait for a Semaphore of asyncio, anyio or trio with two permits or more, all of which are taken.
+
+Why it hurts:
+    As many get on as there are permits. That may be the very intention (be polite to the other side), or a number that
+    somebody once typed.
+
+How it is measured:
+    The mean number of tasks that wait for it, on the lower end of the 95 % interval. Holders are read from the
+    coroutines' frames, its limit is their number and what is free. Threshold 1 task [H]: demo pair 195 (bad), 0
+    (fixed). It is an information whatever the number: what is right, only the other side can tell.
+
+Fix:
+    Measure what the other side bears, and set the limit to that; keep only in the section what needs the permit.
+
+        permits = asyncio.Semaphore(50)
+        async with permits: page = await fetch(url)
+        index(page)                           # needs none
+
+When it is fine:
+    The limit is a choice, and the work is allowed to take this long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.tasks import words
+from concview.analysis.tasks.window import AioWindow, ObjectWindow
+from concview.analysis.window import Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _aio
+from concview.model import Confidence
+from concview.text import percent, plural
+
+
+class AsyncSemaphoreSaturated:
+    id: ClassVar[str] = "async-semaphore-saturated"
+    title: ClassVar[str] = "A semaphore is the limit"
+    group: ClassVar[str] = "Async and I/O"
+    thresholds: ClassVar[Thresholds] = Thresholds(1.0, 1.0, "tasks", "[H] a crowd of one, all the time")
+    needs: ClassVar[tuple[str, ...]] = ("tasks",)
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "mean number of tasks that wait for a permit"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        aio = _aio.require_tasks(window)
+        for one in aio.objects.values():
+            if one.kind == "Semaphore" and one.limit != 1 and one.waiters:
+                yield self._one(aio, one)
+
+    def _one(self, aio: AioWindow, one: ObjectWindow) -> Observation:
+        mean, lower, stuck = _aio.lower_waiters(aio, one)
+        name, used = _aio.name_of(one), words.usage(one.usual)
+        waiters, holders = _aio.by_time(one.waiters), _aio.by_time(one.holders)
+        what, part = _aio.holders_do(one)
+        summary = f"{_aio.who(aio, waiters)} wait for {name} in {_aio.spot_of(one)}, {mean:.1f} at a time on average"
+        summary += f"; {used}" if used else ""
+        summary += f", and those inside are mostly {what} ({percent(part)} of that time)" if what else ""
+        ended = one.waits
+        rate = f" Some {ended / aio.seconds:.0f} a second get in." if ended > len(one.waiters) else ""
+        held = one.hold_run
+        return Observation(
+            subject=f"semaphore {one.id:#x}",
+            value=mean,
+            lower=lower,
+            lasting=stuck,
+            samples=max(_aio.looks_in(aio, one.wait_ns), stuck),
+            episodes=max(one.waits, stuck),
+            confidence=Confidence.EXACT if one.exact else Confidence.INFERRED,
+            label=name,
+            title=f"{plural(len(waiters), 'task')} queue for {name}" + (f": {used}" if used else ""),
+            summary=f"{summary}.{rate}",
+            gain=f"With {one.limit} permits, throughput is {one.limit} over the time inside; twice as many permits, "
+            "twice the throughput, as long as the other side is as fast."
+            if one.limit > 0
+            else "",
+            check_next=f"Is the number of permits of {name} a choice? "
+            f"{evidence.frame_spot(held[0].stack.user_leaf) if held is not None else 'The section'} takes the time.",
+            where=_aio.where(one),
+            tasks=(*holders[:30], *(t for t in waiters[:30] if t not in one.holders)),
+            stacks=_aio.holder_stack(aio, one) + _aio.waiter_stacks(aio, one, 1),
+            severity_cap="info",
+        )
+
+
+RULE = AsyncSemaphoreSaturated()

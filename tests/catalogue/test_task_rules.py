@@ -1,0 +1,337 @@
+"""Rules about tasks on made-up streams: what fires, on whom, and what must not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
+from aio_build import DATABASE, LOOP, PID, TID, S, Stream, held
+
+from concview.analysis.history import History
+from concview.analysis.tasks.waitfor import circles, lost, wait_edges
+from concview.analysis.window import Window
+from concview.catalogue.base import Inapplicable, Observation
+from concview.catalogue.judge import Judge, Judgement
+from concview.catalogue.rules import _aio
+from concview.catalogue.rules._loops import Stretch, apart
+from concview.catalogue.rules.async_deadlock import AsyncDeadlock
+from concview.catalogue.rules.async_lock_held_across_await import AsyncLockHeldAcrossAwait
+from concview.catalogue.rules.async_pool_exhausted import AsyncPoolExhausted
+from concview.catalogue.rules.async_straggler import AsyncStraggler
+from concview.catalogue.rules.executor_exhausted import ExecutorExhausted
+from concview.catalogue.rules.loop_starvation import LoopStarvation
+from concview.catalogue.rules.task_leak import TaskLeak
+from concview.model import (
+    AsyncObject,
+    Frame,
+    Loops,
+    LoopState,
+    TaskState,
+    TaskWait,
+    ThreadDef,
+    Tick,
+    Wait,
+    WaitDef,
+    WaitKind,
+)
+
+READ = TaskWait(TaskState.IO, "StreamReader.read", peer=DATABASE)
+SLEEP = TaskWait(TaskState.SLEEP, "sleep")
+
+
+def lock(address: int, via: str = "Lock.acquire", kind: str = "Lock") -> TaskWait:
+    return TaskWait(TaskState.LOCK, via, address, kind)
+
+
+def pool(address: int) -> TaskWait:
+    return TaskWait(TaskState.POOL, "Pool.acquire", address, "Pool")
+
+
+def window(stream: Stream) -> Window:
+    history = History()
+    for event in stream.events:
+        history.apply(event)
+    return Window(history)
+
+
+def judged(stream: Stream) -> Judgement:
+    """Every rule, as a session asks: once a second."""
+    history, judge = History(), Judge()
+    last, judgement = 0, Judgement()
+    for event in stream.events:
+        history.apply(event)
+        if isinstance(event, Tick) and event.at_ns - last >= S // 2:
+            last = event.at_ns
+            judgement = judge.evaluate(Window(history))
+    return judgement
+
+
+def one(found: list[Observation]) -> Observation:
+    assert len(found) == 1, found
+    return found[0]
+
+
+def thread(stream: Stream, tid: int, name: str, wait: Wait, *frames: Frame) -> None:
+    stream.events.append(ThreadDef(tid, name))
+    number = 10_000 + tid
+    stack = stream.stack(*frames)
+    stream.events += [WaitDef(number, wait), Tick(stream.at, 0, 0, False, (tid, stack, number, 0))]
+
+
+# ---------------------------------------------------------------- circles
+
+
+def test_two_tasks_and_two_locks() -> None:
+    stream = Stream()
+    debit, credit, parent = stream.task("debit"), stream.task("credit"), stream.task("main")
+    stream.does(debit, lock(0xB), 11, holds=(held(0xA, "self.accounts"),))
+    stream.does(credit, lock(0xA), 21, holds=(held(0xB, "self.ledger"),))
+    stream.does(parent, TaskWait(TaskState.TASK, "TaskGroup"), 30, awaits=(debit, credit))
+    stream.objects = {
+        0xA: AsyncObject(0xA, "Lock", "self.accounts", "asyncio", holders=(debit,)),
+        0xB: AsyncObject(0xB, "Lock", "self.ledger", "asyncio", holders=(credit,)),
+    }
+    stream.run(3)
+    found = one(list(AsyncDeadlock().observe(window(stream))))
+    assert found.score == 100 and set(found.tasks) == {debit, credit, parent}
+    assert "which credit has" in found.summary and "self.accounts and self.ledger" in found.fix.replace(
+        "self.ledger and self.accounts", "self.accounts and self.ledger"
+    )
+    judgement = judged(stream)
+    assert [f.id for f in judgement.findings] == ["async-deadlock"], "it explains what else is seen of it"
+
+
+def test_a_task_that_takes_its_own_lock() -> None:
+    stream = Stream()
+    task = stream.task("t")
+    stream.does(task, lock(0xA), 11, holds=(held(0xA, "self._lock"),))
+    stream.run(3)
+    found = one(list(AsyncDeadlock().observe(window(stream))))
+    assert "waits for itself" in found.title and "cannot be taken twice" in found.fix
+
+
+def test_a_circle_must_stand_for_a_second() -> None:
+    stream = Stream()
+    task = stream.task("t")
+    stream.run(1)
+    stream.does(task, lock(0xA), 11, holds=(held(0xA, "self._lock"),))
+    stream.run(0.5)
+    assert one(list(AsyncDeadlock().observe(window(stream)))).needs
+
+
+def test_a_pool_is_lost_only_when_all_that_have_one_want_another() -> None:
+    def all_but(free: int) -> Stream:
+        stream = Stream()
+        tasks = [stream.task(f"t-{n}") for n in range(3)]
+        for n, task in enumerate(tasks):
+            stream.does(task, pool(0xA) if n >= free else READ, 11, holds=(held(0xA, "pool", "Pool"),))
+        stream.objects[0xA] = AsyncObject(0xA, "Pool", "", "asyncpg", 3, 3, 3, tuple(tasks))
+        stream.run(2)
+        return stream
+
+    assert not list(AsyncDeadlock().observe(window(all_but(1))))
+    assert len(one(list(AsyncDeadlock().observe(window(all_but(0))))).tasks) == 3
+
+
+def test_who_has_the_rest_of_a_pool_must_be_seen() -> None:
+    stream = Stream()
+    task = stream.task("t")
+    stream.does(task, pool(0xA), 11, holds=(held(0xA, "pool", "Pool"),))
+    stream.objects[0xA] = AsyncObject(0xA, "Pool", "", "asyncpg", 3, 3, 1, (task,))
+    stream.run(2)
+    assert not list(AsyncDeadlock().observe(window(stream)))
+
+
+def test_a_circle_through_a_thread() -> None:
+    stream = Stream()
+    first, second = stream.task("first"), stream.task("second", serves=0xF)
+    stream.does(first, TaskWait(TaskState.EXECUTOR, "executor", tid=200), 5, holds=(held(0xA, "lock"),))
+    stream.does(second, lock(0xA), 15)
+    stream.objects[0xA] = AsyncObject(0xA, "Lock", "lock", "asyncio", holders=(first,))
+    stream.run(0.5)
+    result = Wait(WaitKind.FUTEX, "futex", lock=0xF, lock_kind="Future", via="Future.result")
+    thread(stream, 200, "asyncio_0", result, Frame("call", "/srv/app.py", 70))
+    stream.run(2)
+    seen = window(stream)
+    edges = wait_edges(seen)
+    assert lost(edges) == {-first, -second, 200} and len(circles(edges)) == 1
+    found = one(list(AsyncDeadlock().observe(seen)))
+    assert found.threads == (200,) and "run_coroutine_threadsafe" in found.fix
+
+
+def test_a_loop_that_blocks_for_a_task_of_its_own() -> None:
+    stream = Stream(thread_wait=Wait(WaitKind.FUTEX, "futex", lock=0xF, lock_kind="Future", via="Future.result"))
+    stream.loop_stack = (Frame("blocking", "/srv/app.py", 8), *stream.loop_stack[1:])
+    task = stream.task("wanted", serves=0xF)
+    stream.does(task, TaskWait(TaskState.READY), 3)
+    stream.run(3)
+    found = one(list(AsyncDeadlock().observe(window(stream))))
+    assert found.threads == (TID,) and found.tasks == (task,)
+
+
+def test_whoever_may_give_up_or_go_on_is_not_lost() -> None:
+    stream = Stream()
+    one_, two = stream.task("one"), stream.task("two")
+    given_up = (Frame("wait_for", "/usr/lib/python3.12/asyncio/tasks.py", 520, "", "stdlib"),)
+    stream.does(one_, lock(0xB), 11, holds=(held(0xA, "a"),), inner=given_up)
+    stream.does(two, lock(0xA), 21, holds=(held(0xB, "b"),))
+    stream.run(2)
+    assert not list(AsyncDeadlock().observe(window(stream)))
+
+
+# ---------------------------------------------------------------- crowds
+
+
+def crowd(waiters: int, holder: TaskWait, kind: str = "Lock") -> Stream:
+    stream = Stream()
+    owner = stream.task("owner")
+    stream.does(owner, holder, 12, holds=(held(0xA, "self._lock", kind),))
+    for n in range(waiters):
+        task = stream.task(f"w-{n}")
+        stream.does(task, lock(0xA) if kind == "Lock" else pool(0xA), 11)
+    stream.objects[0xA] = AsyncObject(0xA, kind, "self._lock", "asyncio", 1, 1, waiters, (owner,))
+    stream.run(8)
+    return stream
+
+
+def test_a_lock_held_across_an_await() -> None:
+    found = one(list(AsyncLockHeldAcrossAwait().observe(window(crowd(5, READ)))))
+    assert found.value == pytest.approx(5, abs=0.1) and found.lower >= 1 and "10.0.0.1:5432" in found.summary
+    assert [s.role for s in found.stacks] == ["holder", "waiter", "waiter"] and all(s.task for s in found.stacks)
+
+
+def test_a_lock_whose_holder_only_computes_is_another_matter() -> None:
+    assert not list(AsyncLockHeldAcrossAwait().observe(window(crowd(5, TaskWait(TaskState.READY)))))
+
+
+def test_an_exhausted_pool() -> None:
+    stream = crowd(5, READ, "Pool")
+    found = one(list(AsyncPoolExhausted().observe(window(stream))))
+    assert found.lower >= 1.5 and "1 of 1 in use" in found.title
+    assert [f.id for f in judged(stream).findings] == ["async-pool-exhausted"]
+
+
+def test_calls_that_queue_for_a_thread() -> None:
+    stream = Stream()
+    for n in range(10):
+        task = stream.task(f"t-{n}")
+        stream.does(task, TaskWait(TaskState.EXECUTOR, "executor", tid=200 + n if n < 2 else 0, queued=n >= 2), 9)
+    stream.objects[0xE] = AsyncObject(0xE, "Executor", "asyncio", "asyncio", 2, 2, backlog=8, threads=(200, 201))
+    stream.run(6)
+    found = one(list(ExecutorExhausted().observe(window(stream))))
+    assert found.value == found.lower == 8 and "2 of 2 busy, 8 queued" in found.title
+
+
+# ---------------------------------------------------------------- batches, leaks, loops
+
+
+def test_a_batch_that_waits_for_its_last_task() -> None:
+    def batches(tail: float) -> list[Observation]:
+        stream = Stream()
+        main = stream.task("main")
+        stream.run(0.5)
+        for _ in range(4):
+            parts = [stream.task(f"p-{n}") for n in range(20)]
+            began = stream.at
+            stream.does(main, TaskWait(TaskState.TASK, "gather"), 30, awaits=tuple(parts), since=began)
+            for part in parts:
+                stream.does(part, READ, 40)
+            stream.run(1 - tail)
+            stream.end(*parts[1:])
+            stream.does(main, TaskWait(TaskState.TASK, "gather"), 30, awaits=(parts[0],), since=began)
+            stream.run(tail)
+            stream.end(parts[0])
+            stream.does(main, TaskWait(TaskState.RUNNING, tid=TID))
+            stream.run(0.1)
+        return list(AsyncStraggler().observe(window(stream)))
+
+    assert one(batches(0.8)).lower >= 0.7
+    assert one(batches(0.2)).value < 0.5
+
+
+def test_tasks_that_never_end() -> None:
+    def rising(wait: TaskWait, ending: bool = False) -> list[Observation]:
+        stream = Stream()
+        for n in range(90):
+            task = stream.task(f"t-{n}", "watch")
+            stream.does(task, wait, 40, "watch")
+            stream.run(0.1)
+            if ending:
+                stream.end(task)
+        return [o for o in TaskLeak().observe(window(stream)) if o.lower >= 50]
+
+    sure = one(rising(lock(0xA, "Event.wait", "Event")))
+    assert sure.floor == 75 and sure.severity_cap == ""
+    assert one(rising(SLEEP)).severity_cap == "info", "they may only be slow"
+    assert one(rising(READ)).severity_cap == "info"
+    assert not rising(SLEEP, ending=True)
+
+
+def busy_loop(top: float) -> Stream:
+    at = 40_000_000
+    state = LoopState(LOOP, "asyncio", TID, True, 50, 20, 0, 9, 9, 0, 0, at, at, at, 0.99, 20, 0, 0, 2, top)
+    running = Wait(WaitKind.RUNNING)
+    stream = Stream(loop=state, thread_wait=running)
+    stream.loop_stack = (Frame("crunch", "/srv/app.py", 8), *stream.loop_stack[1:])
+    stream.does(stream.task("crunch"), TaskWait(TaskState.RUNNING, tid=TID))
+    stream.run(6)
+    return stream
+
+
+def test_a_loop_that_never_idles() -> None:
+    found = one(list(LoopStarvation().observe(window(busy_loop(0.9)))))
+    assert found.lower == pytest.approx(0.04) and found.severity_cap == ""
+    assert one(list(LoopStarvation().observe(window(busy_loop(0.1))))).severity_cap == "info", "many short steps"
+
+
+def reports(pops: int, longest_ns: int) -> list[Loops]:
+    def state(total: int) -> LoopState:
+        return LoopState(LOOP, "uvloop", TID, True, 1, 0, -1, total, total, -1, -1, 0, 0, longest_ns, 0.9, 20)
+
+    return [Loops(n * S // 2, S // 2, (state(n * pops),)) for n in range(12)]
+
+
+def test_steps_one_after_another_are_not_one_stretch() -> None:
+    stretch = Stretch(S, 4 * S, Frame("f", "/srv/app.py", 1), [3 * S, 0, 0, 0, 0, 0, 0, 0])
+    cut = apart([stretch], reports(12, 40_000_000), TID)[0]
+    assert cut.ns < 0.1 * S
+    assert apart([stretch], reports(0, 0), TID)[0].ns == 3 * S, "no callback ran meanwhile"
+    assert apart([stretch], reports(12, 3 * S), TID)[0].ns == 3 * S, "others waited for all of it"
+    assert apart([stretch], reports(12, 40_000_000), TID + 1)[0].ns == 3 * S, "another thread's loop"
+
+
+# ---------------------------------------------------------------- what is judged at all
+
+
+def test_rules_of_threads_are_not_clear_where_only_tasks_run() -> None:
+    stream = Stream()
+    stream.does(stream.task("t"), SLEEP, 3)
+    stream.run(6, 0.02)
+    judgement = judged(stream)
+    refused = {n.id: n for n in judgement.not_applicable}
+    assert set(_aio.THREAD_RULES) <= refused.keys() and not set(_aio.THREAD_RULES) & set(judgement.clear)
+    assert "async-lock-held-across-await" in refused["lock-contention"].enable
+    assert "async-pool-exhausted" in judgement.clear and not judgement.findings
+
+
+def test_rules_of_threads_judge_where_a_thread_has_work() -> None:
+    stream = Stream()
+    stream.does(stream.task("t"), SLEEP, 3)
+    stream.run(0.5)
+    thread(stream, 300, "worker", Wait(WaitKind.RUNNING), Frame("work", "/srv/app.py", 5))
+    stream.run(6, 0.02)
+    assert "lock-contention" in judged(stream).clear
+
+
+def test_without_tasks_or_sight_of_them_nothing_is_clear() -> None:
+    stream = Stream(why="tasks are not read: odd layout")
+    stream.run(3)
+    with pytest.raises(Inapplicable, match="odd layout"):
+        _aio.require_tasks(window(stream))
+    stream = Stream()
+    stream.run(3)
+    assert not {c for c in judged(stream).clear if c.startswith("async-")}
+    assert window(stream).target.pid == PID
