@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from concview.analysis import graph, locks
@@ -36,8 +36,16 @@ ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --call
 class Window:
     """The last `WINDOW_NS` of a history. Everything is computed when first asked for."""
 
-    def __init__(self, history: History, window_ns: int = WINDOW_NS, costs: CostTable | None = None) -> None:
+    def __init__(
+        self,
+        history: History,
+        window_ns: int = WINDOW_NS,
+        costs: CostTable | None = None,
+        lines_of: Callable[[str], Sequence[str]] = lambda _: (),
+    ) -> None:
         self.history = history
+        #: The lines of a file of the target's; none where they cannot be believed, or there are none (a recording).
+        self.lines_of = lines_of
         #: What single operations cost where the target runs.
         self.costs = CostTable() if costs is None else costs
         self.end_ns = history.now_ns

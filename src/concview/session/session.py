@@ -81,6 +81,7 @@ class Session:
         self._snapshot = Snapshot(Status.WAITING)
         self._window: Window | None = None
         self._tracker: Tracker | None = None
+        self._source: SourceFacts | None = None  #: what rules look into
         self._past_wakes: Wakes | None = None  #: looking back is done in other threads: it has files of its own
         self._blame: Blame | None = None
         self._evaluated_ns = 0
@@ -310,7 +311,10 @@ class Session:
         if not force and history.now_ns - self._evaluated_ns < step:
             return
         self._evaluated_ns = history.now_ns
-        self._window = Window(history, costs=self._costs)
+        if self._source is None:
+            target = history.hello.target
+            self._source = SourceFacts(target.pid if self.live else None, target.started)
+        self._window = Window(history, costs=self._costs, lines_of=self._source.lines)
         self._judgement = self._judge.evaluate(self._window, self._ui_priority.give_way)
         if self._tracker is None:
             self._tracker = Tracker(self._wakes())

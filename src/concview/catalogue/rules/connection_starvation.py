@@ -12,11 +12,11 @@ How it is measured:
     The mean number of threads that wait at one checkout, on the lower end of the 95 % interval. A checkout is a get()
     from a queue into which the same function puts the same thing back (inferred from the source), or the wait inside a
     known library's pool: SQLAlchemy, psycopg, urllib3, redis, PyMongo, HTTPX, DBUtils. Who has a library's connection
-    is inferred: threads that use it inside the library, or are at a later line of the same function. The same holds for
-    whatever a `with` block asks for in its head and waits to be notified for: a hand-written pool. Of one
+    is inferred: threads that use it inside the library, or are at a later line of the same function. The same holds
+    for whatever a `with` block asks for in its head and waits to be notified for: a hand-written pool. Of one
     descriptor: the threads beyond the first that are blocked on the same connected socket, where there are three at
-    least. Thresholds 0.5 and 1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step); of
-    ten threads with two connections of SQLAlchemy, psycopg, urllib3, redis, HTTPX and DBUtils 6.7 to 8.0.
+    least. Thresholds 0.5 and 1.5 [H]: on the demo pair 6.0 (bad) and up to 0.4 (fixed, whose workers begin in step);
+    of ten threads with two connections of SQLAlchemy, psycopg, urllib3, redis, HTTPX and DBUtils 6.7 to 8.0.
 
 Fix:
     Take it late and give it back early; then as many connections as are in use at once (Little's law).
@@ -36,6 +36,7 @@ from typing import ClassVar
 
 from concview.analysis.known_places import lent, pool_asked
 from concview.analysis.locks import sweep
+from concview.analysis.records import Run
 from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -199,6 +200,12 @@ def _beyond(window: Window, one: _Checkout) -> list[tuple[ThreadWindow, Slice]]:
 
 def _library(one: _Checkout) -> str:
     return one.name.removeprefix("a connection of ").removesuffix("'s pool")
+
+
+def subject_of(run: Run) -> str:
+    """The subject under which what a thread waits for is told here; '' it is another matter."""
+    found = _of(WaitProfile(run.stack, run.wait, run.classification, run.state))
+    return found[0] if found is not None else ""
 
 
 def _of(one: WaitProfile) -> tuple[str, _Checkout] | None:
