@@ -99,6 +99,11 @@ class Collector:
             command, stdin=subprocess.PIPE, stdout=self._out, env=os.environ | {"PYTHONPATH": str(source)}
         )
 
+    def attached(self) -> None:
+        """Wait until it has written something: it greets when it knows what it can see."""
+        while os.fstat(self._out.fileno()).st_size == 0 and self._process.poll() is None:
+            time.sleep(0.02)
+
     def begin(self) -> None:
         self._cpu, self._at = cpu_seconds(self._process.pid), time.monotonic_ns()
 
@@ -121,6 +126,8 @@ class Collector:
 def watch(sources: dict[str, Path], pid: int, hz: float, budget: float, seconds: float) -> dict[str, Watch]:
     """All at once on one target."""
     collectors = {name: Collector(source, pid, hz, budget) for name, source in sources.items()}
+    for collector in collectors.values():
+        collector.attached()
     time.sleep(WARM_UP_S)
     for collector in collectors.values():
         collector.begin()
@@ -128,8 +135,8 @@ def watch(sources: dict[str, Path], pid: int, hz: float, budget: float, seconds:
     found = {name: collector.end() for name, collector in collectors.items()}
     for name, collector in collectors.items():
         if os.environ.get("VERBOSE"):
-            for s in collector.stats[-3:]:
-                print("   ", name, s)
+            for s in collector.stats:
+                print("   ", name, s.achieved_hz, s.own_cpu_percent, s.threads, s.seen, s.stacks, s.looks)
     return found
 
 

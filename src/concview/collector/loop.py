@@ -42,7 +42,7 @@ COLLECT_NS = 60_000_000_000
 #: share of a core.
 TICK_SHARE, WARM_SHARE = 0.4, 0.5
 #: Counters may take this share of the budget; where there are many threads, they come less often.
-COUNTERS_SHARE = 0.15
+COUNTERS_SHARE = 0.1
 #: Cost is not judged before this: imports, first stacks and source files are paid once.
 WARM_UP_NS = 2_000_000_000
 
@@ -63,7 +63,7 @@ class Collector:
         self._heard = b""  #: the beginning of a command whose end has not arrived
         self._status = "running"
         self._held_ns = self._stats_ns = 0
-        self._tick_ns = self._ticks_ns = 0  #: CPU time of ticks, in total, and when statistics were told last
+        self._beside_ns = self._beside_told = 0  #: CPU time beside the ticks: in total, and at the last statistics
 
     def stop(self) -> None:
         self._stopping = True
@@ -154,13 +154,14 @@ class Collector:
                 now = time.monotonic_ns()
                 if due > now and not (self._writer.flush() >= 0 and self._listen(control_fd)):
                     return
-            before = cpu_ns()
             engine.tick(now)
-            self._tick_ns += cpu_ns() - before
-            if now >= looks.due_ns:
-                looks.turn(now)
-            if now >= chores.due and not self._do_chores(now, control_fd):
-                return
+            if now >= looks.due_ns or now >= chores.due:
+                before = cpu_ns()
+                if now >= looks.due_ns:
+                    looks.turn(now)
+                if now >= chores.due and not self._do_chores(now, control_fd):
+                    return
+                self._beside_ns += cpu_ns() - before
             yield
 
     def _do_chores(self, now: int, control_fd: int) -> bool:
@@ -204,7 +205,7 @@ class Collector:
         own, children, hz, waited = self._cost.measure(now, self._recorder.ticks)
         tally, pace, engine = self._engine.tally, self._pace, self._engine
         if adapt and self._stats_ns:
-            self._make_room(own, now - self._stats_ns)
+            self._make_room(now - self._stats_ns)
         # What it would have cost had no sample been put off.
         held, self._held_ns = pace.held_ns - self._held_ns, pace.held_ns
         held_share = min(0.9, held / max(1, now - self._stats_ns)) if self._stats_ns else 0.0
@@ -222,11 +223,10 @@ class Collector:
             )
         )  # fmt: skip
 
-    def _make_room(self, own_percent: float, elapsed_ns: int) -> None:
+    def _make_room(self, elapsed_ns: int) -> None:
         """What a tick may take: of an engine that can look at a part of the threads it is the last resort, when the
         rate is as low as it gets."""
-        ticks, self._ticks_ns = self._tick_ns - self._ticks_ns, self._tick_ns
-        beside = max(0.0, own_percent / 100 - ticks / elapsed_ns)
+        beside, self._beside_told = (self._beside_ns - self._beside_told) / elapsed_ns, self._beside_ns
         budget = self._pace.budget / 100
         share = max(TICK_SHARE * budget, budget - beside)
         self._engine.room_ns = int(0.95e9 * share / min(PARTS_HZ, self._pace.asked_hz))

@@ -140,9 +140,10 @@ class DirectEngine:
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet
         self._seen_changes = -1
-        self._unbound_at = 0
         self._read = 0  #: stacks looked at since `coverage`
-        self._ticks = self._asked = 0  #: ticks, and threads asked about in them, since `coverage`
+        self._asked = 0  #: threads asked about since `coverage`
+        self._turn = 0  #: ticks
+        self._beside_ns = 0  #: CPU time of this tick for what is not looking at threads
         self._futures_at = 0
         self._begun = False
         self._due = 0  #: until then a quiet tick is enough
@@ -157,9 +158,8 @@ class DirectEngine:
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
         threads = len(self._table.by_tid)
-        read, asked, ticks = self._read, self._asked, self._ticks
-        self._read = self._asked = self._ticks = 0
-        return threads, min(threads, -(-asked // ticks)) if ticks else threads, read
+        read, asked, self._read, self._asked = self._read, self._asked, 0, 0
+        return threads, min(threads, asked), read
 
     def close(self) -> None:
         if self._waits is not None:
@@ -179,16 +179,19 @@ class DirectEngine:
         if sink.generation != self._generation:
             self._renew()
         scheduled, by_tid, room_ns = self._scheduled, self._table.by_tid, self.room_ns
-        began = thread_time_ns() if room_ns else 0
-        self._table.budget = self._tasks.budget = self._queue_finder.budget = self.budget
-        if room_ns and not self._begun:
+        if not self._begun:
             self._begin(room_ns)
+        # With cold caches even a question for the time costs: where all fit in it is asked now and then.
+        measured = room_ns and (scheduled.in_parts or not self._turn & 3)
+        began = thread_time_ns() if measured else 0
         unbound = self._unbound
         if scheduled.in_parts and len(unbound) > 4:
-            unbound, room_ns = self._some_unbound(room_ns // 2), room_ns // 2
+            room_ns //= 2
+            unbound = unbound[: scheduled.fits(room_ns)]
         ran = scheduled.ask(at_ns, by_tid.values(), room_ns)
         in_parts = scheduled.in_parts
-        sampler.listing_share = _LISTING_SHARE * self.budget if in_parts else 0.0
+        if in_parts != (sampler.listing_share > 0):
+            sampler.listing_share = _LISTING_SHARE * self.budget if in_parts else 0.0
         states: list[Thread] | None = None
         may_have_run: set[Thread] | None = None
         if ran is not None:
@@ -198,6 +201,10 @@ class DirectEngine:
         elif scheduled.ran is not None:
             may_have_run = {*self._unbound, *(t for row in scheduled.ran for t in row.states)}
         changed = sampler.sample(states, may_have_run)
+        if sampler.bound or in_parts:
+            # Those that it still is not known of, whoever they are in the kernel, have their next turn last.
+            asked = len(unbound)
+            self._unbound = [*self._unbound[asked:], *(t for t in unbound if not t.tid)]
         looked_at = len(states) if states is not None else len(changed)
         self._read += len(changed)
         tally, ownership, futures = self.tally, self._ownership, self._futures
@@ -240,31 +247,29 @@ class DirectEngine:
                 row.sent = sent
                 news.append(sent)
         sink.tick(at_ns, sampler.gil_holder, sampler.collecting, news, tally.gil_switches)
+        self._asked += scheduled.asked
+        if measured:
+            beside, self._beside_ns = self._beside_ns + sampler.listed_ns, 0
+            sampler.listed_ns = 0
+            scheduled.cost(looked_at, thread_time_ns() - began - beside, self.room_ns)
         if not quiet:
             self._queue_finder.poll(at_ns, sampler.threads)
             self._due = min(self._watch_at, self._table.due, self._queue_finder.due)
-        self._ticks += 1
-        self._asked += scheduled.asked
-        if self.room_ns:
-            scheduled.cost(looked_at, thread_time_ns() - began, self.room_ns)
+        self._turn += 1
         if at_ns >= self._tasks.due:
             self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
         tally.system_calls = self._memory.calls
 
     def _begin(self, room_ns: int) -> None:
-        """At the first tick: whether it has room for all threads."""
+        """At the first tick: what everybody may spend, and whether it has room for all threads."""
         self._begun = True
+        self._table.budget = self._tasks.budget = self._queue_finder.budget = self.budget
+        if not room_ns:
+            return
         self._sampler.prepare()
         self._scheduled.expect(len(self._sampler.threads), room_ns)
         if self._scheduled.in_parts:
             self._unbound = self._sampler.threads.copy()
-
-    def _some_unbound(self, room_ns: int) -> list[Thread]:
-        """The next ones of those of whom it is not known yet which thread of the kernel's they are."""
-        every = self._unbound
-        first = self._unbound_at % len(every)
-        self._unbound_at = last = first + self._scheduled.fits(room_ns)
-        return every[first:last]
 
     def _name_futures(self, at_ns: int) -> list[ThreadRow]:
         began = thread_time_ns()
@@ -280,12 +285,12 @@ class DirectEngine:
         sampler, table = self._sampler, self._table
         # At once: what lies on a running thread's stack does not stay.
         looked = self._holds.look(changed)
+        began = thread_time_ns() if in_parts else 0
         if at_ns >= self._watch_at or self.tally.misses != self._misses:
             self._watch(at_ns)
         if sampler.bound:
             table.bind(at_ns, sampler.bound)
             sampler.bound.clear()
-            self._unbound = [t for t in self._unbound if not t.tid]
             ran = ran if in_parts else None
         table.update(at_ns)
         if sampler.list_changes != self._seen_changes:
@@ -293,6 +298,8 @@ class DirectEngine:
             self._unbound = [t for t in sampler.threads if not t.tid]
             self._ranges(waits)
             ran = ran if in_parts else None
+        if in_parts:
+            self._beside_ns += thread_time_ns() - began
         if table.gone:
             self._scheduled.somebody_went()
             for tid in table.gone:

@@ -25,7 +25,9 @@ _NOT_ASKED = 16
 _AGAIN_NS, _PROVISIONAL_NS = 5_000_000_000, 500_000_000
 #: What asking one and looking at one is taken to cost before it was measured, nanoseconds, and what is believed.
 _ASK_NS, _LOOK_NS = 1_500, 60_000
-_CHEAPEST_NS, _DEAREST_NS = 5_000, 2_000_000
+_CHEAPEST_NS, _DEAREST_NS = 5_000, 500_000
+#: What a tick that looks at nobody is taken to cost.
+_TICK_NS = 300_000
 #: The whole is looked at again when a round has fitted into so much of a tick's room so many times in a row.
 _WHOLE_SHARE, _WHOLE_TICKS = 0.6, 8
 
@@ -139,7 +141,8 @@ class ScheduledThreads:
         if self.asked > 16:
             self._ask_ns += 0.1 * (min(_CHEAPEST_NS * 4, self._asking_ns / self.asked) - self._ask_ns)
         if looked:
-            each = max(_CHEAPEST_NS, min(_DEAREST_NS, (spent_ns - self._asking_ns) / looked))
+            alone = spent_ns - self._asking_ns - min(_TICK_NS, spent_ns // 2)
+            each = max(_CHEAPEST_NS, min(_DEAREST_NS, alone / looked))
             self._look_ns += 0.2 * (each - self._look_ns)
         whole = self.asked >= len(self._ring) and spent_ns < _WHOLE_SHARE * room_ns
         self._fitted = self._fitted + 1 if whole else 0

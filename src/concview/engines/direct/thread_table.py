@@ -24,7 +24,7 @@ NAMES_NS = 100_000_000
 RENAMED_NS = 2_000_000_000
 RENAMED_AT_ONCE = 8
 #: Listing and naming may take this share of the budget each: with very many threads they come less often.
-_SHARE = 0.1
+_SHARE = 0.05
 #: A thread without a name is looked up at every chance until it is this old; C threads never get one.
 PATIENCE_NS = 2_000_000_000
 
@@ -200,13 +200,22 @@ class ThreadTable:
     def _kernels_name(self, tid: int) -> str:
         """15 bytes; up to 3.13 that is the program's for Python's own threads. '' when it has none or has ended."""
         with contextlib.suppress(OSError):
-            return Path(f"/proc/{self._pid}/task/{tid}/comm").read_bytes().decode("utf-8", "replace").rstrip("\n")
+            return _read(f"/proc/{self._pid}/task/{tid}/comm").decode("utf-8", "replace").rstrip("\n")
         return ""
 
     def _started(self, tid: int) -> int:
         """On the monotonic clock, to 10 ms; 0 when not known. The kernel counts from boot, suspended time included."""
         with contextlib.suppress(OSError, ValueError, IndexError):
-            stat = Path(f"/proc/{self._pid}/task/{tid}/stat").read_bytes()
+            stat = _read(f"/proc/{self._pid}/task/{tid}/stat")
             since_boot = int(stat.rpartition(b")")[2].split()[19]) * self._tick_ns
             return since_boot - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + time.monotonic_ns()
         return 0
+
+
+def _read(file: str) -> bytes:
+    """A short file of the kernel's; a third of what pathlib takes."""
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)

@@ -53,6 +53,7 @@ class Sampler:
         #: Where a tick has no room for all threads: what reading the lists again may take, as a share of a core.
         #: Between two readings only threads are looked at whose place in the list is as it was. 0: no bound.
         self.listing_share = 0.0
+        self.listed_ns = 0  #: CPU time that reading the lists took, since the caller last set it back
         self._relist_at = 0
         self._dirty = True
         self._moved_parts: dict[Thread, None] = {}  #: whose part of the copy must be laid out anew
@@ -83,7 +84,9 @@ class Sampler:
         self._listed = True
         if self.listing_share:
             # Whoever uses the lists does as much again.
-            self._relist_at = monotonic_ns() + int(2 * (thread_time_ns() - began) / self.listing_share)
+            spent = thread_time_ns() - began
+            self.listed_ns += spent
+            self._relist_at = monotonic_ns() + int(2 * spent / self.listing_share)
 
     @property
     def gil_holder(self) -> int:
