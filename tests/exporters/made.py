@@ -38,8 +38,9 @@ HOSTILE = (
 LOCK = Site("self._lock", "/srv/app/cache.py", 41, "Cache.get", "cache.py::Cache")
 
 
-def hello(command: tuple[str, ...] = ("/usr/bin/python3", "service.py")) -> Hello:
-    capable = {"held-locks": Capability(True), "stacks": Capability(True), "gil": Capability(True)}
+def hello(command: tuple[str, ...] = ("/usr/bin/python3", "service.py"), *more: str) -> Hello:
+    """`more`: what can be seen besides stacks, the GIL and who holds locks."""
+    capable = {name: Capability(True) for name in ("held-locks", "stacks", "gil", *more)}
     target = Target(4242, "3.13.0", command, 1_700_000_000.0)
     return Hello(codec.STREAM_VERSION, "0", target, "direct", 100, 5, 1_000 * MS, 1_700_000_100.0, capable)
 
@@ -80,7 +81,7 @@ def ticks(number: int = 60, seed: int = 1) -> list[Event]:
     return out
 
 
-def write(path: Path, events: Iterable[Event] | None = None, whole: bool = True) -> Path:
+def write(path: Path, events: Iterable[Event] | None = None, whole: bool = True, greeting: Hello | None = None) -> Path:
     """`whole`: with its last block."""
     given = [*definitions(), *ticks()] if events is None else list(events)
     last = max((e.at_ns for e in given if isinstance(e, Tick)), default=1_000 * MS)
@@ -89,6 +90,6 @@ def write(path: Path, events: Iterable[Event] | None = None, whole: bool = True)
         Notice(last, "warn", "<i>careful</i>"),
         Bye(last, "stopped"),
     ]
-    blocks = codec.encode_block([hello(), *given]) + (codec.encode_block(end) if whole else b"CBLK")
+    blocks = codec.encode_block([greeting or hello(), *given]) + (codec.encode_block(end) if whole else b"CBLK")
     path.write_bytes(codec.MAGIC + blocks)
     return path

@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,61 @@ def test_otlp(recording: Path, truth: Counter[str]) -> None:
         assert 0 < location.lines[0].function_index < len(tables.function_table)
     resource = {a.key: a.value for a in data.resource_profiles[0].resource.attributes}
     assert resource["service.name"].string_value == "service" and resource["process.pid"].int_value == 4242
+
+
+class _Page(HTMLParser):
+    """Elements, their attributes, and the text of the page without its scripts."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: list[str] = []
+        self.data: list[str] = []
+        self._within = ""
+        self.feed(content)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += attrs
+        self._within = tag if tag in ("script", "style") else ""
+
+    def handle_data(self, data: str) -> None:
+        (self.data if self._within == "script" else self.text).append(data)
+
+
+def test_html(recording: Path, truth: Counter[str]) -> None:
+    page = _Page(exported("html", recording).decode())
+    assert not page.tags["img"] and not page.tags["i"] and page.tags["script"] == 2, "names are text"
+    assert not [a for a in page.attributes if a[0].startswith("on") or a[0] in ("src", "href", "action")]
+    assert any("default-src 'none'" in (value or "") for _, value in page.attributes)
+    data, script = json.loads(page.data[0]), page.data[1]
+    assert "innerHTML" not in script and "http" not in script
+    states: Counter[str] = Counter()
+    for thread, state, stack, leaf, us in data["keys"]:
+        assert 0 <= thread < len(data["threads"]) and leaf < len(data["leaves"])
+        assert all(0 <= f < len(data["frames"]) for f in data["stacks"][stack])
+        states[data["states"][state]] += us * 1000
+    assert states == truth and len(data["own"]) == len(data["frames"])
+    assert len(data["strips"]) == len(data["threads"]) == 3 and set("".join(data["strips"])) <= set("01234567-")
+    assert data["seconds"] == pytest.approx(0.6, rel=0.01)
+    text = " ".join(page.text)
+    assert "What was not seen" in text and "3 of 63 samples were missed" in text and "PID 4242" in text
+    assert 'work"er;1 <i>\\x0a</script>' in text
+
+
+def test_html_without_its_smallest_pieces(recording: Path, truth: Counter[str], monkeypatch: Any) -> None:
+    from concview.exporters import _picture
+
+    monkeypatch.setattr(_picture, "MOST_KEYS", 3)
+    monkeypatch.setattr(_picture, "ROWS", 2)
+    data = json.loads(_Page(exported("html", recording).decode()).data[0])
+    states: Counter[str] = Counter()
+    for _, state, stack, _, us in data["keys"]:
+        states[data["states"][state]] += us * 1000
+        assert all(f < len(data["own"]) for f in data["stacks"][stack])
+    assert states == truth and "(smaller stacks)" in data["frames"]
+    assert sum(map(bool, data["strips"])) == 2
 
 
 @pytest.mark.parametrize("side", ["waiter", "holder"])

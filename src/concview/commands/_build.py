@@ -28,7 +28,14 @@ def target_out(target: Target | None) -> out.TargetOut:
     if target is None:
         return out.TargetOut(0, "", [], 0.0)
     return out.TargetOut(
-        target.pid, target.python, list(target.command), target.started, target.inner_pid, target.container, target.pod
+        target.pid,
+        target.python,
+        list(target.command),
+        target.started,
+        target.inner_pid,
+        target.container,
+        target.pod,
+        target.host,
     )
 
 

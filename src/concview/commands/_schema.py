@@ -23,6 +23,7 @@ class TargetOut(msgspec.Struct):
     inner_pid: int = 0  #: how its own PID namespace numbers it; 0 where that is `pid`
     container: str = ""  #: 'docker 0123456789ab'; empty outside of any
     pod: str = ""  #: Kubernetes' uid of the pod
+    host: str = ""  #: the name of the machine it was watched from
 
 
 class SamplingOut(msgspec.Struct):
@@ -392,6 +393,33 @@ class CheckOut(msgspec.Struct):
     work: WorkSummaryOut | None = None
 
 
+class MarkOut(msgspec.Struct):
+    """When a finding was there: seconds since the first sample."""
+
+    id: str
+    severity: str
+    title: str
+    start_s: float
+    end_s: float
+
+
+class ReportOut(msgspec.Struct):
+    """`concview report --format json`. `began` is a time as time.time() gives it; `at_s`: the end of the moments that
+    `check` is about, in seconds since the first sample; `text`: the report in twenty lines of Markdown."""
+
+    schema: int
+    concview: str
+    service: str
+    began: float
+    seconds: float
+    at_s: float
+    over: bool  #: what `check` shows was over at the end of the recording
+    text: str
+    unseen: list[str]
+    marks: list[MarkOut]
+    check: CheckOut
+
+
 class RepeatedOut(msgspec.Struct):
     """One finding of several runs. `runs`: in which of them, from 1 on; `fails`: it is at or above --fail-on."""
 
@@ -520,7 +548,7 @@ class DumpOut(msgspec.Struct):
 
 
 #: What is published under docs/schema, by its name there without the version.
-PUBLISHED: dict[str, type[msgspec.Struct]] = {"check": CheckOut, "dump": DumpOut, "runs": RunsOut}
+PUBLISHED: dict[str, type[msgspec.Struct]] = {"check": CheckOut, "dump": DumpOut, "report": ReportOut, "runs": RunsOut}
 
 
 def json_schema(name: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from concview.commands._blame_text import blame_text
 from concview.commands._tasks_text import check_tasks
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._work import work_text
-from concview.model import STATES, Finding, Frame, Measured, Severity, State
-from concview.session.phrases import unended
+from concview.model import STATES, Finding, Frame, Severity, State
+from concview.session.phrases import measured_text, unended
 from concview.snapshot import LockView, Snapshot, ThreadView
 from concview.text import clean, count, duration, percent, plural, short_path
 
@@ -99,14 +99,6 @@ def _finding(finding: Finding, pen: Pen) -> None:
     if finding.check_next:
         pen.paragraph(finding.check_next, label="next")
     pen.line()
-
-
-def measured_text(measured: Measured) -> str:
-    lower = f" (at least {measured.lower:.3g} with 95 % confidence)" if measured.lower is not None else ""
-    return (
-        f"{measured.name} {measured.value:.3g}{lower}, info from {measured.info:g}, warn from {measured.warn:g} "
-        f"({measured.unit})"
-    )
 
 
 def _frames(frames: Sequence[Frame], pen: Pen, indent: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from concview import registry
-from concview.commands import _subject
+from concview.commands import _options, _subject
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import size
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if out.exists() and not options.force:
         raise CommandError(f"{out} exists already", Exit.USAGE, "--force overwrites it")
     with _subject.recorded(options) as path:
-        return _write(exporter, request, path, out, options.force)
+        return write_file(exporter, request, path, out, options.force)
 
 
 def _exporter(name: str) -> Exporter:
@@ -82,18 +82,25 @@ def _request(options: argparse.Namespace, exporter: Exporter) -> Request:
     words = [w.strip() for w in (options.state or "").split(",") if w.strip()]
     if unknown := [w for w in words if w not in STATES]:
         raise CommandError(f"--state: no such state: {', '.join(unknown)}", Exit.USAGE, f"states: {', '.join(STATES)}")
-    begin = moment(options.begin, "--from") if options.begin is not None else 0.0
-    end = moment(options.end, "--to") if options.end is not None else None
-    if end is not None and end <= begin:
-        raise CommandError("--to: must be later than --from", Exit.USAGE)
+    begin, end = interval(options)
     states = frozenset(State[w.upper()] for w in words)
     groups = options.group_by or (exporter.groups[0] if exporter.groups else "")
-    return Request(Selection(tuple(options.threads), states, begin, end), options.side, groups)
+    rules = _options.settings(options).rules if exporter.judges else None
+    return Request(Selection(tuple(options.threads), states, begin, end), options.side, groups, rules)
 
 
 def _having(what: str) -> str:
     every: dict[str, Exporter] = registry.everything(PACKAGE, "EXPORTER")
     return ", ".join(name for name, exporter in every.items() if getattr(exporter, what))
+
+
+def interval(options: argparse.Namespace) -> tuple[float, float | None]:
+    """--from and --to in seconds; None: to the end."""
+    begin = moment(options.begin, "--from") if options.begin is not None else 0.0
+    end = moment(options.end, "--to") if options.end is not None else None
+    if end is not None and end <= begin:
+        raise CommandError("--to: must be later than --from", Exit.USAGE)
+    return begin, end
 
 
 def moment(text: str, option: str) -> float:
@@ -137,9 +144,10 @@ class _Lazy:
                 raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
 
 
-def _write(exporter: Exporter, request: Request, path: Path, output: Path, force: bool) -> int:
+def write_file(exporter: Exporter, request: Request, path: Path, output: Path, force: bool) -> int:
     from concview.codec import StreamError
     from concview.exporters.base import Nothing
+    from concview.session import AttachError
     from concview.session.recording import Recording
 
     recording = Recording(path)
@@ -153,6 +161,11 @@ def _write(exporter: Exporter, request: Request, path: Path, output: Path, force
         if isinstance(failure, Nothing):
             broken = f" (it breaks off: {recording.broken})" if recording.broken else ""
             raise CommandError(f"{path}: {failure.why}{broken}", Exit.BAD_FILE, failure.enable) from None
+        if isinstance(failure, AttachError):
+            raise CommandError(f"{path}: {failure}", Exit.BAD_FILE) from None
+        if isinstance(failure, ValueError) and exporter.judges and out.file is None:
+            # A threshold alone can contradict the rule's own other one.
+            raise CommandError(f"settings: {failure}", Exit.USAGE) from None
         if isinstance(failure, StreamError):
             raise CommandError(f"{path}: not a readable recording: {failure}", Exit.BAD_FILE) from None
         if isinstance(failure, OSError) and out.file is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concview.analysis.samples import Blocker, Condition, SampledThread
 from concview.model import STATES, Frame, State
-from concview.text import short_command
 
 UNNAMED = "<unnamed>"
 
@@ -21,13 +20,6 @@ def place(frame: Frame) -> str:
 
 def thread(one: SampledThread) -> str:
     return one.name.strip() or f"thread {one.tid}"
-
-
-def service(command: tuple[str, ...]) -> str:
-    """What a process is called where services have names: its module or script, else its program."""
-    words = short_command(command).split(" ")
-    name = words[1] if words[0] == "-m" and len(words) > 1 else words[0]
-    return name.removesuffix(".py") or "python"
 
 
 def state(condition: Condition) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from concview.analysis.samples import Samples, Selection
+from concview.config import RuleConfig
 from concview.session.recording import Recording
 
 
@@ -29,6 +30,7 @@ class Request:
     selection: Selection = field(default_factory=Selection)
     side: str = "waiter"
     group_by: str = ""
+    rules: RuleConfig | None = None  #: of the settings, for formats that judge
 
 
 class Write(Protocol):
@@ -54,6 +56,7 @@ class Exporter:
     sides: bool = False
     groups: tuple[str, ...] = ()
     suffix: str = ""  #: that its readers expect
+    judges: bool = False  #: it shows findings, so that `Request.rules` counts
     needs: str = ""  #: a module that is no part of concview's own requirements
     extra: str = ""  #: the extra that brings it
 

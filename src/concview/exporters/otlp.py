@@ -16,6 +16,7 @@ from concview.exporters import _names
 from concview.exporters._totals import Total, totals
 from concview.exporters.base import Exporter, Request, remarks
 from concview.model import Frame, Stack, State
+from concview.session.account import service_name
 from concview.session.recording import Recording
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _describe(attributes: object, samples: Samples) -> None:
     assert hello is not None
     command = hello.target.command
     said: dict[str, str | int] = {
-        "service.name": _names.service(command), "process.pid": hello.target.pid,
+        "service.name": service_name(command), "process.pid": hello.target.pid,
         "process.command_line": " ".join(command), "process.runtime.name": "cpython",
         "process.runtime.version": hello.target.python,
     }  # fmt: skip

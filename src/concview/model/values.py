@@ -197,6 +197,7 @@ class Target(Struct, frozen=True):
     inner_pid: int = 0  #: how its own PID namespace numbers it; 0 where that is `pid`
     container: str = ""  #: the container it runs in, as its cgroup names it: 'docker 0123456789ab'
     pod: str = ""  #: Kubernetes' uid of the pod
+    host: str = ""  #: the name of the machine that it was watched from
 
     @property
     def place(self) -> str:

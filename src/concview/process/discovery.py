@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from dataclasses import dataclass
 
@@ -184,6 +185,7 @@ def describe(pid: int) -> Target:
                 inner_pid=inner if inner != pid else 0,
                 container=clean(container.name, 60),
                 pod=clean(container.pod, 60),
+                host=clean(socket.gethostname(), 60),
             )
     except psutil.ZombieProcess:
         raise Zombie(f"process {pid} has ended; its parent has not collected it yet (a zombie)") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concview.model import Measured
 from concview.snapshot import LockView, ThreadView
 from concview.text import duration
 
@@ -23,4 +24,13 @@ def unended(lock: LockView) -> str:
     return (
         f"at every sample for {duration(lock.hold_max_s or 0.0)} (given back and taken again between two samples would "
         "not be seen)"
+    )
+
+
+def measured_text(measured: Measured) -> str:
+    """The number that decided beside its thresholds."""
+    lower = f" (at least {measured.lower:.3g} with 95 % confidence)" if measured.lower is not None else ""
+    return (
+        f"{measured.name} {measured.value:.3g}{lower}, info from {measured.info:g}, warn from {measured.warn:g} "
+        f"({measured.unit})"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from concview.commands._text import measured_text
 from concview.commands._verdicts.base import Checked, Verdict, relative
 from concview.model import Finding
+from concview.session.phrases import measured_text
 from concview.snapshot import Snapshot
 from concview.text import short_command
 

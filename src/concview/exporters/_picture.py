@@ -1,0 +1,156 @@
+"""What the page's pictures are drawn from: time by thread, state and stack, and what each thread mostly did when."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+
+from concview.analysis.samples import SampledThread, Samples
+from concview.exporters import _names
+from concview.exporters._totals import nothing
+from concview.model import STATES, Severity, State
+from concview.session.account import Account
+
+#: Columns of the time line, and its rows.
+BUCKETS, ROWS = 600, 400
+#: Different pieces that the flame graph is made of; the smallest of more are put together by thread and state.
+MOST_KEYS = 20_000
+COLOURS = ("#43a563", "#d8b52a", "#f0922b", "#e0567f", "#4d94e8", "#a9b6c6", "#d5dbe3", "#8a93a0")
+_N = len(STATES)
+
+
+class _Strip:
+    """Nanoseconds a bucket and state of one thread."""
+
+    __slots__ = ("ns",)
+
+    def __init__(self) -> None:
+        self.ns = array("q", bytes(8 * BUCKETS * _N))
+
+    def halve(self) -> None:
+        new = array("q", bytes(8 * BUCKETS * _N))
+        for i in range(BUCKETS):
+            at, to = i * _N, i // 2 * _N
+            for s in range(_N):
+                new[to + s] += self.ns[at + s]
+        self.ns = new
+
+    def text(self, used: int) -> str:
+        out = []
+        for i in range(used):
+            row = self.ns[i * _N : (i + 1) * _N]
+            most = max(row)
+            out.append(str(row.index(most)) if most else "-")
+        return "".join(out)
+
+
+class Picture:
+    """Reads the samples. Nothing where there are none."""
+
+    def __init__(self, samples: Samples, side: str) -> None:
+        self._width = 1_000_000  #: nanoseconds a bucket; twice as much whenever the recording turns out longer
+        self._used = 0
+        self._strips: dict[SampledThread, _Strip] = {}
+        self.ns: dict[SampledThread, list[int]] = defaultdict(lambda: [0] * _N)
+        self._frames: dict[str, int] = {}
+        self._own: list[int] = []
+        self._stacks: dict[int, int] = {}
+        self._lists: list[list[int]] = []
+        self._leaves: dict[str, int] = {}
+        keys: dict[tuple[SampledThread, int, int, int], int] = defaultdict(int)
+        leaf_of: dict[tuple[int, int], int] = {}
+        for pieces in samples:
+            zero = samples.first_ns + int(samples.selection.from_s * 1e9)
+            for thread, start, end, condition, blocker, _ in pieces:
+                stack = self._stacks.get(id(condition.stack))
+                if stack is None:
+                    stack = self._stack(condition.stack.frames, id(condition.stack))
+                pair = (id(condition), id(blocker))
+                leaf = leaf_of.get(pair)
+                if leaf is None:
+                    said = _names.waits(condition, blocker, side)
+                    leaf = leaf_of[pair] = self._leaves.setdefault(said, len(self._leaves)) if said else -1
+                keys[thread, condition.state, stack, leaf] += end - start
+                self.ns[thread][condition.state] += end - start
+                self._add(thread, start - zero, end - zero, condition.state)
+        if not keys:
+            raise nothing(samples)
+        self.samples = samples
+        self._keys = keys
+
+    def _stack(self, frames: tuple[object, ...], key: int) -> int:
+        numbers = []
+        for frame in reversed(frames):
+            name = _names.place(frame)  # type: ignore[arg-type]
+            number = self._frames.get(name)
+            if number is None:
+                number = self._frames[name] = len(self._frames)
+                self._own.append(int(frame.origin == "user"))  # type: ignore[attr-defined]
+            numbers.append(number)
+        self._stacks[key] = len(self._lists)
+        self._lists.append(numbers)
+        return self._stacks[key]
+
+    def _add(self, thread: SampledThread, start: int, end: int, state: State) -> None:
+        strip = self._strips.get(thread)
+        if strip is None:
+            if len(self._strips) >= ROWS:
+                return
+            strip = self._strips[thread] = _Strip()
+        while end > self._width * BUCKETS:
+            for other in self._strips.values():
+                other.halve()
+            self._width *= 2
+            self._used = (self._used + 1) // 2
+        width, ns = self._width, strip.ns
+        first, last = start // width, (end - 1) // width
+        self._used = max(self._used, last + 1)
+        if first == last:
+            ns[first * _N + state] += end - start
+            return
+        ns[first * _N + state] += (first + 1) * width - start
+        for i in range(first + 1, last):
+            ns[i * _N + state] += width
+        ns[last * _N + state] += end - last * width
+
+    @property
+    def threads(self) -> list[SampledThread]:
+        """Those that want or do something first."""
+        quiet = (State.SLEEP, State.IDLE)
+        return sorted(self.ns, key=lambda t: (sum(self.ns[t][s] for s in quiet) - sum(self.ns[t]), t.tid))
+
+    @property
+    def rows_left_out(self) -> int:
+        return len(self.ns) - len(self._strips)
+
+    def data(self, account: Account | None) -> dict[str, object]:
+        """For the page's script. Times in microseconds; of the time line in seconds."""
+        threads = self.threads
+        numbers = {t: i for i, t in enumerate(threads)}
+        keys = sorted(self._keys.items(), key=lambda item: -item[1])
+        rows = [[numbers[t], s, stack, leaf, ns // 1000] for (t, s, stack, leaf), ns in keys[:MOST_KEYS]]
+        if len(keys) > MOST_KEYS:
+            frame = self._frames.setdefault("(smaller stacks)", len(self._frames))
+            if frame == len(self._own):
+                self._own.append(0)
+            self._lists.append([frame])
+            rest: dict[tuple[int, int], int] = defaultdict(int)
+            for (t, s, _, _), ns in keys[MOST_KEYS:]:
+                rest[numbers[t], s] += ns
+            rows += [[t, s, len(self._lists) - 1, -1, ns // 1000] for (t, s), ns in rest.items()]
+        seconds = self._used * self._width / 1e9
+        begin = self.samples.selection.from_s
+        marks = []
+        for m in account.timeline.marks if account is not None else ():
+            assert account is not None
+            a, b = account.seconds_of(m.start_ns), account.seconds_of(m.end_ns)
+            if b >= begin and a <= begin + seconds:
+                warn = m.severity is Severity.WARN
+                marks.append({"a": round(a, 3), "b": round(b, 3), "warn": warn, "id": m.id, "title": m.title})
+        return {
+            "states": list(STATES), "colours": list(COLOURS), "frames": list(self._frames), "own": self._own,
+            "stacks": self._lists, "leaves": list(self._leaves), "keys": rows,
+            "threads": [{"name": _names.thread(t), "tid": t.tid} for t in threads],
+            "strips": [self._strips[t].text(self._used) if t in self._strips else "" for t in threads],
+            "from": begin, "seconds": seconds, "marks": marks,
+        }  # fmt: skip
