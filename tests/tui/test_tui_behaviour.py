@@ -265,6 +265,27 @@ async def test_an_empty_system_offers_the_demos() -> None:
         await fake.until(pilot, lambda: "Deadlock" in _screen(app))
 
 
+async def test_a_finding_that_was_opened_scrolls_at_once_and_escape_leads_back() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(20)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        dashboard = app.screen
+        assert isinstance(dashboard, Dashboard)
+        await fake.until(pilot, lambda: dashboard.view.ready)
+        finding = dashboard.newest.findings[0]
+        dashboard.view.post_message(View.Goto("findings", (finding.id, finding.subject)))
+        await fake.until(pilot, lambda: dashboard.active == "findings" and dashboard.view.ready)
+        page = dashboard.view.query_one("#detail", Page)
+        await fake.until(pilot, lambda: page.has_focus)
+        await pilot.press("down", "down")
+        await fake.until(pilot, lambda: page.scroll_y > 0)
+        await pilot.press("escape")
+        await fake.until(pilot, lambda: dashboard.active == "overview")
+        dashboard.view.post_message(View.Goto("findings", (finding.id, finding.subject)))
+        await fake.until(pilot, lambda: dashboard.active == "findings" and page.has_focus)
+        await pilot.press("enter")
+        await fake.until(pilot, lambda: dashboard.active == "thread")
+
+
 def _told(app: ConcviewApp) -> str:
     return "\n".join(notification.message for notification in app._notifications)
 

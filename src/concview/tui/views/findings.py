@@ -7,9 +7,12 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.events import Key
+from textual.widget import Widget
 
 from concview.model import Finding
 from concview.snapshot import Snapshot
+from concview.tui.keys import by_id
 from concview.tui.text_render import Line
 from concview.tui.theme import palette_of
 from concview.tui.views.base import TableView, ViewSpec
@@ -35,6 +38,7 @@ class Findings(TableView):
     def __init__(self) -> None:
         super().__init__()
         self.folded = True
+        self._reading = False  #: one finding was opened from elsewhere: the arrows scroll its page
 
     def compose(self) -> ComposeResult:
         with Container(id="body"):
@@ -64,8 +68,24 @@ class Findings(TableView):
         return lines
 
     def aim(self, subject: Any) -> None:
+        self._reading = True
         self.grid.choose(subject)
         self.redraw()
+
+    def primary(self) -> Widget | None:
+        return self.query_one("#detail", Page) if self._reading else super().primary()
+
+    def back(self) -> bool:
+        reading, self._reading = self._reading, False
+        if reading and not self.query_one(FilterBar).display:
+            return False  # to where it was opened
+        return super().back()
+
+    def on_key(self, event: Key) -> None:
+        """Enter leads on from the page as it does from the list."""
+        if event.key in by_id("open").keys.split(",") and self.query_one("#detail", Page).has_focus:
+            event.stop()
+            self.grid.action_open()
 
     def on_table_opened(self, event: Table.Opened) -> None:
         """Enter leads to the first thread of the evidence."""

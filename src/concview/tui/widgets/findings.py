@@ -117,8 +117,6 @@ def finding_page(finding: Finding, width: int, palette: Palette, fold: bool = Tr
     lines += [[Segment("Measured", palette.title)], *paragraph(measured_text(finding.measured), width, palette.base, 2)]
     line = meter(finding.measured, width, palette, style)
     lines += [line, []] if line else [[]]
-    lines += _section("Fix", finding.fix, width, palette)
-    lines += _section("Gain", finding.gain, width, palette)
     if finding.where:
         lines.append([Segment("Where", palette.title)])
         for where in finding.where[:6]:
@@ -138,6 +136,8 @@ def finding_page(finding: Finding, width: int, palette: Palette, fold: bool = Tr
             for e in finding.stacks[:8]
         ]
         lines += stack_columns(blocks, width, palette, fold)
+    lines += _section("Fix", finding.fix, width, palette)
+    lines += _section("Gain", finding.gain, width, palette)
     lines += _section("Why it hurts", finding.why, width, palette)
     lines += _section("Check next", finding.check_next, width, palette)
     return lines
