@@ -22,13 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-import msgspec
-
 from concview import registry
 from concview.config import Config, ConfigError, RuleConfig, merge
 from concview.process import discovery
 from concview.session import FileSource, LiveSource, Session, StreamSource
-from concview.snapshot import Snapshot, Status
+from concview.snapshot import Snapshot
 
 #: A collector that was asked to end writes its last block within this time.
 END_S = 3.0
@@ -102,23 +100,7 @@ class Observation:
         if not self.live:
             self._reach(None)
             return self.snapshot()
-        last = self.snapshot()
-        source = self.session.source
-        if not isinstance(source, LiveSource) or self.ended:
-            return last
-        # The last block carries the totals; its cost figure covers a moment only, so the one before it stands.
-        source.request_end()
-        deadline = time.monotonic() + END_S
-        while not self.ended and time.monotonic() < deadline:
-            time.sleep(0.01)
-        end = self.snapshot()
-        if last.own_cpu_percent:
-            end = msgspec.structs.replace(
-                end, own_cpu_percent=last.own_cpu_percent, helper_cpu_percent=last.helper_cpu_percent
-            )
-        if last.status is Status.STOPPED:  # that the target stands still matters more than that we ended
-            end = msgspec.structs.replace(end, status=last.status, ending=last.ending)
-        return end
+        return self.session.finish(END_S)
 
     def close(self) -> None:
         """End the collector, or close the file. The process goes on untouched; the last snapshot stays."""

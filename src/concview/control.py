@@ -53,7 +53,13 @@ class StopCounting(Command, frozen=True, tag="stop-counting"):
     """End the counting that runs."""
 
 
-AnyCommand = SetRate | AttachAgent | DetachAgent | CountCalls | StopCounting
+class SetBudget(Command, frozen=True, tag="budget"):
+    """The collector may use so many percent of a core from here on."""
+
+    percent: float
+
+
+AnyCommand = SetRate | SetBudget | AttachAgent | DetachAgent | CountCalls | StopCounting
 _decoder = msgspec.json.Decoder(AnyCommand)
 
 

@@ -258,6 +258,8 @@ class Collector:
                 continue
             if isinstance(command, control.SetRate):
                 self._pace.ask(min(1000.0, max(1.0, command.hz)))
+            elif isinstance(command, control.SetBudget):
+                self._pace.budget = self._budget.percent = min(100.0, max(0.05, command.percent))
             else:
                 self._agent.obey(command)
         return True

@@ -78,7 +78,7 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
             for t in snapshot.threads
         ],
         locks=[_lock(lock) for lock in snapshot.locks],
-        findings=[_finding(f) for f in snapshot.findings],
+        findings=[finding_out(f) for f in snapshot.findings],
         pending=[out.PendingOut(p.id, p.needs, p.subject) for p in snapshot.pending],
         not_applicable=[out.NotApplicableOut(n.id, n.why, n.enable) for n in snapshot.not_applicable],
         chains=[_chain(c) for c in snapshot.chains],
@@ -141,7 +141,7 @@ def site_out(where: Where) -> out.SiteOut:
     return out.SiteOut(where.file, where.line, where.function)
 
 
-def _finding(finding: Finding) -> out.FindingOut:
+def finding_out(finding: Finding) -> out.FindingOut:
     measured = finding.measured
     return out.FindingOut(
         id=finding.id,

@@ -49,6 +49,7 @@ class ThreadOut(msgspec.Struct):
     tid: int
     name: str
     shares: dict[str, float]
+    pid: int = 0  #: of several processes: whose; else 0, as below
 
 
 class SiteOut(msgspec.Struct):
@@ -96,6 +97,7 @@ class LockOut(msgspec.Struct):
     holders_do: list[DoingOut] = []
     handoffs_per_s: float = 0.0
     workers: int = 0
+    pid: int = 0
     speedup_cap: float | None = None  #: Amdahl: its workers together are at most so many times as fast as one
 
 
@@ -151,6 +153,8 @@ class FindingOut(msgspec.Struct):
     gain: str = ""  #: what could be won, with its assumption
     check_next: str = ""
     tasks: list[int] = []
+    pid: int = 0  #: of several processes: of the one in which it is worst
+    pids: list[int] = []  #: all that have it
 
 
 class PendingOut(msgspec.Struct):
@@ -365,6 +369,24 @@ class LoopOut(msgspec.Struct):
     top_share: float = 0.0
 
 
+class ProcessPartOut(msgspec.Struct):
+    """One of several processes. With `start_ticks` its pid names it for ever; `parent`: the nearest Python process
+    above it, 0 for those that were given. `role`: 'program', 'worker'."""
+
+    pid: int
+    start_ticks: int
+    parent: int
+    role: str
+    name: str
+    ended: bool
+    late: bool  #: it came while the others were watched already
+    target: TargetOut
+    sampling: SamplingOut
+    process: ProcessOut
+    ending: str
+    blame: BlameOut | None
+
+
 class CheckOut(msgspec.Struct):
     """`concview check --format json`."""
 
@@ -384,6 +406,11 @@ class CheckOut(msgspec.Struct):
     ending: str = ""
     #: Where the time of all threads went, followed to the end; null: nothing was seen of them.
     blame: BlameOut | None = None
+    #: With --tree, or of several PIDs: each of them. Threads, locks and findings above are then those of all, with
+    #: `pid`; what else is above is of the first one.
+    processes: list[ProcessPartOut] = []
+    #: Processes that were not seen, each with the reason.
+    missed: list[str] = []
     #: What the agent would not do, when it was asked for.
     refusal: RefusalOut | None = None
     #: Tasks of asyncio and trio, read from memory; null: there are none, or nothing of them can be seen.
@@ -529,6 +556,17 @@ class CycleOut(msgspec.Struct):
     via: str = ""
 
 
+class DumpPartOut(msgspec.Struct):
+    """One of several processes."""
+
+    pid: int
+    start_ticks: int
+    parent: int
+    role: str
+    name: str
+    dump: DumpOut
+
+
 class DumpOut(msgspec.Struct):
     """`concview dump --format json`."""
 
@@ -545,6 +583,9 @@ class DumpOut(msgspec.Struct):
     loops: list[LoopOut] = []
     unseen: list[str] = []
     work: WorkSummaryOut | None = None
+    #: With --tree, or of several PIDs: each of them; what is above is of the first one.
+    processes: list[DumpPartOut] = []
+    missed: list[str] = []
 
 
 #: What is published under docs/schema, by its name there without the version.

@@ -30,7 +30,7 @@ def check_text(snapshot: Snapshot, pen: Pen) -> str:
     blame_text(snapshot, pen)
     fresh = [f for f in snapshot.findings if not f.recent]
     for finding in snapshot.findings:
-        _finding(finding, pen)
+        finding_text(finding, pen)
     if not fresh:
         pen.line("No findings." if not snapshot.findings else "Nothing fires any more.", BOLD)
         pen.line()
@@ -74,7 +74,7 @@ def headline(snapshot: Snapshot, pen: Pen) -> None:
         pen.line(ending, YELLOW)
 
 
-def _finding(finding: Finding, pen: Pen) -> None:
+def finding_text(finding: Finding, pen: Pen) -> None:
     warn = finding.severity is Severity.WARN
     mark = "▲ WARN" if warn else "● INFO"
     pen.line(

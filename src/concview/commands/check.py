@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concview.commands import _agent, _options
+from concview.commands import _agent, _options, _several
 from concview.commands.base import Command, CommandError, Exit, Terminated, complain
+from concview.text import plural
 
 if TYPE_CHECKING:
     from concview.api import Observation
     from concview.commands._target_process import Child
+    from concview.commands._verdicts.base import Process
     from concview.config import Config
     from concview.snapshot import Snapshot
-
 
 #: Also the names of the files in `_verdicts`; listed so that --help need not import them. A test compares.
 FORMATS = ("text", "json", "md", "sarif", "junit", "github")
@@ -23,8 +24,9 @@ MOST_RUNS = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "concview check [OPTIONS] PID | FILE | -- CMD..."
-    parser.add_argument("subject", metavar="PID | FILE", nargs="?", help="a process, or a recording")
+    parser.usage = "concview check [OPTIONS] PID... | FILE | -- CMD..."
+    parser.add_argument("subjects", metavar="PID | FILE", nargs="*", help="a process (or several), or a recording")
+    _several.add(parser)
     parser.add_argument("--duration", metavar="S", default="10", help="seconds to watch (default 10)")
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--brief", action="store_true", help="text: only the verdict and a line for each finding")
@@ -48,8 +50,14 @@ def run(options: argparse.Namespace) -> int:
     from concview.commands import _fail_on
     from concview.commands._verdicts.base import Checked, Verdict
 
-    if (options.subject is None) == (not options.rest):
+    if bool(options.subjects) == bool(options.rest):
         raise CommandError("what to check?", Exit.USAGE, "give a PID, a recording, or '-- CMD'; one of them")
+    if len(options.subjects) > 1 and not all(s.isdecimal() for s in options.subjects):
+        raise CommandError("several: only processes", Exit.USAGE, "give PIDs, or one recording")
+    several = not options.rest and _several.wanted(options, options.subjects)
+    if options.rest and options.tree:
+        raise CommandError("--tree: only with processes that run already", Exit.USAGE)
+    options.subject = options.subjects[0] if options.subjects else None
     for option, value in (("--output", options.output), ("--runs", options.runs)):
         if value and not options.rest:
             raise CommandError(f"{option}: only with '-- CMD'", Exit.USAGE)
@@ -64,11 +72,17 @@ def run(options: argparse.Namespace) -> int:
     saves = [_save_of(text) for text in options.save]
     runs = _number_of_runs(options.runs)
     watch = _Watch(options, config, duration)
+    if several:
+        runs = 0
+        watch.several()
     for number in range(1, runs + 1):
         watch.run(f"run {number} of {runs}: " if runs > 1 else "")
         if watch.interrupt is not None:
             break
-    checked = Checked(tuple(watch.seen), fail_on, tuple(watch.missed), watch.interrupt is not None, options.brief)
+    checked = Checked(
+        tuple(watch.seen), fail_on, tuple(watch.missed), watch.interrupt is not None, options.brief,
+        tuple(watch.processes),
+    )  # fmt: skip
     for form, path in [*saves, (options.format, None)]:
         verdict: Verdict = registry.load("concview.commands._verdicts", form, "VERDICT")
         text = verdict.write(checked)
@@ -107,7 +121,39 @@ class _Watch:
         self.options, self.config, self.duration = options, config, duration
         self.seen: list[Snapshot] = []
         self.missed: list[str] = []
+        self.processes: list[Process] = []
         self.interrupt: KeyboardInterrupt | None = None
+
+    def several(self) -> None:
+        """Watch several processes at once. CommandError where none of them was seen."""
+        from concview.commands._verdicts.base import Process
+
+        made = _several.group(self.options, self.config, self.options.subjects)
+        try:
+            try:
+                parts = _several.finish(made, self.duration, "watching")
+            except KeyboardInterrupt as interrupt:
+                self.interrupt = interrupt
+                parts = made.finish()
+            if made.more:
+                self.missed.append(f"{plural(made.more, 'process', 'processes')} beyond the first {made.most}")
+            for part in parts:
+                snapshot, member = part.last, part.member
+                if part.why:
+                    if not part.ended:
+                        self.missed.append(f"{member.name} ({member.pid}): {part.why}")
+                elif snapshot.target is not None and (snapshot.samples or snapshot.threads):
+                    self.seen.append(snapshot)
+                    self.processes.append(
+                        Process(
+                            member.pid, member.start_ticks, member.parent, member.role, member.name, part.ended,
+                            part.late,
+                        )
+                    )  # fmt: skip
+        finally:
+            made.close()
+        if not self.seen:
+            raise self.interrupt or CommandError("nothing was seen of any of them", Exit.NO_TARGET)
 
     def run(self, which: str) -> None:
         """Watch once. CommandError where nothing was seen; of one run among several it is noted instead."""

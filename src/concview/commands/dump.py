@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from concview.commands import _options
+from concview.commands import _options, _several
 from concview.commands.base import Command, CommandError, Exit, complain
+from concview.text import plural
 
 if TYPE_CHECKING:
     from concview.commands._schema import FrameOut
+    from concview.config import Config
     from concview.snapshot import Snapshot
 
 #: Long enough to tell what is moving from what stands still, and to see run-queue delay grow.
@@ -21,7 +23,9 @@ RATE = 200.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pid", metavar="PID", help="process to look at")
+    parser.usage = "concview dump [OPTIONS] PID..."
+    parser.add_argument("pids", metavar="PID", nargs="+", help="process to look at (or several)")
+    _several.add(parser)
     parser.add_argument("--format", choices=["text", "json"], default="text")
     parser.add_argument("--locals", action="store_true", help="local variables of every frame (by py-spy)")
     parser.add_argument("--native", action="store_true", help="C frames, too (py-spy stops the process for a moment)")
@@ -34,7 +38,9 @@ def run(options: argparse.Namespace) -> int:
     config = _options.settings(options)
     if options.rate is None:
         config = msgspec.structs.replace(config, rate=max(config.rate, RATE))
-    pid = _options.pid_of(options.pid)
+    if _several.wanted(options, options.pids):
+        return _dump_several(options, config)
+    pid = _options.pid_of(options.pids[0])
     _preflight.look_at(pid)
     with _open.watch_process(pid, config, options.blocking) as observation:
         snapshot = _open.finish(observation, SECONDS)
@@ -49,6 +55,42 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(_schema.encode(_build.dump_out(snapshot, deep)))
     else:
         sys.stdout.write(_dump_text.dump_text(snapshot, _text_writer.Pen(), deep))
+    return Exit.FINE
+
+
+def _dump_several(options: argparse.Namespace, config: Config) -> int:
+    from concview.commands import _build, _dump_text, _schema, _text_writer
+
+    made = _several.group(options, config, options.pids)
+    try:
+        parts = _several.finish(made, SECONDS)
+        seen = [p for p in parts if p.last.threads and not p.ended]
+        missed = [f"{p.member.name} ({p.member.pid}): {p.why}" for p in parts if p.why and not p.ended]
+        deep = {
+            p.member.pid: _deep(p.member.pid, options, p.last) for p in seen if options.locals or options.native
+        }  # fmt: skip
+    finally:
+        made.close()
+    if made.more:
+        missed.append(f"{plural(made.more, 'process', 'processes')} beyond the first {made.most}")
+    if not seen:
+        raise CommandError("nothing was seen of any of them", Exit.NO_TARGET)
+    if options.format == "json":
+        dumps = [
+            _schema.DumpPartOut(
+                p.member.pid, p.member.start_ticks, p.member.parent, p.member.role.value, p.member.name,
+                _build.dump_out(p.last, deep.get(p.member.pid, {})),
+            )
+            for p in seen
+        ]  # fmt: skip
+        out = msgspec.structs.replace(dumps[0].dump, processes=dumps, missed=missed)
+        sys.stdout.write(_schema.encode(out))
+        return Exit.FINE
+    for number, part in enumerate(seen):
+        pen = _text_writer.Pen()
+        pen.line(f"{'' if not number else chr(10)}── {part.member.name} ({part.member.pid})", _text_writer.BOLD)
+        sys.stdout.write(pen.text())
+        sys.stdout.write(_dump_text.dump_text(part.last, _text_writer.Pen(), deep.get(part.member.pid, {})))
     return Exit.FINE
 
 

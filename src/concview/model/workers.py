@@ -22,7 +22,7 @@ class Worker(msgspec.Struct, frozen=True, array_like=True):
     start_ticks: int  #: field 22 of /proc/PID/stat
     parent: int  #: the nearest Python process above it
     role: Role
-    name: str  #: what tells it from the others: 'worker 2', 'gunicorn: worker [app]', 'forkserver'
+    name: str  #: what tells it from the others: 'worker 2', 'app.py', 'fork server'
     cpu_percent: float = -1.0  #: of one core since the report before; -1 not known yet
     threads: int = 0
 

@@ -38,7 +38,7 @@ class Member:
     start_ticks: int
     parent: int  #: the nearest Python process above it; 0 for the first one
     role: Role
-    name: str  #: 'worker 2', 'gunicorn: worker [app]', 'resource tracker'
+    name: str  #: 'worker 2', 'app.py', 'gunicorn: master [app]', 'resource tracker'
     command: tuple[str, ...]
     depth: int = 0
     cpu_s: float = 0.0  #: used so far
@@ -133,10 +133,13 @@ class Tree:
             return Role.HELPER, "fork server", True
         if _TRACKER.search(line):
             return Role.HELPER, "resource tracker", False
-        if _NAMED in what.command[:-1]:
-            return Role.WORKER, what.command[what.command.index(_NAMED) + 1], False
-        if what.title or _SPAWNED.search(line) or (above is not None and above.command == what.command):
-            return Role.WORKER, what.title, False
+        if (
+            _NAMED in what.command
+            or what.title
+            or _SPAWNED.search(line)
+            or (above is not None and above.command == what.command)
+        ):
+            return Role.WORKER, "", False
         return Role.PROGRAM, _name(what), False
 
     def _numbered(self, found: list[Member]) -> list[Member]:
@@ -152,10 +155,7 @@ class Tree:
                 taken.add(f"worker {number}")
         named = []
         for m in found:
-            name = m.name
-            if m.role is Role.WORKER:
-                slot = self._slots[m.key]
-                name = f"{slot} ({name})" if name else slot
+            name = self._slots[m.key] if m.role is Role.WORKER else m.name
             named.append(Member(m.pid, m.start_ticks, m.parent, m.role, name, m.command, m.depth, m.cpu_s, m.threads))
         return named
 
@@ -203,6 +203,6 @@ def _command(pid: int) -> tuple[str, tuple[str, ...]]:
             raw = file.read(_MOST_BYTES)
     except OSError:
         return "", ()
-    words = tuple(clean(word.decode("utf-8", "replace")) for word in raw.rstrip(b"\0").split(b"\0"))
+    words = tuple(clean(word.decode("utf-8", "replace").rstrip()) for word in raw.rstrip(b"\0").split(b"\0"))
     title = words[0] if len(words) == 1 and (" " in words[0] or words[0].startswith("[")) else ""
     return clean(title, 60), words

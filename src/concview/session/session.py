@@ -247,6 +247,30 @@ class Session:
         self.source.order(command)
         return True
 
+    def request_end(self) -> None:
+        """Ask a live collector to write its last block; `finish` waits for it."""
+        if isinstance(self.source, LiveSource) and not self._ended:
+            self.source.request_end()
+
+    def finish(self, timeout_s: float = 3.0) -> Snapshot:
+        """Watch a process no longer; the last picture, with the totals. At a recording: the picture as it is."""
+        last = self._snapshot
+        if not isinstance(self.source, LiveSource) or self._ended:
+            return last
+        # The last block carries the totals; its cost figure covers a moment only, so the one before it stands.
+        self.source.request_end()
+        deadline = time.monotonic() + timeout_s
+        while not self._ended and time.monotonic() < deadline:
+            time.sleep(0.01)
+        end = self._snapshot
+        if last.own_cpu_percent:
+            end = msgspec.structs.replace(
+                end, own_cpu_percent=last.own_cpu_percent, helper_cpu_percent=last.helper_cpu_percent
+            )
+        if last.status is Status.STOPPED:  # that the target stands still matters more than that we ended
+            end = msgspec.structs.replace(end, status=last.status, ending=last.ending)
+        return end
+
     def close(self) -> None:
         """End the collector or close the file. The last snapshot stays."""
         self._closing = True

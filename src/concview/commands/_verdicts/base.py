@@ -8,7 +8,7 @@ from pathlib import Path
 
 from concview.commands._fail_on import FailOn
 from concview.commands._unjudged import unjudged
-from concview.model import Finding, NotApplicable, Severity
+from concview.model import Finding, NotApplicable, Role, Severity
 from concview.snapshot import Snapshot
 from concview.text import plural
 
@@ -23,14 +23,34 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """Which process a snapshot is of, where several were watched at once."""
+
+    pid: int
+    start_ticks: int
+    parent: int  #: the nearest Python process above it; 0 for those that were given
+    role: Role
+    name: str
+    ended: bool = False
+    late: bool = False  #: it came while the others were watched already
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
-    """What was checked. `runs` has one snapshot for each run that was seen; `missed` says why others were not."""
+    """What was checked. `runs` has one snapshot for each run that was seen, or for each process where several were
+    watched at once (then `processes` names them); `missed` says why others were not."""
 
     runs: tuple[Snapshot, ...]
     fail_on: FailOn = field(default_factory=FailOn)
     missed: tuple[str, ...] = ()
     interrupted: bool = False
     brief: bool = False
+    processes: tuple[Process, ...] = ()
+
+    @property
+    def noun(self) -> tuple[str, str]:
+        """What `runs` are, one and several."""
+        return ("process", "processes") if self.processes else ("run", "runs")
 
     @property
     def findings(self) -> list[Repeated]:
@@ -58,8 +78,15 @@ class Checked:
 
     @property
     def unjudged(self) -> list[str]:
-        """Why nothing can be said, of each run of which that is so."""
-        return [why for snapshot in self.runs if (why := unjudged(snapshot))]
+        """Why nothing can be said, of each run of which that is so. A process that came or went meanwhile may have been
+        seen too shortly: that is no such reason."""
+        if not self.processes:
+            return [why for snapshot in self.runs if (why := unjudged(snapshot))]
+        return [
+            f"{process.name} ({process.pid}): {why}"
+            for process, snapshot in zip(self.processes, self.runs, strict=True)
+            if not process.late and not process.ended and (why := unjudged(snapshot))
+        ]
 
     def counted(self) -> str:
         """'1 warning, 2 infos'; 'no findings'."""

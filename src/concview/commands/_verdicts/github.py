@@ -7,7 +7,7 @@ from concview.model import Severity
 
 
 def write(checked: Checked) -> str:
-    lines = [_annotation(r, len(checked.runs)) for r in checked.findings]
+    lines = [_annotation(r, len(checked.runs), checked.noun[1]) for r in checked.findings]
     for snapshot in checked.runs:
         if snapshot.blame is not None:
             lines.append(f"::notice title=concview::{_message(snapshot.blame.sentence)}")
@@ -16,14 +16,14 @@ def write(checked: Checked) -> str:
     return "\n".join([*lines, _plain(f"{checked.outcome()} ({checked.counted()})")]) + "\n"
 
 
-def _annotation(repeated: Repeated, runs: int) -> str:
+def _annotation(repeated: Repeated, runs: int, noun: str) -> str:
     finding = repeated.finding
     level = "error" if repeated.fails else "warning" if finding.severity is Severity.WARN else "notice"
     places = {}
     if finding.where:
         places = {"file": relative(finding.where[0].file), "line": str(max(1, finding.where[0].line))}
     options = {**places, "title": f"{finding.id}: {finding.title}"}
-    often = f"In {len(repeated.runs)} of {runs} runs. " if runs > 1 else ""
+    often = f"In {len(repeated.runs)} of {runs} {noun}. " if runs > 1 else ""
     told = ",".join(f"{name}={_property(value)}" for name, value in options.items())
     return f"::{level} {told}::{_message(f'{often}{finding.summary}' + chr(10) + f'Fix: {finding.fix}')}"
 

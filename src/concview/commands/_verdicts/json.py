@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from concview import __version__
 from concview.commands import _build, _schema
 from concview.commands._verdicts.base import Checked, Verdict
 
 
 def write(checked: Checked) -> str:
+    if checked.processes:
+        return _schema.encode(_several(checked))
     if len(checked.runs) == 1 and not checked.missed:
         return _schema.encode(_build.check_out(checked.runs[0]))
     return _schema.encode(
@@ -29,6 +33,39 @@ def write(checked: Checked) -> str:
             ],
             runs=[_build.check_out(snapshot) for snapshot in checked.runs],
         )
+    )
+
+
+def _several(checked: Checked) -> _schema.CheckOut:
+    """Threads, locks and findings of all processes in one; a finding that several have once, as it is worst."""
+    every = [_build.check_out(snapshot) for snapshot in checked.runs]
+    out = every[0]
+    merged = []
+    for repeated in checked.findings:
+        pids = [checked.processes[n - 1].pid for n in repeated.runs]
+        worst = _build.finding_out(repeated.finding)
+        worst.pids = pids
+        worst.pid = next(
+            (p.pid for p, s in zip(checked.processes, checked.runs, strict=True) if repeated.finding in s.findings), 0
+        )
+        merged.append(worst)
+    threads, locks = [], []
+    for process, one in zip(checked.processes, every, strict=True):
+        for thread in one.threads:
+            thread.pid = process.pid
+        for lock in one.locks:
+            lock.pid = process.pid
+        threads += one.threads
+        locks += one.locks
+    parts = [
+        _schema.ProcessPartOut(
+            p.pid, p.start_ticks, p.parent, p.role.value, p.name, p.ended, p.late, one.target, one.sampling,
+            one.process, one.ending, one.blame,
+        )
+        for p, one in zip(checked.processes, every, strict=True)
+    ]  # fmt: skip
+    return msgspec.structs.replace(
+        out, threads=threads, locks=locks, findings=merged, processes=parts, missed=list(checked.missed)
     )
 
 

@@ -18,7 +18,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def write(checked: Checked) -> str:
     root = ElementTree.Element("testsuites", name="concview")
     for number, snapshot in enumerate(checked.runs, 1):
-        root.append(_suite(checked, snapshot, f"concview run {number}" if len(checked.runs) > 1 else "concview"))
+        root.append(_suite(checked, snapshot, _suite_name(checked, number)))
     for what, reasons in (("not seen", checked.missed), ("not judged", checked.unjudged)):
         if reasons:
             suite = ElementTree.SubElement(root, "testsuite", name=f"concview: {what}")
@@ -30,6 +30,12 @@ def write(checked: Checked) -> str:
     _count(root)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite_name(checked: Checked, number: int) -> str:
+    if checked.processes:
+        return f"concview {checked.processes[number - 1].name} {checked.processes[number - 1].pid}"
+    return f"concview run {number}" if len(checked.runs) > 1 else "concview"
 
 
 def _suite(checked: Checked, snapshot: Snapshot, name: str) -> ElementTree.Element:

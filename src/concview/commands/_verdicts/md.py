@@ -17,11 +17,13 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@])")
 def write(checked: Checked) -> str:
     lines = [f"### concview: {checked.counted()}", ""]
     for number, snapshot in enumerate(checked.runs, 1):
-        lines += [_run(snapshot, number if len(checked.runs) > 1 else 0), ""]
+        of = checked.processes[number - 1] if checked.processes else None
+        head = f"{of.name} ({of.pid}): " if of is not None else f"Run {number}: " if len(checked.runs) > 1 else ""
+        lines += [_run(snapshot, _text(head)), ""]
     lines += [f"- not seen: {_text(why)}" for why in checked.missed]
     found = checked.findings
     if found:
-        often = "" if len(checked.runs) == 1 else " runs |"
+        often = "" if len(checked.runs) == 1 else f" {checked.noun[1]} |"
         lines += [f"| | finding | where |{often}", "|---|---|---|" + ("---|" if often else "")]
         lines += [_row(r, len(checked.runs)) for r in found]
         lines.append("")
@@ -36,10 +38,9 @@ def write(checked: Checked) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _run(snapshot: Snapshot, number: int) -> str:
+def _run(snapshot: Snapshot, head: str) -> str:
     target = snapshot.target
     what = f"{_code(short_command(target.command))}, Python {target.python}, " if target is not None else ""
-    head = f"Run {number}: " if number else ""
     said = f"{head}{what}{snapshot.elapsed_s:.1f} s, {snapshot.samples} samples"
     if snapshot.blame is None:
         return said

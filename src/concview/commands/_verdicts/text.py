@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concview.commands._text import check_text, headline
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
+from concview.commands._tree_text import finding_line, tree_text, verdicts
 from concview.commands._verdicts.base import Checked, Repeated, Verdict, grouped
 from concview.model import Severity
 from concview.text import listed, plural, short_path
@@ -14,6 +15,12 @@ MOST_NAMES = 6
 
 def write(checked: Checked, pen: Pen | None = None) -> str:
     pen = pen or Pen()
+    if checked.processes:
+        (verdicts if checked.brief else tree_text)(checked, pen)
+        for repeated in checked.findings:
+            pen.line(*finding_line(repeated, checked))
+        pen.line(f"{checked.outcome()} ({checked.counted()})", RED if checked.failed else BOLD)
+        return pen.text()
     out = []
     for number, snapshot in enumerate(checked.runs, 1):
         if len(checked.runs) > 1:

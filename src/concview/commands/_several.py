@@ -1,0 +1,93 @@
+"""Several processes at once: `check`, `dump` and `record` of given ones (A B C), or of one with all below (--tree)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from concview.commands import _options
+from concview.commands.base import CommandError, Exit, complain
+from concview.text import plural
+
+if TYPE_CHECKING:
+    from concview.config import Config
+    from concview.session.group import Group, Part
+
+#: A collector delivers its first samples within this time.
+START_S = 15.0
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tree", action="store_true", help="the processes below, too: workers of a master, as they come and go"
+    )
+
+
+def wanted(options: argparse.Namespace, pids: Sequence[str]) -> bool:
+    """Whether several processes are asked for. CommandError where --tree has no process."""
+    if options.tree and not all(pid.isdecimal() for pid in pids):
+        raise CommandError("--tree: only with processes", Exit.USAGE, "give their PIDs")
+    return bool(options.tree) or len(pids) > 1
+
+
+def group(options: argparse.Namespace, config: Config, pids: Sequence[str]) -> Group:
+    """All of them attached. CommandError when none can be watched; a wrong number is told at once."""
+    from concview.commands import _open, _preflight
+    from concview.session import AttachError, LiveSource, Session
+    from concview.session.group import Group
+
+    numbers = list(dict.fromkeys(_options.pid_of(pid) for pid in pids))
+    if len(numbers) == 1 or not options.tree:
+        for number in numbers:
+            _preflight.look_at(number)
+
+    def make(pid: int, budget: float) -> Session:
+        source = LiveSource(pid, config.engine, config.rate, budget, options.blocking)
+        return Session(source, config=config.rules, alone=not options.tree)
+
+    made = Group(numbers, options.tree, config.budget, make, complain)
+    try:
+        made.start()
+    except AttachError as error:
+        raise _open.attach_failed(error) from None
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def finish(made: Group, seconds: float, progress: str = "") -> list[Part]:
+    """Watch for so long, or until all have ended; then the last pictures. Ctrl-C ends the watching (it is raised)."""
+    show = bool(progress) and sys.stderr.isatty()
+    began = shown = time.monotonic()
+    try:
+        while not made.ended:
+            now = time.monotonic()
+            if min_seen(made) >= seconds or now - began > seconds + START_S:
+                break
+            if show and now - shown > 0.25:
+                shown = now
+                alive = sum(not p.ended for p in made.parts())
+                said = f"{progress} {plural(alive, 'process', 'processes')}, {min(now - began, seconds):.1f}"
+                sys.stderr.write(f"\r\x1b[K{said} of {seconds:g} s")
+                sys.stderr.flush()
+            time.sleep(0.05)
+    finally:
+        if show:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+    return made.finish()
+
+
+def min_seen(made: Group) -> float:
+    """For how long the one that was there from the beginning and was seen least has been seen; seconds."""
+
+    def seen(part: Part) -> float:
+        return part.snapshot().elapsed_s
+
+    first = [p for p in made.parts() if p.session is not None and not p.ended and not p.late]
+    rest = [p for p in made.parts() if p.session is not None and not p.ended]
+    return min(map(seen, first or rest), default=0.0)

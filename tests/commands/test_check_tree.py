@@ -1,0 +1,102 @@
+"""`check` and `dump` of a master with its workers, and of several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+from running import one_line, run
+
+from concview.session.group import shares
+from interpreters import current, target
+
+#: Two of three workers have a deadlock; a tracker is below, too.
+MASTER = """
+import multiprocessing, os, sys, threading, time
+def stuck():
+    first, second = threading.Lock(), threading.Lock()
+    both = threading.Barrier(2)
+    def take(own, other):
+        with own:
+            both.wait()
+            with other:
+                pass
+    for own, other in ((first, second), (second, first)):
+        threading.Thread(target=take, args=(own, other)).start()
+def work(kind, ready):
+    if kind == "stuck":
+        stuck()
+    ready.release()
+    time.sleep(1000)
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ready = context.Semaphore(0)
+    workers = [context.Process(target=work, args=(kind, ready)) for kind in ("stuck", "fine", "stuck")]
+    for worker in workers:
+        worker.start()
+    for _ in workers:
+        ready.acquire()
+    print("ready", flush=True)
+    print(os.getpid(), *[w.pid for w in workers], flush=True)
+    for worker in workers:
+        worker.join()
+    time.sleep(1000)
+"""
+
+
+def test_a_master_with_its_workers() -> None:
+    with target(current(), MASTER) as process:
+        master, first, fine, second = map(int, process.line().split())
+        found = run("check", "--tree", master, "--duration", 3, "--format", "json")
+        assert found.returncode == 1, found.stderr
+        said: Any = json.loads(found.stdout)
+        parts = {p["pid"]: p for p in said["processes"]}
+        assert set(parts) == {master, first, fine, second} and said["missed"] == []
+        assert {pid for pid, p in parts.items() if p["role"] == "worker"} == {first, fine, second}
+        assert {p["parent"] for p in parts.values() if p["pid"] != master} == {master}
+        assert said["target"]["pid"] == master and parts[master]["blame"]["verdict"] == "watches"
+        assert {t["pid"] for t in said["threads"]} == set(parts)
+        (deadlock,) = [f for f in said["findings"] if f["id"] == "deadlock"]
+        assert sorted(deadlock["pids"]) == sorted((first, second)) and deadlock["pid"] in (first, second)
+
+        text = run("check", "--tree", master, "--duration", 3).stdout
+        assert "2 of 3 workers" in text and "deadlock" in text and "It only waits for its 3 workers." in text
+        # Without the tree it is no verdict on the service, and no success.
+        alone = run("check", master, "--duration", 3)
+        assert alone.returncode == 6 and f"check --tree {master}" in alone.stdout and "NO VERDICT" in alone.stdout
+
+        dumped: Any = json.loads(run("dump", "--tree", master, "--format", "json").stdout)
+        dumps = {p["pid"]: p["dump"] for p in dumped["processes"]}
+        assert set(dumps) == set(parts) and dumps[first]["deadlocks"] and not dumps[fine]["deadlocks"]
+
+        # One that ends meanwhile does not end the rest; given ones are looked at without those below.
+        os.kill(second, signal.SIGKILL)
+        rest = run("check", first, fine, "--duration", 3, "--format", "json")
+        assert {p["pid"] for p in json.loads(rest.stdout)["processes"]} == {first, fine}
+
+
+def test_bad_input() -> None:
+    one_line(run("check", "--tree", "nothing.concview"), 2, "--tree")
+    one_line(run("check", "1", "nothing.concview"), 2, "only processes")
+    one_line(run("check", "--tree", "--", "true"), 2, "--tree")
+    one_line(run("check", "--tree", 2**22 + 7), 4, "no process")
+    one_line(run("dump", os.getpid(), "x"), 2, "not a process id")
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([], []),
+        ([(100.0, 100.0)], [5.0]),
+        ([(100.0, 100.0), (100.0, 100.0)], [2.5, 2.5]),
+        ([(20.0, 100.0), (20.0, 100.0)], [2.5, 2.5]),
+        # What those with little to do leave goes to those who sample less often than was asked for.
+        ([(100.0, 100.0), (100.0, 100.0), (100.0, 100.0), (20.0, 100.0)], [0.625, 0.625, 0.625, 3.125]),
+    ],
+)
+def test_one_budget(rates: list[tuple[float, float]], expected: list[float]) -> None:
+    assert shares(5.0, rates) == pytest.approx(expected)
+    assert sum(shares(5.0, rates)) == pytest.approx(5.0 if rates else 0.0)
