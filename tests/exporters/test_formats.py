@@ -5,7 +5,9 @@ The real readers are in tests/readers; what is checked here are the traps that t
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import re
 from collections import Counter
@@ -27,12 +29,18 @@ EXPORTERS: dict[str, Exporter] = registry.everything("concview.exporters", "EXPO
 
 
 def exported(name: str, recording: Path, request: Request | None = None) -> bytes:
-    out = recording.with_name(f"out.{name}")
+    """The file; of a format of several files, those behind each other."""
     exporter = EXPORTERS[name]
-    groups = exporter.groups[0] if exporter.groups else ""
-    with out.open("wb") as file:
-        exporter.write(Recording(recording), file, request or Request(group_by=groups))
-    return out.read_bytes()
+    wanted = request or Request(group_by=exporter.groups[0] if exporter.groups else "")
+    if exporter.write_folder is not None:
+        folder = recording.with_name(f"folder.{name}")
+        folder.mkdir(exist_ok=True)
+        exporter.write_folder(Recording(recording), folder, wanted)
+        return b"".join(f.read_bytes() for f in sorted(folder.iterdir()))
+    out = io.BytesIO()
+    assert exporter.write is not None
+    exporter.write(Recording(recording), out, wanted)
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +320,34 @@ def test_html_without_its_smallest_pieces(recording: Path, truth: Counter[str], 
     assert sum(map(bool, data["strips"])) == 2
 
 
+def test_csv(recording: Path, truth: Counter[str], tmp_path: Path) -> None:
+    write = EXPORTERS["csv"].write_folder
+    assert write is not None
+    said = write(Recording(recording), tmp_path, Request())
+    tables = {f.stem: list(csv.DictReader(f.open(newline="", encoding="utf-8"))) for f in tmp_path.iterdir()}
+    assert {"time", "code", "waits", "threads", "locks", "lock_holders", "causes"} <= set(tables)
+    for name, rows in tables.items():
+        assert rows and all(None not in row and None not in row.values() for row in rows), f"{name} is rectangular"
+    states: Counter[str] = Counter()
+    for row in tables["time"]:
+        states[row["state"]] += round(float(row["seconds"]) * 1e9)
+    assert states == truth
+    own = sum(float(row["own_s"]) for row in tables["code"])
+    assert own == pytest.approx(sum(truth.values()) / 1e9)
+    assert {"MainThread"} == {row["behind"] for row in tables["waits"] if row["waits_for"].startswith("self._lock")}
+    threads = {row["name"] for row in tables["threads"]}
+    assert {"MainThread", 'work"er;1 <i>\\x0a</script>', "  пул-2  "} <= threads
+    assert all(0 <= float(row[s]) <= 1 for row in tables["threads"] for s in STATES)
+    assert "nothing was seen of" in said[1] and "tasks" in said[1]
+
+
+def test_cells_are_no_formulas() -> None:
+    from concview.exporters.csv import _cell
+
+    assert [_cell(text) for text in ("=1+1", "+1", "-1", "@x", "a=b", "")] == ["'=1+1", "'+1", "'-1", "'@x", "a=b", ""]
+    assert (_cell(-1.5), _cell(-3)) == (-1.5, -3), "numbers stay numbers"
+
+
 @pytest.mark.parametrize("side", ["waiter", "holder"])
 @pytest.mark.parametrize("name", [n for n, e in EXPORTERS.items() if e.sides])
 def test_both_sides(recording: Path, name: str, side: str) -> None:
@@ -324,15 +360,24 @@ def test_what_there_is_nothing_of(recording: Path, tmp_path: Path, name: str) ->
     exporter = EXPORTERS[name]
     empty = made.write(tmp_path / "empty", [])
     group = exporter.groups[0] if exporter.groups else ""
-    with (tmp_path / "out").open("wb") as out:
-        with pytest.raises(Nothing, match="no samples"):
-            exporter.write(Recording(empty), out, Request(group_by=group))
-        with pytest.raises(Nothing, match="no thread is called moon") as told:
-            exporter.write(Recording(recording), out, Request(Selection(("moon",)), group_by=group))
-        assert "MainThread" in told.value.enable
-        with pytest.raises(Nothing, match="nothing was seen"):
-            exporter.write(Recording(recording), out, Request(Selection(from_s=99), group_by=group))
-        assert not out.tell()
+    folder, out = tmp_path / "folder", io.BytesIO()
+    folder.mkdir()
+
+    def write(path: Path, request: Request) -> None:
+        if exporter.write_folder is not None:
+            exporter.write_folder(Recording(path), folder, request)
+        else:
+            assert exporter.write is not None
+            exporter.write(Recording(path), out, request)
+
+    with pytest.raises(Nothing, match="no samples"):
+        write(empty, Request(group_by=group))
+    with pytest.raises(Nothing, match="no thread is called moon") as told:
+        write(recording, Request(Selection(("moon",)), group_by=group))
+    assert "MainThread" in told.value.enable
+    with pytest.raises(Nothing, match="nothing was seen"):
+        write(recording, Request(Selection(from_s=99), group_by=group))
+    assert not out.tell() and not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("name", [n for n, e in EXPORTERS.items() if e.selects])

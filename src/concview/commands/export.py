@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -144,6 +146,43 @@ class _Lazy:
                 raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
 
 
+class _Folder:
+    """A folder that is there as a whole or not at all. With --force its files take the place of older ones, and what
+    else is in OUT stays."""
+
+    def __init__(self, path: Path, force: bool) -> None:
+        self.path, self._force = path, force
+        self.work: Path | None = None
+        self.written = 0
+
+    def begin(self) -> Path:
+        try:
+            self.work = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
+        except OSError as error:
+            raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
+        return self.work
+
+    def finish(self) -> None:
+        assert self.work is not None
+        files = sorted(self.work.iterdir())
+        self.written = sum(f.stat().st_size for f in files)
+        try:
+            self.path.mkdir(exist_ok=self._force)
+            for file in files:
+                file.replace(self.path / file.name)
+        except FileExistsError:
+            remedy = "--force overwrites it" if self.path.is_dir() else "it is a file, and this format is a folder"
+            raise CommandError(f"{self.path} exists already", Exit.USAGE, remedy) from None
+        except OSError as error:
+            raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
+        self.work.rmdir()
+        self.work = None
+
+    def give_up(self) -> None:
+        if self.work is not None:
+            shutil.rmtree(self.work, ignore_errors=True)
+
+
 def write_file(exporter: Exporter, request: Request, path: Path, output: Path, force: bool) -> int:
     from concview.codec import StreamError
     from concview.exporters.base import Nothing
@@ -151,29 +190,42 @@ def write_file(exporter: Exporter, request: Request, path: Path, output: Path, f
     from concview.session.recording import Recording
 
     recording = Recording(path)
-    out = _Lazy(output, force)
+    lazy = _Lazy(output, force)
+    folder = _Folder(output, force)
     try:
-        said = exporter.write(recording, out, request)  # type: ignore[arg-type]
-        out.close()
+        if exporter.write_folder is not None:
+            said = exporter.write_folder(recording, folder.begin(), request)
+            folder.finish()
+        else:
+            assert exporter.write is not None
+            said = exporter.write(recording, lazy, request)  # type: ignore[arg-type]
+            lazy.close()
     except BaseException as failure:
-        if out.file is not None:  # half a file would pass for a whole one
+        folder.give_up()
+        if lazy.file is not None:  # half a file would pass for a whole one
             output.unlink(missing_ok=True)
         if isinstance(failure, Nothing):
             broken = f" (it breaks off: {recording.broken})" if recording.broken else ""
             raise CommandError(f"{path}: {failure.why}{broken}", Exit.BAD_FILE, failure.enable) from None
         if isinstance(failure, AttachError):
             raise CommandError(f"{path}: {failure}", Exit.BAD_FILE) from None
-        if isinstance(failure, ValueError) and exporter.judges and out.file is None:
+        if isinstance(failure, ValueError) and exporter.judges and lazy.file is None:
             # A threshold alone can contradict the rule's own other one.
             raise CommandError(f"settings: {failure}", Exit.USAGE) from None
         if isinstance(failure, StreamError):
             raise CommandError(f"{path}: not a readable recording: {failure}", Exit.BAD_FILE) from None
-        if isinstance(failure, OSError) and out.file is None:
-            raise CommandError(f"{path}: {failure.strerror or failure}", Exit.BAD_FILE) from None
+        if isinstance(failure, OSError):
+            theirs = str(failure.filename or "").startswith(str(folder.work)) if folder.work is not None else False
+            if theirs:
+                raise CommandError(f"{output}: {failure.strerror or failure}", Exit.OUTPUT) from None
+            if lazy.file is None:
+                raise CommandError(f"{path}: {failure.strerror or failure}", Exit.BAD_FILE) from None
         raise
     if recording.broken:
         complain(f"{path} breaks off: {recording.broken}; what was read until there is exported")
-    sys.stderr.write("".join(f"{line}\n" for line in (f"wrote {size(out.written)} to {output}", *said)))
+    sys.stderr.write(
+        "".join(f"{line}\n" for line in (f"wrote {size(lazy.written + folder.written)} to {output}", *said))
+    )
     return Exit.FINE
 
 

@@ -51,7 +51,8 @@ class Exporter:
     `sides`: --side; `groups`: values of --group-by, the first is the default."""
 
     summary: str
-    write: Write
+    write: Write | None = None
+    write_folder: WriteFolder | None = None  #: instead, where the format is several files
     selects: bool = True
     sides: bool = False
     groups: tuple[str, ...] = ()
