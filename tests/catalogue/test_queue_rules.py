@@ -317,3 +317,23 @@ def test_tasks_smaller_than_handing_them_over() -> None:
 def test_larger_tasks_are_silent(task: list[Frame], wait: Wait) -> None:
     """The empty one: a C function has no frame of its own."""
     assert _tasks(task, wait, part=0.95).first("tiny-tasks") is None
+
+
+def test_a_producer_that_outruns_its_consumer_is_told_within_ten_seconds() -> None:
+    scene = Scene()
+    one = scene.thread("receiver")
+    queue = Queues(scene, 0, (one,))
+    scene.do(one, [frame("receive", 10)], SLEEP)
+    scene.play(9, lambda at: queue.tell(at, 5 + 8 * at, 5 + 10 * at, 2 * at))
+    finding = scene.found("unbounded-queue")
+    assert finding is not None and finding.severity is Severity.INFO
+    assert "8.0 more every second" in finding.summary
+
+
+def test_a_few_items_that_are_soon_done_are_no_backlog() -> None:
+    scene = Scene()
+    one = scene.thread("receiver")
+    queue = Queues(scene, 0, (one,))
+    scene.do(one, [frame("receive", 10)], SLEEP)
+    scene.play(9, lambda at: queue.tell(at, 5 + 8 * at, 5 + 508 * at, 500 * at))
+    assert scene.ever() == set()

@@ -197,13 +197,32 @@ def lent(stack: Stack) -> tuple[str, Frame] | None:
         if site is not None and site.how == "get":
             return site.expression, frame
         if position and _enters(frame, frames[position - 1]):
-            return frame.text.removeprefix("async ").removeprefix("with ").rstrip(": ").partition(" as ")[0], frame
+            return _head(frame.text).removeprefix("async ").removeprefix("with ").rstrip(" ").partition(" as ")[
+                0
+            ], frame
     return None
 
 
 def _enters(frame: Frame, called: Frame) -> bool:
     """Whether the frame is in the head of a `with` block, about to enter it."""
     text = frame.text
-    if not text.startswith(("with ", "async with ")) or not text.endswith(":") or frame.acquires is not None:
+    if not text.startswith(("with ", "async with ")) or frame.acquires is not None:
         return False
-    return bare(called.function) not in ("__exit__", "__aexit__", "close", "shutdown", "join")
+    name = bare(called.function)
+    if name in ("__exit__", "__aexit__", "close", "shutdown", "join"):
+        return False
+    if text.endswith(":"):
+        return True
+    # All on one line: it enters, unless what it has called is named in the body only.
+    head = _head(text)
+    return name in ("__enter__", "__aenter__") or (name in head and name not in text[len(head) :])
+
+
+def _head(text: str) -> str:
+    """'with pool.get(a[1:]) as c' of 'with pool.get(a[1:]) as c: query(c)'."""
+    depth = 0
+    for position, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == ":" and not depth:
+            return text[:position]
+    return text

@@ -86,6 +86,8 @@ class AllWorkersBusy:
                 if clients == len(runs) and not open_ended:
                     yield _server(window, group, runs, stood, waiting)
             elif group.executor and group.queue is not None and group.queue.size > 0 and all(map(_busy, runs)):
+                if group.queue.get_rate:
+                    continue  # tasks are taken: samples saw each at the same place by chance
                 yield _executor(window, group, runs, stood)
 
 

@@ -12,8 +12,9 @@ Why it hurts:
 How it is measured:
     The mean number of threads that sleep inside SQLite, told from time.sleep() by the kernel's clock, on the lower end
     of the 95 % interval; threads that stand there for five seconds are counted, not estimated. Who is in a transaction
-    is read from the connections where that can be seen, else inferred: threads at a later line of the function that
-    waits. Thresholds 0.5 and 1.5 [H]: demo pair 2.9 to 3.0 (bad), up to 0.1 (fixed).
+    is read from the connections where that can be seen, else inferred: threads in functions that use a database, and
+    that do something else while others wait. Thresholds 0.5 and 1.5 [H]: demo pair 2.9 to 3.0 (bad), up to 0.1
+    (fixed).
 
 Fix:
     Do the slow work before the transaction begins, and keep it short.
@@ -29,6 +30,7 @@ When it is fine:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -36,9 +38,12 @@ from concview.analysis.window import WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
-from concview.catalogue.rules._crowd import Crowd
+from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Confidence
 from concview.text import percent, plural
+
+#: Calls by which a transaction begins, goes on or ends.
+_USES = (".execute", ".commit(", ".begin(")
 
 
 class DatabaseLocked:
@@ -61,13 +66,51 @@ def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
     return ("sqlite", "the database") if profile.classification.via == "database" else None
 
 
+def _inside(crowd: Crowd) -> Slices:
+    """What threads do that may be in a transaction while others wait: in functions that use a database, and not waiting
+    for the lock themselves. Those count that were there for most of the time in which somebody waited."""
+    window = crowd.window
+    waiting = {id(p.run) for _, p in crowd.waits}
+    places = {
+        (f.file, f.function)
+        for t in window.threads
+        for p in t.wait_profiles
+        for f in p.stack.frames
+        if f.origin == "user" and any(call in f.text for call in _USES)
+    }
+
+    def uses(profile: WaitProfile) -> bool | None:
+        if profile.classification.via == "database":
+            return None
+        return True if any((f.file, f.function) in places for f in profile.stack.frames) else None
+
+    kept = [(t, s) for t in window.threads for s, _ in t.slices_of(uses) if id(s.run) not in waiting]
+    spans = _merged([(s.start_ns, s.end_ns) for _, s in crowd.waits])
+    shares: dict[int, int] = defaultdict(int)
+    for thread, slice_ in kept:
+        shares[thread.tid] += sum(max(0, min(end, slice_.end_ns) - max(start, slice_.start_ns)) for start, end in spans)
+    most = max(shares.values(), default=0)
+    return [(t, s) for t, s in kept if shares[t.tid] * 2 >= most > 0]
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Without overlaps."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
 def _one(window: Window, crowd: Crowd) -> Observation:
     known = [o for o in window.relations if o.kind == "SQLite" and set(o.waiters) & set(crowd.tids)]
     name = known[0].name if known and known[0].name else crowd.name
     inside = [r for o in known for r in o.references if r.past == "begin" and r.tid not in o.waiters]
-    kept = crowd.beyond()
+    kept = _inside(crowd)
     what, part, stack = _crowd.doing(kept)
-    owners = list(dict.fromkeys(r.tid for r in inside)) or [t for t in _crowd.by_time(kept) if t not in crowd.stuck]
+    owners = list(dict.fromkeys(r.tid for r in inside)) or _crowd.by_time(kept)
     summary = (
         f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for the lock of {name} in {crowd.spot}, "
         f"{crowd.mean:.1f} at a time on average"

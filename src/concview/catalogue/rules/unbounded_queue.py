@@ -4,15 +4,16 @@ What it sees:
     A queue that may grow for ever (maxsize 0), and does: more items go in than come out, all the time.
 
 Why it hurts:
-    Every item waits longer than the one before it, and all that wait take memory. Nothing slows down whoever puts
-    them in, so it ends when memory does, or when the answers come too late to be of use.
+    Every item waits longer than the one before it, and all that wait take memory. Nothing slows down whoever puts them
+    in, so it ends when memory does, or when the answers come too late to be of use.
 
 How it is measured:
     The number of items, read four times a second over the last half minute; it must be 100 at least, and higher in
-    every quarter of that time than in the one before. What counts is how much more goes in than comes out, as a share
-    of what comes out; that is how fast the wait of an item grows (0.1: by 6 s every minute). A queue that counts no
-    items (LifoQueue, PriorityQueue, SimpleQueue) is judged by its growth in a minute as a share of what it holds.
-    Thresholds 0.02 and 0.1 [D]: demo pair 0.95 to 1.0 (bad), not observed (fixed: the queue has a bound).
+    every quarter of that time than in the one before. After five seconds, or from ten items on, it is an information
+    where one that is put in now waits a second or longer [H]. What counts is how much more goes in than comes out, as
+    a share of what comes out; that is how fast the wait of an item grows (0.1: by 6 s every minute). A queue that
+    counts no items (LifoQueue, PriorityQueue, SimpleQueue) is judged by its growth in a minute as a share of what it
+    holds. Thresholds 0.02 and 0.1 [D]: demo pair 0.95 to 1.0 (bad), not observed (fixed: the queue has a bound).
 
 Fix:
     Give it a bound, and decide what happens at it: wait, or refuse.
@@ -42,6 +43,9 @@ from concview.text import count, duration, percent, plural, size
 SPAN_NS = 30_000_000_000
 ENOUGH_S = 10.0
 MIN_ITEMS = 100
+#: Sooner, and with fewer items, it is told as an information, where one that is put in now waits for long already, and
+#: more by the minute.
+SOON_S, FEW_ITEMS, LONG_S, FAST = 5.0, 10, 1.0, 0.1
 #: The value where nothing at all is taken out.
 _NOTHING_OUT = 10.0
 
@@ -59,7 +63,7 @@ class UnboundedQueue:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for queue in window.queues:
-            if queue.last.most == 0 and queue.size >= MIN_ITEMS:
+            if queue.last.most == 0 and queue.size >= FEW_ITEMS:
                 observation = _one(window, queue)
                 if observation is not None:
                     yield observation
@@ -78,6 +82,10 @@ def _one(window: Window, queue: QueueWindow) -> Observation | None:
         value = lower = _NOTHING_OUT
     else:
         value, lower = min(_NOTHING_OUT, grown / taken), min(_NOTHING_OUT, least / taken)
+    enough = seconds >= ENOUGH_S and queue.size >= MIN_ITEMS
+    late = taken is not None and queue.size >= LONG_S * taken and least >= FAST * taken
+    if not enough and not late and queue.size < MIN_ITEMS:
+        return None
     name = _queues.name_of(queue)
     putting, getting = _queues.users(window, queue, _queues.PUT), _queues.users(window, queue, _queues.GET)
     lines = [f for _, _, f in putting[:2]] + [f for _, _, f in getting[:1]]
@@ -105,7 +113,8 @@ def _one(window: Window, queue: QueueWindow) -> Observation | None:
         where=where,
         threads=tids[:20],
         stacks=stacks,
-        needs="" if seconds >= ENOUGH_S else f"{ENOUGH_S:g} s of the queue (has {seconds:.0f})",
+        needs="" if enough or (late and seconds >= SOON_S) else f"{ENOUGH_S:g} s of the queue (has {seconds:.0f})",
+        severity_cap="" if enough else "info",
     )
 
 
