@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from concview.analysis.blame.nouns import End, Link, Node, Part, Root
+from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Step
 from concview.model import Confidence
 
 #: At a hand-over nobody seems to have the thing for a tick or two: who was there last is believed for so long.
@@ -71,8 +71,9 @@ def follow(
             behind[node] = others
         else:
             found[node] = _remembered(said, node, at_ns, memory)
+    shared: _Known = {}
     for group in _components(behind):
-        _resolve(group, links, found, at_ns, memory)
+        _resolve(group, links, found, at_ns, memory, shared)
     for node in {p.nodes[-1] for parts in found.values() for p in parts if p.path and p.nodes}:
         own = found.get(node, ())
         if len(own) == 1 and own[0].root.kind is End.PACE and not own[0].path:  # others wait for its pause
@@ -90,28 +91,46 @@ def _remembered(link: Link, node: Node, at_ns: int, memory: Memory) -> list[Part
     return [Part(p.weight, p.root, (step, *p.path), p.nodes, p.owners) for p in parts]
 
 
-def _led(part: Part, link: Link, first: tuple[Node, ...], weight: float) -> Part:
+def _led(part: Part, link: Link, other: Node, weight: float, owners: tuple[Node, ...]) -> Part:
     """The part of another as that of one who waits for it."""
-    path, nodes, root = (link.step, *part.path), (*first, *part.nodes[: len(part.path)]), part.root
+    path, nodes, root = (link.step, *part.path), (other, *part.nodes[: len(part.path)]), part.root
     if len(path) > MOST_STEPS:
         last = nodes[-1:] if len(nodes) == len(path) else ()
         path, nodes = path[: MOST_STEPS - 1] + path[-1:], nodes[: MOST_STEPS - 1] + last
     if root.kind is End.PACE:  # a pause that others wait for is no pause
         root = Root(End.SLEEP, root.what, root.place)
-    return Part(weight, root, path, nodes, first)
+    return Part(weight, root, path, nodes, owners)
 
 
 def _both(one: Part, other: Part) -> Part:
     return one._replace(weight=one.weight + other.weight, owners=(*one.owners, *other.owners))
 
 
+class _Shared:
+    """What is found behind one step and the same others is the same for all who wait so, unless one is in it itself."""
+
+    __slots__ = ("nodes", "parts")
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        self.nodes = {node for part in parts for node in (*part.nodes, *part.owners)}
+
+
+_Known = dict[tuple[Step, tuple[Node, ...]], _Shared]
+
+
 def _resolve(
-    group: list[Node], links: Mapping[Node, Link], found: dict[Node, list[Part]], at_ns: int, memory: Memory
+    group: list[Node],
+    links: Mapping[Node, Link],
+    found: dict[Node, list[Part]],
+    at_ns: int,
+    memory: Memory,
+    shared: _Known,
 ) -> None:
     """The nodes of one component; all that they wait for outside is known already."""
     if len(group) == 1:
         node = group[0]
-        _join(node, links[node], links[node].others, found, at_ns, memory)
+        _join(node, links[node], links[node].others, found, at_ns, memory, shared)
         return
     inside = set(group)
     ways: dict[Node, list[Node]] = {}
@@ -137,7 +156,7 @@ def _resolve(
         return
     for node in sorted(group, key=lambda n: distance[n]):
         nearer = [o for o in links[node].others if o in inside and distance[o] < distance[node]]
-        _join(node, links[node], [*ways[node], *nearer], found, at_ns, memory)
+        _join(node, links[node], [*ways[node], *nearer], found, at_ns, memory, shared)
 
 
 def _circle(group: Sequence[Node], links: Mapping[Node, Link], found: dict[Node, list[Part]]) -> None:
@@ -152,23 +171,25 @@ def _circle(group: Sequence[Node], links: Mapping[Node, Link], found: dict[Node,
 
 
 def _join(
-    node: Node, link: Link, others: Sequence[Node], found: dict[Node, list[Part]], at_ns: int, memory: Memory
+    node: Node,
+    link: Link,
+    others: Sequence[Node],
+    found: dict[Node, list[Part]],
+    at_ns: int,
+    memory: Memory,
+    shared: _Known,
 ) -> None:
-    parts: dict[tuple[object, object], Part] = {}
-    each = 1.0 / len(others)
-    for other in others:
-        for part in found[other]:
-            if node in part.nodes:
-                continue  # that one only remembers that this one had the thing
-            led = _led(part, link, (other,), part.weight * each)
-            key = (led.root, led.path)
-            known = parts.get(key)
-            parts[key] = led if known is None else _both(known, led)
-    if not parts:
+    key = (link.step, tuple(others))
+    known = shared.get(key)
+    if known is not None and node not in known.nodes:
+        made = known.parts
+    else:
+        made = _led_to(node, link, others, found)
+        if known is None:
+            shared[key] = _Shared(made)
+    if not made:
         found[node] = _remembered(link, node, at_ns, memory)
         return
-    whole = sum(p.weight for p in parts.values())
-    made = [p._replace(weight=p.weight / whole) for p in parts.values()]
     if link.settle is not None:
         end = link.settle(made)
         if end is not None:
@@ -180,6 +201,32 @@ def _join(
         # As seen by the next one: without this step, with the owner in front.
         memory.put(link.key, at_ns, [p._replace(path=p.path[1:]) for p in made])
     found[node] = made
+
+
+def _led_to(node: Node, link: Link, others: Sequence[Node], found: Mapping[Node, list[Part]]) -> list[Part]:
+    """An equal part for each of the others; those with the same end and way together."""
+    sums: dict[tuple[Root, tuple[Step, ...]], tuple[Part, Node, list[float], list[Node]]] = {}
+    each = 1.0 / len(others)
+    whole = 0.0
+    for other in others:
+        for part in found[other]:
+            if node in part.nodes:
+                continue  # that one only remembers that this one had the thing
+            weight = part.weight * each
+            whole += weight
+            known = sums.get((part.root, part.path))
+            if known is None:
+                sums[part.root, part.path] = (part, other, [weight], [other])
+            else:
+                known[2].append(weight)
+                known[3].append(other)
+    parts: dict[tuple[Root, tuple[Step, ...]], Part] = {}
+    for first, other, weights, owners in sums.values():
+        led = _led(first, link, other, sum(weights) / whole, tuple(owners))
+        # Cut to length, or as no pause any more, two may have become one.
+        alike = parts.get((led.root, led.path))
+        parts[led.root, led.path] = led if alike is None else _both(alike, led)
+    return list(parts.values())
 
 
 def _folded(parts: list[Part]) -> list[Part]:

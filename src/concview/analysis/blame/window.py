@@ -21,9 +21,9 @@ from concview.analysis.records import Run, ThreadHistory
 from concview.model import Relations, State
 from concview.source.wakes import Wakes
 
-#: Length of a slice, and thread-moments that are followed in one: at some 8 us each, 30 ms.
+#: Length of a slice, and thread-moments that are followed in one: at some 15 us each, 30 ms.
 SLICE_NS = 500_000_000
-MOST_NODES = 3_500
+MOST_NODES = 2_000
 #: At least so many moments of a slice are looked at, however many threads there are.
 LEAST_MOMENTS = 2
 #: Above so many threads, a slice is as long as it takes for LEAST_MOMENTS to stay within the budget.
@@ -71,7 +71,9 @@ class Blamer:
             self._until = now
         self._until = max(self._until, now - RUNS_NS)
         while self._until < now:
-            length = self._length(history)
+            length = self.slice_ns(history)
+            if length > SLICE_NS and self.slices and now - self._until < length:
+                break  # of so many threads, a look takes its time: not before there is a whole slice of them
             end = min(now, self._until + length)
             if now - end < length // 2:
                 end = now
@@ -90,7 +92,8 @@ class Blamer:
         at = world.history.now_ns
         return follow(runs, Moment(at, runs, world, self._kinds).answer, at, self._memory)
 
-    def _length(self, history: History) -> int:
+    def slice_ns(self, history: History) -> int:
+        """Of a slice, with that many threads."""
         threads = len(history.threads)
         return min(LONGEST_NS, max(SLICE_NS, SLICE_NS * threads * LEAST_MOMENTS // self._budget))
 

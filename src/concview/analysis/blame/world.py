@@ -30,6 +30,8 @@ _SURE = frozenset({"pool", "import", "database"})
 _NO_FRAME = Frame("?", "", 0)
 #: Conditions and answers kept; all are made again when there are more.
 MOST_LOOKS, MOST_ANSWERS = 8_000, 50_000
+#: Of more that are in the way of one, so many stand for all.
+MOST_OTHERS = 64
 
 
 def is_machinery(frame: Frame) -> bool:
@@ -299,15 +301,17 @@ class Waiter:
         """Those that wait as it does: at the same object, or at the same line. Itself is one of them."""
         if self._same is None:
             lock = self.wait.lock
-            if lock:
-                self._same = {*self.moment.waiting.get(lock, ()), self.tid}
-            else:
-                at = self.frame
-                there = self.moment.standing.get((at.file, at.function), ())
-                self._same = {t for t, line in there if line == at.line and self.moment.look(t).frame == at} | {
-                    self.tid
-                }
+            key = ("same", lock) if lock else ("same", self.frame)
+            self._same = set(self.moment.once(key, self._alike))
+            self._same.add(self.tid)
         return self._same
+
+    def _alike(self) -> list[Node]:
+        if self.wait.lock:
+            return self.moment.waiting.get(self.wait.lock, [])
+        at = self.frame
+        there = self.moment.standing.get((at.file, at.function), ())
+        return [t for t, line in there if line == at.line and self.moment.look(t).frame == at]
 
     def end(self, kind: End, what: str) -> Root:
         return Root(kind, what, self.look.place)
@@ -326,5 +330,7 @@ class Waiter:
         settle: Callable[[Sequence[Part]], Root | None] | None = None,
         key: object = None,
     ) -> Link:
+        if len(others) > MOST_OTHERS:
+            others = others[:: len(others) // MOST_OTHERS + 1]
         step = Step(via, what, self.world.name(self.tid), self.look.place, confidence)
         return Link(step, others, key or (via, self.wait.lock or self.look.place), otherwise, settle)

@@ -6,11 +6,12 @@ under an event loop: there it is somebody's work.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import Frame, State
+from concview.model import Frame, Stack, State
 
 #: (end of a file of the standard library, function): what stands below these on a stack is somebody's task.
 _TASKS = (
@@ -27,6 +28,11 @@ def is_task(frame: Frame) -> bool:
     return any(bare == function and frame.file.endswith(end) for end, function in _TASKS)
 
 
+@lru_cache(8192)
+def in_task(stack: Stack) -> bool:
+    return any(is_task(f) for f in stack.frames)
+
+
 class Sleeping:
     order: ClassVar[int] = 31
     fixed: ClassVar[bool] = False
@@ -40,7 +46,7 @@ class Sleeping:
     @staticmethod
     def _paces(waiter: Waiter) -> bool:
         look = waiter.look
-        if any(is_task(f) for f in look.stack.frames):
+        if in_task(look.stack):
             return False
         if not look.own:
             return True  # the standard library's own pause
