@@ -24,6 +24,8 @@ _LOOKED_AT = 8
 _MAX_SLOTS = 256
 #: Locks remembered by their semaphore.
 _MOST_KNOWN = 1000
+#: Above any count of references, that of immortal objects included (2**32 - 1 in 3.12), and below any address in use.
+_MOST_REFERENCES = 1 << 33
 #: A parking lot's wait entry lies on the waiter's C stack, this close above its stack pointer (bytes).
 _NEAR = 1 << 16
 
@@ -161,8 +163,9 @@ class WaitTargets:
         """sem_t: nothing points back from the semaphore, so the locks that the innermost frames know are compared."""
         walk, reader = thread.walk, self._reader
         if known := self._by_semaphore.get(address):
-            # Believed only if the lock still has that semaphore.
-            for lock, kind in reader.kinds([known]).items():
+            # Believed only if the lock still lives and has that semaphore. One that was freed reads as it did, while
+            # its semaphore's memory may be another lock's by now.
+            for lock, kind in reader.kinds([known] if self._lives(known) else []).items():
                 if kind.name not in PRIMITIVES:
                     if matched := self._matches(lock, kind, self._memory.read(lock, HEAD), address):
                         return matched
@@ -183,6 +186,11 @@ class WaitTargets:
                 if matched := self._matches(lock, kind, head, address):
                     return self._remember(address, matched)
         return None
+
+    def _lives(self, address: int) -> bool:
+        """Whether an object's count of references is one: of a freed object there stands 0 or the address of the next
+        free one. Only such builds have locks with semaphores."""
+        return self._o.version >= (3, 14) or 0 < self._memory.word(address) < _MOST_REFERENCES
 
     def _remember(self, semaphore: int, matched: tuple[int, str, str]) -> tuple[int, str, str]:
         if len(self._by_semaphore) >= _MOST_KNOWN:
