@@ -33,8 +33,8 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
     pen.line(_gil_line(snapshot))
     pen.line()
     for circle in build.deadlocks(snapshot):
-        _deadlock(snapshot, circle, pen)
-    _chains(snapshot, pen)
+        deadlock_lines(snapshot, circle, pen)
+    chain_lines(snapshot, pen)
     work_text(snapshot, pen)
     shown = build.dumped(snapshot)
     for together in _blockers_first(snapshot, _at_one_place(shown, deep or {})):
@@ -63,7 +63,7 @@ def _gil_line(snapshot: Snapshot) -> str:
     return f"GIL: {who}{waiting}"
 
 
-def _deadlock(snapshot: Snapshot, circle: list[EdgeView], pen: Pen) -> None:
+def deadlock_lines(snapshot: Snapshot, circle: list[EdgeView], pen: Pen) -> None:
     exact = all(e.confidence is Confidence.EXACT for e in circle)
     kind = "DEADLOCK" if exact else "POSSIBLE DEADLOCK (holders inferred from source)"
     alone = len(circle) == 1
@@ -80,7 +80,7 @@ def _deadlock(snapshot: Snapshot, circle: list[EdgeView], pen: Pen) -> None:
     pen.line()
 
 
-def _chains(snapshot: Snapshot, pen: Pen) -> None:
+def chain_lines(snapshot: Snapshot, pen: Pen) -> None:
     """Who waits behind whom, drawn; a circle has been told already, those behind it have not."""
     shown = [c for c in snapshot.chains if not c.deadlock or len({e.waiter for e in c.edges}) > len(c.cycle)]
     if not shown:
