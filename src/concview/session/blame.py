@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from concview.analysis.blame import words
 from concview.model import Finding
 from concview.snapshot import Blame, BlameCause
 
@@ -35,6 +36,22 @@ def named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
         if finding is not None:
             more = (f"{finding.id}: {_first(finding.fix)}", *more)
     return msgspec.structs.replace(blame, causes=causes, more=more)
+
+
+def bounded(findings: Sequence[Finding], blame: Blame | None) -> tuple[Finding, ...]:
+    """The findings, those that name a cause with the bound of what its end would bring: one number for one thing."""
+    if blame is None:
+        return tuple(findings)
+    most: dict[str, float] = {}
+    for cause in blame.causes:
+        if cause.rule and cause.at_most is not None and cause.at_most > 1:
+            most.setdefault(cause.rule, cause.at_most)  # causes come largest first
+    return tuple(
+        msgspec.structs.replace(f, gain=" ".join((words.bound(most[f.id]), f.gain)).strip())
+        if f.id in most and not f.recent
+        else f
+        for f in findings
+    )
 
 
 def _top(blame: Blame, causes: Sequence[BlameCause]) -> BlameCause | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
@@ -29,7 +29,7 @@ from concview.costs.constants import CostTable
 from concview.errors import Code
 from concview.model import AnyEvent, Stack, State
 from concview.session import supervisor
-from concview.session.blame import named
+from concview.session.blame import bounded, named
 from concview.session.compose import Composer
 from concview.session.historical import Judged, Said, look_back, sums_ns
 from concview.session.stream_source import AttachError, FileSource, LiveSource, StreamSource
@@ -346,6 +346,7 @@ class Session:
         self._blame = supervisor.judged(
             blame, history.workers, self._cpu_percent(), self._judgement.findings, history.hello.target.pid, self._alone
         )
+        self._judgement = replace(self._judgement, findings=bounded(self._judgement.findings, self._blame))
         if self._judged.add(history.now_ns, Said(self._judgement, self._blame)) and self.player is not None:
             self.player.found()
             self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once

@@ -77,6 +77,11 @@ def story(cause: BlameCause, waiting: float) -> str:
     return f"{told}: {does(cause)}"
 
 
+def bound(at_most: float) -> str:
+    """'Without this wait at most 5.3 times as many rounds.' A bound: how near it is, depends on what comes next."""
+    return f"Without this wait at most {at_most:.1f} times as many rounds."
+
+
 def end(root: Root) -> str:
     """'sleeps (semN.py:7)'; what costs nobody anything says so: 'idle: no work'."""
     said = f"{root.kind}: {root.what}" if root.kind in QUIET or root.kind is End.UNEXPLAINED else root.what

@@ -154,8 +154,8 @@ def _gain(mean: float, size: int) -> str:
     if size <= 0:
         return ""
     return (
-        f"Up to {(size + mean) / size:.1f} x the throughput with {size + round(mean)} instead of {size}, if the other "
-        "side answers more at once as fast; the same from keeping each for a shorter time."
+        f"With {size + round(mean)} instead of {size} nobody would wait, if the other side answers more at once as "
+        "fast; the same from keeping each for a shorter time."
     )
 
 

@@ -294,8 +294,7 @@ def _gain(mean: float, size: int, part: float, doing: str, one_request: bool) ->
         return text + "."
     text = f"With {size + round(mean)} of them instead of {size} nobody would wait, if the other side bears that many"
     if doing and part >= 0.5:
-        text += f"; given back before {percent(part)} of the time is spent {doing}, {size} serve up to "
-        text += f"{min(1 / max(1 - part, 0.05), 1 + mean / size):.1f} x as many"
+        text += f"; given back before {percent(part)} of the time is spent {doing}, {size} serve more"
     return text + "."
 
 

@@ -155,8 +155,8 @@ def _gain(held: float, involved: list[int]) -> str:
     if cap >= len(involved):
         return ""
     return (
-        f"Held {percent(held)} of the time, the lock caps these {plural(len(involved), 'thread')} at {cap:.1f} x their "
-        f"present throughput (Amdahl's law); half the time under it would double the cap."
+        f"Held {percent(held)} of the time, the lock lets these {plural(len(involved), 'thread')} do at most {cap:.1f} "
+        "times as much as now (Amdahl's law); half the time under it would double that."
     )
 
 

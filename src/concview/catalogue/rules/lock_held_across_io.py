@@ -168,8 +168,8 @@ def _gain(lock: LockWindow, share: float) -> str:
     if factor < 1.2:
         return ""
     return (
-        f"Up to {factor:.1f} x the throughput of these {plural(workers, 'thread')}: {percent(share)} of the time under "
-        "the lock could overlap, if the other side answers several requests at once as fast as one."
+        f"{percent(share)} of the time that these {plural(workers, 'thread')} spend under the lock could overlap, if "
+        "the other side answers several requests at once as fast as one."
     )
 
 

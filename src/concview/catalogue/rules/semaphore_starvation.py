@@ -121,10 +121,8 @@ def _counts(known: Related | None) -> str:
 def _gain(crowd: Crowd, owners: list[int], what: str) -> str:
     if not owners or not what:
         return ""
-    most = (len(owners) + crowd.mean) / len(owners)
     return (
-        f"Without this wait at most {most:.1f} times as many rounds, if the other side bears {len(owners)} + "
-        f"{crowd.mean:.0f} at once."
+        f"With {len(owners) + round(crowd.mean)} permits nobody would wait, if the other side bears that many at once."
     )
 
 
