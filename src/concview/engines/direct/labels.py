@@ -38,12 +38,13 @@ _BATCH, _TASKS_AT_ONCE = 16, 4_000
 class _Owner:
     """A thread or a task, and what its stack said last."""
 
-    __slots__ = ("candidates", "items", "links", "places", "proof", "raws", "serves", "thread")
+    __slots__ = ("candidates", "items", "links", "places", "proof", "raws", "serves", "task", "thread")
 
     def __init__(self, thread: Thread | None = None) -> None:
         self.thread = thread
         self.places: list[Place] | None = None  #: the walk that the candidates are of
         self.links: list[Link] | None = None
+        self.task: Task | None = None
         self.candidates: tuple[Candidate, ...] = ()
         self.proof: tuple[tuple[int, bytes], ...] | None = None  #: None: nothing is known
         self.raws: list[Raw] = []
@@ -129,6 +130,9 @@ class LabelLook:
     def _begin(self, now: int) -> None:
         """A round: every thread and task once."""
         self._round_ns = now
+        if self._tracker.tasks:
+            sampler = self._sampler
+            self._tracker.refresh(now, sampler.interpreters, sampler.threads, self._table.by_ident)
         self._unknown.clear()
         table = self._table.by_tid
         for tid in [t for t in self._threads if t not in table]:
@@ -176,7 +180,10 @@ class LabelLook:
             owner.links = task.links
             frames = (Frame(link.code, link.slots) for link in reversed(task.links))
             self._candidates(owner, self.reader.candidates(frames))
-        return "read" if owner.candidates and owner.proof is None else ""
+        owner.task = task
+        if not owner.candidates:
+            return ""
+        return "read" if owner.proof is None else "check"
 
     def _candidates(self, owner: _Owner, found: tuple[Candidate, ...]) -> None:
         if found != owner.candidates:
@@ -192,7 +199,7 @@ class LabelLook:
     def _check(self, who: list[tuple[int, bool]]) -> list[tuple[int, bool]]:
         """Those that must be read anew: something of what they were concluded from has changed."""
         known = [(w, owner) for w in who if (owner := self._owner(w)) is not None]
-        same = self._checker.same([owner.proof or () for _, owner in known])
+        same = self._checker.same([self._proof(owner, owner.proof or ()) for _, owner in known])
         return [w for (w, _), ok in zip(known, same, strict=True) if not ok]
 
     def _read(self, batch: list[tuple[int, bool]], now: int) -> None:
@@ -208,7 +215,7 @@ class LabelLook:
                 threads.append(owner.thread)
         if threads:
             self._sampler.once_more(threads)
-        same = self._checker.same([self._proof(owner, reading) for _, owner, reading in readings])
+        same = self._checker.same([self._proof(owner, reading.proof) for _, owner, reading in readings])
         for (who, owner, reading), ok in zip(readings, same, strict=True):
             if reading.failed or not ok or not self._stands(owner):
                 self._torn += 1
@@ -218,10 +225,14 @@ class LabelLook:
             owner.proof, owner.raws, owner.serves = reading.proof, reading.raws, reading.serves
             owner.items = [self._item(raw, now) for raw in reading.raws]
 
-    def _proof(self, owner: _Owner, reading: Reading) -> Sequence[tuple[int, bytes]]:
-        if owner.links is None:
-            return reading.proof
-        return [*reading.proof, *(part for link in owner.links for part in link.stand)]
+    def _proof(self, owner: _Owner, proof: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
+        """What must read the same: of a task also that it still waits, in the frames that were read."""
+        task, links = owner.task, owner.links
+        if task is None or links is None:
+            return proof
+        slots = {c.frame.slots for c in owner.candidates}
+        stands = (part for link in links if link.slots in slots for part in link.stand)
+        return [*proof, self._tracker.still(task), *stands]
 
     def _stands(self, owner: _Owner) -> bool:
         """Whether a thread is still in the frames that were read, as it was just copied again."""

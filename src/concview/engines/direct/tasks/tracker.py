@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import struct
 import time
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
@@ -67,6 +68,7 @@ _FAILED = 500
 #: Addresses of ended tasks that are asked at a look whether another one lies there, and of what was no task.
 MOST_REVIVED, AGAIN_NS = 1_000, 1_000_000_000
 _PENDING = bytes(4)
+_PAIR = struct.Struct("<QQ")
 _DEFAULT_NAME = re.compile(r"Task-(\d{1,15})$")
 
 
@@ -205,6 +207,17 @@ class TaskTracker:
                 loop.step(now, size, state, size > 0 or loop.address in busy)
                 stirred = stirred or loop.moved or size > 0
         self._stirred = self._stirred or stirred
+
+    def refresh(self, now: int, interpreters: list[Interpreter], threads: list[Thread], idents: dict[int, int]) -> None:
+        """Look at once, for who reads more of the tasks. What that costs makes the next look come later."""
+        if self.active:
+            self._look_at = 0
+            self.poll(now, interpreters, threads, idents)
+
+    def still(self, task: Task) -> tuple[int, bytes]:
+        """What must read the same as long as a task waits for the future, and runs the coroutine, that it was seen at:
+        (address, bytes)."""
+        return task.address + self._layout.waiter, _PAIR.pack(task.future, task.coroutine)
 
     # ------------------------------------------------------------------ one look
 
