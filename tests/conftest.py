@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, settings
 
 # Test files say `from interpreters import ...` from any folder.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "readers"))
+
+import at_hand
 
 import capacity
 from interpreters import Interpreter, interpreters, missing
@@ -23,6 +26,9 @@ def _coverage() -> list[str]:
     lines = [f"interpreters: {found or 'none'}"]
     if missing():
         lines.append(f"NOT TESTED: Python {', '.join(missing())} not found (set CONCVIEW_PYTHONS to where they are)")
+    unread = at_hand.missing()
+    if unread:
+        lines.append(f"NOT TESTED: exports in {', '.join(unread)} (tools/fetch-readers DIR; CONCVIEW_READERS=DIR)")
     return lines
 
 
