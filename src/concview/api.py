@@ -26,6 +26,7 @@ from concview import registry
 from concview.config import Config, ConfigError, RuleConfig, merge
 from concview.process import discovery
 from concview.session import FileSource, LiveSource, Session, StreamSource
+from concview.session.tape import Tape
 from concview.snapshot import Snapshot
 
 #: A collector that was asked to end writes its last block within this time.
@@ -163,10 +164,13 @@ def open(path: str | Path, *, settings: str | Path | None = None) -> Observation
     return recorded(path, _config(settings, {}))
 
 
-def live(pid: int, config: Config, blocking: bool = False) -> Observation:
-    """`attach` with settings that were read already."""
+def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -> Observation:
+    """`attach` with settings that were read already. `keep`: the session's last minutes can be saved."""
     discovery.describe(pid)  # a wrong PID is told at once, without a collector
-    return Observation(LiveSource(pid, config.engine, config.rate, config.budget, blocking, config.labels), config)
+    source = LiveSource(pid, config.engine, config.rate, config.budget, blocking, config.labels)
+    if keep:
+        source.tape = Tape()
+    return Observation(source, config)
 
 
 def recorded(path: str | Path, config: Config) -> Observation:

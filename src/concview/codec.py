@@ -41,7 +41,11 @@ class Damaged(StreamError):
 
 def encode_block(events: list[Event]) -> bytes:
     """One block, header included."""
-    payload = _encode(events)
+    return block_of(_encode(events))
+
+
+def block_of(payload: bytes) -> bytes:
+    """A payload that was encoded already, as one block."""
     return _HEADER.pack(_MARKER, len(payload), zlib.crc32(payload)) + payload
 
 

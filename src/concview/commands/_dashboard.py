@@ -177,7 +177,7 @@ def show(
         # First, not after: the new one may need its ports and files.
         children[-1].close()
         children.append(launch.start(other))
-        session = in_lasting_thread(lambda: _launch.attach(children[-1], config, blocking).session)
+        session = in_lasting_thread(lambda: _launch.attach(children[-1], config, blocking, keep=True).session)
         sessions.append(session)
         launch.begun(session)
         return Started(session, launch.output(children[-1]), launch.variant)

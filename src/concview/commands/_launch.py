@@ -16,13 +16,13 @@ BEGIN_S = 10.0
 BECOME_PYTHON_S = 10.0
 
 
-def attach(child: Child, config: Config, blocking: bool = False) -> Observation:
+def attach(child: Child, config: Config, blocking: bool = False, keep: bool = False) -> Observation:
     """Watch it. CommandError NO_TARGET when it ended first or never became Python."""
     deadline = time.monotonic() + BECOME_PYTHON_S
     while True:
         try:
             _preflight.look_at(child.pid)
-            return _open.watch_process(child.pid, config, blocking)
+            return _open.watch_process(child.pid, config, blocking, keep)
         except CommandError as error:
             if not child.running or child.wait(0.05):
                 raise CommandError("the target ended before anything was seen", Exit.NO_TARGET) from None

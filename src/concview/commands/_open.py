@@ -28,10 +28,10 @@ def attach_failed(error: TargetError) -> CommandError:
     return CommandError(str(error), error.exit_code, error.remedy)
 
 
-def watch_process(pid: int, config: Config, blocking: bool = False) -> Observation:
-    """A process, watched from now on."""
+def watch_process(pid: int, config: Config, blocking: bool = False, keep: bool = False) -> Observation:
+    """A process, watched from now on. `keep`: its last minutes can be saved as a recording."""
     try:
-        return api.live(pid, config, blocking)
+        return api.live(pid, config, blocking, keep)
     except TargetError as error:
         raise attach_failed(error) from None
     except ConfigError as error:
@@ -51,7 +51,7 @@ def read_recording(path: str, config: Config) -> Observation:
 
 def open_live(pid: int, config: Config, blocking: bool = False) -> Session:
     """A started session on a process, for the dashboard."""
-    return watch_process(pid, config, blocking).session
+    return watch_process(pid, config, blocking, keep=True).session
 
 
 def open_file(path: str, config: Config, speed: float) -> Session:

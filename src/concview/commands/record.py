@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from concview.commands import _agent, _options
+from concview.commands import _agent, _keep, _options
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import duration, size
 
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to (usually *.concview)")
     parser.add_argument("--duration", metavar="S", help="seconds to record (default: until Ctrl-C or its end)")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    _keep.add(parser)
     _agent.add(parser)
     _options.add_sampling(parser)
 
@@ -36,10 +37,15 @@ def run(options: argparse.Namespace) -> int:
 
     config = _options.settings(options)
     _agent.check(options)
+    _keep.check(options)
     seconds = _options.seconds_of(options.duration, "--duration") if options.duration is not None else 0.0
     pid = _options.pid_of(options.pid)
     _preflight.look_at(pid)
     path = Path(options.output)
+    if options.keep is not None:
+        if options.agent:
+            raise CommandError("--keep: not together with --agent", Exit.USAGE)
+        return _keep.run(options, config, pid, path, seconds)
     source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels)
     out = _create(path, options.force)
     try:

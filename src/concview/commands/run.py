@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         try:
             with _preflight.screen("the target is started …"):
-                session = _launch.attach(child, config, options.blocking).session
+                session = _launch.attach(child, config, options.blocking, keep=True).session
                 launch.begun(session)
                 _dashboard.show(session, config, options.blocking, child, child.ring, launch)
         except CommandError as error:

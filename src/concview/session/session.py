@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import msgspec
 
@@ -246,6 +247,22 @@ class Session:
             return False
         self.source.order(command)
         return True
+
+    def save(self, path: Path, seconds: float | None = None) -> float:
+        """Write the last `seconds` of what was kept (None: all) as a recording; the seconds that it has.
+
+        FileExistsError when the file is there, OSError when it cannot be written; LookupError where nothing is kept: a
+        recording, or a source without a tape.
+        """
+        tape = self.source.tape if isinstance(self.source, LiveSource) else None
+        if tape is None:
+            raise LookupError("this is a recording already")
+        with path.open("xb") as out:
+            try:
+                return tape.save(out, seconds)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
     def request_end(self) -> None:
         """Ask a live collector to write its last block; `finish` waits for it."""

@@ -17,6 +17,7 @@ from concview import codec
 from concview.control import Command, SetRate, encode
 from concview.errors import Code, TargetError, code_of
 from concview.model import AnyEvent
+from concview.session.tape import Tape
 
 #: The collector answers within this time or is given up: interpreter start, ELF lookup, a scan of a stripped binary.
 START_TIMEOUT_S = 20.0
@@ -63,6 +64,7 @@ class LiveSource:
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: list[bytes] = []
+        self.tape: Tape | None = None  #: keeps what passes through `blocks`; set before `open`
 
     @property
     def stream(self) -> BinaryIO:
@@ -95,7 +97,8 @@ class LiveSource:
 
     def blocks(self) -> Iterator[list[AnyEvent]]:
         try:
-            yield from codec.read_blocks(self.stream)
+            decode = codec.decode_payload if self.tape is None else self.tape.tap(codec.decode_payload)
+            yield from codec.read_blocks(self.stream, decode)
         except codec.Damaged:
             return  # killed in the middle of a block: what came before stands, and the session says it was lost
         except codec.StreamError as error:

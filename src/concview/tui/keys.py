@@ -134,6 +134,7 @@ KEYS: tuple[Key, ...] = (
     Key("next_finding", "right_curly_bracket", "}", "to_finding(1)", "to the next finding", *TIME),
     Key("copy", "y", "y", "copy", "copy the selected line to the clipboard", "dashboard", "Take away", "copy"),
     Key("export", "e", "e", "export", "save this view as SVG and text here", "dashboard", "Take away", "export"),
+    Key("record", "E", "E", "record", "save the minutes in memory as a recording here", "dashboard", "Take away"),
     Key("again", "R", "R", "again(False)", "start the program again; one that concview started", *PROGRAM),
     Key(
         "variant",

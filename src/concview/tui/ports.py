@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from concview.model import State
@@ -119,6 +120,16 @@ class Kept(Protocol):
 
     def at(self, end_ns: int, span_ns: int) -> Snapshot:
         """The snapshot of an interval. Takes its time: called in a thread of its own. May raise LookupError."""
+        ...
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """A session whose last minutes can be saved as a recording."""
+
+    def save(self, path: Path, seconds: float | None = None) -> float:
+        """The seconds that it has. Takes its time: called in a thread of its own. OSError; LookupError: there is
+        nothing to save."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -11,8 +12,9 @@ from textual.message import Message
 
 from concview import registry
 from concview.snapshot import Snapshot
+from concview.text import duration
 from concview.tui import export, first, keys
-from concview.tui.ports import Output, ViewedSession
+from concview.tui.ports import Output, Recordable, ViewedSession
 from concview.tui.screens._time import TimeTravel, pace
 from concview.tui.screens.base import TooSmall
 from concview.tui.views.base import View, ViewSpec
@@ -44,6 +46,13 @@ class Dashboard(TimeTravel):
 
     class Leave(Message):
         """The person wants another process."""
+
+    class Saved(Message):
+        """A recording was written, or not."""
+
+        def __init__(self, said: str, severity: str) -> None:
+            super().__init__()
+            self.said, self.severity = said, severity
 
     class Again(Message):
         """The person wants the target started anew; with `other` a demo's other variant."""
@@ -260,6 +269,32 @@ class Dashboard(TimeTravel):
             self.app.notify(f"could not save: {error.strerror}", severity="error", markup=False)
             return
         self.app.notify(f"saved {svg} and {plain}", markup=False)
+
+    def action_record(self) -> None:
+        session = self.session
+        if not self.session.live or not isinstance(session, Recordable):
+            self.app.notify("this is a recording already", markup=False)
+            return
+        pid = self.newest.target.pid if self.newest.target else 0
+        self.app.notify("saving the minutes in memory …", markup=False, timeout=2)
+
+        def run() -> None:
+            try:
+                path, seconds = export.recording(session, pid)
+            except (OSError, LookupError) as error:
+                why = error.strerror if isinstance(error, OSError) else str(error)
+                said, severity = f"could not save: {why}", "error"
+            else:
+                said, severity = f"saved the last {duration(seconds)} as {path}", "information"
+            if self.is_running:
+                self.post_message(self.Saved(said, severity))
+
+        # A daemon: the program does not wait for it at its end.
+        threading.Thread(target=run, name="concview-save", daemon=True).start()
+
+    def on_dashboard_saved(self, event: Saved) -> None:
+        event.stop()
+        self.app.notify(event.said, severity="error" if event.severity == "error" else "information", markup=False)
 
     def action_again(self, other: bool) -> None:
         self.post_message(self.Again(other))

@@ -1,0 +1,331 @@
+"""`record --keep 10m`: a flight recorder. The last minutes stay in memory; they are written when something is found.
+
+Written are the minutes before a finding and a while after it, so that both its beginning and its course are there; on
+SIGUSR1; and when the process ends while it is watched. A hook is given the verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from concview.commands.base import CommandError, Exit, complain
+from concview.text import clean, duration, plural
+
+if TYPE_CHECKING:
+    from concview.commands._fail_on import FailOn
+    from concview.config import Config
+    from concview.session import Session
+    from concview.snapshot import Snapshot
+
+#: What `--keep` may say, seconds.
+LEAST_S, MOST_S = 10.0, 3600.0
+#: After a finding so much more is seen before the file is written: this part of what is kept, this long at most.
+AFTER_PART, AFTER_MOST_S = 0.25, 30.0
+#: Files of findings come no faster than once in this part of what is kept: they would hold the same minutes.
+APART = 0.5
+#: A hook is not started again before so long after the last one, and is ended when it takes longer; seconds.
+HOOK_APART_S, HOOK_LONGEST_S = 60.0, 60.0
+STEP_S = 0.2
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("flight recorder")
+    group.add_argument(
+        "--keep", metavar="TIME", help="keep the last TIME (30s, 10m, 1h) in memory; write it when something is found"
+    )
+    group.add_argument(
+        "--when", metavar="RULE", action="append", default=[],
+        help="with --keep: write on findings of these rules only ('deadlock', 'lock-*'; default: every warning)",
+    )  # fmt: skip
+    group.add_argument(
+        "--on-finding", metavar="CMD",
+        help="with --keep: run it with the verdict as JSON on its standard input (and CONCVIEW_FILE, "
+        f"CONCVIEW_FINDING); once in {HOOK_APART_S:.0f} s at most",
+    )  # fmt: skip
+
+
+def check(options: argparse.Namespace) -> None:
+    """CommandError for what does not go together."""
+    if options.keep is None:
+        for name, given in (("--when", options.when), ("--on-finding", options.on_finding)):
+            if given:
+                raise CommandError(f"{name}: only with --keep", Exit.USAGE)
+    elif options.on_finding is not None:
+        _words(options.on_finding)
+
+
+def span(text: str) -> float:
+    """Seconds of '30s', '10m', '1h', '90'."""
+    unit = _UNITS.get(text[-1:], 0.0)
+    try:
+        value = float(text[:-1] if unit else text) * (unit or 1.0)
+    except ValueError:
+        value = -1.0
+    if not LEAST_S <= value <= MOST_S:
+        raise CommandError(
+            f"--keep: must be from {LEAST_S:.0f}s to {MOST_S / 60:.0f}m (30s, 10m, 1h), not '{text}'", Exit.USAGE
+        )
+    return value
+
+
+def condition(words: list[str]) -> FailOn:
+    """Which findings count: every warning, or those of the rules that were named."""
+    from concview.commands import _fail_on
+
+    if not words:
+        return _fail_on.FailOn()
+    try:
+        return _fail_on.parse(["never", *(word if "=" in word else f"{word}=info" for word in words)])
+    except CommandError as error:
+        raise CommandError(error.message.replace("--fail-on", "--when"), error.code, error.remedy) from None
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise CommandError(f"--on-finding: {error}", Exit.USAGE) from None
+    if not words:
+        raise CommandError("--on-finding: which command?", Exit.USAGE)
+    return words
+
+
+class Files:
+    """Names of the files: that of -o with the moment in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.written = 0
+
+    def check(self) -> None:
+        """CommandError when nothing could be written there."""
+        folder = self._path.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise CommandError(f"{folder}: not a folder that can be written to", Exit.OUTPUT)
+
+    def next(self) -> Path:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        suffix = self._path.suffix or ".concview"
+        for number in range(1, 1000):
+            more = f"-{number}" if number > 1 else ""
+            path = self._path.with_name(f"{self._path.stem}-{stamp}{more}{suffix}")
+            if not path.exists():
+                return path
+        raise FileExistsError(str(self._path))
+
+
+@dataclass
+class Hook:
+    """Runs the command, one at a time and not too often."""
+
+    command: list[str]
+    _process: subprocess.Popen[bytes] | None = None
+    _started: float = -1e9
+    skipped: int = 0
+
+    def run(self, verdict: bytes, finding: str, file: Path | None) -> None:
+        now = time.monotonic()
+        self.poll()
+        if self._process is not None or now - self._started < HOOK_APART_S:
+            self.skipped += 1
+            return
+        self._started = now
+        told = {"CONCVIEW_FINDING": finding, "CONCVIEW_FILE": str(file.resolve()) if file is not None else ""}
+        try:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=sys.stderr.fileno(), env={**os.environ, **told},
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            complain(f"--on-finding: {self.command[0]} cannot be run: {error.strerror}")
+            return
+        assert self._process.stdin is not None
+        # A pipe holds 64 KiB: one that does not read must not hold us up.
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._left = memoryview(verdict)
+        self._feed()
+
+    def poll(self) -> None:
+        """Give it more of the verdict; end it when it takes too long."""
+        process = self._process
+        if process is None:
+            return
+        self._feed()
+        code = process.poll()
+        if code is None and time.monotonic() - self._started > HOOK_LONGEST_S:
+            os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+            complain(f"--on-finding: {self.command[0]} took longer than {HOOK_LONGEST_S:.0f} s and was ended")
+        elif code:
+            complain(f"--on-finding: {self.command[0]} ended with {code}")
+        if code is not None:
+            self._close_input()
+            self._process = None
+
+    def wait(self) -> None:
+        """At the end: it may finish."""
+        while self._process is not None:
+            self.poll()
+            time.sleep(0.02)
+
+    def _feed(self) -> None:
+        process = self._process
+        if process is None or process.stdin is None or process.stdin.closed:
+            return
+        try:
+            while self._left:
+                done = os.write(process.stdin.fileno(), self._left)
+                self._left = self._left[done:]
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # it does not want to read it
+        self._close_input()
+
+    def _close_input(self) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None and not process.stdin.closed:
+            process.stdin.close()
+
+
+@dataclass
+class Trigger:
+    """When to write: a finding that was not there before, a while later; not too often. Moments in seconds."""
+
+    when: FailOn
+    after_s: float
+    apart_s: float
+    _open: set[tuple[str, str, str]] = field(default_factory=set)
+    _names: list[str] = field(default_factory=list)
+    _due: float = 0.0
+    _last: float = -1e9
+    skipped: int = 0
+
+    def look(self, snapshot: Snapshot, now: float) -> None:
+        """Note what is found now."""
+        live = {f.identity: f.id for f in snapshot.findings if not f.recent and self.when.fails(f)}
+        fresh = [name for key, name in live.items() if key not in self._open]
+        self._open = set(live)
+        if not fresh:
+            return
+        if self._due:
+            self._names += fresh
+        elif now - self._last < self.apart_s:
+            self.skipped += len(fresh)
+        else:
+            self._names, self._due = fresh, now + self.after_s
+
+    def due(self, now: float, ending: bool = False) -> str:
+        """What was found, when it is time to write; '' else."""
+        if not self._due or (now < self._due and not ending):
+            return ""
+        self._due, self._last = 0.0, now
+        return ", ".join(dict.fromkeys(self._names))
+
+
+def run(options: argparse.Namespace, config: Config, pid: int, path: Path, seconds: float) -> int:
+    """Watch until Ctrl-C, --duration or the end of the process."""
+    from concview.commands import _open
+    from concview.session import AttachError, LiveSource, Session
+    from concview.session.tape import Tape
+
+    keep = span(options.keep)
+    when = condition(options.when)
+    files = Files(path)
+    files.check()
+    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels)
+    source.tape = Tape(int(keep * 1e9))
+    session = Session(source, config=config.rules)
+    asked: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    previous = signal.signal(signal.SIGUSR1, on_signal)
+    hook = Hook(_words(options.on_finding)) if options.on_finding else None
+    try:
+        try:
+            session.start()
+        except AttachError as error:
+            raise _open.attach_failed(error) from None
+        complain(f"keeping the last {duration(keep)} of {pid}; written on a finding, on SIGUSR1 to {os.getpid()}, "
+                 "and when the process ends; Ctrl-C ends it")  # fmt: skip
+        recorder = _Recorder(
+            session, keep, files, Trigger(when, min(AFTER_MOST_S, AFTER_PART * keep), APART * keep), hook
+        )
+        recorder.watch(seconds, asked)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+        session.close()
+    if hook is not None:
+        hook.wait()
+    left_out = recorder.trigger.skipped
+    more = f"; {plural(left_out, 'finding')} came too soon after the one before" if left_out else ""
+    if hook is not None and hook.skipped:
+        more += f"; the command was not run {plural(hook.skipped, 'time')}"
+    complain(f"{plural(files.written, 'file')} written{more}")
+    return Exit.FINE
+
+
+@dataclass
+class _Recorder:
+    session: Session
+    keep: float
+    files: Files
+    trigger: Trigger
+    hook: Hook | None
+
+    def watch(self, seconds: float, asked: list[int]) -> None:
+        began = time.monotonic()
+        interrupted = False
+        try:
+            while not self.session.ended:
+                now = time.monotonic()
+                if seconds and now - began >= seconds:
+                    break
+                self.trigger.look(self.session.snapshot(), now)
+                if found := self.trigger.due(now):
+                    self._write(found)
+                if asked:
+                    asked.clear()
+                    self._write("", "as asked")
+                if self.hook is not None:
+                    self.hook.poll()
+                time.sleep(STEP_S)
+        except KeyboardInterrupt:
+            interrupted = True
+        ended = self.session.ended
+        self.trigger.look(self.session.snapshot(), time.monotonic())
+        if found := self.trigger.due(time.monotonic(), ending=True):
+            self._write(found)
+        elif ended and not interrupted:
+            self._write("", self.session.snapshot().ending or "the process ended")
+
+    def _write(self, found: str, why: str = "") -> None:
+        """A file, and the hook where something was found. A disk that is full ends neither."""
+        from concview.commands import _build, _schema
+
+        path: Path | None = self.files.next()
+        try:
+            assert path is not None
+            seen = self.session.save(path, self.keep)
+        except (OSError, LookupError) as error:
+            complain(clean(f"{path}: not written: {error.strerror if isinstance(error, OSError) else error}"))
+            path = None
+        else:
+            self.files.written += 1
+            complain(clean(f"{found or why}: the last {duration(seen)} are in {path}"))
+        if self.hook is not None and found:
+            verdict = _schema.encode(_build.check_out(self.session.snapshot())).encode()
+            self.hook.run(verdict, found, path)
