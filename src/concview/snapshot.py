@@ -317,8 +317,10 @@ class BlameStep(View, frozen=True):
     line: int
     function: str
     confidence: Confidence
-    waiters: tuple[int, ...] = ()
+    waiters: tuple[int, ...] = ()  #: tids
     owners: tuple[int, ...] = ()
+    waiting_tasks: tuple[int, ...] = ()  #: ids of tasks, likewise
+    owning_tasks: tuple[int, ...] = ()
 
 
 class BlameCause(View, frozen=True):
@@ -340,6 +342,7 @@ class BlameCause(View, frozen=True):
     at_most: float | None = None  #: without this wait its threads do at most so many times as many rounds
     stuck_s: float = 0.0  #: some have waited so, without a break and without a time limit, for so long
     rule: str = ""  #: the finding that names it
+    tasks: tuple[int, ...] = ()  #: ids of tasks whose time it is, most first; at most 100
 
     @property
     def place(self) -> str:
@@ -355,6 +358,7 @@ class QuietView(View, frozen=True):
     file: str = ""
     line: int = 0
     tids: tuple[int, ...] = ()
+    tasks: tuple[int, ...] = ()  #: ids
 
 
 class Blame(View, frozen=True):
@@ -386,6 +390,7 @@ class Blame(View, frozen=True):
     quiets: tuple[QuietView, ...] = ()
     moments: int = 0  #: at which something changed
     sampled_moments: int = 0  #: of these, those that were followed
+    tasks: float = 0.0  #: of `threads`, those that are tasks; on average
 
     def share(self, part: float) -> float:
         """A share of all thread time as one of the active time."""

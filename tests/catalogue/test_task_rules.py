@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 from aio_build import DATABASE, LOOP, PID, TID, S, Stream, held
 
+from concview.analysis.blame.tracker import Tracker
 from concview.analysis.history import History
 from concview.analysis.tasks.waitfor import circles, lost, wait_edges
 from concview.analysis.window import Window
@@ -37,6 +38,7 @@ from concview.model import (
     WaitDef,
     WaitKind,
 )
+from concview.snapshot import Blame
 
 READ = TaskWait(TaskState.IO, "StreamReader.read", peer=DATABASE)
 SLEEP = TaskWait(TaskState.SLEEP, "sleep")
@@ -335,3 +337,73 @@ def test_without_tasks_or_sight_of_them_nothing_is_clear() -> None:
     stream.run(3)
     assert not {c for c in judged(stream).clear if c.startswith("async-")}
     assert window(stream).target.pid == PID
+
+
+# ---------------------------------------------------------------- blame
+
+
+def blamed(stream: Stream) -> Blame:
+    history = History()
+    for event in stream.events:
+        history.apply(event)
+    said = Tracker().blame(Window(history))
+    assert said is not None
+    return said
+
+
+def test_the_time_of_tasks_is_followed_to_the_end() -> None:
+    said = blamed(crowd(5, READ))
+    assert said.verdict == "held up" and said.severity == "warn" and "self._lock" in said.sentence
+    assert "tasks (w)" in said.sentence and "10.0.0.1:5432" in said.sentence
+    top = said.causes[0]
+    assert len(top.tasks) == 5 and not top.threads and top.exact
+    assert [s.via for s in top.path] == ["lock"] and len(top.path[0].owning_tasks) == 1
+    assert said.tasks == pytest.approx(6, abs=0.2)
+    assert said.own + said.held_up + said.waits + said.starved + said.quiet + said.unexplained == pytest.approx(1)
+
+
+def test_a_circle_of_tasks_is_stuck() -> None:
+    stream = Stream()
+    one_, two = stream.task("one"), stream.task("two")
+    stream.does(one_, lock(0xB), 11, holds=(held(0xA, "a"),))
+    stream.does(two, lock(0xA), 21, holds=(held(0xB, "b"),))
+    stream.run(8)
+    assert blamed(stream).verdict == "stuck"
+
+
+def test_a_task_waits_for_a_thread_and_that_for_a_task() -> None:
+    stream = Stream()
+    caller, server = stream.task("caller"), stream.task("server", serves=0xF)
+    stream.does(caller, TaskWait(TaskState.EXECUTOR, "executor", tid=200), 5)
+    stream.does(server, READ, 15)
+    stream.run(0.5)
+    result = Wait(WaitKind.FUTEX, "futex", lock=0xF, lock_kind="Future", via="Future.result")
+    thread(stream, 200, "asyncio_0", result, Frame("call", "/srv/app.py", 70))
+    stream.run(6)
+    ways = {tuple(s.via for s in c.path): c.kind for c in blamed(stream).causes}
+    assert ways["result", "result"] == "peer", "through both worlds, to the database"
+
+
+def test_tasks_that_only_pace_or_wait_for_work_are_quiet() -> None:
+    stream = Stream()
+    for n in range(5):
+        stream.does(stream.task(f"c-{n}"), TaskWait(TaskState.QUEUE, "Queue.get", 0xA, "Queue"), 3)
+    stream.does(stream.task("server"), TaskWait(TaskState.IDLE, "serve_forever"), 4)
+    stream.run(6)
+    said = blamed(stream)
+    assert said.verdict == "idle" and said.quiet == pytest.approx(1, abs=0.02) and "nobody is held up" in said.sentence
+
+
+def test_a_future_that_tells_no_more_is_unexplained_never_clear() -> None:
+    stream = Stream()
+    for n in range(3):
+        stream.does(stream.task(f"t-{n}"), TaskWait(TaskState.UNKNOWN, "future", kind="Future"), 3)
+    stream.run(6)
+    assert blamed(stream).verdict == "unexplained"
+
+
+def test_tasks_that_cannot_be_read_are_no_verdict() -> None:
+    stream = Stream(why="tasks are not read: odd layout")
+    stream.run(6)
+    said = blamed(stream)
+    assert said.verdict == "tasks unseen" and "odd layout" in said.sentence

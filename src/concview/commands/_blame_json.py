@@ -45,7 +45,7 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         path=[
             out.BlameStepOut(
                 s.via, s.what, out.SiteOut(s.file, s.line, s.function), list(s.waiters), list(s.owners),
-                s.confidence.value,
+                s.confidence.value, list(s.waiting_tasks), list(s.owning_tasks),
             )
             for s in cause.path
         ],
@@ -54,4 +54,5 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         stuck_s=round(cause.stuck_s, 3),
         exact=cause.exact,
         rule=cause.rule or None,
+        tasks=list(cause.tasks),
     )  # fmt: skip

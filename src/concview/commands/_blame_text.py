@@ -39,8 +39,9 @@ def _wrapped(text: str, pen: Pen) -> list[str]:
 
 def _causes(blame: Blame, pen: Pen) -> None:
     exact = f", {percent(blame.exact)} of the time behind others is exact" if blame.held_up or blame.waits else ""
+    whose = "threads and tasks" if blame.tasks else "threads"
     pen.line(
-        f"  {blame.active:.1f} of {blame.threads:.1f} threads do or want something: held up "
+        f"  {blame.active:.1f} of {blame.threads:.1f} {whose} do or want something: held up "
         f"{percent(blame.share(blame.held_up))}, waits {percent(blame.share(blame.waits))}, starved "
         f"{percent(blame.share(blame.starved))}, unexplained {percent(blame.share(blame.unexplained))}{exact}",
         DIM,

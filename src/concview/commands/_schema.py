@@ -176,6 +176,8 @@ class BlameStepOut(msgspec.Struct):
     waiters: list[int]
     owners: list[int]
     confidence: str
+    waiting_tasks: list[int] = []
+    owning_tasks: list[int] = []
 
 
 class BlameRootOut(msgspec.Struct):
@@ -199,6 +201,7 @@ class BlameCauseOut(msgspec.Struct):
     stuck_s: float
     exact: bool
     rule: str | None
+    tasks: list[int] = []  #: ids, of those whose time it is
 
 
 class BlameQuietOut(msgspec.Struct):

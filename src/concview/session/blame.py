@@ -75,12 +75,14 @@ def _about(cause: BlameCause, findings: Sequence[Finding]) -> Finding | None:
         return None
     lines = {(s.file, s.line) for s in cause.path if s.file} | ({(cause.file, cause.line)} if cause.file else set())
     tids = set(cause.threads).union(*(s.owners for s in cause.path))
+    tasks = set(cause.tasks).union(*(s.owning_tasks for s in cause.path))
     best: tuple[int, Finding] | None = None
     for finding in findings:
         theirs = {(w.file, w.line) for w in finding.where}
         theirs |= {(f.file, f.line) for s in finding.stacks for f in s.frames}
         shared = len(lines & theirs)
-        if not shared or (finding.threads and not tids & set(finding.threads)):
+        about = bool(finding.threads or finding.tasks)
+        if not shared or (about and not (tids & set(finding.threads) or tasks & set(finding.tasks))):
             continue
         if best is None or shared > best[0]:
             best = (shared, finding)

@@ -136,7 +136,7 @@ class Composer:
                 history.aio,
                 window.aio if window is not None else None,
                 {t.tid: t.name for t in alive},
-                {},
+                {-node: said for node, said in (because or {}).items() if node < 0},
                 self.most_tasks,
             ),
             tasks=history.tasks,

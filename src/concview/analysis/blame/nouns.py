@@ -49,11 +49,12 @@ class Via(StrEnum):
     ROOM = "room"  #: in a full queue
     RESULT = "result"  #: of a future
     END = "end"  #: of a thread (join), of work in a queue (Queue.join)
+    TURN = "turn"  #: in an event loop that is in another callback
     ANSWER = "answer"  #: over a socket or pipe whose other end is in this process
 
 
 #: Somebody else has it.
-TAKEN = frozenset({Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL})
+TAKEN = frozenset({Via.TURN, Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL})
 #: Somebody else has yet to make it, and it is no plain call and return.
 STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM})
 

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from concview.analysis.blame.nouns import End, Family, Node, Root, Row, Step, exact, family, quiet
+from concview.analysis.blame.tasks import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
 from concview.analysis.records import ThreadHistory
-from concview.model import WaitKind
+from concview.model import TaskState, WaitKind
 from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
 from concview.text import group
 
 #: Causes and quiet rows that are kept, and threads named in one.
 MOST_CAUSES, MOST_QUIET, MOST_THREADS = 40, 20, 100
 _Key = tuple[object, ...]
+#: States of tasks of which nobody but they, or the loop, is the end.
+_MOVES = frozenset({TaskState.RUNNING, TaskState.READY, TaskState.SLEEP, TaskState.IDLE})
 
 
 @dataclass(slots=True)
@@ -121,6 +124,7 @@ def summarise(slices: Sequence[Slice], history: History, limits: tuple[float, fl
         cpu_used=limits[1],
         moments=sum(s.moments for s in slices),
         sampled_moments=sum(s.followed for s in slices),
+        tasks=sum(ns for row in rows for node, ns in row.ns.items() if node < 0) / 1e9 / seconds,
     )
 
 
@@ -159,6 +163,8 @@ class _Teller:
         self._history, self._busy, self._active = history, busy, active
         self._limits = limits
         self._threads: dict[Node, ThreadHistory] = {t.tid: t for t in [*history.gone, *history.threads.values()]}
+        #: By their numbers as nodes.
+        self._tasks = {-t.id: t for t in [*history.aio.gone, *history.aio.tasks.values()]}
         self._alike: dict[Node, object] = {}
         self._rounds: dict[object, int] = defaultdict(int)
         for tid, ns in busy.items():
@@ -188,6 +194,8 @@ class _Teller:
                     step.confidence,
                     _few(waiters),
                     _few(owners),
+                    _few_tasks(waiters),
+                    _few_tasks(owners),
                 )
             )
             waiters = owners
@@ -200,7 +208,8 @@ class _Teller:
             function=m.root.place.function,
             share=total / self._active,
             thread_s=total / 1e9,
-            threads=tuple(tids[:MOST_THREADS]),
+            threads=tuple([t for t in tids if t > 0][:MOST_THREADS]),
+            tasks=tuple([-t for t in tids if t < 0][:MOST_THREADS]),
             path=tuple(steps),
             who=self._names(tids),
             ends=self._names(m.owners[-1]) if m.path and len(m.owners) == len(m.path) else "",
@@ -212,7 +221,9 @@ class _Teller:
     def quiet(self, m: Merged, seconds: float) -> QuietView:
         place = m.root.place
         threads = m.total / 1e9 / seconds
-        return QuietView(m.root.kind, m.root.what, threads, place.file, place.line, _few(set(m.ns)))
+        return QuietView(
+            m.root.kind, m.root.what, threads, place.file, place.line, _few(set(m.ns)), _few_tasks(set(m.ns))
+        )
 
     def _at_most(self, m: Merged) -> float | None:
         """How many times as many rounds the loops of those who wait could do at most without this wait, if nothing
@@ -230,6 +241,10 @@ class _Teller:
     def _loop(self, tid: Node) -> object:
         """What a thread was started for: its outermost function of the program, else its name's group."""
         known = self._alike.get(tid)
+        if known is None and tid < 0:
+            task = self._tasks.get(tid)
+            function = task.function if task is not None else None
+            known = self._alike[tid] = (function.file, function.function) if function is not None else tid
         if known is None:
             thread = self._threads.get(tid)
             run = thread.runs[-1] if thread is not None and thread.runs else None
@@ -244,6 +259,9 @@ class _Teller:
             return 0.0
         longest = 0
         for tid in m.ns:
+            if tid < 0:
+                longest = max(longest, self._task_stuck(tid))
+                continue
             thread = self._history.threads.get(tid)
             run = thread.current if thread is not None else None
             if run is None or run.wait.timed or run.wait.kind in (WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP):
@@ -251,12 +269,25 @@ class _Teller:
             longest = max(longest, self._history.now_ns - run.since_ns)
         return longest / 1e9
 
+    def _task_name(self, node: Node) -> str:
+        task = self._tasks.get(node)
+        return name_of(task) if task is not None else "a task"
+
+    def _task_stuck(self, node: Node) -> int:
+        task = self._history.aio.tasks.get(-node)
+        run = task.current if task is not None else None
+        if run is None or run.wait.state in _MOVES or any(f.function == "wait_for" for f in run.stack.frames):
+            return 0
+        return self._history.aio.now_ns - run.began_ns
+
     def _names(self, tids: Iterable[Node]) -> str:
         """'rpc', 'rpc and peer', 'rpc, peer and 3 more'."""
         counts: dict[str, int] = defaultdict(int)
         for tid in tids:
             thread = self._threads.get(tid)
-            if thread is not None:
+            if tid < 0:
+                counts[self._task_name(tid)] += 1
+            elif thread is not None:
                 counts[group(thread.name)] += 1
         names = sorted(counts, key=lambda n: (-counts[n], n))
         if len(names) <= 2:
@@ -264,5 +295,11 @@ class _Teller:
         return f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
-def _few(tids: set[Node]) -> tuple[int, ...]:
-    return tuple(sorted(tids)[:MOST_THREADS])
+def _few(nodes: set[Node]) -> tuple[int, ...]:
+    """Threads among these."""
+    return tuple(sorted(n for n in nodes if n > 0)[:MOST_THREADS])
+
+
+def _few_tasks(nodes: set[Node]) -> tuple[int, ...]:
+    """Ids of tasks among these."""
+    return tuple(sorted(-n for n in nodes if n < 0)[:MOST_THREADS])

@@ -11,7 +11,7 @@ import msgspec
 from concview.analysis.blame import words
 from concview.analysis.blame.nouns import End, Family
 from concview.analysis.history import History
-from concview.model import NO_STACK, Severity, Stack, State
+from concview.model import NO_STACK, Severity, Stack, State, TaskState
 from concview.snapshot import Blame, BlameCause, BlameStep
 from concview.text import duration, percent, plural
 
@@ -74,8 +74,9 @@ def _judge(blame: Blame, history: History) -> _Said:
         unseen = _unseen_tasks(history)
         if unseen:
             return "tasks unseen", None, unseen, more, still_s
-        quiet = f"{percent(blame.quiet)} of the thread time is idle or paced"
-        return "idle", None, f"Idle: {quiet}; no thread is held up.", more, still_s
+        whose, nobody = ("time of threads and tasks", "nobody") if blame.tasks else ("thread time", "no thread")
+        quiet = f"{percent(blame.quiet)} of the {whose} is idle or paced"
+        return "idle", None, f"Idle: {quiet}; {nobody} is held up.", more, still_s
     unseen = _unseen_tasks(history)
     if unseen:
         return "tasks unseen", None, unseen, more, still_s
@@ -84,7 +85,7 @@ def _judge(blame: Blame, history: History) -> _Said:
     )
     said = (
         f"Clear: held up {percent(blame.share(blame.held_up))}, unexplained {percent(blame.share(blame.unexplained))} "
-        f"of what {blame.active:.1f} threads do or want."
+        f"of what {blame.active:.1f} {'threads and tasks' if blame.tasks else 'threads'} do or want."
     )
     return "clear", None, said + largest, more, still_s
 
@@ -99,10 +100,10 @@ def _problem(blame: Blame) -> tuple[str, Severity, str] | None:
         top = next(c for c in blame.causes if c.family == Family.TAKEN and c.kind != End.UNEXPLAINED)
         severity = Severity.WARN if blame.held_up * blame.threads >= WARN_THREADS else Severity.INFO
         share = percent(blame.share(blame.held_up))
-        return "held up", severity, f"Held up, {share} of what the threads want to do: {_told(blame, top)}"
+        return "held up", severity, f"Held up, {share} of what {_whose(blame)} want to do: {_told(blame, top)}"
     if stuck:
         top = stuck[0]
-        many = len(top.threads) >= STUCK_THREADS
+        many = len(top.threads) + len(top.tasks) >= STUCK_THREADS
         return (
             "stuck",
             Severity.WARN if many else Severity.INFO,
@@ -119,14 +120,21 @@ def _problem(blame: Blame) -> tuple[str, Severity, str] | None:
     if _over(blame, blame.starved, STARVED):
         share = percent(blame.share(blame.starved))
         return "starved", Severity.INFO, f"Starved: {share} of what the threads want is a CPU, which they do not get."
-    sleeping = [q for q in blame.quiets if q.kind == End.DORMANT and len(q.tids) > 1]
+    sleeping = [q for q in blame.quiets if q.kind == End.DORMANT and len(q.tids) + len(q.tasks) > 1]
     if sleeping:
         asleep = sleeping[0]
         place = words.where(asleep.file, asleep.line)
-        threads = plural(len(asleep.tids), "thread")
+        threads = f"{len(asleep.tids) + len(asleep.tasks)} {words.kind_of(asleep.tids, asleep.tasks)}"
         said = f"Nobody wakes {threads}{place}, which wait since before anybody looked: {asleep.what}."
         return "dormant", Severity.INFO, said
     return None
+
+
+def _whose(blame: Blame) -> str:
+    """Of whom the shares are; tasks alone where threads do next to nothing but run them."""
+    if not blame.tasks:
+        return "the threads"
+    return "the tasks" if blame.threads - blame.tasks < 0.1 * blame.threads else "threads and tasks"
 
 
 def _is_stuck(cause: BlameCause) -> bool:
@@ -170,7 +178,8 @@ def _more(blame: Blame, history: History) -> list[str]:
             and not cause.path
             and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds)
         ):
-            threads = plural(len(cause.threads), "thread")
+            number = len(cause.threads) + len(cause.tasks)
+            threads = f"{number} {words.kind_of(cause.threads, cause.tasks, number == 1)}"
             said.append(
                 f"{threads} ({cause.who}) without a time limit: {words.does(cause)}, the longest for "
                 f"{duration(cause.stuck_s)}."
@@ -181,6 +190,11 @@ def _more(blame: Blame, history: History) -> list[str]:
 def _still(history: History) -> float:
     """For how many seconds no thread has done anything; 0 when one has lately."""
     last = 0
+    for task in history.aio.tasks.values():
+        now = task.current
+        if now is None or now.wait.state in (TaskState.RUNNING, TaskState.READY, TaskState.SLEEP):
+            return 0.0
+        last = max(last, now.began_ns)
     for thread in history.threads.values():
         run = thread.current
         if run is None or not thread.counts:
@@ -193,6 +207,12 @@ def _still(history: History) -> float:
 
 def _unseen_tasks(history: History) -> str:
     if history.tasks is not None:
+        return ""
+    aio = history.aio
+    if aio.report is not None and (aio.report.why or (aio.report.unseen and not aio.tasks)):
+        told = aio.report.why or aio.report.unseen[0]
+        return f"No verdict on tasks: {told}. The threads themselves are not held up."
+    if aio.tasks or aio.loops:
         return ""
     loops = [t for t in history.threads.values() if t.counts and runs_loop(t.current.stack if t.current else NO_STACK)]
     if not loops:

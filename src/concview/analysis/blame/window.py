@@ -15,9 +15,11 @@ from itertools import pairwise, takewhile
 from concview.analysis.blame.engine import Memory, follow
 from concview.analysis.blame.kinds.base import Kind, kinds
 from concview.analysis.blame.nouns import End, Node, Part, Root, Row
+from concview.analysis.blame.tasks import node_of
 from concview.analysis.blame.world import Moment, World
 from concview.analysis.history import RUNS_NS, History
 from concview.analysis.records import Run, ThreadHistory
+from concview.analysis.tasks.records import TaskHistory, TaskRun
 from concview.model import Relations, State
 from concview.source.wakes import Wakes
 
@@ -28,6 +30,8 @@ MOST_NODES = 2_000
 LEAST_MOMENTS = 2
 #: Above so many threads, a slice is as long as it takes for LEAST_MOMENTS to stay within the budget.
 LONGEST_NS = 5_000_000_000
+#: Tasks that are followed at most.
+MOST_TASKS = 3_000
 _STARVED = Root(End.STARVED, "wants a CPU, has none")
 
 
@@ -90,11 +94,21 @@ class Blamer:
             return {}
         runs = {t.tid: t.current for t in world.history.threads.values() if t.counts and t.current is not None}
         at = world.history.now_ns
-        return follow(runs, Moment(at, runs, world, self._kinds).answer, at, self._memory)
+        tasks = {node_of(t.id): t.current for t in self._followed(world.history, at) if t.current is not None}
+        return follow([*runs, *tasks], Moment(at, runs, world, self._kinds, tasks).answer, at, self._memory)
+
+    @staticmethod
+    def _followed(history: History, start_ns: int) -> list[TaskHistory]:
+        """Tasks whose time is explained: as many as can be afforded, those that hold something first."""
+        every = list(history.aio.every(start_ns))
+        if len(every) > MOST_TASKS:
+            every.sort(key=lambda t: not (t.current is not None and t.current.holds))
+            del every[MOST_TASKS:]
+        return every
 
     def slice_ns(self, history: History) -> int:
-        """Of a slice, with that many threads."""
-        threads = len(history.threads)
+        """Of a slice, with that many threads and tasks."""
+        threads = len(history.threads) + min(MOST_TASKS, len(history.aio.tasks))
         return min(LONGEST_NS, max(SLICE_NS, SLICE_NS * threads * LEAST_MOMENTS // self._budget))
 
     def _slice(self, history: History, start: int, end: int) -> Slice:
@@ -102,26 +116,29 @@ class Blamer:
         assert world is not None
         every = [*history.threads.values(), *(t for t in history.gone if t.gone_ns > start)]
         now, changes = _changes([t for t in every if t.counts], start, end)
+        tasks, more = _task_changes(self._followed(history, start), start, end)
         for tid, run in now.items():
             world.seen.learn(tid, run)
         for _, tid, fresh in changes:
             if fresh is not None:
                 world.seen.learn(tid, fresh)
-        made = Slice(start, end, threads=len(now))
+        made = Slice(start, end, threads=len(now) + len(tasks))
+        together: list[_Change] = sorted([*changes, *more], key=lambda c: (c[0], c[2] is not None))
         late = {t.tid: share for t in every if (share := _late(t, start)) > 0}
-        wanted = max(LEAST_MOMENTS, self._budget // max(1, len(now)))
-        for at, ns, runs in self._moments(now, changes, start, end, wanted, made):
-            moment = Moment(at, runs, world, self._kinds)
-            found = follow(runs, moment.answer, at, self._memory)
+        wanted = max(LEAST_MOMENTS, self._budget // max(1, len(now) + len(tasks)))
+        for at, ns, runs in self._moments(now, tasks, together, start, end, wanted, made):
+            moment = Moment(at, runs, world, self._kinds, tasks)
+            found = follow([*runs, *tasks], moment.answer, at, self._memory)
             made.followed += 1
             for tid, parts in found.items():
-                _add(made, tid, parts, ns, late.get(tid, 0.0) if runs[tid].state is State.RUNNING else 0.0)
+                running = tid > 0 and runs[tid].state is State.RUNNING
+                _add(made, tid, parts, ns, late.get(tid, 0.0) if running else 0.0)
         world.seen.forget(set(history.threads))
         return made
 
     def _moments(
-        self, now: dict[Node, Run], changes: list[tuple[int, Node, Run | None]], start: int, end: int, wanted: int,
-        made: Slice,
+        self, now: dict[Node, Run], tasks: dict[Node, TaskRun], changes: list[_Change], start: int, end: int,
+        wanted: int, made: Slice,
     ) -> Iterator[tuple[int, int, dict[Node, Run]]]:  # fmt: skip
         """(when, how long, who does what). Together they last from `start` to `end`."""
         cuts = sorted({start, *(c[0] for c in changes if start < c[0] < end)})
@@ -137,6 +154,9 @@ class Blamer:
                 _, tid, run = changes[position]
                 if run is None:
                     now.pop(tid, None)
+                    tasks.pop(tid, None)
+                elif isinstance(run, TaskRun):
+                    tasks[tid] = run
                 else:
                     now[tid] = run
                 position += 1
@@ -161,6 +181,29 @@ def _changes(
             changes.append((last, thread.tid, None))
     # At one moment an end comes before the beginning of another with the same number.
     changes.sort(key=lambda c: (c[0], c[2] is not None))
+    return now, changes
+
+
+#: (when, who, what it does from then on; None: it ended)
+_Change = tuple[int, Node, Run | TaskRun | None]
+
+
+def _task_changes(
+    tasks: Sequence[TaskHistory], start: int, end: int
+) -> tuple[dict[Node, TaskRun], list[tuple[int, Node, TaskRun | None]]]:
+    """The same of tasks."""
+    now: dict[Node, TaskRun] = {}
+    changes: list[tuple[int, Node, TaskRun | None]] = []
+    for task in tasks:
+        node, last = node_of(task.id), 0
+        for run in takewhile(lambda r: not r.end_ns or r.end_ns > start, reversed(task.runs)):
+            if run.start_ns <= start:
+                now[node] = run
+            elif run.start_ns < end:
+                changes.append((run.start_ns, node, run))
+            last = last or (run.end_ns if run.end_ns else -1)
+        if 0 < last < end:
+            changes.append((last, node, None))
     return now, changes
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from concview.analysis.blame.nouns import QUIET, End, Part, Root, Via
 from concview.snapshot import BlameCause, BlameStep
-from concview.text import plural
 
 _WHAT = {
     Via.PERMIT: "a permit of {}",
@@ -28,6 +27,7 @@ _HAD = {
     Via.ROOM: "to be made by",
     Via.RESULT: "computed by",
     Via.END: "of",
+    Via.TURN: "which is kept by",
     Via.ANSWER: "at which is",
 }
 
@@ -35,6 +35,13 @@ _HAD = {
 def waited_for(step: BlameStep) -> str:
     """'a permit of sem', 'self._lock'."""
     return _WHAT.get(Via(step.via), "{}").format(step.what)
+
+
+def kind_of(threads: Sequence[int], tasks: Sequence[int], one: bool = False) -> str:
+    """'threads', 'tasks', or both."""
+    if threads and tasks:
+        return "threads and tasks"
+    return ("task" if tasks else "thread") + ("" if one else "s")
 
 
 def had(step: BlameStep) -> str:
@@ -56,7 +63,7 @@ def story(cause: BlameCause, waiting: float) -> str:
     """'9.0 threads (rpc) wait for a permit of sem (semN.py:10), had by rpc, which waits for ..., which sleeps'."""
     number = f"{waiting:.0f}" if waiting >= 9.5 or abs(waiting - round(waiting)) < 0.05 else f"{waiting:.1f}"
     verb = "waits" if number == "1" else "wait"
-    threads = "thread" if number == "1" else "threads"
+    threads = kind_of(cause.threads, cause.tasks, number == "1")
     if not cause.path:
         return f"{number} {threads} ({cause.who}): {does(cause)}"
     first = cause.path[0]
@@ -68,7 +75,8 @@ def story(cause: BlameCause, waiting: float) -> str:
         if after is None and not cause.ends:
             return f"{told}, {had(step)} {cause.what}"  # that is outside of the process
         who = after.who if after is not None else cause.ends
-        count = f"{plural(len(step.owners), 'thread')} " if len(step.owners) > 1 else ""
+        owners = len(step.owners) + len(step.owning_tasks)
+        count = f"{owners} {kind_of(step.owners, step.owning_tasks)} " if owners > 1 else ""
         told += f", {had(step)} {count}{who}"
         if after is not None:
             told += f", which waits for {waited_for(after)}{where(after.file, after.line)}"

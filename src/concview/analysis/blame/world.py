@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from concview.analysis.blame.kernel import Kernel
 from concview.analysis.blame.nouns import End, Link, Node, Part, Place, Root, Step, Via, place_of
+from concview.analysis.blame.tasks import TaskMoment, task_name
 from concview.analysis.blame.ties import Objects
 from concview.analysis.classify import via_of
 from concview.model import Confidence, Frame, Stack, State, Wait, WaitKind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from concview.analysis.blame.kinds.base import Kind
     from concview.analysis.history import History
     from concview.analysis.records import Run
+    from concview.analysis.tasks.records import TaskRun
 
 #: Files of the standard library that only pass a wait on: the place of a wait is the line that called them.
 _MACHINERY = ("/threading.py", "/queue.py", "/concurrent/futures/_base.py", "/selectors.py", "/socket.py", "/ssl.py")
@@ -135,7 +137,9 @@ class World:
         return known is not None and known.available
 
     def name(self, tid: Node) -> str:
-        """Threads named alike have one name here: 'web' for 'web-3'."""
+        """Threads named alike have one name here: 'web' for 'web-3'; so have tasks."""
+        if tid < 0:
+            return task_name(self, tid)
         thread = self.history.threads.get(tid)
         return group(thread.name) if thread is not None else f"thread {tid}"
 
@@ -185,10 +189,18 @@ class World:
 class Moment:
     """All nodes at one moment, and who stands where, found when first asked for."""
 
-    def __init__(self, at_ns: int, runs: Mapping[Node, Run], world: World, kinds: Sequence[Kind]) -> None:
+    def __init__(
+        self,
+        at_ns: int,
+        runs: Mapping[Node, Run],
+        world: World,
+        kinds: Sequence[Kind],
+        tasks: Mapping[Node, TaskRun] | None = None,
+    ) -> None:
         self.at_ns = at_ns
         self.runs = runs
         self.world = world
+        self.tasks = TaskMoment(self, tasks or {})
         self._kinds = kinds
         self._cache: dict[object, list[Node]] = {}
         self._found: dict[object, object] = {}
@@ -202,6 +214,8 @@ class Moment:
 
     def answer(self, tid: Node) -> Root | Link:
         """Where this node ends, or whom it waits for."""
+        if tid < 0:
+            return self.tasks.answer(tid)
         run = self.runs[tid]
         look = self.world.look(run, self._kinds)
         if look.end is not None:

@@ -74,6 +74,8 @@ class TaskHistories:
         self.first_ns = 0  #: of the first look
         self.now_ns = 0  #: of the last one
         self.detail_ns = 0  #: runs that ended before are not kept
+        self._ended_of: TaskHistory | None = None
+        self._ended_by_id: dict[int, TaskHistory] = {}
         self._left_out: set[int] = set()
         self._living: Counter[_FUNCTION] = Counter()
         self._ended: Counter[_FUNCTION] = Counter()
@@ -100,6 +102,15 @@ class TaskHistories:
         for task in self.gone:
             if task.gone_ns > start_ns:
                 yield task
+
+    def find(self, id_: int) -> TaskHistory | None:
+        """A living task, or one that ended a while ago."""
+        task = self.tasks.get(id_)
+        if task is None and self.gone:
+            if self._ended_of is not self.gone[-1]:
+                self._ended_of, self._ended_by_id = self.gone[-1], {t.id: t for t in self.gone}
+            task = self._ended_by_id.get(id_)
+        return task
 
     def object(self, id_: int) -> SharedObject | None:
         return self.objects[-1].objects.get(id_) if self.objects else None

@@ -155,6 +155,8 @@ def believable(found: list[Stretch], thread: ThreadWindow, tick_ns: float) -> li
 
 #: Of a stretch in which so many callbacks ran and none waited for half of it, no callback was as long as it.
 SEVERAL, WAITED = 3.0, 0.5
+#: ... told from this part of it at least.
+COVERED = 0.4
 
 
 def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stretch]:
@@ -175,11 +177,13 @@ def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stre
     for stretch in found:
         around = [k for k in known if k[0] < stretch.end_ns and k[1] > stretch.start_ns]
         covered = sum(min(b, stretch.end_ns) - max(a, stretch.start_ns) for a, b, *_ in around)
-        if not around or covered < 0.8 * stretch.ns:
-            cut.append(stretch)
-            continue
-        ran = sum((after - before) * (min(b, stretch.end_ns) - max(a, stretch.start_ns)) / max(1, b - a)
-                  for a, b, before, after, _ in around)  # fmt: skip
+        if covered < COVERED * stretch.ns:
+            if not known or stretch.start_ns < known[0][0]:
+                cut.append(stretch)
+            continue  # what its counters say has not come yet
+        inside = [(after - before, min(b, stretch.end_ns) - max(a, stretch.start_ns), b - a)
+                  for a, b, before, after, _ in around]  # fmt: skip
+        ran = stretch.ns / max(1, covered) * sum(n * part / max(1, whole) for n, part, whole in inside)
         longest = max(k[4] for k in around)
         if ran >= SEVERAL and longest < WAITED * stretch.ns:
             whole = max(1, stretch.ns)

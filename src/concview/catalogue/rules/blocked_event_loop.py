@@ -47,6 +47,8 @@ SHORT_S = 0.1
 OFTEN = 0.3
 OFTEN_STRETCHES = 5
 GRACE_NS = 1_000_000_000
+#: So soon the first counters of a loop are there.
+EARLY_NS = 2_000_000_000
 _CAUSES = {
     State.RUNNING: "computes",
     State.RUNNABLE: "waits for a CPU",
@@ -74,6 +76,9 @@ class BlockedEventLoop:
 
     def _one(self, window: Window, thread: ThreadWindow) -> Iterable[Observation]:
         tick = evidence.tick_ns(window)
+        early = window.end_ns - window.history.first_ns < EARLY_NS
+        if early and window.can("tasks") and not any(s.tid == thread.tid for s in window.history.aio.loops):
+            return  # the loop's counters tell one long callback from many short ones: they are on the way
         grace = thread.history.started_ns + GRACE_NS if thread.history.started_ns else 0
         seen = apart(believable(stretches(thread, grace), thread, tick), window.history.aio.reports, thread.tid)
         found = [s for s in seen if s.ns - 2 * tick >= SHORT_S * 5e8]

@@ -48,6 +48,10 @@ class Future:
         moment, target, frame = waiter.moment, waiter.wait.target, waiter.frame
         if target and target in moment.runs and target != waiter.tid:
             return waiter.link(Via.RESULT, "the result of a future", [target], Confidence.EXACT, key=("future", target))
+        served = moment.tasks.serves.get(waiter.wait.lock) if waiter.wait.lock else None
+        if served is not None:
+            name = f"the result of {waiter.world.name(served)}"
+            return waiter.link(Via.RESULT, name, [served], Confidence.EXACT, key=("served", served))
         told = ties(waiter)
         if told is not None and told.make:
             makers = [t for t in told.make if t != waiter.tid]

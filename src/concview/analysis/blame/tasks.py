@@ -1,0 +1,234 @@
+"""What a task waits for, as a node beside the threads: its number is minus its id.
+
+Everything here is decided by what was read of the task (its state, the object it waits at, who holds that); of queues
+and events, by who was seen at them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, place_of
+from concview.analysis.tasks import words
+from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
+from concview.model import Confidence, LoopState, Site, State, TaskState
+from concview.text import group
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.world import Moment, World
+
+_DEFAULT_NAME = re.compile(r"Task-\d+$")
+#: Seen so from the beginning, give or take the first looks.
+_FIRST_NS = 500_000_000
+_SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
+_SUPERVISES = frozenset({"gather", "wait", "TaskGroup", "Nursery", "await", "shield"})
+
+
+def node_of(task: int) -> Node:
+    return -task
+
+
+def task_name(world: World, node: Node) -> str:
+    """Tasks of one coroutine function have one name here, unless somebody named them."""
+    task = world.history.aio.find(-node)
+    return name_of(task) if task is not None else "a task"
+
+
+def name_of(task: TaskHistory) -> str:
+    if task.function is not None and _DEFAULT_NAME.match(task.name):
+        return task.function.function.rpartition(".")[2]
+    return group(task.name)
+
+
+class TaskMoment:
+    """All tasks at one moment, and who of them has what."""
+
+    def __init__(self, moment: Moment, runs: Mapping[Node, TaskRun]) -> None:
+        self._moment, self.runs = moment, runs
+        self._aio = moment.world.history.aio
+
+    # ------------------------------------------------------------ who has what
+
+    @cached_property
+    def _holders(self) -> dict[int, dict[Node, Confidence]]:
+        found: dict[int, dict[Node, Confidence]] = defaultdict(dict)
+        for node, run in self.runs.items():
+            for hold in run.holds:
+                if hold.lock:
+                    found[hold.lock][node] = hold.confidence
+        return found
+
+    @cached_property
+    def _kept(self) -> dict[str, list[Node]]:
+        """Queue used as a pool -> tasks that have something out of it."""
+        found: dict[str, list[Node]] = defaultdict(list)
+        for node, run in self.runs.items():
+            for site in _sites(run, "kept"):
+                found[site.key].append(node)
+        return found
+
+    @cached_property
+    def serves(self) -> dict[int, Node]:
+        """Future of `concurrent.futures` -> the task that gives it its result."""
+        return {t.serves: node_of(t.id) for t in self._aio.tasks.values() if t.serves and node_of(t.id) in self.runs}
+
+    def _told(self, id_: int) -> SharedObject | None:
+        return self._aio.object(id_) if id_ else None
+
+    def _name(self, run: TaskRun) -> str:
+        return words.object_name(self._told(run.wait.object), run.wait.kind, run.wait.object)
+
+    def _loop(self, task: TaskHistory) -> LoopState | None:
+        return next((s for s in self._aio.loops if s.id == task.loop), None)
+
+    # ------------------------------------------------------------ one task
+
+    def answer(self, node: Node) -> Root | Link:
+        run = self.runs[node]
+        task = self._aio.find(-node)
+        place = place_of(run.leaf)
+        if task is None:
+            return Root(End.UNEXPLAINED, "a task that is not followed", place)
+        state, wait = run.wait.state, run.wait
+        if state is TaskState.RUNNING or state is TaskState.READY:
+            return self._in_the_loop(node, task, run, place)
+        if state is TaskState.SLEEP:
+            return Root(End.PACE if self._paces(run) else End.SLEEP, "sleeps", place)
+        if state is TaskState.IDLE:
+            return Root(End.IDLE, f"waits for work: {wait.via}", place)
+        if state is TaskState.IO:
+            peer = wait.peer
+            return Root(End.PEER, f"{peer.kind} {peer.known_as or peer.name}" if peer is not None else wait.via, place)
+        if state is TaskState.EXECUTOR:
+            return self._executor(node, task, run, place)
+        if state is TaskState.TASK:
+            return self._tasks(node, task, run, place)
+        if state is TaskState.QUEUE:
+            return self._queue(node, task, run, place)
+        if state is TaskState.LOCK and wait.via in _SIGNALS:
+            return self._signal(task, run, place)
+        if state in (TaskState.LOCK, TaskState.POOL):
+            return self._object(node, run, place)
+        return Root(End.UNEXPLAINED, f"a future ({wait.kind or 'that tells no more'}): not seen who sets it", place)
+
+    def _link(
+        self, node: Node, place: Place, via: Via, what: str, others: Sequence[Node], confidence: Confidence,
+        key: object, otherwise: Root | None = None,
+    ) -> Link:  # fmt: skip
+        step = Step(via, what, task_name(self._moment.world, node), place, confidence)
+        return Link(step, others, key, otherwise)
+
+    def _in_the_loop(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
+        """What the loop's thread does, it does for the task that runs; the one that is ready waits for it."""
+        loop = self._loop(task)
+        tid = run.wait.tid or (loop.tid if loop is not None else 0)
+        thread = self._moment.runs.get(tid)
+        if run.wait.state is TaskState.RUNNING:
+            if thread is None or thread.state in (State.RUNNING, State.IDLE):
+                return Root(End.CPU, "runs", place)
+            return self._moment.answer(tid)
+        if thread is None or thread.state is State.IDLE:
+            return Root(End.CPU, "is about to run", place)
+        return self._link(node, place, Via.TURN, "its turn in the loop", [tid], Confidence.EXACT, ("turn", tid))
+
+    def _paces(self, run: TaskRun) -> bool:
+        """A pause in a loop of the program's own."""
+        leaf = run.leaf
+        if leaf is None or leaf.origin != "user":
+            return True  # a library's own pause
+        return self._moment.world.file(leaf.file).loop(leaf.function, leaf.line) is not None
+
+    def _executor(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
+        wait = run.wait
+        if wait.tid:
+            key = ("call", wait.tid)
+            return self._link(node, place, Via.RESULT, "a call in a thread", [wait.tid], Confidence.EXACT, key)
+        loop = self._loop(task)
+        told = self._told(loop.executor) if loop is not None else None
+        workers = [t for t in told.told.threads if t in self._moment.runs] if told is not None else []
+        what = "a worker thread of the executor"
+        nobody = Root(End.UNEXPLAINED, f"{what}: not seen who has them", place)
+        return self._link(node, place, Via.RESOURCE, what, workers, Confidence.EXACT, ("worker", task.loop), nobody)
+
+    def _tasks(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
+        others = [n for t in run.awaits if (n := node_of(t)) in self.runs and n != node]
+        if self._supervises(run):
+            return Root(End.IDLE, f"waits for tasks that go on ({run.wait.via})", place)
+        names = words.alike((task_name(self._moment.world, n) for n in others[:50]), len(others))
+        nobody = Root(End.UNEXPLAINED, f"{run.wait.via or 'tasks'}: not seen what it waits for", place)
+        link = self._link(
+            node, place, Via.RESULT, f"the end of {names or 'tasks'}", others, Confidence.EXACT, ("end", node), nobody
+        )
+        link.settle = self._no_work(others, place)
+        return link
+
+    def _supervises(self, run: TaskRun) -> bool:
+        """It has waited for the same ones since before anybody looked, and not one of them has ended."""
+        return run.wait.via in _SUPERVISES and not run.since_ns and run.start_ns <= self._aio.first_ns + _FIRST_NS
+
+    def _no_work(self, others: Sequence[Node], place: Place):  # type: ignore[no-untyped-def]
+        def settle(parts: Sequence[Part]) -> Root | None:
+            if not all(len(p.path) == 1 and p.root.kind in (*QUIET, End.SLEEP) for p in parts):
+                return None
+            said = [self.answer(o) for o in others[:50]]
+            if all(isinstance(s, Root) and s.kind in QUIET for s in said):
+                return Root(End.IDLE, "waits for tasks that have no work", place)
+            return None
+
+        return settle
+
+    def _queue(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
+        wait, name, told = run.wait, self._name(run), self._told(run.wait.object)
+        lent = _sites(run, "get")
+        if lent:
+            have = [n for n in self._kept.get(lent[0].key, ()) if n != node]
+            nobody = Root(End.UNEXPLAINED, f"{name}: all are out, not seen who has them", place)
+            return self._link(
+                node, place, Via.RESOURCE, lent[0].expression, have, Confidence.INFERRED, ("lent", lent[0].key), nobody
+            )
+        if wait.via not in ("Queue.put", "Queue.join", "MemoryObjectSendStream.send"):
+            return Root(End.IDLE, f"no work in {name}", place)
+        same = {n for n, r in self.runs.items() if r.wait.object == wait.object and r.wait.via == wait.via}
+        users = [node_of(t) for t in told.told.users] if told is not None else []
+        takers = [n for n in users if n in self.runs and n not in same and not self._supervises(self.runs[n])]
+        via, what = (Via.END, f"all items of {name}") if wait.via == "Queue.join" else (Via.ROOM, f"room in {name}")
+        nobody = Root(End.UNEXPLAINED, f"{what}: nobody seen to take anything out", place)
+        return self._link(node, place, via, what, takers, Confidence.INFERRED, (via, wait.object), nobody)
+
+    def _signal(self, task: TaskHistory, run: TaskRun, place: Place) -> Root:
+        """Who will set it, nothing says that is read. One that comes now and then is work to come."""
+        name = self._name(run)
+        if run.waits > 1 or len(task.runs) > 2:
+            return Root(End.IDLE, f"waits for {name}, which comes now and then", place)
+        if not run.since_ns and run.start_ns <= self._aio.first_ns + _FIRST_NS:
+            return Root(End.DORMANT, f"{name}: nobody seen to set it", place)
+        return Root(End.UNEXPLAINED, f"{name}: nobody seen to set it", place)
+
+    def _object(self, node: Node, run: TaskRun, place: Place) -> Link:
+        wait, name = run.wait, self._name(run)
+        held = dict(self._holders.get(wait.object, {}))
+        told = self._told(wait.object)
+        for id_ in told.told.holders if told is not None and not held else ():
+            if (other := node_of(id_)) in self.runs:
+                held[other] = Confidence.EXACT if told is not None and told.told.exact else Confidence.INFERRED
+        others = [n for n in held if n != node] or list(held)
+        if wait.state is TaskState.POOL:
+            via, what = Via.RESOURCE, name
+        elif wait.kind == "Semaphore":
+            via, what = Via.PERMIT, name
+        else:
+            via, what = Via.LOCK, name
+        if others == [node]:
+            end = Root(End.CYCLE, f"{what}: it holds it itself", place)
+            return self._link(node, place, via, what, [], Confidence.EXACT, None, end)
+        sure = Confidence.EXACT if all(c is Confidence.EXACT for c in held.values()) else Confidence.INFERRED
+        nobody = Root(End.UNEXPLAINED, f"{what}: no task is seen to have it", place)
+        return self._link(node, place, via, what, others, sure, (via, wait.object), nobody)
+
+
+def _sites(run: TaskRun, how: str) -> list[Site]:
+    return [f.checkout for f in run.stack.frames if f.checkout is not None and f.checkout.how == how]
