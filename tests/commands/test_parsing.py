@@ -48,7 +48,7 @@ def test_run_leaves_the_target_its_own_options(line: str, ours: list[str], rest:
 def test_check_takes_a_command_behind_two_dashes() -> None:
     _, options = parse(["check", "--duration", "3", "--", "python", "-c", "pass", "--duration", "5"])
     assert options.rest == ["python", "-c", "pass", "--duration", "5"]
-    assert (options.duration, options.subject) == ("3", None)
+    assert (options.duration, options.subjects) == ("3", [])
     assert parse(["check", "12"])[1].rest is None
 
 

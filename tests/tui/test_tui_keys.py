@@ -199,6 +199,12 @@ async def _copy(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None
     assert "worker" in pilot.app.clipboard and "cache.py:41" in pilot.app.clipboard
 
 
+async def _record(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    """What is saved is tested in test_tui_record: here nothing is kept."""
+    await press()
+    assert any("recording already" in str(n.message) for n in pilot.app._notifications)
+
+
 async def _export(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     await view(pilot, "threads")
     await press()
@@ -322,6 +328,7 @@ CHECKS: dict[str, Check] = {
     "slower": _slower,
     "copy": _copy,
     "export": _export,
+    "record": _record,
     "again": _nothing_to_start,
     "variant": _nothing_to_start,
     "processes": _processes,
