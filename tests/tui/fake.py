@@ -46,8 +46,62 @@ from concview.model import (
     State,
     Wait,
     WaitKind,
+    WorkKind,
 )
-from concview.snapshot import GilView, HolderView, LockView, PeerView, QueueView, Snapshot, Status, ThreadView
+from concview.snapshot import (
+    GilView,
+    HolderView,
+    LockView,
+    PeerView,
+    QueueView,
+    RouteView,
+    Snapshot,
+    Status,
+    ThreadView,
+    WorkSummary,
+    WorkView,
+)
+
+
+def _work() -> WorkSummary:
+    """A stuck request with its query, one that waits for a lock, one of which little is known, and a task's."""
+    request, query = WorkKind.REQUEST, WorkKind.QUERY
+    sql = "SELECT id, total FROM orders WHERE user_id = ? FOR UPDATE"
+    return WorkSummary(
+        "safe",
+        (
+            WorkView(
+                7, request, "flask", "POST /orders/<int:id>/pay", "", "", "", 31.2, True, False, (4253,), (),
+                "recv from 10.0.0.5:5432", State.IO, 0, (9,),
+            ),
+            WorkView(
+                9, query, "psycopg", sql, "", "", "", 29.0, False, True, (4253,), (), "recv from 10.0.0.5:5432",
+                State.IO, 7,
+            ),
+            WorkView(
+                11, request, "flask", "GET /orders", "", "", "", 4.1, True, False, (4250,), (),
+                "waits for self._lock (cache.py:41) <- worker-3", State.LOCK,
+            ),
+            WorkView(
+                12, request, "http.server", "GET", "route", "", "", 2.3, False, False, (4251,), (), "", State.RUNNING
+            ),
+            WorkView(
+                13, request, "starlette", "GET /stream/{id}", "", "", "", 0.4, False, False, (), (3,),
+                "sleeps (stream.py:12)", State.UNKNOWN,
+            ),
+        ),
+        (
+            RouteView(
+                request, "flask", "POST /orders/<int:id>/pay", "", 1, 1.0, None, None, False, shares(io=0.97, gil=0.03),
+                0.0,
+            ),
+            RouteView(request, "flask", "GET /orders", "", 41, 0.8, 0.12, 1.9, True, shares(lock=0.8, running=0.2), 0),
+            RouteView(request, "starlette", "GET /stream/{id}", "", 6, 0.3, 0.4, 0.9, False, shares(), 1.0),
+        ),
+        10.0,
+        22,
+        1,
+    )  # fmt: skip
 
 
 def _base(threads: Sequence[ThreadView], tick: int, rng: random.Random, **more: object) -> Snapshot:
@@ -216,6 +270,7 @@ def busy(number: int = 99, tick: int = 0) -> Snapshot:
             ),
             QueueView("Queue:0x7f13", "", "Queue", 0, 0, (0, 0), 0.0, 0.0, 0.0, (), (), ()),
         ),
+        work=_work(),
         findings=(
             convoy_finding(),
             gil_finding(),

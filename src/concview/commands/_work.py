@@ -5,7 +5,7 @@ from __future__ import annotations
 from concview.commands import _schema as out
 from concview.commands._text_writer import BOLD, Pen
 from concview.model import STATES, State, WorkKind
-from concview.session.work import title
+from concview.session.work import age_words, inmost, title, who
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
 from concview.text import clean, duration, plural
 
@@ -53,13 +53,6 @@ def _seconds(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def age_words(w: WorkView) -> str:
-    """'31.0 s' since a beginning that was read; 'first seen 31.0 s ago'; 'for more than 31.0 s'."""
-    if w.exact:
-        return duration(w.age_s)
-    return f"more than {duration(w.age_s)}" if w.before else f"first seen {duration(w.age_s)} ago"
-
-
 def work_text(snapshot: Snapshot, pen: Pen) -> None:
     """What is in progress, oldest first, then by name over the window. Nothing where there is none."""
     work = snapshot.work
@@ -70,7 +63,7 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
     pen.line("In whose name", BOLD)
     pen.paragraph(_headline(outer, work, by_id))
     for w in outer[:MOST_NOW]:
-        pen.paragraph(f"{title(w)}: {age_words(w)}{_doing(w, by_id)}; {_who(w, snapshot)}")
+        pen.paragraph(f"{title(w)}: {age_words(w)}{_doing(w, by_id)}; {who(w, snapshot)}")
     if len(outer) > MOST_NOW:
         pen.line(f"  ... {len(outer) - MOST_NOW} more (all in --format json)")
     rows = [_row(r) for r in work.routes[:MOST_ROUTES]]
@@ -96,19 +89,10 @@ def _headline(outer: list[WorkView], work: WorkSummary, by_id: dict[int, WorkVie
 
 def _doing(w: WorkView, by_id: dict[int, WorkView]) -> str:
     """What it is at: its innermost part, and what that waits for."""
-    inner, seen = w, {w.id}
-    while inner.parts and inner.parts[0] in by_id and inner.parts[0] not in seen:
-        inner = by_id[inner.parts[0]]
-        seen.add(inner.id)
+    inner = inmost(w, by_id)
     at = f", in {title(inner)} ({age_words(inner)})" if inner is not w else ""
     after = " (its response has been sent)" if w.after else ""
     return f"{after}{at}" + (f", {inner.doing}" if inner.doing else "")
-
-
-def _who(w: WorkView, snapshot: Snapshot) -> str:
-    names = [clean(t.name, 32) if (t := snapshot.thread(tid)) is not None else f"tid {tid}" for tid in w.threads[:3]]
-    names += [f"task {id_}" for id_ in w.tasks[:3]]
-    return ", ".join(names)
 
 
 def _row(r: RouteView) -> list[str]:

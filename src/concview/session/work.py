@@ -9,7 +9,8 @@ from concview.analysis.history import History
 from concview.analysis.tasks import words
 from concview.analysis.work import Piece, Route, routes
 from concview.model import State, WorkKind
-from concview.snapshot import RouteView, ThreadView, WorkSummary, WorkView
+from concview.snapshot import RouteView, Snapshot, ThreadView, WorkSummary, WorkView
+from concview.text import clean, duration
 
 #: Names told of one window.
 MAX_ROUTES = 200
@@ -101,3 +102,28 @@ _KINDS = {
     WorkKind.CALL: "call",
     WorkKind.SPAN: "span",
 }
+
+
+def age_words(w: WorkView) -> str:
+    """'31.0 s' since a beginning that was read; 'first seen 31.0 s ago'; 'for more than 31.0 s'."""
+    if w.exact:
+        return duration(w.age_s)
+    return f"more than {duration(w.age_s)}" if w.before else f"first seen {duration(w.age_s)} ago"
+
+
+def inmost(w: WorkView, by_id: Mapping[int, WorkView]) -> WorkView:
+    """What it is at: the innermost of its parts; itself where it has none."""
+    seen = {w.id}
+    while part := next((by_id[p] for p in w.parts if p in by_id and p not in seen), None):
+        seen.add(part.id)
+        w = part
+    return w
+
+
+def who(w: WorkView, snapshot: Snapshot) -> str:
+    """Names of the threads and tasks that work on it."""
+    names = [clean(t.name, 32) if (t := snapshot.thread(tid)) is not None else f"tid {tid}" for tid in w.threads[:3]]
+    for id_ in w.tasks[:3]:
+        task = snapshot.aio.task(id_) if snapshot.aio is not None else None
+        names.append(f"task {clean(task.name, 32)}" if task is not None else f"task {id_}")
+    return ", ".join(names)

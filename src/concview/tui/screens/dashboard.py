@@ -205,6 +205,11 @@ class Dashboard(TimeTravel):
                 self.trail.clear()
                 self.show_view(spec.id)
 
+    def action_requests(self) -> None:
+        if self.active != "work":
+            self.trail.append((self.active, getattr(self.view, "tid", None)))
+            self.show_view("work")
+
     def action_step_tab(self, step: int) -> None:
         numbered = [s.id for s in self.specs.values() if s.tab]
         here = self.active if self.active in numbered else (self.trail[0][0] if self.trail else numbered[0])
