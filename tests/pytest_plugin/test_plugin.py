@@ -155,7 +155,7 @@ def test_a_process_that_is_ended_in_a_test_is_explained(tmp_path: Path) -> None:
 
 CONTENTION = """
 def test_contention():
-    lock, stop = threading.Lock(), time.monotonic() + 7
+    lock, stop = threading.Lock(), time.monotonic() + 12
     def work():
         while time.monotonic() < stop:
             with lock:

@@ -472,6 +472,57 @@ class RunsOut(msgspec.Struct):
     runs: list[CheckOut]
 
 
+class ComparedRunOut(msgspec.Struct):
+    name: str
+    target: TargetOut
+    seconds: float
+    windows: int
+    ending: str
+
+
+class ComparedFindingOut(msgspec.Struct):
+    id: str
+    severity: str
+    title: str
+    where: list[SiteOut]
+
+
+class ComparisonRowOut(msgspec.Struct):
+    """`better`: 'less', 'more' or ''. Intervals are of 95 %; `p` null: no test was possible. `change`: 0.1 is 10 %
+    more, null from 0. `verdict`: 'better', 'worse', 'differs', or '~' for not significant."""
+
+    group: str
+    name: str
+    unit: str
+    better: str
+    base: float
+    new: float
+    base_interval: tuple[float, float] | None
+    new_interval: tuple[float, float] | None
+    change: float | None
+    p: float | None
+    verdict: str
+
+
+class ComparisonOut(msgspec.Struct):
+    """`concview compare --format json`. `unit`: what was repeated, 'runs' or 'time'. `unjudged`: findings of the base
+    whose rule could not judge the new side."""
+
+    schema: int
+    concview: str
+    unit: str
+    notes: list[str]
+    base: list[ComparedRunOut]
+    new: list[ComparedRunOut]
+    rows: list[ComparisonRowOut]
+    geomeans: dict[str, float]
+    came: list[ComparedFindingOut]
+    went: list[ComparedFindingOut]
+    stayed: list[ComparedFindingOut]
+    unjudged: list[ComparedFindingOut]
+    failed: bool
+
+
 class GilOut(msgspec.Struct):
     held: bool | None
     holder: int | None
@@ -592,7 +643,13 @@ class DumpOut(msgspec.Struct):
 
 
 #: What is published under docs/schema, by its name there without the version.
-PUBLISHED: dict[str, type[msgspec.Struct]] = {"check": CheckOut, "dump": DumpOut, "report": ReportOut, "runs": RunsOut}
+PUBLISHED: dict[str, type[msgspec.Struct]] = {
+    "check": CheckOut,
+    "dump": DumpOut,
+    "report": ReportOut,
+    "runs": RunsOut,
+    "compare": ComparisonOut,
+}
 
 
 def json_schema(name: str) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""`concview compare BASE NEW`: before against after, and whether the difference is more than chance."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from concview.commands import _options
+from concview.commands.base import Command, CommandError, Exit
+
+if TYPE_CHECKING:
+    from concview.compare.measure import Run
+    from concview.config import Config
+
+SUFFIX = "*.concview"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", metavar="BASE", help="a recording of before, or a folder of them")
+    parser.add_argument("new", metavar="NEW", help="a recording of after, or a folder of them")
+    parser.add_argument(
+        "--base", metavar="FILE", dest="more_base", action="append", default=[], help="one more of before"
+    )
+    parser.add_argument("--new", metavar="FILE", dest="more_new", action="append", default=[], help="one more of after")
+    parser.add_argument("--format", choices=["text", "json", "md"], default="text")
+    parser.add_argument(
+        "--fail-on", metavar="LEVEL", action="append", default=[],
+        help="exit with 1 when a finding came, from here on: info, warn (default), never, RULE=LEVEL",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fail-worse", metavar="PERCENT", help="exit with 1 when a number is significantly worse by more than this"
+    )
+    _options.add_config(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from concview.commands import _comparison, _fail_on
+    from concview.compare.comparison import compare
+
+    fail_on = _fail_on.parse(options.fail_on)
+    fail_worse = _percent(options.fail_worse)
+    config = _options.settings(options)
+    sides = [
+        recordings([first, *more])
+        for first, more in ((options.base, options.more_base), (options.new, options.more_new))
+    ]
+    if both := {p.resolve() for p in sides[0]} & {p.resolve() for p in sides[1]}:
+        raise CommandError(f"{min(both)}: on both sides", Exit.USAGE)
+    base, new = ([measured(path, config) for path in side] for side in sides)
+    comparison = compare(base, new)
+    failing = [f for f in comparison.came if fail_on.fails(f)]
+    worse = comparison.worse(fail_worse) if fail_worse is not None else []
+    sys.stdout.write(_comparison.write(comparison, options.format, failing, worse))
+    return Exit.FINDINGS if failing or worse else Exit.FINE
+
+
+def recordings(names: list[str]) -> list[Path]:
+    """The files that are named, and those in the folders that are. CommandError where there is none."""
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(path.glob(SUFFIX))
+            if not inside:
+                raise CommandError(f"{path}: no recordings ({SUFFIX}) in it", Exit.BAD_FILE)
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def measured(path: Path, config: Config) -> Run:
+    from concview.commands._preflight import reading
+    from concview.compare.measure import of_recording
+
+    with reading(str(path)):
+        run = of_recording(path, config)
+    if not run.windows:
+        raise CommandError(
+            f"{path}: {run.seconds:.1f} s are too short to compare", Exit.BAD_FILE, "record for 30 s or more"
+        )
+    return run
+
+
+def _percent(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise CommandError(f"--fail-worse: must be a number of percent from 0 on, not '{text}'", Exit.USAGE)
+    return value
+
+
+COMMAND = Command(
+    name="compare",
+    summary="two recordings, or two sets of them: what differs, and whether by more than chance",
+    description="Compare recordings of before with recordings of after: states, locks, queues, rates and findings.\n"
+    "Several a side are compared run by run (Mann-Whitney); one against one in time (block bootstrap), which tells\n"
+    "whether these two differ, not whether the next two will. '~': not significant.\n"
+    "Exit code 1 when findings came from --fail-on upwards, or numbers got worse by more than --fail-worse.",
+    configure=configure,
+    run=run,
+    order=33,
+)

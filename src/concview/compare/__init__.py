@@ -1,0 +1,1 @@
+"""Before against after: what recordings differ in, and whether that is more than chance."""
