@@ -19,6 +19,7 @@ from concview.tui.widgets.table import Table
 
 #: Names shown below the list.
 _MOST = 100
+_NUMBERS = 36  #: cells of their numbers
 
 
 class _Context:
@@ -146,15 +147,18 @@ def _routes(work: WorkSummary, width: int, palette: Palette) -> list[Line]:
     room = max(16, width - 56)
     lines: list[Line] = [
         [Segment(f"By name, over {text.duration(work.seconds)}", palette.title)],
-        [Segment(fit("", room) + head, palette.faint)],
+        [Segment(fit(fit("", room) + head, width).rstrip(), palette.faint)],
     ]
     for route in work.routes[:_MOST]:
         lines.append(
             [
                 Segment(fit(title(route), room - 1) + " ", palette.base),
-                Segment(f"{route.seen:>6} {route.in_flight:>9.1f} {_lasted(route, route.p50_s)} ", palette.bright),
-                Segment(_lasted(route, route.p95_s), palette.bright),
-                Segment(f"  {_mostly(route)}", palette.dim),
+                Segment(
+                    f"{route.seen:>6} {route.in_flight:>9.1f} {_lasted(route, route.p50_s)} "
+                    f"{_lasted(route, route.p95_s)}",
+                    palette.bright,
+                ),
+                Segment(fit(f"  {_mostly(route)}", max(0, width - room - _NUMBERS)).rstrip(), palette.dim),
             ]
         )
     if len(work.routes) > _MOST:
