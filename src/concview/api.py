@@ -167,7 +167,7 @@ def open(path: str | Path, *, settings: str | Path | None = None) -> Observation
 def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -> Observation:
     """`attach` with settings that were read already. `keep`: the session's last minutes can be saved."""
     discovery.describe(pid)  # a wrong PID is told at once, without a collector
-    source = LiveSource(pid, config.engine, config.rate, config.budget, blocking, config.labels)
+    source = LiveSource(pid, config.engine, config.rate, config.budget, blocking, config.labels, config.gentle)
     if keep:
         source.tape = Tape()
     return Observation(source, config)

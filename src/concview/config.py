@@ -142,6 +142,7 @@ class Config(msgspec.Struct, frozen=True):
     rate: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 100.0
     budget: Annotated[float, msgspec.Meta(gt=0, le=100)] = 5.0
     labels: LabelsName = "safe"
+    gentle: bool = False  #: nothing is opened that costs the process anything: no exact waits
     mouse: bool = True
     theme: ThemeName = "dark"
     keys: dict[str, str] = {}  #: id of a key of the dashboard -> keys in its place, comma-separated
@@ -156,6 +157,7 @@ _ALLOWED = {
     "rate": "a number from 1 to 1000 (samples a second)",
     "budget": "a number above 0 and up to 100 (percent of one core)",
     "labels": "off, safe or full",
+    "gentle": "true or false",
     "mouse": "true or false",
     "theme": "dark, light, ansi, ansi-light, contrast or colour-blind",
     "keys": "a table of texts: what a key does -> the key",

@@ -16,6 +16,7 @@ from concview.model import (
     Capability,
     Confidence,
     Finding,
+    Frame,
     Hold,
     NotApplicable,
     Notice,
@@ -52,6 +53,38 @@ class View(msgspec.Struct, frozen=True):
     """Base of the parts."""
 
 
+class PlaceWaitTimes(View, frozen=True):
+    """Exact waits of a thread at one place: those that a sample fell into. Quantiles to the width of a class, 25 %."""
+
+    state: State
+    reason: str
+    frame: Frame | None
+    waits: int
+    waited_s: float
+    median_s: float | None
+    p95_s: float | None
+    longest_s: float
+
+
+class WaitTimes(View, frozen=True):
+    """Exact waits of a thread, by the kernel's records of every switch; short ones between two samples included.
+
+    A wait counts when it ends, with all its length: from the moment the thread left the CPU until it was on one again.
+    """
+
+    seconds: float  #: that this is of
+    complete: bool  #: no record was lost
+    runs: int  #: how often it came onto a CPU
+    waits: int
+    waited_s: float
+    median_s: float | None
+    p95_s: float | None
+    longest_s: float
+    aside: int  #: how often it was pushed aside
+    aside_s: float
+    places: tuple[PlaceWaitTimes, ...] = ()  #: longest waited at first; the other waits were too short to be seen
+
+
 class ThreadView(View, frozen=True):
     tid: int
     name: str
@@ -77,6 +110,7 @@ class ThreadView(View, frozen=True):
     blocked_confidence: Confidence = Confidence.UNKNOWN
     because: str = ""  #: who and what is in its way now, followed to the end: 'sem (permit) <- rpc sleeps (x.py:7)'
     root: str = ""  #: the end alone
+    exact: WaitTimes | None = None  #: None: it was on no CPU, or the kernel's records cannot be had ("switches")
 
 
 class HolderView(View, frozen=True):
@@ -502,6 +536,8 @@ class Snapshot(View, frozen=True):
     own_cpu_percent: float = 0.0
     helper_cpu_percent: float = 0.0  #: the part of it that the budget does not steer, and what it is held to
     helper_limit_percent: float = 0.0
+    threads_there: int = -1  #: native ones included; -1: not told
+    threads_seen: int = -1  #: of how many it is known where they were in the last second
     own_wait_percent: float = 0.0  #: of the last second, for which the collector itself waited for a CPU
     samples: int = 0
     misses: int = 0

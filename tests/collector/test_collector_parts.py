@@ -1,14 +1,18 @@
 """Recorder and pace: what the collector is made of, without a process."""
 
+import fcntl
 import io
 import itertools
+import os
+import resource
 
 import pytest
 
-from concview import codec
+from concview import codec, control
 from concview.collector import recorder as recorder_module
 from concview.collector.budget import Budget
 from concview.collector.looks import SHARE, Looks
+from concview.collector.loop import Collector
 from concview.collector.pace import MIN_HZ, Pace
 from concview.collector.recorder import Recorder
 from concview.model import Forget, FrameDef, ThreadDef, Tick, Wait, WaitKind
@@ -167,6 +171,25 @@ def test_looks_are_slowed_to_their_part_of_the_budget() -> None:
     reports = {report.name: report for report in looks.report(now)}
     assert reports["costly"].cpu_percent <= 5 * SHARE / 2 * 1.2
     assert reports["cheap"].complete == cheap.complete
+
+
+def test_a_command_is_heard_on_a_descriptor_that_select_refuses() -> None:
+    """With two files a thread open, it need not be a small number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    reader, writer = os.pipe()
+    high = fcntl.fcntl(reader, fcntl.F_DUPFD, 2000)
+    try:
+        collector = Collector(os.getpid(), "direct", 100, 5)
+        assert collector._listen(high), "nothing was said"
+        os.write(writer, control.encode(control.SetRate(20)))
+        assert collector._listen(high) and collector._pace.asked_hz == 20
+        os.close(writer)
+        assert not collector._listen(high), "the reader has gone"
+    finally:
+        os.close(reader)
+        os.close(high)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_samples_that_the_budget_has_no_room_for_are_no_misses() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from concview.analysis.classify import Classification, classify
+from concview.analysis.exact_waits import ExactWaits
 from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
 from concview.analysis.relations import RelationHistory
@@ -52,6 +53,7 @@ from concview.model import (
     StackDef,
     State,
     Stats,
+    Switches,
     TaskDef,
     Tasks,
     TasksGone,
@@ -132,6 +134,7 @@ class History:
         self.depths = QueueHistories()
         self.aio = TaskHistories()  #: tasks, loops and what they share, read from memory
         self.relations = RelationHistory()  #: objects, descriptors, file locks, children that threads wait for
+        self.exact = ExactWaits()  #: every wait of every thread, where the kernel records them
         self.work = WorkHistory()  #: requests, jobs, queries, calls
         self.account: Calls | None = None  #: of the last window that was closed: with the callees of every function
         self.refusal: AgentStatus | None = None  #: what it was asked for last and would not do
@@ -215,6 +218,8 @@ class History:
             self.depths.add(event)
         elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits)):
             self.relations.add(event)
+        elif isinstance(event, Switches):
+            self.exact.add(event, self.tables.stacks, self.tables.waits, self.tables.classifications)
         elif isinstance(event, LabelDef):
             self.tables.labels[event.id] = event.label
         elif isinstance(event, Work):

@@ -51,8 +51,11 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=5.0)
     parser.add_argument("--blocking", action="store_true")
     parser.add_argument("--labels", default="safe")
+    parser.add_argument("--gentle", action="store_true")
     options = parser.parse_args()
-    collector = Collector(options.pid, options.engine, options.rate, options.budget, options.blocking, options.labels)
+    collector = Collector(
+        options.pid, options.engine, options.rate, options.budget, options.blocking, options.labels, options.gentle
+    )
 
     def stop(*_: object) -> None:
         collector.stop()

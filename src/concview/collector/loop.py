@@ -51,12 +51,20 @@ class Collector:
     """`begin` attaches and greets, `run` samples until the target or the reader is gone or `stop` is called."""
 
     def __init__(
-        self, pid: int, engine: str, rate_hz: float, budget_percent: float, blocking: bool = False, labels: str = "safe"
+        self,
+        pid: int,
+        engine: str,
+        rate_hz: float,
+        budget_percent: float,
+        blocking: bool = False,
+        labels: str = "safe",
+        gentle: bool = False,
     ) -> None:
         self._pid = pid
         self._engine_name = engine
         self._blocking = blocking
         self._labels = labels
+        self._gentle = gentle
         self._pace = Pace(rate_hz, budget_percent)
         self._budget = Budget(budget_percent)
         self._stopping = False
@@ -85,11 +93,12 @@ class Collector:
         self._recorder.emit(
             Hello(
                 STREAM_VERSION, __version__, target, self._engine.name, self._pace.asked_hz, self._pace.budget,
-                now, time.time(), _told(probe.capabilities, self._labels), self._labels,
+                now, time.time(), _told(probe.capabilities, self._labels, self._gentle), self._labels,
             )
         )  # fmt: skip
         if probe.why:
             self._recorder.emit(Notice(now, "info", f"engine {self._engine.name}, because {probe.why}"))
+        self._engine.gentle = self._gentle
         try:
             self._engine.open(target, self._recorder)
         except TargetError as error:
@@ -265,12 +274,14 @@ class Collector:
         return True
 
 
-def _told(capabilities: dict[str, Capability], labels: str) -> dict[str, Capability]:
+def _told(capabilities: dict[str, Capability], labels: str, gentle: bool) -> dict[str, Capability]:
     """What can be seen, less what was not wanted."""
-    if labels != "off" or not capabilities.get("labels", Capability(False)).available:
-        return capabilities
-    off = Capability(False, 'labels are switched off (labels = "off")', "--labels safe")
-    return {**capabilities, "labels": off}
+    told = dict(capabilities)
+    if labels == "off" and told.get("labels", Capability(False)).available:
+        told["labels"] = Capability(False, 'labels are switched off (labels = "off")', "--labels safe")
+    if gentle and told.get("switches", Capability(False)).available:
+        told["switches"] = Capability(False, "not opened: they cost the process 2 µs a wait (--gentle)", "no --gentle")
+    return told
 
 
 class _Chores:

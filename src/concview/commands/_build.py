@@ -11,7 +11,7 @@ from concview.commands import _tasks_json as tasks_json
 from concview.commands._blame_json import blame_out
 from concview.commands._work import work_out
 from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
-from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView
+from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView, WaitTimes
 from concview.text import clean
 
 
@@ -65,6 +65,8 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
             misses=snapshot.misses,
             own_cpu_percent=_round(snapshot.own_cpu_percent, 2),
             pyspy_cpu_percent=_round(snapshot.helper_cpu_percent, 2),
+            threads=snapshot.threads_there if snapshot.threads_there >= 0 else None,
+            threads_seen=snapshot.threads_seen if snapshot.threads_seen >= 0 else None,
         ),
         process=out.ProcessOut(
             cpu_percent=_maybe(snapshot.cpu_percent),
@@ -74,7 +76,12 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
             gil_waiters_mean=_maybe(gil.waiters_mean) if gil.available else None,
         ),
         threads=[
-            out.ThreadOut(t.tid, t.name, {s: _round(v, 4) for s, v in zip(STATES, t.shares, strict=True)})
+            out.ThreadOut(
+                t.tid,
+                t.name,
+                {s: _round(v, 4) for s, v in zip(STATES, t.shares, strict=True)},
+                exact_waits=exact_waits(t.exact),
+            )
             for t in snapshot.threads
         ],
         locks=[_lock(lock) for lock in snapshot.locks],
@@ -93,6 +100,40 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
 
 def _refusal(refused: AgentStatus | None) -> out.RefusalOut | None:
     return out.RefusalOut(refused.text, refused.remedy, refused.code) if refused is not None else None
+
+
+def exact_waits(waits: WaitTimes | None) -> out.ExactWaitsOut | None:
+    if waits is None:
+        return None
+    return out.ExactWaitsOut(
+        seconds=_round(waits.seconds),
+        complete=waits.complete,
+        runs=waits.runs,
+        waits=waits.waits,
+        waited_s=_round(waits.waited_s, 6),
+        median_s=_exactly(waits.median_s),
+        p95_s=_exactly(waits.p95_s),
+        longest_s=_round(waits.longest_s, 6),
+        pushed_aside=waits.aside,
+        pushed_aside_s=_round(waits.aside_s, 6),
+        places=[
+            out.PlaceWaitsOut(
+                state=p.state.name.lower(),
+                reason=p.reason,
+                place=f"{p.frame.file}:{p.frame.line} ({p.frame.function})" if p.frame is not None else None,
+                waits=p.waits,
+                waited_s=_round(p.waited_s, 6),
+                median_s=_exactly(p.median_s),
+                p95_s=_exactly(p.p95_s),
+                longest_s=_round(p.longest_s, 6),
+            )
+            for p in waits.places
+        ],
+    )
+
+
+def _exactly(seconds: float | None) -> float | None:
+    return None if seconds is None else _round(seconds, 6)
 
 
 lock_id = tasks_json.lock_id
@@ -275,6 +316,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
                 holds=[tasks_json.hold_out(h) for h in thread.holds],
                 frames=frames,
                 because=thread.because,
+                exact_waits=exact_waits(thread.exact),
             )
         )
     dump = out.DumpOut(

@@ -21,6 +21,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="MODE", help="requests, jobs and queries: off, safe (default: no paths, no values) or full"
     )
     group.add_argument("--blocking", action="store_true", help="py-spy only: pause the target for each sample")
+    group.add_argument(
+        "--gentle", action="store_true", help="nothing that costs the process anything: no exact waits by the kernel"
+    )
     add_config(parser)
 
 
@@ -37,6 +40,7 @@ def add_python(parser: argparse.ArgumentParser) -> None:
 def settings(options: argparse.Namespace) -> Config:
     """The settings in force: file, environment, flags. CommandError names what is wrong."""
     flags = {key: getattr(options, key, None) for key in ("engine", "rate", "budget", "labels")}
+    flags["gentle"] = getattr(options, "gentle", False) or None
     try:
         config = load(flags, Path(options.config) if options.config else None)
     except ConfigError as error:

@@ -35,6 +35,10 @@ class SamplingOut(msgspec.Struct):
     misses: int
     own_cpu_percent: float
     pyspy_cpu_percent: float  #: the part of it that py-spy took: not under the budget but under a limit of its own
+    threads: int | None = None  #: how many there are, native ones included; null: not told
+    #: Of how many it is known where they were in the last second. Fewer than there are: the budget has no room for all,
+    #: which have their turn one after the other.
+    threads_seen: int | None = None
 
 
 class ProcessOut(msgspec.Struct):
@@ -45,11 +49,42 @@ class ProcessOut(msgspec.Struct):
     gil_waiters_mean: float | None
 
 
+class PlaceWaitsOut(msgspec.Struct):
+    """Waits at one place that a sample fell into. Seconds; quantiles to 25 %."""
+
+    state: str
+    reason: str
+    place: str | None  #: 'cache.py:41 (Cache.get)', where the stack was seen
+    waits: int
+    waited_s: float
+    median_s: float | None
+    p95_s: float | None
+    longest_s: float
+
+
+class ExactWaitsOut(msgspec.Struct):
+    """Every wait of a thread, by the kernel's records of switches. A wait counts when it ends, with all its length."""
+
+    seconds: float  #: that this is of
+    complete: bool  #: no record was lost
+    runs: int
+    waits: int
+    waited_s: float
+    median_s: float | None
+    p95_s: float | None
+    longest_s: float
+    pushed_aside: int
+    pushed_aside_s: float
+    places: list[PlaceWaitsOut]  #: of the waits that were long enough for a sample
+    confidence: str = "exact"
+
+
 class ThreadOut(msgspec.Struct):
     tid: int
     name: str
     shares: dict[str, float]
     pid: int = 0  #: of several processes: whose; else 0, as below
+    exact_waits: ExactWaitsOut | None = None  #: null where the kernel's records cannot be had
 
 
 class SiteOut(msgspec.Struct):
@@ -562,6 +597,7 @@ class DumpThreadOut(msgspec.Struct):
     holds: list[HoldOut]
     frames: list[FrameOut]
     because: str = ""  #: who and what is in its way, followed to the end
+    exact_waits: ExactWaitsOut | None = None  #: as in `check`; of the moments that `dump` looked at
 
 
 class TaskWaitingOut(msgspec.Struct):

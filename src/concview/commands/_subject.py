@@ -48,7 +48,9 @@ def recorded(options: argparse.Namespace) -> Iterator[Path]:
     _preflight.look_at(pid)
     with tempfile.TemporaryDirectory(prefix="concview-") as folder:
         path = Path(folder) / "recording"
-        source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels)
+        source = LiveSource(
+            pid, config.engine, config.rate, config.budget, options.blocking, config.labels, config.gentle
+        )
         try:
             with path.open("xb", buffering=0) as out:
                 record_stream(source, out, path, seconds, agent=False, calls="")

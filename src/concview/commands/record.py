@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if options.agent:
             raise CommandError("--keep: not together with --agent", Exit.USAGE)
         return _keep.run(options, config, pid, path, seconds)
-    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels)
+    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels, config.gentle)
     out = _create(path, options.force)
     try:
         with out:

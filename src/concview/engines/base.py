@@ -74,6 +74,8 @@ class Engine(Protocol):
     tally: Tally
     #: What it looks for beside its samples; complete when it is open.
     looks: list[Look]
+    #: Set before `open`: nothing is to be opened that costs the process anything.
+    gentle: bool
     #: CPU time that the next tick may take, nanoseconds; 0: no bound. An engine that can look at a part does so.
     room_ns: int
     #: What may be spent in all, as a share of a core; 0: not bounded. What is done now and then keeps to its part.

@@ -61,6 +61,7 @@ from concview.model.relations import (
     User,
 )
 from concview.model.stream import AnyEvent
+from concview.model.switches import PlaceWaits, Switches, ThreadSwitches, class_middle_ns, length_class
 from concview.model.tasks import (
     MOST_AWAITED,
     TASK_STATES,
@@ -155,6 +156,7 @@ __all__ = [
     "Pauses",
     "Peer",
     "Pending",
+    "PlaceWaits",
     "PoolDepth",
     "PoolInfo",
     "ProcessStatus",
@@ -173,6 +175,7 @@ __all__ = [
     "State",
     "Stats",
     "Struct",
+    "Switches",
     "Target",
     "TaskDef",
     "TaskFailure",
@@ -187,6 +190,7 @@ __all__ = [
     "ThreadCounters",
     "ThreadDef",
     "ThreadGone",
+    "ThreadSwitches",
     "Tick",
     "User",
     "Wait",
@@ -198,4 +202,6 @@ __all__ = [
     "WorkKind",
     "Worker",
     "Workers",
+    "class_middle_ns",
+    "length_class",
 ]

@@ -27,6 +27,7 @@ from concview.model.events import (
 from concview.model.forks import Forks
 from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
+from concview.model.switches import Switches
 from concview.model.tasks import AsyncObjects, Loops, TaskDef, TasksGone, TaskTick, TaskWaitDef
 from concview.model.work import LabelDef, Work
 from concview.model.workers import Workers
@@ -58,6 +59,7 @@ AnyEvent = (
     | FileLocks
     | Children
     | NativeWaits
+    | Switches
     | Workers
     | TaskDef
     | TaskWaitDef
@@ -103,6 +105,7 @@ TAGS: dict[int, type[AnyEvent]] = {
     32: FileLocks,
     33: Children,
     34: NativeWaits,
+    35: Switches,
     36: Workers,
     38: LabelDef,
     39: Work,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from concview.linux import permission
+from concview.linux import permission, switches
 from concview.linux.machine import Row
 from concview.linux.namespaces import container_of
 from concview.linux.remote_memory import read_memory
@@ -28,7 +28,14 @@ def rows(pid: int) -> list[Row]:
         _dumpable(pid),
         _namespaces(pid, fields),
         _seccomp(fields),
+        _switches(pid),
     ]
+
+
+def _switches(pid: int) -> Row:
+    """One event, by the call that exact waits use. Everything else works without."""
+    able = switches.probe(pid)
+    return "exact waits", able.available, able.why or "perf_event_open records this process's switches", able.enable
 
 
 def _owner(pid: int, fields: dict[str, str]) -> Row:

@@ -105,6 +105,8 @@ class Composer:
             own_cpu_percent=stats.own_cpu_percent if stats else 0.0,
             helper_cpu_percent=stats.helper_cpu_percent if stats else 0.0,
             helper_limit_percent=stats.helper_limit_percent if stats else 0.0,
+            threads_there=stats.threads if stats else -1,
+            threads_seen=stats.seen if stats else -1,
             own_wait_percent=stats.own_wait_percent if stats else 0.0,
             samples=stats.samples if stats else 0,
             misses=stats.misses if stats else 0,
@@ -193,6 +195,7 @@ class Composer:
         views = []
         alive = list(history.threads.values())
         gone = [t for t in history.gone if t.gone_ns > start_ns]
+        reports = history.exact.window(start_ns)
         for thread in [*alive, *gone]:
             cache = self._threads.get(thread.tid)
             if cache is None:
@@ -201,7 +204,9 @@ class Composer:
             if thread.counts and thread.gone_ns == 0:
                 for i, share in enumerate(cache.shares):
                     sums[i] += share
-            views.append(thread_view(thread, history, cache, behind, holder_now, width, exact, because.get(thread.tid)))
+            waits = history.exact.of(thread.tid, reports) if reports else None
+            told = because.get(thread.tid)
+            views.append(thread_view(thread, history, cache, behind, holder_now, width, exact, told, waits))
         if len(self._threads) > 2 * (len(alive) + len(gone)) + 100:
             known = {t.tid for t in [*alive, *gone]}
             self._threads = {tid: c for tid, c in self._threads.items() if tid in known}

@@ -56,11 +56,13 @@ class LiveSource:
         budget: float = 5.0,
         blocking: bool = False,
         labels: str = "safe",
+        gentle: bool = False,
     ) -> None:
         self.pid = pid
         self._command = [
             sys.executable, "-m", "concview.collector", "--pid", str(pid), "--engine", engine,
             "--rate", str(rate), "--budget", str(budget), "--labels", labels, *(["--blocking"] if blocking else []),
+            *(["--gentle"] if gentle else []),
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: list[bytes] = []

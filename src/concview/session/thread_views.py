@@ -11,7 +11,7 @@ from concview.analysis.locks import holds_of
 from concview.analysis.records import Run, ThreadHistory
 from concview.model import NO_STACK, NO_WAIT, Confidence, Hold, State
 from concview.session.queues import queue_words
-from concview.snapshot import NO_SHARES, Shares, ThreadView
+from concview.snapshot import NO_SHARES, Shares, ThreadView, WaitTimes
 
 #: Half seconds in a thread's strip: one minute.
 STRIP = 120
@@ -71,6 +71,7 @@ def thread_view(
     width: int,
     exact: bool,
     because: tuple[str, str] | None = None,
+    waits: WaitTimes | None = None,
 ) -> ThreadView:
     now = history.now_ns
     run = thread.current or (thread.runs[-1] if thread.runs else None)
@@ -103,6 +104,7 @@ def thread_view(
         blocked_confidence=edge.confidence if edge is not None else Confidence.UNKNOWN,
         because=because[0] if because is not None and alive else "",
         root=because[1] if because is not None and alive else "",
+        exact=waits,
     )
 
 

@@ -106,8 +106,9 @@ class KeepingSink:
 
 
 @contextlib.contextmanager
-def watching(pid: int) -> Iterator[tuple[DirectEngine, KeepingSink]]:
+def watching(pid: int, gentle: bool = False) -> Iterator[tuple[DirectEngine, KeepingSink]]:
     sink, engine = KeepingSink(), DirectEngine()
+    engine.gentle = gentle
     engine.open(describe(pid), sink)
     try:
         yield engine, sink

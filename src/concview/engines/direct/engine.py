@@ -7,7 +7,7 @@ is read again (`scheduled`). Where a tick has no room for all threads (`room_ns`
 from __future__ import annotations
 
 import struct
-from time import thread_time_ns
+from time import monotonic_ns, thread_time_ns
 from typing import ClassVar
 
 from concview.cpython.locks import LockReader
@@ -27,10 +27,11 @@ from concview.engines.direct.locks.wait_targets import WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
 from concview.engines.direct.relations import relations
 from concview.engines.direct.scheduled import ScheduledThreads
+from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
-from concview.linux import WaitReader
+from concview.linux import WaitReader, switches
 from concview.linux.namespaces import ThreadNumbers
 from concview.model import Capability, Site, Target, Wait, WaitKind
 from concview.sink import Sink
@@ -62,6 +63,8 @@ class DirectEngine:
         self.looks: list[Look] = []
         self.room_ns = 0
         self.budget = 0.0
+        self.gentle = False
+        self._switches: SwitchWatch | None = None
         self._waits: WaitReader | None = None
 
     # ------------------------------------------------------------------ beforehand
@@ -101,6 +104,7 @@ class DirectEngine:
                 "relations": yes,
                 "tasks": yes,
                 "labels": yes,
+                "switches": switches.probe(pid),
             },
         )
 
@@ -150,6 +154,7 @@ class DirectEngine:
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
         self._ranges(waits)
+        self._switches = SwitchWatch(pid, sink) if not self.gentle and switches.probe(pid).available else None
         # What is looked for beside the samples, each in its turn and charged to the budget.
         self.looks = relations(reader, self._codes, sink, self._table, self._facts)
         if self._labels != "off":
@@ -166,6 +171,8 @@ class DirectEngine:
             self._waits.close()
             self._waits = None
             self._tasks.close()
+            if self._switches is not None:
+                self._switches.close()
 
     def helper_cpu_seconds(self) -> float:
         return 0.0
@@ -181,6 +188,9 @@ class DirectEngine:
         scheduled, by_tid, room_ns = self._scheduled, self._table.by_tid, self.room_ns
         if not self._begun:
             self._begin(room_ns)
+        watch = self._switches
+        if watch is not None:
+            watch.poll(at_ns, by_tid)
         # With cold caches even a question for the time costs: where all fit in it is asked now and then.
         measured = room_ns and (scheduled.in_parts or not self._turn & 3)
         began = thread_time_ns() if measured else 0
@@ -229,6 +239,7 @@ class DirectEngine:
                 scheduled.changed_sides()
             row.wait = wait
             others.append(row)
+        looked_ns = monotonic_ns() if watch is not None and watch.on else 0
         if not quiet or ownership.asks or futures.asks:
             for row in moved:
                 self._stack(row)
@@ -240,6 +251,8 @@ class DirectEngine:
             # Of the rest nothing can have changed.
             others = list(everyone if ran is None else {*ran, *moved, *touched})
             touched.clear()
+        if looked_ns and watch is not None:
+            watch.looked(everyone if ran is None else {*ran, *moved}, at_ns, looked_ns)
         news: list[tuple[int, int, int, int]] = []
         for row in others:
             sent = (row.tid, row.stack, row.wait, row.holds)

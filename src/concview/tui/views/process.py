@@ -87,8 +87,16 @@ def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("doubtful", f"{of(snapshot.doubtful)}  stacks that may be wrong in the innermost frame"),
         ("own cost", own_cost(snapshot)),
         *([("waits", waits)] if snapshot.own_wait_percent >= 1 else []),
+        *([("seen", seen_words(snapshot))] if seen_words(snapshot) else []),
         ("window", text.duration(snapshot.seconds)),
     ]
+
+
+def seen_words(snapshot: Snapshot) -> str:
+    """What the budget leaves out; '' where it has room for all threads."""
+    if not 0 <= snapshot.threads_seen < snapshot.threads_there:
+        return ""
+    return f"{snapshot.threads_seen:,} of {snapshot.threads_there:,} threads a second, in turn: the budget is full"
 
 
 def _capabilities(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:

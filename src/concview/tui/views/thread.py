@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from concview import text
 from concview.model import Confidence, State
 from concview.session.phrases import lasting
-from concview.snapshot import Snapshot, ThreadView
+from concview.snapshot import PlaceWaitTimes, Snapshot, ThreadView, WaitTimes
 from concview.tui.text_render import Line, beside, fit, paragraph
 from concview.tui.theme import GLYPHS, WORDS, Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, View, ViewSpec
@@ -62,6 +62,38 @@ def _time(thread: ThreadView, snapshot: Snapshot, palette: Palette, width: int) 
         counters += [Segment(f"{title} ", palette.dim), Segment(f"{value}   ", palette.bright)]
     counters += [Segment("switches/s ", palette.dim), Segment(switches, palette.bright)]
     return [*lines, counters, []]
+
+
+def _exact(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
+    """Every wait, by the kernel's records; nothing where there are none: view 0 says why."""
+    waits = thread.exact
+    if waits is None:
+        return []
+    sure = "exact" if waits.complete else "some records were lost"
+    lines: list[Line] = [
+        [Segment("Every wait ", palette.title), Segment(f"last {waits.seconds:.0f} s, {sure}", palette.dim)],
+        _waits_line(fit(f"  {waits.waits:,} waits", 28), waits, palette),
+        [
+            Segment("  pushed aside by others ", palette.dim),
+            Segment(f"{waits.aside:,} times, {text.duration(waits.aside_s)} in all", palette.bright),
+        ],
+    ]
+    for place in waits.places:
+        lines.append(_waits_line(fit(f"  {place.waits:,} seen: {place.reason}", max(28, width - 70)), place, palette))
+    unseen = waits.waits - sum(place.waits for place in waits.places)
+    if unseen > 0:
+        said = f"  {unseen:,} others ended before a sample fell into them: their places are not known"
+        lines.append([Segment(fit(said, width).rstrip(), palette.dim)])
+    return [*lines, []]
+
+
+def _waits_line(title: str, waits: WaitTimes | PlaceWaitTimes, palette: Palette) -> Line:
+    line: Line = [Segment(title, palette.base)]
+    figures = (("", waits.waited_s), ("median", waits.median_s), ("95 %", waits.p95_s), ("longest", waits.longest_s))
+    for word, value in figures:
+        shown = "n/a" if value is None else text.duration(value)
+        line += [Segment(f"  {word} " if word else "  ", palette.dim), Segment(f"{shown:>7}", palette.bright)]
+    return line
 
 
 def _holds(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
@@ -126,6 +158,7 @@ class Thread(View):
             ]
             stack = beside(stack, other, half, " │ ", palette.faint) if side else [*stack, [], *other]
         lines += [*stack, [], *_holds(thread, palette, width), *_time(thread, snapshot, palette, width)]
+        lines += _exact(thread, palette, width)
         return lines
 
     def do_open_holder(self) -> None:

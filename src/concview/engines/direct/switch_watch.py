@@ -1,0 +1,253 @@
+"""Exact waits of all threads, from the kernel's records of switches; see `linux.switches`.
+
+Times and numbers come from the records, places from the samples: a wait that a sample fell into was where that sample
+saw the thread.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Collection, Iterable
+
+from concview.engines.direct.thread_table import ThreadRow
+from concview.linux import switches
+from concview.linux.switches import IN, PUSHED_ASIDE, NotHere, rows
+from concview.model import PlaceWaits, Switches, ThreadSwitches, length_class
+from concview.sink import Sink
+
+#: Threads taken in at one tick: 40 µs each.
+_AT_ONCE = 25
+REPORT_NS = 1_000_000_000
+#: Not at once: the first picture comes first, and a look that is over soon does without.
+_BEGIN_NS = 300_000_000
+#: A wait costs the target about 2 µs by its two records: above this rate that would be more than 1 % of a core. Then
+#: they are given up for so long, twice as long each time.
+MAX_RECORDS_PER_S = 10_000
+AGAIN_NS, LONGEST_NS = 60_000_000_000, 3_600_000_000_000
+#: A record may be written so much later than the time in it says.
+_SLACK_NS = 200_000
+_ON, _ASIDE, _WAITING, _UNKNOWN = range(4)
+#: Places told of one thread in one report; what is left counts as not seen at a place.
+_PLACES = 12
+
+
+class _Count:
+    """Waits, in number and length."""
+
+    __slots__ = ("lengths", "longest", "total", "waits")
+
+    def __init__(self) -> None:
+        self.waits = self.total = self.longest = 0
+        self.lengths: dict[int, int] = {}
+
+    def add(self, length: int, number: int) -> None:
+        self.waits += 1
+        self.total += length
+        self.longest = max(self.longest, length)
+        self.lengths[number] = self.lengths.get(number, 0) + 1
+
+    def flat(self) -> tuple[int, ...]:
+        return tuple([n for pair in sorted(self.lengths.items()) for n in pair])
+
+
+class _Life:
+    """One thread: in what state it is since when, where it was last seen, and what is to be told."""
+
+    __slots__ = ("all", "aside", "aside_ns", "places", "runs", "seen", "seen_from", "seen_to", "since", "state")
+
+    def __init__(self) -> None:
+        self.state, self.since = _UNKNOWN, 0
+        self.seen: tuple[int, int] | None = None  #: ids of stack and wait
+        self.seen_from = self.seen_to = 0  #: between these moments it was looked at
+        self.told()
+
+    def told(self) -> None:
+        self.runs = self.aside = self.aside_ns = 0
+        self.all = _Count()
+        self.places: dict[tuple[int, int], _Count] = {}
+
+
+class SwitchWatch:
+    """`poll` before the memory is read, `looked` behind it."""
+
+    def __init__(self, pid: int, sink: Sink) -> None:
+        self._pid, self._sink = pid, sink
+        self._source: switches.Switches | None = None
+        self._covered = False
+        self._begin_at = 0
+        self._pause_ns = AGAIN_NS
+        self._lives: dict[int, _Life] = {}
+        self._pending: list[tuple[int, int, int]] = []
+        self._gaps: tuple[int, ...] = ()
+        self._gap_count = self._records = 0
+        self._since = self._report_at = 0
+        self._generation = sink.generation
+
+    @property
+    def on(self) -> bool:
+        return self._source is not None
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    # ------------------------------------------------------------------ one tick
+
+    def poll(self, now: int, alive: Collection[int]) -> None:
+        """`alive`: tids."""
+        source = self._source
+        if source is None:
+            self._begin_at = self._begin_at or now + _BEGIN_NS
+            if now < self._begin_at:
+                return
+            source = self._begin(now)
+            if source is None:
+                return
+        before = time.monotonic_ns()
+        batches = source.read()
+        gaps = source.gaps
+        if gaps != self._gaps:
+            self._gaps = gaps
+            self._gap_count += 1
+            for life in self._lives.values():
+                life.state = _UNKNOWN
+        if batches or self._pending:
+            self._feed(batches, before)
+        if not self._covered:
+            self._cover(source, now)
+        if now >= self._report_at:
+            self._report(now, alive)
+
+    def _begin(self, now: int) -> switches.Switches | None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            self._source = switches.Switches(self._pid, switches.room(files))
+        except NotHere as why:
+            self._give_up(now, str(why))
+            return None
+        self._covered = False
+        self._lives.clear()
+        self._pending.clear()
+        self._gaps = self._source.gaps
+        self._since, self._report_at = now, now + REPORT_NS
+        return self._source
+
+    def _cover(self, source: switches.Switches, now: int) -> None:
+        try:
+            self._covered = source.cover(_AT_ONCE)
+        except NotHere as why:
+            self._give_up(now, str(why))
+            return
+        # Not all were covered until now.
+        self._since = now
+        for life in self._lives.values():
+            life.told()
+
+    def _give_up(self, now: int, why: str) -> None:
+        self.close()
+        self._lives.clear()
+        self._pending.clear()
+        self._begin_at = now + self._pause_ns
+        self._pause_ns = min(2 * self._pause_ns, LONGEST_NS)
+        self._sink.emit(Switches(now, self._since or now, (), self._records, self._gap_count, why))
+        self._records = self._gap_count = 0
+
+    def _feed(self, batches: list[bytes], before_ns: int) -> None:
+        got = self._pending
+        for batch in batches:
+            got += rows(batch)
+            self._records += len(batch) // 24
+        got.sort()  # a few ascending runs: nearly linear
+        # What is younger may have older neighbours in another ring that are still to come.
+        end, cut = before_ns - _SLACK_NS, len(got)
+        while cut and got[cut - 1][0] > end:
+            cut -= 1
+        self._pending = got[cut:]
+        lives = self._lives
+        for at, tid, word in got[:cut]:
+            life = lives.get(tid)
+            if life is None:
+                life = lives[tid] = _Life()
+            state, length = life.state, at - life.since
+            if word == IN:
+                if state == _ON:
+                    continue  # it came twice: of a thread that was born while we took them in
+                if state == _WAITING:
+                    self._waited(life, at, length)
+                elif state == _ASIDE:
+                    life.aside_ns += length
+                life.state = _ON
+                life.runs += 1
+            else:
+                if state in (_WAITING, _ASIDE):
+                    continue
+                if word == PUSHED_ASIDE:
+                    life.state = _ASIDE
+                    life.aside += 1
+                else:
+                    life.state = _WAITING
+            life.since = at
+
+    def _waited(self, life: _Life, at: int, length: int) -> None:
+        number = length_class(length)
+        life.all.add(length, number)
+        seen = life.seen
+        if seen is not None and life.seen_from >= life.since and life.seen_to <= at:
+            place = life.places.get(seen)
+            if place is None:
+                if len(life.places) >= _PLACES:
+                    return
+                place = life.places[seen] = _Count()
+            place.add(length, number)
+
+    def looked(self, threads: Iterable[ThreadRow], from_ns: int, to_ns: int) -> None:
+        """These were looked at between the two moments, and are where their rows say."""
+        lives = self._lives
+        for row in threads:
+            life = lives.get(row.tid)
+            if life is None:
+                life = lives[row.tid] = _Life()
+            life.seen, life.seen_from, life.seen_to = (row.stack, row.wait), from_ns, to_ns
+
+    # ------------------------------------------------------------------ now and then
+
+    def _report(self, now: int, alive: Collection[int]) -> None:
+        elapsed = now - self._since
+        self._report_at = now + REPORT_NS
+        if not self._covered or elapsed <= 0:
+            return
+        if self._sink.generation != self._generation:
+            # The ids of places are void.
+            self._generation = self._sink.generation
+            for life in self._lives.values():
+                life.places.clear()
+                life.seen = None
+        told: list[ThreadSwitches] = []
+        for tid, life in list(self._lives.items()):
+            if tid not in alive and now - max(life.since, life.seen_to) > REPORT_NS:
+                del self._lives[tid]  # it has ended
+            if not (life.runs or life.aside or life.all.waits):
+                continue
+            count = life.all
+            places = tuple([
+                PlaceWaits(stack, wait, c.waits, c.total, c.longest, c.flat())
+                for (stack, wait), c in life.places.items()
+            ])  # fmt: skip
+            told.append(
+                ThreadSwitches(
+                    tid, life.runs, count.waits, count.total, count.longest, life.aside, life.aside_ns,
+                    count.flat(), places,
+                )
+            )  # fmt: skip
+            life.told()
+        rate = self._records * 1e9 / elapsed
+        self._sink.emit(Switches(now, self._since, tuple(told), self._records, self._gap_count))
+        self._since, self._records, self._gap_count = now, 0, 0
+        if rate > MAX_RECORDS_PER_S:
+            self._give_up(
+                now,
+                f"the threads are switched {rate / 2:,.0f} times a second: to record that would cost the process more "
+                "than 1 % of a core",
+            )
