@@ -56,7 +56,7 @@ def frame(
 
 
 def stdlib(function: str, file: str, line: int = 1) -> Frame:
-    return Frame(function, f"/usr/lib/python3/{file}", line, "", "stdlib")
+    return Frame(function, f"/usr/lib/python3.13/{file}", line, "", "stdlib")
 
 
 def recv(fd: int = 7, peer: Peer | None = DB) -> Wait:

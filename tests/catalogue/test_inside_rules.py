@@ -139,7 +139,7 @@ def test_without_a_loop_there_are_no_tasks() -> None:
 
 # ---------------------------------------------------------------- counted calls
 
-QUEUE, LOCK = "/usr/lib/python3/queue.py", "<method '__exit__' of '_thread.lock' objects>"
+QUEUE, LOCK = "/usr/lib/python3.13/queue.py", "<method '__exit__' of '_thread.lock' objects>"
 
 
 def call(

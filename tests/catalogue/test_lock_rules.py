@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from build import DB, RUNNING, SLEEP, Scene, frame, holds, recv, site, stdlib, waits_for
 
-from concview.model import Confidence, Severity, Site, Wait, WaitKind
+from concview.model import Confidence, Peer, Severity, Site, Wait, WaitKind
 
 LOCK = site("self._lock", 10, "Cache.get", "app.py::Cache")
 ADDRESS = 0x7F0000001000
@@ -320,3 +320,17 @@ def test_join_and_queue_are_no_locks() -> None:
     scene.do(one, [stdlib("Thread.join", "threading.py"), frame("main", 3)], waits_for(0xA0), holds(0xA0, A))
     scene.play(4)
     assert scene.ever() == set()
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_leader_and_followers_have_nothing_to_do(leads: bool) -> None:
+    """The lock is kept in accept(), in the function in which the others wait for their turn."""
+    scene = Scene()
+    leader, *others = (scene.thread(f"w-{n}") for n in range(4))
+    turn = site("turn", 5)
+    listens = Wait(WaitKind.IO, "accept4", 3, Peer("tcp", "127.0.0.1:80", status="LISTEN"))
+    scene.do(leader, [frame("work", 6, holds=(turn,))], listens if leads else recv(), holds(ADDRESS, turn))
+    for tid in others:
+        scene.do(tid, [frame("work", 5, acquires=turn, text="with turn:")], waits_for(ADDRESS))
+    scene.play(10)
+    assert bool({"lock-contention", "lock-held-across-io"} & scene.ever()) != leads

@@ -18,6 +18,13 @@ SOCKETS = CONNECTED | {"udp", "udp6"}
 ACTIVE = (State.RUNNING, State.RUNNABLE, State.IO, State.LOCK, State.SLEEP, State.GIL)
 
 
+def is_of(frame: Frame, *modules: str) -> bool:
+    """Whether the frame's file is one of these of the standard library, or of a library: never one of the program's own
+    that is called so."""
+    last = frame.file.rpartition("/")[2]
+    return any(last == m.rpartition("/")[2] and is_module(frame.file, m, frame.origin) for m in modules)
+
+
 def is_worker(frame: Frame) -> bool:
     """The function that every worker of a ThreadPoolExecutor runs in."""
     return bare(frame.function) == "_worker" and is_module(frame.file, THREAD_POOL, frame.origin)

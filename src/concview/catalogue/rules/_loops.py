@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
+from concview.catalogue.rules._kinds import is_of
 from concview.model import Frame, Loops, Stack, State, Wait
 
 _LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py")
@@ -47,7 +48,7 @@ class Stretch:
 def _loop_depth(stack: Stack) -> int:
     """Index of the innermost frame of an event loop; -1 where there is none."""
     for i, frame in enumerate(stack.frames):
-        if frame.origin != "user" and bare(frame.function) in _LOOP_FUNCTIONS and frame.file.endswith(_LOOP_FILES):
+        if frame.origin != "user" and bare(frame.function) in _LOOP_FUNCTIONS and is_of(frame, *_LOOP_FILES):
             return i
     return -1
 
@@ -64,10 +65,10 @@ def callback_of(stack: Stack) -> Frame | None:
     if depth <= 0:
         return None
     above = depth - 1
-    if bare(frames[above].function) == _HANDLE[1] and frames[above].file.endswith(_HANDLE[0]):
+    if bare(frames[above].function) == _HANDLE[1] and is_of(frames[above], _HANDLE[0]):
         return frames[above - 1] if above > 0 else None
     # A loop in C (uvloop) has no frame of its own: what asyncio.run seems to call is the callback.
-    in_c = frames[depth].file.endswith(_C_LOOP_CALLERS)
+    in_c = is_of(frames[depth], *_C_LOOP_CALLERS)
     return frames[above] if in_c and frames[above].origin in ("user", "library") else None
 
 

@@ -11,13 +11,13 @@ Why it hurts:
 
 How it is measured:
     The share of the callers' time that they spend in functions which put into a queue.Queue and wait for an answer
-    (another queue's get, Event.wait or Future.result) about as often, by yappi's exact calls and wall-clock times. What
-    the thread at the other end does for one request is the average time of its own functions called once a request
-    there, or where there are none, its time on a CPU or waiting for the GIL, by samples, divided by the requests. It
-    must be below 20 µs; by samples, which contain the queues' own cost, some 60 µs while calls are counted, below
-    100 µs [M: 44 µs a round trip when they are not, against 0.18 µs for a lock, 3.11]. That thread must not be in I/O
-    or asleep for more than 5 % of the time. That the two belong together is inferred from their equal counts.
-    Thresholds 10 % and 30 % of the callers' time [H]: on the demo pair 78 % to 81 % (bad) and none (fixed).
+    (another queue's get, Event.wait or Future.result) about as often, by yappi's exact calls and wall-clock times.
+    What the thread at the other end does for one request is the average time of its own functions called once a
+    request there, or where there are none, its time on a CPU or waiting for the GIL, by samples, divided by the
+    requests. It must be below 20 µs; by samples, which contain the queues' own cost, some 60 µs while calls are
+    counted, below 100 µs [M: 44 µs a round trip when they are not, against 0.18 µs for a lock, 3.11]. That thread must
+    not be in I/O or asleep for more than 5 % of the time. That the two belong together is inferred from their equal
+    counts. Thresholds 10 % and 30 % of the callers' time [H]: on the demo pair 78 % to 81 % (bad) and none (fixed).
 
 Fix:
     A lock; keep the thread for what takes long or must happen in one place.
@@ -44,6 +44,8 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _exact
 from concview.model import Confidence, State
+from concview.source.calls import FUTURES, QUEUE, THREADING
+from concview.source.origin import is_module
 from concview.text import count, percent, plural
 
 TRIVIAL_S, TRIVIAL_SAMPLED_S = 20e-6, 100e-6
@@ -51,16 +53,19 @@ TRIVIAL_S, TRIVIAL_SAMPLED_S = 20e-6, 100e-6
 ALIKE = 0.1
 #: The thread at the other end is doing something else than handling, when it waits so much of its time.
 WAITING = 0.05
-_LIBRARY = ("/queue.py", "/threading.py")
-_ANSWERS = {("get", "queue.py"), ("wait", "threading.py"), ("result", "_base.py")}
+_ANSWERS = {("get", QUEUE), ("wait", THREADING), ("result", FUTURES)}
 
 
 def _is(function: Function, name: str, file: str) -> bool:
-    return _exact.bare(function.name) == name and function.file.rpartition("/")[2] == file
+    return _exact.bare(function.name) == name and is_module(function.file, file)
+
+
+def _of_queue(file: str) -> bool:
+    return is_module(file, QUEUE) or is_module(file, THREADING)
 
 
 def _puts(function: Function) -> bool:
-    return _is(function, "put", "queue.py")
+    return _is(function, "put", QUEUE)
 
 
 def _answers(function: Function) -> bool:
@@ -134,7 +139,7 @@ def _actor(window: Window, exact: _exact.Exact, asked: int, callers: set[int]) -
     """The thread that takes about as many things from a queue as were asked, and how little it does with each."""
     taken: dict[int, int] = {}
     for row in exact.rows:
-        if row.tid and row.tid not in callers and _exact.bare(row.function) == "get" and row.file.endswith("/queue.py"):
+        if row.tid and row.tid not in callers and _exact.bare(row.function) == "get" and is_module(row.file, QUEUE):
             taken[row.tid] = taken.get(row.tid, 0) + row.calls
     for tid in (tid for tid, calls in taken.items() if _alike(calls, asked)):
         thread = window.thread(tid)
@@ -142,7 +147,7 @@ def _actor(window: Window, exact: _exact.Exact, asked: int, callers: set[int]) -
             continue
         own = [
             r for r in exact.rows
-            if r.tid == tid and r.line and _alike(r.calls, asked) and not r.file.endswith(_LIBRARY)
+            if r.tid == tid and r.line and _alike(r.calls, asked) and not _of_queue(r.file)
         ]  # fmt: skip
         if own:
             handles = max(r.total_s / max(r.own_calls, 1) for r in own)

@@ -5,17 +5,17 @@ What it sees:
     children in which nothing moves any more, because they wait for a lock that nobody there will release.
 
 Why it hurts:
-    A fork copies all memory and one thread. Locks that other threads held at that moment, the logging module's and
-    the C library's included, are copied as taken, and whoever should release them does not exist in the child. It
-    works until the moments coincide; then a child hangs for ever, and often its parent waits for it.
+    A fork copies all memory and one thread. Locks that other threads held at that moment, the logging module's and the
+    C library's included, are copied as taken, and whoever should release them does not exist in the child. It works
+    until the moments coincide; then a child hangs for ever, and often its parent waits for it.
 
 How it is measured:
     A child is a copy if the kernel shows its code and stack at the parent's own addresses, which exec would have
     changed. It counts if a thread of the parent is older than the child, apart from the one that forked [S: CPython
     warns of the same from 3.12 on]: an information from one such child on that is two seconds old, for on a busy
     machine it may take a while from fork to exec. It is a warning when every thread of the child sleeps, without a
-    timeout, on a futex that no other process can wake, from one look to the next a second later [D: then nobody is left
-    to wake it]: on the demo pair four of four children (bad), none (fixed).
+    timeout, on a futex that no other process can wake, from one look to the next a second later [D: then nobody is
+    left to wake it]: on the demo pair four of four children (bad), none (fixed).
 
 Fix:
     Start children as new programs, or from a process that has no threads.
@@ -26,8 +26,8 @@ Fix:
     Or fork first, and start threads afterwards. subprocess is safe: it executes another program at once.
 
 When it is fine:
-    The child executes another program immediately, which is not counted; or nothing it does needs a lock that
-    another thread might have held, imports, logging and memory allocation in C libraries included.
+    The child executes another program immediately, which is not counted; or nothing it does needs a lock that another
+    thread might have held, imports, logging and memory allocation in C libraries included.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import SETTLED_NS, Confidence, ForkedChild, Frame, Stack, Where
+from concview.source.origin import place
 from concview.text import duration, plural
 
-_FORKING = ("multiprocessing/", "concurrent/futures/process.py", "/pty.py", "socketserver.py")
+_FORKING = ("multiprocessing/", "concurrent/futures/process.py", "pty.py", "socketserver.py")
 
 
 class ForkWithThreads:
@@ -147,7 +148,12 @@ def _fork_line(stack: Stack) -> Frame | None:
     frames = stack.frames
     for i in range(len(frames) - 1, 0, -1):
         inner, outer = frames[i - 1], frames[i]
-        if outer.origin == "user" and any(part in inner.file for part in _FORKING) and "start" in inner.function:
+        if (
+            outer.origin == "user"
+            and inner.origin != "user"
+            and place(inner.file)[1].startswith(_FORKING)
+            and "start" in inner.function
+        ):
             return outer
     return next((f for f in reversed(frames) if f.origin == "user" and "fork" in f.text), None)
 

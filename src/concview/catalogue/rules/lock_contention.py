@@ -11,8 +11,8 @@ Why it hurts:
 How it is measured:
     Mean number of threads that wait for the lock, on the lower end of the 95 % interval; by Little's law that is the
     rate of acquisitions times the time each waits. Thresholds 0.21 and 1 [S: the load at which a queue becomes
-    noticeable, and that of one thread lost for good; M: demo pair 5.5 to 6.5 bad, 0.0 fixed]. A lock held 95 % of
-    the time in a process that runs on 1.2 cores or fewer is a warning from 0.5 waiters on.
+    noticeable, and that of one thread lost for good; M: demo pair 5.5 to 6.5 bad, 0.0 fixed]. A lock held 95 % of the
+    time in a process that runs on 1.2 cores or fewer is a warning from 0.5 waiters on.
 
 Fix:
     Make the section shorter: take a snapshot under the lock and work on it outside.
@@ -24,8 +24,8 @@ Fix:
 
 When it is fine:
     Waiting at a condition, a barrier, a full queue or for a future is not contention for a lock, and not counted. Nor
-    is a lock at which one thread alone was seen, and nobody with it: a worker parks there (trio and gevent do so) until
-    somebody releases it who has work. A short burst at the start is no reason to change a design.
+    is a lock at which one thread alone was seen, and nobody with it: a worker parks there (trio and gevent do so)
+    until somebody releases it who has work. A short burst at the start is no reason to change a design.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ SATURATED = 0.95
 ONE_CORE_PERCENT = 120.0
 #: ... and is a warning from so many waiters on.
 SATURATED_WAITERS = 0.5
+#: Of the time in which others wait, so much must be waiting for work; and what that is.
+TURNS = 0.9
+_FOR_WORK = frozenset({"accept", "select", "request", "work", "Queue.get", "SimpleQueue.get"})
 _DOING = {
     State.RUNNING: "computing",
     State.RUNNABLE: "waiting for a CPU",
@@ -74,7 +77,7 @@ class LockContention:
                 continue
             # A semaphore, a full queue or a barrier is waited for through a lock of its own: not this rule's business.
             real = sum(w.ns for w in lock.waits if w.run.classification.via not in BLOCKING_VIA)
-            if real and real >= 0.5 * lock.wait_ns and not _parked(lock):
+            if real and real >= 0.5 * lock.wait_ns and not _parked(lock) and not _in_turn(lock):
                 yield self._one(window, lock)
 
     def _one(self, window: Window, lock: LockWindow) -> Observation:
@@ -134,6 +137,18 @@ def _parked(lock: LockWindow) -> bool:
     """Whether a single thread was ever seen at it, and nobody with it: the thread parks on a lock of its own, which
     whoever has work for it releases. It queues with nobody."""
     return not lock.holds and len({w.tid for w in lock.waits}) == 1
+
+
+def _in_turn(lock: LockWindow) -> bool:
+    """Leader and followers: whoever has it waits for work (a connection, a request), in the very function in which the
+    others wait for their turn to do the same. Nobody has anything to do."""
+    holds = lock.contended_holds()
+    whole = sum(ns for _, ns in holds)
+    leading = [h for h, ns in holds if h.run.state is State.IDLE and h.run.classification.via in _FOR_WORK]
+    if not leading or sum(ns for h, ns in holds if h in leading) < TURNS * whole:
+        return False
+    places = {(f.file, f.function) for h in leading if (f := h.run.stack.user_leaf) is not None}
+    return all((f := w.run.stack.user_leaf) is not None and (f.file, f.function) in places for w in lock.waits)
 
 
 def _main_state(lock: LockWindow) -> tuple[str, float]:

@@ -35,7 +35,7 @@ from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.rules._kinds import is_worker
+from concview.catalogue.rules._kinds import is_of, is_worker
 from concview.catalogue.rules._loops import is_loop
 from concview.model import Confidence, Frame, Stack, StackEvidence
 from concview.source.calls import THREAD_POOL
@@ -50,7 +50,7 @@ MIN_SECONDS = 1.0
 @lru_cache(4096)
 def _pools_in(stack: Stack) -> tuple[bool, bool]:
     """Whether it goes through a process pool, and through a worker of a thread pool."""
-    return any(f.file.endswith(_PROCESS_POOL) for f in stack.frames), any(is_worker(f) for f in stack.frames)
+    return any(is_of(f, _PROCESS_POOL) for f in stack.frames), any(is_worker(f) for f in stack.frames)
 
 
 class NestedExecutorDeadlock:

@@ -5,20 +5,20 @@ What it sees:
     the constructor of the object's class takes less time than the queue does.
 
 Why it hurts:
-    A queue takes a lock and tells a condition, twice for every use of the object, and threads that share the pool queue
-    for it. The allocator of Python is a pool already: a small object comes from its free lists.
+    A queue takes a lock and tells a condition, twice for every use of the object, and threads that share the pool
+    queue for it. The allocator of Python is a pool already: a small object comes from its free lists.
 
 How it is measured:
     Check-outs a second, counted exactly by yappi, times what each could save: 0.67 µs for get and put [M: 0.67 µs on
     3.14, 1.16 to 1.43 µs on 3.11 to 3.13, without competition; the least of them counts] less the average time of the
     class's `__init__`, the cost of counting included. On a busy machine both take longer by the clock: where get and
-    put took longer than 7.9 µs while counted [M: 3.11], `__init__` is taken to have by the same factor.
-    That the function checks out is inferred from its source: what it takes it puts back. The class is that of
-    `put(Class(...))` in the same file, and at least 50 of its objects must be made while calls are counted, anywhere in
-    the program; else what making one costs is not known, and nothing is said. A pool whose users wait, for an object or
-    while they have one, for 5 % of that time [H] is none of this. Never more than an information, from 1 % of a core
-    [H], or of as much of a core as the kernel gave to a thread that wanted one: on the demo pair 5 % (bad, 3.11) and
-    none (fixed).
+    put took longer than 7.9 µs while counted [M: 3.11], `__init__` is taken to have by the same factor. That the
+    function checks out is inferred from its source: what it takes it puts back. The class is that of `put(Class(...))`
+    in the same file, and at least 50 of its objects must be made while calls are counted, anywhere in the program;
+    else what making one costs is not known, and nothing is said. A pool whose users wait, for an object or while they
+    have one, for 5 % of that time [H] is none of this. Never more than an information, from 1 % of a core [H], or of
+    as much of a core as the kernel gave to a thread that wanted one: on the demo pair 5 % (bad, 3.11) and none
+    (fixed).
 
 Fix:
     Make it where it is needed; it is gone when the function ends.
@@ -42,6 +42,8 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules import _exact
 from concview.model import Confidence, Site, Stack, State
+from concview.source.calls import QUEUE
+from concview.source.origin import is_module
 from concview.text import count, percent
 
 #: CPU of a get and a put without competition (seconds). [M] 3.14 on a 2-core machine; 3.8 to 3.13 take 1.2 to 2.4 µs.
@@ -132,7 +134,7 @@ def _observation(
 
 
 def _queues(function: Function, *names: str) -> bool:
-    return _exact.bare(function.name) in names and function.file.rpartition("/")[2] == "queue.py"
+    return _exact.bare(function.name) in names and is_module(function.file, QUEUE)
 
 
 def _gets(function: Function) -> bool:

@@ -39,7 +39,7 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules._births import births
-from concview.catalogue.rules._kinds import is_worker
+from concview.catalogue.rules._kinds import is_of, is_worker
 from concview.model import NO_STACK, Confidence, Frame, Stack
 from concview.source.calls import THREAD_POOL
 from concview.source.origin import is_module
@@ -143,7 +143,7 @@ def _kind(thread: ThreadWindow) -> str:
     if is_module(frame.file, THREAD_POOL, frame.origin):
         first = _FIRST.match(thread.name)
         return f"named {first[1]}" if first is not None else ""
-    return next(kind for end, _, kind in _ONE_EACH if frame.file.endswith(end))
+    return next(kind for end, _, kind in _ONE_EACH if is_of(frame, end))
 
 
 def _nameless(thread: ThreadWindow) -> bool:
@@ -163,7 +163,7 @@ def _pool_frame(thread: ThreadWindow) -> Frame | None:
         if is_worker(frame):
             return frame
         name = bare(frame.function)
-        if any(name in functions and frame.file.endswith(end) for end, functions, _ in _ONE_EACH):
+        if any(name in functions and is_of(frame, end) for end, functions, _ in _ONE_EACH):
             return frame
     return None
 
@@ -210,7 +210,7 @@ def _maker(window: Window, workers: set[int]) -> tuple[ThreadWindow, Frame, Stac
                     spent[key] += slice_.ns
                     found[key] = (thread, frame, slice_.run.stack)
                 break
-            if frame.file.endswith(_MAKERS):
+            if is_of(frame, *_MAKERS):
                 above = frame
     if not spent:
         return None

@@ -11,10 +11,10 @@ Why it hurts:
 How it is measured:
     Tasks in the pool's queue, read from memory four times a second, per worker: that is how many task lengths a new
     task waits. What counts is the lowest of the later half of the window. The workers must be busy for 95 % of the
-    time, and wait for 80 % of that; the queue must not be shrinking, nor a batch (hardly anything arrives, or
-    who handed it in waits for all of it: Executor.map, as_completed, wait).
-    Thresholds 1 and 3 [D: at 1 a task waits as long as it takes]: demo pair 20 after four seconds and rising (bad), 0
-    (fixed). Rates are counted by the queue itself from CPython 3.13 on.
+    time, and wait for 80 % of that; the queue must not be shrinking, nor a batch (hardly anything arrives, or who
+    handed it in waits for all of it: Executor.map, as_completed, wait). Thresholds 1 and 3 [D: at 1 a task waits as
+    long as it takes]: demo pair 20 after four seconds and rising (bad), 0 (fixed). Rates are counted by the queue
+    itself from CPython 3.13 on.
 
 Fix:
     Little's law: as many workers as tasks arrive in the time one takes, and some to spare.
@@ -38,7 +38,9 @@ from concview.analysis.queues import QueueWindow
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules._kinds import is_of
 from concview.model import Confidence, Frame, PoolDepth, State
+from concview.source.calls import FUTURES
 from concview.text import duration, percent, plural
 
 BUSY = 0.95
@@ -134,7 +136,7 @@ def _in_rounds(window: Window, workers: list[ThreadWindow]) -> bool:
 
 
 def _joins(frame: Frame) -> bool:
-    return bare(frame.function) in _JOINS and frame.file.endswith("concurrent/futures/_base.py")
+    return bare(frame.function) in _JOINS and is_of(frame, FUTURES)
 
 
 def _is_batch(points: list[queues.Point]) -> bool:

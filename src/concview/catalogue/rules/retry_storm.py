@@ -10,8 +10,8 @@ Why it hurts:
 
 How it is measured:
     Attempts and operations counted exactly by yappi: retries are the attempts beyond one for each operation, and count
-    as such when the function slept as often, within 5 %. The value is retries / attempts, from ten retries a second on.
-    Thresholds 0.1 and 0.2 [S: a retry budget of 10 % of requests as in Google's SRE book, 20 % as in Linkerd and
+    as such when the function slept as often, within 5 %. The value is retries / attempts, from ten retries a second
+    on. Thresholds 0.1 and 0.2 [S: a retry budget of 10 % of requests as in Google's SRE book, 20 % as in Linkerd and
     Finagle]: on the demo pair 0.67 (bad) and 0.05 (fixed). The peer is that of samples that stand in the attempt. That
     they are retries, and not parts of one job with pauses between them, is inferred from the counts.
 
@@ -41,6 +41,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _exact
 from concview.model import Confidence, Stack, State
+from concview.source.origin import is_module
 from concview.text import count, percent
 
 LEAST_PER_S = 10.0
@@ -51,7 +52,7 @@ _CONNECTIONS = {"tcp", "udp", "unix"}
 
 def _sleeps(function: Function) -> bool:
     builtin = function.name == "sleep" and not function.line
-    return builtin or (function.name == "sleep" and function.file.endswith("/asyncio/tasks.py"))
+    return builtin or (function.name == "sleep" and is_module(function.file, "asyncio/tasks.py"))
 
 
 class RetryStorm:

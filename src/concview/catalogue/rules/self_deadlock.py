@@ -40,7 +40,7 @@ from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Frame, Hold, Reference
+from concview.model import Confidence, Frame, Hold, Reference, State
 from concview.source.origin import is_module
 from concview.text import duration
 
@@ -162,6 +162,20 @@ def _came_by_itself(frame: Frame, caller: Frame) -> bool:
     return "<locals>" not in frame.function and set(_CALLED.findall(text)) <= _PLAIN
 
 
+def _first(thread: ThreadWindow, run: Run) -> int:
+    """Since when it has been seen to wait for this lock: signals interrupt the wait, and a handler that is called once
+    more waits for it once more."""
+    first = run.start_ns
+    for slice_ in reversed(thread.slices):
+        one = slice_.run
+        if one.wait.lock != run.wait.lock or one.state is not State.LOCK:
+            if one.wait.lock or one.state in (State.IO, State.SLEEP, State.IDLE):
+                break
+            continue  # about to wait again
+        first = min(first, slice_.start_ns)
+    return first
+
+
 _INSTEAD = {
     "finalizer": (
         "Take no lock in a finalizer or a callback of the collector: it runs at whatever line the last reference goes, "
@@ -189,8 +203,9 @@ _INSTEAD = {
 def _one(
     window: Window, thread: ThreadWindow, run: Run, name: str, taken: int, entry: _Entry | None, exact: bool
 ) -> Observation:
-    stood = max(0, window.end_ns - run.began_ns) / 1e9
-    seen = max(0, window.end_ns - run.start_ns) / 1e9
+    first = _first(thread, run)
+    stood = max(0, window.end_ns - (run.began_ns if first >= run.start_ns else first)) / 1e9
+    seen = max(0, window.end_ns - first) / 1e9
     wanted = EXACT_S if exact else INFERRED_S
     what, frame, instead = entry or ("", None, "")
     spot = evidence.frame_spot(run.stack.user_leaf)

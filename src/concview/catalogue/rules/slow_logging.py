@@ -9,8 +9,8 @@ Why it hurts:
 
 How it is measured:
     Mean number of threads that wait for the lock of a `logging.Handler`, on the lower end of the 95 % interval.
-    Thresholds 0.05 and 0.2 [H; M: a record costs some 8 µs when the write is quick]: on the demo pair 0.1 to 1.1
-    (bad) and 0.0 (fixed). It explains what the general rules for locks would say about the same lock.
+    Thresholds 0.05 and 0.2 [H; M: a record costs some 8 µs when the write is quick]: on the demo pair 0.1 to 1.1 (bad)
+    and 0.0 (fixed). It explains what the general rules for locks would say about the same lock.
 
 Fix:
     Log into a queue, and let one thread write.
@@ -35,6 +35,7 @@ from concview.analysis.locks import LockWindow
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules._kinds import is_of
 from concview.model import Frame, Stack
 from concview.text import percent
 
@@ -102,7 +103,7 @@ def _logs(stack: Stack) -> bool:
 
 
 def _takes(frame: Frame) -> bool:
-    return frame.file.endswith(_FILE) and bare(frame.function) in _TAKERS
+    return is_of(frame, _FILE) and bare(frame.function) in _TAKERS
 
 
 RULE = SlowLogging()

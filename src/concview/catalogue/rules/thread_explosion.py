@@ -10,11 +10,11 @@ Why it hurts:
     or the machine gives way. Nothing pushes back on whoever sends the work.
 
 How it is measured:
-    The number of Python threads, counted, with what one more second of the same growth adds, divided by four times
-    the CPUs plus 100. It counts while it grows (in both halves of the last one and a half seconds), or from 500
-    threads on. Thresholds 1 and 1.5 [H]: the demo pair passes 1.5 after two to three seconds (bad) and stays at 0.01
-    (fixed). Workers of a ThreadPoolExecutor are bounded by its size, and a large number that neither grows nor
-    changes is a pool: both are an information at most.
+    The number of Python threads, counted, with what one more second of the same growth adds, divided by four times the
+    CPUs plus 100. It counts while it grows (in both halves of the last one and a half seconds), or from 500 threads
+    on. Thresholds 1 and 1.5 [H]: the demo pair passes 1.5 after two to three seconds (bad) and stays at 0.01 (fixed).
+    Workers of a ThreadPoolExecutor are bounded by its size, and a large number that neither grows nor changes is a
+    pool: both are an information at most.
 
 Fix:
     A bounded pool; its queue, or a semaphore in front of it, pushes back.
@@ -38,9 +38,10 @@ from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.rules._kinds import pooled
+from concview.catalogue.rules._kinds import is_of, pooled
 from concview.model import Confidence, Frame, Stack, StackEvidence, State, Where
 from concview.snapshot import Shares
+from concview.source.calls import THREADING
 from concview.text import count, percent, plural
 
 PER_CPU = 4
@@ -145,7 +146,7 @@ def _creator(window: Window) -> tuple[ThreadWindow, Frame, Stack] | None:
                     seen[frame.file, frame.line] += 1
                     example[frame.file, frame.line] = (thread, frame, slice_.run.stack)
                 break
-            if bare(frame.function) in _STARTERS and frame.file.endswith("threading.py"):
+            if bare(frame.function) in _STARTERS and is_of(frame, THREADING):
                 own = next((f for f in frames[i:] if f.origin == "user"), None)
                 if own is not None:
                     seen[own.file, own.line] += 1

@@ -10,11 +10,11 @@ Why it hurts:
 
 How it is measured:
     The time in which the pool's workers compute in its own code, and submitters in submit, map and result, as a share
-    of that plus all the time tasks take (waiting included: a task that waits for a network is work). Waking up does not
-    count: how long it takes says how busy the machine is. Only where the pool's code takes 1 % of a core; below 5 % it
-    is information at most. Lower end of the 95 % interval. Thresholds 0.17 and 0.33 [D: a fifth of the work, half of
-    the work]: demo pair 0.57 to 0.82, of 0.9 to 1.0 (bad), below 0.5 % of a core (fixed). A call of a C function has no
-    frame of its own: it counts as work.
+    of that plus all the time tasks take (waiting included: a task that waits for a network is work). Waking up does
+    not count: how long it takes says how busy the machine is. Only where the pool's code takes 1 % of a core; below 5
+    % it is information at most. Lower end of the 95 % interval. Thresholds 0.17 and 0.33 [D: a fifth of the work, half
+    of the work]: demo pair 0.57 to 0.82, of 0.9 to 1.0 (bad), below 0.5 % of a core (fixed). A call of a C function
+    has no frame of its own: it counts as work.
 
 Fix:
     Fewer and larger tasks, or none.
@@ -40,8 +40,9 @@ from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _queues
-from concview.catalogue.rules._kinds import in_worker
+from concview.catalogue.rules._kinds import in_worker, is_of
 from concview.model import Confidence, Frame, Stack, State
+from concview.source.calls import QUEUE, THREADING
 from concview.text import percent
 
 #: Cores that must go into the pool's own code before it matters.
@@ -49,7 +50,7 @@ MIN_CORES = 0.01
 #: ... and before it may be a warning.
 WARN_CORES = 0.05
 #: Files of the standard library that the hand-over runs in.
-_OWN_FILES = (*_queues.POOL_FILES, "/threading.py", "/queue.py", "/weakref.py")
+_OWN_FILES = (*_queues.POOL_FILES, THREADING, QUEUE, "weakref.py")
 #: Lines of `_WorkItem.run` (3.8 to 3.13) and `WorkerContext.run` (from 3.14 on) that call the task.
 _CALLS = ("self.fn(", "fn(*args", "ctx.run(", "self.task")
 
@@ -97,9 +98,9 @@ class TinyTasks:
 def _hands_over(stack: Stack) -> bool:
     """True when the innermost frames are the pool's own, as far as the worker's loop or who called submit or result."""
     for frame in stack.frames:
-        if frame.origin == "user" or not frame.file.endswith(_OWN_FILES):
+        if frame.origin == "user" or not is_of(frame, *_OWN_FILES):
             return False
-        if frame.file.endswith(_queues.POOL_FILES):
+        if is_of(frame, *_queues.POOL_FILES):
             # The line that calls the task: what lies above it is the task, and so is a C function without a frame.
             return not (bare(frame.function) == "run" and any(call in frame.text for call in _CALLS))
     return False
