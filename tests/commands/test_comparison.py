@@ -11,10 +11,12 @@ import jsonschema
 import msgspec
 import pytest
 from running import ROOT, run
-from test_text import TARGET, finding
+from test_text import TARGET, finding, snapshot
 
 from concview.commands import _comparison
+from concview.commands._fail_on import FailOn
 from concview.commands._text_writer import Pen
+from concview.commands._verdicts.base import Checked
 from concview.compare.comparison import compare
 from concview.compare.measure import LESS, MORE, Metric, Run
 from concview.model import Severity, Where
@@ -154,3 +156,36 @@ def test_what_cannot_be_compared(tmp_path: Path, arguments: list[str], code: int
     }  # fmt: skip
     done = run("compare", *[a.format(**names) for a in arguments])
     assert done.returncode == code and word in done.stderr and done.stdout == "", done
+
+
+# ---------------------------------------------------------------- check --baseline
+
+
+def test_what_the_baseline_has_fails_nothing() -> None:
+    found = finding()
+    moved = msgspec.structs.replace(found, where=(Where("/elsewhere/cache.py", 99, "Cache.get"),), subject="other")
+    fresh = msgspec.structs.replace(found, id="deadlock")
+    known = FailOn("warn", (), frozenset({found.place}))
+    assert Checked((snapshot(findings=(found,)),)).failed
+    assert not Checked((snapshot(findings=(moved,)),), known).failed
+    assert Checked((snapshot(findings=(moved, fresh)),), known).failed
+    assert "not in the baseline, which has 1" in Checked((snapshot(findings=(moved,)),), known).outcome()
+
+
+def test_check_against_a_baseline() -> None:
+    subject, baseline = RECORDINGS / "version3.concview", RECORDINGS / "version2.concview"
+    done = run("check", subject, "--baseline", baseline, "--format", "json")
+    out = json.loads(done.stdout)
+    assert out["comparison"]["unit"] == "time" and out["comparison"]["rows"]
+    assert [r["windows"] for r in (*out["comparison"]["base"], *out["comparison"]["new"])] == [3, 3]
+    done = run("check", subject, "--baseline", "/none")
+    assert done.returncode == 5 and "no such file" in done.stderr and done.stdout == ""
+
+
+def test_a_process_against_a_baseline(tmp_path: Path) -> None:
+    script = tmp_path / "rests.py"
+    script.write_text("import time\ntime.sleep(600)\n")
+    arguments = ["--baseline", RECORDINGS / "version3.concview", "--duration", 4, "--format", "json"]
+    done = run("check", *arguments, "--output", "/dev/null", "--", script)
+    out = json.loads(done.stdout)["comparison"]
+    assert out["new"][0]["windows"] >= 3 and any("other program" in note for note in out["notes"])

@@ -9,6 +9,9 @@ from fnmatch import fnmatchcase
 from concview.commands.base import CommandError, Exit
 from concview.model import Finding, Severity
 
+#: Rule, name of the file, function: what stays the same of a finding in another run, in another folder.
+Place = tuple[str, str, str]
+
 LEVELS: dict[str, tuple[Severity, ...]] = {
     "info": (Severity.INFO, Severity.WARN),
     "warn": (Severity.WARN,),
@@ -23,13 +26,18 @@ class FailOn:
 
     level: str = DEFAULT
     rules: tuple[tuple[str, str], ...] = ()
+    known: frozenset[Place] = frozenset()  #: findings of a baseline: these fail nothing
 
     def level_of(self, rule: str) -> str:
         return next((level for pattern, level in reversed(self.rules) if fnmatchcase(rule, pattern)), self.level)
 
     def fails(self, finding: Finding) -> bool:
         """Recent findings count: they fired while we watched."""
-        return finding.severity in LEVELS[self.level_of(finding.id)]
+        return not self.knows(finding) and finding.severity in LEVELS[self.level_of(finding.id)]
+
+    def knows(self, finding: Finding) -> bool:
+        """Whether the baseline has it."""
+        return finding.place in self.known
 
     def __str__(self) -> str:
         return ",".join([self.level, *(f"{pattern}={level}" for pattern, level in self.rules)])

@@ -456,6 +456,8 @@ class CheckOut(msgspec.Struct):
     loops: list[LoopOut] = []
     #: Requests, jobs, queries and calls; null: not told (switched off, or by an engine that does not see them).
     work: WorkSummaryOut | None = None
+    #: With --baseline: what differs from it.
+    comparison: ComparisonOut | None = None
 
 
 class MarkOut(msgspec.Struct):
@@ -505,6 +507,7 @@ class RunsOut(msgspec.Struct):
     missed: list[str]
     findings: list[RepeatedOut]
     runs: list[CheckOut]
+    comparison: ComparisonOut | None = None
 
 
 class ComparedRunOut(msgspec.Struct):

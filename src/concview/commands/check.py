@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from concview.api import Observation
     from concview.commands._target_process import Child
     from concview.commands._verdicts.base import Process
+    from concview.compare.measure import Run
     from concview.config import Config
     from concview.snapshot import Snapshot
 
@@ -39,6 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "comma-separated",
     )  # fmt: skip
     parser.add_argument("--runs", metavar="N", help="with -- CMD: run it so many times, each watched anew")
+    parser.add_argument(
+        "--baseline", metavar="FILE", action="append", default=[],
+        help="a recording, or a folder of them, of before: what it has fails nothing, and what differs is told",
+    )  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="with -- CMD: what it prints goes here, not to stderr")
     _agent.add(parser)
     _options.add_python(parser)
@@ -71,6 +77,9 @@ def run(options: argparse.Namespace) -> int:
     fail_on = _fail_on.parse(options.fail_on)
     saves = [_save_of(text) for text in options.save]
     runs = _number_of_runs(options.runs)
+    if options.baseline and several:
+        raise CommandError("--baseline: one process, recording or command at a time", Exit.USAGE)
+    baseline = _baseline(options.baseline, config)
     watch = _Watch(options, config, duration)
     if several:
         runs = 0
@@ -79,9 +88,15 @@ def run(options: argparse.Namespace) -> int:
         watch.run(f"run {number} of {runs}: " if runs > 1 else "")
         if watch.interrupt is not None:
             break
+    comparison = None
+    if baseline and watch.measured:
+        from concview.compare.comparison import compare, known_findings
+
+        comparison = compare(baseline, watch.measured)
+        fail_on = dataclasses.replace(fail_on, known=known_findings(baseline))
     checked = Checked(
         tuple(watch.seen), fail_on, tuple(watch.missed), watch.interrupt is not None, options.brief,
-        tuple(watch.processes),
+        tuple(watch.processes), comparison,
     )  # fmt: skip
     for form, path in [*saves, (options.format, None)]:
         verdict: Verdict = registry.load("concview.commands._verdicts", form, "VERDICT")
@@ -97,6 +112,14 @@ def run(options: argparse.Namespace) -> int:
     if checked.unjudged:
         return Exit.UNJUDGED
     return Exit.NO_TARGET if checked.missed else Exit.FINE
+
+
+def _baseline(names: list[str], config: Config) -> list[Run]:
+    if not names:
+        return []
+    from concview.commands.compare import measured, recordings
+
+    return [measured(path, config) for path in recordings(names)]
 
 
 def _save_of(text: str) -> tuple[str, Path]:
@@ -122,6 +145,7 @@ class _Watch:
         self.seen: list[Snapshot] = []
         self.missed: list[str] = []
         self.processes: list[Process] = []
+        self.measured: list[Run] = []  #: for --baseline
         self.interrupt: KeyboardInterrupt | None = None
 
     def several(self) -> None:
@@ -176,6 +200,17 @@ class _Watch:
         if (ending := _build.unusual_ending(snapshot)) and self.options.format != "text" and not self.options.rest:
             complain(ending)  # the text says it itself
 
+    def _measure(self, observation: Observation, which: str, snapshot: Snapshot) -> None:
+        from concview.compare import measure
+
+        if observation.live:
+            run = measure.of_observation(observation, which.rstrip(": ") or "this", snapshot.elapsed_s)
+        else:
+            run = measure.of_recording(Path(self.options.subject), self.config)
+        if not run.windows:
+            raise CommandError(f"{snapshot.elapsed_s:.1f} s are too short to compare", Exit.USAGE, "--duration 30")
+        self.measured.append(run)
+
     def _observe(self, which: str) -> Snapshot:
         from concview.commands import _launch, _open, _preflight, _target_process
 
@@ -204,6 +239,8 @@ class _Watch:
                 snapshot = observation.finish() if observation.live else observation.snapshot()
             if options.agent and snapshot.refusal is not None:
                 complain(f"no view from inside: {snapshot.refusal.text}", snapshot.refusal.remedy)
+            if options.baseline:
+                self._measure(observation, which, snapshot)
             return snapshot
         finally:
             if observation is not None:

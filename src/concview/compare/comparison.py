@@ -146,30 +146,19 @@ def _of_time(metric: Metric, base: Sequence[Run], new: Sequence[Run], alpha: flo
 
 
 def _findings(out: Comparison) -> None:
-    before = {key: f for run in out.base for key, f in run.findings.items()}
-    after = {key: f for run in out.new for key, f in run.findings.items()}
+    before = [f for run in out.base for f in run.findings.values()]
+    after = {f.place: f for run in out.new for f in run.findings.values()}
     judged = frozenset().union(*(run.judged for run in out.new))
-    # Files lie elsewhere on another machine: the end of the path is what stays.
-    known = {_place(key) for key in before}
-    now = {_place(key) for key in after}
-    out.came = [f for key, f in after.items() if _place(key) not in known]
-    out.stayed = [f for key, f in after.items() if _place(key) in known]
-    gone = [f for key, f in before.items() if _place(key) not in now]
+    known = known_findings(out.base)
+    out.came = [f for place, f in after.items() if place not in known]
+    out.stayed = [f for place, f in after.items() if place in known]
+    gone = {f.place: f for f in before if f.place not in after}.values()
     out.went = [f for f in gone if f.id in judged]
     out.unjudged = [f for f in gone if f.id not in judged]
 
 
-def _place(identity: tuple[str, str, str]) -> tuple[str, str, str]:
-    rule, file, function = identity
-    return rule, file.rpartition("/")[2], function
-
-
 def known_findings(base: Sequence[Run]) -> frozenset[tuple[str, str, str]]:
-    return frozenset(_place(key) for run in base for key in run.findings)
-
-
-def is_known(finding: Finding, known: frozenset[tuple[str, str, str]]) -> bool:
-    return _place(finding.identity) in known
+    return frozenset(f.place for run in base for f in run.findings.values())
 
 
 def _mismatches(base: list[Run], new: list[Run]) -> list[str]:

@@ -66,6 +66,12 @@ class Finding(Struct, frozen=True):
             return (self.id, self.where[0].file, self.where[0].function)
         return (self.id, "", self.subject)
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """The same on another machine or in another folder, where only the file's name is the same."""
+        rule, file, function = self.identity
+        return (rule, file.rpartition("/")[2], function)
+
 
 class Pending(Struct, frozen=True):
     """Not enough evidence yet."""

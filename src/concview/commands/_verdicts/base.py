@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from concview.commands._fail_on import FailOn
 from concview.commands._unjudged import unjudged
 from concview.model import Finding, NotApplicable, Role, Severity
 from concview.snapshot import Snapshot
 from concview.text import plural
+
+if TYPE_CHECKING:
+    from concview.compare.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Checked:
     interrupted: bool = False
     brief: bool = False
     processes: tuple[Process, ...] = ()
+    comparison: Comparison | None = None  #: with the baseline
 
     @property
     def noun(self) -> tuple[str, str]:
@@ -103,6 +108,8 @@ class Checked:
         said = f"{plural(failing, 'finding')} at or above --fail-on {self.fail_on}" if failing else ""
         if not said:
             said = f"nothing at or above --fail-on {self.fail_on}"
+        if known := sum(self.fail_on.knows(r.finding) for r in self.findings):
+            said += f" that is not in the baseline, which has {known}"
         missing = "" if failing else "; ".join(dict.fromkeys(self.unjudged))
         if missing:
             said = missing

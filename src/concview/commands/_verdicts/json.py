@@ -13,7 +13,9 @@ def write(checked: Checked) -> str:
     if checked.processes:
         return _schema.encode(_several(checked))
     if len(checked.runs) == 1 and not checked.missed:
-        return _schema.encode(_build.check_out(checked.runs[0]))
+        out = _build.check_out(checked.runs[0])
+        out.comparison = _compared(checked)
+        return _schema.encode(out)
     return _schema.encode(
         _schema.RunsOut(
             schema=_schema.SCHEMA,
@@ -32,8 +34,15 @@ def write(checked: Checked) -> str:
                 for r in checked.findings
             ],
             runs=[_build.check_out(snapshot) for snapshot in checked.runs],
+            comparison=_compared(checked),
         )
     )
+
+
+def _compared(checked: Checked) -> _schema.ComparisonOut | None:
+    from concview.commands._comparison import comparison_out
+
+    return comparison_out(checked.comparison, checked.failed) if checked.comparison is not None else None
 
 
 def _several(checked: Checked) -> _schema.CheckOut:

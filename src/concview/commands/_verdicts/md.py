@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
+from concview.commands._text_writer import Pen
 from concview.commands._verdicts.base import Checked, Repeated, Verdict, grouped, relative
 from concview.model import Severity
 from concview.snapshot import Snapshot
@@ -34,6 +35,12 @@ def write(checked: Checked) -> str:
         lines += [f"Not judged: {', '.join(ids)}: {_text(rule.why)}{enable}", ""]
     if checked.runs and (pending := sorted({p.id for p in checked.runs[-1].pending})):
         lines += [f"Not enough evidence yet: {', '.join(pending)}", ""]
+    if checked.comparison is not None:
+        from concview.commands._comparison import comparison_text
+
+        pen = Pen(False, 110)
+        comparison_text(checked.comparison, pen)
+        lines += ["Against the baseline:", "", *_fenced(pen.text().splitlines())]
     lines.append(f"**{_text(checked.outcome())}**")
     return "\n".join(lines) + "\n"
 

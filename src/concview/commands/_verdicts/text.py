@@ -31,6 +31,11 @@ def write(checked: Checked, pen: Pen | None = None) -> str:
             out.append(check_text(snapshot, Pen(pen.styled, pen.width)) + "\n")
         if len(checked.runs) > 1 and snapshot.blame is not None:
             pen.paragraph(snapshot.blame.sentence)
+    if checked.comparison is not None:
+        from concview.commands._comparison import comparison_text
+
+        pen.line("Against the baseline", BOLD)
+        comparison_text(checked.comparison, pen)
     closing(checked, pen)
     return "".join(out) + pen.text()
 
