@@ -18,6 +18,8 @@ from concview.text import group
 #: Causes and quiet rows that are kept, and threads named in one.
 MOST_CAUSES, MOST_QUIET, MOST_THREADS = 40, 20, 100
 _Key = tuple[object, ...]
+#: Who spends this part of the time in a wait makes no rounds.
+_ALL = 0.99
 #: States of tasks of which nobody but they, or the loop, is the end.
 _MOVES = frozenset({TaskState.RUNNING, TaskState.READY, TaskState.SLEEP, TaskState.IDLE})
 
@@ -228,12 +230,13 @@ class _Teller:
     def _at_most(self, m: Merged) -> float | None:
         """How many times as many rounds the loops of those who wait could do at most without this wait, if nothing
         else became the limit: X = N / (R + Z), a closed loop. The GIL and the CPUs are looked at, other limits not.
-        Those that have what is waited for run in the same loop as those that wait for it."""
+        Those that have what is waited for run in the same loop as those that wait for it. None where none was made:
+        they stand still, and nothing can be multiplied."""
         waited = self._waited[m.path[0].via, m.path[0].what]
         loops = {self._loop(tid) for tid in waited}
         rounds = sum(self._rounds[loop] for loop in loops)
         lost = sum(waited.values())
-        if rounds <= 0:
+        if rounds <= 0 or lost >= _ALL * rounds or m.root.kind is End.CYCLE:
             return None
         gil, cpu = self._limits
         return min(1 / max(0.01, 1 - lost / rounds), 1 / max(0.01, gil), 1 / max(0.01, cpu))

@@ -9,7 +9,6 @@ from concview.analysis.blame.nouns import End
 from concview.analysis.blame.summary import summarise
 from concview.analysis.blame.verdict import judge
 from concview.analysis.blame.window import MOST_NODES, Blamer
-from concview.analysis.records import Run
 from concview.analysis.window import Window
 from concview.snapshot import Blame
 from concview.source.wakes import Wakes
@@ -23,7 +22,7 @@ class Tracker:
 
     def __init__(self, wakes: Wakes | None = None, budget: int = MOST_NODES) -> None:
         self._blamer = Blamer(wakes, budget)
-        self._told: dict[int, tuple[Run | None, str, str]] = {}
+        self._told: dict[int, tuple[object, str, str]] = {}
         self._told_ns = -1
 
     @property
@@ -40,7 +39,7 @@ class Tracker:
         return judge(found, history) if found is not None else None
 
     def now(self) -> dict[int, tuple[str, str]]:
-        """tid -> (who and what is in its way at the end of the stream, the end alone). In words.
+        """tid, or -id of a task -> (who and what is in its way at the end of the stream, the end alone). In words.
 
         Of very many threads, those that do what they did a moment ago are told as they were then, and the others are
         left out until all are looked at again.
@@ -49,17 +48,24 @@ class Tracker:
         if world is None:
             return {}
         threads, now_ns = world.history.threads, world.history.now_ns
+        tasks = world.history.aio.tasks
+
+        def run_of(node: int) -> object:
+            """What it does: the same object while it does the same. None: it has ended."""
+            row = threads.get(node) if node >= 0 else tasks.get(-node)
+            return row.current if row is not None else None
+
         if len(threads) <= MOST_NOW or not 0 <= now_ns - self._told_ns < self._blamer.slice_ns(world.history):
             self._told_ns = now_ns
             self._told = {
-                tid: (threads[tid].current, words.because(parts), words.end(parts[0].root))
-                for tid, parts in self._blamer.now().items()
+                node: (run_of(node), words.because(parts), words.end(parts[0].root))
+                for node, parts in self._blamer.now().items()
                 if parts[0].root.kind is not End.CPU or parts[0].path
             }
         return {
-            tid: (because, end)
-            for tid, (run, because, end) in self._told.items()
-            if tid in threads and threads[tid].current is run
+            node: (because, end)
+            for node, (run, because, end) in self._told.items()
+            if run is not None and run_of(node) is run
         }
 
 

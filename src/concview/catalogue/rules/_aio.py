@@ -36,7 +36,7 @@ _TWINS = {
     "lost-wakeup": "", "queue-dead-end": "", "rendezvous-queue": "", "missing-timeout": "", "thundering-herd": "",
     "tiny-tasks": "", "unbatched-sync": "", "aggregator-bottleneck": "", "over-sharded-locks": "",
 }  # fmt: skip
-ONLY_TASKS = "no thread beside those of event loops has work, and this rule judges threads: tasks are not judged by it"
+ONLY_TASKS = "it judges threads, and only tasks of event loops have work here"
 THREAD_RULES = {rule: f"nothing: {twin} judges tasks" if twin else "nothing" for rule, twin in _TWINS.items()}
 #: A thread with this share of its time idle or asleep has no part in what threads do to each other.
 _QUIET = 0.95

@@ -136,10 +136,12 @@ def relative(file: str, root: Path | None = None) -> str:
 
 
 def grouped(rules: tuple[NotApplicable, ...]) -> list[tuple[list[str], NotApplicable]]:
-    """Rules that cannot be judged for one and the same reason, together."""
+    """Rules that cannot be judged for one and the same reason, together: with the reason, and the step that would help
+    where there is one."""
     groups: dict[tuple[str, str], list[str]] = {}
     first: dict[tuple[str, str], NotApplicable] = {}
     for rule in rules:
-        groups.setdefault((rule.why, rule.enable), []).append(rule.id)
-        first.setdefault((rule.why, rule.enable), rule)
+        step = "" if rule.enable.startswith("nothing") else rule.enable
+        groups.setdefault((rule.why, step), []).append(rule.id)
+        first.setdefault((rule.why, step), NotApplicable(rule.id, rule.why, step))
     return [(ids, first[key]) for key, ids in groups.items()]

@@ -9,7 +9,7 @@ from concview.commands._verdicts.base import Checked, Repeated, Verdict, grouped
 from concview.model import Severity
 from concview.text import listed, plural, short_path
 
-#: Rules named of those that wait for evidence; the long form has them all, with what they need.
+#: Rules named of those that wait for evidence or cannot be judged; the long form has them all, with what they need.
 MOST_NAMES = 6
 
 
@@ -52,7 +52,7 @@ def closing(checked: Checked, pen: Pen) -> None:
             pen.paragraph(last.blame.sentence, "", "verdict")
         for ids, rule in grouped(last.not_applicable):
             enable = f" ({rule.enable})" if rule.enable else ""
-            pen.paragraph(f"{', '.join(ids)}: {rule.why}{enable}", "", "not judged")
+            pen.paragraph(f"{listed(ids, MOST_NAMES)}: {rule.why}{enable}", "", "not judged")
         if last.pending:
             pen.paragraph(listed(sorted({p.id for p in last.pending}), MOST_NAMES), "", "not enough evidence yet")
     for repeated in checked.findings:
