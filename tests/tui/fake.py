@@ -40,6 +40,7 @@ from concview.model import (
     Notice,
     Peer,
     Pending,
+    Severity,
     Site,
     Stack,
     StackEvidence,
@@ -49,6 +50,9 @@ from concview.model import (
     WorkKind,
 )
 from concview.snapshot import (
+    Blame,
+    BlameCause,
+    BlameStep,
     GilView,
     HolderView,
     LockView,
@@ -366,6 +370,35 @@ def deadlock() -> Snapshot:
         clear=RULES[:3],
         pending=(),
     )
+
+
+def held_up() -> Snapshot:
+    """As `busy`, with the time of all threads followed to the end."""
+    picture = busy(12)
+    pool = [t for t in picture.threads if t.state is State.LOCK]
+    waiters = tuple(t.tid for t in pool)
+    lock = BlameStep(
+        "lock", "self._lock", "web", "/srv/app/cache.py", 41, "Cache.get", Confidence.EXACT, waiters, (4243,)
+    )
+    what, by = "the other end of a connection", (4243,)
+    answer = BlameStep("answer", what, "web", "/srv/app/db.py", 7, "ask", Confidence.INFERRED, by, (4242,))
+    end = ("sleep", "sleeps", "/srv/app/peer.py", 18, "serve")
+    causes = (
+        BlameCause("taken", *end, 0.72, 72.0, waiters, (lock, answer), "web", "peer", at_most=5.0),
+        BlameCause("made", *end, 0.12, 12.0, (4243,), (answer,), "web", "peer"),
+        BlameCause("own", "cpu", "runs", "/srv/app/web.py", 3, "work", 0.1, 10.0, (4244,), (), "web"),
+    )
+    blame = Blame(
+        10.0, 14.0, 10.0, 0.12, 0.5, 0.09, 0.0, 0.28, 0.01, exact=0.8, verdict="held up", severity=Severity.WARN,
+        sentence="Held up, 72 % of what the threads want to do: 7.2 threads (web) wait for self._lock (cache.py:41).",
+        causes=causes,
+    )  # fmt: skip
+    because = f"self._lock (lock) (cache.py:41) <- {what} (answer) (db.py:7) <- sleeps (peer.py:18)"
+    threads = tuple(
+        msgspec.structs.replace(t, because=because, root="sleeps (peer.py:18)") if t.tid in waiters else t
+        for t in picture.threads
+    )
+    return msgspec.structs.replace(picture, threads=threads, blame=blame)
 
 
 def empty() -> Snapshot:

@@ -74,6 +74,14 @@ async def test_overview_in_every_state(state: str, size: tuple[int, int], pictur
         assert await _still(pilot) == picture
 
 
+@pytest.mark.parametrize("view", ["overview", "threads"])
+async def test_who_is_in_the_way(view: str, picture: SnapshotAssertion) -> None:
+    app = ConcviewApp(session=fake.FakeSession([fake.held_up()]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _show(pilot, view)
+        assert await _still(pilot) == picture
+
+
 def _words(app: ConcviewApp) -> str:
     """The screen without colours."""
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())

@@ -11,6 +11,8 @@ from concview.tui.theme import SEVERITIES
 
 #: Until this much was observed, silence of the rules means little.
 ENOUGH_S = 10.0
+#: Verdicts that say that there is none.
+UNKNOWN = frozenset({"unreadable", "tasks unseen"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,13 @@ def verdict(snapshot: Snapshot) -> Verdict:
         return Verdict(symbol, word, "error" if worst.severity is Severity.WARN else "warn", worst.title, more)
     if snapshot.status is Status.WAITING or snapshot.target is None:
         return Verdict("…", "ATTACHING", "info", "Waiting for the first samples of the process.")
+    blame = snapshot.blame
+    if blame is not None and blame.severity is not None:
+        symbol, _ = SEVERITIES[blame.severity]
+        tone = "error" if blame.severity is Severity.WARN else "warn"
+        return Verdict(symbol, blame.verdict.upper(), tone, blame.sentence, " ".join(blame.more))
+    if blame is not None and blame.verdict in UNKNOWN:
+        return Verdict("?", "UNKNOWN", "mute", blame.sentence, " ".join(blame.more))
     clear, pending = len(snapshot.clear), [p.id for p in snapshot.pending]
     seen_s = max(snapshot.seconds, snapshot.elapsed_s)  # a short interval that was chosen is no lack of evidence
     if seen_s < ENOUGH_S and snapshot.status in (Status.LIVE, Status.REPLAY, Status.STOPPED):
@@ -50,4 +59,6 @@ def verdict(snapshot: Snapshot) -> Verdict:
         more += f"{' ' if more else ''}{missing} cannot be judged here (see Findings)."
     if not clear:
         return Verdict("?", "UNKNOWN", "mute", "No rule could be judged yet.", more)
+    if blame is not None and blame.verdict in ("clear", "idle"):
+        more = f"{blame.sentence} {more}".rstrip()
     return Verdict("✓", "CLEAR", "ok", f"No anti-pattern found: {text.plural(clear, 'rule')} judged clear.", more)

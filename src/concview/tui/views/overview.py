@@ -10,17 +10,18 @@ from textual.widget import Widget
 
 from concview import text
 from concview.model import State
-from concview.snapshot import Snapshot
+from concview.snapshot import Blame, Snapshot
 from concview.tui.text_render import Line, beside, cells, cut, paragraph, seconds, wrap
 from concview.tui.theme import GLYPHS, Palette, palette_of
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.baseline import difference_lines
+from concview.tui.widgets.causes import blame_bar, blame_legend, tree_lines, worth_drawing
 from concview.tui.widgets.findings import finding_line, findings_table
 from concview.tui.widgets.numbers import Numbers, Spot
 from concview.tui.widgets.states import GAUGES, bar, gauge_lines, legend, slice_number
 from concview.tui.widgets.table import Table
-from concview.tui.widgets.threads import BRIEF, COLUMNS, as_line, thread_table
+from concview.tui.widgets.threads import BRIEF, COLUMNS, as_line, columns_of, thread_table
 
 #: Where Enter leads from a state's share (else to the calls in that state) and from a gauge: a view, and what is asked
 #: of it, which of threads is the column to sort by.
@@ -39,8 +40,8 @@ GAUGE_EVIDENCE: dict[str, tuple[str, Any]] = {
 }
 
 
-def verdict_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
-    """At most five lines, the first words of which are the answer."""
+def verdict_lines(snapshot: Snapshot, width: int, palette: Palette, most: int = 3) -> list[Line]:
+    """The first words are the answer; at most `most` lines more than the two of the sentence."""
     said = verdict(snapshot)
     badge = f" {said.symbol} {said.word} "
     sentence = cut(wrap(said.sentence, width - len(badge) - 1), 2, width - len(badge) - 1)
@@ -50,7 +51,7 @@ def verdict_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line
     more = [firing[0].summary] if firing else []
     if said.more and not firing:
         more.append(said.more)
-    for part in cut(wrap(" ".join(more), width - 2), 3, width - 2) if more else ():
+    for part in cut(wrap(" ".join(more), width - 2), most, width - 2) if more else ():
         lines.append([Segment("  " + part, palette.base)])
     return lines
 
@@ -107,6 +108,13 @@ def gauges(snapshot: Snapshot, width: int, columns: int, rows: int, palette: Pal
     return lines
 
 
+def blame_lines(blame: Blame, width: int, palette: Palette, roomy: bool) -> list[Line]:
+    """The same time, followed to whoever is in the way."""
+    title = f"Who is in the way, last {seconds(blame.seconds)}"
+    lines: list[Line] = [[Segment(title, palette.dim)]] if roomy else []
+    return [*lines, blame_bar(blame, width, palette), *blame_legend(blame, width, palette)]
+
+
 class Overview(View):
     keys = ("open", "focus", "pause", "sort", "copy", "export")
 
@@ -121,7 +129,10 @@ class Overview(View):
             return
         roomy = height >= 34
         base = self.baseline
-        lines = verdict_lines(snapshot, width, palette)
+        blame = snapshot.blame
+        told = blame is not None and worth_drawing(blame)
+        # Short of room, the tree of causes says the rest.
+        lines = verdict_lines(snapshot, width, palette, 1 if told and not roomy else 3)
         spots: list[Spot] = []
         if snapshot.target is None:
             lines += waiting_lines(snapshot, width, palette)
@@ -136,7 +147,16 @@ class Overview(View):
                 lines += difference_lines(base.snapshot, snapshot, width, palette)
             if roomy:
                 lines.append([])
-            if width >= 76 and height >= 18:
+            if blame is not None and told:
+                lines += blame_lines(blame, width, palette, roomy)
+                room = max(3, min(10 if roomy else 6, height - len(lines) - (17 if roomy else 7)))
+                tree, roots = tree_lines(blame, width, palette, room, len(lines))
+                lines += tree
+                spots += roots
+                if roomy:
+                    lines.append([])
+            # Short of room, who is in the way is more telling than the numbers over time.
+            if width >= 76 and height >= 18 and (roomy or not told):
                 columns, rows = 3 if width >= 180 else 2, 2 if roomy else 1
                 spots += gauge_spots(len(lines), width, columns, rows)
                 lines += gauges(snapshot, width, columns, rows, palette)
@@ -156,7 +176,7 @@ class Overview(View):
         findings.set_rows(found)
         threads = self.query_one("#threads", Table)
         threads.display = snapshot.target is not None
-        shown_columns = COLUMNS if width >= 110 else BRIEF
+        shown_columns = columns_of(snapshot, width, COLUMNS if width >= 110 else BRIEF)
         threads.columns = shown_columns if base is None else base.columns(shown_columns)
         threads.set_rows(snapshot.threads, slice_number(snapshot))
         if findings.display and threads.has_focus and not threads.touched:

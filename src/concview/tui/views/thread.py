@@ -17,7 +17,7 @@ from concview.tui.views.base import NOTHING_YET, View, ViewSpec
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.stacks import stack_lines
 from concview.tui.widgets.states import bar, legend, slice_number, strip_cells
-from concview.tui.widgets.threads import as_line, doing
+from concview.tui.widgets.threads import as_line, behind, doing
 
 
 def _head(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
@@ -36,6 +36,8 @@ def _head(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
     ]
     if thread.reason:
         lines += paragraph(thread.reason, width, palette.bright)
+    if behind(thread):
+        lines += paragraph(f"because: {thread.because.replace(' <- ', ' ← ')}", width, palette.base)
     return [*lines, []]
 
 

@@ -14,7 +14,7 @@ from concview.tui.widgets.groups import MANY, Groups, pool_of
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.states import slice_number
 from concview.tui.widgets.table import Table
-from concview.tui.widgets.threads import COLUMNS, as_line, thread_table
+from concview.tui.widgets.threads import COLUMNS, as_line, columns_of, thread_table
 
 HINT = "text, or state:lock name:web in:recv why:redis, or ~regular expression"
 
@@ -46,7 +46,8 @@ class Threads(TableView):
             groups.on = sum(1 for t in snapshot.threads if t.alive) >= MANY
         groups.phase = slice_number(snapshot)
         grid.regroup = self._regroup if groups.on else None
-        grid.columns = COLUMNS if base is None else base.columns(COLUMNS)
+        shown = columns_of(snapshot, self.size.width, COLUMNS)
+        grid.columns = shown if base is None else base.columns(shown)
         super().draw(snapshot)
 
     def _regroup(self, rows: list[Any], by: Callable[[Any], Any] | None, down: bool) -> list[Any]:

@@ -11,8 +11,8 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import Stack, State
-from concview.snapshot import ThreadView
-from concview.tui.text_render import Line, fit
+from concview.snapshot import Snapshot, ThreadView
+from concview.tui.text_render import Line, fit, fit_place
 from concview.tui.theme import GLYPHS, WORDS, Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.states import strip_cells
@@ -66,6 +66,7 @@ FIELDS: dict[str, Callable[[Any], str]] = {
     "state": lambda t: f"{WORDS[t.state]} {t.state.name}".lower() if t.alive else "ended",
     "in": lambda t: _stack_text(t.stack).lower(),
     "why": lambda t: t.reason.lower(),
+    "cause": lambda t: t.because.lower(),
 }
 
 
@@ -111,6 +112,37 @@ def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> L
     stuck = thread.alive and thread.state in (State.GIL, State.LOCK, State.RUNNABLE)
     said = fit_reason(thread.reason, width) if thread.tid > 0 else fit(thread.reason, width)
     return [Segment(said, palette.base if stuck else palette.dim)]
+
+
+def behind(thread: ThreadView) -> bool:
+    """Whether somebody is in its way."""
+    return thread.alive and " <- " in thread.because
+
+
+@lru_cache(4096)
+def fit_cause(because: str, root: str, width: int) -> str:
+    """'LOCK (app.py:6) ← sleeps (app.py:7)': short of room, the way gives way first, then what is waited for, never the
+    end of it."""
+    first = because.partition(" <- ")[0]
+    what = first.partition(" (")[0]
+    for said in (f"{because.replace(' <- ', ' ← ')}", f"{first} ← {root}", f"{what} ← {root}"):
+        if cell_len(said) <= width:
+            return fit(said, width)
+    room = width - cell_len(root) - 3
+    if LEAST_WHAT // 2 <= room < cell_len(what):
+        return fit(f"{fit(what, room).rstrip()} ← {root}", width)
+    return fit_place(f"{fit(what, min(cell_len(what), width // 3))} ← {root}", width)
+
+
+def _reason_or_cause(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    if not behind(thread):
+        return _reason(thread, width, palette, context)
+    return [Segment(fit_cause(thread.because, thread.root, width), palette.base)]
+
+
+def _cause(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    said = fit_place(thread.root, width) if behind(thread) else fit("", width)
+    return [Segment(said, palette.base)]
 
 
 def _strip(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
@@ -187,6 +219,22 @@ COLUMNS: tuple[Column, ...] = (
 BRIEF: tuple[Column, ...] = (NAME, STATE, SINCE, WHY, STRIP)
 
 
+#: Who is in the way, followed to the end: beside WHY where there is room, else in its place.
+CAUSE = Column("cause", "CAUSE", 24, _cause, most=60, want=34, sort=lambda t: t.root, down=False)
+WHY_OR_CAUSE = Column("why", "WHY", 30, _reason_or_cause, most=70, want=52, sort=trouble)
+#: From so many cells on there is room for both.
+ROOM_FOR_BOTH = 130
+
+
+def columns_of(snapshot: Snapshot, width: int, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """With the cause of every wait, where it was followed."""
+    if not any(behind(t) for t in snapshot.threads):
+        return columns
+    if width < ROOM_FOR_BOTH:
+        return tuple(WHY_OR_CAUSE if c is WHY else c for c in columns)
+    return tuple(each for c in columns for each in ((WHY, CAUSE) if c is WHY else (c,)))
+
+
 def thread_table(columns: tuple[Column, ...] = COLUMNS, id: str | None = None) -> Table:  # noqa: A002
     return Table(
         columns,
@@ -203,4 +251,5 @@ def as_line(thread: ThreadView) -> str:
     if thread.tid < 0:
         return f"{thread.name.strip()}: {thread.reason}"
     state = WORDS[thread.state] if thread.alive else "ended"
-    return f"{thread.name.strip()} (tid {thread.tid}): {state}, {thread.reason}; in {place(thread)}"
+    cause = f" (because: {thread.because})" if behind(thread) else ""
+    return f"{thread.name.strip()} (tid {thread.tid}): {state}, {thread.reason}{cause}; in {place(thread)}"

@@ -1,0 +1,155 @@
+"""Where the time of all threads goes, followed to the end: a bar, and the tree of causes, roots first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rich.segment import Segment
+
+from concview import text
+from concview.analysis import accounting
+from concview.analysis.blame import words
+from concview.model import State
+from concview.snapshot import Blame, BlameCause, BlameStep
+from concview.tui.text_render import Line, cells, wrap
+from concview.tui.theme import GLYPHS, Palette
+from concview.tui.widgets.numbers import Spot
+from concview.tui.widgets.states import bar
+
+#: (word, its share of all thread time, the state whose colour and glyph it has).
+PARTS: tuple[tuple[str, Callable[[Blame], float], State], ...] = (
+    ("own", lambda b: b.own, State.RUNNING),
+    ("held up", lambda b: b.held_up, State.LOCK),
+    ("waits", lambda b: b.waits, State.IO),
+    ("starved", lambda b: b.starved, State.RUNNABLE),
+    ("unexplained", lambda b: b.unexplained, State.UNKNOWN),
+    ("quiet", lambda b: b.quiet, State.IDLE),
+)
+#: Of all thread time: with less in somebody's way there is no tree to draw.
+LEAST_HELD = 0.01
+#: Of the active time: smaller roots are counted only.
+LEAST_SHARE = 0.01
+
+
+def worth_drawing(blame: Blame | None) -> bool:
+    """Whether somebody is in the way of somebody."""
+    return blame is not None and blame.held_up + blame.waits + blame.starved + blame.unexplained >= LEAST_HELD
+
+
+def blame_bar(blame: Blame, width: int, palette: Palette) -> Line:
+    parts = {state: share(blame) for _, share, state in PARTS}
+    return bar(accounting.to_shares([parts.get(state, 0.0) for state in State]), width, palette)
+
+
+def blame_legend(blame: Blame, width: int, palette: Palette) -> list[Line]:
+    lines: list[Line] = [[]]
+    for word, share_of, state in PARTS:
+        share = share_of(blame)
+        if share < 0.0005:
+            continue
+        said = text.percent(share) if share >= 0.005 else "<1 %"
+        if lines[-1] and cells(lines[-1]) + len(word) + len(said) + 3 > width:
+            lines.append([])
+        lines[-1] += [
+            Segment(GLYPHS[state], palette.cells[state]),
+            Segment(f" {word} ", palette.dim),
+            Segment(said, palette.bright),
+            Segment("   ", palette.base),
+        ]
+    return lines
+
+
+@dataclass(slots=True)
+class _Node:
+    """Threads that wait at one step; below it, those that wait for them."""
+
+    step: BlameStep | None = None
+    thread_s: float = 0.0  #: of those that wait here themselves
+    behind: dict[object, _Node] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> float:
+        return self.thread_s + sum(node.whole for node in self.behind.values())
+
+
+@dataclass(slots=True)
+class _Root:
+    first: BlameCause
+    top: _Node = field(default_factory=_Node)
+    tid: int = 0
+
+
+def _roots(causes: Sequence[BlameCause]) -> list[_Root]:
+    found: dict[object, _Root] = {}
+    for cause in causes:
+        key = (cause.kind, cause.what, cause.file, cause.line)
+        root = found.get(key)
+        if root is None:
+            root = found[key] = _Root(cause)
+        node = root.top
+        for step in reversed(cause.path):
+            node = node.behind.setdefault((step.via, step.what, step.file, step.line, step.who), _Node(step))
+        node.thread_s += cause.thread_s
+        ends = cause.path[-1].owners if cause.path else cause.threads
+        root.tid = root.tid or next(iter(ends or cause.threads), 0)
+    return sorted(found.values(), key=lambda r: -r.top.whole)
+
+
+def _number(threads: float) -> str:
+    return f"{threads:.0f}" if threads >= 9.5 or abs(threads - round(threads)) < 0.05 else f"{threads:.1f}"
+
+
+def tree_lines(blame: Blame, width: int, palette: Palette, room: int, first: int = 0) -> tuple[list[Line], list[Spot]]:
+    """At most `room` lines, none of them cut: what has no room is counted. Spots: a root leads to its thread; `first`
+    is the number on screen of the first line."""
+    lines: list[Line] = []
+    spots: list[Spot] = []
+    roots = [r for r in _roots(blame.causes) if r.top.behind or r.first.kind in ("starved", "unexplained", "cycle")]
+    active = max(1e-9, blame.active * blame.seconds)
+    left = 0
+    for root in roots:
+        share = root.top.whole / active
+        drawn = _drawn(root, blame, share, width, palette)
+        if lines and (share < LEAST_SHARE or left or len(lines) + len(drawn) > room):
+            left += 1
+            continue
+        _spot(spots, root, first + len(lines), drawn[0])
+        lines += drawn[:room]  # the first one as far as there is room, from the root on
+    if left and len(lines) < room:
+        lines.append([Segment(f"       and {text.plural(left, 'smaller cause')}", palette.faint)])
+    return lines, spots
+
+
+def _spot(spots: list[Spot], root: _Root, y: int, line: Line) -> None:
+    if root.tid:
+        spots.append(Spot(f"cause {y}", y, 0, max(1, cells(line)), "thread", root.tid))
+
+
+def _drawn(root: _Root, blame: Blame, share: float, width: int, palette: Palette) -> list[Line]:
+    cause = root.first
+    who = (cause.ends or "") if cause.path else cause.who
+    said = f"{who}: {words.does(cause)}" if who else words.does(cause)
+    head = f"{share * 100:3.0f} %  "
+    lines: list[Line] = []
+    for number, part in enumerate(wrap(said, max(20, width - len(head)))):
+        lines.append([Segment(head if not number else " " * len(head), palette.bright), Segment(part, palette.base)])
+    for node in sorted(root.top.behind.values(), key=lambda n: -n.whole):
+        lines += _branch(node, blame, len(head), width, palette)
+    return lines
+
+
+def _branch(node: _Node, blame: Blame, indent: int, width: int, palette: Palette) -> list[Line]:
+    step = node.step
+    assert step is not None
+    threads = _number(node.thread_s / blame.seconds) if node.thread_s else _number(float(len(step.waiters)))
+    sure = "" if step.confidence.value == "exact" else f", {step.confidence.value}"
+    said = f"{threads} {step.who} wait for {words.waited_for(step)}{words.where(step.file, step.line)}{sure}"
+    mark = "← "
+    lines: list[Line] = []
+    for number, part in enumerate(wrap(said, max(20, width - indent - len(mark)))):
+        pad = " " * indent + (mark if not number else " " * len(mark))
+        lines.append([Segment(pad, palette.states[State.LOCK]), Segment(part, palette.dim)])
+    for behind in sorted(node.behind.values(), key=lambda n: -n.whole):
+        lines += _branch(behind, blame, min(indent + 2, width // 3), width, palette)
+    return lines
