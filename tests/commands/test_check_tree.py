@@ -100,3 +100,60 @@ def test_bad_input() -> None:
 def test_one_budget(rates: list[tuple[float, float]], expected: list[float]) -> None:
     assert shares(5.0, rates) == pytest.approx(expected)
     assert sum(shares(5.0, rates)) == pytest.approx(5.0 if rates else 0.0)
+
+
+#: Two processes take two locks, each in its own order; a third one waits for a lock on a file that a fourth has.
+ACROSS = """
+import fcntl, multiprocessing, os, sys, tempfile, time
+def take(own, other, both, ready):
+    with own:
+        both.wait()
+        ready.release()
+        with other:
+            pass
+def has(path, ready):
+    file = open(path, "a")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    ready.release()
+    time.sleep(1000)
+def wants(path, ready):
+    file = open(path, "a")
+    ready.release()
+    fcntl.flock(file, fcntl.LOCK_EX)
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    first, second, both, ready = context.Lock(), context.Lock(), context.Barrier(2), context.Semaphore(0)
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock")
+    orders = ((first, second), (second, first))
+    workers = [context.Process(target=take, args=(*order, both, ready)) for order in orders]
+    workers.append(context.Process(target=has, args=(path, ready)))
+    workers.append(context.Process(target=wants, args=(path, ready)))
+    for number, worker in enumerate(workers):
+        worker.start()
+        if number > 0:  # the two that need each other are waited for together
+            ready.acquire()
+    ready.acquire()
+    print("ready", flush=True)
+    print(os.getpid(), *[w.pid for w in workers], flush=True)
+    workers[0].join()
+"""
+
+
+def test_waits_across_processes() -> None:
+    with target(current(), ACROSS) as process:
+        master, one, two, has, wants = map(int, process.line().split())
+        said: Any
+        for _ in range(5):  # on a full machine the kernel's table of locks may not have been looked at yet
+            found = run("check", "--tree", master, "--duration", 3, "--budget", 50, "--format", "json")
+            said = json.loads(found.stdout)
+            edges = {(e["waiter"]["pid"], e["holder"]["pid"]): e for e in said["across"]}
+            if len(edges) == 4:
+                break
+        assert [{n["pid"] for n in circle} for circle in said["circles"]] == [{one, two}]
+        assert found.returncode == 1
+        assert edges[one, two]["via"] == edges[two, one]["via"] == "lock"
+        assert edges[one, two]["confidence"] == "exact" and "target.py" in edges[one, two]["what"]
+        assert edges[wants, has]["via"] == "file lock" and "sleep" in edges[wants, has]["does"]
+        assert edges[master, one]["via"] == "child"
+        text = run("check", "--tree", master, "--duration", 3, "--brief")
+        assert "DEADLOCK across processes" in text.stdout and text.returncode == 1

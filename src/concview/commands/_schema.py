@@ -425,6 +425,25 @@ class ProcessPartOut(msgspec.Struct):
     blame: BlameOut | None
 
 
+class NodeOut(msgspec.Struct):
+    """A thread of one of several processes; `tid` 0: which one is not known."""
+
+    pid: int
+    tid: int
+
+
+class AcrossOut(msgspec.Struct):
+    """A thread that waits for one of another process. `via`: 'lock', 'child', 'pipe', 'tcp', 'unix', 'file lock'."""
+
+    waiter: NodeOut
+    holder: NodeOut
+    via: str
+    what: str
+    does: str  #: what the holder does
+    confidence: str
+    timed: bool  #: the wait has a time limit
+
+
 class CheckOut(msgspec.Struct):
     """`concview check --format json`."""
 
@@ -447,6 +466,10 @@ class CheckOut(msgspec.Struct):
     #: With --tree, or of several PIDs: each of them. Threads, locks and findings above are then those of all, with
     #: `pid`; what else is above is of the first one.
     processes: list[ProcessPartOut] = []
+    #: Who waits for a thread of another process at the end, and circles of threads over borders of processes that wait
+    #: for each other without a time limit.
+    across: list[AcrossOut] = []
+    circles: list[list[NodeOut]] = []
     #: Processes that were not seen, each with the reason.
     missed: list[str] = []
     #: What the agent would not do, when it was asked for.

@@ -12,7 +12,7 @@ from concview.session.supervisor import WATCHES
 from concview.snapshot import Snapshot, Status
 from concview.text import clean, listed, plural, short_command
 
-_MOST_NAMED = 6
+_MOST_NAMED, _MOST_EDGES = 6, 20
 _RANK = {Severity.WARN: 2, Severity.INFO: 1, None: 0}
 
 
@@ -23,6 +23,7 @@ def tree_text(checked: Checked, pen: Pen) -> None:
     pen.line()
     _rows(checked, pen)
     pen.line()
+    _across(checked, pen)
     for repeated in checked.findings:
         pen.line(of_how_many(repeated.runs, checked) + ":", BOLD)
         _text.finding_text(repeated.finding, pen)
@@ -64,8 +65,12 @@ def verdicts(checked: Checked, pen: Pen) -> None:
         pen.paragraph(("▲ " if warn else "● ") + text, "")
         for said in blame.more:
             pen.paragraph(said)
-    if not ordered:
+    if not ordered and not checked.across.circles:
         pen.line(calm(checked), BOLD)
+    for circle in checked.across.circles:
+        pen.line(f"▲ DEADLOCK across processes: {plural(len(circle), 'thread')} wait for each other", RED)
+        for waiter, holder in zip(circle, [*circle[1:], circle[0]], strict=True):
+            pen.paragraph(f"{thread_name(waiter, checked)} waits for {thread_name(holder, checked)}")
     for why in checked.missed:
         pen.paragraph(f"not seen: {why}", "")
 
@@ -129,6 +134,35 @@ def _rows(checked: Checked, pen: Pen) -> None:
         cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
         short = sentence if len(sentence) <= room else sentence[: room - 1] + "…"
         pen.line("  " + "  ".join([*cells, short]).rstrip(), DIM if not number else "")
+
+
+def _across(checked: Checked, pen: Pen) -> None:
+    """Who waits for a thread of another process, at the end of the watching."""
+    edges = checked.across.edges
+    if not edges:
+        return
+    pen.line("Waits across processes, at the end", BOLD)
+    for edge in edges[:_MOST_EDGES]:
+        does = f": {edge.does}" if edge.does else ""
+        holder = thread_name(edge.holder, checked)
+        if edge.via == "child":
+            what = f"the end of {holder}"
+        else:
+            what = f"{edge.what}, {'held by' if edge.via in ('lock', 'file lock') else 'at which is'} {holder}"
+        pen.paragraph(f"{thread_name(edge.waiter, checked)} waits for {what}{does}   {edge.confidence.value}")
+    if len(edges) > _MOST_EDGES:
+        pen.line(f"  ... {len(edges) - _MOST_EDGES} more (all in --format json)")
+    pen.line()
+
+
+def thread_name(node: tuple[int, int], checked: Checked) -> str:
+    """'worker 2 (4711) MainThread'"""
+    pid, tid = node
+    for process, snapshot in zip(checked.processes, checked.runs, strict=True):
+        if process.pid == pid:
+            thread = snapshot.thread(tid) if tid else None
+            return f"{process.name} ({pid})" + (f" {clean(thread.name, 40)}" if thread is not None else "")
+    return f"process {pid}"
 
 
 def finding_line(repeated: Repeated, checked: Checked) -> tuple[str, str]:

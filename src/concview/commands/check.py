@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from concview.commands import _agent, _options, _several
 from concview.commands.base import Command, CommandError, Exit, Terminated, complain
+from concview.session.across import Found
 from concview.text import plural
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         fail_on = dataclasses.replace(fail_on, known=known_findings(baseline))
     checked = Checked(
         tuple(watch.seen), fail_on, tuple(watch.missed), watch.interrupt is not None, options.brief,
-        tuple(watch.processes), comparison,
+        tuple(watch.processes), comparison, watch.across,
     )  # fmt: skip
     for form, path in [*saves, (options.format, None)]:
         verdict: Verdict = registry.load("concview.commands._verdicts", form, "VERDICT")
@@ -146,6 +147,7 @@ class _Watch:
         self.missed: list[str] = []
         self.processes: list[Process] = []
         self.measured: list[Run] = []  #: for --baseline
+        self.across = Found()
         self.interrupt: KeyboardInterrupt | None = None
 
     def several(self) -> None:
@@ -159,6 +161,7 @@ class _Watch:
             except KeyboardInterrupt as interrupt:
                 self.interrupt = interrupt
                 parts = made.finish()
+            self.across = made.across
             if made.more:
                 self.missed.append(f"{plural(made.more, 'process', 'processes')} beyond the first {made.most}")
             for part in parts:

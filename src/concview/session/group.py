@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from concview.control import SetBudget
 from concview.errors import Code
 from concview.model import Role
+from concview.process.shared import semaphores
 from concview.process.tree import Member, Tree
+from concview.session import across
 from concview.session.session import Session
 from concview.session.stream_source import AttachError
 from concview.snapshot import Snapshot, Status
@@ -72,6 +74,7 @@ class Group:
     more: int = 0  #: processes that are there and not watched
 
     def __post_init__(self) -> None:
+        self.across = across.Found()  #: who waits for whom in another process, when it was finished
         self._trees = [Tree(pid) for pid in dict.fromkeys(self.roots)]
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="concview-attach")
         self._shares: dict[tuple[int, int], float] = {}
@@ -113,9 +116,11 @@ class Group:
         )
 
     def finish(self, timeout_s: float = 3.0) -> list[Part]:
-        """Watch no longer; the parts with their last pictures, totals included."""
+        """Watch no longer; the parts with their last pictures, totals included. Who waits for whom across processes is
+        looked at before that: `across`."""
         self._stop()
         parts = self.parts()
+        self.across = across.look(parts, semaphores)
         alive = [p for p in parts if p.session is not None and not p.session.ended]
         for part in alive:
             assert part.session is not None

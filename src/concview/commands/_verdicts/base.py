@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from concview.commands._fail_on import FailOn
 from concview.commands._unjudged import unjudged
 from concview.model import Finding, NotApplicable, Role, Severity
+from concview.session.across import Found
 from concview.snapshot import Snapshot
 from concview.text import plural
 
@@ -51,6 +52,7 @@ class Checked:
     brief: bool = False
     processes: tuple[Process, ...] = ()
     comparison: Comparison | None = None  #: with the baseline
+    across: Found = field(default_factory=Found)  #: who waits for whom in another process
 
     @property
     def noun(self) -> tuple[str, str]:
@@ -79,7 +81,8 @@ class Checked:
 
     @property
     def failed(self) -> bool:
-        return any(self.fail_on.fails(f) for snapshot in self.runs for f in snapshot.findings)
+        found = any(self.fail_on.fails(f) for snapshot in self.runs for f in snapshot.findings)
+        return found or bool(self.across.circles and self.fail_on.level != "never")
 
     @property
     def unjudged(self) -> list[str]:
@@ -106,6 +109,9 @@ class Checked:
         """What the exit code will say, in words."""
         failing = sum(r.fails for r in self.findings)
         said = f"{plural(failing, 'finding')} at or above --fail-on {self.fail_on}" if failing else ""
+        if self.failed and not failing:
+            failing = len(self.across.circles)
+            said = f"{plural(failing, 'deadlock')} across processes"
         if not said:
             said = f"nothing at or above --fail-on {self.fail_on}"
         if known := sum(self.fail_on.knows(r.finding) for r in self.findings):

@@ -74,8 +74,16 @@ def _several(checked: Checked) -> _schema.CheckOut:
         for p, one in zip(checked.processes, every, strict=True)
     ]  # fmt: skip
     return msgspec.structs.replace(
-        out, threads=threads, locks=locks, findings=merged, processes=parts, missed=list(checked.missed)
-    )
+        out, threads=threads, locks=locks, findings=merged, processes=parts, missed=list(checked.missed),
+        across=[
+            _schema.AcrossOut(
+                _schema.NodeOut(*e.waiter), _schema.NodeOut(*e.holder), e.via, e.what, e.does, e.confidence.value,
+                e.timed,
+            )
+            for e in checked.across.edges
+        ],
+        circles=[[_schema.NodeOut(*node) for node in circle] for circle in checked.across.circles],
+    )  # fmt: skip
 
 
 VERDICT = Verdict("scripts; docs/schema", write)
