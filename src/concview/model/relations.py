@@ -165,7 +165,7 @@ class FileLocks(Event, frozen=True, tag=32):
 
 
 class Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A child process that threads wait for."""
+    """A child process that threads wait for: for its end, or to read what it writes into a pipe."""
 
     pid: int
     name: str

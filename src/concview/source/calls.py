@@ -53,6 +53,9 @@ CALLS: tuple[Call, ...] = (
     Call(IMPORT, "_ModuleLock.acquire", "import", "ModuleLock"),
     Call(IMPORT, "acquire", "import", "ModuleLock"),
     Call("multiprocessing/synchronize.py", "SemLock.__enter__", "", "multiprocessing"),
+    # Room in a bounded queue between processes: its semaphore is waited for in C.
+    Call("multiprocessing/queues.py", "Queue.put", "Queue.put"),
+    Call("multiprocessing/queues.py", "JoinableQueue.put", "Queue.put"),
     # psycopg_pool 3: who waits has a condition of its own, and is given a connection of the pool.
     Call(_PSYCOPG, "WaitingClient.wait", "Condition.wait", "Condition"),
     Call(_PSYCOPG, "ConnectionPool._getconn_unchecked", "Queue.get", CONNECTION_POOL),

@@ -2,8 +2,9 @@
 
 What it sees:
     A thread in Popen.wait(), os.waitpid() or Process.join() for a child that waits in write(2), at a pipe or a pair of
-    sockets whose other end only this process has, and which no thread here reads. Or, looked at from the child: a
-    thread that cannot write because its parent does not read.
+    sockets whose other end only this process has, and which no thread here reads; or one that reads another pipe of
+    that child (its output first, and its errors afterwards). Or, looked at from the child: a thread that cannot write
+    because its parent does not read.
 
 Why it hurts:
     A pipe holds 64 KiB. The child cannot end before the rest is taken out, and nobody takes it out before the child
@@ -34,12 +35,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Child, Children, Confidence, Link, State, WaitKind
 from concview.text import duration
 
+_READS = frozenset({"read", "readv", "poll", "ppoll"})
 _WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})
 #: A wait of less than this may be a reader that is busy with the piece before.
 STANDS_S = 5.0
@@ -87,7 +90,12 @@ def _known(report: Children) -> set[tuple[int, str, str, float]]:
 
 def _waits(thread: ThreadWindow) -> bool:
     run = thread.history.current
-    return run is not None and run.wait.kind is WaitKind.CHILD
+    return run is not None and (run.wait.kind is WaitKind.CHILD or _reads(run))
+
+
+def _reads(run: Run) -> bool:
+    """It reads a pipe: not the one that the child is at, see `_read_here`."""
+    return run.wait.peer is not None and run.wait.peer.kind == "pipe" and run.wait.syscall in _READS
 
 
 def _read_here(window: Window, pipe: str) -> bool:
@@ -110,6 +118,8 @@ def _parent(window: Window, child: Child, waiting: list[ThreadWindow], stood: fl
     tids = [t.tid for t in waiting]
     name = f"process {child.pid}" + (f" ({child.name})" if child.name else "")
     certain = not _others(window, waiting)
+    reads = _reads(run)
+    until = f"to read another pipe of {name}" if reads else f"for {name} to end"
     what = "a pipe" if child.peer.startswith("pipe") else "a pair of sockets"
     return Observation(
         subject=f"child {child.pid}",
@@ -121,7 +131,7 @@ def _parent(window: Window, child: Child, waiting: list[ThreadWindow], stood: fl
         label=name,
         title=f"{evidence.who(window, tids)} waits for a child that waits at a full pipe",
         summary=(
-            f"{evidence.who(window, tids)} waits in {evidence.frame_spot(run.stack.user_leaf)} for {name} to end, and "
+            f"{evidence.who(window, tids)} waits in {evidence.frame_spot(run.stack.user_leaf)} {until}, and "
             f"that waits to write into {what} ({child.peer}) whose other end this process has, and which no thread "
             f"here reads. Neither has moved for {duration(stood)}."
         ),
@@ -135,7 +145,7 @@ def _parent(window: Window, child: Child, waiting: list[ThreadWindow], stood: fl
             one
             for t in waiting[:3]
             if t.history.current is not None
-            for one in evidence.shown("waits for its end", t.tid, t.name, t.history.current.stack)
+            for one in evidence.shown("waits for it", t.tid, t.name, t.history.current.stack)
         ),
         score=95 if certain else None,
         severity_cap="" if certain else "info",

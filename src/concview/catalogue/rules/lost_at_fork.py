@@ -34,7 +34,9 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
-from concview.model import Confidence, State
+from concview.model import Confidence, Reference, Related, State
+from concview.source import takers
+from concview.source.takers import Taken
 from concview.text import duration, plural
 
 _KINDS = frozenset({"Lock", "RLock"})
@@ -55,7 +57,10 @@ class LostAtFork:
             lock = _crowd.related(window, crowd)
             if not crowd.stuck or lock is None or lock.kind not in _KINDS or lock.value != 1 or not lock.complete:
                 continue
-            if lock.address in held or any(r.past or r.will == "release" for r in lock.references):
+            if lock.address in held or any(_releases(r, lock) for r in lock.references):
+                continue
+            if not all(p.run.classification.site.how == "with" or t.tid in _pairs(lock) for t, p in crowd.waits
+                       if p.run.classification.site is not None):  # fmt: skip
                 continue
             if lock.owner and any(t.tid == lock.owner and t.alive for t in window.threads):
                 continue
@@ -66,17 +71,40 @@ def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
     wait, user = profile.wait, profile.stack.user_leaf
     if profile.state is not State.LOCK or wait.via or wait.timed or not wait.lock or wait.lock_kind not in _KINDS:
         return None
-    # acquire() outside of `with` may well be a way to wait for a signal that somebody gives by release().
-    site = profile.classification.site
-    if site is None or site.how != "with" or user is None:
-        return None
-    return _crowd.named(profile, "a lock")
+    return _crowd.named(profile, "a lock") if profile.classification.site is not None and user is not None else None
+
+
+def _pairs(lock: Related) -> set[int]:
+    """Threads that will release what they wait for, in the same function. acquire() with no release() behind it may
+    well be a way to wait for a signal that somebody gives by release()."""
+    return {r.tid for r in lock.references if r.tid in lock.waiters and r.source and r.will == "release"}
+
+
+def _releases(one: Reference, lock: Related) -> bool:
+    """Somebody who has it, or will release it without waiting for it now."""
+    return bool(one.past) or (one.will == "release" and one.tid not in lock.waiters)
 
 
 def _forked(window: Window) -> bool:
     """Whether the stacks tell that this process was forked from another one."""
     return any(in_child(c.stack.frames) or any("fork(" in f.text for f in c.stack.frames)
                for t in window.threads for c in t.wait_profiles)  # fmt: skip
+
+
+def _who(window: Window, crowd: Crowd) -> str:
+    """Functions of the file that waits which, by their source, take it and may leave without giving it back."""
+    frame = crowd.frame
+    name = crowd.name.rpartition(".")[2]
+    if frame is None or not name:
+        return ""
+    found = takers.takers(window.lines_of(frame.file), Taken(name, "acquire"), frozenset({"release"}))
+    file = frame.file.rpartition("/")[2]
+    told = [
+        f"{t.function} ({file}:{t.line}) takes it and gives it back "
+        + (f"in line {t.back}, not in a finally" if t.how == "early" else "nowhere")
+        for t in found[:3]
+    ]
+    return f" By the source, {'; '.join(told)}." if told else ""
 
 
 def _one(window: Window, crowd: Crowd) -> Observation:
@@ -97,7 +125,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         title=f"{plural(len(crowd.tids), 'thread')} at {crowd.name}, which nobody here has",
         summary=(
             f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for {crowd.name} in {crowd.spot} for "
-            f"{duration(crowd.least)}. It is locked, and no thread of this process holds it. {why}"
+            f"{duration(crowd.least)}. It is locked, and no thread of this process holds it. {why}{_who(window, crowd)}"
         ),
         gain=f"{plural(len(crowd.tids), 'thread')} that will not move again.",
         check_next=(

@@ -5,14 +5,15 @@ What it sees:
     Queue.join() for items that nobody is left to take or to report as done.
 
 Why it hurts:
-    Nothing in the program can end this wait. A consumer that puts into the queue it reads from works until the queue is
-    full for the first time, under load; a worker that fails before task_done() leaves join() waiting for ever.
+    Nothing in the program can end this wait. A consumer that puts into the queue it reads from works until the queue
+    is full for the first time, under load; a worker that fails before task_done() leaves join() waiting for ever.
 
 How it is measured:
     The queue's items, bound and unfinished tasks are read from memory, and every frame of every thread that refers to
     it. Who takes something out is told by the source of these frames, and by who was seen to. Nothing may move for
     five seconds [D: neither side can; the time excludes a hand-over]. Where the queue's own reader waits for room, or
-    for join(), the score is 95; where no reader is seen it is an information. Demo pair: for ever (bad), never (fixed).
+    for join(), the score is 95; where no reader is seen it is an information. Demo pair: for ever (bad), never
+    (fixed).
 
 Fix:
     Let a consumer never wait for room in its own queue; report every item as done, also one that failed.
@@ -36,6 +37,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
+from concview.catalogue.rules._kinds import is_of
 from concview.model import Confidence, Related
 from concview.text import duration, plural
 
@@ -54,6 +56,9 @@ class QueueDeadEnd:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):
+            if crowd.stuck and _between_processes(crowd):
+                yield _outside(crowd)
+                continue
             queue = _crowd.related(window, crowd)
             if not crowd.stuck or queue is None or not queue.complete:
                 continue
@@ -67,10 +72,32 @@ class QueueDeadEnd:
 
 def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
     via = profile.classification.via
-    if via not in _VIA or profile.wait.timed or not profile.wait.lock:
+    leaf = profile.stack.leaf
+    between = leaf is not None and is_of(leaf, "multiprocessing/queues.py")
+    if via not in _VIA or profile.wait.timed or not (profile.wait.lock or between):
         return None
     key, name = _crowd.named(profile, "a queue")
     return f"{key} {via}", name
+
+
+def _between_processes(crowd: Crowd) -> bool:
+    leaf = crowd.stack.leaf if crowd.stack is not None else None
+    return leaf is not None and is_of(leaf, "multiprocessing/queues.py")
+
+
+def _outside(crowd: Crowd) -> Observation:
+    """Who takes something out is another process, of which nothing is known here but that it has not for so long."""
+    waits = "waits" if len(crowd.tids) == 1 else "wait"
+    asks = next((f for f in crowd.stack.frames if f.origin == "user"), None) if crowd.stack is not None else None
+    return _observation(
+        crowd,
+        "the queue",
+        f"{crowd.who} {waits} for room in a queue between processes, in {evidence.frame_spot(asks or crowd.frame)}, "
+        f"for {duration(crowd.least)}: no process has taken anything out of it for so long",
+        "No process takes anything out of a full queue",
+        False,
+        "Which process reads this queue? Is it alive, and what does it wait for: look at it with concview, too.",
+    )
 
 
 def _readers(window: Window, queue: Related) -> set[int]:

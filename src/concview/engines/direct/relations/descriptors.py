@@ -54,7 +54,7 @@ class DescriptorReader:
             users = Users(search.handles, search.finder, search.sink, search.everyone())
             self._links.report(at_ns, chosen.descriptors, users)
             self._file_locks.report(at_ns, chosen.file_locks, users)
-        self._children.report(at_ns, chosen.children)
+        self._children.report(at_ns, chosen.children, self._links.speakers)
         self._natives.report(at_ns, chosen.natives)
         return True
 
@@ -64,8 +64,10 @@ class LinkReader:
         self._sink = sink
         self._ends = OtherEnds(pid)
         self._last: object = None
+        self.speakers: dict[int, set[int]] = {}  #: process at the other end of a pipe -> tids that read what it writes
 
     def report(self, now: int, waiting: Waiting, users: Users) -> None:
+        self.speakers = {}
         more = max(0, len(waiting) - MAX_LINKS)
         if more:
             waiting = dict(list(waiting.items())[:MAX_LINKS])
@@ -87,6 +89,9 @@ class LinkReader:
             accepted = wait.peer is not None and wait.peer.accepted
             role = "" if end.kind == "pipe" else "server" if accepted else "client"
             alone = end.kind == "pipe" and bool(end.own) and not mine and not owners and end.complete
+            if end.kind == "pipe" and not end.writes:
+                for pid in end.others:
+                    self.speakers.setdefault(pid, set()).update(tids)
             links.append(
                 Link(
                     fd,
@@ -210,11 +215,14 @@ class ChildReader:
         self._last: object = None
         self._tick = os.sysconf("SC_CLK_TCK")
 
-    def report(self, now: int, waiting: list[ThreadRow]) -> None:
+    def report(self, now: int, waiting: list[ThreadRow], speakers: dict[int, set[int]]) -> None:
+        """`speakers`: processes of which threads wait to read something; children among them are told, too."""
         by_pid: dict[int, list[int]] = {}
         for row in waiting:
             for pid in self._awaited(row.tid):
                 by_pid.setdefault(pid, []).append(row.tid)
+        for pid in set(children_of(self._pid)) & speakers.keys() if speakers else ():
+            by_pid.setdefault(pid, []).extend(sorted(speakers[pid]))
         said = tuple([self._child(pid, tuple(sorted(tids))) for pid, tids in list(by_pid.items())[:MAX_CHILDREN]])
         if said != self._last:
             self._last = said
