@@ -9,7 +9,7 @@ import msgspec
 from concview.collector.recorder import Recorder
 from concview.engines.direct import DirectEngine
 from concview.engines.pyspy.deep import deep_look
-from concview.errors import NotPermitted, TargetGone
+from concview.errors import TargetError, TargetGone
 from concview.linux.children import Children, Copy
 from concview.model import NO_WAIT, SETTLED_NS, Event, ForkedChild, Forks, Hold, Label, Struct, Target, TaskWait, Wait
 
@@ -140,7 +140,7 @@ def _main_stack(target: Target, copy: Copy) -> tuple[_Place, ...]:
             engine.tick(time.monotonic_ns())
         finally:
             engine.close()
-    except (NotPermitted, TargetGone, OSError):
+    except (TargetError, TargetGone, OSError):  # it may be gone before it is looked at
         return ()
     frames = catcher.stacks[catcher.rows.get(copy.pid, 0)]
     if not frames:  # before 3.12 a forked thread keeps its parent's number in the interpreter's records
