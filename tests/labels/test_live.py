@@ -5,20 +5,22 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "direct"))
 
 from direct_helpers import KeepingSink, tick_until, watching
 
+from concview.engines.direct import DirectEngine
 from concview.model import Label, Work, WorkItem, WorkKind
+from concview.process.discovery import describe
 from interpreters import Interpreter, target
 
 SECRET = "xyzzysecret"
 
 SERVER = r"""
 import http.client, json, sqlite3, sys, threading
+SECRET = "xyzzy" + "secret"  # not in this source, which may be told
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 hold, inside = threading.Event(), threading.Semaphore(0)
@@ -46,13 +48,13 @@ server = Server(("127.0.0.1", 0), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 def ask(path, kept):
     c = http.client.HTTPConnection(*server.server_address)
-    c.request("GET", path, headers={"Authorization": "xyzzysecret"})
+    c.request("GET", path, headers={"Authorization": SECRET})
     c.getresponse().read()
     kept.append(c)
 kept = []
-ask("/quick/xyzzysecret", kept)
+ask("/quick/" + SECRET, kept)
 inside.acquire()
-for path in ("/wait/xyzzysecret?token=xyzzysecret", "/sql/xyzzysecret"):
+for path in ("/wait/%s?token=%s" % (SECRET, SECRET), "/sql/" + SECRET):
     threading.Thread(target=ask, args=(path, kept), daemon=True).start()
     inside.acquire()
 print("ready")
@@ -86,5 +88,28 @@ def test_requests_and_queries_of_the_standard_library(direct_python: Interpreter
         assert all(item.before and not item.started_ns for item, _ in found)
         process.send("go")
         tick_until(engine, lambda: not _items(sink), looks=True)
-        told = msgspec.json.encode([e for e in sink.events if isinstance(e, Work)]) + repr(sink.labels).encode()
-        assert SECRET.encode() not in told
+        # All that got out of the target: screens, JSON, recordings and exports are made of nothing else.
+        assert SECRET not in repr(vars(sink))
+
+
+@pytest.mark.some(12)
+def test_full_tells_what_came_with_the_request(direct_python: Interpreter) -> None:
+    with target(direct_python, SERVER) as process:
+        sink, engine = KeepingSink(), DirectEngine("full")
+        engine.open(describe(process.pid), sink)
+        try:
+            tick_until(engine, lambda: len(_items(sink)) >= 3, looks=True)
+            details = {label.detail for _, label in _items(sink)}
+        finally:
+            engine.close()
+        assert f"/wait/{SECRET}?token={SECRET}" in details and any(SECRET in d and "SELECT" in d for d in details)
+
+
+@pytest.mark.some(12)
+def test_off_looks_at_nothing(direct_python: Interpreter) -> None:
+    with target(direct_python, "print('ready')\nimport time\ntime.sleep(1000)\n") as process:
+        engine = DirectEngine("off")
+        engine.open(describe(process.pid), KeepingSink())
+        names = [look.name for look in engine.looks]
+        engine.close()
+        assert names and "labels" not in names

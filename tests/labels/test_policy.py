@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from concview.commands import run
 from concview.labels.base import Raw
 from concview.labels.policy import label
 from concview.labels.reader import joined
@@ -75,3 +79,13 @@ def test_an_orm_and_its_driver_are_one_query() -> None:
     assert [r.key for r in joined([driver, orm])] == [("sqlalchemy", 1)]
     other = Raw(QUERY, ("sqlalchemy", 1), statement="SELECT 2")
     assert len(joined([driver, other])) == 2
+
+
+@pytest.mark.parametrize("arguments", [("--labels", "full"), ("--labels", "everything")])
+def test_a_recording_with_full_labels_is_asked_for_once_more(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.concview"
+    assert run(["record", str(os.getpid()), "-o", str(out), "--duration", "1", *arguments]) == 2
+    assert ("--keep-full-labels" if arguments[1] == "full" else "off, safe or full") in capsys.readouterr().err
+    assert not out.exists()

@@ -26,6 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to (usually *.concview)")
     parser.add_argument("--duration", metavar="S", help="seconds to record (default: until Ctrl-C or its end)")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    parser.add_argument(
+        "--keep-full-labels", action="store_true", help="with --labels full: paths and statements go into the file"
+    )
     _keep.add(parser)
     _agent.add(parser)
     _options.add_sampling(parser)
@@ -38,6 +41,12 @@ def run(options: argparse.Namespace) -> int:
     config = _options.settings(options)
     _agent.check(options)
     _keep.check(options)
+    if config.labels == "full" and not options.keep_full_labels:
+        raise CommandError(
+            "labels = full: paths, statements and parameters of requests would go into the file",
+            Exit.USAGE,
+            "--keep-full-labels if that is wanted, or --labels safe",
+        )
     seconds = _options.seconds_of(options.duration, "--duration") if options.duration is not None else 0.0
     pid = _options.pid_of(options.pid)
     _preflight.look_at(pid)
