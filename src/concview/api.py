@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
+
 from concview import registry
 from concview.config import Config, ConfigError, RuleConfig, merge
 from concview.process import discovery
@@ -97,11 +99,14 @@ class Observation:
             made += 1
 
     def finish(self) -> Snapshot:
-        """Watch no longer, or read the recording to its end; the last picture, with the totals."""
-        if not self.live:
+        """Watch no longer, or read the recording to its end; the last picture, with the totals and with every finding
+        that fired since the beginning: those that are over are `recent`."""
+        if self.live:
+            last = self.session.finish(END_S)
+        else:
             self._reach(None)
-            return self.snapshot()
-        return self.session.finish(END_S)
+            last = self.snapshot()
+        return msgspec.structs.replace(last, findings=self.session.fired())
 
     def close(self) -> None:
         """End the collector, or close the file. The process goes on untouched; the last snapshot stays."""

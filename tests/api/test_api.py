@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import concview
+from concview.model import Measured
 from interpreters import Interpreter, target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def test_a_recording_stands_still_until_it_is_asked_for() -> None:
         assert lock.site.expression == "lock" and lock.waiting == (
             next(t.tid for t in last.threads if t.name == "waiting"),
         )
-        assert recording.observe(5) is last  # there is no more
+        assert recording.observe(5).at_ns == last.at_ns  # there is no more
 
 
 def test_windows_follow_each_other_and_miss_nothing() -> None:
@@ -61,6 +62,20 @@ def test_windows_follow_each_other_and_miss_nothing() -> None:
         assert len(list(recording.windows(1, count=2))) == 2
         with pytest.raises(ValueError, match="at least"):
             next(recording.windows(0.5))
+
+
+def test_what_fired_once_is_told_at_the_end() -> None:
+    """A finding is forgotten a minute after it is over; a long check must tell it all the same."""
+    with concview.open(RECORDING) as recording:
+        recording.observe(1.0)
+        measured = Measured("x", 1.0, 0.1, 0.5, "s")
+        over = concview.Finding(
+            "deadlock", "a", concview.Severity.WARN, 90, concview.Confidence.EXACT, "t", "s", "w", "f", measured
+        )
+        recording.session._fired["deadlock", "a"] = over
+        last = recording.finish()
+    assert [(f.id, f.recent) for f in last.findings] == [("deadlock", True)]
+    assert last.findings[0].title == "t" and not over.recent
 
 
 def test_what_is_no_recording(tmp_path: Path) -> None:

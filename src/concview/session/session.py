@@ -28,7 +28,7 @@ from concview.control import Command
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
 from concview.errors import Code
-from concview.model import AnyEvent, Stack, State
+from concview.model import AnyEvent, Finding, Stack, State
 from concview.session import supervisor
 from concview.session.blame import bounded, named
 from concview.session.compose import Composer
@@ -43,6 +43,8 @@ from concview.source.wakes import Wakes
 SNAPSHOT_NS = 300_000_000
 #: Rules are evaluated this often at first, so that a clear case is named within seconds, and later.
 EARLY_NS, EARLY_STEP_NS, STEP_NS = 10_000_000_000, 250_000_000, 1_000_000_000
+#: Findings remembered when they are over.
+MOST_FIRED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Session:
         self._blame: Blame | None = None
         self._evaluated_ns = 0
         self._composed_ns = 0
+        self._fired: dict[tuple[str, str], Finding] = {}  #: every finding that ever fired, as it was last
         self._wanted_ns = 0  #: somebody waits for a snapshot of this moment
         self._progress = threading.Condition()
         self._history_lock = threading.Lock()  #: the reader writes the history; `calls` reads it
@@ -127,6 +130,16 @@ class Session:
             while not self._ended and self.history.now_ns < target_ns:
                 self._progress.wait(0.25)
         return self._snapshot
+
+    def fired(self) -> tuple[Finding, ...]:
+        """Every finding since the beginning: those of the latest snapshot, and then, as recent ones, those that it has
+        forgotten."""
+        now = self._snapshot.findings
+        shown = {(f.id, f.subject) for f in now}
+        gone = [
+            msgspec.structs.replace(f, recent=True) for key, f in list(self._fired.items()) if key not in shown
+        ]  # fmt: skip
+        return (*now, *sorted(gone, key=lambda f: -f.score))
 
     def wait_until(self, at_ns: int, timeout_s: float, fresh: bool = False) -> bool:
         """Block until that moment of the stream was seen, the stream ended or the time is over; whether it was seen.
@@ -357,6 +370,9 @@ class Session:
             self._source = SourceFacts(target.pid if self.live else None, target.started)
         self._window = Window(history, costs=self._costs, lines_of=self._source.lines)
         self._judgement = self._judge.evaluate(self._window, self._ui_priority.give_way)
+        for finding in self._judgement.findings:
+            if len(self._fired) < MOST_FIRED or (finding.id, finding.subject) in self._fired:
+                self._fired[finding.id, finding.subject] = finding
         if self._tracker is None:
             self._tracker = Tracker(self._wakes())
         blame = named(self._tracker.blame(self._window, self._ui_priority.give_way), self._judgement.findings)
