@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fake
 import msgspec
 import pytest
@@ -45,7 +47,10 @@ def _screen(app: ConcviewApp) -> str:
 
 
 @pytest.mark.parametrize("size", [(60, 12), (81, 25), (200, 60)], ids=str)
-async def test_hostile_text_is_only_ugly(size: tuple[int, int]) -> None:
+async def test_hostile_text_is_only_ugly(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # what is taken away becomes a file where nobody says that he took it
     app = ConcviewApp(fake.FakeSession([fake.hostile()]))
     async with app.run_test(size=size) as pilot:
         for view in OURS:

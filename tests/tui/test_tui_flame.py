@@ -320,7 +320,10 @@ async def test_the_table_beside_it_leads_to_the_box() -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 12), (60, 20), (160, 50)], ids=str)
-async def test_hostile_names_are_only_ugly(size: tuple[int, int]) -> None:
+async def test_hostile_names_are_only_ugly(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     app = ConcviewApp(CallSession([fake.hostile()]))
     async with app.run_test(size=size) as pilot:
         view = await opened(pilot)

@@ -193,9 +193,26 @@ async def _slower(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> No
     assert not board(pilot).session.rates, "the rate of sampling is something else"  # type: ignore[attr-defined]
 
 
+def _said(pilot: Pilot[Any]) -> str:
+    """The messages on screen."""
+    return " ".join(n.message for n in pilot.app._notifications)
+
+
 async def _copy(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    """The short report, and a file beside it: a terminal does not say what it took."""
     await view(pilot, "threads")
     await press()
+    await fake.until(pilot, lambda: "does not say" in _said(pilot))
+    lines = pilot.app.clipboard.splitlines()
+    assert len(lines) <= 20 and lines[0].startswith("**") and "PID 4242" in pilot.app.clipboard
+    assert Path("concview-4242-report-1.md").read_text() == pilot.app.clipboard
+    assert "concview-4242-report-1.md" in _said(pilot)
+
+
+async def _copy_line(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    await view(pilot, "threads")
+    await press()
+    await fake.until(pilot, lambda: "does not say" in _said(pilot))
     assert "worker" in pilot.app.clipboard and "cache.py:41" in pilot.app.clipboard
 
 
@@ -203,6 +220,13 @@ async def _record(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> No
     """What is saved is tested in test_tui_record: here nothing is kept."""
     await press()
     assert any("recording already" in str(n.message) for n in pilot.app._notifications)
+
+
+async def _report(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    """Of a session that keeps no detail nothing can be drawn; of a real one: test_tui_take_away."""
+    await press()
+    await fake.until(pilot, lambda: "nothing to draw" in _said(pilot))
+    assert not list(Path.cwd().iterdir())
 
 
 async def _export(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
@@ -327,6 +351,8 @@ CHECKS: dict[str, Check] = {
     "faster": _faster,
     "slower": _slower,
     "copy": _copy,
+    "copy_line": _copy_line,
+    "report": _report,
     "export": _export,
     "record": _record,
     "again": _nothing_to_start,

@@ -71,7 +71,7 @@ def _text(account: Account, kind: str) -> str:
             began=round(account.began, 6),
             seconds=round(account.last.elapsed_s, 3),
             at_s=round(account.seconds_of(account.shown.at_ns), 3),
-            over=account.past,
+            over=account.over,
             text=brief(account),
             unseen=unseen(account),
             marks=[

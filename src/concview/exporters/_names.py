@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concview.analysis.samples import Blocker, Condition, SampledThread
+from typing import Protocol
+
+from concview.analysis.samples import Blocker, Condition
 from concview.model import STATES, Frame, State
 
 UNNAMED = "<unnamed>"
@@ -18,7 +20,17 @@ def place(frame: Frame) -> str:
     return f"{function(frame)} ({file}:{frame.line})" if file else function(frame)
 
 
-def thread(one: SampledThread) -> str:
+class Named(Protocol):
+    """A thread: `SampledThread` is one. It can be a key."""
+
+    @property
+    def tid(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    def __hash__(self) -> int: ...
+
+
+def thread(one: Named) -> str:
     return one.name.strip() or f"thread {one.tid}"
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from concview.analysis.samples import SampledThread, Samples
+from concview.analysis.samples import Samples
 from concview.exporters import _names
+from concview.exporters._names import Named
 from concview.exporters._totals import nothing
-from concview.model import STATES, Severity, State
+from concview.exporters.base import Nothing, remarks
+from concview.model import STATES, Severity, Stack, State
 from concview.session.account import Account
 
 #: Columns of the time line, and its rows.
@@ -44,54 +48,84 @@ class _Strip:
         return "".join(out)
 
 
-class Picture:
-    """Reads the samples. Nothing where there are none."""
+@dataclass(frozen=True)
+class _Thread:
+    tid: int
+    name: str
 
-    def __init__(self, samples: Samples, side: str) -> None:
+
+class Picture:
+    """`missing`: what was not seen, a sentence each. Made by `of_samples` or `of_runs`; Nothing where they are none."""
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.begin_s = 0.0  #: of the time line, seconds since the first sample
         self._width = 1_000_000  #: nanoseconds a bucket; twice as much whenever the recording turns out longer
         self._used = 0
-        self._strips: dict[SampledThread, _Strip] = {}
-        self.ns: dict[SampledThread, list[int]] = defaultdict(lambda: [0] * _N)
+        self._strips: dict[Named, _Strip] = {}
+        self.ns: dict[Named, list[int]] = defaultdict(lambda: [0] * _N)
         self._frames: dict[str, int] = {}
         self._own: list[int] = []
         self._stacks: dict[int, int] = {}
         self._lists: list[list[int]] = []
         self._leaves: dict[str, int] = {}
-        keys: dict[tuple[SampledThread, int, int, int], int] = defaultdict(int)
+        self._keys: dict[tuple[Named, int, int, int], int] = defaultdict(int)
+
+    @classmethod
+    def of_samples(cls, samples: Samples, side: str) -> Picture:
+        picture = cls()
         leaf_of: dict[tuple[int, int], int] = {}
         for pieces in samples:
             zero = samples.first_ns + int(samples.selection.from_s * 1e9)
             for thread, start, end, condition, blocker, _ in pieces:
-                stack = self._stacks.get(id(condition.stack))
-                if stack is None:
-                    stack = self._stack(condition.stack.frames, id(condition.stack))
                 pair = (id(condition), id(blocker))
                 leaf = leaf_of.get(pair)
                 if leaf is None:
-                    said = _names.waits(condition, blocker, side)
-                    leaf = leaf_of[pair] = self._leaves.setdefault(said, len(self._leaves)) if said else -1
-                keys[thread, condition.state, stack, leaf] += end - start
-                self.ns[thread][condition.state] += end - start
-                self._add(thread, start - zero, end - zero, condition.state)
-        if not keys:
+                    leaf = leaf_of[pair] = picture._leaf(_names.waits(condition, blocker, side))
+                picture._add(thread, start - zero, end - zero, condition.state, condition.stack, leaf)
+        if not picture._keys:
             raise nothing(samples)
-        self.samples = samples
-        self._keys = keys
+        picture.begin_s = samples.selection.from_s
+        picture.missing = remarks(samples)
+        if samples.broken:
+            picture.missing.append(f"the recording breaks off: {samples.broken}")
+        return picture
 
-    def _stack(self, frames: tuple[object, ...], key: int) -> int:
+    @classmethod
+    def of_runs(cls, runs: Iterable[tuple[int, str, int, int, State, Stack]], zero_ns: int, begin_s: float) -> Picture:
+        """(tid, name, from, to, state, stack); a stack must stay alive as long as the picture is made."""
+        picture = cls()
+        picture.begin_s = begin_s
+        for tid, name, start, end, state, stack in runs:
+            if end > start >= zero_ns:
+                picture._add(_Thread(tid, name), start - zero_ns, end - zero_ns, state, stack, -1)
+        if not picture._keys:
+            raise Nothing("nothing is known in detail of these moments")
+        return picture
+
+    def _leaf(self, said: str) -> int:
+        return self._leaves.setdefault(said, len(self._leaves)) if said else -1
+
+    def _stack(self, stack: Stack) -> int:
         numbers = []
-        for frame in reversed(frames):
-            name = _names.place(frame)  # type: ignore[arg-type]
+        for frame in reversed(stack.frames):
+            name = _names.place(frame)
             number = self._frames.get(name)
             if number is None:
                 number = self._frames[name] = len(self._frames)
-                self._own.append(int(frame.origin == "user"))  # type: ignore[attr-defined]
+                self._own.append(int(frame.origin == "user"))
             numbers.append(number)
-        self._stacks[key] = len(self._lists)
+        self._stacks[id(stack)] = len(self._lists)
         self._lists.append(numbers)
-        return self._stacks[key]
+        return self._stacks[id(stack)]
 
-    def _add(self, thread: SampledThread, start: int, end: int, state: State) -> None:
+    def _add(self, thread: Named, start: int, end: int, state: State, stack: Stack, leaf: int) -> None:
+        """Nanoseconds since the beginning of the time line."""
+        number = self._stacks.get(id(stack))
+        if number is None:
+            number = self._stack(stack)
+        self._keys[thread, state, number, leaf] += end - start
+        self.ns[thread][state] += end - start
         strip = self._strips.get(thread)
         if strip is None:
             if len(self._strips) >= ROWS:
@@ -114,7 +148,7 @@ class Picture:
         ns[last * _N + state] += end - last * width
 
     @property
-    def threads(self) -> list[SampledThread]:
+    def threads(self) -> list[Named]:
         """Those that want or do something first."""
         quiet = (State.SLEEP, State.IDLE)
         return sorted(self.ns, key=lambda t: (sum(self.ns[t][s] for s in quiet) - sum(self.ns[t]), t.tid))
@@ -123,7 +157,7 @@ class Picture:
     def rows_left_out(self) -> int:
         return len(self.ns) - len(self._strips)
 
-    def data(self, account: Account | None) -> dict[str, object]:
+    def data(self, account: Account) -> dict[str, object]:
         """For the page's script. Times in microseconds; of the time line in seconds."""
         threads = self.threads
         numbers = {t: i for i, t in enumerate(threads)}
@@ -139,10 +173,9 @@ class Picture:
                 rest[numbers[t], s] += ns
             rows += [[t, s, len(self._lists) - 1, -1, ns // 1000] for (t, s), ns in rest.items()]
         seconds = self._used * self._width / 1e9
-        begin = self.samples.selection.from_s
+        begin = self.begin_s
         marks = []
-        for m in account.timeline.marks if account is not None else ():
-            assert account is not None
+        for m in account.timeline.marks:
             a, b = account.seconds_of(m.start_ns), account.seconds_of(m.end_ns)
             if b >= begin and a <= begin + seconds:
                 warn = m.severity is Severity.WARN

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from collections.abc import Iterable
 from html import escape
 from importlib import resources
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from concview import __version__
 from concview.exporters import _names
 from concview.exporters._picture import COLOURS, Picture
 from concview.exporters.base import Exporter, Request, remarks
-from concview.model import STATES, Finding, Severity, State
+from concview.model import STATES, Finding, Severity, Stack, State
 from concview.session.account import Account, account_of_file, clock, unseen
 from concview.session.brief import chain, chosen
 from concview.session.phrases import measured_text
@@ -54,13 +55,30 @@ def _hash(text: str) -> str:
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     samples = recording.samples(request.selection, request.side)
-    picture = Picture(samples, request.side)
+    picture = Picture.of_samples(samples, request.side)
     account = account_of_file(recording.path, request.rules, request.selection.from_s, request.selection.to_s)
     page(account, picture, out)
     said = remarks(samples)
     if picture.rows_left_out:
         said.append(f"the time line shows the first {len(picture.threads) - picture.rows_left_out} threads")
     return said
+
+
+def page_of_now(session: PagedSession, account: Account, back: tuple[int, int] | None = None) -> bytes:
+    """The page of a session that goes on: pictures of the detail that it keeps, of the last window or of an interval
+    (end, length). Nothing where there is none."""
+    out = io.BytesIO()
+    page(account, Picture.of_runs(*session.runs(back)), out)
+    return out.getvalue()
+
+
+class PagedSession(Protocol):
+    """`Session` is it. `runs`: (tid, name, from, to, state, stack) of every thread; where they begin, in
+    nanoseconds of the stream and seconds since the first sample."""
+
+    def runs(
+        self, back: tuple[int, int] | None = None
+    ) -> tuple[list[tuple[int, str, int, int, State, Stack]], int, float]: ...
 
 
 def page(account: Account, picture: Picture, out: BinaryIO) -> None:
@@ -99,11 +117,9 @@ def _head(account: Account) -> list[str]:
     sentence = blame.sentence if blame is not None else firing[0].title if firing else "Nothing could be judged."
     more = "".join(f"<p>{_t(said)}</p>" for said in (blame.more if blame is not None else ()))
     past = ""
-    if account.past:
-        past = (
-            f'<p class="dim">At {_t(duration(account.seconds_of(shown.at_ns)))} of the recording: at its end this was '
-            "over.</p>"
-        )
+    if shown is not last:
+        over = ": at the end this was over" if account.over else ""
+        past = f'<p class="dim">At {_t(duration(account.seconds_of(shown.at_ns)))} of what was seen{over}.</p>'
     badge = f'<span class="badge">{word}</span> ' if word else ""
     rows: list[tuple[str, str]] = []
     if target is not None:
@@ -303,9 +319,7 @@ def _lock(lock: LockView) -> str:
 
 
 def _unseen(account: Account, picture: Picture) -> list[str]:
-    said = [*unseen(account), *remarks(picture.samples)]
-    if picture.samples.broken:
-        said.append(f"the recording breaks off: {picture.samples.broken}")
+    said = [*unseen(account), *picture.missing]
     rows = "".join(f"<li>{_t(text)}</li>" for text in dict.fromkeys(said)) or "<li>nothing is known to be missing</li>"
     return ["<h2>What was not seen</h2>", f"<ul>{rows}</ul>"]
 

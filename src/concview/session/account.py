@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from concview.config import RuleConfig
 from concview.model import Severity
@@ -18,18 +19,26 @@ from concview.text import duration, short_command
 MOST_NS, LEAST_NS = 20_000_000_000, 5_000_000_000
 
 
+@runtime_checkable
+class Watched(Protocol):
+    """What an account is made of: `Session` is it."""
+
+    live: bool
+
+    def snapshot(self) -> Snapshot: ...
+    def timeline(self) -> Timeline: ...
+    def at(self, end_ns: int, span_ns: int) -> Snapshot: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """`shown` is the picture that the report is about: the newest one, or, where nothing is wrong any more in a
-    recording, one of the worst finding it had. `last` is the newest."""
+    recording, one of the worst finding it had; or the moments that somebody chose. `last` is the newest."""
 
     shown: Snapshot
     last: Snapshot
     timeline: Timeline
-
-    @property
-    def past(self) -> bool:
-        return self.shown is not self.last
+    over: bool = False  #: what `shown` shows is no longer so in `last`
 
     @property
     def service(self) -> str:
@@ -59,7 +68,7 @@ def service_name(command: Sequence[str]) -> str:
     return name.removesuffix(".py") or "python"
 
 
-def account_of(session: Session) -> Account:
+def account_of(session: Watched) -> Account:
     """Of what a session has seen until now; of a recording read to its end, of all of it. May take a second."""
     last, timeline = session.snapshot(), session.timeline()
     shown = last
@@ -73,7 +82,7 @@ def account_of(session: Session) -> Account:
                 shown = session.at(end, min(max(end - worst.start_ns, LEAST_NS), MOST_NS))
             except LookupError:  # no longer kept: the mark alone tells of it
                 shown = last
-    return Account(shown, last, timeline)
+    return Account(shown, last, timeline, over=shown is not last)
 
 
 def account_of_file(

@@ -63,7 +63,10 @@ def _verdict(account: Account) -> str:
     if not sentence:
         sentence = "Nothing could be judged yet."
     told = f"{_MARK[severity] if severity is not None else ''}{clean(' '.join(sentence.split()), 400)}"
-    when = f" (at {duration(account.seconds_of(snapshot.at_ns))}; over at the end)" if account.past else ""
+    when = ""
+    if snapshot is not account.last:
+        over = "; over at the end" if account.over else ""
+        when = f" (at {duration(account.seconds_of(snapshot.at_ns))}{over})"
     escaped = _SPECIAL.sub(r"\\\1", told).replace("@", "(at)")
     return f"**{escaped}**{when}"
 

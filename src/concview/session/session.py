@@ -184,6 +184,29 @@ class Session:
             calltree.tree(slices, by_line, fold), calltree.table(slices, by_line), (end - start) / 1e9, end
         )
 
+    def runs(
+        self, back: tuple[int, int] | None = None
+    ) -> tuple[list[tuple[int, str, int, int, State, Stack]], int, float]:
+        """What every thread did in the last window, or in the interval that was looked back to as far as it is known in
+        detail: (tid, name, from, to, state, stack). Then the moment at which that begins, on the stream's clock and in
+        seconds since the first sample."""
+        past = self._past_of(*back) if back is not None else None
+        with self._history_lock:
+            history = past if past is not None else self.history
+            end = history.now_ns
+            if past is not None and back is not None:
+                start = max(past.detail_ns, end - min(back[1], REPLAY_NS))
+            else:
+                start = max(self.history.first_ns, end - WINDOW_NS)
+            found = [
+                (t.tid, t.name, max(r.start_ns, start), min(r.end_ns or end, end), r.state, r.stack)
+                for t in history.threads.values()
+                if t.counts
+                for r in t.runs
+                if (r.end_ns or end) > start and r.start_ns < end
+            ]
+        return found, start, (start - self.history.first_ns) / 1e9
+
     @staticmethod
     def _slices(
         history: History,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from concview.model import State
+from concview.model import Stack, State
 from concview.snapshot import Snapshot, Timeline
 
 if TYPE_CHECKING:
@@ -131,6 +131,16 @@ class Recordable(Protocol):
         """The seconds that it has. Takes its time: called in a thread of its own. OSError; LookupError: there is
         nothing to save."""
         ...
+
+
+@runtime_checkable
+class Paged(Protocol):
+    """A session whose pictures can be drawn on a page: (tid, name, from, to, state, stack) of every thread, and where
+    they begin, in nanoseconds of the stream and seconds since the first sample."""
+
+    def runs(
+        self, back: tuple[int, int] | None = None
+    ) -> tuple[list[tuple[int, str, int, int, State, Stack]], int, float]: ...
 
 
 class CallsTaken(Protocol):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -11,10 +12,10 @@ from textual.containers import Container
 from textual.message import Message
 
 from concview import registry
-from concview.snapshot import Snapshot
+from concview.snapshot import Snapshot, Timeline
 from concview.text import duration
-from concview.tui import export, first, keys
-from concview.tui.ports import Output, Recordable, ViewedSession
+from concview.tui import clipboard, export, first, keys
+from concview.tui.ports import Kept, Output, Paged, Recordable, ViewedSession
 from concview.tui.screens._time import TimeTravel, pace
 from concview.tui.screens.base import TooSmall
 from concview.tui.views.base import View, ViewSpec
@@ -25,6 +26,9 @@ from concview.tui.widgets.output import ROOMY, OutputPane
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.table import Table
 from concview.tui.widgets.timeline import TimeBar
+
+if TYPE_CHECKING:
+    from concview.session.account import Account
 
 #: Seconds between looks at the session, slowest first.
 SPEEDS = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
@@ -260,10 +264,67 @@ class Dashboard(TimeTravel):
             self.draw_bars()
 
     def action_copy(self) -> None:
+        """The short form of the report."""
+
+        def take(account: Account) -> str:
+            from concview.session.brief import brief
+
+            return clipboard.take(brief(account), self._stem("report"), self._osc52)
+
+        self._take_away(take)
+
+    def action_copy_line(self) -> None:
         chosen = self.view.selection()
         if chosen:
-            self.app.copy_to_clipboard(chosen)
-            self.app.notify("copied", markup=False, timeout=2)
+            stem = self._stem(self.active)
+            self._in_thread(lambda: clipboard.take(chosen, stem, self._osc52))
+
+    def action_report(self) -> None:
+        """The page: it says itself where it is."""
+        if not isinstance(self.session, Paged):
+            self.app.notify("there is nothing to draw pictures of", severity="warning", markup=False)
+            return
+        session, back = self.session, self.back
+
+        def save(account: Account) -> str:
+            from concview.exporters.base import Nothing
+            from concview.exporters.html import page_of_now
+
+            try:
+                content = page_of_now(session, account, back)
+            except Nothing as nothing:
+                return f"no page: {nothing.why}"
+            file = clipboard.save(content, self._stem("report"), suffix=".html")
+            return f"saved {file}" if file is not None else "the page could not be written here"
+
+        self._take_away(save)
+
+    def _stem(self, what: str) -> str:
+        return f"concview-{self.shown.target.pid if self.shown.target else 0}-{what}"
+
+    def _osc52(self, text: str) -> None:
+        self.app.call_from_thread(self.app.copy_to_clipboard, text)
+
+    def _take_away(self, act: Callable[[Account], str]) -> None:
+        """In a thread: looking back takes its time, and so do other programs."""
+        session, shown, newest = self.session, self.shown, self.newest
+
+        def work() -> str:
+            from concview.session.account import Account, Watched, account_of
+
+            if shown is newest and isinstance(session, Watched):
+                return act(account_of(session))
+            timeline = session.timeline() if isinstance(session, Kept) else Timeline()
+            return act(Account(shown, newest, timeline))
+
+        self._in_thread(work)
+
+    def _in_thread(self, work: Callable[[], str]) -> None:
+        def run() -> None:
+            said = work()
+            self.app.call_from_thread(self.app.notify, said, markup=False, timeout=6)
+
+        self.run_worker(run, thread=True, group="take-away", exit_on_error=False)
 
     def action_export(self) -> None:
         lines = [*self.query_one(Header).as_text(), "", *self.view.as_text()]
