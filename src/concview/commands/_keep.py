@@ -244,7 +244,7 @@ def run(options: argparse.Namespace, config: Config, pid: int, path: Path, secon
     when = condition(options.when)
     files = Files(path)
     files.check()
-    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels)
+    source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels, config.gentle)
     source.tape = Tape(int(keep * 1e9))
     session = Session(source, config=config.rules)
     asked: list[int] = []

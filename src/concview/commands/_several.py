@@ -45,7 +45,7 @@ def group(options: argparse.Namespace, config: Config, pids: Sequence[str]) -> G
             _preflight.look_at(number)
 
     def make(pid: int, budget: float) -> Session:
-        source = LiveSource(pid, config.engine, config.rate, budget, options.blocking, config.labels)
+        source = LiveSource(pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle)
         return Session(source, config=config.rules, alone=not options.tree)
 
     made = Group(numbers, options.tree, config.budget, make, complain)

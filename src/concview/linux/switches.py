@@ -238,8 +238,14 @@ class Switches:
         return (self.lost, *[ring.filled for ring in self.rings])
 
     def read(self) -> list[bytes]:
-        """The 24-byte records of each CPU since the last call, in the order of that CPU; see `rows`."""
-        return [self._plain(data) for data in [ring.read() for ring in self.rings] if data]
+        """`read_each` without the CPUs."""
+        return [data for _, data in self.read_each()]
+
+    def read_each(self) -> list[tuple[int, bytes]]:
+        """(place of the CPU, its 24-byte records since the last call, in order) of each that has any; see `rows`."""
+        found = [(cpu, ring.read()) for cpu, ring in enumerate(self.rings)]
+        plain = [(cpu, self._plain(data)) for cpu, data in found if data]
+        return [(cpu, data) for cpu, data in plain if data]
 
     def _plain(self, data: bytes) -> bytes:
         if not len(data) % _SIZE and _PLAIN.issuperset(memoryview(data).cast("I")[1::6].tolist()):

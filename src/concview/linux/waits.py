@@ -186,6 +186,11 @@ class WaitReader:
             self._open_schedule(tid, slot)
         return slot
 
+    def provisional(self, tid: int) -> bool:
+        """Whether the last answer is good for some time only, though the thread may not have moved."""
+        slot = self._slots.get(tid)
+        return slot is None or slot.left >= 0
+
     def invalidate(self, tid: int) -> None:
         """The next read() of this thread works its answer out again, even from an equal line."""
         slot = self._slots.get(tid)

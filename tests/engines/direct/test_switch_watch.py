@@ -36,9 +36,12 @@ class Source:
     def put(self, *batches: list[tuple[int, int, int]]) -> None:
         self.batches += batches
 
-    def read(self) -> list[bytes]:
+    def read_each(self) -> list[tuple[int, bytes]]:
         batches, self.batches = self.batches, []
-        return [b"".join(struct.pack("<IIIIQ", 14, word, 1, tid, at) for at, tid, word in b) for b in batches]
+        return [
+            (cpu, b"".join(struct.pack("<IIIIQ", 14, word, 1, tid, at) for at, tid, word in b))
+            for cpu, b in enumerate(batches)
+        ]
 
     def cover(self, most: int = 0) -> bool:
         return True
@@ -282,6 +285,71 @@ def test_gentle_opens_nothing(direct_python: Interpreter) -> None:
         with watching(process.pid, gentle=True) as (engine, _):
             ticks(engine, 60)
             assert engine._switches is None and not opened()
+
+
+#: Many threads that go from one function to another and back, one step at each line; it says when all have arrived.
+STEPS = """
+import sys, threading
+N, lock, arrived = 80, threading.Lock(), 0
+gates = [threading.Event() for _ in range(40)]
+def here(gate):
+    count()
+    gate.wait()
+def there(gate):
+    count()
+    gate.wait()
+def count():
+    global arrived
+    with lock:
+        arrived += 1
+def walk():
+    for i, gate in enumerate(gates):
+        (there if i % 2 else here)(gate)
+for _ in range(N):
+    threading.Thread(target=walk, daemon=True).start()
+print("ready", flush=True)
+for i, line in enumerate(sys.stdin):
+    while arrived < N * (i + 1):
+        pass
+    print("arrived", flush=True)
+    sys.stdin.readline()
+    gates[i].set()
+"""
+
+
+@needs_records
+@pytest.mark.few
+def test_whoever_ran_is_looked_at_and_nobody_is_missed(direct_python: Interpreter) -> None:
+    """One tick after all threads stand in the other function, all are seen there: by the records alone, for nobody is
+    asked one by one."""
+    command = [direct_python.path, "-u", "-c", STEPS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdin is not None and process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            with watching(process.pid) as (engine, sink):
+                watch = engine._switches
+                assert watch is not None
+                tick_until(engine, lambda: watch.on and watch._covered and engine._scheduled._stale is not None)
+                for step in range(20):
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+                    assert process.stdout.readline() == "arrived\n"
+                    ticks(engine, 1)
+                    assert engine._scheduled._stale is not None, "records are used"
+                    name = "there" if step % 2 else "here"
+                    places = {
+                        tid: {sink.frames[f][0] for f in sink.stacks[row[1]][0]}  # type: ignore[index]
+                        for tid, row in sink.rows.items()
+                        if tid != process.pid
+                    }
+                    assert len(places) == 80
+                    assert [tid for tid, names in places.items() if name not in names] == []
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+                    ticks(engine, 3)
+        finally:
+            process.kill()
 
 
 def opened() -> list[str]:

@@ -189,8 +189,10 @@ class DirectEngine:
         if not self._begun:
             self._begin(room_ns)
         watch = self._switches
+        recorded: set[int] | None = None
         if watch is not None:
             watch.poll(at_ns, by_tid)
+            recorded = watch.take_ran()
         # With cold caches even a question for the time costs: where all fit in it is asked now and then.
         measured = room_ns and (scheduled.in_parts or not self._turn & 3)
         began = thread_time_ns() if measured else 0
@@ -198,7 +200,7 @@ class DirectEngine:
         if scheduled.in_parts and len(unbound) > 4:
             room_ns //= 2
             unbound = unbound[: scheduled.fits(room_ns)]
-        ran = scheduled.ask(at_ns, by_tid.values(), room_ns)
+        ran = scheduled.ask(at_ns, by_tid, room_ns, recorded)
         in_parts = scheduled.in_parts
         if in_parts != (sampler.listing_share > 0):
             sampler.listing_share = _LISTING_SHARE * self.budget if in_parts else 0.0
@@ -234,7 +236,7 @@ class DirectEngine:
             ran, moved, looked = self._notice(at_ns, waits, ran, changed, in_parts)
         everyone = by_tid.values()
         others: list[ThreadRow] = []
-        for row, wait in waits.news(everyone if ran is None else ran):
+        for row, wait in waits.news(everyone if ran is None else [*ran, *scheduled.waits_only]):
             if (row.wait in scheduled.awake) != (wait in scheduled.awake):
                 scheduled.changed_sides()
             row.wait = wait
@@ -249,7 +251,7 @@ class DirectEngine:
             if at_ns >= self._futures_at:
                 touched += self._name_futures(at_ns) if in_parts else futures.name(by_tid)
             # Of the rest nothing can have changed.
-            others = list(everyone if ran is None else {*ran, *moved, *touched})
+            others = list(everyone if ran is None else {*ran, *moved, *touched, *others})
             touched.clear()
         if looked_ns and watch is not None:
             watch.looked(everyone if ran is None else {*ran, *moved}, at_ns, looked_ns)

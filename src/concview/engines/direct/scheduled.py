@@ -10,7 +10,8 @@ should. A thread counts as where it was last seen until its next turn.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Container
 from os import pread
 from time import thread_time_ns
 
@@ -32,6 +33,22 @@ _TICK_NS = 300_000
 _WHOLE_SHARE, _WHOLE_TICKS = 0.6, 8
 
 
+#: Asking again what a thread waits for takes so long (nanoseconds), and may take this share of a tick's room.
+_WAIT_NS, _AGAIN_SHARE = 3_000, 0.2
+#: By records: after so many ticks somebody is looked at who has not run.
+_ALL_THE_SAME = 8
+#: With fewer threads, asking them one by one is as cheap as keeping the book.
+RECORDS_PAY = 50
+
+
+class _AllBut(Container[int]):
+    def __init__(self, tids: set[int]) -> None:
+        self._tids = tids
+
+    def __contains__(self, tid: object) -> bool:
+        return tid not in self._tids
+
+
 class ScheduledThreads:
     def __init__(self, waits: WaitReader) -> None:
         self._waits = waits
@@ -42,11 +59,17 @@ class ScheduledThreads:
         self._up: list[ThreadRow] = []
         self._not_asked = self._pause = 0  #: ticks left that do not ask, and how many the next time
         self.ran: list[ThreadRow] | None = None  #: where all are looked at: those that may have run; None: any
-        self.still: set[int] = set()  #: in parts: tids that the last tick has asked about, and that have not run
+        #: Who has run since he was looked at, as far as the tick had no room; None: not known by records.
+        self._stale: dict[int, None] | None = None
+        self._again_ns = self._ticks = 0
+        self.waits_only: list[ThreadRow] = []  #: who has not run, but is to be asked again what it waits for
+        self.still: Container[int] = (
+            frozenset()
+        )  #: in parts: tids that the last tick has asked about, and that have not run
         self.in_parts = False  #: the last tick had no room for everybody
         self.asked = 0  #: how many threads the last tick has asked about
         self._ring: list[ThreadRow] = []
-        self._at = self._fitted = 0
+        self._at = self._fitted = self._turn = self._members = 0
         self._ask_ns, self._look_ns = float(_ASK_NS), float(_LOOK_NS)
         self._asking_ns = 0  #: what asking took in this tick
 
@@ -61,16 +84,25 @@ class ScheduledThreads:
     def everybody(self) -> None:
         """The next tick looks at everybody."""
         self._full_at = 0
+        self._stale = None
         self._still = None
 
-    def ask(self, at_ns: int, everyone: Collection[ThreadRow], room_ns: int = 0) -> list[ThreadRow] | None:
+    def ask(
+        self, at_ns: int, by_tid: dict[int, ThreadRow], room_ns: int = 0, recorded: set[int] | None = None
+    ) -> list[ThreadRow] | None:
         """Who may have changed since the last tick; None: look at everybody, because it is time or they are many.
         `room_ns`: CPU time that this tick may take; in parts then, where it has to be. 0: no bound.
+        `recorded`: who ran by the kernel's own records, where there are some; then nobody is asked one by one.
 
         Who is not among them certainly was not on a CPU, if it was off it when its wait state was read after the last
         call: it stands where it stood, in memory and in the kernel. (One that was woken and has no CPU yet counts as
         not having run.) 1 µs each, where the wait state takes 2-3. Also those of whom it cannot be told.
         """
+        everyone = by_tid.values()
+        if recorded is not None and (len(by_tid) >= RECORDS_PAY or (self.in_parts and room_ns)):
+            return self._by_records(at_ns, by_tid, room_ns, recorded)
+        self._stale = None
+        self.waits_only = []
         if self.in_parts and room_ns:
             return self._part(at_ns, everyone, room_ns)
         self.in_parts = False
@@ -118,6 +150,79 @@ class ScheduledThreads:
         self._up = [row for row in everyone if row.wait in awake]
         return self._still, self._up
 
+    # ------------------------------------------------------------------ by records
+
+    def _by_records(
+        self, at_ns: int, by_tid: dict[int, ThreadRow], room_ns: int, ran: set[int]
+    ) -> list[ThreadRow] | None:
+        began = thread_time_ns() if room_ns else 0
+        stale = self._stale
+        if stale is None:
+            # What happened before the records began is not known.
+            stale = dict.fromkeys(by_tid)
+            self._still = None
+        stale.update(dict.fromkeys(tid for tid in ran if tid in by_tid))
+        if self._still is None or self._members != len(by_tid):
+            self._still, self._members = [], len(by_tid)
+            awake = self.awake
+            self._up = [row for row in by_tid.values() if row.wait in awake]
+        # Also those who compute since before anybody looked, and have no record yet.
+        stale.update(dict.fromkeys(row.tid for row in self._up if row.tid in by_tid))
+        self._once_more(at_ns, by_tid, room_ns, stale)
+        most = self.fits(room_ns) if self.in_parts and room_ns else len(stale)
+        if len(stale) <= most:
+            tids, self._stale = list(stale), {}
+        else:
+            tids = self._next(stale, by_tid, most)
+            self._stale = stale
+        chosen = [row for tid in tids if (row := by_tid.get(tid)) is not None]
+        self.still = _AllBut({*self._stale, *tids})
+        self.asked = len(by_tid) - len(self._stale)
+        self._asking_ns = thread_time_ns() - began if room_ns else 0
+        if not self.in_parts and 2 * len(chosen) > len(by_tid):
+            self.ran = chosen
+            return None
+        return chosen
+
+    def _once_more(self, at_ns: int, by_tid: dict[int, ThreadRow], room_ns: int, stale: dict[int, None]) -> None:
+        """Twice a second, as far as there is room: those who have not run, but whose wait was answered provisionally.
+        Nothing on their stacks can have changed. And now and then one, whatever is known."""
+        ring = self._whole_ring(by_tid)
+        elapsed, self._again_ns = min(at_ns - self._again_ns, _PROVISIONAL_NS), at_ns
+        count = min(len(ring), 1 + len(ring) * elapsed // _PROVISIONAL_NS)
+        if room_ns:
+            count = min(count, 1 + int(_AGAIN_SHARE * room_ns / _WAIT_NS))
+        first = self._turn % len(ring) if ring else 0
+        self._turn = first + count
+        provisional = self._waits.provisional
+        self.waits_only = [row for row in ring[first : first + count] if provisional(row.tid)]
+        self._ticks += 1
+        if ring and self._ticks % _ALL_THE_SAME == 0:
+            stale[ring[first].tid] = None
+
+    def _whole_ring(self, by_tid: dict[int, ThreadRow]) -> list[ThreadRow]:
+        if len(self._ring) != len(by_tid):
+            self._ring = list(by_tid.values())
+        return self._ring
+
+    def _next(self, stale: dict[int, None], by_tid: dict[int, ThreadRow], most: int) -> list[int]:
+        """The next ones of the ring that are stale, which they are not any more. In this order, not the longest stale
+        first: who is looked at so long after it ran would never be seen in what it does for less time than that."""
+        ring = self._whole_ring(by_tid)
+        tids: list[int] = []
+        at = self._at % len(ring)
+        for row in itertools.chain(itertools.islice(ring, at, None), itertools.islice(ring, at)):
+            at += 1
+            if row.tid in stale:
+                del stale[row.tid]
+                tids.append(row.tid)
+                if len(tids) >= most:
+                    break
+        self._at = at % len(ring)
+        for tid in [tid for tid in stale if tid not in by_tid]:
+            del stale[tid]
+        return tids
+
     # ------------------------------------------------------------------ in parts
 
     def expect(self, threads: int, room_ns: int) -> None:
@@ -138,13 +243,15 @@ class ScheduledThreads:
             if self._fitted > 2 or spent_ns > 4 * room_ns:
                 self.in_parts, self._fitted, self._ring = True, 0, []
             return
-        if self.asked > 16:
+        if self.asked > 16 and self._stale is None:
             self._ask_ns += 0.1 * (min(_CHEAPEST_NS * 4, self._asking_ns / self.asked) - self._ask_ns)
         if looked:
             alone = spent_ns - self._asking_ns - min(_TICK_NS, spent_ns // 2)
             each = max(_CHEAPEST_NS, min(_DEAREST_NS, alone / looked))
             self._look_ns += 0.2 * (each - self._look_ns)
-        whole = self.asked >= len(self._ring) and spent_ns < _WHOLE_SHARE * room_ns
+        whole = (
+            not self._stale if self._stale is not None else self.asked >= len(self._ring)
+        ) and spent_ns < _WHOLE_SHARE * room_ns
         self._fitted = self._fitted + 1 if whole else 0
         if self._fitted >= _WHOLE_TICKS:
             self.in_parts, self._fitted, self._still = False, 0, None
@@ -157,7 +264,8 @@ class ScheduledThreads:
         if len(ring) != len(everyone):
             ring = self._ring = list(everyone)
         self.asked = 0
-        still = self.still = set()
+        still: set[int] = set()
+        self.still = still
         if not ring:
             return []
         awake, slot_of, ask, look = self.awake, self._waits.slot, self._ask_ns, self._look_ns

@@ -82,6 +82,9 @@ class SwitchWatch:
         self._gaps: tuple[int, ...] = ()
         self._gap_count = self._records = 0
         self._since = self._report_at = 0
+        self._ran: set[int] = set()  #: tids in the records since `take_ran`
+        self._on: dict[int, int] = {}  #: CPU -> who is on it by its last record
+        self._complete = False  #: nothing is missing since `take_ran`
         self._generation = sink.generation
 
     @property
@@ -106,10 +109,19 @@ class SwitchWatch:
             if source is None:
                 return
         before = time.monotonic_ns()
-        batches = source.read()
+        batches: list[bytes] = []
+        for cpu, data in source.read_each():
+            batches.append(data)
+            columns = memoryview(data).cast("I")
+            self._ran.update(columns[3::6].tolist())
+            if columns[-5] == IN:
+                self._on[cpu] = columns[-3]
+            else:
+                self._on.pop(cpu, None)
         gaps = source.gaps
         if gaps != self._gaps:
             self._gaps = gaps
+            self._complete = False
             self._gap_count += 1
             for life in self._lives.values():
                 life.state = _UNKNOWN
@@ -120,6 +132,18 @@ class SwitchWatch:
         if now >= self._report_at:
             self._report(now, alive)
 
+    def take_ran(self) -> set[int] | None:
+        """Who was on a CPU since the last call, or is: everybody else stands where he stood. A record is written before
+        its thread is off its CPU, so whoever asks first and looks at the threads then misses nobody. None where that
+        is not known: then everybody may have."""
+        ran, complete = self._ran, self._complete
+        self._ran = set()
+        self._complete = self._covered and self._source is not None
+        if not (complete and self._complete):
+            return None
+        ran.update(self._on.values())
+        return ran
+
     def _begin(self, now: int) -> switches.Switches | None:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         try:
@@ -127,9 +151,10 @@ class SwitchWatch:
         except NotHere as why:
             self._give_up(now, str(why))
             return None
-        self._covered = False
+        self._covered = self._complete = False
         self._lives.clear()
         self._pending.clear()
+        self._on.clear()
         self._gaps = self._source.gaps
         self._since, self._report_at = now, now + REPORT_NS
         return self._source
@@ -147,6 +172,7 @@ class SwitchWatch:
 
     def _give_up(self, now: int, why: str) -> None:
         self.close()
+        self._complete = False
         self._lives.clear()
         self._pending.clear()
         self._begin_at = now + self._pause_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from concview.engines.direct.locks.rlock_owners import RLockOwners
 from concview.engines.direct.locks.verify import Candidates, Verifier
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
@@ -53,7 +55,7 @@ class Ownership:
         """Whether `confirm` has something to do."""
         return bool(self._candidates or self._owners.any or self._owned)
 
-    def confirm(self, moved: dict[int, Candidates | None], still: set[int] | None = None) -> None:
+    def confirm(self, moved: dict[int, Candidates | None], still: Container[int] | None = None) -> None:
         """Ask the locks themselves, where that can be: those of threads that stand still now, and RLocks.
 
         `still`: tids of which it is known that they have not moved; None: of all but `moved`."""
@@ -76,7 +78,7 @@ class Ownership:
         else:
             self._candidates.pop(row.tid, None)
 
-    def _confirm(self, moved: dict[int, Candidates | None], known: set[int] | None) -> None:
+    def _confirm(self, moved: dict[int, Candidates | None], known: Container[int] | None) -> None:
         by_tid = self._table.by_tid
         still: list[tuple[ThreadRow, Candidates]] = []
         for tid in [tid for tid in self._candidates if tid not in moved and (known is None or tid in known)]:
