@@ -56,8 +56,11 @@ def test_who_is_at_the_other_end(direct_python: Interpreter) -> None:
     assert lock.waiters == (tids["wants_lock"],)
     assert [(user.tid, user.path) for user in lock.users] == [(tids["locks_number"], "number")]
 
-    (ended,) = _last(sink, Children).children
-    assert ended.waiters == (tids["waits_for_child"],) and (ended.syscall, ended.back) == ("write", True)
+    children = {tid: one for one in _last(sink, Children).children for tid in one.waiters}
+    assert children.keys() == {tids["waits_for_child"], tids["reads_child"]}
+    ended, spoken_to = children[tids["waits_for_child"]], children[tids["reads_child"]]
+    assert (ended.syscall, ended.back) == ("write", True)
+    assert (spoken_to.pid, spoken_to.syscall) == (child, "read")
 
     (native,) = _last(sink, NativeWaits).waits
     assert native.tid == tids["native"] and native.library and "python" not in native.library
