@@ -8,7 +8,7 @@ import signal
 from typing import Any
 
 import pytest
-from running import one_line, run
+from running import Terminal, one_line, run
 
 from concview.session.group import shares
 from interpreters import current, target
@@ -157,3 +157,14 @@ def test_waits_across_processes() -> None:
         assert edges[master, one]["via"] == "child"
         text = run("check", "--tree", master, "--duration", 3, "--brief")
         assert "DEADLOCK across processes" in text.stdout and text.returncode == 1
+
+
+def test_the_list_of_a_tree() -> None:
+    with target(current(), MASTER) as process:
+        master, *workers = map(int, process.line().split())
+        with Terminal("attach", "--tree", master, columns=120, rows=30) as terminal:
+            terminal.wait_for("4 Python processes")
+            terminal.wait_for("└ worker 3")
+            assert all(str(pid) in terminal.text for pid in (master, *workers))
+            terminal.press("q")
+            assert terminal.end() == 0

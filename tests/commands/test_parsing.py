@@ -14,12 +14,17 @@ from concview.commands.base import CommandError, Exit, commands, parse, split_re
 
 
 @pytest.mark.parametrize(
-    ("line", "command", "pid"),
-    [("", "attach", None), ("1234", "attach", "1234"), ("attach 7", "attach", "7"), ("--rate 50 9", "attach", "9")],
+    ("line", "command", "pids"),
+    [
+        ("", "attach", []),
+        ("1234", "attach", ["1234"]),
+        ("attach 7 8", "attach", ["7", "8"]),
+        ("--rate 50 9", "attach", ["9"]),
+    ],
 )
-def test_short_forms_of_attach(line: str, command: str, pid: str | None) -> None:
+def test_short_forms_of_attach(line: str, command: str, pids: list[str]) -> None:
     chosen, options = parse(line.split())
-    assert (chosen.name, options.pid) == (command, pid)
+    assert (chosen.name, options.pids) == (command, pids)
 
 
 def test_every_command_of_the_contract_is_there_and_describes_itself() -> None:
@@ -52,7 +57,7 @@ def test_check_takes_a_command_behind_two_dashes() -> None:
     assert parse(["check", "12"])[1].rest is None
 
 
-@pytest.mark.parametrize("line", ["chekc 1", "check --nope", "check --format xml 1", "record 1", "1 2", "dump"])
+@pytest.mark.parametrize("line", ["chekc 1", "check --nope", "check --format xml 1", "record 1", "replay 1 2", "dump"])
 def test_a_wrong_line_says_what_is_wrong(line: str) -> None:
     with pytest.raises(CommandError) as caught:
         parse(line.split())

@@ -12,7 +12,8 @@ INSTEAD = "without one: 'concview check PID' judges it, 'concview dump PID' show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pid", metavar="PID", nargs="?", help="process to attach to (default: choose from a list)")
+    parser.add_argument("pids", metavar="PID", nargs="*", help="process to attach to (default: choose from a list)")
+    parser.add_argument("--tree", action="store_true", help="choose from the process and those below it")
     _agent.add(parser)
     _options.add_sampling(parser)
 
@@ -22,15 +23,21 @@ def run(options: argparse.Namespace) -> int:
 
     config = _options.settings(options)
     _agent.check(options)
-    if options.pid is None:
+    several = options.tree or len(options.pids) > 1
+    if options.tree and not options.pids:
+        raise CommandError("--tree: which process?", Exit.USAGE, "concview attach --tree PID")
+    if not options.pids or several:
+        among = [_options.pid_of(pid) for pid in options.pids]
+        for pid in among:
+            _preflight.look_at(pid)
         if options.agent:
             raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
         _preflight.require_terminal(INSTEAD)
         with _preflight.screen("looking for Python processes …"):
             from concview.commands import _dashboard
 
-            return _dashboard.show(None, config, options.blocking)
-    pid = _options.pid_of(options.pid)
+            return _dashboard.show(None, config, options.blocking, among=among, below=options.tree)
+    pid = _options.pid_of(options.pids[0])
     target = _preflight.look_at(pid)
     _preflight.require_terminal(INSTEAD)
     with _preflight.screen(f"attaching to {pid}: {text.short_command(target.command)} …"):

@@ -136,13 +136,14 @@ class Group:
         for part in self.parts():
             if part.session is not None:
                 part.session.close()
+        # Last: a collector ends with the thread that started it.
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _stop(self) -> None:
         self._over.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(2 * LOOK_S)
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
     # ------------------------------------------------------------ who is there
 

@@ -30,8 +30,54 @@ REFRESH_S = 1.0
 
 
 def _command(row: Any) -> str:
-    command = row.command
-    return command if isinstance(command, str) else short_command(tuple(command))
+    command = row.command if isinstance(row.command, str) else short_command(tuple(row.command))
+    container = getattr(row, "container", "")
+    return f"[{container}] {command}" if container else command
+
+
+def depths(rows: Sequence[Any]) -> dict[int, int]:
+    """pid -> how many of the processes in the list are above it."""
+    parents = {row.pid: getattr(row, "parent", 0) for row in rows}
+    found: dict[int, int] = {}
+    for pid in parents:
+        above, seen = parents[pid], {pid}
+        while above in parents and above not in seen:
+            seen.add(above)
+            above = parents[above]
+        found[pid] = len(seen) - 1
+    return found
+
+
+def under_masters(rows: Sequence[Any], every: Sequence[Any]) -> list[Any]:
+    """Sorted rows with workers under their master, which stands where the first of its family would. A master that the
+    filter left out is there all the same: of `every`."""
+    by_pid = {row.pid: row for row in every}
+    place: dict[int, int] = {}  #: of the first of its family
+    below: dict[int, list[Any]] = {}
+    roots: dict[int, int] = {}
+    shown: set[int] = set()
+    for at, row in enumerate(rows):
+        seen: set[int] = set()
+        while row.pid not in shown and row.pid not in seen:
+            seen.add(row.pid)
+            shown.add(row.pid)
+            place.setdefault(row.pid, at)
+            above = by_pid.get(getattr(row, "parent", 0))
+            if above is None or above.pid in seen:
+                roots[row.pid] = at
+                break
+            below.setdefault(above.pid, []).append(row)
+            row = above
+    out: list[Any] = []
+
+    def put(row: Any) -> None:
+        out.append(row)
+        for child in sorted(below.get(row.pid, ()), key=lambda r: place[r.pid]):
+            put(child)
+
+    for pid in sorted(roots, key=lambda p: roots[p]):
+        put(by_pid[pid])
+    return out
 
 
 def _number(value: float | None) -> str:
@@ -49,7 +95,9 @@ def _attach(row: Any, width: int, palette: Palette, context: Any) -> Line:
 
 
 def _name(row: Any, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(row.name, width), palette.bright if row.attachable else palette.dim)]
+    depth = (context or {}).get(row.pid, 0)
+    branch = f"{'  ' * (min(depth, 4) - 1)}└ " if depth else ""
+    return [Segment(fit(branch + row.name, width), palette.bright if row.attachable else palette.dim)]
 
 
 PROCESSES = (
@@ -150,6 +198,7 @@ class PickerScreen(SizedScreen):
     def on_mount(self) -> None:
         self.set_class(self.too_small, "-too-small")
         self.query_one("#demos").display = False
+        self.query_one("#processes", Table).regroup = lambda rows, by, down: under_masters(rows, self.rows)
         self.set_interval(REFRESH_S, self.look)
         self.look()
         self.call_after_refresh(self.fit_room)
@@ -229,7 +278,10 @@ class PickerScreen(SizedScreen):
             lines += paragraph(row.why, width - 3, palette.warn)
             lines += paragraph(row.remedy, width - 3, palette.base) if row.remedy else []
         self.query_one("#said", Panel).set_lines([[], *lines, []] if lines else [[]])
-        table.set_rows(self.rows if table.id == "processes" else self.demos)
+        if table.id == "processes":
+            table.set_rows(self.rows, depths(self.rows))
+        else:
+            table.set_rows(self.demos)
         self.query_one(FilterBar).count(len(table.rows), table.total)
         self.query_one(Footer).show(keys.footer(("open", "pick_filter", "pick_sort", "pick_back")))
 

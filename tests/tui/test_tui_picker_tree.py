@@ -1,0 +1,70 @@
+"""The list of processes as a tree: workers under their master, whatever it is sorted by and filtered for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import fake
+import pytest
+
+from concview.tui.app import ConcviewApp
+from concview.tui.ports import Picker
+from concview.tui.screens.picker import PickerScreen, depths, under_masters
+
+
+@dataclass
+class Row(fake.Process):
+    parent: int = 0
+    container: str = ""
+
+
+def row(pid: int, parent: int = 0, cpu: float = 0.0, name: str = "", container: str = "") -> Row:
+    return Row(pid, name or f"p{pid}", ("python", f"{pid}.py"), cpu_percent=cpu, parent=parent, container=container)
+
+
+#: 10 has 11 and 12, 12 has 13; 20 is alone; the parent of 30 is not in the list.
+ROWS = [row(10), row(11, 10), row(12, 10), row(13, 12, cpu=99), row(20, cpu=50), row(30, 29)]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ([10, 11, 12, 13, 20, 30], [10, 11, 12, 13, 20, 30]),
+        ([13, 20, 10, 11, 12, 30], [10, 12, 13, 11, 20, 30]),  # by CPU: its family comes first with the busiest
+        ([30, 20, 12, 11, 10, 13], [30, 20, 10, 12, 13, 11]),
+        ([13], [10, 12, 13]),  # a filter left one: its masters stay
+        ([], []),
+    ],
+)
+def test_order(order: list[int], expected: list[int]) -> None:
+    by_pid = {r.pid: r for r in ROWS}
+    assert [r.pid for r in under_masters([by_pid[pid] for pid in order], ROWS)] == expected
+
+
+def test_depths() -> None:
+    assert depths(ROWS) == {10: 0, 11: 1, 12: 1, 13: 2, 20: 0, 30: 0}
+
+
+def test_a_circle_ends() -> None:
+    """Numbers are used again while the list is made."""
+    circle = [row(1, 2), row(2, 1)]
+    assert sorted(r.pid for r in under_masters(circle, circle)) == [1, 2]
+    assert set(depths(circle)) == {1, 2}
+
+
+async def test_on_screen() -> None:
+    rows = [
+        row(10, name="gunicorn", container="docker 0123456789ab"), row(11, 10, cpu=90, name="worker 1"), row(20, cpu=5)
+    ]  # fmt: skip
+    app = ConcviewApp(None, Picker(lambda: rows, fake.refuse, lambda: fake.DEMOS, fake.start_demo))
+    async with app.run_test(size=(120, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, PickerScreen)
+        await fake.until(pilot, lambda: screen.listed)
+        await pilot.pause(0.1)
+        assert [r.pid for r in screen.table.rows] == [10, 11, 20]
+        picture = app.export_screenshot(simplify=True).replace("&#160;", " ")
+        assert "└ worker 1" in picture and "docker 0123456789ab" in picture
+        await pilot.press("slash", *"worker", "enter")
+        await pilot.pause(0.1)
+        assert [r.pid for r in screen.table.rows] == [10, 11]
