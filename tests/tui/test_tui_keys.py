@@ -340,7 +340,7 @@ CHECKS: dict[str, Check] = {
     "focus": _focus,
     "previous_tab": _steps("overview"),
     "next_tab": _steps("findings"),
-    **{f"tab_{n}": _tab(n) for n in range(1, 10)},
+    **{f"tab_{n}": _tab(n) for n in range(1, 11)},
     "filter": _filter,
     "sort": _sort,
     "reverse": _reverse,

@@ -235,7 +235,7 @@ class ConcviewApp(App[None]):
                 spec = next((s for s in screen.specs.values() if s.tab == number), None)
                 if spec is None:
                     continue
-                title = f"View: {spec.title} ({number})"
+                title = f"View: {spec.title} ({number if number < 10 else key.shown})"
             elif key.view and isinstance(screen, Dashboard) and not hasattr(screen.view, "do_" + key.action[6:-2]):
                 continue
             yield SystemCommand(title, "", partial(self.call_later, self.press, key))

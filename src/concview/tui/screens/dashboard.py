@@ -121,13 +121,17 @@ class Dashboard(TimeTravel):
             return
         self.query_one(Header).show(self.shown, self.newest, self.paused, self.moved)
         self.draw_time()
-        tabs = [(s.id, s.tab, s.title, s.short or s.title, s.mark(self.shown)) for s in self.specs.values() if s.tab]
+        tabs = [(s.id, s.tab, s.title, s.short or s.title, s.mark(self.shown)) for s in self._tabs()]
         active = self.active if self.specs[self.active].tab else (self.trail[-1][0] if self.trail else "")
         self.query_one(Tabs).show(tabs, active)
         offered = PAUSED_KEYS if self.paused and self.kept is not None else self.view.keys
         if self.paused:  # first, so that there is always room for it
             offered = ("pause", *(key for key in offered if key != "pause"))
         self.query_one(Footer).show(keys.footer(offered, self.paused), self._pace())
+
+    def _tabs(self) -> list[ViewSpec]:
+        """Those that have something to show, and the one that is shown."""
+        return [s for s in self.specs.values() if s.tab and (s.present(self.shown) or s.id == self.active)]
 
     def _pace(self) -> str:
         if self.player is not None:
@@ -215,7 +219,7 @@ class Dashboard(TimeTravel):
             self.show_view("work")
 
     def action_step_tab(self, step: int) -> None:
-        numbered = [s.id for s in self.specs.values() if s.tab]
+        numbered = [s.id for s in self._tabs()]
         here = self.active if self.active in numbered else (self.trail[0][0] if self.trail else numbered[0])
         self.trail.clear()
         self.show_view(numbered[(numbered.index(here) + step) % len(numbered)])

@@ -27,7 +27,7 @@ def _said(name: Line, words: str, width: int, palette: Palette) -> list[Line]:
 def _keys(scopes: frozenset[str], palette: Palette, width: int) -> list[Line]:
     groups: dict[str, list[Key]] = {}
     for key in table():
-        if key.scope in scopes and not (key.id.startswith("tab_") and key.id != "tab_1"):
+        if key.scope in scopes and not (key.id.startswith("tab_") and key.id not in ("tab_1", "tab_10")):
             groups.setdefault(key.group, []).append(key)
     lines: list[Line] = []
     for group, members in groups.items():

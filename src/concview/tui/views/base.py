@@ -32,8 +32,10 @@ WIDE = 120
 
 @dataclass(frozen=True, slots=True)
 class ViewSpec:
-    """`tab` is the number key; 0 for views that are only reached from others. `mark` is shown at the tab's title;
-    `short` is another title, for a narrow terminal."""
+    """`tab` is the number key (10: the title's first letter); 0 for views that are only reached from others. `mark` is
+    shown at the tab's title; `short` is another title, for a narrow terminal. `present` says whether there is something
+    for it.
+    """
 
     id: str
     tab: int
@@ -41,6 +43,7 @@ class ViewSpec:
     make: Callable[[], View]
     mark: Callable[[Snapshot], str] = lambda snapshot: ""
     short: str = ""
+    present: Callable[[Snapshot], bool] = lambda snapshot: True
 
 
 class View(Vertical, Steady):

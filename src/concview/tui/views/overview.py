@@ -11,10 +11,11 @@ from textual.widget import Widget
 from concview import text
 from concview.model import State
 from concview.snapshot import Blame, Snapshot
-from concview.tui.text_render import Line, beside, cells, cut, paragraph, seconds, wrap
+from concview.tui.text_render import Line, beside, cells, cut, fit, paragraph, seconds, wrap
 from concview.tui.theme import GLYPHS, Palette, palette_of
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View, ViewSpec
+from concview.tui.widgets.aio import loop_line, state_line, unseen
 from concview.tui.widgets.baseline import difference_lines
 from concview.tui.widgets.causes import blame_bar, blame_legend, tree_lines, worth_drawing
 from concview.tui.widgets.findings import finding_line, findings_table
@@ -72,6 +73,19 @@ def time_lines(snapshot: Snapshot, width: int, palette: Palette, roomy: bool) ->
     picture = bar(snapshot.states, width, palette)
     lines += [picture, picture] if roomy else [picture]
     return lines + (legend(snapshot.states, width, palette) if any(snapshot.states) else [])
+
+
+def aio_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+    """Event loops, at most two, and the time of all tasks; nothing where there are none."""
+    aio = snapshot.aio
+    if aio is None:
+        return []
+    lines = [loop_line(loop, width, palette) for loop in aio.loops[:2]]
+    if any(aio.shares):
+        lines.append(state_line(aio, width, palette))
+    for said in unseen(aio)[:1]:
+        lines.append([Segment(fit(f"not seen: {said}", width).rstrip(), palette.warn)])
+    return lines
 
 
 def state_spots(legend_lines: list[Line], first: int) -> list[Spot]:
@@ -145,6 +159,7 @@ class Overview(View):
             if base is not None:
                 spots.append(Spot("baseline", len(lines), 0, width, "threads", "change"))
                 lines += difference_lines(base.snapshot, snapshot, width, palette)
+            lines += aio_lines(snapshot, width, palette)
             if roomy:
                 lines.append([])
             if blame is not None and told:

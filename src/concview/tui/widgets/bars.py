@@ -51,7 +51,7 @@ class Bar(Widget):
 
 def _tab(number: int, title: str, mark: str, marks: bool) -> str:
     """'3 Findings ▲2'. The mark of the findings stays whatever happens: it is why somebody looks."""
-    words = [str(number), title.rstrip(), mark if marks or mark.startswith("▲") else ""]
+    words = [str(number) if number < 10 else title[0], title.rstrip(), mark if marks or mark.startswith("▲") else ""]
     return " ".join(w for w in words if w)
 
 
