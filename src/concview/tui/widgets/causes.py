@@ -78,6 +78,7 @@ class _Root:
     first: BlameCause
     top: _Node = field(default_factory=_Node)
     tid: int = 0
+    task: int = 0
 
 
 def _roots(causes: Sequence[BlameCause]) -> list[_Root]:
@@ -93,6 +94,8 @@ def _roots(causes: Sequence[BlameCause]) -> list[_Root]:
         node.thread_s += cause.thread_s
         ends = cause.path[-1].owners if cause.path else cause.threads
         root.tid = root.tid or next(iter(ends or cause.threads), 0)
+        tasks = cause.path[-1].owning_tasks if cause.path else cause.tasks
+        root.task = root.task or next(iter(tasks or cause.tasks), 0)
     return sorted(found.values(), key=lambda r: -r.top.whole)
 
 
@@ -124,6 +127,8 @@ def tree_lines(blame: Blame, width: int, palette: Palette, room: int, first: int
 def _spot(spots: list[Spot], root: _Root, y: int, line: Line) -> None:
     if root.tid:
         spots.append(Spot(f"cause {y}", y, 0, max(1, cells(line)), "thread", root.tid))
+    elif root.task:
+        spots.append(Spot(f"cause {y}", y, 0, max(1, cells(line)), "task", root.task))
 
 
 def _drawn(root: _Root, blame: Blame, share: float, width: int, palette: Palette) -> list[Line]:
