@@ -308,6 +308,8 @@ def one(name: str, options: argparse.Namespace) -> None:
     print(f"{name}: {judge(told, rows)}; {looks} looks of {cost / max(1, looks) / 1e3:.0f} µs, {torn} torn; {ages}")
 
 
+#: A request lasts longer than its handler by so much: routing before it, the response behind it.
+_NEAR_NS = 100_000_000
 Told = tuple[int, int, dict[object, str], frozenset[object]]
 
 
@@ -353,8 +355,25 @@ def judge(told: list[Told], rows: list[list[object]]) -> str:
         each.sort()
     counts: collections.Counter[str] = collections.Counter()
     wrong: list[object] = []
+    # Of tasks the names say little: they are judged by their paths, of which no two are alike.
+    by_task = sorted((b, e, path) for who, spans in by_who.items() if isinstance(who, str) for b, e, path in spans)
+    at = {path: (b, e) for b, e, path in by_task}
     for begin, end, found, _ in told:
+        paths = set(found.values())
+        for b, e, path in by_task:
+            if b <= begin and end <= e:
+                counts["right" if path in paths else "unknown"] += 1
+        for who, said in found.items():
+            if isinstance(who, str) and said in at:
+                b, e = at[said]
+                if begin - _NEAR_NS > e or end + _NEAR_NS < b:
+                    counts["WRONG"] += 1
+                    wrong.append((who, said, at[said], (begin, end)))
+                elif not (b <= begin and end <= e):
+                    counts["edge"] += 1
         for who, spans in by_who.items():
+            if isinstance(who, str):
+                continue
             i = bisect.bisect_right(spans, begin, key=lambda s: s[0]) - 1
             inside = spans[i] if i >= 0 and spans[i][0] <= begin and end <= spans[i][1] else None
             said = found.get(who)
