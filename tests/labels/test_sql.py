@@ -20,6 +20,7 @@ SECRET = "xyzzysecret"
         ("update `t` set a = :new where id=$1 ;", "UPDATE t SET a = ? WHERE id = ?"),
         ("SELECT 1 -- the first\nFROM t", "SELECT ? FROM t"),
         ("SELECT /* plain */ 1", "SELECT ?"),
+        ("SELECT $1::text, a FROM t", "SELECT ?::text, a FROM t"),
         ("BEGIN", "BEGIN"),
         ("create table secret_name (x)", "CREATE TABLE"),
         ("PRAGMA key = abc", "PRAGMA"),

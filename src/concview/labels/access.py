@@ -14,7 +14,7 @@ from concview.cpython.objects import Type
 
 #: Code points of a text that are read; entries of a dict that is searched for a key; nothing longer is worth it.
 MAX_TEXT, MAX_SEARCHED = 2000, 1024
-_INLINE_VALUES, _MANAGED_DICT, _STR, _DICT, _BYTES = 1 << 2, 1 << 4, 1 << 28, 1 << 29, 1 << 27
+_INLINE_VALUES, _MANAGED_DICT, _STR, _DICT, _BYTES, _TUPLE = 1 << 2, 1 << 4, 1 << 28, 1 << 29, 1 << 27, 1 << 26
 _MOST_KNOWN = 4096
 #: What is copied of an object at first, before and behind its address: where its dict is, its type, a short text, the
 #: first attributes. One call costs as much for 200 bytes as for eight.
@@ -244,11 +244,14 @@ class Ref:
         return Ref(self._access, found)
 
     def at(self, index: int) -> Ref:
-        """Of a tuple."""
-        access = self._access
-        if self.type != "tuple" or not 0 <= index < access.word(self.address + access.o["tuple.ob_size"], self.address):
+        """Of a tuple, also a named one."""
+        access, address = self._access, self.address
+        kind = access.kind(address)
+        if kind is None or not kind.flags & _TUPLE:
             return Ref(access, 0)
-        return Ref(access, access.word(self.address + access.o.tuple_items + 8 * index, self.address))
+        if not 0 <= index < access.word(address + access.o["tuple.ob_size"], address):
+            return Ref(access, 0)
+        return Ref(access, access.word(address + access.o.tuple_items + 8 * index, address))
 
     def text(self, limit: int = MAX_TEXT) -> str:
         return self._access.text(self.address, limit)

@@ -92,6 +92,9 @@ def _tokens(text: str) -> tuple[list[str], bool]:
             if end < 0 or re.search(r"/\*|['\"`\\#]|--", text[at + 2 : end]):
                 return found, False
             at = end + 2
+        elif text.startswith("::", at):  # PostgreSQL's cast
+            found.append("::")
+            at += 2
         elif match := _NUMBER.match(text, at) or _PLACEHOLDER.match(text, at):
             found.append("?")
             at = match.end()
@@ -140,7 +143,7 @@ def _written(tokens: list[str], whole: bool) -> str:
     words = [
         t.upper() if t.upper() in _KEYWORDS and (not i or tokens[i - 1] != ".") else t for i, t in enumerate(tokens)
     ]
-    text = re.sub(r"([<>=!~|&:]) (?=[<>=!~|&:])", r"\1", " ".join(words))
+    text = re.sub(r"([<>=!~|&]) (?=[<>=!~|&])", r"\1", " ".join(words)).replace(" :: ", "::")
     text = re.sub(r" ?([().,]) ?", r"\1", text)
     text = re.sub(r"\?(?:,\?)+", "?", text)
     text = re.sub(r"\(\?\)(?:,\(\?\))+", "(?)", text)
