@@ -68,3 +68,5 @@ async def test_on_screen() -> None:
         await pilot.press("slash", *"worker", "enter")
         await pilot.pause(0.1)
         assert [r.pid for r in screen.table.rows] == [10, 11]
+        assert screen.table.current.pid == 11, "what was looked for, not its master"
+        assert screen.table.matched == 1

@@ -282,7 +282,7 @@ class PickerScreen(SizedScreen):
             table.set_rows(self.rows, depths(self.rows))
         else:
             table.set_rows(self.demos)
-        self.query_one(FilterBar).count(len(table.rows), table.total)
+        self.query_one(FilterBar).count(table.matched, table.total)
         self.query_one(Footer).show(keys.footer(("open", "pick_filter", "pick_sort", "pick_back")))
 
     def fit_room(self) -> None:
@@ -318,7 +318,13 @@ class PickerScreen(SizedScreen):
         self.table.reverse()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.table.set_filter(event.value)
+        table = self.table
+        table.set_filter(event.value)
+        if table.matches is None:
+            table.untouch()
+        elif table.current is not None and not table.matches(table.current):
+            # A master that stands there for its worker's sake was not looked for.
+            table.choose(next(table.key(row) for row in table.rows if table.matches(row)))
         self.draw()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
