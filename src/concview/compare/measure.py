@@ -102,7 +102,7 @@ def _add(run: Run, snapshot: Snapshot, unnamed: set[object]) -> None:
         for name, part in (("held up", blame.held_up), ("waits", blame.waits), ("starved", blame.starved)):
             now[Metric("time", name, "% of active time", LESS)] = 100 * blame.share(part)
     now[Metric("process", "CPU", "% of a core")] = snapshot.cpu_percent
-    now[Metric("process", "context switches", "/s", LESS)] = snapshot.switches_per_s
+    now[Metric("process", "context switches", "/s")] = snapshot.switches_per_s  # more work has more of them
     now[Metric("process", "threads", "threads")] = float(sum(t.alive and not t.native for t in snapshot.threads))
     if snapshot.gil.available:
         now[Metric("process", "GIL held", "% of the time")] = 100 * snapshot.gil.held_share
