@@ -61,6 +61,13 @@ def test_one_look_is_not_enough() -> None:
     assert "write-write-read" not in scene.ever()
 
 
+def test_nothing_was_told_yet() -> None:
+    scene = Scene()
+    client(scene)
+    scene.play(2)
+    assert not [n for n in scene.judgement.not_applicable if n.id == "write-write-read"]
+
+
 def test_both_ends_in_one_process_are_told_once() -> None:
     scene = Scene()
     tid, server = client(scene), scene.thread("server")

@@ -81,7 +81,8 @@ class WriteWriteRead:
 def _looks(window: Window) -> dict[int, _Seen]:
     found: dict[int, _Seen] = defaultdict(_Seen)
     reports = window.history.relations.reports(Links, window.start_ns, window.end_ns)
-    for report, until in zip(reports, [*(r.at_ns for r in reports[1:]), window.end_ns], strict=True):
+    ends = [r.at_ns for r in reports[1:]] + [window.end_ns] * bool(reports)
+    for report, until in zip(reports, ends, strict=True):
         looks = 1 + max(0, until - max(report.at_ns, window.start_ns)) // _LOOK_NS
         for link in report.links:
             if link.kind == "tcp" and link.reads:
