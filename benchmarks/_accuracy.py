@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from _cases import right, told
 from concview import registry
 from concview.demos.base import demos
+from concview.snapshot import Blame
 
 RULES = {rule.id: rule for rule in registry.everything("concview.catalogue.rules", "RULE").values()}
 #: Rules that need the agent or counted calls.
@@ -36,6 +38,7 @@ class Subject:
     needs: tuple[str, ...] = ()
     kind: str = "healthy"
     last: bool = False
+    expects: str = ""  #: of a case: see `_cases.expected`
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Outcome:
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     failure: str = ""
+    blame: Blame | None = None  #: of the last window
 
     def first(self, rule: str) -> float | None:
         times = [t[rule] for t in (self.info, self.warn) if rule in t]
@@ -66,6 +70,8 @@ def verdict(subject: Subject, outcome: Outcome) -> str:
     if outcome.failure:
         return f"FAILED: {outcome.failure}"
     parts = []
+    if subject.expects:
+        parts.append(f"{'right' if right(subject.expects, outcome.blame) else 'WRONG'} ({told(outcome.blame)})")
     if subject.rule in RULES:
         at = outcome.first(subject.rule)
         if at is not None:
@@ -130,6 +136,11 @@ def summary(results: Results) -> None:
         hinted = sum(len(alarms(s, o)[1]) for s, o in those)
         seen = sum(o.seen_s for _, o in those)
         print(f"  {words}: {warned} warnings, {hinted} hints ({len(those)} programs, {seen:.0f} s)")
+    cases = [(s, o) for s, o in results if s.expects and not o.failure]
+    if cases:
+        named = sum(right(s.expects, o.blame) for s, o in cases)
+        print(f"  cases whose cause is known: {named} of {len(cases)} right by blame, with or without a rule")
+    _unexplained(results)
     failed = [s.name for s, o in results if o.failure]
     if failed:
         print(f"  FAILED: {', '.join(failed)}")
@@ -146,6 +157,18 @@ def summary(results: Results) -> None:
 
 def _due(rule: str) -> float:
     return max(SOON_S, demos()[rule].needs_seconds)
+
+
+def _unexplained(results: Results) -> None:
+    """Of the time of threads that do or want something, over all programs, and where it is most."""
+    known = [(s, o.blame) for s, o in results if o.blame is not None and not o.failure]
+    active = sum(b.active * b.seconds for _, b in known)
+    if active <= 0:
+        return
+    lost = sum(b.unexplained * b.threads * b.seconds for _, b in known)
+    worst = sorted(known, key=lambda each: -each[1].unexplained * each[1].threads)[:3]
+    most = ", ".join(f"{s.name} {b.share(b.unexplained) * 100:.1f} %" for s, b in worst)
+    print(f"  unexplained: {lost / active * 100:.2f} % of the active time of {len(known)} programs; most: {most}")
 
 
 def _programs(results: Results) -> None:

@@ -5,7 +5,9 @@
 A demo's `bad` must be named by its own rule (recall; the time until then is the stream's) and by no unrelated rule as
 a warning; its `fixed`, and every healthy program, by none. All rules watch all the time, so each row is a row of the
 confusion table. Rules, demos and programs are found by registry: tests/healthy, and benchmarks/healthy for those that
-need packages of others, which are installed with the command that is printed when they are missing.
+need packages of others, which are installed with the command that is printed when they are missing. Programs whose
+cause is known and which no single rule is about are in benchmarks/cases (`--only case`): of them, what blame says is
+held against what they expect; the share of the time that stays unexplained is printed over all programs.
 
 Rules that look inside get the agent and four seconds of counted calls: on their own `bad` from the start; on its
 `fixed` and on every healthy program after the time it was watched from outside, for counting slows it down. yappi is
@@ -27,6 +29,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from _accuracy import INSIDE, RULES, Outcome, Subject, summary, table, verdict
+from _cases import expected, programs
 from common import machine
 from concview.control import AttachAgent, CountCalls
 from concview.demos.base import demos
@@ -64,7 +67,11 @@ def subjects(python: Interpreter, seconds: float, only: Sequence[str]) -> list[S
         for path in sorted(folder.glob("*.py")):
             if not path.name.startswith(("_", "test_")):
                 found.append(Subject(path.stem, [python.path, str(path)], "", seconds, _needs(path), last=True))
-    return [s for s in found if not only or any(o in (s.name, s.name.partition(" ")[0]) for o in only)]
+    for path in programs():
+        found.append(Subject(path.stem, [python.path, str(path)], "", seconds, (), "case", expects=expected(path)))
+    return [
+        s for s in found if not only or s.kind in only or any(o in (s.name, s.name.partition(" ")[0]) for o in only)
+    ]
 
 
 def _needs(path: Path) -> tuple[str, ...]:
@@ -144,7 +151,7 @@ def _follow(session: Session, until_s: float, outcome: Outcome, rules: Container
     deadline = time.monotonic() + START_S + PATIENCE * (until_s - outcome.seen_s)
     while not session.ended and time.monotonic() < deadline:
         snapshot = session.snapshot()
-        outcome.seen_s = snapshot.elapsed_s
+        outcome.seen_s, outcome.blame = snapshot.elapsed_s, snapshot.blame
         for finding in snapshot.findings:
             if finding.id not in rules:
                 continue
@@ -178,7 +185,7 @@ def without_demo() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", help="only this one: 3.13, 3.14t (default: every one found)")
-    parser.add_argument("--only", nargs="*", default=[], help="only these demos and programs: 'straggler', 'pool_io'")
+    parser.add_argument("--only", nargs="*", default=[], help="only these: 'straggler', 'pool_io', 'healthy', 'case'")
     parser.add_argument("--seconds", type=float, default=12.0, help="stream time per program (default 12)")
     parser.add_argument("--jobs", type=int, default=1, help="programs at once (default 1; they disturb each other)")
     parser.add_argument("--engine", default="auto", choices=["auto", "direct", "pyspy"])

@@ -1,0 +1,47 @@
+"""Programs whose cause is known and which no single rule is about: what blame says of them, beside what they expect."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from concview.snapshot import Blame
+
+FOLDER = Path(__file__).resolve().parent / "cases"
+
+
+def expected(path: Path) -> str:
+    """Its EXPECT: 'held up: permit' (the verdict, and what the largest held-up cause waits for; 'any' verdict), 'quiet'
+    (nothing is to be said)."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "EXPECT" for t in node.targets):
+            return str(ast.literal_eval(node.value))
+    raise ValueError(f"{path.name}: no EXPECT")
+
+
+def programs() -> list[Path]:
+    return sorted(FOLDER.glob("*.py"))
+
+
+def right(wanted: str, blame: Blame | None) -> bool:
+    if blame is None:
+        return False
+    if wanted == "quiet":
+        return blame.severity is None
+    verdict, _, via = wanted.partition(": ")
+    if verdict not in ("any", blame.verdict):
+        return False
+    return any(c.path and c.path[0].via == via and c.kind != "unexplained" for c in blame.causes[:2])
+
+
+def told(blame: Blame | None) -> str:
+    """'held up 61 %: permit permits <- sleep, exact 97 %, unexplained 0.0 %'."""
+    if blame is None:
+        return "nothing"
+    top = next((c for c in blame.causes if c.path), None)
+    way = " <- ".join([*(f"{s.via} {s.what}" for s in top.path), top.kind]) if top is not None else "-"
+    share = blame.share(blame.held_up if blame.verdict == "held up" else blame.waits)
+    return (
+        f"{blame.verdict} {share * 100:.0f} %: {way}, exact {blame.exact * 100:.0f} %, unexplained "
+        f"{blame.share(blame.unexplained) * 100:.1f} %"
+    )
