@@ -83,6 +83,8 @@ def verdict(subject: Subject, outcome: Outcome) -> str:
             parts.append(f"NOT NAMED in {outcome.seen_s:.0f} s")
     elif subject.rule:
         parts.append("no such rule yet")
+    if subject.kind in ("fixed", "healthy") and outcome.blame is not None and outcome.blame.severity is not None:
+        parts.append(f"BLAME says {told(outcome.blame)}")
     warned, hinted = alarms(subject, outcome)
     parts += [f"WARNS {rule} ({outcome.warn[rule]:.1f} s)" for rule in sorted(warned)]
     parts += [f"hints {rule} ({outcome.info[rule]:.1f} s)" for rule in sorted(hinted)]
