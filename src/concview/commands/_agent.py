@@ -10,6 +10,7 @@ from concview.commands.base import CommandError, Exit
 
 if TYPE_CHECKING:
     from concview.control import CountCalls
+    from concview.model import AgentStatus
 
 WHAT = (
     "the agent is one more thread in the target, for tasks, queues, pools, GC pauses and exact calls; it is asked in by"
@@ -75,6 +76,17 @@ def invite_for_demo(session: object, demo_id: str, wanted: bool = False, calls: 
         calls = calls or f"wall:{DEMO_WINDOW_S:g}"
     if wanted or "calls" in needs or "agent" in needs:
         invite(session, calls)
+
+
+def not_in(status: AgentStatus | None, refusal: AgentStatus | None) -> tuple[str, str] | None:
+    """(why, remedy) where what was asked of the agent was not done: refused, or it never came."""
+    if refusal is not None:
+        return f"no view from inside: {refusal.text}", refusal.remedy
+    if status is None:
+        return "no view from inside: nothing was heard of the agent", "watch for longer"
+    if status.state == "refused" or status.state == "asking":
+        return f"no view from inside: {status.text or 'the agent did not come in time'}", status.remedy
+    return None
 
 
 def invite(source: object, calls: str = "") -> None:

@@ -112,6 +112,8 @@ def run(options: argparse.Namespace) -> int:
         return Exit.FINDINGS
     if checked.unjudged:
         return Exit.UNJUDGED
+    if watch.without_agent:
+        return Exit.NOT_PERMITTED
     return Exit.NO_TARGET if checked.missed else Exit.FINE
 
 
@@ -149,6 +151,7 @@ class _Watch:
         self.measured: list[Run] = []  #: for --baseline
         self.across = Found()
         self.interrupt: KeyboardInterrupt | None = None
+        self.without_agent = False  #: it was asked for, and did not come or would not do what was asked
 
     def several(self) -> None:
         """Watch several processes at once. CommandError where none of them was seen."""
@@ -240,8 +243,9 @@ class _Watch:
                 self.interrupt = interrupt
                 # Of a recording what was read; of a process the totals, too.
                 snapshot = observation.finish() if observation.live else observation.snapshot()
-            if options.agent and snapshot.refusal is not None:
-                complain(f"no view from inside: {snapshot.refusal.text}", snapshot.refusal.remedy)
+            if options.agent and (problem := _agent.not_in(snapshot.agent, snapshot.refusal)) is not None:
+                complain(*problem)
+                self.without_agent = True
             if options.baseline:
                 self._measure(observation, which, snapshot)
             return snapshot

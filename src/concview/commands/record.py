@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import select
 import signal
@@ -18,6 +19,7 @@ from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import duration, size
 
 if TYPE_CHECKING:
+    from concview.model import AgentStatus
     from concview.session import LiveSource
 
 
@@ -66,7 +68,27 @@ def run(options: argparse.Namespace) -> int:
     finally:
         source.close()
     sys.stderr.write(f"recorded {size(written)} to {path}\n")
+    if options.agent and (problem := _agent.not_in(*_said_of_agent(path))) is not None:
+        complain(*problem)
+        return Exit.NOT_PERMITTED
     return Exit.FINE
+
+
+def _said_of_agent(path: Path) -> tuple[AgentStatus | None, AgentStatus | None]:
+    """(what the agent said last beside refusals, the last refusal) of a recording."""
+    from concview import codec
+    from concview.analysis.history import History
+    from concview.model import AgentStatus
+
+    history, status = History(), None
+    with path.open("rb") as file, contextlib.suppress(codec.StreamError, OSError):
+        for events in codec.read_blocks(file):
+            for event in events:
+                if isinstance(event, AgentStatus):
+                    history.apply(event)
+                    if event.state not in ("ended", "refused"):
+                        status = event
+    return status, history.refusal
 
 
 def _create(path: Path, force: bool) -> FileIO:
