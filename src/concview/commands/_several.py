@@ -79,6 +79,8 @@ def finish(made: Group, seconds: float, progress: str = "") -> list[Part]:
         if show:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+    if made.orphaned:
+        complain("what was given has ended; processes below it live on without it")
     return made.finish()
 
 
