@@ -29,6 +29,7 @@ from pathlib import Path
 from common import machine, row
 from concview import codec, registry
 from concview.model import (
+    CAPABILITIES,
     Bye,
     Capability,
     Confidence,
@@ -109,7 +110,8 @@ def make_up(path: Path, threads: int, seconds: float, rate: float, change: float
     frames = 1_500
     groups = max(1, threads // GROUP)
     start, dt = 1_000_000_000, int(1e9 / rate)
-    capable = {"held-locks": Capability(True), "stacks": Capability(True), "gil": Capability(True)}
+    # All that the rules ask for, so that those formats that judge have to do all of it.
+    capable = {name: Capability(True) for name in CAPABILITIES if name not in ("agent", "calls")}
     command = ("/usr/bin/python3", "/srv/app/service.py")
     target = Target(4242, "3.13.0", command, 1_700_000_000.0)
     head: list[Event] = [Hello(VERSION, "0", target, "direct", rate, 5, start, 1_700_000_100.0, capable)]

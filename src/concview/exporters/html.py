@@ -56,7 +56,9 @@ def _hash(text: str) -> str:
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     samples = recording.samples(request.selection, request.side)
     picture = Picture.of_samples(samples, request.side)
-    account = account_of_file(recording.path, request.rules, request.selection.from_s, request.selection.to_s)
+    account = account_of_file(
+        recording.path, request.rules, request.selection.from_s, request.selection.to_s, samples.seconds
+    )
     page(account, picture, out)
     said = remarks(samples)
     if picture.rows_left_out:

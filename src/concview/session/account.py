@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from concview.config import RuleConfig
 from concview.model import Severity
+from concview.session.recording import Recording
 from concview.session.session import Session
 from concview.session.stream_source import FileSource
 from concview.snapshot import Mark, Snapshot, Status, Timeline
@@ -17,6 +18,8 @@ from concview.text import duration, short_command
 
 #: A finding of the past is shown by the time up to its middle: so much of it at most, and at least.
 MOST_NS, LEAST_NS = 20_000_000_000, 5_000_000_000
+#: A recording that is longer is judged so many times, and its waits are followed so many times.
+LONG_S, JUDGED, BLAMED = 60.0, 150, 15
 
 
 @runtime_checkable
@@ -86,13 +89,27 @@ def account_of(session: Watched) -> Account:
 
 
 def account_of_file(
-    path: Path, rules: RuleConfig | None = None, from_s: float = 0.0, to_s: float | None = None
+    path: Path,
+    rules: RuleConfig | None = None,
+    from_s: float = 0.0,
+    to_s: float | None = None,
+    seconds: float | None = None,
 ) -> Account:
     """Of a recording, read to its end and judged on the way; of an interval of it, seconds since its first sample.
-
-    Raises as `Session.start` does.
+    `seconds`: how long it is, where that is known. A long one is judged less often: nobody waits for an answer to every
+    second of it. Raises as `Session.start` does.
     """
-    session = Session(FileSource(path, 0.0), config=rules)
+    if seconds is None:
+        samples = Recording(path).samples()
+        for _ in samples:
+            pass
+        seconds = samples.seconds
+    session = Session(
+        FileSource(path, 0.0),
+        config=rules,
+        judged_every_s=seconds / JUDGED if seconds > LONG_S else 0.0,
+        blamed_every_s=seconds / BLAMED if seconds > LONG_S else 0.0,
+    )
     session.start(3600.0)  # nobody else can be late: a file is read as fast as this machine can
     try:
         last = session.wait(1e9)

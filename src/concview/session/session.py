@@ -66,12 +66,17 @@ class Session:
         rules: Mapping[str, Rule] | None = None,
         config: RuleConfig | None = None,
         alone: bool = True,
+        judged_every_s: float = 0.0,
+        blamed_every_s: float = 0.0,
     ) -> None:
-        """`alone`: nobody looks at the processes below, so what is said must say that."""
+        """`alone`: nobody looks at the processes below, so what is said must say that. `judged_every_s`: rules judge
+        no more often than that, and waits are followed no more often than `blamed_every_s`; at the end always."""
         self.source = source
         self.live = source.live
         self.history = History()
         self._rules, self._config, self._alone = rules, config, alone
+        self._judged_every_ns, self._blamed_every_ns = int(judged_every_s * 1e9), int(blamed_every_s * 1e9)
+        self._blamed_ns = 0
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
@@ -384,7 +389,7 @@ class Session:
             self._evaluated_ns = history.now_ns  # the first look is a step after the beginning
             return
         young = history.now_ns - history.first_ns < EARLY_NS
-        step = EARLY_STEP_NS if young else STEP_NS
+        step = max(EARLY_STEP_NS if young else STEP_NS, self._judged_every_ns)
         if not force and history.now_ns - self._evaluated_ns < step:
             return
         self._evaluated_ns = history.now_ns
@@ -396,16 +401,21 @@ class Session:
         for finding in self._judgement.findings:
             if len(self._fired) < MOST_FIRED or (finding.id, finding.subject) in self._fired:
                 self._fired[finding.id, finding.subject] = finding
-        if self._tracker is None:
-            self._tracker = Tracker(self._wakes())
-        blame = named(self._tracker.blame(self._window, self._ui_priority.give_way), self._judgement.findings)
-        self._blame = supervisor.judged(
-            blame, history.workers, self._cpu_percent(), self._judgement.findings, history.hello.target.pid, self._alone
-        )
+        if force or history.now_ns - self._blamed_ns >= self._blamed_every_ns:
+            self._blamed_ns = history.now_ns
+            self._follow(self._window, history.hello.target.pid)
         self._judgement = replace(self._judgement, findings=bounded(self._judgement.findings, self._blame))
         if self._judged.add(history.now_ns, Said(self._judgement, self._blame)) and self.player is not None:
             self.player.found()
             self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once
+
+    def _follow(self, window: Window, pid: int) -> None:
+        """Every wait to its end: by far the most expensive part of a judgement where much happens."""
+        if self._tracker is None:
+            self._tracker = Tracker(self._wakes())
+        findings = self._judgement.findings
+        blame = named(self._tracker.blame(window, self._ui_priority.give_way), findings)
+        self._blame = supervisor.judged(blame, self.history.workers, self._cpu_percent(), findings, pid, self._alone)
 
     def _cpu_percent(self) -> float | None:
         """Of the window, percent of a core."""
