@@ -1,4 +1,5 @@
-"""mysqlclient: a call into C, seen on the value stack of the frame that makes it."""
+"""mysqlclient: a call into C, seen on the value stack of the frame that makes it. Not run against a
+server yet."""
 
 from __future__ import annotations
 
