@@ -26,7 +26,7 @@ from concview.engines.direct.locks.verify import GIVEN_BACK, Candidates, Verifie
 from concview.engines.direct.locks.wait_targets import WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
 from concview.engines.direct.relations import relations
-from concview.engines.direct.scheduled import ScheduledThreads
+from concview.engines.direct.scheduled import RECORDS_PAY, ScheduledThreads
 from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
@@ -191,8 +191,9 @@ class DirectEngine:
         watch = self._switches
         recorded: set[int] | None = None
         if watch is not None:
-            watch.poll(at_ns, by_tid)
-            recorded = watch.take_ran()
+            at_once = scheduled.in_parts or len(by_tid) >= RECORDS_PAY
+            watch.poll(at_ns, by_tid, at_once)
+            recorded = watch.take_ran() if at_once else None
         # With cold caches even a question for the time costs: where all fit in it is asked now and then.
         measured = room_ns and (scheduled.in_parts or not self._turn & 3)
         began = thread_time_ns() if measured else 0

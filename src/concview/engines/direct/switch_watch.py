@@ -21,15 +21,19 @@ _AT_ONCE = 25
 REPORT_NS = 1_000_000_000
 #: Not at once: the first picture comes first, and a look that is over soon does without.
 _BEGIN_NS = 300_000_000
-#: A wait costs the target about 2 µs by its two records: above this rate that would be more than 1 % of a core. Then
-#: they are given up for so long, twice as long each time.
-MAX_RECORDS_PER_S = 10_000
+#: A wait costs the target 1.3 to 2.1 µs by its two records, on a machine full of others 3.2: above this rate that would
+#: be more than 1 % of a core. Then they are given up for so long, twice as long each time.
+MAX_RECORDS_PER_S = 6_000
 AGAIN_NS, LONGEST_NS = 60_000_000_000, 3_600_000_000_000
 #: A record may be written so much later than the time in it says.
 _SLACK_NS = 200_000
 _ON, _ASIDE, _WAITING, _UNKNOWN = range(4)
 #: Places told of one thread in one report; what is left counts as not seen at a place.
 _PLACES = 12
+#: Looks at one thread that are kept until the records of their time have been read.
+_LOOKS = 32
+#: Where nobody asks who ran, the records are read so often; the rings hold more.
+_SELDOM_NS = 100_000_000
 
 
 class _Count:
@@ -54,12 +58,12 @@ class _Count:
 class _Life:
     """One thread: in what state it is since when, where it was last seen, and what is to be told."""
 
-    __slots__ = ("all", "aside", "aside_ns", "places", "runs", "seen", "seen_from", "seen_to", "since", "state")
+    __slots__ = ("all", "aside", "aside_ns", "looks", "places", "runs", "since", "state")
 
     def __init__(self) -> None:
         self.state, self.since = _UNKNOWN, 0
-        self.seen: tuple[int, int] | None = None  #: ids of stack and wait
-        self.seen_from = self.seen_to = 0  #: between these moments it was looked at
+        #: (from, to, id of the stack, id of the wait): between these moments it was looked at, and was there
+        self.looks: list[tuple[int, int, int, int]] = []
         self.told()
 
     def told(self) -> None:
@@ -75,7 +79,7 @@ class SwitchWatch:
         self._pid, self._sink = pid, sink
         self._source: switches.Switches | None = None
         self._covered = False
-        self._begin_at = 0
+        self._begin_at = self._read_at = 0
         self._pause_ns = AGAIN_NS
         self._lives: dict[int, _Life] = {}
         self._pending: list[tuple[int, int, int]] = []
@@ -98,8 +102,8 @@ class SwitchWatch:
 
     # ------------------------------------------------------------------ one tick
 
-    def poll(self, now: int, alive: Collection[int]) -> None:
-        """`alive`: tids."""
+    def poll(self, now: int, alive: Collection[int], at_once: bool = True) -> None:
+        """`alive`: tids. `at_once`: somebody will ask who ran."""
         source = self._source
         if source is None:
             self._begin_at = self._begin_at or now + _BEGIN_NS
@@ -108,6 +112,10 @@ class SwitchWatch:
             source = self._begin(now)
             if source is None:
                 return
+        if not at_once and now < self._read_at and self._covered:
+            self._complete = False
+            return
+        self._read_at = now + _SELDOM_NS
         before = time.monotonic_ns()
         batches: list[bytes] = []
         for cpu, data in source.read_each():
@@ -219,14 +227,20 @@ class SwitchWatch:
     def _waited(self, life: _Life, at: int, length: int) -> None:
         number = length_class(length)
         life.all.add(length, number)
-        seen = life.seen
-        if seen is not None and life.seen_from >= life.since and life.seen_to <= at:
-            place = life.places.get(seen)
-            if place is None:
-                if len(life.places) >= _PLACES:
-                    return
-                place = life.places[seen] = _Count()
-            place.add(length, number)
+        looks = life.looks
+        while looks and looks[0][1] <= at:
+            from_ns, _, *where = looks.pop(0)
+            if from_ns >= life.since:
+                seen = where[0], where[1]
+                place = life.places.get(seen)
+                if place is None:
+                    if len(life.places) >= _PLACES:
+                        return
+                    place = life.places[seen] = _Count()
+                place.add(length, number)
+                break
+        while looks and looks[0][1] <= at:
+            del looks[0]
 
     def looked(self, threads: Iterable[ThreadRow], from_ns: int, to_ns: int) -> None:
         """These were looked at between the two moments, and are where their rows say."""
@@ -235,7 +249,9 @@ class SwitchWatch:
             life = lives.get(row.tid)
             if life is None:
                 life = lives[row.tid] = _Life()
-            life.seen, life.seen_from, life.seen_to = (row.stack, row.wait), from_ns, to_ns
+            if len(life.looks) >= _LOOKS:
+                del life.looks[0]
+            life.looks.append((from_ns, to_ns, row.stack, row.wait))
 
     # ------------------------------------------------------------------ now and then
 
@@ -249,10 +265,10 @@ class SwitchWatch:
             self._generation = self._sink.generation
             for life in self._lives.values():
                 life.places.clear()
-                life.seen = None
+                life.looks.clear()
         told: list[ThreadSwitches] = []
         for tid, life in list(self._lives.items()):
-            if tid not in alive and now - max(life.since, life.seen_to) > REPORT_NS:
+            if tid not in alive and now - max(life.since, life.looks[-1][1] if life.looks else 0) > REPORT_NS:
                 del self._lives[tid]  # it has ended
             if not (life.runs or life.aside or life.all.waits):
                 continue
