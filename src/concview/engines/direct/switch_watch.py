@@ -17,7 +17,7 @@ from concview.model import PlaceWaits, Switches, ThreadSwitches, length_class
 from concview.sink import Sink
 
 #: Threads taken in at one tick: 40 µs each.
-_AT_ONCE = 25
+_AT_ONCE = 100
 REPORT_NS = 1_000_000_000
 #: Not at once: the first picture comes first, and a look that is over soon does without.
 _BEGIN_NS = 300_000_000
@@ -86,6 +86,7 @@ class SwitchWatch:
         self._gaps: tuple[int, ...] = ()
         self._gap_count = self._records = 0
         self._since = self._report_at = 0
+        self._all_records = self._counted = self._counted_ns = 0  #: ever; and when their rate was last looked at
         self._ran: set[int] = set()  #: tids in the records since `take_ran`
         self._on: dict[int, int] = {}  #: CPU -> who is on it by its last record
         self._complete = False  #: nothing is missing since `take_ran`
@@ -165,6 +166,7 @@ class SwitchWatch:
         self._on.clear()
         self._gaps = self._source.gaps
         self._since, self._report_at = now, now + REPORT_NS
+        self._counted, self._counted_ns = self._all_records, now
         return self._source
 
     def _cover(self, source: switches.Switches, now: int) -> None:
@@ -193,6 +195,7 @@ class SwitchWatch:
         for batch in batches:
             got += rows(batch)
             self._records += len(batch) // 24
+            self._all_records += len(batch) // 24
         got.sort()  # a few ascending runs: nearly linear
         # What is younger may have older neighbours in another ring that are still to come.
         end, cut = before_ns - _SLACK_NS, len(got)
@@ -258,7 +261,9 @@ class SwitchWatch:
     def _report(self, now: int, alive: Collection[int]) -> None:
         elapsed = now - self._since
         self._report_at = now + REPORT_NS
-        if not self._covered or elapsed <= 0:
+        if elapsed <= 0 or self._too_many(now):
+            return
+        if not self._covered:
             return
         if self._sink.generation != self._generation:
             # The ids of places are void.
@@ -284,12 +289,20 @@ class SwitchWatch:
                 )
             )  # fmt: skip
             life.told()
-        rate = self._records * 1e9 / elapsed
         self._sink.emit(Switches(now, self._since, tuple(told), self._records, self._gap_count))
         self._since, self._records, self._gap_count = now, 0, 0
-        if rate > MAX_RECORDS_PER_S:
-            self._give_up(
-                now,
-                f"the threads are switched {rate / 2:,.0f} times a second: to record that would cost the process more "
-                "than 1 % of a core",
-            )
+
+    def _too_many(self, now: int) -> bool:
+        """Also while threads are still being taken in: whether the records have cost more than they may, and are given
+        up. What the last second brought is not told then."""
+        counted, self._counted = self._all_records - self._counted, self._all_records
+        elapsed, self._counted_ns = now - self._counted_ns, now
+        rate = counted * 1e9 / max(1, elapsed)
+        if rate <= MAX_RECORDS_PER_S:
+            return False
+        self._give_up(
+            now,
+            f"the threads are switched {rate / 2:,.0f} times a second: to record that would cost the process more "
+            "than 1 % of a core",
+        )
+        return True
