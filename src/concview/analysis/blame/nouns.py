@@ -54,9 +54,9 @@ class Via(StrEnum):
 
 
 #: Somebody else has it.
-TAKEN = frozenset({Via.TURN, Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL})
+TAKEN = frozenset({Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL})
 #: Somebody else has yet to make it, and it is no plain call and return.
-STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM})
+STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.TURN})
 
 
 class Family(StrEnum):
