@@ -110,6 +110,7 @@ class ThreadView(View, frozen=True):
     blocked_confidence: Confidence = Confidence.UNKNOWN
     because: str = ""  #: who and what is in its way now, followed to the end: 'sem (permit) <- rpc sleeps (x.py:7)'
     root: str = ""  #: the end alone
+    waiting: int = 0  #: threads and tasks that wait now, directly or behind others, until it goes on
     exact: WaitTimes | None = None  #: None: it was on no CPU, or the kernel's records cannot be had ("switches")
 
 

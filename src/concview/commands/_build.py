@@ -316,6 +316,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
                 holds=[tasks_json.hold_out(h) for h in thread.holds],
                 frames=frames,
                 because=thread.because,
+                waiting=thread.waiting,
                 exact_waits=exact_waits(thread.exact),
             )
         )

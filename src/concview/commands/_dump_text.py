@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 
 from concview.commands import _build as build
@@ -37,7 +36,7 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
     chain_lines(snapshot, pen)
     work_text(snapshot, pen)
     shown = build.dumped(snapshot)
-    for together in _blockers_first(snapshot, _at_one_place(shown, deep or {})):
+    for together in _blockers_first(_at_one_place(shown, deep or {})):
         _threads(together, pen, (deep or {}).get(together[0].tid))
     if hidden := sum(t.alive for t in snapshot.threads) - len(shown):
         pen.line(f"{plural(hidden, 'native thread')} without a Python stack not shown")
@@ -103,20 +102,14 @@ def _at_one_place(threads: list[ThreadView], deep: dict[int, list[FrameOut]]) ->
     found: dict[object, list[ThreadView]] = {}
     for thread in threads:
         alone = thread.holds or thread.holds_gil or thread.tid in deep or not thread.stack.frames
-        place = (thread.state, thread.reason, thread.because, thread.stack.frames, thread.stack.truncated)
+        place = (thread.state, thread.reason, thread.because, thread.stack.frames, thread.waiting)
         found.setdefault(thread.tid if alone else place, []).append(thread)
     return list(found.values())
 
 
-def _blockers_first(snapshot: Snapshot, groups: list[list[ThreadView]]) -> list[list[ThreadView]]:
+def _blockers_first(groups: list[list[ThreadView]]) -> list[list[ThreadView]]:
     """Those for whom others wait, most waited for first; then who waits, then the others; else the order stays."""
-    waiting: Counter[int] = Counter(edge.holder for chain in snapshot.chains for edge in chain.edges)
-    waiters = {edge.waiter for chain in snapshot.chains for edge in chain.edges}
-
-    def rank(group: list[ThreadView]) -> tuple[int, bool]:
-        return (-max(waiting[t.tid] for t in group), not any(t.tid in waiters for t in group))
-
-    return sorted(groups, key=rank)
+    return sorted(groups, key=lambda group: (-max(t.waiting for t in group), not any(t.blocked_by for t in group)))
 
 
 def _threads(together: list[ThreadView], pen: Pen, deep: list[FrameOut] | None) -> None:
@@ -133,6 +126,8 @@ def _threads(together: list[ThreadView], pen: Pen, deep: list[FrameOut] | None) 
         pen.paragraph(thread.reason, "    ")
     if thread.because:
         pen.paragraph(thread.because, "    ", label="because")
+    if thread.waiting:
+        pen.line(f"    {thread.waiting} {'waits' if thread.waiting == 1 else 'wait'} behind it")
     for hold in thread.holds:
         pen.line(f"    holds {hold_text(hold)}")
     frames = deep or [FrameOut(f.function, f.file, f.line, f.text) for f in thread.stack.frames]

@@ -623,6 +623,7 @@ class DumpThreadOut(msgspec.Struct):
     holds: list[HoldOut]
     frames: list[FrameOut]
     because: str = ""  #: who and what is in its way, followed to the end
+    waiting: int = 0  #: threads and tasks that wait, directly or behind others, until it goes on
     exact_waits: ExactWaitsOut | None = None  #: as in `check`; of the moments that `dump` looked at
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from concview.analysis import accounting, graph, rates
 from concview.analysis import window as windows
+from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.records import ProcessBucket, ThreadHistory
 from concview.analysis.window import Window
@@ -66,7 +67,7 @@ class Composer:
         judgement: Judgement,
         ended: bool,
         blame: Blame | None = None,
-        because: Mapping[int, tuple[str, str]] | None = None,
+        because: Mapping[int, Told] | None = None,
     ) -> Snapshot:
         hello = history.hello
         if hello is None:
@@ -186,7 +187,7 @@ class Composer:
         start_ns: int,
         exact: bool,
         edges: list[graph.Edge],
-        because: Mapping[int, tuple[str, str]],
+        because: Mapping[int, Told],
     ) -> tuple[ThreadView, ...]:
         behind = {e.waiter: e for e in edges}
         holder_now = history.gil[-1].holder if history.gil else 0

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from concview.analysis.blame.tracker import Tracker
+from concview.analysis.blame.tracker import Told, Tracker
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, Plan
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.judge import Judgement
@@ -100,7 +100,7 @@ def look_back(
     judgement = said.judgement
     past = plan.build()
     window = blame = None
-    because: dict[int, tuple[str, str]] = {}
+    because: dict[int, Told] = {}
     detail = min(span_ns, REPLAY_NS, past.now_ns - past.detail_ns)
     if past.complete and detail > 0:
         window = Window(past, detail)

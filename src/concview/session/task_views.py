@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
+from concview.analysis.blame.tracker import Told
 from concview.analysis.tasks import words
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import NO_TASK_WAIT, TaskHistory, TaskRun
@@ -27,7 +28,7 @@ def aio_view(
     history: TaskHistories,
     window: AioWindow | None,
     threads: Mapping[int, str],
-    because: Mapping[int, tuple[str, str]],
+    because: Mapping[int, Told],
     most_tasks: int = MOST_TASKS,
 ) -> AioView | None:
     """None where neither tasks nor loops were seen. `threads`: tid -> name."""
@@ -42,7 +43,7 @@ class _Maker:
         history: TaskHistories,
         window: AioWindow | None,
         threads: dict[int, str],
-        because: Mapping[int, tuple[str, str]],
+        because: Mapping[int, Told],
     ) -> None:
         self._history, self._window, self._threads, self._because = history, window, threads, because
         self._waiting: Counter[int] = Counter(
@@ -152,7 +153,7 @@ class _Maker:
         assert run is not None
         seen = self._window.tasks.get(task.id) if self._window is not None else None
         function = task.function
-        because = self._because.get(task.id, ("", ""))
+        because = self._because.get(task.id, Told())
         return TaskView(
             id=task.id,
             name=task.name,
@@ -175,8 +176,8 @@ class _Maker:
             due_s=(run.due_ns - history.now_ns) / 1e9 if run.due_ns else None,
             blocked_by=words.holders_of(history, run.wait),
             behind=self._behind.get(task.id, 0),
-            because=because[0],
-            root=because[1],
+            because=because.because,
+            root=because.root,
         )
 
     # ------------------------------------------------------------ what they share, and loops

@@ -6,6 +6,7 @@ from collections import deque
 from itertools import islice, takewhile
 
 from concview.analysis import accounting, graph
+from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.locks import holds_of
 from concview.analysis.records import Run, ThreadHistory
@@ -70,7 +71,7 @@ def thread_view(
     holder_now: int,
     width: int,
     exact: bool,
-    because: tuple[str, str] | None = None,
+    told: Told | None = None,
     waits: WaitTimes | None = None,
 ) -> ThreadView:
     now = history.now_ns
@@ -102,8 +103,9 @@ def thread_view(
         holds=_visible_holds(run, exact) if run is not None and alive else (),
         blocked_by=edge.holder if edge is not None else 0,
         blocked_confidence=edge.confidence if edge is not None else Confidence.UNKNOWN,
-        because=because[0] if because is not None and alive else "",
-        root=because[1] if because is not None and alive else "",
+        because=told.because if told is not None and alive else "",
+        root=told.root if told is not None and alive else "",
+        waiting=told.waiting if told is not None and alive else 0,
         exact=waits,
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from concview.analysis.blame import words
-from concview.analysis.blame.nouns import End
+from concview.analysis.blame.nouns import End, Node, Part
 from concview.analysis.blame.summary import summarise
 from concview.analysis.blame.verdict import judge
 from concview.analysis.blame.window import MOST_NODES, Blamer
@@ -17,12 +19,21 @@ from concview.source.wakes import Wakes
 MOST_NOW = 1_000
 
 
+class Told(NamedTuple):
+    """Of one thread or task at this moment, in words: who and what is in its way, and the end of that alone; and how
+    many wait that it goes on."""
+
+    because: str = ""
+    root: str = ""
+    waiting: int = 0
+
+
 class Tracker:
     """One stream, in the order of time. `wakes`: the source of the target's files; without, only what was read."""
 
     def __init__(self, wakes: Wakes | None = None, budget: int = MOST_NODES) -> None:
         self._blamer = Blamer(wakes, budget)
-        self._told: dict[int, tuple[object, str, str]] = {}
+        self._told: dict[int, tuple[object, Told]] = {}
         self._told_ns = -1
 
     @property
@@ -38,8 +49,8 @@ class Tracker:
         found = summarise(slices, history, _limits(window))
         return judge(found, history) if found is not None else None
 
-    def now(self) -> dict[int, tuple[str, str]]:
-        """tid, or -id of a task -> (who and what is in its way at the end of the stream, the end alone). In words.
+    def now(self) -> dict[int, Told]:
+        """By tid, or -id of a task, at the end of the stream.
 
         Of very many threads, those that do what they did a moment ago are told as they were then, and the others are
         left out until all are looked at again.
@@ -57,16 +68,21 @@ class Tracker:
 
         if len(threads) <= MOST_NOW or not 0 <= now_ns - self._told_ns < self._blamer.slice_ns(world.history):
             self._told_ns = now_ns
-            self._told = {
-                node: (run_of(node), words.because(parts), words.end(parts[0].root))
-                for node, parts in self._blamer.now().items()
-                if parts[0].root.kind is not End.CPU or parts[0].path
-            }
-        return {
-            node: (because, end)
-            for node, (run, because, end) in self._told.items()
-            if run is not None and run_of(node) is run
-        }
+            self._told = {node: (run_of(node), told) for node, told in _told(self._blamer.now()).items()}
+        return {node: told for node, (run, told) in self._told.items() if run is not None and run_of(node) is run}
+
+
+def _told(found: Mapping[Node, list[Part]]) -> dict[Node, Told]:
+    waiting: Counter[Node] = Counter()
+    for node, parts in found.items():
+        waiting.update({each for part in parts for each in (*part.owners, *part.nodes)} - {node})
+    told = {}
+    for node, parts in found.items():
+        if parts[0].root.kind is not End.CPU or parts[0].path:
+            told[node] = Told(words.because(parts), words.end(parts[0].root), waiting[node])
+        elif waiting[node]:
+            told[node] = Told(waiting=waiting[node])
+    return told
 
 
 def _limits(window: Window) -> tuple[float, float]:

@@ -110,6 +110,10 @@ def fit_reason(reason: str, width: int) -> str:
 
 def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
     stuck = thread.alive and thread.state in (State.GIL, State.LOCK, State.RUNNABLE)
+    if in_the_way(thread):
+        tail = f"; {_count(thread)} behind it"
+        room = max(0, width - cell_len(tail))
+        return [Segment(fit(fit(thread.reason, room).rstrip() + tail, width), palette.bright)]
     said = fit_reason(thread.reason, width) if thread.tid > 0 else fit(thread.reason, width)
     return [Segment(said, palette.base if stuck else palette.dim)]
 
@@ -132,6 +136,20 @@ def fit_cause(because: str, root: str, width: int) -> str:
     if LEAST_WHAT // 2 <= room < cell_len(what):
         return fit(f"{fit(what, room).rstrip()} ← {root}", width)
     return fit_place(f"{fit(what, min(cell_len(what), width // 3))} ← {root}", width)
+
+
+def in_the_way(thread: ThreadView) -> bool:
+    """Whether others wait for it, and nobody else is in the way."""
+    return thread.waiting > 0 and not behind(thread)
+
+
+def _count(thread: ThreadView) -> str:
+    return f"{thread.waiting} {'waits' if thread.waiting == 1 else 'wait'}"
+
+
+def _said(thread: ThreadView) -> str:
+    """'sleeps; 6 wait behind it'."""
+    return f"{thread.reason}; {_count(thread)} behind it" if in_the_way(thread) else thread.reason
 
 
 def _reason_or_cause(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
@@ -252,4 +270,4 @@ def as_line(thread: ThreadView) -> str:
         return f"{thread.name.strip()}: {thread.reason}"
     state = WORDS[thread.state] if thread.alive else "ended"
     cause = f" (because: {thread.because})" if behind(thread) else ""
-    return f"{thread.name.strip()} (tid {thread.tid}): {state}, {thread.reason}{cause}; in {place(thread)}"
+    return f"{thread.name.strip()} (tid {thread.tid}): {state}, {_said(thread)}{cause}; in {place(thread)}"
