@@ -247,6 +247,11 @@ async def _nothing_to_start(pilot: Pilot[Any], press: Callable[[], Awaitable[Non
     assert told == ["only for a program that concview started: concview run, concview demo"]
 
 
+async def _requests(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    await press()
+    assert board(pilot).active == "work"
+
+
 async def _processes(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     session = board(pilot).session
     await press()
@@ -357,6 +362,7 @@ CHECKS: dict[str, Check] = {
     "record": _record,
     "again": _nothing_to_start,
     "variant": _nothing_to_start,
+    "requests": _requests,
     "processes": _processes,
     "pick_filter": _pick_filter,
     "pick_sort": _pick_sort,

@@ -110,10 +110,10 @@ async def test_the_page_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyP
     app = ConcviewApp(session)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        await _press(pilot, "T", "saved")
+        await _press(pilot, "W", "saved")
         page = (tmp_path / "concview-4242-report-1.html").read_text()
         assert "PID 4242" in page and "Class.function_0" in page and 'id="flame"' in page
         await pilot.press("space")
-        await _press(pilot, "T", "report-2.html")
+        await _press(pilot, "W", "report-2.html")
         await _press(pilot, "y", "report-1.md")
     assert "PID 4242" in (tmp_path / "concview-4242-report-1.md").read_text()

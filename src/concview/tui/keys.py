@@ -138,7 +138,7 @@ KEYS: tuple[Key, ...] = (
         "copy", "y", "y", "copy", "copy what is wrong, in twenty lines for a channel", "dashboard", "Take away", "copy"
     ),
     Key("copy_line", "Y", "Y", "copy_line", "copy the selected line", "dashboard", "Take away"),
-    Key("report", "T", "T", "report", "save a page for a ticket here", "dashboard", "Take away", "report"),
+    Key("report", "W", "W", "report", "save a page for a ticket here", "dashboard", "Take away", "report"),
     Key("export", "e", "e", "export", "save this view as SVG and text here", "dashboard", "Take away", "export"),
     Key("record", "E", "E", "record", "save the minutes in memory as a recording here", "dashboard", "Take away"),
     Key("again", "R", "R", "again(False)", "start the program again; one that concview started", *PROGRAM),
