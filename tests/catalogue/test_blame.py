@@ -201,6 +201,25 @@ def test_three_threads_that_wait_for_ever_are_told_though_a_hundred_are_busy() -
     assert "3 threads (stuck) wait for LOCK" in found.sentence
 
 
+def test_who_waits_for_a_lock_that_processes_share_is_not_called_idle() -> None:
+    scene = Scene(rules={})
+    tid = scene.thread("MainThread")
+    taking = stdlib("SemLock.__enter__", "multiprocessing/synchronize.py", 95)
+
+    def script(at: float) -> None:
+        if at == 0:
+            scene.do(tid, *CONDITIONS[0])
+        elif at >= 1:
+            scene.do(tid, [taking, frame("work", 4)], waits_for(0x5000, kind="multiprocessing.Lock"))
+
+    scene.play(8, script)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    assert found.verdict not in ("idle", "clear")
+    assert found.unexplained > 0.8
+    assert "check --tree" in found.causes[0].what
+
+
 def test_nothing_is_called_clear_whose_states_cannot_be_read() -> None:
     scene = Scene(rules={})
     for i in range(3):

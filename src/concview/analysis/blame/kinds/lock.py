@@ -38,11 +38,13 @@ class Lock:
             if recorded != waiter.tid and still(moment, recorded, told.at_ns):
                 return waiter.link(Via.LOCK, what, [recorded], Confidence.EXACT, settle=_followers(waiter, [recorded]))
             others = [t for t in told.have if t not in same] or others
-        if address and not others and self._parked(waiter):
+        # One that several processes have is nobody's own.
+        shared = waiter.wait.lock_kind.startswith("multiprocessing.")
+        if address and not others and not shared and self._parked(waiter):
             return waiter.end(End.IDLE, "parks at a lock of its own until somebody has work for it")
         unseen = "no thread of this process is seen to hold it"
-        if waiter.wait.lock_kind.startswith("multiprocessing."):
-            unseen += ", and who else does is not recorded in it"
+        if shared:
+            unseen += ", and who else does is not recorded in it (check --tree looks at the other processes)"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: {unseen}")
         return waiter.link(Via.LOCK, what, others, otherwise=otherwise, settle=_followers(waiter, others))
 
