@@ -102,7 +102,7 @@ def _name(row: Any, width: int, palette: Palette, context: Any) -> Line:
 
 PROCESSES = (
     Column("pid", "PID", 8, number_cell(lambda r: str(r.pid), "accent"), right=True, sort=lambda r: r.pid, down=False),
-    Column("name", "NAME", 14, _name, most=26, sort=lambda r: r.name.lower(), down=False),
+    Column("name", "NAME", 12, _name, most=26, sort=lambda r: r.name.lower(), down=False),
     Column("python", "PYTHON", 8, text_cell(lambda r: r.python or "?"), sort=lambda r: r.python, down=False),
     Column(
         "cpu",
@@ -110,7 +110,7 @@ PROCESSES = (
         6,
         number_cell(lambda r: _number(r.cpu_percent)),
         right=True,
-        drop=2,
+        drop=1,
         sort=lambda r: _less(r.cpu_percent),
     ),
     Column(
@@ -128,12 +128,12 @@ PROCESSES = (
         6,
         number_cell(lambda r: _number(r.switches_per_s)),
         right=True,
-        drop=4,
+        drop=6,
         sort=lambda r: _less(r.switches_per_s),
     ),
-    Column("owner", "OWNER", 9, text_cell(lambda r: r.owner, "dim"), drop=3, sort=lambda r: r.owner, down=False),
-    Column("attach", "ATTACH", 12, _attach, most=30, sort=lambda r: not r.attachable, down=False),
-    Column("command", "COMMAND", 20, text_cell(_command, "dim"), most=120, drop=5, sort=_command, down=False),
+    Column("owner", "OWNER", 9, text_cell(lambda r: r.owner, "dim"), drop=5, sort=lambda r: r.owner, down=False),
+    Column("attach", "ATTACH", 8, _attach, most=30, sort=lambda r: not r.attachable, down=False),
+    Column("command", "COMMAND", 20, text_cell(_command, "dim"), most=120, want=30, drop=2, sort=_command, down=False),
 )
 DEMOS = (
     Column("id", "DEMO", 26, text_cell(lambda d: d[0], "bright"), most=36),
