@@ -46,8 +46,8 @@ def test_check_needs_consent_for_what_runs_already() -> None:
 
 
 def test_a_demo_that_needs_the_agent_lets_it_in() -> None:
-    assert "task-leak" in demos()
-    with Terminal("demo", "task-leak", columns=120, rows=34) as terminal:
+    assert "retry-storm" in demos()
+    with Terminal("demo", "retry-storm", columns=120, rows=34) as terminal:
         terminal.wait_for("Overview", 60)
         terminal.press("8")
         terminal.wait_for("attached", 60)

@@ -62,6 +62,10 @@ def test_nothing_is_overwritten(recording: Path, tmp_path: Path, name: str) -> N
     out.write_text("mine")
     one_line(run("export", recording, "-o", out, "--format", name), 2, "exists already", "--force")
     assert out.read_text() == "mine"
+    if registry.load("concview.exporters", name, "EXPORTER").write_folder is not None:
+        one_line(run("export", recording, "-o", out, "--format", name, "--force"), 2, "is a folder")
+        assert out.read_text() == "mine"
+        return
     assert run("export", recording, "-o", out, "--format", name, "--force").returncode == 0
     assert out.read_text(errors="replace") != "mine"
 

@@ -20,9 +20,10 @@ from concview.tui.app import ConcviewApp
 
 @pytest.fixture(autouse=True)
 def _asked_anew() -> Iterator[None]:
-    textual_private.compositor_class.cache_clear()
+    ours = textual_private.compositor_class  # a test may put another in its place
+    ours.cache_clear()
     yield
-    textual_private.compositor_class.cache_clear()
+    ours.cache_clear()
 
 
 def test_this_textual_has_all_of_it() -> None:

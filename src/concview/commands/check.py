@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from concview.commands import _agent, _options, _several
 from concview.commands.base import Command, CommandError, Exit, Terminated, complain
-from concview.session.across import Found
 from concview.text import plural
 
 if TYPE_CHECKING:
@@ -149,6 +148,8 @@ class _Watch:
         self.missed: list[str] = []
         self.processes: list[Process] = []
         self.measured: list[Run] = []  #: for --baseline
+        from concview.session.across import Found
+
         self.across = Found()
         self.interrupt: KeyboardInterrupt | None = None
         self.without_agent = False  #: it was asked for, and did not come or would not do what was asked

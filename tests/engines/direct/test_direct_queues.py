@@ -72,6 +72,10 @@ def _last(sink: KeepingSink) -> tuple[dict[str, QueueDepth], tuple[PoolDepth, ..
     return ({q.name or "pool": q for q in depths[-1].queues}, depths[-1].pools) if depths else ({}, ())
 
 
+def _reports(sink: KeepingSink) -> int:
+    return sum(isinstance(e, Depths) for e in sink.events)
+
+
 def test_what_queues_hold(direct_python: Interpreter) -> None:
     with target(direct_python, QUEUES) as process, watching(process.pid) as (engine, sink):
         tids: Any = json.loads(process.line())
@@ -138,8 +142,8 @@ def test_a_ring_counts_as_long_as_it_turns_slowly(direct_python: Interpreter) ->
         ring = direct_python.version >= (3, 13)
 
         def reported(more: int) -> QueueDepth:
-            seen = len(sink.events)
-            tick_until(engine, lambda: "simple" in _last(sink)[0] and len(sink.events) >= seen + more)
+            seen = _reports(sink)
+            tick_until(engine, lambda: "simple" in _last(sink)[0] and _reports(sink) >= seen + more)
             return _last(sink)[0]["simple"]
 
         def after(count: int) -> QueueDepth:

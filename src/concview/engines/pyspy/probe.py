@@ -92,5 +92,6 @@ def _capabilities(pid: int) -> dict[str, Capability]:
         "relations": unseen,
         "tasks": unseen,
         "labels": unseen,
+        "switches": Capability(False, "the kernel's records of switches are read by the direct engine only", _DIRECT),
         "agent": Capability(False, "no agent is in the target", "start the target with `concview run --agent`"),
     }
