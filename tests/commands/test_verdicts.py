@@ -194,6 +194,13 @@ def test_the_verdict_stands_last_and_rules_with_one_reason_are_one_line() -> Non
     assert len(brief.splitlines()) < 16 and "why: It" not in brief and last[1] in brief and last[2] in brief
 
 
+def test_a_verdict_that_no_rule_names_is_not_passed_over() -> None:
+    written = text.write(Checked((seen(),)), Pen(False, 120)).splitlines()
+    assert written[-2] == "note: the verdict is a warning, but no rule names its cause: only findings fail a check"
+    assert written[-1].startswith("PASSED")
+    assert "note:" not in text.write(Checked((seen(finding()),)), Pen(False, 120))
+
+
 # ---------------------------------------------------------------- on real programs
 
 BUSY = """
