@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -303,6 +304,8 @@ def test_steps_one_after_another_are_not_one_stretch() -> None:
     assert apart([stretch], reports(0, 0), TID)[0].ns == 3 * S, "no callback ran meanwhile"
     assert apart([stretch], reports(12, 3 * S), TID)[0].ns == 3 * S, "others waited for all of it"
     assert apart([stretch], reports(12, 40_000_000), TID + 1)[0].ns == 3 * S, "another thread's loop"
+    instant = replace(stretch, end_ns=stretch.start_ns)
+    assert apart([instant], reports(12, 40_000_000), TID + 1) == [instant], "one of no length at all"
 
 
 # ---------------------------------------------------------------- what is judged at all

@@ -178,7 +178,7 @@ def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stre
     for stretch in found:
         around = [k for k in known if k[0] < stretch.end_ns and k[1] > stretch.start_ns]
         covered = sum(min(b, stretch.end_ns) - max(a, stretch.start_ns) for a, b, *_ in around)
-        if covered < COVERED * stretch.ns:
+        if not around or covered < COVERED * stretch.ns:
             if not known or stretch.start_ns < known[0][0]:
                 cut.append(stretch)
             continue  # what its counters say has not come yet
