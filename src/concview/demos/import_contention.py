@@ -11,6 +11,7 @@ Look at: what the workers wait for at `import`, and in which line of the module 
 from __future__ import annotations
 
 import os
+import random
 import socket
 import sys
 import tempfile
@@ -58,7 +59,7 @@ def work_fixed() -> None:
 
     while True:
         remote_settings.settings()
-        time.sleep(0.1)
+        time.sleep(random.uniform(0.1, 0.9))  # each at its own pace
 
 
 def bad() -> None:
