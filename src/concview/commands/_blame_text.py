@@ -81,7 +81,7 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
             )
     notes = []
     if cause.at_most is not None and cause.at_most >= 1.05:
-        notes.append(f"without this wait at most {cause.at_most:.1f} times as many rounds")
+        notes.append(words.bound(cause.at_most))
     if cause.stuck_s >= 5:
         notes.append(f"without a break for {duration(cause.stuck_s)}")
     notes.append(f"named by {cause.rule}" if cause.rule else "no rule names it" if cause.family == "taken" else "")

@@ -17,6 +17,7 @@ from importlib import resources
 from typing import BinaryIO, Protocol
 
 from concview import __version__
+from concview.analysis.blame import words
 from concview.exporters import _names
 from concview.exporters._picture import COLOURS, Picture
 from concview.exporters.base import Exporter, Request, remarks
@@ -170,7 +171,7 @@ def _blame(snapshot: Snapshot) -> list[str]:
         below = "".join(f"<div>{'  ' * (i + 1)}└ {_t(step)}</div>" for i, step in enumerate(steps))
         notes = []
         if cause.at_most is not None and cause.at_most >= 1.05:
-            notes.append(f"without this wait at most {cause.at_most:.1f} times as many rounds")
+            notes.append(words.bound(cause.at_most))
         if cause.rule:
             notes.append(f"named by {cause.rule}")
         note = f'<div class="dim">  {_t("; ".join(notes))}</div>' if notes else ""

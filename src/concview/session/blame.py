@@ -47,7 +47,7 @@ def bounded(findings: Sequence[Finding], blame: Blame | None) -> tuple[Finding, 
         if cause.rule and cause.at_most is not None and cause.at_most > 1:
             most.setdefault(cause.rule, cause.at_most)  # causes come largest first
     return tuple(
-        msgspec.structs.replace(f, gain=" ".join((words.bound(most[f.id]), f.gain)).strip())
+        msgspec.structs.replace(f, gain=" ".join((words.bound_sentence(most[f.id]), f.gain)).strip())
         if f.id in most and not f.recent
         else f
         for f in findings

@@ -159,7 +159,7 @@ def _told(blame: Blame, cause: BlameCause) -> str:
     waiting = sum(_threads(blame, c) for c in alike)
     gain = ""
     if cause.at_most is not None and cause.at_most >= 1.05:
-        gain = f" {words.bound(cause.at_most)}"
+        gain = f" {words.bound_sentence(cause.at_most)}"
     return f"{words.story(cause, waiting)}.{gain}"
 
 

@@ -86,8 +86,14 @@ def story(cause: BlameCause, waiting: float) -> str:
 
 
 def bound(at_most: float) -> str:
-    """'Without this wait at most 5.3 times as many rounds.' A bound: how near it is, depends on what comes next."""
-    return f"Without this wait at most {at_most:.1f} times as many rounds."
+    """'without this wait at most 5.3 times as many rounds'. A bound: how near it is, depends on what comes next."""
+    return f"without this wait at most {at_most:.1f} times as many rounds"
+
+
+def bound_sentence(at_most: float) -> str:
+    """`bound` as a sentence of its own."""
+    said = bound(at_most)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def end(root: Root) -> str:
