@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 #: What the project claims to work on: the pytest header names every one that is missing.
 WANTED = [(3, minor) for minor in range(8, 16)]
@@ -144,7 +145,7 @@ class Process:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode("utf-8", "replace")
 
-    def json(self, timeout: float = 30.0) -> object:
+    def json(self, timeout: float = 30.0) -> Any:
         """The next line, decoded."""
         return json.loads(self.line(timeout))
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def cases() -> list[tuple[Interpreter, str]]:
     return every + by_choice
 
 
-def truth(life: dict, start: int, end: int) -> list[float]:
+def truth(life: dict[str, Any], start: int, end: int) -> list[float]:
     """Shares of the states between two moments from the thread's own diary; CPU time from its own CPU clock."""
     spent = [0.0] * len(State)
     for name, begun, ended in life["intervals"]:
@@ -51,7 +52,7 @@ def cpu_at(clock: list[list[int]], at: int) -> float:
     return previous[1]
 
 
-def errors(life: dict, history: ThreadHistory) -> tuple[list[float], list[float]]:
+def errors(life: dict[str, Any], history: ThreadHistory) -> tuple[list[float], list[float]]:
     """(shares that concview saw, shares that the thread measured) over the same time."""
     buckets = list(history.buckets)[-20:]
     start, end = buckets[0].start_ns, buckets[-1].end_ns

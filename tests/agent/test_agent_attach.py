@@ -75,7 +75,7 @@ def test_a_signal_is_not_swallowed_while_waiting(interpreter: Interpreter) -> No
         attachment = Attachment(process.pid, patience_s=60.0)
         attachment.start()
         end = time.monotonic() + 30
-        while not attachment._request._main_next:  # past the first 300 ms, not yet in the next short moment
+        while not attachment._request._main_next:  # type: ignore[union-attr]  # past the first 300 ms, not yet in the next short moment
             assert time.monotonic() < end
             attachment.poll()
             time.sleep(0.002)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import agent_helpers as h
 import pytest
 
 from concview.agent.rates import Rates
 from concview.agent_host.messages import CallsPart, CountingCost, Message, Opened, Refused
-from interpreters import Interpreter, target
+from interpreters import Interpreter, Process, target
 
 #: `work` is called a known number of times in a second thread, on request; meanwhile threads are born and die.
 #: Prints ns per call of an empty function when asked for 'cost', and whether any hook is set when asked for 'hooks'.
@@ -58,9 +59,9 @@ while True:
 """
 
 
-def ask(process: object, order: str) -> object:
-    process.send(order)  # type: ignore[attr-defined]
-    return process.json()  # type: ignore[attr-defined]
+def ask(process: Process, order: str) -> Any:
+    process.send(order)
+    return process.json()
 
 
 def opened(attachment: h.Attachment) -> Opened:
@@ -73,6 +74,7 @@ def opened(attachment: h.Attachment) -> Opened:
     if isinstance(answer, Refused):
         assert "yappi cannot be imported" in answer.why and answer.help.endswith("-m pip install yappi"), answer
         pytest.skip("no build of yappi for this Python was found (CONCVIEW_YAPPI names a folder with them)")
+    assert isinstance(answer, Opened)
     return answer
 
 
@@ -191,7 +193,7 @@ def test_a_program_that_does_not_work_steadily() -> None:
     """Where its functions do not agree, nothing is said."""
     rates = Rates()
     rates._before = {"a": (1000, 0.1), "b": (1000, 0.1), "c": (30, 0.1)}
-    assert rates.factor({"a": 1000, "b": 1000, "c": 30}, 0.3) == (pytest.approx(3.0), 3)
+    assert rates.factor({"a": 1000, "b": 1000, "c": 30}, 0.3) == (pytest.approx(3.0), 3)  # type: ignore[comparison-overlap]
     assert rates.factor({"a": 1000, "b": 500, "c": 3}, 0.3) == (0, 0)
     assert rates.factor({"a": 3}, 0.3) == (0, 0) and rates.factor({}, 0.3) == (0, 0)
 
@@ -271,7 +273,7 @@ while True: time.sleep(0.01)
         attachment.open_window("wall", 30.0)
         opened(attachment)
         process.send("fork")
-        ratio, open_sockets, callbacks, unhooked = process.json()  # type: ignore[misc]
+        ratio, open_sockets, callbacks, unhooked = process.json()
         assert (open_sockets, callbacks, unhooked) == (0, 0, True) and ratio < 3
         attachment.close_window()
         assert h.account(attachment).clean  # the parent's goes on

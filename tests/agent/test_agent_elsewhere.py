@@ -79,4 +79,4 @@ def test_elsewhere(place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             time.sleep(0.1)
         finally:
             for number in (*children, process.pid) if process.poll() is None else ():
-                os.kill(int(number), 9)
+                os.kill(int(number), 9)  # type: ignore[call-overload]

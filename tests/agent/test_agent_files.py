@@ -61,7 +61,7 @@ def test_a_real_window(tmp_path: Path) -> None:
         ask(process, "work 777")
         attachment.close_window()
         inside = AgentControl(process.pid, events.append)
-        h.until(attachment, lambda m: inside._calls(1, m) or m if isinstance(m, CallsPart) else None)
+        h.until(attachment, lambda m: inside._calls(1, m) or m if isinstance(m, CallsPart) else None)  # type: ignore[func-returns-value]
         h.leave(attachment)
     (calls,) = (e for e in events if isinstance(e, Calls) and not e.running)
     file = tmp_path / "x.pstat"

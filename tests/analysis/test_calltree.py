@@ -1,5 +1,7 @@
 """The call tree adds up."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +40,7 @@ STACKS = st.lists(FRAMES, min_size=1, max_size=8).map(lambda f: Stack(tuple(f)))
 
 
 @given(st.lists(st.tuples(STACKS, st.integers(1, 1000)), max_size=20), st.booleans(), st.booleans())
-def test_everything_adds_up(stack_times: list, by_line: bool, fold: bool) -> None:
+def test_everything_adds_up(stack_times: list[Any], by_line: bool, fold: bool) -> None:
     root = calltree.tree(stack_times, by_line, fold)
     whole = sum(ns for _, ns in stack_times)
     assert root.total_ns == whole

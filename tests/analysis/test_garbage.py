@@ -32,7 +32,7 @@ def _stream() -> list[AnyEvent]:
 
 @pytest.mark.parametrize("looked", [False, True], ids=["kept", "in a window"])
 def test_samples_are_nothing_to_the_collector(looked: bool) -> None:
-    events = codec.decode_payload(codec.encode_events(_stream()))  # type: ignore[arg-type]
+    events = codec.decode_payload(codec.encode_events(_stream()))
     gc.collect()
     before = {id(o) for o in gc.get_objects()}
     history = History()

@@ -1,6 +1,7 @@
 """Reports of who has to do with what threads wait for: through the stream, and kept over time."""
 
 import io
+from typing import Any
 
 from concview import codec
 from concview.analysis.history import History
@@ -52,7 +53,7 @@ def test_round_trip_and_the_strings_in_them_are_cleaned() -> None:
     out.seek(0)
     try:
         for events in codec.read_blocks(out):
-            got = events
+            got: list[Any] = events
     except codec.Damaged:
         pass  # no farewell
     assert got[1:-1] == EVENTS
@@ -78,7 +79,8 @@ def test_the_report_of_a_moment_is_the_last_one_before_it() -> None:
 
 def test_looking_back_shows_what_was_known_then() -> None:
     history, tape = History(), ReplayBuffer()
-    for event in (HELLO, *EVENTS, Tick(20, 10, 0, False, ()), Relations(30, ()), Tick(40, 10, 0, False, ())):
+    later: list[Any] = [Tick(20, 10, 0, False, ()), Relations(30, ()), Tick(40, 10, 0, False, ())]
+    for event in (HELLO, *EVENTS, *later):
         history.apply(event)
         tape.add(event, history)
     past = tape.plan(history, 20, 20, 20).build()

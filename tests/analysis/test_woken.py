@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -138,7 +139,8 @@ def test_a_real_one_that_puts_twenty_items_a_second(any_python: Interpreter) -> 
         session = Session(LiveSource(process.pid))
         session.start()
         try:
-            end, seen = time.monotonic() + 30, []
+            end = time.monotonic() + 30
+            seen: list[Any] = []
             while time.monotonic() < end and len(seen) < 20:
                 time.sleep(0.1)
                 snapshot = session.snapshot()

@@ -195,7 +195,7 @@ def test_one_expression_for_many_objects_is_not_one_lock() -> None:
     scene = Scene(without=("locks", "held-locks"))
     # Every object has connections of its own
     scripts = [queue(scene, 2, 0.03, 0.01, recv(), exact=False, fd=(7 + 2 * n).__add__) for n in range(4)]
-    scene.play(6, lambda at: [s(at) for s in scripts] and None)
+    scene.play(6, lambda at: [script(at) for script in scripts].clear())
     # All of this scene read one descriptor, which is another matter.
     assert scene.ever() <= {"connection-starvation"}
 

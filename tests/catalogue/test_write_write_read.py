@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from build import Scene, frame, recv
 
@@ -11,7 +13,7 @@ REMOTE = Peer("tcp", "127.0.0.1:8080", "127.0.0.1:40000", "ESTABLISHED")
 
 
 def told(scene: Scene, tid: int, **queues: int) -> None:
-    known = {"received": 0, "sent": 0, "peer_received": 0, "peer_sent": 0, **queues}
+    known: dict[str, Any] = {"received": 0, "sent": 0, "peer_received": 0, "peer_sent": 0, **queues}
     link = Link(7, "tcp", (tid,), 70, True, remote="127.0.0.1:8080", role="client", **known)
     scene.history.apply(Links(scene.now_ns, (link,)))
 
@@ -73,7 +75,7 @@ def test_both_ends_in_one_process_are_told_once() -> None:
     tid, server = client(scene), scene.thread("server")
     accepted = Peer("tcp", "127.0.0.1:40000", "127.0.0.1:8080", "ESTABLISHED", accepted=True)
     scene.do(server, [frame("serve", 30)], recv(8, accepted))
-    known = {"received": 0, "sent": 0, "peer_received": 0, "peer_sent": 0}
+    known: dict[str, Any] = {"received": 0, "sent": 0, "peer_received": 0, "peer_sent": 0}
     near = Link(7, "tcp", (tid,), 70, True, (8,), 71, unsent=4, peer_unsent=0, **known)
     far = Link(8, "tcp", (server,), 71, True, (7,), 70, unsent=0, peer_unsent=4, **known)
     scene.history.apply(Links(scene.now_ns, (near, far)))

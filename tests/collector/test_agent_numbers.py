@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_numbers_of_its_namespace_become_ours(monkeypatch: pytest.MonkeyPatch) -
     pool = ThreadPool(6, "pool", 2, 0, [2], [3])
     loop = Loop(1, "asyncio", 0, 0, 0, 0.0, False, [])
     control._report(1, Report([queue], [pool], [loop], [], 0.0, 0.0, 0.0, 0, ""))
-    row = (0, "f", "a.py", 1, 1, 1, 0.1, 0.1, 7, [])
+    row: Any = (0, "f", "a.py", 1, 1, 1, 0.1, 0.1, 7, [])
     cost = CountingCost(0.0, 0.0, 0.0, 0.0, 1.0, 0)
     control._calls(2, CallsPart("yappi", "wall", 1.0, 1, 0, False, True, [(7, 3)], [row], cost))
     tasks = next(e for e in said if isinstance(e, Tasks))

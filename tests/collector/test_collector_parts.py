@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import resource
+from typing import Any
 
 import pytest
 
@@ -20,18 +21,18 @@ from concview.source.facts import SourceFacts
 
 
 @pytest.fixture
-def sink():
+def sink() -> tuple[Recorder, codec.Writer]:
     out = io.BytesIO()
     writer = codec.Writer(out)
     recorder = Recorder(writer, SourceFacts(None, 0.0))
     return recorder, writer
 
 
-def events(writer: codec.Writer) -> list:
+def events(writer: codec.Writer) -> list[Any]:
     return writer._events
 
 
-def test_equal_things_are_written_once(sink) -> None:
+def test_equal_things_are_written_once(sink: tuple[Recorder, codec.Writer]) -> None:
     recorder, writer = sink
     a = recorder.frame("f", "x.py", 1)
     assert recorder.frame("f", "x.py", 1) == a
@@ -45,7 +46,7 @@ def test_equal_things_are_written_once(sink) -> None:
     assert [type(e).__name__ for e in events(writer)] == ["FrameDef", "StackDef", "WaitDef", "ThreadDef", "ThreadDef"]
 
 
-def test_a_tick_carries_only_what_changed(sink) -> None:
+def test_a_tick_carries_only_what_changed(sink: tuple[Recorder, codec.Writer]) -> None:
     recorder, writer = sink
     recorder.tick(1_000, 0, False, [(1, 5, 6, 0), (2, 5, 6, 0)])
     recorder.tick(3_000, 1, True, [(1, 5, 6, 0), (2, 7, 6, 0)])
@@ -54,7 +55,7 @@ def test_a_tick_carries_only_what_changed(sink) -> None:
     assert second.changes == (2, 7, 6, 0) and second.dt_ns == 2_000 and second.collecting
 
 
-def test_tables_are_bounded(sink, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_are_bounded(sink: tuple[Recorder, codec.Writer], monkeypatch: pytest.MonkeyPatch) -> None:
     recorder, writer = sink
     monkeypatch.setattr(recorder_module, "MAX_FRAMES", 10)
     for i in range(12):
@@ -65,7 +66,7 @@ def test_tables_are_bounded(sink, monkeypatch: pytest.MonkeyPatch) -> None:
     assert events(writer)[-1].changes == (1, 2, 3, 0)  # repeated: its ids were forgotten
 
 
-def test_names_are_cleaned(sink) -> None:
+def test_names_are_cleaned(sink: tuple[Recorder, codec.Writer]) -> None:
     recorder, writer = sink
     recorder.thread(1, "\x1b[31m" + "x" * 10_000)
     recorder.frame("f\x07", "a\x1b.py", 1)

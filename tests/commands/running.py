@@ -16,6 +16,7 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 CONCVIEW = [sys.executable, "-m", "concview"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +25,7 @@ _ESCAPES = re.compile(
 )
 
 
-def run(*arguments: str | int, timeout: float = 120.0, **more: object) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, timeout: float = 120.0, **more: Any) -> subprocess.CompletedProcess[str]:
     """One command line to its end, with pipes for standard output and error, and no input."""
     return subprocess.run(
         [*CONCVIEW, *map(str, arguments)],
@@ -33,7 +34,7 @@ def run(*arguments: str | int, timeout: float = 120.0, **more: object) -> subpro
         text=True,
         timeout=timeout,
         cwd="/",
-        **more,  # type: ignore[call-overload, no-any-return]
+        **more,
     )
 
 
@@ -96,7 +97,7 @@ def grown(path: Path, size: int, timeout: float = 60.0) -> None:
 class Terminal:
     """concview under a pseudo-terminal of a given size. Use as a context manager."""
 
-    def __init__(self, *arguments: str | int, columns: int = 100, rows: int = 30, **environment: str) -> None:
+    def __init__(self, *arguments: object, columns: int = 100, rows: int = 30, **environment: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.popen = subprocess.Popen(

@@ -93,7 +93,7 @@ def test_wrong_values_are_named() -> None:
 # ---------------------------------------------------------------- permission
 
 
-def _nobody(*command: str | int) -> subprocess.CompletedProcess[str]:
+def _nobody(*command: object) -> subprocess.CompletedProcess[str]:
     """Run one command line as a user without rights; skips where that cannot be done."""
     if os.geteuid() != 0:
         pytest.skip("NOT TESTED: another user's process (needs root to become somebody else)")

@@ -7,7 +7,7 @@ import random
 import shutil
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import msgspec
 import pytest
 from running import ROOT, run

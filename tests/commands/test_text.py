@@ -88,7 +88,7 @@ def test_a_finding_in_full() -> None:
 def circle(confidence: Confidence) -> Snapshot:
     site = {n: Site(n, "/srv/a.py", i + 1, "f") for i, n in enumerate("ab")}
     hold = {n: Hold(0x100 + i, "Lock", site[n], confidence) for i, n in enumerate("ab")}
-    threads = [
+    threads = [  # type: ignore[str-unpack]
         thread(
             1 + i, f"t{i}", state=State.LOCK, reason=f"waits for {wanted}", holds=(hold[held],), blocked_by=2 - i,
             blocked_confidence=confidence, wait=Wait(WaitKind.FUTEX, "futex", lock=hold[wanted].lock),

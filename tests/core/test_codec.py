@@ -1,6 +1,7 @@
 """The stream: what is written is read again, and what is damaged is said to be, never guessed."""
 
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -62,7 +63,7 @@ EVENTS = [
 ]
 
 
-def stream(*blocks: list) -> bytes:
+def stream(*blocks: list[Any]) -> bytes:
     out = io.BytesIO()
     writer = codec.Writer(out)
     for block in blocks:
@@ -72,7 +73,7 @@ def stream(*blocks: list) -> bytes:
     return out.getvalue()
 
 
-def read(data: bytes) -> list:
+def read(data: bytes) -> list[Any]:
     return [e for block in codec.read_blocks(io.BytesIO(data)) for e in block]
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import made
 import pytest
 
 from concview import codec
 from concview.analysis import graph
-from concview.analysis.history import History
+from concview.analysis.history import History, ThreadHistory
 from concview.analysis.samples import Samples, Selection
 from concview.model import (
     AnyEvent,
     Confidence,
-    Event,
     Forget,
     Frame,
     FrameDef,
@@ -36,11 +36,11 @@ from concview.model import (
 MS = made.MS
 
 
-def _random_stream(seed: int, exact: bool) -> list[Event]:
+def _random_stream(seed: int, exact: bool) -> list[AnyEvent]:
     """Threads that come and go, locks that change hands, joins; ids that are forgotten and given anew."""
     chance = random.Random(seed)
     sites = [Site(f"lock_{i}", "x.py", i + 1, "f", "x.py") for i in range(3)]
-    out: list[Event] = []
+    out: list[AnyEvent] = []
 
     def define() -> None:
         taken = [sites[0]] if not exact else []
@@ -85,7 +85,7 @@ def _random_stream(seed: int, exact: bool) -> list[Event]:
     return out
 
 
-def _hello(exact: bool) -> Event:
+def _hello(exact: bool) -> AnyEvent:
     greeting = made.hello()
     return greeting if exact else codec.msgspec.structs.replace(greeting, capabilities={})
 
@@ -95,10 +95,10 @@ def _hello(exact: bool) -> Event:
 def test_same_as_the_history(seed: int, exact: bool) -> None:
     events = [_hello(exact), *_random_stream(seed, exact)]
     history = History()
-    runs: dict[int, object] = {}
+    runs: dict[int, ThreadHistory] = {}
     behind: Counter[tuple[int, int, Confidence]] = Counter()
     for event in events:
-        history.apply(event)  # type: ignore[arg-type]
+        history.apply(event)
         for thread in (*history.threads.values(), *history.gone):
             runs[id(thread)] = thread
         if isinstance(event, Tick):
@@ -106,19 +106,19 @@ def test_same_as_the_history(seed: int, exact: bool) -> None:
                 behind[edge.waiter, edge.holder, edge.confidence] += event.dt_ns
     want: Counter[tuple[str, str, State]] = Counter()
     for thread in runs.values():
-        for run in thread.runs:  # type: ignore[attr-defined]
+        for run in thread.runs:
             end = run.end_ns or history.now_ns
-            want[thread.name, run.stack.frames[0].function, run.state] += end - run.start_ns  # type: ignore[attr-defined]
+            want[thread.name, run.stack.frames[0].function, run.state] += end - run.start_ns
     got: Counter[tuple[str, str, State]] = Counter()
     blocked: Counter[tuple[int, int, Confidence]] = Counter()
     ends: dict[object, int] = {}
-    for pieces in Samples([events]):  # type: ignore[list-item]
-        for thread, start, end, condition, blocker, seen in pieces:
-            assert end > start >= ends.get(thread, 0) and seen > 0
-            ends[thread] = end
-            got[thread.name, condition.stack.frames[0].function, condition.state] += end - start
+    for pieces in Samples([events]):
+        for sampled, start, end, condition, blocker, seen in pieces:
+            assert end > start >= ends.get(sampled, 0) and seen > 0
+            ends[sampled] = end
+            got[sampled.name, condition.stack.frames[0].function, condition.state] += end - start
             if blocker is not None:
-                blocked[thread.tid, blocker.thread.tid, blocker.confidence] += end - start
+                blocked[sampled.tid, blocker.thread.tid, blocker.confidence] += end - start
     assert {k: v for k, v in got.items() if v} == {k: v for k, v in want.items() if v}
     # A thread that ends between two samples is in nobody's way from then on; the history looks at samples only.
     slack = 25 * MS
@@ -128,19 +128,19 @@ def test_same_as_the_history(seed: int, exact: bool) -> None:
 def test_holders_side_is_the_waiters_time_on_the_holders_stack() -> None:
     events = [_hello(True), *_random_stream(7, True)]
     waited: Counter[tuple[int, int]] = Counter()
-    for pieces in Samples([events]):  # type: ignore[list-item]
+    for pieces in Samples([events]):
         for thread, start, end, _, blocker, _ in pieces:
             if blocker is not None:
                 waited[blocker.thread.tid, thread.tid] += end - start
     turned: Counter[tuple[int, int]] = Counter()
-    for pieces in Samples([events], side="holder"):  # type: ignore[list-item]
+    for pieces in Samples([events], side="holder"):
         for thread, start, end, _, waiter, _ in pieces:
             assert waiter is not None
             turned[thread.tid, waiter.thread.tid] += end - start
     assert turned == waited and waited
 
 
-def _total(events: Iterable[AnyEvent], **how: object) -> Counter[tuple[str, State]]:
+def _total(events: Iterable[Any], **how: object) -> Counter[tuple[str, State]]:
     found: Counter[tuple[str, State]] = Counter()
     for pieces in Samples([list(events)], Selection(**how)):  # type: ignore[arg-type]
         for thread, start, end, condition, *_ in pieces:
@@ -158,7 +158,7 @@ def test_selection() -> None:
     assert _total(events, states=frozenset({State.LOCK})) == {k: v for k, v in everything.items() if k[1] is State.LOCK}
     halves = _total(events, to_s=0.333) + _total(events, from_s=0.333)
     assert halves == everything
-    assert sum(_total(events, from_s=0.2, to_s=0.5).values()) == 3 * 300 * MS
+    assert _total(events, from_s=0.2, to_s=0.5).total() == 3 * 300 * MS
 
 
 def test_the_lean_reader_sees_what_the_whole_one_sees(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -58,7 +58,7 @@ def test_names_of_the_target_s_are_cut_and_series_bounded() -> None:
     endpoint = _page(snapshot)
     try:
         families = {f.name: f for f in text_string_to_metric_families(_read(endpoint.url))}
-        om = {f.name for f in openmetrics(_read(endpoint.url, "application/openmetrics-text; version=1.0.0"))}
+        om = {f.name for f in openmetrics(_read(endpoint.url, "application/openmetrics-text; version=1.0.0"))}  # type: ignore[no-untyped-call]
     finally:
         endpoint.close()
     items = families["concview_queue_items"].samples

@@ -114,7 +114,7 @@ class Somebody:
 def lock_waiters(process: Process, reader: WaitReader, sink: Sink) -> tuple[int, int]:
     _, one, two = process.line().split()
     for tid in (int(one), int(two)):
-        eventually(lambda tid=tid: (w := sink.waits[reader.read(tid)]) and w.kind is WaitKind.FUTEX)
+        eventually(lambda tid=tid: (w := sink.waits[reader.read(tid)]) and w.kind is WaitKind.FUTEX)  # type: ignore[misc]
     eventually(lambda: (w := sink.waits[reader.read(process.pid)]) and w.kind is WaitKind.IO)
     reader.forget(process.pid)
     return int(one), int(two)

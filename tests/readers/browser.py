@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Page, Route, sync_playwright  # type: ignore[import-not-found]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -69,7 +69,7 @@ def test_who_waits_for_whom_is_told_of_the_moment_of_the_reasons() -> None:
 def test_peers_and_queues_tell_of_the_same_moment() -> None:
     history = History()
     history.apply(Hello(1, "0", Target(1, "3.13.0", (), 0.0), "direct", 100.0, 5.0, 1, 0.0, {}))
-    history.apply(Depths(2, (QueueDepth(0x2000, "jobs", "Queue", 3, 3, 9, 6, (5,)),), ()))
+    history.apply(Depths(2, (QueueDepth(0x2000, "Queue", "jobs", 3, 3, 9, 9, 6, (5,)),), ()))
     put = Wait(WaitKind.FUTEX, "futex", lock=0x2000, lock_kind="Queue", via="Queue.put")
     does(history, 5, SOCKET, ())
     does(history, 6, put, ())

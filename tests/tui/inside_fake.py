@@ -89,7 +89,7 @@ def picture(**more: Any) -> Snapshot:
 
 @dataclass
 class Obeying(fake.FakeSession):
-    orders: list[str] = field(default_factory=list)
+    orders: list[Any] = field(default_factory=list)
 
     def order(self, line: str) -> bool:
         self.orders.append(line)

@@ -1,8 +1,12 @@
 """What must hold whatever is shown: hostile text, small terminals, selections that follow, sessions that are closed."""
 
+# Textual hands out its base classes: Screen, View, App.
+# mypy: disable-error-code="attr-defined"
+
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import fake
 import msgspec
@@ -132,7 +136,7 @@ async def test_only_visible_rows_are_drawn() -> None:
     app = ConcviewApp(fake.FakeSession([fake.busy(1000)]))
     async with app.run_test(size=(80, 24)) as pilot:
         table = (await _open(pilot, "threads")).query_one(Table)
-        drawn = []
+        drawn: list[Any] = []
         original = table._draw
         table._draw = lambda y, *rest: drawn.append(y) or original(y, *rest)  # type: ignore[method-assign, func-returns-value]
         table.set_rows(table._source, table.context)
@@ -160,8 +164,8 @@ async def test_nothing_is_drawn_without_news() -> None:
     app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
     async with app.run_test(size=(80, 24)) as pilot:
         view = await _open(pilot, "overview")
-        drawn = []
-        view.draw = drawn.append  # type: ignore[method-assign]
+        drawn: list[Any] = []
+        view.draw = drawn.append  # type: ignore[assignment, method-assign]
         await pilot.pause(0.5)
         assert not drawn
 
@@ -189,15 +193,15 @@ async def test_clicks() -> None:
         await pilot.click(table, offset=(2, 4))
         assert table.cursor == 3
         await pilot.click("#tabs", offset=(18, 0))
-        assert app.screen.active == "threads"  # type: ignore[attr-defined]
+        assert app.screen.active == "threads"
         await pilot.click("#tabs", offset=(2, 0))
         await pilot.pause(0.2)
-        assert app.screen.active == "overview"  # type: ignore[attr-defined]
+        assert app.screen.active == "overview"
         footer = app.screen.query_one("#footer")
-        at = footer.as_text()[0].index("pause")  # type: ignore[attr-defined]
+        at = footer.as_text()[0].index("pause")
         await pilot.click("#footer", offset=(at, 0))
         await pilot.pause(0.2)
-        assert app.screen.paused  # type: ignore[attr-defined]
+        assert app.screen.paused
 
 
 async def test_a_finding_leads_to_its_evidence() -> None:
@@ -205,14 +209,14 @@ async def test_a_finding_leads_to_its_evidence() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await _open(pilot, "overview")
         await pilot.press("down", "enter")
-        await fake.until(pilot, lambda: app.screen.active == "findings" and app.screen.view.ready)  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: app.screen.active == "findings" and app.screen.view.ready)
         await pilot.pause(0.2)
-        assert "Two threads fight over the GIL" in "\n".join(app.screen.view.as_text())  # type: ignore[attr-defined]
+        assert "Two threads fight over the GIL" in "\n".join(app.screen.view.as_text())
         await pilot.press("enter")
-        await fake.until(pilot, lambda: app.screen.active == "thread" and app.screen.view.ready)  # type: ignore[attr-defined]
-        assert app.screen.view.tid == 4255  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: app.screen.active == "thread" and app.screen.view.ready)
+        assert app.screen.view.tid == 4255
         await pilot.press("escape")
-        assert app.screen.active == "findings"  # type: ignore[attr-defined]
+        assert app.screen.active == "findings"
 
 
 async def test_a_thread_that_left_says_so() -> None:
@@ -232,10 +236,10 @@ async def test_the_picker_attaches_and_the_session_is_closed() -> None:
     opened = fake.FakeSession([fake.busy(12)])
     app = ConcviewApp(picker=Picker(lambda: fake.PROCESSES, lambda pid: opened))
     async with app.run_test(size=(100, 30)) as pilot:
-        await fake.until(pilot, lambda: app.screen.listed)  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: app.screen.listed)
         await pilot.press("enter")
         await fake.until(pilot, lambda: isinstance(app.screen, Dashboard))
-        await fake.until(pilot, lambda: app.screen.view.ready)  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: app.screen.view.ready)
         assert "LIVE" in _screen(app)
         await pilot.press("p")
         await fake.until(pilot, lambda: isinstance(app.screen, PickerScreen))
@@ -245,7 +249,7 @@ async def test_the_picker_attaches_and_the_session_is_closed() -> None:
 async def test_the_picker_shows_why_not_and_stays() -> None:
     app = ConcviewApp(picker=Picker(lambda: fake.PROCESSES, fake.refuse))
     async with app.run_test(size=(100, 30)) as pilot:
-        await fake.until(pilot, lambda: app.screen.listed)  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: app.screen.listed)
         await pilot.press("enter")
         await fake.until(pilot, lambda: "not permitted to read process 4242 [/red]" in _screen(app))
         assert "kernel.yama.ptrace_scope=0" in _screen(app)
@@ -308,11 +312,11 @@ async def test_starting_again_shows_the_new_target_or_why_not() -> None:
     first = fake.FakeSession([fake.deadlock()])
     app = ConcviewApp(first, Picker(lambda: fake.PROCESSES, fake.refuse, again=lambda: again))
     async with app.run_test(size=(120, 36)) as pilot:
-        await fake.until(pilot, lambda: app.screen.view.ready)  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: app.screen.view.ready)
         await pilot.press("2", "V")
-        await fake.until(pilot, lambda: app.session is second and app.screen.view.ready)  # type: ignore[attr-defined]
-        assert first.closed == 1 and app.screen.active == "threads"  # type: ignore[attr-defined]
-        assert app.screen.baseline.snapshot.target == fake.deadlock().target  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: app.session is second and app.screen.view.ready)
+        assert first.closed == 1 and app.screen.active == "threads"
+        assert app.screen.baseline.snapshot.target == fake.deadlock().target
         await pilot.press("R")
         await fake.until(pilot, lambda: "[bold it does not start" in _told(app))
         assert asked == [True, False] and app.session is second and not second.closed

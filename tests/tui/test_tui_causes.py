@@ -5,6 +5,7 @@ from __future__ import annotations
 import fake
 import msgspec
 import pytest
+from rich.segment import Segment
 
 from concview.model import Severity
 from concview.snapshot import Blame
@@ -14,8 +15,8 @@ from concview.tui.widgets.causes import blame_legend, tree_lines, worth_drawing
 from concview.tui.widgets.threads import fit_cause
 
 
-def told(lines: list[list[object]]) -> list[str]:
-    return ["".join(segment.text for segment in line) for line in lines]  # type: ignore[attr-defined]
+def told(lines: list[list[Segment]]) -> list[str]:
+    return ["".join(segment.text for segment in line) for line in lines]
 
 
 def blame() -> Blame:

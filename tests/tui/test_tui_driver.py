@@ -103,7 +103,8 @@ def test_waits_are_short_only_while_an_escape_is_open(clock: Clock, monkeypatch:
     """An idle keyboard costs as little as before."""
     read, write = os.pipe()
     mine: Any = object.__new__(driver.Driver)
-    mine.fileno, mine.exit_event, mine._debug, got = read, Event(), False, []
+    got: list[Any] = []
+    mine.fileno, mine.exit_event, mine._debug = read, Event(), False
     mine.process_message = got.append
     mine._app = app = Person()
     selector = Selector(clock, [b"", b"j", b"\x1b", b"", b"\x1b[A", b"\xff\xc3", b"\xa9"], write, mine.exit_event)

@@ -220,7 +220,7 @@ def drawn(snapshot: Any) -> Any:
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
 @pytest.mark.parametrize("part", ["none", "tasks", "calls", "queues", "counting", "counts", "refused"])
 async def test_parts(part: str, size: tuple[int, int], drawn: Any) -> None:
-    more: dict[str, Any] = {
+    more: dict[str, Any] = {  # type: ignore[assignment]
         "none": {"agent": None, "tasks": None, "queues": None},
         "counting": {"calls": COUNTING, "agent": inside_fake.AgentStatus(0, "attached", window="yappi wall")},
         "counts": {"calls": WITHOUT_TIMES},

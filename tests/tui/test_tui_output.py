@@ -39,7 +39,7 @@ async def test_the_pane_follows_the_end_and_can_be_toggled(size: tuple[int, int]
         if not shown:
             await pilot.press("O")
         page = pane.query_one(Page)
-        await fake.until(pilot, lambda: page.as_text()[-1:] and page.as_text()[-1].strip() == "line 39")
+        await fake.until(pilot, lambda: [text.strip() for text in page.as_text()[-1:]] == ["line 39"])
         await fake.until(pilot, lambda: page.scroll_offset.y == page.max_scroll_y > 0)
         printed.text.append("[/red] and more")
         await fake.until(pilot, lambda: "[/red] and more" in page.as_text()[-1])

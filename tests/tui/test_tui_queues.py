@@ -1,5 +1,8 @@
 """The view of queues: what it says of each, where Enter leads, what it says when there is none."""
 
+# Textual hands out its base classes: Screen, View, App.
+# mypy: disable-error-code="attr-defined"
+
 from __future__ import annotations
 
 from typing import Any

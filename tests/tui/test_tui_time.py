@@ -66,7 +66,7 @@ async def test_keys_of_the_pause_leave_a_text_field_alone() -> None:
 async def test_calls_are_of_the_interval() -> None:
     backs: list[Any] = []
 
-    class Both(KeptSession, CallSession):
+    class Both(KeptSession, CallSession):  # type: ignore[misc]
         def calls(self, *args: Any, back: Any = None, **more: Any) -> Any:
             backs.append(back)
             return CallSession.calls(self, *args, **more)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 
-def settled():
+def settled() -> None:
     """Returns when the other threads have come to rest: five looks in a row find all of them asleep."""
     calm = 0
     while calm < 5:

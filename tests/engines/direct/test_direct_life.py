@@ -37,9 +37,8 @@ def test_probe(any_python: Interpreter) -> None:
 
 
 def test_probe_of_other_programs() -> None:
-    with subprocess.Popen(["sleep", "1000"]) as process:
+    with subprocess.Popen(["sleep", "1000"]) as process:  # returns when the other program was started
         try:
-            time.sleep(0.1)
             probe = DirectEngine.probe(process.pid)
             assert not probe.usable and "no CPython" in probe.why
         finally:
@@ -148,7 +147,7 @@ def test_attach_while_it_starts(direct_python: Interpreter) -> None:
                 time.sleep(0.001)
             try:
                 with watching(process.pid) as (engine, sink):
-                    tick_until(engine, lambda sink=sink, pid=process.pid: sink.stack_of(pid))
+                    tick_until(engine, lambda sink=sink, pid=process.pid: sink.stack_of(pid))  # type: ignore[misc]
             except TargetGone as gone:
                 assert str(gone) == "exec"  # the shell before it
 

@@ -22,7 +22,7 @@ def test_held_locks_and_waiters(direct_python: Interpreter) -> None:
         ids, lines = truth["ids"], truth["lines"]
         labels = {address: label for label, address in ids.items()}
         ticks(engine, 30)
-        problems = []
+        problems: list[Any] = []
         for name, case in truth["cases"].items():
             tid = case["tid"]
             holds = sink.holds_of(tid)

@@ -44,7 +44,7 @@ def test_nothing_is_parsed_twice(direct_python: Interpreter, monkeypatch: pytest
         engine.tick(time.monotonic_ns())
         before = dict(sink.rows)
         looked_at = []
-        engine._sampler._look = lambda thread, segment: looked_at.append(thread.tid)  # type: ignore[assignment]
+        engine._sampler._look = lambda thread, segment: looked_at.append(thread.tid)  # type: ignore[method-assign]
         calls = engine._memory.calls
         engine._sampler.sample()
         assert looked_at == []
@@ -88,7 +88,7 @@ def test_a_stack_that_grows_and_shrinks(direct_python: Interpreter) -> None:
 
         for n in (0, 5, 0, 400, 3, 399, 1, 2500, 2, 0):
             shown = min(n, MAX_FRAMES - 1)  # the blocking call is C: no frame of its own
-            tick_until(engine, lambda shown=shown: depth() == shown, pause=0.001)
+            tick_until(engine, lambda shown=shown: depth() == shown, pause=0.001)  # type: ignore[misc]
             process.send("")
         tick_until(engine, lambda: [f[0] for f in sink.stack_of(tid)][:1] == ["loop"])
 
@@ -116,7 +116,7 @@ def test_lists_that_stay_are_read_once(direct_python: Interpreter) -> None:
         read, copied = [], []
         relist, some = sampler._relist, sampler.batch.copy_some
         sampler._relist = lambda: (read.append(1), relist())[1]  # type: ignore[method-assign, func-returns-value]
-        sampler.batch.copy_some = lambda threads: (copied.append(len(threads)), some(threads))[1]  # type: ignore[method-assign, assignment]
+        sampler.batch.copy_some = lambda threads: (copied.append(len(threads)), some(threads))[1]  # type: ignore[func-returns-value, method-assign]
         ticks(engine, 60)
         assert len(copied) > 10, "only those that ran are copied"
         assert len(read) <= len(copied) // 10

@@ -312,7 +312,7 @@ class Diary:
                 had[lock] = (begun or at, at, how, place, first, line, function)
             elif what == "leaves":
                 begun, has, *where = had.pop(lock)
-                span = open_[lock] = Span(lock, begun, has, at, 1 << 63, *where)
+                span = open_[lock] = Span(lock, begun, has, at, 1 << 63, *where)  # type: ignore[arg-type]
                 self.holds[tid].append(span)
                 asked[lock] = (at, "", 0)  # taken again without being asked for: after Condition.wait
             elif what in ("left", "failed"):
@@ -328,7 +328,7 @@ class Diary:
             elif what == "done" and waiting is not None:
                 self.waits[tid].append((waiting[0], at, lock, waiting[2]))
         for lock, (begun, has, *where) in had.items():
-            self.holds[tid].append(Span(lock, begun, has, 1 << 63, 1 << 63, *where))
+            self.holds[tid].append(Span(lock, begun, has, 1 << 63, 1 << 63, *where))  # type: ignore[arg-type]
         self.holds[tid].sort(key=lambda s: s.asked)
 
     def spans(self, tid: int, begin: int, end: int) -> list[Span]:

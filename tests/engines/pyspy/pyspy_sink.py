@@ -6,9 +6,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from concview.engines.pyspy import PySpyEngine
-from concview.model import NO_WAIT, Event, Hold, Target, Wait
+from concview.model import NO_WAIT, Event, Hold, Label, Target, TaskWait, Wait
 
 
 class KeepingSink:
@@ -23,7 +24,7 @@ class KeepingSink:
         self.ticks: list[tuple[int, int, list[tuple[int, int, int, int]]]] = []
         self.events: list[Event] = []
 
-    def _id(self, table: dict, value: object) -> int:
+    def _id(self, table: dict[int, Any], value: object) -> int:
         for number, known in table.items():
             if known == value:
                 return number
@@ -35,6 +36,12 @@ class KeepingSink:
 
     def stack(self, frames: tuple[int, ...], truncated: bool = False) -> int:
         return self._id(self.stacks, frames)
+
+    def task_wait(self, wait: TaskWait) -> int:
+        return 0
+
+    def label(self, label: Label) -> int:
+        return 0
 
     def wait(self, wait: Wait) -> int:
         return self._id(self.waits, wait)

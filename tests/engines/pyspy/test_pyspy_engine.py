@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,7 @@ threading.Event().wait()
     assert sink.kinds(process.pid)["futex"] > 0.95
 
 
-def restless(interpreter: Interpreter):
+def restless(interpreter: Interpreter) -> AbstractContextManager[Process]:
     return target(interpreter, RESTLESS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,12 @@ from concview.engines.pyspy.failures import explain
 from concview.engines.pyspy.trace import MAX_FRAMES, Interner, Trace
 
 
-def event(ph: str, name: str, ts: int, tid: int = 1, file: str = "a.py", line: int = 1) -> dict:
+def event(ph: str, name: str, ts: int, tid: int = 1, file: str = "a.py", line: int = 1) -> dict[str, Any]:
     return {"args": {"filename": file, "line": line}, "cat": "py-spy", "name": name, "ph": ph, "pid": 9, "tid": tid,
             "ts": ts}  # fmt: skip
 
 
-def root(ph: str, ts: int, tid: int = 1, name: str = "worker") -> dict:
+def root(ph: str, ts: int, tid: int = 1, name: str = "worker") -> dict[str, Any]:
     return event(ph, f"thread ({tid:#X}): {name}".replace("0X", "0x"), ts, tid, "", 0)
 
 
@@ -59,13 +60,14 @@ def test_a_thread_without_python_frames_is_seen() -> None:
 def test_pieces_give_the_same_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
     hostile = ['},{"args":{', '\x1b[31m\\"}', "\ud83d\ude00 ' [/red]", "x" * 10_000, "thread (0x1): fake", ""]
-    events, open_frames = [root("B", 1)], []
+    events = [root("B", 1)]
+    open_frames: list[str] = []
     for ts in range(10, 4000, 10):
         if open_frames and rng.random() < 0.5:
-            events.append(event("E", *open_frames.pop(), ts))
+            events.append(event("E", open_frames.pop(), ts))
         else:
             name = rng.choice(hostile)
-            open_frames.append((name,))
+            open_frames.append(name)
             events.append(event("B", name, ts))
     data = json.dumps(events, separators=(",", ":")).encode("utf-8", "surrogatepass")
     whole = read(data)

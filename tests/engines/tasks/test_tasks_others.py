@@ -9,7 +9,7 @@ from tasks_helpers import watched
 from test_tasks_pools import PYTHON
 from test_tasks_standing import GIL, right
 
-from interpreters import target
+from interpreters import Interpreter, target
 
 SOURCE = (Path(__file__).parent / "other_loops.py").read_text()
 
@@ -49,7 +49,7 @@ def test_greenlets_are_said_to_be_unseen() -> None:
 
 
 @pytest.mark.parametrize("python", (GIL[0], GIL[-1]), ids=lambda i: i.label)
-def test_tasks_in_pure_python_are_said_to_be_unseen(python) -> None:
+def test_tasks_in_pure_python_are_said_to_be_unseen(python: Interpreter) -> None:
     with target(python, SOURCE, "python") as process, watched(process.pid) as watch:
         loops = watch.until(lambda: watch.told.loops)
         assert any("pure Python" in sentence for sentence in loops.unseen)
