@@ -6,6 +6,7 @@ written by tools/make-schema.
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -718,6 +719,9 @@ PUBLISHED: dict[str, type[msgspec.Struct]] = {
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of what `name` prints. It allows more fields than it knows: later versions add some."""
     (reference,), parts = msgspec.json.schema_components([PUBLISHED[name]], ref_template="#/$defs/{name}")
+    for part in parts.values():
+        if "description" in part:
+            part["description"] = cleandoc(part["description"])  # msgspec does so from 0.23 on
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:concview:{name}:{SCHEMA}",
