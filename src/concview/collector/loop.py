@@ -41,6 +41,8 @@ COLLECT_NS = 60_000_000_000
 #: Of the budget, a tick has what everything beside the samples leaves, and this share at least. While we warm up, this
 #: share of a core.
 TICK_SHARE, WARM_SHARE = 0.4, 0.5
+#: With cold caches the question how much CPU was used takes as long as a small part of a sample.
+SETTLE_NS = 40_000_000
 #: Counters may take this share of the budget; where there are many threads, they come less often.
 COUNTERS_SHARE = 0.1
 #: Cost is not judged before this: imports, first stacks and source files are paid once.
@@ -150,11 +152,15 @@ class Collector:
         cpu_ns = time.process_time_ns
         engine.budget = pace.budget / 100
         engine.room_ns = int(1e9 * WARM_SHARE / min(PARTS_HZ, pace.asked_hz))
+        settle_at = owed = 0
         while not self._stopping:
-            budget.settle(now)
-            if now < chores.warm:
-                budget.begin(now)
-            owed = budget.paid_back(now)
+            # A sample that took long has to be paid for at once.
+            if now >= settle_at or owed > now or time.monotonic_ns() - now > SETTLE_NS:
+                settle_at = now + SETTLE_NS
+                budget.settle(now)
+                if now < chores.warm:
+                    budget.begin(now)
+                owed = budget.paid_back(now)
             self._due_ns = due = pace.next_due(now, owed if owed > now else 0)
             now = time.monotonic_ns()
             while due > now:

@@ -17,8 +17,10 @@ from concview.model import Peer
 
 #: Descriptors of one process that are looked at; other processes; threads of one of these.
 MAX_FDS, MAX_PROCESSES, MAX_THREADS = 4096, 1000, 32
-#: The descriptors of other processes are looked through again after so long, and may take this share of the time.
+#: The descriptors of other processes are looked through again after so long, and may take this share of the time. All
+#: of them after so long; in between those that are new, and those that had one of the ends asked for.
 _OTHERS_S, _SHARE = 2.0, 0.005
+_ALL_S = 10.0
 _LINK = re.compile(r"^(socket|pipe):\[(\d+)\]$")
 
 
@@ -52,7 +54,9 @@ class OtherEnds:
         self._own: dict[int, tuple[str, int]] = {}  #: fd -> (kind, inode)
         self._others: dict[int, dict[int, list[int]]] = {}  #: inode -> pid -> fds
         self._others_complete = False
-        self._others_again = 0.0
+        self._others_again = self._all_again = 0.0
+        self._sought: set[int] = set()  #: inodes that all processes were asked for
+        self._seen: set[int] = set()  #: processes that were looked at
         self._network = socket_diag.Network(pid)
         self.why = ""  #: what could not be asked
 
@@ -123,17 +127,29 @@ class OtherEnds:
             return
         now = self._clock()
         if now >= self._others_again:
-            self._look_at_others({end.peer_inode for end in asked})
-            self._others_again = self._clock() + max(_OTHERS_S, (self._clock() - now) / _SHARE)
+            wanted = {end.peer_inode for end in asked}
+            everybody = now >= self._all_again or not wanted <= self._sought
+            self._look_at_others(wanted, everybody)
+            spent = self._clock() - now
+            self._others_again = now + spent + max(_OTHERS_S, spent / _SHARE)
+            if everybody:
+                self._all_again = now + _ALL_S
         for end in asked:
             for pid, fds in self._others.get(end.peer_inode, {}).items():
                 mine = [fd for fd in fds if end.kind != "pipe" or writes(pid, fd) != end.writes]
                 if mine:
                     end.others[pid] = mine
-            end.complete = self._others_complete
+            end.complete = self._others_complete and end.peer_inode in self._sought
 
-    def _look_at_others(self, inodes: set[int]) -> None:
-        self._others, self._others_complete = {}, True
+    def _look_at_others(self, inodes: set[int], everybody: bool) -> None:
+        """`everybody` False: of those that were looked at before only who had one of the ends. An end that somebody
+        gets later comes by fork, to a new process, or is sent to an old one, which shows when all are looked at."""
+        if everybody:
+            self._others_complete, self._sought, skipped = True, inodes, set[int]()
+        else:
+            skipped = self._seen - {pid for owners in self._others.values() for pid in owners}
+            inodes = self._sought
+        self._others = {}
         try:
             pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
         except OSError:
@@ -142,8 +158,9 @@ class OtherEnds:
             self._others_complete = False
             # The nearest numbers are the likeliest: a parent, its other children.
             pids = sorted(pids, key=lambda pid: abs(pid - self._pid))[:MAX_PROCESSES]
+        self._seen = set(pids)
         for pid in pids:
-            if pid == self._pid or pid == os.getpid():
+            if pid == self._pid or pid == os.getpid() or pid in skipped:
                 continue
             try:
                 names = os.listdir(f"/proc/{pid}/fd")

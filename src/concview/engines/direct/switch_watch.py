@@ -31,9 +31,9 @@ _ON, _ASIDE, _WAITING, _UNKNOWN = range(4)
 #: Places told of one thread in one report; what is left counts as not seen at a place.
 _PLACES = 12
 #: Looks at one thread that are kept until the records of their time have been read.
-_LOOKS = 32
+_LOOKS = 64
 #: Where nobody asks who ran, the records are read so often; the rings hold more.
-_SELDOM_NS = 100_000_000
+_SELDOM_NS = 250_000_000
 
 
 class _Count:

@@ -44,6 +44,8 @@ from concview.text import clean
 #: a look although nothing seems to have moved; looks without news told together.
 LOOK_NS = 20_000_000
 CHANGING_NS = 100_000_000
+#: While there is neither a loop nor a task, only modules: they are looked for so often.
+NOBODY_NS = 200_000_000
 FIND_NS = 500_000_000
 FORGET_NS = 30_000_000_000
 FULL_NS = 5_000_000_000
@@ -127,7 +129,7 @@ class TaskTracker:
         self.filled = False  #: all tasks that were there at the beginning have been walked
         self._first_ns = 0
         self._stirred = True  #: something may have moved since the last look
-        self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
+        self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = self._due = 0
         self._quiet_ns = 0  #: the last look that found nothing, not told yet
         self._told_ns = 0  #: moment of the last tick told
         self._touched: dict[int, Task] = {}  #: may have another row than was told
@@ -149,7 +151,7 @@ class TaskTracker:
     @property
     def due(self) -> int:
         """When `poll` has something to do."""
-        return 0 if self.active else self._find_at
+        return self._due if self.active else self._find_at
 
     @property
     def problem(self) -> str:
@@ -189,6 +191,12 @@ class TaskTracker:
             longest = LONGEST_PAUSE_NS + _PAUSE_EACH_NS * len(self.tasks)
             share = FILL_SHARE if filling else SHARE * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
             self._look_at = now + max(LOOK_NS, min(longest, int(cost / share)))
+        # A program that merely has asyncio among its modules pays for no look at every tick.
+        self._due = 0 if self._anybody(running, loops) else now + NOBODY_NS
+
+    def _anybody(self, running: dict[int, int], loops: dict[int, int]) -> bool:
+        """Whether there is a loop or a task, or something that may be one."""
+        return bool(running or loops or self.loops.known or self.tasks or self._pending or self._moved)
 
     def _step(self, now: int, running: dict[int, int], loops: dict[int, int]) -> None:
         """The loops' counters, and whether something may have moved since the last look (or it cannot be told)."""
