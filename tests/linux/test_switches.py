@@ -36,15 +36,15 @@ def bare() -> Switches:
 
 def test_a_batch_is_read_by_its_columns() -> None:
     data = record(10, 5, IN) + record(20, 6, OUT) + record(30, 5, PUSHED_ASIDE)
-    assert list(switches.rows(bare()._plain(data))) == [(10, 5, IN), (20, 6, OUT), (30, 5, PUSHED_ASIDE)]
+    assert list(switches.rows(bare()._kept(data))) == [(10, 5, IN), (20, 6, OUT), (30, 5, PUSHED_ASIDE)]
 
 
 def test_what_the_kernel_threw_away_is_counted_and_left_out() -> None:
     source = bare()
-    kept = source._plain(record(10, 5, IN) + lost(7) + record(20, 5, OUT))
+    kept = source._kept(record(10, 5, IN) + lost(7) + record(20, 5, OUT))
     assert list(switches.rows(kept)) == [(10, 5, IN), (20, 5, OUT)]
     assert source.lost == 7 and source.gaps == (7,)
-    assert source._plain(record(1, 5, IN) + struct.pack("<IHH", 14, 0, 3)) == record(1, 5, IN), "damage ends a batch"
+    assert source._kept(record(1, 5, IN) + struct.pack("<IHH", 14, 0, 3)) == record(1, 5, IN), "damage ends a batch"
 
 
 @pytest.mark.parametrize(

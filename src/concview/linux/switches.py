@@ -138,6 +138,8 @@ def probe(pid: int) -> Capability:
 class Ring:
     """The mapped buffer of one event. The kernel writes, we alone read."""
 
+    __slots__ = ("_data", "_map", "_tail", "_words", "fd", "filled", "size")
+
     def __init__(self, fd: int, pages: int) -> None:
         """Takes the descriptor over: it is closed when this fails."""
         self.fd, self.size = fd, pages * mmap.PAGESIZE
@@ -239,17 +241,24 @@ class Switches:
 
     def read(self) -> list[bytes]:
         """`read_each` without the CPUs."""
-        return [data for _, data in self.read_each()]
+        return [data for _, data in self.read_each() if data]
 
     def read_each(self) -> list[tuple[int, bytes]]:
-        """(place of the CPU, its 24-byte records since the last call, in order) of each that has any; see `rows`."""
-        found = [(cpu, ring.read()) for cpu, ring in enumerate(self.rings)]
-        plain = [(cpu, self._plain(data)) for cpu, data in found if data]
-        return [(cpu, data) for cpu, data in plain if data]
+        """(place of the CPU, its 24-byte records since the last call, in order) of each that has any, or has lost some;
+        see `rows`. Only when there is one, `gaps` may have changed."""
+        found: list[tuple[int, bytes]] = []
+        cpu = -1
+        for ring in self.rings:
+            cpu += 1
+            data = ring.read()
+            if data:
+                if len(data) % _SIZE or not _PLAIN.issuperset(memoryview(data).cast("I")[1::6]):
+                    data = self._kept(data)
+                found.append((cpu, data))
+        return found
 
-    def _plain(self, data: bytes) -> bytes:
-        if not len(data) % _SIZE and _PLAIN.issuperset(memoryview(data).cast("I")[1::6].tolist()):
-            return data
+    def _kept(self, data: bytes) -> bytes:
+        """The records of switches alone; what was lost is counted."""
         kept: list[bytes] = []
         for kind, record in _records(data):
             if kind == _SWITCH:

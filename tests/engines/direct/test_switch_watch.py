@@ -123,6 +123,7 @@ def test_records_of_several_cpus_are_one_story(watched: Watched) -> None:
 def test_what_is_too_young_waits_for_its_older_neighbours(watched: Watched) -> None:
     at = watched.now
     watched.source.put([(at - MS, 7, IN), (at - 1000, 7, OUT)])
+    watched.watch._feed_at = 0
     watched.poll()
     assert watched.watch._pending, "another ring may still bring something older"
     watched.source.put([(at + 5 * MS, 7, IN)])

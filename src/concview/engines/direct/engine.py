@@ -26,7 +26,7 @@ from concview.engines.direct.locks.verify import GIVEN_BACK, Candidates, Verifie
 from concview.engines.direct.locks.wait_targets import WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
 from concview.engines.direct.relations import relations
-from concview.engines.direct.scheduled import RECORDS_PAY, ScheduledThreads
+from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
@@ -191,11 +191,10 @@ class DirectEngine:
         watch = self._switches
         recorded: set[int] | None = None
         if watch is not None:
-            at_once = scheduled.in_parts or len(by_tid) >= RECORDS_PAY
-            watch.poll(at_ns, by_tid, at_once)
-            recorded = watch.take_ran() if at_once else None
+            watch.poll(at_ns, by_tid)
+            recorded = watch.take_ran()
         # With cold caches even a question for the time costs: where all fit in it is asked now and then.
-        measured = room_ns and (scheduled.in_parts or not self._turn & 3)
+        measured = room_ns and (scheduled.in_parts or not self._turn & 7)
         began = thread_time_ns() if measured else 0
         unbound = self._unbound
         if scheduled.in_parts and len(unbound) > 4:
@@ -255,7 +254,9 @@ class DirectEngine:
             others = list(everyone if ran is None else {*ran, *moved, *touched, *others})
             touched.clear()
         if looked_ns and watch is not None:
-            watch.looked(everyone if ran is None else {*ran, *moved}, at_ns, looked_ns)
+            # Who has not run is in the wait that it was in when it was looked at before.
+            who = ran if ran is not None else scheduled.ran
+            watch.looked({*who, *moved} if who is not None else everyone, at_ns, looked_ns)
         news: list[tuple[int, int, int, int]] = []
         for row in others:
             sent = (row.tid, row.stack, row.wait, row.holds)
@@ -269,7 +270,8 @@ class DirectEngine:
             sampler.listed_ns = 0
             scheduled.cost(looked_at, thread_time_ns() - began - beside, self.room_ns)
         if not quiet:
-            self._queue_finder.poll(at_ns, sampler.threads)
+            if at_ns >= self._queue_finder.due:
+                self._queue_finder.poll(at_ns, sampler.threads)
             self._due = min(self._watch_at, self._table.due, self._queue_finder.due)
         self._turn += 1
         if at_ns >= self._tasks.due:

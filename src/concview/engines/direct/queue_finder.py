@@ -106,7 +106,7 @@ class QueueFinder:
         self._names.clear()
 
     def poll(self, now: int, threads: list[Thread]) -> None:
-        if now < self._paid_at:
+        if now < self.due:
             return
         began = thread_time_ns() if self.budget else 0
         if now >= self._look_at:

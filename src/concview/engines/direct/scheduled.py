@@ -37,8 +37,8 @@ _WHOLE_SHARE, _WHOLE_TICKS = 0.6, 8
 _WAIT_NS, _AGAIN_SHARE = 3_000, 0.2
 #: By records: after so many ticks somebody is looked at who has not run.
 _ALL_THE_SAME = 8
-#: With fewer threads, asking them one by one is as cheap as keeping the book.
-RECORDS_PAY = 50
+#: With fewer threads, going through all of them is as cheap as keeping the book.
+_BOOK_PAYS = 50
 
 
 class _AllBut(Container[int]):
@@ -99,14 +99,18 @@ class ScheduledThreads:
         not having run.) 1 µs each, where the wait state takes 2-3. Also those of whom it cannot be told.
         """
         everyone = by_tid.values()
-        if recorded is not None and (len(by_tid) >= RECORDS_PAY or (self.in_parts and room_ns)):
+        if recorded is not None and (len(by_tid) >= _BOOK_PAYS or (self.in_parts and room_ns)):
             return self._by_records(at_ns, by_tid, room_ns, recorded)
+        if self._stale:
+            self._full_at = 0  # some have run that were not looked at yet
         self._stale = None
         self.waits_only = []
         if self.in_parts and room_ns:
             return self._part(at_ns, everyone, room_ns)
         self.in_parts = False
         self.asked = len(everyone)
+        if recorded is not None:
+            return self._few_by_records(at_ns, everyone, recorded)
         self.ran = None
         if at_ns >= self._full_at:
             self._full_at = at_ns + _FULL_NS
@@ -151,6 +155,23 @@ class ScheduledThreads:
         return self._still, self._up
 
     # ------------------------------------------------------------------ by records
+
+    def _few_by_records(
+        self, at_ns: int, everyone: Collection[ThreadRow], recorded: set[int]
+    ) -> list[ThreadRow] | None:
+        still, up = self._still, self._up
+        if still is None or len(still) + len(up) != len(everyone):
+            still, up = self._sides(everyone)
+        # Also those who compute since before anybody looked, and have no record yet.
+        ran = [row for row, _ in still if row.tid in recorded] + up if recorded else up.copy()
+        self._not_asked = 0
+        if at_ns >= self._full_at:
+            self._full_at = at_ns + _FULL_NS
+        elif 2 * len(ran) <= len(everyone):
+            self.ran = None
+            return ran
+        self.ran = ran
+        return None
 
     def _by_records(
         self, at_ns: int, by_tid: dict[int, ThreadRow], room_ns: int, ran: set[int]

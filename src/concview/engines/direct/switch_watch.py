@@ -32,8 +32,9 @@ _ON, _ASIDE, _WAITING, _UNKNOWN = range(4)
 _PLACES = 12
 #: Looks at one thread that are kept until the records of their time have been read.
 _LOOKS = 64
-#: Where nobody asks who ran, the records are read so often; the rings hold more.
-_SELDOM_NS = 250_000_000
+#: Who ran is taken from the records at every tick. What they tell of waits is worked out for so long a time at once, or
+#: for so many ticks: with warm caches a record costs a third.
+_TOGETHER_NS, _TOGETHER = 250_000_000, 25
 
 
 class _Count:
@@ -79,7 +80,9 @@ class SwitchWatch:
         self._pid, self._sink = pid, sink
         self._source: switches.Switches | None = None
         self._covered = False
-        self._begin_at = self._read_at = 0
+        self._begin_at = self._feed_at = self._unfed = 0
+        self._batches: list[bytes] = []  #: read, not worked out yet
+        self._before = 0  #: a moment before the rings were last read
         self._pause_ns = AGAIN_NS
         self._lives: dict[int, _Life] = {}
         self._pending: list[tuple[int, int, int]] = []
@@ -103,8 +106,8 @@ class SwitchWatch:
 
     # ------------------------------------------------------------------ one tick
 
-    def poll(self, now: int, alive: Collection[int], at_once: bool = True) -> None:
-        """`alive`: tids. `at_once`: somebody will ask who ran."""
+    def poll(self, now: int, alive: Collection[int]) -> None:
+        """`alive`: tids."""
         source = self._source
         if source is None:
             self._begin_at = self._begin_at or now + _BEGIN_NS
@@ -113,33 +116,40 @@ class SwitchWatch:
             source = self._begin(now)
             if source is None:
                 return
-        if not at_once and now < self._read_at and self._covered:
-            self._complete = False
-            return
-        self._read_at = now + _SELDOM_NS
         before = time.monotonic_ns()
-        batches: list[bytes] = []
-        for cpu, data in source.read_each():
-            batches.append(data)
-            columns = memoryview(data).cast("I")
-            self._ran.update(columns[3::6].tolist())
-            if columns[-5] == IN:
-                self._on[cpu] = columns[-3]
-            else:
-                self._on.pop(cpu, None)
-        gaps = source.gaps
-        if gaps != self._gaps:
-            self._gaps = gaps
-            self._complete = False
-            self._gap_count += 1
-            for life in self._lives.values():
-                life.state = _UNKNOWN
-        if batches or self._pending:
-            self._feed(batches, before)
+        read = source.read_each()
+        if read:
+            if source.gaps != self._gaps:
+                self._gap(source.gaps)
+            for cpu, data in read:
+                if not data:
+                    continue
+                self._batches.append(data)
+                columns = memoryview(data).cast("I")
+                self._ran.update(columns[3::6])
+                if columns[-5] == IN:
+                    self._on[cpu] = columns[-3]
+                else:
+                    self._on.pop(cpu, None)
+        self._before = before
+        self._unfed += 1
+        if self._unfed >= _TOGETHER or now >= self._feed_at:
+            self._feed_at = now + _TOGETHER_NS
+            self._feed()
         if not self._covered:
             self._cover(source, now)
         if now >= self._report_at:
+            self._feed()
             self._report(now, alive)
+
+    def _gap(self, gaps: tuple[int, ...]) -> None:
+        """Records are missing, some of those that were read just now or before them."""
+        self._feed()
+        self._gaps = gaps
+        self._complete = False
+        self._gap_count += 1
+        for life in self._lives.values():
+            life.state = _UNKNOWN
 
     def take_ran(self) -> set[int] | None:
         """Who was on a CPU since the last call, or is: everybody else stands where he stood. A record is written before
@@ -163,6 +173,7 @@ class SwitchWatch:
         self._covered = self._complete = False
         self._lives.clear()
         self._pending.clear()
+        self._batches.clear()
         self._on.clear()
         self._gaps = self._source.gaps
         self._since, self._report_at = now, now + REPORT_NS
@@ -185,20 +196,26 @@ class SwitchWatch:
         self._complete = False
         self._lives.clear()
         self._pending.clear()
+        self._batches.clear()
         self._begin_at = now + self._pause_ns
         self._pause_ns = min(2 * self._pause_ns, LONGEST_NS)
         self._sink.emit(Switches(now, self._since or now, (), self._records, self._gap_count, why))
         self._records = self._gap_count = 0
 
-    def _feed(self, batches: list[bytes], before_ns: int) -> None:
+    def _feed(self) -> None:
+        """Work out what was read."""
+        self._unfed = 0
+        if not self._batches and not self._pending:
+            return
         got = self._pending
-        for batch in batches:
+        for batch in self._batches:
             got += rows(batch)
             self._records += len(batch) // 24
             self._all_records += len(batch) // 24
+        self._batches.clear()
         got.sort()  # a few ascending runs: nearly linear
         # What is younger may have older neighbours in another ring that are still to come.
-        end, cut = before_ns - _SLACK_NS, len(got)
+        end, cut = self._before - _SLACK_NS, len(got)
         while cut and got[cut - 1][0] > end:
             cut -= 1
         self._pending = got[cut:]

@@ -129,7 +129,8 @@ class TaskTracker:
         self.filled = False  #: all tasks that were there at the beginning have been walked
         self._first_ns = 0
         self._stirred = True  #: something may have moved since the last look
-        self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = self._due = 0
+        self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
+        self.due = 0  #: when `poll` has something to do
         self._quiet_ns = 0  #: the last look that found nothing, not told yet
         self._told_ns = 0  #: moment of the last tick told
         self._touched: dict[int, Task] = {}  #: may have another row than was told
@@ -147,11 +148,6 @@ class TaskTracker:
     def active(self) -> bool:
         """Whether there is something to look at, or to say of what cannot be looked at."""
         return self.listing.any or self._trio.any or bool(self.listing.unseen)
-
-    @property
-    def due(self) -> int:
-        """When `poll` has something to do."""
-        return self._due if self.active else self._find_at
 
     @property
     def problem(self) -> str:
@@ -176,6 +172,7 @@ class TaskTracker:
             if now >= self._forget_at:
                 self._forget(now)
         if not self.active:
+            self.due = self._find_at
             return
         if self._sink.generation != self._generation:
             self._renew()
@@ -192,7 +189,7 @@ class TaskTracker:
             share = FILL_SHARE if filling else SHARE * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
             self._look_at = now + max(LOOK_NS, min(longest, int(cost / share)))
         # A program that merely has asyncio among its modules pays for no look at every tick.
-        self._due = 0 if self._anybody(running, loops) else now + NOBODY_NS
+        self.due = 0 if self._anybody(running, loops) else now + NOBODY_NS
 
     def _anybody(self, running: dict[int, int], loops: dict[int, int]) -> bool:
         """Whether there is a loop or a task, or something that may be one."""
