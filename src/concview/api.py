@@ -28,6 +28,7 @@ from concview import registry
 from concview.config import Config, ConfigError, RuleConfig, merge
 from concview.process import discovery
 from concview.session import FileSource, LiveSource, Session, StreamSource
+from concview.session.several import cast_of
 from concview.session.tape import Tape
 from concview.snapshot import Snapshot
 
@@ -163,10 +164,19 @@ def attach(
     return live(pid, _config(settings, {"engine": engine, "rate": rate, "budget": budget}), blocking)
 
 
-def open(path: str | Path, *, settings: str | Path | None = None) -> Observation:  # noqa: A001
+def open(  # noqa: A001
+    path: str | Path, *, settings: str | Path | None = None, process: int | None = None
+) -> Observation:
     """Read a recording (`concview record`). StreamError when it is none, OSError when it cannot be opened. One that
-    breaks off is read to its last whole block: `Snapshot.ending` says so then."""
-    return recorded(path, _config(settings, {}))
+    breaks off is read to its last whole block: `Snapshot.ending` says so then. `process`: of a recording of several
+    processes (`record --tree`) the one with this pid, which must be given there; LookupError: it is not in it."""
+    number = 0
+    if process is not None:
+        found = [p for p in cast_of(Path(path)).watched if p.pid == process]
+        if not found:
+            raise LookupError(f"{path}: nothing was recorded of a process {process}")
+        number = found[-1].number
+    return recorded(path, _config(settings, {}), number)
 
 
 def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -> Observation:
@@ -178,9 +188,9 @@ def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -
     return Observation(source, config)
 
 
-def recorded(path: str | Path, config: Config) -> Observation:
-    """`open` with settings that were read already."""
-    source = FileSource(path, 0.0)
+def recorded(path: str | Path, config: Config, number: int = 0) -> Observation:
+    """`open` with settings that were read already; of several processes the one of this number."""
+    source = FileSource(path, 0.0, number)
     source.hold(True)
     return Observation(source, config)
 

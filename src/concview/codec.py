@@ -2,6 +2,9 @@
 
 Layout: an 8-byte magic, then blocks. A block is a 12-byte header (marker, payload length, CRC-32; little-endian u32
 each) and a payload: a MessagePack array of events. A stream that is cut off is readable up to its last whole block.
+
+A file of several processes (`record --tree`) begins with a greeting of its own version. Blocks then begin with an `Of`:
+what follows in them is of that process, a stream as if it were alone. Others tell who the processes are.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ import struct
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import Enum
-from typing import BinaryIO, Protocol, TypeVar, Union, cast, get_args
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar, Union, cast, get_args
 
 import msgspec
 
-from concview.model import AnyEvent, Bye, Counters, Event, Hello, StackDef, TasksGone, TaskTick, Tick
+from concview.model import AnyEvent, Bye, Counters, Event, Hello, Of, ProcessDef, StackDef, TasksGone, TaskTick, Tick
 from concview.text import clean
 
 _T = TypeVar("_T")
@@ -23,6 +26,8 @@ MAGIC = b"CONCVIEW"
 #: version would take their events for damage, so the number says it beforehand.
 STREAM_VERSION = 3
 OLDEST_VERSION = 1
+#: Of a file of several processes.
+SEVERAL_VERSION = 4
 #: No block is larger; a larger length means damage, and is not allocated.
 MAX_BLOCK = 64 << 20
 _MARKER = 0x4B4C4243  # 'CBLK'
@@ -33,6 +38,13 @@ _decode = msgspec.msgpack.Decoder(list[AnyEvent]).decode
 
 class StreamError(Exception):
     """Not a stream of ours, or one with nothing readable. The message says what is wrong."""
+
+
+class Several(StreamError):
+    """It holds several processes, and none of them was chosen."""
+
+    def __init__(self) -> None:
+        super().__init__("it holds several processes, of which one must be chosen")
 
 
 class Damaged(StreamError):
@@ -70,9 +82,10 @@ def decode_payload(payload: bytes) -> list[AnyEvent]:
 
 def _trusted(event: AnyEvent) -> AnyEvent:
     """A recording is as untrusted as a target: its strings are cleaned where it is read."""
-    if isinstance(event, Hello) and not OLDEST_VERSION <= event.version <= STREAM_VERSION:
+    if isinstance(event, Hello) and not OLDEST_VERSION <= event.version <= SEVERAL_VERSION:
         raise StreamError(
-            f"the stream has version {event.version}; this concview reads versions {OLDEST_VERSION} to {STREAM_VERSION}"
+            f"the stream has version {event.version}; "
+            f"this concview reads versions {OLDEST_VERSION} to {SEVERAL_VERSION}"
         )
     # The frequent events hold numbers only.
     return event if isinstance(event, (Tick, StackDef, Counters, TaskTick, TasksGone)) else clean_strings(event)
@@ -150,19 +163,38 @@ def lean_decoder(wanted: Collection[type[msgspec.Struct]]) -> Callable[[bytes], 
 
 
 def read_blocks(
-    source: Readable, decode: Callable[[bytes], list[AnyEvent]] = decode_payload
+    source: Readable, decode: Callable[[bytes], list[AnyEvent]] = decode_payload, of: int = 0
 ) -> Iterator[list[AnyEvent]]:
-    """The events of each whole block, as `decode` makes them.
+    """The events of each whole block, as `decode` makes them. `of`: in a file of several processes, the number of the
+    one whose stream is wanted.
 
-    StreamError before anything was readable; Damaged behind something readable (a caller that wants what there is
-    catches it), also when the last block lacks the farewell that every stream ends with.
+    StreamError before anything was readable (Several where a number is missing); Damaged behind something readable (a
+    caller that wants what there is catches it), also when the last block lacks the farewell that a stream ends with.
     """
+    seen = False
+    events: list[AnyEvent] = []
+    for payload in _payloads(source) if not of else _only(_payloads(source), of):
+        events = decode(payload)
+        if not seen:
+            if not (events and isinstance(events[0], Hello)):
+                raise StreamError("it does not begin with a greeting")
+            if events[0].version == SEVERAL_VERSION:
+                raise Several
+        seen = True
+        yield events
+    if not seen:
+        raise StreamError("it holds no block" if not of else "it holds nothing of this process")
+    if not (events and isinstance(events[-1], Bye)):
+        raise Damaged("the end is missing; whoever wrote it was killed, or the file was cut off")
+
+
+def _payloads(source: Readable) -> Iterator[bytes]:
+    """Of the whole blocks, checked. Raises as `read_blocks` does."""
     head = read_exactly(source, len(MAGIC))
     if head != MAGIC:
         raise StreamError("this is not a concview recording" if head else "the recording is empty")
-    seen = False
+    failure: Callable[[str], StreamError] = StreamError
     while header := read_exactly(source, _HEADER.size):
-        failure: Callable[[str], StreamError] = Damaged if seen else StreamError
         if len(header) < _HEADER.size:
             raise failure("it breaks off inside a block header")
         marker, length, crc = _HEADER.unpack(header)
@@ -173,15 +205,85 @@ def read_blocks(
             raise failure("it breaks off inside a block")
         if zlib.crc32(payload) != crc:
             raise failure("the checksum of a block is wrong")
-        events = decode(payload)
-        if not seen and not (events and isinstance(events[0], Hello)):
-            raise StreamError("it does not begin with a greeting")
-        seen = True
-        yield events
-    if not seen:
+        yield payload
+        failure = Damaged
+
+
+# ---------------------------------------------------------------- several processes in one file
+
+
+def of_process(number: int, payload: bytes) -> bytes:
+    """A payload as that of one process among several."""
+    count, at = _array(payload)
+    return _array_head(count + 1) + _encode(Of(number)) + payload[at:]
+
+
+def _only(payloads: Iterator[bytes], number: int) -> Iterator[bytes]:
+    """Those of one process, as they were."""
+    wanted = _encode(Of(number))
+    for payload in payloads:
+        count, at = _array(payload)
+        if count > 1 and payload.startswith(wanted, at):
+            yield _array_head(count - 1) + payload[at + len(wanted) :]
+
+
+def _array(payload: bytes) -> tuple[int, int]:
+    """(elements, where the first one begins) of a MessagePack array."""
+    first = payload[0] if payload else 0
+    if first & 0xF0 == 0x90:
+        return first & 0x0F, 1
+    size = {0xDC: 2, 0xDD: 4}.get(first, 0)
+    if not size or len(payload) < 1 + size:
+        raise Damaged("a block is no list of events")
+    return int.from_bytes(payload[1 : 1 + size], "big"), 1 + size
+
+
+def _array_head(count: int) -> bytes:
+    if count < 16:
+        return bytes((0x90 | count,))
+    return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
+
+
+class Contents(NamedTuple):
+    """Who is in a file. `processes` is empty where it is of one process alone."""
+
+    hello: Hello
+    processes: tuple[ProcessDef, ...] = ()
+    broken: str = ""  #: why it breaks off
+
+
+def contents(source: Readable) -> Contents:
+    """Read through a file of several processes; of any other only the first block. StreamError where nothing is
+    readable."""
+    hello: Hello | None = None
+    found: list[ProcessDef] = []
+    ended = False
+    try:
+        for payload in _payloads(source):
+            if hello is None:
+                events = decode_payload(payload)
+                if not (events and isinstance(events[0], Hello)):
+                    raise StreamError("it does not begin with a greeting")
+                hello = events[0]
+                if hello.version != SEVERAL_VERSION:
+                    return Contents(hello)
+                continue
+            _, at = _array(payload)
+            if payload[at : at + 2] != _OF:
+                events = decode_payload(payload)
+                found += [e for e in events if isinstance(e, ProcessDef)]
+                ended = bool(events) and isinstance(events[-1], Bye)
+    except Damaged as error:
+        if hello is None:
+            raise
+        return Contents(hello, tuple(found), str(error))
+    if hello is None:
         raise StreamError("it holds no block")
-    if not (events and isinstance(events[-1], Bye)):
-        raise Damaged("the end is missing; whoever wrote it was killed, or the file was cut off")
+    return Contents(hello, tuple(found), "" if ended else "the end is missing")
+
+
+#: How an `Of` begins: an array of two, the first of which is its tag.
+_OF = _encode(Of(0))[:2]
 
 
 class Writer:

@@ -12,7 +12,7 @@ history of a session does.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -68,15 +68,15 @@ class ProcessCounters(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
 _lean: list[object] = []
 
 
-def read(source: codec.Readable) -> Iterator[list[AnyEvent]]:
-    """The blocks of a recording with the events that `Samples` looks at, and placeholders for the others. Raises as
-    `codec.read_blocks` does."""
+def read(source: codec.Readable, of: int = 0) -> Iterator[list[AnyEvent]]:
+    """The blocks of a recording (`of`: of one process among several) with the events that `Samples` looks at, and
+    placeholders for the others. Raises as `codec.read_blocks` does."""
     if not _lean:
         wanted = (
             Tick, FrameDef, StackDef, WaitDef, HoldsDef, ThreadDef, ThreadGone, Forget, Notice, Stats, ProcessCounters,
         )  # fmt: skip
         _lean.append(codec.lean_decoder(wanted))
-    return codec.read_blocks(source, _lean[0])  # type: ignore[arg-type]
+    return codec.read_blocks(source, _lean[0], of)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,8 @@ class SampledThread:
     started_ns: int = 0
     gone_ns: int = 0
     wanted: bool = True
+    pid: int = 0  #: of its process, in a recording of several
+    label: str = ""  #: what begins its name there: 'worker 2 (4712): '
     #: What it does now, since when, and who is in its way. For `Samples` only.
     now: Condition | None = None
     since_ns: int = 0
@@ -142,7 +144,12 @@ class SampledThread:
     @property
     def counts(self) -> bool:
         """One of the program's own Python threads."""
-        return not self.native and self.name != AGENT_THREAD
+        return not self.native and self.own_name != AGENT_THREAD
+
+    @property
+    def own_name(self) -> str:
+        """Without the process's."""
+        return self.name[len(self.label) :]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +177,8 @@ class Selection:
     def takes(self, thread: SampledThread) -> bool:
         if not self.threads:
             return thread.counts
-        return any(fnmatchcase(thread.name, p) or p == str(thread.tid) for p in self.threads)
+        names = {thread.name, thread.own_name}
+        return any(p == str(thread.tid) or any(fnmatchcase(name, p) for name in names) for p in self.threads)
 
     def takes_state(self, state: State) -> bool:
         return not self.states or state in self.states
@@ -201,8 +209,14 @@ class Samples:
         selection: Selection | None = None,
         side: str = "waiter",
         gil_blockers: bool = False,
+        pid: int = 0,
+        label: str = "",
+        zero_ns: int = 0,
     ) -> None:
+        """`pid`, `label`: what its threads have, as one process of several. `zero_ns`: what the selection's times count
+        from, in place of the first sample."""
         self._blocks = blocks
+        self._pid, self._label, self._zero_ns = pid, label, zero_ns
         self.selection = selection or Selection()
         self._turned = side == "holder"
         self._gil_blockers = gil_blockers
@@ -270,8 +284,9 @@ class Samples:
             self._out = []
 
     def _clipped(self) -> list[Piece]:
-        first = self.first_ns + int(self.selection.from_s * 1e9)
-        last = self.first_ns + int(self.selection.to_s * 1e9) if self.selection.to_s is not None else 1 << 62
+        zero = self._zero_ns or self.first_ns
+        first = zero + int(self.selection.from_s * 1e9)
+        last = zero + int(self.selection.to_s * 1e9) if self.selection.to_s is not None else 1 << 62
         out: list[Piece] = []
         for thread, start, end, condition, blocker, seen in self._out:
             a, b = max(start, first), min(end, last)
@@ -298,7 +313,7 @@ class Samples:
             thread = self._alive.get(event.tid)
             if thread is None:
                 thread = self._new(event.tid, event.name)
-            thread.name, thread.native, thread.started_ns = event.name, event.native, event.started_ns
+            thread.name, thread.native, thread.started_ns = self._label + event.name, event.native, event.started_ns
             thread.wanted = self.selection.takes(thread)
         elif isinstance(event, ThreadGone):
             thread = self._alive.pop(event.tid, None)
@@ -324,7 +339,7 @@ class Samples:
             self.bye = event
 
     def _new(self, tid: int, name: str) -> SampledThread:
-        thread = self._alive[tid] = SampledThread(tid, name)
+        thread = self._alive[tid] = SampledThread(tid, self._label + name, pid=self._pid, label=self._label)
         thread.wanted = self.selection.takes(thread)
         self.threads.append(thread)
         return thread
@@ -537,3 +552,52 @@ class Samples:
             # One object has one name, whatever its users call it.
             self._names.setdefault(key, named.expression + (f" ({file})" if file else ""))
         return LockName(key, kind, exact and bool(address), named, self._names)
+
+
+class Together(Samples):
+    """Samples of several processes, one process after the other, as those of one: threads have their process's name
+    before their own, and `pid`. Who waits for whom is known within a process. `counters` are told of none."""
+
+    def __init__(
+        self,
+        each: Sequence[tuple[Callable[[], Iterable[list[AnyEvent]]], int, str]],
+        zero_ns: int,
+        selection: Selection | None = None,
+        side: str = "waiter",
+        gil_blockers: bool = False,
+    ) -> None:
+        """`each`: what makes a process's blocks, its pid, and its name. `zero_ns`: where the recording begins."""
+        super().__init__((), selection, side, gil_blockers)
+        self._each, self._side = each, side
+        self.first_ns = self.last_ns = self._zero_ns = zero_ns
+
+    def __iter__(self) -> Iterator[list[Piece]]:
+        for blocks, pid, name in self._each:
+            label = f"{name} ({pid}): "
+            one = Samples(blocks(), self.selection, self._side, self._gil_blockers, pid, label, self._zero_ns)
+            try:
+                for pieces in one:
+                    self.hello = self.hello or one.hello
+                    yield pieces
+            except codec.StreamError as error:
+                one.broken = str(error)
+            self._add(one)
+
+    def _add(self, one: Samples) -> None:
+        self.hello, self.bye = self.hello or one.hello, self.bye or one.bye
+        self.stats = one.stats if self.stats is None else _sum(self.stats, one.stats)
+        self.notices += one.notices
+        self.broken = self.broken or one.broken
+        self.threads += one.threads
+        self.ticks += one.ticks
+        self.last_ns = max(self.last_ns, one.last_ns)
+        self.gil_seen_ns += one.gil_seen_ns
+        self.gil_held_ns += one.gil_held_ns
+        self.collecting_ns += one.collecting_ns
+        self.left_out += one.left_out
+
+
+def _sum(one: Stats, other: Stats | None) -> Stats:
+    if other is None:
+        return one
+    return msgspec.structs.replace(one, samples=one.samples + other.samples, misses=one.misses + other.misses)

@@ -38,11 +38,11 @@ def watch_process(pid: int, config: Config, blocking: bool = False, keep: bool =
         raise CommandError(f"settings: {error}", Exit.USAGE) from None
 
 
-def read_recording(path: str, config: Config) -> Observation:
-    """A recording at its beginning."""
+def read_recording(path: str, config: Config, number: int = 0) -> Observation:
+    """A recording at its beginning; of several processes this one."""
     try:
         with reading(path):
-            return api.recorded(path, config)
+            return api.recorded(path, config, number)
     except AttachError as error:
         raise CommandError(f"{path}: {error}", Exit.BAD_FILE) from None
     except ConfigError as error:

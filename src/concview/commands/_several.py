@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from concview.commands import _options
 from concview.commands.base import CommandError, Exit, complain
@@ -14,7 +14,9 @@ from concview.text import plural
 
 if TYPE_CHECKING:
     from concview.config import Config
-    from concview.session.group import Group, Part
+    from concview.process.tree import Member
+    from concview.session import Session
+    from concview.session.group import Family, Group, Part, S
 
 #: A collector delivers its first samples within this time.
 START_S = 15.0
@@ -33,22 +35,39 @@ def wanted(options: argparse.Namespace, pids: Sequence[str]) -> bool:
     return bool(options.tree) or len(pids) > 1
 
 
-def group(options: argparse.Namespace, config: Config, pids: Sequence[str]) -> Group:
-    """All of them attached. CommandError when none can be watched; a wrong number is told at once."""
-    from concview.commands import _open, _preflight
-    from concview.session import AttachError, LiveSource, Session
-    from concview.session.group import Group
+def given(options: argparse.Namespace, pids: Sequence[str]) -> list[int]:
+    """The processes that were named, each once. A wrong number is told at once."""
+    from concview.commands import _preflight
 
     numbers = list(dict.fromkeys(_options.pid_of(pid) for pid in pids))
     if len(numbers) == 1 or not options.tree:
         for number in numbers:
             _preflight.look_at(number)
+    return numbers
 
-    def make(pid: int, budget: float) -> Session:
-        source = LiveSource(pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle)
+
+def group(options: argparse.Namespace, config: Config, pids: Sequence[str]) -> Group:
+    """All of them attached. CommandError when none can be watched."""
+    from concview.session import LiveSource, Session
+    from concview.session.group import Group
+
+    def make(member: Member, budget: float) -> Session:
+        source = LiveSource(
+            member.pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle
+        )
         return Session(source, config=config.rules, alone=not options.tree)
 
-    made = Group(numbers, options.tree, config.budget, make, complain)
+    return started(Group(given(options, pids), options.tree, config.budget, make, complain))
+
+
+F = TypeVar("F", bound="Family[Any]")
+
+
+def started(made: F) -> F:
+    """All of them attached. CommandError when none can be watched."""
+    from concview.commands import _open
+    from concview.session import AttachError
+
     try:
         made.start()
     except AttachError as error:
@@ -59,7 +78,7 @@ def group(options: argparse.Namespace, config: Config, pids: Sequence[str]) -> G
     return made
 
 
-def finish(made: Group, seconds: float, progress: str = "") -> list[Part]:
+def finish(made: Family[S], seconds: float, progress: str = "") -> list[Part[S]]:
     """Watch for so long, or until all have ended; then the last pictures. Ctrl-C ends the watching (it is raised)."""
     show = bool(progress) and sys.stderr.isatty()
     began = shown = time.monotonic()
@@ -84,10 +103,10 @@ def finish(made: Group, seconds: float, progress: str = "") -> list[Part]:
     return made.finish()
 
 
-def min_seen(made: Group) -> float:
+def min_seen(made: Family[S]) -> float:
     """For how long the one that was there from the beginning and was seen least has been seen; seconds."""
 
-    def seen(part: Part) -> float:
+    def seen(part: Part[S]) -> float:
         return part.snapshot().elapsed_s
 
     first = [p for p in made.parts() if p.session is not None and not p.ended and not p.late]

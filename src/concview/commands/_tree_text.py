@@ -21,15 +21,20 @@ def tree_text(checked: Checked, pen: Pen) -> None:
     pen.line()
     verdicts(checked, pen)
     pen.line()
-    _rows(checked, pen)
-    pen.line()
-    _across(checked, pen)
+    table(checked, pen)
     for repeated in checked.findings:
         pen.line(of_how_many(repeated.runs, checked) + ":", BOLD)
         _text.finding_text(repeated.finding, pen)
     if not checked.findings:
         pen.line("No findings.", BOLD)
         pen.line()
+
+
+def table(checked: Checked, pen: Pen) -> None:
+    """A row for each process, then who waits for whom across them."""
+    _rows(checked, pen)
+    pen.line()
+    _across(checked, pen)
 
 
 def of_how_many(numbers: Sequence[int], checked: Checked) -> str:
@@ -53,11 +58,11 @@ def verdicts(checked: Checked, pen: Pen) -> None:
             groups.setdefault(_likeness(snapshot), []).append(number)
 
     def worst_of(numbers: list[int]) -> tuple[int, float]:
-        return max(_weight(checked.runs[n - 1]) for n in numbers)
+        return max(weight(checked.runs[n - 1]) for n in numbers)
 
     ordered = sorted(groups.values(), key=worst_of, reverse=True)
     for numbers in ordered:
-        worst = max((checked.runs[n - 1] for n in numbers), key=_weight)
+        worst = max((checked.runs[n - 1] for n in numbers), key=weight)
         blame = worst.blame
         assert blame is not None and blame.severity is not None
         warn = blame.severity is Severity.WARN
@@ -93,7 +98,8 @@ def _likeness(snapshot: Snapshot) -> tuple[object, ...]:
     return (blame.verdict, *((step.via, step.what, step.file) if step is not None else ()))
 
 
-def _weight(snapshot: Snapshot) -> tuple[int, float]:
+def weight(snapshot: Snapshot) -> tuple[int, float]:
+    """How much is wrong, to compare by."""
     blame = snapshot.blame
     if blame is None:
         return (0, 0.0)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concview.commands import _agent, _options, _several
+from concview.commands import _agent, _options, _recorded, _several
 from concview.commands.base import Command, CommandError, Exit, Terminated, complain
 from concview.text import plural
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concview.commands._verdicts.base import Process
     from concview.compare.measure import Run
     from concview.config import Config
+    from concview.session.several import Cast
     from concview.snapshot import Snapshot
 
 #: Also the names of the files in `_verdicts`; listed so that --help need not import them. A test compares.
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "concview check [OPTIONS] PID... | FILE | -- CMD..."
     parser.add_argument("subjects", metavar="PID | FILE", nargs="*", help="a process (or several), or a recording")
     _several.add(parser)
+    _recorded.add(parser)
     parser.add_argument("--duration", metavar="S", default="10", help="seconds to watch (default 10)")
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--brief", action="store_true", help="text: only the verdict and a line for each finding")
@@ -64,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
     if options.rest and options.tree:
         raise CommandError("--tree: only with processes that run already", Exit.USAGE)
     options.subject = options.subjects[0] if options.subjects else None
+    if options.process is not None and (options.rest or options.subject.isdecimal()):
+        raise CommandError("--process: only with a recording", Exit.USAGE)
     for option, value in (("--output", options.output), ("--runs", options.runs)):
         if value and not options.rest:
             raise CommandError(f"{option}: only with '-- CMD'", Exit.USAGE)
@@ -84,6 +88,15 @@ def run(options: argparse.Namespace) -> int:
     if several:
         runs = 0
         watch.several()
+    elif options.subject is not None and not options.subject.isdecimal():
+        cast = _recorded.cast_of(options.subject)
+        chosen = _recorded.chosen(cast, options.process, options.subject)
+        watch.number = chosen.number if chosen is not None else 0
+        if cast.processes and chosen is None:
+            if baseline:
+                _recorded.one(cast, None, options.subject)
+            runs = 0
+            watch.recorded(cast)
     for number in range(1, runs + 1):
         watch.run(f"run {number} of {runs}: " if runs > 1 else "")
         if watch.interrupt is not None:
@@ -148,6 +161,7 @@ class _Watch:
         self.missed: list[str] = []
         self.processes: list[Process] = []
         self.measured: list[Run] = []  #: for --baseline
+        self.number = 0  #: of the process to look at, in a recording of several
         from concview.session.across import Found
 
         self.across = Found()
@@ -186,6 +200,14 @@ class _Watch:
         if not self.seen:
             raise self.interrupt or CommandError("nothing was seen of any of them", Exit.NO_TARGET)
 
+    def recorded(self, cast: Cast) -> None:
+        """All processes of a recording. CommandError where nothing was seen of them."""
+        found = _recorded.checked(Path(self.options.subject), cast, self.config.rules)
+        self.seen, self.processes = list(found.runs), list(found.processes)
+        self.missed, self.across = list(found.missed), found.across
+        if not self.seen:
+            raise CommandError("nothing was seen of any of them", Exit.NO_TARGET)
+
     def run(self, which: str) -> None:
         """Watch once. CommandError where nothing was seen; of one run among several it is noted instead."""
         from concview.commands import _build
@@ -213,7 +235,7 @@ class _Watch:
         if observation.live:
             run = measure.of_observation(observation, which.rstrip(": ") or "this", snapshot.elapsed_s)
         else:
-            run = measure.of_recording(Path(self.options.subject), self.config)
+            run = measure.of_recording(Path(self.options.subject), self.config, self.number)
         if not run.windows:
             raise CommandError(f"{snapshot.elapsed_s:.1f} s are too short to compare", Exit.USAGE, "--duration 30")
         self.measured.append(run)
@@ -235,7 +257,7 @@ class _Watch:
                 _preflight.look_at(pid)
                 observation = _open.watch_process(pid, self.config, options.blocking)
             else:
-                observation = _open.read_recording(options.subject, self.config)
+                observation = _open.read_recording(options.subject, self.config, self.number)
             if options.agent:
                 _agent.invite(observation.session, options.calls)
             try:

@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from concview import registry
-from concview.commands import _options, _subject
+from concview.commands import _options, _recorded, _subject
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import size
 
 if TYPE_CHECKING:
     from concview.exporters.base import Exporter, Request
+    from concview.session.recording import Recording
 
 PACKAGE = "concview.exporters"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     _subject.add(parser)
+    _recorded.add(parser)
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="where to")
     parser.add_argument("--format", metavar="NAME", required=True, help=f"one of {', '.join(registry.names(PACKAGE))}")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
@@ -49,7 +51,14 @@ def run(options: argparse.Namespace) -> int:
     if out.exists() and not options.force:
         raise CommandError(f"{out} exists already", Exit.USAGE, "--force overwrites it")
     with _subject.recorded(options) as path:
-        return write_file(exporter, request, path, out, options.force)
+        from concview.session.recording import Recording
+
+        cast = _recorded.cast_of(path)
+        if exporter.together and options.process is None:
+            recording = Recording(path, cast=cast)
+        else:
+            recording = Recording(path, _recorded.one(cast, options.process, path))
+        return write_file(exporter, request, recording, out, options.force)
 
 
 def _exporter(name: str) -> Exporter:
@@ -183,13 +192,12 @@ class _Folder:
             shutil.rmtree(self.work, ignore_errors=True)
 
 
-def write_file(exporter: Exporter, request: Request, path: Path, output: Path, force: bool) -> int:
+def write_file(exporter: Exporter, request: Request, recording: Recording, output: Path, force: bool) -> int:
     from concview.codec import StreamError
     from concview.exporters.base import Nothing
     from concview.session import AttachError
-    from concview.session.recording import Recording
 
-    recording = Recording(path)
+    path = recording.path
     lazy = _Lazy(output, force)
     folder = _Folder(output, force)
     try:

@@ -12,9 +12,9 @@ import time
 from io import FileIO
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from concview.commands import _agent, _keep, _options
+from concview.commands import _agent, _keep, _options, _several
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import duration, size
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pid", metavar="PID", help="process to record")
+    parser.add_argument("pids", metavar="PID", nargs="+", help="process to record (or several)")
+    _several.add(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to (usually *.concview)")
     parser.add_argument("--duration", metavar="S", help="seconds to record (default: until Ctrl-C or its end)")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
@@ -50,20 +51,24 @@ def run(options: argparse.Namespace) -> int:
             "--keep-full-labels if that is wanted, or --labels safe",
         )
     seconds = _options.seconds_of(options.duration, "--duration") if options.duration is not None else 0.0
-    pid = _options.pid_of(options.pid)
-    _preflight.look_at(pid)
     path = Path(options.output)
+    if _several.wanted(options, options.pids):
+        from concview.commands import _record_several
+
+        return _record_several.run(options, config, path, seconds)
+    pid = _options.pid_of(options.pids[0])
+    _preflight.look_at(pid)
     if options.keep is not None:
         if options.agent:
             raise CommandError("--keep: not together with --agent", Exit.USAGE)
         return _keep.run(options, config, pid, path, seconds)
     source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels, config.gentle)
-    out = _create(path, options.force)
+    out = create(path, options.force)
     try:
         with out:
             written = record_stream(source, out, path, seconds, options.agent, options.calls)
     except BaseException:
-        _remove_if_empty(path)
+        remove_if_empty(path)
         raise
     finally:
         source.close()
@@ -91,7 +96,7 @@ def _said_of_agent(path: Path) -> tuple[AgentStatus | None, AgentStatus | None]:
     return status, history.refusal
 
 
-def _create(path: Path, force: bool) -> FileIO:
+def create(path: Path, force: bool) -> FileIO:
     try:
         return path.open("wb" if force else "xb", buffering=0)
     except FileExistsError:
@@ -100,17 +105,26 @@ def _create(path: Path, force: bool) -> FileIO:
         raise CommandError(f"{path}: {error.strerror}", Exit.OUTPUT) from None
 
 
-def _remove_if_empty(path: Path) -> None:
+def remove_if_empty(path: Path) -> None:
     """A failed attach leaves no file behind."""
     if path.is_file() and path.stat().st_size == 0:
         path.unlink(missing_ok=True)
 
 
-class _Interrupt:
-    """The first Ctrl-C (or SIGTERM) ends the recording in an orderly way; the second one for good."""
+class Interrupt:
+    """While it is entered, the first Ctrl-C (or SIGTERM) is `asked`, and the second one ends the command for good."""
 
     def __init__(self) -> None:
         self.asked = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        self._previous = {n: signal.signal(n, self) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -122,15 +136,13 @@ def record_stream(source: LiveSource, out: FileIO, path: Path, seconds: float, a
     """Copy the collector's bytes as they are; the number of bytes."""
     from concview.commands._open import END_S, attach_failed
 
-    interrupt = _Interrupt()
-    previous = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with Interrupt() as interrupt:
         source.open()
         if agent:
             _agent.invite(source, calls)
         descriptor = source.stream.fileno()
         written, began, ending = 0, 0.0, 0.0
-        progress = _Progress(seconds)
+        progress = Progress(seconds)
         while True:
             now = time.monotonic()
             if not ending and (interrupt.asked or (seconds and began and now - began >= seconds)):
@@ -157,24 +169,25 @@ def record_stream(source: LiveSource, out: FileIO, path: Path, seconds: float, a
         if not ending:
             complain("the process exited, or became another program; the recording ends there")
         return written
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _write(out: FileIO, data: bytes, path: Path) -> None:
     try:
-        # Unbuffered, and so possibly in parts: a full disk shows at once, and closing cannot fail again.
-        rest = memoryview(data)
-        while rest:
-            rest = rest[out.write(rest) :]
+        write_all(out, data)
     except OSError as error:
         raise CommandError(
             f"{path}: {error.strerror}", Exit.OUTPUT, "what was written until then can be read"
         ) from None
 
 
-class _Progress:
+def write_all(out: FileIO, data: bytes) -> None:
+    """Unbuffered, and so possibly in parts: a full disk shows at once, and closing cannot fail again."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[out.write(rest) :]
+
+
+class Progress:
     """One line on standard error, when that is a terminal."""
 
     def __init__(self, seconds: float) -> None:
@@ -199,7 +212,8 @@ COMMAND = Command(
     name="record",
     summary="save what is seen to a file, for replay and check",
     description="Record a process until Ctrl-C, its end or --duration.\n"
-    "The file is readable at every moment, up to its last whole block.",
+    "The file is readable at every moment, up to its last whole block. With --tree, or several PIDs, one file holds\n"
+    "all of them, each with its process id; check, report, export and replay show them one by one and together.",
     configure=configure,
     run=run,
     order=30,

@@ -56,10 +56,10 @@ class Run:
         return [v for v in known if v is not None]
 
 
-def of_recording(path: Path, config: Config) -> Run:
+def of_recording(path: Path, config: Config, number: int = 0) -> Run:
     """Raises as `concview.open` does."""
-    seconds = _length_s(path)
-    with api.recorded(path, config) as observation:
+    seconds = _length_s(path, number)
+    with api.recorded(path, config, number) as observation:
         return of_observation(observation, path.name, seconds)
 
 
@@ -79,11 +79,11 @@ def of_observation(observation: api.Observation, name: str, seconds: float) -> R
     return run
 
 
-def _length_s(path: Path) -> float:
+def _length_s(path: Path, number: int) -> float:
     first = last = 0
     with path.open("rb") as file:
         try:
-            for block in samples.read(file):
+            for block in samples.read(file, number):
                 for event in block:
                     if isinstance(event, Tick):
                         first, last = first or event.at_ns, event.at_ns

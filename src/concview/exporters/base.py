@@ -58,6 +58,7 @@ class Exporter:
     groups: tuple[str, ...] = ()
     suffix: str = ""  #: that its readers expect
     judges: bool = False  #: it shows findings, so that `Request.rules` counts
+    together: bool = False  #: several processes can be in one file
     needs: str = ""  #: a module that is no part of concview's own requirements
     extra: str = ""  #: the extra that brings it
 

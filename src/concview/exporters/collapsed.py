@@ -56,4 +56,5 @@ EXPORTER = Exporter(
     sides=True,
     groups=("thread", "state", "none"),
     suffix=".collapsed",
+    together=True,
 )

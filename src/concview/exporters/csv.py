@@ -125,8 +125,13 @@ def write_tables(recording: Recording, folder: Path, request: Request) -> list[s
         for (name, tid, state, what, behind, confidence), (s, n) in sorted(waits.items(), key=lambda item: -item[1][0])
     ))  # fmt: skip
     account = account_of_file(
-        recording.path, request.rules, request.selection.from_s, request.selection.to_s, samples.seconds
-    )
+        recording.path,
+        request.rules,
+        request.selection.from_s,
+        request.selection.to_s,
+        samples.seconds,
+        recording.number,
+    )  # fmt: skip
     _views(account, table)
     empty = [name for name, number in written.items() if not number]
     said = [f"{len(written) - len(empty)} tables"]

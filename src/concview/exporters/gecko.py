@@ -192,7 +192,7 @@ def _thread(
 ) -> None:
     hello = samples.hello
     assert hello is not None
-    zero, pid = samples.first_ns, hello.target.pid
+    zero, pid = samples.first_ns, thread.pid or hello.target.pid
     tables = _Thread(string, side)
     stacks: dict[int, str] = {}
     for *_, kind in rows:
@@ -201,7 +201,7 @@ def _thread(
     born, gone = rows[0][0], thread.gone_ns
     head = {
         "name": _names.thread(thread), "isMainThread": thread.tid == pid, "processType": "default",
-        "processName": " ".join(hello.target.command) or "python", "processStartupTime": 0,
+        "processName": thread.label.rstrip(": ") or " ".join(hello.target.command) or "python", "processStartupTime": 0,
         "processShutdownTime": None, "registerTime": round((born - zero) / 1e6, 3),
         "unregisterTime": round((gone - zero) / 1e6, 3) if gone else None, "pausedRanges": [], "pid": str(pid),
         "tid": thread.tid,
@@ -244,4 +244,5 @@ EXPORTER = Exporter(
     write,
     sides=True,
     suffix=".json",
+    together=True,
 )

@@ -58,8 +58,13 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     samples = recording.samples(request.selection, request.side)
     picture = Picture.of_samples(samples, request.side)
     account = account_of_file(
-        recording.path, request.rules, request.selection.from_s, request.selection.to_s, samples.seconds
-    )
+        recording.path,
+        request.rules,
+        request.selection.from_s,
+        request.selection.to_s,
+        samples.seconds,
+        recording.number,
+    )  # fmt: skip
     page(account, picture, out)
     said = remarks(samples)
     if picture.rows_left_out:

@@ -113,4 +113,4 @@ def _thread(number: int, thread: SampledThread) -> str:
     })  # fmt: skip
 
 
-EXPORTER = Exporter("one JSON object a line, for jq, pandas, DuckDB", write, sides=True, suffix=".jsonl")
+EXPORTER = Exporter("one JSON object a line, for jq, pandas, DuckDB", write, sides=True, suffix=".jsonl", together=True)

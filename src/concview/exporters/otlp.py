@@ -159,4 +159,5 @@ EXPORTER = Exporter(
     suffix=".otlp",
     needs="opentelemetry.proto",
     extra="otlp",
+    together=True,
 )

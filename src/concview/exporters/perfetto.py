@@ -46,6 +46,7 @@ class _Trace:
         self._numbers: dict[int, int] = defaultdict(int)
         self._new = bytearray()  #: interned with the next packet
         self._tracks = _PROCESS
+        self._processes, self._parent = 0, _PROCESS
         self._packet(integer(13, 1))
 
     def _packet(self, body: bytes) -> None:
@@ -69,23 +70,31 @@ class _Trace:
             self._new += field(kind, integer(1, number) + field(2, value))
         return number
 
-    def process(self, pid: int, command: tuple[str, ...]) -> None:
+    def process(self, pid: int, command: tuple[str, ...]) -> int:
+        """Its track: the first one's is the parent of whatever names no other; of several, counters are of all."""
+        track = _PROCESS
+        if self._processes:
+            self._tracks += 1
+            track, self._parent = self._tracks, 0
+        self._processes += 1
         words = b"".join(field(2, word) for word in command)
         said = integer(1, pid) + words + field(6, " ".join(command) or "python")
-        self._packet(field(60, integer(1, _PROCESS) + field(3, said)))
+        self._packet(field(60, integer(1, track) + field(3, said)))
+        return track
 
-    def thread(self, pid: int, tid: int, name: str) -> int:
-        return self._track(field(4, integer(1, pid) + integer(2, tid) + field(5, name)))
+    def thread(self, pid: int, tid: int, name: str, process: int) -> int:
+        return self._track(field(4, integer(1, pid) + integer(2, tid) + field(5, name)), process)
 
     def named(self, name: str, parent: int = _PROCESS) -> int:
         return self._track(field(2, name), parent)
 
     def counter(self, name: str, unit: str) -> int:
-        return self._track(field(2, name) + field(8, field(6, unit)))
+        return self._track(field(2, name) + field(8, field(6, unit)), self._parent)
 
     def _track(self, body: bytes, parent: int = _PROCESS) -> int:
         self._tracks += 1
-        self._packet(field(60, integer(1, self._tracks) + integer(5, parent) + body))
+        above = integer(5, parent) if parent else b""
+        self._packet(field(60, integer(1, self._tracks) + above + body))
         return self._tracks
 
     def slice_body(self, name: str, category: str, arguments: dict[str, str]) -> bytes:
@@ -251,9 +260,13 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     assert hello is not None
     pid = hello.target.pid
     trace = _Trace(out, samples.first_ns)
-    trace.process(pid, hello.target.command)
     looks = _Looks(trace, runs, request.side)
-    tracks = {t: trace.thread(pid, t.tid, _names.thread(t)) for t in sorted(runs.threads, key=lambda t: t.tid)}
+    processes = {t.pid: (t.label.rstrip(": "),) if t.pid else hello.target.command for t in runs.threads}
+    parents = {p: trace.process(p or pid, command) for p, command in sorted(processes.items())}
+    tracks = {
+        t: trace.thread(t.pid or pid, t.tid, _names.thread(t), parents[t.pid])
+        for t in sorted(runs.threads, key=lambda t: t.tid)
+    }
     if request.side == "holder":  # in the way of several at once: a track for each of them
         for thread, track in tracks.items():
             each: dict[SampledThread, list[tuple[int, int, int]]] = defaultdict(list)
@@ -339,4 +352,5 @@ EXPORTER = Exporter(
     write,
     sides=True,
     suffix=".pftrace",
+    together=True,
 )

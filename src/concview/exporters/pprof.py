@@ -110,4 +110,6 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     return said
 
 
-EXPORTER = Exporter("for 'go tool pprof': states, locks and holders as labels", write, sides=True, suffix=".pb.gz")
+EXPORTER = Exporter(
+    "for 'go tool pprof': states, locks and holders as labels", write, sides=True, suffix=".pb.gz", together=True
+)

@@ -95,4 +95,5 @@ EXPORTER = Exporter(
     sides=True,
     groups=("state", "thread"),
     suffix=".speedscope.json",
+    together=True,
 )

@@ -44,6 +44,7 @@ from concview.model.events import (
 )
 from concview.model.findings import Finding, Measured, NotApplicable, Pending, StackEvidence, Where
 from concview.model.forks import SETTLED_NS, ForkedChild, Forks
+from concview.model.processes import Of, ProcessDef
 from concview.model.queues import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
 from concview.model.relations import (
     Child,
@@ -151,6 +152,7 @@ __all__ = [
     "NativeWaits",
     "NotApplicable",
     "Notice",
+    "Of",
     "Outcome",
     "Owner",
     "Pauses",
@@ -159,6 +161,7 @@ __all__ = [
     "PlaceWaits",
     "PoolDepth",
     "PoolInfo",
+    "ProcessDef",
     "ProcessStatus",
     "QueueDepth",
     "QueueInfo",

@@ -1,8 +1,7 @@
 """Everything that can be in a stream, and under which number.
 
 Each event names its tag where it is defined, because the decoder needs it there; this table is where a free one is
-found, and a test compares both. A number is never used again: kept recordings hold its old meaning. 21-23, 35-37, 40
-are spoken for: switches, process trees.
+found, and a test compares both. A number is never used again: kept recordings hold its old meaning.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from concview.model.events import (
     WaitDef,
 )
 from concview.model.forks import Forks
+from concview.model.processes import Of, ProcessDef
 from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
 from concview.model.switches import Switches
@@ -69,6 +69,8 @@ AnyEvent = (
     | AsyncObjects
     | LabelDef
     | Work
+    | ProcessDef
+    | Of
 )
 
 #: tag -> event
@@ -107,6 +109,8 @@ TAGS: dict[int, type[AnyEvent]] = {
     34: NativeWaits,
     35: Switches,
     36: Workers,
+    37: ProcessDef,
     38: LabelDef,
     39: Work,
+    40: Of,
 }

@@ -94,18 +94,19 @@ def account_of_file(
     from_s: float = 0.0,
     to_s: float | None = None,
     seconds: float | None = None,
+    number: int = 0,
 ) -> Account:
     """Of a recording, read to its end and judged on the way; of an interval of it, seconds since its first sample.
-    `seconds`: how long it is, where that is known. A long one is judged less often: nobody waits for an answer to every
-    second of it. Raises as `Session.start` does.
+    `seconds`: how long it is, where that is known; `number`: of several processes this one. A long one is judged less
+    often: nobody waits for an answer to every second of it. Raises as `Session.start` does.
     """
     if seconds is None:
-        samples = Recording(path).samples()
+        samples = Recording(path, number).samples()
         for _ in samples:
             pass
         seconds = samples.seconds
     session = Session(
-        FileSource(path, 0.0),
+        FileSource(path, 0.0, number),
         config=rules,
         judged_every_s=seconds / JUDGED if seconds > LONG_S else 0.0,
         blamed_every_s=seconds / BLAMED if seconds > LONG_S else 0.0,

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from concview.model import Confidence, State
+from concview.model import Child, Confidence, FileLock, Link, State
 from concview.snapshot import Snapshot, ThreadView
 
 if TYPE_CHECKING:
-    from concview.session.group import Part
+    from concview.session.session import Session
 
 #: (pid, tid): a thread of any of the processes.
 Node = tuple[int, int]
@@ -45,11 +45,26 @@ class Found:
     circles: tuple[tuple[Node, ...], ...] = ()  #: of threads that wait for each other, over at least one border
 
 
-def look(parts: Sequence[Part], semaphores: Callable[[int, Iterable[int]], Mapping[int, str]]) -> Found:
-    """`semaphores`: names what locks of a process are, by their addresses (see `process.shared`)."""
-    alive = {p.member.pid: p for p in parts if p.session is not None and not p.ended}
-    pictures = {pid: p.snapshot() for pid, p in alive.items()}
-    edges = [*_locks(pictures, semaphores), *_told(alive, pictures)][:MOST]
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is told of one process for this, at one moment."""
+
+    snapshot: Snapshot
+    children: tuple[Child, ...] = ()
+    links: tuple[Link, ...] = ()
+    file_locks: tuple[FileLock, ...] = ()
+
+
+def side_of(session: Session) -> Side:
+    known = session.history.relations
+    return Side(session.snapshot(), known.children(), known.links(), known.file_locks())
+
+
+def look(sides: Mapping[int, Side], semaphores: Callable[[int, Iterable[int]], Mapping[int, str]]) -> Found:
+    """`sides`: by pid, of those that live. `semaphores`: names what locks of a process are, by their addresses (see
+    `process.shared`)."""
+    pictures = {pid: side.snapshot for pid, side in sides.items()}
+    edges = [*_locks(pictures, semaphores), *_told(sides, pictures)][:MOST]
     return Found(tuple(edges), _circles(edges, pictures))
 
 
@@ -87,19 +102,18 @@ def _locks(
                     yield Across((pid, thread.tid), node, "lock", what, _does(holder), sure, wait.timed)
 
 
-def _told(alive: Mapping[int, Part], pictures: Mapping[int, Snapshot]) -> Iterable[Across]:
+def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterable[Across]:
     """What the collectors have found out of children, other ends and locks on files, where that is one of ours."""
-    for pid, part in alive.items():
-        assert part.session is not None
-        known, snapshot = part.session.history.relations, pictures[pid]
-        for child in known.children():
+    for pid, known in sides.items():
+        snapshot = known.snapshot
+        for child in known.children:
             for tid in child.waiters:
                 if child.pid in pictures and (thread := _waiting(snapshot, tid)) is not None:
                     main = pictures[child.pid].thread(child.pid)
                     does = _does(main) if main is not None else ""
                     yield Across((pid, tid), (child.pid, child.pid), "child", "its end",
                                  does, Confidence.EXACT, thread.wait.timed)  # fmt: skip
-        for link in known.links():
+        for link in known.links:
             for owner in link.owners if not link.users else ():
                 for tid in link.waiters:
                     thread = _waiting(snapshot, tid)
@@ -111,7 +125,7 @@ def _told(alive: Mapping[int, Part], pictures: Mapping[int, Snapshot]) -> Iterab
                     does = _does(other) if other is not None else ""
                     yield Across((pid, tid), node, link.kind, f"the other end of a {link.kind}{_place(thread)}", does,
                                  sure, thread.wait.timed)  # fmt: skip
-        for lock in known.file_locks():
+        for lock in known.file_locks:
             for tid in lock.waiters:
                 thread = _waiting(snapshot, tid)
                 if lock.holder in pictures and lock.holder != pid and thread is not None:

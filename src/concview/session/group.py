@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-from concview.control import SetBudget
+from concview.control import Command, SetBudget
 from concview.errors import Code
 from concview.model import Role
 from concview.process.shared import semaphores
@@ -36,12 +37,36 @@ AT_ONCE = 6
 HUNGRY = 0.95
 
 
+class Watched(Protocol):
+    """One process that is watched: a `Session`, or whatever else reads its collector's stream."""
+
+    def start(self) -> None:
+        """AttachError when it cannot be watched."""
+        ...
+
+    def snapshot(self) -> Snapshot: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    def order(self, command: Command) -> bool: ...
+
+    def request_end(self) -> None: ...
+
+    def finish(self, timeout_s: float) -> Snapshot: ...
+
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=Watched)
+
+
 @dataclass(slots=True)
-class Part:
+class Part(Generic[S]):
     """One process. Without a session it is not watched: `why`, and what would help."""
 
     member: Member
-    session: Session | None = None
+    session: S | None = None
     why: str = ""
     remedy: str = ""
     code: Code = Code.UNKNOWN
@@ -54,27 +79,26 @@ class Part:
 
 
 @dataclass
-class Group:
+class Family(Generic[S]):
     """`start()`, then `parts()`; `finish()` for the last pictures; `close()`. Any method may be called from any thread.
 
-    `make` makes a session that is not started, of a process and the percent of a core that its collector may use.
+    `make` makes what watches one and is not started, of a process and the percent of a core that its collector may use.
     `below`: the processes below the given ones, too. `tell` is given a line when one comes, goes or fails.
     """
 
     roots: Sequence[int]
     below: bool
     budget: float
-    make: Callable[[int, float], Session]
+    make: Callable[[Member, float], S]
     tell: Callable[[str], None] = lambda line: None
     most: int = MOST
-    _parts: dict[tuple[int, int], Part] = field(default_factory=dict)
+    _parts: dict[tuple[int, int], Part[S]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     more: int = 0  #: processes that are there and not watched
 
     def __post_init__(self) -> None:
-        self.across = across.Found()  #: who waits for whom in another process, when it was finished
         self._trees = [Tree(pid) for pid in dict.fromkeys(self.roots)]
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="concview-attach")
         self._shares: dict[tuple[int, int], float] = {}
@@ -96,7 +120,7 @@ class Group:
         self._thread = threading.Thread(target=self._follow, name="concview-group", daemon=True)
         self._thread.start()
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Part[S]]:
         """Parents before children, ended ones last."""
         with self._lock:
             return sorted(self._parts.values(), key=lambda p: p.ended)
@@ -115,12 +139,10 @@ class Group:
             bool(roots) and all(_is_over(p) for p in roots) and any(not _is_over(p) for p in parts if p.member.parent)
         )
 
-    def finish(self, timeout_s: float = 3.0) -> list[Part]:
-        """Watch no longer; the parts with their last pictures, totals included. Who waits for whom across processes is
-        looked at before that: `across`."""
+    def finish(self, timeout_s: float = 3.0) -> list[Part[S]]:
+        """Watch no longer; the parts with their last pictures, totals included."""
         self._stop()
         parts = self.parts()
-        self.across = across.look(parts, semaphores)
         alive = [p for p in parts if p.session is not None and not p.session.ended]
         for part in alive:
             assert part.session is not None
@@ -181,8 +203,8 @@ class Group:
             elif late:
                 self.tell(f"{member.name} ({member.pid}) has come")
 
-    def _attach(self, member: Member, share: float) -> tuple[Session | None, AttachError | None]:
-        session = self.make(member.pid, share)
+    def _attach(self, member: Member, share: float) -> tuple[S | None, AttachError | None]:
+        session = self.make(member, share)
         try:
             session.start()
         except AttachError as error:
@@ -244,6 +266,25 @@ class Group:
                 part.session.order(SetBudget(share))
 
 
+class Group(Family[Session]):
+    """Processes with a session each."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.across = across.Found()  #: who waits for whom in another process, when it was finished
+
+    def finish(self, timeout_s: float = 3.0) -> list[Part[Session]]:
+        """The same; who waits for whom across processes is looked at before that: `across`."""
+        self._stop()
+        self.across = self.look_across()
+        return super().finish(timeout_s)
+
+    def look_across(self) -> across.Found:
+        """Who waits for whom in another process now."""
+        alive = {p.member.pid: p.session for p in self.parts() if p.session is not None and not p.ended}
+        return across.look({pid: across.side_of(session) for pid, session in alive.items()}, semaphores)
+
+
 def shares(budget: float, rates: Sequence[tuple[float, float]]) -> list[float]:
     """Percent of a core for each: half of its equal part to everybody, the rest to those who sample less often than was
     asked for. `rates`: (reached, asked) of each, Hz."""
@@ -257,5 +298,5 @@ def shares(budget: float, rates: Sequence[tuple[float, float]]) -> list[float]:
     return [0.5 * equal + (rest / sum(hungry) if wants else 0.0) for wants in hungry]
 
 
-def _is_over(part: Part) -> bool:
+def _is_over(part: Part[S]) -> bool:
     return part.ended or (part.session is not None and part.session.ended)

@@ -155,12 +155,16 @@ class LiveSource:
 
 
 class FileSource:
-    """A recording. `speed` 1.0 plays in real time, 0 as fast as it can be read. It can be held, stepped and sped up."""
+    """A recording. `speed` 1.0 plays in real time, 0 as fast as it can be read. It can be held, stepped and sped up.
+
+    Of several processes `number` is the one that is wanted, and `begin_ns` the moment at which the recording begins,
+    which for one that came later lies before its first block.
+    """
 
     live = False
 
-    def __init__(self, path: str | Path, speed: float = 1.0) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, speed: float = 1.0, number: int = 0, begin_ns: int = 0) -> None:
+        self.path, self.number = Path(path), number
         self._file: BinaryIO | None = None
         self._closed = False
         self._speed = speed
@@ -169,6 +173,7 @@ class FileSource:
         self._seeking = False  #: until the next finding
         self._past = 0.0  #: play without pause until a block has come that reaches this moment
         self._given = -1.0  #: the latest moment of what was given out
+        self._begin = begin_ns / 1e9
         self._position = 0.0  #: what should have been played by now; stream time, seconds
         self._counted = 0.0  #: up to this moment of the wall clock
         self._changed = threading.Condition()
@@ -178,7 +183,7 @@ class FileSource:
 
     def blocks(self) -> Iterator[list[AnyEvent]]:
         assert self._file is not None
-        for events in codec.read_blocks(self._file):
+        for events in codec.read_blocks(self._file, of=self.number):
             at = max((e.at_ns for e in events if hasattr(e, "at_ns")), default=0) / 1e9
             if not self._wait_for(at):
                 return
@@ -191,7 +196,7 @@ class FileSource:
             while not self._closed:
                 now = time.monotonic()
                 if not self._position:  # the first block
-                    self._position, self._counted = at, now
+                    self._position, self._counted = min(at, self._begin) if self._begin else at, now
                 if at <= self._until or self._seeking or (self._held and self._given < self._past):
                     self._position, self._counted = max(at, self._position), now
                     return True

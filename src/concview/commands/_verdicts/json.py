@@ -11,7 +11,7 @@ from concview.commands._verdicts.base import Checked, Verdict
 
 def write(checked: Checked) -> str:
     if checked.processes:
-        return _schema.encode(_several(checked))
+        return _schema.encode(several(checked))
     if len(checked.runs) == 1 and not checked.missed:
         out = _build.check_out(checked.runs[0])
         out.comparison = _compared(checked)
@@ -45,7 +45,7 @@ def _compared(checked: Checked) -> _schema.ComparisonOut | None:
     return comparison_out(checked.comparison, checked.failed) if checked.comparison is not None else None
 
 
-def _several(checked: Checked) -> _schema.CheckOut:
+def several(checked: Checked) -> _schema.CheckOut:
     """Threads, locks and findings of all processes in one; a finding that several have once, as it is worst."""
     every = [_build.check_out(snapshot) for snapshot in checked.runs]
     out = every[0]
