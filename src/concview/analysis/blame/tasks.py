@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, place_of
+from concview.analysis.blame.ways import Way, way
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
-from concview.model import Confidence, LoopState, Site, State, TaskState
+from concview.model import Confidence, Frame, LoopState, Site, Stack, State, TaskState
 from concview.text import group
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def task_name(world: World, node: Node) -> str:
 
 
 def name_of(task: TaskHistory) -> str:
-    if task.function is not None and _DEFAULT_NAME.match(task.name):
-        return task.function.function.rpartition(".")[2]
+    function = task.function.function if task.function is not None else ""
+    # anyio and trio name a task by its function, with the module.
+    if function and (_DEFAULT_NAME.match(task.name) or f".{task.name}".endswith(f".{function}")):
+        return function.rpartition(".")[2]
     return group(task.name)
 
 
@@ -110,7 +113,7 @@ class TaskMoment:
         if state is TaskState.QUEUE:
             return self._queue(node, task, run, place)
         if state is TaskState.LOCK and wait.via in _SIGNALS:
-            return self._signal(task, run, place)
+            return self._signal(node, task, run, place)
         if state in (TaskState.LOCK, TaskState.POOL):
             return self._object(node, run, place)
         return Root(End.UNEXPLAINED, f"a future ({wait.kind or 'that tells no more'}): not seen who sets it", place)
@@ -150,9 +153,21 @@ class TaskMoment:
         loop = self._loop(task)
         told = self._told(loop.executor) if loop is not None else None
         workers = [t for t in told.told.threads if t in self._moment.runs] if told is not None else []
-        what = "a worker thread of the executor"
+        beside = self._calls.get(run.leaf, [])
+        sure, what = Confidence.EXACT, "a worker thread of the executor"
+        if beside and not set(beside) & set(workers):  # another executor than the loop's own
+            sure, what, workers = Confidence.INFERRED, "a worker thread of its executor", beside
         nobody = Root(End.UNEXPLAINED, f"{what}: not seen who has them", place)
-        return self._link(node, place, Via.RESOURCE, what, workers, Confidence.EXACT, ("worker", task.loop), nobody)
+        return self._link(node, place, Via.RESOURCE, what, workers, sure, ("worker", task.loop, what), nobody)
+
+    @cached_property
+    def _calls(self) -> dict[Frame | None, list[Node]]:
+        """Line of the program -> threads that run calls for tasks that wait there."""
+        found: dict[Frame | None, list[Node]] = defaultdict(list)
+        for run in self.runs.values():
+            if run.wait.state is TaskState.EXECUTOR and run.wait.tid in self._moment.runs:
+                found[run.leaf].append(run.wait.tid)
+        return found
 
     def _tasks(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
         others = [n for t in run.awaits if (n := node_of(t)) in self.runs and n != node]
@@ -199,22 +214,67 @@ class TaskMoment:
         nobody = Root(End.UNEXPLAINED, f"{what}: nobody seen to take anything out", place)
         return self._link(node, place, via, what, takers, Confidence.INFERRED, (via, wait.object), nobody)
 
-    def _signal(self, task: TaskHistory, run: TaskRun, place: Place) -> Root:
-        """Who will set it, nothing says that is read. One that comes now and then is work to come."""
+    def _signal(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
+        """Who will set it, nothing says that is read: the source does, where it names it. One that comes now and then
+        is work to come."""
         name = self._name(run)
+        on, owners, makers = self._by_source(run)
+        if owners:
+            return self._link(node, place, Via.RESOURCE, on, owners, Confidence.INFERRED, ("given", run.wait.object))
+        if makers:
+            link = self._link(node, place, Via.SIGNAL, on, makers, Confidence.INFERRED, ("set", run.wait.object))
+            link.settle = self._no_work(makers, place)
+            return link
         if run.waits > 1 or len(task.runs) > 2:
             return Root(End.IDLE, f"waits for {name}, which comes now and then", place)
         if not run.since_ns and run.start_ns <= self._aio.first_ns + _FIRST_NS:
             return Root(End.DORMANT, f"{name}: nobody seen to set it", place)
         return Root(End.UNEXPLAINED, f"{name}: nobody seen to set it", place)
 
+    @cached_property
+    def _stacks(self) -> dict[Stack, list[Node]]:
+        found: dict[Stack, list[Node]] = defaultdict(list)
+        for node, run in self.runs.items():
+            found[run.stack].append(node)
+        return found
+
+    def _by_source(self, run: TaskRun) -> tuple[str, list[Node], list[Node]]:
+        """(what is waited for, tasks that have it, tasks that will only make it), by what the source of the file says
+        about waking, and where the others stand. Nothing where it says nothing."""
+        world, frame = self._moment.world, run.leaf
+        if frame is None or frame.origin == "stdlib":
+            return "", [], []
+        method, on = world.file(frame.file).waited(frame.function, frame.line)
+        reach = world.file(frame.file).wakers(on, method) if on else {}
+        if not reach:
+            return on, [], []
+        look = world.standing(run.stack)
+
+        def found(wanted: Way) -> list[Node]:
+            nodes: list[Node] = []
+            for stack, those in self._stacks.items():
+                their = world.standing(stack)
+                key = ("way", stack, run.stack, look.place, on, method)
+                if their.own and world.remembered(key, lambda their=their: way(world, their, look, reach)) == wanted:  # type: ignore[misc]
+                    nodes += [n for n in those if self.runs[n].wait.object != run.wait.object]
+            return nodes
+
+        key = ("source", run.stack, run.wait.object)
+        owners = self._moment.once((*key, "own"), lambda: found(Way.OWNER))
+        makers = self._moment.once((*key, "make"), lambda: found(Way.MAKER))
+        return on, owners, makers
+
     def _object(self, node: Node, run: TaskRun, place: Place) -> Link:
         wait, name = run.wait, self._name(run)
         held = dict(self._holders.get(wait.object, {}))
         told = self._told(wait.object)
         for id_ in told.told.holders if told is not None and not held else ():
-            if (other := node_of(id_)) in self.runs:
+            other = node_of(id_)
+            # What was reported half a second ago is old news of one that now stands in the queue itself.
+            if other in self.runs and self.runs[other].wait.object != wait.object:
                 held[other] = Confidence.EXACT if told is not None and told.told.exact else Confidence.INFERRED
+        if not held:
+            held = dict.fromkeys(self._by_source(run)[1], Confidence.INFERRED)
         others = [n for n in held if n != node] or list(held)
         if wait.state is TaskState.POOL:
             via, what = Via.RESOURCE, name

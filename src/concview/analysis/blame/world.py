@@ -13,7 +13,7 @@ from concview.analysis.blame.nouns import End, Link, Node, Part, Place, Root, St
 from concview.analysis.blame.tasks import TaskMoment, task_name
 from concview.analysis.blame.ties import Objects
 from concview.analysis.classify import via_of
-from concview.model import Confidence, Frame, Stack, State, Wait, WaitKind
+from concview.model import NO_WAIT, Confidence, Frame, Stack, State, Wait, WaitKind
 from concview.source.wakes import File, Wakes
 from concview.text import group
 
@@ -123,6 +123,7 @@ class World:
         self.objects = Objects()
         self.kernel = Kernel()
         self._looks: dict[tuple[Stack, Wait], Look] = {}
+        self._standing: dict[Stack, Look] = {}
         self._answers: dict[object, object] = {}
         self._answers_of = 0  #: files of source that had been read then
 
@@ -153,6 +154,17 @@ class World:
             if len(self._looks) >= MOST_LOOKS:
                 self._looks.clear()
             known = self._looks[key] = self._looked_at(run, kinds)
+        return known
+
+    def standing(self, stack: Stack) -> Look:
+        """Where a task stands: its stack alone."""
+        known = self._standing.get(stack)
+        if known is None:
+            if len(self._standing) >= MOST_LOOKS:
+                self._standing.clear()
+            every = tuple(f for f in stack.frames if own(f))
+            frame = next((f for f in every if f.origin == "user"), every[0] if every else _NO_FRAME)
+            known = self._standing[stack] = Look(stack, NO_WAIT, State.UNKNOWN, "", "", frame, place_of(frame), every)
         return known
 
     def _looked_at(self, run: Run, kinds: Sequence[Kind]) -> Look:

@@ -115,6 +115,11 @@ class TaskHistories:
     def object(self, id_: int) -> SharedObject | None:
         return self.objects[-1].objects.get(id_) if self.objects else None
 
+    @property
+    def reported_ns(self) -> int:
+        """When objects were last reported; 0 never."""
+        return self.objects[-1].at_ns if self.objects else 0
+
     # ------------------------------------------------------------ events
 
     def define(self, event: TaskDef, tables: Resolved, now_ns: int) -> None:

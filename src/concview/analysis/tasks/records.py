@@ -39,8 +39,11 @@ class TaskRun(Record):
 
     @property
     def leaf(self) -> Frame | None:
-        """The innermost line of the program's own."""
-        return self.stack.user_leaf
+        """The innermost line of the program's own; where there is none, of a library."""
+        leaf = self.stack.user_leaf
+        if leaf is None or leaf.origin == "user":
+            return leaf
+        return next((f for f in self.stack.frames if f.origin == "library"), leaf)
 
 
 class TaskHistory:

@@ -116,7 +116,9 @@ class _Builder:
         told = self._aio.object(wait.object)
         holders = dict(self._holders.get(wait.object, {}))
         for id_ in told.told.holders if told is not None else ():
-            if id_ in self._aio.tasks:
+            holder = self._aio.tasks.get(id_)
+            # A holder that has moved since the report may have given it back.
+            if holder is not None and holder.current is not None and holder.current.start_ns <= self._aio.reported_ns:
                 holders.setdefault(id_, told is not None and told.told.exact)
         if not holders:
             return None

@@ -121,10 +121,19 @@ def holders_do(one: ObjectWindow) -> tuple[str, float]:
     return doing(run), one.doing[run.wait.state] / one.held_ns
 
 
+#: What is written where one of these is taken is a session or a request, not the pool.
+_BY_OTHERS = frozenset({"Pool", "Limiter"})
+
+
+def crowd(waiters: Sequence[int], mean: float) -> int:
+    """How many wait: those that were seen to, or, where tasks come and go, as many as do at a time."""
+    return len(waiters) if len(waiters) <= 2 * mean else max(1, round(mean))
+
+
 def name_of(one: ObjectWindow) -> str:
     """As the source calls it; by its hold where no report does."""
     hold = one.hold
-    if not one.name and hold is not None and hold.site.expression:
+    if not one.name and one.kind not in _BY_OTHERS and hold is not None and hold.site.expression:
         return hold.site.expression
     return words.object_name(one.told, one.kind, one.id)
 

@@ -88,7 +88,7 @@ class AsyncLockHeldAcrossAwait:
             episodes=max(one.waits, stuck),
             confidence=Confidence.EXACT if one.exact else Confidence.INFERRED,
             label=name,
-            title=f"{name} is held across an await: {plural(len(waiters), 'task')} wait for it",
+            title=f"{name} is held across an await: {plural(_aio.crowd(waiters, mean), 'task')} wait for it",
             summary=summary + ".",
             fix=_fix(name),
             gain=(

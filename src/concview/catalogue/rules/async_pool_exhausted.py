@@ -105,7 +105,7 @@ class AsyncPoolExhausted:
             episodes=max(one.waits, stuck),
             confidence=Confidence.EXACT if site is None else Confidence.INFERRED,
             label=name,
-            title=f"{plural(len(waiters), 'task')} queue for {name}" + (f": {used}" if used else ""),
+            title=f"{plural(_aio.crowd(waiters, mean), 'task')} queue for {name}" + (f": {used}" if used else ""),
             summary=summary + ".",
             gain=_gain(mean, one.limit if site is None else len(keepers)),
             check_next=(

@@ -41,7 +41,7 @@ class Holders:
         self._values, self._chains = values, chains
         self._memory, self._o = values.memory, values.o
         self._unbound = values.o.version >= (3, 14)  #: the stack keeps the method and, above it, the manager
-        self._users: dict[int, tuple[Code, tuple[str, tuple[str, ...], str] | None]] = {}
+        self._users: dict[int, tuple[Code, roles.User | None]] = {}
 
     def forget(self) -> None:
         self._users.clear()
@@ -191,12 +191,13 @@ class Holders:
             known = self._users[code.address] = code, roles.user(code.file, code.qualname)
         if known[1] is None:
             return
-        name, path, needed = known[1]
-        values = self._values
-        has = self._chains.local(link, needed)
+        user, values = known[1], self._values
+        has = self._chains.local(link, user.needed)
         if has and values.type_name(has) != "NoneType":
-            pool = values.attribute(self._chains.local(link, name), *path)
-            if pool:
+            owner = self._chains.local(link, user.local)
+            over = values.attribute(owner, *user.over) if user.over else 0
+            pool = values.attribute(owner, *user.path)
+            if pool and not (over and values.integer(over, 0)):
                 found.append(Held(pool, "Pool", "", at, at.place.line, 0, True))
 
 

@@ -82,7 +82,15 @@ class Pools:
         out.used = sum(name not in ("NoneType", "") for name in values.type_names(users))
 
     def _aiohttp(self, address: int, found: dict[str, int], out: Numbers) -> None:
-        out.limit, out.used = self._values.integer(found["_limit"]), self._values.length(found["_acquired"])
+        values = self._values
+        out.limit, out.used = values.integer(found["_limit"]), values.length(found["_acquired"])
+        most = values.integer(found.get("_limit_per_host", 0), 0)
+        if most > 0 and (out.limit <= 0 or out.used < out.limit):
+            # It is one host's connections that are all out: tasks that want another host's go on.
+            hosts = values.dict_values(found["_acquired_per_host"])[:_MOST]
+            busiest = max((values.length(each) for each in hosts), default=0)
+            if busiest >= most:
+                out.limit, out.used = most, busiest
 
     def _httpx(self, address: int, found: dict[str, int], out: Numbers) -> None:
         values = self._values

@@ -131,20 +131,31 @@ HELPERS: tuple[str, ...] = (
     "httpcore/_synchronization.py", "psycopg_pool/_acompat.py", "psycopg/_acompat.py", "pymongo/lock.py",
     "sqlalchemy/util/compat.py", "sqlalchemy/util/queue.py",
 )  # fmt: skip
-#: Functions that use what they got out of a pool while they are suspended, unless they (or one further in) wait for it:
-#: -> (local variable, attributes from there to the pool, local variable that is bound when they have it).
-USERS: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
-    ("httpcore/_async/connection_pool.py", "AsyncConnectionPool.handle_async_request"): ("self", (), "connection"),
-    ("httpcore/_async/connection_pool.py", "PoolByteStream.__aiter__"): ("self", ("_pool",), "self"),
-    ("redis/asyncio/client.py", "Redis.execute_command"): ("pool", (), "conn"),
-    ("redis/asyncio/client.py", "Pipeline.execute"): ("self", ("connection_pool",), "conn"),
-    ("psycopg_pool/pool_async.py", "AsyncConnectionPool.connection"): ("self", (), "conn"),
-    ("pymongo/asynchronous/pool.py", "Pool.checkout"): ("self", (), "conn"),
-    ("aiohttp/client.py", "ClientSession._request"): ("conn", ("_connector",), "conn"),
-    ("aiohttp/client.py", "ClientSession._request.<locals>._connect_and_send_request"): (
-        "conn",
-        ("_connector",),
-        "conn",
+
+
+class User(NamedTuple):
+    """Something out of a pool is had by a suspended function."""
+
+    local: str  #: its variable from which the pool is reached,
+    path: tuple[str, ...]  #: by these attributes
+    needed: str  #: variable that is bound when it has something
+    over: tuple[str, ...] = ()  #: attributes from `local` to what is true when it was given back
+
+
+#: Functions that use what they got out of a pool while they are suspended, unless they (or one further in) wait for it.
+USERS: dict[tuple[str, str], User] = {
+    ("httpcore/_async/connection_pool.py", "AsyncConnectionPool.handle_async_request"): User("self", (), "connection"),
+    ("httpcore/_async/connection_pool.py", "PoolByteStream.__aiter__"): User("self", ("_pool",), "self"),
+    ("redis/asyncio/client.py", "Redis.execute_command"): User("pool", (), "conn"),
+    ("redis/asyncio/client.py", "Pipeline.execute"): User("self", ("connection_pool",), "conn"),
+    ("psycopg_pool/pool_async.py", "AsyncConnectionPool.connection"): User("self", (), "conn"),
+    ("pymongo/asynchronous/pool.py", "Pool.checkout"): User("self", (), "conn"),
+    ("aiohttp/client.py", "ClientSession._request"): User("conn", ("_connector",), "conn"),
+    ("aiohttp/client.py", "ClientSession._request.<locals>._connect_and_send_request"): User(
+        "conn", ("_connector",), "conn"
+    ),
+    ("httpx/_client.py", "AsyncClient.stream"): User(
+        "response", ("stream", "_stream", "_httpcore_stream", "_pool"), "response", ("is_closed",)
     ),
 }
 #: Context managers that have something of a pool: type -> attributes to the pool.
@@ -152,6 +163,7 @@ MANAGERS: dict[str, tuple[str, ...]] = {
     "PoolAcquireContext": ("pool",),  # asyncpg
     "PoolConnectionProxy": ("_holder", "_pool"),
     "AsyncConnection": ("sync_connection", "engine", "pool"),  # SQLAlchemy
+    "AsyncSession": ("sync_session", "_transaction", "_connections", "[]", "[]", "engine", "pool"),  # SQLAlchemy
     "ClientResponse": ("_connection", "_connector"),  # aiohttp
     "_RequestContextManager": ("_resp", "_connection", "_connector"),
     "_BaseRequestContextManager": ("_resp", "_connection", "_connector"),
@@ -175,10 +187,20 @@ def find(table: dict[tuple[str, str], Role], file: str, qualname: str) -> Role |
     return next((role for end in tail(file) if (role := table.get((end, qualname)))), None)
 
 
+#: A library's own coroutine around the one that a task was made for: the task is called after the inner one.
+_WRAPPERS: frozenset[tuple[str, str]] = frozenset(
+    {("anyio/_core/_tasks.py", "TaskHandle._run_coro"), (_ANYIO, "TaskGroup._run_wrapped_task")}
+)
+
+
+def wraps(file: str, qualname: str) -> bool:
+    return any((end, qualname) in _WRAPPERS for end in tail(file))
+
+
 def helps(file: str, qualname: str) -> bool:
     ends = tail(file)
     return any(end in HELPERS for end in ends)
 
 
-def user(file: str, qualname: str) -> tuple[str, tuple[str, ...], str] | None:
+def user(file: str, qualname: str) -> User | None:
     return next((found for end in tail(file) if (found := USERS.get((end, qualname)))), None)

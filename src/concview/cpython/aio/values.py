@@ -127,12 +127,21 @@ class Values:
         return found
 
     def attribute(self, address: int, *path: str) -> int:
-        """`address.a.b`: address of the value; 0 where an attribute is missing."""
+        """`address.a.b`: address of the value; 0 where an attribute is missing. '[]': the first of a dict's values, of
+        a list's or tuple's items."""
         for name in path:
             if not address:
                 return 0
-            address = self.attributes(address).get(name, 0)
+            address = self._first(address) if name == "[]" else self.attributes(address).get(name, 0)
         return address
+
+    def _first(self, address: int) -> int:
+        with contextlib.suppress(*BAD):
+            if self.is_a(address, "dict"):
+                return next(iter(self.dict_values(address)), 0)
+            if self.is_a(address, "tuple", "list"):
+                return next(iter(self.list_items(address, 1)), 0)
+        return 0
 
     def slots(self, address: int) -> tuple[tuple[str, int], ...]:
         """(name, offset) of an object's `__slots__`. Raises BadAddress."""

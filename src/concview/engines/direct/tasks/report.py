@@ -249,7 +249,9 @@ class Reporter:
         name, where = "", 0
         for task, held in each.holders[:1]:
             hold = next((h for h in self._tracker.sites.holds(task.held) if h.lock == address), None)
-            name = hold.site.expression if hold is not None else ""
+            # A library's own names say nothing to a reader, and a pool is taken from by a session or a request.
+            if hold is not None and each.kind != "Pool" and self._tracker.sites.is_own(held.link):
+                name = hold.site.expression
             where = held.link.place.frame_id
         if each.waiter is not None and not name:
             name, where = self._tracker.sites.name_of(address, each.waiter.links)

@@ -114,6 +114,10 @@ class Sites:
         user = next((k for k in reversed(links) if self._origin(k) == "user"), None)
         return "", user.place.frame_id if user is not None else 0
 
+    def is_own(self, link: Link) -> bool:
+        """Whether a frame is the program's own."""
+        return self._origin(link) == "user"
+
     def _origin(self, link: Link) -> str:
         return self._facts.lookup(link.place.code.qualname, link.place.code.file, link.place.line).origin
 

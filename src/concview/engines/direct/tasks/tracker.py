@@ -22,6 +22,7 @@ from concview.cpython.aio.holders import Holders
 from concview.cpython.aio.layout import layout
 from concview.cpython.aio.listing import MAX_TASKS, Listing
 from concview.cpython.aio.loops import Loops as LoopReader
+from concview.cpython.aio.roles import wraps
 from concview.cpython.aio.transports import Transports
 from concview.cpython.aio.trio import Trio
 from concview.cpython.aio.values import BAD, Values
@@ -512,6 +513,11 @@ class TaskTracker:
         function = 0
         if task.links:
             code = task.links[0].place.code
+            if wraps(code.file, code.qualname):
+                if len(task.links) > 1:
+                    code = task.links[1].place.code
+                else:
+                    task.generation = -1  # not started yet: told again with the function it is for
             function = self._sink.frame(code.qualname, code.file, code.first_line)
         self._sink.emit(
             TaskDef(

@@ -1,0 +1,42 @@
+"""How somebody, by where he stands in the source, is placed to what another waits for. Everything here is inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.world import Look, World
+
+Reach = Mapping[tuple[str, int], tuple[int, ...]]
+
+
+class Way(IntEnum):
+    NOT = 0  #: it is not on the way
+    MAKER = 1  #: it will come by a place that wakes
+    OWNER = 2  #: and it is past the place where the other waits: it has what is waited for
+
+
+def way(world: World, their: Look, look: Look, reach: Reach) -> Way:
+    """How a thread stands to a wait that `reach` (function -> lines that wake) ends."""
+    frame, functions = look.frame, look.functions
+    names = {name for name, _ in reach}
+    for at in their.own:
+        function = world.file(at.file).function_at(at.function, at.line)
+        if function is None:
+            continue
+        lines = reach.get(function.key, ()) if at.file == frame.file else ()
+        alike = (at.file, at.function) in functions
+        if not lines and at.file != frame.file and alike:
+            lines = tuple(c.line for c in function.calls if c.method in names)
+        if not lines:
+            continue
+        if any(line >= at.line for line in lines):
+            return Way.OWNER if alike else Way.MAKER
+        if any(
+            lp.first <= at.line <= lp.last and any(lp.first <= line <= lp.last for line in lines)
+            for lp in function.loops
+        ):
+            return Way.OWNER if alike and at.file == frame.file and at.function == frame.function else Way.MAKER
+    return Way.NOT
