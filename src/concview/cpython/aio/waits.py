@@ -98,7 +98,8 @@ class Waits:
             return Waiting(TaskState.READY)
         kind = self._values.name_of(_WORD(head, self._o["ob.type"])[0])
         task = self._is_task(head)
-        found = None if task or kind == "_GatheringFuture" else self._library(chain)
+        apart = task and self._apart(chain) is not None
+        found = None if (task and not apart) or kind == "_GatheringFuture" else self._library(chain)
         if found is None:
             found = self._primitive(chain, task)
         if found is None:
@@ -111,6 +112,9 @@ class Waits:
     def _library(self, chain: Chain) -> Waiting | None:
         """The outermost role among the frames that, up to the future, do nothing but wait."""
         links, inner = chain.links, set[str]()
+        apart = self._apart(chain)
+        if apart is not None:
+            inner.add(apart.place.code.qualname)
         best: Waiting | None = None
         for i in range(len(links) - 1, max(-1, len(links) - 1 - _MAX_LINKS), -1):
             link = links[i]
@@ -122,6 +126,19 @@ class Waits:
                 break
             inner.add(link.place.code.qualname)
         return best
+
+    def _apart(self, chain: Chain) -> Link | None:
+        """The outermost frame of the task that `wait_for` made of what it waits for, up to 3.11."""
+        last = chain.links[-1] if chain.links else None
+        if self._o.version >= (3, 12) or last is None or last.place.code.qualname != "wait_for":
+            return None
+        task = self._chains.local(last, "fut")
+        if not self._values.is_a(task, TASK):
+            return None
+        try:
+            return self._chains.frame(self._memory.word(task + self._values.layout.coroutine))
+        except BAD:
+            return None
 
     def _primitive(self, chain: Chain, task: bool) -> Waiting | None:
         """The outermost as well: Queue.join waits in Event.wait. But a condition's lock is waited for after `wait`."""
@@ -275,6 +292,9 @@ class Waits:
             if link.place.code.qualname == "Queue.get":
                 waits_at = self._chains.local(link, "self")
                 break
+        apart = self._apart(chain)
+        if apart is not None and apart.place.code.qualname == "Queue.get":
+            waits_at = self._chains.local(apart, "self")
         if not waits_at or values.type_name(function) != "method":
             return 0
         with contextlib.suppress(*BAD):
