@@ -3,6 +3,9 @@
 import os
 import socket
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -123,3 +126,38 @@ def test_a_second_small_write_is_held_back() -> None:
 def test_what_is_no_address_has_no_end(text: str) -> None:
     found = socket_diag.end(text)
     assert found is None or len(found[0]) in (4, 16)
+
+
+TAKES_AND_ENDS = """
+import fcntl, os, struct, sys
+file = open(sys.argv[1], "w")
+if sys.argv[2] == "flock":
+    fcntl.flock(file, fcntl.LOCK_EX)
+else:
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0))
+heir = os.fork()
+if heir:
+    print(os.getpid(), heir, flush=True)
+    os._exit(0)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kind", ["flock", "ofd"])
+def test_a_lock_outlives_the_process_that_took_it(kind: str, tmp_path: Path) -> None:
+    """The table names one that has ended, or nobody; the child with the descriptor has the lock."""
+    path = tmp_path / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", TAKES_AND_ENDS, str(path), kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stdin is not None
+        took, heir = map(int, process.stdout.readline().split())
+        process.wait(30)
+        inode = path.stat().st_ino
+        (lock,) = (one for one in kernel_locks.read() if one.inode == inode)
+        assert lock.holder == (took if kind == "flock" else -1)
+        assert not kernel_locks.has(took, inode) and kernel_locks.heirs(inode) == [heir]
+        process.stdin.close()

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 MAX_TABLE = 4 << 20
+MAX_PROCESSES = 4096
 _KINDS = {"FLOCK": "flock", "POSIX": "posix", "OFDLCK": "ofd"}
 
 
@@ -71,6 +72,26 @@ def holding_fds(pid: int, fds: list[int]) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def has(pid: int, inode: int) -> bool:
+    """Whether a process has the open file whose lock on `inode` it is: the table names the one that took an flock, also
+    after that one has ended, or closed the file, while a child that inherited the descriptor keeps the lock."""
+    return bool(holding_fds(pid, same_file(pid, inode)))
+
+
+def hidden(pid: int) -> bool:
+    """Whether a process is there, and what it has open may not be seen."""
+    return os.path.exists(f"/proc/{pid}") and not os.access(f"/proc/{pid}/fd", os.R_OK)  # noqa: PTH110
+
+
+def heirs(inode: int, limit: int = MAX_PROCESSES) -> list[int]:
+    """All processes for which `has` is true, of those that may be looked at; some 3 microseconds a descriptor."""
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+    except OSError:
+        return []
+    return [pid for pid in sorted(pids)[:limit] if has(pid, inode)]
 
 
 def same_file(pid: int, inode: int, limit: int = 4096) -> list[int]:

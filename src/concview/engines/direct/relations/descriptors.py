@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 
 from concview.cpython.code import Code
 from concview.engines.direct.relations.handles import MAX_USERS, Users
@@ -24,6 +25,8 @@ MAX_LINKS, MAX_LOCKS, MAX_CHILDREN, MAX_OWNERS = 128, 32, 32, 16
 _WRITES = frozenset(
     {"write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "sendfile", "splice"}
 )
+#: How long it stays known which processes share an open file. Every process of the host is asked for it.
+HEIRS_S = 5.0
 _LOCKING = frozenset({"flock", "lockf", "fcntl"})
 
 
@@ -127,6 +130,7 @@ class FileLockReader:
     def __init__(self, pid: int, sink: Sink, search: Search) -> None:
         self._pid, self._sink, self._search = pid, sink, search
         self._last: object = None
+        self._heirs: dict[int, tuple[float, list[int]]] = {}  #: by inode: when it was looked, and pids
 
     def report(self, now: int, waiting: Waiting, users: Users) -> None:
         locks: list[FileLock] = []
@@ -161,17 +165,34 @@ class FileLockReader:
         found: list[FileLock] = []
         for lock in held[:MAX_LOCKS]:
             users: tuple[User, ...] = ()
-            if lock.holder == self._pid:
+            holder, shared = self._holder(lock)
+            if holder == self._pid:
                 users = self._users(inode, set(tids), every)
-            name = other_ends.name_of(lock.holder) if lock.holder > 0 else ""
+            name = other_ends.name_of(holder) if holder > 0 else ""
+            if shared > 1:
+                name += f", one of {shared} with the descriptor"
             others = tuple([pid for pid in lock.waiters if pid != self._pid][:MAX_OWNERS])
-            holder = max(0, lock.holder)
             found.append(
                 FileLock(
                     path, lock.kind, lock.mode, tids, holder, clean(name), users, others, lock.start, lock.end, inode
                 )
             )
         return found or [FileLock(path, "", "", tids, 0, "", inode=inode)]
+
+    def _holder(self, lock: kernel_locks.KernelLock) -> tuple[int, int]:
+        """Pid of who has it, 0: not seen; and how many share the open file it belongs to, where that was looked for."""
+        if lock.kind == "posix" or (lock.holder > 0 and kernel_locks.has(lock.holder, lock.inode)):
+            return max(0, lock.holder), 1
+        now = time.monotonic()
+        known = self._heirs.get(lock.inode)
+        if known is None or now - known[0] > HEIRS_S:
+            if len(self._heirs) >= MAX_LOCKS:
+                self._heirs.clear()
+            known = self._heirs[lock.inode] = (now, kernel_locks.heirs(lock.inode))
+        pids = known[1]
+        if not pids and lock.holder > 0 and kernel_locks.hidden(lock.holder):
+            return lock.holder, 1  # the table is all that can be seen of it
+        return (self._pid if self._pid in pids else pids[0] if pids else 0), len(pids)
 
     def _users(self, inode: int, waiters: set[int], found: Users) -> tuple[User, ...]:
         """Threads with the descriptor that has the lock: in an object, or as a number that they handed to flock()."""
