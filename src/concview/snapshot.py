@@ -452,6 +452,10 @@ class WorkView(View, frozen=True):
     inside: int = 0  #: id of the work that it is a part of
     parts: tuple[int, ...] = ()  #: ids of what it consists of now
     after: bool = False  #: a request whose response has been sent
+    #: Who is in its way in the words of work: 'waits for pool, ..., had by POST /reports, which has run SELECT ... for
+    #: 29 s'; '' where nobody is.
+    because: str = ""
+    behind: tuple[int, ...] = ()  #: ids of the work in its way, the nearest first, as far as it is known
 
 
 class RouteView(View, frozen=True):
@@ -481,6 +485,7 @@ class WorkSummary(View, frozen=True):
     unknown: int = 0  #: of these, those that moved while they were read: nothing is known of them
     torn: int = 0
     more: int = 0  #: in progress, and left out
+    systems: tuple[str, ...] = ()  #: libraries that it knows and has seen in a stack
 
 
 class Point(View, frozen=True):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concview.analysis.blame.tracker import Ahead, Told
 from concview.analysis.history import History
 from concview.analysis.work import routes
 from concview.model import (
+    Capability,
     Forget,
     Hello,
     Label,
@@ -20,7 +22,8 @@ from concview.model import (
     WorkItem,
     WorkKind,
 )
-from concview.session.work import WorkComposer, age_words, inmost, title
+from concview.session.work import WorkComposer, age_words, inmost, title, why_none, without_route
+from concview.snapshot import Snapshot, Status, WorkSummary
 
 MS = 1_000_000
 ORDERS = Label(WorkKind.REQUEST, "flask", "GET /orders/<id>")
@@ -94,7 +97,7 @@ def test_views() -> None:
         )
     )
     _tick(history, 1050)
-    work = WorkComposer().compose(history, 10_000 * MS, ())
+    work = WorkComposer().compose(history, 10_000 * MS, (), {})
     assert work is not None and work.mode == "safe"
     request, query, bare = work.now
     assert (request.age_s, request.exact, request.parts) == (1.0, True, (2,))
@@ -104,4 +107,72 @@ def test_views() -> None:
 
 
 def test_a_stream_without_work_has_none() -> None:
-    assert WorkComposer().compose(_history(), 10_000 * MS, ()) is None
+    assert WorkComposer().compose(_history(), 10_000 * MS, (), {}) is None
+
+
+REPORTS = Label(WorkKind.REQUEST, "flask", "POST /reports")
+
+
+def _waiting(told: dict[int, Told]) -> WorkSummary:
+    """A request and its query in thread 7, two requests in 8 and 9, one that a task does."""
+    history = _history()
+    for tid in (8, 9):
+        history.apply(ThreadDef(tid, f"web-{tid}"))
+    history.apply(LabelDef(14, REPORTS))
+    items = (
+        WorkItem(1, 14, 100 * MS, 50 * MS, (7,)), WorkItem(2, 12, 150 * MS, 0, (7,), inside=1),
+        WorkItem(3, 11, 160 * MS, 0, (8,)), WorkItem(4, 11, 170 * MS, 0, (9,)), WorkItem(5, 13, 180 * MS, 0, (), (6,)),
+    )  # fmt: skip
+    history.apply(Work(200 * MS, items))
+    _tick(history, 1150)
+    work = WorkComposer().compose(history, 10_000 * MS, (), told)
+    assert work is not None
+    return work
+
+
+def test_a_wait_is_followed_to_the_work_in_its_way() -> None:
+    way = (Ahead("pool, of which all are out", "had by", (7,)),)
+    work = _waiting({8: Told(way=way, end="waits for tcp 10.0.0.5:5432 (db.py:7)")})
+    request = next(w for w in work.now if w.id == 3)
+    assert request.because == (
+        "waits for pool, of which all are out, had by POST /reports, which has run SELECT a FROM t for at least 1.0 s: "
+        "waits for tcp 10.0.0.5:5432 (db.py:7)"
+    )
+    assert request.behind == (1,)
+    assert all(not w.because and not w.behind for w in work.now if w.id != 3)
+
+
+def test_a_wait_behind_a_wait_and_several_that_have_it() -> None:
+    way = (Ahead("self._lock", "held by", (8, 9, 99)), Ahead("pool", "had by", (7,)))
+    work = _waiting({-6: Told(way=way, end="runs")})
+    task = next(w for w in work.now if w.id == 5)
+    assert task.because == (
+        "waits for self._lock, held by 2 x GET /orders/<id> and tid 99, which waits for pool, had by POST /reports, "
+        "which has run SELECT a FROM t for at least 1.0 s: runs"
+    )
+    assert task.behind == (3, 1)
+
+
+def _empty(able: Capability | None, work: WorkSummary | None) -> str:
+    capabilities = {} if able is None else {"labels": able}
+    return why_none(
+        Snapshot(Status.LIVE, target=Target(1, "3.12.0", ("x",), 0.0), capabilities=capabilities, work=work)
+    )
+
+
+def test_why_there_is_none_says_what_would_enable_it() -> None:
+    assert "record again" in _empty(None, None)
+    assert _empty(Capability(False, "labels are off", "--labels safe"), None).endswith("labels are off; --labels safe")
+    assert _empty(Capability(True), None) == ""  # nothing has been looked at yet
+    seen = _empty(Capability(True), WorkSummary("safe", looked=5, systems=("flask", "gunicorn")))
+    assert "5 threads and tasks looked at" in seen and "flask and gunicorn" in seen
+    assert "known" in _empty(Capability(True), WorkSummary("safe", looked=1))
+    assert "greenlets" in _empty(Capability(True), WorkSummary("safe", looked=1, systems=("gevent",)))
+    assert "moved" in _empty(Capability(True), WorkSummary("safe", looked=3, unknown=2))
+    assert _empty(Capability(True), _waiting({})) == ""
+
+
+def test_a_route_that_is_not_known_says_what_shows_the_path() -> None:
+    work = _waiting({})
+    assert "--labels full" in without_route(work.now, "safe") and not without_route(work.now, "full")
+    assert not without_route(work.now[:2], "safe")

@@ -85,6 +85,9 @@ def _work() -> WorkSummary:
             WorkView(
                 11, request, "flask", "GET /orders", "", "", "", 4.1, True, False, (4250,), (),
                 "waits for self._lock (cache.py:41) <- worker-3", State.LOCK,
+                because="waits for self._lock, held by POST /orders/<int:id>/pay, which has run SELECT id, total FROM "
+                "orders WHERE user_id = ? FOR UPDATE for at least 29.0 s: waits for 10.0.0.5:5432",
+                behind=(7,),
             ),
             WorkView(
                 12, request, "http.server", "GET", "route", "", "", 2.3, False, False, (4251,), (), "", State.RUNNING

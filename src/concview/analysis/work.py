@@ -45,6 +45,7 @@ class Report:
     unknown: int = 0
     torn: int = 0
     more: int = 0
+    systems: tuple[str, ...] = ()
 
 
 class WorkHistory:
@@ -59,7 +60,9 @@ class WorkHistory:
             for i in event.items
             if (label := labels.get(i.label)) is not None
         ]
-        self.seed(Report(event.at_ns, tuple(pieces), event.threads, event.unknown, event.torn, event.more))
+        self.seed(
+            Report(event.at_ns, tuple(pieces), event.threads, event.unknown, event.torn, event.more, event.systems)
+        )
 
     def seed(self, report: Report | None) -> None:
         """Put one in as it is."""

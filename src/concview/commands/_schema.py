@@ -289,6 +289,8 @@ class WorkOut(msgspec.Struct):
     inside: int | None = None  #: id of the work that it is a part of
     after_response: bool = False
     detail: str | None = None  #: with labels = "full" only
+    because: str | None = None  #: who and what is in its way, in the words of work; null: nobody
+    behind: list[int] = []  #: ids of the work in its way, the nearest first
 
 
 class RouteOut(msgspec.Struct):
@@ -318,6 +320,7 @@ class WorkSummaryOut(msgspec.Struct):
     unknown: int
     torn: int
     more: int
+    libraries: list[str] = []  #: those that it knows and has seen in a stack
 
 
 class RefusalOut(msgspec.Struct):

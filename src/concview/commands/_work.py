@@ -5,7 +5,7 @@ from __future__ import annotations
 from concview.commands import _schema as out
 from concview.commands._text_writer import BOLD, Pen
 from concview.model import STATES, State, WorkKind
-from concview.session.work import age_words, inmost, title, who
+from concview.session.work import age_words, inmost, title, who, why_none, without_route
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
 from concview.text import clean, duration, plural
 
@@ -32,6 +32,7 @@ def work_out(work: WorkSummary | None) -> out.WorkSummaryOut | None:
         unknown=work.unknown,
         torn=work.torn,
         more=work.more,
+        libraries=list(work.systems),
     )
 
 
@@ -39,6 +40,7 @@ def _now_out(w: WorkView) -> out.WorkOut:
     return out.WorkOut(
         w.id, w.kind.value, w.system, w.name, w.missing, w.trace, round(w.age_s, 3), w.exact, w.before,
         list(w.threads), list(w.tasks), w.state.name.lower(), w.doing, w.inside or None, w.after, w.detail or None,
+        w.because or None, list(w.behind),
     )  # fmt: skip
 
 
@@ -54,9 +56,13 @@ def _seconds(value: float | None) -> float | None:
 
 
 def work_text(snapshot: Snapshot, pen: Pen) -> None:
-    """What is in progress, oldest first, then by name over the window. Nothing where there is none."""
+    """What is in progress, oldest first, then by name over the window; where there is none, why."""
     work = snapshot.work
     if work is None or not (work.now or work.routes):
+        if said := why_none(snapshot):
+            pen.line("In whose name", BOLD)
+            pen.paragraph(f"{said[0].upper()}{said[1:]}.")
+            pen.line()
         return
     outer = [w for w in work.now if not w.inside]
     by_id = {w.id: w for w in work.now}
@@ -72,6 +78,8 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
         pen.table(["work", "seen", "in flight", "p50", "p95", "mostly"], rows)
         if any(r.p50_s is not None and not r.exact for r in work.routes[:MOST_ROUTES]):
             pen.paragraph("~ since it was first seen: up to a look of 0.2 s, and what was there before, is missing")
+    if hint := without_route((*work.now, *work.routes), work.mode):
+        pen.paragraph(hint)
     if len(work.routes) > MOST_ROUTES:
         pen.line(f"  ... {len(work.routes) - MOST_ROUTES} more (all in --format json)")
     pen.line()
@@ -92,7 +100,8 @@ def _doing(w: WorkView, by_id: dict[int, WorkView]) -> str:
     inner = inmost(w, by_id)
     at = f", in {title(inner)} ({age_words(inner)})" if inner is not w else ""
     after = " (its response has been sent)" if w.after else ""
-    return f"{after}{at}" + (f", {inner.doing}" if inner.doing else "")
+    doing = inner.because or inner.doing
+    return f"{after}{at}" + (f", {doing}" if doing else "")
 
 
 def _row(r: RouteView) -> list[str]:

@@ -30,6 +30,8 @@ class Raw:
     method: str = ""  #: of HTTP
     path: str = ""
     route: str = ""  #: the template of the path, as the program's source has it
+    mount: str = ""  #: what stands in front of the templates of all that is inside
+    handler: str = ""  #: the class or function of the program's that handles it, where there is no template
     host: str = ""
     statement: str = ""  #: SQL
     name: str = ""  #: of a job: the function's
@@ -62,6 +64,8 @@ class Kind:
     read: Callable[[View], Raw | None]
     #: Names of methods in C: functions that use one of these names are asked, too.
     methods: frozenset[str] = frozenset()
+    #: Functions of any name and place with these arguments, behind `self` or not, are asked, too.
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ def _method(raw: Raw) -> str:
 def _request(raw: Raw) -> tuple[str, str]:
     if raw.route and _ROUTE.fullmatch(raw.route):
         return f"{_method(raw)} {raw.route}", ""
+    if raw.handler and len(raw.handler) <= _LONGEST and _NAME.fullmatch(raw.handler):
+        return f"{_method(raw)} {raw.handler}", ""
     return _method(raw), "route"
 
 

@@ -50,6 +50,7 @@ class _Known(NamedTuple):
     code: Code
     kinds: tuple[Kind, ...]
     links: tuple[Link, ...]
+    shaped: bool  #: only its arguments tell
 
 
 class LabelReader:
@@ -62,11 +63,18 @@ class LabelReader:
         self._kinds: dict[str, list[tuple[str, Kind]]] = {}
         self._links: dict[str, list[tuple[str, Link]]] = {}
         self._callers: list[Kind] = []
+        #: Its greenlets are on no stack: that it is there must be known.
+        self._packages: dict[str, str] = {"-packages/gevent/": "gevent"}  #: part of a file's path -> system
+        self.seen: set[str] = set()  #: systems whose code was in a stack
+        self._shaped: list[Kind] = []
         for kind in registry.everything("concview.labels.kinds", "KIND").values():
             for place in kind.places:
+                self._packages[_package(place.file)] = kind.system
                 self._kinds.setdefault(place.function, []).append((place.file, kind))
             if kind.methods:
                 self._callers.append(kind)
+            if kind.arguments:
+                self._shaped.append(kind)
         for link in registry.everything("concview.labels.kinds", "LINK").values():
             for place in link.places:
                 self._links.setdefault(place.function, []).append((place.file, link))
@@ -80,17 +88,21 @@ class LabelReader:
     # ------------------------------------------------------------------ which frames
 
     def candidates(self, frames: Iterable[Frame]) -> tuple[Candidate, ...]:
-        """Those that kinds know, innermost first, as `frames` are."""
+        """Those that kinds know, innermost first, as `frames` are; last the outermost that only its arguments tell:
+        of these a request may pass through many."""
         found: list[Candidate] = []
+        shaped: Candidate | None = None
         for frame in frames:
             code = frame.code
             known = self._known.get(code.address)
             if known is None or known.code is not code:
                 known = self._look_up(code)
-            if known.kinds or known.links:
+            if known.shaped:
+                shaped = Candidate(frame, known.kinds, ())
+            elif (known.kinds or known.links) and len(found) < MAX_LABELS:
                 found.append(Candidate(frame, known.kinds, known.links))
-                if len(found) >= MAX_LABELS:
-                    break
+        if shaped is not None:
+            found.append(shaped)
         return tuple(found)
 
     def _look_up(self, code: Code) -> _Known:
@@ -99,10 +111,21 @@ class LabelReader:
         if not kinds:
             names = self._called(code)
             kinds = tuple(k for k in self._callers if not k.methods.isdisjoint(names))
+        shaped = () if kinds or links else tuple(k for k in self._shaped if self._takes(code, k.arguments))
         if len(self._known) >= _MOST_CODES:
             self._known.clear()
-        known = self._known[code.address] = _Known(code, kinds, links)
+        self.seen.update(s for part, s in self._packages.items() if part in code.file)
+        known = self._known[code.address] = _Known(code, kinds or shaped, links, bool(shaped))
         return known
+
+    def _takes(self, code: Code, arguments: tuple[str, ...]) -> bool:
+        """Whether these are a function's first variables, behind at most one other (`self`)."""
+        try:
+            slots = self._chains.names(code)
+        except BAD:
+            return False
+        first = slots.get(arguments[0], -1)
+        return first in (0, 1) and all(slots.get(n, -1) == first + i for i, n in enumerate(arguments))
 
     def _called(self, code: Code) -> set[str]:
         """Names of attributes and globals that a function uses."""
@@ -125,6 +148,8 @@ class LabelReader:
                 frame = candidate.frame
                 view = _View(self, frame)
                 for kind in candidate.kinds:
+                    if kind.arguments and any(r.kind is WorkKind.REQUEST for r in result.raws):
+                        continue
                     raw = kind.read(view)
                     if raw is not None:
                         raw.system = kind.system
@@ -208,6 +233,12 @@ class LabelReader:
         return False
 
 
+def _package(file: str) -> str:
+    """What the path of an installed library's file has in it."""
+    first = file.partition("/")[0]
+    return f"/{file}" if first in ("http", "wsgiref") else f"-packages/{first}"
+
+
 class _View:
     """Implements `base.View`."""
 
@@ -234,14 +265,17 @@ def joined(raws: list[Raw]) -> list[Raw]:
     found: list[Raw] = []
     for raw in reversed(raws):
         last = found[-1] if found else None
-        if last is not None and last.kind is raw.kind and _same(last, raw):
-            found[-1] = _join(last, raw)
+        if last is not None and same(last, raw):
+            found[-1] = join(last, raw)
         else:
             found.append(raw)
     return found[::-1]
 
 
-def _same(outer: Raw, inner: Raw) -> bool:
+def same(outer: Raw, inner: Raw) -> bool:
+    """Whether they tell of one thing."""
+    if outer.kind is not inner.kind:
+        return False
     if outer.kind is WorkKind.REQUEST:
         alike = outer.path == inner.path or (
             bool(inner.path) and outer.path.partition("?")[0].endswith(inner.path.partition("?")[0])
@@ -254,13 +288,15 @@ def _same(outer: Raw, inner: Raw) -> bool:
     return outer.key == inner.key
 
 
-def _join(outer: Raw, inner: Raw) -> Raw:
+def join(outer: Raw, inner: Raw) -> Raw:
     return Raw(
         outer.kind,
         outer.key,
         method=outer.method or inner.method,
         path=outer.path or inner.path,
-        route=inner.route or outer.route,
+        route=f"{outer.mount.rstrip('/')}{inner.route}" if inner.route else outer.route,
+        mount=f"{outer.mount}{inner.mount}",
+        handler=inner.handler or outer.handler,
         host=inner.host or outer.host,
         statement=outer.statement or inner.statement,
         name=outer.name or inner.name,
@@ -269,6 +305,6 @@ def _join(outer: Raw, inner: Raw) -> Raw:
         wall_s=outer.wall_s or inner.wall_s,
         local=outer.local if outer.local is not None else inner.local,
         after=outer.after or inner.after,
-        system=inner.system if inner.route else outer.system,
+        system=inner.system if inner.route or inner.handler else outer.system,
         detail=outer.detail or inner.detail,
     )

@@ -62,3 +62,5 @@ class Work(Event, frozen=True, tag=39):
     unknown: int = 0
     torn: int = 0  #: labels dropped because what they were read from had changed meanwhile, in all
     more: int = 0  #: items that were left out
+    #: Libraries that it knows and has seen the code of in a stack: where nothing is in progress, what could have been.
+    systems: tuple[str, ...] = ()

@@ -147,7 +147,7 @@ class Composer:
             calls=history.calls,
             refusal=history.refusal,
             blame=blame,
-            work=self._work.compose(history, self._window_ns, threads),
+            work=self._work.compose(history, self._window_ns, threads, because or {}),
         )
 
     @property

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from concview.analysis import accounting
+from concview.analysis.blame.nouns import Node
+from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.tasks import words
 from concview.analysis.work import Piece, Route, routes
-from concview.model import State, WorkKind
+from concview.model import Label, State, WorkKind
 from concview.snapshot import RouteView, Snapshot, ThreadView, WorkSummary, WorkView
-from concview.text import clean, duration
+from concview.text import clean, duration, plural
 
 #: Names told of one window.
 MAX_ROUTES = 200
@@ -24,8 +28,10 @@ class WorkComposer:
         self._routes: tuple[RouteView, ...] = ()
         self._at_ns = self._seconds = 0.0
 
-    def compose(self, history: History, window_ns: int, threads: Iterable[ThreadView]) -> WorkSummary | None:
-        """None where the stream does not tell of work."""
+    def compose(
+        self, history: History, window_ns: int, threads: Iterable[ThreadView], told: Mapping[Node, Told]
+    ) -> WorkSummary | None:
+        """None where the stream does not tell of work. `told`: who is in whose way, by tid and by -id of a task."""
         report, hello = history.work.now, history.hello
         if report is None or hello is None:
             return None
@@ -38,10 +44,12 @@ class WorkComposer:
         for piece in report.pieces:
             if piece.inside:
                 parts.setdefault(piece.inside, []).append(piece.id)
-        views = tuple([_view(p, tuple(parts.get(p.id, ())), history, by_tid) for p in report.pieces])
+        ways = Ways(report.pieces, history, told)
+        views = tuple([_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p)) for p in report.pieces])
         return WorkSummary(
-            hello.labels, views, self._routes, self._seconds, report.looked, report.unknown, report.torn, report.more
-        )
+            hello.labels, views, self._routes, self._seconds, report.looked, report.unknown, report.torn, report.more,
+            report.systems,
+        )  # fmt: skip
 
     def _sum(self, history: History, start_ns: int, end_ns: int) -> None:
         told = history.work.between(start_ns, end_ns)
@@ -63,14 +71,16 @@ def _route(route: Route, seconds: float) -> RouteView:
     )  # fmt: skip
 
 
-def _view(piece: Piece, parts: tuple[int, ...], history: History, threads: Mapping[int, ThreadView]) -> WorkView:
+def _view(
+    piece: Piece, parts: tuple[int, ...], history: History, threads: Mapping[int, ThreadView], way: Way
+) -> WorkView:
     label = piece.label
     doing, state = _doing(piece, history, threads)
     return WorkView(
         piece.id, label.kind, label.system, label.name, label.missing, label.id, label.detail,
         max(0.0, (history.now_ns - piece.begin_ns) / 1e9), bool(piece.started_ns),
         piece.before and not piece.started_ns, piece.threads, piece.tasks, doing, state, piece.inside, parts,
-        label.after,
+        label.after, way.said, way.behind,
     )  # fmt: skip
 
 
@@ -89,7 +99,95 @@ def _doing(piece: Piece, history: History, threads: Mapping[int, ThreadView]) ->
     return "", State.UNKNOWN
 
 
-def title(view: WorkView | RouteView) -> str:
+class Way(NamedTuple):
+    """Who and what is in the way of a piece of work: in words, and the ids of the work there, the nearest first."""
+
+    said: str = ""
+    behind: tuple[int, ...] = ()
+
+
+_FREE = Way()
+
+
+class Ways:
+    """Follows what pieces of work wait for to the work in their way."""
+
+    #: Titles of those that have one thing; of more, the number is told.
+    MOST = 2
+
+    def __init__(self, pieces: Sequence[Piece], history: History, told: Mapping[Node, Told]) -> None:
+        self._history, self._told = history, told
+        self._by_id = {p.id: p for p in pieces}
+        self._inmost: dict[Node, Piece] = {}
+        around = {p.inside for p in pieces}
+        for piece in pieces:
+            for node in _nodes(piece):
+                known = self._inmost.get(node)
+                if known is None or piece.inside == known.id or (known.id in around and piece.id not in around):
+                    self._inmost[node] = piece
+        self._known: dict[Node, Way] = {}
+
+    def of(self, piece: Piece) -> Way:
+        for node in _nodes(piece):
+            told = self._told.get(node)
+            if told is not None and told.way:
+                way = self._known.get(node)
+                if way is None:
+                    way = self._known[node] = self._follow(told)
+                return way
+        return _FREE
+
+    def _follow(self, told: Told) -> Way:
+        said, behind, last = "", [], None
+        for ahead in told.way:
+            said += f"{', which waits for' if said else 'waits for'} {ahead.what}"
+            if ahead.nodes:
+                said += f", {ahead.had} {self._who(ahead.nodes)}"
+                last = self._inmost.get(ahead.nodes[0])
+                if last is not None:
+                    behind.append(self._outmost(last).id)
+        if last is not None and last.label.kind in _DOES:
+            age = duration((self._history.now_ns - last.begin_ns) / 1e9)
+            since = f"for {age}" if last.started_ns else f"for at least {age}"
+            said += f", which has {_DOES[last.label.kind]} {title(last.label)} {since}"
+        return Way(f"{said}: {told.end}" if told.end else said, tuple(dict.fromkeys(behind)))
+
+    def _who(self, nodes: Sequence[Node]) -> str:
+        """'POST /reports', '2 x POST /reports and GET /x', 'rpc-1'."""
+        counts = Counter(self._name(node) for node in nodes)
+        first = self._name(nodes[0])
+        names = [first, *(n for n, _ in counts.most_common() if n != first)]
+        shown = [f"{counts[n]} x {n}" if counts[n] > 1 else n for n in names[: self.MOST]]
+        more = sum(counts[n] for n in names[self.MOST :])
+        return ", ".join(shown) + f" and {more} more" if more else " and ".join(shown)
+
+    def _name(self, node: Node) -> str:
+        piece = self._inmost.get(node)
+        if piece is not None:
+            return title(self._outmost(piece).label)
+        if node < 0:
+            task = self._history.aio.tasks.get(-node)
+            return f"task {clean(task.name, 32)}" if task is not None else "a task"
+        thread = self._history.threads.get(node)
+        return clean(thread.name, 32) if thread is not None else f"tid {node}"
+
+    def _outmost(self, piece: Piece) -> Piece:
+        seen = {piece.id}
+        while (outer := self._by_id.get(piece.inside)) is not None and outer.id not in seen:
+            seen.add(outer.id)
+            piece = outer
+        return piece
+
+
+_DOES = {WorkKind.QUERY: "run", WorkKind.CALL: "been in"}
+
+
+def _nodes(piece: Piece) -> tuple[Node, ...]:
+    """Those that work on it, as nodes of blame."""
+    return (*piece.threads, *(-t for t in piece.tasks))
+
+
+def title(view: WorkView | RouteView | Label) -> str:
     """What a piece of work is called, and what of that is not known: 'GET (route not known)'."""
     name = view.name or _KINDS[view.kind]
     return f"{name} ({view.missing} not known)" if view.missing else name
@@ -109,6 +207,50 @@ def age_words(w: WorkView) -> str:
     if w.exact:
         return duration(w.age_s)
     return f"more than {duration(w.age_s)}" if w.before else f"first seen {duration(w.age_s)} ago"
+
+
+def why_none(snapshot: Snapshot) -> str:
+    """Why no work is shown, and what would show it; '' where there is some, or nothing has been looked at yet."""
+    able, work = snapshot.capabilities.get("labels"), snapshot.work
+    if snapshot.target is None or (work is not None and work.now):
+        return ""
+    if able is None:
+        return "whoever recorded this did not look for requests, jobs and queries: record again with this concview"
+    if not able.available:
+        return f"requests, jobs and queries are not looked for: {able.why}" + (
+            f"; {able.enable}" if able.enable else ""
+        )
+    if work is None:
+        return ""
+    number = plural(work.looked, "thread or task", "threads and tasks")
+    said = f"nothing is in flight: {number} looked at"
+    if work.systems:
+        said += (
+            f", code of {join_names(work.systems)} seen in their stacks, and none is in a request, job, query or call"
+        )
+    else:
+        said += ", and none is in code of a server, job library, database driver or HTTP client that is known"
+    if work.unknown:
+        moved = plural(work.unknown, "thread or task", "threads and tasks")
+        said += f"; of {moved} nothing is known, for they moved while they were read"
+    if "gevent" in work.systems:
+        said += "; greenlets of gevent that wait are on no thread's stack: what they work on cannot be seen"
+    return said
+
+
+def join_names(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
+
+
+def without_route(views: Iterable[WorkView | RouteView], mode: str) -> str:
+    """What to do where a route is not known; '' where all are."""
+    if mode == "full" or not any(v.missing == "route" for v in views):
+        return ""
+    return (
+        "route not known: a path is not told where its template is not in the frames of the framework; --labels full "
+        "shows paths as they are"
+    )
 
 
 def inmost(w: WorkView, by_id: Mapping[int, WorkView]) -> WorkView:

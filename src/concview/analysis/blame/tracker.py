@@ -19,6 +19,14 @@ from concview.source.wakes import Wakes
 MOST_NOW = 1_000
 
 
+class Ahead(NamedTuple):
+    """One step of the way: what is waited for, how those in the way stand to it, and who they are."""
+
+    what: str  #: 'a permit of sem'
+    had: str  #: 'held by'
+    nodes: tuple[Node, ...]
+
+
 class Told(NamedTuple):
     """Of one thread or task at this moment, in words: who and what is in its way, and the end of that alone; and how
     many wait that it goes on."""
@@ -26,6 +34,8 @@ class Told(NamedTuple):
     because: str = ""
     root: str = ""
     waiting: int = 0
+    way: tuple[Ahead, ...] = ()  #: the same step by step
+    end: str = ""  #: where that leads, with its place
 
 
 class Tracker:
@@ -79,10 +89,22 @@ def _told(found: Mapping[Node, list[Part]]) -> dict[Node, Told]:
     told = {}
     for node, parts in found.items():
         if parts[0].root.kind is not End.CPU or parts[0].path:
-            told[node] = Told(words.because(parts), words.end(parts[0].root), waiting[node])
+            part = words.largest(parts)
+            said = words.because(parts), words.end(parts[0].root), waiting[node]
+            told[node] = Told(*said, _way(part), words.end(part.root))
         elif waiting[node]:
             told[node] = Told(waiting=waiting[node])
     return told
+
+
+def _way(part: Part) -> tuple[Ahead, ...]:
+    """Of all that have a thing, the one by which the way goes comes first."""
+    found = []
+    for i, step in enumerate(part.path[:8]):
+        first = part.nodes[i : i + 1]
+        others = tuple(n for n in part.owners if n not in first) if not i else ()
+        found.append(Ahead(words.waited_for(step), words.had(step), (*first, *others)))
+    return tuple(found)
 
 
 def _limits(window: Window) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from concview.analysis.blame.nouns import QUIET, End, Part, Root, Via
+from concview.analysis.blame.nouns import QUIET, End, Part, Root, Step, Via
 from concview.snapshot import BlameCause, BlameStep
 
 _WHAT = {
@@ -32,7 +32,7 @@ _HAD = {
 }
 
 
-def waited_for(step: BlameStep) -> str:
+def waited_for(step: BlameStep | Step) -> str:
     """'a permit of sem', 'self._lock'."""
     return _WHAT.get(Via(step.via), "{}").format(step.what)
 
@@ -44,7 +44,7 @@ def kind_of(threads: Sequence[int], tasks: Sequence[int], one: bool = False) -> 
     return ("task" if tasks else "thread") + ("" if one else "s")
 
 
-def had(step: BlameStep) -> str:
+def had(step: BlameStep | Step) -> str:
     return _HAD[Via(step.via)]
 
 
@@ -102,9 +102,13 @@ def end(root: Root) -> str:
     return said + where(root.place.file, root.place.line)
 
 
+def largest(parts: Sequence[Part]) -> Part:
+    return max(parts, key=lambda p: p.weight)
+
+
 def because(parts: Sequence[Part]) -> str:
     """One thread now: 'sem (permit) <- rpc: answer (answer) <- peer: sleeps (semN.py:7)', the largest part of it."""
-    part = max(parts, key=lambda p: p.weight)
+    part = largest(parts)
     told = " <- ".join(f"{s.what} ({s.via}){where(s.place.file, s.place.line)}" for s in part.path[:8])
     more = f" (one of {len(parts)} ways)" if len(parts) > 1 else ""
     return f"{told} <- {end(part.root)}{more}" if told else end(part.root)

@@ -250,6 +250,9 @@ class Waits:
                     if waited and values.is_a(waited, TASK):
                         return Waiting(TaskState.TASK, "wait_for", awaited=[waited], total=1)
         call = self._in_closure(head, _CHAINED)
+        if not call and inner:  # asgiref shields the future of a thread's call
+            with contextlib.suppress(*BAD):
+                call = self._in_closure(self._memory.read(inner, values.layout.size), _CHAINED)
         if values.type_name(call) == "Future":
             return Waiting(TaskState.EXECUTOR, "executor", call=call, changes=True)
         peer = self._transports.of_chain(chain.links)

@@ -23,7 +23,7 @@ from concview.engines.direct.tasks.records import Task
 from concview.engines.direct.thread_table import ThreadTable
 from concview.labels.base import Raw
 from concview.labels.policy import label
-from concview.labels.reader import Candidate, Frame, LabelReader, Reading
+from concview.labels.reader import Candidate, Frame, LabelReader, Reading, join, same
 from concview.model import Label, TaskState, Work, WorkItem
 from concview.sink import Sink
 
@@ -315,29 +315,29 @@ class LabelLook:
             ]
         )  # fmt: skip
         looked = len(self._threads) + len(self._tasks)
-        said = rows, len(self._unknown), max(0, len(items) - MAX_ITEMS)
+        said = rows, len(self._unknown), max(0, len(items) - MAX_ITEMS), tuple(sorted(self.reader.seen))
         if said != self._told:
             self._told = said
-            self._sink.emit(Work(now, rows, looked, len(self._unknown), self._torn, said[2]))
+            self._sink.emit(Work(now, rows, looked, len(self._unknown), self._torn, *said[2:]))
 
     def _shares(self, now: int) -> list[_Item]:
         """Items in progress, oldest first, with who works on each and what it is a part of."""
         found: dict[int, _Item] = {}
-        serves: dict[int, list[_Item]] = {}  #: future -> what is done for it
+        serves: dict[int, _Owner] = {}  #: future -> the task that it is done for
         for id_, owner in self._tasks.items():
             task = self._by_id.get(id_)
             if owner.items and task is not None and task.waiting is not None:
                 for future in (task.future, task.waiting.call):
                     if future:
-                        serves[future] = owner.items
+                        serves[future] = owner
         every = [(id_, owner, True) for id_, owner in self._tasks.items()]
         every += [(tid, owner, False) for tid, owner in self._threads.items()]
         for _, owner, _ in every:
             for item in owner.items:
                 item.threads, item.tasks, item.inside = [], [], 0
         for id_, owner, is_task in every:
-            outer = next((serves[f] for f in owner.serves if f in serves), [])
-            chain = [*owner.items, *(i for i in outer if i not in owner.items)]
+            outer = next((serves[f] for f in owner.serves if f in serves), None)
+            chain = self._chain(owner, outer) if outer is not None else owner.items
             for item, around in zip(chain, [*chain[1:], None], strict=False):
                 found[item.id] = item
                 item.used_ns = now
@@ -345,6 +345,18 @@ class LabelLook:
                 if around is not None and around is not item:
                     item.inside = around.id
         return sorted(found.values(), key=lambda item: item.started_ns or item.seen_ns)
+
+    def _chain(self, owner: _Owner, outer: _Owner) -> list[_Item]:
+        """What is done here, within what it is done for. A request that the task has from its server and the thread
+        from its framework is one."""
+        inner = list(owner.items)
+        if owner.raws and outer.raws and same(outer.raws[0], owner.raws[-1]):
+            whole = outer.items[0]
+            found = label(join(outer.raws[0], owner.raws[-1]), self._full)
+            if inner[-1] is not whole and not found.missing:
+                whole.label = found
+            inner.pop()
+        return [*inner, *(i for i in outer.items if i not in inner)]
 
 
 def _zone_file(root: str) -> bytes:

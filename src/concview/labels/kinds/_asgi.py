@@ -15,5 +15,6 @@ def of_scope(scope: Ref, route: str = "", after: bool = False) -> Raw | None:
     path = scope.item("path")
     method = scope.item("method").text(16) if kind == "http" else "WEBSOCKET"
     key = ("asgi", scope.item("headers").address, scope.item("raw_path").address, path.address, path.text())
-    found = route or scope.item("route").attr("path").text()
+    # What Starlette's router notes in the scope is without the mounts that it is in.
+    found = route or ("" if scope.item("root_path").text(1) else scope.item("route").attr("path").text())
     return Raw(WorkKind.REQUEST, key, method=method, path=path.text(), route=found, after=after)

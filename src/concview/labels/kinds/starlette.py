@@ -7,7 +7,14 @@ from concview.labels.kinds._asgi import of_scope
 
 
 def read(view: View) -> Raw | None:
-    return of_scope(view.local("scope"), view.local("self").attr("path").text())
+    route = view.local("self")
+    path = route.attr("path").text()
+    if not route.attr("_base_app"):
+        return of_scope(view.local("scope"), path)
+    found = of_scope(view.local("scope"))
+    if found is not None:  # a mount: its own routes come further in
+        found.mount, found.route = path, ""
+    return found
 
 
 KIND = Kind(
@@ -15,6 +22,7 @@ KIND = Kind(
     (
         At("starlette/routing.py", "Route.handle"),
         At("starlette/routing.py", "WebSocketRoute.handle"),
+        At("starlette/routing.py", "Mount.handle"),
         At("fastapi/routing.py", "APIRoute.handle"),
     ),
     read,

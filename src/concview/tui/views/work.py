@@ -9,7 +9,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import State
-from concview.session.work import age_words, inmost, title, who
+from concview.session.work import age_words, inmost, title, who, why_none, without_route
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
@@ -43,7 +43,8 @@ def _state(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
 
 def _doing(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
     inner = inmost(w, context.by_id)
-    said = f"{title(inner)}: {inner.doing}" if inner is not w else w.doing
+    at = inner.because or inner.doing
+    said = f"{title(inner)}: {at}" if inner is not w else at
     return [Segment(fit(said, width), palette.base)]
 
 
@@ -82,16 +83,7 @@ class Requests(TableView):
     def why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.target is None:
             return NOTHING_YET
-        able = snapshot.capabilities.get("labels")
-        if able is None:
-            return "whoever recorded this did not look for requests"
-        if not able.available:
-            return f"requests cannot be told: {able.why}" + (f"; {able.enable}" if able.enable else "")
-        if snapshot.work is None:
-            return NOTHING_YET
-        unknown = snapshot.work.unknown
-        moved = f"; {text.plural(unknown, 'thread or task', 'threads or tasks')} moved while they were read"
-        return f"nothing is in flight{moved if unknown else ''}"
+        return why_none(snapshot) or NOTHING_YET
 
     def detail(self, row: Any, snapshot: Snapshot, width: int) -> list[Line] | None:
         work = snapshot.work
@@ -116,8 +108,9 @@ class Requests(TableView):
         while at.id not in seen:
             seen.add(at.id)
             part = next((context.by_id[p] for p in at.parts if p in context.by_id), None)
-            if at.doing and (part is None or part.doing != at.doing):
-                lines += paragraph(at.doing, width, palette.base)
+            doing = at.because or at.doing
+            if doing and (part is None or (part.because or part.doing) != doing):
+                lines += paragraph(doing, width, palette.base)
             if part is None:
                 break
             lines += paragraph(f"in {title(part)}: {age_words(part)}", width, palette.accent)
@@ -165,6 +158,8 @@ def _routes(work: WorkSummary, width: int, palette: Palette) -> list[Line]:
         lines.append([Segment(f"  and {len(work.routes) - _MOST} more", palette.dim)])
     if any(not r.exact and r.p50_s is not None for r in work.routes[:_MOST]):
         lines += paragraph("~ since it was first seen, up to a look of 0.2 s too short", width, palette.faint)
+    if hint := without_route((*work.now, *work.routes), work.mode):
+        lines += paragraph(hint, width, palette.faint)
     return lines
 
 
