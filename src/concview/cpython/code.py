@@ -52,11 +52,11 @@ def parse_line_table(table: bytes, first_line: int) -> tuple[list[int], list[int
             lines.append(0)
         else:
             if kind in (_LONG, _NO_COLUMNS):
-                delta, i = _varint(table, i)
+                delta, i = varint(table, i)
                 line += -(delta >> 1) if delta & 1 else delta >> 1
                 if kind == _LONG:
                     for _ in range(3):
-                        _, i = _varint(table, i)
+                        _, i = varint(table, i)
             elif _ONE_LINE_0 <= kind <= _ONE_LINE_2:
                 line += kind - _ONE_LINE_0
                 i += 2
@@ -68,7 +68,7 @@ def parse_line_table(table: bytes, first_line: int) -> tuple[list[int], list[int
     return starts, lines
 
 
-def _varint(table: bytes, i: int) -> tuple[int, int]:
+def varint(table: bytes, i: int) -> tuple[int, int]:
     """Little-endian groups of six bits: (value, index behind it). Ends with the table; at most 60 bits."""
     value = shift = 0
     while i < len(table):

@@ -168,18 +168,3 @@ class LockReader:
         """
         data = self.memory.read(address + self._header, 24)
         return int(_WORD(data, 8)[0]) if _INT(data, 16)[0] > 0 else 0
-
-    def deque(self, address: int, limit: int = 256) -> list[int]:
-        """Items of a `collections.deque`: blocks of 64 (left link, data, right link), indices at both ends."""
-        at = self.offsets["deque.ob_size"]
-        size, block, _, index = self.memory.words(address + at, 4)
-        items: list[int] = []
-        for _ in range(limit):
-            if not size or not block or len(items) >= limit or not 0 <= index < 64:
-                break
-            words = self.memory.words(block, 66)
-            part = words[1 + index : min(65, 1 + index + size)]
-            items += part
-            size -= len(part)
-            block, index = words[65], 0
-        return items

@@ -125,6 +125,24 @@ class Objects:
             raise BadAddress("absurdly long tuple")
         return self.memory.words(address + o.tuple_items, size)
 
+    def deque_items(self, address: int, limit: int = 256) -> list[int]:
+        """Items of a `collections.deque`: blocks of 64 (left link, data, right link), indices at both ends.
+
+        Raises BadAddress.
+        """
+        at = self.offsets["deque.ob_size"]
+        size, block, _, index = self.memory.words(address + at, 4)
+        items: list[int] = []
+        for _ in range(limit):
+            if not size or not block or len(items) >= limit or not 0 <= index < 64:
+                break
+            words = self.memory.words(block, 66)
+            part = words[1 + index : min(65, 1 + index + size)]
+            items += part
+            size -= len(part)
+            block, index = words[65], 0
+        return items
+
     def c_string(self, address: int, limit: int = 64) -> str:
         data = self.memory.read_some(address, limit)
         return data.partition(b"\0")[0].decode("utf-8", "replace")

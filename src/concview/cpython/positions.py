@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from concview.cpython.code import Code
+from concview.cpython.code import Code, varint
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Objects
 
@@ -26,13 +26,13 @@ def columns(table: bytes, lasti: int) -> tuple[int, int]:
         start = end = 0
         kind = head >> 3 & 15
         if kind == _LONG:
-            _, i = _varint(table, i)
-            _, i = _varint(table, i)
-            start, i = _varint(table, i)
-            end, i = _varint(table, i)
+            _, i = varint(table, i)
+            _, i = varint(table, i)
+            start, i = varint(table, i)
+            end, i = varint(table, i)
             start, end = start - 1, end - 1  # 0: none
         elif kind == _NO_COLUMNS:
-            _, i = _varint(table, i)
+            _, i = varint(table, i)
         elif _ONE_LINE_0 <= kind <= _ONE_LINE_2:
             if i + 1 < size:
                 start, end = table[i], table[i + 1]
@@ -46,19 +46,6 @@ def columns(table: bytes, lasti: int) -> tuple[int, int]:
         if lasti < address:
             return (start, end) if 0 <= start < end else (0, 0)
     return 0, 0
-
-
-def _varint(table: bytes, i: int) -> tuple[int, int]:
-    value = shift = 0
-    while i < len(table):
-        byte = table[i]
-        i += 1
-        if shift < 60:
-            value |= (byte & 63) << shift
-        shift += 6
-        if not byte & 64:
-            break
-    return value, i
 
 
 class Positions:

@@ -144,7 +144,7 @@ class Holders:
             return
         if name in _STACKS:
             callbacks = values.attribute(manager, "_exit_callbacks")
-            for entry in values.deque_items(callbacks) if callbacks else ():
+            for entry in values.objects.deque_items(callbacks) if callbacks else ():
                 callback = (*values.objects.tuple_items(entry, 4), 0, 0)[1]
                 if values.type_name(callback) == "method":
                     inner = self._memory.word(callback + self._o["method.im_self"])

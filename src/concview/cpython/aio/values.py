@@ -243,20 +243,6 @@ class Values:
     def dict_values(self, address: int) -> list[int]:
         return [value for _, value in self.objects.items(address)]
 
-    def deque_items(self, address: int, most: int = 256) -> list[int]:
-        """Raises BadAddress."""
-        size, block, _, index = self.memory.words(address + self.o["deque.ob_size"], 4)
-        items: list[int] = []
-        for _ in range(most):
-            if not size or not block or len(items) >= most or not 0 <= index < 64:
-                break
-            words = self.memory.words(block, 66)
-            part = words[1 + index : min(65, 1 + index + size)]
-            items += part
-            size -= len(part)
-            block, index = words[65], 0
-        return items
-
     def int32(self, address: int) -> int:
         return self.memory.int32(address)
 

@@ -154,7 +154,7 @@ class ContextManagers:
         found: list[Found] = []
         if not callbacks or self._objects.type_name(callbacks) != "collections.deque":
             return found
-        for entry in reversed(self._reader.deque(callbacks)):
+        for entry in reversed(self._reader.objects.deque_items(callbacks)):
             items = self._objects.tuple_items(entry, 16)
             for kind, head in self._reader.heads(items[1:2]).values():
                 found += self._named([self._reader.bound_self(kind, head)], ident, depth)
