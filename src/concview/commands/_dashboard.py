@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from concview.commands import _agent
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from concview.demos.base import Demo
     from concview.process.discovery import Candidate
     from concview.session import Session
-    from concview.tui.ports import DeepFrame
+    from concview.tui.ports import DeepFrame, Service
 
 #: A demo has said 'ready' within this time, or something is wrong with it.
 DEMO_START_S = 30.0
@@ -26,15 +25,8 @@ DEMO_START_S = 30.0
 class _Row:
     """A process as the picker's list wants it: discovery says `user` where the list has an owner."""
 
-    def __init__(self, candidate: Candidate, name: str = "", parent: int = -1) -> None:
-        """`name`, `parent`: in place of discovery's own."""
+    def __init__(self, candidate: Candidate) -> None:
         self._candidate = candidate
-        self.name = name or candidate.name
-        self.parent = parent if parent >= 0 else candidate.parent
-
-    def known_as(self, name: str, parent: int) -> _Row:
-        """The same as a member of a tree: 'worker 2', below the nearest Python process."""
-        return _Row(self._candidate, name, parent)
 
     @property
     def owner(self) -> str:
@@ -128,12 +120,9 @@ def show(
     child: Child | None = None,
     output: Ring | None = None,
     launch: Launch | None = None,
-    among: Sequence[int] = (),
-    below: bool = False,
 ) -> int:
     """Run the dashboard until it is left; everything that was started is ended then. `output` gets a pane.
 
-    `among`: only these processes can be chosen, with `below` also those below them; without any, all can.
     `launch` starts the target anew when that is asked for; `child` is then what it started first.
     """
     from concview.tui.app import ConcviewApp
@@ -162,15 +151,7 @@ def show(
     def list_processes() -> list[_Row]:
         from concview.process.discovery import python_processes
 
-        rows = [_Row(candidate) for candidate in python_processes()]
-        if not among:
-            return rows
-        from concview.model import Role
-        from concview.process.tree import Tree
-
-        members = [m for pid in among for m in (Tree(pid).members() if below else Tree(pid).members()[:1])]
-        names = {m.pid: m for m in members if m.role is not Role.HELPER}
-        return [row.known_as(names[row.pid].name, names[row.pid].parent) for row in rows if row.pid in names]
+        return [_Row(candidate) for candidate in python_processes()]
 
     def list_demos() -> list[tuple[str, str]]:
         from concview.demos.base import demos
@@ -231,6 +212,22 @@ def show(
                 each.close()
         for one in children:
             one.close()
+
+
+def show_service(service: Service, config: Config) -> int:
+    """Run the dashboard on several processes until it is left; the service is closed then."""
+    from concview.tui.app import ConcviewApp
+    from concview.tui.keys import UnusableKey
+
+    try:
+        try:
+            app = ConcviewApp(service=service, deep_look=deep_look, theme=config.theme, own_keys=config.keys)
+        except UnusableKey as error:
+            raise CommandError(f"settings: {error}", Exit.USAGE) from None
+        app.run(mouse=config.mouse)
+        return Exit.INTERNAL if app.return_code else Exit.FINE
+    finally:
+        service.close()
 
 
 def start(demo: Demo, variant: str, python: str | None = None) -> Child:

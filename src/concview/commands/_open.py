@@ -54,10 +54,10 @@ def open_live(pid: int, config: Config, blocking: bool = False) -> Session:
     return watch_process(pid, config, blocking, keep=True).session
 
 
-def open_file(path: str, config: Config, speed: float) -> Session:
-    """A started session that plays a recording, for the dashboard."""
+def open_file(path: str, config: Config, speed: float, number: int = 0) -> Session:
+    """A started session that plays a recording (of several processes this one), for the dashboard."""
     try:
-        session = Session(FileSource(path, speed), config=config.rules)
+        session = Session(FileSource(path, speed, number), config=config.rules)
     except ValueError as error:  # a threshold alone can contradict the rule's own other one
         raise CommandError(f"settings: {error}", Exit.USAGE) from None
     try:

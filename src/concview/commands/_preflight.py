@@ -29,14 +29,6 @@ def look_at(pid: int) -> Target:
         raise CommandError(str(error), error.exit_code, remedy) from None
 
 
-def look_at_file(path: str) -> None:
-    """The same of a recording: its first block."""
-    from concview import codec
-
-    with reading(path), open(path, "rb") as file:
-        next(codec.read_blocks(file))
-
-
 @contextmanager
 def reading(path: str) -> Iterator[None]:
     """What goes wrong while a recording is opened, as the command's failure."""

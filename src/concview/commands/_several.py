@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A collector delivers its first samples within this time.
 START_S = 15.0
+#: Of each of several processes, so much of its stream is kept.
+TAPE_BYTES = 4 << 20
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -46,18 +48,25 @@ def given(options: argparse.Namespace, pids: Sequence[str]) -> list[int]:
     return numbers
 
 
-def group(options: argparse.Namespace, config: Config, pids: Sequence[str]) -> Group:
-    """All of them attached. CommandError when none can be watched."""
+def group(
+    options: argparse.Namespace, config: Config, pids: Sequence[str], quiet: bool = False, keep: bool = False
+) -> Group:
+    """All of them attached. CommandError when none can be watched. `quiet`: who comes and goes is not told on standard
+    error; `keep`: the last minutes of each can be saved."""
     from concview.session import LiveSource, Session
     from concview.session.group import Group
+    from concview.session.tape import Tape
 
     def make(member: Member, budget: float) -> Session:
         source = LiveSource(
             member.pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle
         )
+        if keep:
+            source.tape = Tape(max_bytes=TAPE_BYTES)
         return Session(source, config=config.rules, alone=not options.tree)
 
-    return started(Group(given(options, pids), options.tree, config.budget, make, complain))
+    tell = complain if not quiet else lambda line: None
+    return started(Group(given(options, pids), options.tree, config.budget, make, tell))
 
 
 F = TypeVar("F", bound="Family[Any]")

@@ -7,13 +7,14 @@ import argparse
 from concview import text
 from concview.commands import _agent, _options
 from concview.commands.base import Command, CommandError, Exit
+from concview.config import Config
 
 INSTEAD = "without one: 'concview check PID' judges it, 'concview dump PID' shows its threads"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pids", metavar="PID", nargs="*", help="process to attach to (default: choose from a list)")
-    parser.add_argument("--tree", action="store_true", help="choose from the process and those below it")
+    parser.add_argument("--tree", action="store_true", help="the process and those below it, as they come and go")
     _agent.add(parser)
     _options.add_sampling(parser)
 
@@ -26,17 +27,18 @@ def run(options: argparse.Namespace) -> int:
     several = options.tree or len(options.pids) > 1
     if options.tree and not options.pids:
         raise CommandError("--tree: which process?", Exit.USAGE, "concview attach --tree PID")
-    if not options.pids or several:
-        among = [_options.pid_of(pid) for pid in options.pids]
-        for pid in among:
-            _preflight.look_at(pid)
+    if several:
+        if options.agent:
+            raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
+        return _several_at_once(options, config)
+    if not options.pids:
         if options.agent:
             raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
         _preflight.require_terminal(INSTEAD)
         with _preflight.screen("looking for Python processes …"):
             from concview.commands import _dashboard
 
-            return _dashboard.show(None, config, options.blocking, among=among, below=options.tree)
+            return _dashboard.show(None, config, options.blocking)
     pid = _options.pid_of(options.pids[0])
     target = _preflight.look_at(pid)
     _preflight.require_terminal(INSTEAD)
@@ -48,6 +50,26 @@ def run(options: argparse.Namespace) -> int:
         if options.agent:
             _agent.invite(session, options.calls)
         return _dashboard.show(session, config, options.blocking)
+
+
+def _several_at_once(options: argparse.Namespace, config: Config) -> int:
+    """The list of the processes, all of them watched under one budget; from there into each."""
+    from concview.commands import _preflight, _several
+
+    pids = _several.given(options, options.pids)
+    target = _preflight.look_at(pids[0])
+    _preflight.require_terminal(INSTEAD)
+    with _preflight.screen(f"attaching to {', '.join(map(str, pids))} …"):
+        from concview.commands import _dashboard
+        from concview.session.service import FAR_S, LiveService
+
+        _dashboard.preload()
+        group = _several.group(options, config, options.pids, quiet=True, keep=True)
+        for part in group.parts():
+            if part.session is not None:
+                part.session.slow_down(FAR_S)
+        more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
+        return _dashboard.show_service(LiveService(group, text.short_command(target.command) + more), config)
 
 
 COMMAND = Command(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from concview import text
-from concview.commands import _options
+from concview.commands import _options, _recorded
 from concview.commands.base import Command, CommandError, Exit
+
+if TYPE_CHECKING:
+    from concview.config import Config
+    from concview.session.service import RecordedService
+    from concview.session.several import Cast
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a recording made by 'concview record'")
+    _recorded.add(parser)
     parser.add_argument("--speed", metavar="X", default="1", help="1 plays in real time (default), 0 all at once")
     _options.add_config(parser)
 
@@ -26,14 +34,27 @@ def run(options: argparse.Namespace) -> int:
         speed = math.nan
     if not 0 <= speed <= 1000:
         raise CommandError(f"--speed: must be a number from 0 to 1000, not '{options.speed}'", Exit.USAGE)
-    _preflight.look_at_file(options.file)
+    cast = _recorded.cast_of(options.file)
+    process = _recorded.chosen(cast, options.process, options.file)
     _preflight.require_terminal(f"without one: 'concview check {options.file}' judges the recording")
     with _preflight.screen(f"opening {text.clean(options.file)} …"):
         from concview.commands import _dashboard, _open
 
         # Before the recording is opened: its reader would take turns with the import.
         _dashboard.load()
-        return _dashboard.show(_open.open_file(options.file, config, speed), config)
+        if cast.processes and process is None:
+            return _dashboard.show_service(_service(options.file, cast, speed, config), config)
+        number = process.number if process is not None else 0
+        return _dashboard.show(_open.open_file(options.file, config, speed, number), config)
+
+
+def _service(path: str, cast: Cast, speed: float, config: Config) -> RecordedService:
+    from concview.session.service import RecordedService
+
+    try:
+        return RecordedService(Path(path), cast, speed, config.rules, text.clean(Path(path).name))
+    except ValueError as error:  # a threshold alone can contradict the rule's own other one
+        raise CommandError(f"settings: {error}", Exit.USAGE) from None
 
 
 COMMAND = Command(

@@ -77,6 +77,7 @@ class Session:
         self._rules, self._config, self._alone = rules, config, alone
         self._judged_every_ns, self._blamed_every_ns = int(judged_every_s * 1e9), int(blamed_every_s * 1e9)
         self._blamed_ns = 0
+        self._snapshot_every_ns = SNAPSHOT_NS
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
@@ -275,6 +276,12 @@ class Session:
     def ended(self) -> bool:
         return self._ended
 
+    def slow_down(self, seconds: float) -> None:
+        """From now on a picture and a judgement no more often than so, in stream time; 0: whenever there is something
+        new. For one of many that nobody looks at closely."""
+        self._judged_every_ns = self._blamed_every_ns = int(seconds * 1e9)
+        self._snapshot_every_ns = max(SNAPSHOT_NS, int(seconds * 1e9))
+
     def hurry(self) -> None:
         """Somebody pressed a key: the reader leaves the CPU to those that answer it, for a moment."""
         self._ui_priority.ask()
@@ -374,7 +381,7 @@ class Session:
             if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
                 self._evaluate()
         wanted = self._composed_ns < self._wanted_ns <= history.now_ns
-        if history.now_ns - self._composed_ns >= SNAPSHOT_NS or wanted or not self._begun:
+        if history.now_ns - self._composed_ns >= self._snapshot_every_ns or wanted or not self._begun:
             self._ui_priority.give_way()
             self._compose()
         with self._progress:
@@ -407,7 +414,7 @@ class Session:
         self._judgement = replace(self._judgement, findings=bounded(self._judgement.findings, self._blame))
         if self._judged.add(history.now_ns, Said(self._judgement, self._blame)) and self.player is not None:
             self.player.found()
-            self._composed_ns = -SNAPSHOT_NS  # it may be held now: what was found is shown at once
+            self._composed_ns = -self._snapshot_every_ns  # it may be held now: what was found is shown at once
 
     def _follow(self, window: Window, pid: int) -> None:
         """Every wait to its end: by far the most expensive part of a judgement where much happens."""

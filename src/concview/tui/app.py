@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import App, SystemCommand
@@ -15,13 +15,16 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from concview.tui import first, keys, textual_private
-from concview.tui.ports import DeepLook, Output, Picker, StartAgain, Started, ViewedSession
+from concview.tui.ports import DeepLook, Output, Picker, Service, StartAgain, Started, ViewedSession
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
 from concview.tui.theme import CHOICES, DARK, OURS
 from concview.tui.widgets.bars import Footer
 from concview.tui.widgets.baseline import Baseline
+
+if TYPE_CHECKING:
+    from concview.tui.screens.processes import ProcessesScreen
 
 #: Seconds. The stream is read and judged in threads of this process: a key waits for the GIL so long at most, and again
 #: each time that drawing gives it up (Python's default is 0.005).
@@ -33,8 +36,9 @@ LEFT_S = 1.0
 class ConcviewApp(App[None]):
     """`ConcviewApp(session=...)` opens the dashboard at once, `ConcviewApp(picker=...)` the list of processes.
 
-    With both, the dashboard opens and `p` leads back to the list. `output` is what the first session's target prints,
-    when we started it. The session is closed when the app ends.
+    With both, the dashboard opens and `p` leads back to the list. `ConcviewApp(service=...)` opens the list of a
+    service's processes; enter opens the dashboard of one, and `p` leads back. `output` is what the first session's
+    target prints, when we started it. The session is closed when the app ends.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
@@ -57,14 +61,16 @@ class ConcviewApp(App[None]):
         deep_look: DeepLook | None = None,
         output: Output | None = None,
         own_keys: Mapping[str, str] | None = None,
+        service: Service | None = None,
     ) -> None:
         """`theme`: a name of Textual's or ours, or one of `theme.CHOICES`. UnusableKey where `own_keys` cannot be."""
         keymap = keys.remap(own_keys or {})
         super().__init__()
-        if session is None and picker is None:
-            raise ValueError("needs a session or a picker")
+        if session is None and picker is None and service is None:
+            raise ValueError("needs a session, a picker or a service")
         sys.setswitchinterval(SWITCH_S)
         self.session, self.picker, self.deep_look, self.output = session, picker, deep_look, output
+        self.service = service
         self.title = title
         self._starting = False
         for each in OURS:
@@ -86,6 +92,10 @@ class ConcviewApp(App[None]):
         """The first screen itself rather than one pushed over an empty one: that saves a frame."""
         if self.session is not None:
             return Dashboard(self.session, self.output)
+        if self.service is not None:
+            from concview.tui.screens.processes import ProcessesScreen
+
+            return ProcessesScreen(self.service)
         return self._picker_screen()
 
     def _picker_screen(self) -> SizedScreen:
@@ -112,24 +122,35 @@ class ConcviewApp(App[None]):
         self.session = event.session
         self.push_screen(Dashboard(event.session))
 
+    def on_processes_screen_chosen(self, event: ProcessesScreen.Chosen) -> None:
+        """At one of the service's processes; the list stays below it."""
+        session = self.service.session(event.row.key) if self.service is not None else None
+        if session is None:
+            self.notify(event.row.state or "there is nothing to look at", markup=False)
+            return
+        self.session = session
+        self.push_screen(Dashboard(session))
+
     def close_session(self) -> None:
         session, self.session = self.session, None
-        if session is not None:
+        if self.service is not None:  # its sessions go on
+            self.service.leave()
+        elif session is not None:
             session.close()
 
     @on(Dashboard.Leave)
     def choose_process(self) -> None:
         """Detach and go to the list of processes."""
-        if self.picker is None:
+        if self.picker is None and self.service is None:
             self.notify("started for one process; q quits", markup=False)
             return
+        if isinstance(self.screen, Dashboard):
+            self.screen.retire()
         self.close_session()
         if len(self.screen_stack) > 1:
             self.pop_screen()
         else:
             # The first screen of an app cannot be taken away; it rests below the list.
-            if isinstance(self.screen, Dashboard):
-                self.screen.retire()
             self.push_screen(self._picker_screen())
         self.set_timer(LEFT_S, first.left)
 

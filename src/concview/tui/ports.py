@@ -12,6 +12,7 @@ from concview.snapshot import Snapshot, Timeline
 
 if TYPE_CHECKING:
     from concview.analysis.calltree import Entry, Node
+    from concview.session.service import ServiceRow
 
 
 class ViewedSession(Protocol):
@@ -224,3 +225,34 @@ class Picker:
     start_demo: Callable[[str], ViewedSession] = no_demo
     #: None while the target is none that concview started
     again: Callable[[], StartAgain | None] = lambda: None
+
+
+class Service(Protocol):
+    """Several processes that are looked at together: a master with its workers, live or recorded."""
+
+    live: bool
+    name: str
+
+    def rows(self) -> Sequence[ServiceRow]:
+        """Parents before children, ended ones too. Never blocks."""
+        ...
+
+    def said(self) -> Sequence[tuple[str, str]]:
+        """(tone, words) of what concerns several, worst first: findings that several have, who waits for whom across
+        processes. Tones: 'error', 'warn', 'base', 'dim'. Never blocks."""
+        ...
+
+    def cost(self) -> tuple[float, float]:
+        """Percent of a core that all collectors use together, and what they may."""
+        ...
+
+    def session(self, key: tuple[int, int]) -> ViewedSession | None:
+        """Of one process, which is looked at closely from now on; None where there is nothing to look at. It is the
+        service's own: whoever looks does not close it."""
+        ...
+
+    def leave(self) -> None:
+        """Nobody looks at one of them closely any more."""
+        ...
+
+    def close(self) -> None: ...

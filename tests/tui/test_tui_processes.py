@@ -1,0 +1,139 @@
+"""The list of a service's processes: which worker is it, and into one of them and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import fake
+import msgspec
+import pytest
+
+from concview.model import Role
+from concview.session import across
+from concview.session.service import ServiceRow, merged, of_how_many, row_of, told
+from concview.snapshot import Snapshot, Status
+from concview.tui.app import ConcviewApp
+from concview.tui.screens.dashboard import Dashboard
+from concview.tui.screens.processes import ProcessesScreen
+
+
+def row(pid: int, snapshot: Snapshot, parent: int = 10, state: str = "") -> ServiceRow:
+    role = Role.WORKER if parent else Role.PROGRAM
+    return row_of((pid, 1), parent, f"worker {pid}" if parent else "gunicorn", role, snapshot, state)
+
+
+class FakeService:
+    """One master and its workers; two of them are in a deadlock."""
+
+    live = True
+    name = "gunicorn app:app"
+
+    def __init__(self) -> None:
+        waiting = Snapshot(Status.WAITING)
+        self.pictures = [
+            (row(10, fake.healthy(), 0), fake.healthy()),
+            (row(11, fake.deadlock()), fake.deadlock()),
+            (row(12, fake.healthy()), fake.healthy()),
+            (row(13, fake.deadlock()), fake.deadlock()),
+            (row(14, waiting, state="cannot be watched: not permitted"), waiting),
+        ]
+        self.looked: list[tuple[int, int]] = []
+        self.left = 0
+        self.closed = False
+        self.found = across.Found()
+
+    def rows(self) -> list[ServiceRow]:
+        return [r for r, _ in self.pictures]
+
+    def said(self) -> list[tuple[str, str]]:
+        return told([p for p in self.pictures if not p[0].state], self.found, self.rows())
+
+    def cost(self) -> tuple[float, float]:
+        return 3.2, 5.0
+
+    def session(self, key: tuple[int, int]) -> fake.FakeSession | None:
+        picture = next((s for r, s in self.pictures if r.key == key and not r.state), None)
+        if picture is None:
+            return None
+        self.looked.append(key)
+        self.session_given = fake.FakeSession([picture])
+        return self.session_given
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def shown(app: ConcviewApp) -> object:
+    return app.screen
+
+
+def picture(app: ConcviewApp) -> str:
+    return app.export_screenshot(simplify=True).replace("&#160;", " ")
+
+
+async def test_into_a_worker_and_back() -> None:
+    service = FakeService()
+    app = ConcviewApp(service=service)
+    async with app.run_test(size=(120, 30)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, ProcessesScreen)
+        await pilot.pause(0.1)
+        seen = picture(app)
+        # The master stands above its workers, those with something wrong first.
+        assert [r.pid for r in screen.table.rows][:3] == [10, 11, 13]
+        assert "2 of 4 workers" in seen and "cannot be watched: not permitted" in seen and "budget 5 %" in seen
+        await pilot.press("down", "enter")
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, Dashboard) and service.looked == [(11, 1)]
+        await pilot.press("p")
+        await pilot.pause(0.1)
+        assert shown(app) is screen and service.left and not service.session_given.closed
+        # One comes, one goes.
+        ended = replace(service.pictures[3][0], state="ended")
+        service.pictures[3] = (ended, service.pictures[3][1])
+        service.pictures.append((row(15, fake.healthy()), fake.healthy()))
+        screen.look()
+        await pilot.pause(0.1)
+        assert "1 ended" in picture(app) and 15 in {r.pid for r in screen.table.rows}
+        await pilot.press("slash", *"14", "enter")
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        assert shown(app) is screen, "there is nothing to look at, and that is said"
+
+
+@pytest.mark.parametrize("size", [(60, 12), (80, 24), (200, 50), (40, 8)])
+async def test_any_size(size: tuple[int, int]) -> None:
+    app = ConcviewApp(service=FakeService())
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, ProcessesScreen)
+        assert "needs" in picture(app) if size[0] < 60 else "gunicorn" in picture(app)
+
+
+def test_what_several_have_is_told_once() -> None:
+    service = FakeService()
+    every = merged(service.pictures)
+    (deadlock,) = [(f, rows) for f, rows in every if f.id == "deadlock"]
+    assert [r.pid for r in deadlock[1]] == [11, 13]
+    # What is over is told by each process, not of all.
+    over = msgspec.structs.replace(
+        fake.deadlock(), findings=tuple(msgspec.structs.replace(f, recent=True) for f in fake.deadlock().findings)
+    )
+    assert merged([(row(11, over), over)]) == []
+
+
+def test_how_many() -> None:
+    rows = FakeService().rows()
+    assert of_how_many(rows[1:4:2], rows) == "2 of 4 workers (worker 11 11, worker 13 13)"
+    assert of_how_many(rows[1:2], rows) == "worker 11 (11)"
+    assert of_how_many(rows[:2], rows).startswith("2 of 5 processes")
+
+
+def test_a_deadlock_across_processes_comes_first() -> None:
+    service = FakeService()
+    service.found = across.Found(circles=(((11, 1), (13, 1)),))
+    tone, words = service.said()[0]
+    assert tone == "error" and "deadlock across processes" in words and "worker 11 (11)" in words
