@@ -100,3 +100,19 @@ def test_a_queue_used_as_a_pool() -> None:
     scene.play(9)
     finding = scene.found("pool-leak")
     assert finding is not None and finding.threads == (tid,)
+
+
+@pytest.mark.parametrize("line", [9, 5])
+def test_one_that_has_a_connection_need_not_use_it(line: int) -> None:
+    """A thread past the line that asks has what it asked for, also while it waits for something else altogether."""
+    scene = Scene()
+    tids = [scene.thread(f"web-{n}") for n in range(2)]
+    impl = frame("QueuePool._do_get", 1, "/site-packages/sqlalchemy/pool/impl.py", "library")
+    stack = [stdlib("Condition.wait", "threading.py"), impl, frame("checkout", 6, text="with engine.connect() as c:")]
+    for tid in tids:
+        scene.do(tid, stack, waits_for(ADDRESS, via="Condition.wait", kind="Condition"))
+    scene.do(scene.thread("web-2"), [frame("charge", 30), frame("checkout", line)], SLEEP)
+    pool = Related(ADDRESS, "Condition", "Condition", "not_empty", tuple(tids), 0, 0, references=(), complete=True)
+    scene.history.apply(Relations(scene.now_ns, (pool,), 1, 1))
+    scene.play(9)
+    assert ("pool-leak" in scene.ever()) == (line < 6)

@@ -107,7 +107,7 @@ def _dry(window: Window, crowd: Crowd, known: Related) -> bool:
         return False  # what somebody will do with it is not known
     library = any(pool_asked(f) for f in crowd.stack.frames) if crowd.stack is not None else False
     if library:
-        return not _used(window)
+        return not _used(window) and not _had_lately(window, crowd)
     if known.kind == "Semaphore":
         return known.value == 0
     if via == "pool":
@@ -130,6 +130,13 @@ def _used(window: Window) -> bool:
         and any(_pools.uses(library, f) for library in _pools.USED for f in r.stack.frames)
         for r in runs
     )  # fmt: skip
+
+
+def _had_lately(window: Window, crowd: Crowd) -> bool:
+    """Whether a thread was seen past the line that asks for one, since those that are stuck have waited: it had one,
+    whatever it did with it meanwhile, and the pool is too small, not dry."""
+    since = window.end_ns - int(STANDS_S * 1e9)
+    return any(not p.run.end_ns or p.end_ns > since for _, p in crowd.beyond())
 
 
 def _asking_frame(crowd: Crowd) -> Frame | None:
