@@ -40,6 +40,8 @@ _PIPES = ("multiprocessing/connection.py", "billiard/connection.py")
 #: What a pool makes its callers wait with: besides these, a lock is a lock.
 _LENDING_VIA = frozenset({"Queue.get", "SimpleQueue.get", "Condition.wait", "Event.wait"})
 _PLAIN_LOCKS = frozenset({"Lock", "RLock"})
+#: What a server that has nothing to do says, before the address at which it does so.
+ACCEPTS = "waits for connections"
 #: Of the import system's own (Lib/importlib/_bootstrap.py): a module's lock, and the locks that guard it.
 _IMPORT_LOCKS = frozenset({"acquire", "__enter__", "acquire_lock", "_acquire"})
 #: Lines on which SQLite runs, which sleeps and tries again while another connection writes.
@@ -187,12 +189,12 @@ def _via_words(via: str, wait: Wait) -> str:
 def _io(wait: Wait, stack: Stack) -> Classification:
     peer = wait.peer
     if wait.syscall in _ACCEPTING:
-        return Classification(State.IDLE, _io_words(wait, "waits for connections"), via="accept")
+        return Classification(State.IDLE, _io_words(wait, ACCEPTS), via="accept")
     if wait.syscall in _MULTIPLEXERS:
         if in_loop(stack):
             return Classification(State.IDLE, "event loop has nothing to do", via="select")
         if peer is not None and peer.status == "LISTEN":
-            return Classification(State.IDLE, _io_words(wait, "waits for connections"), via="accept")
+            return Classification(State.IDLE, _io_words(wait, ACCEPTS), via="accept")
         if wait.syscall.startswith("epoll") and not _one_client(wait):
             return Classification(State.IDLE, "event loop has nothing to do", via="select")
     if wait.syscall in _READS or wait.syscall in _MULTIPLEXERS:

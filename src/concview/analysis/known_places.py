@@ -7,6 +7,7 @@ the program's own: a program may call its files queue.py and pool.py as it likes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -113,6 +114,9 @@ POOLS: dict[str, tuple[tuple[Places, str], ...]] = {
         ],
     }.items()
 }
+#: What programs call that by which they tell threads and tasks to end: for those who wait for it, that is all there is
+#: to do. Not 'finished' or 'closed': who waits for those wants something to be done.
+TOLD_TO_END = re.compile(r"(?:^|_)(?:stop|shut|exit|quit|terminat|abort|kill)", re.IGNORECASE)
 #: Functions of executors' workers, of whatever library, that call the task.
 _TAKE_TASKS = frozenset({"_worker", "worker", "run_sync", "tworker", "work"})
 #: Frames from the leaf on that may belong to a way of waiting, or lie between it and a pool's caller.
@@ -122,6 +126,12 @@ _DEPTH = 12
 def bare(function: str) -> str:
     """'Queue.get' -> 'get'; '<lambda>' stays."""
     return function.rpartition(".")[2]
+
+
+def of_a_library(stack: Stack) -> bool:
+    """Whether all of it is code of libraries: what a library has its own threads and tasks wait for is its own matter,
+    and the program does nothing in them now."""
+    return any(f.origin == "library" for f in stack.frames) and not any(f.origin == "user" for f in stack.frames)
 
 
 def is_file(frame: Frame, end: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from concview.analysis.classify import ACCEPTS
 from concview.model import Finding, Role, Severity, Worker, Workers
 from concview.snapshot import Blame
 from concview.text import plural
@@ -61,6 +62,8 @@ def _only_watches(
         return False
     if cpu_percent is None or cpu_percent >= CPU_PERCENT:
         return False
+    if any(q.what.startswith(ACCEPTS) for q in blame.quiets):
+        return False  # it serves others itself
     child = [c for c in blame.causes if c.kind == "child"]
     if not child and all(w.role is not Role.WORKER for w in below):
         return False  # an idle program that has started another one

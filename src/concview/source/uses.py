@@ -64,6 +64,15 @@ class Block(NamedTuple):
 class Loop(NamedTuple):
     at: Range
     endless: bool  #: `while True` or on a flag: not over a given number of things
+    test: frozenset[str] = frozenset()  #: last names of what its condition looks at: 'readers' of `while self.readers`
+
+
+class Change(NamedTuple):
+    """`path.name += ...` (up) or `-= ...`."""
+
+    name: str
+    up: bool
+    line: int
 
 
 @dataclass(slots=True)
@@ -78,6 +87,8 @@ class Function:
     blocks: list[Block] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     splits: list[tuple[Range, ...]] = field(default_factory=list)  #: branches of which only one runs
+    guarded: list[Range] = field(default_factory=list)  #: bodies of `try` with a `finally`
+    changes: list[Change] = field(default_factory=list)
     kept: set[tuple[str, str]] = field(default_factory=set)  #: (method, name): x = q.get(), q.put(x)
 
     @property
@@ -208,7 +219,8 @@ class _Visitor:
                     self._item(item.context_expr, item.context_expr if number else node, inside)
                 self.block(node.body, handler, maybe)
             case ast.For() | ast.AsyncFor() | ast.While():
-                function.loops.append(Loop(_range(node), isinstance(node, ast.While)))
+                test = _names(node.test) if isinstance(node, ast.While) else frozenset()
+                function.loops.append(Loop(_range(node), isinstance(node, ast.While), test))
                 self.expression(node.test if isinstance(node, ast.While) else node.iter, handler, maybe)
                 endless = isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
                 self.block(node.body, handler, maybe or not endless)
@@ -225,12 +237,17 @@ class _Visitor:
                 for case in node.cases:
                     self.block(case.body, handler, True)
             case ast.Try() | ast.TryStar():
+                if node.finalbody:
+                    function.guarded.append(_spanned(node.body))
                 self.block(node.body, handler, maybe)
                 for part in node.handlers:
                     self.block(part.body, _range(part), True)
                 self.block(node.orelse, handler, maybe)
                 self.block(node.finalbody, handler, maybe)
             case _:
+                if isinstance(node, ast.AugAssign) and isinstance(node.op, (ast.Add, ast.Sub)):
+                    if (name := subject(node.target)) and len(function.changes) < MOST_EVENTS:
+                        function.changes.append(Change(name, isinstance(node.op, ast.Add), node.lineno))
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
                     got = node.value.func
                     if isinstance(got, ast.Attribute):
@@ -285,6 +302,15 @@ class _Visitor:
             method, node = node.func.attr, node.func.value
         if len(self._function.blocks) < MOST_EVENTS:
             self._function.blocks.append(Block(_path(node) or ELSEWHERE, method, head, body, on))
+
+
+def _names(node: ast.expr) -> frozenset[str]:
+    """Last names of all that an expression looks at."""
+    return frozenset(
+        n.attr if isinstance(n, ast.Attribute) else n.id
+        for n in ast.walk(node)
+        if isinstance(n, (ast.Attribute, ast.Name)) and isinstance(n.ctx, ast.Load)
+    )
 
 
 def _path(node: ast.expr) -> str:

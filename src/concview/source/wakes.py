@@ -58,6 +58,7 @@ class Loop(NamedTuple):
     first: int
     last: int
     endless: bool  #: `while True` or on a flag: not over a given number of things
+    test: frozenset[str] = frozenset()  #: last names of what its condition looks at
 
 
 Key = tuple[str, int]
@@ -73,7 +74,9 @@ class Reading:
     def __init__(self, function: Function) -> None:
         self.name, self.key, self.kept = function.name, key_of(function), function.kept
         self.first, self.last = function.first, function.last
-        self.loops = [Loop(lp.at.line, lp.at.end_line, lp.endless) for lp in function.loops]
+        self.loops = [Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test) for lp in function.loops]
+        self.guarded = [(g.line, g.end_line) for g in function.guarded]
+        self.changes = function.changes
         self.calls: list[Called] = []
         for call in function.calls:
             locks = call.method in ("flock", "lockf")
@@ -226,6 +229,46 @@ class File:
         """The innermost loop around a line."""
         found = self.function_at(name, line)
         return _innermost(found, line) if found is not None else None
+
+    def pauses(self, name: str, line: int) -> bool:
+        """Whether one that sleeps here does nothing but pause between two rounds of a loop: it has nothing that it must
+        give back in the same round, by a `with`, a `finally`, or a release() further down."""
+        found = self.function_at(name, line)
+        loop = _innermost(found, line) if found is not None else None
+        if found is None or loop is None:
+            return False
+        if any(b.body <= line <= b.last and b.first >= loop.first and b.body > b.first for b in found.blocks):
+            return False
+        if any(loop.first < first <= line <= last for first, last in found.guarded):
+            return False
+        inside = [c for c in found.calls if loop.first <= c.line <= loop.last and c.on]
+        taken = {c.on for c in inside if c.method == "acquire" and c.line < line}
+        return not any(c.on in taken for c in inside if c.method == "release" and c.line > line)
+
+    def counted(self, name: str, line: int, on: str, method: str) -> frozenset[str]:
+        """Functions that take what one waits for here: they change the count that the loop around the wait looks at in
+        the other direction than those that end the wait. So it is with a lock of readers and writers: a writer waits
+        `while self.readers`, and each reader has counted itself in."""
+        found = self.function_at(name, line)
+        loop = _innermost(found, line) if found is not None else None
+        if found is None or loop is None or not loop.test:
+            return frozenset()
+        wake = WAKES.get(method, frozenset())
+        given: dict[str, set[bool]] = {}
+        for f in self.functions:
+            if any(c.on == on and c.method in wake for c in f.calls):
+                for change in f.changes:
+                    if change.name in loop.test:
+                        given.setdefault(change.name, set()).add(change.up)
+        ways = {name: next(iter(ups)) for name, ups in given.items() if len(ups) == 1}
+        return frozenset(
+            f.name
+            for f in self.functions
+            if f.key != found.key
+            and f.name not in _COMMON
+            and any(c.name in ways and c.up is not ways[c.name] for c in f.changes)
+            and not any(c.name in ways and c.up is ways[c.name] for c in f.changes)
+        )
 
     def released_after(self, name: str, line: int) -> int:
         """The last line of the function before which what is taken on this line is still had."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, place_of
 from concview.analysis.blame.ways import Way, way
+from concview.analysis.known_places import TOLD_TO_END, of_a_library
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
 from concview.model import Confidence, Frame, LoopState, Site, Stack, State, TaskState
@@ -105,6 +106,9 @@ class TaskMoment:
             return Root(End.IDLE, f"waits for work: {wait.via}", place)
         if state is TaskState.IO:
             peer = wait.peer
+            if of_a_library(run.stack) and (peer is None or peer.accepted):
+                what = "a request" if peer is not None else wait.via or "what it watches"
+                return Root(End.IDLE, f"a library's own task waits for {what}", place)
             return Root(End.PEER, f"{peer.kind} {peer.known_as or peer.name}" if peer is not None else wait.via, place)
         if state is TaskState.EXECUTOR:
             return self._executor(node, task, run, place)
@@ -116,7 +120,10 @@ class TaskMoment:
             return self._signal(node, task, run, place)
         if state in (TaskState.LOCK, TaskState.POOL):
             return self._object(node, run, place)
-        return Root(End.UNEXPLAINED, f"a future ({wait.kind or 'that tells no more'}): not seen who sets it", place)
+        what = f"a future ({wait.kind or 'that tells no more'})"
+        if of_a_library(run.stack):
+            return Root(End.IDLE, f"a library's own task waits for {what}", place)
+        return Root(End.UNEXPLAINED, f"{what}: not seen who sets it", place)
 
     def _link(
         self, node: Node, place: Place, via: Via, what: str, others: Sequence[Node], confidence: Confidence,
@@ -218,6 +225,8 @@ class TaskMoment:
         """Who will set it, nothing says that is read: the source does, where it names it. One that comes now and then
         is work to come."""
         name = self._name(run)
+        if TOLD_TO_END.search(name.rpartition(".")[2]):
+            return Root(End.IDLE, f"waits for {name}, to be told to end", place)
         on, owners, makers = self._by_source(run)
         if owners:
             return self._link(node, place, Via.RESOURCE, on, owners, Confidence.INFERRED, ("given", run.wait.object))
@@ -227,6 +236,8 @@ class TaskMoment:
             return link
         if run.waits > 1 or len(task.runs) > 2:
             return Root(End.IDLE, f"waits for {name}, which comes now and then", place)
+        if of_a_library(run.stack):
+            return Root(End.IDLE, f"a library's own task waits for {name}", place)
         if not run.since_ns and run.start_ns <= self._aio.first_ns + _FIRST_NS:
             return Root(End.DORMANT, f"{name}: nobody seen to set it", place)
         return Root(End.UNEXPLAINED, f"{name}: nobody seen to set it", place)

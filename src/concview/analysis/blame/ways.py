@@ -18,16 +18,21 @@ class Way(IntEnum):
     OWNER = 2  #: and it is past the place where the other waits: it has what is waited for
 
 
-def way(world: World, their: Look, look: Look, reach: Reach) -> Way:
-    """How a thread stands to a wait that `reach` (function -> lines that wake) ends."""
+def way(world: World, their: Look, look: Look, reach: Reach, counted: frozenset[str] = frozenset()) -> Way:
+    """How a thread stands to a wait that `reach` (function -> lines that wake) ends. `counted`: functions by which
+    others take what it waits for."""
     frame, functions = look.frame, look.functions
     names = {name for name, _ in reach}
+    here = {(f.file, f.function, f.line) for f in look.own}
     for at in their.own:
+        if (at.file, at.function, at.line) in here:
+            continue  # at the same line of it as the one that waits: it is no further
         function = world.file(at.file).function_at(at.function, at.line)
         if function is None:
             continue
         lines = reach.get(function.key, ()) if at.file == frame.file else ()
-        alike = (at.file, at.function) in functions
+        took = bool(counted) and any(c.line < at.line and c.method in counted for c in function.calls)
+        alike = took or (at.file, at.function) in functions
         if not lines and at.file != frame.file and alike:
             lines = tuple(c.line for c in function.calls if c.method in names)
         if not lines:

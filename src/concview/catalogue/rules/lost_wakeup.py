@@ -2,7 +2,8 @@
 
 What it sees:
     Two threads or more that wait for one Event or Condition, without a time limit and not in a loop of theirs, and no
-    thread of the process on whose way a set() or notify() of it lies.
+    thread of the process on whose way a set() or notify() of it lies. Of a Condition that is waited for outside of a
+    loop one thread is enough: it does not look whether what it waits for has happened already.
 
 Why it hurts:
     They wait for ever, and look like threads that have nothing to do. It happens when whoever was to give the signal
@@ -59,9 +60,13 @@ class LostWakeup:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):
-            others = [tid for tid in crowd.stuck if tid != window.target.pid]
             signal = _crowd.related(window, crowd)
-            if len(others) >= MIN_THREADS and signal is not None and _nobody(crowd, signal):
+            if signal is None:
+                continue
+            blind = signal.kind == "Condition"
+            # A signal handler may well set an Event for which the main thread waits. A Condition it does not notify.
+            others = [tid for tid in crowd.stuck if blind or tid != window.target.pid]
+            if len(others) >= (1 if blind else MIN_THREADS) and _nobody(crowd, signal):
                 yield _one(crowd, signal)
 
 

@@ -58,13 +58,14 @@ def _all(waiter: Waiter, on: str, method: str, wanted: Way) -> list[Node]:
     reach = waiter.source.wakers(on, method) if on else {}
     if not reach:
         return []
+    counted = waiter.source.counted(look.frame.function, look.frame.line, on, method)
     found: list[Node] = []
     for tid in moment.runs:
         their = moment.look(tid)
         if not their.own:
             continue
         key = ("way", their.stack, look.stack, look.place, on, method)
-        if world.remembered(key, lambda their=their: way(world, their, look, reach)) == wanted:  # type: ignore[misc]
+        if world.remembered(key, lambda their=their: way(world, their, look, reach, counted)) == wanted:  # type: ignore[misc]
             found.append(tid)
     return found
 

@@ -13,6 +13,7 @@ from concview.analysis.blame.kinds._ways import inside_block, on_the_way, would
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter, is_machinery
+from concview.analysis.known_places import TOLD_TO_END, of_a_library
 from concview.model import WaitKind
 
 _VIA = frozenset({"Condition.wait", "Event.wait"})
@@ -36,6 +37,8 @@ class Signal:
         method = method or "wait"
         if not on and told is not None:
             on = told.row.name
+        if waiter.look.via == "Event.wait" and TOLD_TO_END.search(on.rpartition(".")[2]):
+            return waiter.end(End.PACE if wait.timed else End.IDLE, f"waits for {on}, to be told to end")
         inside = inside_block(waiter)
         if inside and frame.origin == "library":
             return waiter.link(Via.RESOURCE, on or "what a `with` gives", inside)
@@ -55,7 +58,11 @@ class Signal:
     def _in_the_way(waiter: Waiter, on: str, method: str, told: Ties | None) -> tuple[list[Node], list[Node]]:
         """(those that have it, those that will only make it): of this very object where it is known which one it is."""
         if told is not None and (told.have or told.make):
-            return [t for t in told.have if t != waiter.tid], [t for t in told.make if t != waiter.tid]
+            have, make = [t for t in told.have if t != waiter.tid], [t for t in told.make if t != waiter.tid]
+            if not have and waiter.source.counted(waiter.frame.function, waiter.frame.line, on, method):
+                # It gives back what it has counted itself in for, by another method than the one that waits.
+                have = [t for t in on_the_way(waiter, on, method)[0] if t in make]
+            return have, make
         owners, makers = on_the_way(waiter, on, method)
         return without_others(waiter, on, owners), without_others(waiter, on, makers)
 
@@ -92,12 +99,15 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     """Nobody is on the way to wake it."""
     what = on or "a signal"
     via = Via.SIGNAL
-    if waiter.tid == waiter.world.main:
+    if waiter.tid == waiter.world.main and waiter.look.via == "Event.wait":
+        # A signal handler may set it, and mostly does; one that notifies a Condition would wait for its lock.
         return waiter.end(End.IDLE, f"the main thread waits for {what}")
     sites = would(reach)
     told = (
         f"{what}: {sites} would wake it, no thread is there" if sites else f"{what}: nothing found that would wake it"
     )
+    if of_a_library(waiter.look.stack):
+        return waiter.end(End.IDLE, f"a library's own thread waits for {what}")
     run, history = waiter.run, waiter.world.history
     # On a machine that others keep busy the first sample of a thread may be late: that it was there already is known.
     if run.woken is None and (run.before_ns >= 0 or run.start_ns <= history.first_ns + _FIRST_NS):

@@ -1,7 +1,7 @@
 """It sleeps: as a pause of its own choice, or as a part of what it does (a stand-in for work, a retry).
 
 A pause of its own is in a loop of its own or in the outermost function of a thread. Never in the task of a pool, never
-under an event loop: there it is somebody's work.
+under an event loop, never with something that is to be given back in the same round: there it is somebody's work.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Sleeping:
         if not look.own:
             return True  # the standard library's own pause
         innermost = look.own[0]
-        if waiter.source.loop(innermost.function, innermost.line) is not None:
+        # Of the frame that sleeps, whoever's it is: what it has to give back others may wait for.
+        if waiter.world.file(innermost.file).pauses(innermost.function, innermost.line):
             return True
         return waiter.tid == waiter.world.main and look.own[-1] is innermost
 
