@@ -7,7 +7,7 @@ import pytest
 
 from concview.model import Confidence, Finding, Measured, Role, Severity, Worker, Workers
 from concview.session.supervisor import WATCHES, judged
-from concview.snapshot import Blame, BlameCause
+from concview.snapshot import Blame, BlameCause, QuietView
 
 IDLE = Blame(10.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, verdict="idle", sentence="Idle.")
 WORKERS = Workers(
@@ -43,6 +43,13 @@ def test_in_a_tree_it_is_calm() -> None:
         (IDLE, None, ()),  # not known
         (IDLE, 0.1, (FINDING,)),
         (msgspec.structs.replace(IDLE, verdict="clear", causes=(OTHER,)), 0.1, ()),
+        (
+            msgspec.structs.replace(
+                IDLE, quiets=(QuietView("idle", "waits for connections tcp 0.0.0.0:80", 1.0, "", 0, (1,), ()),)
+            ),
+            0.1,
+            (),
+        ),
         (msgspec.structs.replace(IDLE, verdict="stuck", severity=Severity.WARN, causes=(CHILD,)), 0.1, ()),
     ],
 )

@@ -245,9 +245,12 @@ class _Visitor:
                 self.block(node.orelse, handler, maybe)
                 self.block(node.finalbody, handler, maybe)
             case _:
-                if isinstance(node, ast.AugAssign) and isinstance(node.op, (ast.Add, ast.Sub)):
-                    if (name := subject(node.target)) and len(function.changes) < MOST_EVENTS:
-                        function.changes.append(Change(name, isinstance(node.op, ast.Add), node.lineno))
+                if (
+                    isinstance(node, ast.AugAssign)
+                    and isinstance(node.op, (ast.Add, ast.Sub))
+                    and len(function.changes) < MOST_EVENTS
+                ):
+                    function.changes.append(Change(subject(node.target), isinstance(node.op, ast.Add), node.lineno))
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
                     got = node.value.func
                     if isinstance(got, ast.Attribute):

@@ -200,6 +200,16 @@ class File:
         given = {n for m, n in found.kept if m == give}
         return not got or bool(got & given) or not any(c.arguments for c in found.calls if c.method == give)
 
+    def had_until(self, name: str, line: int) -> int:
+        """The last line on which a call is made on what this line took (`c = pool.connection()`); 0 where it keeps
+        nothing under a name of its own."""
+        found = self.function_at(name, line)
+        if found is None:
+            return 0
+        methods = {c.method for c in found.calls if c.line == line}
+        names = {n for m, n in found.kept if m in methods}
+        return max((c.line for c in found.calls if c.on in names and c.line > line), default=0)
+
     def body(self, name: str, line: int) -> tuple[int, int]:
         """The lines of the block that a `with` on this line leads into; (0, 0) when there is none."""
         found = self.function_at(name, line)

@@ -97,6 +97,7 @@ def _nobody(crowd: Crowd, signal: Related) -> bool:
 
 def _one(crowd: Crowd, signal: Related) -> Observation:
     name = signal.name or crowd.name
+    waits = "waits" if len(crowd.tids) == 1 else "wait"
     call = "set()" if signal.kind == "Event" else "notify()"
     return Observation(
         subject=crowd.key,
@@ -106,9 +107,9 @@ def _one(crowd: Crowd, signal: Related) -> Observation:
         episodes=crowd.episodes,
         confidence=Confidence.INFERRED,
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread')} wait for {name}, which nobody will give",
+        title=f"{plural(len(crowd.tids), 'thread')} {waits} for {name}, which nobody will give",
         summary=(
-            f"{crowd.who} wait for {name} ({signal.type or signal.kind}, not set) in {crowd.spot}, without a time "
+            f"{crowd.who} {waits} for {name} ({signal.type or signal.kind}, not set) in {crowd.spot}, without a time "
             f"limit, for {duration(crowd.least)} and longer; no thread of the process is on a way on which "
             f"{name}.{call} lies."
         ),

@@ -45,6 +45,22 @@ def _calls(waiter: Waiter, tid: Node, frame: Frame, names: set[str]) -> bool:
     )
 
 
+def further_on(waiter: Waiter) -> list[Node]:
+    """Threads past the line at which this one asks a library for something, and not yet past the last use of it."""
+    asks = next((f for f in waiter.look.own if f.origin == "user"), None)
+    if asks is None:
+        return []
+    key = ("further", asks)
+    last = waiter.world.file(asks.file).had_until(asks.function, asks.line)
+    found = waiter.moment.once(
+        key,
+        lambda: [
+            tid for tid, line in waiter.moment.standing.get((asks.file, asks.function), ()) if asks.line < line <= last
+        ],
+    )
+    return [t for t in found if t not in waiter.same]
+
+
 def on_the_way(waiter: Waiter, on: str, method: str) -> tuple[list[Node], list[Node]]:
     """(those that have it, those that will only make it), of all that do not wait as this one does."""
     owners = waiter.moment.once(("own", waiter.look, on, method), lambda: _all(waiter, on, method, Way.OWNER))

@@ -1,0 +1,162 @@
+"""What is no cause: threads of libraries that have nothing to do, those that are told to end, pauses. And what looks
+like one and is: a pause with something held, readers in the way of a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from build import SLEEP, Scene, frame, stdlib, waits_for
+
+from concview.analysis.blame.tracker import Tracker
+from concview.analysis.window import Window
+from concview.model import Frame, Reference, Related, Relations, Role, Worker, Workers
+from concview.snapshot import Blame
+from concview.source import uses
+from concview.source.wakes import File, Wakes
+
+FILE = "/srv/app.py"
+WATCH = "/site-packages/watch/observer.py"
+EVENT = stdlib("Event.wait", "threading.py")
+CONDITION = stdlib("Condition.wait", "threading.py")
+
+
+def blame(scene: Scene, text: str = "", file: str = FILE) -> Blame:
+    scene.play(4)
+    lines = text.split("\n")
+    found = Tracker(Wakes(lambda name: lines if name == file and text else ())).blame(Window(scene.history))
+    assert found is not None
+    return found
+
+
+def waiting(stack: Sequence[Frame], via: str, timed: bool = False, name: str = "w-0") -> tuple[Scene, int]:
+    """A thread that began to wait while somebody looked: it has moved before."""
+    scene = Scene(rules={})
+    tid = scene.thread(name)
+    scene.do(tid, [frame("work", 50)])
+    scene.play(1)
+    scene.do(tid, stack, waits_for(0x40, via=via, timed=timed))
+    return scene, tid
+
+
+@pytest.mark.parametrize(("stack", "quiet"), [
+    ([CONDITION, frame("Buffer.get", 9, WATCH, "library"), frame("Thread.run", 5, WATCH, "library")], True),
+    ([CONDITION, frame("Buffer.get", 9, WATCH, "library"), frame("work", 5)], False),  # the program wants it
+])  # fmt: skip
+def test_what_a_library_has_its_own_threads_wait_for(stack: list[Frame], quiet: bool) -> None:
+    found = blame(waiting(stack, "Condition.wait")[0])
+    assert (found.active < 0.3) == quiet
+    assert (found.unexplained > 0.5) != quiet
+
+
+@pytest.mark.parametrize(("name", "quiet"), [("self._stop_flag", True), ("shutdown", True), ("finished", False)])
+def test_who_waits_to_be_told_to_end(name: str, quiet: bool) -> None:
+    """However others stand to it: who may set it is not in the way."""
+    text = f"def work():\n    {name}.wait()\ndef other():\n    ask()\n    {name}.set()\n"
+    scene, _ = waiting([EVENT, frame("work", 2)], "Event.wait")
+    scene.do(scene.thread("other"), [frame("ask", 90), frame("other", 4)], SLEEP)
+    found = blame(scene, text)
+    assert (not [c for c in found.causes if c.path]) == quiet
+
+
+def test_one_that_waits_at_the_same_line_further_out_is_not_in_the_way() -> None:
+    """All run under one function that sets the flag when something fails."""
+    text = "def run():\n    try: loop()\n    except: more.set()\ndef loop():\n    more.wait(2)\n"
+    scene, tid = waiting([EVENT, frame("loop", 5), frame("run", 2)], "Event.wait", timed=True)
+    scene.do(scene.thread("other"), [frame("ask", 90), frame("run", 2)], SLEEP)
+    assert not [c for c in blame(scene, text).causes if tid in c.threads and c.family == "taken"]
+
+
+READERS = """\
+def acquire_read():
+    cv.acquire(); n += 1; cv.release()
+def release_read():
+    cv.acquire()
+    n -= 1
+    cv.notify_all()
+    cv.release()
+def acquire_write():
+    cv.acquire()
+    while n > 0:
+        cv.wait()
+def look():
+    while True:
+        acquire_read()
+        try:
+            ask()
+        finally:
+            release_read()
+"""
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_readers_are_in_the_way_of_a_writer(known: bool) -> None:
+    stack = [CONDITION, frame("acquire_write", 11), frame("update", 30)]
+    scene, tid = waiting(stack, "Condition.wait", name="writer")
+    readers = [scene.thread(f"look-{n}") for n in range(2)]
+    for reader in readers:
+        scene.do(reader, [frame("ask", 90), frame("look", 16)], SLEEP)
+    if known:
+        names = [Reference(t, 1, "global", "cv", "look", FILE, 16) for t in readers]
+        row = Related(0x40, "Condition", "Condition", "cv", (tid,), references=tuple(names), complete=True)
+        scene.history.apply(Relations(scene.history.now_ns, (row,), 2, 2))
+    (cause,) = [c for c in blame(scene, READERS).causes if c.path and tid in c.threads]
+    assert (cause.family, set(cause.path[0].owners)) == ("taken", set(readers))
+
+
+@pytest.mark.parametrize(("text", "line", "pauses"), [
+    ("def f():\n    while True:\n        look()\n        sleep(1)\n", 4, True),
+    ("def f():\n    with suppress(X):\n        while True:\n            sleep(1)\n", 4, True),
+    ("def f():\n    while True:\n        with pool.one() as c:\n            sleep(1)\n", 4, False),
+    ("def f():\n    while True:\n        try:\n            sleep(1)\n        finally: c.close()\n", 4, False),
+    ("def f():\n    while True:\n        lock.acquire()\n        sleep(1)\n        lock.release()\n", 4, False),
+    ("def f():\n    while True:\n        lock.acquire()\n        lock.release()\n        sleep(1)\n", 5, True),
+])  # fmt: skip
+def test_a_pause_has_nothing_to_give_back(text: str, line: int, pauses: bool) -> None:
+    assert File(uses.parse(text)).pauses("f", line) == pauses
+
+
+POOL = "def job():\n    c = pool.connection()\n    work()\n    c.close()\n    rest()\n"
+
+
+def test_who_is_past_the_line_that_asks_has_a_connection_until_its_last_use() -> None:
+    file = File(uses.parse(POOL))
+    assert (file.had_until("job", 2), file.had_until("job", 3)) == (4, 0)
+    pool = frame("PooledDB.connection", 9, "/site-packages/dbutils/pooled_db.py", "library")
+    scene, tid = waiting([CONDITION, pool, frame("job", 2)], "Condition.wait")
+    has, had = scene.thread("has"), scene.thread("had")
+    scene.do(has, [frame("work", 50), frame("job", 3)], SLEEP)
+    scene.do(had, [frame("rest", 60), frame("job", 5)], SLEEP)
+    (cause,) = [c for c in blame(scene, POOL).causes if c.path and tid in c.threads]
+    assert (cause.path[0].via, cause.path[0].owners) == ("resource", (has,))
+
+
+@pytest.mark.parametrize(("cpu", "still"), [(0.2, True), (60.0, False)])
+def test_the_result_of_a_pool_of_processes(cpu: float, still: bool) -> None:
+    pool = stdlib("ApplyResult.wait", "multiprocessing/pool.py")
+    scene = Scene(rules={})
+    main = scene.thread("main")
+    scene.do(main, [EVENT, pool, frame("<module>", 9)], waits_for(0x40, via="Event.wait"))
+    scene.history.apply(Workers(scene.history.now_ns, (Worker(9, 1, 1, Role.WORKER, "worker 1", cpu),)))
+    (cause,) = [c for c in blame(scene).causes if main in c.threads]
+    assert (cause.kind, "uses no CPU" in cause.what) == ("child", still)
+
+
+def condition(loops: bool) -> Scene:
+    scene = Scene()
+    tid = scene.thread("m")
+    scene.do(tid, [CONDITION, frame("start", 17)], waits_for(0xA0, via="Condition.wait", kind="Condition"))
+    told = Reference(tid, 1, "global", "ready", "start", FILE, 17, source=True, will="", loops=loops)
+    row = Related(0xA0, "Condition", "Condition", "ready", (tid,), 0, references=(told,), complete=True)
+    scene.history.apply(Relations(scene.now_ns, (row,), 1, 1))
+    scene.play(9)
+    return scene
+
+
+@pytest.mark.parametrize(("loops", "named"), [(False, True), (True, False)])
+def test_a_condition_that_one_thread_waits_for_without_looking(loops: bool, named: bool) -> None:
+    finding = condition(loops).found("lost-wakeup")
+    assert (finding is not None) == named
+    if finding is not None:
+        assert finding.title == "1 thread waits for ready, which nobody will give"
+        assert str(finding.severity) == "info"
