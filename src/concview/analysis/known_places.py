@@ -23,7 +23,7 @@ class Places(NamedTuple):
     functions: frozenset[str]
 
 
-def _places(*rows: tuple[str, str]) -> dict[str, tuple[Places, ...]]:
+def places(*rows: tuple[str, str]) -> dict[str, tuple[Places, ...]]:
     """By the file's last name, which most frames fail to match."""
     found: dict[str, list[Places]] = {}
     for file, functions in rows:
@@ -33,7 +33,7 @@ def _places(*rows: tuple[str, str]) -> dict[str, tuple[Places, ...]]:
 
 #: Main loops of workers and servers: who blocks here itself, or in one of `PRIMITIVES` called from here, has no work.
 #: Source: the standard library 3.8-3.15, and the packages' own code as of 2026.
-LOOPS = _places(
+LOOPS = places(
     ("concurrent/futures/thread.py", "_worker"),
     ("concurrent/futures/process.py", "wait_result_broken_or_wakeup _process_worker"),
     ("multiprocessing/pool.py", "worker _handle_workers _handle_tasks _handle_results _wait_for_updates"),
@@ -81,7 +81,7 @@ LOOPS = _places(
     ("waitress/wasyncore.py", "poll poll2"),
 )
 #: Ways to wait of the standard library and of those who copied it: they say nothing about what is waited for.
-PRIMITIVES = _places(
+PRIMITIVES = places(
     ("threading.py", "wait wait_for"),
     ("queue.py", "get"),
     ("selectors.py", "select"),
@@ -95,6 +95,35 @@ PRIMITIVES = _places(
     ("billiard/pool.py", "_recv _make_recv_method wait_for_job receive recv get_payload wait_for_syn"),
     ("billiard/synchronize.py", "__enter__ acquire wait"),
 )
+#: Files of the standard library that only pass a wait on: the place of a wait is the line that called them.
+MACHINERY = places(
+    ("threading.py", ""),
+    ("queue.py", ""),
+    ("concurrent/futures/_base.py", ""),
+    ("selectors.py", ""),
+    ("socket.py", ""),
+    ("ssl.py", ""),
+)
+#: Workers of a thread pool: their own function, and the one in which they run a task.
+WORKERS = places(("concurrent/futures/thread.py", "_worker worker"), ("multiprocessing/pool.py", "worker"))
+WORK_ITEMS = places(("concurrent/futures/thread.py", "run"))
+PROCESS_POOLS = places(("concurrent/futures/process.py", ""))
+#: What stands below these on a stack is somebody's task.
+TASKS = places(
+    ("concurrent/futures/thread.py", "_worker"),
+    ("multiprocessing/pool.py", "worker"),
+    ("asyncio/base_events.py", "_run_once"),
+    ("socketserver.py", "process_request process_request_thread"),
+)
+#: Frames below which an event loop runs tasks or greenlets.
+EVENT_LOOPS = places(
+    ("asyncio/base_events.py", "_run_once run_forever"),
+    ("trio/_core/_run.py", "unrolled_run"),
+    ("gevent/hub.py", "run"),
+    ("gevent/_abstract_linkable.py", "run"),
+    ("tornado/platform/asyncio.py", "start"),
+)
+TASK_TIMEOUTS = places(("asyncio/tasks.py", "wait_for"))
 #: Connection pools: (file, functions in which a caller waits for a connection) -> whose pool it is.
 #: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3,
 #: kombu 5.
@@ -140,10 +169,19 @@ def is_file(frame: Frame, end: str) -> bool:
 
 
 def among(frame: Frame, places: dict[str, tuple[Places, ...]]) -> bool:
+    """Whether it is in one of these functions."""
     if frame.origin == "user":
         return False
     rows = places.get(frame.file.rpartition("/")[2])
     return rows is not None and any(bare(frame.function) in one.functions and is_file(frame, one.file) for one in rows)
+
+
+def is_any(frame: Frame, places: dict[str, tuple[Places, ...]]) -> bool:
+    """Whether it is in one of these files, in whatever function."""
+    if frame.origin == "user":
+        return False
+    rows = places.get(frame.file.rpartition("/")[2])
+    return rows is not None and any(is_file(frame, one.file) for one in rows)
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ from concview.analysis.blame.nouns import End, Family, Node, Root, Row, Step, ex
 from concview.analysis.blame.tasks import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
+from concview.analysis.known_places import TASK_TIMEOUTS, among
 from concview.analysis.records import ThreadHistory
 from concview.model import TaskState, WaitKind
 from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
@@ -279,7 +280,7 @@ class _Teller:
     def _task_stuck(self, node: Node) -> int:
         task = self._history.aio.tasks.get(-node)
         run = task.current if task is not None else None
-        if run is None or run.wait.state in _MOVES or any(f.function == "wait_for" for f in run.stack.frames):
+        if run is None or run.wait.state in _MOVES or any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
             return 0
         return self._history.aio.now_ns - run.began_ns
 

@@ -11,6 +11,7 @@ import msgspec
 from concview.analysis.blame import words
 from concview.analysis.blame.nouns import End, Family
 from concview.analysis.history import History
+from concview.analysis.known_places import EVENT_LOOPS, among
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
 from concview.snapshot import Blame, BlameCause, BlameStep
 from concview.text import duration, percent, plural
@@ -27,15 +28,6 @@ UNREAD = 0.5
 STUCK_S, STUCK_THREADS = 5.0, 3
 #: Nothing is judged before so much was seen.
 ENOUGH_S = 2.0
-#: Frames below which an event loop runs tasks: (end of the file, bare function).
-_LOOPS = (
-    ("asyncio/base_events.py", "_run_once"),
-    ("asyncio/base_events.py", "run_forever"),
-    ("trio/_core/_run.py", "unrolled_run"),
-    ("gevent/hub.py", "run"),
-    ("gevent/_abstract_linkable.py", "run"),
-    ("tornado/platform/asyncio.py", "start"),
-)
 
 
 def judge(blame: Blame, history: History) -> Blame:
@@ -226,8 +218,4 @@ def _unseen_tasks(history: History) -> str:
 
 def runs_loop(stack: Stack) -> bool:
     """An event loop, which is idle while its tasks wait."""
-    for frame in stack.frames:
-        bare = frame.function.rpartition(".")[2]
-        if any(bare == function and frame.file.endswith(end) for end, function in _LOOPS):
-            return True
-    return False
+    return any(among(frame, EVENT_LOOPS) for frame in stack.frames)

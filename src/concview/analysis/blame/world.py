@@ -13,6 +13,7 @@ from concview.analysis.blame.nouns import End, Link, Node, Part, Place, Root, St
 from concview.analysis.blame.tasks import TaskMoment, task_name
 from concview.analysis.blame.ties import Objects
 from concview.analysis.classify import via_of
+from concview.analysis.known_places import MACHINERY, is_any
 from concview.model import NO_WAIT, Confidence, Frame, Stack, State, Wait, WaitKind
 from concview.source.wakes import File, Wakes
 from concview.text import group
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from concview.analysis.records import Run
     from concview.analysis.tasks.records import TaskRun
 
-#: Files of the standard library that only pass a wait on: the place of a wait is the line that called them.
-_MACHINERY = ("/threading.py", "/queue.py", "/concurrent/futures/_base.py", "/selectors.py", "/socket.py", "/ssl.py")
 #: What a wait is for by its place, whatever primitive it is built of.
 _SURE = frozenset({"pool", "import", "database"})
 _NO_FRAME = Frame("?", "", 0)
@@ -37,9 +36,9 @@ MOST_OTHERS = 64
 
 
 def is_machinery(frame: Frame) -> bool:
-    return frame.origin in ("stdlib", "frozen") and (
-        frame.file.endswith(_MACHINERY) or frame.file.startswith("<frozen importlib")
-    )
+    if frame.origin == "frozen":
+        return is_any(frame, MACHINERY) or frame.file.startswith("<frozen importlib")
+    return frame.origin == "stdlib" and is_any(frame, MACHINERY)
 
 
 def own(frame: Frame) -> bool:

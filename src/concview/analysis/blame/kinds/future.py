@@ -12,29 +12,29 @@ from concview.analysis.blame.kinds._ways import on_the_way
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import PROCESS_POOLS, WORK_ITEMS, WORKERS, among, is_any
 from concview.model import Confidence, Stack
 
 _VIA = frozenset({"Future.result", "futures.wait"})
-_POOLS = ("concurrent/futures/thread.py", "multiprocessing/pool.py")
 
 
 @lru_cache(8192)
 def in_pool(stack: Stack) -> bool:
     """A worker of a thread pool, at work or not."""
-    return any(f.file.endswith(_POOLS) and f.function.rpartition(".")[2] in ("_worker", "worker") for f in stack.frames)
+    return any(among(f, WORKERS) for f in stack.frames)
 
 
 @lru_cache(8192)
 def at_work(stack: Stack) -> bool:
     """A worker inside a task."""
-    return any(f.file.endswith(_POOLS[0]) and f.function.rpartition(".")[2] == "run" for f in stack.frames) or (
+    return any(among(f, WORK_ITEMS) for f in stack.frames) or (
         in_pool(stack) and any(f.origin in ("user", "library") for f in stack.frames)
     )
 
 
 @lru_cache(8192)
 def by_processes(stack: Stack) -> bool:
-    return any(f.file.endswith("concurrent/futures/process.py") for f in stack.frames)
+    return any(is_any(f, PROCESS_POOLS) for f in stack.frames)
 
 
 class Future:

@@ -7,9 +7,14 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import Confidence
+from concview.analysis.known_places import bare, is_file
+from concview.model import Confidence, Frame
+from concview.source.calls import IMPORT
 
-_FILE = "importlib._bootstrap>"
+
+def _loads(frame: Frame) -> bool:
+    """Whether the import system loads a module there."""
+    return frame.origin == "frozen" and bare(frame.function) == "_load_unlocked" and is_file(frame, IMPORT)
 
 
 class Imports:
@@ -35,9 +40,7 @@ class Imports:
         moment, found = waiter.moment, []
         for tid in moment.runs:
             look = moment.look(tid)
-            if any(
-                f.file.endswith(_FILE) and f.function.rpartition(".")[2] == "_load_unlocked" for f in look.stack.frames
-            ):
+            if any(_loads(f) for f in look.stack.frames):
                 found.append(tid)
         return found
 

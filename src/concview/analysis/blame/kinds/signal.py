@@ -13,8 +13,9 @@ from concview.analysis.blame.kinds._ways import inside_block, on_the_way, would
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter, is_machinery
-from concview.analysis.known_places import TOLD_TO_END, of_a_library
+from concview.analysis.known_places import TOLD_TO_END, is_file, of_a_library
 from concview.model import WaitKind
+from concview.source.calls import THREADING
 
 _VIA = frozenset({"Condition.wait", "Event.wait"})
 #: It has been so since anybody looked, give or take what the first samples take.
@@ -117,7 +118,8 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
 
 def _timer(look: Look) -> bool:
     return any(
-        f.function.endswith("Timer.run") or (f.function == "run" and ".finished.wait" in f.text)
+        is_file(f, THREADING)
+        and (f.function == "Timer.run" or (f.function == "run" and ".finished.wait" in f.text))  # 3.8-3.10: bare names
         for f in look.stack.frames
     )
 

@@ -11,26 +11,13 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import Frame, Stack, State
-
-#: (end of a file of the standard library, function): what stands below these on a stack is somebody's task.
-_TASKS = (
-    ("concurrent/futures/thread.py", "_worker"),
-    ("multiprocessing/pool.py", "worker"),
-    ("asyncio/base_events.py", "_run_once"),
-    ("socketserver.py", "process_request"),
-    ("socketserver.py", "process_request_thread"),
-)
-
-
-def is_task(frame: Frame) -> bool:
-    bare = frame.function.rpartition(".")[2]
-    return any(bare == function and frame.file.endswith(end) for end, function in _TASKS)
+from concview.analysis.known_places import TASKS, among
+from concview.model import Stack, State
 
 
 @lru_cache(8192)
 def in_task(stack: Stack) -> bool:
-    return any(is_task(f) for f in stack.frames)
+    return any(among(f, TASKS) for f in stack.frames)
 
 
 class Sleeping:
