@@ -26,6 +26,7 @@ import msgspec
 
 from concview import registry
 from concview.config import Config, ConfigError, RuleConfig, merge
+from concview.model import VERDICT
 from concview.process import discovery
 from concview.session import FileSource, LiveSource, Session, StreamSource
 from concview.session.several import cast_of
@@ -199,7 +200,8 @@ def unknown_rules(rules: RuleConfig) -> tuple[list[str], list[str]]:
     """Rules that these settings name and that do not exist; and those that do."""
     if not (rules.only or rules.disable or rules.thresholds or rules.options):
         return [], []
-    known = sorted(rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values())
+    ids = [rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values()]
+    known = sorted([*ids, VERDICT])
     return rules.unknown(known), known
 
 

@@ -416,6 +416,8 @@ class Blame(View, frozen=True):
         "none"  #: 'clear', 'held up', 'stuck', 'waits', 'starved', 'unexplained', 'idle', 'tasks unseen', ...
     )
     severity: Severity | None = None  #: of the verdict; None: nothing to look into
+    rule: str = ""  #: that names what the verdict is about; '' none does
+    accepted: bool = False  #: the settings say that it is not to be reported
     sentence: str = ""  #: the verdict, for people
     more: tuple[str, ...] = ()  #: what else must be known
     still_s: float = 0.0  #: nothing has moved for so long; 0: something has

@@ -19,6 +19,7 @@ from concview import registry
 from concview.commands import _fail_on
 from concview.commands._text_writer import Pen
 from concview.commands._verdicts import github, junit, md, sarif, text
+from concview.commands._verdicts import json as as_json
 from concview.commands._verdicts.base import Checked
 from concview.commands.base import CommandError
 from concview.commands.check import FORMATS
@@ -31,7 +32,10 @@ NOT_JUDGED = (
     NotApplicable("retry-storm", "no agent is inside the target", "--agent"),
     NotApplicable("task-leak", "no agent is inside the target", "--agent"),
 )
-BLAME = Blame(1, 1, 1, 0, 1, 0, 0, 0, 0, verdict="held up", severity=Severity.WARN, sentence=f"Held up by {HOSTILE}.")
+BLAME = Blame(
+    1, 1, 1, 0, 1, 0, 0, 0, 0, verdict="held up", severity=Severity.WARN, rule="lock-contention",
+    sentence=f"Held up by {HOSTILE}.",
+)  # fmt: skip
 
 
 def hostile(severity: Severity = Severity.WARN, rule: str = "lock-contention") -> Finding:
@@ -194,11 +198,27 @@ def test_the_verdict_stands_last_and_rules_with_one_reason_are_one_line() -> Non
     assert len(brief.splitlines()) < 16 and "why: It" not in brief and last[1] in brief and last[2] in brief
 
 
-def test_a_verdict_that_no_rule_names_is_not_passed_over() -> None:
-    written = text.write(Checked((seen(),)), Pen(False, 120)).splitlines()
-    assert written[-2] == "note: the verdict is a warning, but no rule names its cause: only findings fail a check"
-    assert written[-1].startswith("PASSED")
-    assert "note:" not in text.write(Checked((seen(finding()),)), Pen(False, 120))
+@pytest.mark.parametrize(
+    ("words", "fails"),
+    [([], True), (["info"], True), (["never"], False), (["verdict=never"], False), (["never,verdict=warn"], True)],
+)
+def test_a_verdict_that_no_rule_names_fails_a_check_as_a_finding_does(words: list[str], fails: bool) -> None:
+    alone = msgspec.structs.replace(seen(), blame=msgspec.structs.replace(BLAME, rule=""))
+    checked = Checked((alone,), _fail_on.parse(words))
+    assert checked.failed is fails and [r.finding.id for r in checked.findings] == ["verdict"]
+    last = text.write(checked, Pen(False, 120)).splitlines()[-1]
+    assert last.startswith("FAILED: 1 finding" if fails else "PASSED")
+    assert json.loads(as_json.write(checked))["failed"] is fails
+    (suite,) = junitparser.JUnitXml.fromstring(junit.write(checked).encode())
+    assert suite.failures == fails and "verdict" in {case.name for case in suite}
+    assert all("no rule knows this shape" in form.write(checked) for form in (sarif, github, md))
+    assert not Checked((seen(),)).failed and not Checked((seen(),)).findings
+
+
+def test_a_hint_that_no_rule_names_fails_where_hints_do() -> None:
+    hint = msgspec.structs.replace(seen(), blame=msgspec.structs.replace(BLAME, severity=Severity.INFO, rule=""))
+    assert not Checked((hint,)).failed and not Checked((hint,)).findings
+    assert Checked((hint,), _fail_on.parse(["info"])).failed
 
 
 # ---------------------------------------------------------------- on real programs

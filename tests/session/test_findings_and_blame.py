@@ -1,12 +1,14 @@
-"""A finding that names a cause of blame tells the same bound as the verdict."""
+"""Verdict and findings together: one number for one thing, the rule's name, and what is said where no rule has one."""
 
 from __future__ import annotations
 
 import msgspec
+import pytest
 
-from concview.model import Confidence, Finding, Measured, Severity
-from concview.session.blame import bounded
-from concview.snapshot import Blame, BlameCause
+from concview.config import RuleConfig
+from concview.model import Confidence, Finding, Measured, Severity, Where
+from concview.session.blame import bounded, named, unnamed
+from concview.snapshot import Blame, BlameCause, BlameStep
 
 FINDING = Finding(
     "a", "", Severity.WARN, 50, Confidence.EXACT, "", "", "", "", Measured("", 1, 1, 1, ""), gain="If so."
@@ -31,3 +33,68 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
     assert bounded([FINDING], None) == (FINDING,)
     assert bounded([FINDING], blame(unknown, other)) == (FINDING,)
     assert bounded([past], blame(CAUSE)) == (past,)
+
+
+# ---------------------------------------------------------------- who names it
+
+STEP = BlameStep("lock", "lock", "web", "x.py", 1, "wait", Confidence.EXACT, (1,), (2,))
+HELD = msgspec.structs.replace(CAUSE, kind="sleep", path=(STEP,), rule="")
+ABOUT_IT = msgspec.structs.replace(FINDING, where=(Where("x.py", 1, "wait"),), threads=(1,), fix="Do less.")
+
+
+def judged(verdict: str, severity: Severity | None, *causes: BlameCause, unexplained: float = 0.0) -> Blame:
+    return Blame(
+        10.0, 8.0, 8.0, 0.2, 0.8 - unexplained, 0.0, 0.0, 0.0, unexplained, verdict=verdict, severity=severity,
+        sentence="Said: so.", causes=causes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("recent", [False, True])
+def test_a_finding_about_the_same_lines_names_the_verdict_also_when_it_has_just_ended(recent: bool) -> None:
+    found = named(judged("held up", Severity.WARN, HELD), [msgspec.structs.replace(ABOUT_IT, recent=recent)])
+    assert found is not None and found.rule == "a" and found.causes[0].rule == "a"
+    assert found.more == ("a: Do less.",) and unnamed(found) is None
+
+
+def test_a_verdict_that_no_rule_names_is_a_finding_at_the_lines_that_wait() -> None:
+    found = named(judged("held up", Severity.WARN, HELD), [FINDING])
+    one = unnamed(found)
+    assert one is not None and (one.id, one.severity, one.threads) == ("verdict", Severity.WARN, (1,))
+    assert one.where[0] == Where("x.py", 1, "wait") and one.summary == "Said: so."
+    assert "no rule knows this shape" in one.title
+
+
+@pytest.mark.parametrize(
+    "config",
+    [RuleConfig(disable=("verdict",)), RuleConfig(only=("lock-*",)), RuleConfig(exclude_places=("x.py",))],
+)
+def test_settings_accept_a_verdict_as_they_do_a_finding(config: RuleConfig) -> None:
+    assert unnamed(named(judged("held up", Severity.WARN, HELD), [], config)) is None
+    other = RuleConfig(disable=("deadlock",), exclude_places=("y.py",))
+    assert unnamed(named(judged("held up", Severity.WARN, HELD), [], other)) is not None
+
+
+@pytest.mark.parametrize("verdict", ["clear", "idle", "outside", "waits", "tasks unseen", "watches"])
+def test_what_is_nothing_to_look_into_is_no_finding(verdict: str) -> None:
+    assert unnamed(named(judged(verdict, None), [])) is None
+
+
+@pytest.mark.parametrize("verdict", ["clear", "idle", "outside"])
+def test_where_a_rule_has_found_something_nobody_is_told_that_all_is_clear(verdict: str) -> None:
+    found = named(judged(verdict, None), [FINDING])
+    assert found is not None and (found.verdict, found.severity, found.rule) == ("found", Severity.WARN, "a")
+    assert found.sentence == "Found: a. As to waits: Said: so."
+    past = named(judged(verdict, None), [msgspec.structs.replace(FINDING, recent=True)])
+    assert past is not None and past.verdict == verdict
+
+
+def test_what_a_finding_tells_is_not_unexplained() -> None:
+    alone = msgspec.structs.replace(
+        CAUSE, family="own", kind="unexplained", rule="", thread_s=64.0, path=(), stuck_s=12.0, who="web"
+    )
+    blame = judged("unexplained", Severity.INFO, alone, unexplained=0.8)
+    found = named(blame, [msgspec.structs.replace(ABOUT_IT, title="Never given back")])
+    assert found is not None and (found.verdict, found.severity) == ("stuck", Severity.WARN)
+    assert found.unexplained == 0 and found.waits == 0.8 and found.rule == "a"
+    assert found.sentence.startswith("Never given back, 80 % of the time: 6.4 threads (web)")
+    assert named(blame, []) == blame

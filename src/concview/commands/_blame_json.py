@@ -19,6 +19,7 @@ def blame_out(blame: Blame) -> out.BlameOut:
         verdict=blame.verdict.replace(" ", "_"),
         severity=blame.severity.value if blame.severity is not None else None,
         sentence=blame.sentence,
+        rule=blame.rule or None,
         more=list(blame.more),
         still_s=round(blame.still_s, 3),
         quiet=[

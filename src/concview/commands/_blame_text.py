@@ -70,7 +70,9 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
         indent += "  "
         count = f"{len(step.owners)} " if len(step.owners) > 1 else ""
         after = cause.path[depth + 1] if depth + 1 < len(cause.path) else None
-        if after is None and not cause.ends:
+        if after is None and cause.kind == "nobody":
+            pen.line(f"{indent}{cause.what}")
+        elif after is None and not cause.ends:
             pen.line(f"{indent}{words.had(step)} {cause.what}")
         elif after is None:
             pen.line(f"{indent}{words.had(step)} {count}{cause.ends}: {words.does(cause)}")

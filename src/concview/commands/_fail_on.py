@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from concview.commands.base import CommandError, Exit
-from concview.model import Finding, Severity
+from concview.model import VERDICT, Finding, Severity
 
 #: Rule, name of the file, function: what stays the same of a finding in another run, in another folder.
 Place = tuple[str, str, str]
@@ -65,7 +65,8 @@ def _check(patterns: list[str]) -> None:
     """A rule that does not exist would never fail anything, silently."""
     from concview import registry
 
-    known = sorted(rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values())
+    rules = [rule.id for rule in registry.everything("concview.catalogue.rules", "RULE").values()]
+    known = sorted([*rules, VERDICT])
     for pattern in patterns:
         if not any(fnmatchcase(rule, pattern) for rule in known):
             raise CommandError(f"--fail-on: no such rule: {pattern}", Exit.USAGE, f"rules: {', '.join(known)}")

@@ -267,6 +267,7 @@ class BlameOut(msgspec.Struct):
     causes: list[BlameCauseOut]
     moments: int
     sampled_moments: int
+    rule: str | None = None  #: that names what the verdict is about; null: no rule does, and as a warning it fails
 
 
 class WorkOut(msgspec.Struct):
@@ -485,6 +486,9 @@ class CheckOut(msgspec.Struct):
     work: WorkSummaryOut | None = None
     #: With --baseline: what differs from it.
     comparison: ComparisonOut | None = None
+    #: What the exit code says: something is at or above --fail-on, a finding or a verdict that no rule names; null
+    #: where nothing is checked (in a report).
+    failed: bool | None = None
 
 
 class MarkOut(msgspec.Struct):

@@ -86,6 +86,8 @@ def calm(checked: Checked) -> str:
     told = plural(len(judged), "process", "processes")
     if any(s.blame is not None and s.blame.verdict == "clear" for s in judged):
         return f"Clear: none of {told} is held up."
+    if any(s.blame is not None and s.blame.verdict in ("waits", "outside") for s in judged):
+        return f"None of {told} is held up; some wait, see below."
     if judged and all(s.blame is not None and s.blame.verdict == "idle" for s in judged):
         return f"Idle: {told}, none is held up."
     return f"{told} looked at; each one's verdict is below."

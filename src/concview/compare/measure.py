@@ -9,7 +9,8 @@ from pathlib import Path
 from concview import api, codec
 from concview.analysis import samples
 from concview.config import Config
-from concview.model import STATES, Finding, Severity, Target, Tick
+from concview.model import STATES, VERDICT, Finding, Severity, Target, Tick
+from concview.session.blame import unnamed as verdict_of
 from concview.snapshot import LockView, QueueView, Snapshot
 
 #: A run is cut into so many windows at most, of a second at least.
@@ -76,6 +77,8 @@ def of_observation(observation: api.Observation, name: str, seconds: float) -> R
     run.target, run.engine, run.rate_hz = last.target, last.engine, last.rate_hz
     run.seconds, run.ending, run.unnamed = last.elapsed_s, last.ending, len(unnamed)
     run.judged = frozenset(last.clear) | {f.id for f in last.findings}
+    if last.blame is not None and last.blame.verdict not in ("early", "unreadable"):
+        run.judged |= {VERDICT}
     return run
 
 
@@ -127,7 +130,9 @@ def _add(run: Run, snapshot: Snapshot, unnamed: set[object]) -> None:
 
 
 def _note(run: Run, snapshot: Snapshot) -> None:
-    for finding in snapshot.findings:
+    verdict = verdict_of(snapshot.blame)
+    warns = verdict is not None and verdict.severity is Severity.WARN
+    for finding in (*snapshot.findings, *((verdict,) if verdict is not None and warns else ())):
         known = run.findings.get(finding.identity)
         if known is None or (known.severity is Severity.INFO and finding.severity is Severity.WARN):
             run.findings[finding.identity] = finding

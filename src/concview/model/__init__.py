@@ -42,7 +42,7 @@ from concview.model.events import (
     Tick,
     WaitDef,
 )
-from concview.model.findings import Finding, Measured, NotApplicable, Pending, StackEvidence, Where
+from concview.model.findings import VERDICT, Finding, Measured, NotApplicable, Pending, StackEvidence, Where
 from concview.model.forks import SETTLED_NS, ForkedChild, Forks
 from concview.model.processes import Of, ProcessDef
 from concview.model.queues import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
@@ -112,6 +112,7 @@ __all__ = [
     "SETTLED_NS",
     "STATES",
     "TASK_STATES",
+    "VERDICT",
     "AgentStatus",
     "AnyEvent",
     "AsyncObject",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from concview.model.values import Confidence, Frame, Severity, Struct
 
+#: Where findings are listed by their rules' ids, a verdict that no rule names stands under this one.
+VERDICT = "verdict"
+
 
 class Where(Struct, frozen=True):
     file: str

@@ -2,40 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from concview.analysis.blame import words
-from concview.model import Finding
+from concview.analysis.blame.nouns import End, Family
+from concview.analysis.blame.verdict import HELD_UP
+from concview.config import RuleConfig
+from concview.model import VERDICT, Confidence, Finding, Measured, Severity, Where
+from concview.session.supervisor import WATCHES
 from concview.snapshot import Blame, BlameCause
+from concview.text import duration, listed, percent
 
 #: Verdicts whose sentence is about a cause.
 _OF_A_CAUSE = frozenset({"held up", "stuck", "waits", "still"})
+#: Those that say that nobody is in the way of anybody.
+_CALM = frozenset({"clear", "idle", "outside", "waits"})
+#: Verdicts without a cause, and the rules about the same.
+_ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wakeup",)}
 
 
-def named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
-    """Each cause with the id of the finding about it, and the verdict with its fix, or that no rule knows the shape."""
+def named(blame: Blame | None, findings: Sequence[Finding], config: RuleConfig | None = None) -> Blame | None:
+    """As `_named`, and whether the settings accept what is left without a rule's name."""
+    found = _named(blame, findings)
+    if found is None or config is None or found.severity is None or found.rule:
+        return found
+    places = [(w.file, w.function) for w in _where(found)]
+    accepted = config.refuses(VERDICT) or any(config.accepts(VERDICT, *place) for place in places)
+    return msgspec.structs.replace(found, accepted=True) if accepted else found
+
+
+def unnamed(blame: Blame | None) -> Finding | None:
+    """The verdict in the form of a finding, where no rule names what it is about; None where one does, where there is
+    nothing to look into, or where the settings accept it."""
+    if blame is None or blame.severity is None or blame.rule or blame.accepted or blame.verdict == WATCHES:
+        return None
+    top = _about_what(blame)
+    share = top.share if top is not None else 1.0
+    return Finding(
+        id=VERDICT,
+        subject=blame.verdict,
+        severity=blame.severity,
+        score=min(100, round(100 * share)),
+        confidence=Confidence.EXACT if top is not None and top.exact else Confidence.INFERRED,
+        title=f"{blame.verdict.capitalize()}; no rule knows this shape",
+        summary=blame.sentence,
+        why="Who waits for others gets on no faster than they do; nobody's own work is the limit.",
+        fix="See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
+        measured=Measured("share of what threads and tasks do or want", share, HELD_UP[0], HELD_UP[0], "of the time"),
+        where=_where(blame),
+        threads=top.threads if top is not None else (),
+        tasks=top.tasks if top is not None else (),
+    )
+
+
+def _about_what(blame: Blame) -> BlameCause | None:
+    if blame.verdict in _OF_A_CAUSE:
+        return _top(blame, blame.causes)
+    return next((c for c in blame.causes if c.kind == blame.verdict), None)
+
+
+def _where(blame: Blame) -> tuple[Where, ...]:
+    """The lines that wait, from the first to the end of the way."""
+    top = _about_what(blame)
+    if top is None:
+        return ()
+    found = [Where(s.file, s.line, s.function) for s in top.path if s.file]
+    if top.file:
+        found.append(Where(top.file, top.line, top.function))
+    return tuple(dict.fromkeys(found))
+
+
+def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
+    """Each cause with the id of the finding about it, and the verdict with its fix, or that no rule knows the shape.
+
+    A finding explains what nothing else does: its cause counts as a wait, not as unexplained time. And where rules have
+    found something, nobody is told that all is clear.
+    """
     if blame is None:
         return None
     live = [f for f in findings if not f.recent]
+    past = [f for f in findings if f.recent]
     causes = tuple(
-        msgspec.structs.replace(c, rule=found.id) if (found := _about(c, live)) is not None else c for c in blame.causes
+        msgspec.structs.replace(c, rule=found.id) if (found := _about(c, live) or _about(c, past)) is not None else c
+        for c in blame.causes
     )
-    more = blame.more
+    told = {f.id: f for f in (*past, *live)}
+    blame = _explained(msgspec.structs.replace(blame, causes=causes), told)
+    if blame.severity is None:
+        return _found(blame, live) if live and blame.verdict in _CALM else blame
     if blame.verdict in _OF_A_CAUSE:
-        top = _top(blame, causes)
-        finding = next((f for f in live if top is not None and f.id == top.rule), None)
-        if finding is not None:
-            more = (f"{finding.id}: {_first(finding.fix)}", *more)
-        else:
-            more = ("No rule knows this shape.", *more)
-    elif blame.verdict == "unexplained":
-        ids = [c.rule for c in causes if c.kind == "unexplained" and c.rule]
-        finding = next((f for f in live if ids and f.id == ids[0]), None)
-        if finding is not None:
-            more = (f"{finding.id}: {_first(finding.fix)}", *more)
-    return msgspec.structs.replace(blame, causes=causes, more=more)
+        top = _top(blame, blame.causes)
+        finding = told.get(top.rule) if top is not None else None
+        rule = finding.id if finding is not None else ""
+        more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else "No rule knows this shape."
+        return msgspec.structs.replace(blame, rule=rule, more=(more, *blame.more))
+    return msgspec.structs.replace(blame, rule=next((r for r in _ABOUT.get(blame.verdict, ()) if r in told), ""))
+
+
+def _explained(blame: Blame, told: Mapping[str, Finding]) -> Blame:
+    """The same where what was unexplained is told by findings."""
+    by = [c for c in blame.causes if c.kind == End.UNEXPLAINED and c.rule]
+    if not by or blame.threads <= 0:
+        return blame
+    part = min(blame.unexplained, sum(c.thread_s for c in by) / blame.seconds / blame.threads)
+    causes = tuple(
+        [msgspec.structs.replace(c, kind=End.NOBODY, family=Family.MADE) if c in by else c for c in blame.causes]
+    )
+    fresh = msgspec.structs.replace(
+        blame, causes=causes, unexplained=blame.unexplained - part, waits=blame.waits + part
+    )
+    if blame.verdict not in ("unexplained", "still"):
+        return fresh
+    finding = told[by[0].rule]
+    waiting = sum(c.thread_s for c in by if c.rule == finding.id) / blame.seconds
+    share = percent(blame.share(part))
+    still = f"Nothing has moved for {duration(blame.still_s)}. " if blame.still_s else ""
+    return msgspec.structs.replace(
+        fresh,
+        verdict="stuck" if finding.severity is Severity.WARN else "waits",
+        severity=finding.severity,
+        sentence=f"{still}{finding.title}, {share} of the time: {words.story(by[0], waiting)}.",
+    )
+
+
+def _found(blame: Blame, live: Sequence[Finding]) -> Blame:
+    """Nobody is in anybody's way, and something is wrong all the same."""
+    worst = next((f for f in live if f.severity is Severity.WARN), live[0])
+    names = listed(list(dict.fromkeys(f.id for f in live)), 4)
+    first, _, rest = blame.sentence.partition(": ")
+    rest = rest if first in ("Clear", "Idle") else blame.sentence
+    return msgspec.structs.replace(
+        blame,
+        verdict="found",
+        severity=worst.severity,
+        rule=worst.id,
+        sentence=f"Found: {names}. As to waits: {rest}",
+        more=(f"{worst.id}: {_first(worst.fix)}", *blame.more),
+    )
 
 
 def bounded(findings: Sequence[Finding], blame: Blame | None) -> tuple[Finding, ...]:
@@ -59,9 +164,11 @@ def _top(blame: Blame, causes: Sequence[BlameCause]) -> BlameCause | None:
     if blame.verdict in ("held up",):
         return next((c for c in causes if c.family == "taken" and c.kind != "unexplained"), None)
     if blame.verdict == "waits":
-        return next((c for c in causes if c.family == "stall"), None)
-    circle = next((c for c in causes if c.kind == "cycle"), None)
-    return circle or max(causes, key=lambda c: c.stuck_s, default=None)
+        stall = next((c for c in causes if c.family == Family.STALL), None)
+        return stall or next((c for c in causes if c.family == Family.MADE), None)
+    circle = next((c for c in causes if c.kind == End.CYCLE), None)
+    lost = next((c for c in causes if c.kind == End.NOBODY), None)
+    return circle or lost or max(causes, key=lambda c: c.stuck_s, default=None)
 
 
 def _first(fix: str) -> str:

@@ -421,7 +421,7 @@ class Session:
         if self._tracker is None:
             self._tracker = Tracker(self._wakes())
         findings = self._judgement.findings
-        blame = named(self._tracker.blame(window, self._ui_priority.give_way), findings)
+        blame = named(self._tracker.blame(window, self._ui_priority.give_way), findings, self._config)
         self._blame = supervisor.judged(blame, self.history.workers, self._cpu_percent(), findings, pid, self._alone)
 
     def _cpu_percent(self) -> float | None:

@@ -59,6 +59,8 @@ def verdict(snapshot: Snapshot) -> Verdict:
         more += f"{' ' if more else ''}{missing} cannot be judged here (see Findings)."
     if not clear:
         return Verdict("?", "UNKNOWN", "mute", "No rule could be judged yet.", more)
+    if blame is not None and blame.verdict in ("waits", "outside"):
+        return Verdict("✓", "WAITS", "info", blame.sentence, " ".join([*blame.more, more]).rstrip())
     if blame is not None and blame.verdict in ("clear", "idle"):
         more = f"{blame.sentence} {more}".rstrip()
     return Verdict("✓", "CLEAR", "ok", f"No anti-pattern found: {text.plural(clear, 'rule')} judged clear.", more)

@@ -85,7 +85,8 @@ def _remembered(link: Link, node: Node, at_ns: int, memory: Memory) -> list[Part
     parts = memory.get(link.key, at_ns, node) if link.key is not None else None
     if parts is None:
         end = link.otherwise or Root(End.UNEXPLAINED, f"{link.step.what}: nobody seen to have it", link.step.place)
-        return [Part(1.0, end)]
+        # That nobody is left to give it says what is waited for: the step is known, only its other side is empty.
+        return [Part(1.0, end, (link.step,) if end.kind is End.NOBODY else ())]
     # What was kept is what came behind this step, with the one that had it in front. It is believed, not read.
     step = link.step._replace(confidence=Confidence.INFERRED)
     return [Part(p.weight, p.root, (step, *p.path), p.nodes, p.owners) for p in parts]

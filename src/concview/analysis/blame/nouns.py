@@ -27,6 +27,7 @@ class End(StrEnum):
     PACE = "pace"  #: a pause of its own choice
     DORMANT = "dormant"  #: waits since before anybody looked, and nobody is on the way to wake it
     CYCLE = "cycle"  #: those that it waits for wait for it
+    NOBODY = "nobody"  #: what it waits for was looked for in all of the process, and nobody is left to give it
     UNEXPLAINED = "unexplained"  #: a row of its own; never spread over the others
 
 

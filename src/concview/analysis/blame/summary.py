@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from concview.analysis.blame.nouns import End, Family, Node, Root, Row, Step, exact, family, quiet
+from concview.analysis.blame.nouns import End, Family, Node, Place, Root, Row, Step, exact, family, quiet
 from concview.analysis.blame.tasks import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
 from concview.analysis.known_places import TASK_TIMEOUTS, among
 from concview.analysis.records import ThreadHistory
-from concview.model import TaskState, WaitKind
+from concview.model import Stack, TaskState, WaitKind
 from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
 from concview.text import group
 
@@ -237,7 +237,7 @@ class _Teller:
         loops = {self._loop(tid) for tid in waited}
         rounds = sum(self._rounds[loop] for loop in loops)
         lost = sum(waited.values())
-        if rounds <= 0 or lost >= _ALL * rounds or m.root.kind is End.CYCLE:
+        if rounds <= 0 or lost >= _ALL * rounds or m.root.kind in (End.CYCLE, End.NOBODY):
             return None
         gil, cpu = self._limits
         return min(1 / max(0.01, 1 - lost / rounds), 1 / max(0.01, gil), 1 / max(0.01, cpu))
@@ -262,13 +262,16 @@ class _Teller:
         if not m.path and m.root.kind not in (End.PEER, End.CHILD, End.NATIVE, End.UNEXPLAINED, End.CYCLE):
             return 0.0
         longest = 0
+        place = m.path[0].place if m.path else m.root.place
         for tid in m.ns:
             if tid < 0:
-                longest = max(longest, self._task_stuck(tid))
+                longest = max(longest, self._task_stuck(tid, place))
                 continue
             thread = self._history.threads.get(tid)
             run = thread.current if thread is not None else None
             if run is None or run.wait.timed or run.wait.kind in (WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP):
+                continue
+            if not _stands_at(run.stack, place):
                 continue
             longest = max(longest, self._history.now_ns - run.since_ns)
         return longest / 1e9
@@ -277,10 +280,12 @@ class _Teller:
         task = self._tasks.get(node)
         return name_of(task) if task is not None else "a task"
 
-    def _task_stuck(self, node: Node) -> int:
+    def _task_stuck(self, node: Node, place: Place) -> int:
         task = self._history.aio.tasks.get(-node)
         run = task.current if task is not None else None
         if run is None or run.wait.state in _MOVES or any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
+            return 0
+        if not _stands_at(run.stack, place):
             return 0
         return self._history.aio.now_ns - run.began_ns
 
@@ -297,6 +302,11 @@ class _Teller:
         if len(names) <= 2:
             return " and ".join(names)
         return f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def _stands_at(stack: Stack, place: Place) -> bool:
+    """Whether it is there that it waits now: it may have gone on to something else."""
+    return not place.file or any(f.line == place.line and f.file == place.file for f in stack.frames)
 
 
 def _few(nodes: set[Node]) -> tuple[int, ...]:

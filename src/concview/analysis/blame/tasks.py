@@ -298,6 +298,12 @@ class TaskMoment:
             return self._link(node, place, via, what, [], Confidence.EXACT, None, end)
         sure = Confidence.EXACT if all(c is Confidence.EXACT for c in held.values()) else Confidence.INFERRED
         nobody = Root(End.UNEXPLAINED, f"{what}: no task is seen to have it", place)
+        if told is not None and via is not Via.LOCK and 0 < told.told.limit <= told.told.used:
+            nobody = Root(
+                End.NOBODY,
+                f"{words.usage(told)}, and no task is seen that will give one back: kept in a variable, or forgotten",
+                place,
+            )
         return self._link(node, place, via, what, others, sure, (via, wait.object), nobody)
 
 

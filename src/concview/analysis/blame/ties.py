@@ -136,6 +136,14 @@ class Ties:
         """The object's own count says that those found to have it are all that can."""
         return self.row.value == 0 and 0 < self.row.most == len(self.have)
 
+    @property
+    def dry(self) -> bool:
+        """None is left, every frame was searched, and nobody is on the way to give one back, as far as the source of
+        all that refer to it tells."""
+        row = self.row
+        unknown = any(not r.source and r.tid not in row.waiters and r.by != "with" for r in row.references)
+        return row.complete and not row.more and row.value == 0 and not (self.have or self.make or unknown)
+
 
 def ties(waiter: Waiter) -> Ties | None:
     """None where nothing was told of the object, or it is not known which one it is."""

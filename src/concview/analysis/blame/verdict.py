@@ -26,6 +26,8 @@ ACTIVE = 0.1
 UNREAD = 0.5
 #: A wait that has not ended for so long is evidence by its length; as a warning from so many threads on.
 STUCK_S, STUCK_THREADS = 5.0, 3
+#: So many times as many wait for results as there are that make them: they queue.
+QUEUE = 3
 #: Nothing is judged before so much was seen.
 ENOUGH_S = 2.0
 
@@ -71,10 +73,10 @@ def _judge(blame: Blame, history: History) -> _Said:
         return "idle", None, f"Idle: {quiet}; {nobody} is held up.", more, still_s
     unseen = _unseen_tasks(history)
     if unseen:
-        return "tasks unseen", None, unseen, more, still_s
-    largest = (
-        f" Most of the rest: {words.story(blame.causes[0], _threads(blame, blame.causes[0]))}." if blame.causes else ""
-    )
+        return "tasks unseen", None, unseen + _largest(blame, "Most of what they do"), more, still_s
+    largest = _largest(blame, "Most of the rest")
+    if more:
+        return "outside", None, f"Nobody is held up, but not everybody moves: {more[0]}", more[1:], still_s
     said = (
         f"Clear: held up {percent(blame.share(blame.held_up))}, unexplained {percent(blame.share(blame.unexplained))} "
         f"of what {blame.active:.1f} {'threads and tasks' if blame.tasks else 'threads'} do or want."
@@ -82,12 +84,21 @@ def _judge(blame: Blame, history: History) -> _Said:
     return "clear", None, said + largest, more, still_s
 
 
-def _problem(blame: Blame) -> tuple[str, Severity, str] | None:
+def _largest(blame: Blame, what: str) -> str:
+    if not blame.causes:
+        return ""
+    return f" {what}: {words.story(blame.causes[0], _threads(blame, blame.causes[0]))}."
+
+
+def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     """The largest cause that is over its thresholds."""
     stuck = [c for c in blame.causes if _is_stuck(c)]
     circles = [c for c in blame.causes if c.kind == End.CYCLE and _threads(blame, c) >= 0.3]
     if circles:
         return "stuck", Severity.WARN, f"Stuck: {_told(blame, circles[0])}"
+    lost = [c for c in stuck if c.kind == End.NOBODY]
+    if lost:
+        return "stuck", Severity.WARN, f"Stuck for {duration(lost[0].stuck_s)}: {_told(blame, lost[0])}"
     if _over(blame, blame.held_up, HELD_UP):
         top = next(c for c in blame.causes if c.family == Family.TAKEN and c.kind != End.UNEXPLAINED)
         severity = Severity.WARN if blame.held_up * blame.threads >= WARN_THREADS else Severity.INFO
@@ -105,6 +116,14 @@ def _problem(blame: Blame) -> tuple[str, Severity, str] | None:
         top = next(c for c in blame.causes if c.family == Family.STALL and c.kind != End.UNEXPLAINED)
         share = percent(blame.share(blame.stalled))
         return "waits", Severity.INFO, f"Waits, {share} of the time: {_told(blame, top)}"
+    made = blame.waits - blame.stalled
+    if _over(blame, made, STALLED):
+        call = next((c for c in blame.causes if c.family == Family.MADE and c.path), None)
+        if call is not None:
+            behind = len(call.path[0].owners) + len(call.path[0].owning_tasks)
+            crowd = len(call.threads) + len(call.tasks) >= QUEUE * max(1, behind)
+            share = percent(blame.share(made))
+            return "waits", Severity.INFO if crowd else None, f"Waits, {share} of the time: {_told(blame, call)}"
     if _over(blame, blame.unexplained, UNEXPLAINED):
         top = next(c for c in blame.causes if c.kind == End.UNEXPLAINED)
         share = percent(blame.share(blame.unexplained))
@@ -132,6 +151,8 @@ def _whose(blame: Blame) -> str:
 def _is_stuck(cause: BlameCause) -> bool:
     if cause.stuck_s < STUCK_S or not cause.path:
         return False
+    if cause.kind == End.NOBODY:
+        return True
     return cause.family == Family.TAKEN or (cause.family == Family.STALL and cause.kind == End.UNEXPLAINED)
 
 

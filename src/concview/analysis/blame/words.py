@@ -72,6 +72,8 @@ def story(cause: BlameCause, waiting: float) -> str:
         if cause.kind == End.CYCLE and i == len(cause.path) - 1:
             break
         after = cause.path[i + 1] if i + 1 < len(cause.path) else None
+        if after is None and cause.kind == End.NOBODY:
+            return f"{told}: {cause.what}"
         if after is None and not cause.ends:
             return f"{told}, {had(step)} {cause.what}"  # that is outside of the process
         who = after.who if after is not None else cause.ends

@@ -11,6 +11,7 @@ from concview.commands._fail_on import FailOn
 from concview.commands._unjudged import unjudged
 from concview.model import Finding, NotApplicable, Role, Severity
 from concview.session.across import Found
+from concview.session.blame import unnamed
 from concview.snapshot import Snapshot
 from concview.text import plural
 
@@ -59,6 +60,13 @@ class Checked:
         """What `runs` are, one and several."""
         return ("process", "processes") if self.processes else ("run", "runs")
 
+    def of(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        """Of one run, and beside them a verdict that no rule names: as a warning, or where it fails the check."""
+        verdict = unnamed(snapshot.blame)
+        if verdict is None or not (verdict.severity is Severity.WARN or self.fail_on.fails(verdict)):
+            return snapshot.findings
+        return (*snapshot.findings, verdict)
+
     @property
     def findings(self) -> list[Repeated]:
         """Those of all runs, each once: what fails first, then the worst."""
@@ -66,7 +74,7 @@ class Checked:
         seen: dict[tuple[str, str, str], list[int]] = {}
         fails: set[tuple[str, str, str]] = set()
         for number, snapshot in enumerate(self.runs, 1):
-            for finding in snapshot.findings:
+            for finding in self.of(snapshot):
                 key = finding.identity if len(self.runs) > 1 else (finding.id, finding.subject, str(len(seen)))
                 known = worst.get(key)
                 if known is None or _rank(finding) > _rank(known):
@@ -81,7 +89,7 @@ class Checked:
 
     @property
     def failed(self) -> bool:
-        found = any(self.fail_on.fails(f) for snapshot in self.runs for f in snapshot.findings)
+        found = any(self.fail_on.fails(f) for snapshot in self.runs for f in self.of(snapshot))
         return found or bool(self.across.circles and self.fail_on.level != "never")
 
     @property

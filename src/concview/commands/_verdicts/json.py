@@ -15,6 +15,7 @@ def write(checked: Checked) -> str:
     if len(checked.runs) == 1 and not checked.missed:
         out = _build.check_out(checked.runs[0])
         out.comparison = _compared(checked)
+        out.failed = checked.failed
         return _schema.encode(out)
     return _schema.encode(
         _schema.RunsOut(
@@ -74,7 +75,8 @@ def several(checked: Checked) -> _schema.CheckOut:
         for p, one in zip(checked.processes, every, strict=True)
     ]  # fmt: skip
     return msgspec.structs.replace(
-        out, threads=threads, locks=locks, findings=merged, processes=parts, missed=list(checked.missed),
+        out, failed=checked.failed, threads=threads, locks=locks, findings=merged, processes=parts,
+        missed=list(checked.missed),
         across=[
             _schema.AcrossOut(
                 _schema.NodeOut(*e.waiter), _schema.NodeOut(*e.holder), e.via, e.what, e.does, e.confidence.value,

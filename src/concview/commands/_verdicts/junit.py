@@ -52,7 +52,7 @@ def _suite(checked: Checked, snapshot: Snapshot, name: str) -> ElementTree.Eleme
     of = f"concview.{_ok(short_command(target.command)) if target is not None else 'process'}"
     judged: set[str] = set()
     names: set[str] = set()
-    for finding in snapshot.findings:
+    for finding in checked.of(snapshot):
         judged.add(finding.id)
         title = finding.id if finding.id not in names else f"{finding.id} {finding.subject}"
         names.add(finding.id)

@@ -57,8 +57,6 @@ def closing(checked: Checked, pen: Pen) -> None:
             pen.paragraph(listed(sorted({p.id for p in last.pending}), MOST_NAMES), "", "not enough evidence yet")
     for repeated in checked.findings:
         pen.line(_one(repeated, len(checked.runs)), RED if repeated.finding.severity is Severity.WARN else YELLOW)
-    if last is not None and last.blame is not None and last.blame.severity is Severity.WARN and not checked.findings:
-        pen.paragraph("the verdict is a warning, but no rule names its cause: only findings fail a check", "", "note")
     pen.line(f"{checked.outcome()} ({checked.counted()})", RED if checked.failed else BOLD)
     if len(checked.runs) == 1 and checked.brief:
         pen.line("without --brief: numbers, stacks and fixes", DIM)

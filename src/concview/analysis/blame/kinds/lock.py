@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Part, Root, Via
-from concview.analysis.blame.ties import still, ties
+from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
 from concview.model import Confidence, State
@@ -46,6 +46,10 @@ class Lock:
         if shared:
             unseen += ", and who else does is not recorded in it (check --tree looks at the other processes)"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: {unseen}")
+        if told is not None and not shared and _lost(waiter, told):
+            otherwise = waiter.end(
+                End.NOBODY, "no thread of this process has it: it was taken before a fork, or by one that has ended"
+            )
         return waiter.link(Via.LOCK, what, others, otherwise=otherwise, settle=_followers(waiter, others))
 
     @staticmethod
@@ -58,6 +62,15 @@ class Lock:
         seen, address = waiter.world.seen, waiter.wait.lock
         began = waiter.run.start_ns > waiter.world.history.first_ns or waiter.run.woken is not None
         return began and seen.waiters.get(address, set()) <= {waiter.tid} and not seen.holders.get(address)
+
+
+def _lost(waiter: Waiter, told: Ties) -> bool:
+    """It is locked, every frame was searched, and nobody has it or will come by its release. acquire() without a
+    release() behind it may well be a way to wait for a signal, which somebody gives by release()."""
+    site, row = waiter.run.classification.site, told.row
+    pairs = any(r.tid == waiter.tid and r.source and r.will == "release" for r in row.references)
+    taken = site is not None and (site.how == "with" or pairs)
+    return taken and row.complete and row.value == 1 and not told.have and not told.make
 
 
 def _followers(waiter: Waiter, others: Sequence[int]):  # type: ignore[no-untyped-def]

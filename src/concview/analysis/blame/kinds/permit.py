@@ -39,6 +39,8 @@ class Permit:
         if not others and site is not None:
             others = [t for t in waiter.moment.inferred_holders.get(site.key, ()) if t not in waiter.same]
         otherwise = waiter.end(End.UNEXPLAINED, f"a permit of {what}: {nobody(told)}")
+        if told is not None and told.dry:
+            otherwise = waiter.end(End.NOBODY, "all are out, and no thread has one that it will give back")
         return waiter.link(Via.PERMIT, what, others, otherwise=otherwise)
 
 

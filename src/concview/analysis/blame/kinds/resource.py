@@ -46,6 +46,8 @@ class Resource:
             owners = further_on(waiter)
         what = what or on or "a pool"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: all are out, not seen who has them")
+        if told is not None and told.dry:
+            otherwise = waiter.end(End.NOBODY, "all are out, and no thread has one that it will give back")
         return waiter.link(Via.RESOURCE, what, inside or owners, otherwise=otherwise)
 
 

@@ -9,6 +9,8 @@ from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
 
+_TAKES = frozenset({"get", "get_nowait"})
+
 
 class Room:
     order: ClassVar[int] = 52
@@ -37,8 +39,14 @@ class Room:
         # Its only reader may be one of those that wait for room in it: then it is in its own way.
         others = [t for t in takers if t != waiter.tid]
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: nobody seen to take anything out")
+        if not takers and told is not None:
+            takers = {r.tid for r in told.row.references if r.will in _TAKES and r.tid in alive}
+            others = [t for t in takers if t != waiter.tid]
+            if not takers and told.row.complete:
+                otherwise = waiter.end(End.NOBODY, "no thread is left that takes anything out of it")
         if takers == {waiter.tid}:
-            otherwise = waiter.end(End.CYCLE, f"{what}: it is the only one that takes anything out of it")
+            name = world.name(waiter.tid)
+            otherwise = waiter.end(End.CYCLE, f"{name} waits for {what} itself, and nobody else takes anything out")
         return waiter.link(Via.ROOM, what, others, otherwise=otherwise)
 
 

@@ -7,6 +7,9 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
+from concview.text import plural
+
+_TAKES = frozenset({"get", "get_nowait"})
 
 
 class Work:
@@ -34,8 +37,15 @@ class Work:
         if told is not None and told.have:
             busy = [t for t in told.have if t != waiter.tid]  # took something, and has yet to say that it is done
         what = f"all work of {name or 'a queue'} to be done"
-        nobody = f"{what}: " + ("those that take it out wait for more of it" if takers else "nobody takes it out")
-        return waiter.link(Via.END, what, busy, otherwise=waiter.end(End.UNEXPLAINED, nobody))
+        if told is not None and not takers:
+            takers = [r.tid for r in told.row.references if r.will in _TAKES and r.tid in moment.runs]
+        nobody = "those that take it out wait for more of it" if takers else "nobody takes it out"
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: {nobody}")
+        idle = all(moment.runs[t].wait.lock == waiter.wait.lock for t in takers)
+        if told is not None and told.row.complete and told.row.unfinished > 0 and idle and not busy:
+            lost = f"{plural(told.row.unfinished, 'item')} not reported as done"
+            otherwise = waiter.end(End.NOBODY, f"{lost}, and {nobody}")
+        return waiter.link(Via.END, what, busy, otherwise=otherwise)
 
 
 KIND = Work()
