@@ -33,7 +33,7 @@ NOT_JUDGED = (
     NotApplicable("task-leak", "no agent is inside the target", "--agent"),
 )
 BLAME = Blame(
-    1, 1, 1, 0, 1, 0, 0, 0, 0, verdict="held up", severity=Severity.WARN, rule="lock-contention",
+    10, 1, 1, 0, 1, 0, 0, 0, 0, verdict="held up", severity=Severity.WARN, rule="lock-contention",
     sentence=f"Held up by {HOSTILE}.",
 )  # fmt: skip
 

@@ -214,7 +214,13 @@ class Trigger:
 
     def look(self, snapshot: Snapshot, now: float) -> None:
         """Note what is found now."""
-        live = {f.identity: f.id for f in snapshot.findings if not f.recent and self.when.fails(f)}
+        from concview.session.blame import unnamed
+
+        found = [f for f in snapshot.findings if not f.recent]
+        # A verdict has no name before rules have their evidence: it is waited for only where somebody asked for it.
+        if self.when.level == "never" and (verdict := unnamed(snapshot.blame)) is not None:
+            found.append(verdict)
+        live = {f.identity: f.id for f in found if self.when.fails(f)}
         fresh = [name for key, name in live.items() if key not in self._open]
         self._open = set(live)
         if not fresh:

@@ -15,6 +15,8 @@ from concview.session.supervisor import WATCHES
 from concview.snapshot import Blame, BlameCause
 from concview.text import duration, listed, percent
 
+#: By then rules have the evidence that they need for most of what they name.
+NAMES_S = 5.0
 #: Verdicts whose sentence is about a cause.
 _OF_A_CAUSE = frozenset({"held up", "stuck", "waits", "still"})
 #: Those that say that nobody is in the way of anybody.
@@ -38,6 +40,8 @@ def unnamed(blame: Blame | None) -> Finding | None:
     nothing to look into, or where the settings accept it."""
     if blame is None or blame.severity is None or blame.rule or blame.accepted or blame.verdict == WATCHES:
         return None
+    if blame.seconds < NAMES_S:
+        return None  # a rule may yet name it
     top = _about_what(blame)
     share = top.share if top is not None else 1.0
     return Finding(
@@ -189,7 +193,9 @@ def _about(cause: BlameCause, findings: Sequence[Finding]) -> Finding | None:
         theirs |= {(f.file, f.line) for s in finding.stacks for f in s.frames}
         shared = len(lines & theirs)
         about = bool(finding.threads or finding.tasks)
-        if not shared or (about and not (tids & set(finding.threads) or tasks & set(finding.tasks))):
+        same = tids & set(finding.threads) or tasks & set(finding.tasks)
+        # Of thousands of tasks at one line, finding and cause name some, which need not be the same ones.
+        if not shared or (about and not same and not (tasks and finding.tasks)):
             continue
         if best is None or shared > best[0]:
             best = (shared, finding)
