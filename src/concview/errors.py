@@ -22,10 +22,11 @@ class Code(StrEnum):
     MISSING = "missing"  #: a program or package that is needed is not installed
     BUSY = "busy"  #: somebody else is at it, or it does not come round to it
     FAILED = "failed"  #: concview's own part did not do its work
+    BAD_FILE = "bad-file"  #: a file that cannot be read as what it should be
 
 
 #: The command line's exit code for each; 4 where it is not listed.
-EXIT_CODES = {Code.NOT_PERMITTED: 3, Code.FAILED: 70}
+EXIT_CODES = {Code.NOT_PERMITTED: 3, Code.BAD_FILE: 5, Code.FAILED: 70}
 
 
 def code_of(value: object) -> Code:

@@ -57,7 +57,9 @@ def test_check_takes_a_command_behind_two_dashes() -> None:
     assert parse(["check", "12"])[1].rest is None
 
 
-@pytest.mark.parametrize("line", ["chekc 1", "check --nope", "check --format xml 1", "record 1", "replay 1 2", "dump"])
+@pytest.mark.parametrize(
+    "line", ["chekc 1", "check --nope", "check --format xml 1", "record 1", "replay 1 2", "dump -x"]
+)
 def test_a_wrong_line_says_what_is_wrong(line: str) -> None:
     with pytest.raises(CommandError) as caught:
         parse(line.split())

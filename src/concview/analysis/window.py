@@ -67,6 +67,11 @@ class Window:
         return self.history.hello.target
 
     @property
+    def moment(self) -> bool:
+        """Whether it is all of one moment, a core file's: lengths of time are not known, and nothing can move."""
+        return bool(self.target.core)
+
+    @property
     def cpus(self) -> float:
         return self.target.cpus
 

@@ -85,5 +85,6 @@ class Rule(Protocol):
     needs: ClassVar[tuple[str, ...]]  #: capabilities without which it cannot judge, by name (`model.CAPABILITIES`)
     permanent: ClassVar[bool]  #: a permanent state: no minimum of samples or episodes
     measure: ClassVar[str]  #: what the value is, in words
+    #: A rule with `moment` True also judges a core file: what it finds there cannot end, whatever time would tell.
 
     def observe(self, window: Window) -> Iterable[Observation]: ...

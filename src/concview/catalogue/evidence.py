@@ -45,6 +45,11 @@ def samples_in(window: Window, nanoseconds: float) -> int:
 LASTING_NS = 5_000_000_000
 
 
+def unchanged(window: Window, age_s: float) -> str:
+    """The sentence that says for how long something has stood; none where that is not known."""
+    return "" if window.moment else f" Unchanged for {duration(age_s)}."
+
+
 def lasting(window: Window, runs: Iterable[tuple[int, Run]], polls: bool = False) -> list[int]:
     """The threads, of (tid, run), whose wait lasts since `LASTING_NS` at least and has not ended. `polls`: they look
     again and again by themselves, and being woken is no end of it."""

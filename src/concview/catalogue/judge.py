@@ -26,6 +26,7 @@ from concview.model import Finding, NotApplicable, Pending, Severity
 
 #: Nothing is called clear before so much was seen.
 CLEAR_AFTER_S = 2.0
+_ONE_MOMENT = "a core file is one moment, and this takes time to tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Judge:
                 except Exception as error:  # the session's last line of defence: one bad rule must not end it
                     why = f"this rule failed: {type(error).__name__}: {error}"
                     refusal = NotApplicable(rule.id, why, "please report this as a bug of concview")
-            missing = self._update(rule, observations, now)
+            missing = self._update(rule, observations, now, window.moment)
             if refusal is not None:
                 not_applicable.append(refusal)
             elif missing:
@@ -145,6 +146,8 @@ class Judge:
     def _refusal(self, rule: Rule, window: Window) -> NotApplicable | None:
         if refused := self._config.refuses(rule.id):
             return NotApplicable(rule.id, refused, "enable it there")
+        if window.moment and not getattr(rule, "moment", False):
+            return NotApplicable(rule.id, _ONE_MOMENT, "concview check PID, while it runs")
         for name in rule.needs:
             if not window.can(name):
                 capability = window.capabilities.get(name)
@@ -153,20 +156,21 @@ class Judge:
                 return NotApplicable(rule.id, capability.why, capability.enable)
         return None
 
-    def _update(self, rule: Rule, observations: list[Observation], now: int) -> list[Pending]:
-        """Advance the memory of one rule's subjects; what is still pending."""
+    def _update(self, rule: Rule, observations: list[Observation], now: int, at_once: bool) -> list[Pending]:
+        """Advance the memory of one rule's subjects; what is still pending. `at_once`: of a moment there is no second
+        look, and no length."""
         limits = self._limits[rule.id]
         missing: list[Pending] = []
         for one in observations:
             key = (rule.id, one.subject)
             track = self._tracks.get(key)
-            lacks = what_is_missing(rule, one, limits)
+            lacks = what_is_missing(rule, one, limits, at_once)
             if track is None:
-                if lacks or one.lower < limits.info:
+                if lacks or (one.lower < limits.info and not at_once):
                     missing.extend(_pend(rule, one, limits, lacks))
                     continue
                 track = self._tracks[key] = Track()
-            track.observed(rule, one, limits, lacks, now)
+            track.observed(rule, one, limits, lacks, now, at_once)
             if not track.raised:
                 lacks = lacks or f"the same in {RAISE_AFTER} windows in a row (has {track.streak})"
                 missing.extend(_pend(rule, one, limits, lacks))
@@ -234,6 +238,8 @@ def _pend(rule: Rule, one: Observation, limits: Thresholds, lacks: str) -> list[
 
 def _too_early(window: Window) -> str:
     """Why nothing may be called clear yet; empty when it may."""
+    if window.moment:
+        return f"what this core file lacks: {window.target.core_lacks}" if window.target.core_lacks else ""
     samples = window.samples * max(1, len(window.threads))
     if samples < MIN_SAMPLES:
         return f"at least {MIN_SAMPLES} samples (has {samples})"

@@ -36,12 +36,15 @@ def target_out(target: Target | None) -> out.TargetOut:
         target.container,
         target.pod,
         target.host,
+        target.core,
+        target.core_lacks,
     )
 
 
 def achieved_hz(snapshot: Snapshot) -> float:
     """Over the whole observation: the last second alone says little about a check."""
-    return snapshot.samples / snapshot.elapsed_s if snapshot.elapsed_s > 0 else 0.0
+    moment = snapshot.target is not None and snapshot.target.core
+    return snapshot.samples / snapshot.elapsed_s if snapshot.elapsed_s > 0 and not moment else 0.0
 
 
 def unusual_ending(snapshot: Snapshot) -> str:

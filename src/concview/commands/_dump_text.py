@@ -26,9 +26,15 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
         pen.line(f"{target.pid}: {' '.join(target.command)}"[: max(40, pen.width)], BOLD)
         if target.place:
             pen.line(f"runs in {target.place}" + (f", pod {target.pod}" if target.pod and target.container else ""))
-        pen.line(f"Python {target.python} · engine {snapshot.engine} · {when}")
+        if target.core:
+            pen.line(f"Python {target.python} · core file of {when}: {target.core}")
+        else:
+            pen.line(f"Python {target.python} · engine {snapshot.engine} · {when}")
     if ending := build.unusual_ending(snapshot):
         pen.line(ending, YELLOW)
+    if target is not None and target.core:
+        for notice in snapshot.notices:
+            pen.paragraph(f"{notice.level}: {notice.text}", "")
     pen.line(_gil_line(snapshot))
     pen.line()
     for circle in build.deadlocks(snapshot):

@@ -25,6 +25,8 @@ class TargetOut(msgspec.Struct):
     container: str = ""  #: 'docker 0123456789ab'; empty outside of any
     pod: str = ""  #: Kubernetes' uid of the pod
     host: str = ""  #: the name of the machine it was watched from
+    core: str = ""  #: the core file that it was read from; then `started` is 0, not known, and no length of time is
+    core_lacks: str = ""  #: what of the threads that file lacks, in words
 
 
 class SamplingOut(msgspec.Struct):

@@ -123,7 +123,8 @@ def since_text(task: TaskView) -> str:
 def _task(task: TaskView, tasks: dict[int, TaskView], shared: dict[int, SharedView], aio: AioView, pen: Pen) -> None:
     loop = next((x for x in aio.loops if x.id == task.loop), None)
     where = f" in {clean(loop.thread, 40)}" if loop is not None and loop.thread and len(aio.loops) > 1 else ""
-    since = "" if task.state in (TaskState.RUNNING, TaskState.READY) else f" for {since_text(task)}"
+    lasts = task.state not in (TaskState.RUNNING, TaskState.READY) and (task.since_s > 0 or task.since_open)
+    since = f" for {since_text(task)}" if lasts else ""
     kind = "" if task.kind == "task" else f" ({task.kind})"
     pen.line(f'task "{clean(task.name, 80)}"{kind}{where}: {task.state.name.lower()}{since}', BOLD)
     pen.paragraph(task.reason, "    ")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
 from concview.commands import _build as build
 from concview.commands._blame_text import blame_text
+from concview.commands._dump_text import chain_lines
 from concview.commands._tasks_text import check_tasks
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._work import work_text
 from concview.model import STATES, Finding, Frame, Severity, State
+from concview.session.account import clock
 from concview.session.phrases import measured_text, unended
 from concview.snapshot import LockView, Snapshot, ThreadView
 from concview.text import clean, count, duration, percent, plural, short_path
@@ -27,18 +30,26 @@ def check_text(snapshot: Snapshot, pen: Pen) -> str:
     """The verdict first, the evidence behind it after. What could not be judged is told by the closing lines."""
     headline(snapshot, pen)
     pen.line()
-    blame_text(snapshot, pen)
+    moment = snapshot.target is not None and bool(snapshot.target.core)
+    if not moment:
+        blame_text(snapshot, pen)
+    elif snapshot.blame is not None:
+        pen.paragraph(snapshot.blame.sentence, "")
+        pen.line()
     fresh = [f for f in snapshot.findings if not f.recent]
     for finding in snapshot.findings:
         finding_text(finding, pen)
     if not fresh:
         pen.line("No findings." if not snapshot.findings else "Nothing fires any more.", BOLD)
         pen.line()
-    work_text(snapshot, pen)
-    _process(snapshot, pen)
-    _threads(snapshot, pen)
-    _locks(snapshot, pen)
-    check_tasks(snapshot, pen)
+    if moment:
+        _moment(snapshot, pen)
+    else:
+        work_text(snapshot, pen)
+        _process(snapshot, pen)
+        _threads(snapshot, pen)
+        _locks(snapshot, pen)
+        check_tasks(snapshot, pen)
     if snapshot.pending:
         pen.line("Not enough evidence yet", BOLD)
         for pending in snapshot.pending:
@@ -62,6 +73,9 @@ def headline(snapshot: Snapshot, pen: Pen) -> None:
         if target.place:
             pen.line(f"runs in {target.place}" + (f", pod {target.pod}" if target.pod and target.container else ""))
         free = ", free-threaded" if target.free_threaded else ""
+        if target.core:
+            pen.line(f"Python {target.python}{free} · core file of {clock(snapshot.epoch)}: {target.core}")
+            return
         missed = f", {snapshot.misses} missed" if snapshot.misses else ""
         doubtful = f", {snapshot.doubtful} doubtful" if snapshot.doubtful else ""
         pen.line(
@@ -123,6 +137,15 @@ def folded(frames: Sequence[Frame]) -> list[Frame | int]:
         those = list(row)
         out += those if own or len(those) < LEAST_FOLDED else [len(those)]
     return [*frames[:1], *out]
+
+
+def _moment(snapshot: Snapshot, pen: Pen) -> None:
+    """Of a core file: how many do what, and who waits for whom."""
+    states = Counter(t.state.name.lower() for t in snapshot.threads if not t.native)
+    pen.line("Threads", BOLD)
+    pen.paragraph(", ".join(f"{number} {state}" for state, number in states.most_common()))
+    pen.line()
+    chain_lines(snapshot, pen)
 
 
 def _number(value: float | None, form: str, unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concview.session.moment import MOMENT
 from concview.session.supervisor import WATCHES
 from concview.snapshot import Snapshot
 from concview.text import percent
@@ -22,6 +23,9 @@ def unjudged(snapshot: Snapshot) -> str:
         waits = snapshot.capabilities.get("waits")
         how = f" ({waits.enable or waits.why})" if waits is not None and not waits.available else ""
         return f"{percent(blame.unread)} of the thread time could not be read{how}"
+    if blame.verdict == MOMENT:
+        lacks = snapshot.target.core_lacks if snapshot.target is not None else ""
+        return f"this core file lacks {lacks}" if lacks else ""
     if blame.verdict == WATCHES and blame.severity is not None:
         return "what was looked at says nothing of the program"
     if blame.unexplained >= MOST_UNKNOWN and blame.verdict != "early":

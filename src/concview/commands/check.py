@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concview.commands import _agent, _options, _recorded, _several
+from concview.commands import _agent, _core, _options, _recorded, _several
 from concview.commands.base import Command, CommandError, Exit, Terminated, complain
 from concview.text import plural
 
@@ -27,7 +28,7 @@ MOST_RUNS = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "concview check [OPTIONS] PID... | FILE | -- CMD..."
+    parser.usage = "concview check [OPTIONS] PID... | FILE | --core FILE | -- CMD..."
     parser.add_argument("subjects", metavar="PID | FILE", nargs="*", help="a process (or several), or a recording")
     _several.add(parser)
     _recorded.add(parser)
@@ -48,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a recording, or a folder of them, of before: what it has fails nothing, and what differs is told",
     )  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="with -- CMD: what it prints goes here, not to stderr")
+    _core.add(parser)
     _agent.add(parser)
     _options.add_python(parser)
     _options.add_sampling(parser)
@@ -58,8 +60,12 @@ def run(options: argparse.Namespace) -> int:
     from concview.commands import _fail_on
     from concview.commands._verdicts.base import Checked, Verdict
 
-    if bool(options.subjects) == bool(options.rest):
-        raise CommandError("what to check?", Exit.USAGE, "give a PID, a recording, or '-- CMD'; one of them")
+    if bool(options.subjects) + bool(options.rest) + (options.core is not None) != 1:
+        raise CommandError(
+            "what to check?", Exit.USAGE, "give a PID, a recording, --core FILE or '-- CMD'; one of them"
+        )
+    running = [f"--{name}" for name in ("tree", "baseline", "agent", "blocking", "process") if getattr(options, name)]
+    _core.check(options, *running)
     if len(options.subjects) > 1 and not all(s.isdecimal() for s in options.subjects):
         raise CommandError("several: only processes", Exit.USAGE, "give PIDs, or one recording")
     several = not options.rest and _several.wanted(options, options.subjects)
@@ -165,6 +171,7 @@ class _Watch:
         from concview.session.across import Found
 
         self.across = Found()
+        self.kept = contextlib.ExitStack()  #: files that are read from
         self.interrupt: KeyboardInterrupt | None = None
         self.without_agent = False  #: it was asked for, and did not come or would not do what was asked
 
@@ -251,11 +258,13 @@ class _Watch:
                 command = _target_process.python_command(options.rest, options.python)
                 child = _target_process.Child(command, Path(options.output) if options.output else None, headless=True)
                 observation = _launch.attach(child, self.config, options.blocking)
-            elif options.subject.isdecimal():
+            elif options.core is None and options.subject.isdecimal():
                 # A wrong PID is told by the collector, too; this says it without starting one.
                 pid = _options.pid_of(options.subject)
                 _preflight.look_at(pid)
                 observation = _open.watch_process(pid, self.config, options.blocking)
+            elif options.core is not None:
+                observation = _open.read_recording(str(self.kept.enter_context(_core.recorded(options))), self.config)
             else:
                 observation = _open.read_recording(options.subject, self.config, self.number)
             if options.agent:
@@ -277,6 +286,7 @@ class _Watch:
                 observation.close()
             if child is not None:
                 child.close()
+            self.kept.close()
 
 
 COMMAND = Command(

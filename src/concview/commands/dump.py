@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from concview.commands import _options, _several
+from concview.commands import _core, _options, _several
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import plural
 
@@ -23,19 +23,26 @@ RATE = 200.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "concview dump [OPTIONS] PID..."
-    parser.add_argument("pids", metavar="PID", nargs="+", help="process to look at (or several)")
+    parser.usage = "concview dump [OPTIONS] PID... | --core FILE"
+    parser.add_argument("pids", metavar="PID", nargs="*", help="process to look at (or several)")
     _several.add(parser)
     parser.add_argument("--format", choices=["text", "json"], default="text")
     parser.add_argument("--locals", action="store_true", help="local variables of every frame (by py-spy)")
     parser.add_argument("--native", action="store_true", help="C frames, too (py-spy stops the process for a moment)")
+    _core.add(parser)
     _options.add_sampling(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from concview.commands import _build, _dump_text, _open, _preflight, _schema, _text_writer
+    from concview.commands import _open, _preflight
 
     config = _options.settings(options)
+    if bool(options.pids) == (options.core is not None):
+        raise CommandError("what to dump?", Exit.USAGE, "give a PID, or several, or --core FILE")
+    running = [f"--{name}" for name in ("tree", "locals", "native", "blocking") if getattr(options, name)]
+    if _core.check(options, *running):
+        with _core.recorded(options) as path, _open.read_recording(str(path), config) as observation:
+            return _print(_open.finish(observation, SECONDS), {}, options.format)
     if options.rate is None:
         config = msgspec.structs.replace(config, rate=max(config.rate, RATE))
     if _several.wanted(options, options.pids):
@@ -46,12 +53,18 @@ def run(options: argparse.Namespace) -> int:
         snapshot = _open.finish(observation, SECONDS)
         # After the sampling: --native stops the process for a moment, which the states must not show.
         deep = _deep(pid, options, snapshot) if options.locals or options.native else {}
+    return _print(snapshot, deep, options.format)
+
+
+def _print(snapshot: Snapshot, deep: dict[int, list[FrameOut]], form: str) -> int:
+    from concview.commands import _build, _dump_text, _schema, _text_writer
+
     if not snapshot.threads:
         why = f" ({snapshot.ending})" if snapshot.ending else ""
         raise CommandError(f"nothing was seen{why}", Exit.NO_TARGET)
     if ending := _build.unusual_ending(snapshot):
         complain(ending)
-    if options.format == "json":
+    if form == "json":
         sys.stdout.write(_schema.encode(_build.dump_out(snapshot, deep)))
     else:
         sys.stdout.write(_dump_text.dump_text(snapshot, _text_writer.Pen(), deep))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from concview.errors import NotPermitted, TargetGone
 from concview.linux.permission import explain, refusal
+from concview.linux.process_facts import ProcessFacts, facts_of
 
 #: IOV_MAX of Linux: more segments need more calls.
 MAX_SEGMENTS = 1024
@@ -61,31 +62,21 @@ if _as_it_is is not None:
     _as_it_is.argtypes = None
 
 
-def prepared(pid: int, local: IoVec, segments: array[int]) -> Callable[[], int]:
-    """One process_vm_readv into `local`, which answers with the bytes copied, or -1. Its arguments are made beforehand:
-    with cold caches, to make them out of numbers takes a third of the whole call.
-
-    `segments`: (address, size) in turn, `MAX_SEGMENTS` pairs at most. Both must live, and stay where they are, as long
-    as this is used.
-    """
-    return partial(
-        _as_it_is,
-        ctypes.c_int(pid),
-        ctypes.byref(local),
-        ctypes.c_ulong(1),
-        ctypes.c_void_p(segments.buffer_info()[0]),
-        ctypes.c_ulong(len(segments) // 2),
-        ctypes.c_ulong(0),
-    )
-
-
 class Memory:
-    """The memory of one process. Not thread safe: the buffers are reused."""
+    """The memory of one process. Not thread safe: the buffers are reused.
 
-    def __init__(self, pid: int) -> None:
+    All reading is done by one call in the form of process_vm_readv, `readv`; another source than a running process is
+    a class with its own (`core_memory`), and reads by the same code.
+    """
+
+    def __init__(self, process: int | ProcessFacts) -> None:
         if readv is None:
             raise NotPermitted("this C library has no process_vm_readv", "run concview on Linux, or use --engine pyspy")
-        self.pid = pid
+        self.facts = facts_of(process)
+        self.pid = self.facts.pid
+        #: (pid, local, 1, address of `segments` pairs (address, size), their number, 0): the bytes copied, or -1 with
+        #: the reason in errno
+        self.readv: Callable[..., int] = readv
         self.calls = 0  #: system calls made
         self.log: list[tuple[int, int, bytes | None]] | None = None  #: (address, size, bytes) of reads: see `replay`
         self._size = 1 << 16
@@ -95,6 +86,23 @@ class Memory:
         self._local_p = ctypes.byref(self._local)
         self._remote = (IoVec * MAX_SEGMENTS)()
         self._remote_p = ctypes.addressof(self._remote)
+
+    def prepared(self, local: IoVec, segments: array[int]) -> Callable[[], int]:
+        """One `readv` into `local`, which answers with the bytes copied, or -1. Its arguments are made beforehand: with
+        cold caches, to make them out of numbers takes a third of the whole call.
+
+        `segments`: (address, size) in turn, `MAX_SEGMENTS` pairs at most. Both must live, and stay where they are, as
+        long as this is used.
+        """
+        return partial(
+            _as_it_is,
+            ctypes.c_int(self.pid),
+            ctypes.byref(local),
+            ctypes.c_ulong(1),
+            ctypes.c_void_p(segments.buffer_info()[0]),
+            ctypes.c_ulong(len(segments) // 2),
+            ctypes.c_ulong(0),
+        )
 
     def _grow(self, size: int) -> None:
         self._size = max(size, self._size * 2)
@@ -106,7 +114,7 @@ class Memory:
         """Bytes read, fewer than `size` when some segment is not readable."""
         self._local.len = size
         self.calls += 1
-        got: int = readv(self.pid, self._local_p, 1, self._remote_p, segments, 0)
+        got = self.readv(self.pid, self._local_p, 1, self._remote_p, segments, 0)
         return got if got >= 0 else self.failed()
 
     def failed(self) -> int:
@@ -205,7 +213,7 @@ class Memory:
             self._grow(size)
         self._local.len = size
         self.calls += 1
-        got = readv(self.pid, self._local_p, 1, words.buffer_info()[0], len(words) // 2, 0)
+        got = self.readv(self.pid, self._local_p, 1, words.buffer_info()[0], len(words) // 2, 0)
         if got < 0:
             self.failed()
         return self._view[:size].tobytes() if got == size else None
@@ -239,14 +247,15 @@ class Mapping(NamedTuple):
     path: str  #: '' when anonymous
 
 
-def mappings(pid: int) -> Iterator[Mapping]:
+def mappings(process: int | ProcessFacts) -> Iterator[Mapping]:
     """The target's mappings. Raises TargetGone or NotPermitted."""
+    facts = facts_of(process)
     try:
-        text = Path(f"/proc/{pid}/maps").read_bytes().decode("utf-8", "surrogateescape")
+        text = Path(f"{facts.folder}/maps").read_bytes().decode("utf-8", "surrogateescape")
     except (FileNotFoundError, ProcessLookupError):
         raise TargetGone("exited") from None
     except PermissionError:
-        raise refused(pid) from None
+        raise refused(facts.pid) from None
     for line in text.splitlines():
         fields = line.split(None, 5)
         if len(fields) < 5:

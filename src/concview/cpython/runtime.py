@@ -18,6 +18,7 @@ from concview.cpython.memory import BadAddress, Mapping, Memory, mappings
 from concview.cpython.offsets import COOKIE, Offsets, check_version, describe
 from concview.errors import Unsupported
 from concview.linux.namespaces import tasks
+from concview.linux.process_facts import ProcessFacts
 
 _VERSIONED = re.compile(r"python([23])\.(\d+)")
 #: A scan looks at writable mappings up to this size (bytes); the runtime's own is far smaller.
@@ -45,7 +46,7 @@ class Runtime:
 
 def find(memory: Memory) -> Runtime:
     """Raises Unsupported when there is no CPython in the process, TargetGone or NotPermitted."""
-    maps = list(mappings(memory.pid))
+    maps = list(mappings(memory.facts))
     modules = _modules(maps)
     for search in (_by_symbol, _by_file):
         for path, base in modules:
@@ -101,13 +102,13 @@ def _by_symbol(memory: Memory, path: str, base: int) -> tuple[int, int, str] | N
 
 def _by_file(memory: Memory, path: str, base: int) -> tuple[int, int, str] | None:
     """From the file's sections: for interpreters that export nothing."""
-    if "python" not in _base(path) and not _is_program(memory.pid, path):
+    if "python" not in _base(path) and not _is_program(memory.facts, path):
         return None  # looking through the tables of every library would take seconds
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
     from elftools.elf.sections import SymbolTableSection
 
-    for name in (f"/proc/{memory.pid}/root{path}", f"/proc/{memory.pid}/exe"):
+    for name in (memory.facts.file(path), f"{memory.facts.folder}/exe"):
         with contextlib.suppress(OSError, ELFError), open(name, "rb") as stream:
             file = ELFFile(stream)
             bias = elf.Module(memory, base).bias
@@ -128,9 +129,9 @@ def _by_file(memory: Memory, path: str, base: int) -> tuple[int, int, str] | Non
     return None
 
 
-def _is_program(pid: int, path: str) -> bool:
+def _is_program(process: ProcessFacts, path: str) -> bool:
     try:
-        return str(Path(f"/proc/{pid}/exe").readlink()) == path
+        return path == (process.program or str(Path(f"{process.folder}/exe").readlink()))
     except OSError:
         return False
 
@@ -183,7 +184,7 @@ def _scan_old(memory: Memory, mapping: Mapping, data: bytes, named: int) -> Runt
 
     The last is what makes it sure: linked lists of other programs (Python 3.6 among them) can look like the rest."""
     try:
-        alive = tasks(memory.pid)
+        alive = tasks(memory.facts)
     except OSError:
         return None  # it exits: whoever reads it next sees that
     versions = [0x030B0000, 0x030C0000]

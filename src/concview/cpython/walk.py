@@ -118,6 +118,7 @@ class Walker:
     def __init__(self, memory: Memory, offsets: Offsets, codes: Codes) -> None:
         self._memory = memory
         self._codes = codes
+        self._frozen = not memory.facts.live  #: nothing moves: what reads as zeros is not there
         self._unpack = frame_struct(offsets).unpack_from
         self._header = offsets["f.localsplus"]
         self._mask = offsets.tag_mask
@@ -131,7 +132,7 @@ class Walker:
         """Fill `result` from the innermost frame on. `outs`, `outs_data`: outside frames copied in the same moment."""
         unpack, header, mask, cleared, flag = self._unpack, self._header, self._mask, self._cleared, self._entry_flag
         known, end = self._codes.known, chunk + len(data) - self._header
-        lowest = 1 << 64
+        lowest, frozen = 1 << 64, self._frozen
         outside = {a: i * header for i, a in enumerate(outs)} if outs else {}
         anchor, tail = self._anchor(result, chunk, data, outs, outs_data)
         places: list[Place] = []
@@ -177,6 +178,9 @@ class Walker:
                 if owner < _ENTRY:
                     executable &= mask
                     if cleared and not executable:
+                        if frozen and not (previous or pointer):
+                            truncated = True  # a C stack that was not written: see `CoreFile.lacking_stacks`
+                            break
                         places.clear()
                         addresses.clear()
                         marks.clear()
@@ -190,6 +194,9 @@ class Walker:
                         copy = _INT.unpack_from(block, at + self._tlbc)[0] if self._tlbc >= 0 else 0
                         place = self._codes.place(executable, pointer, copy)
                         if place is None:
+                            if frozen and not (executable or previous or pointer):
+                                truncated = True
+                                break
                             return Outcome.TORN
                     if child and (place.leaving or (stack < 0 and not cleared)):
                         places.clear()

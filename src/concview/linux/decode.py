@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from concview.linux import syscalls
 from concview.linux.peers import Peers
+from concview.linux.process_facts import ProcessFacts, facts_of
 from concview.linux.remote_memory import read_memory
 from concview.linux.syscalls import Shape
 from concview.model import Peer, Wait, WaitKind
@@ -42,16 +43,18 @@ class Decoder:
     LookupError on a machine whose system call numbers are not known.
     """
 
-    def __init__(self, pid: int, read: MemoryReader | None = None, machine: str | None = None) -> None:
+    def __init__(
+        self, process: int | ProcessFacts, read: MemoryReader | None = None, machine: str | None = None
+    ) -> None:
         self.gil_range: list[tuple[int, int]] = []
         self.futex_resolver: FutexResolver | None = None
-        self.peers = Peers(pid)
-        self._pid = pid
+        self._facts = facts = facts_of(process)
+        self.peers = Peers(facts)
         self._table = syscalls.table(machine)
         futex = next((number for number, (name, _) in self._table.items() if name == "futex"), -1)
         self._futex_line = b"%d " % futex
         self._numbers = {name: number for number, (name, _) in self._table.items()}
-        self._read_memory: MemoryReader = read or (lambda address, size: read_memory(pid, address, size))
+        self._read_memory: MemoryReader = read or (lambda address, size: read_memory(facts.pid, address, size))
 
     def parse(self, tid: int, line: bytes) -> tuple[Wait, int]:
         """(what a line of /proc/PID/task/TID/syscall means, how many equal lines the answer stays good for)."""
@@ -232,7 +235,7 @@ class Decoder:
 
     def _proc(self, tid: int, name: str) -> str:
         try:
-            with open(f"/proc/{self._pid}/task/{tid}/{name}", "rb") as file:
+            with open(f"{self._facts.folder}/task/{tid}/{name}", "rb") as file:
                 return file.read(1024).decode("utf-8", "replace")
         except OSError:
             return ""

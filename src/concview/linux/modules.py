@@ -14,6 +14,8 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable
 
+from concview.linux.process_facts import ProcessFacts, facts_of
+
 #: Of a stack that is looked at, bytes.
 STACK = 4096
 #: Seconds that a list of mappings is believed; one that lacks an address is read again no sooner than this.
@@ -29,8 +31,8 @@ _PYTHON = re.compile(r"^(?:lib)?python[23][\d.]*t?d?(?:\.so[\d.]*)?$|^libpython"
 class Modules:
     """The executable mappings of one process, and shared writable ones."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, process: int | ProcessFacts) -> None:
+        self._maps = f"{facts_of(process).folder}/maps"
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._paths: list[str] = []
@@ -59,7 +61,7 @@ class Modules:
     def _read(self) -> None:
         self._read_at = time.monotonic()
         try:
-            with open(f"/proc/{self._pid}/maps", "rb") as file:
+            with open(self._maps, "rb") as file:
                 text = file.read(_MAX_MAPS)
         except OSError:
             return

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 
 from concview.linux.family import children_of
+from concview.linux.process_facts import ProcessFacts, facts_of
 
 #: Between two looks through all threads for a number that is not known, nanoseconds: a hostile target names any.
 _AGAIN_NS = 20_000_000
@@ -47,11 +48,12 @@ def inner_pid(pid: int) -> int:
     return found[-1] if found else pid
 
 
-def tasks(pid: int) -> dict[int, int]:
+def tasks(process: int | ProcessFacts) -> dict[int, int]:
     """Threads of a process: numbers as it sees them -> as we do. OSError when it is gone."""
     found = {}
-    for name in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-        if own := numbers(f"/proc/{pid}/task/{name}"):
+    folder = facts_of(process).folder
+    for name in os.listdir(f"{folder}/task"):  # noqa: PTH208
+        if own := numbers(f"{folder}/task/{name}"):
             found[own[-1]] = int(name)
     return found
 
@@ -59,9 +61,9 @@ def tasks(pid: int) -> dict[int, int]:
 class ThreadNumbers:
     """Thread numbers of one process, its own to ours. Free of cost where they are the same."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self.nested = len(numbers(f"/proc/{pid}")) > 1  #: it is in a PID namespace below that of our /proc
+    def __init__(self, process: int | ProcessFacts) -> None:
+        self._facts = facts = facts_of(process)
+        self.nested = len(numbers(facts.folder)) > 1  #: it is in a PID namespace below that of our /proc
         self._known: dict[int, int] = {}
         self._again_ns = 0
 
@@ -71,12 +73,12 @@ class ThreadNumbers:
             return inner
         known = self._known.get(inner, 0)
         # A number is used again when its thread has ended.
-        if known and numbers(f"/proc/{self._pid}/task/{known}")[-1:] == (inner,):
+        if known and numbers(f"{self._facts.folder}/task/{known}")[-1:] == (inner,):
             return known
         now = time.monotonic_ns()
         if now >= self._again_ns:
             with contextlib.suppress(OSError):
-                self._known = tasks(self._pid)
+                self._known = tasks(self._facts)
             self._again_ns = now + max(_AGAIN_NS, 50 * (time.monotonic_ns() - now))
             return self._known.get(inner, 0)
         return 0
@@ -85,8 +87,10 @@ class ThreadNumbers:
         """Our number of a child of the process; 0 when it has none of that number."""
         if not self.nested or inner <= 0:
             return inner
-        depth = len(numbers(f"/proc/{self._pid}"))  # a child may be in a namespace further down
-        for pid in children_of(self._pid)[:_MAX_CHILDREN]:
+        if not self._facts.live:
+            return 0  # its children are in no core file
+        depth = len(numbers(self._facts.folder))  # a child may be in a namespace further down
+        for pid in children_of(self._facts.pid)[:_MAX_CHILDREN]:
             if numbers(f"/proc/{pid}")[depth - 1 : depth] == (inner,):
                 return pid
         return 0

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from concview.linux.namespaces import ThreadNumbers
+from concview.linux.process_facts import ProcessFacts, facts_of
 from concview.linux.sockets import SocketTables
 from concview.model import Peer
 from concview.text import clean
@@ -43,10 +44,11 @@ class _Known:
 class Peers:
     """Descriptors of one process. All answers are clean; None means the descriptor is not open (any more)."""
 
-    def __init__(self, pid: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pid, self._numbers = pid, ThreadNumbers(pid)
+    def __init__(self, process: int | ProcessFacts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._facts = facts = facts_of(process)
+        self._numbers = ThreadNumbers(facts)
         self._clock = clock
-        self._tables = SocketTables(pid, clock)
+        self._tables = SocketTables(facts.pid, clock)
         self._sockets: dict[int, _Known] = {}
         self._folder = -1
         #: The last answer is worth asking again soon: a table could not be read yet, or a connection is being made.
@@ -80,12 +82,12 @@ class Peers:
         """The raw text of the descriptor's link. None when it is closed, or may not be read (see `problem`)."""
         try:
             if self._folder < 0:
-                self._folder = os.open(f"/proc/{self._pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._folder = os.open(f"{self._facts.folder}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             return os.readlink(str(fd), dir_fd=self._folder)
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.problem = f"/proc/{self._pid}/fd: {error.strerror}"
+            self.problem = f"{self._facts.folder}/fd: {error.strerror}"
             return None
 
     def _of(self, fd: int, nested: bool = False) -> Peer | None:
@@ -136,7 +138,7 @@ class Peers:
     def _protocol(self, fd: int) -> str:
         """'TCP', 'UNIX-STREAM', ...: which table to look in; '' where the kernel does not say."""
         with contextlib.suppress(OSError):
-            raw = os.getxattr(f"/proc/{self._pid}/fd/{fd}", "system.sockprotoname")
+            raw = os.getxattr(f"{self._facts.folder}/fd/{fd}", "system.sockprotoname")
             return raw.rstrip(b"\0").decode("ascii", "replace")
         return ""
 
@@ -162,11 +164,13 @@ class Peers:
 
     def process(self, pid: int) -> Peer:
         """A child process, by its name and number (as we see it)."""
+        if not self._facts.live:  # a process of that number that runs here is another one
+            return Peer("process", f"pid {pid}" if pid > 0 else "any child")
         with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read(512)
             comm = stat[stat.index(b"(") + 1 : stat.rindex(b")")].decode("utf-8", "replace")
             parent = int(stat[stat.rindex(b")") + 2 :].split()[1])
-            if parent == self._pid:
+            if parent == self._facts.pid:
                 return Peer("process", clean(f"{comm} (pid {pid})"))
         return Peer("process", f"pid {pid}" if pid > 0 else "any child")
 
@@ -177,7 +181,7 @@ class Peers:
 
     def _fdinfo(self, fd: int) -> bytes:
         try:
-            with open(f"/proc/{self._pid}/fdinfo/{fd}", "rb") as file:
+            with open(f"{self._facts.folder}/fdinfo/{fd}", "rb") as file:
                 return file.read(1 << 16)
         except OSError:
             return b""

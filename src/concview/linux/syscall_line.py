@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from concview.linux import syscalls
+from concview.linux.process_facts import ProcessFacts, facts_of
 from concview.linux.syscalls import Shape
 
 
@@ -20,10 +21,10 @@ class SyscallLine(NamedTuple):
 _table = cache(syscalls.table)
 
 
-def read(pid: int, tid: int) -> SyscallLine | None:
+def read(process: int | ProcessFacts, tid: int) -> SyscallLine | None:
     """None for a thread that runs, has ended, or cannot be looked at."""
     try:
-        fd = os.open(f"/proc/{pid}/task/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{facts_of(process).folder}/task/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
         try:
             fields = os.read(fd, 256).split()
         finally:

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from concview.linux import syscalls
 from concview.linux.decode import Decoder, FutexesResolver, FutexQuestion, FutexResolver, MemoryReader
+from concview.linux.process_facts import ProcessFacts, facts_of
 from concview.model import Capability, Wait, WaitKind
 from concview.sink import Sink
 
@@ -72,7 +73,7 @@ class WaitReader:
 
     def __init__(
         self,
-        pid: int,
+        process: int | ProcessFacts,
         sink: Sink,
         read: MemoryReader | None = None,
         max_cached: int | None = None,
@@ -82,9 +83,9 @@ class WaitReader:
         self.denied = ""  #: why wait states cannot be read; empty when they can
         self.futexes_resolver: FutexesResolver | None = None
         self.parsed = 0  #: lines that were worked out, of all that were read
-        self._decoder = Decoder(pid, read, machine)
+        self._facts = facts_of(process)
+        self._decoder = Decoder(self._facts, read, machine)
         self.peers = self._decoder.peers
-        self._pid = pid
         self._sink = sink
         self._generation = sink.generation
         self._slots: dict[int, Slot] = {}
@@ -215,7 +216,7 @@ class WaitReader:
     # ------------------------------------------------------------------ files
 
     def _first(self, tid: int, slot: Slot) -> bytes:
-        fd = os.open(f"/proc/{self._pid}/task/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{self._facts.folder}/task/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
         try:
             line = pread(fd, _LINE, 0)
         except BaseException:
@@ -233,7 +234,7 @@ class WaitReader:
         slot.schedule_fd = -2  # asked, and not to be had: no schedstat in this kernel, or too many files
         if self._open_files < self._max_open:
             with contextlib.suppress(OSError):
-                slot.schedule_fd = os.open(f"/proc/{self._pid}/task/{tid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+                slot.schedule_fd = os.open(f"{self._facts.folder}/task/{tid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
                 self._open_files += 1
 
     def _close(self, slot: Slot) -> None:
@@ -247,7 +248,7 @@ class WaitReader:
         was_open = slot.fd >= 0
         self.forget(tid)
         if isinstance(error, PermissionError):
-            self.denied = f"/proc/{self._pid}/task/{tid}/syscall: {error.strerror}"
+            self.denied = f"{self._facts.folder}/task/{tid}/syscall: {error.strerror}"
         elif was_open and isinstance(error, ProcessLookupError):
             # The thread this file belonged to ended; its number may already be another thread's.
             return self.read(tid)

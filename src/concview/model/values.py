@@ -199,6 +199,8 @@ class Target(Struct, frozen=True):
     container: str = ""  #: the container it runs in, as its cgroup names it: 'docker 0123456789ab'
     pod: str = ""  #: Kubernetes' uid of the pod
     host: str = ""  #: the name of the machine that it was watched from
+    core: str = ""  #: the core file that it was read from: one moment. Then `started` is 0, which means not known
+    core_lacks: str = ""  #: what of its threads that file lacks, in words: 'the stacks of 3 of 26 threads'
 
     @property
     def place(self) -> str:

@@ -17,6 +17,7 @@ from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.model import Peer, State
 from concview.session.locks import as_of_now, chain_views, lock_views
+from concview.session.moment import timeless
 from concview.session.queues import queue_views, queues_now
 from concview.session.task_views import MOST_TASKS, aio_view
 from concview.session.thread_views import STRIP, ThreadCache, thread_view
@@ -89,6 +90,13 @@ class Composer:
             self._depths = queue_views(window)
         locks = as_of_now(self._locks, alive, exact_available)
         stats = history.stats
+        aio = aio_view(
+            history.aio,
+            window.aio if window is not None else None,
+            {t.tid: t.name for t in alive},
+            {-node: said for node, said in (because or {}).items() if node < 0},
+            self.most_tasks,
+        )
         status, ending = self._status(history, ended)
         return Snapshot(
             status=status,
@@ -135,13 +143,7 @@ class Composer:
             not_applicable=judgement.not_applicable,
             notices=tuple(history.notices),
             agent=history.agent,
-            aio=aio_view(
-                history.aio,
-                window.aio if window is not None else None,
-                {t.tid: t.name for t in alive},
-                {-node: said for node, said in (because or {}).items() if node < 0},
-                self.most_tasks,
-            ),
+            aio=timeless(aio) if hello.target.core else aio,
             tasks=history.tasks,
             queues=history.queues,
             calls=history.calls,

@@ -29,7 +29,7 @@ from concview.costs import constants as costs
 from concview.costs.constants import CostTable
 from concview.errors import Code
 from concview.model import AnyEvent, Finding, Stack, State
-from concview.session import supervisor
+from concview.session import moment, supervisor
 from concview.session.blame import bounded, named
 from concview.session.compose import Composer
 from concview.session.historical import Judged, Said, look_back, sums_ns
@@ -422,6 +422,9 @@ class Session:
             self._tracker = Tracker(self._wakes())
         findings = self._judgement.findings
         blame = named(self._tracker.blame(window, self._ui_priority.give_way), findings, self._config)
+        if window.moment:
+            self._blame = moment.judged(blame, findings, window.target)
+            return
         self._blame = supervisor.judged(blame, self.history.workers, self._cpu_percent(), findings, pid, self._alone)
 
     def _cpu_percent(self) -> float | None:
@@ -434,6 +437,8 @@ class Session:
         hello = self.history.hello
         assert hello is not None
         target = hello.target
+        if target.core:  # when it began is not known; it was written before it was looked at
+            return Wakes(SourceFacts(None, hello.epoch).lines)
         return Wakes(SourceFacts(target.pid if self.live else None, target.started).lines)
 
     def _compose(self, ended: bool = False) -> None:

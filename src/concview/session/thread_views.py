@@ -75,6 +75,7 @@ def thread_view(
     waits: WaitTimes | None = None,
 ) -> ThreadView:
     now = history.now_ns
+    moment = history.hello is not None and bool(history.hello.target.core)  # a core file has no past
     run = thread.current or (thread.runs[-1] if thread.runs else None)
     alive = thread.gone_ns == 0
     state = run.state if run is not None and alive else State.UNKNOWN
@@ -87,8 +88,8 @@ def thread_view(
         alive=alive,
         age_s=max(0.0, (now - (thread.started_ns or thread.seen_ns)) / 1e9),
         state=state,
-        since_s=max(0, now - run.since_ns) / 1e9 if run is not None else 0.0,
-        unsure_s=run.unsure_ns / 1e9 if run is not None else 0.0,
+        since_s=max(0, now - run.since_ns) / 1e9 if run is not None and not moment else 0.0,
+        unsure_s=run.unsure_ns / 1e9 if run is not None and not moment else 0.0,
         since_open=run is not None and run.before_ns == 0 and not run.woken,
         reason=_reason(run, edge, history) if alive else "ended",
         shares=cache.shares,

@@ -102,13 +102,13 @@ def absolute(pid: int, file: str) -> str:
 class SourceFacts:
     """Source of one target.
 
-    `pid` None reads paths as they are (a recording's, or the own process's). `started` is the target's start in
-    seconds since the epoch. `root` is where the target's file system is seen; when it is not given and the target
-    lives in another mount namespace or under another root, /proc/PID/root is used.
+    `pid` None reads paths as they are (a recording's, or the own process's), relative ones from `folder`. `started` is
+    the target's start in seconds since the epoch. `root` is where the target's file system is seen; when it is not
+    given and the target lives in another mount namespace or under another root, /proc/PID/root is used.
     """
 
-    def __init__(self, pid: int | None, started: float, root: str = "") -> None:
-        self._pid = pid
+    def __init__(self, pid: int | None, started: float, root: str = "", folder: str = "") -> None:
+        self._pid, self._folder = pid, folder
         self._started = started
         self._root = (root or _foreign_root(pid)).rstrip("/")
         self._places: dict[tuple[str, str, int], Facts] = {}
@@ -189,7 +189,7 @@ class SourceFacts:
         still the one it started in."""
         if not file.startswith("/"):
             if self._pid is None:
-                return file
+                return os.path.join(self._folder, file)
             file = os.path.join(os.readlink(f"/proc/{self._pid}/cwd"), file)
         return _resolve(self._root, file) if self._root else file
 

@@ -29,7 +29,7 @@ def curve(value: float, info: float, warn: float) -> float:
     return float(INFO_SCORE + 75 * (1 - 3 ** -((value - info) / (warn - info))))
 
 
-def what_is_missing(rule: Rule, one: Observation, limits: Thresholds) -> str:
+def what_is_missing(rule: Rule, one: Observation, limits: Thresholds, at_once: bool = False) -> str:
     """What is missing before the observation may be believed; empty when nothing is."""
     if one.needs:
         return one.needs
@@ -38,7 +38,7 @@ def what_is_missing(rule: Rule, one: Observation, limits: Thresholds) -> str:
             return f"at least {MIN_SAMPLES} samples (has {one.samples})"
         if one.episodes < MIN_EPISODES:
             return f"at least {MIN_EPISODES} separate episodes (has {one.episodes})"
-    if one.lower < limits.info:
+    if one.lower < limits.info and not at_once:
         return (
             f"more evidence: {rule.measure} is {amount(one.value, limits.unit)}, but may be as low as "
             f"{amount(one.lower, limits.unit)}; it counts from {amount(limits.info, limits.unit)}"
@@ -62,7 +62,9 @@ class Track:
     severe: bool = False  #: a warning, or about to be one
     label: str = ""
 
-    def observed(self, rule: Rule, one: Observation, limits: Thresholds, lacks: str, now: int) -> None:
+    def observed(
+        self, rule: Rule, one: Observation, limits: Thresholds, lacks: str, now: int, at_once: bool = False
+    ) -> None:
         self.seen_ns = now
         if lacks:
             # Not enough to fire, but above the lower level it stays raised.
@@ -71,7 +73,7 @@ class Track:
         self.below_ns = 0
         if not self.streak and not self.raised:
             self.since_ns = now
-        self.streak += 1
+        self.streak = RAISE_AFTER if at_once else self.streak + 1
         self.warn_streak = self.warn_streak + 1 if one.lower >= limits.warn else 0
         self.explains, self.label = one.explains, one.label
         strong = one.lower >= limits.warn or one.floor >= WARN_SCORE or (one.score or 0) >= WARN_SCORE
@@ -81,7 +83,7 @@ class Track:
             self.cleared_ns = 0
             self.finding = None  # what was said a minute ago has no say in how severe this is
         if self.raised:
-            self.finding = self._found(rule, one, limits)
+            self.finding = self._found(rule, one, limits, at_once)
 
     def unseen(self, now: int) -> None:
         self._quiet(now, True)
@@ -103,7 +105,7 @@ class Track:
             return False
         return not self.cleared_ns or now - self.cleared_ns > RECENT_NS
 
-    def _found(self, rule: Rule, one: Observation, limits: Thresholds) -> Finding:
+    def _found(self, rule: Rule, one: Observation, limits: Thresholds, at_once: bool) -> Finding:
         score = max(curve(one.lower, limits.info, limits.warn), float(one.floor))
         if one.score is not None:
             score = float(one.score)
@@ -119,7 +121,8 @@ class Track:
         points = max(points, WARN_SCORE) if severe else min(points, WARN_SCORE - 1)
         documented = documentation(rule)
         measured = Measured(
-            rule.measure, one.value, limits.info, limits.warn, limits.unit,
+            f"{rule.measure}, which a core file does not tell:" if at_once else rule.measure,
+            0.0 if at_once else one.value, limits.info, limits.warn, limits.unit,
             None if one.lower == one.value else one.lower, one.samples, one.episodes,
         )  # fmt: skip
         return Finding(

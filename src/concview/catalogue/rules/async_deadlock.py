@@ -57,6 +57,7 @@ class AsyncDeadlock:
     needs: ClassVar[tuple[str, ...]] = ("tasks",)
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time the circle has stood"
+    moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:
         aio = _aio.require_tasks(window)
@@ -73,10 +74,12 @@ class AsyncDeadlock:
         exact = all(e.exact for e in those)
         age = max(0, window.end_ns - max(e.since_ns for e in those)) / 1e9
         wanted = 1.0 if exact else INFERRED_FACTOR
+        seen = age >= wanted or window.moment
+        needs = "" if seen else f"a circle to stand for {duration(wanted)} (has for {duration(age)})"
         told = [_told(window, aio, e, set(circle)) for e in those[:MOST_TOLD]]
         more = f"; and {len(those) - MOST_TOLD} more alike" if len(those) > MOST_TOLD else ""
         others = _behind(edges, set(circle), behind)
-        summary = f"{'; '.join(told)}{more}. Unchanged for {duration(age)}."
+        summary = f"{'; '.join(told)}{more}.{evidence.unchanged(window, age)}"
         if others:
             summary += f" {plural(len(others), 'more waits', 'more wait')} behind."
         if not exact:
@@ -115,7 +118,7 @@ class AsyncDeadlock:
                 ("thundering-herd", "*"), ("lost-wakeup", "*"), ("nested-executor-deadlock", "*"),
             ),
             score=EXACT_SCORE if exact else INFERRED_SCORE,
-            needs="" if age >= wanted else f"a circle to stand for {duration(wanted)} (has for {duration(age)})",
+            needs=needs,
         )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ class Deadlock:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time the cycle has stood"
+    moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:
         edges = window.edges
@@ -75,7 +76,7 @@ class Deadlock:
         tids = [e.waiter for e in cycle]
         age, needs = _age(window, [r for e in cycle for r in (e.wait_run, e.hold_run)], exact)
         parts = [_words(window, e) for e in cycle]
-        summary = f"{'; '.join(parts)}. Unchanged for {duration(age)}."
+        summary = f"{'; '.join(parts)}.{evidence.unchanged(window, age)}"
         if behind:
             summary += f" {plural(len(behind), 'more thread waits', 'more threads wait')} behind them."
         if not exact:
@@ -120,7 +121,7 @@ class Deadlock:
             title=f"{window.name(tid)} waits for itself",
             summary=(
                 f"{window.name(tid)} waits for {name} ({evidence.frame_spot(run.stack.user_leaf)}), which it holds "
-                f"itself ({_hold_spot(hold)}): a Lock cannot be taken twice. Unchanged for {duration(age)}.{more}"
+                f"itself ({_hold_spot(hold)}): a Lock cannot be taken twice.{evidence.unchanged(window, age)}{more}"
             ),
             fix=(
                 f"Make {name} re-entrant, or split the function so that the inner part expects the lock to be held.\n\n"
@@ -141,6 +142,8 @@ def _age(window: Window, runs: list[Run], exact: bool) -> tuple[float, str]:
     """Seconds that a cycle has stood, and what is missing before it is believed: it must have been seen to stand."""
     stood = max(0, window.end_ns - max(r.began_ns for r in runs)) / 1e9
     age = max(0, window.end_ns - max(r.start_ns for r in runs)) / 1e9
+    if window.moment:
+        return stood, ""
     wanted = max(1.0, MIN_SAMPLES * evidence.tick_ns(window) / 1e9)
     if not exact:
         wanted *= INFERRED_FACTOR

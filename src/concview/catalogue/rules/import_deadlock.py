@@ -50,6 +50,7 @@ class ImportDeadlock:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time the circle has stood"
+    moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:
         known = {t.tid for t in window.threads}
@@ -75,7 +76,7 @@ def _one(window: Window, circle: list[Edge]) -> Observation:
         f"({evidence.frame_spot(place or edge.hold_run.stack.user_leaf)})"
     )
     rest = [_words(window, e) for e in circle if e is not edge]
-    summary += f": {'; '.join(rest)}. Unchanged for {duration(stood)}."
+    summary += f": {'; '.join(rest)}.{evidence.unchanged(window, stood)}"
     if others:
         summary += f" {plural(len(others), 'more thread waits', 'more threads wait')} behind them."
     return Observation(
@@ -99,7 +100,9 @@ def _one(window: Window, circle: list[Edge]) -> Observation:
         ),
         explains=(("deadlock", "-".join(str(t) for t in sorted(tids))), ("import-contention", "*")),
         score=100 if exact else 95,
-        needs="" if seen >= 1.0 else f"a circle to be seen to stand for 1 s (was for {duration(seen)})",
+        needs=""
+        if seen >= 1.0 or window.moment
+        else f"a circle to be seen to stand for 1 s (was for {duration(seen)})",
     )
 
 

@@ -70,6 +70,7 @@ class SelfDeadlock:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time that nothing has moved"
+    moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:
         done: set[int] = set()
@@ -226,8 +227,7 @@ def _one(
         ),
         summary=(
             f"{thread.name} waits for {name} ({spot}){begun}, and has taken it further down its own stack (line "
-            f"{taken}){after}. "
-            f"Unchanged for {duration(stood)}."
+            f"{taken}){after}.{evidence.unchanged(window, stood)}"
         ),
         fix=_INSTEAD[instead],
         gain="This thread, and everybody who needs what it has, until a restart.",
@@ -241,7 +241,9 @@ def _one(
             ("gc-storm", "*"),
         ),
         score=100 if exact else 95,
-        needs="" if seen >= wanted else f"it to be seen to stand for {wanted:g} s (was for {duration(seen)})",
+        needs=""
+        if seen >= wanted or window.moment
+        else f"it to be seen to stand for {wanted:g} s (was for {duration(seen)})",
     )
 
 

@@ -34,7 +34,7 @@ class DebugOffsets:
 def find(memory: Memory) -> DebugOffsets | None:
     """None where no loaded module has the section. Raises TargetGone or NotPermitted."""
     seen: set[str] = set()
-    for mapping in mappings(memory.pid):
+    for mapping in mappings(memory.facts):
         base = os.path.basename(mapping.path)  # noqa: PTH119 - the target's path
         if mapping.offset or not mapping.path.startswith("/") or mapping.path in seen:
             continue
@@ -48,7 +48,7 @@ def find(memory: Memory) -> DebugOffsets | None:
 
 
 def _read(memory: Memory, path: str, start: int) -> DebugOffsets | None:
-    with open(f"/proc/{memory.pid}/root{path}", "rb") as file:
+    with open(memory.facts.file(path), "rb") as file:
         if file.read(4) != b"\x7fELF":
             return None
         file.seek(0)

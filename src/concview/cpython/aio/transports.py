@@ -8,6 +8,7 @@ from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.roles import TO_TRANSPORT
 from concview.cpython.aio.values import BAD, Values
 from concview.linux.peers import Peers
+from concview.linux.process_facts import ProcessFacts
 from concview.linux.sockets import join, known_as
 from concview.model import Peer
 from concview.text import clean
@@ -27,9 +28,9 @@ _UV_HANDLE, _UV_FD = 24, 184
 
 
 class Transports:
-    def __init__(self, values: Values, chains: Chains, pid: int) -> None:
+    def __init__(self, values: Values, chains: Chains, process: int | ProcessFacts) -> None:
         self._values, self._chains = values, chains
-        self._peers = Peers(pid)
+        self._peers = Peers(process)
 
     def close(self) -> None:
         self._peers.close()

@@ -20,6 +20,7 @@ from concview.cpython.runtime import Runtime
 from concview.cpython.threads import read_lists
 from concview.errors import TargetGone, Unsupported
 from concview.linux.namespaces import ThreadNumbers, tasks
+from concview.linux.process_facts import ProcessFacts
 
 #: Bytes looked through.
 _SEARCHED = 1024
@@ -36,15 +37,15 @@ class NativeIds:
     def __init__(self, memory: Memory, runtime: Runtime, offsets: Offsets, numbers: ThreadNumbers) -> None:
         """Raises Unsupported where the place cannot be found, TargetGone."""
         self._memory = memory
-        self._folder = f"/proc/{memory.pid}/task"
+        self._folder = f"{memory.facts.folder}/task"
         self._offset, known = -1, dict[int, int]()
         for attempt in range(_TRIES):  # threads may come and go under the read
             time.sleep(_PAUSE_S if attempt else 0)
             with contextlib.suppress(BadAddress):
-                before = _tasks(memory.pid)
+                before = _tasks(memory.facts)
                 _, threads = read_lists(memory, runtime, offsets, {})
                 handles = [memory.word(t.address + offsets["ts.thread_id"]) for t in threads[-_MOST:]]
-                known = _tasks(memory.pid)
+                known = _tasks(memory.facts)
                 self._offset = _find(memory, handles, {**before, **known})
                 if self._offset >= 0:
                     break
@@ -61,9 +62,9 @@ class NativeIds:
         return found if found and os.access(f"{self._folder}/{found}", os.F_OK) else 0
 
 
-def _tasks(pid: int) -> dict[int, int]:
+def _tasks(process: ProcessFacts) -> dict[int, int]:
     try:
-        return tasks(pid)
+        return tasks(process)
     except OSError:
         raise TargetGone("exited") from None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from time import monotonic_ns, thread_time_ns
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress, Memory
@@ -50,6 +50,12 @@ _LISTING_SHARE, _FUTURES_SHARE = 0.15, 0.05
 _NO_GIL = "this build has no GIL"
 
 
+class SameProcess(Protocol):
+    def changed(self) -> str:
+        """'' while it is the same process, else 'exited' or 'exec'."""
+        ...
+
+
 class DirectEngine:
     """Implements `engines.base.Engine`."""
 
@@ -76,7 +82,7 @@ class DirectEngine:
             runtime = find(memory)
             offsets = layout(memory, runtime)
             check(memory, runtime, offsets)
-            without_gil = offsets.free_threaded and not _gil_enabled(memory, runtime, offsets)
+            without_gil = offsets.free_threaded and not gil_enabled(memory, runtime, offsets)
         except Unsupported as error:
             return Probe.refused(cls.name, Refusal(str(error), "use --engine pyspy", error.code))
         except NotPermitted as error:
@@ -113,22 +119,33 @@ class DirectEngine:
     def open(self, target: Target, sink: Sink) -> None:
         """Raises NotPermitted, TargetGone; Unsupported where it became another program since `probe`."""
         pid = target.pid
-        self._sink = sink
-        self._generation = sink.generation
-        self._identity = Identity(pid)
-        self._memory = memory = Memory(pid)
-        self._facts = SourceFacts(pid, target.started)
-        self._numbers = ThreadNumbers(pid)
+        waits = WaitReader(pid, sink)
+        source = SourceFacts(pid, target.started)
         try:
-            runtime = find(memory)
-            self._offsets = offsets = layout(memory, runtime)
-            read = readers(memory, runtime, offsets, sink.frame, self._facts, self._numbers, self.tally)
+            reader = self._open(Identity(pid), Memory(pid), source, waits, sink)
         except Unsupported as error:
             raise Unsupported(str(error), "use --engine pyspy") from None
+        self._switches = SwitchWatch(pid, sink) if not self.gentle and switches.probe(pid).available else None
+        # What is looked for beside the samples, each in its turn and charged to the budget.
+        self.looks = relations(reader, self._codes, sink, self._table, self._facts)
+        if self._labels != "off":
+            full = self._labels == "full"
+            self.looks.append(LabelLook(pid, target.started, sink, self._table, self._sampler, self._tasks, full))
+
+    def _open(
+        self, identity: SameProcess, memory: Memory, source: SourceFacts, waits: WaitReader, sink: Sink
+    ) -> LockReader:
+        """Everything that is read in the same way wherever memory and facts come from. Raises as `open`."""
+        self._sink = sink
+        self._generation = sink.generation
+        self._identity, self._memory, self._facts, self._waits = identity, memory, source, waits
+        self._numbers = ThreadNumbers(memory.facts)
+        runtime = find(memory)
+        self._offsets = offsets = layout(memory, runtime)
+        read = readers(memory, runtime, offsets, sink.frame, source, self._numbers, self.tally)
         self._objects, self._codes, self._sampler = read
-        self._waits = waits = WaitReader(pid, sink)
         self._scheduled = ScheduledThreads(waits)
-        self._table = ThreadTable(pid, sink, self._sampler, memory, offsets, self._objects)
+        self._table = ThreadTable(sink, self._sampler, memory, offsets, self._objects)
         reader = LockReader(memory, offsets, self._objects)
         self._judge = Verifier(reader, self._site)
         self._holds = Holds(reader, self._codes, self._judge, self._sampler.objects)
@@ -136,7 +153,9 @@ class DirectEngine:
         self._ownership = Ownership(sink, self._table, self._judge, owners)
         self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
-        self._tasks = TaskTracker(pid, self._objects, self._codes, sink, self._facts, self._calls, self._numbers.outer)
+        self._tasks = TaskTracker(
+            memory.facts, self._objects, self._codes, sink, source, self._calls, self._numbers.outer
+        )
         self._wait_targets = WaitTargets(
             reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures
         )
@@ -154,12 +173,7 @@ class DirectEngine:
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
         self._ranges(waits)
-        self._switches = SwitchWatch(pid, sink) if not self.gentle and switches.probe(pid).available else None
-        # What is looked for beside the samples, each in its turn and charged to the budget.
-        self.looks = relations(reader, self._codes, sink, self._table, self._facts)
-        if self._labels != "off":
-            full = self._labels == "full"
-            self.looks.append(LabelLook(pid, target.started, sink, self._table, self._sampler, self._tasks, full))
+        return reader
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
         threads = len(self._table.by_tid)
@@ -411,7 +425,7 @@ class DirectEngine:
         waits.gil_range = [(gil + o["gil.cond"], gil + o["gil.size"]) for gil in gils]
 
 
-def _gil_enabled(memory: Memory, runtime: Runtime, offsets: Offsets) -> bool:
+def gil_enabled(memory: Memory, runtime: Runtime, offsets: Offsets) -> bool:
     """Of a free-threaded build: the GIL may have been turned on (PYTHON_GIL=1, or a module that needs it)."""
     try:
         interpreter = memory.word(runtime.address + offsets["rt.interpreters_head"])

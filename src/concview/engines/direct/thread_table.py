@@ -49,8 +49,9 @@ class ThreadRow:
 class ThreadTable:
     """Keeps `by_tid` in step with the sampler's list and the kernel's."""
 
-    def __init__(self, pid: int, sink: Sink, sampler: Sampler, memory: Memory, o: Offsets, objects: Objects) -> None:
-        self._pid, self._sink, self._sampler = pid, sink, sampler
+    def __init__(self, sink: Sink, sampler: Sampler, memory: Memory, o: Offsets, objects: Objects) -> None:
+        self._pid, self._sink, self._sampler = memory.pid, sink, sampler
+        self._tasks = f"{memory.facts.folder}/task"
         self._names = Names(memory, o, objects)
         self.by_tid: dict[int, ThreadRow] = {}
         self.by_ident: dict[int, int] = {}  #: threading.get_ident() -> tid
@@ -123,7 +124,7 @@ class ThreadTable:
         for row in [p for p in self.by_tid.values() if p.states and p.tid not in states]:
             row.states = []
             row.stack = row.holds = 0
-            if not Path(f"/proc/{self._pid}/task/{row.tid}").exists():
+            if not Path(f"{self._tasks}/{row.tid}").exists():
                 self._leave(row, now)
             else:
                 self._list_at = min(self._list_at, now + SOON_NS)
@@ -138,7 +139,7 @@ class ThreadTable:
 
     def _list(self, now: int) -> None:
         try:
-            tids = {int(name) for name in os.listdir(f"/proc/{self._pid}/task")}  # noqa: PTH208
+            tids = {int(name) for name in os.listdir(self._tasks)}  # noqa: PTH208
         except OSError:
             return  # it exits: the next sample says so
         for row in [p for p in self.by_tid.values() if p.tid not in tids]:
@@ -200,13 +201,13 @@ class ThreadTable:
     def _kernels_name(self, tid: int) -> str:
         """15 bytes; up to 3.13 that is the program's for Python's own threads. '' when it has none or has ended."""
         with contextlib.suppress(OSError):
-            return _read(f"/proc/{self._pid}/task/{tid}/comm").decode("utf-8", "replace").rstrip("\n")
+            return _read(f"{self._tasks}/{tid}/comm").decode("utf-8", "replace").rstrip("\n")
         return ""
 
     def _started(self, tid: int) -> int:
         """On the monotonic clock, to 10 ms; 0 when not known. The kernel counts from boot, suspended time included."""
         with contextlib.suppress(OSError, ValueError, IndexError):
-            stat = _read(f"/proc/{self._pid}/task/{tid}/stat")
+            stat = _read(f"{self._tasks}/{tid}/stat")
             since_boot = int(stat.rpartition(b")")[2].split()[19]) * self._tick_ns
             return since_boot - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + time.monotonic_ns()
         return 0

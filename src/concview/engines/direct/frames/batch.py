@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic_ns
 from typing import NamedTuple, TypeAlias
 
-from concview.cpython.memory import MAX_SEGMENTS, IoVec, Memory, prepared, readv
+from concview.cpython.memory import MAX_SEGMENTS, IoVec, Memory
 from concview.cpython.offsets import Offsets
 from concview.cpython.runtime import Runtime
 from concview.cpython.threads import Interpreter, Thread
@@ -167,7 +167,7 @@ class Batch:
             for segments, count, start, size in self._calls:
                 local.base, local.len = base + start, size
                 memory.calls += 1
-                got = readv(memory.pid, self._local_p, 1, segments, count, 0)
+                got = memory.readv(memory.pid, self._local_p, 1, segments, count, 0)
                 if got != size:
                     self.fault = start + (got if got >= 0 else memory.failed())
                     return None
@@ -220,7 +220,7 @@ class Batch:
         size = at + PAGE * len(self.pages)
         self._reserve(size)
         fits = len(words) // 2 <= MAX_SEGMENTS
-        copy = prepared(self._memory.pid, self._everything, words) if fits else None
+        copy = self._memory.prepared(self._everything, words) if fits else None
         layout = self._some[threads] = Selection(words, copy, size, self._view[:size], tuple(parts))
         return layout
 

@@ -51,4 +51,4 @@ def readers(
 def check(memory: Memory, runtime: Runtime, offsets: Offsets) -> None:
     """Raises Unsupported where `readers` would."""
     if offsets.heap_frames:
-        NativeIds(memory, runtime, offsets, ThreadNumbers(memory.pid))
+        NativeIds(memory, runtime, offsets, ThreadNumbers(memory.facts))

@@ -22,7 +22,7 @@ _FUTEXES = frozenset({Shape.FUTEX, Shape.FUTEX_WAIT, Shape.FUTEX_WAITV})
 class NativeReader:
     def __init__(self, memory: Memory, sink: Sink) -> None:
         self._memory, self._sink = memory, sink
-        self.modules = Modules(memory.pid)
+        self.modules = Modules(memory.facts)
         #: thread -> (stack pointer, first argument), and the module that it waits in: a call that lasts has not moved.
         self._known: dict[int, tuple[tuple[int, int], str]] = {}
         self._last: object = ()
@@ -31,7 +31,7 @@ class NativeReader:
     def report(self, now: int, waiting: Iterable[ThreadRow]) -> None:
         rows: list[NativeWait] = []
         for row in list(waiting)[:MAX_WAITS]:
-            line = syscall_line.read(self._memory.pid, row.tid)
+            line = syscall_line.read(self._memory.facts, row.tid)
             if line is None or line.shape not in _FUTEXES:
                 continue
             path = self.module(row.tid, line)

@@ -36,6 +36,7 @@ from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
 from concview.engines.direct.tasks.trio_tasks import TrioTasks
 from concview.engines.direct.tasks.walker import Seen, Walker
+from concview.linux.process_facts import ProcessFacts
 from concview.model import MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
@@ -94,7 +95,7 @@ class TaskTracker:
     """`poll` at every tick of the engine. Writes TaskDef, TaskTick and TasksGone; `Reporter` the rest."""
 
     def __init__(
-        self, pid: int, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
+        self, process: ProcessFacts, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
         calls: Callable[[], dict[int, int]], outer: Callable[[int], int],
     ) -> None:  # fmt: skip
         """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each; `outer`: our number of a
@@ -104,7 +105,7 @@ class TaskTracker:
         self._memory, self._o = objects.memory, objects.offsets
         self.values = Values(objects, at)
         self.chains = Chains(self.values, codes)
-        self._transports = Transports(self.values, self.chains, pid)
+        self._transports = Transports(self.values, self.chains, process)
         self.waits = Waits(self.values, self.chains, codes, self._transports)
         self._holders = Holders(self.values, self.chains)
         self._walker = Walker(self.values, self.chains, self.waits, self._holders)
@@ -137,7 +138,7 @@ class TaskTracker:
         self._touched: dict[int, Task] = {}  #: may have another row than was told
         self._gone: list[int] = []  #: ids and outcomes of tasks that ended, not told yet
         self.unseen = 0
-        self._random = random.Random(pid)
+        self._random = random.Random(process.pid)
         trio = Trio(self.values, self.chains, self._holders, self._transports)
         self._trio = TrioTasks(self, trio)
         self.reporter = Reporter(self, sink)
