@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from build import SLEEP, Scene, frame, stdlib, waits_for
+from build import SELECT, SLEEP, Scene, frame, stdlib, waits_for
 
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.window import Window
@@ -160,3 +160,28 @@ def test_a_condition_that_one_thread_waits_for_without_looking(loops: bool, name
     if finding is not None:
         assert finding.title == "1 thread waits for ready, which nobody will give"
         assert str(finding.severity) == "info"
+
+
+BRIDGE = """\
+def get_user():
+    future = run_coroutine_threadsafe(fetch(), loop)
+    return future.result()
+"""
+IN_LOOP = [
+    CONDITION,
+    stdlib("Future.result", "concurrent/futures/_base.py"),
+    frame("get_user", 3),
+    stdlib("Handle._run", "asyncio/events.py"),
+    stdlib("BaseEventLoop._run_once", "asyncio/base_events.py"),
+    frame("<module>", 60),
+]
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_loop_that_waits_for_what_only_itself_can_run(other: bool) -> None:
+    """Where another thread runs a loop, too, the coroutine may be one of that."""
+    scene, tid = waiting(IN_LOOP, "Future.result")
+    if other:
+        scene.do(scene.thread("loop"), IN_LOOP[4:], SELECT)
+    cause = max((c for c in blame(scene, BRIDGE).causes if tid in c.threads), key=lambda c: c.thread_s)
+    assert cause.kind == ("unexplained" if other else "cycle")

@@ -186,6 +186,39 @@ def test_blocked_loop_fires_with_its_cause(inside: Wait, words: str) -> None:
     assert scene.ever() == {"blocked-event-loop"}
 
 
+TRIO = "/site-packages/trio/_core/_run.py"
+IN_TRIO = (frame("unrolled_run", 2866, TRIO, "library"), frame("run", 2532, TRIO, "library"), frame("<module>", 60))
+
+
+@pytest.mark.parametrize(("leaf", "named"), [
+    (frame("handler", 28), True),
+    (frame("Runner.reschedule", 1900, TRIO, "library"), False),  # trio's own doing
+])  # fmt: skip
+def test_a_loop_of_trio_is_blocked(leaf: Frame, named: bool) -> None:
+    scene = Scene()
+    tid = scene.thread("loop", started_s=-100)
+    poll = frame("EpollIOManager.get_events", 243, "/site-packages/trio/_core/_io_epoll.py", "library")
+
+    def script(at: float) -> None:
+        if at % 2.5 < 2.0:
+            scene.do(tid, [leaf, *IN_TRIO], SLEEP)
+        else:
+            scene.do(tid, [poll, *IN_TRIO], SELECT)
+
+    scene.play(8, script)
+    finding = scene.found("blocked-event-loop")
+    assert (finding is not None) == named
+    assert finding is None or "await trio.sleep(seconds)" in finding.fix
+
+
+def test_a_loop_that_waits_for_its_own_coroutine_is_told_to_await_it() -> None:
+    scene = Scene()
+    leaf = frame("get_user", 28, text="return run_coroutine_threadsafe(fetch(), loop).result()")
+    scene.play(8, loop(scene, 2.0, 0.5, waits_for(via="Future.result"), leaf))
+    finding = scene.found("blocked-event-loop")
+    assert finding is not None and finding.fix.startswith("Await it")
+
+
 def test_blocking_call_is_named_within_five_seconds() -> None:
     scene = Scene()
     scene.play(5, loop(scene, 2.0, 0.5, recv(), frame("look_up", 28)))

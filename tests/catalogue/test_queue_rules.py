@@ -176,10 +176,12 @@ def test_a_stage_of_a_pipeline_is_on_one_side_of_each_queue() -> None:
 # ---------------------------------------------------------------- pools
 
 
-def _pool(size: Callable[[float], float], idle: float = 0.0, wait: Wait = SLEEP, started: int = 2) -> Scene:
+def _pool(
+    size: Callable[[float], float], idle: float = 0.0, wait: Wait = SLEEP, started: int = 2, kind: str = "SimpleQueue"
+) -> Scene:
     scene = Scene()
     tids = tuple(scene.thread(f"web_{n}") for n in range(2))
-    queue = Queues(scene, kind="SimpleQueue", users=tids)
+    queue = Queues(scene, kind=kind, users=tids)
     queue.pool = PoolDepth(ADDRESS, "web", 2, started, tids)
 
     def script(at: float) -> None:
@@ -202,6 +204,14 @@ def test_a_pool_with_too_few_threads() -> None:
     assert "max_workers=6)    # 60 tasks/s x 0.05 s = 3.0 busy on average" in finding.fix
     assert finding.where[0].line == 24
     assert "unbounded-queue" not in scene.ever()
+
+
+@pytest.mark.parametrize(("kind", "call"), [
+    ("ThreadedTaskDispatcher", "waitress.serve(app, threads=6)"), ("Team", "reactor.suggestThreadPoolSize(6)"),
+])  # fmt: skip
+def test_a_servers_pool_of_threads_is_made_larger_in_its_own_way(kind: str, call: str) -> None:
+    finding = _pool(lambda at: 10 + 20 * at, kind=kind).found("pool-undersized")
+    assert finding is not None and call in finding.fix
 
 
 @pytest.mark.parametrize(

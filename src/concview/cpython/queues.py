@@ -7,6 +7,7 @@ compacted now and then, which tells its length alone.
 
 Libraries' pools of connections are queues of those that are free: urllib3's and redis's are a `queue.LifoQueue`,
 SQLAlchemy's a copy of `queue.Queue` that does not count unfinished tasks; psycopg's has a deque and its greatest size.
+Servers' pools of threads are a deque of tasks with a set of threads beside it: waitress's and Twisted's.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ _SIMPLE = "_queue.SimpleQueue"
 _DEQUE = "collections.deque"
 #: Base classes followed from a type on.
 _MAX_BASES = 8
+#: Kind of a pool of threads by its class -> attributes: its tasks that no thread has taken yet, then what tells it from
+#: other classes of that name. Source: waitress 1.4 to 3.0 (`task.py`), Twisted 15 to 26 (`_threads/_team.py`).
+_POOLS = {
+    "ThreadedTaskDispatcher": ("queue", "threads", "stop_count", "queue_cv"),
+    "Team": ("_pending", "_idle", "_busyCount", "_coordinator"),
+}
+#: What such a pool is called.
+_NAMES = {"ThreadedTaskDispatcher": "waitress", "Team": "twisted"}
 #: More items than this is no length.
 _MAX_SIZE = 1 << 40
 #: Reads in a row in which a ring must turn slowly before its count is believed.
@@ -105,11 +114,16 @@ class QueueReader:
     # ------------------------------------------------------------------ what is a queue
 
     def is_queue(self, type_: int) -> bool:
-        return self.kind_of(type_) in ("queue", "simple", "lender")
+        kind = self.kind_of(type_)
+        return kind in ("queue", "simple", "lender") or kind in _POOLS
+
+    def is_pool(self, type_: int) -> bool:
+        """A server's pool of threads, with the tasks that none has taken."""
+        return self.kind_of(type_) in _POOLS
 
     def kind_of(self, type_: int) -> str:
         """'queue' (queue.Queue and its subclasses, as far as names tell), 'simple' (SimpleQueue), 'lender' (a pool of
-        connections), 'cell', or ''."""
+        connections), the class of a server's pool of threads, 'cell', or ''."""
         known = self._kinds.get(type_)
         if known is None:
             if len(self._kinds) >= 4096:
@@ -127,8 +141,8 @@ class QueueReader:
                     return "queue"
                 if name == CONNECTION_POOL:
                     return "lender"
-                if name == "cell":
-                    return "cell"
+                if name == "cell" or name in _POOLS:
+                    return name
                 address = self._memory.word(address + self._o["type.tp_base"])
                 if not address:
                     break
@@ -156,19 +170,32 @@ class QueueReader:
     def _attributes(self, queue: Queue) -> bool:
         """Read again what changes seldom. False when this is no queue (yet, or any more)."""
         found = self._objects.attributes(queue.address)
-        names = _LENDERS if self.kind_of(queue.type) == "lender" else _ATTRIBUTES
+        kind = self.kind_of(queue.type)
+        names = _POOLS.get(kind) or (_LENDERS if kind == "lender" else _ATTRIBUTES)
+        if kind in _POOLS:
+            # stop_count lies in the class until a thread is told to end.
+            if any(name not in found for name in names if name != "stop_count"):
+                return False
+            return self._items(queue, found[names[0]], True)
         if any(name not in found for name in names):
             return False
         items, counted = found[names[0]], _UNFINISHED in found
         most, unfinished = self._objects.integers([found[names[1]], found[_UNFINISHED if counted else names[1]]])
+        if counted and unfinished < 0:
+            return False
+        # A connection that somebody waits for is handed over past the deque: what goes through that is not all.
+        if not self._items(queue, items, names is _ATTRIBUTES):
+            return False
+        queue.most, queue.unfinished = max(0, most), unfinished if counted else -1
+        return True
+
+    def _items(self, queue: Queue, items: int, counts: bool) -> bool:
         kind = self._objects.type_name(items)
-        if kind not in (_DEQUE, "list") or (counted and unfinished < 0):
+        if kind not in (_DEQUE, "list"):
             return False
         if items != queue.items:
-            # A connection that somebody waits for is handed over past the deque: what goes through that is not all.
-            queue.items, queue.counts = items, kind == _DEQUE and names is _ATTRIBUTES
+            queue.items, queue.counts = items, kind == _DEQUE and counts
             queue._state = -1
-        queue.most, queue.unfinished = max(0, most), unfinished if counted else -1
         return True
 
     # ------------------------------------------------------------------ reading
@@ -238,3 +265,18 @@ class QueueReader:
         except (BadAddress, KeyError, struct.error):
             return "", 0, 0
         return name, max(0, most), threads if threads < 1 << 20 else 0
+
+    def pool(self, address: int, type_: int) -> tuple[str, int, int]:
+        """The same of a server's pool of threads. Twisted's greatest number is not in it: a task that waits says that
+        it is reached, and while none does it does not matter."""
+        kind = self.kind_of(type_)
+        try:
+            found = self._objects.attributes(address)
+            if kind == "Team":
+                idle = self._memory.word(found["_idle"] + self._o["set.used"])
+                threads = self._objects.integers([found["_busyCount"]])[0] + idle
+            else:
+                threads = self._memory.word(found["threads"] + self._o["set.used"])
+        except (BadAddress, KeyError, struct.error):
+            return "", 0, 0
+        return (_NAMES.get(kind, ""), threads, threads) if 0 < threads < 1 << 20 else ("", 0, 0)

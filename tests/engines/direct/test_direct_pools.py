@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
-from concview.model import Depths, QueueDepth
+from concview.model import Depths, PoolDepth, QueueDepth
 from interpreters import Interpreter, current, target
 
 #: Three ask for two connections; told so, the two give theirs back.
@@ -119,3 +119,76 @@ def _waiting(sink: KeepingSink, library: str) -> list[int]:
     address = _of(sink, library)[-1].address
     waits = {tid: sink.waits[row[2]] for tid, row in sink.rows.items()}
     return [tid for tid, wait in waits.items() if wait and (wait.lock, wait.via) == (address, "Queue.get")]
+
+
+#: As waitress 3 and Twisted 26 have them, and no more of it than is read.
+SERVERS = {
+    "waitress/task.py": """
+import collections, threading
+class ThreadedTaskDispatcher:
+    stop_count = active_count = 0
+    def __init__(self):
+        self.threads, self.queue, self.queue_cv = set(), collections.deque(), threading.Condition()
+    def handler_thread(self, number):
+        while True:
+            with self.queue_cv:
+                while not self.queue:
+                    self.queue_cv.wait()
+                task = self.queue.popleft()
+            task()
+def start(task, back):
+    pool = ThreadedTaskDispatcher()
+    pool.queue.extend([task] * 5)
+    for number in range(2):
+        pool.threads.add(number)
+        threading.Thread(target=pool.handler_thread, args=(number,), daemon=True).start()
+""",
+    "twisted/_threads/_team.py": """
+import collections, threading
+class Team:
+    def __init__(self):
+        self._idle, self._busyCount, self._pending, self._coordinator = set(), 2, collections.deque(), None
+    def do(self, task):
+        def doWork():
+            task()
+            self._busyCount -= 1
+        threading.Thread(target=doWork, daemon=True).start()
+def start(task, back):
+    pool = Team()
+    pool._pending.extend([task] * 3)
+    for number in range(2):
+        pool.do(task)
+""",
+}
+
+
+@pytest.mark.few
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_servers_pool_of_threads(server: str, interpreter: Interpreter, tmp_path: Path) -> None:
+    file = tmp_path / "site-packages" / server
+    file.parent.mkdir(parents=True)
+    file.write_text(SERVERS[server])
+    name = server.removesuffix(".py").replace("/", ".")
+    source = f"""
+import sys, threading
+sys.path.insert(0, {str(tmp_path / "site-packages")!r})
+from {name} import start
+back, both = threading.Event(), threading.Barrier(3)
+def task():
+    both.wait()
+    back.wait()
+start(task, back)
+both.wait()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+    with target(interpreter, source) as process, watching(process.pid) as (engine, sink):
+
+        def pools() -> list[tuple[PoolDepth, QueueDepth]]:
+            depths = [e for e in sink.events if isinstance(e, Depths)]
+            return [(p, q) for e in depths for p in e.pools for q in e.queues if p.queue == q.address]
+
+        tick_until(engine, lambda: any(len(p.workers) == 2 for p, _ in pools()))
+        pool, queue = pools()[-1]
+        assert (pool.name, pool.most, pool.threads) == (server.partition("/")[0], 2, 2)
+        assert (queue.kind, queue.size, queue.most) in {("ThreadedTaskDispatcher", 3, 0), ("Team", 3, 0)}

@@ -17,6 +17,9 @@ from concview.model import Frame, Loops, Stack, State, Wait
 _LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py")
 _LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run"})
 _C_LOOP_CALLERS = ("asyncio/runners.py", "uvloop/__init__.py")
+#: trio's loop calls a task's coroutine itself; its other calls are of its own package.
+TRIO = "trio/_core/_run.py"
+_TRIO_LOOP, _TRIO_PARTS = "unrolled_run", "/trio/_core/"
 _HANDLE = ("asyncio/events.py", "_run")
 #: A run of samples this unlikely to be several short calls in a row is one long call.
 CHANCE = 0.01
@@ -50,6 +53,8 @@ def _loop_depth(stack: Stack) -> int:
     for i, frame in enumerate(stack.frames):
         if frame.origin != "user" and bare(frame.function) in _LOOP_FUNCTIONS and is_of(frame, *_LOOP_FILES):
             return i
+        if bare(frame.function) == _TRIO_LOOP and is_of(frame, TRIO):
+            return i
     return -1
 
 
@@ -67,6 +72,8 @@ def callback_of(stack: Stack) -> Frame | None:
     above = depth - 1
     if bare(frames[above].function) == _HANDLE[1] and is_of(frames[above], _HANDLE[0]):
         return frames[above - 1] if above > 0 else None
+    if is_of(frames[depth], TRIO):
+        return frames[above] if _TRIO_PARTS not in frames[above].file else None
     # A loop in C (uvloop) has no frame of its own: what asyncio.run seems to call is the callback.
     in_c = is_of(frames[depth], *_C_LOOP_CALLERS)
     return frames[above] if in_c and frames[above].origin in ("user", "library") else None

@@ -1,7 +1,7 @@
 """A callback keeps the event loop for itself, so everything else on the loop stands still.
 
 What it sees:
-    The thread of an asyncio (or uvloop) event loop that stays inside one callback or one step of a coroutine, away
+    The thread of an event loop (asyncio, uvloop, trio) that stays inside one callback or one step of a coroutine, away
     from its selector: computing, in a blocking call, waiting for a lock or asleep.
 
 Why it hurts:
@@ -37,7 +37,8 @@ from typing import ClassVar
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.rules._loops import Stretch, apart, believable, is_loop, stretches
+from concview.catalogue.rules._kinds import is_of
+from concview.catalogue.rules._loops import TRIO, Stretch, apart, believable, is_loop, stretches
 from concview.model import Confidence, State
 from concview.text import duration, percent, plural
 
@@ -49,6 +50,8 @@ OFTEN_STRETCHES = 5
 GRACE_NS = 1_000_000_000
 #: So soon the first counters of a loop are there.
 EARLY_NS = 2_000_000_000
+#: Whoever waits for the result of this on the loop that it was given to waits for himself.
+FOR_THIS_LOOP = "run_coroutine_threadsafe"
 _CAUSES = {
     State.RUNNING: "computes",
     State.RUNNABLE: "waits for a CPU",
@@ -113,7 +116,7 @@ class BlockedEventLoop:
                 f"{plural(len(slow), 'stretch', 'stretches')} of 0.1 s or more in the last "
                 f"{duration(window.seconds)}."
             ),
-            fix=_fix(blocked_in, state),
+            fix=_fix(blocked_in, state, longest),
             gain=(
                 f"Every other task on this loop is late by up to {duration(seconds)}; off the loop, by nothing, as "
                 "long as the call needs no more than a thread to wait in."
@@ -137,19 +140,30 @@ def _cause(stretch: Stretch) -> tuple[State, str]:
     return state, _CAUSES.get(state, "is busy")
 
 
-def _fix(function: str, state: State) -> str:
+def _fix(function: str, state: State, stretch: Stretch) -> str:
     name = function.rpartition(".")[2]
+    frames = stretch.stack.frames if stretch.stack is not None else ()
+    trio = any(is_of(f, TRIO) for f in frames)
+    if any(FOR_THIS_LOOP in f.text for f in frames):
+        return (
+            f"Await it: the coroutine for whose result {name} waits can only run on the loop that waits. "
+            f"{FOR_THIS_LOOP}() is for other threads.\n\n"
+            "    result = await coroutine()         # and so up to the callback"
+        )
     if state is State.RUNNING:
+        loop = "" if trio else "    loop = asyncio.get_running_loop()\n"
+        call = f"trio_parallel.run_sync({name}, data)" if trio else f"loop.run_in_executor(processes, {name}, data)"
         return (
             f"{name} computes: give it to a process, so that it needs neither the loop nor its GIL.\n\n"
-            "    loop = asyncio.get_running_loop()\n"
-            f"    result = await loop.run_in_executor(processes, {name}, data)"
+            f"{loop}    result = await {call}"
         )
+    library = "trio" if trio else "asyncio"
     if state is State.SLEEP:
-        return "Sleep without the thread.\n\n    await asyncio.sleep(seconds)       # instead of time.sleep(seconds)"
+        return f"Sleep without the thread.\n\n    await {library}.sleep(seconds)       # instead of time.sleep(seconds)"
+    call = "trio.to_thread.run_sync" if trio else "asyncio.to_thread"
     return (
         f"Call {name} in a thread, or use an async client.\n\n"
-        f"    result = await asyncio.to_thread({name}, ...)\n"
+        f"    result = await {call}({name}, ...)\n"
         "    # or: result = await async_client.get(...)"
     )
 

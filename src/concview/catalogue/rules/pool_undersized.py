@@ -1,8 +1,8 @@
 """A pool has too few threads: tasks wait in its queue while its workers wait for something else.
 
 What it sees:
-    A ThreadPoolExecutor with all its threads started and busy, not with computing but with waiting (for a network, a
-    disk, a timer), while tasks queue up.
+    A ThreadPoolExecutor, or the threads of waitress or Twisted, all started and busy, not with computing but with
+    waiting (for a network, a disk, a timer), while tasks queue up.
 
 Why it hurts:
     A new task first waits until those before it are done, although neither a CPU nor, perhaps, the other side is busy:
@@ -54,6 +54,8 @@ ARRIVING = 0.5
 SPARE = 2.0
 #: A thread that is so much of its time in one of these works in rounds. Source: CPython's concurrent/futures/_base.py.
 ROUNDS = 0.5
+#: Class of a server's pool of threads -> how it is made larger.
+_SIZED = {"ThreadedTaskDispatcher": "waitress.serve(app, threads={})", "Team": "reactor.suggestThreadPoolSize({})"}
 _JOINS = frozenset({"result_iterator", "as_completed", "wait"})
 _DEPTH = 8
 
@@ -113,7 +115,7 @@ def _one(window: Window, queue: QueueWindow, pool: PoolDepth, workers: list[Thre
             f"({evidence.frame_spot(stack.user_leaf if stack is not None else None)}), not computing"
             + _rates(len(workers), queue.size, done, grown)
         ),
-        fix=_fix(len(workers), done, grown),
+        fix=_fix(len(workers), done, grown, queue.last.kind),
         gain=_gain(len(workers), done, grown),
         check_next="Can the other side answer more at once? If a task takes longer with more workers, it cannot.",
         where=evidence.places(stack),
@@ -169,17 +171,18 @@ def _rates(workers: int, size: int, done: float | None, grown: float) -> str:
     )
 
 
-def _fix(workers: int, done: float | None, grown: float) -> str:
+def _fix(workers: int, done: float | None, grown: float, kind: str = "") -> str:
+    made = _SIZED.get(kind, "ThreadPoolExecutor(max_workers={})")
     known = _needed(workers, done, grown)
     if known is None:
         return (
             "More workers: Little's law says tasks a second times seconds each, and some to spare for the peaks.\n\n"
-            f"    ThreadPoolExecutor(max_workers={2 * workers})    # then look again"
+            f"    {made.format(2 * workers)}    # then look again"
         )
     arriving, each, needed = known
     return (
         "As many workers as tasks arrive in the time one takes (Little's law), and as many again for the peaks.\n\n"
-        f"    ThreadPoolExecutor(max_workers={math.ceil(needed * SPARE)})    "
+        f"    {made.format(math.ceil(needed * SPARE))}    "
         f"# {arriving:.0f} tasks/s x {each:.3g} s = {needed:.1f} busy on average"
     )
 

@@ -25,6 +25,8 @@ from concview.text import clean
 
 READ_NS = 250_000_000
 LOOK_NS = 500_000_000
+#: Functions in which a worker of a server's own pool of threads does its task -> their file.
+_SERVERS = {"handler_thread": "waitress/task.py", "doWork": "twisted/_threads/_team.py"}
 #: Both together may take this share of the budget.
 _SHARE = 0.1
 #: Threads looked at in one round; the others have their turn in the next.
@@ -59,7 +61,7 @@ class _Known:
         self.name = ""
         self.seen_ns = 0
         self.users: dict[int, int] = {}  #: tid -> last seen
-        self.workers: dict[int, int] = {}  #: tid -> weak reference to the executor
+        self.workers: dict[int, int] = {}  #: tid -> weak reference to the executor; 0: the pool is the queue itself
 
     def seen(self, tid: int, name: str, now: int) -> None:
         self.seen_ns = now
@@ -144,7 +146,10 @@ class QueueFinder:
                 )
             )
             if known.workers:
-                name, most, started = self._queues.executor(next(reversed(known.workers.values())))
+                reference = next(reversed(known.workers.values()))
+                name, most, started = (
+                    self._queues.executor(reference) if reference else self._queues.pool(q.address, q.type)
+                )
                 pools.append(PoolDepth(q.address, clean(name), most, started, tuple(known.workers)))
         self._sink.emit(Depths(now, tuple(rows), tuple(pools)))
 
@@ -182,6 +187,9 @@ class QueueFinder:
             if code.name == "_worker" and is_module(code.file, THREAD_POOL):
                 self._worker(thread, walk, code, frame, now)
                 continue
+            if code.name in _SERVERS and is_module(code.file, _SERVERS[code.name]):
+                self._server(thread, walk, code, frame, now)
+                continue
             library = origin(code.file) in ("stdlib", "frozen")
             if library and not is_module(code.file, QUEUE):
                 continue
@@ -205,6 +213,19 @@ class QueueFinder:
                 if known is not None:
                     known.seen(thread.tid, "", now)
                     known.workers[thread.tid] = slots[0]
+                return
+
+    def _server(self, thread: Thread, walk: Walk, code: Code, frame: int, now: int) -> None:
+        """A worker of a server's own pool of threads: the pool is among the variables of its function, or in a cell."""
+        values = self._reader.slots(walk, frame, 0, min(code.nlocalsplus, _SLOTS))
+        types = self._queues.types(values)
+        cells = [a for a, t in types.items() if self._queues.kind_of(t) == "cell"]
+        parts = self._memory.read_many([(a + self._o["cell.ob_ref"], 8) for a in cells])
+        inside = [struct.unpack("<Q", p)[0] & self._o.tag_mask for p in parts if p is not None]
+        for address, type_ in (types | self._queues.types(inside)).items():
+            if self._queues.is_pool(type_) and (known := self._open(address, type_, now)) is not None:
+                known.seen(thread.tid, "", now)
+                known.workers[thread.tid] = 0
                 return
 
     def _take(self, found: _Candidates, now: int) -> None:

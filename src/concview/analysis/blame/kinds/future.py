@@ -12,10 +12,11 @@ from concview.analysis.blame.kinds._ways import on_the_way
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import PROCESS_POOLS, WORK_ITEMS, WORKERS, among, is_any
+from concview.analysis.known_places import PROCESS_POOLS, WORK_ITEMS, WORKERS, among, is_any, is_file
 from concview.model import Confidence, Stack
 
 _VIA = frozenset({"Future.result", "futures.wait"})
+_LOOP = "asyncio/base_events.py"
 
 
 @lru_cache(8192)
@@ -35,6 +36,11 @@ def at_work(stack: Stack) -> bool:
 @lru_cache(8192)
 def by_processes(stack: Stack) -> bool:
     return any(is_any(f, PROCESS_POOLS) for f in stack.frames)
+
+
+@lru_cache(8192)
+def _in_a_loop(stack: Stack) -> bool:
+    return any(f.function.rpartition(".")[2] == "_run_once" and is_file(f, _LOOP) for f in stack.frames)
 
 
 class Future:
@@ -69,8 +75,20 @@ class Future:
             return self._stuck(waiter, busy)
         if any(by_processes(r.stack) for r in moment.runs.values()):
             return waiter.end(End.CHILD, "a worker process")
+        if self._own_loop(waiter):
+            return waiter.end(End.CYCLE, "waits for what only the event loop can run that it is in itself")
         nobody = waiter.end(End.UNEXPLAINED, "a future that nobody is seen to run")
         return waiter.link(Via.RESULT, "the result of a future", [], otherwise=nobody)
+
+    @staticmethod
+    def _own_loop(waiter: Waiter) -> bool:
+        """A coroutine given to a loop, waited for by the thread that should run it: there is no other loop."""
+        if not _in_a_loop(waiter.look.stack) or waiter.wait.timed:
+            return False
+        function = waiter.source.function_at(waiter.frame.function, waiter.frame.line)
+        given = function is not None and any(c.method == "run_coroutine_threadsafe" for c in function.calls)
+        runs = waiter.moment.runs
+        return given and not any(_in_a_loop(r.stack) for t, r in runs.items() if t != waiter.tid)
 
     @staticmethod
     def _stuck(waiter: Waiter, busy: list[Node]) -> Root:
