@@ -17,10 +17,10 @@ from concview.model import Peer
 
 #: Descriptors of one process that are looked at; other processes; threads of one of these.
 MAX_FDS, MAX_PROCESSES, MAX_THREADS = 4096, 1000, 32
-#: The descriptors of other processes are looked through again after so long, and may take this share of the time. All
-#: of them after so long; in between those that are new, and those that had one of the ends asked for.
-_OTHERS_S, _SHARE = 2.0, 0.005
-_ALL_S = 10.0
+#: The descriptors of other processes are looked through again after so long: of those that are new, and of those that
+#: had one of the ends asked for. Of all where another end is asked for, at most for this share of the time (6 ms for
+#: 170 processes, almost all of it in the kernel), and anyhow after so long.
+_OTHERS_S, _SHARE, _ALL_S = 2.0, 0.002, 10.0
 _LINK = re.compile(r"^(socket|pipe):\[(\d+)\]$")
 
 
@@ -54,7 +54,7 @@ class OtherEnds:
         self._own: dict[int, tuple[str, int]] = {}  #: fd -> (kind, inode)
         self._others: dict[int, dict[int, list[int]]] = {}  #: inode -> pid -> fds
         self._others_complete = False
-        self._others_again = self._all_again = 0.0
+        self._others_again = self._all_again = self._anyhow = 0.0
         self._sought: set[int] = set()  #: inodes that all processes were asked for
         self._seen: set[int] = set()  #: processes that were looked at
         self._network = socket_diag.Network(pid)
@@ -128,12 +128,13 @@ class OtherEnds:
         now = self._clock()
         if now >= self._others_again:
             wanted = {end.peer_inode for end in asked}
-            everybody = now >= self._all_again or not wanted <= self._sought
+            everybody = now >= (self._anyhow if wanted <= self._sought else self._all_again)
             self._look_at_others(wanted, everybody)
-            spent = self._clock() - now
-            self._others_again = now + spent + max(_OTHERS_S, spent / _SHARE)
+            done = self._clock()
+            self._others_again = done + max(_OTHERS_S, (done - now) / _SHARE)
             if everybody:
-                self._all_again = now + _ALL_S
+                self._all_again = self._others_again
+                self._anyhow = max(self._others_again, done + _ALL_S)
         for end in asked:
             for pid, fds in self._others.get(end.peer_inode, {}).items():
                 mine = [fd for fd in fds if end.kind != "pipe" or writes(pid, fd) != end.writes]

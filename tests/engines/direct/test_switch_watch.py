@@ -54,7 +54,6 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100 * S
         monkeypatch.setattr(switches, "Switches", Source)
-        monkeypatch.setattr(switch_watch.time, "monotonic_ns", lambda: self.now)
         self.sink = KeepingSink()
         self.watch = SwitchWatch(1, self.sink)
         self.poll()

@@ -210,12 +210,22 @@ class DirectEngine:
         # With cold caches even a question for the time costs: where all fit in it is asked now and then.
         measured = room_ns and (scheduled.in_parts or not self._turn & 7)
         began = thread_time_ns() if measured else 0
+        self._turn += 1
         unbound = self._unbound
         if scheduled.in_parts and len(unbound) > 4:
             room_ns //= 2
             unbound = unbound[: scheduled.fits(room_ns)]
         ran = scheduled.ask(at_ns, by_tid, room_ns, recorded)
         in_parts = scheduled.in_parts
+        if (
+            recorded is not None
+            and not ran
+            and ran is not None
+            and not unbound
+            and not in_parts
+            and self._at_rest(at_ns)
+        ):
+            return
         if in_parts != (sampler.listing_share > 0):
             sampler.listing_share = _LISTING_SHARE * self.budget if in_parts else 0.0
         states: list[Thread] | None = None
@@ -287,10 +297,30 @@ class DirectEngine:
             if at_ns >= self._queue_finder.due:
                 self._queue_finder.poll(at_ns, sampler.threads)
             self._due = min(self._watch_at, self._table.due, self._queue_finder.due)
-        self._turn += 1
         if at_ns >= self._tasks.due:
             self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
         tally.system_calls = self._memory.calls
+
+    def _at_rest(self, at_ns: int) -> bool:
+        """No thread has been on a CPU since the last tick: nothing can have changed, neither in memory nor in the
+        kernel, and nothing is read. False where something is due all the same."""
+        sampler, scheduled = self._sampler, self._scheduled
+        if (
+            scheduled.waits_only
+            or at_ns >= self._due
+            or self.tally.misses != self._misses
+            or self._ownership.asks
+            or self._futures.asks
+            or sampler.list_changes != self._seen_changes
+            or sampler.bound
+            or not sampler.same()
+        ):
+            return False
+        self._sink.tick(at_ns, sampler.gil_holder, sampler.collecting, [], self.tally.gil_switches)
+        self._asked += scheduled.asked
+        if at_ns >= self._tasks.due:
+            self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
+        return True
 
     def _begin(self, room_ns: int) -> None:
         """At the first tick: what everybody may spend, and whether it has room for all threads."""

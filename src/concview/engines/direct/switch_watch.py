@@ -7,7 +7,6 @@ saw the thread.
 from __future__ import annotations
 
 import resource
-import time
 from collections.abc import Collection, Iterable
 
 from concview.engines.direct.thread_table import ThreadRow
@@ -82,7 +81,7 @@ class SwitchWatch:
         self._covered = False
         self._begin_at = self._feed_at = self._unfed = 0
         self._batches: list[bytes] = []  #: read, not worked out yet
-        self._before = 0  #: a moment before the rings were last read
+        self._before = 0  #: the tick that read the rings last began
         self._pause_ns = AGAIN_NS
         self._lives: dict[int, _Life] = {}
         self._pending: list[tuple[int, int, int]] = []
@@ -116,7 +115,6 @@ class SwitchWatch:
             source = self._begin(now)
             if source is None:
                 return
-        before = time.monotonic_ns()
         read = source.read_each()
         if read:
             if source.gaps != self._gaps:
@@ -131,7 +129,7 @@ class SwitchWatch:
                     self._on[cpu] = columns[-3]
                 else:
                     self._on.pop(cpu, None)
-        self._before = before
+        self._before = now
         self._unfed += 1
         if self._unfed >= _TOGETHER or now >= self._feed_at:
             self._feed_at = now + _TOGETHER_NS

@@ -173,6 +173,13 @@ class Sampler:
         self._changed.clear()
         return changed
 
+    def same(self) -> bool:
+        """A sample of which it is known that nothing has changed. False: it has to be taken."""
+        if not self._listed or self._changed:
+            return False
+        self._tally.samples += 1
+        return True
+
     def once_more(self, threads: list[Thread]) -> None:
         """Copy these beside the samples, for who must know that a stack is still what it was. The next sample tells of
         what has changed as if it had seen it first."""

@@ -133,6 +133,7 @@ class TaskTracker:
         self._stirred = True  #: something may have moved since the last look
         self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
         self.due = 0  #: when `poll` has something to do
+        self._full_look_at = 0  #: until then, where there is nobody, only the lists are looked through
         self._quiet_ns = 0  #: the last look that found nothing, not told yet
         self._told_ns = 0  #: moment of the last tick told
         self._touched: dict[int, Task] = {}  #: may have another row than was told
@@ -179,6 +180,12 @@ class TaskTracker:
         if self._sink.generation != self._generation:
             self._renew()
         running, loops = self.listing.running(threads)
+        if now < self._full_look_at and not self._anybody(running, loops) and not self._trio.any:
+            self._list(now, threads)
+            if not self._pending:
+                self.due = now + NOBODY_NS
+                return
+            self._look_at = 0
         self._step(now, running, loops)
         if now >= self._look_at:
             began = time.thread_time_ns()
@@ -190,6 +197,7 @@ class TaskTracker:
             longest = LONGEST_PAUSE_NS + _PAUSE_EACH_NS * len(self.tasks)
             share = FILL_SHARE if filling else SHARE * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
             self._look_at = now + max(LOOK_NS, min(longest, int(cost / share)))
+            self._full_look_at = now + QUIET_NS
         # A program that merely has asyncio among its modules pays for no look at every tick.
         self.due = 0 if self._anybody(running, loops) else now + NOBODY_NS
 
