@@ -150,11 +150,11 @@ def test_a_ring_that_was_full_is_a_gap() -> None:
     source = Switches(os.getpid(), 1000)
     try:
         ring = source.rings[0]
-        ring._words.release()  # made smaller than it is: nearly full by what has come so far
-        ring._words = memoryview(ring._map).cast("Q")
+        ring.words.release()  # made smaller than it is: nearly full by what has come so far
+        ring.words = memoryview(ring._map).cast("Q")
         before = source.gaps
         ring.size = 0
-        ring._tail = ring._words[switches._HEAD] - 48
+        ring.tail = ring.words[switches._HEAD] - 48
         ring.size = 64
         ring.read()
         assert source.gaps != before

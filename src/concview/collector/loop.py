@@ -15,6 +15,7 @@ import msgspec
 
 from concview import __version__, control
 from concview.codec import STREAM_VERSION, Writer
+from concview.collector import huge_pages
 from concview.collector.agent import AgentControl
 from concview.collector.budget import Budget
 from concview.collector.forks import ForkWatch
@@ -201,6 +202,9 @@ class Collector:
             self._writer.flush()
             if not self._listen(control_fd):
                 return False
+        if now >= chores.warm and not chores.settled:
+            chores.settled = True
+            huge_pages.collapse()
         if now >= chores.collect:
             chores.collect = now + COLLECT_NS
             gc.collect()
@@ -297,6 +301,7 @@ class _Chores:
         self.due = self.flush = self.counters = self.stats = self.status = now
         self.collect = now + COLLECT_NS
         self.warm = now + WARM_UP_NS
+        self.settled = False  #: what comes once, behind it
 
 
 class _Cost:

@@ -138,7 +138,7 @@ def probe(pid: int) -> Capability:
 class Ring:
     """The mapped buffer of one event. The kernel writes, we alone read."""
 
-    __slots__ = ("_data", "_map", "_tail", "_words", "fd", "filled", "size")
+    __slots__ = ("_data", "_map", "fd", "filled", "size", "tail", "words")
 
     def __init__(self, fd: int, pages: int) -> None:
         """Takes the descriptor over: it is closed when this fails."""
@@ -149,24 +149,24 @@ class Ring:
         except BaseException:
             os.close(fd)
             raise
-        self._words = memoryview(self._map).cast("Q")
+        self.words = memoryview(self._map).cast("Q")  #: of the page before the ring
         self._data = memoryview(self._map)[mmap.PAGESIZE : mmap.PAGESIZE + self.size]
-        self._tail = self._words[_TAIL]
+        self.tail = self.words[_TAIL]  #: read up to here
 
     def read(self) -> bytes:
         """What came since the last call; the place is given back at once."""
-        head, tail = self._words[_HEAD], self._tail
+        head, tail = self.words[_HEAD], self.tail
         if head == tail:
             return b""
         size, data = self.size, self._data
         self.filled += head - tail > size - 2 * _SIZE
         start, end = tail % size, head % size
         got = bytes(data[start:end]) if start < end else b"".join((data[start:], data[:end]))
-        self._words[_TAIL] = self._tail = head
+        self.words[_TAIL] = self.tail = head
         return got
 
     def close(self) -> None:
-        self._words.release()
+        self.words.release()
         self._data.release()
         self._map.close()
         os.close(self.fd)
@@ -240,21 +240,33 @@ class Switches:
         return (self.lost, *[ring.filled for ring in self.rings])
 
     def read(self) -> list[bytes]:
-        """`read_each` without the CPUs."""
-        return [data for _, data in self.read_each() if data]
+        """As `read_each`, the records alone."""
+        batches: list[bytes] = []
+        self.read_each(batches, set(), {})
+        return batches
 
-    def read_each(self) -> list[tuple[int, bytes]]:
-        """(place of the CPU, its 24-byte records since the last call, in order) of each that has any, or has lost some;
-        see `rows`. Only when there is one, `gaps` may have changed."""
-        found: list[tuple[int, bytes]] = []
-        cpu = -1
+    def read_each(self, batches: list[bytes], ran: set[int], on: dict[int, int]) -> bool:
+        """What came since the last call: a batch of 24-byte records of each CPU that has any, see `rows`; who is in
+        them; and who is on each CPU by its last record (place of the CPU -> tid). False: there was nothing. Only when
+        there was something, `gaps` may have changed."""
+        found, cpu = False, -1
         for ring in self.rings:
             cpu += 1
-            data = ring.read()
-            if data:
-                if len(data) % _SIZE or not _PLAIN.issuperset(memoryview(data).cast("I")[1::6]):
-                    data = self._kept(data)
-                found.append((cpu, data))
+            if ring.words[_HEAD] == ring.tail:
+                continue
+            found, data = True, ring.read()
+            columns = memoryview(data).cast("I")
+            if len(data) % _SIZE or not _PLAIN.issuperset(columns[1::6]):
+                data = self._kept(data)
+                if not data:
+                    continue
+                columns = memoryview(data).cast("I")
+            batches.append(data)
+            ran.update(columns[3::6])
+            if columns[-5] == IN:
+                on[cpu] = columns[-3]
+            else:
+                on.pop(cpu, None)
         return found
 
     def _kept(self, data: bytes) -> bytes:

@@ -36,12 +36,12 @@ class Source:
     def put(self, *batches: list[tuple[int, int, int]]) -> None:
         self.batches += batches
 
-    def read_each(self) -> list[tuple[int, bytes]]:
-        batches, self.batches = self.batches, []
-        return [
-            (cpu, b"".join(struct.pack("<IIIIQ", 14, word, 1, tid, at) for at, tid, word in b))
-            for cpu, b in enumerate(batches)
-        ]
+    def read_each(self, batches: list[bytes], ran: set[int], on: dict[int, int]) -> bool:
+        given, self.batches = self.batches, []
+        for batch in given:
+            batches.append(b"".join(struct.pack("<IIIIQ", 14, word, 1, tid, at) for at, tid, word in batch))
+            ran.update(tid for _, tid, _ in batch)
+        return bool(given)
 
     def cover(self, most: int = 0) -> bool:
         return True

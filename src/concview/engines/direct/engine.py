@@ -203,10 +203,7 @@ class DirectEngine:
         if not self._begun:
             self._begin(room_ns)
         watch = self._switches
-        recorded: set[int] | None = None
-        if watch is not None:
-            watch.poll(at_ns, by_tid)
-            recorded = watch.take_ran()
+        recorded = watch.poll(at_ns, by_tid) if watch is not None else None
         # With cold caches even a question for the time costs: where all fit in it is asked now and then.
         measured = room_ns and (scheduled.in_parts or not self._turn & 7)
         began = thread_time_ns() if measured else 0
@@ -350,11 +347,14 @@ class DirectEngine:
         began = thread_time_ns() if in_parts else 0
         if at_ns >= self._watch_at or self.tally.misses != self._misses:
             self._watch(at_ns)
+        due = at_ns >= table.due or sampler.list_changes != self._seen_changes
         if sampler.bound:
             table.bind(at_ns, sampler.bound)
             sampler.bound.clear()
             ran = ran if in_parts else None
-        table.update(at_ns)
+            due = True
+        if due:
+            table.update(at_ns)
         if sampler.list_changes != self._seen_changes:
             self._seen_changes = sampler.list_changes
             self._unbound = [t for t in sampler.threads if not t.tid]

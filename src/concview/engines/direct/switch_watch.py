@@ -7,6 +7,7 @@ saw the thread.
 from __future__ import annotations
 
 import resource
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 from concview.engines.direct.thread_table import ThreadRow
@@ -36,29 +37,15 @@ _LOOKS = 64
 _TOGETHER_NS, _TOGETHER = 250_000_000, 25
 
 
-class _Count:
-    """Waits, in number and length."""
-
-    __slots__ = ("lengths", "longest", "total", "waits")
-
-    def __init__(self) -> None:
-        self.waits = self.total = self.longest = 0
-        self.lengths: dict[int, int] = {}
-
-    def add(self, length: int, number: int) -> None:
-        self.waits += 1
-        self.total += length
-        self.longest = max(self.longest, length)
-        self.lengths[number] = self.lengths.get(number, 0) + 1
-
-    def flat(self) -> tuple[int, ...]:
-        return tuple([n for pair in sorted(self.lengths.items()) for n in pair])
+def _classes(lengths: list[int]) -> tuple[int, ...]:
+    """Class, number, class, number ..."""
+    return tuple([n for pair in sorted(Counter(map(length_class, lengths)).items()) for n in pair])
 
 
 class _Life:
     """One thread: in what state it is since when, where it was last seen, and what is to be told."""
 
-    __slots__ = ("all", "aside", "aside_ns", "looks", "places", "runs", "since", "state")
+    __slots__ = ("aside", "aside_ns", "looks", "places", "runs", "since", "state", "waits")
 
     def __init__(self) -> None:
         self.state, self.since = _UNKNOWN, 0
@@ -68,8 +55,8 @@ class _Life:
 
     def told(self) -> None:
         self.runs = self.aside = self.aside_ns = 0
-        self.all = _Count()
-        self.places: dict[tuple[int, int], _Count] = {}
+        self.waits: list[int] = []  #: their lengths
+        self.places: dict[tuple[int, int], list[int]] = {}  #: of those that were seen: by stack and wait
 
 
 class SwitchWatch:
@@ -78,6 +65,7 @@ class SwitchWatch:
     def __init__(self, pid: int, sink: Sink) -> None:
         self._pid, self._sink = pid, sink
         self._source: switches.Switches | None = None
+        self.on = False  #: records are read
         self._covered = False
         self._begin_at = self._feed_at = self._unfed = 0
         self._batches: list[bytes] = []  #: read, not worked out yet
@@ -89,46 +77,36 @@ class SwitchWatch:
         self._gap_count = self._records = 0
         self._since = self._report_at = 0
         self._all_records = self._counted = self._counted_ns = 0  #: ever; and when their rate was last looked at
-        self._ran: set[int] = set()  #: tids in the records since `take_ran`
         self._on: dict[int, int] = {}  #: CPU -> who is on it by its last record
-        self._complete = False  #: nothing is missing since `take_ran`
+        self._complete = False  #: nothing is missing since the last poll
         self._generation = sink.generation
-
-    @property
-    def on(self) -> bool:
-        return self._source is not None
 
     def close(self) -> None:
         if self._source is not None:
             self._source.close()
             self._source = None
+            self.on = False
 
     # ------------------------------------------------------------------ one tick
 
-    def poll(self, now: int, alive: Collection[int]) -> None:
-        """`alive`: tids."""
+    def poll(self, now: int, alive: Collection[int]) -> set[int] | None:
+        """Who was on a CPU since the last call, or is: everybody else stands where he stood. A record is written before
+        its thread is off its CPU, so whoever asks first and looks at the threads then misses nobody. None where that
+        is not known: then everybody may have. `alive`: tids."""
         source = self._source
         if source is None:
             self._begin_at = self._begin_at or now + _BEGIN_NS
             if now < self._begin_at:
-                return
+                return None
             source = self._begin(now)
             if source is None:
-                return
-        read = source.read_each()
-        if read:
+                return None
+        complete, batches, ran, on = self._complete, list[bytes](), set[int](), self._on
+        if source.read_each(batches, ran, on):
             if source.gaps != self._gaps:
+                complete = False
                 self._gap(source.gaps)
-            for cpu, data in read:
-                if not data:
-                    continue
-                self._batches.append(data)
-                columns = memoryview(data).cast("I")
-                self._ran.update(columns[3::6])
-                if columns[-5] == IN:
-                    self._on[cpu] = columns[-3]
-                else:
-                    self._on.pop(cpu, None)
+            self._batches += batches
         self._before = now
         self._unfed += 1
         if self._unfed >= _TOGETHER or now >= self._feed_at:
@@ -139,27 +117,20 @@ class SwitchWatch:
         if now >= self._report_at:
             self._feed()
             self._report(now, alive)
+        self._complete = self._covered and self._source is not None
+        if not (complete and self._complete):
+            return None
+        if on:
+            ran.update(on.values())
+        return ran
 
     def _gap(self, gaps: tuple[int, ...]) -> None:
         """Records are missing, some of those that were read just now or before them."""
         self._feed()
         self._gaps = gaps
-        self._complete = False
         self._gap_count += 1
         for life in self._lives.values():
             life.state = _UNKNOWN
-
-    def take_ran(self) -> set[int] | None:
-        """Who was on a CPU since the last call, or is: everybody else stands where he stood. A record is written before
-        its thread is off its CPU, so whoever asks first and looks at the threads then misses nobody. None where that
-        is not known: then everybody may have."""
-        ran, complete = self._ran, self._complete
-        self._ran = set()
-        self._complete = self._covered and self._source is not None
-        if not (complete and self._complete):
-            return None
-        ran.update(self._on.values())
-        return ran
 
     def _begin(self, now: int) -> switches.Switches | None:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -168,6 +139,7 @@ class SwitchWatch:
         except NotHere as why:
             self._give_up(now, str(why))
             return None
+        self.on = True
         self._covered = self._complete = False
         self._lives.clear()
         self._pending.clear()
@@ -243,8 +215,7 @@ class SwitchWatch:
             life.since = at
 
     def _waited(self, life: _Life, at: int, length: int) -> None:
-        number = length_class(length)
-        life.all.add(length, number)
+        life.waits.append(length)
         looks = life.looks
         while looks and looks[0][1] <= at:
             from_ns, _, *where = looks.pop(0)
@@ -254,8 +225,8 @@ class SwitchWatch:
                 if place is None:
                     if len(life.places) >= _PLACES:
                         return
-                    place = life.places[seen] = _Count()
-                place.add(length, number)
+                    place = life.places[seen] = []
+                place.append(length)
                 break
         while looks and looks[0][1] <= at:
             del looks[0]
@@ -290,17 +261,16 @@ class SwitchWatch:
         for tid, life in list(self._lives.items()):
             if tid not in alive and now - max(life.since, life.looks[-1][1] if life.looks else 0) > REPORT_NS:
                 del self._lives[tid]  # it has ended
-            if not (life.runs or life.aside or life.all.waits):
+            waits = life.waits
+            if not (life.runs or life.aside or waits):
                 continue
-            count = life.all
             places = tuple([
-                PlaceWaits(stack, wait, c.waits, c.total, c.longest, c.flat())
-                for (stack, wait), c in life.places.items()
+                PlaceWaits(stack, wait, len(w), sum(w), max(w), _classes(w)) for (stack, wait), w in life.places.items()
             ])  # fmt: skip
             told.append(
                 ThreadSwitches(
-                    tid, life.runs, count.waits, count.total, count.longest, life.aside, life.aside_ns,
-                    count.flat(), places,
+                    tid, life.runs, len(waits), sum(waits), max(waits, default=0), life.aside, life.aside_ns,
+                    _classes(waits), places,
                 )
             )  # fmt: skip
             life.told()
