@@ -29,8 +29,11 @@ class CallSession(fake.FakeSession):
         by_line: bool = False,
         fold: bool = False,
         holding: bool = False,
+        tasks: bool = False,
     ) -> CallReport:
-        self.asked.append({"states": states, "tids": tids, "by_line": by_line, "fold": fold, "holding": holding})
+        self.asked.append(
+            {"states": states, "tids": tids, "by_line": by_line, "fold": fold, "holding": holding, "tasks": tasks}
+        )
         if self.fails is not None:
             raise self.fails
         snapshot = self.snapshot()

@@ -148,14 +148,17 @@ async def test_states_lines_and_libraries() -> None:
     app = ConcviewApp(session)
     async with app.run_test(size=(100, 30)) as pilot:
         view = await opened(pilot)
-        assert session.asked[-1] == {"states": None, "tids": None, "by_line": False, "fold": True, "holding": False}
-        for mode in [*MODES[1:], MODES[0]]:
+        assert session.asked[-1] == {
+            "states": None, "tids": None, "by_line": False, "fold": True, "holding": False, "tasks": False,
+        }  # fmt: skip
+        of_threads = [mode for mode in MODES if not mode.tasks]  # there are no tasks here
+        for mode in [*of_threads[1:], of_threads[0]]:
             await pilot.press("m")
             await answered(pilot, view)
             assert (session.asked[-1]["states"], session.asked[-1]["holding"]) == (mode.states, mode.holding)
         await pilot.press("M")
         await answered(pilot, view)
-        assert session.asked[-1]["states"] == MODES[-1].states
+        assert session.asked[-1]["states"] == of_threads[-1].states
         await pilot.press("m", "b")
         await answered(pilot, view)
         assert session.asked[-1]["by_line"]

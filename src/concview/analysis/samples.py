@@ -25,6 +25,7 @@ from concview.model import (
     AGENT_THREAD,
     NO_STACK,
     NO_WAIT,
+    STATES,
     AnyEvent,
     Bye,
     Confidence,
@@ -107,6 +108,13 @@ class Condition:
     held: tuple[LockName, ...]
     wanted: bool  #: by the selection
     plain: bool  #: it waits for no thread that could be named, and holds nothing
+    #: Of a task: its own state, of which there are more than of threads, and what it waits for beside locks and peers.
+    told: tuple[str, str] | None = None
+
+    @property
+    def word(self) -> str:
+        """The state's name."""
+        return self.told[0] if self.told is not None else STATES[self.state]
 
     @property
     def detail(self) -> str:
@@ -117,6 +125,8 @@ class Condition:
         if peer is not None:
             kind = peer.known_as or peer.kind
             return peer.name if peer.name.startswith(kind) else f"{kind} {peer.name}"
+        if self.told is not None:
+            return self.told[1]
         if self.state in (State.LOCK, State.IDLE):
             return self.verdict.via
         return self.wait.syscall if self.state is State.IO else ""
@@ -134,6 +144,7 @@ class SampledThread:
     wanted: bool = True
     pid: int = 0  #: of its process, in a recording of several
     label: str = ""  #: what begins its name there: 'worker 2 (4712): '
+    alias: str = ""  #: of a task: as the program calls it
     #: What it does now, since when, and who is in its way. For `Samples` only.
     now: Condition | None = None
     since_ns: int = 0
@@ -170,14 +181,14 @@ class Selection:
     `from_s`, `to_s`: seconds since the first sample."""
 
     threads: tuple[str, ...] = ()
-    states: frozenset[State] = frozenset()
+    states: frozenset[int] = frozenset()
     from_s: float = 0.0
     to_s: float | None = None
 
     def takes(self, thread: SampledThread) -> bool:
         if not self.threads:
             return thread.counts
-        names = {thread.name, thread.own_name}
+        names = {thread.name, thread.own_name, thread.alias}
         return any(p == str(thread.tid) or any(fnmatchcase(name, p) for name in names) for p in self.threads)
 
     def takes_state(self, state: State) -> bool:
@@ -202,6 +213,8 @@ class Samples:
     it, and its blocker is who waited. `gil_blockers`: who held the GIL counts as blocker of those that wanted it, which
     cuts their waits at every change of hands. When the iteration is over the attributes tell what was read.
     """
+
+    whose = "thread"  #: what the rows are
 
     def __init__(
         self,

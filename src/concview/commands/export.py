@@ -34,6 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--threads", metavar="NAME", action="append", default=[],
         help="only threads of this name (* and ? match anything) or tid; may be repeated",
     )  # fmt: skip
+    group.add_argument(
+        "--tasks", action="store_true",
+        help="tasks of asyncio and trio instead of threads: await chains, with the states of tasks",
+    )  # fmt: skip
     group.add_argument("--state", metavar="STATE,...", help="only time in these states: running, lock, gil, io, ...")
     group.add_argument("--from", metavar="TIME", dest="begin", help="from here on: seconds, m:ss or h:mm:ss")
     group.add_argument("--to", metavar="TIME", dest="end", help="up to here")
@@ -75,7 +79,7 @@ def _exporter(name: str) -> Exporter:
 def _request(options: argparse.Namespace, exporter: Exporter) -> Request:
     from concview.analysis.samples import Selection
     from concview.exporters.base import Request
-    from concview.model import STATES, State
+    from concview.model import STATES, TASK_STATES
 
     chosen = {
         "--threads": bool(options.threads), "--state": options.state is not None,
@@ -91,13 +95,17 @@ def _request(options: argparse.Namespace, exporter: Exporter) -> Request:
         remedy = f"--group-by {ways}" if ways else f"for {_having('groups')}"
         raise CommandError(f"--group-by {options.group_by}: not for {options.format}", Exit.USAGE, remedy)
     words = [w.strip() for w in (options.state or "").split(",") if w.strip()]
-    if unknown := [w for w in words if w not in STATES]:
-        raise CommandError(f"--state: no such state: {', '.join(unknown)}", Exit.USAGE, f"states: {', '.join(STATES)}")
+    known = TASK_STATES if options.tasks else STATES
+    if unknown := [w for w in words if w not in known]:
+        raise CommandError(f"--state: no such state: {', '.join(unknown)}", Exit.USAGE, f"states: {', '.join(known)}")
+    if options.tasks and not exporter.tasks:
+        raise CommandError(f"--tasks: not for {options.format}", Exit.USAGE, f"for {_having('tasks')}")
     begin, end = interval(options)
-    states = frozenset(State[w.upper()] for w in words)
+    states = frozenset(known.index(w) for w in words)
     groups = options.group_by or (exporter.groups[0] if exporter.groups else "")
     rules = _options.settings(options).rules if exporter.judges else None
-    return Request(Selection(tuple(options.threads), states, begin, end), options.side, groups, rules)
+    selection = Selection(tuple(options.threads), states, begin, end)
+    return Request(selection, options.side, groups, rules, options.tasks)
 
 
 def _having(what: str) -> str:

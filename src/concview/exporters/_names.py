@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from concview.analysis.samples import Blocker, Condition
-from concview.model import STATES, Frame, State
+from concview.model import Frame, State
 
 UNNAMED = "<unnamed>"
 
@@ -35,13 +35,13 @@ def thread(one: Named) -> str:
 
 
 def state(condition: Condition) -> str:
-    return STATES[condition.state]
+    return condition.word
 
 
 def leaves(condition: Condition, blocker: Blocker | None, side: str) -> list[str]:
     """Frames below the leaf: '[lock]', and '[self._lock (cache.py) held by worker-3]' where that is known."""
     detail = waits(condition, blocker, side)
-    return [f"[{STATES[condition.state]}]", *([f"[{detail}]"] if detail else [])]
+    return [f"[{condition.word}]", *([f"[{detail}]"] if detail else [])]
 
 
 def waits(condition: Condition, blocker: Blocker | None, side: str) -> str:

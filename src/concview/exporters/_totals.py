@@ -37,12 +37,17 @@ def totals(samples: Samples) -> list[Total]:
 
 def nothing(samples: Samples) -> Nothing:
     """Why there is nothing to write."""
+    if not samples.ticks and samples.whose == "task":
+        return Nothing(
+            "the recording holds no looks at tasks: the program has none of asyncio or trio, or they could not be read",
+            "leave out --tasks",
+        )
     if not samples.ticks:
         return Nothing("the recording holds no samples", "concview record PID -o FILE --duration 10")
     selection = samples.selection
     if selection.threads and not any(t.wanted for t in samples.threads):
         names = ", ".join(sorted({t.name for t in samples.threads})[:10])
-        return Nothing(f"no thread is called {' or '.join(selection.threads)}", f"threads: {names}")
+        return Nothing(f"no {samples.whose} is called {' or '.join(selection.threads)}", f"{samples.whose}s: {names}")
     return Nothing(
         f"nothing was seen of what was chosen; the recording lasts {samples.seconds:.1f} s",
         "leave out --state, --threads, --side, --from or --to",

@@ -31,6 +31,7 @@ class Request:
     side: str = "waiter"
     group_by: str = ""
     rules: RuleConfig | None = None  #: of the settings, for formats that judge
+    tasks: bool = False  #: tasks instead of threads
 
 
 class Write(Protocol):
@@ -57,6 +58,7 @@ class Exporter:
     sides: bool = False
     groups: tuple[str, ...] = ()
     suffix: str = ""  #: that its readers expect
+    tasks: bool = False  #: it takes --tasks
     judges: bool = False  #: it shows findings, so that `Request.rules` counts
     together: bool = False  #: several processes can be in one file
     needs: str = ""  #: a module that is no part of concview's own requirements

@@ -14,7 +14,6 @@ from typing import BinaryIO
 from concview.exporters import _names
 from concview.exporters._totals import Total, totals
 from concview.exporters.base import Exporter, Request, remarks
-from concview.model import STATES
 from concview.session.recording import Recording
 
 #: What ends a line for one of the readers; blanks at the ends would make two frames of one.
@@ -27,12 +26,12 @@ def name(raw: str) -> str:
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side, gil_blockers=True)
+    samples = recording.samples(request.selection, request.side, gil_blockers=True, tasks=request.tasks)
     stacks: dict[int, str] = {}
     # Root by root: the lines of all of them at once may be a gigabyte.
     roots: dict[str, list[Total]] = defaultdict(list)
     for total in totals(samples):
-        root = STATES[total.condition.state] if request.group_by == "state" else _names.thread(total.thread)
+        root = total.condition.word if request.group_by == "state" else _names.thread(total.thread)
         roots["" if request.group_by == "none" else f"{name(root)};"].append(total)
     for first, those in sorted(roots.items()):
         lines: dict[str, int] = defaultdict(int)
@@ -57,4 +56,5 @@ EXPORTER = Exporter(
     groups=("thread", "state", "none"),
     suffix=".collapsed",
     together=True,
+    tasks=True,
 )

@@ -88,7 +88,7 @@ def write_tables(recording: Recording, folder: Path, request: Request) -> list[s
     role = "waiter" if request.side == "holder" else "behind"
     for total in totals(samples):
         seconds, condition, thread = total.ns / 1e9, total.condition, total.thread
-        state, name = STATES[condition.state], _names.thread(thread)
+        state, name = condition.word, _names.thread(thread)
         sums = time[name, thread.tid, state]
         sums[0] += seconds
         sums[1] += total.samples

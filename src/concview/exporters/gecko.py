@@ -142,7 +142,7 @@ def _ms(ns: int) -> str:
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side)
+    samples = recording.samples(request.selection, request.side, tasks=request.tasks)
     runs = Runs(samples)
     string = _Strings()
     out.write(f'{{"meta":{_meta(samples)},"libs":[],"pages":[],"threads":['.encode())
@@ -221,16 +221,16 @@ def _thread(
     for *_, kind in waits:
         if kind not in data:
             condition, blocker = kinds[kind]
-            said = {"type": _MARKER, "what": condition.detail or STATES[condition.state]}
+            said = {"type": _MARKER, "what": condition.detail or condition.word}
             if blocker is not None:
                 said |= {"behind": _names.thread(blocker.thread), "confidence": blocker.confidence.value}
                 if side == "holder":
                     said["what"] = f"{_names.thread(blocker.thread)} waits for it"
             data[kind] = _text(said)
-    names = {state: string(f"waits: {STATES[state]}") for state in sorted({kinds[k][0].state for *_, k in waits})}
+    names = {word: string(f"waits: {word}") for word in sorted({kinds[k][0].word for *_, k in waits})}
     columns = {
         "data": "[" + ",".join(data[kind] for *_, kind in waits) + "]",
-        "name": _numbers(names[kinds[kind][0].state] for *_, kind in waits),
+        "name": _numbers(names[kinds[kind][0].word] for *_, kind in waits),
         "startTime": "[" + ",".join(_ms(start - zero) for start, *_ in waits) + "]",
         "endTime": "[" + ",".join(_ms(end - zero) for _, end, _ in waits) + "]",
         "phase": _same("1", len(waits)),
@@ -245,4 +245,5 @@ EXPORTER = Exporter(
     sides=True,
     suffix=".json",
     together=True,
+    tasks=True,
 )

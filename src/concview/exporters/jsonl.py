@@ -16,7 +16,6 @@ from concview.analysis.samples import Blocker, Condition, SampledThread
 from concview.exporters import _names
 from concview.exporters._totals import nothing
 from concview.exporters.base import Exporter, Request, remarks
-from concview.model import STATES
 from concview.session.recording import Recording
 
 SCHEMA = 1
@@ -25,7 +24,7 @@ _CHUNK = 2000  #: lines that are written at once
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side, gil_blockers=True)
+    samples = recording.samples(request.selection, request.side, gil_blockers=True, tasks=request.tasks)
     lines: list[str] = []
     threads: dict[SampledThread, int] = {}
     stacks: dict[int, int] = {}
@@ -48,7 +47,7 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
             lines.append(_text({"type": "stack", "id": number, "frames": frames}))
         lock = condition.lock
         said: dict[str, object] = {
-            "state": STATES[condition.state], "stack": number, "waits_for": condition.detail or None,
+            "state": condition.word, "stack": number, "waits_for": condition.detail or None,
             "lock": lock.name if lock is not None else None, "lock_id": lock.key if lock is not None else None,
             "holds": [h.name for h in condition.held],
         }  # fmt: skip
@@ -113,4 +112,6 @@ def _thread(number: int, thread: SampledThread) -> str:
     })  # fmt: skip
 
 
-EXPORTER = Exporter("one JSON object a line, for jq, pandas, DuckDB", write, sides=True, suffix=".jsonl", together=True)
+EXPORTER = Exporter(
+    "one JSON object a line, for jq, pandas, DuckDB", write, sides=True, suffix=".jsonl", together=True, tasks=True
+)

@@ -22,7 +22,7 @@ from concview.exporters._protobuf import integer, present, varint
 from concview.exporters._protobuf import text as field
 from concview.exporters._runs import Runs
 from concview.exporters.base import Exporter, Request, remarks
-from concview.model import STATES, State
+from concview.model import State
 from concview.session.recording import Recording
 
 #: Locks with tracks of their own: those that were waited for longest.
@@ -185,7 +185,7 @@ class _Looks:
         self.of = [self._look(*kind) for kind in runs.kinds]
 
     def _look(self, condition: Condition, blocker: Blocker | None) -> int:
-        key = (condition.state, id(condition.stack), condition.wait, condition.lock, blocker)
+        key = (condition.word, id(condition.stack), condition.wait, condition.lock, blocker)
         return self._same.setdefault(key, len(self._same))
 
     def bodies(self, kind: int) -> tuple[bytes, bytes]:
@@ -196,7 +196,7 @@ class _Looks:
             condition, blocker = self._kinds[kind]
             frame = condition.stack.user_leaf
             inner = self._trace.slice_body(_names.place(frame), "code", {}) if frame is not None else b""
-            outer = self._trace.slice_body(STATES[condition.state], "state", self._arguments(condition, blocker))
+            outer = self._trace.slice_body(condition.word, "state", self._arguments(condition, blocker))
             known = self._bodies[look] = (outer, inner)
         return known
 
@@ -254,7 +254,7 @@ class _Arrows:
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side)
+    samples = recording.samples(request.selection, request.side, tasks=request.tasks)
     runs = Runs(samples)
     hello = samples.hello
     assert hello is not None
@@ -353,4 +353,5 @@ EXPORTER = Exporter(
     sides=True,
     suffix=".pftrace",
     together=True,
+    tasks=True,
 )

@@ -87,7 +87,7 @@ class _Profile:
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side, gil_blockers=True)
+    samples = recording.samples(request.selection, request.side, gil_blockers=True, tasks=request.tasks)
     profile = _Profile()
     for total in totals(samples):
         profile.sample(total, request.side)
@@ -95,7 +95,7 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     assert hello is not None
     said = remarks(samples)
     comments = [
-        f"concview {__version__}: weights are elapsed time, and the threads' times add up",
+        f"concview {__version__}: weights are elapsed time, and the {samples.whose}s' times add up",
         *(["stacks are those of threads that others waited for"] if request.side == "holder" else []),
         *said,
     ]
@@ -111,5 +111,10 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
 
 
 EXPORTER = Exporter(
-    "for 'go tool pprof': states, locks and holders as labels", write, sides=True, suffix=".pb.gz", together=True
+    "for 'go tool pprof': states, locks and holders as labels",
+    write,
+    sides=True,
+    suffix=".pb.gz",
+    together=True,
+    tasks=True,
 )

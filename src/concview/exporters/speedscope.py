@@ -18,7 +18,7 @@ from concview.exporters import _names
 from concview.exporters._runs import Runs
 from concview.exporters._totals import totals
 from concview.exporters.base import Exporter, Request, remarks
-from concview.model import STATES, Frame
+from concview.model import STATES, TASK_STATES, Frame
 from concview.session.recording import Recording
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
@@ -56,7 +56,9 @@ class _Frames:
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side, gil_blockers=request.group_by == "state")
+    samples = recording.samples(
+        request.selection, request.side, gil_blockers=request.group_by == "state", tasks=request.tasks
+    )
     frames = _Frames(request.side)
     lead = f'{{"$schema":"{_SCHEMA}","exporter":"concview {__version__}","activeProfileIndex":0,"profiles":['
     if request.group_by == "thread":
@@ -72,9 +74,9 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
         for total in totals(samples):
             text = frames.sample(total.condition, total.blocker)
             by_state["all states"][text] += total.ns
-            by_state[STATES[total.condition.state]][text] += total.ns
+            by_state[total.condition.word][text] += total.ns
         out.write(lead.encode())
-        for i, name in enumerate(n for n in ("all states", *STATES) if n in by_state):
+        for i, name in enumerate(n for n in ("all states", *dict.fromkeys((*STATES, *TASK_STATES))) if n in by_state):
             _profile(out, i, name, by_state[name].keys(), list(by_state[name].values()))
     title = " ".join(samples.hello.target.command) if samples.hello is not None else ""
     out.write(f'],"name":{_text(title or "concview")},"shared":{{"frames":['.encode())
@@ -96,4 +98,5 @@ EXPORTER = Exporter(
     groups=("state", "thread"),
     suffix=".speedscope.json",
     together=True,
+    tasks=True,
 )

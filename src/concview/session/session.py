@@ -20,6 +20,7 @@ from concview.analysis import calltree, gilcalls, rates
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.history import History
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, ReplayBuffer
+from concview.analysis.tasks import flame
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
 from concview.catalogue.judge import Judge, Judgement
@@ -170,22 +171,24 @@ class Session:
         fold: bool = False,
         holding: bool = False,
         back: tuple[int, int] | None = None,
+        tasks: bool = False,
     ) -> CallReport:
         """Where the time of these threads (None: all) in these states (None: all) went, over the window.
 
         `holding`: instead of states, the time in which they held the GIL. `back`: instead of the last window, the
-        interval (end, length; nanoseconds) that was looked back to, as far as it is known in detail.
+        interval (end, length; nanoseconds) that was looked back to, as far as it is known in detail. `tasks`: instead
+        of threads, the await chains of all tasks that wait, each with what it waits for at its end.
         """
         if back is not None:
             past = self._past_of(*back)
             end = past.now_ns
             start = max(past.detail_ns, end - min(back[1], REPLAY_NS))
-            slices = self._slices(past, start, end, states, tids, holding)
+            slices = self._slices(past, start, end, states, tids, holding, tasks)
         else:
             with self._history_lock:
                 end = self.history.now_ns
                 start = max(self.history.first_ns, end - WINDOW_NS)
-                slices = self._slices(self.history, start, end, states, tids, holding)
+                slices = self._slices(self.history, start, end, states, tids, holding, tasks)
         return CallReport(
             calltree.tree(slices, by_line, fold), calltree.table(slices, by_line), (end - start) / 1e9, end
         )
@@ -221,7 +224,10 @@ class Session:
         states: Collection[State] | None,
         tids: Collection[int] | None,
         holding: bool,
+        tasks: bool,
     ) -> list[tuple[Stack, int]]:
+        if tasks:
+            return flame.stack_times(history.aio, max(start, history.aio.first_ns, history.aio.detail_ns), end)
         threads = [t for t in history.threads.values() if (t.counts if tids is None else t.tid in tids)]
         if holding:
             return list(gilcalls.stack_times(threads, history.gil, start, end))

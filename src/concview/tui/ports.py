@@ -88,8 +88,10 @@ class CallTimes(Protocol):
         fold: bool = False,
         holding: bool = False,
         back: tuple[int, int] | None = None,
+        tasks: bool = False,
     ) -> CallsTaken:
-        """`back`: of this interval (end, length; nanoseconds) instead of the last seconds."""
+        """`back`: of this interval (end, length; nanoseconds) instead of the last seconds. `tasks`: await chains of
+        tasks instead of threads."""
         ...
 
 

@@ -88,6 +88,8 @@ class CallsView(View):
         mode, number, heat = MODES[self.mode], self._number, self.heat
         tids, by_line, folded = ((self.tid,) if self.tid else None), self.by_line, self.folded
         more: dict[str, Any] = {} if self._back is None else {"back": self._back}
+        if mode.tasks:
+            more["tasks"] = True
 
         def run() -> None:
             began = time.monotonic()

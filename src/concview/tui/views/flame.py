@@ -163,12 +163,16 @@ class Flame(CallsView):
         thread = self.snapshot.thread(self.tid) if self.tid else None
         return thread.shares if thread is not None else NO_SHARES if self.tid else self.snapshot.states
 
+    @property
+    def _tasks(self) -> bool:
+        return self.snapshot is not None and self.snapshot.aio is not None
+
     def _words(self) -> None:
         if not self.is_attached or not self.size:
             return
         palette = palette_of(self)
         top, call = self.query_one("#modes", Panel), self.query_one("#call", Panel)
-        top.set_lines([mode_line(self.mode, self._shares(), top.room, palette), self._about(top.room)])
+        top.set_lines([mode_line(self.mode, self._shares(), top.room, palette, self._tasks), self._about(top.room)])
         box = self.graph.box
         calls = self.calls
         lines = call_lines(
@@ -180,11 +184,13 @@ class Flame(CallsView):
     def _about(self, width: int) -> Line:
         palette, graph = palette_of(self), self.graph
         thread = self.snapshot.thread(self.tid) if self.snapshot and self.tid else None
-        who = "" if not self.tid else thread.name if thread is not None else f"thread {self.tid}"
+        mode = MODES[self.mode]
+        who = "" if not self.tid or mode.tasks else thread.name if thread is not None else f"thread {self.tid}"
         late = (self.calls.at_ns - self.snapshot.at_ns) / 1e9 if self.calls and self.snapshot and self.paused else 0.0
         inner = "" if not graph.zoom else graph.zoom[-1][0] if graph.base == graph.zoom else "a call not seen any more"
         how = (f"by {'line' if self.by_line else 'function'}", f"libraries {'folded' if self.folded else 'shown'}")
-        line = about_line(who, how, self.calls, late, inner, palette, self._back is not None)
+        kind = "tasks: where they wait" if mode.tasks else "threads"
+        line = about_line(who, how, self.calls, late, inner, palette, self._back is not None, kind)
         return with_legend(line, width, palette, paint_of(self))
 
     def _matched(self) -> None:
@@ -206,6 +212,8 @@ class Flame(CallsView):
 
     def action_mode(self, step: int) -> None:
         self.mode = (self.mode + step) % len(MODES)
+        if MODES[self.mode].tasks and not self._tasks:
+            self.mode = (self.mode + step) % len(MODES)
         self.anew()
         self._words()
 

@@ -27,12 +27,14 @@ NO_CALLS = (
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """Which time is shown. `holding`: the time in which a thread held the GIL, whatever its state."""
+    """Which time is shown. `holding`: the time in which a thread held the GIL, whatever its state. `tasks`: instead of
+    threads, tasks and their await chains."""
 
     word: str
     said: str  #: "no thread ... in the last 10 s"
     states: tuple[State, ...] | None = None
     holding: bool = False
+    tasks: bool = False
 
 
 MODES: tuple[Mode, ...] = (
@@ -45,12 +47,13 @@ MODES: tuple[Mode, ...] = (
     Mode("sleep", "slept", (State.SLEEP,)),
     Mode("idle", "was idle", (State.IDLE,)),
     Mode("other", "waited for a CPU or could not be told", (State.RUNNABLE, State.UNKNOWN)),
+    Mode("tasks", "was seen to wait", tasks=True),
 )
 
 
-def mode_line(at: int, shares: Shares, width: int, palette: Palette) -> Line:
+def mode_line(at: int, shares: Shares, width: int, palette: Palette, tasks: bool = True) -> Line:
     """All modes with their share of the time, the chosen one marked; short of room the shares give way, then others
-    than the neighbours of the chosen one."""
+    than the neighbours of the chosen one. `tasks`: that of tasks, too."""
 
     def chip(number: int, brief: bool) -> str:
         mode = MODES[number]
@@ -69,7 +72,7 @@ def mode_line(at: int, shares: Shares, width: int, palette: Palette) -> Line:
             line.append(Segment(chip(number, brief and number != at), style))
         return line
 
-    everything = range(len(MODES))
+    everything = [n for n, mode in enumerate(MODES) if tasks or n == at or not mode.tasks]
     line = build(everything, False)
     if cells(line) > width:
         line = build(everything, True)
@@ -95,9 +98,10 @@ def about_line(
     zoomed: str,
     palette: Palette,
     back: bool = False,
+    kind: str = "threads",
 ) -> Line:
     """Whose calls these are, how many, and how they are drawn."""
-    said = f" only {fit(who, min(len(who), 24))}" if who else " all threads"
+    said = f" only {fit(who, min(len(who), 24))}" if who else f" all {kind}"
     line: Line = [Segment(said, palette.bright)]
     if calls is not None and calls.root.total_ns:
         line.append(Segment(f" {rate(calls.root.total_ns, calls.seconds)}", palette.bright))
@@ -133,7 +137,9 @@ def why_empty(snapshot: Snapshot | None, calls: CallsTaken | None, mode: Mode, o
         return "Adding up calls …"
     if mode.holding and snapshot is not None and not snapshot.gil.available:
         return "Who holds the GIL cannot be seen of this process. m shows another state."
-    who = "This thread never" if one else "No thread"
+    if mode.tasks and (snapshot is None or snapshot.aio is None):
+        return "No tasks of asyncio or trio were seen. m shows threads."
+    who = "No task" if mode.tasks else "This thread never" if one else "No thread"
     more = ", t all threads" if one else ""
     return f"{who} {mode.said} in the last {calls.seconds:.0f} s. m shows another state{more}."
 

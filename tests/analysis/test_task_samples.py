@@ -1,0 +1,130 @@
+"""Samples of tasks say what the history of the same stream says; the exporters and the flame graph are made of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from aio_build import S, Stream, held
+from test_tasks import LOCK, READ, SLEEP, kept, queue_for_a_lock
+
+from concview import codec, registry
+from concview.analysis import calltree
+from concview.analysis.samples import Selection
+from concview.analysis.task_samples import TaskSamples
+from concview.analysis.tasks import flame
+from concview.analysis.window import Window
+from concview.exporters.base import Nothing, Request
+from concview.model import TASK_STATES, AsyncObject, Bye, TaskState, TaskWait
+from concview.session.recording import Recording
+
+
+def _read(stream: Stream, selection: Selection | None = None, side: str = "waiter") -> TaskSamples:
+    return TaskSamples([stream.events], selection, side)
+
+
+def _saved(stream: Stream, path: Path) -> Recording:
+    events = [*stream.events, Bye(stream.at, "finished")]
+    path.write_bytes(codec.MAGIC + codec.encode_block(events))  # type: ignore[arg-type]
+    return Recording(path)
+
+
+def test_the_time_in_every_state_is_that_of_the_history() -> None:
+    stream, _ = queue_for_a_lock()
+    history, _ = kept(stream)
+    found: Counter[tuple[int, str]] = Counter()
+    for pieces in _read(stream):
+        for task, start, end, condition, _, _ in pieces:
+            found[task.tid, condition.word] += end - start
+    for id_, window in Window(history).aio.tasks.items():
+        for state, ns in enumerate(window.ns):
+            assert abs(found[id_, TASK_STATES[state]] - ns) <= S // 10, (id_, TASK_STATES[state])
+
+
+def test_who_holds_it_is_in_the_way_and_from_the_other_side_the_holder_is_told() -> None:
+    stream, (owner, one, two, _) = queue_for_a_lock()
+    behind: Counter[int] = Counter()
+    for pieces in _read(stream):
+        for task, start, end, condition, blocker, _ in pieces:
+            if condition.word == "lock":
+                assert condition.lock is not None and condition.lock.name == "self._lock (app.py)"
+                assert blocker is not None and blocker.thread.tid == owner
+                behind[task.tid] += end - start
+    assert set(behind) == {one, two}
+    turned: Counter[str] = Counter()
+    for pieces in _read(stream, side="holder"):
+        for task, start, end, condition, _, _ in pieces:
+            assert task.tid == owner and condition.word == "io"
+            turned[condition.detail] += end - start
+    assert list(turned.values()) == [sum(behind.values())]
+
+
+def test_tasks_without_a_name_have_their_functions_and_both_select() -> None:
+    stream = Stream()
+    stream.does(stream.task("Task-7", "fetch"), SLEEP)
+    stream.does(stream.task("mailer", "deliver"), READ)
+    stream.run(1)
+    assert {t.name for pieces in _read(stream) for t, *_ in pieces} == {"fetch", "mailer"}
+    for chosen, name in (("Task-7", "fetch"), ("fetch", "fetch"), ("mail*", "mailer")):
+        assert {t.name for pieces in _read(stream, Selection((chosen,))) for t, *_ in pieces} == {name}
+    only = Selection(states=frozenset({int(TaskState.IO)}))
+    assert {t.name for pieces in _read(stream, only) for t, *_ in pieces} == {"mailer"}
+
+
+def test_one_that_ended_and_one_that_came_are_told_for_their_time() -> None:
+    stream = Stream()
+    first = stream.task("first")
+    stream.does(first, SLEEP)
+    stream.run(1)
+    stream.end(first)
+    second = stream.task("second")
+    stream.does(second, LOCK)
+    stream.run(2)
+    spent: Counter[str] = Counter()
+    for pieces in _read(stream):
+        for task, start, end, *_ in pieces:
+            spent[task.name] += end - start
+    assert abs(spent["first"] - 1 * S) <= S // 5 and abs(spent["second"] - 2 * S) <= S // 5
+
+
+def test_every_format_that_takes_tasks_writes_them_with_their_states(tmp_path: Path) -> None:
+    stream, _ = queue_for_a_lock()
+    recording = _saved(stream, tmp_path / "r")
+    taken = {n: e for n, e in registry.everything("concview.exporters", "EXPORTER").items() if e.tasks}
+    assert set(taken) == {"collapsed", "speedscope", "pprof", "perfetto", "gecko", "jsonl"}
+    for name, exporter in taken.items():
+        out = tmp_path / name
+        with out.open("wb") as file:
+            exporter.write(recording, file, Request(tasks=True, group_by=exporter.groups[0] if exporter.groups else ""))
+        assert out.stat().st_size
+    lines = (tmp_path / "collapsed").read_text().splitlines()
+    assert any(line.startswith("one;") and "[lock];[self._lock (app.py) held by owner]" in line for line in lines)
+    assert not any("epoll" in line or "MainThread" in line for line in lines)
+
+
+def test_a_recording_without_tasks_says_so(tmp_path: Path) -> None:
+    recording = _saved(Stream(), tmp_path / "r")
+    try:
+        exporter = registry.load("concview.exporters", "collapsed", "EXPORTER")
+        exporter.write(recording, (tmp_path / "x").open("wb"), Request(tasks=True))
+    except Nothing as nothing:
+        assert "no looks at tasks" in nothing.why
+    else:
+        raise AssertionError("nothing was written, and nothing was said")
+
+
+def test_the_flame_graph_of_tasks_ends_in_what_they_wait_for() -> None:
+    stream = Stream()
+    pool = TaskWait(TaskState.POOL, "Pool.acquire", 0xB, "Pool", "asyncpg")
+    stream.objects[0xB] = AsyncObject(0xB, "Pool", "", "asyncpg", 2, 2, 1)
+    waits, reads, rests = (stream.task(n) for n in ("a", "b", "c"))
+    stream.does(waits, pool, 11)
+    stream.does(reads, READ, 12, holds=(held(0xB, "", "Pool"),))
+    stream.does(rests, TaskWait(TaskState.IDLE, "serve_forever"), 13)
+    stream.run(4)
+    history, _ = kept(stream)
+    aio = history.aio
+    root = calltree.tree(flame.stack_times(aio, aio.first_ns, aio.now_ns), fold=True)
+    leaves = {c.key[0]: c.total_ns for child in root.children.values() for c in child.children.values()}
+    assert leaves.keys() == {"[pool] asyncpg Pool", "[io] tcp 10.0.0.1:5432"}
+    assert leaves["[pool] asyncpg Pool"] == leaves["[io] tcp 10.0.0.1:5432"] == aio.now_ns - aio.first_ns
