@@ -115,7 +115,7 @@ def test_a_recording_without_tasks_says_so(tmp_path: Path) -> None:
 
 def test_the_flame_graph_of_tasks_ends_in_what_they_wait_for() -> None:
     stream = Stream()
-    pool = TaskWait(TaskState.POOL, "Pool.acquire", 0xB, "Pool", "asyncpg")
+    pool = TaskWait(TaskState.POOL, "Pool.acquire", 0xB, "Pool")
     stream.objects[0xB] = AsyncObject(0xB, "Pool", "", "asyncpg", 2, 2, 1)
     waits, reads, rests = (stream.task(n) for n in ("a", "b", "c"))
     stream.does(waits, pool, 11)
