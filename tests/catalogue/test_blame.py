@@ -393,6 +393,50 @@ def test_what_leads_out_of_the_process_is_told_as_it_is() -> None:
     assert found.unexplained == 0
 
 
+def test_who_waits_for_sqlite_waits_for_who_is_in_a_transaction() -> None:
+    from concview.model import FileLock, FileLocks, User
+
+    asleep = Wait(WaitKind.SLEEP, "clock_nanosleep", via="native")
+    scene = Scene(rules={})
+    job, web, other = scene.thread("job"), scene.thread("web"), scene.thread("cron-client")
+    scene.do(job, [frame("load", 5)], recv())
+    for tid, line in ((web, 9), (other, 19)):
+        scene.do(tid, [frame("write", line, text="db.execute('insert into t values (1)')")], asleep)
+    scene.play(1)
+    rows = (
+        FileLock("/srv/a.db", "SQLite", "WRITE", (web,), 1, "", (User(job, "local", "db", "load", FILE, 5),)),
+        FileLock("/srv/b.db", "SQLite", "WRITE", (other,), 99, "cron"),
+    )
+    scene.history.apply(FileLocks(scene.history.now_ns, rows))
+    scene.play(12)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None and found.unexplained == 0
+    inside = next(c for c in found.causes if c.threads == (web,))
+    assert (inside.path[0].what, inside.path[0].owners, inside.exact) == ("the lock of a.db", (job,), True)
+    outside = next(c for c in found.causes if c.threads == (other,))
+    assert (outside.path[0].what, outside.what) == ("the lock of b.db", "process cron (pid 99)")
+
+
+SQL = """
+def begins(db):
+    db.execute("begin immediate")
+    for row in rows:
+        db.execute("insert into t values (1)")
+        work(row)
+    db.execute("commit;")
+"""
+
+
+def test_a_statement_that_ends_a_transaction_is_known_by_its_text() -> None:
+    from concview.source.uses import Uses
+
+    uses = Uses(lambda _: SQL.split("\n"))
+    uses.refill()
+    parsed = uses.file(FILE)
+    function = parsed.function("begins", 5) if parsed is not None else None
+    assert function is not None and [c.method for c in function.calls if c.path] == ["execute", "execute", "commit"]
+
+
 def test_places_are_short() -> None:
     assert Place("/srv/app.py", 7, "f").short == "app.py:7"
     assert isinstance(frame("f"), Frame)

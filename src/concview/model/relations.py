@@ -142,7 +142,8 @@ class Links(Event, frozen=True, tag=31):
 
 
 class FileLock(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A lock on a file that threads wait for, by the kernel's own table. `kind`: 'flock', 'posix', 'ofd'."""
+    """A lock on a file that threads wait for, by the kernel's own table. `kind`: 'flock', 'posix', 'ofd'; 'SQLite', the
+    lock of a database for writing: `users` are threads with a connection that is in a transaction that writes."""
 
     path: str
     kind: str

@@ -295,6 +295,8 @@ class _Visitor:
                 on = subject(node.args[0])
                 flags = (n for a in node.args for n in ast.walk(a))
                 unlocks = any(isinstance(n, ast.Attribute) and n.attr == "LOCK_UN" for n in flags)
+            if method == "execute" and _ends_transaction(node):
+                method = "commit"
             path = _path(node.func.value) or ELSEWHERE
             function.calls.append(Call(path, method, _range(node), arguments, handler, maybe, on, unlocks))
 
@@ -305,6 +307,14 @@ class _Visitor:
             method, node = node.func.attr, node.func.value
         if len(self._function.blocks) < MOST_EVENTS:
             self._function.blocks.append(Block(_path(node) or ELSEWHERE, method, head, body, on))
+
+
+def _ends_transaction(node: ast.Call) -> bool:
+    """execute("commit") and the like."""
+    first = node.args[0] if node.args else None
+    if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        return False
+    return first.value.strip(" ;\n\t").partition(" ")[0].lower() in ("commit", "rollback", "end")
 
 
 def _names(node: ast.expr) -> frozenset[str]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Reports of one kind kept; other ends of descriptors that are remembered.
 MOST_REPORTS, MOST_ENDS = 48, 4_000
+#: The kind of a lock that is SQLite's own.
+SQLITE = "SQLite"
 _T = TypeVar("_T")
 
 
@@ -51,6 +53,8 @@ class Kernel:
         self._links: Told[Link] = Told()
         self._ends: dict[str, Link] = {}  #: '[12]': the end of a descriptor's name, its inode
         self.file_locks: Told[FileLock] = Told()
+        self._databases: dict[Node, FileLock] = {}  #: by the thread that waits, as told last
+        self.database_ns = -1
         self.children: Told[Child] = Told()
         self.natives: Told[NativeWait] = Told()
 
@@ -61,9 +65,21 @@ class Kernel:
                 if len(self._ends) > MOST_ENDS:
                     self._ends.clear()
                 self._ends.update({f"[{one.inode}]": one for one in links.links if one.inode})
-        _learn(history.reports(FileLocks), self.file_locks, lambda r: ((one, one.waiters) for one in r.locks))
+        reports = history.reports(FileLocks)
+        _learn(reports, self.file_locks, lambda r: ((one, one.waiters) for one in r.locks if one.kind != SQLITE))
+        for locks in reports:
+            if locks.at_ns > self.database_ns:
+                self.database_ns = locks.at_ns
+                if len(self._databases) > MOST_ENDS:
+                    self._databases.clear()
+                self._databases.update({t: one for one in locks.locks if one.kind == SQLITE for t in one.waiters})
         _learn(history.reports(Children), self.children, lambda r: ((one, one.waiters) for one in r.children))
         _learn(history.reports(NativeWaits), self.natives, lambda r: ((one, (one.tid,)) for one in r.waits))
+
+    def database(self, tid: Node) -> FileLock | None:
+        """Of a thread that waits for SQLite: its file, and who had it at the last look (`database_ns`). It sleeps and
+        tries again, so that it is the same wait after a sample that saw it try."""
+        return self._databases.get(tid)
 
     def link(self, moment: Moment, tid: Node) -> Link | None:
         """The other end of what a thread waits on. That outlasts one wait: a descriptor keeps its other end."""

@@ -12,9 +12,9 @@ Why it hurts:
 How it is measured:
     The mean number of threads that sleep inside SQLite, told from time.sleep() by the kernel's clock, on the lower end
     of the 95 % interval; threads that stand there for five seconds are counted, not estimated. Who is in a transaction
-    is read from the connections where that can be seen, else inferred: threads in functions that use a database, and
-    that do something else while others wait. Thresholds 0.5 and 1.5 [H]: demo pair 2.9 to 3.0 (bad), up to 0.1
-    (fixed).
+    is read from SQLite's own connections, or of another process from the kernel's table; else it is inferred: threads
+    in functions that use a database, and that do something else while others wait. Thresholds 0.5 and 1.5 [H]: demo
+    pair 2.9 to 3.0 (bad), up to 0.1 (fixed).
 
 Fix:
     Do the slow work before the transaction begins, and keep it short.
@@ -39,7 +39,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd, Slices
-from concview.model import Confidence
+from concview.model import Confidence, FileLocks
 from concview.text import percent, plural
 
 #: Calls by which a transaction begins, goes on or ends.
@@ -93,6 +93,11 @@ def _inside(crowd: Crowd) -> Slices:
     return [(t, s) for t, s in kept if shares[t.tid] * 2 >= most > 0]
 
 
+def _own(window: Window) -> int:
+    hello = window.history.hello
+    return hello.target.pid if hello is not None else 0
+
+
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Without overlaps."""
     found: list[tuple[int, int]] = []
@@ -105,9 +110,17 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _one(window: Window, crowd: Crowd) -> Observation:
-    known = [o for o in window.relations if o.kind == "SQLite" and set(o.waiters) & set(crowd.tids)]
-    name = known[0].name if known and known[0].name else crowd.name
-    inside = [r for o in known for r in o.references if r.past == "begin" and r.tid not in o.waiters]
+    known = [
+        lock
+        for report in window.history.relations.reports(FileLocks, window.start_ns, window.end_ns)
+        for lock in report.locks
+        if lock.kind == "SQLite" and set(lock.waiters) & set(crowd.tids)
+    ]
+    names = list(dict.fromkeys(lock.path.rpartition("/")[2] for lock in known))
+    name = names[0] if len(names) == 1 else crowd.name
+    inside = [u for lock in known[-1:] for u in lock.users if u.tid not in lock.waiters]
+    turns = len({u.tid for lock in known for u in lock.users})
+    elsewhere = [lock for lock in known[-1:] if lock.holder and lock.holder != _own(window)]
     kept = _inside(crowd)
     what, part, stack = _crowd.doing(kept)
     owners = list(dict.fromkeys(r.tid for r in inside)) or _crowd.by_time(kept)
@@ -115,7 +128,9 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for the lock of {name} in {crowd.spot}, "
         f"{crowd.mean:.1f} at a time on average"
     )
-    if inside:
+    if elsewhere:
+        summary += f"; process {elsewhere[0].holder_name or '?'} (pid {elsewhere[0].holder}) has it"
+    elif inside and turns == 1:
         place = evidence.spot(inside[0].file, inside[0].line, inside[0].function)
         summary += f"; {evidence.who(window, owners)} is in a transaction, now at {place}"
     elif owners and what:

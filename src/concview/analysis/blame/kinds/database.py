@@ -1,6 +1,7 @@
 """A C library that sleeps inside a call and tries again: SQLite, while another connection has the file.
 
-The kernel says only that it sleeps; the line says that a statement is executed. In the way are those that are past such
+The kernel says only that it sleeps; the line says that a statement is executed. In the way is who has a connection to
+the same file in a transaction that writes, where that was read while it did what it does; else those that are past such
 a line, in a function that executes, and have not yet come to the end of what follows it.
 """
 
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.world import Look, Waiter
+from concview.model import Confidence
 
 _EXECUTES = frozenset({"execute", "executemany", "executescript", "commit"})
 
@@ -22,11 +24,28 @@ class Database:
         return look.via == "database"
 
     def follow(self, waiter: Waiter) -> Link:
-        frame = waiter.frame
-        have = waiter.moment.once(("database", frame.file, frame.function), lambda: self._past(waiter))
-        others = [t for t in have if t != waiter.tid]
-        otherwise = waiter.end(End.UNEXPLAINED, "a database that is locked: not seen by whom")
-        return waiter.link(Via.DATABASE, "a database that is locked", others, otherwise=otherwise)
+        frame, moment, own = waiter.frame, waiter.moment, waiter.world.main
+        told = waiter.world.kernel.database(waiter.tid)
+        what = f"the lock of {told.path.rpartition('/')[2]}" if told is not None else "a database that is locked"
+        if told is not None and told.holder not in (0, own):
+            who = f"process {told.holder_name or '?'} (pid {told.holder})"
+            return waiter.outside(Via.DATABASE, what, Confidence.EXACT, waiter.end(End.PEER, who))
+        if told is not None:
+            users = list(dict.fromkeys(u.tid for u in told.users if u.tid in moment.runs))
+            users = [t for t in users if moment.look(t).via != "database" and t != waiter.tid]
+            at_ns = waiter.world.kernel.database_ns
+            read = len(users) == 1 and at_ns <= moment.at_ns and moment.runs[users[0]].start_ns <= at_ns
+            if users and (read or not self._have(waiter)):
+                sure = Confidence.EXACT if read else Confidence.INFERRED
+                return waiter.link(Via.DATABASE, what, users, sure, key=("database", told.path))
+        others = self._have(waiter)
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
+        key = ("database", told.path if told is not None else frame.file)
+        return waiter.link(Via.DATABASE, what, others, otherwise=otherwise, key=key)
+
+    def _have(self, waiter: Waiter) -> list[Node]:
+        have = waiter.moment.once(("database",), lambda: self._past(waiter))
+        return [t for t in have if t != waiter.tid]
 
     @staticmethod
     def _past(waiter: Waiter) -> list[Node]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Sequence
 
 from concview.cpython.code import Code
 from concview.engines.direct.relations.handles import MAX_USERS, Users
@@ -51,12 +52,15 @@ class DescriptorReader:
         waits = search.waits()
         chosen = waits.both(self._before)
         self._before = waits
-        if self._pace.due(at_ns, {**chosen.descriptors, **{-1 - fd: who for fd, who in chosen.file_locks.items()}}):
-            if chosen.descriptors or chosen.file_locks:
+        asked = {**chosen.descriptors, **{-1 - fd: who for fd, who in chosen.file_locks.items()}}
+        # One transaction follows another with the same threads waiting: where they sleep so, each look is a search.
+        if self._pace.due(at_ns, asked) or chosen.sleepers:
+            if asked or chosen.sleepers:
                 search.begin(at_ns, chosen.tids())
             users = Users(search.handles, search.finder, search.sink, search.everyone())
             self._links.report(at_ns, chosen.descriptors, users)
-            self._file_locks.report(at_ns, chosen.file_locks, users)
+            databases = search.databases.locks(chosen.sleepers, search.finder) if chosen.sleepers else []
+            self._file_locks.report(at_ns, chosen.file_locks, users, databases)
         self._children.report(at_ns, chosen.children, self._links.speakers)
         self._natives.report(at_ns, chosen.natives)
         return True
@@ -132,8 +136,8 @@ class FileLockReader:
         self._last: object = None
         self._heirs: dict[int, tuple[float, list[int]]] = {}  #: by inode: when it was looked, and pids
 
-    def report(self, now: int, waiting: Waiting, users: Users) -> None:
-        locks: list[FileLock] = []
+    def report(self, now: int, waiting: Waiting, users: Users, databases: Sequence[FileLock] = ()) -> None:
+        locks: list[FileLock] = list(databases)
         why = ""
         if waiting:
             try:

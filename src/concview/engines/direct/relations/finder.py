@@ -249,6 +249,15 @@ class Finder:
             return {}
         return {name: pair for name, pair in zip(names, now, strict=True) if name is not None}
 
+    def named_globals(self) -> list[int]:
+        """Values of the globals that the functions of these frames refer to by name, as they were read last."""
+        values: list[int] = []
+        for frame in self.frames:
+            module = self._modules.get(frame.namespace)
+            if module is not None and module.names and not self._frames.stdlib(frame.code.file):
+                values += [module.names[name] for name in self._names_of(frame.code) if name in module.names]
+        return values
+
     # ------------------------------------------------------------------ the second look
 
     def _confirmed(self, found: list[tuple[Variable, Way]]) -> list[Found]:

@@ -7,6 +7,7 @@ from concview.cpython.code import Codes
 from concview.cpython.locks import LockReader
 from concview.cpython.threads import Thread
 from concview.cpython.waitables import Waitables
+from concview.engines.direct.relations.databases import Databases
 from concview.engines.direct.relations.finder import Finder
 from concview.engines.direct.relations.frames import Frames
 from concview.engines.direct.relations.handles import Handles
@@ -40,6 +41,7 @@ class Waits:
         self.file_locks: Waiting = {}
         self.children: list[ThreadRow] = []
         self.natives: list[ThreadRow] = []
+        self.sleepers: list[tuple[ThreadRow, Wait]] = []  #: inside native code
 
     def add(self, row: ThreadRow, wait: Wait) -> None:
         if wait.kind is WaitKind.FUTEX:
@@ -52,6 +54,8 @@ class Waits:
                 self.file_locks.setdefault(wait.fd, []).append((row, wait))
             elif wait.peer.kind in _LINKED and wait.peer.status != "LISTEN":
                 self.descriptors.setdefault(wait.fd, []).append((row, wait))
+        elif wait.kind is WaitKind.SLEEP and wait.via == "native":
+            self.sleepers.append((row, wait))
         elif wait.kind is WaitKind.CHILD:
             self.children.append(row)
 
@@ -63,12 +67,14 @@ class Waits:
         same.file_locks = {fd: w for fd, w in self.file_locks.items() if fd in before.file_locks}
         children, natives = {r.tid for r in before.children}, {r.tid for r in before.natives}
         same.children = [row for row in self.children if row.tid in children]
+        sleepers = {r.tid for r, _ in before.sleepers}
+        same.sleepers = [(row, wait) for row, wait in self.sleepers if row.tid in sleepers]
         same.natives = [row for row in self.natives if row.tid in natives]
         return same
 
     def tids(self) -> set[int]:
         every = (*self.objects.values(), *self.descriptors.values(), *self.file_locks.values())
-        return {row.tid for waiting in every for row, _ in waiting}
+        return {row.tid for waiting in (*every, self.sleepers) for row, _ in waiting}
 
 
 class Pace:
@@ -98,6 +104,7 @@ class Search:
         self.frames = Frames(reader, codes, self.attributes)
         self.finder = Finder(reader, self.attributes, self.frames)
         self.handles = Handles(reader)
+        self.databases = Databases(reader)
         self.states = Waitables(reader)
         self.obligations = Obligations(Uses(facts.lines, NEW_FILES))
         self._turn = 0
@@ -120,6 +127,7 @@ class Search:
             self.attributes.forget()
             self.finder.forget()
             self.handles.forget()
+            self.databases.forget()
             self.states.forget()
         self.obligations.refill()
         everyone = self.everyone()
