@@ -71,7 +71,9 @@ def verdict(subject: Subject, outcome: Outcome) -> str:
         return f"FAILED: {outcome.failure}"
     parts = []
     if subject.expects:
-        parts.append(f"{'right' if right(subject.expects, outcome.blame) else 'WRONG'} ({told(outcome.blame)})")
+        parts.append(
+            f"{'right' if right(subject.expects, outcome.blame, outcome.fired()) else 'WRONG'} ({told(outcome.blame)})"
+        )
     if subject.rule in RULES:
         at = outcome.first(subject.rule)
         if at is not None:
@@ -140,8 +142,8 @@ def summary(results: Results) -> None:
         print(f"  {words}: {warned} warnings, {hinted} hints ({len(those)} programs, {seen:.0f} s)")
     cases = [(s, o) for s, o in results if s.expects and not o.failure]
     if cases:
-        named = sum(right(s.expects, o.blame) for s, o in cases)
-        print(f"  cases whose cause is known: {named} of {len(cases)} right by blame, with or without a rule")
+        named = sum(right(s.expects, o.blame, o.fired()) for s, o in cases)
+        print(f"  cases whose cause is known: {named} of {len(cases)} right, by blame or by the rule they name")
     _unexplained(results)
     failed = [s.name for s, o in results if o.failure]
     if failed:

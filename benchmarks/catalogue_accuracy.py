@@ -6,8 +6,9 @@ A demo's `bad` must be named by its own rule (recall; the time until then is the
 a warning; its `fixed`, and every healthy program, by none. All rules watch all the time, so each row is a row of the
 confusion table. Rules, demos and programs are found by registry: tests/healthy, and benchmarks/healthy for those that
 need packages of others, which are installed with the command that is printed when they are missing. Programs whose
-cause is known and which no single rule is about are in benchmarks/cases (`--only case`): of them, what blame says is
-held against what they expect; the share of the time that stays unexplained is printed over all programs.
+cause is known are in benchmarks/cases (no single rule is about them; `--only case`) and benchmarks/unseen (written by
+somebody who had not read the rules; `--only unseen`): of them, what is said is held against what they expect. The share
+of the time that stays unexplained is printed over all programs.
 
 Rules that look inside get the agent and four seconds of counted calls: on their own `bad` from the start; on its
 `fixed` and on every healthy program after the time it was watched from outside, for counting slows it down. yappi is
@@ -29,7 +30,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from _accuracy import INSIDE, RULES, Outcome, Subject, summary, table, verdict
-from _cases import expected, programs
+from _cases import UNSEEN, expected, programs
 from common import machine
 from concview.control import AttachAgent, CountCalls
 from concview.demos.base import demos
@@ -68,7 +69,8 @@ def subjects(python: Interpreter, seconds: float, only: Sequence[str]) -> list[S
             if not path.name.startswith(("_", "test_")):
                 found.append(Subject(path.stem, [python.path, str(path)], "", seconds, _needs(path), last=True))
     for path in programs():
-        found.append(Subject(path.stem, [python.path, str(path)], "", seconds, (), "case", expects=expected(path)))
+        kind = "unseen" if path.parent == UNSEEN else "case"
+        found.append(Subject(path.stem, [python.path, str(path)], "", seconds, (), kind, expects=expected(path)))
     return [
         s for s in found if not only or s.kind in only or any(o in (s.name, s.name.partition(" ")[0]) for o in only)
     ]
@@ -185,7 +187,9 @@ def without_demo() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", help="only this one: 3.13, 3.14t (default: every one found)")
-    parser.add_argument("--only", nargs="*", default=[], help="only these: 'straggler', 'pool_io', 'healthy', 'case'")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="only these: 'straggler', 'pool_io', 'healthy', 'case', 'unseen'"
+    )
     parser.add_argument("--seconds", type=float, default=12.0, help="stream time per program (default 12)")
     parser.add_argument("--jobs", type=int, default=1, help="programs at once (default 1; they disturb each other)")
     parser.add_argument("--engine", default="auto", choices=["auto", "direct", "pyspy"])

@@ -185,3 +185,21 @@ def test_a_loop_that_waits_for_what_only_itself_can_run(other: bool) -> None:
         scene.do(scene.thread("loop"), IN_LOOP[4:], SELECT)
     cause = max((c for c in blame(scene, BRIDGE).causes if tid in c.threads), key=lambda c: c.thread_s)
     assert cause.kind == ("unexplained" if other else "cycle")
+
+
+LOCKING = "def acquire(self):\n    while not self.try_():\n        time.sleep(0.05)\ndef attempt():\n    sleep(1)\n"
+
+
+@pytest.mark.parametrize(("stack", "waits"), [
+    ([frame("SpinLock.acquire", 3), frame("work", 30)], True),
+    ([frame("attempt", 5), frame("SpinLock.acquire", 2), frame("work", 30)], True),  # in what it calls, in its loop
+    ([frame("attempt", 5), frame("work", 30)], False),
+    ([frame("attempt", 5), frame("x", 9, "/site-packages/a/b.py", "library"), frame("SpinLock.acquire", 2)], False),
+])  # fmt: skip
+def test_a_lock_that_is_tried_for_again_and_again(stack: list[Frame], waits: bool) -> None:
+    scene = Scene(rules={})
+    tid = scene.thread("job")
+    scene.do(tid, stack, SLEEP)
+    found = blame(scene, LOCKING)
+    told = [c for c in found.causes if tid in c.threads and "tries for again" in c.what]
+    assert bool(told) == waits == (found.verdict == "unexplained")

@@ -1,0 +1,60 @@
+"""A lock that is tried for again and again, with a pause in between: filelock, portalocker, redis, a spin lock by hand.
+
+The kernel says only that the thread sleeps, and whoever has the lock may be on another machine. That it is a lock says
+the name of the function whose loop the pause is in.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.kinds._ways import inside_block
+from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import bare
+from concview.model import Frame, State
+from concview.source.origin import place
+
+#: What the function is called that comes back when the lock is had. Not 'lock' or 'wait': these say too little.
+_ACQUIRES = frozenset({"acquire", "_acquire", "acquire_lock", "_acquire_lock", "acquire_write", "acquire_read"})
+#: Frames from the pause outwards that may belong to the same attempt.
+_DEPTH = 4
+
+
+def acquiring(look: Look) -> Frame | None:
+    """The frame of the function that acquires, where the pause is in it or in what it calls of its own package."""
+    for frame in look.own[:_DEPTH]:
+        if frame.origin != look.own[0].origin or _package(frame) != _package(look.own[0]):
+            return None
+        if bare(frame.function) in _ACQUIRES:
+            return frame
+    return None
+
+
+def _package(frame: Frame) -> str:
+    return place(frame.file)[1].partition("/")[0] if frame.origin == "library" else frame.file
+
+
+class Polled:
+    order: ClassVar[int] = 29
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.state is State.SLEEP and look.wait.via != "native" and acquiring(look) is not None
+
+    def follow(self, waiter: Waiter) -> Link | None:
+        frame = acquiring(waiter.look)
+        world, look = waiter.world, waiter.look
+        if frame is None:
+            return None
+        inner = look.own[: look.own.index(frame) + 1]
+        if all(world.file(f.file).loop(f.function, f.line) is None for f in inner):
+            return None
+        owner = frame.function.rpartition(".")[0].rpartition(".")[2]
+        of = f" of {_package(frame)}" if frame.origin == "library" else f" ({owner})" if owner else ""
+        what = f"a lock{of} that it tries for again and again"
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
+        return waiter.link(Via.LOCK, what, inside_block(waiter), otherwise=otherwise)
+
+
+KIND = Polled()
