@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from concview import __version__
 from concview.commands import _build, _schema
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
+from concview.commands.base import complain
 from concview.compare.comparison import GROUPS, Comparison, Row
+from concview.compare.flame import Flame, Place
 from concview.compare.measure import Run
 from concview.model import Finding, Severity
 from concview.text import clean, plural, short_command
 
 #: Rows of a group; the JSON has all. What is significant comes first.
 MOST_ROWS = 15
+#: Places of the text, and the least difference of one, threads on average.
+MOST_PLACES, LEAST_SHOWN = 10, 0.05
 
 
 def write(comparison: Comparison, form: str, failing: list[Finding], worse: list[Row]) -> str:
@@ -34,9 +39,7 @@ def write(comparison: Comparison, form: str, failing: list[Finding], worse: list
 def comparison_text(comparison: Comparison, pen: Pen) -> None:
     for what, side in (("base", comparison.base), ("new ", comparison.new)):
         for run in side:
-            target = run.target
-            command = f"{short_command(target.command)}, Python {target.python}, " if target is not None else ""
-            pen.line(f"{what}  {run.name}: {clean(command)}{run.seconds:.0f} s")
+            pen.line(f"{what}  {_told(run)}")
     for note in comparison.notes:
         pen.paragraph(note, "")
     pen.line()
@@ -62,6 +65,63 @@ def comparison_text(comparison: Comparison, pen: Pen) -> None:
         if mean is not None:
             pen.line(f"  geomean of new to base: {mean:.3f}", DIM)
         pen.line()
+    if comparison.flame is not None:
+        _places(comparison.flame, pen)
+
+
+def _places(flame: Flame, pen: Pen) -> None:
+    shown = [p for p in flame.places if abs(p.change) >= LEAST_SHOWN][:MOST_PLACES]
+    if not shown:
+        pen.line(f"no place differs by {LEAST_SHOWN:g} threads on average")
+        pen.line()
+        return
+    tested = shown[0].p is not None
+    pen.table(
+        ["where the time of threads goes, threads on average", "base", "new", "change", *(["p", ""] if tested else [])],
+        [
+            [
+                place_text(p), f"{p.base:.2f}", f"{p.new:.2f}", f"{p.change:+.2f}",
+                *([f"{p.p:.3f}", "" if p.significant else "~"] if p.p is not None else []),
+            ]
+            for p in shown
+        ],
+    )  # fmt: skip
+    if more := len(flame.places) - len(shown):
+        pen.line(f"  ... {more} more, less different (all in --format json, drawn by --flame FILE.html)", DIM)
+    pen.line()
+
+
+def place_text(place: Place) -> str:
+    """'lock self._lock (cache.py): Cache.get (cache.py)'."""
+    what = f"{place.state} {place.lock}" if place.lock else place.state
+    where = f"{place.function} ({place.file})" if place.file else place.function
+    return clean(f"{what}: {where}", 100)
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """The flame graph into a file. OSError when it cannot be written."""
+    from concview.compare.flame_page import page, svg
+
+    assert comparison.flame is not None
+    if path.suffix == ".svg":
+        text = svg(comparison.flame)
+    else:
+        sides = (("base", comparison.base), ("new", comparison.new))
+        facts = [(what, _told(run)) for what, side in sides for run in side]
+        facts += [
+            (what, f"{f.id}: {f.title}")
+            for what, found in (("came", comparison.came), ("went", comparison.went), ("stayed", comparison.stayed))
+            for f in found
+        ]
+        text = page(comparison.flame, "Before against after: concview", facts, comparison.notes)
+    path.write_text(text, encoding="utf-8", errors="replace")
+    complain(f"the flame graph is in {path}")
+
+
+def _told(run: Run) -> str:
+    target = run.target
+    command = f"{short_command(target.command)}, Python {target.python}, " if target is not None else ""
+    return f"{run.name}: {clean(command)}{run.seconds:.0f} s"
 
 
 def _findings(comparison: Comparison, pen: Pen) -> None:
@@ -116,6 +176,10 @@ def comparison_out(comparison: Comparison, failed: bool) -> _schema.ComparisonOu
         stayed=[_finding_out(f) for f in comparison.stayed],
         unjudged=[_finding_out(f) for f in comparison.unjudged],
         failed=failed,
+        places=[
+            _schema.ComparedPlaceOut(p.function, p.file, p.state, p.lock, p.base, p.new, p.p)
+            for p in (comparison.flame.places if comparison.flame is not None else ())
+        ],
     )  # fmt: skip
 
 

@@ -575,6 +575,19 @@ class ComparisonRowOut(msgspec.Struct):
     verdict: str
 
 
+class ComparedPlaceOut(msgspec.Struct):
+    """Where threads spent time, `base` and `new` as threads on average: the program's innermost function and the state.
+    `p` null: no test was possible."""
+
+    function: str
+    file: str
+    state: str
+    lock: str
+    base: float
+    new: float
+    p: float | None
+
+
 class ComparisonOut(msgspec.Struct):
     """`concview compare --format json`. `unit`: what was repeated, 'runs' or 'time'. `unjudged`: findings of the base
     whose rule could not judge the new side."""
@@ -592,6 +605,7 @@ class ComparisonOut(msgspec.Struct):
     stayed: list[ComparedFindingOut]
     unjudged: list[ComparedFindingOut]
     failed: bool
+    places: list[ComparedPlaceOut] = []
 
 
 class GilOut(msgspec.Struct):

@@ -32,15 +32,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-worse", metavar="PERCENT", help="exit with 1 when a number is significantly worse by more than this"
     )
+    parser.add_argument(
+        "--flame", metavar="FILE", help="write the difference as a flame graph: FILE.html, a page, or FILE.svg"
+    )
     _options.add_config(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from concview.commands import _comparison, _fail_on
     from concview.compare.comparison import compare
+    from concview.compare.flame import flame
+    from concview.session.recording import Recording
 
     fail_on = _fail_on.parse(options.fail_on)
     fail_worse = _percent(options.fail_worse)
+    picture = _picture(options.flame)
     config = _options.settings(options)
     sides = [
         recordings([first, *more])
@@ -50,8 +56,11 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"{min(both)}: on both sides", Exit.USAGE)
     base, new = ([measured(path, config) for path in side] for side in sides)
     comparison = compare(base, new)
+    comparison.flame = flame(*([Recording(path) for path in side] for side in sides))
     failing = [f for f in comparison.came if fail_on.fails(f)]
     worse = comparison.worse(fail_worse) if fail_worse is not None else []
+    if picture is not None:
+        _comparison.draw(comparison, picture)
     sys.stdout.write(_comparison.write(comparison, options.format, failing, worse))
     return Exit.FINDINGS if failing or worse else Exit.FINE
 
@@ -82,6 +91,15 @@ def measured(path: Path, config: Config) -> Run:
             f"{path}: {run.seconds:.1f} s are too short to compare", Exit.BAD_FILE, "record for 30 s or more"
         )
     return run
+
+
+def _picture(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if path.suffix not in (".html", ".svg"):
+        raise CommandError(f"--flame: FILE.html or FILE.svg, not '{text}'", Exit.USAGE)
+    return path
 
 
 def _percent(text: str | None) -> float | None:

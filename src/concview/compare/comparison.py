@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from concview.compare import statistics
+from concview.compare.flame import Flame
 from concview.compare.measure import LESS, MORE, Metric, Run
 from concview.model import Finding
 from concview.text import plural, short_command
@@ -57,6 +58,7 @@ class Comparison:
     went: list[Finding] = field(default_factory=list)
     stayed: list[Finding] = field(default_factory=list)
     unjudged: list[Finding] = field(default_factory=list)  #: of `base`; the rule could not judge `new`
+    flame: Flame | None = None  #: where the time of threads went; None where nobody has looked
 
     def geomean(self, group: str) -> float | None:
         """Of new to base over the rows of a group in which both are above 0."""

@@ -1,0 +1,171 @@
+"""Where the time of threads went on two sides: a tree of calls, and the places that differ most.
+
+Weights are threads on average: time of threads by time of the recording, so that recordings of different lengths can be
+compared; of several a side the mean. Frames are known by function and file: lines move between versions. Below the
+innermost frame stands the state, and the lock where it is one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from concview.analysis.samples import Condition, LockName, Samples
+from concview.compare import statistics
+from concview.model import STATES, Frame
+from concview.session.recording import Recording
+
+#: Frames of a stack that are kept, from the outermost on; nodes of the tree.
+MOST_DEPTH, MOST_NODES = 150, 200_000
+#: A place that differs by less is not told, threads on average.
+LEAST = 0.005
+_DEEPER, _SMALLER = "(deeper)", "(more)"
+
+
+@dataclass(slots=True)
+class Node:
+    """`base`, `new`: threads on average in it and in what it calls."""
+
+    name: str
+    own: bool = False  #: of the program, not of a library
+    base: float = 0.0
+    new: float = 0.0
+    children: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def change(self) -> float:
+        return self.new - self.base
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the summary: the program's innermost function, in one state. `p` None: no test was possible."""
+
+    function: str
+    file: str
+    state: str
+    lock: str
+    base: float
+    new: float
+    p: float | None
+
+    @property
+    def change(self) -> float:
+        return self.new - self.base
+
+    @property
+    def significant(self) -> bool:
+        return self.p is not None and self.p <= statistics.ALPHA
+
+
+@dataclass(frozen=True, slots=True)
+class Flame:
+    root: Node
+    places: tuple[Place, ...]  #: most different first
+    cut: bool  #: there were more different calls than are kept
+
+
+_Key = tuple[str, str, str, str]
+
+
+def flame(base: Sequence[Recording], new: Sequence[Recording]) -> Flame:
+    """Reads each recording once. Raises as `Recording.samples` does."""
+    root = Node("all threads")
+    grown = _Growth(root)
+    sides: list[list[dict[_Key, float]]] = [[], []]
+    for number, side in enumerate((base, new)):
+        for recording in side:
+            sides[number].append(grown.add(recording.samples(), number, 1 / len(side)))
+    return Flame(root, tuple(_places(*sides)), grown.cut)
+
+
+class _Growth:
+    def __init__(self, root: Node) -> None:
+        self._root = root
+        self._nodes = 1
+        self.cut = False
+
+    def add(self, samples: Samples, side: int, part: float) -> dict[_Key, float]:
+        """Add one recording to the tree; what it has of each place."""
+        spent: dict[Condition, int] = defaultdict(int)  # by identity
+        for pieces in samples:
+            for _, start, end, condition, _, _ in pieces:
+                spent[condition] += end - start
+        length = max(1, samples.last_ns - samples.first_ns)
+        found: dict[_Key, float] = defaultdict(float)
+        for condition, ns in spent.items():
+            weight = ns / length
+            found[_key(condition)] += weight
+            self._path(condition, side, weight * part)
+        return found
+
+    def _path(self, condition: Condition, side: int, weight: float) -> None:
+        node = self._root
+        _count(node, side, weight)
+        for name, own in _frames(condition):
+            child = node.children.get(name)
+            if child is None:
+                if self._nodes >= MOST_NODES:
+                    self.cut = True
+                    name, own = _SMALLER, False
+                    child = node.children.get(name)
+                if child is None:
+                    child = node.children[name] = Node(name, own)
+                    self._nodes += 1
+            _count(child, side, weight)
+            node = child
+            if name == _SMALLER:
+                return
+
+
+def _count(node: Node, side: int, weight: float) -> None:
+    if side:
+        node.new += weight
+    else:
+        node.base += weight
+
+
+def _frames(condition: Condition) -> Iterator[tuple[str, bool]]:
+    frames = condition.stack.frames
+    for number, frame in enumerate(reversed(frames)):
+        if number == MOST_DEPTH:
+            yield _DEEPER, False
+            break
+        yield _name(frame), frame.origin == "user"
+    yield f"[{STATES[condition.state]}]", False
+    if condition.lock is not None:
+        yield f"[{_lock(condition.lock)}]", False
+
+
+def _name(frame: Frame) -> str:
+    file = frame.file.rpartition("/")[2]
+    function = frame.function.strip() or "<unnamed>"
+    return f"{function} ({file})" if file else function
+
+
+def _lock(lock: LockName) -> str:
+    """Without its address, which is another one in the next run."""
+    return lock.names.get(lock.key) or lock.kind or "lock"
+
+
+def _key(condition: Condition) -> _Key:
+    frames = condition.stack.frames
+    frame = next((f for f in frames if f.origin == "user"), frames[0] if frames else None)
+    lock = _lock(condition.lock) if condition.lock is not None else ""
+    function, file = (frame.function, frame.file.rpartition("/")[2]) if frame is not None else ("(no Python stack)", "")
+    return function, file, STATES[condition.state], lock
+
+
+def _places(base: list[dict[_Key, float]], new: list[dict[_Key, float]]) -> list[Place]:
+    tested = min(len(base), len(new)) >= 2
+    found = []
+    for key in sorted({k for run in (*base, *new) for k in run}):
+        first, second = ([run.get(key, 0.0) for run in side] for side in (base, new))
+        place = Place(
+            *key, sum(first) / len(first), sum(second) / len(second),
+            statistics.mann_whitney(first, second) if tested else None,
+        )  # fmt: skip
+        if abs(place.change) >= LEAST:
+            found.append(place)
+    return sorted(found, key=lambda p: -abs(p.change))
