@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from concview.labels.base import Raw
+import pytest
+
+from concview import registry
+from concview.labels.base import Kind, Raw
 from concview.labels.policy import label
 from concview.labels.reader import joined
 from concview.model import WorkKind
 
 REQUEST = WorkKind.REQUEST
+KINDS: dict[str, Kind] = registry.everything("concview.labels.kinds", "KIND")
 
 
 def test_a_template_inside_mounts_is_the_whole_one() -> None:
@@ -24,3 +28,77 @@ def test_a_handler_stands_where_there_is_no_template() -> None:
     assert (found.name, found.missing) == ("GET OrderHandler", "")
     assert label(Raw(REQUEST, (), method="GET", handler="a b"), False).missing == "route"
     assert label(Raw(REQUEST, (), method="GET", route="/o/{id}", handler="O"), False).name == "GET /o/{id}"
+
+
+FREE = "it's xyzzysecret, /x?token=xyzzysecret"
+
+
+class _Anything:
+    """Whatever is asked for is there, and is text that came with a request."""
+
+    address, type = 4096, FREE
+
+    def __bool__(self) -> bool:
+        return True
+
+    def attr(self, *names: str) -> _Anything:
+        return self
+
+    def item(self, key: str) -> _Anything:
+        return self
+
+    def at(self, index: int) -> _Anything:
+        return self
+
+    def first(self) -> tuple[_Anything, _Anything]:
+        return self, self
+
+    def text(self, limit: int = 0) -> str:
+        return FREE
+
+    def function_name(self) -> str:
+        return FREE
+
+    def float(self) -> float:
+        return 1.0
+
+    def integer(self) -> int:
+        return 1
+
+    def truth(self) -> bool:
+        return False
+
+    def raw(self, offset: int, size: int) -> bytes:
+        return bytes(size)
+
+
+class _Scope(_Anything):
+    def text(self, limit: int = 0) -> str:
+        return "http" if limit == 16 else FREE
+
+
+class _View:
+    def __init__(self, ref: _Anything) -> None:
+        self._ref = ref
+
+    def local(self, name: str) -> _Anything:
+        return self._ref
+
+    def call(self, types: frozenset[str], methods: frozenset[str]) -> tuple[_Anything, _Anything]:
+        return self._ref, self._ref
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+@pytest.mark.parametrize("ref", [_Anything(), _Scope()])
+def test_no_kind_lets_free_text_through(name: str, ref: _Anything) -> None:
+    raw = KINDS[name].read(_View(ref))  # type: ignore[arg-type]
+    if raw is None:
+        assert type(ref) is _Anything  # what is read of a scope must be that of a request
+        return
+    told = label(raw, False)
+    assert "xyzzysecret" not in repr(told) and (told.missing or not told.name or told.name.isascii())
+
+
+def test_every_kind_reads_something_of_a_frame_that_has_it_all() -> None:
+    read = {n for n, k in KINDS.items() for r in (_Anything(), _Scope()) if k.read(_View(r)) is not None}  # type: ignore[arg-type]
+    assert read == set(KINDS)

@@ -113,3 +113,52 @@ def test_off_looks_at_nothing(direct_python: Interpreter) -> None:
         names = [look.name for look in engine.looks]
         engine.close()
         assert names and "labels" not in names
+
+
+APPLICATIONS = r"""
+import asyncio, sys, threading
+SECRET = "xyzzy" + "secret"
+inside, hold = threading.Semaphore(0), threading.Event()
+def application(environ, start_response):
+    inside.release()
+    hold.wait()
+class Middleware:
+    async def __call__(self, scope, receive, send):
+        await asgi(scope, receive, send)
+async def asgi(scope, receive, send):
+    await asyncio.gather(part(), asyncio.to_thread(in_thread) if hasattr(asyncio, "to_thread") else part())
+async def part():
+    inside.release()
+    await asyncio.sleep(1000)
+def in_thread():
+    inside.release()
+    hold.wait()
+async def main():
+    scope = {"type": "http", "method": "POST", "path": "/" + SECRET, "headers": [], "raw_path": SECRET.encode()}
+    await Middleware()(scope, None, None)
+environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/" + SECRET, "wsgi.input": sys.stdin}
+threading.Thread(target=application, args=(environ, None), name="wsgi", daemon=True).start()
+threading.Thread(target=asyncio.run, args=(main(),), name="loop", daemon=True).start()
+for _ in range(3):
+    inside.acquire()
+print("ready")
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.few
+def test_any_application_by_its_arguments_and_what_works_for_it(direct_python: Interpreter) -> None:
+    with target(direct_python, APPLICATIONS) as process, watching(process.pid) as (engine, sink):
+
+        def found() -> dict[str, WorkItem]:
+            return {label.name: item for item, label in _items(sink)}
+
+        tick_until(engine, lambda: len(found()) == 2 and len(found()["POST"].tasks) > 1, looks=True)
+        items = found()
+        assert len(items["GET"].threads) == 1 and not items["GET"].tasks
+        # The task that has the scope, and those that it gathers; the thread that one of them waits for.
+        request = items["POST"]
+        threads = 1 if direct_python.version >= (3, 9) else 0
+        tick_until(engine, lambda: len(found()["POST"].threads) == threads, looks=True)
+        assert len(request.tasks) == 3
+        assert SECRET not in repr(vars(sink))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from concview.analysis.known_places import bare as bare
-from concview.analysis.known_places import in_background, in_child, in_loop, is_file, lent, watches_children
+from concview.analysis.known_places import in_background, in_child, in_loop, is_call, is_file, lent, watches_children
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
 from concview.source.calls import THREADING, calls_of
 
@@ -195,6 +195,8 @@ def _io(wait: Wait, stack: Stack) -> Classification:
             return Classification(State.IDLE, "event loop has nothing to do", via="select")
         if peer is not None and peer.status == "LISTEN":
             return Classification(State.IDLE, _io_words(wait, ACCEPTS), via="accept")
+        if is_call(stack):
+            return Classification(State.IO, _io_words(wait, "waits for the answer to a call"))
         if wait.syscall.startswith("epoll") and not _one_client(wait):
             return Classification(State.IDLE, "event loop has nothing to do", via="select")
     if wait.syscall in _READS or wait.syscall in _MULTIPLEXERS:

@@ -184,6 +184,10 @@ def is_any(frame: Frame, places: dict[str, tuple[Places, ...]]) -> bool:
     return rows is not None and any(is_file(frame, one.file) for one in rows)
 
 
+#: Calls of clients that wait, in C, for one event among those of all connections.
+CALLS = places(("grpc/_channel.py", "_blocking"))
+
+
 @lru_cache(maxsize=4096)
 def in_loop(stack: Stack) -> bool:
     """Whether the thread blocks in a known main loop itself, not in something that the loop called to do the work."""
@@ -193,6 +197,12 @@ def in_loop(stack: Stack) -> bool:
         if not among(frame, PRIMITIVES):
             return False
     return False
+
+
+def is_call(stack: Stack) -> bool:
+    """Whether the thread itself waits in a library for the answer to a call that it made, over connections that other
+    threads share: it has no socket of its own to wait at."""
+    return bool(stack.frames) and among(stack.frames[0], CALLS)
 
 
 def in_child(frames: Iterable[Frame]) -> bool:

@@ -176,6 +176,19 @@ class Access:
             raise BadAddress("it changed while it was read")
         return int(value)
 
+    def first(self, address: int) -> tuple[int, int]:
+        """Key and value of the first entry of a dict; zeros where there is none. Raises BadAddress."""
+        o = self.o
+        keys = self.word(address + o["dict.ma_keys"], address)
+        if self.word(address + o["dict.ma_values"], address):
+            return 0, 0  # an instance's
+        start, width, used = self.objects.table(keys)
+        for i in range(min(used, 8)):  # what was deleted leaves a gap
+            key, value = struct.unpack("<QQ", self.note(start + width * i + width - 16, 16))
+            if key and value:
+                return int(key), int(value)
+        return 0, 0
+
     def text(self, address: int, limit: int) -> str:
         """Of a str, or of bytes as Latin-1; '' for anything else. Cut at `limit`. Raises BadAddress."""
         kind = self.kind(address)
@@ -242,6 +255,22 @@ class Ref:
         kind = self._access.kind(self.address)
         found = self._access.entry(self.address, key) if kind is not None and kind.flags & _DICT else 0
         return Ref(self._access, found)
+
+    def first(self) -> tuple[Ref, Ref]:
+        """Key and value of a dict's first entry."""
+        kind = self._access.kind(self.address)
+        key, value = self._access.first(self.address) if kind is not None and kind.flags & _DICT else (0, 0)
+        return Ref(self._access, key), Ref(self._access, value)
+
+    def function_name(self) -> str:
+        """Of a function, or of a method's: its qualified name (before 3.11 its name), as its code has it."""
+        access, address, o = self._access, self.address, self._access.o
+        if self.type == "method":
+            address = access.word(address + o["method.im_func"])
+        if Ref(access, address).type != "function":
+            return ""
+        code = access.word(address + o["function.func_code"])
+        return access.text(access.word(code + o["co.qualname" if o.version >= (3, 11) else "co.name"]), 200)
 
     def at(self, index: int) -> Ref:
         """Of a tuple, also a named one."""

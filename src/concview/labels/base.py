@@ -34,7 +34,9 @@ class Raw:
     handler: str = ""  #: the class or function of the program's that handles it, where there is no template
     host: str = ""
     statement: str = ""  #: SQL
-    name: str = ""  #: of a job: the function's
+    command: str = ""  #: of a database that has no statements
+    rpc: str = ""  #: '/package.Service/Method'
+    name: str = ""  #: of a job: the function's; of a command: what it is about, a collection
     id: str = ""
     started_s: float = 0.0  #: on CLOCK_MONOTONIC; 0: not known
     wall_s: float = 0.0  #: the same as seconds since the epoch

@@ -13,9 +13,9 @@ from concview.labels.sql import fingerprint
 from concview.model import Label, WorkKind
 from concview.text import clean
 
-#: RFC 9110 and 5789, WebDAV's, and those of a WebSocket, which has none.
+#: RFC 9110 and 5789, WebDAV's, and what stands for one in a WebSocket and in gRPC.
 _METHODS = """GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT
-SEARCH WEBSOCKET"""
+SEARCH WEBSOCKET RPC"""
 METHODS = frozenset(_METHODS.split())
 #: A dotted name of Python's, with the separators that task libraries put in.
 _NAME = re.compile(r"[A-Za-z_][\w]*(?:[.:/-][A-Za-z_<][\w<>]*){0,20}", re.ASCII)
@@ -25,6 +25,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|\[?[
 #: Of a route as the program's source has it.
 _ROUTE = re.compile(r"[^\x00-\x20\x7f?#]{1,200}")
 _LONGEST = 200
+#: Names of Redis's and MongoDB's commands; of a collection; of a gRPC method.
+_COMMAND = re.compile(r"[A-Za-z]{2,24}(?:[ ._-][A-Za-z]{2,24})?")
+_COLLECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,100}")
+_RPC = re.compile(r"/[A-Za-z_][A-Za-z0-9_.]{0,150}/[A-Za-z_][A-Za-z0-9_]{0,100}")
 
 
 def label(raw: Raw, full: bool) -> Label:
@@ -55,11 +59,19 @@ def _job(raw: Raw) -> tuple[str, str]:
 
 
 def _query(raw: Raw) -> tuple[str, str]:
+    if raw.command:
+        if not _COMMAND.fullmatch(raw.command):
+            return "", "statement"
+        about = raw.name if _COLLECTION.fullmatch(raw.name) else ""
+        return f"{raw.command} {about}".strip(), ""
     found = fingerprint(raw.statement)
     return found, "" if found else "statement"
 
 
 def _call(raw: Raw) -> tuple[str, str]:
+    if _RPC.fullmatch(raw.rpc):
+        host = f" {raw.host.lower()}" if _HOST.fullmatch(raw.host) else ""
+        return f"{_method(raw)} {raw.rpc}{host}", ""
     if raw.host and _HOST.fullmatch(raw.host):
         return f"{_method(raw)} {raw.host.lower()}", ""
     return _method(raw), "host"

@@ -282,6 +282,8 @@ def same(outer: Raw, inner: Raw) -> bool:
         )
         return outer.method == inner.method and (alike or not outer.path or not inner.path)
     if outer.kind is WorkKind.QUERY:
+        if outer.command or inner.command:
+            return outer.command == inner.command and outer.name == inner.name
         return outer.statement == inner.statement or not outer.statement or not inner.statement
     if outer.kind is WorkKind.CALL:
         return outer.method == inner.method and (outer.host == inner.host or not outer.host or not inner.host)
@@ -299,6 +301,8 @@ def join(outer: Raw, inner: Raw) -> Raw:
         handler=inner.handler or outer.handler,
         host=inner.host or outer.host,
         statement=outer.statement or inner.statement,
+        command=outer.command or inner.command,
+        rpc=outer.rpc or inner.rpc,
         name=outer.name or inner.name,
         id=outer.id or inner.id,
         started_s=outer.started_s or inner.started_s,

@@ -12,7 +12,7 @@ from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.tasks import words
 from concview.analysis.work import Piece, Route, routes
-from concview.model import Label, State, WorkKind
+from concview.model import Label, State, TaskState, WorkKind
 from concview.snapshot import RouteView, Snapshot, ThreadView, WorkSummary, WorkView
 from concview.text import clean, duration, plural
 
@@ -92,9 +92,10 @@ def _doing(piece: Piece, history: History, threads: Mapping[int, ThreadView]) ->
         if thread.state in _BUSY:
             return thread.reason or thread.state.name.lower(), thread.state
         return thread.because or thread.reason or thread.state.name.lower(), thread.state
-    for id_ in piece.tasks:
-        task = history.aio.tasks.get(id_)
-        if task is not None and task.current is not None:
+    tasks = [t for id_ in piece.tasks if (t := history.aio.tasks.get(id_)) is not None]
+    # One that waits for another of them says nothing.
+    for task in sorted(tasks, key=lambda t: t.current is not None and t.current.wait.state is TaskState.TASK):
+        if task.current is not None:
             return words.reason(history.aio, task, task.current), State.UNKNOWN
     return "", State.UNKNOWN
 

@@ -33,6 +33,8 @@ LOOK_NS, _FORGET_NS, _KEPT_NS = 200_000_000, 30_000_000_000, 1_500_000_000
 MAX_ITEMS, _MAX_OWNERS = 512, 20_000
 #: Stacks read before they are read again; tasks looked at in one turn.
 _BATCH, _TASKS_AT_ONCE = 16, 4_000
+#: Tasks that one waits for, and tasks between one and who waits for it in the end, that are looked at.
+_MOST_AWAITED, _MOST_BETWEEN = 1_000, 8
 
 
 class _Owner:
@@ -324,12 +326,15 @@ class LabelLook:
         """Items in progress, oldest first, with who works on each and what it is a part of."""
         found: dict[int, _Item] = {}
         serves: dict[int, _Owner] = {}  #: future -> the task that it is done for
+        awaiters = self._awaiters()
         for id_, owner in self._tasks.items():
             task = self._by_id.get(id_)
-            if owner.items and task is not None and task.waiting is not None:
+            whose = owner if owner.items else awaiters.get(id_)
+            if whose is not None and task is not None and task.waiting is not None:
                 for future in (task.future, task.waiting.call):
                     if future:
-                        serves[future] = owner
+                        serves[future] = whose
+        inherited: list[tuple[int, bool, _Item | None, list[_Item]]] = []
         every = [(id_, owner, True) for id_, owner in self._tasks.items()]
         every += [(tid, owner, False) for tid, owner in self._threads.items()]
         for _, owner, _ in every:
@@ -337,17 +342,46 @@ class LabelLook:
                 item.threads, item.tasks, item.inside = [], [], 0
         for id_, owner, is_task in every:
             outer = next((serves[f] for f in owner.serves if f in serves), None)
-            chain = self._chain(owner, outer) if outer is not None else owner.items
-            for item, around in zip(chain, [*chain[1:], None], strict=False):
-                found[item.id] = item
-                item.used_ns = now
-                (item.tasks if is_task else item.threads).append(id_)
-                if around is not None and around is not item:
-                    item.inside = around.id
+            if outer is None:
+                outer = awaiters.get(id_ if is_task else -id_)
+            own, around = self._chain(owner, outer) if outer is not None else (owner.items, [])
+            if around:
+                inherited.append((id_, is_task, own[-1] if own else None, around))
+            _put(own, id_, is_task, found)
+        for id_, is_task, last, around in inherited:  # behind those whose own frames tell it
+            _put(around, id_, is_task, found)
+            if last is not None and last is not around[0]:
+                last.inside = around[0].id
+        for item in found.values():
+            item.used_ns = now
         return sorted(found.values(), key=lambda item: item.started_ns or item.seen_ns)
 
-    def _chain(self, owner: _Owner, outer: _Owner) -> list[_Item]:
-        """What is done here, within what it is done for. A request that the task has from its server and the thread
+    def _awaiters(self) -> dict[int, _Owner]:
+        """Task id, or -tid of the thread that runs it -> who waits for that task alone, and has work. It may be some
+        tasks away: `asyncio.wait_for` and `gather` put others between. One that several wait for is nobody's."""
+        direct: dict[int, int] = {}
+        shared: set[int] = set()
+        for id_, owner in self._tasks.items():
+            task = owner.task or self._by_id.get(id_)
+            waiting = task.waiting if task is not None else None
+            for address in waiting.awaited[:_MOST_AWAITED] if waiting is not None else ():
+                child = self._tracker.tasks.get(address)
+                if child is not None and direct.setdefault(child.id, id_) != id_:
+                    shared.add(child.id)
+        found: dict[int, _Owner] = {}
+        running = {t.id: tid for a, tid in self._tracker.running.items() if (t := self._tracker.tasks.get(a))}
+        for child_id in direct:
+            at, steps = child_id, 0
+            while at in direct and at not in shared and steps < _MOST_BETWEEN:
+                at, steps = direct[at], steps + 1
+                owner = self._tasks[at]
+                if owner.items:
+                    found[-running[child_id] if child_id in running else child_id] = owner
+                    break
+        return found
+
+    def _chain(self, owner: _Owner, outer: _Owner) -> tuple[list[_Item], list[_Item]]:
+        """What is done here, and what that is done for. A request that the task has from its server and the thread
         from its framework is one."""
         inner = list(owner.items)
         if owner.raws and outer.raws and same(outer.raws[0], owner.raws[-1]):
@@ -356,7 +390,16 @@ class LabelLook:
             if inner[-1] is not whole and not found.missing:
                 whole.label = found
             inner.pop()
-        return [*inner, *(i for i in outer.items if i not in inner)]
+        return inner, [i for i in outer.items if i not in inner]
+
+
+def _put(chain: Sequence[_Item], id_: int, is_task: bool, found: dict[int, _Item]) -> None:
+    """Somebody works on these, innermost first."""
+    for item, around in zip(chain, [*chain[1:], None], strict=False):
+        found[item.id] = item
+        (item.tasks if is_task else item.threads).append(id_)
+        if around is not None:
+            item.inside = around.id
 
 
 def _zone_file(root: str) -> bytes:

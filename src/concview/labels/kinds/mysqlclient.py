@@ -1,5 +1,4 @@
-"""mysqlclient: a call into C, seen on the value stack of the frame that makes it. Not run against a
-server yet."""
+"""mysqlclient: a call into C, seen on the value stack of the frame that makes it. Seen with 2.2."""
 
 from __future__ import annotations
 

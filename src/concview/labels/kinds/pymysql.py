@@ -1,4 +1,4 @@
-"""PyMySQL, by its source of 1.1; not run against a server yet."""
+"""PyMySQL. Seen with 1.2."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class TaskTracker:
         self._pending: dict[int, int] = {}  #: address -> interpreter: seen in a list, not walked yet
         self._moved: dict[int, None] = {}  #: addresses of tasks that moved, and were not walked yet, or were torn
         self._refused: dict[int, _Refused] = {}  #: listed, but no living task; those found last at the end
-        self._running: dict[int, int] = {}
+        self.running: dict[int, int] = {}
         self._changing: dict[int, Task] = {}
         self._next_id = 0
         self._generation = sink.generation
@@ -190,7 +190,7 @@ class TaskTracker:
         if now >= self._look_at:
             began = time.thread_time_ns()
             self._look(now, threads, running, loops, idents)
-            self.reporter.poll(now, loops, idents, self._running)
+            self.reporter.poll(now, loops, idents, self.running)
             cost = time.thread_time_ns() - began
             self._first_ns = self._first_ns or now
             filling = not self.filled and now - self._first_ns < FILL_NS
@@ -240,7 +240,7 @@ class TaskTracker:
         self, now: int, threads: list[Thread], running: dict[int, int], loops: dict[int, int], idents: dict[int, int]
     ) -> None:
         self.totals.looks += 1
-        before, self._running = self._running, self._with_threads(running, idents)
+        before, self.running = self.running, self._with_threads(running, idents)
         full = now >= self._full_at
         if self._stirred or full or running or before or self._pending or self._moved:
             self._stirred = False
@@ -312,7 +312,7 @@ class TaskTracker:
         return torn
 
     def _walk(self, now: int, addresses: list[int]) -> int:
-        moved = [task for a in addresses if a not in self._running and (task := self.tasks.get(a)) is not None]
+        moved = [task for a in addresses if a not in self.running and (task := self.tasks.get(a)) is not None]
         same = self._walker.same_place(moved)
         if same:
             self.totals.walks += len(same)
@@ -321,7 +321,7 @@ class TaskTracker:
             addresses = [a for a in addresses if a not in same]
             if not addresses:
                 return 0
-        found = self._walker.walk(addresses, self._running)
+        found = self._walker.walk(addresses, self.running)
         origin = {a: self._pending.pop(a, 0) for a in addresses}
         for address in addresses:
             self._moved.pop(address, None)
@@ -500,7 +500,7 @@ class TaskTracker:
                 waiting.object,
                 clean(waiting.kind),
                 waiting.peer,
-                self._tid(task, waiting.call) if waiting.call else self._running.get(task.address, 0),
+                self._tid(task, waiting.call) if waiting.call else self.running.get(task.address, 0),
                 waiting.queued,
             )
         )
