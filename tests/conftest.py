@@ -85,7 +85,7 @@ _FIXTURES = {
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.8+, `pyspy_python` two of 3.8-3.14,
-    `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)`. With
+    `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)` (False behind them: those with a GIL). With
     `@pytest.mark.few` on a few of them."""
     chosen = {name: versions() for name, versions in _FIXTURES.items() if name in metafunc.fixturenames}  # type: ignore[no-untyped-call]
     if "interpreter" in metafunc.fixturenames:
@@ -120,7 +120,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line(
-        "markers", "python(minimum, maximum): limits the `interpreter` fixture to 3.minimum .. 3.maximum"
+        "markers", "python(minimum, maximum, free_threaded): limits the `interpreter` fixture to 3.minimum .. 3.maximum"
     )
     config.addinivalue_line(
         "markers", "few: what hardly depends on the version runs on three of them, on all with CONCVIEW_FULL=1"

@@ -68,7 +68,7 @@ while True:
 
 @pytest.mark.units(BUSY)
 @pytest.mark.few
-@pytest.mark.python(8, 14)
+@pytest.mark.python(8, 14, False)
 def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpreter) -> None:
     """Over the rounds of the three phases in which the target got its CPU in time, and we ours."""
     sink, engine = KeepingSink(), PySpyEngine()
@@ -113,7 +113,7 @@ def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpr
 
 @pytest.mark.units(BUSY)
 @pytest.mark.few
-@pytest.mark.python(8, 14)
+@pytest.mark.python(8, 14, False)
 def test_the_gil_is_seen_exactly(interpreter: Interpreter) -> None:
     source = """
 import threading

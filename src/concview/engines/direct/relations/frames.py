@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Iterator
 
@@ -12,13 +11,13 @@ from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.threads import Thread
 from concview.engines.direct.locks.context_managers import ContextManagers
+from concview.source.origin import origin
 
 #: Frames of one stack from its inner and from its outer end, and variables of one frame.
 INNER, OUTER, VARIABLES = 16, 6, 64
 #: Frames in one look, cells followed, slots of a suspended generator's frame.
 _FRAMES, _CELLS, _SUSPENDED = 4_000, 1_000, 64
 _WORD = struct.Struct("<Q").unpack_from
-_STDLIB = re.compile(r"<frozen |.*/lib(64)?/python3\.\d+/(?!site-packages|dist-packages)")
 
 
 class Variable:
@@ -67,7 +66,7 @@ class Frames:
         if known is None:
             if len(self._library) > 2000:
                 self._library.clear()
-            known = self._library[file] = bool(_STDLIB.match(file))
+            known = self._library[file] = origin(file) in ("stdlib", "frozen")
         return known
 
     def read(self, threads: Iterable[Thread]) -> list[LiveFrame]:
