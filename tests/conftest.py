@@ -85,7 +85,8 @@ _FIXTURES = {
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`any_python` 3.8+, `gil_python` 3.8+ with a GIL, `direct_python` 3.8+, `pyspy_python` two of 3.8-3.14,
-    `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)` (False behind them: those with a GIL). With
+    `free_threaded_python`, `interpreter` = any_python limited by `@pytest.mark.python(minimum, maximum)` (False behind
+    them: those with a GIL). With
     `@pytest.mark.few` on a few of them."""
     chosen = {name: versions() for name, versions in _FIXTURES.items() if name in metafunc.fixturenames}  # type: ignore[no-untyped-call]
     if "interpreter" in metafunc.fixturenames:

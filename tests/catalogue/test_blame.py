@@ -440,3 +440,25 @@ def test_a_statement_that_ends_a_transaction_is_known_by_its_text() -> None:
 def test_places_are_short() -> None:
     assert Place("/srv/app.py", 7, "f").short == "app.py:7"
     assert isinstance(frame("f"), Frame)
+
+
+def test_without_a_gil_those_at_one_object_and_those_that_are_stopped_wait_for_whoever_runs() -> None:
+    scene = Scene(rules={})
+    one, two, third = (scene.thread(f"t-{i}") for i in range(3))
+    at_list = waits_for(0x40, kind="list", via="object")
+    stopped = waits_for(0, kind="", via="stop-the-world")
+    leaf = [frame("work", 11, text="data.append(i)")]
+
+    def in_turn(at: float) -> None:
+        runs = int(at * 100) % 2
+        scene.do((one, two)[runs], leaf)
+        scene.do((two, one)[runs], leaf, at_list)
+        scene.do(third, [frame("other", 20)], stopped)
+
+    scene.play(3, in_turn)
+    told = tracker().blame(Window(scene.history))
+    assert told is not None and told.unexplained < 0.05
+    steps = {s.via: s for c in told.causes for s in c.path}
+    assert steps["object lock"].what == "a list" and set(steps["object lock"].owners) <= {one, two}
+    assert set(steps["stop"].owners) <= {one, two}
+    assert {s.confidence for s in steps.values()} == {"inferred"}

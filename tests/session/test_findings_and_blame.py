@@ -99,3 +99,12 @@ def test_what_a_finding_tells_is_not_unexplained() -> None:
     assert found.unexplained == 0 and found.waits == 0.8 and found.rule == "a"
     assert found.sentence.startswith("Never given back, 80 % of the time: 6.4 threads (web)")
     assert named(blame, []) == blame
+
+
+def test_want_of_a_cpu_does_not_name_what_is_in_the_way_of_others() -> None:
+    starved = msgspec.structs.replace(FINDING, id="cpu-starvation", where=(Where("x.py", 1, "f"),), threads=(1,))
+    step = BlameStep("lock", "the lock", "t", "x.py", 2, "f", Confidence.EXACT)
+    held = msgspec.structs.replace(CAUSE, rule="", path=(step,), kind="cpu")
+    for kind, expected in (("cpu", ""), ("starved", "cpu-starvation")):
+        found = named(blame(msgspec.structs.replace(held, kind=kind)), [starved])
+        assert found is not None and found.causes[0].rule == expected

@@ -14,8 +14,12 @@ from concview.analysis.known_places import in_background, in_child, in_loop, is_
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
 from concview.source.calls import THREADING, calls_of
 
+#: Of builds without a GIL: the lock in the head of an object (a critical section), and a stop of all threads.
+OBJECT_VIA, STOP_VIA = "object", "stop-the-world"
 #: Waits in which the thread is blocked by others that have or do something it needs now.
-BLOCKING_VIA = frozenset({"Queue.put", "Semaphore.acquire", "Barrier.wait", "pool", "import", "database"})
+BLOCKING_VIA = frozenset(
+    {"Queue.put", "Semaphore.acquire", "Barrier.wait", "pool", "import", "database", OBJECT_VIA, STOP_VIA}
+)
 #: Waits that are a normal way to have nothing to do.
 IDLE_VIA = frozenset(
     {
@@ -128,6 +132,10 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
     leaf = stack.leaf
     if leaf is None:
         return Classification(State.IDLE, "native thread, waits on a futex", via="native")
+    if wait.via == OBJECT_VIA:
+        return Classification(State.LOCK, f"waits for a {wait.lock_kind} that another thread works on", via=wait.via)
+    if wait.via == STOP_VIA:
+        return Classification(State.LOCK, "is stopped while the interpreter stops all threads", via=wait.via)
     via = wait.via or via_of(stack)
     # The one main loop that calls its task in its own frame: a C function that waits for a lock is a task.
     task = wait.lock_kind in _PLAIN_LOCKS and not wait.via and is_file(leaf, "multiprocessing/pool.py")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Reversible
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from concview.analysis.classify import OBJECT_VIA
 from concview.analysis.lock_identity import Registry, lives_of
 from concview.analysis.records import Run, ThreadHistory
 from concview.model import Confidence, Hold, Site, Stack, State
@@ -194,8 +195,11 @@ _Seen = tuple[LockSlice, Site | None, int, str, Confidence, bool]
 
 
 def waited_lock(run: Run) -> tuple[Site | None, int]:
-    """Site and address of the lock a run waits for; (None, 0) when it waits for none or none that is known."""
-    if run.state is not State.LOCK:
+    """Site and address of the lock a run waits for; (None, 0) when it waits for none or none that is known.
+
+    The lock in an object's head (builds without a GIL) is none of the program's: it has no place where it is taken.
+    """
+    if run.state is not State.LOCK or run.wait.via == OBJECT_VIA:
         return None, 0
     return run.classification.site, run.wait.lock
 

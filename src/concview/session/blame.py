@@ -24,6 +24,9 @@ _CALM = frozenset({"clear", "idle", "outside", "waits"})
 #: Verdicts without a cause, and the rules about the same.
 _ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wakeup",)}
 
+#: Rules about those that want a CPU: no name for what is in the way of somebody else.
+_OF_THE_CPU = frozenset({"cpu-starvation", "cpu-saturation", "native-oversubscription", "cpu-migration"})
+
 
 def named(blame: Blame | None, findings: Sequence[Finding], config: RuleConfig | None = None) -> Blame | None:
     """As `_named`, and whether the settings accept what is left without a rule's name."""
@@ -189,6 +192,8 @@ def _about(cause: BlameCause, findings: Sequence[Finding]) -> Finding | None:
     tasks = set(cause.tasks).union(*(s.owning_tasks for s in cause.path))
     best: tuple[int, Finding] | None = None
     for finding in findings:
+        if cause.path and cause.kind != "starved" and finding.id in _OF_THE_CPU:
+            continue
         theirs = {(w.file, w.line) for w in finding.where}
         theirs |= {(f.file, f.line) for s in finding.stacks for f in s.frames}
         shared = len(lines & theirs)

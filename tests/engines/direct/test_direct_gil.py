@@ -105,3 +105,35 @@ def test_a_free_threaded_build_with_its_gil_on(free_threaded_python: Interpreter
             hogs = _tids(sink, "hog-")
             ticks(engine, 100)
             assert sum(holder in hogs for _, holder, _ in sink.ticks[-100:]) > 80
+
+
+CROWDED = """
+import gc, threading
+data = []
+def append():
+    while True:
+        for i in range(1000): data.append(i)
+        data.clear()
+def collect():
+    while True: gc.collect()
+for i in range(3): threading.Thread(target=append, name=f"append-{i}", daemon=True).start()
+threading.Thread(target=collect, name="collect", daemon=True).start()
+print("ready")
+threading.Event().wait()
+"""
+
+
+def test_without_a_gil_the_object_that_threads_queue_at_and_stops_of_all_are_told(
+    free_threaded_python: Interpreter,
+) -> None:
+    with target(free_threaded_python, CROWDED) as process, watching(process.pid) as (engine, sink):
+        seen: set[tuple[str, str]] = set()
+
+        def both() -> bool:
+            for tid in _tids(sink, "append-"):
+                if (wait := sink.wait_of(tid)) is not None and wait.via in ("object", "stop-the-world"):
+                    assert (wait.lock != 0) is (wait.via == "object")
+                    seen.add((wait.via, wait.lock_kind))
+            return seen == {("object", "list"), ("stop-the-world", "")}
+
+        tick_until(engine, both)

@@ -45,6 +45,8 @@ class Via(StrEnum):
     DATABASE = "database lock"
     IMPORT = "import lock"
     GIL = "gil"
+    OBJECT = "object lock"  #: in the head of an object, in builds without a GIL
+    STOP = "stop"  #: all threads are stopped, in builds without a GIL
     SIGNAL = "signal"  #: an Event, a Condition
     BARRIER = "barrier"
     ROOM = "room"  #: in a full queue
@@ -55,7 +57,9 @@ class Via(StrEnum):
 
 
 #: Somebody else has it.
-TAKEN = frozenset({Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL})
+TAKEN = frozenset(
+    {Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL, Via.OBJECT, Via.STOP}
+)
 #: Somebody else has yet to make it, and it is no plain call and return.
 STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.TURN})
 

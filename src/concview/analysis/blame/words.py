@@ -22,6 +22,8 @@ _HAD = {
     Via.DATABASE: "held by",
     Via.IMPORT: "done by",
     Via.GIL: "held by",
+    Via.OBJECT: "worked on by",
+    Via.STOP: "asked for by",
     Via.SIGNAL: "to come from",
     Via.BARRIER: "still on the way:",
     Via.ROOM: "to be made by",

@@ -29,6 +29,11 @@ _MOST_REFERENCES = 1 << 33
 #: A parking lot's wait entry lies on the waiter's C stack, this close above its stack pointer (bytes).
 _NEAR = 1 << 16
 
+#: `ob_mutex` in the head of an object of a build without a GIL (Include/object.h, 3.13 to 3.15).
+_OBJECT_MUTEX = 10
+#: `state` of a thread state, at which it parks while the world stands still, lies behind four pointers and two words.
+_STATE_WITHIN = 64
+
 _WORD = struct.Struct("<Q").unpack_from
 
 
@@ -95,6 +100,8 @@ class WaitTargets:
         mutex = self._mutex(address, stack_pointer)
         found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
         if found is None:
+            found = self._without_gil(thread, address, stack_pointer)
+        if found is None:
             return None
         lock, kind, via = found
         target = 0
@@ -158,6 +165,23 @@ class WaitTargets:
         lock = parked - self._header
         kind = PRIMITIVES.get(self._objects.type_name(lock) if lock > 4096 else "")
         return (lock, kind, "") if kind else None
+
+    def _without_gil(self, thread: Thread, address: int, stack_pointer: int) -> tuple[int, str, str] | None:
+        """What threads are parked for in a build without a GIL: for the lock that every object has in its head (a
+        critical section), or, at the own thread state, until the world goes on that somebody has stopped."""
+        if not self._o.free_threaded or not 0 <= address - stack_pointer < _NEAR:
+            return None
+        parked = self._memory.word(address - 8)
+        if 0 <= parked - thread.address < _STATE_WITHIN:
+            return 0, "", "stop-the-world"
+        owner = parked - _OBJECT_MUTEX
+        if owner <= 4096 or owner & 7:
+            return None
+        kind = self._memory.word(owner + self._o["ob.type"])
+        meta = self._objects.type_name(kind)
+        if meta != "type" and self._objects.type_name(self._memory.word(kind + self._o["ob.type"])) != "type":
+            return None  # no object: a mutex inside some structure of C
+        return owner, self._objects.type_name(owner), "object"
 
     def _search(self, thread: Thread, address: int) -> tuple[int, str, str] | None:
         """sem_t: nothing points back from the semaphore, so the locks that the innermost frames know are compared."""

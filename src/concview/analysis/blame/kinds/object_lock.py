@@ -1,0 +1,35 @@
+"""Builds without a GIL: every object has a lock in its head, which list, dict, set and others take for each operation.
+
+Who has it is not written into it. Those that were seen to wait for the same object, and run now, are on their way
+through it or work on it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.classify import OBJECT_VIA
+from concview.model import State
+
+_RUNS = frozenset({State.RUNNING, State.RUNNABLE})
+
+
+class ObjectLock:
+    order: ClassVar[int] = 13
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.via == OBJECT_VIA
+
+    def follow(self, waiter: Waiter) -> Link:
+        kind, address = waiter.wait.lock_kind, waiter.wait.lock
+        runs = waiter.moment.runs
+        users = waiter.world.seen.waiters.get(address, set()) - waiter.same
+        others = sorted(t for t in users if t in runs and runs[t].state in _RUNS)
+        otherwise = waiter.end(End.UNEXPLAINED, f"a {kind}: no thread is seen to work on it")
+        return waiter.link(Via.OBJECT, f"a {kind}", others, otherwise=otherwise)
+
+
+KIND = ObjectLock()
