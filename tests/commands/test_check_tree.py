@@ -165,8 +165,9 @@ def test_the_list_of_a_tree() -> None:
     with target(current(), MASTER) as process:
         master, *workers = map(int, process.line().split())
         with Terminal("attach", "--tree", master, columns=120, rows=30) as terminal:
-            terminal.wait_for("4 Python processes")
+            terminal.wait_for("4 processes, 3 of them workers")
             terminal.wait_for("└ worker 3")
+            terminal.wait_for("2 of 3 workers")  # have a deadlock, which is told once
             assert all(str(pid) in terminal.text for pid in (master, *workers))
             terminal.press("q")
             assert terminal.end() == 0

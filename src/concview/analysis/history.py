@@ -49,6 +49,7 @@ from concview.model import (
     ProcessStatus,
     Queues,
     Relations,
+    Semaphores,
     Stack,
     StackDef,
     State,
@@ -216,7 +217,7 @@ class History:
             self.workers = event
         elif isinstance(event, Depths):
             self.depths.add(event)
-        elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits)):
+        elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits, Semaphores)):
             self.relations.add(event)
         elif isinstance(event, Switches):
             self.exact.add(event, self.tables.stacks, self.tables.waits, self.tables.classifications)

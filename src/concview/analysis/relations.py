@@ -21,13 +21,15 @@ from concview.model import (
     NativeWaits,
     Related,
     Relations,
+    Semaphore,
+    Semaphores,
 )
 
 #: Reports of one kind kept: 20 s at two a second, and the one before that.
 REPORTS = 48
 
-AnyRelation = Relations | Links | FileLocks | Children | NativeWaits
-_R = TypeVar("_R", Relations, Links, FileLocks, Children, NativeWaits)
+AnyRelation = Relations | Links | FileLocks | Children | NativeWaits | Semaphores
+_R = TypeVar("_R", Relations, Links, FileLocks, Children, NativeWaits, Semaphores)
 
 
 class RelationHistory:
@@ -77,6 +79,10 @@ class RelationHistory:
     def natives(self, at_ns: int | None = None) -> tuple[NativeWait, ...]:
         report = self.at(NativeWaits, at_ns)
         return report.waits if report is not None else ()
+
+    def semaphores(self, at_ns: int | None = None) -> tuple[Semaphore, ...]:
+        report = self.at(Semaphores, at_ns)
+        return report.semaphores if report is not None else ()
 
 
 def _at(report: AnyRelation) -> int:

@@ -68,7 +68,7 @@ def checked(path: Path, cast: Cast, rules: RuleConfig | None, **how: Any) -> Che
     """What was seen of all of them, as `check --tree` tells it. `how`: more of `Checked`. CommandError where it cannot
     be read."""
     from concview.commands._preflight import reading
-    from concview.commands._verdicts.base import Checked, Process
+    from concview.commands._verdicts.base import Checked, Process, explained
     from concview.session.several import read_all
 
     try:
@@ -88,6 +88,5 @@ def checked(path: Path, cast: Cast, rules: RuleConfig | None, **how: Any) -> Che
         )
         for e in seen
     ]  # fmt: skip
-    return Checked(
-        tuple(e.snapshot for e in seen), missed=tuple(missed), processes=tuple(processes), across=across, **how
-    )
+    runs = explained([e.snapshot for e in seen], processes, across)
+    return Checked(runs, missed=tuple(missed), processes=tuple(processes), across=across, **how)

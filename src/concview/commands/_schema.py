@@ -451,6 +451,16 @@ class AcrossOut(msgspec.Struct):
     timed: bool  #: the wait has a time limit
 
 
+class OrphanOut(msgspec.Struct):
+    """A lock of multiprocessing that is taken, and that none of the processes has. `sure`: no other process shares it,
+    so whoever took it has died."""
+
+    what: str
+    why: str
+    sure: bool
+    waiters: list[NodeOut]
+
+
 class CheckOut(msgspec.Struct):
     """`concview check --format json`."""
 
@@ -477,6 +487,7 @@ class CheckOut(msgspec.Struct):
     #: for each other without a time limit.
     across: list[AcrossOut] = []
     circles: list[list[NodeOut]] = []
+    orphans: list[OrphanOut] = []
     #: Processes that were not seen, each with the reason.
     missed: list[str] = []
     #: What the agent would not do, when it was asked for.

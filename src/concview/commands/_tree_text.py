@@ -70,12 +70,16 @@ def verdicts(checked: Checked, pen: Pen) -> None:
         pen.paragraph(("▲ " if warn else "● ") + text, "")
         for said in blame.more:
             pen.paragraph(said)
-    if not ordered and not checked.across.circles:
+    if not ordered and not checked.across.circles and not checked.across.orphans:
         pen.line(calm(checked), BOLD)
     for circle in checked.across.circles:
         pen.line(f"▲ DEADLOCK across processes: {plural(len(circle), 'thread')} wait for each other", RED)
         for waiter, holder in zip(circle, [*circle[1:], circle[0]], strict=True):
             pen.paragraph(f"{thread_name(waiter, checked)} waits for {thread_name(holder, checked)}")
+    for orphan in checked.across.orphans:
+        pen.line(f"▲ ORPHANED LOCK: {plural(len(orphan.waiters), 'thread')} wait for what nobody gives back", RED)
+        pen.paragraph(orphan.why)
+        pen.paragraph(listed([thread_name(w, checked) for w in orphan.waiters], _MOST_NAMED))
     for why in checked.missed:
         pen.paragraph(f"not seen: {why}", "")
 

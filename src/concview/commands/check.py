@@ -177,7 +177,7 @@ class _Watch:
 
     def several(self) -> None:
         """Watch several processes at once. CommandError where none of them was seen."""
-        from concview.commands._verdicts.base import Process
+        from concview.commands._verdicts.base import Process, explained
 
         made = _several.group(self.options, self.config, self.options.subjects)
         try:
@@ -206,6 +206,7 @@ class _Watch:
             made.close()
         if not self.seen:
             raise self.interrupt or CommandError("nothing was seen of any of them", Exit.NO_TARGET)
+        self.seen = list(explained(self.seen, self.processes, self.across))
 
     def recorded(self, cast: Cast) -> None:
         """All processes of a recording. CommandError where nothing was seen of them."""

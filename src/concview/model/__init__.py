@@ -59,6 +59,8 @@ from concview.model.relations import (
     Reference,
     Related,
     Relations,
+    Semaphore,
+    Semaphores,
     User,
 )
 from concview.model.stream import AnyEvent
@@ -171,6 +173,8 @@ __all__ = [
     "Related",
     "Relations",
     "Role",
+    "Semaphore",
+    "Semaphores",
     "Severity",
     "Site",
     "Stack",

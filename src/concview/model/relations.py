@@ -202,3 +202,29 @@ class NativeWait(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class NativeWaits(Event, frozen=True, tag=34):
     at_ns: int
     waits: tuple[NativeWait, ...]
+
+
+class Semaphore(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A lock or semaphore of multiprocessing that threads of some process wait for. `key` is the same in every process
+    that shares it."""
+
+    key: str  #: device, inode and offset of the mapping that it lies in
+    kind: str  #: 'Lock', 'RLock', 'Semaphore'; '' where this process's object was not found
+    value: int  #: how many may still take it
+    most: int  #: what it began with, of a Lock 1; -1 not known
+    waiting: int  #: threads that wait, in all processes
+    waiters: tuple[int, ...] = ()  #: tids of this process
+    #: How often this process has taken it and not given it back; below 0 it gave back what others took. Of a fork it is
+    #: the parent's at that moment, too, where the program forked without multiprocessing.
+    count: int = 0
+    tid: int = 0  #: of this process's thread that took it last; 0 not known
+    known: bool = False  #: this process's object was found, so that `count` holds
+    searched: bool = False  #: all of this process's memory was searched for it
+
+
+class Semaphores(Event, frozen=True, tag=21):
+    """Those that somebody waits for."""
+
+    at_ns: int
+    semaphores: tuple[Semaphore, ...]
+    more: int = 0

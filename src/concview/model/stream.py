@@ -26,7 +26,7 @@ from concview.model.events import (
 from concview.model.forks import Forks
 from concview.model.processes import Of, ProcessDef
 from concview.model.queues import Depths
-from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations
+from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations, Semaphores
 from concview.model.switches import Switches
 from concview.model.tasks import AsyncObjects, Loops, TaskDef, TasksGone, TaskTick, TaskWaitDef
 from concview.model.work import LabelDef, Work
@@ -71,6 +71,7 @@ AnyEvent = (
     | Work
     | ProcessDef
     | Of
+    | Semaphores
 )
 
 #: tag -> event
@@ -96,6 +97,7 @@ TAGS: dict[int, type[AnyEvent]] = {
     18: Calls,
     19: Forks,
     20: Depths,
+    21: Semaphores,
     24: TaskDef,
     25: TaskWaitDef,
     26: TaskTick,

@@ -1,17 +1,21 @@
 """Who waits for whom across the borders of processes that are watched together.
 
-A lock of multiprocessing by its semaphore, which the holder's frames show it to hold; a child that is waited for; the
-other end of a pipe or connection; a lock on a file. What is told is of one moment, the last one that was seen.
+A lock of multiprocessing by its semaphore: every process counts what it took; a child that is waited for; the other end
+of a pipe or connection; a lock on a file. What is told is of one moment, the last one that was seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from concview.model import Child, Confidence, FileLock, Link, State
+import msgspec
+
+from concview.model import Child, Confidence, FileLock, Link, Semaphore, Severity, State
+from concview.session.blame import UNNAMED
 from concview.snapshot import Snapshot, ThreadView
+from concview.text import plural
 
 if TYPE_CHECKING:
     from concview.session.session import Session
@@ -20,8 +24,7 @@ if TYPE_CHECKING:
 Node = tuple[int, int]
 #: Told at most.
 MOST = 100
-_LOCK = "multiprocessing."
-_ONE = ("multiprocessing.Lock", "multiprocessing.RLock")  #: that one thread can have at a time
+_ONE = frozenset({"Lock", "RLock"})  #: that one thread can have at a time
 #: What a thread that waits so may still be woken by is told nowhere: with a time limit it goes on by itself.
 _SETTLED = (State.LOCK, State.IO, State.IDLE)
 
@@ -40,9 +43,32 @@ class Across:
 
 
 @dataclass(frozen=True, slots=True)
+class Orphan:
+    """A lock of multiprocessing that is taken, and that none of the processes has. `sure`: no other process shares it,
+    so whoever took it has died; else it may be one that was not looked at."""
+
+    key: str
+    what: str  #: 'multiprocessing.Lock (jobs.py:7)'
+    waiters: tuple[Node, ...]
+    sure: bool = False
+
+    @property
+    def why(self) -> str:
+        if self.sure:
+            return f"{self.what}: the process that took it has died and cannot give it back"
+        return f"{self.what}: none of these processes has taken it: its holder has died, or is none of them"
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     edges: tuple[Across, ...] = ()
     circles: tuple[tuple[Node, ...], ...] = ()  #: of threads that wait for each other, over at least one border
+    orphans: tuple[Orphan, ...] = ()
+
+    @property
+    def waiters(self) -> frozenset[Node]:
+        """Threads of which it is known for whom they wait, or that nobody can help them."""
+        return frozenset((*(e.waiter for e in self.edges), *(w for o in self.orphans for w in o.waiters)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +79,82 @@ class Side:
     children: tuple[Child, ...] = ()
     links: tuple[Link, ...] = ()
     file_locks: tuple[FileLock, ...] = ()
+    semaphores: tuple[Semaphore, ...] = ()
 
 
 def side_of(session: Session) -> Side:
     known = session.history.relations
-    return Side(session.snapshot(), known.children(), known.links(), known.file_locks())
+    return Side(session.snapshot(), known.children(), known.links(), known.file_locks(), known.semaphores())
 
 
-def look(sides: Mapping[int, Side], semaphores: Callable[[int, Iterable[int]], Mapping[int, str]]) -> Found:
-    """`sides`: by pid, of those that live. `semaphores`: names what locks of a process are, by their addresses (see
-    `process.shared`)."""
+#: By key of a semaphore, the processes that have it.
+Sharers = Callable[[Collection[str]], Mapping[str, frozenset[int]]]
+
+
+def look(sides: Mapping[int, Side], sharers: Sharers | None = None) -> Found:
+    """`sides`: by pid, of those that live. `sharers`: asks the kernel, which a recording cannot."""
     pictures = {pid: side.snapshot for pid, side in sides.items()}
-    edges = [*_locks(pictures, semaphores), *_told(sides, pictures)][:MOST]
-    return Found(tuple(edges), _circles(edges, pictures))
+    locks, orphans = _locks(sides)
+    edges = [*locks, *_told(sides, pictures)][:MOST]
+    if orphans and sharers is not None:
+        having = sharers([o.key for o in orphans])
+        orphans = [replace(o, sure=having.get(o.key, frozenset((0,))) <= sides.keys()) for o in orphans]
+    return Found(tuple(edges), _circles(edges, pictures), tuple(orphans))
 
 
 # ---------------------------------------------------------------- edges
 
 
-def _locks(
-    pictures: Mapping[int, Snapshot], semaphores: Callable[[int, Iterable[int]], Mapping[int, str]]
-) -> Iterable[Across]:
-    names: dict[int, Mapping[int, str]] = {}
-    for pid, snapshot in pictures.items():
-        waited = [t.wait.lock for t in snapshot.threads if t.alive and t.wait.lock_kind.startswith(_LOCK)]
-        held = [h.lock for t in snapshot.threads if t.alive for h in t.holds if h.kind.startswith(_LOCK)]
-        names[pid] = semaphores(pid, [address for address in (*waited, *held) if address])
-    holders: dict[str, list[tuple[Node, ThreadView, Confidence]]] = {}
-    for pid, snapshot in pictures.items():
-        for thread in snapshot.threads:
-            for hold in thread.holds if thread.alive else ():
-                name = names[pid].get(hold.lock) if hold.kind.startswith(_LOCK) else None
-                if name:
-                    holders.setdefault(name, []).append(((pid, thread.tid), thread, hold.confidence))
-    for pid, snapshot in pictures.items():
-        for thread in snapshot.threads:
-            wait = thread.wait
-            name = names[pid].get(wait.lock) if thread.alive and wait.lock_kind.startswith(_LOCK) else None
-            if not name or thread.state is not State.LOCK:
-                continue
-            having = [h for h in holders.get(name, ()) if h[0] != (pid, thread.tid)]
-            # The pictures are of moments up to a third of a second apart: it may have gone from one to the other.
-            moved = len(having) > 1 and wait.lock_kind in _ONE
-            for node, holder, confidence in having:
-                if node[0] != pid:
-                    what = f"{wait.lock_kind}{_place(thread)}"
-                    sure = Confidence.INFERRED if moved else confidence
-                    yield Across((pid, thread.tid), node, "lock", what, _does(holder), sure, wait.timed)
+def _locks(sides: Mapping[int, Side]) -> tuple[list[Across], list[Orphan]]:
+    """Who waits for a lock or semaphore of multiprocessing that another process has; and those that nobody has."""
+    rows: dict[str, list[tuple[int, Semaphore]]] = {}
+    for pid, side in sides.items():
+        for row in side.semaphores:
+            rows.setdefault(row.key, []).append((pid, row))
+    edges: list[Across] = []
+    orphans: list[Orphan] = []
+    for key, those in rows.items():
+        kind = next((row.kind for _, row in those if row.kind), "")
+        # One process gives what another one takes: it counts something, or passes a signal on, and nobody "has" it.
+        signal = any(row.count < 0 for _, row in those)
+        holders = [(pid, row) for pid, row in those if row.count > 0 and not signal]
+        # After a fork that multiprocessing knows nothing of, parent and child both count what the parent took; and the
+        # reports are of moments up to two seconds apart.
+        sure = Confidence.EXACT if len(holders) == 1 and kind in _ONE else Confidence.INFERRED
+        lost: list[tuple[Node, ThreadView]] = []
+        for pid, row in those:
+            for tid in row.waiters:
+                thread = _waiting(sides[pid].snapshot, tid)
+                if thread is None or _for_room(thread):
+                    continue
+                what = f"multiprocessing.{kind or 'Lock'}{_place(thread)}"
+                for other, having in holders:
+                    if other != pid:
+                        owner = _owner(sides[other].snapshot, having.tid)
+                        node = (other, owner.tid if owner is not None else 0)
+                        does = _does(owner) if owner is not None else ""
+                        edges.append(Across((pid, tid), node, "lock", what, does, sure, thread.wait.timed))
+                if not holders and not signal and row.value == 0:
+                    lost.append(((pid, tid), thread))
+        # A semaphore that counts what was put somewhere belongs to nobody: it is given by others than take it.
+        if lost and kind in _ONE and all(row.known or row.searched for _, row in those):
+            what = f"multiprocessing.{kind}{_place(lost[0][1])}"
+            orphans.append(Orphan(key, what, tuple(node for node, _ in lost)))
+    return edges, orphans
+
+
+def _for_room(thread: ThreadView) -> bool:
+    """In a queue of multiprocessing: whoever reads it gives that, not whoever has put something."""
+    return any(
+        f.function.endswith("put") and f.file.endswith(("multiprocessing/queues.py", "billiard/queues.py"))
+        for f in thread.stack.frames[:4]
+    )  # fmt: skip
+
+
+def _owner(snapshot: Snapshot, tid: int) -> ThreadView | None:
+    """The thread that took it, or the only one there is."""
+    thread = snapshot.thread(tid) if tid else None
+    return thread if thread is not None and thread.alive else _only(snapshot)
 
 
 def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterable[Across]:
@@ -190,3 +245,47 @@ def _circles(edges: Sequence[Across], pictures: Mapping[int, Snapshot]) -> tuple
             seen[following] = len(path)
             path.append(following)
     return tuple(sorted(found))
+
+
+# ---------------------------------------------------------------- what one process alone cannot explain
+
+
+def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node], str]) -> Snapshot:
+    """The same picture, where all that is unexplained in it is that its threads wait for other processes: then with who
+    these are. `name`: of a thread."""
+    blame = snapshot.blame
+    if blame is None or not blame.unexplained:
+        return snapshot
+    why: dict[int, tuple[str, bool]] = {
+        w[1]: (o.why, True) for o in found.orphans for w in o.waiters if w[0] == pid
+    }  # fmt: skip
+    for edge in found.edges:
+        if edge.waiter[0] == pid:
+            does = f": {edge.does}" if edge.does else ""
+            why.setdefault(edge.waiter[1], (f"{edge.what}, held by {name(edge.holder)}{does}", False))
+    open_ends = [c for c in blame.causes if c.kind == "unexplained"]
+    if not open_ends or any(not c.threads or not set(c.threads) <= why.keys() for c in open_ends):
+        return snapshot
+    causes = tuple(
+        msgspec.structs.replace(c, family="taken", kind="process", what=why[c.threads[0]][0])
+        if c.kind == "unexplained"
+        else c
+        for c in blame.causes
+    )
+    first = max(open_ends, key=lambda c: c.thread_s)
+    words, lost = why[first.threads[0]]
+    who = f" ({first.who})" if first.who else ""
+    waits = f"{plural(len(first.threads), 'thread')}{who} {'waits' if len(first.threads) == 1 else 'wait'} for {words}."
+    return msgspec.structs.replace(
+        snapshot,
+        blame=msgspec.structs.replace(
+            blame,
+            verdict="stuck" if lost else "held up",
+            severity=Severity.WARN if lost else blame.severity,
+            sentence=f"{'Stuck' if lost else 'Held up by another process'}: {waits}",
+            held_up=blame.held_up + blame.unexplained,
+            unexplained=0.0,
+            causes=causes,
+            more=tuple(m for m in blame.more if m != UNNAMED),
+        ),
+    )

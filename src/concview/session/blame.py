@@ -15,6 +15,7 @@ from concview.session.supervisor import WATCHES
 from concview.snapshot import Blame, BlameCause
 from concview.text import duration, listed, percent
 
+UNNAMED = "No rule knows this shape."
 #: By then rules have the evidence that they need for most of what they name.
 NAMES_S = 5.0
 #: Verdicts whose sentence is about a cause.
@@ -103,7 +104,7 @@ def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
         top = _top(blame, blame.causes)
         finding = told.get(top.rule) if top is not None else None
         rule = finding.id if finding is not None else ""
-        more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else "No rule knows this shape."
+        more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else UNNAMED
         return msgspec.structs.replace(blame, rule=rule, more=(more, *blame.more))
     return msgspec.structs.replace(blame, rule=next((r for r in _ABOUT.get(blame.verdict, ()) if r in told), ""))
 

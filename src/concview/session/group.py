@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from concview.control import Command, SetBudget
 from concview.errors import Code
 from concview.model import Role
-from concview.process.shared import semaphores
+from concview.process.shared import sharers
 from concview.process.tree import Member, Tree
 from concview.session import across
 from concview.session.session import Session
@@ -282,7 +282,7 @@ class Group(Family[Session]):
     def look_across(self) -> across.Found:
         """Who waits for whom in another process now."""
         alive = {p.member.pid: p.session for p in self.parts() if p.session is not None and not p.ended}
-        return across.look({pid: across.side_of(session) for pid, session in alive.items()}, semaphores)
+        return across.look({pid: across.side_of(session) for pid, session in alive.items()}, sharers)
 
 
 def shares(budget: float, rates: Sequence[tuple[float, float]]) -> list[float]:

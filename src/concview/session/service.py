@@ -119,6 +119,11 @@ def told(
     said: list[tuple[str, str]] = []
     for circle in found.circles:
         said.append(("error", f"▲ deadlock across processes: {' → '.join(map(name, (*circle, circle[0])))}"))
+    for orphan in found.orphans:
+        those = plural(len(orphan.waiters), "thread")
+        said.append(
+            ("error", f"▲ {those} of {listed(list(dict.fromkeys(map(name, orphan.waiters))), 3)}: {orphan.why}")
+        )
     every = merged(pictures)
     for finding, having in every[:MOST_FINDINGS]:
         warn = finding.severity is Severity.WARN
@@ -158,10 +163,17 @@ class LiveService:
     def rows(self) -> Sequence[ServiceRow]:
         return [row for row, _ in self._pictures()]
 
+    def _named(self, node: across.Node) -> str:
+        names = (p.member.name for p in self._group.parts() if p.member.pid == node[0])
+        return f"{next(names, 'process')} ({node[0]})"
+
     def _pictures(self) -> list[tuple[ServiceRow, Snapshot]]:
         found = []
         for part in self._group.parts():
-            member, snapshot = part.member, part.snapshot()
+            member, snapshot = (
+                part.member,
+                across.explained(part.snapshot(), part.member.pid, self._across, self._named),
+            )
             state = "ended" if part.ended else f"cannot be watched: {part.why}" if part.why else ""
             row = row_of(member.key, member.parent, member.name, member.role, snapshot, state, part.late)
             found.append((row, snapshot))
@@ -254,7 +266,7 @@ class RecordedService:
             for p in self._cast.watched
             if any(row.key == (p.pid, p.start_ticks) for row, _ in alive)
         }
-        said = told(alive, across.look(sides, lambda pid, locks: {}), [row for row, _ in pictures])
+        said = told(alive, across.look(sides), [row for row, _ in pictures])
         if self._cast.broken:
             said.append(("warn", f"the recording breaks off: {self._cast.broken}"))
         return said

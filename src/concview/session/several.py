@@ -241,4 +241,4 @@ def read_all(path: Path, cast: Cast, rules: RuleConfig | None) -> tuple[list[See
         finally:
             session.close()
         seen.append(Seen(process, last, ended))
-    return seen, across.look(sides, lambda pid, locks: {})
+    return seen, across.look(sides)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from concview.commands._fail_on import FailOn
 from concview.commands._unjudged import unjudged
 from concview.model import Finding, NotApplicable, Role, Severity
 from concview.session.across import Found
+from concview.session.across import explained as explain
 from concview.session.blame import unnamed
 from concview.snapshot import Snapshot
 from concview.text import plural
@@ -90,18 +91,24 @@ class Checked:
     @property
     def failed(self) -> bool:
         found = any(self.fail_on.fails(f) for snapshot in self.runs for f in self.of(snapshot))
-        return found or bool(self.across.circles and self.fail_on.level != "never")
+        return found or bool(self._lost and self.fail_on.level != "never")
+
+    @property
+    def _lost(self) -> int:
+        """Deadlocks across processes, and locks whose holder has died."""
+        return len(self.across.circles) + len(self.across.orphans)
 
     @property
     def unjudged(self) -> list[str]:
         """Why nothing can be said, of each run of which that is so. A process that came or went meanwhile may have been
-        seen too shortly: that is no such reason."""
+        seen too shortly: that is no such reason. Nor is what one process alone cannot explain, and another one can."""
         if not self.processes:
             return [why for snapshot in self.runs if (why := unjudged(snapshot))]
+        explained = {pid for pid, _ in self.across.waiters}
         return [
             f"{process.name} ({process.pid}): {why}"
             for process, snapshot in zip(self.processes, self.runs, strict=True)
-            if not process.late and not process.ended and (why := unjudged(snapshot))
+            if not process.late and not process.ended and process.pid not in explained and (why := unjudged(snapshot))
         ]
 
     def counted(self) -> str:
@@ -118,8 +125,12 @@ class Checked:
         failing = sum(r.fails for r in self.findings)
         said = f"{plural(failing, 'finding')} at or above --fail-on {self.fail_on}" if failing else ""
         if self.failed and not failing:
-            failing = len(self.across.circles)
-            said = f"{plural(failing, 'deadlock')} across processes"
+            failing = self._lost
+            parts = [
+                (len(self.across.circles), plural(len(self.across.circles), "deadlock") + " across processes"),
+                (len(self.across.orphans), plural(len(self.across.orphans), "lock") + " without a living holder"),
+            ]
+            said = ", ".join(words for number, words in parts if number)
         if not said:
             said = f"nothing at or above --fail-on {self.fail_on}"
         if known := sum(self.fail_on.knows(r.finding) for r in self.findings):
@@ -129,6 +140,18 @@ class Checked:
             said = missing
         word = "FAILED" if failing else "NO VERDICT" if missing else "PASSED"
         return f"{word}: {said}" + ("; interrupted" if self.interrupted else "")
+
+
+def explained(runs: Sequence[Snapshot], processes: Sequence[Process], across: Found) -> tuple[Snapshot, ...]:
+    """The pictures, each with what only the others explain."""
+    names = {p.pid: f"{p.name} ({p.pid})" for p in processes}
+
+    def name(node: tuple[int, int]) -> str:
+        return names.get(node[0], f"process {node[0]}")
+
+    return tuple(
+        explain(snapshot, process.pid, across, name) for snapshot, process in zip(runs, processes, strict=True)
+    )
 
 
 def _rank(finding: Finding) -> tuple[int, int]:

@@ -84,6 +84,10 @@ def several(checked: Checked) -> _schema.CheckOut:
             )
             for e in checked.across.edges
         ],
+        orphans=[
+            _schema.OrphanOut(o.what, o.why, o.sure, [_schema.NodeOut(*node) for node in o.waiters])
+            for o in checked.across.orphans
+        ],
         circles=[[_schema.NodeOut(*node) for node in circle] for circle in checked.across.circles],
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from concview.engines.base import Look
 from concview.engines.direct.relations.descriptors import DescriptorReader
 from concview.engines.direct.relations.reader import RelationReader
 from concview.engines.direct.relations.search import Search
+from concview.engines.direct.relations.semaphores import SemaphoreReader
 from concview.engines.direct.thread_table import ThreadTable
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
@@ -16,4 +17,4 @@ from concview.source.facts import SourceFacts
 def relations(reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts) -> list[Look]:
     """The looks of one engine."""
     search = Search(reader, codes, sink, table, facts)
-    return [RelationReader(search), DescriptorReader(search)]
+    return [RelationReader(search), DescriptorReader(search), SemaphoreReader(search)]
