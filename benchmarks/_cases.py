@@ -15,7 +15,8 @@ UNSEEN = FOLDER.parent / "unseen"
 
 def expected(path: Path) -> str:
     """Its EXPECT: 'held up: permit' (the verdict, and what the largest held-up cause waits for; 'any' verdict), 'stuck'
-    (the verdict alone), 'named deadlock' (by that rule), 'quiet' (nothing is to be said); one ' or ' another."""
+    (the verdict alone), 'named deadlock' (by that rule), 'says WORDS' (the verdict, or what is said beside it), 'quiet'
+    (nothing is to be said); one ' or ' another."""
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "EXPECT" for t in node.targets):
             return str(ast.literal_eval(node.value))
@@ -35,6 +36,8 @@ def _right(wanted: str, blame: Blame | None, fired: Container[str]) -> bool:
         return wanted.removeprefix("named ") in fired
     if blame is None:
         return False
+    if wanted.startswith("says "):
+        return any(wanted.removeprefix("says ") in said for said in (blame.sentence, *blame.more))
     if wanted == "quiet":
         return blame.severity is None
     verdict, _, via = wanted.partition(": ")

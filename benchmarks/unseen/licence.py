@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-EXPECT = "named missing-timeout or outside"
+EXPECT = "named missing-timeout or says without a time limit"
 signal.alarm(600)
 srv = socket.create_server(("127.0.0.1", 0))
 port = srv.getsockname()[1]

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-EXPECT = "outside"
+EXPECT = "says the result of a task in another process"
 signal.alarm(600)
 
 

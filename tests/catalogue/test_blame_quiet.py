@@ -35,7 +35,7 @@ def waiting(stack: Sequence[Frame], via: str, timed: bool = False, name: str = "
     tid = scene.thread(name)
     scene.do(tid, [frame("work", 50)])
     scene.play(1)
-    scene.do(tid, stack, waits_for(0x40, via=via, timed=timed))
+    scene.do(tid, stack, waits_for(0x40, via=via, timed=timed, kind=via.partition(".")[0]))
     return scene, tid
 
 
@@ -203,3 +203,18 @@ def test_a_lock_that_is_tried_for_again_and_again(stack: list[Frame], waits: boo
     found = blame(scene, LOCKING)
     told = [c for c in found.causes if tid in c.threads and "tries for again" in c.what]
     assert bool(told) == waits == (found.verdict == "unexplained")
+
+
+@pytest.mark.parametrize("comes", [False, True])
+def test_a_barrier_to_which_nobody_comes_any_more(comes: bool) -> None:
+    scene, tid = waiting([CONDITION, stdlib("Barrier.wait", "threading.py"), frame("cell", 3)], "Barrier.wait")
+    other = scene.thread("other")
+    scene.do(other, [frame("ask", 90), frame("cell" if comes else "rest", 2)], SLEEP)
+    told = [Reference(tid, 1, "global", "step", "cell", FILE, 3)]
+    if comes:
+        told.append(Reference(other, 1, "global", "step", "cell", FILE, 2))
+    row = Related(0x40, "Barrier", "Barrier", "step", (tid,), references=tuple(told), complete=True)
+    scene.history.apply(Relations(scene.history.now_ns, (row,), 2, 2))
+    found = blame(scene, "def cell():\n    ask()\n    step.wait()\n")
+    cause = max((c for c in found.causes if tid in c.threads), key=lambda c: c.thread_s)
+    assert cause.kind == ("sleep" if comes else "nobody")

@@ -10,7 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from concview.analysis.known_places import bare as bare
-from concview.analysis.known_places import in_background, in_child, in_loop, is_call, is_file, lent, watches_children
+from concview.analysis.known_places import (
+    in_background,
+    in_child,
+    in_loop,
+    is_call,
+    is_file,
+    lent,
+    listens,
+    watches_children,
+)
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
 from concview.source.calls import THREADING, calls_of
 
@@ -212,6 +221,8 @@ def _io(wait: Wait, stack: Stack) -> Classification:
             return Classification(State.IDLE, _io_words(wait, "waits for a request"), via="request")
         if in_loop(stack):
             return Classification(State.IDLE, _io_words(wait, "waits for work"), via="work")
+        if listens(stack):
+            return Classification(State.IDLE, _io_words(wait, "waits for a message"), via="work")
         if peer is not None and _told_by_others(wait, stack):
             return Classification(State.IDLE, _io_words(wait, "waits for another process or thread"), via="work")
     return Classification(State.IO, _io_words(wait, wait.syscall or "I/O"))

@@ -80,6 +80,20 @@ LOOPS = places(
     ("waitress/task.py", "handler_thread"),
     ("waitress/wasyncore.py", "poll poll2"),
 )
+#: Calls that wait for what others may send some time: who blocks in one, with none but libraries' code inside of it,
+#: has no work. A call that answers a question is none. Source: redis 3 to 8, psycopg 3, rq 1 to 3, kafka-python 2 and
+#: 3, pika 1, kombu 5, paho-mqtt 1 and 2, as of 2026.
+LISTENS = places(
+    ("redis/client.py", "listen get_message"),
+    ("redis/commands/core.py", "blpop brpop brpoplpush blmove blmpop bzpopmin bzpopmax bzmpop xread xreadgroup"),
+    ("psycopg/connection.py", "notifies"),
+    ("rq/worker.py", "dequeue_job_and_maintain_ttl"),
+    ("rq/worker/base.py", "dequeue_job_and_maintain_ttl"),
+    ("kafka/consumer/group.py", "poll __next__"),
+    ("pika/adapters/blocking_connection.py", "process_data_events consume"),
+    ("kombu/connection.py", "drain_events"),
+    ("paho/mqtt/client.py", "_loop loop_forever"),
+)
 #: Ways to wait of the standard library and of those who copied it: they say nothing about what is waited for.
 PRIMITIVES = places(
     ("threading.py", "wait wait_for"),
@@ -155,6 +169,17 @@ _DEPTH = 12
 def bare(function: str) -> str:
     """'Queue.get' -> 'get'; '<lambda>' stays."""
     return function.rpartition(".")[2]
+
+
+@lru_cache(maxsize=4096)
+def listens(stack: Stack) -> bool:
+    """Whether the thread waits in a library for messages that may come some time."""
+    for frame in stack.frames[: 2 * _DEPTH]:
+        if frame.origin == "user":
+            return False
+        if among(frame, LISTENS):
+            return True
+    return False
 
 
 def of_a_library(stack: Stack) -> bool:

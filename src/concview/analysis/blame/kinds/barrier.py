@@ -25,6 +25,8 @@ class Barrier:
         owners, makers = (told.have, told.make) if told is not None and told.make else on_the_way(waiter, on, "barrier")
         what = f"others at {on}" if on else "others at a barrier"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: nobody is on the way there")
+        if told is not None and told.row.complete and not told.row.more and not (told.have or told.make):
+            otherwise = waiter.end(End.NOBODY, "no thread is left that would come there")
         return waiter.link(Via.BARRIER, what, [*owners, *makers], otherwise=otherwise)
 
 
