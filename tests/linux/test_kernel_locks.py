@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from concview.linux import kernel_locks, socket_diag
 from concview.linux.modules import Modules, is_python, is_return
+from concview.linux.other_ends import OtherEnds
+from concview.model import Peer
 
 TABLE = """\
 1: FLOCK  ADVISORY  WRITE 100 fe:01:7 0 EOF
@@ -96,10 +99,32 @@ def test_the_kernel_tells_the_other_end_and_the_bytes_between() -> None:
             assert found is not None and found.inode == os.fstat(server.fileno()).st_ino
             assert (found.state, found.received) == ("ESTABLISHED", 3)
             assert network.tcp_socket(here, (there[0], there[1] ^ 1)) is None
-            assert network.tcp_backlog(here) == 0
-            with socket.create_connection(listener.getsockname()[:2]):
-                assert network.tcp_backlog(here) == 1
-            assert network.tcp_backlog(there) == -1
+            inode = os.fstat(listener.fileno()).st_ino
+            assert network.tcp_listener(here) == (inode, 0) and network.tcp_listener(there) is None
+            with socket.create_connection(listener.getsockname()[:2]) as late:
+                assert network.tcp_listener(here) == (inode, 1)
+                own, name = socket_diag.end(_name(late.getsockname())), _name(late.getsockname())
+                assert own and (other := network.tcp_socket(here, own)) and other.inode == 0
+                peer = Peer("tcp", _name(late.getpeername()), name, "ESTABLISHED")
+                end = OtherEnds(os.getpid()).of({late.fileno(): peer})[late.fileno()]
+                assert (end.pending, end.peer_inode, end.own) == (1, inode, [listener.fileno()])
+
+
+def _name(address: tuple[Any, ...]) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+def test_a_unix_connection_that_nobody_has_accepted_leads_to_the_socket_that_listens(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        client.connect(str(tmp_path / "s"))
+        mine, inode = os.fstat(client.fileno()).st_ino, os.fstat(listener.fileno()).st_ino
+        network = socket_diag.Network("self")
+        assert (network.unix_sockets()[mine].peer, network.unix_sockets()[mine].pending) == (inode, 1)
+        with listener.accept()[0] as server:
+            found = network.unix_sockets()[mine]
+            assert (found.peer, found.pending) == (os.fstat(server.fileno()).st_ino, 0)
 
 
 def test_a_second_small_write_is_held_back() -> None:

@@ -41,6 +41,8 @@ class End:
     unsent: int = -1  #: of `sent`, and of `peer_sent`: bytes that the kernel holds back
     peer_unsent: int = -1
     backlog: int = -1  #: connections that wait to be accepted where this one was
+    #: Nobody has accepted this one yet: so many wait with it, and the other end is the socket that listens. Else 0.
+    pending: int = 0
     local: str = ""
     remote: str = ""
     writes: bool = False  #: of a pipe: this end is the one that is written to
@@ -97,6 +99,7 @@ class OtherEnds:
 
     def _unix(self, mine: UnixSocket, every: dict[int, UnixSocket]) -> End:
         end = End("unix", mine.inode, mine.peer, self._fds("socket", mine.peer), received=mine.received, sent=mine.sent)
+        end.pending = mine.pending
         other = every.get(mine.peer)
         if other is not None:
             end.peer_received, end.peer_sent = other.received, other.sent
@@ -111,12 +114,19 @@ class OtherEnds:
         found = ends[fd] = End("tcp", inode, local=peer.local, remote=peer.name)
         found.received, found.sent, found.unsent = mine.received, mine.sent, mine.unsent
         if peer.accepted:
-            found.backlog = self._network.tcp_backlog(local)
+            listener = self._network.tcp_listener(local)
+            found.backlog = listener.waiting if listener is not None else -1
         other = self._network.tcp_socket(remote, local)
         if other is not None:
             found.peer_inode = other.inode
             found.own = self._fds("socket", other.inode) if other.inode else []
             found.peer_received, found.peer_sent, found.peer_unsent = other.received, other.sent, other.unsent
+        if other is not None and not other.inode and other.state == "ESTABLISHED":
+            # The kernel has made the connection and nobody has accepted it: whoever has the listening socket may.
+            listener = self._network.tcp_listener(remote)
+            if listener is not None:
+                found.pending, found.peer_inode = max(1, listener.waiting), listener.inode
+                found.own = self._fds("socket", listener.inode)
 
     def _elsewhere(self, ends: dict[int, End]) -> None:
         """Other processes. A pipe's end is there also where this process has it, too: a fork's copy."""

@@ -18,8 +18,8 @@ _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
 _REQUEST, _DUMP, _DONE, _ERROR = 1, 0x300, 3, 2
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
-#: unix_diag: UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN; the attributes that answer it.
-_SHOW, _PEER, _QUEUES = 0x4 | 0x10, 2, 4
+#: unix_diag: UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN; the attributes that answer it.
+_SHOW, _PEER, _CALLERS, _QUEUES = 0x4 | 0x8 | 0x10, 2, 3, 4
 #: inet_diag_sockid: ports in network order, 16 bytes each of source and destination, interface, cookie.
 _SOCKID = struct.Struct("=2s2s16s16sI8s")
 #: inet_diag: the message before its attributes; INET_DIAG_INFO asked for and answered; in tcp_info
@@ -44,8 +44,15 @@ End = tuple[bytes, int]  #: address (4 or 16 bytes) and port
 class UnixSocket(NamedTuple):
     inode: int
     peer: int  #: inode of the other end; 0 for none
-    received: int  #: bytes not yet read
-    sent: int  #: bytes sent that the other end has not read
+    received: int = -1  #: bytes not yet read; -1 not told
+    sent: int = -1  #: bytes sent that the other end has not read
+    #: Nobody has accepted it yet: so many connections wait so, and `peer` is the socket that listens. Else 0.
+    pending: int = 0
+
+
+class TcpListener(NamedTuple):
+    inode: int
+    waiting: int  #: connections that nobody has accepted yet
 
 
 class TcpSocket(NamedTuple):
@@ -111,11 +118,11 @@ class Network:
         with self._link() as link:
             return _tcp_socket(link, local, remote)
 
-    def tcp_backlog(self, local: End) -> int:
-        """Connections to the socket that listens at this end which nobody has accepted yet; -1 where none listens, or
-        it is not told. OSError where the kernel does not answer."""
+    def tcp_listener(self, local: End) -> TcpListener | None:
+        """The socket that listens at this end; None where none does, or it is not told. OSError where the kernel does
+        not answer."""
         with self._link() as link:
-            return _tcp_backlog(link, local)
+            return _tcp_listener(link, local)
 
 
 def _new_link() -> socket.socket:
@@ -125,19 +132,25 @@ def _new_link() -> socket.socket:
 def _unix_sockets(link: socket.socket) -> dict[int, UnixSocket]:
     request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW, 0xFFFFFFFF, 0xFFFFFFFF)
     found: dict[int, UnixSocket] = {}
+    unaccepted: dict[int, UnixSocket] = {}
     for body in _ask(link, request, _DUMP):
         if len(body) < 16:
             continue
         inode = struct.unpack_from("=I", body, 4)[0]
         peer = received = sent = 0
+        callers: list[int] = []
         for kind, value in _attributes(body, 16):
             if kind == _PEER and len(value) >= 4:
                 peer = struct.unpack_from("=I", value)[0]
             elif kind == _QUEUES and len(value) >= 8:
                 received, sent = struct.unpack_from("=II", value)
+            elif kind == _CALLERS:
+                callers = [caller for (caller,) in struct.iter_unpack("=I", value[: len(value) & ~3])]
         if peer:
             found[inode] = UnixSocket(inode, peer, received, sent)
-    return found
+        for caller in callers:
+            unaccepted[caller] = UnixSocket(caller, inode, pending=len(callers))
+    return {**unaccepted, **found}
 
 
 def _tcp_socket(link: socket.socket, local: End, remote: End) -> TcpSocket | None:
@@ -153,14 +166,14 @@ def _tcp_socket(link: socket.socket, local: End, remote: End) -> TcpSocket | Non
     return TcpSocket(inode, _TCP_STATES.get(body[1], str(body[1])), received, sent, unsent)
 
 
-def _tcp_backlog(link: socket.socket, local: End) -> int:
+def _tcp_listener(link: socket.socket, local: End) -> TcpListener | None:
     family = socket.AF_INET if len(local[0]) == 4 else socket.AF_INET6
     ends = (local[1].to_bytes(2, "big"), bytes(2), local[0], bytes(len(local[0])))
     body = _one_tcp(link, family, 1 << _LISTEN, ends, 0)
     if len(body) < _MESSAGE or body[1] != _LISTEN:
-        return -1
-    received: int = struct.unpack_from("=I", body, 8 + _SOCKID.size)[0]
-    return received
+        return None
+    _, waiting, _, _, inode = struct.unpack_from("=5I", body, 4 + _SOCKID.size)
+    return TcpListener(inode, waiting)
 
 
 def _one_tcp(

@@ -132,6 +132,9 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     unsent: int = -1
     peer_unsent: int = -1
     backlog: int = -1  #: of a server: connections to its port that nobody has accepted yet; -1 not known
+    #: Of a client, nobody has accepted its connection yet: how many wait so. The other end is then the listening socket
+    #: with all that is told of it. 0: accepted, or not known.
+    pending: int = 0
 
 
 class Links(Event, frozen=True, tag=31):

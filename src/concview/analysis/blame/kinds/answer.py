@@ -38,6 +38,8 @@ class Answer:
             others = _at_the_other_end(waiter, told)
             # Several may have it in a variable; which of them will use it is not told by that.
             sure = Confidence.EXACT if len(others) == 1 else Confidence.INFERRED
+            if told.pending:
+                what, sure = "a connection to be accepted", Confidence.INFERRED
         if others:
             return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
         return waiter.end(End.PEER, _outside(told, kind)) if told is not None and _outside(told, kind) else None
@@ -60,7 +62,10 @@ class Answer:
 def _at_the_other_end(waiter: Waiter, link: Ends) -> list[Node]:
     """Threads of this process that are in a call on it, else those whose frames have it."""
     runs = waiter.moment.runs
-    having = list(dict.fromkeys(u.tid for u in link.users if u.tid in runs and u.tid != waiter.tid))
+    users = [u for u in link.users if u.tid in runs and u.tid != waiter.tid]
+    if link.pending:  # a listening socket is often global; who accepts has it at hand
+        users = [u for u in users if u.how != "global"] or users
+    having = list(dict.fromkeys(u.tid for u in users))
     others = [t for t in having if runs[t].wait.fd != link.fd]
     return [t for t in others if runs[t].wait.fd in link.peer_fds] or others
 
@@ -70,8 +75,13 @@ def _outside(link: Ends, kind: str) -> str:
     if link.owners:
         first, more = link.owners[0], len(link.owners) - 1
         does = f", which is in {first.waits} on it" if first.waits else ""
+        if link.pending and not first.waits:
+            wait = "connection waits" if link.pending == 1 else "connections wait"
+            does = f", which has not accepted it ({link.pending} {wait})"
         others = f" and {more} more" if more else ""
         return f"process {first.name or '?'} (pid {first.pid}){others}{does}, over a {kind}"
+    if link.peer_fds and link.pending:
+        return f"a {kind} that nobody has accepted: this process listens for it, and no thread is seen to accept"
     if link.peer_fds and link.complete:
         return f"a {kind} whose other end only this process has, where no thread is seen to use it"
     return ""

@@ -122,6 +122,7 @@ class LinkReader:
                     end.unsent,
                     end.peer_unsent,
                     end.backlog,
+                    end.pending,
                 )
             )
         said = (tuple(links), more, self._ends.why if waiting else "")
