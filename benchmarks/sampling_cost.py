@@ -1,6 +1,11 @@
 """What a sample costs: concview, py-spy and Python 3.15's own profiler side by side on the same target.
 
     python benchmarks/sampling_cost.py [--seconds 8] [--only NAME]
+    python benchmarks/sampling_cost.py --only builds --build /other/venv/bin/python
+
+`--build` is the Python of another concview, an earlier one say (git worktree add /tmp/old e540318; python -m venv
+/tmp/venv; /tmp/venv/bin/pip install -e /tmp/old): its collector and this one's, with labels and without, watch one
+program at the same moments.
 
 CPU is the kernel's own accounting of the sampling process (schedstat), over a stretch that begins after it has
 attached; divided by the samples that it really took in that stretch. Absolute times depend on the machine: the ratios
@@ -10,6 +15,8 @@ are what counts. Nothing here is asserted.
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import mmap
 import os
 import re
@@ -30,6 +37,7 @@ from interpreters import Interpreter, interpreters
 WARM_UP = 2.0
 ROUNDS = 3
 _wanted: tuple[int, int] | None = None
+_build: Path | None = None  #: the Python of another concview
 
 
 def ours(pid: int, hz: float, seconds: float, *, engine: str = "direct") -> tuple[float, float, float]:
@@ -245,8 +253,83 @@ def locks_on_top(seconds: float) -> None:
             row(f"Python {python.label}{name}", f"{without:.0f}", f"{both:.0f}", f"{added:+.0%} ± {1.96 * error:.0%}")
 
 
-PARTS = {"py-spy": against_py_spy, "tachyon": against_tachyon, "many": many_threads, "slowdown": slowdown,
-         "locks": locks_on_top}  # fmt: skip
+#: How often builds are compared, and for how long before nothing is counted.
+WINDOWS, SETTLED_S = 16, 12.0
+#: Counts the samples of stretches in a recording: by each build's own Python, which knows its own stream.
+COUNT = """
+import json, sys
+from concview import codec
+from concview.model import Tick
+at = [e.at_ns for block in codec.read_blocks(sys.stdin.buffer) for e in block if isinstance(e, Tick)]
+print(json.dumps([sum(a <= t < b for t in at) for a, b in json.loads(sys.argv[1])]))
+"""
+
+
+def builds(seconds: float) -> None:
+    """Builds beside each other on the demo lock-held-across-io, at 100 Hz and the default budget: each stretch gives a
+    ratio of CPU per sample, in which neighbours and cold caches cancel out."""
+    if _build is None:
+        return
+    here = Path(sys.executable)
+    every: dict[str, tuple[Path, tuple[str, ...]]] = {
+        "the other build": (_build, ()), "this one": (here, ()), "this one, --labels off": (here, ("--labels", "off")),
+    }  # fmt: skip
+    with subprocess.Popen([str(here), "-m", "concview", "demo", "lock-held-across-io", "--headless"],
+                          stdout=subprocess.PIPE, text=True) as demo:  # fmt: skip
+        assert demo.stdout is not None
+        found = re.search(r"\d+", demo.stdout.readline())
+        assert found is not None, "the demo did not say its number"
+        try:
+            rows = _stretches(every, int(found[0]), seconds / 2)
+        finally:
+            demo.terminate()
+    print(f"\nBuilds beside each other on {found[0]} (lock-held-across-io), {WINDOWS} stretches of {seconds / 2:g} s")
+    row("", "us/sample", "Hz", "% of a core", "ratio (quartiles)")
+    first = next(iter(rows.values()))
+    for name, cells in rows.items():
+        ratios = sorted(mine[0] / other[0] for mine, other in zip(cells, first, strict=True))
+        cost, rate, share = (statistics.median(values) for values in zip(*cells, strict=True))
+        quarter = len(ratios) // 4
+        row(name, f"{cost:.0f}", f"{rate:.0f}", f"{share:.2f}",
+            f"{statistics.median(ratios):.2f} ({ratios[quarter]:.2f} to {ratios[-1 - quarter]:.2f})")  # fmt: skip
+
+
+def _stretches(
+    every: dict[str, tuple[Path, tuple[str, ...]]], pid: int, seconds: float
+) -> dict[str, list[tuple[float, float, float]]]:
+    """Of each build, by stretch: (CPU microseconds per sample, samples per second, percent of a core)."""
+    running = []
+    for name, (python, more) in every.items():
+        out = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process runs
+        command = [str(python), "-m", "concview.collector", "--pid", str(pid), "--rate", "100", "--engine", "direct"]
+        process = subprocess.Popen([*command, *more], stdin=subprocess.PIPE, stdout=out)
+        running.append((name, python, process, out))
+    time.sleep(SETTLED_S)
+    marks: dict[str, list[tuple[int, float]]] = {name: [] for name in every}
+    for number in range(WINDOWS + 1):
+        for name, _, process, _ in running:
+            marks[name].append((time.monotonic_ns(), cpu_seconds(process.pid)))
+        if number < WINDOWS:
+            time.sleep(seconds)
+    rows: dict[str, list[tuple[float, float, float]]] = {}
+    for name, python, process, out in running:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
+        out.seek(0)
+        between = list(itertools.pairwise(marks[name]))
+        stretches = json.dumps([(a[0], b[0]) for a, b in between])
+        done = subprocess.run([str(python), "-c", COUNT, stretches], stdin=out, stdout=subprocess.PIPE, check=True)
+        out.close()
+        rows[name] = [
+            (1e6 * (b[1] - a[1]) / max(1, count), 1e9 * count / (b[0] - a[0]), 1e11 * (b[1] - a[1]) / (b[0] - a[0]))
+            for (a, b), count in zip(between, json.loads(done.stdout), strict=True)
+        ]
+    return rows
+
+
+PARTS = {"builds": builds, "py-spy": against_py_spy, "tachyon": against_tachyon, "many": many_threads,
+         "slowdown": slowdown, "locks": locks_on_top}  # fmt: skip
 
 
 def main() -> None:
@@ -254,9 +337,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--only", choices=sorted(PARTS))
     parser.add_argument("--python", help="the target's version, as 3.8, where more than one would do")
+    parser.add_argument("--build", type=Path, help="the Python of another concview, to compare with")
     options = parser.parse_args()
+    global _wanted, _build
+    _build = options.build
     if options.python:
-        global _wanted
         major, minor = map(int, options.python.split("."))
         _wanted = major, minor
     print(machine())

@@ -49,7 +49,7 @@ class DescriptorReader:
 
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         search = self._search
-        waits = search.waits()
+        waits = search.waits(at_ns)
         chosen = waits.both(self._before)
         self._before = waits
         asked = {**chosen.descriptors, **{-1 - fd: who for fd, who in chosen.file_locks.items()}}

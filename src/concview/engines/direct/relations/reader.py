@@ -42,7 +42,7 @@ class RelationReader:
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         """Everything at once: what was seen of one moment belongs together. Threads have their turn where there are too
         many for one look."""
-        waits = self._search.waits()
+        waits = self._search.waits(at_ns)
         chosen = waits.both(self._before).objects
         self._before = waits
         if not self._pace.due(at_ns, chosen):

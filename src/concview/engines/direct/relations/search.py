@@ -23,6 +23,7 @@ LOOK_NS, MAX_THREADS = 500_000_000, 256
 #: Frames are searched again after so long where only who waits has changed, and where nothing has.
 MOVED_NS, STILL_NS = 1_000_000_000, 2_000_000_000
 _FORGET_NS = 30_000_000_000
+_SHARED_NS = 100_000_000
 #: Files of source that are parsed in one look.
 NEW_FILES = 2
 #: Kinds of descriptors that have another end on some host.
@@ -109,10 +110,15 @@ class Search:
         self.obligations = Obligations(Uses(facts.lines, NEW_FILES))
         self._turn = 0
         self._forget_at = 0
+        self._waits, self._waits_at = Waits(), -_SHARED_NS
 
-    def waits(self) -> Waits:
-        """Of all threads of Python's, at this moment."""
-        waits = Waits()
+    def waits(self, now: int) -> Waits:
+        """Of all threads of Python's, at this moment or a few samples ago: looks that come one after the other share
+        it."""
+        if now - self._waits_at < _SHARED_NS:
+            return self._waits
+        self._waits_at = now
+        waits = self._waits = Waits()
         for row in self.everyone():
             waits.add(row, self.sink.waited(row.wait))
         return waits
