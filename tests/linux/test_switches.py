@@ -77,17 +77,24 @@ def test_cpus_are_all_that_are_online() -> None:
 
 @needs_records
 def test_too_many_threads_for_the_files_is_said() -> None:
-    source = Switches(os.getpid(), len(switches.online_cpus()))
+    cpus, pid = len(switches.online_cpus()), os.getpid()
+    room = cpus * (len(os.listdir(f"/proc/{pid}/task")) + 1)  # noqa: PTH208
+    source = Switches(pid, room)
     stop = threading.Event()
-    thread = threading.Thread(target=stop.wait)
-    thread.start()
+    threads = [threading.Thread(target=stop.wait) for _ in range(2)]
+    for thread in threads:
+        thread.start()
     try:
         with pytest.raises(NotHere, match="open files"):
             while not source.cover():
                 pass
+        assert not switches.fits(pid, room) and switches.fits(pid, room + 2 * cpus)
+        with pytest.raises(NotHere, match="open files"):
+            Switches(pid, room)
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
         source.close()
 
 

@@ -15,7 +15,7 @@ _SIZE = 2 << 20
 #: include/uapi/asm-generic/mman-common.h
 _MADV_COLLAPSE = 25
 #: Bytes that are moved at most: a heap that is larger has not all of it in use at each sample.
-MOST = 32 << 20
+MOST = 16 << 20
 
 
 def collapse() -> int:

@@ -107,6 +107,13 @@ def _refused(error: OSError) -> NotHere:
     return NotHere(f"perf_event_open: {error.strerror}")
 
 
+def _too_many(threads: int, cpus: int, room: int) -> NotHere:
+    return NotHere(
+        f"{threads} threads or more on {cpus} CPUs would take too many open files",
+        "raise the limit: ulimit -n 65536" if room < MAX_EVENTS else "",
+    )
+
+
 def online_cpus() -> list[int]:
     """All of them: a thread may be moved to any while it is watched."""
     cpus: list[int] = []
@@ -120,6 +127,16 @@ def online_cpus() -> list[int]:
 def room(files: int) -> int:
     """How many events may be opened, of so many files that may be open."""
     return min(MAX_EVENTS, int(FILE_SHARE * files))
+
+
+def fits(pid: int, events: int) -> bool:
+    """Whether all threads of the process can be covered by so many events."""
+    try:
+        # What the kernel says of this folder: two links, and one for each thread.
+        threads = os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116
+    except OSError:
+        return True
+    return (threads + 1) * len(online_cpus()) <= events
 
 
 def probe(pid: int) -> Capability:
@@ -181,6 +198,8 @@ class Switches:
 
     def __init__(self, pid: int, events: int) -> None:
         """`events`: so many may be opened."""
+        if not fits(pid, events):  # found out now, not after thousands have been opened
+            raise _too_many(events // len(online_cpus()), len(online_cpus()), events)
         self.pid, self._room = pid, events
         self.lost = 0  #: records that the kernel had to throw away
         self.rings: list[Ring] = []
@@ -218,10 +237,7 @@ class Switches:
 
     def _cover(self, tid: int) -> None:
         if (len(self._covered) + 1) * len(self._cpus) > self._room:
-            raise NotHere(
-                f"{len(self._covered)} threads or more on {len(self._cpus)} CPUs would take too many open files",
-                "raise the limit: ulimit -n 65536" if self._room < MAX_EVENTS else "",
-            )
+            raise _too_many(len(self._covered), len(self._cpus), self._room)
         for cpu, ring in zip(self._cpus, self.rings, strict=True):
             try:
                 fd = _open(self._attribute, tid, cpu)

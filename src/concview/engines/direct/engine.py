@@ -176,7 +176,7 @@ class DirectEngine:
         return reader
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
-        threads = len(self._table.by_tid)
+        threads = max(len(self._table.by_tid), len(self._sampler.threads))
         read, asked, self._read, self._asked = self._read, self._asked, 0, 0
         return threads, min(threads, asked), read
 
