@@ -21,7 +21,7 @@ from concview.collector.budget import Budget
 from concview.collector.forks import ForkWatch
 from concview.collector.idle_scheduling import IdleScheduling, own_run_delay_ns
 from concview.collector.looks import Looks
-from concview.collector.pace import MIN_HZ, PARTS_HZ, Pace
+from concview.collector.pace import FILL_HZ, MIN_HZ, PARTS_HZ, Pace
 from concview.collector.recorder import Recorder
 from concview.collector.workers import WorkerWatch
 from concview.engines import choose
@@ -248,7 +248,11 @@ class Collector:
         beside, self._beside_told = (self._beside_ns - self._beside_told) / elapsed_ns, self._beside_ns
         budget = self._pace.budget / 100
         share = max(TICK_SHARE * budget, budget - beside)
-        self._engine.room_ns = int(0.95e9 * share / min(PARTS_HZ, self._pace.asked_hz))
+        # While many threads have not been looked at yet, more of them at once: what a tick costs beside is paid rarely.
+        rate = FILL_HZ if self._engine.filling else PARTS_HZ
+        if not self._engine.HELPER_CPU:
+            self._pace.least_hz = rate
+        self._engine.room_ns = int(0.95e9 * share / min(rate, self._pace.asked_hz))
 
     def _watch_status(self, now: int) -> None:
         status = self._counters.status()

@@ -8,6 +8,8 @@ import random
 MIN_HZ = 10.0
 #: The same where an engine can look at a part of the threads in each sample.
 PARTS_HZ = 20.0
+#: ... and has never looked at most of them yet.
+FILL_HZ = 5.0
 #: How fast the rate recovers per second when there is room, and how much room there must be.
 RECOVERY = 1.25
 ROOM = 0.85

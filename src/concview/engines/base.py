@@ -80,6 +80,8 @@ class Engine(Protocol):
     room_ns: int
     #: What may be spent in all, as a share of a core; 0: not bounded. What is done now and then keeps to its part.
     budget: float
+    #: Most threads have not been looked at yet: it has no room for that.
+    filling: bool
 
     @classmethod
     def probe(cls, pid: int) -> Probe: ...

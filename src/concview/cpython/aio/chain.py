@@ -72,7 +72,7 @@ class Chains:
     """Walks chains; also single frames, for what holds managers of its own."""
 
     def __init__(self, values: Values, codes: Codes) -> None:
-        self.values, self._codes = values, codes
+        self.values, self.codes = values, codes
         self._memory, self._o = values.memory, values.o
         self._layout: TaskLayout = values.layout
         o = self._o
@@ -144,7 +144,7 @@ class Chains:
             return None
         state = _BYTE(data, self._state)[0]
         code, pointer = _WORD(data, frame + o["f.executable"])[0] & self._mask, _WORD(data, frame + o["f.instr_ptr"])[0]
-        place = self._codes.place(code, pointer)
+        place = self.codes.place(code, pointer)
         if place is None:
             return None
         start = frame + self._slot0
@@ -194,10 +194,10 @@ class Chains:
         o = self._o
         count, blocks = _INT(data, o["f.iblock"])[0], o["f.blockstack"]
         lasti = _INT(data, o["f.lasti"])[0]
-        if not 0 <= count <= MAX_BLOCKS or not isinstance(self._codes, HeapCodes):
+        if not 0 <= count <= MAX_BLOCKS or not isinstance(self.codes, HeapCodes):
             return None
         code = _WORD(data, o["f.executable"])[0]
-        place = self._codes.where(code, lasti, data[blocks : blocks + BLOCK * count])
+        place = self.codes.where(code, lasti, data[blocks : blocks + BLOCK * count])
         if place is None:
             return None
         link = Link(address, place, frame + self._slot0, data[self._slot0 :])
@@ -242,7 +242,7 @@ class Chains:
         return self.raw(link, slot) & self._mask
 
     def code(self, address: int) -> Code | None:
-        return self._codes.get(address)
+        return self.codes.get(address)
 
     def slot_of(self, link: Link, name: str) -> int:
         """Index of the slot of a local variable; -1 when there is none of that name."""

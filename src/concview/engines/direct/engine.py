@@ -43,6 +43,8 @@ _IDENTITY_NS = 2_000_000_000
 _RECHECK_NS = 500_000_000
 _FORGET_NS = 30_000_000_000
 _RECHECK_CODES = 48
+#: So many threads that were never looked at are a reason to look at more at once.
+_FILLING = 200
 #: In parts: what reading the lists of threads again, and naming who runs the futures that are waited for, may each take
 #: of the budget.
 _LISTING_SHARE, _FUTURES_SHARE = 0.15, 0.05
@@ -68,6 +70,7 @@ class DirectEngine:
         self.tally = Tally()
         self.looks: list[Look] = []
         self.room_ns = 0
+        self.filling = False
         self.budget = 0.0
         self.gentle = False
         self._switches: SwitchWatch | None = None
@@ -238,6 +241,7 @@ class DirectEngine:
             # Those that it still is not known of, whoever they are in the kernel, have their next turn last.
             asked = len(unbound)
             self._unbound = [*self._unbound[asked:], *(t for t in unbound if not t.tid)]
+            self.filling = in_parts and len(self._unbound) > _FILLING
         looked_at = len(states) if states is not None else len(changed)
         self._read += len(changed)
         tally, ownership, futures = self.tally, self._ownership, self._futures
@@ -348,8 +352,10 @@ class DirectEngine:
         if at_ns >= self._watch_at or self.tally.misses != self._misses:
             self._watch(at_ns)
         due = at_ns >= table.due or sampler.list_changes != self._seen_changes
+        arrived: list[int] = []
         if sampler.bound:
             table.bind(at_ns, sampler.bound)
+            arrived = [t.tid for t in sampler.bound] if in_parts else []
             sampler.bound.clear()
             ran = ran if in_parts else None
             due = True
@@ -375,6 +381,12 @@ class DirectEngine:
             if row is not None:
                 waits.invalidate(thread.tid)
                 moved.append(row)
+        if ran is not None:
+            # Their stacks have just been read: what they wait for is read now, and their next turn comes later.
+            for row in [table.by_tid[tid] for tid in arrived if tid in table.by_tid]:
+                if row.looked_ns != at_ns:
+                    row.looked_ns = at_ns
+                    ran.append(row)
         return ran, moved, looked
 
     def _stack(self, row: ThreadRow) -> None:
