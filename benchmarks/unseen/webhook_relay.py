@@ -15,7 +15,7 @@ def slow_pdf(n):
 
 async def pdf(n):
     while True:
-        await asyncio.to_thread(slow_pdf, n)
+        await asyncio.get_running_loop().run_in_executor(None, slow_pdf, n)
 
 
 async def resolve():
