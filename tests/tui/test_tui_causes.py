@@ -26,11 +26,11 @@ def blame() -> Blame:
 
 
 def test_roots_come_first_and_who_waits_is_below_whom_it_waits_for() -> None:
-    lines, spots = tree_lines(blame(), 80, _ansi_palette(True), 6)
+    lines, spots = tree_lines(blame(), 100, _ansi_palette(True), 6)
     assert told(lines) == [
         " 84 %  peer: sleeps (peer.py:18)",
-        "       ← 1.2 web wait for the other end of a connection (db.py:7), inferred",
-        "         ← 7.2 web wait for self._lock (cache.py:41)",
+        "       ← 1.2 threads (web) wait for the other end of a connection (db.py:7), inferred",
+        "         ← 7.2 threads (web) wait for self._lock (cache.py:41)",
     ]
     assert [(s.view, s.subject) for s in spots] == [("thread", 4242)]
 
@@ -45,9 +45,8 @@ def test_lines_are_whole_and_no_more_than_there_is_room(width: int, room: int) -
 
 def test_the_legend_names_every_part_that_is_there() -> None:
     (line,) = told(blame_legend(blame(), 120, _ansi_palette(True)))
-    assert [word for word in ("own", "held up", "waits", "starved", "unexplained", "quiet") if word in line] == [
-        "own", "held up", "waits", "unexplained", "quiet",
-    ]  # fmt: skip
+    parts = ("own work", "held up", "waits for others", "a CPU", "unexplained", "idle")
+    assert [word for word in parts if word in line] == [p for p in parts if p != "a CPU"]
     assert worth_drawing(blame())
     assert not worth_drawing(msgspec.structs.replace(blame(), held_up=0.0, waits=0.0, unexplained=0.0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concview import text
 from concview.model import Measured
 from concview.snapshot import LockView, ThreadView
 from concview.text import duration
@@ -27,10 +28,27 @@ def unended(lock: LockView) -> str:
     )
 
 
+def _number(value: float, unit: str) -> str:
+    if unit.startswith("share"):
+        return text.percent(value)
+    if unit == "%":
+        return f"{value:.0f} %"
+    if unit == "s":
+        return text.duration(value)
+    return text.count(value) if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def measured_text(measured: Measured) -> str:
-    """The number that decided beside its thresholds."""
-    lower = f" (at least {measured.lower:.3g} with 95 % confidence)" if measured.lower is not None else ""
-    return (
-        f"{measured.name} {measured.value:.3g}{lower}, info from {measured.info:g}, warn from {measured.warn:g} "
-        f"({measured.unit})"
-    )
+    """The number that decided beside its thresholds: 'waiting for the GIL: 76 % of the busy threads' time (at least
+    74 % with 95 % confidence); info from 30 %, warn from 45 % (1245 samples, 476 episodes)'."""
+    unit = measured.unit
+    of = f" of {unit.removeprefix('share of ')}" if unit.startswith("share of ") else ""
+    named = "" if unit.startswith("share") or unit in ("", "%", "s") else f" {unit}"
+    said = f"{measured.name}: {_number(measured.value, unit)}{of}{named}"
+    if measured.lower is not None and measured.lower != measured.value:
+        said += f" (at least {_number(measured.lower, unit)} with 95 % confidence)"
+    info, warn = _number(measured.info, unit), _number(measured.warn, unit)
+    said += f"; INFO from {info}, WARN from {warn}" if info != warn else f"; WARN from {warn}"
+    counts = [text.plural(measured.samples, "sample")] if measured.samples else []
+    counts += [text.plural(measured.episodes, "episode")] if measured.episodes else []
+    return said + (f" ({', '.join(counts)})" if counts else "")

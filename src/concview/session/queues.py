@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from concview.analysis.blame.kinds.future import at_work
 from concview.analysis.queues import Point, QueueHistories, QueueWindow, growth
 from concview.analysis.records import Run, ThreadHistory
 from concview.analysis.window import Window
@@ -67,8 +68,9 @@ def queues_now(views: tuple[QueueView, ...], threads: Iterable[ThreadHistory]) -
 
 
 def _idle(workers: Iterable[int], alive: dict[int, ThreadHistory]) -> int:
+    """Workers without a task: one whose task waits for something is no free worker."""
     states = [alive[tid].current for tid in workers if tid in alive]
-    return sum(run is not None and run.state is State.IDLE for run in states)
+    return sum(run is not None and run.state is State.IDLE and not at_work(run.stack) for run in states)
 
 
 def _waiting(threads: Iterable[ThreadHistory], via: frozenset[str]) -> dict[int, tuple[int, ...]]:

@@ -41,6 +41,14 @@ def fit_place(text: str, width: int, right: bool = False) -> str:
     return f"{fit(head, room)}:{line}"
 
 
+def fit_name(text: str, width: int) -> str:
+    """A name in exactly `width` cells, cut in its middle: its end often is a number that tells it from its like."""
+    if width < 8 or cell_len(text) <= width or not text.isascii():
+        return fit(text, width)
+    tail = min(6, width // 3)
+    return f"{text[: width - tail - 1]}…{text[-tail:]}"
+
+
 def seconds(amount: float) -> str:
     """Whole seconds: '12 s', '3 min 20 s'."""
     return f"{amount:.0f} s" if amount < 59.5 else duration(round(amount))

@@ -137,6 +137,8 @@ def _part(row: Row) -> str:
     if row.root.kind is End.UNEXPLAINED:
         return "unexplained"
     kind = family(row.path)
+    if row.root.kind is End.CYCLE:
+        return "held_up"  # also without a path: workers of a pool that waits for itself
     if kind is Family.OWN:
         return "starved" if row.root.kind is End.STARVED else "own"
     return "held_up" if kind is Family.TAKEN else "waits"

@@ -100,7 +100,7 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     if lost:
         return "stuck", Severity.WARN, f"Stuck for {duration(lost[0].stuck_s)}: {_told(blame, lost[0])}"
     if _over(blame, blame.held_up, HELD_UP):
-        top = next(c for c in blame.causes if c.family == Family.TAKEN and c.kind != End.UNEXPLAINED)
+        top = next(c for c in blame.causes if _holds_up(c))
         severity = Severity.WARN if blame.held_up * blame.threads >= WARN_THREADS else Severity.INFO
         share = percent(blame.share(blame.held_up))
         return "held up", severity, f"Held up, {share} of what {_whose(blame)} want to do: {_told(blame, top)}"
@@ -146,6 +146,10 @@ def _whose(blame: Blame) -> str:
     if not blame.tasks:
         return "the threads"
     return "the tasks" if blame.threads - blame.tasks < 0.1 * blame.threads else "threads and tasks"
+
+
+def _holds_up(cause: BlameCause) -> bool:
+    return cause.kind == End.CYCLE or (cause.family == Family.TAKEN and cause.kind != End.UNEXPLAINED)
 
 
 def _is_stuck(cause: BlameCause) -> bool:

@@ -9,15 +9,15 @@ from concview.snapshot import BlameCause, BlameStep
 
 _WHAT = {
     Via.PERMIT: "a permit of {}",
-    Via.RESOURCE: "{}, of which all are out",
+    Via.RESOURCE: "{}, all in use",
     Via.SIGNAL: "{} to be set or notified",
     Via.END: "{}",
 }
 #: How those in the way stand to it.
 _HAD = {
     Via.LOCK: "held by",
-    Via.PERMIT: "had by",
-    Via.RESOURCE: "had by",
+    Via.PERMIT: "held by",
+    Via.RESOURCE: "in use by",
     Via.FILE_LOCK: "held by",
     Via.DATABASE: "held by",
     Via.IMPORT: "done by",

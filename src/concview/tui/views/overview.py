@@ -42,7 +42,8 @@ GAUGE_EVIDENCE: dict[str, tuple[str, Any]] = {
 
 
 def verdict_lines(snapshot: Snapshot, width: int, palette: Palette, most: int = 3) -> list[Line]:
-    """The first words are the answer; at most `most` lines more than the two of the sentence."""
+    """The first words are the answer; at most `most` lines more than the two of the sentence. None of them is cut
+    where that many are enough for what a rule says."""
     said = verdict(snapshot)
     badge = f" {said.symbol} {said.word} "
     sentence = cut(wrap(said.sentence, width - len(badge) - 1), 2, width - len(badge) - 1)
@@ -52,7 +53,7 @@ def verdict_lines(snapshot: Snapshot, width: int, palette: Palette, most: int = 
     more = [firing[0].summary] if firing else []
     if said.more and not firing:
         more.append(said.more)
-    for part in cut(wrap(" ".join(more), width - 2), most, width - 2) if more else ():
+    for part in cut(wrap(" ".join(more), width - 2), most, width - 2) if more and most else ():
         lines.append([Segment("  " + part, palette.base)])
     return lines
 
@@ -122,11 +123,27 @@ def gauges(snapshot: Snapshot, width: int, columns: int, rows: int, palette: Pal
     return lines
 
 
-def blame_lines(blame: Blame, width: int, palette: Palette, roomy: bool) -> list[Line]:
+def blame_lines(blame: Blame, width: int, palette: Palette) -> list[Line]:
     """The same time, followed to whoever is in the way."""
-    title = f"Who is in the way, last {seconds(blame.seconds)}"
-    lines: list[Line] = [[Segment(title, palette.dim)]] if roomy else []
-    return [*lines, blame_bar(blame, width, palette), *blame_legend(blame, width, palette)]
+    title = [Segment(f"Who is in the way, last {seconds(blame.seconds)}", palette.dim)]
+    return [title, blame_bar(blame, width, palette), *blame_legend(blame, width, palette)]
+
+
+def short_time_lines(snapshot: Snapshot, blame: Blame, width: int, palette: Palette) -> list[Line]:
+    """Where the time goes, by who is in the way, in one bar."""
+    threads = sum(1 for t in snapshot.threads if t.alive and not t.native)
+    whose = f"{text.plural(threads, 'thread')}{' and the tasks' if blame.tasks else ''}"
+    title = [Segment(f"Time of {whose}, last {seconds(blame.seconds)}", palette.dim)]
+    return [title, blame_bar(blame, width, palette), *blame_legend(blame, width, palette)]
+
+
+def says_it(tree: list[Line], snapshot: Snapshot) -> bool:
+    """Whether the tree of causes names the place of the first finding: its summary would say the same again."""
+    firing = next((f for f in snapshot.findings if not f.recent), None)
+    if firing is None or not firing.where:
+        return False
+    told = " ".join(segment.text for line in tree for segment in line)
+    return any(f"{w.file.rpartition('/')[2]}:{w.line}" in told for w in firing.where[:3])
 
 
 class Overview(View):
@@ -145,26 +162,40 @@ class Overview(View):
         base = self.baseline
         blame = snapshot.blame
         told = blame is not None and worth_drawing(blame)
-        # Short of room, the tree of causes says the rest.
-        lines = verdict_lines(snapshot, width, palette, 1 if told and not roomy else 3)
         spots: list[Spot] = []
+        tree: list[Line] = []
+        if blame is not None and told and not roomy:
+            # Short of room, who is in the way comes first, and one bar.
+            above = len(verdict_lines(snapshot, width, palette, 0))
+            tree, spots = tree_lines(blame, width, palette, max(3, min(6, height - above - 10)), above)
+            if not says_it(tree, snapshot):
+                lines = verdict_lines(snapshot, width, palette, 3)
+                tree, spots = tree_lines(blame, width, palette, max(3, min(5, height - len(lines) - 10)), len(lines))
+            else:
+                lines = verdict_lines(snapshot, width, palette, 0)
+            lines += tree
+        else:
+            lines = verdict_lines(snapshot, width, palette, 3)
         if snapshot.target is None:
             lines += waiting_lines(snapshot, width, palette)
         else:
             if roomy:
                 lines.append([])
             before = len(lines) + (3 if roomy else 2)
-            lines += time_lines(snapshot, width, palette, roomy)
-            spots += state_spots(lines[before:], before)
+            if tree and blame is not None:
+                lines += short_time_lines(snapshot, blame, width, palette)
+            else:
+                lines += time_lines(snapshot, width, palette, roomy)
+                spots += state_spots(lines[before:], before)
             if base is not None:
                 spots.append(Spot("baseline", len(lines), 0, width, "threads", "change"))
                 lines += difference_lines(base.snapshot, snapshot, width, palette)
             lines += aio_lines(snapshot, width, palette)
             if roomy:
                 lines.append([])
-            if blame is not None and told:
-                lines += blame_lines(blame, width, palette, roomy)
-                room = max(3, min(10 if roomy else 6, height - len(lines) - (17 if roomy else 7)))
+            if blame is not None and told and not tree:
+                lines += blame_lines(blame, width, palette)
+                room = max(3, min(10, height - len(lines) - 17))
                 tree, roots = tree_lines(blame, width, palette, room, len(lines))
                 lines += tree
                 spots += roots

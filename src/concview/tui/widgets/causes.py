@@ -17,19 +17,23 @@ from concview.tui.theme import GLYPHS, Palette
 from concview.tui.widgets.numbers import Spot
 from concview.tui.widgets.states import bar
 
-#: (word, its share of all thread time, the state whose colour and glyph it has).
-PARTS: tuple[tuple[str, Callable[[Blame], float], State], ...] = (
-    ("own", lambda b: b.own, State.RUNNING),
-    ("held up", lambda b: b.held_up, State.LOCK),
-    ("waits", lambda b: b.waits, State.IO),
-    ("starved", lambda b: b.starved, State.RUNNABLE),
-    ("unexplained", lambda b: b.unexplained, State.UNKNOWN),
-    ("quiet", lambda b: b.quiet, State.IDLE),
+#: (words, for a narrow terminal, its share of all thread time, the state whose colour and glyph it has).
+PARTS: tuple[tuple[str, str, Callable[[Blame], float], State], ...] = (
+    ("own work or I/O", "own work", lambda b: b.own, State.RUNNING),
+    ("held up", "held up", lambda b: b.held_up, State.LOCK),
+    ("waits for others", "waits", lambda b: b.waits, State.IO),
+    ("waits for a CPU", "no CPU", lambda b: b.starved, State.RUNNABLE),
+    ("unexplained", "unexplained", lambda b: b.unexplained, State.UNKNOWN),
+    ("idle or paced", "idle", lambda b: b.quiet, State.IDLE),
 )
+#: From so many cells on there is room for the longer words.
+ROOMY = 100
 #: Of all thread time: with less in somebody's way there is no tree to draw.
 LEAST_HELD = 0.01
 #: Of the active time: smaller roots are counted only.
 LEAST_SHARE = 0.01
+#: Of those that wait for a root: smaller ways to it are not drawn beside larger ones.
+LEAST_WAY = 0.02
 
 
 def worth_drawing(blame: Blame | None) -> bool:
@@ -38,14 +42,14 @@ def worth_drawing(blame: Blame | None) -> bool:
 
 
 def blame_bar(blame: Blame, width: int, palette: Palette) -> Line:
-    parts = {state: share(blame) for _, share, state in PARTS}
+    parts = {state: share(blame) for _, _, share, state in PARTS}
     return bar(accounting.to_shares([parts.get(state, 0.0) for state in State]), width, palette)
 
 
 def blame_legend(blame: Blame, width: int, palette: Palette) -> list[Line]:
     lines: list[Line] = [[]]
-    for word, share_of, state in PARTS:
-        share = share_of(blame)
+    for long, short, share_of, state in PARTS:
+        word, share = long if width >= ROOMY else short, share_of(blame)
         if share < 0.0005:
             continue
         said = text.percent(share) if share >= 0.005 else "<1 %"
@@ -100,6 +104,8 @@ def _roots(causes: Sequence[BlameCause]) -> list[_Root]:
 
 
 def _number(threads: float) -> str:
+    if threads < 0.05:
+        return "<0.1"
     return f"{threads:.0f}" if threads >= 9.5 or abs(threads - round(threads)) < 0.05 else f"{threads:.1f}"
 
 
@@ -134,27 +140,44 @@ def _spot(spots: list[Spot], root: _Root, y: int, line: Line) -> None:
 def _drawn(root: _Root, blame: Blame, share: float, width: int, palette: Palette) -> list[Line]:
     cause = root.first
     who = (cause.ends or "") if cause.path else cause.who
+    if cause.kind == "cycle" and cause.path:
+        who = ""  # its words name them all
     said = f"{who}: {words.does(cause)}" if who else words.does(cause)
     head = f"{share * 100:3.0f} %  "
     lines: list[Line] = []
     for number, part in enumerate(wrap(said, max(20, width - len(head)))):
         lines.append([Segment(head if not number else " " * len(head), palette.bright), Segment(part, palette.base)])
-    for node in sorted(root.top.behind.values(), key=lambda n: -n.whole):
+    for node in _worth(root.top):
         lines += _branch(node, blame, len(head), width, palette)
     return lines
+
+
+def _worth(node: _Node) -> list[_Node]:
+    """Those behind it, most first, without the rare ones."""
+    most = max((n.whole for n in node.behind.values()), default=0.0)
+    return sorted((n for n in node.behind.values() if n.whole >= LEAST_WAY * most), key=lambda n: -n.whole)
+
+
+def _waiters(node: _Node, step: BlameStep, blame: Blame) -> str:
+    """'6.8 threads (web) wait', 'alice waits'."""
+    number = node.thread_s / blame.seconds if node.thread_s else float(len(step.waiters) + len(step.waiting_tasks))
+    if len(step.waiters) + len(step.waiting_tasks) == 1 and number <= 1.05:
+        often = "" if number >= 0.95 else f" {text.percent(number)} of the time" if number >= 0.01 else " at times"
+        return f"{step.who} waits{often}"
+    kind = words.kind_of(step.waiters, step.waiting_tasks, _number(number) == "1")
+    return f"{_number(number)} {kind} ({step.who}) {'waits' if _number(number) == '1' else 'wait'}"
 
 
 def _branch(node: _Node, blame: Blame, indent: int, width: int, palette: Palette) -> list[Line]:
     step = node.step
     assert step is not None
-    threads = _number(node.thread_s / blame.seconds) if node.thread_s else _number(float(len(step.waiters)))
     sure = "" if step.confidence.value == "exact" else f", {step.confidence.value}"
-    said = f"{threads} {step.who} wait for {words.waited_for(step)}{words.where(step.file, step.line)}{sure}"
+    said = f"{_waiters(node, step, blame)} for {words.waited_for(step)}{words.where(step.file, step.line)}{sure}"
     mark = "← "
     lines: list[Line] = []
     for number, part in enumerate(wrap(said, max(20, width - indent - len(mark)))):
         pad = " " * indent + (mark if not number else " " * len(mark))
         lines.append([Segment(pad, palette.states[State.LOCK]), Segment(part, palette.dim)])
-    for behind in sorted(node.behind.values(), key=lambda n: -n.whole):
+    for behind in _worth(node):
         lines += _branch(behind, blame, min(indent + 2, width // 3), width, palette)
     return lines

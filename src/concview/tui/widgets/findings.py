@@ -8,6 +8,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import Finding, Measured
+from concview.session.phrases import measured_text
 from concview.snapshot import Snapshot
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import SEVERITIES, Palette
@@ -57,25 +58,6 @@ def finding_line(finding: Finding) -> str:
     where = finding.where[0] if finding.where else None
     at = f" at {where.file}:{where.line}" if where else ""
     return f"{SEVERITIES[finding.severity][1]} {finding.score} {finding.id}: {finding.title}. {finding.summary}{at}"
-
-
-def _number(value: float, unit: str) -> str:
-    if unit.startswith("share") or unit == "%":
-        return text.percent(value) if unit != "%" else f"{value:.0f} %"
-    return text.count(value) if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def measured_text(measured: Measured) -> str:
-    unit = measured.unit
-    bare = unit.removeprefix("share of ") if unit.startswith("share") else unit
-    said = f"{measured.name}: {_number(measured.value, unit)}"
-    if measured.lower is not None and measured.lower != measured.value:
-        said += f" (at least {_number(measured.lower, unit)}, 95 % sure)"
-    said += f" of {bare}" if unit.startswith("share of ") else (f" {bare}" if bare not in ("", "share", "%") else "")
-    said += f"; info from {_number(measured.info, unit)}, warn from {_number(measured.warn, unit)}"
-    counts = [text.plural(measured.samples, "sample")] if measured.samples else []
-    counts += [text.plural(measured.episodes, "episode")] if measured.episodes else []
-    return said + (f" ({', '.join(counts)})" if counts else "")
 
 
 def meter(measured: Measured, width: int, palette: Palette, style: Any) -> Line:

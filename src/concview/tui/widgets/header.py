@@ -82,8 +82,11 @@ def second_line(newest: Snapshot, width: int, palette: Palette) -> Line:
     parts = [
         (newest.engine or "no engine", False),
         (f"{newest.achieved_hz:.0f} of {asked} Hz{why}", slow),
-        (f"own cost {own:.1f} % of a core (budget {newest.budget_percent:.0f})", over),
-        (text.plural(newest.misses, "miss", "misses"), newest.misses > 0.05 * max(1, newest.samples)),
+        (f"own cost {own:.1f} % of a core (budget {newest.budget_percent:.0f} %)", over),
+        (
+            f"{text.plural(newest.misses, 'sample')} missed" if width >= 100 else f"{newest.misses} missed",
+            newest.misses > 0.05 * max(1, newest.samples),
+        ),
         (f"seen for {seconds(newest.elapsed_s)}", False),
     ]
     if width < 76:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -25,6 +26,9 @@ from concview.tui.text_render import Line, differences, fit, strip_of, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, layout
 from concview.tui.widgets.steady import Plain
+
+#: Seconds for which rows keep their places while new data comes.
+HOLD_S = 3.0
 
 
 class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
@@ -75,6 +79,9 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         self.matched = 0  #: rows that the filter leaves; headers of groups are not counted
         self.head = 1 if headed else 0  #: lines above the rows
         self.context: Any = None
+        self._places: dict[Any, int] = {}  #: key -> where it stood when it was sorted last
+        self._group_places: dict[Any, int] = {}  #: the same with the headers of groups, where there are groups
+        self._sorted_at = 0.0
         self.total = 0
         self.rows: list[Any] = []
         self._source: Sequence[Any] = ()
@@ -96,9 +103,11 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
 
     def set_rows(self, rows: Sequence[Any], context: Any = None) -> None:
         self._source, self.context, self.said = rows, context, self.said or self.empty
-        self._arrange()
+        self._arrange(hold=bool(self._places) and monotonic() - self._sorted_at < HOLD_S)
 
-    def _arrange(self) -> None:
+    def _arrange(self, hold: bool = False) -> None:
+        """With `hold` rows keep their places among one another, new ones come last: who reads is not to lose the line.
+        What the person asks for is done at once."""
         rows = list(self._source)
         self.total = len(rows)
         if self.matches is not None:
@@ -109,9 +118,19 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
             rows.sort(key=column.sort, reverse=column.down != self.reversed)
         elif self.reversed:
             rows.reverse()
+        if hold:
+            last = len(self._places)
+            rows.sort(key=lambda row: self._places.get(self.key(row), last))
+        else:
+            self._places, self._sorted_at = {self.key(row): at for at, row in enumerate(rows)}, monotonic()
         if self.regroup is not None:
             by = column.sort if column is not None else None
-            rows = self.regroup(rows, by, column is not None and column.down != self.reversed)
+            down = column is not None and column.down != self.reversed
+            if hold:
+                by, down = (lambda head: self._group_places.get(self.key(head), len(self._group_places))), False
+            rows = self.regroup(rows, by, down)
+            if not hold:
+                self._group_places = {self.key(row): at for at, row in enumerate(rows)}
         in_sight = self._first() <= self.cursor < self._first() + self._page()
         self.rows = rows
         before = self.selected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Stack, State
 from concview.snapshot import Snapshot, ThreadView
-from concview.tui.text_render import Line, fit, fit_place
+from concview.tui.text_render import Line, fit, fit_name, fit_place
 from concview.tui.theme import GLYPHS, WORDS, Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.states import strip_cells
@@ -73,7 +74,7 @@ FIELDS: dict[str, Callable[[Any], str]] = {
 def _name(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
     mark = "●" if thread.holds_gil else " "
     style = palette.base if thread.alive and not thread.native else palette.dim
-    return [Segment(mark, palette.states[State.RUNNING]), Segment(fit(thread.name, width - 1), style)]
+    return [Segment(mark, palette.states[State.RUNNING]), Segment(fit_name(thread.name, width - 1), style)]
 
 
 def _state(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
@@ -101,14 +102,18 @@ def fit_reason(reason: str, width: int) -> str:
     for word in (held, ", by ", " < "):
         room = width - cell_len(word) - cell_len(holder)
         if room >= LEAST_WHAT:
-            return fit(fit(what, room).rstrip() + word + holder, width)
+            return fit(fit_place(what, room).rstrip() + word + holder, width)
     room = width - cell_len(holder) - 3
     if room >= LEAST_WHAT // 2:  # that it waits stands in the column of states
-        return fit(fit(what.removeprefix("waits for "), room).rstrip() + " < " + holder, width)
+        return fit(fit_place(what.removeprefix("waits for "), room).rstrip() + " < " + holder, width)
     return fit(f"by {holder}", width)
 
 
 def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
+    if thread.alive and thread.reason == "running" and not in_the_way(thread):
+        frame = thread.stack.user_leaf
+        where = f"running {frame.function} ({frame.place.rpartition('(')[2].rstrip(')')})" if frame else "running"
+        return [Segment(fit_place(where, width), palette.dim)]
     stuck = thread.alive and thread.state in (State.GIL, State.LOCK, State.RUNNABLE)
     if in_the_way(thread):
         tail = f"; {_count(thread)} behind it"
@@ -152,8 +157,12 @@ def _said(thread: ThreadView) -> str:
     return f"{thread.reason}; {_count(thread)} behind it" if in_the_way(thread) else thread.reason
 
 
+#: How the end of a deadlock's way begins.
+CIRCLE = "they wait for each other"
+
+
 def _reason_or_cause(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
-    if not behind(thread):
+    if not behind(thread) or thread.root.startswith(CIRCLE):  # who holds it says more than the whole circle
         return _reason(thread, width, palette, context)
     return [Segment(fit_cause(thread.because, thread.root, width), palette.base)]
 
@@ -204,7 +213,8 @@ NAME = Column("name", " NAME", 14, _name, most=30, sort=lambda t: t.name.lower()
 STATE = Column("state", "STATE", 10, _state, sort=lambda t: int(t.state), down=False)
 SINCE = Column("for", "FOR", 6, number_cell(_since), drop=5, right=True, sort=lambda t: t.since_s)
 WHY = Column("why", "WHY", 30, _reason, most=70, want=52, sort=trouble)
-STRIP = Column("strip", "LAST MINUTE", 12, _strip, most=60, want=20)
+#: Short of room it gives way to who is in the way.
+STRIP = Column("strip", "LAST MINUTE", 12, _strip, most=60, want=14, drop=3)
 
 COLUMNS: tuple[Column, ...] = (
     NAME,
@@ -216,8 +226,8 @@ COLUMNS: tuple[Column, ...] = (
     WHY,
     Column("cpu", "CPU%", 5, number_cell(_cpu), drop=1, right=True, sort=lambda t: _less(t.cpu_percent)),
     Column("held", "GIL%", 5, number_cell(_held), drop=7, right=True, sort=lambda t: _less(t.gil_held)),
-    Column("gil", "GILw%", 6, number_cell(_share(State.GIL)), drop=2, right=True, sort=_by_share(State.GIL)),
-    Column("lock", "LOCK%", 6, number_cell(_share(State.LOCK)), drop=2, right=True, sort=_by_share(State.LOCK)),
+    Column("gil", "GILw%", 6, number_cell(_share(State.GIL)), drop=3, right=True, sort=_by_share(State.GIL)),
+    Column("lock", "LOCK%", 6, number_cell(_share(State.LOCK)), drop=3, right=True, sort=_by_share(State.LOCK)),
     Column("io", "I/O%", 5, number_cell(_share(State.IO)), drop=6, right=True, sort=_by_share(State.IO)),
     # What the kernel counted: rarely caught by a sample, so no call tree tells it.
     Column(
@@ -237,6 +247,8 @@ COLUMNS: tuple[Column, ...] = (
 BRIEF: tuple[Column, ...] = (NAME, STATE, SINCE, WHY, STRIP)
 
 
+#: So many cells have names at most, short of room.
+MOST_NAME = 24
 #: Who is in the way, followed to the end: beside WHY where there is room, else in its place.
 CAUSE = Column("cause", "CAUSE", 24, _cause, most=60, want=34, sort=lambda t: t.root, down=False)
 WHY_OR_CAUSE = Column("why", "WHY", 30, _reason_or_cause, most=70, want=52, sort=trouble)
@@ -245,7 +257,10 @@ ROOM_FOR_BOTH = 130
 
 
 def columns_of(snapshot: Snapshot, width: int, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """With the cause of every wait, where it was followed."""
+    """With the cause of every wait, where it was followed; names have the room they need, in steps."""
+    longest = max((cell_len(t.name) + 1 for t in snapshot.threads if t.alive), default=0)
+    wide = min(NAME.most if width >= ROOM_FOR_BOTH else MOST_NAME, -(-longest // 4) * 4)
+    columns = tuple(replace(c, want=wide) if c is NAME and wide > c.width else c for c in columns)
     if not any(behind(t) for t in snapshot.threads):
         return columns
     if width < ROOM_FOR_BOTH:
