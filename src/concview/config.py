@@ -12,6 +12,7 @@ CONCVIEW_THEME and CONCVIEW_LABELS are read.
                                     # only) or full (paths and statements as they are)
     mouse = true                    # false: the terminal keeps its mouse, to select text with
     theme = "dark"                  # dark, light, ansi, ansi-light, contrast or colour-blind
+    remember = true                 # false: sort orders, columns and the last view are not kept
 
     [keys]                          # keys of one's own, by the ids in docs/keys.md
     pause = "p"
@@ -145,6 +146,7 @@ class Config(msgspec.Struct, frozen=True):
     gentle: bool = False  #: nothing is opened that costs the process anything: no exact waits
     mouse: bool = True
     theme: ThemeName = "dark"
+    remember: bool = True  #: sort orders, columns and the last view of the dashboard
     keys: dict[str, str] = {}  #: id of a key of the dashboard -> keys in its place, comma-separated
     rules: RuleConfig = RuleConfig()
 
@@ -160,6 +162,7 @@ _ALLOWED = {
     "gentle": "true or false",
     "mouse": "true or false",
     "theme": "dark, light, ansi, ansi-light, contrast or colour-blind",
+    "remember": "true or false",
     "keys": "a table of texts: what a key does -> the key",
     "rules": "a table",
     "rules.only": "a list of rule ids or patterns",

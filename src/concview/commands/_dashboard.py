@@ -125,6 +125,7 @@ def show(
 
     `launch` starts the target anew when that is asked for; `child` is then what it started first.
     """
+    from concview.tui import remember
     from concview.tui.app import ConcviewApp
     from concview.tui.keys import UnusableKey
     from concview.tui.ports import Picker, StartAgain, Started
@@ -194,7 +195,13 @@ def show(
     )
     try:
         app = ConcviewApp(
-            session=session, picker=picker, deep_look=deep_look, output=output, theme=config.theme, own_keys=config.keys
+            session=session,
+            picker=picker,
+            deep_look=deep_look,
+            output=output,
+            theme=config.theme,
+            own_keys=config.keys,
+            state=remember.file() if config.remember else None,
         )
     except UnusableKey as error:
         for each in sessions:

@@ -30,7 +30,8 @@ _PEER = ("kind", "name", "local", "status", "known_as", "accepted")
 Row = dict[str, object]
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """A value as it is written: no text that a spreadsheet would take for a formula."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     if isinstance(value, float):
@@ -76,7 +77,7 @@ def _write(folder: Path, name: str, rows: Iterable[Mapping[str, object]]) -> int
     with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows([_cell(row.get(column, "")) for column in columns] for row in found)
+        writer.writerows([cell(row.get(column, "")) for column in columns] for row in found)
     return len(found)
 
 

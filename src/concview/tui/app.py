@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
@@ -14,7 +15,7 @@ from textual.driver import Driver as BaseDriver
 from textual.screen import Screen
 from textual.widgets import Input
 
-from concview.tui import first, keys, textual_private
+from concview.tui import first, keys, remember, textual_private
 from concview.tui.ports import DeepLook, Output, Picker, Service, StartAgain, Started, ViewedSession
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.dashboard import Dashboard
@@ -62,8 +63,10 @@ class ConcviewApp(App[None]):
         output: Output | None = None,
         own_keys: Mapping[str, str] | None = None,
         service: Service | None = None,
+        state: Path | None = None,
     ) -> None:
-        """`theme`: a name of Textual's or ours, or one of `theme.CHOICES`. UnusableKey where `own_keys` cannot be."""
+        """`theme`: a name of Textual's or ours, or one of `theme.CHOICES`. UnusableKey where `own_keys` cannot be.
+        `state`: the file where sort orders, columns and the last view are kept; None: nowhere."""
         keymap = keys.remap(own_keys or {})
         super().__init__()
         if session is None and picker is None and service is None:
@@ -72,6 +75,7 @@ class ConcviewApp(App[None]):
         self.session, self.picker, self.deep_look, self.output = session, picker, deep_look, output
         self.service = service
         self.title = title
+        self.state_file, self.state = state, remember.read(state)
         self._starting = False
         for each in OURS:
             self.register_theme(each)
@@ -91,7 +95,7 @@ class ConcviewApp(App[None]):
     def get_default_screen(self) -> Screen[None]:
         """The first screen itself rather than one pushed over an empty one: that saves a frame."""
         if self.session is not None:
-            return Dashboard(self.session, self.output)
+            return Dashboard(self.session, self.output, state=self.state)
         if self.service is not None:
             from concview.tui.screens.processes import ProcessesScreen
 
@@ -120,7 +124,7 @@ class ConcviewApp(App[None]):
         """Show this session; the picker stays below it."""
         self.close_session()
         self.session = event.session
-        self.push_screen(Dashboard(event.session))
+        self.push_screen(Dashboard(event.session, state=self.state))
 
     def on_processes_screen_chosen(self, event: ProcessesScreen.Chosen) -> None:
         """At one of the service's processes; the list stays below it."""
@@ -129,7 +133,7 @@ class ConcviewApp(App[None]):
             self.notify(event.row.state or "there is nothing to look at", markup=False)
             return
         self.session = session
-        self.push_screen(Dashboard(session))
+        self.push_screen(Dashboard(session, state=self.state))
 
     def close_session(self) -> None:
         session, self.session = self.session, None
@@ -145,6 +149,7 @@ class ConcviewApp(App[None]):
             self.notify("started for one process; q quits", markup=False)
             return
         if isinstance(self.screen, Dashboard):
+            self.remember(self.screen)
             self.screen.retire()
         self.close_session()
         if len(self.screen_stack) > 1:
@@ -188,16 +193,22 @@ class ConcviewApp(App[None]):
         # What is judged is the live program, also when the view was paused in its past.
         baseline = Baseline(shown.newest, other=True) if other and started.variant else shown.baseline
         view = shown.active if shown.specs[shown.active].tab else ""
+        self.remember(shown)
         shown.retire()
         self.close_session()
         self.session = started.session
-        self.push_screen(Dashboard(started.session, started.output, view, baseline))
+        self.push_screen(Dashboard(started.session, started.output, view, baseline, self.state))
         if started.variant and other:
             said = f"the {started.variant} variant; what differs from the other is shown, b forgets it"
             self.notify(said, markup=False)
 
     async def on_unmount(self) -> None:
+        remember.write(self.state_file, self.state)
         self.close_session()
+
+    def remember(self, shown: Dashboard) -> None:
+        """What a dashboard looked like when it was left is kept for the next one."""
+        self.state = shown.remembered(self.state)
 
     # ------------------------------------------------------------ keys
 
@@ -240,24 +251,7 @@ class ConcviewApp(App[None]):
         await self.run_action(key.action, scopes.get(key.scope) or self.screen)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        offered = {"app", "dashboard" if isinstance(screen, Dashboard) else "picker"}
-        if isinstance(screen, Dashboard):
-            offered |= {"inside", getattr(screen.view, "scope", "")}
-            if screen.paused and screen.kept is not None:
-                offered.add("time")
-        for key in keys.table():
-            if key.id == "palette" or key.scope not in offered:
-                continue
-            title = f"{key.help[0].upper()}{key.help[1:]} ({key.shown})"
-            if key.id.startswith("tab_"):
-                if not isinstance(screen, Dashboard):
-                    continue
-                number = int(key.id.removeprefix("tab_"))
-                spec = next((s for s in screen.specs.values() if s.tab == number), None)
-                if spec is None:
-                    continue
-                title = f"View: {spec.title} ({number if number < 10 else key.shown})"
-            elif key.view and isinstance(screen, Dashboard) and not hasattr(screen.view, "do_" + key.action[6:-2]):
-                continue
-            yield SystemCommand(title, "", partial(self.call_later, self.press, key))
-        yield SystemCommand("Change the theme", "colours, also the terminal's own", self.action_change_theme)
+        from concview.tui import verbs
+
+        for title, said, act in verbs.palette(self):
+            yield SystemCommand(title, said, partial(self.call_later, act))

@@ -31,6 +31,7 @@ def take(
     osc52: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    suffix: str = ".md",
 ) -> str:
     """Puts `text` where it can be pasted from; what was done, in a sentence. `stem`: of the file. `osc52` asks the
     terminal. May take seconds."""
@@ -48,7 +49,7 @@ def take(
             if _given("tmux", arguments, text, known):
                 more = "; it was asked to pass it on to the terminal's clipboard" if passed else ""
                 return f"in tmux's paste buffer (prefix ] pastes it){more}"
-    file = save(text, stem, folder)
+    file = save(text, stem, folder, suffix)
     where = f"saved as {file}" if file is not None else "no file could be written here either"
     if known.get("TERM", "") in _DEAF or known.get("STY"):
         return f"this terminal takes no copies: {where}"

@@ -49,12 +49,20 @@ KEYS: tuple[Key, ...] = (
     Key("page_down", "pagedown,ctrl+f", "pgdn", "page_down", "one page down", "list", "Move"),
     Key("top", "home,g", "g", "top", "to the first line", "list", "Move"),
     Key("bottom", "end,G", "G", "bottom", "to the last line", "list", "Move"),
+    Key("half_down", "ctrl+d", "ctrl+d", "half_down", "half a page down", "list", "Move"),
+    Key("half_up", "ctrl+u", "ctrl+u", "half_up", "half a page up", "list", "Move"),
+    Key("next_match", "n", "n", "match(1)", "the next match of the filter; N the one before", "list", "Move"),
+    Key("previous_match", "N", "N", "match(-1)", "the match before", "list", "Move"),
     Key("scroll_up", "up,k", "↑ k", "scroll_up", "scroll up", "page", "Move"),
     Key("scroll_down", "down,j", "↓ j", "scroll_down", "scroll down", "page", "Move"),
     Key("scroll_page_up", "pageup,ctrl+b", "pgup", "page_up", "scroll one page up", "page", "Move"),
     Key("scroll_page_down", "pagedown,ctrl+f", "pgdn", "page_down", "scroll one page down", "page", "Move"),
     Key("scroll_top", "home,g", "g", "scroll_home", "to the first line", "page", "Move"),
     Key("scroll_bottom", "end,G", "G", "scroll_end", "to the last line", "page", "Move"),
+    Key("scroll_half_down", "ctrl+d", "ctrl+d", "half_down", "scroll half a page down", "page", "Move"),
+    Key("scroll_half_up", "ctrl+u", "ctrl+u", "half_up", "scroll half a page up", "page", "Move"),
+    Key("next_line_match", "n", "n", "match(1)", "the next line that has the filter's text", "page", "Move"),
+    Key("previous_line_match", "N", "N", "match(-1)", "the line before that has it", "page", "Move"),
     Key("back", "escape", "esc", "back", "go back; never quits", "dashboard", "Move", "back"),
     Key("focus", "tab", "tab", "next_part", "to the next part of the view", "dashboard", "Move", "next part"),
     Key("previous_tab", "left,h", "← h", "step_tab(-1)", "previous view", "dashboard", "Move"),
@@ -65,6 +73,8 @@ KEYS: tuple[Key, ...] = (
     Key("filter", "slash", "/", "view('filter')", "filter the list as you type", "dashboard", "Look", "filter", True),
     Key("sort", "s", "s", "view('sort')", "sort by the next column", "dashboard", "Look", "sort", True),
     Key("reverse", "r", "r", "view('reverse')", "reverse the order", "dashboard", "Look", "", True),
+    Key("column_left", "less_than_sign", "<", "move_column(-1)", "move the sorted column to the left; > right", *LOOK),
+    Key("column_right", "greater_than_sign", ">", "move_column(1)", "move the sorted column to the right", *LOOK),
     Key("fold", "f", "f", "view('fold')", "fold or unfold library frames; all groups of threads", *LOOK, "fold", True),
     Key("group", "t", "t", "view('group')", "group threads by pool; enter folds a group", *LOOK, "group", True),
     Key(
@@ -138,6 +148,7 @@ KEYS: tuple[Key, ...] = (
         "copy", "y", "y", "copy", "copy what is wrong, in twenty lines for a channel", "dashboard", "Take away", "copy"
     ),
     Key("copy_line", "Y", "Y", "copy_line", "copy the selected line", "dashboard", "Take away"),
+    Key("csv", "C", "C", "csv", "copy the table as CSV, all columns", "dashboard", "Take away"),
     Key("report", "W", "W", "report", "save a page for a ticket here", "dashboard", "Take away", "report"),
     Key("export", "e", "e", "export", "save this view as SVG and text here", "dashboard", "Take away", "export"),
     Key("record", "E", "E", "record", "save the minutes in memory as a recording here", "dashboard", "Take away"),
@@ -155,6 +166,7 @@ KEYS: tuple[Key, ...] = (
     Key("pick_sort", "s", "s", "sort", "sort by the next column", "picker", "Look", "sort"),
     Key("pick_reverse", "r", "r", "reverse", "reverse the order", "picker", "Look"),
     Key("pick_back", "escape", "esc", "back", "clear the filter; never quits", "picker", "Move", "back"),
+    Key("command", "colon", ":", "command", "a command by its name, with completion", *PROGRAM),
     Key("help", "question_mark,f1", "?", "help", "this help", "app", "Program", "help"),
     Key("palette", "ctrl+p", "ctrl+p", "command_palette", "every command by name", "app", "Program"),
     Key("quit", "q,ctrl+c", "q", "quit", "quit and detach; the process goes on", "app", "Program", "quit"),
@@ -226,7 +238,18 @@ _NAMED = frozenset(
 
 
 def _shown(keys: str) -> str:
-    signs = {"slash": "/", "question_mark": "?", "up": "↑", "down": "↓", "left": "←", "right": "→", "escape": "esc"}
+    signs = {
+        "less_than_sign": "<",
+        "greater_than_sign": ">",
+        "colon": ":",
+        "slash": "/",
+        "question_mark": "?",
+        "up": "↑",
+        "down": "↓",
+        "left": "←",
+        "right": "→",
+        "escape": "esc",
+    }
     return " ".join(signs.get(word, word) for word in keys.split(","))
 
 

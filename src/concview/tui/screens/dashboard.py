@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 
-from concview import registry
+from concview import registry, text
 from concview.snapshot import Snapshot, Timeline
-from concview.text import duration
+from concview.text import duration, short_command
 from concview.tui import clipboard, export, first, keys
 from concview.tui.ports import Kept, Output, Paged, Recordable, ViewedSession
+from concview.tui.remember import ScreenState, TableState
 from concview.tui.screens._time import TimeTravel, pace
 from concview.tui.screens.base import TooSmall
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.bars import Footer, Tabs
 from concview.tui.widgets.baseline import Baseline
+from concview.tui.widgets.commandline import CommandLine
+from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.header import Header
 from concview.tui.widgets.output import ROOMY, OutputPane
 from concview.tui.widgets.page import Page
@@ -29,6 +34,7 @@ from concview.tui.widgets.timeline import TimeBar
 
 if TYPE_CHECKING:
     from concview.session.account import Account
+    from concview.tui.app import ConcviewApp
 
 #: Seconds between looks at the session, slowest first.
 SPEEDS = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
@@ -66,9 +72,14 @@ class Dashboard(TimeTravel):
             self.other = other
 
     def __init__(
-        self, session: ViewedSession, output: Output | None = None, view: str = "", baseline: Baseline | None = None
+        self,
+        session: ViewedSession,
+        output: Output | None = None,
+        view: str = "",
+        baseline: Baseline | None = None,
+        state: ScreenState | None = None,
     ) -> None:
-        """`view`: the id of the one that is shown first."""
+        """`view`: the id of the one that is shown first. `state`: what was kept of an earlier time."""
         super().__init__()
         self.session = session
         self.output = OutputPane(output) if output is not None else None
@@ -77,7 +88,10 @@ class Dashboard(TimeTravel):
         self.shown: Snapshot = self.newest  #: what is on screen: the newest, or the one it was paused at
         self.speed = SPEEDS.index(0.1)
         self.trail: list[tuple[str, Any]] = []  #: where Escape leads
-        self.active = view if view in self.specs else next(iter(self.specs))
+        self.state = state or ScreenState()
+        self._tables: dict[str, Table] = {}  #: by the name under which its state is kept
+        view = view or self.state.view_of(self._program(self.newest))
+        self.active = view if view in self.specs and self.specs[view].tab else next(iter(self.specs))
         self.baseline = baseline
         self.subject: Any = None  #: what the view that is being opened shall show
 
@@ -89,6 +103,7 @@ class Dashboard(TimeTravel):
         if self.output is not None:
             yield self.output
         yield Footer(id="footer")
+        yield CommandLine(self._completions, id="command")
         yield TooSmall()
 
     def on_mount(self) -> None:
@@ -184,6 +199,7 @@ class Dashboard(TimeTravel):
     def on_view_ready(self) -> None:
         if not self.view.ready:
             return
+        self._restore()
         subject, self.subject = self.subject, None
         if subject is not None:
             self.view.aim(subject)
@@ -198,8 +214,119 @@ class Dashboard(TimeTravel):
 
     def on_view_goto(self, event: View.Goto) -> None:
         event.stop()
+        self.go(event.view, event.subject)
+
+    def go(self, view: str, subject: Any = None) -> None:
+        """Show it; Escape leads back here."""
         self.trail.append((self.active, getattr(self.view, "tid", None)))
-        self.show_view(event.view, event.subject)
+        self.show_view(view, subject)
+
+    # ------------------------------------------------------------ what is kept
+
+    @staticmethod
+    def _program(snapshot: Snapshot) -> str:
+        return short_command(snapshot.target.command) if snapshot.target is not None else ""
+
+    def _restore(self) -> None:
+        """The sort orders and columns of the view's tables as they were left, once."""
+        for table in self.view.query(Table):
+            name = f"{self.active}/{table.id}"
+            if name in self._tables:
+                continue
+            self._tables[name] = table
+            kept = self.state.tables.get(name)
+            if kept is not None:
+                known = {c.id for c in table.every_column()}
+                table.chosen = tuple(c for c in kept.columns if c in known)
+                if any(c.id == kept.sort and c.sort is not None for c in table.every_column()):
+                    table.sort_by, table.reversed, table.own_sort = kept.sort, kept.reversed, True
+
+    def on_unmount(self) -> None:
+        cast("ConcviewApp", self.app).remember(self)
+
+    def remembered(self, state: ScreenState) -> ScreenState:
+        """The same with what this screen looks like now."""
+        tables = dict(state.tables)
+        for name, table in self._tables.items():
+            tables.pop(name, None)
+            sort, back = (table.sort_by, table.reversed) if table.own_sort else ("", False)
+            if table.own_sort or table.chosen:
+                tables[name] = TableState(sort, back, table.chosen)
+        program = self._program(self.newest)
+        if not program:
+            return ScreenState(program=state.program, view=state.view, at=state.at, tables=tables)
+        view = self.active if self.specs[self.active].tab else (self.trail[0][0] if self.trail else "")
+        return ScreenState(program=program, view=view, at=time.time(), tables=tables)
+
+    # ------------------------------------------------------------ commands by name
+
+    def _completions(self, line: str) -> list[str]:
+        from concview.tui import verbs
+
+        return verbs.completions(cast("ConcviewApp", self.app), line)
+
+    def open_command(self, line: str = "") -> None:
+        self.query_one(CommandLine).open(line)
+
+    def action_command(self) -> None:
+        self.open_command()
+
+    def on_command_line_given(self, event: CommandLine.Given) -> None:
+        from concview.tui import verbs
+
+        event.stop()
+        self.focus_view()
+        verbs.execute(cast("ConcviewApp", self.app), event.line)
+
+    def table(self) -> Table | None:
+        """The one that has the keyboard, else the first with rows."""
+        tables = [t for t in self.view.query(Table) if t.display]
+        return next((t for t in tables if t.has_focus), None) or next(
+            (t for t in reversed(tables) if t.rows), tables[0] if tables else None
+        )
+
+    def filter_by(self, words: str) -> bool:
+        """False where there is nothing to filter."""
+        bar = next(iter(self.view.query(FilterBar)), None)
+        if bar is None:
+            return False
+        bar.display = bool(words)
+        bar.field.value = words
+        return True
+
+    def action_move_column(self, step: int) -> None:
+        table = self.table()
+        if table is not None:
+            table.move_column(step)
+
+    def take_csv(self) -> str:
+        """Copies the table; what cannot be, in a sentence."""
+        table = self.table()
+        if table is None or not table.ungrouped:
+            return "no table with rows here"
+        content, stem = table.as_csv(), self._stem(self.active)
+        self._in_thread(lambda: clipboard.take(content, stem, self._osc52, suffix=".csv"))
+        return ""
+
+    def action_csv(self) -> None:
+        wrong = self.take_csv()
+        if wrong:
+            self.app.notify(wrong, severity="warning", markup=False)
+
+    def save_csv(self, path: Path) -> str:
+        """Into a new file; what cannot be, in a sentence."""
+        table = self.table()
+        if table is None or not table.ungrouped:
+            return "no table with rows here"
+        try:
+            with path.open("x", encoding="utf-8", newline="") as file:
+                file.write(table.as_csv())
+        except FileExistsError:
+            return f"{path} exists: another name"
+        except OSError as error:
+            return f"could not save: {error.strerror}"
+        self.app.notify(f"saved {path}: {text.plural(len(table.ungrouped), 'row')}", markup=False)
+        return ""
 
     def on_tabs_chosen(self, event: Tabs.Chosen) -> None:
         self.trail.clear()
@@ -225,7 +352,12 @@ class Dashboard(TimeTravel):
         self.show_view(numbered[(numbered.index(here) + step) % len(numbered)])
 
     def action_back(self) -> None:
-        """Out of the filter, out of the detail, to the overview; never further."""
+        """Out of the command line, the filter, the detail, to the overview; never further."""
+        command = self.query_one(CommandLine)
+        if command.display:
+            command.close()
+            self.focus_view()
+            return
         if self.view.back():
             return
         if self.trail:
@@ -331,6 +463,17 @@ class Dashboard(TimeTravel):
         self.run_worker(run, thread=True, group="take-away", exit_on_error=False)
 
     def action_export(self) -> None:
+        """Notices go first: they are no part of the view."""
+        self.app.clear_notifications()
+        self._without_notices(self._export)
+
+    def _without_notices(self, act: Callable[[], None], patience: int = 40) -> None:
+        if patience and any(self.query("Toast")):
+            self.set_timer(0.025, lambda: self._without_notices(act, patience - 1))
+        else:
+            self.call_after_refresh(act)
+
+    def _export(self) -> None:
         lines = [*self.query_one(Header).as_text(), "", *self.view.as_text()]
         pid = self.shown.target.pid if self.shown.target else 0
         try:
@@ -341,6 +484,10 @@ class Dashboard(TimeTravel):
         self.app.notify(f"saved {svg} and {plain}", markup=False)
 
     def action_record(self) -> None:
+        self.save_recording()
+
+    def save_recording(self, to: Path | None = None) -> None:
+        """Under a name of its own; beside the person without one."""
         session = self.session
         if not self.session.live or not isinstance(session, Recordable):
             self.app.notify("this is a recording already", markup=False)
@@ -350,7 +497,9 @@ class Dashboard(TimeTravel):
 
         def run() -> None:
             try:
-                path, seconds = export.recording(session, pid)
+                path, seconds = (to, session.save(to)) if to is not None else export.recording(session, pid)
+            except FileExistsError:
+                said, severity = f"{to} exists: another name", "error"
             except (OSError, LookupError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
                 said, severity = f"could not save: {why}", "error"

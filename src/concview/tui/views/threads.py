@@ -57,7 +57,7 @@ class Threads(TableView):
     def aim(self, subject: Any) -> None:
         """A thread, or the column to sort by."""
         if isinstance(subject, str):
-            self.grid.sort_by, self.grid.reversed = subject, False
+            self.grid.sort_by, self.grid.reversed, self.grid.own_sort = subject, False, False
             self.grid.untouch()
             return
         if self.snapshot is not None:

@@ -34,6 +34,8 @@ class Column:
     right: bool = False
     sort: Callable[[Any], Any] | None = None
     down: bool = True
+    #: What stands in a CSV file; True: what is drawn, without blanks around it. False: a picture, which is left out.
+    data: Callable[[Any], str] | bool = True
 
 
 def text_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[Any, int, Palette, Any], Line]:

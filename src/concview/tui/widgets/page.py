@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual.actions import SkipAction
 from textual.binding import BindingType
+from textual.containers import Vertical
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widgets import Input
 
 from concview.tui import keys
 from concview.tui.text_render import Line, differences
@@ -75,6 +78,28 @@ class Page(ScrollView, Plain, can_focus=True):
         if at < len(self._lines):
             return self._lines[at].adjust_cell_length(self.size.width, base)
         return Strip.blank(self.size.width, base)
+
+    def action_half_up(self) -> None:
+        self.scroll_relative(y=-max(1, self.size.height // 2), animate=False)
+
+    def action_half_down(self) -> None:
+        self.scroll_relative(y=max(1, self.size.height // 2), animate=False)
+
+    def action_match(self, step: int) -> None:
+        """The next line that has what the view is filtered by; round at the end. Without a filter, or when it is a
+        pattern, the key is somebody else's."""
+        needle = self._needle()
+        if not needle:
+            raise SkipAction()
+        here = self.scroll_offset.y
+        found = [at for at, strip in enumerate(self._lines) if needle in strip.text.lower()]
+        if found:
+            further = [at for at in found if (at - here) * step > 0]
+            self.scroll_to(y=(further or found)[0 if step > 0 else -1], animate=False)
+
+    def _needle(self) -> str:
+        fields = [w for a in self.ancestors if isinstance(a, Vertical) for w in a.query("FilterBar Input")]
+        return next((f.value.strip().lower() for f in fields if isinstance(f, Input) and f.value.strip()), "")
 
     def as_text(self) -> list[str]:
         return [strip.text.rstrip() for strip in self._lines]

@@ -6,7 +6,9 @@ smallest width and an order in which they give way when the terminal narrows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, ClassVar
@@ -14,6 +16,7 @@ from typing import Any, ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -27,6 +30,27 @@ from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, layout
 from concview.tui.widgets.steady import Plain
 
+
+def as_csv(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    from concview.exporters.csv import cell
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(titles)
+    writer.writerows([cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _data(column: Column, row: Any, table: Table) -> str:
+    if callable(column.data):
+        return column.data(row)
+    line = column.draw(row, WIDEST, palette_of(table), table.context)
+    text = "".join(segment.text for segment in line).strip()
+    return "" if text == "-" else text
+
+
+#: Cells of a column that nothing is cut in.
+WIDEST = 400
 #: Seconds for which rows keep their places while new data comes.
 HOLD_S = 3.0
 
@@ -64,11 +88,16 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         sort: str = "",
         empty: str = "",
         headed: bool = True,
+        others: Sequence[Column] = (),
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(id=id)
+        """`others`: columns that the view does not show by itself, and that can be chosen."""
         self.columns, self.key, self.haystack = tuple(columns), key, haystack
-        self.sort_by, self.reversed = sort, False
+        self.others = tuple(others)
+        self.chosen: tuple[str, ...] = ()  #: ids of the columns that the person chose, in order; (): the view's
+        self._made: tuple[object, tuple[Column, ...]] = (None, ())
+        self.sort_by, self.reversed, self.own_sort = sort, False, False  #: `own_sort`: by the person
         self.empty, self.said = empty, ""  #: what stands instead of rows; that there are none is known with the first
         self.needle = ""
         self.fields = dict(fields or {})
@@ -84,6 +113,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         self._sorted_at = 0.0
         self.total = 0
         self.rows: list[Any] = []
+        self.ungrouped: list[Any] = []  #: the rows without headers of groups, folded ones too
         self._source: Sequence[Any] = ()
         self.selected: Any = None
         self.cursor = 0
@@ -113,7 +143,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         if self.matches is not None:
             rows = [row for row in rows if self.matches(row)]
         self.matched = len(rows)
-        column = next((c for c in self.columns if c.id == self.sort_by), None)
+        column = next((c for c in self.every_column() if c.id == self.sort_by), None)
         if column is not None and column.sort is not None:
             rows.sort(key=column.sort, reverse=column.down != self.reversed)
         elif self.reversed:
@@ -123,6 +153,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
             rows.sort(key=lambda row: self._places.get(self.key(row), last))
         else:
             self._places, self._sorted_at = {self.key(row): at for at, row in enumerate(rows)}, monotonic()
+        self.ungrouped = rows
         if self.regroup is not None:
             by = column.sort if column is not None else None
             down = column is not None and column.down != self.reversed
@@ -180,11 +211,59 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
 
     def sort_on(self, column: str) -> None:
         self.reversed = not self.reversed if column == self.sort_by else False
-        self.sort_by = column
+        self.sort_by, self.own_sort = column, True
         self._arrange()
 
+    def sort_to(self, column: str, order: str = "") -> None:
+        """'up': smallest first, 'down': largest first, '': as the column has it."""
+        found = next((c for c in self.every_column() if c.id == column and c.sort is not None), None)
+        if found is not None:
+            self.sort_by, self.reversed = column, bool(order) and (order == "down") != found.down
+            self.own_sort = True
+            self._arrange()
+
+    # ------------------------------------------------------------ columns
+
+    def every_column(self) -> tuple[Column, ...]:
+        """Those of the view first."""
+        ids = {c.id for c in self.columns}
+        return (*self.columns, *(c for c in self.others if c.id not in ids))
+
+    def shown_columns(self) -> tuple[Column, ...]:
+        """The person's, in the person's order; those of the view where none were chosen."""
+        if not self.chosen:
+            return self.columns
+        if self._made[0] != (self.columns, self.chosen):
+            known = {c.id: c for c in self.every_column()}
+            # Who chose them wants to see them: none gives way, what has no room on the right is cut.
+            columns = tuple(replace(known[i], drop=0) for i in self.chosen if i in known)
+            self._made = ((self.columns, self.chosen), columns or self.columns)
+        return self._made[1]
+
+    def choose_columns(self, ids: tuple[str, ...]) -> None:
+        self.chosen = ids
+        self._repaint()
+
+    def move_column(self, step: int) -> None:
+        """The one that is sorted by, to the left (-1) or to the right (1)."""
+        ids = [c.id for c, _ in self._layout]
+        if self.sort_by not in ids:
+            return
+        at = ids.index(self.sort_by)
+        to = max(0, min(len(ids) - 1, at + step))
+        ids.insert(to, ids.pop(at))
+        self.choose_columns(tuple(ids))
+
+    def as_csv(self) -> str:
+        """Every row that the filter leaves, in the order on screen; all columns, those that are shown first."""
+        shown = self.shown_columns()
+        ids = {c.id for c in shown}
+        columns = [c for c in (*shown, *(c for c in self.every_column() if c.id not in ids)) if c.data is not False]
+        rows = ([_data(c, row, self) for c in columns] for row in self.ungrouped)
+        return as_csv([c.title.strip() or c.id for c in columns], rows)
+
     def reverse(self) -> None:
-        self.reversed = not self.reversed
+        self.reversed, self.own_sort = not self.reversed, True
         self._arrange()
 
     # ------------------------------------------------------------ moving
@@ -235,6 +314,21 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
 
     def action_page_down(self) -> None:
         self.move_to(self.cursor + self._page())
+
+    def action_half_up(self) -> None:
+        self.move_to(self.cursor - max(1, self._page() // 2))
+
+    def action_half_down(self) -> None:
+        self.move_to(self.cursor + max(1, self._page() // 2))
+
+    def action_match(self, step: int) -> None:
+        """The next row that the filter was asked for; round at the end. Without a filter the key is somebody else's."""
+        if self.matches is None:
+            raise SkipAction()
+        found = [at for at, row in enumerate(self.rows) if self.matches(row)]
+        if found:
+            further = [at for at in found if (at - self.cursor) * step > 0]
+            self.move_to((further or found)[0 if step > 0 else -1])
 
     def action_top(self) -> None:
         self.move_to(0)
@@ -297,11 +391,11 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self, width: int, palette: Palette) -> None:
         """Share the room among the columns, and forget the rows that were drawn for something else."""
-        wanted = (self.columns, width, self.sort_by, palette, self.context)
+        wanted = (self.shown_columns(), width, self.sort_by, palette, self.context)
         if wanted != self._drawn_with:
             if self._drawn_with is None or wanted[:3] != self._drawn_with[:3]:
                 # What is sorted by is seen.
-                columns = [replace(c, drop=0) if c.id == self.sort_by else c for c in self.columns]
+                columns = [replace(c, drop=0) if c.id == self.sort_by else c for c in self.shown_columns()]
                 self._layout = layout(columns, width)
             self._drawn_with, self._drawn = wanted, {}
         elif len(self._drawn) > 4 * self.size.height + 100:

@@ -209,12 +209,12 @@ def _less(value: float | None) -> float:
     return -1.0 if value is None else value
 
 
-NAME = Column("name", " NAME", 14, _name, most=30, sort=lambda t: t.name.lower(), down=False)
+NAME = Column("name", " NAME", 14, _name, most=30, sort=lambda t: t.name.lower(), down=False, data=lambda t: t.name)
 STATE = Column("state", "STATE", 10, _state, sort=lambda t: int(t.state), down=False)
 SINCE = Column("for", "FOR", 6, number_cell(_since), drop=5, right=True, sort=lambda t: t.since_s)
 WHY = Column("why", "WHY", 30, _reason, most=70, want=52, sort=trouble)
 #: Short of room it gives way to who is in the way.
-STRIP = Column("strip", "LAST MINUTE", 12, _strip, most=60, want=14, drop=3)
+STRIP = Column("strip", "LAST MINUTE", 12, _strip, most=60, want=14, drop=3, data=False)
 
 COLUMNS: tuple[Column, ...] = (
     NAME,
@@ -276,6 +276,7 @@ def thread_table(columns: tuple[Column, ...] = COLUMNS, id: str | None = None) -
         fields=FIELDS,
         sort="why",
         empty="no threads were seen yet",
+        others=COLUMNS,
         id=id,
     )
 

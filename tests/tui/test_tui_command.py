@@ -1,0 +1,269 @@
+"""The command line, columns of one's own, matches, half pages, tables as CSV, and what is kept for the next time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import fake
+import msgspec
+import pytest
+from textual import events
+from textual.widgets._toast import Toast
+
+from concview.tui import keys, remember, verbs
+from concview.tui.app import ConcviewApp
+from concview.tui.remember import ScreenState, TableState
+from concview.tui.screens.dashboard import Dashboard
+from concview.tui.widgets.commandline import CommandLine
+from concview.tui.widgets.page import Page
+from concview.tui.widgets.table import Table
+
+
+def _app(snapshot: object = None, state: Path | None = None) -> ConcviewApp:
+    return ConcviewApp(fake.FakeSession([snapshot or fake.busy(40)]), state=state)
+
+
+async def _at(pilot, view: str) -> Dashboard:  # type: ignore[no-untyped-def]
+    shown = pilot.app.screen
+    assert isinstance(shown, Dashboard)
+    await fake.until(pilot, lambda: shown.active == view and shown.view.ready and shown.view.snapshot is not None)
+    return shown
+
+
+async def _say(pilot, line: str) -> None:  # type: ignore[no-untyped-def]
+    await pilot.press("colon")
+    await fake.until(pilot, lambda: pilot.app.screen.query_one(CommandLine).display)
+    pilot.app.screen.query_one(CommandLine).field.value = line
+    await pilot.press("enter")
+    await fake.until(pilot, lambda: not pilot.app.screen.query_one(CommandLine).display)
+    await pilot.pause()
+
+
+async def test_a_view_a_sort_order_columns_and_a_thread_by_name() -> None:
+    async with _app().run_test(size=(160, 40)) as pilot:
+        shown = await _at(pilot, "overview")
+        await _say(pilot, "view threads")
+        await _at(pilot, "threads")
+        table = shown.table()
+        assert table is not None
+        await _say(pilot, "sort cpu%")
+        numbers = [row.cpu_percent or 0.0 for row in table.ungrouped]
+        assert numbers == sorted(numbers, reverse=True)
+        await _say(pilot, "sort cpu up")
+        numbers = [-1.0 if row.cpu_percent is None else row.cpu_percent for row in table.ungrouped]
+        assert numbers == sorted(numbers)
+        await _say(pilot, "columns cpu name")
+        assert [c.id for c, _ in table._layout] == ["cpu", "name"]
+        await pilot.press("greater_than_sign")
+        assert [c.id for c, _ in table._layout] == ["name", "cpu"]
+        await _say(pilot, "columns")
+        assert "why" in [c.id for c, _ in table._layout]
+        await _say(pilot, "thread worker-3")
+        await _at(pilot, "thread")
+        assert "worker-3" in "\n".join(shown.view.as_text())
+        await pilot.press("escape")
+        await _at(pilot, "threads")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("viwe", "no command 'viwe'"),
+        ("view nowhere", "no view 'nowhere'"),
+        ("sort nothing", "cannot sort by 'nothing'"),
+        ("columns cpu [/x]", "no column '[/x]'"),
+        ("thread [/nobody]", "no thread '[/nobody]'"),
+        ("theme pink", "no theme 'pink'"),
+    ],
+)
+async def test_what_cannot_be_is_said(line: str, said: str) -> None:
+    async with _app().run_test(size=(120, 30)) as pilot:
+        await _at(pilot, "overview")
+        await _say(pilot, line)
+        await fake.until(pilot, lambda: any(said in n.message for n in pilot.app._notifications))
+
+
+async def test_tab_completes_and_escape_leaves() -> None:
+    async with _app().run_test(size=(120, 30)) as pilot:
+        shown = await _at(pilot, "overview")
+        field = shown.query_one(CommandLine).field
+        await pilot.press("colon", *"vie", "tab")
+        assert field.value == "view "
+        await pilot.press(*"thr", "tab")
+        assert field.value == "view threads"
+        await pilot.press("enter")
+        await _at(pilot, "threads")
+        await pilot.press("colon", "up")
+        assert field.value == "view threads"
+        await pilot.press("escape")
+        assert not shown.query_one(CommandLine).display and isinstance(shown.focused, Table)
+
+
+async def test_every_key_can_be_asked_for_by_name_and_the_palette_has_the_same() -> None:
+    app = _app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await _at(pilot, "overview")
+        names = {verb.name for verb in verbs.offered(app)}
+        assert {"view", "sort", "filter", "thread", "save", "export", "pause", "baseline", "report"} <= names
+        titles = [title for title, _, _ in verbs.palette(app)]
+        assert len(set(titles)) == len(titles)
+        assert f"View: Locks ({keys.by_id('tab_4').shown})" in titles and "Theme: contrast" in titles
+        await _say(pilot, "pause")
+        await fake.until(pilot, lambda: pilot.app.screen.paused)
+
+
+async def test_the_next_match_and_half_pages() -> None:
+    async with _app().run_test(size=(100, 20)) as pilot:
+        await _at(pilot, "overview")
+        await _say(pilot, "view threads")
+        shown = await _at(pilot, "threads")
+        table = shown.table()
+        assert table is not None
+        if shown.view.groups.on:  # type: ignore[attr-defined]
+            await pilot.press("t")
+        await pilot.press("ctrl+d")
+        assert table.cursor == (table.size.height - 1) // 2
+        await pilot.press("ctrl+u")
+        assert table.cursor == 0
+        await pilot.press("slash", *"worker-1", "enter")
+        await fake.until(pilot, lambda: 1 < table.matched < table.total)
+        await pilot.press("n")
+        assert table.cursor == 1
+        await pilot.press("N", "N")
+        assert table.cursor == len(table.rows) - 1, "round at the end"
+
+
+async def test_n_in_a_page_goes_to_the_next_line_with_the_filters_text() -> None:
+    snapshot = fake.busy(12)
+    async with _app(snapshot).run_test(size=(80, 16)) as pilot:
+        await _at(pilot, "overview")
+        await _say(pilot, "view findings")
+        shown = await _at(pilot, "findings")
+        first = snapshot.findings[0]
+        await _say(pilot, f"filter {first.id}")
+        page = shown.view.query_one("#detail", Page)
+        page.focus()
+        await pilot.pause()
+        before = page.scroll_offset.y
+        await pilot.press("n")
+        line = page.as_text()[page.scroll_offset.y].lower()
+        assert first.id in line or page.scroll_offset.y in (before, page.max_scroll_y)
+
+
+async def test_any_table_as_csv(tmp_path: Path) -> None:
+    snapshot = fake.busy(12)
+    threads = tuple(msgspec.structs.replace(t, name="=cmd|x") if not i else t for i, t in enumerate(snapshot.threads))
+    async with _app(msgspec.structs.replace(snapshot, threads=threads)).run_test(size=(80, 24)) as pilot:
+        await _at(pilot, "overview")
+        await _say(pilot, "view threads")
+        shown = await _at(pilot, "threads")
+        await _say(pilot, f"csv {tmp_path / 'a.csv'}")
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+        assert len(rows) == len(threads)
+        names = {row["NAME"] for row in rows}
+        assert "'=cmd|x" in names and {t.name for t in threads[1:]} <= names
+        assert "LAST MINUTE" not in rows[0] and {"TID", "CPU%", "SW/S"} <= set(rows[0]), "also what had no room"
+        assert all("…" not in value for row in rows for value in row.values())
+        await _say(pilot, f"csv {tmp_path / 'a.csv'}")
+        await fake.until(pilot, lambda: any("exists" in n.message for n in pilot.app._notifications))
+        assert shown.table() is not None
+
+
+async def test_the_mouse_wheel_scrolls_tables_and_pages() -> None:
+    async with _app().run_test(size=(100, 16)) as pilot:
+        shown = await _at(pilot, "overview")
+        await _say(pilot, "view threads")
+        await _at(pilot, "threads")
+        table = shown.view.query_one(Table)
+        x, y = table.region.x + 5, table.region.y + 3
+        pilot.app.screen._forward_event(events.MouseScrollDown(table, x, y, 0, 1, 0, False, False, False, x, y))
+        await fake.until(pilot, lambda: table.scroll_offset.y > 0)
+        await pilot.press("question_mark")
+        page = pilot.app.screen.query_one(Page)
+        await fake.until(pilot, lambda: page.max_scroll_y > 0)
+        x, y = page.region.x + 5, page.region.y + 3
+        pilot.app.screen._forward_event(events.MouseScrollDown(page, x, y, 0, 1, 0, False, False, False, x, y))
+        await fake.until(pilot, lambda: page.scroll_offset.y > 0)
+
+
+async def test_a_notice_is_no_part_of_an_exported_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with _app().run_test(size=(100, 30), notifications=True) as pilot:
+        await _at(pilot, "overview")
+        pilot.app.notify("something that was said", markup=False)
+        await fake.until(pilot, lambda: bool(pilot.app.screen.query(Toast)))
+        assert "something" in pilot.app.export_screenshot(simplify=True)
+        await pilot.press("e")
+        await fake.until(pilot, lambda: bool(list(tmp_path.glob("*.txt"))))
+        (picture,) = tmp_path.glob("*.svg")
+        assert "something" not in picture.read_text() and "LIVE" in picture.read_text()
+
+
+# ---------------------------------------------------------------- for the next time
+
+
+async def test_sort_order_columns_and_view_are_there_again(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "screen.json"
+    async with _app(state=path).run_test(size=(120, 30)) as pilot:
+        await _at(pilot, "overview")
+        await _say(pilot, "view threads")
+        await _at(pilot, "threads")
+        await _say(pilot, "sort cpu up")
+        await _say(pilot, "columns name cpu")
+    async with _app(state=path).run_test(size=(120, 30)) as pilot:
+        shown = await _at(pilot, "threads")
+        table = shown.table()
+        assert table is not None
+        assert (table.sort_by, table.reversed, table.chosen) == ("cpu", True, ("name", "cpu"))
+    assert list(path.parent.iterdir()) == [path], "nothing is left behind"
+
+
+async def test_another_program_and_another_day_begin_with_the_verdict(tmp_path: Path) -> None:
+    kept = ScreenState(program="another.py", view="threads", at=1e18)
+    path = tmp_path / "screen.json"
+    remember.write(path, kept)
+    async with _app(state=path).run_test(size=(120, 30)) as pilot:
+        await _at(pilot, "overview")
+    assert kept.view_of("another.py") == "" and ScreenState(program="a", view="x", at=0.0).view_of("a") == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b'{"schema": 2}', b'{"tables": 7}', b"[" * 70_000, b'{"view": "nowhere", "program": ""}'],
+    ids=["empty", "cut", "bytes", "later", "type", "large", "unknown"],
+)
+async def test_what_is_wrong_with_the_file_is_no_reason_to_fail(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "screen.json"
+    path.write_bytes(content)
+    async with _app(state=path).run_test(size=(100, 30)) as pilot:
+        await _at(pilot, "overview")
+    assert remember.read(path).schema == 1
+
+
+def test_a_folder_that_cannot_be_written_is_none_either(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    remember.write(tmp_path / "file" / "screen.json", ScreenState(program="x"))
+    assert remember.read(tmp_path / "file" / "screen.json") == ScreenState()
+
+
+def test_the_file_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "screen.json"
+    remember.write(path, ScreenState(tables={f"t{n}": TableState(columns=("x",) * 900) for n in range(300)}))
+    kept = remember.read(path)
+    assert path.stat().st_size < remember.MOST_BYTES
+    assert len(kept.tables) == remember.MOST_TABLES and len(kept.tables["t299"].columns) == remember.MOST_COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("environment", "where"),
+    [
+        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/concview/screen.json"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/concview/screen.json"),
+        ({"HOME": "/h"}, "/h/.local/state/concview/screen.json"),
+        ({}, "None"),
+    ],
+)
+def test_where_it_is_kept(environment: dict[str, str], where: str) -> None:
+    assert str(remember.file(environment)) == where
