@@ -82,18 +82,18 @@ class DemoLaunch:
     def __init__(
         self, demo: Demo, variant: str, python: str | None = None, agent: bool = False, calls: str = ""
     ) -> None:
-        self._demo, self.variant, self._python, self._agent, self._calls = demo, variant, python, agent, calls
+        self.demo, self.variant, self._python, self._agent, self._calls = demo, variant, python, agent, calls
 
     def start(self, other: bool) -> Child:
         if other:
             self.variant = "fixed" if self.variant == "bad" else "bad"
-        return start(self._demo, self.variant, self._python)
+        return start(self.demo, self.variant, self._python)
 
     def begun(self, session: Session) -> None:
-        _agent.invite_for_demo(session, self._demo.id, self._agent, self._calls)
+        _agent.invite_for_demo(session, self.demo.id, self._agent, self._calls)
 
     def output(self, child: Child) -> Ring | None:
-        return child.ring if self._demo.prints else None
+        return child.ring if self.demo.prints else None
 
 
 def load() -> None:
@@ -186,7 +186,12 @@ def show(
     def again() -> StartAgain | None:
         return restart if launches[-1] is not None else None
 
+    def demo() -> tuple[str, str] | None:
+        shown = launches[-1]
+        return (shown.demo.id, shown.demo.story) if isinstance(shown, DemoLaunch) else None
+
     picker = Picker(
+        demo=demo,
         list_processes=list_processes,
         attach=attach,
         list_demos=list_demos,
@@ -223,18 +228,61 @@ def show(
 
 def show_service(service: Service, config: Config) -> int:
     """Run the dashboard on several processes until it is left; the service is closed then."""
+    from concview.tui import remember
     from concview.tui.app import ConcviewApp
     from concview.tui.keys import UnusableKey
 
     try:
         try:
-            app = ConcviewApp(service=service, deep_look=deep_look, theme=config.theme, own_keys=config.keys)
+            app = ConcviewApp(
+                service=service,
+                deep_look=deep_look,
+                theme=config.theme,
+                own_keys=config.keys,
+                state=remember.file() if config.remember else None,
+            )
         except UnusableKey as error:
             raise CommandError(f"settings: {error}", Exit.USAGE) from None
         app.run(mouse=config.mouse)
         return Exit.INTERNAL if app.return_code else Exit.FINE
     finally:
         service.close()
+
+
+def compare(demo: Demo, config: Config, blocking: bool = False, python: str | None = None) -> int:
+    """A demo's bad and its fixed variant side by side, until it is left; both are ended then."""
+    from concview.commands import _open
+    from concview.tui import remember
+    from concview.tui.app import ConcviewApp
+    from concview.tui.keys import UnusableKey
+    from concview.tui.ports import Picker
+    from concview.tui.screens.comparison import Side
+
+    with contextlib.ExitStack() as stack:
+        sides = []
+        for variant in ("bad", "fixed"):
+            child = start(demo, variant, python)
+            stack.callback(child.close)
+            session = _open.open_live(child.pid, config, blocking)
+            stack.callback(session.close)
+            sides.append(Side(variant, session))
+        picker = Picker(list_processes=list, attach=_nothing_else, demo=lambda: (demo.id, demo.story))
+        try:
+            app = ConcviewApp(
+                picker=picker,
+                theme=config.theme,
+                own_keys=config.keys,
+                state=remember.file() if config.remember else None,
+                pair=(f"demo {demo.id}", sides[0], sides[1]),
+            )
+        except UnusableKey as error:
+            raise CommandError(f"settings: {error}", Exit.USAGE) from None
+        app.run(mouse=config.mouse)
+        return Exit.INTERNAL if app.return_code else Exit.FINE
+
+
+def _nothing_else(pid: int) -> Session:
+    raise LookupError("started for two programs; q quits")
 
 
 def start(demo: Demo, variant: str, python: str | None = None) -> Child:

@@ -80,15 +80,16 @@ def _list(rules: dict[str, Rule]) -> str:
 
 
 def _text(rule: Rule) -> str:
+    from concview.catalogue import lesson
     from concview.catalogue.docs import documentation
     from concview.commands._text_writer import Pen
 
-    documented, limits, pen = documentation(rule), rule.thresholds, Pen()
+    documented, pen = documentation(rule), Pen()
     pen.line(f"{rule.id}: {rule.title}", "1")
     pen.paragraph(documented.summary, "")
     pen.line()
     pen.paragraph(
-        f"{rule.measure}: info from {limits.info:g}, warn from {limits.warn:g} ({limits.unit}; {limits.source})",
+        f"{lesson.thresholds(rule)}; {lesson.source(rule)}",
         label="threshold",
     )
     pen.paragraph(", ".join(rule.needs), label="needs")
@@ -96,20 +97,26 @@ def _text(rule: Rule) -> str:
         pen.line()
         pen.line(heading, "1")
         pen.paragraph(text)
+    explained = lesson.letters(" ".join(text for _, text in documented.sections()))
+    if explained:
+        pen.line()
+        pen.paragraph(explained)
     return pen.text()
 
 
 def _markdown(rule: Rule) -> str:
+    from concview.catalogue import lesson
     from concview.catalogue.docs import documentation
 
-    documented, limits = documentation(rule), rule.thresholds
+    documented = documentation(rule)
     parts = [
         f"## {rule.id}",
         f"**{rule.title}** ({rule.group}). {documented.summary}",
-        f"{rule.measure}: info from {limits.info:g}, warn from {limits.warn:g} ({limits.unit}; {limits.source}).",
+        f"{lesson.thresholds(rule)}; {lesson.source(rule)}.",
     ]
     parts += [part for heading, text in documented.sections() for part in (f"### {heading}", _code_fenced(text))]
-    return "\n\n".join(parts) + "\n"
+    explained = lesson.letters(" ".join(text for _, text in documented.sections()))
+    return "\n\n".join([*parts, *([f"({explained})"] if explained else [])]) + "\n"
 
 
 def _code_fenced(text: str) -> str:

@@ -19,6 +19,7 @@ DEFAULT = "lock-held-across-io"
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", nargs="?", default=DEFAULT, help=f"which one (default: {DEFAULT})")
     parser.add_argument("--fixed", action="store_true", help="the repaired variant: nothing should be found")
+    parser.add_argument("--compare", action="store_true", help="the bad and the fixed variant side by side")
     parser.add_argument("--list", action="store_true", help="list the demos")
     parser.add_argument("--headless", action="store_true", help="only run the workload, and print its PID")
     _agent.add(parser, consent=False)
@@ -30,6 +31,8 @@ def run(options: argparse.Namespace) -> int:
     from concview.demos.base import demos
 
     known = demos()
+    if options.compare and (options.fixed or options.headless or options.agent):
+        raise CommandError("--compare runs both variants, on screen and without the agent", Exit.USAGE)
     if options.list:
         from concview.commands._groups import under_headings
 
@@ -52,6 +55,13 @@ def run(options: argparse.Namespace) -> int:
             child.close()
     from concview.commands import _preflight
 
+    if options.compare:
+        _preflight.require_terminal("without one: 'concview compare BASE NEW' compares two recordings")
+        with _preflight.screen(f"starting both variants of {demo.id} …"):
+            from concview.commands import _dashboard
+
+            _dashboard.load()
+            return _dashboard.compare(demo, config, options.blocking, options.python)
     _preflight.require_terminal(f"without one: 'concview demo {demo.id} --headless' only runs the workload")
     with _preflight.screen(f"starting the demo {demo.id} …"):
         from concview.commands import _dashboard, _open

@@ -18,7 +18,9 @@ from textual.widgets import Input
 from concview.tui import first, keys, remember, textual_private
 from concview.tui.ports import DeepLook, Output, Picker, Service, StartAgain, Started, ViewedSession
 from concview.tui.screens.base import SizedScreen
+from concview.tui.screens.comparison import Comparison, Side
 from concview.tui.screens.dashboard import Dashboard
+from concview.tui.screens.lesson import LessonScreen
 from concview.tui.screens.picker import PickerScreen
 from concview.tui.theme import CHOICES, DARK, OURS
 from concview.tui.widgets.bars import Footer
@@ -64,13 +66,17 @@ class ConcviewApp(App[None]):
         own_keys: Mapping[str, str] | None = None,
         service: Service | None = None,
         state: Path | None = None,
+        pair: tuple[str, Side, Side] | None = None,
     ) -> None:
         """`theme`: a name of Textual's or ours, or one of `theme.CHOICES`. UnusableKey where `own_keys` cannot be.
-        `state`: the file where sort orders, columns and the last view are kept; None: nowhere."""
+        `state`: the file where sort orders, columns and the last view are kept; None: nowhere. `pair`: a title and two
+        programs that are shown side by side; their sessions are closed by whoever made them."""
         keymap = keys.remap(own_keys or {})
         super().__init__()
-        if session is None and picker is None and service is None:
-            raise ValueError("needs a session, a picker or a service")
+        if session is None and picker is None and service is None and pair is None:
+            raise ValueError("needs a session, a picker, a service or a pair")
+        self.pair = pair
+        self.large = False  #: large print
         sys.setswitchinterval(SWITCH_S)
         self.session, self.picker, self.deep_look, self.output = session, picker, deep_look, output
         self.service = service
@@ -94,6 +100,8 @@ class ConcviewApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """The first screen itself rather than one pushed over an empty one: that saves a frame."""
+        if self.pair is not None:
+            return Comparison(self.pair[0], self.pair[1:])
         if self.session is not None:
             return Dashboard(self.session, self.output, state=self.state)
         if self.service is not None:
@@ -145,6 +153,9 @@ class ConcviewApp(App[None]):
     @on(Dashboard.Leave)
     def choose_process(self) -> None:
         """Detach and go to the list of processes."""
+        if self.pair is not None:
+            self.pop_screen()
+            return
         if self.picker is None and self.service is None:
             self.notify("started for one process; q quits", markup=False)
             return
@@ -158,6 +169,23 @@ class ConcviewApp(App[None]):
             # The first screen of an app cannot be taken away; it rests below the list.
             self.push_screen(self._picker_screen())
         self.set_timer(LEFT_S, first.left)
+
+    @on(Comparison.Open)
+    def open_side(self, event: Comparison.Open) -> None:
+        """One of the pair in full; `p` leads back to both."""
+        self.push_screen(Dashboard(event.session, state=self.state))
+
+    def action_lesson_of_demo(self) -> None:
+        from concview.catalogue import lesson
+
+        demo = self.picker.demo() if self.picker is not None else None
+        if demo is None:
+            self.notify("no finding is selected, and no demo runs: there is no lesson", markup=False)
+            return
+        name, story = demo
+        rule = lesson.rule_of(name)
+        sections = [("This demo", story), *(lesson.sections(rule) if rule is not None else ())]
+        self.push_screen(LessonScreen(f"{name}: {rule.title}" if rule is not None else name, sections))
 
     @on(Dashboard.Again)
     def start_again(self, event: Dashboard.Again) -> None:
@@ -233,7 +261,7 @@ class ConcviewApp(App[None]):
             deep = {"deep"} if self.screen.active == "thread" else set()
             scopes |= {"dashboard", "time", getattr(self.screen.view, "scope", "")} | deep
         else:
-            scopes.add("picker")
+            scopes.add("comparison" if isinstance(self.screen, Comparison) else "picker")
         self.push_screen(Help(frozenset(scopes)))
 
     @on(Footer.Pressed)

@@ -225,6 +225,8 @@ class Picker:
     attach: Callable[[int], ViewedSession]
     list_demos: Callable[[], Sequence[tuple[str, str]]] = no_demos
     start_demo: Callable[[str], ViewedSession] = no_demo
+    #: (id, its story) of the demo that is on screen; None where it is none
+    demo: Callable[[], tuple[str, str] | None] = lambda: None
     #: None while the target is none that concview started
     again: Callable[[], StartAgain | None] = lambda: None
 

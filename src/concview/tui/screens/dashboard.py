@@ -21,6 +21,7 @@ from concview.tui.ports import Kept, Output, Paged, Recordable, ViewedSession
 from concview.tui.remember import ScreenState, TableState
 from concview.tui.screens._time import TimeTravel, pace
 from concview.tui.screens.base import TooSmall
+from concview.tui.screens.lesson import LessonScreen
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.bars import Footer, Tabs
 from concview.tui.widgets.baseline import Baseline
@@ -514,6 +515,32 @@ class Dashboard(TimeTravel):
     def on_dashboard_saved(self, event: Saved) -> None:
         event.stop()
         self.app.notify(event.said, severity="error" if event.severity == "error" else "information", markup=False)
+
+    def action_lesson(self) -> None:
+        """Of the finding that is read or selected, else of the demo that runs, else of the first finding."""
+        from concview.catalogue import lesson
+        from concview.model import Finding
+
+        app = cast("ConcviewApp", self.app)
+        table = self.table()
+        chosen = table.current if table is not None and (table.has_focus or self.active == "findings") else None
+        finding = chosen if isinstance(chosen, Finding) else None
+        if finding is None and app.picker is not None and app.picker.demo() is not None:
+            app.action_lesson_of_demo()
+            return
+        finding = finding or next(iter(self.shown.findings), None)
+        rule = lesson.rule_of(finding.id) if finding is not None else None
+        if finding is None or rule is None:
+            self.app.notify("a lesson is about a finding: there is none now", markup=False)
+            return
+        demo = app.picker.demo() if app.picker is not None else None
+        story = [("This demo", demo[1])] if demo is not None and demo[0] == finding.id else []
+        self.app.push_screen(LessonScreen(f"{rule.id}: {rule.title}", [*story, *lesson.sections(rule, finding)]))
+
+    def action_large(self) -> None:
+        app = cast("ConcviewApp", self.app)
+        app.large = not app.large
+        self.fit_room()
 
     def action_again(self, other: bool) -> None:
         self.post_message(self.Again(other))

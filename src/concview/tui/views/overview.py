@@ -17,7 +17,7 @@ from concview.tui.verdict import verdict
 from concview.tui.views.base import View, ViewSpec
 from concview.tui.widgets.aio import loop_line, state_line, unseen
 from concview.tui.widgets.baseline import difference_lines
-from concview.tui.widgets.causes import blame_bar, blame_legend, tree_lines, worth_drawing
+from concview.tui.widgets.causes import blame_bar, blame_entries, blame_legend, tree_lines, worth_drawing
 from concview.tui.widgets.findings import finding_line, findings_table
 from concview.tui.widgets.numbers import Numbers, Spot
 from concview.tui.widgets.states import GAUGES, bar, gauge_lines, legend, slice_number
@@ -158,6 +158,9 @@ class Overview(View):
         palette, width, height = palette_of(self), self.size.width, self.size.height
         if not width:
             return
+        if getattr(self.app, "large", False) and snapshot.target is not None:
+            self.draw_large(snapshot, width, height, palette)
+            return
         roomy = height >= 34
         base = self.baseline
         blame = snapshot.blame
@@ -229,7 +232,29 @@ class Overview(View):
             # The first finding came while the keyboard was with the threads: Enter shall lead to what the verdict says.
             findings.focus()
 
+    def draw_large(self, snapshot: Snapshot, width: int, height: int, palette: Palette) -> None:
+        """For a projector, where the terminal's letters were made large: few things, with room around them."""
+        blame = snapshot.blame
+        lines: list[Line] = [[], *verdict_lines(snapshot, width, palette, 6), []]
+        spots: list[Spot] = []
+        tall = 3 if height >= 18 else 2
+        if blame is not None and worth_drawing(blame):
+            lines += [blame_bar(blame, width, palette)] * tall
+            lines += [[], *(entry for entry in blame_entries(blame, palette)), []]
+            tree, spots = tree_lines(blame, width, palette, max(2, height - len(lines) - 1), len(lines))
+            lines += tree
+        else:
+            lines += [bar(snapshot.states, width, palette)] * tall
+            lines += [[], *legend(snapshot.states, width, palette)]
+        self.query_one(Numbers).set_numbers(lines[:height], [s for s in spots if s.y < height])
+        findings, threads = self.query_one("#findings", Table), self.query_one("#threads", Table)
+        findings.set_rows(snapshot.findings)
+        threads.set_rows(snapshot.threads, slice_number(snapshot))
+        findings.display = threads.display = False
+
     def primary(self) -> Widget | None:
+        if getattr(self.app, "large", False):
+            return self.query_one(Numbers)
         findings = self.query_one("#findings", Table)
         return findings if findings.display and findings.rows else self.query_one("#threads", Table)
 

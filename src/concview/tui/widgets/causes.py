@@ -64,6 +64,17 @@ def blame_legend(blame: Blame, width: int, palette: Palette) -> list[Line]:
     return lines
 
 
+def blame_entries(blame: Blame, palette: Palette) -> list[Line]:
+    """The legend with a line for every part, as large as a line can be made."""
+    lines: list[Line] = []
+    for word, _, share_of, state in PARTS:
+        share = share_of(blame)
+        if share >= 0.005:
+            said = f"  {word:<18} {text.percent(share):>5}"
+            lines.append([Segment(GLYPHS[state] * 3, palette.cells[state]), Segment(said, palette.bright)])
+    return lines
+
+
 @dataclass(slots=True)
 class _Node:
     """Threads that wait at one step; below it, those that wait for them."""

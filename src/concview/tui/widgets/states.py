@@ -107,9 +107,16 @@ GAUGES: tuple[Gauge, ...] = (
 )
 
 
-def gauge_lines(snapshot: Snapshot, gauge: Gauge, width: int, rows: int, palette: Palette) -> list[Line]:
-    """Title, picture, current value and peak of one number, in exactly `width` cells."""
-    values = [gauge.value(p) for p in snapshot.series[-SERIES_SLICES:]]
+def gauge_values(snapshot: Snapshot, gauge: Gauge) -> list[float | None]:
+    return [gauge.value(p) for p in snapshot.series[-SERIES_SLICES:]]
+
+
+def gauge_lines(
+    snapshot: Snapshot, gauge: Gauge, width: int, rows: int, palette: Palette, top: float = 0.0
+) -> list[Line]:
+    """Title, picture, current value and peak of one number, in exactly `width` cells. `top`: the end of the axis, where
+    it is not to come from the values."""
+    values = gauge_values(snapshot, gauge)
     known = [v for v in values if v is not None]
     now = gauge.say(values[-1]) if values and values[-1] is not None else "n/a"
     peak = f"peak {gauge.say(max(known))}" if known else ""
@@ -118,7 +125,7 @@ def gauge_lines(snapshot: Snapshot, gauge: Gauge, width: int, rows: int, palette
         chart, peak = max(4, width - 12 - 9), ""
     span = SERIES_SLICES if chart >= 40 else SERIES_SLICES // 2
     shown = buckets(values[-span:], chart, span, slice_number(snapshot))
-    pictures = sparkline(shown, max([gauge.least, *(v * gauge.air for v in known)]), rows)
+    pictures = sparkline(shown, top or max([gauge.least, *(v * gauge.air for v in known)]), rows)
     lines: list[Line] = []
     for at, picture in enumerate(pictures):
         last = at == len(pictures) - 1
