@@ -48,6 +48,8 @@ def require_terminal(instead: str) -> None:
     """The dashboard needs a terminal; `instead` says which commands do not."""
     for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
         if stream is None or not stream.isatty():
-            raise CommandError(f"the dashboard needs a terminal, and standard {name} is none", Exit.USAGE, instead)
+            raise CommandError(
+                f"the dashboard needs a terminal, and standard {name} is not a terminal", Exit.USAGE, instead
+            )
     if os.environ.get("TERM", "") == "dumb":
         raise CommandError("the dashboard needs a terminal that can move its cursor (TERM=dumb)", Exit.USAGE, instead)

@@ -106,7 +106,7 @@ def _early(calls: bool) -> Early:
     try:
         return Early(own_yappi(), calls)
     except OSError as error:
-        raise CommandError(f"no folder for the agent's way in: {error.strerror}", Exit.OUTPUT) from None
+        raise CommandError(f"no folder for the agent's socket: {error.strerror}", Exit.OUTPUT) from None
 
 
 def _tell(child: Child, output: str | None) -> None:

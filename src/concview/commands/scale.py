@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         said = re.compile(options.throughput) if options.throughput is not None else None
     except re.error as error:
-        raise CommandError(f"--throughput is no regular expression: {error}", Exit.USAGE) from None
+        raise CommandError(f"--throughput is not a valid regular expression: {error}", Exit.USAGE) from None
     if said is not None and said.groups < 1:
         raise CommandError("--throughput needs a group around the number", Exit.USAGE, r"for example: '([\d.]+) req/s'")
     try:

@@ -6,7 +6,7 @@ bad:   eight threads for every processor. They do no more work than one each wou
        and everything else on the machine waits with them.
 fixed: half as many threads as processors.
 
-Look at: `runnable`: wants a CPU, has none.
+Look at: `runnable`: waits for a CPU.
 """
 
 from __future__ import annotations

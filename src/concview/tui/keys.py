@@ -68,7 +68,7 @@ KEYS: tuple[Key, ...] = (
     Key("previous_tab", "left,h", "← h", "step_tab(-1)", "previous view", "dashboard", "Move"),
     Key("next_tab", "right,l", "→ l", "step_tab(1)", "next view", "dashboard", "Move"),
     *(Key(f"tab_{n}", str(n), str(n), f"tab({n})", f"view number {n}", "dashboard", "Views") for n in range(1, 10)),
-    Key("requests", "0", "0", "requests", "in whose name: requests, jobs and queries", "dashboard", "Views"),
+    Key("requests", "0", "0", "requests", "requests, jobs and queries in progress", "dashboard", "Views"),
     Key("tab_10", "T", "T", "tab(10)", "tasks, where there are any", "dashboard", "Views"),
     Key("filter", "slash", "/", "view('filter')", "filter the list as you type", "dashboard", "Look", "filter", True),
     Key("sort", "s", "s", "view('sort')", "sort by the next column", "dashboard", "Look", "sort", True),

@@ -115,13 +115,13 @@ WORDS: dict[State, str] = {
 }
 MEANINGS: dict[State, str] = {
     State.RUNNING: "on a CPU",
-    State.RUNNABLE: "wants a CPU, has none",
+    State.RUNNABLE: "ready to run, waits for a CPU",
     State.GIL: "waits for the GIL",
     State.LOCK: "waits for a lock, a full queue or another thread",
-    State.IO: "in a blocking call on a descriptor",
+    State.IO: "blocked in a system call on a file, socket or pipe",
     State.SLEEP: "sleeps on purpose",
     State.IDLE: "a worker that waits for work",
-    State.UNKNOWN: "could not be told",
+    State.UNKNOWN: "could not be determined",
 }
 _DARK_STATES = ("#35b88a", "#e3d24f", "#f2a93b", "#e8556d", "#58a6e6", "#6d7b99", "#4a566b", "#9aa0a8")
 _LIGHT_STATES = ("#0b7a55", "#8f7a00", "#c46a00", "#b3123f", "#0b63b0", "#76819b", "#a4adbb", "#6d737b")

@@ -32,7 +32,7 @@ LEAST_MOMENTS = 2
 LONGEST_NS = 5_000_000_000
 #: Tasks that are followed at most.
 MOST_TASKS = 3_000
-_STARVED = Root(End.STARVED, "wants a CPU, has none")
+_STARVED = Root(End.STARVED, "waits for a CPU")
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ class _Group:
 
 class AllWorkersBusy:
     id: ClassVar[str] = "all-workers-busy"
-    title: ClassVar[str] = "No worker is left"
+    title: ClassVar[str] = "No worker is free"
     group: ClassVar[str] = "Work distribution"
     thresholds: ClassVar[Thresholds] = Thresholds(STANDS_S, STANDS_S, "s", "[H] no healthy request takes so long")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")

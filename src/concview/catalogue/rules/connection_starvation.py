@@ -123,7 +123,7 @@ class ConnectionStarvation:
             episodes=episodes,
             confidence=Confidence.INFERRED if one.kind in ("queue", "block") else Confidence.EXACT,
             label=one.name,
-            title=f"{plural(len(waiters), 'thread')} queue for {one.name}",
+            title=f"{plural(len(waiters), 'thread queues', 'threads queue')} for {one.name}",
             summary=summary + ".",
             fix=_fix(one),
             gain=_gain(mean, size, part, doing, one.one_request),

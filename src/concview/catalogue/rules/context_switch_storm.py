@@ -53,7 +53,7 @@ _SYNCS = frozenset({"fsync", "fdatasync", "sync_file_range", "msync", "sync", "s
 
 class ContextSwitchStorm:
     id: ClassVar[str] = "context-switch-storm"
-    title: ClassVar[str] = "The CPU goes into switching threads"
+    title: ClassVar[str] = "CPU time goes into switching threads"
     group: ClassVar[str] = "GIL and scheduler"
     thresholds: ClassVar[Thresholds] = Thresholds(
         10_000, 20_000, "switches a second", "[S] 10,000 is a published limit; [H] twice that"

@@ -90,7 +90,7 @@ class CpuMigration:
                 f"{plural(round(window.cpus), 'CPU')}"
                 + (f". They run mostly in {evidence.frame_spot(hot[0][0])}." if hot else ".")
             ),
-            gain="Unknown from here: what it costs is in the caches. See what to look at next.",
+            gain="It cannot be measured from outside: the cost is cache misses. See what to look at next.",
             check_next=(
                 f"perf stat -e migrations,cache-misses -p {window.target.pid} before and after pinning; perf c2c "
                 "shows false sharing. Does the program set its affinity itself?"

@@ -54,7 +54,7 @@ OWN = 0.8
 
 class CpuSaturation:
     id: ClassVar[str] = "cpu-saturation"
-    title: ClassVar[str] = "All CPU that it may use is in use"
+    title: ClassVar[str] = "All CPU time it may use is used"
     group: ClassVar[str] = "Async and I/O"
     thresholds: ClassVar[Thresholds] = Thresholds(
         0.8, 0.95, "share of the CPUs it may use", "[S] common alerting limits"
@@ -87,13 +87,13 @@ class CpuSaturation:
             samples=window.samples,
             episodes=len(complete),
             confidence=Confidence.EXACT,
-            title=f"{percent(share)} of the CPU it may use is in use" if not others else "No CPU is left for it",
+            title=f"{percent(share)} of the CPU it may use is in use" if not others else "No CPU time is left for it",
             summary=(
                 f"For {seconds:.0f} s this process has used {own:.1f} of the {cpus:g} CPUs it may use"
                 + (" and waited for the rest, which other processes took." if others else ".")
                 + mostly
             ),
-            gain="Room for a higher load. Whatever comes on top now makes everything slower by as much.",
+            gain="Room for a higher load. Any further load makes everything slower by as much.",
             check_next=(
                 "Who else runs on these CPUs? See cpu-starvation."
                 if others

@@ -148,7 +148,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         lasting=len(crowd.stuck),
         confidence=Confidence.EXACT,
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread')} wait for SQLite's lock",
+        title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for SQLite's lock",
         summary=summary + ".",
         gain="What the transaction's owner does that is no writing could overlap with the others' work.",
         check_next="Where does a transaction begin (the first insert does it), and what is done until its commit?",

@@ -91,7 +91,7 @@ class ExecutorExhausted:
             summary=summary + ".",
             gain=(
                 f"With {len(tids) + round(mean)} workers instead of {len(tids)} none of these calls would wait, if the "
-                "other side bears as many at once."
+                "other side handles as many at once."
                 if tids
                 else ""
             ),

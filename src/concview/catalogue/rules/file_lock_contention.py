@@ -118,11 +118,11 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         lasting=len(crowd.stuck),
         confidence=Confidence.EXACT,
         label=crowd.name,
-        title=f"{plural(len(crowd.tids), 'thread')} queue for the lock on {crowd.name}",
+        title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for the lock on {crowd.name}",
         summary=summary + ".",
         gain=(
-            f"Of these {plural(len(crowd.tids), 'thread')} one at a time gets on; what need not be under the lock "
-            "could overlap."
+            f"Of these {plural(len(crowd.tids), 'thread')} only one proceeds at a time; what need not be under the "
+            "lock could overlap."
         ),
         check_next=(
             f"What does process {lock.holder} do with it? Look at it with concview, too."

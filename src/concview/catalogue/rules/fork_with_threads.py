@@ -119,7 +119,7 @@ class ForkWithThreads:
                 f"{_pids(alive)}: forked while {plural(child.others, 'other thread was', 'other threads were')} running"
                 + (f", in {evidence.frame_spot(line)}" if line is not None else "")
                 + f". {plural(total, 'such child', 'such children')} so far; none of them hangs now. A lock that one "
-                "of these threads held at that moment stays taken in the child for ever."
+                "of these threads held at that moment stays locked in the child for ever."
             ),
             fix=_fix(line),
             gain="None in speed: the program can no longer hang at this place.",

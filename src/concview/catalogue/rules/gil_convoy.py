@@ -103,7 +103,7 @@ class GilConvoy:
             samples=samples,
             episodes=episodes,
             confidence=Confidence.STATISTICAL,
-            title=f"The GIL is late for {names}",
+            title=f"{names} {'gets' if len(victims) == 1 else 'get'} the GIL late",
             summary=(
                 f"{names}: {percent(share)} of the busy time is lost waiting for the GIL, at least {duration(late)} "
                 f"each time, while {computing}" + (f" in {evidence.frame_spot(hot[0][0])}." if hot else ".")

@@ -44,12 +44,12 @@ _KINDS = frozenset({"Lock", "RLock"})
 
 class LostAtFork:
     id: ClassVar[str] = "lost-at-fork"
-    title: ClassVar[str] = "A lock is taken, and nobody has it"
+    title: ClassVar[str] = "A lock is locked, and no thread holds it"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(5.0, 5.0, "s", "[D] nobody can release it")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks", "held-locks", "relations")
     permanent: ClassVar[bool] = True
-    measure: ClassVar[str] = "time waited for a lock that nobody has"
+    measure: ClassVar[str] = "time waited for a lock that no thread holds"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         held = {h.lock for t in window.threads for p in t.slices[-1:] for h in p.run.holds}
@@ -122,7 +122,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         episodes=crowd.episodes,
         confidence=Confidence.EXACT,
         label=crowd.name,
-        title=f"{plural(len(crowd.tids), 'thread')} at {crowd.name}, which nobody here has",
+        title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for {crowd.name}, which no thread here holds",
         summary=(
             f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for {crowd.name} in {crowd.spot} for "
             f"{duration(crowd.least)}. It is locked, and no thread of this process holds it. {why}{_who(window, crowd)}"
@@ -131,7 +131,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         check_next=(
             f"Who holds {crowd.name} in the parent when it forks? See fork-with-threads there."
             if forked
-            else f"Which thread took {crowd.name} and ended? Take it with `with`, and it is given back."
+            else f"Which thread took {crowd.name} and ended? Take it with `with`, and it is released."
         ),
         where=evidence.places(crowd.stack),
         threads=tuple(crowd.tids),

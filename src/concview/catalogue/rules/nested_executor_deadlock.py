@@ -55,7 +55,7 @@ def _pools_in(stack: Stack) -> tuple[bool, bool]:
 
 class NestedExecutorDeadlock:
     id: ClassVar[str] = "nested-executor-deadlock"
-    title: ClassVar[str] = "A pool waits for itself"
+    title: ClassVar[str] = "A pool waits for its own tasks"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(1.0, 1.0, "s", "[D] a pool without a free worker starts nothing")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
@@ -103,9 +103,9 @@ class NestedExecutorDeadlock:
             episodes=1,
             confidence=Confidence.INFERRED,
             label=name,
-            title=f"The pool {name} waits for itself",
+            title=f"Pool {name} waits for its own tasks",
             summary=(
-                f"All {len(threads)} workers of {name} have waited for other futures for {duration(age)}, in "
+                f"All {len(threads)} workers of pool {name} have waited for futures for {duration(age)}, in "
                 f"{evidence.frame_spot(stack.user_leaf if stack else None)}, and no worker is left to run them."
             ),
             gain=f"{len(threads)} workers that will not move again before a restart.",

@@ -45,12 +45,12 @@ OLD_NS = 3_000_000_000
 
 class NeverRetrievedException:
     id: ClassVar[str] = "never-retrieved-exception"
-    title: ClassVar[str] = "A task has failed, and nobody asked"
+    title: ClassVar[str] = "A task failed, and its exception was not retrieved"
     group: ClassVar[str] = "Async and I/O"
     thresholds: ClassVar[Thresholds] = Thresholds(1.0, 1.0, "tasks", "[D] one is one too many")
     needs: ClassVar[tuple[str, ...]] = ("tasks",)
     permanent: ClassVar[bool] = True
-    measure: ClassVar[str] = "tasks that failed, with an exception nobody asked for"
+    measure: ClassVar[str] = "failed tasks whose exception was not retrieved"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         aio = _aio.require_tasks(window)
@@ -82,9 +82,9 @@ class NeverRetrievedException:
             samples=number,
             episodes=number,
             confidence=Confidence.EXACT,
-            title=f"{plural(number, 'task')}{names} failed with {listed(list(classes), 2)}, and nobody asked",
+            title=f"{plural(number, 'task')}{names} failed with {listed(list(classes), 2)}, not retrieved",
             summary=summary + ".",
-            gain="The program knows that this work is not done any more.",
+            gain="The program learns that this work failed.",
             check_next="Who keeps these tasks, and when will it look at them?",
             where=(evidence.at(function),) if function is not None else (),
             tasks=tuple(f.task for f in old),

@@ -107,7 +107,7 @@ class OverShardedLocks:
                     f"were held {percent(part)} of the time: at a single one there would be fewer than "
                     f"{most_expected:.2f} waiters on average."
                 ),
-                gain="Simpler code rather than speed: one lock, and all of the state at one moment under it.",
+                gain="Simpler code rather than speed: one lock guards all of the state.",
                 check_next="Is there a load, not seen here, at which threads would queue for one lock?",
                 where=evidence.places(stack, first=table.site),
                 threads=tuple(tids),

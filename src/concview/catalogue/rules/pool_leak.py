@@ -62,12 +62,12 @@ _HOW = {
 
 class PoolLeak:
     id: ClassVar[str] = "pool-leak"
-    title: ClassVar[str] = "What was taken out of a pool is never given back"
+    title: ClassVar[str] = "What was taken from a pool is never returned"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(STANDS_S, STANDS_S, "s", "[D] nobody can end it")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")
     permanent: ClassVar[bool] = True
-    measure: ClassVar[str] = "time waited for what nobody has"
+    measure: ClassVar[str] = "time waited for what no thread will return"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):
@@ -198,16 +198,16 @@ def _one(window: Window, crowd: Crowd, known: Related) -> Observation:
         episodes=crowd.episodes,
         confidence=Confidence.INFERRED,
         label=name,
-        title=f"{all_of} are taken, and nobody will give one back",
+        title=f"{all_of} are checked out, and nobody will return one",
         summary=(
             f"{crowd.who} {waits} for {what} in {spot} for {duration(crowd.least)}"
             f"{' and longer' if len(crowd.tids) > 1 else ''}: "
-            f"{'all are out' if not most else f'all {most} are out'}, and no thread has one that will give it back: "
-            "whoever took them is elsewhere now, or has ended." + (f" By the source, {told}." if told else "")
+            f"{'all are out' if not most else f'all {most} are out'}, and no thread that holds one will return it: "
+            "those that took them are elsewhere now, or have ended." + (f" By the source, {told}." if told else "")
         ),
         gain=f"{plural(len(crowd.tids), 'thread')} that will not move again before a restart.",
         check_next=(
-            f"On which way out of {suspects[0][0].function} is it not given back?"
+            f"On which path out of {suspects[0][0].function} is it not given back?"
             if suspects
             else f"Who takes {what}, and on which way out is it not given back? An exception is one, too."
         ),

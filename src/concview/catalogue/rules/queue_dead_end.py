@@ -47,7 +47,7 @@ _VIA = frozenset({"Queue.put", "Queue.join"})
 
 class QueueDeadEnd:
     id: ClassVar[str] = "queue-dead-end"
-    title: ClassVar[str] = "Nobody works off a queue that threads wait for"
+    title: ClassVar[str] = "Threads wait for a queue that nobody serves"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(5.0, 5.0, "s", "[D] nobody can move; the time excludes a hand-over")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")

@@ -88,7 +88,7 @@ def _one(
             f"({evidence.frame_spot(_caller(get_stack))}){passing}."
         ),
         fix=(
-            "Give it some room, so that a slow moment of one side is not one of the other as well.\n\n"
+            "Give it some room, so that a slow moment of one side does not stop the other.\n\n"
             f"    {queue.last.name or 'items'} = queue.{queue.last.kind}(maxsize={ROOM})      # still bounded"
         ),
         gain=_gain(sides["put"][0], sides["get"][0]),

@@ -89,7 +89,7 @@ class RetryStorm:
                     samples=window.samples,
                     episodes=retries,
                     confidence=Confidence.INFERRED,
-                    title=f"{percent(share)} of what is asked of {peer} is asked again",
+                    title=f"{percent(share)} of the requests to {peer} are retries",
                     summary=(
                         f"{_exact.spot(operation)} called {attempt.name} {count(exact.rate(attempts))} times a second "
                         f"for {count(exact.rate(operation.calls))} operations, and slept in between: "

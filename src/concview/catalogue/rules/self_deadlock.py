@@ -64,7 +64,7 @@ _OPENS = ("for ", "async ", "await ", "yield", "import ", "from ", "class ", "@"
 
 class SelfDeadlock:
     id: ClassVar[str] = "self-deadlock"
-    title: ClassVar[str] = "A thread waits for what it has itself, in code that came in between"
+    title: ClassVar[str] = "A thread waits for a lock that it holds itself, in code that ran in between"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(EXACT_S, EXACT_S, "s", "[D] nobody else can release it")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks")
@@ -230,7 +230,7 @@ def _one(
             f"{taken}){after}.{evidence.unchanged(window, stood)}"
         ),
         fix=_INSTEAD[instead],
-        gain="This thread, and everybody who needs what it has, until a restart.",
+        gain="This thread, and all that need what it holds, do not move again before a restart.",
         check_next=f"What else may run in between while {name} is held? Every __del__, callback and handler counts.",
         where=evidence.places(run.stack),
         threads=(thread.tid,),

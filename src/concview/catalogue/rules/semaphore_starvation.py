@@ -14,7 +14,7 @@ How it is measured:
     function that waits. Thresholds 0.5 and 1.5 [H]: demo pair 5.8 to 6.0 (bad), up to 0.1 (fixed).
 
 Fix:
-    Take the permit late and give it back early, around that alone which must be limited; then as many permits as the
+    Take the permit late and give it back early, around only what must be limited; then as many permits as the
     other side bears.
 
         with permits: answer = ask()         # nobody waits for what comes after it
@@ -90,13 +90,13 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         lasting=len(crowd.stuck),
         confidence=Confidence.EXACT if exact or crowd.key.startswith("0x") else Confidence.INFERRED,
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread')} queue for a permit of {name}",
+        title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for a permit of {name}",
         summary=summary + ".",
         fix=(
-            f"Take a permit of {name} late and give it back early, around that alone which must be limited.\n\n"
+            f"Take a permit of {name} late and give it back early, around only what must be limited.\n\n"
             f"    with {name}: answer = ask()         # nobody waits for what comes after it\n"
             "    page = render(answer)\n\n"
-            "If the other side bears more at once, give it more permits; release() belongs into a finally."
+            "If the other side handles more at once, give it more permits; release() belongs in a finally."
         ),
         gain=_gain(crowd, owners, what),
         check_next=(

@@ -65,7 +65,7 @@ class _Pool:
 
 class TinyTasks:
     id: ClassVar[str] = "tiny-tasks"
-    title: ClassVar[str] = "Tasks are smaller than handing them over"
+    title: ClassVar[str] = "Tasks take less time than handing them over"
     group: ClassVar[str] = "Work distribution"
     thresholds: ClassVar[Thresholds] = Thresholds(
         0.17, 0.33, "share of the pool's time", "[D] a fifth and a half of the work"
@@ -146,7 +146,7 @@ def _one(window: Window, name: str, pool: _Pool, handing: int, cores: float) -> 
         episodes=episodes,
         confidence=Confidence.STATISTICAL,
         label=name,
-        title=f"Tasks of pool {name} are smaller than handing them over" if share > 0.5 else "",
+        title=f"Tasks of pool {name} take less time than handing them over" if share > 0.5 else "",
         summary=(
             f"{percent(share)} of the time that pool {name} is in use goes into its own code: {percent(cores)} of a "
             f"core to hand tasks over, {percent(work, 1)} of a thread's time for the tasks themselves"

@@ -1,4 +1,4 @@
-"""One round trip for every little thing.
+"""A round trip for every small item.
 
 What it sees:
     A thread that spends most of its time in exchanges with one peer, from one function, hundreds of them a second:
@@ -77,14 +77,14 @@ class _Exchange:
 
 class UnbatchedIo:
     id: ClassVar[str] = "unbatched-io"
-    title: ClassVar[str] = "One round trip for every little thing"
+    title: ClassVar[str] = "A round trip for every small item"
     group: ClassVar[str] = "Async and I/O"
     thresholds: ClassVar[Thresholds] = Thresholds(
         0.6, 0.8, "share of the active time", "[H] calibrated on the demo pair"
     )
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers", "counters")
     permanent: ClassVar[bool] = False
-    measure: ClassVar[str] = "exchanging little things with one peer"
+    measure: ClassVar[str] = "small exchanges with one peer"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         found: dict[tuple[str, str, str], list[_Exchange]] = defaultdict(list)

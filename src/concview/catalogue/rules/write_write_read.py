@@ -128,7 +128,7 @@ def _one(window: Window, crowd: Crowd, held: list[Link], looks: int) -> Observat
         episodes=crowd.episodes,
         confidence=Confidence.EXACT,
         label=remote,
-        title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for what the kernel holds back",
+        title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for data that the kernel holds back",
         summary=(
             f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for data from {remote} in {crowd.spot}, "
             f"{_each(window, crowd, per)}while {max(some.unsent, some.peer_unsent)} bytes that {whose} has written are "

@@ -17,7 +17,7 @@ class Starved:
         return look.state is State.RUNNABLE
 
     def follow(self, waiter: Waiter) -> Root:
-        return waiter.end(End.STARVED, "wants a CPU, has none")
+        return waiter.end(End.STARVED, "waits for a CPU")
 
 
 KIND = Starved()
