@@ -56,7 +56,7 @@ def test_a_demo_that_needs_the_agent_lets_it_in() -> None:
 
 def test_a_demo_that_needs_counted_calls_is_named() -> None:
     with Terminal("demo", "retry-storm", columns=120, rows=34) as terminal:
-        terminal.wait_for("is asked again", 120)
+        terminal.wait_for("are retries", 120)
         terminal.press("q")
 
 

@@ -130,7 +130,7 @@ def test_a_pool_that_waits_for_itself() -> None:
     finding = scene.found("nested-executor-deadlock")
     assert finding is not None
     assert (finding.severity, finding.confidence) == (Severity.WARN, Confidence.INFERRED)
-    assert "All 4 workers of worker" in finding.summary
+    assert "All 4 workers of pool worker" in finding.summary
     assert finding.where[0].function == "order"
     assert scene.ever() == {"nested-executor-deadlock"}
 

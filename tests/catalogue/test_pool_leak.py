@@ -41,7 +41,7 @@ def test_permits_that_nobody_has() -> None:
     finding = scene.found("pool-leak")
     assert finding is not None
     assert (finding.severity, finding.confidence, finding.score) == (Severity.WARN, Confidence.INFERRED, 92)
-    assert finding.title.startswith("All 3 permits of sem are taken")
+    assert finding.title.startswith("All 3 permits of sem are checked out")
     assert [f.id for f in scene.judgement.findings if not f.recent] == ["pool-leak"]
 
 

@@ -118,8 +118,8 @@ class BlockedEventLoop:
             ),
             fix=_fix(blocked_in, state, longest),
             gain=(
-                f"Every other task on this loop is late by up to {duration(seconds)}. Moved off the loop the call delays "
-                "none, as long as it needs no more than a thread to wait in."
+                f"Every other task on this loop is late by up to {duration(seconds)}. Moved off the loop the call "
+                "delays none, as long as it needs no more than a thread to wait in."
             ),
             check_next=(
                 f"What else does {evidence.frame_spot(longest.callback)} call that blocks? asyncio.run(..., "
