@@ -56,7 +56,7 @@ class AsyncDeadlock:
     thresholds: ClassVar[Thresholds] = Thresholds(1.0, 1.0, "s", "[D] nobody in the circle can move")
     needs: ClassVar[tuple[str, ...]] = ("tasks",)
     permanent: ClassVar[bool] = True
-    measure: ClassVar[str] = "time the circle has stood"
+    measure: ClassVar[str] = "how long the cycle has lasted"
     moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:

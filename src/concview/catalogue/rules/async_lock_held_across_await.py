@@ -88,11 +88,12 @@ class AsyncLockHeldAcrossAwait:
             episodes=max(one.waits, stuck),
             confidence=Confidence.EXACT if one.exact else Confidence.INFERRED,
             label=name,
-            title=f"{name} is held across an await: {plural(_aio.crowd(waiters, mean), 'task')} wait for it",
+            title=f"{name} is held across an await: "
+            f"{plural(_aio.crowd(waiters, mean), 'task waits', 'tasks wait')} for it",
             summary=summary + ".",
             fix=_fix(name),
             gain=(
-                f"{plural(len(waiters), 'task')} get on one at a time; outside {name} they wait for the other side "
+                f"{plural(len(waiters), 'task')} proceed one at a time; outside {name} they wait for the other side "
                 "together, if it answers several at once as fast as one."
             ),
             check_next=f"Is everything between taking and releasing {name} needed under it? Start at "

@@ -105,13 +105,14 @@ class AsyncPoolExhausted:
             episodes=max(one.waits, stuck),
             confidence=Confidence.EXACT if site is None else Confidence.INFERRED,
             label=name,
-            title=f"{plural(_aio.crowd(waiters, mean), 'task')} queue for {name}" + (f": {used}" if used else ""),
+            title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}"
+            + (f": {used}" if used else ""),
             summary=summary + ".",
             gain=_gain(mean, one.limit if site is None else len(keepers)),
             check_next=(
                 f"Must it be kept at {evidence.frame_spot(kept.user_leaf)}?"
                 if kept is not None and kept.user_leaf is not None
-                else f"Who takes one in {spot}, and is it given back on every way out?"
+                else f"Who takes one in {spot}, and is it returned on every path?"
             ),
             where=evidence.places(one.wait_stack, kept),
             tasks=(*waiters[:50], *(t for t in keepers[:50] if t not in one.waiters)),

@@ -73,7 +73,8 @@ class AsyncSemaphoreSaturated:
             episodes=max(one.waits, stuck),
             confidence=Confidence.EXACT if one.exact else Confidence.INFERRED,
             label=name,
-            title=f"{plural(_aio.crowd(waiters, mean), 'task')} queue for {name}" + (f": {used}" if used else ""),
+            title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}"
+            + (f": {used}" if used else ""),
             summary=f"{summary}.{rate}",
             gain=f"With {one.limit} permits, throughput is {one.limit} over the time inside; twice as many permits, "
             "twice the throughput, as long as the other side is as fast."

@@ -56,7 +56,7 @@ class Deadlock:
     )
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = True
-    measure: ClassVar[str] = "time the cycle has stood"
+    measure: ClassVar[str] = "how long the cycle has lasted"
     moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:

@@ -49,7 +49,7 @@ class ImportDeadlock:
     thresholds: ClassVar[Thresholds] = Thresholds(1.0, 1.0, "s", "[D] nobody in the circle can move")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks")
     permanent: ClassVar[bool] = True
-    measure: ClassVar[str] = "time the circle has stood"
+    measure: ClassVar[str] = "how long the cycle has lasted"
     moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:
@@ -96,7 +96,7 @@ def _one(window: Window, circle: list[Edge]) -> Observation:
         stacks=tuple(
             one
             for e in circle
-            for one in evidence.shown("in the circle", e.waiter, window.name(e.waiter), e.wait_run.stack)
+            for one in evidence.shown("in the cycle", e.waiter, window.name(e.waiter), e.wait_run.stack)
         ),
         explains=(("deadlock", "-".join(str(t) for t in sorted(tids))), ("import-contention", "*")),
         score=100 if exact else 95,

@@ -1,4 +1,4 @@
-"""Threads wait for a signal that nobody will give.
+"""Threads wait for a signal that nobody will send.
 
 What it sees:
     Two threads or more that wait for one Event or Condition, without a time limit and not in a loop of theirs, and no
@@ -51,12 +51,12 @@ _ENDS = re.compile(r"stop|shut|exit|quit|clos|kill|finish|terminat|end(?:ed|ing)
 
 class LostWakeup:
     id: ClassVar[str] = "lost-wakeup"
-    title: ClassVar[str] = "Threads wait for a signal that nobody will give"
+    title: ClassVar[str] = "Threads wait for a signal that nobody will send"
     group: ClassVar[str] = "Locks"
     thresholds: ClassVar[Thresholds] = Thresholds(5.0, 60.0, "s", "[H] an initialisation may take seconds")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")
     permanent: ClassVar[bool] = True
-    measure: ClassVar[str] = "time without anybody who would wake them"
+    measure: ClassVar[str] = "time without a thread that would wake them"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):
@@ -107,14 +107,14 @@ def _one(crowd: Crowd, signal: Related) -> Observation:
         episodes=crowd.episodes,
         confidence=Confidence.INFERRED,
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread')} {waits} for {name}, which nobody will give",
+        title=f"{plural(len(crowd.tids), 'thread')} {waits} for {name}, which nobody will set or notify",
         summary=(
             f"{crowd.who} {waits} for {name} ({signal.type or signal.kind}, not set) in {crowd.spot}, without a time "
-            f"limit, for {duration(crowd.least)} and longer; no thread of the process is on a way on which "
-            f"{name}.{call} lies."
+            f"limit, for {duration(crowd.least)} and longer; no running thread of the process leads to "
+            f"{name}.{call}."
         ),
         fix=(
-            f"Call {name}.{call} on every way out of what makes it ready, and wait with a limit.\n\n"
+            f"Call {name}.{call} on every path out of what makes it ready, and wait with a limit.\n\n"
             "    try: load()\n"
             f"    finally: {name}.{call}\n\n"
             f"    {name}.wait(timeout=30)        # and say what was missing"
