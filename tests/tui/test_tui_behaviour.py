@@ -323,7 +323,7 @@ async def test_starting_again_shows_the_new_target_or_why_not() -> None:
 
 
 def test_needs_something_to_show() -> None:
-    with pytest.raises(ValueError, match="session or a picker"):
+    with pytest.raises(ValueError, match="needs a session"):
         ConcviewApp()
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+import command_keys
 import fake
 import msgspec
 import pytest
@@ -14,11 +15,15 @@ from textual.widgets._toast import Toast
 
 from concview.tui import keys, remember, verbs
 from concview.tui.app import ConcviewApp
+from concview.tui.ports import Picker
 from concview.tui.remember import ScreenState, TableState
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.widgets.commandline import CommandLine
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.table import Table
+
+
+_execute = verbs.execute
 
 
 def _app(snapshot: object = None, state: Path | None = None) -> ConcviewApp:
@@ -33,11 +38,20 @@ async def _at(pilot, view: str) -> Dashboard:  # type: ignore[no-untyped-def]
 
 
 async def _say(pilot, line: str) -> None:  # type: ignore[no-untyped-def]
-    await pilot.press("colon")
-    await fake.until(pilot, lambda: pilot.app.screen.query_one(CommandLine).display)
-    pilot.app.screen.query_one(CommandLine).field.value = line
-    await pilot.press("enter")
-    await fake.until(pilot, lambda: not pilot.app.screen.query_one(CommandLine).display)
+    """Type the line, and wait until it was carried out."""
+    done: list[str] = []
+
+    def execute(app: ConcviewApp, said: str) -> None:
+        _execute(app, said)
+        done.append(said)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verbs, "execute", execute)
+        await pilot.press("colon")
+        await fake.until(pilot, lambda: pilot.app.screen.query_one(CommandLine).display)
+        pilot.app.screen.query_one(CommandLine).field.value = line
+        await pilot.press("enter")
+        await fake.until(pilot, lambda: done == [line])
     await pilot.pause()
 
 
@@ -135,21 +149,21 @@ async def test_the_next_match_and_half_pages() -> None:
         assert table.cursor == len(table.rows) - 1, "round at the end"
 
 
-async def test_n_in_a_page_goes_to_the_next_line_with_the_filters_text() -> None:
-    snapshot = fake.busy(12)
-    async with _app(snapshot).run_test(size=(80, 16)) as pilot:
+@pytest.mark.parametrize(
+    ("key", "stroke"), [(k, s) for k in command_keys.CHECKS for s in keys.by_id(k).keys.split(",")]
+)
+async def test_key(key: str, stroke: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    picker = Picker(lambda: fake.PROCESSES, fake.refuse, lambda: fake.DEMOS, fake.start_demo)
+    app = ConcviewApp(fake.FakeSession([fake.busy(20)]), picker)
+    async with app.run_test(size=(100, 24)) as pilot:
         await _at(pilot, "overview")
-        await _say(pilot, "view findings")
-        shown = await _at(pilot, "findings")
-        first = snapshot.findings[0]
-        await _say(pilot, f"filter {first.id}")
-        page = shown.view.query_one("#detail", Page)
-        page.focus()
-        await pilot.pause()
-        before = page.scroll_offset.y
-        await pilot.press("n")
-        line = page.as_text()[page.scroll_offset.y].lower()
-        assert first.id in line or page.scroll_offset.y in (before, page.max_scroll_y)
+
+        async def press() -> None:
+            await pilot.press(stroke)
+            await pilot.pause(0.1)
+
+        await command_keys.CHECKS[key](pilot, press)
 
 
 async def test_any_table_as_csv(tmp_path: Path) -> None:

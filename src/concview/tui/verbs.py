@@ -49,7 +49,11 @@ class Verb:
 
 
 def _dashboard(app: App[None]) -> Dashboard | None:
-    return app.screen if isinstance(app.screen, Dashboard) else None
+    """The one that is shown, also below the palette, which asks while it is open."""
+    for screen in reversed(app.screen_stack):
+        if not screen.is_modal:
+            return screen if isinstance(screen, Dashboard) else None
+    return None
 
 
 def _shown(app: ConcviewApp) -> Dashboard:
