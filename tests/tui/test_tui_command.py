@@ -22,7 +22,6 @@ from concview.tui.widgets.commandline import CommandLine
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.table import Table
 
-
 _execute = verbs.execute
 
 

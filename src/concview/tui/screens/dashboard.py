@@ -156,6 +156,7 @@ class Dashboard(TimeTravel):
 
     def draw_view(self) -> None:
         if not self.too_small and self.view.ready:
+            self._restore()
             self.view.show(self.shown)
 
     def fit_room(self) -> None:
@@ -200,7 +201,6 @@ class Dashboard(TimeTravel):
     def on_view_ready(self) -> None:
         if not self.view.ready:
             return
-        self._restore()
         subject, self.subject = self.subject, None
         if subject is not None:
             self.view.aim(subject)

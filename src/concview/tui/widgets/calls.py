@@ -46,7 +46,7 @@ MODES: tuple[Mode, ...] = (
     Mode("I/O", "was in a blocking call on a descriptor", (State.IO,)),
     Mode("sleep", "slept", (State.SLEEP,)),
     Mode("idle", "was idle", (State.IDLE,)),
-    Mode("other", "waited for a CPU or could not be told", (State.RUNNABLE, State.UNKNOWN)),
+    Mode("other", "waited for a CPU, or unknown", (State.RUNNABLE, State.UNKNOWN)),
     Mode("tasks", "was seen to wait", tasks=True),
 )
 
