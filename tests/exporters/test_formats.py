@@ -342,10 +342,10 @@ def test_csv(recording: Path, truth: Counter[str], tmp_path: Path) -> None:
 
 
 def test_cells_are_no_formulas() -> None:
-    from concview.exporters.csv import _cell
+    from concview.exporters.csv import cell
 
-    assert [_cell(text) for text in ("=1+1", "+1", "-1", "@x", "a=b", "")] == ["'=1+1", "'+1", "'-1", "'@x", "a=b", ""]
-    assert (_cell(-1.5), _cell(-3)) == (-1.5, -3), "numbers stay numbers"
+    assert [cell(text) for text in ("=1+1", "+1", "-1", "@x", "a=b", "")] == ["'=1+1", "'+1", "'-1", "'@x", "a=b", ""]
+    assert (cell(-1.5), cell(-3)) == (-1.5, -3), "numbers stay numbers"
 
 
 @pytest.mark.parametrize("side", ["waiter", "holder"])

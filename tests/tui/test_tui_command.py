@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from textual import events
 
+from concview.snapshot import Snapshot
 from concview.tui import keys, remember, verbs
 from concview.tui.app import ConcviewApp
 from concview.tui.ports import Picker
@@ -24,7 +25,7 @@ from concview.tui.widgets.table import Table
 _execute = verbs.execute
 
 
-def _app(snapshot: object = None, state: Path | None = None) -> ConcviewApp:
+def _app(snapshot: Snapshot | None = None, state: Path | None = None) -> ConcviewApp:
     return ConcviewApp(fake.FakeSession([snapshot or fake.busy(40)]), state=state)
 
 
@@ -116,14 +117,14 @@ async def test_tab_completes_and_escape_leaves() -> None:
 async def test_every_key_can_be_asked_for_by_name_and_the_palette_has_the_same() -> None:
     app = _app()
     async with app.run_test(size=(120, 30)) as pilot:
-        await _at(pilot, "overview")
+        shown = await _at(pilot, "overview")
         names = {verb.name for verb in verbs.offered(app)}
         assert {"view", "sort", "filter", "thread", "save", "export", "pause", "baseline", "report"} <= names
         titles = [title for title, _, _ in verbs.palette(app)]
         assert len(set(titles)) == len(titles)
         assert f"View: Locks ({keys.by_id('tab_4').shown})" in titles and "Theme: contrast" in titles
         await _say(pilot, "pause")
-        await fake.until(pilot, lambda: pilot.app.screen.paused)
+        await fake.until(pilot, lambda: shown.paused)
 
 
 async def test_the_next_match_and_half_pages() -> None:

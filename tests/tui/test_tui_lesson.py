@@ -96,8 +96,7 @@ async def test_two_programs_are_on_the_same_axes() -> None:
         assert "█" not in right and "▆" not in right, "flat beside the other"
         await pilot.press("2")
         await fake.until(pilot, lambda: isinstance(pilot.app.screen, Dashboard))
-        await _ready(pilot)
-        assert pilot.app.screen.session is sides[1].session
+        assert (await _ready(pilot)).session is sides[1].session
         await pilot.press("p")
         await fake.until(pilot, lambda: isinstance(pilot.app.screen, Comparison))
     assert not any(side.session.closed for side in sides), "whoever made them closes them"  # type: ignore[attr-defined]
