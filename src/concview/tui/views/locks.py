@@ -11,7 +11,7 @@ from rich.segment import Segment
 from concview import text
 from concview.session.phrases import lasting, unended
 from concview.snapshot import LockView, Snapshot
-from concview.tui.text_render import Line, fit, fit_place, wrap
+from concview.tui.text_render import Line, fit, fit_name, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
@@ -43,7 +43,7 @@ def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
         thread = snapshot.thread(first.blocked_by) if first is not None and first.blocked_by else None
     if thread is None:
         return [Segment(fit("nobody" if not lock.waiters_now else "not known", width), palette.faint)]
-    return [Segment(fit(thread.name, width), palette.base)]
+    return [Segment(fit_name(thread.name, width), palette.base)]
 
 
 def _held(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
