@@ -61,7 +61,7 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     ("text", "words"),
     [
         ("rat = 5\n[rules]\ndisabled = []", ["'rat' (did you mean 'rate'?)", "'rules.disabled' (did you mean 'disab"]),
-        ("zzz = 1", ["'zzz'", "known here: engine, rate, budget, labels, gentle, mouse, theme, keys, rules"]),
+        ("zzz = 1", ["'zzz'", "known here: engine, rate, budget, labels, gentle, mouse, theme, remember, keys, rules"]),
         ("rate = 0", ["'rate' must be a number from 1 to 1000"]),
         ("rate = nan", ["'rate' must be a number from 1 to 1000"]),
         ("rate = 'x'", ["'rate' must be a number"]),
