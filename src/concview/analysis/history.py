@@ -46,6 +46,7 @@ from concview.model import (
     Loops,
     NativeWaits,
     Notice,
+    Parent,
     ProcessStatus,
     Queues,
     Relations,
@@ -131,6 +132,7 @@ class History:
         #: Copies of the target that it forked beside other threads; None where the stream does not say.
         self.forks: Forks | None = None
         self.forked: tuple[tuple[ForkedChild, Stack], ...] = ()
+        self.parent: Parent | None = None  #: of a process that multiprocessing started; None: it is none, or not known
         self.workers: Workers | None = None  #: Python processes below the target; None: none, or not looked for
         self.depths = QueueHistories()
         self.aio = TaskHistories()  #: tasks, loops and what they share, read from memory
@@ -215,6 +217,8 @@ class History:
             self.forked = tuple((c, self.tables.stacks.get(c.stack, NO_STACK)) for c in event.children)
         elif isinstance(event, Workers):
             self.workers = event
+        elif isinstance(event, Parent):
+            self.parent = event
         elif isinstance(event, Depths):
             self.depths.add(event)
         elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits, Semaphores)):

@@ -101,7 +101,7 @@ from concview.model.values import (
     WaitKind,
 )
 from concview.model.work import Label, LabelDef, Work, WorkItem, WorkKind
-from concview.model.workers import Role, Worker, Workers
+from concview.model.workers import Parent, Role, Worker, Workers
 
 __all__ = [
     "AGENT_THREAD",
@@ -158,6 +158,7 @@ __all__ = [
     "Of",
     "Outcome",
     "Owner",
+    "Parent",
     "Pauses",
     "Peer",
     "Pending",

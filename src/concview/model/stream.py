@@ -30,7 +30,7 @@ from concview.model.relations import Children, FileLocks, Links, NativeWaits, Re
 from concview.model.switches import Switches
 from concview.model.tasks import AsyncObjects, Loops, TaskDef, TasksGone, TaskTick, TaskWaitDef
 from concview.model.work import LabelDef, Work
-from concview.model.workers import Workers
+from concview.model.workers import Parent, Workers
 
 AnyEvent = (
     Hello
@@ -72,6 +72,7 @@ AnyEvent = (
     | ProcessDef
     | Of
     | Semaphores
+    | Parent
 )
 
 #: tag -> event
@@ -98,6 +99,7 @@ TAGS: dict[int, type[AnyEvent]] = {
     19: Forks,
     20: Depths,
     21: Semaphores,
+    22: Parent,
     24: TaskDef,
     25: TaskWaitDef,
     26: TaskTick,

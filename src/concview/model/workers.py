@@ -33,3 +33,13 @@ class Workers(Event, frozen=True, tag=36):
     at_ns: int
     workers: tuple[Worker, ...]
     more: int = 0  #: processes that were not looked at
+
+
+class Parent(Event, frozen=True, tag=22):
+    """Of a process that multiprocessing (or billiard) started: the one that asked for it, as it remembers. Written when
+    that is first known, and when it has changed."""
+
+    at_ns: int
+    pid: int  #: as the process itself numbers it: in its namespace
+    alive: bool
+    ppid: int  #: who its parent is for the kernel now

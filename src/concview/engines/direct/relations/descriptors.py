@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concview.cpython.code import Code
 from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.natives import NativeReader
+from concview.engines.direct.relations.parents import ParentReader
 from concview.engines.direct.relations.search import LOOK_NS, Pace, Search, Waiting, Waits
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import kernel_locks, other_ends, socket_diag, syscall_line, syscalls
@@ -44,6 +45,7 @@ class DescriptorReader:
         self._file_locks = FileLockReader(pid, sink, search)
         self._children = ChildReader(pid, sink)
         self._natives = NativeReader(search.reader.memory, sink)
+        self._parent = ParentReader(search)
         self._before = Waits()
         self._pace = Pace()
 
@@ -63,6 +65,7 @@ class DescriptorReader:
             self._file_locks.report(at_ns, chosen.file_locks, users, databases)
         self._children.report(at_ns, chosen.children, self._links.speakers)
         self._natives.report(at_ns, chosen.natives)
+        self._parent.report(at_ns)
         return True
 
 
