@@ -53,6 +53,13 @@ def group(
 ) -> Group:
     """All of them attached. CommandError when none can be watched. `quiet`: who comes and goes is not told on standard
     error; `keep`: the last minutes of each can be saved."""
+    return started(unstarted(options, config, given(options, pids), quiet, keep))
+
+
+def unstarted(
+    options: argparse.Namespace, config: Config, pids: Sequence[int], quiet: bool = False, keep: bool = False
+) -> Group:
+    """The same before `start`."""
     from concview.session import LiveSource, Session
     from concview.session.group import Group
     from concview.session.tape import Tape
@@ -65,8 +72,7 @@ def group(
             source.tape = Tape(max_bytes=TAPE_BYTES)
         return Session(source, config=config.rules, alone=not options.tree)
 
-    tell = complain if not quiet else lambda line: None
-    return started(Group(given(options, pids), options.tree, config.budget, make, tell))
+    return Group(pids, options.tree, config.budget, make, complain if not quiet else lambda line: None)
 
 
 F = TypeVar("F", bound="Family[Any]")

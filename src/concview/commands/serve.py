@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from concview.commands import _options
+from concview.commands import _options, _several
 from concview.commands.base import Command, CommandError, Exit, complain
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+    from concview.fleet.push import Push
 
 _DEFAULT_PORT = "9732"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "concview serve [OPTIONS] PID... | --match PATTERN"
+    parser.usage = "concview serve [OPTIONS] PID... | --tree PID | --match PATTERN"
     parser.add_argument("pids", metavar="PID", nargs="*", help="processes to watch")
+    _several.add(parser)
     parser.add_argument(
         "--match",
         metavar="PATTERN",
@@ -23,10 +31,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port",
         metavar="N",
-        default=_DEFAULT_PORT,
         help=f"port on 127.0.0.1 (default {_DEFAULT_PORT}; 0: any free one)",
     )
     parser.add_argument("--socket", metavar="PATH", default="", help="a Unix socket of this user's instead of a port")
+    parser.add_argument(
+        "--otlp", metavar="URL", default="",
+        help="push the metrics there by OTLP over HTTP (http://127.0.0.1:4318), and listen only where --port or "
+        "--socket says so",
+    )  # fmt: skip
+    parser.add_argument("--every", metavar="S", default="10", help="with --otlp: seconds between two pushes (10)")
     _options.add_sampling(parser)
 
 
@@ -39,37 +52,69 @@ def run(options: argparse.Namespace) -> int:
             f"serving metrics needs {(error.name or '').partition('.')[0]}", Exit.USAGE, "pip install 'concview[fleet]'"
         ) from None
     from concview.commands._open import attach_failed
-    from concview.fleet.watch import Watch
+    from concview.fleet.watch import Together, Watch
     from concview.session import AttachError, Session
 
     pids = list(dict.fromkeys(_options.pid_of(text) for text in options.pids))
     if not pids and not options.match:
         raise CommandError("what to watch?", Exit.USAGE, "give PIDs, or --match PATTERN")
-    if not (options.port.isascii() and options.port.isdecimal() and int(options.port) < 65536):
-        raise CommandError(f"--port: must be a number from 0 to 65535, not '{options.port}'", Exit.USAGE)
+    if options.tree and (options.match or not pids):
+        raise CommandError("--tree: with PIDs, and without --match", Exit.USAGE, "concview serve --tree PID")
+    port = options.port or _DEFAULT_PORT
+    if not (port.isascii() and port.isdecimal() and int(port) < 65536):
+        raise CommandError(f"--port: must be a number from 0 to 65535, not '{port}'", Exit.USAGE)
     config = _options.settings(options)
-    number = max(1, len(pids))
-    watch = Watch(
-        pids, options.match, lambda source: Session(source, config=config.rules), config.engine, config.rate,
-        config.budget / number, complain,
-    )  # fmt: skip
+    watch: Watch | Together
+    if options.tree:
+        watch = Together(_several.unstarted(options, config, pids))
+    else:
+        watch = Watch(
+            pids, options.match, lambda source: Session(source, config=config.rules), config.engine, config.rate,
+            config.budget / max(1, len(pids)), complain,
+        )  # fmt: skip
+    collector = SnapshotCollector(watch.watched)
+    push = _push(options, collector.collect) if options.otlp else None
+    endpoint: Endpoint | None = None
     try:
-        endpoint = Endpoint(SnapshotCollector(watch.watched), int(options.port), options.socket)
-    except CannotServe as error:
-        raise CommandError(str(error), Exit.OUTPUT, error.remedy) from None
-    try:
+        if push is None or options.port or options.socket:
+            try:
+                endpoint = Endpoint(collector, int(port), options.socket)
+            except CannotServe as error:
+                raise CommandError(str(error), Exit.OUTPUT, error.remedy) from None
         try:
             watch.start()
         except AttachError as error:
             raise attach_failed(error) from None
-        complain(f"metrics at {endpoint.url}; Ctrl-C ends it")
+        if endpoint is not None:
+            complain(f"metrics at {endpoint.url}; Ctrl-C ends it")
+        if push is not None:
+            push.start()
+            complain(f"metrics go to {push.url}; Ctrl-C ends it")
         while not watch.all_ended():
             time.sleep(0.2)
         complain("everything that was watched has ended")
         return Exit.FINE
     finally:
-        endpoint.close()
+        if push is not None:
+            push.close()
+        if endpoint is not None:
+            endpoint.close()
         watch.close()
+
+
+def _push(options: argparse.Namespace, collect: Callable[[], Iterable[Metric]]) -> Push:
+    every = _options.seconds_of(options.every, "--every")
+    try:
+        from concview.fleet.push import BadEndpoint, Push
+    except ImportError as error:
+        raise CommandError(
+            f"--otlp needs {(error.name or '').rpartition('.')[0] or error.name}", Exit.USAGE,
+            "pip install 'concview[fleet]'",
+        ) from None  # fmt: skip
+    try:
+        return Push(options.otlp, every, collect, complain)
+    except BadEndpoint as error:
+        raise CommandError(f"--otlp: {error}", Exit.USAGE, "for example http://127.0.0.1:4318") from None
 
 
 COMMAND = Command(
@@ -78,6 +123,7 @@ COMMAND = Command(
     description="Watch processes and offer what is seen as Prometheus metrics: states of threads by group, waits for\n"
     "locks, the GIL, queues, findings, where thread time went, and what watching costs.\n"
     "Listens on 127.0.0.1 only, or on a Unix socket that only this user can use; nothing is stored.\n"
+    "With --otlp they are pushed to an OpenTelemetry Collector instead, and nothing listens.\n"
     "The budget is shared by the processes given. Needs prometheus-client: pip install 'concview[fleet]'.",
     configure=configure,
     run=run,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from concview.process.discovery import Discovery
 from concview.session import AttachError, LiveSource, Session
+from concview.session.group import Group
 from concview.snapshot import Status
 from concview.text import clean, short_command
 
@@ -130,3 +131,27 @@ class Watch:
 
     def statuses(self) -> dict[int, Status]:
         return {w.pid: w.session.snapshot().status for w in self.watched() if w.session is not None}
+
+
+class Together:
+    """A master with all below it, or given processes: a `Group`, as what metrics are made of."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+
+    def start(self) -> None:
+        """AttachError when none can be watched."""
+        self.group.start()
+
+    def watched(self) -> list[Watched]:
+        return [
+            Watched(p.member.pid, p.member.name, p.session, p.why, given=not p.member.parent)
+            for p in self.group.parts()
+            if not p.ended or not p.member.parent
+        ]
+
+    def all_ended(self) -> bool:
+        return self.group.ended
+
+    def close(self) -> None:
+        self.group.close()

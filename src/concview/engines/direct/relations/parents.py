@@ -73,7 +73,7 @@ def _stat(pid: int, inner: int) -> list[str] | None:
     """State, parent, ... of a process by its number in the namespace of another one, through whose root its own /proc
     is seen; None where there is none."""
     try:
-        with open(f"/proc/{pid}/root/proc/{inner}/stat", "rb") as file:
+        with open(f"/proc/{pid}/root" + f"/proc/{inner}/stat", "rb") as file:
             return file.read(4096).decode("ascii", "replace").rpartition(")")[2].split()
     except OSError:
         return None
