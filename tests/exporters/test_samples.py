@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import random
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import made
 import pytest
 
-from concview import codec
+from concview import codec, registry
 from concview.analysis import graph
 from concview.analysis.history import History, ThreadHistory
 from concview.analysis.samples import Samples, Selection
+from concview.exporters.base import Exporter, Nothing, Request
 from concview.model import (
     AnyEvent,
     Confidence,
@@ -22,6 +27,8 @@ from concview.model import (
     FrameDef,
     Hold,
     HoldsDef,
+    Label,
+    LabelDef,
     Site,
     StackDef,
     State,
@@ -31,9 +38,14 @@ from concview.model import (
     Wait,
     WaitDef,
     WaitKind,
+    Work,
+    WorkItem,
+    WorkKind,
 )
+from concview.session.recording import Recording
 
 MS = made.MS
+EXPORTERS: dict[str, Exporter] = registry.everything("concview.exporters", "EXPORTER")
 
 
 def _random_stream(seed: int, exact: bool) -> list[AnyEvent]:
@@ -182,3 +194,61 @@ def test_the_lean_reader_sees_what_the_whole_one_sees(tmp_path) -> None:  # type
     source = recording.samples()
     assert len(told(source)) > 50 and "breaks off" in source.broken and recording.broken == source.broken
     assert samples.MOST_STACKS > 1000
+
+
+def _named_stream() -> list[Any]:
+    """Thread 2 answers a request from 300 ms on, and is in a query of it from 500 to 700 ms."""
+    request = Label(WorkKind.REQUEST, "flask", "GET /orders/<id>")
+    query = Label(WorkKind.QUERY, "sqlite3", "SELECT a FROM t")
+    first = made.ticks(1)[0]
+    assert isinstance(first, Tick)
+    tid = first.changes[0]
+    one = WorkItem(1, 901, 300 * MS, 0, (tid,))
+    start = first.at_ns - first.dt_ns
+    works = [
+        Work(start + 300 * MS, (one,)), Work(start + 500 * MS, (one, WorkItem(2, 902, 500 * MS, 0, (tid,), inside=1))),
+        Work(start + 700 * MS, (one,)), Work(start + 900 * MS, ()),
+    ]  # fmt: skip
+    ticks = [e for e in made.ticks(100) if isinstance(e, Tick)]
+    events = sorted([*ticks, *works], key=lambda e: e.at_ns)
+    return [made.hello(), *made.definitions(), LabelDef(901, request), LabelDef(902, query), *events]
+
+
+def test_time_in_whose_name() -> None:
+    events = _named_stream()
+    told: Counter[tuple[str, str]] = Counter()
+    for pieces in Samples([events]):
+        for _, start, end, condition, *_ in pieces:
+            told[condition.doing] += end - start
+    # A report counts from the last sample before it.
+    assert abs(told["GET /orders/<id>", ""] - 400 * MS) <= 20 * MS
+    assert abs(told["GET /orders/<id>", "SELECT a FROM t"] - 200 * MS) <= 20 * MS
+    assert _total(events) == _total([e for e in events if not isinstance(e, Work)])
+
+
+@pytest.mark.parametrize(("pattern", "expected"), [("GET /orders*", 600), ("SELECT*", 200), ("POST*", 0)])
+def test_selection_by_label(pattern: str, expected: int) -> None:
+    assert abs(_total(_named_stream(), labels=(pattern,)).total() - expected * MS) <= 20 * MS
+
+
+def _written(name: str, path: Path, request: Request) -> bytes:
+    out, write = io.BytesIO(), EXPORTERS[name].write
+    assert write is not None
+    write(Recording(path), out, request)
+    return out.getvalue()
+
+
+def test_labels_reach_the_files(tmp_path: Path) -> None:
+    path = made.write(tmp_path / "x", _named_stream()[1:])
+    for name, group in (("jsonl", ""), ("collapsed", "label")):
+        told = _written(name, path, Request(Selection(labels=("GET /orders*",)), group_by=group)).decode()
+        assert "GET /orders/<id>" in told
+        if name == "jsonl":
+            pieces = [json.loads(line) for line in told.splitlines()]
+            assert {(p["work"], p["query"]) for p in pieces if p["type"] == "piece"} == {
+                ("GET /orders/<id>", None), ("GET /orders/<id>", "SELECT a FROM t"),
+            }  # fmt: skip
+    assert b"SELECT a FROM t" in gzip.decompress(_written("pprof", path, Request()))
+    with pytest.raises(Nothing) as nothing:
+        _written("pprof", path, Request(Selection(labels=("POST*",))))
+    assert "GET /orders/<id>" in nothing.value.enable

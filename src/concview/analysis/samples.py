@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 import msgspec
 
 from concview import codec
 from concview.analysis.classify import Classification, classify
 from concview.analysis.locks import SHARED_KINDS, all_holds
+from concview.analysis.work import title
 from concview.model import (
     AGENT_THREAD,
     NO_STACK,
@@ -35,6 +37,8 @@ from concview.model import (
     Hello,
     Hold,
     HoldsDef,
+    Label,
+    LabelDef,
     Notice,
     Site,
     Stack,
@@ -46,11 +50,14 @@ from concview.model import (
     Tick,
     Wait,
     WaitDef,
+    Work,
 )
 
 #: So many different stacks, and as many conditions, are kept apart; what comes later is told as left out. About 100 MB.
 MOST_STACKS = 100_000
 MOST_CONDITIONS = 200_000
+#: Different names of work.
+MOST_DOINGS = 2_000
 SIDES = ("waiter", "holder")
 _UNKEPT = Frame("(one of very many lines of code)", "", 0, "", "native")
 
@@ -75,6 +82,7 @@ def read(source: codec.Readable, of: int = 0) -> Iterator[list[AnyEvent]]:
     if not _lean:
         wanted = (
             Tick, FrameDef, StackDef, WaitDef, HoldsDef, ThreadDef, ThreadGone, Forget, Notice, Stats, ProcessCounters,
+            LabelDef, Work,
         )  # fmt: skip
         _lean.append(codec.lean_decoder(wanted))
     return codec.read_blocks(source, _lean[0], of)  # type: ignore[arg-type]
@@ -96,6 +104,16 @@ class LockName:
         return self.names.get(self.key) or f"{self.kind or 'lock'} {self.key}"
 
 
+class Doing(NamedTuple):
+    """In whose name: the outermost piece of work (request, job), and the innermost one (query, call) inside it."""
+
+    work: str = ""  #: 'GET /orders/<id>'
+    inner: str = ""  #: 'SELECT a FROM t'; '' where the work is all there is
+
+
+IN_NOBODYS_NAME = Doing()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
     """What a thread does. One object for equal ones; compared by identity."""
@@ -110,6 +128,7 @@ class Condition:
     plain: bool  #: it waits for no thread that could be named, and holds nothing
     #: Of a task: its own state, of which there are more than of threads, and what it waits for beside locks and peers.
     told: tuple[str, str] | None = None
+    doing: Doing = IN_NOBODYS_NAME
 
     @property
     def word(self) -> str:
@@ -150,6 +169,7 @@ class SampledThread:
     since_ns: int = 0
     since_tick: int = 0
     behind: Blocker | None = None
+    doing: Doing = IN_NOBODYS_NAME
     blocks: dict[SampledThread, None] = field(default_factory=dict)
 
     @property
@@ -178,12 +198,17 @@ Piece = tuple[SampledThread, int, int, Condition, "Blocker | None", int]
 @dataclass(frozen=True, slots=True)
 class Selection:
     """`threads`: names with * and ?, or tids; empty: all Python threads of the program. `states`: empty: all.
-    `from_s`, `to_s`: seconds since the first sample."""
+    `labels`: names of requests, jobs, queries and calls with * and ?; empty: all time, in whosever name. `from_s`,
+    `to_s`: seconds since the first sample."""
 
     threads: tuple[str, ...] = ()
     states: frozenset[int] = frozenset()
     from_s: float = 0.0
     to_s: float | None = None
+    labels: tuple[str, ...] = ()
+
+    def takes_doing(self, doing: Doing) -> bool:
+        return not self.labels or any(fnmatchcase(name, p) for name in doing if name for p in self.labels)
 
     def takes(self, thread: SampledThread) -> bool:
         if not self.threads:
@@ -204,6 +229,7 @@ class _Tables:
     waits: dict[int, Wait] = field(default_factory=lambda: {0: NO_WAIT})
     holds: dict[int, tuple[Hold, ...]] = field(default_factory=lambda: {0: ()})
     conditions: dict[tuple[int, int, int], Condition] = field(default_factory=dict)
+    labels: dict[int, Label] = field(default_factory=dict)
 
 
 class Samples:
@@ -252,6 +278,9 @@ class Samples:
         self._waits: dict[Wait, Wait] = {}
         self._holds: dict[tuple[Hold, ...], tuple[Hold, ...]] = {}
         self._conditions: dict[tuple[int, int, int], Condition] = {}
+        self._named: dict[tuple[Condition, Doing], Condition] = {}  #: conditions with in whose name they are
+        self._bare: dict[Condition, Condition] = {}  #: the other way round
+        self._doings: dict[Doing, Doing] = {}
         self._too_many = Stack((Frame(f"(more than {MOST_STACKS:,} different stacks)", "", 0, "", "native"),))
         self._owners: dict[str, dict[SampledThread, bool]] = defaultdict(dict)
         self._waiting: dict[str, dict[SampledThread, None]] = defaultdict(dict)
@@ -262,6 +291,11 @@ class Samples:
         self._gil_waiters: dict[SampledThread, None] = {}
         self._gil_holder = 0
         self._out: list[Piece] = []
+
+    @property
+    def doings(self) -> list[Doing]:
+        """In whose names threads were seen until now."""
+        return list(self._doings)
 
     @property
     def seconds(self) -> float:
@@ -341,6 +375,10 @@ class Samples:
             self.stats = event
         elif isinstance(event, Notice):
             self.notices.append(event)
+        elif isinstance(event, LabelDef):
+            tables.labels[event.id] = event.label
+        elif isinstance(event, Work):
+            self._work(event)
         elif isinstance(event, Forget):
             self._tables = _Tables()
         elif isinstance(event, Hello):
@@ -350,6 +388,55 @@ class Samples:
             self._exact = held is not None and held.available
         elif isinstance(event, Bye):
             self.bye = event
+
+    def _work(self, event: Work) -> None:
+        """From now on threads work in these names."""
+        labels, by_id = self._tables.labels, {item.id: item for item in event.items}
+        inside = {item.inside for item in event.items}
+        chains: dict[int, list[int]] = defaultdict(list)
+        for item in event.items:
+            for tid in item.threads:
+                chains[tid].append(item.id)
+        doings: dict[int, Doing] = {}
+        for tid, ids in chains.items():
+            outer = [i for i in ids if by_id[i].inside not in ids]
+            inner = [i for i in ids if i not in inside and i not in outer]
+            names = [title(label) if (label := labels.get(by_id[i[0]].label)) else "" for i in (outer, inner) if i]
+            doings[tid] = self._one_doing(Doing(*names[:2]))
+        touched: dict[SampledThread, None] = {}
+        at = min(event.at_ns, self.last_ns)
+        for thread in self._alive.values():
+            doing = doings.get(thread.tid, IN_NOBODYS_NAME)
+            if doing is thread.doing:
+                continue
+            thread.doing = doing
+            if thread.now is not None:
+                self._change(thread, at, self._in_name(self._bare.get(thread.now, thread.now), doing))
+                if not thread.now.plain:
+                    touched[thread] = None
+        if touched:
+            self._settle(at, touched)
+
+    def _one_doing(self, doing: Doing) -> Doing:
+        """One object for equal ones; of too many different ones no more are told apart."""
+        if doing == IN_NOBODYS_NAME:
+            return IN_NOBODYS_NAME
+        if doing not in self._doings and len(self._doings) >= MOST_DOINGS:
+            doing = Doing("(one of very many)")
+        return self._doings.setdefault(doing, doing)
+
+    def _in_name(self, bare: Condition, doing: Doing) -> Condition:
+        if doing is IN_NOBODYS_NAME:
+            return bare
+        found = self._named.get((bare, doing))
+        if found is None:
+            if len(self._named) >= MOST_CONDITIONS:
+                self.left_out += 1
+                return bare
+            wanted = self.selection.takes_state(bare.state) and self.selection.takes_doing(doing)
+            found = self._named[bare, doing] = replace(bare, doing=doing, wanted=wanted)
+            self._bare[found] = bare
+        return found
 
     def _new(self, tid: int, name: str) -> SampledThread:
         thread = self._alive[tid] = SampledThread(tid, self._label + name, pid=self._pid, label=self._label)
@@ -374,6 +461,8 @@ class Samples:
             now = known.get(key)
             if now is None:
                 now = known[key] = self._condition(key)
+            if thread.doing is not IN_NOBODYS_NAME:
+                now = self._in_name(now, thread.doing)
             old = thread.now
             if old is now:
                 continue
@@ -552,8 +641,9 @@ class Samples:
         if lock is not None:  # it cannot hold what it waits for: that is the line which is still acquiring
             held = tuple(h for h in held if h.key != lock.key and (h.exact or h.site != lock.site))
         involved = lock is not None or bool(held) or bool(wait.target)
+        wanted = self.selection.takes_state(state) and self.selection.takes_doing(IN_NOBODYS_NAME)
         plain = not involved and not (self._gil_blockers and state is State.GIL)
-        return Condition(state, stack, wait, verdict, lock, held, self.selection.takes_state(state), plain)
+        return Condition(state, stack, wait, verdict, lock, held, wanted, plain)
 
     def _lock(self, address: int, kind: str, site: Site | None, exact: bool) -> LockName:
         named = site if site is not None and site.expression else None

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from concview.analysis.records import ThreadHistory
 from concview.model import Label, State, Work, WorkKind
@@ -46,6 +47,32 @@ class Report:
     torn: int = 0
     more: int = 0
     systems: tuple[str, ...] = ()
+
+
+KINDS = {
+    WorkKind.REQUEST: "request",
+    WorkKind.JOB: "job",
+    WorkKind.QUERY: "query",
+    WorkKind.CALL: "call",
+    WorkKind.SPAN: "span",
+}
+
+
+class Called(Protocol):
+    """What has a name as work: a label, and what views make of it."""
+
+    @property
+    def kind(self) -> WorkKind: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def missing(self) -> str: ...
+
+
+def title(view: Called) -> str:
+    """What a piece of work is called, and what of that is not known: 'GET (route not known)'."""
+    name = view.name or KINDS[view.kind]
+    return f"{name} ({view.missing} not known)" if view.missing else name
 
 
 class WorkHistory:

@@ -38,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--tasks", action="store_true",
         help="tasks of asyncio and trio instead of threads: await chains, with the states of tasks",
     )  # fmt: skip
+    group.add_argument(
+        "--label", metavar="NAME", action="append", default=[],
+        help="only time in the name of this request, job, query or call, as check names it (* and ? match anything); "
+        "may be repeated",
+    )  # fmt: skip
     group.add_argument("--state", metavar="STATE,...", help="only time in these states: running, lock, gil, io, ...")
     group.add_argument("--from", metavar="TIME", dest="begin", help="from here on: seconds, m:ss or h:mm:ss")
     group.add_argument("--to", metavar="TIME", dest="end", help="up to here")
@@ -45,7 +50,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--side", choices=["waiter", "holder"], default="waiter",
         help="holder: the stacks of those that others waited for, weighted by that waiting",
     )  # fmt: skip
-    group.add_argument("--group-by", metavar="WHAT", default="", help="thread, state or none, as the format has it")
+    group.add_argument(
+        "--group-by", metavar="WHAT", default="", help="thread, state, label or none, as the format has it"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,7 +89,7 @@ def _request(options: argparse.Namespace, exporter: Exporter) -> Request:
     from concview.model import STATES, TASK_STATES
 
     chosen = {
-        "--threads": bool(options.threads), "--state": options.state is not None,
+        "--threads": bool(options.threads), "--label": bool(options.label), "--state": options.state is not None,
         "--from": options.begin is not None, "--to": options.end is not None,
     }  # fmt: skip
     if not exporter.selects and any(chosen.values()):
@@ -100,11 +107,13 @@ def _request(options: argparse.Namespace, exporter: Exporter) -> Request:
         raise CommandError(f"--state: no such state: {', '.join(unknown)}", Exit.USAGE, f"states: {', '.join(known)}")
     if options.tasks and not exporter.tasks:
         raise CommandError(f"--tasks: not for {options.format}", Exit.USAGE, f"for {_having('tasks')}")
+    if options.tasks and (options.label or options.group_by == "label"):
+        raise CommandError("--label: not with --tasks", Exit.USAGE, "leave out --tasks: threads are told by label")
     begin, end = interval(options)
     states = frozenset(known.index(w) for w in words)
     groups = options.group_by or (exporter.groups[0] if exporter.groups else "")
     rules = _options.settings(options).rules if exporter.judges else None
-    selection = Selection(tuple(options.threads), states, begin, end)
+    selection = Selection(tuple(options.threads), states, begin, end, tuple(options.label))
     return Request(selection, options.side, groups, rules, options.tasks)
 
 

@@ -48,7 +48,13 @@ def nothing(samples: Samples) -> Nothing:
     if selection.threads and not any(t.wanted for t in samples.threads):
         names = ", ".join(sorted({t.name for t in samples.threads})[:10])
         return Nothing(f"no {samples.whose} is called {' or '.join(selection.threads)}", f"{samples.whose}s: {names}")
+    if selection.labels and not any(selection.takes_doing(d) for d in samples.doings):
+        names = ", ".join(sorted({name for d in samples.doings for name in d if name})[:10])
+        return Nothing(
+            f"nothing was seen in the name of {' or '.join(selection.labels)}",
+            f"names: {names}" if names else "the recording tells of none: record with --labels safe, the direct engine",
+        )
     return Nothing(
         f"nothing was seen of what was chosen; the recording lasts {samples.seconds:.1f} s",
-        "leave out --state, --threads, --side, --from or --to",
+        "leave out --state, --threads, --label, --side, --from or --to",
     )

@@ -48,7 +48,7 @@ class WriteFolder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """`summary`: which tools read it, in a few words. `selects`: it takes --threads, --state, --from and --to;
+    """`summary`: which tools read it, in a few words. `selects`: it takes --threads, --label, --state, --from and --to;
     `sides`: --side; `groups`: values of --group-by, the first is the default."""
 
     summary: str

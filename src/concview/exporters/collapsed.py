@@ -25,13 +25,19 @@ def name(raw: str) -> str:
     return _BREAKS.sub(" ", raw).replace(";", ":").strip() or _names.UNNAMED
 
 
+def _root(total: Total, group_by: str) -> str:
+    if group_by == "label":
+        return total.condition.doing.work or "(no request, job, query or call)"
+    return total.condition.word if group_by == "state" else _names.thread(total.thread)
+
+
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     samples = recording.samples(request.selection, request.side, gil_blockers=True, tasks=request.tasks)
     stacks: dict[int, str] = {}
     # Root by root: the lines of all of them at once may be a gigabyte.
     roots: dict[str, list[Total]] = defaultdict(list)
     for total in totals(samples):
-        root = total.condition.word if request.group_by == "state" else _names.thread(total.thread)
+        root = _root(total, request.group_by)
         roots["" if request.group_by == "none" else f"{name(root)};"].append(total)
     for first, those in sorted(roots.items()):
         lines: dict[str, int] = defaultdict(int)
@@ -53,7 +59,7 @@ EXPORTER = Exporter(
     "stacks as lines, for flamegraph.pl, inferno, speedscope, flameshow",
     write,
     sides=True,
-    groups=("thread", "state", "none"),
+    groups=("thread", "state", "label", "none"),
     suffix=".collapsed",
     together=True,
     tasks=True,

@@ -51,6 +51,8 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
             "lock": lock.name if lock is not None else None, "lock_id": lock.key if lock is not None else None,
             "holds": [h.name for h in condition.held],
         }  # fmt: skip
+        if condition.doing.work:
+            said |= {"work": condition.doing.work, "query": condition.doing.inner or None}
         if blocker is not None:
             role = "waiter" if request.side == "holder" else "blocker"
             said |= {role: _names.thread(blocker.thread), f"{role}_tid": blocker.thread.tid}

@@ -93,6 +93,7 @@ def _attributes(total: Total, side: str) -> dict[str, str | int]:
         found["concview.lock.name"] = condition.lock.name
     if condition.state is State.IO:
         found["concview.peer"] = condition.detail
+    found |= {"concview.work": condition.doing.work, "concview.query": condition.doing.inner}
     if total.blocker is not None:
         found["concview.waiter" if side == "holder" else "concview.holder"] = _names.thread(total.blocker.thread)
     return {key: value for key, value in found.items() if value != ""}

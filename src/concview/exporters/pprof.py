@@ -1,10 +1,10 @@
 """pprof: gzipped protocol buffers, made by hand, for `go tool pprof` and whatever else reads them.
 
-State, thread, lock, holder and peer are labels, so that `-tagfocus`, `-tagroot` and `-tags` group and filter by them,
-while one sample type keeps the sum over all states. The shape is the same in every file: `-base` refuses to compare
-others. What readers want besides: a mapping that every location names (one of them fails without), no `system_name`
-(where it equals the name, go tidies it as if it were C++), and the default sample type as the first string (one of them
-takes the string's number for the type's).
+State, thread, lock, holder, peer, request or job (`work`) and query or call (`query`) are labels, so that `-tagfocus`,
+`-tagroot` and `-tags` group and filter by them, while one sample type keeps the sum over all states. The shape is the
+same in every file: `-base` refuses to compare others. What readers want besides: a mapping that every location names
+(one of them fails without), no `system_name` (where it equals the name, go tidies it as if it were C++), and the
+default sample type as the first string (one of them takes the string's number for the type's).
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class _Profile:
             labels["lock"] = condition.lock.name
         if condition.state is State.IO:
             labels["peer"] = condition.detail
+        labels |= {"work": condition.doing.work, "query": condition.doing.inner}
         if total.blocker is not None:
             labels["waiter" if side == "holder" else "holder"] = _names.thread(total.blocker.thread)
         body = bytearray(stack + packed(2, [total.samples, total.ns]))

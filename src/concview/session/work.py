@@ -12,7 +12,8 @@ from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.tasks import words
 from concview.analysis.work import Piece, Route, routes
-from concview.model import Label, State, TaskState, WorkKind
+from concview.analysis.work import title as title
+from concview.model import State, TaskState, WorkKind
 from concview.snapshot import RouteView, Snapshot, ThreadView, WorkSummary, WorkView
 from concview.text import clean, duration, plural
 
@@ -186,21 +187,6 @@ _DOES = {WorkKind.QUERY: "run", WorkKind.CALL: "been in"}
 def _nodes(piece: Piece) -> tuple[Node, ...]:
     """Those that work on it, as nodes of blame."""
     return (*piece.threads, *(-t for t in piece.tasks))
-
-
-def title(view: WorkView | RouteView | Label) -> str:
-    """What a piece of work is called, and what of that is not known: 'GET (route not known)'."""
-    name = view.name or _KINDS[view.kind]
-    return f"{name} ({view.missing} not known)" if view.missing else name
-
-
-_KINDS = {
-    WorkKind.REQUEST: "request",
-    WorkKind.JOB: "job",
-    WorkKind.QUERY: "query",
-    WorkKind.CALL: "call",
-    WorkKind.SPAN: "span",
-}
 
 
 def age_words(w: WorkView) -> str:
