@@ -458,6 +458,8 @@ class WorkView(View, frozen=True):
     #: 29 s'; '' where nobody is.
     because: str = ""
     behind: tuple[int, ...] = ()  #: ids of the work in its way, the nearest first, as far as it is known
+    otel_trace: str = ""  #: ids of OpenTelemetry's trace and span in which it runs, hexadecimal; '' none is known
+    otel_span: str = ""
 
 
 class RouteView(View, frozen=True):

@@ -209,8 +209,8 @@ def _named_stream() -> list[Any]:
         Work(start + 300 * MS, (one,)), Work(start + 500 * MS, (one, WorkItem(2, 902, 500 * MS, 0, (tid,), inside=1))),
         Work(start + 700 * MS, (one,)), Work(start + 900 * MS, ()),
     ]  # fmt: skip
-    ticks = [e for e in made.ticks(100) if isinstance(e, Tick)]
-    events = sorted([*ticks, *works], key=lambda e: e.at_ns)
+    mixed: list[Tick | Work] = [*works, *(e for e in made.ticks(100) if isinstance(e, Tick))]
+    events = sorted(mixed, key=lambda e: e.at_ns)
     return [made.hello(), *made.definitions(), LabelDef(901, request), LabelDef(902, query), *events]
 
 

@@ -30,6 +30,8 @@ class Piece:
     tasks: tuple[int, ...]
     inside: int
     before: bool
+    trace: str = ""
+    span: str = ""
 
     @property
     def begin_ns(self) -> int:
@@ -83,7 +85,7 @@ class WorkHistory:
 
     def add(self, event: Work, labels: Mapping[int, Label]) -> None:
         pieces = [
-            Piece(i.id, label, i.seen_ns, i.started_ns, i.threads, i.tasks, i.inside, i.before)
+            Piece(i.id, label, i.seen_ns, i.started_ns, i.threads, i.tasks, i.inside, i.before, i.trace, i.span)
             for i in event.items
             if (label := labels.get(i.label)) is not None
         ]

@@ -294,6 +294,8 @@ class WorkOut(msgspec.Struct):
     detail: str | None = None  #: with labels = "full" only
     because: str | None = None  #: who and what is in its way, in the words of work; null: nobody
     behind: list[int] = []  #: ids of the work in its way, the nearest first
+    trace_id: str | None = None  #: of OpenTelemetry, as the W3C writes it
+    span_id: str | None = None
 
 
 class RouteOut(msgspec.Struct):

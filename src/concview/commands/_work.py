@@ -41,6 +41,7 @@ def _now_out(w: WorkView) -> out.WorkOut:
         w.id, w.kind.value, w.system, w.name, w.missing, w.trace, round(w.age_s, 3), w.exact, w.before,
         list(w.threads), list(w.tasks), w.state.name.lower(), w.doing, w.inside or None, w.after, w.detail or None,
         w.because or None, list(w.behind),
+        w.otel_trace or None, w.otel_span or None,
     )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
     pen.line("In whose name", BOLD)
     pen.paragraph(_headline(outer, work, by_id))
     for w in outer[:MOST_NOW]:
-        pen.paragraph(f"{title(w)}: {age_words(w)}{_doing(w, by_id)}; {who(w, snapshot)}")
+        pen.paragraph(f"{title(w)}: {age_words(w)}{_doing(w, by_id)}; {who(w, snapshot)}{_trace(w)}")
     if len(outer) > MOST_NOW:
         pen.line(f"  ... {len(outer) - MOST_NOW} more (all in --format json)")
     rows = [_row(r) for r in work.routes[:MOST_ROUTES]]
@@ -83,6 +84,10 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
     if len(work.routes) > MOST_ROUTES:
         pen.line(f"  ... {len(work.routes) - MOST_ROUTES} more (all in --format json)")
     pen.line()
+
+
+def _trace(w: WorkView) -> str:
+    return f"; trace {w.otel_trace}" if w.otel_trace else ""
 
 
 def _headline(outer: list[WorkView], work: WorkSummary, by_id: dict[int, WorkView]) -> str:

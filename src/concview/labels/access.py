@@ -16,6 +16,7 @@ from concview.cpython.objects import Type
 MAX_TEXT, MAX_SEARCHED = 2000, 1024
 _INLINE_VALUES, _MANAGED_DICT, _STR, _DICT, _BYTES, _TUPLE = 1 << 2, 1 << 4, 1 << 28, 1 << 29, 1 << 27, 1 << 26
 _MOST_KNOWN = 4096
+_MOST_VARIABLES = 64
 #: What is copied of an object at first, before and behind its address: where its dict is, its type, a short text, the
 #: first attributes. One call costs as much for 200 bytes as for eight.
 _BEFORE, _BEHIND = 32, 160
@@ -175,6 +176,26 @@ class Access:
         if key != pointers[index]:
             raise BadAddress("it changed while it was read")
         return int(value)
+
+    def pointers(self, address: int, number: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{number}Q", self.note(address, 8 * number)) if number else ()
+
+    def entry_of(self, address: int, prefix: str) -> int:
+        """Value of a dict under the first text that begins so; 0: there is none. Raises BadAddress."""
+        kind = self.kind(address)
+        if kind is None or not kind.flags & _DICT:
+            return 0
+        keys = self.word(address + self.o["dict.ma_keys"], address)
+        if self.word(address + self.o["dict.ma_values"], address):
+            return 0
+        start, width, used = self.objects.table(keys)
+        if used > _MOST_VARIABLES:
+            raise BadAddress("a dict too large to be searched")
+        for i in range(used):
+            key, value = struct.unpack("<QQ", self.note(start + width * i + width - 16, 16))
+            if key and value and self.text(key, len(prefix)) == prefix:
+                return int(value)
+        return 0
 
     def first(self, address: int) -> tuple[int, int]:
         """Key and value of the first entry of a dict; zeros where there is none. Raises BadAddress."""

@@ -50,6 +50,8 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tasks: tuple[int, ...] = ()  #: ids of tasks that do
     inside: int = 0  #: id of the item that it is a part of: a query's request; 0 none
     before: bool = False  #: it was there before the first look: it may have begun any time before `seen_ns`
+    trace: str = ""  #: OpenTelemetry's ids, as the W3C writes them, where one who works on it is in a span
+    span: str = ""
 
 
 class Work(Event, frozen=True, tag=39):

@@ -81,7 +81,7 @@ def _view(
         piece.id, label.kind, label.system, label.name, label.missing, label.id, label.detail,
         max(0.0, (history.now_ns - piece.begin_ns) / 1e9), bool(piece.started_ns),
         piece.before and not piece.started_ns, piece.threads, piece.tasks, doing, state, piece.inside, parts,
-        label.after, way.said, way.behind,
+        label.after, way.said, way.behind, piece.trace, piece.span,
     )  # fmt: skip
 
 

@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from concview.cpython.aio.chain import Checker, Link
+from concview.cpython.aio.values import BAD
 from concview.cpython.code import Place
 from concview.cpython.threads import Thread
 from concview.engines.direct.frames.sampler import Sampler
@@ -24,6 +26,7 @@ from concview.engines.direct.thread_table import ThreadTable
 from concview.labels.base import Raw
 from concview.labels.policy import label
 from concview.labels.reader import Candidate, Frame, LabelReader, Reading, join, same
+from concview.labels.spans import Span, Spans
 from concview.model import Label, TaskState, Work, WorkItem
 from concview.sink import Sink
 
@@ -54,15 +57,27 @@ class _Owner:
         self.items: list[_Item] = []  #: innermost first
 
 
+class _InSpan(NamedTuple):
+    """`proof`: what tells the span; `stand`: what changes when it is left."""
+
+    span: Span | None = None
+    proof: tuple[tuple[int, bytes], ...] = ()
+    stand: tuple[tuple[int, bytes], ...] = ()
+
+
+_NO_SPAN = _InSpan()
+
+
 class _Item:
     __slots__ = (
-        "before", "id", "inside", "key", "label", "seen_ns", "started_ns", "tasks", "threads", "used_ns",
+        "before", "id", "inside", "key", "label", "seen_ns", "span", "started_ns", "tasks", "threads", "used_ns",
     )  # fmt: skip
 
     def __init__(self, id_: int, key: tuple[object, ...], now: int, before: bool) -> None:
         self.id, self.key, self.seen_ns, self.before = id_, key, now, before
         self.label: Label | None = None
         self.started_ns = self.inside = self.used_ns = 0
+        self.span: Span | None = None
         self.threads: list[int] = []
         self.tasks: list[int] = []
 
@@ -80,6 +95,7 @@ class LabelLook:
         self._table, self._sampler, self._tracker = table, sampler, tasks
         self.reader = LabelReader(tasks.values, tasks.chains)
         self._checker = Checker(tasks.values)
+        self._spans = Spans(tasks.values, self.reader.access)
         self._start = tasks.values.o["f.localsplus"]
         self._threads: dict[int, _Owner] = {}
         self._tasks: dict[int, _Owner] = {}
@@ -103,6 +119,7 @@ class LabelLook:
         if at_ns >= self._forget_at:
             self._forget_at = at_ns + _FORGET_NS
             self.reader.forget()
+            self._spans.forget()
         if not self._rest:
             self._begin(at_ns)
         waiting: list[tuple[int, bool]] = []
@@ -205,20 +222,21 @@ class LabelLook:
         return [w for (w, _), ok in zip(known, same, strict=True) if not ok]
 
     def _read(self, batch: list[tuple[int, bool]], now: int) -> None:
-        readings: list[tuple[tuple[int, bool], _Owner, Reading]] = []
+        readings: list[tuple[tuple[int, bool], _Owner, Reading, _InSpan]] = []
         threads: list[Thread] = []
         for who in batch:
             owner = self._owner(who)
             if owner is None:
                 continue
             reading = self.reader.read(owner.candidates)
-            readings.append((who, owner, reading))
+            readings.append((who, owner, reading, self._span(owner, reading)))
             if owner.thread is not None:
                 threads.append(owner.thread)
         if threads:
             self._sampler.once_more(threads)
-        same = self._checker.same([self._proof(owner, reading.proof) for _, owner, reading in readings])
-        for (who, owner, reading), ok in zip(readings, same, strict=True):
+        asked = [self._proof(owner, (*reading.proof, *inside.proof)) for _, owner, reading, inside in readings]
+        same = self._checker.same(asked)
+        for (who, owner, reading, inside), ok in zip(readings, same, strict=True):
             if reading.failed or not ok or not self._stands(owner):
                 self._torn += 1
                 self._unknown.add(who)
@@ -226,6 +244,30 @@ class LabelLook:
                 continue
             owner.proof, owner.raws, owner.serves = reading.proof, reading.raws, reading.serves
             owner.items = [self._item(raw, now) for raw in reading.raws]
+            owner.proof += inside.stand
+            if inside.span is not None:
+                self._in_span(owner.items, inside.span, now)
+
+    def _span(self, owner: _Owner, reading: Reading) -> _InSpan:
+        """The span in which somebody works. Read with what it works on, for that has not changed
+        until all of it has been read again: so both belong together."""
+        if reading.failed or not reading.raws or not self._spans.worth_it:
+            return _NO_SPAN
+        self.reader.access.begin()
+        task, thread = owner.task, owner.thread
+        name = task.address + self._tracker.values.layout.name if task is not None else 0
+        state = thread.address if thread is not None else 0
+        try:
+            span = self._spans.of_task(name) if name else self._spans.of_thread(state)
+            return _InSpan(span, self.reader.access.proof(), self._spans.stand(state, name))
+        except BAD:
+            return _NO_SPAN
+
+    def _in_span(self, items: Sequence[_Item], span: Span, now: int) -> None:
+        for item in items:
+            item.span = span
+        if items and span.began_s and not items[-1].started_ns:  # the first span here is the whole request's or job's
+            items[-1].started_ns = self._since(now - int((time.time() - span.began_s) * 1e9), now)
 
     def _proof(self, owner: _Owner, proof: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
         """What must read the same: of a task also that it still waits, in the frames that were read."""
@@ -278,6 +320,10 @@ class LabelLook:
             at = now - int((time.time() - wall) * 1e9)
         else:
             return 0
+        return self._since(at, now)
+
+    def _since(self, at: int, now: int) -> int:
+        """A beginning that was read; 0 where it cannot be one."""
         late = time.monotonic_ns()
         born = late - int((time.time() - self._started) * 1e9)
         # A clock that was set, or a value that is none.
@@ -310,7 +356,8 @@ class LabelLook:
             [
                 WorkItem(
                     item.id, self._sink.label(item.label), item.seen_ns, item.started_ns, tuple(item.threads),
-                    tuple(item.tasks), item.inside, item.before,
+                    tuple(item.tasks), item.inside, item.before, item.span.trace if item.span else "",
+                    item.span.span if item.span else "",
                 )
                 for item in items[:MAX_ITEMS]
                 if item.label is not None

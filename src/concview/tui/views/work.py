@@ -99,7 +99,8 @@ class Requests(TableView):
     def _one(self, w: WorkView, snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
         context = _Context(snapshot)
         lines = paragraph(f"{title(w)}: {age_words(w)}", width, palette.bright)
-        for told in (f"id {w.trace}" if w.trace else "", w.detail):
+        trace = f"trace {w.otel_trace}, span {w.otel_span}" if w.otel_trace else ""
+        for told in (f"id {w.trace}" if w.trace else "", trace, w.detail):
             if told:
                 lines += paragraph(told, width, palette.dim)
         if w.after:
