@@ -41,6 +41,7 @@ def waiting(stack: Sequence[Frame], via: str, timed: bool = False, name: str = "
 
 @pytest.mark.parametrize(("stack", "quiet"), [
     ([CONDITION, frame("Buffer.get", 9, WATCH, "library"), frame("Thread.run", 5, WATCH, "library")], True),
+    ([EVENT, stdlib("Thread.run", "threading.py")], True),  # Thread(target=stop.wait): it does nothing else
     ([CONDITION, frame("Buffer.get", 9, WATCH, "library"), frame("work", 5)], False),  # the program wants it
 ])  # fmt: skip
 def test_what_a_library_has_its_own_threads_wait_for(stack: list[Frame], quiet: bool) -> None:

@@ -33,7 +33,11 @@ class Signal:
         frame, wait = waiter.frame, waiter.wait
         told = ties(waiter)
         if is_machinery(frame) and (told is None or not (told.have or told.make)):
-            return waiter.end(End.PACE, "a timer that is not due") if _timer(waiter.look) else _nobody(waiter, "", {})
+            if _timer(waiter.look):
+                return waiter.end(End.PACE, "a timer that is not due")
+            if not waiter.look.own and not waiter.look.stack.truncated:
+                return waiter.end(End.IDLE, "a thread that does nothing but wait")
+            return _nobody(waiter, "", {})
         method, on = waiter.source.waited(frame.function, frame.line)
         method = method or "wait"
         if not on and told is not None:
