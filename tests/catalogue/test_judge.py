@@ -13,7 +13,7 @@ from concview.analysis.window import Window
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules._track import curve
 from concview.config import Limits, RuleConfig, RuleOptions
-from concview.model import Confidence, Severity, Where
+from concview.model import Confidence, ProcessStatus, Severity, Where
 
 INFO, WARN = 0.2, 0.5
 
@@ -362,3 +362,15 @@ def test_few_of_many_pending_are_told() -> None:
     made.play(3)
     assert [p.subject for p in made.judgement.pending] == ["lock 0", "lock 1", "lock 2", ""]
     assert made.judgement.pending[-1].needs == "evidence about 47 more subjects, too"
+
+
+def test_of_a_process_in_which_nothing_moves_only_what_is_for_ever_is_judged() -> None:
+    lasting, other = make("lasting"), make("other")
+    lasting.permanent = True
+    made = scene(lasting, other)
+    other.now = [saw(0.9)]
+    lasting.now = [saw(0.9)]
+    made.history.apply(ProcessStatus(made.now_ns, "frozen"))
+    made.play(4)
+    assert made.judgement.findings and {f.id for f in made.judgement.findings} == {"lasting"}
+    assert [(n.id, "frozen" in n.why) for n in made.judgement.not_applicable] == [("other", True)]

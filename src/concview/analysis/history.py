@@ -97,6 +97,13 @@ def _slim(bucket: ProcessBucket) -> None:
             setattr(bucket, name, msgspec.structs.replace(counters, threads=()))
 
 
+#: Conditions of a process in which nothing in it moves, in words. Keys: of `ProcessStatus`.
+STOPPED = {
+    "stopped": "stopped (SIGSTOP or a debugger)",
+    "frozen": "frozen: its cgroup is (docker pause, systemctl freeze, a checkpoint)",
+}
+
+
 @dataclass(slots=True)
 class Tables:
     """Ids of the stream resolved to objects; cleared by Forget."""

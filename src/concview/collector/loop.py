@@ -28,6 +28,7 @@ from concview.engines import choose
 from concview.engines.base import Engine, Probe
 from concview.errors import CannotAttach, Code, TargetError, TargetGone
 from concview.linux import CounterReader
+from concview.linux.freezer import Freezer
 from concview.model import Bye, Capability, Hello, Notice, ProcessStatus, Stats, Target
 from concview.process import discovery
 from concview.source.facts import SourceFacts
@@ -111,6 +112,7 @@ class Collector:
         self._pace.least_hz = MIN_HZ if self._engine.HELPER_CPU else PARTS_HZ
         self._looks = Looks(self._engine.looks, self._budget.earned)
         self._counters = CounterReader(target, self._recorder)
+        self._freezer = Freezer(target.pid)
         self._agent = AgentControl(target.pid, self._recorder.emit)
         self._forks = ForkWatch(target, self._recorder)
         self._forks.poll(time.monotonic_ns())
@@ -258,6 +260,8 @@ class Collector:
         status = self._counters.status()
         if status in ("gone", "zombie"):
             raise TargetGone("exited")
+        if status == "running" and self._freezer.frozen():
+            status = "frozen"
         if status != self._status:
             self._status = status
             self._recorder.emit(ProcessStatus(now, status))

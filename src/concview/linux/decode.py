@@ -209,9 +209,12 @@ class Decoder:
             return Wait(WaitKind.STOPPED)
         if state == "R":
             return _RUNNING
+        channel = self._channel(tid)
+        if "refrigerator" in channel or (state == "S" and channel in _FROZEN):
+            return Wait(WaitKind.STOPPED)
         if state == "D":
             # A fault waits for a disk, or for the lock on the address space while another thread maps memory.
-            kind = WaitKind.OTHER if "rwsem" in self._channel(tid) else WaitKind.DISK
+            kind = WaitKind.OTHER if "rwsem" in channel else WaitKind.DISK
             return Wait(kind, "page fault")
         return Wait(WaitKind.OTHER, "page fault" if state == "S" else "")
 
@@ -263,5 +266,7 @@ def _u64(data: bytes, offset: int) -> int:
 
 
 _RUNNING = Wait(WaitKind.RUNNING)
+#: Where a thread stands in the kernel while its cgroup (version 2) is frozen; of version 1 it is "__refrigerator".
+_FROZEN = ("get_signal", "do_freezer_trap")
 _GIL = Wait(WaitKind.GIL, "futex")
 _UNREADABLE = Wait(WaitKind.UNKNOWN)

@@ -54,7 +54,7 @@ def cgroups(pid: int) -> dict[str, str]:
     return found
 
 
-def _chain(pid: int, controller: str) -> list[Path]:
+def cgroup_folders(pid: int, controller: str) -> list[Path]:
     """Folders of the process's cgroup and of those above it, innermost first. Empty: not mounted here."""
     mounts, groups = _mounts(), cgroups(pid)
     version = controller if controller in mounts and controller in groups else ""
@@ -77,7 +77,7 @@ def _text(path: Path) -> str:
 def cpu_quota(pid: int) -> float:
     """CPUs that the tightest quota allows; 0 when there is none."""
     quotas: list[float] = []
-    for folder in _chain(pid, "cpu"):
+    for folder in cgroup_folders(pid, "cpu"):
         two = _text(folder / "cpu.max").split()
         if len(two) == 2 and two[0].isdigit():
             quotas.append(int(two[0]) / int(two[1]))
@@ -90,7 +90,7 @@ def cpu_quota(pid: int) -> float:
 def memory_limit(pid: int) -> int:
     """Bytes: the smallest of the cgroups' limits and the machine's memory."""
     limits = [int(psutil.virtual_memory().total)]
-    for folder in _chain(pid, "memory"):
+    for folder in cgroup_folders(pid, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = _text(folder / name)
             if text.isdigit() and 0 < int(text) < _NO_LIMIT:
@@ -101,7 +101,7 @@ def memory_limit(pid: int) -> int:
 def throttle_files(pid: int) -> list[Path]:
     """The cpu.stat of every group around the process that has a quota: what the group whose quota was hit counts is
     counted in no other, neither above nor below. Where none has one, the innermost group's."""
-    there = [folder for folder in _chain(pid, "cpu") if (folder / "cpu.stat").is_file()]
+    there = [folder for folder in cgroup_folders(pid, "cpu") if (folder / "cpu.stat").is_file()]
     limited = []
     for folder in there:
         quota = _text(folder / "cpu.max") or _text(folder / "cpu.cfs_quota_us")

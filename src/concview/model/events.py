@@ -174,7 +174,8 @@ class Forget(Event, frozen=True, tag=12):
 
 
 class ProcessStatus(Event, frozen=True, tag=13):
-    """The target's own condition changed. `status`: 'running', 'stopped' (SIGSTOP or a debugger)."""
+    """The target's own condition changed. `status`: 'running', 'stopped' (SIGSTOP or a debugger), 'frozen' (its
+    cgroup is)."""
 
     at_ns: int
     status: str

@@ -11,7 +11,7 @@ import msgspec
 from concview.analysis import accounting, graph, rates
 from concview.analysis import window as windows
 from concview.analysis.blame.tracker import Told
-from concview.analysis.history import History
+from concview.analysis.history import STOPPED, History
 from concview.analysis.records import ProcessBucket, ThreadHistory
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
@@ -168,8 +168,9 @@ class Composer:
             if not self._live:
                 return Status.FINISHED, "the recording is at its end"
             return (Status.FINISHED, "") if bye is not None else (Status.LOST, "the collector ended unexpectedly")
-        if history.process_status == "stopped":
-            return Status.STOPPED, "the target is stopped (SIGSTOP or a debugger)"
+        how = STOPPED.get(history.process_status)
+        if how is not None:
+            return Status.STOPPED, f"the target is {how}"
         return (Status.LIVE if self._live else Status.REPLAY), ""
 
     def _series(self, history: History) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from concview.analysis.blame import words
 from concview.analysis.blame.nouns import End, Family
-from concview.analysis.history import History
+from concview.analysis.history import STOPPED, History
 from concview.analysis.known_places import EVENT_LOOPS, among
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
 from concview.snapshot import Blame, BlameCause, BlameStep
@@ -44,9 +44,9 @@ _Said = tuple[str, Severity | None, str, list[str], float]
 
 
 def _judge(blame: Blame, history: History) -> _Said:
-    if history.process_status == "stopped":
-        said = "The process is stopped (SIGSTOP or a debugger): nothing in it moves."
-        return "stopped", Severity.WARN, said, [], 0.0
+    how = STOPPED.get(history.process_status)
+    if how is not None:
+        return "stopped", Severity.WARN, f"The process is {how}: nothing in it moves.", [], 0.0
     if blame.unread >= UNREAD:
         said = f"No verdict: {percent(blame.unread)} of the thread time could not be read."
         return "unreadable", None, said, [], 0.0
