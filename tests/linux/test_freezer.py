@@ -86,7 +86,8 @@ def test_a_frozen_thread_is_stopped_and_waits_for_no_disk(controller: str, contr
 
         def kind() -> Any:
             reader.invalidate(spins)
-            return sink.waits[reader.read(spins)].kind
+            wait = sink.waits[reader.read(spins)]
+            return wait and wait.kind
 
         eventually(lambda: watched.frozen())
         eventually(lambda: kind() in (WaitKind.STOPPED, WaitKind.GIL))
