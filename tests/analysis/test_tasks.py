@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from aio_build import DATABASE, LOOP, S, Stream, held
 
@@ -14,7 +15,7 @@ from concview.catalogue.judge import Judgement
 from concview.commands._build import check_out, dump_out
 from concview.commands._dump_text import dump_text
 from concview.commands._text_writer import Pen
-from concview.model import AsyncObject, TaskState, TaskTick, TaskWait
+from concview.model import AsyncObject, TaskDef, TaskState, TaskTick, TaskWait
 from concview.session.compose import Composer
 from concview.snapshot import Snapshot
 
@@ -177,3 +178,19 @@ def test_memory_does_not_grow_with_tasks_or_changes(monkeypatch: pytest.MonkeyPa
     assert not aio.tasks and aio.more == 0
     window = Window(history).aio
     assert all(sum(w.shares) == pytest.approx(1) for w in window.tasks.values())
+
+
+def test_tasks_that_were_there_all_along_are_no_rise_while_they_are_found() -> None:
+    stream = Stream()
+    for second in range(12):
+        for _ in range(50):
+            stream.does(stream.task("found", "worker"), SLEEP)
+            at = next(i for i in range(len(stream.events) - 1, 0, -1) if isinstance(stream.events[i], TaskDef))
+            stream.events[at] = msgspec.structs.replace(stream.events[at], born_ns=0)  # type: ignore[type-var]
+        if second >= 6:
+            for _ in range(3):
+                stream.does(stream.task("born", "worker"), SLEEP)
+        stream.run(1)
+    history, _ = kept(stream)
+    counted = [next(iter(c.counts.values()))[0] for c in history.aio.counts]
+    assert counted[0] == counted[5] == 600 and counted[-1] == 618

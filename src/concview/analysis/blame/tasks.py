@@ -178,7 +178,7 @@ class TaskMoment:
 
     def _tasks(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
         others = [n for t in run.awaits if (n := node_of(t)) in self.runs and n != node]
-        if self._supervises(run):
+        if self._supervises(task, run):
             return Root(End.IDLE, f"waits for tasks that go on ({run.wait.via})", place)
         names = words.alike((task_name(self._moment.world, n) for n in others[:50]), len(others))
         nobody = Root(End.UNEXPLAINED, f"{run.wait.via or 'tasks'}: not seen what it waits for", place)
@@ -188,9 +188,19 @@ class TaskMoment:
         link.settle = self._no_work(others, place)
         return link
 
-    def _supervises(self, run: TaskRun) -> bool:
+    def _supervises(self, task: TaskHistory, run: TaskRun) -> bool:
         """It has waited for the same ones since before anybody looked, and not one of them has ended."""
-        return run.wait.via in _SUPERVISES and not run.since_ns and run.start_ns <= self._aio.first_ns + _FIRST_NS
+        return run.wait.via in _SUPERVISES and self._all_along(task, run)
+
+    def _watches(self, node: Node) -> bool:
+        task = self._aio.find(-node)
+        return task is not None and self._supervises(task, self.runs[node])
+
+    def _all_along(self, task: TaskHistory, run: TaskRun) -> bool:
+        """It has stood so since before anybody looked. Of very many tasks, some are looked at for the first time after
+        a while only."""
+        first = len(task.runs) == 1 and not task.born_ns
+        return not run.since_ns and (first or run.start_ns <= self._aio.first_ns + _FIRST_NS)
 
     def _no_work(self, others: Sequence[Node], place: Place):  # type: ignore[no-untyped-def]
         def settle(parts: Sequence[Part]) -> Root | None:
@@ -216,7 +226,7 @@ class TaskMoment:
             return Root(End.IDLE, f"no work in {name}", place)
         same = {n for n, r in self.runs.items() if r.wait.object == wait.object and r.wait.via == wait.via}
         users = [node_of(t) for t in told.told.users] if told is not None else []
-        takers = [n for n in users if n in self.runs and n not in same and not self._supervises(self.runs[n])]
+        takers = [n for n in users if n in self.runs and n not in same and not self._watches(n)]
         via, what = (Via.END, f"all items of {name}") if wait.via == "Queue.join" else (Via.ROOM, f"room in {name}")
         nobody = Root(End.UNEXPLAINED, f"{what}: nobody seen to take anything out", place)
         return self._link(node, place, via, what, takers, Confidence.INFERRED, (via, wait.object), nobody)
@@ -238,7 +248,7 @@ class TaskMoment:
             return Root(End.IDLE, f"waits for {name}, which comes now and then", place)
         if of_a_library(run.stack):
             return Root(End.IDLE, f"a library's own task waits for {name}", place)
-        if not run.since_ns and run.start_ns <= self._aio.first_ns + _FIRST_NS:
+        if self._all_along(task, run):
             return Root(End.DORMANT, f"{name}: nobody seen to set it", place)
         return Root(End.UNEXPLAINED, f"{name}: nobody seen to set it", place)
 

@@ -67,7 +67,7 @@ class TaskHistories:
         self.gone: deque[TaskHistory] = deque(maxlen=MAX_GONE)
         self.reports: deque[Loops] = deque()  #: of the last while, oldest first
         self.objects: deque[ObjectsReport] = deque()
-        self.counts: deque[TaskCounts] = deque(maxlen=COUNTS)
+        self._counts: deque[tuple[TaskCounts, Counter[_FUNCTION]]] = deque(maxlen=COUNTS)
         self.more = 0  #: living tasks that are not followed
         self.alive = 0  #: known to be alive, as the last look told
         self.torn = self.unseen = 0  #: of the last look
@@ -78,6 +78,8 @@ class TaskHistories:
         self._ended_by_id: dict[int, TaskHistory] = {}
         self._left_out: set[int] = set()
         self._living: Counter[_FUNCTION] = Counter()
+        self._before: Counter[_FUNCTION] = Counter()  #: tasks that were there before the first look, found so far
+        self._before_told = self._before  #: the same as it was last kept beside a count
         self._ended: Counter[_FUNCTION] = Counter()
         self._counted_ns = 0
 
@@ -90,6 +92,19 @@ class TaskHistories:
     @property
     def report(self) -> Loops | None:
         return self.reports[-1] if self.reports else None
+
+    @property
+    def counts(self) -> list[TaskCounts]:
+        """Once a second: tasks of each coroutine function, alive and ended since. To find all that were there before
+        the first look takes a while: they count from the beginning, as if they had been found at once."""
+        found: list[TaskCounts] = []
+        for told, then in self._counts:
+            if then is not self._before and then != self._before:
+                late = {k: n - then[k] for k, n in self._before.items() if n != then[k]}
+                rows = {k: (alive + late.pop(k, 0), ended) for k, (alive, ended) in told.counts.items()}
+                told = TaskCounts(told.at_ns, rows | {k: (n, 0) for k, n in late.items()})
+            found.append(told)
+        return found
 
     @property
     def any(self) -> bool:
@@ -131,12 +146,21 @@ class TaskHistories:
                 return
             task = self.tasks[event.id] = TaskHistory(event.id, event.name, now_ns)
         elif task.function is not None:
-            self._living[_key(task.function)] -= 1
+            self._counted(task, -1)
         task.name, task.kind, task.loop, task.parent = event.name, event.kind, event.loop, event.parent
         task.serves, task.interpreter, task.born_ns = event.serves, event.interpreter, event.born_ns
         task.function = tables.frames.get(event.function, task.function)
         if task.function is not None:
-            self._living[_key(task.function)] += 1
+            self._counted(task, 1)
+
+    def _counted(self, task: TaskHistory, change: int) -> None:
+        assert task.function is not None
+        key = _key(task.function)
+        self._living[key] += change
+        if not task.born_ns:
+            if self._before is self._before_told:
+                self._before = Counter(self._before)
+            self._before[key] += change
 
     def tick(self, event: TaskTick, tables: Resolved) -> None:
         at = event.at_ns
@@ -220,7 +244,8 @@ class TaskHistories:
             self._counted_ns = event.at_ns
             self._living = +self._living
             most = self._living.most_common(MAX_FUNCTIONS)
-            self.counts.append(TaskCounts(event.at_ns, {k: (n, self._ended[k]) for k, n in most}))
+            self._before_told = self._before
+            self._counts.append((TaskCounts(event.at_ns, {k: (n, self._ended[k]) for k, n in most}), self._before))
             self._ended.clear()
 
     def report_objects(self, event: AsyncObjects, tables: Resolved) -> None:
