@@ -10,6 +10,7 @@ so that its start does not count. The sampler gives stacks; concview gives state
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import shutil
 import subprocess
@@ -58,7 +59,10 @@ def concview(pid: int, seconds: float) -> tuple[float, float]:
             engine.tick(time.monotonic_ns())
             time.sleep(1 / HZ)
 
-    run(8)  # all have been walked, and laid out
+    until = time.monotonic() + 60
+    while not tracker.filled and time.monotonic() < until:  # all have been walked
+        run(0.5)
+    run(4)  # those that rest have been laid out
     spent, looks = 0.0, tracker.totals.looks
     run(seconds)
     engine.close()
@@ -69,19 +73,23 @@ def concview(pid: int, seconds: float) -> tuple[float, float]:
 def sampler(python: str, pid: int, seconds: float) -> float:
     """Milliseconds of CPU a sample of `profiling.sampling --async-aware`."""
 
-    def cpu(duration: float) -> float:
+    def cpu(duration: float) -> tuple[float, int]:
+        """(seconds of CPU, samples taken)."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(
+            done = subprocess.run(
                 [python, "-m", "profiling.sampling", "attach", "--async-aware", "--async-mode", "all", "-r", str(HZ),
                  "-d", str(int(duration)), "--collapsed", "-o", f"{folder}/out", str(pid)],
-                check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )  # fmt: skip
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        taken = re.search(r"Captured (\d+) samples", done.stdout)
+        if taken is None:
+            sys.exit(f"profiling.sampling says no longer how many samples it took:\n{done.stdout}")
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, int(taken[1])
 
-    short = cpu(2)
-    return 1000 * (cpu(2 + seconds) - short) / (HZ * seconds)
+    (short, few), (whole, many) = cpu(2), cpu(2 + seconds)
+    return 1000 * (whole - short) / max(1, many - few)
 
 
 def main() -> None:

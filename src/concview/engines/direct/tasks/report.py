@@ -26,6 +26,8 @@ _MAX_HOLDERS = 64
 _MAX_FAILURES = 20
 #: Tasks whose frames are searched for queues at each report, in turn; variables of a frame; queues known at most.
 _SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
+#: Of one coroutine function, so many are searched in one turn through all tasks; so many are passed over at once.
+_ALIKE, _PASSED = 32, 2_000
 _MAX_USERS = 16
 _PLAIN = ("Condition", "Event", "Barrier", "TaskGroup")
 _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
@@ -57,6 +59,7 @@ class Reporter:
         self._names_generation = -1
         self._libraries: dict[int, str] = {}
         self._turn = 0
+        self._alike: Counter[int] = Counter()  #: coroutine function -> tasks of it passed in this turn
         self._counted = self._gathered = -1  #: version of the tracker's tasks that these are of
         self._per_loop: Counter[int] = Counter()
         self._numbers: dict[int, Numbers] = {}
@@ -147,8 +150,10 @@ class Reporter:
         if self._names_generation != self._sink.generation or len(self._names) > 4096:
             self._names_generation = self._sink.generation
             self._names.clear()
+        queues = len(self._queues)
         if tracker.version != self._gathered or self._turn < len(tracker.tasks):
             self._search()
+        if tracker.version != self._gathered or len(self._queues) != queues:
             self._shared = self._gather()
             self._gathered = tracker.version
         shared = self._shared
@@ -267,9 +272,20 @@ class Reporter:
         if not tasks or len(self._queues) >= _MAX_QUEUES:
             return
         first = self._turn % len(tasks)
-        self._turn = first + _SEARCHED
+        if not first:
+            self._alike.clear()
+        some: list[Task] = []
+        for task in tasks[first : first + _PASSED]:
+            if len(some) >= _SEARCHED:
+                break
+            first += 1
+            function = task.links[0].place.code.address if task.links else 0
+            self._alike[function] += 1
+            if self._alike[function] <= _ALIKE:
+                some.append(task)
+        self._turn = first
         chains, values = self._tracker.chains, self._values
-        for task in tasks[first : first + _SEARCHED]:
+        for task in some:
             for link in (*task.links[:2], *task.links[2:][-2:]):
                 try:
                     variables = list(chains.variables(link).items())[:_VARIABLES]
