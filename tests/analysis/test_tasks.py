@@ -186,7 +186,7 @@ def test_tasks_that_were_there_all_along_are_no_rise_while_they_are_found() -> N
         for _ in range(50):
             stream.does(stream.task("found", "worker"), SLEEP)
             at = next(i for i in range(len(stream.events) - 1, 0, -1) if isinstance(stream.events[i], TaskDef))
-            stream.events[at] = msgspec.structs.replace(stream.events[at], born_ns=0)  # type: ignore[type-var]
+            stream.events[at] = msgspec.structs.replace(stream.events[at], born_ns=0)
         if second >= 6:
             for _ in range(3):
                 stream.does(stream.task("born", "worker"), SLEEP)

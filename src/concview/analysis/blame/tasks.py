@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _DEFAULT_NAME = re.compile(r"Task-\d+$")
 #: Seen so from the beginning, give or take the first looks.
 _FIRST_NS = 500_000_000
+_LATELY_NS, _REPORTS = 5_000_000_000, 4
 _SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
+_TRIO_THREADS = "trio/_core/_thread_cache.py"
 _SUPERVISES = frozenset({"gather", "wait", "TaskGroup", "Nursery", "await", "shield"})
 
 
@@ -65,6 +67,12 @@ class TaskMoment:
                 if hold.lock:
                     found[hold.lock][node] = hold.confidence
         return found
+
+    def _had(self, object_: int) -> bool:
+        """Whether somebody was reported to have it in the last seconds, or there are too few reports to tell."""
+        late = [r for r in self._aio.objects if r.at_ns > self._aio.reported_ns - _LATELY_NS]
+        told = [o.told.holders for r in late if (o := r.objects.get(object_)) is not None]
+        return len(told) < _REPORTS or any(told)
 
     @cached_property
     def _kept(self) -> dict[str, list[Node]]:
@@ -161,11 +169,25 @@ class TaskMoment:
         told = self._told(loop.executor) if loop is not None else None
         workers = [t for t in told.told.threads if t in self._moment.runs] if told is not None else []
         beside = self._calls.get(run.leaf, [])
+        if task.kind == "trio":
+            return self._link(
+                node, place, Via.RESULT, "a call in a thread", self._trio_workers, Confidence.INFERRED,
+                ("trio thread", task.loop), Root(End.UNEXPLAINED, "a call in a thread: not seen which runs it", place),
+            )  # fmt: skip
         sure, what = Confidence.EXACT, "a worker thread of the executor"
         if beside and not set(beside) & set(workers):  # another executor than the loop's own
             sure, what, workers = Confidence.INFERRED, "a worker thread of its executor", beside
         nobody = Root(End.UNEXPLAINED, f"{what}: not seen who has them", place)
         return self._link(node, place, Via.RESOURCE, what, workers, sure, ("worker", task.loop, what), nobody)
+
+    @cached_property
+    def _trio_workers(self) -> list[Node]:
+        """Threads in which trio runs calls now. Which of them runs whose, nothing says that is read."""
+        return [
+            tid
+            for tid, run in self._moment.runs.items()
+            if any(f.function.endswith("_handle_job") and f.file.endswith(_TRIO_THREADS) for f in run.stack.frames)
+        ]
 
     @cached_property
     def _calls(self) -> dict[Frame | None, list[Node]]:
@@ -308,7 +330,8 @@ class TaskMoment:
             return self._link(node, place, via, what, [], Confidence.EXACT, None, end)
         sure = Confidence.EXACT if all(c is Confidence.EXACT for c in held.values()) else Confidence.INFERRED
         nobody = Root(End.UNEXPLAINED, f"{what}: no task is seen to have it", place)
-        if told is not None and via is not Via.LOCK and 0 < told.told.limit <= told.told.used:
+        known = self._had(wait.object)  # then they only change hands
+        if told is not None and not known and via is not Via.LOCK and 0 < told.told.limit <= told.told.used:
             nobody = Root(
                 End.NOBODY,
                 f"{words.usage(told)}, and no task is seen that will give one back: kept in a variable, or forgotten",

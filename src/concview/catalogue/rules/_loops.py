@@ -14,8 +14,9 @@ from concview.analysis.window import ThreadWindow
 from concview.catalogue.rules._kinds import is_of
 from concview.model import Frame, Loops, Stack, State, Wait
 
-_LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py")
-_LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run"})
+_TRIO = "trio/_core/_run.py"
+_LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py", _TRIO)
+_LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run", "unrolled_run"})
 _C_LOOP_CALLERS = ("asyncio/runners.py", "uvloop/__init__.py")
 #: trio's loop calls a task's coroutine itself; its other calls are of its own package.
 TRIO = "trio/_core/_run.py"
@@ -74,6 +75,8 @@ def callback_of(stack: Stack) -> Frame | None:
         return frames[above - 1] if above > 0 else None
     if is_of(frames[depth], TRIO):
         return frames[above] if _TRIO_PARTS not in frames[above].file else None
+    if is_of(frames[depth], _TRIO):  # steps a task's coroutine itself; its own calls look for what is due
+        return frames[above] if not any("/trio/_core/" in f.file for f in frames[:depth]) else None
     # A loop in C (uvloop) has no frame of its own: what asyncio.run seems to call is the callback.
     in_c = is_of(frames[depth], *_C_LOOP_CALLERS)
     return frames[above] if in_c and frames[above].origin in ("user", "library") else None
@@ -179,7 +182,12 @@ def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stre
         for earlier, report in pairwise(reports)
         for now in report.loops
         for before in earlier.loops
-        if now.tid == tid and before.id == now.id and now.pops >= before.pops >= 0 and now.max_ns >= 0
+        # trio empties its queue at a stroke, which its counters do not tell.
+        if now.tid == tid
+        and before.id == now.id
+        and now.kind != "trio"
+        and now.pops >= before.pops >= 0
+        and now.max_ns >= 0
     ]
     cut: list[Stretch] = []
     for stretch in found:

@@ -198,7 +198,8 @@ class Holders:
             over = values.attribute(owner, *user.over) if user.over else 0
             pool = values.attribute(owner, *user.path)
             if pool and not (over and values.integer(over, 0)):
-                found.append(Held(pool, "Pool", "", at, at.place.line, 0, True))
+                kind = lock_kind(values, "", values.attributes(pool)) or ("Pool", "")
+                found.append(Held(pool, *kind, at, at.place.line, 0, True))
 
 
 def lock_kind(values: Values, name: str, attributes: dict[str, int]) -> tuple[str, str] | None:

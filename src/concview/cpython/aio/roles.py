@@ -154,6 +154,7 @@ USERS: dict[tuple[str, str], User] = {
     ("aiohttp/client.py", "ClientSession._request.<locals>._connect_and_send_request"): User(
         "conn", ("_connector",), "conn"
     ),
+    ("trio/_threads.py", "to_thread_run_sync"): User("limiter", (), "limiter"),
     ("httpx/_client.py", "AsyncClient.stream"): User(
         "response", ("stream", "_stream", "_httpcore_stream", "_pool"), "response", ("is_closed",)
     ),

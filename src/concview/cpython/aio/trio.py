@@ -23,7 +23,10 @@ _RUN = "trio/_core/_run.py"
 _RUNNERS = ("unrolled_run", "run")
 #: Of a thread's frames, outermost first, are searched for a runner.
 _FRAMES = 60
-_SYSTEM = ("trio._core._entry_queue.EntryQueue.task", "trio._core._run.Runner.init")
+_SYSTEM = (
+    "trio._core._entry_queue.EntryQueue.task", "trio._core._run.Runner.init", "<init>",
+    "<TrioToken.run_sync_soon task>",
+)  # fmt: skip
 
 _SYNC, _CHANNEL, _TIMEOUTS, _EPOLL = "trio/_sync.py", "trio/_channel.py", "trio/_timeouts.py", "_core/_io_epoll.py"
 
@@ -140,6 +143,8 @@ class Trio:
             role = find(ROLES, code.file, code.qualname)
             if role is not None:
                 best = link, role
+                if role.state is POOL:  # a call in a thread waits for its limiter first
+                    break
         if best is None:
             return Waiting(TaskState.UNKNOWN, "wait_task_rescheduled")
         link, role = best
