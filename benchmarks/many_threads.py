@@ -64,6 +64,7 @@ class Case(NamedTuple):
 
 
 CASES = (
+    Case("at rest, 20 threads", 0, 20),
     Case("10 that wake 10 times/s", 10, 0),
     Case("100 that wake 10 times/s", 100, 0),
     Case("151 that wake 10 times/s", 151, 0),

@@ -45,6 +45,8 @@ COLLECT_NS = 60_000_000_000
 TICK_SHARE, WARM_SHARE = 0.4, 0.5
 #: With cold caches the question how much CPU was used takes as long as a small part of a sample.
 SETTLE_NS = 40_000_000
+#: At rest: so long nobody looks, and so seldom is looked for what can have changed from outside only.
+REST_NS, RESTED_LOOK_NS, RESTED_COUNTERS_NS = 50_000_000, 1_000_000_000, 500_000_000
 #: Counters may take this share of the budget; where there are many threads, they come less often.
 COUNTERS_SHARE = 0.1
 #: Cost is not judged before this: imports, first stacks and source files are paid once.
@@ -155,7 +157,7 @@ class Collector:
         cpu_ns = time.process_time_ns
         engine.budget = pace.budget / 100
         engine.room_ns = int(1e9 * WARM_SHARE / min(PARTS_HZ, pace.asked_hz))
-        settle_at = owed = 0
+        settle_at = owed = rested_look = 0
         while not self._stopping:
             # A sample that took long has to be paid for at once.
             if now >= settle_at or owed > now or time.monotonic_ns() - now > SETTLE_NS:
@@ -164,7 +166,14 @@ class Collector:
                 if now < chores.warm:
                     budget.begin(now)
                 owed = budget.paid_back(now)
-            self._due_ns = due = pace.next_due(now, owed if owed > now else 0)
+            due = pace.next_due(now, owed if owed > now else 0)
+            passed: list[int] = []
+            if engine.resting and owed <= now:
+                # To wake up costs more than all that is done then: the moments are made up for afterwards.
+                while due - now < REST_NS:
+                    passed.append(due)
+                    due = pace.next_due(now)
+            self._due_ns = due
             now = time.monotonic_ns()
             while due > now:
                 # A long wait is for the budget's sake: whoever listens does not wait for it.
@@ -172,10 +181,14 @@ class Collector:
                 now = time.monotonic_ns()
                 if due > now and not (self._writer.flush() >= 0 and self._listen(control_fd)):
                     return
+            if passed:
+                engine.catch_up([at for at in passed if at < now])
             engine.tick(now)
-            if now >= looks.due_ns or now >= chores.due:
+            look = now >= looks.due_ns and (not engine.resting or now >= rested_look)
+            if look or now >= chores.due:
                 before = cpu_ns()
-                if now >= looks.due_ns:
+                if look:
+                    rested_look = now + RESTED_LOOK_NS
                     looks.turn(now)
                 if now >= chores.due and not self._do_chores(now, control_fd):
                     return
@@ -192,7 +205,8 @@ class Collector:
             self._forks.poll(now)
             self._workers.poll(now)
             spent = time.process_time_ns() - before
-            chores.counters = now + max(COUNTERS_NS, int(spent / (COUNTERS_SHARE * self._pace.budget / 100)))
+            every = RESTED_COUNTERS_NS if self._engine.resting else COUNTERS_NS
+            chores.counters = now + max(every, int(spent / (COUNTERS_SHARE * self._pace.budget / 100)))
         if now >= chores.stats:
             chores.stats = now + STATS_NS
             self._stats(now, adapt=now > chores.warm)

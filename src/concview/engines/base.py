@@ -82,6 +82,8 @@ class Engine(Protocol):
     budget: float
     #: Most threads have not been looked at yet: it has no room for that.
     filling: bool
+    #: For a while no thread has been on a CPU, and it would be known if one had: moments may be let pass.
+    resting: bool
 
     @classmethod
     def probe(cls, pid: int) -> Probe: ...
@@ -89,6 +91,11 @@ class Engine(Protocol):
     def open(self, target: Target, sink: Sink) -> None: ...
 
     def tick(self, at_ns: int) -> None: ...
+
+    def catch_up(self, moments: list[int]) -> None:
+        """Moments that were let pass since the last tick because it was `resting`, in order: those until which nobody
+        was on a CPU become ticks of what was there."""
+        ...
 
     def helper_cpu_seconds(self) -> float:
         """What the processes of its own have used since `open`."""

@@ -28,16 +28,16 @@ _SOFTWARE, _DUMMY, _SAMPLE = 1, 9, 1 << 1 | 1 << 2
 #: Bits of perf_event_attr: inherit, exclude_kernel (must be set without privilege, and loses nothing), exclude_hv,
 #: sample_id_all, use_clockid, context_switch, inherit_thread (5.13: child processes are not followed).
 _FLAGS = sum(1 << bit for bit in (1, 5, 6, 18, 25, 26, 35))
-#: The structure's size of Linux 5.13 and later (PERF_ATTR_SIZE_VER7), and where the clock stands in it.
+#: The structure's size of Linux 5.13 and later (PERF_ATTRRECORD_VER7), and where the clock stands in it.
 _ATTRIBUTE, _CLOCK_AT = 128, 92
 _CLOEXEC = 8  #: PERF_FLAG_FD_CLOEXEC
 _SET_OUTPUT = 0x2405  #: PERF_EVENT_IOC_SET_OUTPUT
 _LOST, _SWITCH = 2, 14  #: PERF_RECORD_*
 #: data_head and data_tail in the page before the ring, as words of 8 bytes.
 _HEAD, _TAIL = 128, 129
-_SIZE = 24  #: bytes of a record
+RECORD = 24  #: bytes of one
 #: A header's misc and size: on a CPU; off it, blocked; off it, pushed aside.
-IN = _SIZE << 16
+IN = RECORD << 16
 OUT = 1 << 13 | IN
 PUSHED_ASIDE = 1 << 14 | OUT
 _PLAIN = frozenset((IN, OUT, PUSHED_ASIDE))
@@ -176,7 +176,7 @@ class Ring:
         if head == tail:
             return b""
         size, data = self.size, self._data
-        self.filled += head - tail > size - 2 * _SIZE
+        self.filled += head - tail > size - 2 * RECORD
         start, end = tail % size, head % size
         got = bytes(data[start:end]) if start < end else b"".join((data[start:], data[:end]))
         self.words[_TAIL] = self.tail = head
@@ -272,7 +272,7 @@ class Switches:
                 continue
             found, data = True, ring.read()
             columns = memoryview(data).cast("I")
-            if len(data) % _SIZE or not _PLAIN.issuperset(columns[1::6]):
+            if len(data) % RECORD or not _PLAIN.issuperset(columns[1::6]):
                 data = self._kept(data)
                 if not data:
                     continue
@@ -308,7 +308,7 @@ def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 8 <= len(data):
         kind, _, size = _HEADER(data, at)
-        if size < 8 or (kind == _SWITCH and size != _SIZE) or (kind == _LOST and size < _SIZE):
+        if size < 8 or (kind == _SWITCH and size != RECORD) or (kind == _LOST and size < RECORD):
             return
         yield kind, data[at : at + size]
         at += size

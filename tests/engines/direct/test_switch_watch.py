@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -196,6 +197,19 @@ def test_a_refusal_on_the_way_is_told(watched: Watched, monkeypatch: pytest.Monk
     assert isinstance(event, Switches) and event.ended == "too many files would be open"
 
 
+def test_the_first_moment_at_which_somebody_ran(watched: Watched) -> None:
+    watch, at = watched.watch, watched.now
+    watched.poll()
+    assert watch.first_since() == 0
+    watched.source.put([(at + 3 * MS, 7, IN), (at + 9 * MS, 7, OUT)], [(at + 2 * MS, 8, IN)])
+    assert watch.first_since() == at + 2 * MS
+    assert watch.poll(at + 10 * MS, {7, 8}) == {7, 8}, "who was seen meanwhile is told with the next poll"
+    watched.source.gaps = (1,)
+    watched.source.put([(at + 20 * MS, 7, IN)])
+    assert watch.first_since() == -1, "with a gap it is not known"
+    assert watch.poll(at + 21 * MS, {7, 8}) is None
+
+
 def test_those_that_ended_are_forgotten(watched: Watched) -> None:
     watched.source.put([(watched.now + n, 1000 + n, IN) for n in range(500)])
     assert len(watched.report().threads) == 500
@@ -285,6 +299,29 @@ def test_gentle_opens_nothing(direct_python: Interpreter) -> None:
         with watching(process.pid, gentle=True) as (engine, _):
             ticks(engine, 60)
             assert engine._switches is None and not opened()
+
+
+@needs_records
+@pytest.mark.few
+def test_moments_that_were_let_pass_count_until_somebody_ran(direct_python: Interpreter) -> None:
+    with sleeper(direct_python) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: engine.resting)
+        assert process.stdin is not None and process.stdout is not None
+        before = len(sink.ticks)
+        at_rest = [time.monotonic_ns()]
+        time.sleep(0.01)
+        at_rest.append(time.monotonic_ns())
+        time.sleep(0.01)
+        process.stdin.write("1\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        awake = time.monotonic_ns()
+        engine.catch_up([*at_rest, awake])
+        told = [at for at, *_ in sink.ticks[before:]]
+        assert told[:2] == at_rest, "nobody ran until then"
+        assert len(told) == 3 and at_rest[1] < told[2] < awake, "what comes later counts from when it woke up"
+        engine.tick(time.monotonic_ns())
+        assert not engine.resting
 
 
 #: Many threads that go from one function to another and back, one step at each line; it says when all have arrived.

@@ -43,6 +43,10 @@ _IDENTITY_NS = 2_000_000_000
 _RECHECK_NS = 500_000_000
 _FORGET_NS = 30_000_000_000
 _RECHECK_CODES = 48
+#: After so many ticks in which nobody had been on a CPU, the program is at rest.
+_RESTING = 20
+#: What is due now and then has been done for the last time so long after somebody ran; then it comes so seldom.
+_SETTLED_NS, _RESTED_NS = 1_500_000_000, 2_000_000_000
 #: So many threads that were never looked at are a reason to look at more at once.
 _FILLING = 200
 #: In parts: what reading the lists of threads again, and naming who runs the futures that are waited for, may each take
@@ -70,7 +74,7 @@ class DirectEngine:
         self.tally = Tally()
         self.looks: list[Look] = []
         self.room_ns = 0
-        self.filling = False
+        self.filling = self.resting = False
         self.budget = 0.0
         self.gentle = False
         self._switches: SwitchWatch | None = None
@@ -169,6 +173,8 @@ class DirectEngine:
         self._read = 0  #: stacks looked at since `coverage`
         self._asked = 0  #: threads asked about since `coverage`
         self._turn = 0  #: ticks
+        self._quiet_ticks = 0  #: in a row, in which nobody had been on a CPU
+        self._ticked_ns = self._active_ns = 0  #: the last tick, and the last one before which somebody ran
         self._beside_ns = 0  #: CPU time of this tick for what is not looking at threads
         self._futures_at = 0
         self._begun = False
@@ -217,6 +223,14 @@ class DirectEngine:
             unbound = unbound[: scheduled.fits(room_ns)]
         ran = scheduled.ask(at_ns, by_tid, room_ns, recorded)
         in_parts = scheduled.in_parts
+        self._ticked_ns = at_ns
+        still = recorded is not None and not recorded and not in_parts and not unbound and not scheduled.computing
+        if not still:
+            self._active_ns = at_ns
+            if self.resting:
+                self._due = 0  # what was put off
+        self._quiet_ticks = self._quiet_ticks + 1 if still else 0
+        self.resting = self._quiet_ticks >= _RESTING
         if (
             recorded is not None
             and not ran
@@ -298,9 +312,26 @@ class DirectEngine:
             if at_ns >= self._queue_finder.due:
                 self._queue_finder.poll(at_ns, sampler.threads)
             self._due = min(self._watch_at, self._table.due, self._queue_finder.due)
+            if at_ns - self._active_ns > _SETTLED_NS:
+                # All that comes of what somebody did has been looked at: nobody is born where nobody runs.
+                self._due = max(self._due, at_ns + _RESTED_NS)
         if at_ns >= self._tasks.due:
             self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
         tally.system_calls = self._memory.calls
+
+    def catch_up(self, moments: list[int]) -> None:
+        first = self._switches.first_since() if self._switches is not None else -1
+        if first < 0:
+            return
+        sampler, tally, sink = self._sampler, self.tally, self._sink
+        known = [at for at in moments if at > self._ticked_ns and (not first or at < first)]
+        # What is seen from now on counts from the moment at which somebody ran, not for all the time before.
+        if first > (known[-1] if known else self._ticked_ns):
+            known.append(first)
+        for at in known:
+            sink.tick(at, sampler.gil_holder, sampler.collecting, [], tally.gil_switches)
+        tally.samples += len(known)
+        self._asked += len(self._table.by_tid)
 
     def _at_rest(self, at_ns: int) -> bool:
         """No thread has been on a CPU since the last tick: nothing can have changed, neither in memory nor in the

@@ -73,6 +73,11 @@ class ScheduledThreads:
         self._ask_ns, self._look_ns = float(_ASK_NS), float(_LOOK_NS)
         self._asking_ns = 0  #: what asking took in this tick
 
+    @property
+    def computing(self) -> bool:
+        """Whether somebody was on a CPU when he was last looked at."""
+        return bool(self._up)
+
     def changed_sides(self) -> None:
         """Someone began or stopped to wait, came or went."""
         self._still = None

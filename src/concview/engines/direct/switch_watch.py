@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import switches
-from concview.linux.switches import IN, PUSHED_ASIDE, NotHere, rows
+from concview.linux.switches import IN, PUSHED_ASIDE, RECORD, NotHere, rows
 from concview.model import PlaceWaits, Switches, ThreadSwitches, length_class
 from concview.sink import Sink
 
@@ -77,6 +77,7 @@ class SwitchWatch:
         self._gap_count = self._records = 0
         self._since = self._report_at = 0
         self._all_records = self._counted = self._counted_ns = 0  #: ever; and when their rate was last looked at
+        self._seen: set[int] = set()  #: tids of records that `first_since` has read
         self._on: dict[int, int] = {}  #: CPU -> who is on it by its last record
         self._complete = False  #: nothing is missing since the last poll
         self._generation = sink.generation
@@ -101,7 +102,8 @@ class SwitchWatch:
             source = self._begin(now)
             if source is None:
                 return None
-        complete, batches, ran, on = self._complete, list[bytes](), set[int](), self._on
+        complete, batches, ran, on = self._complete, list[bytes](), self._seen, self._on
+        self._seen = set()
         if source.read_each(batches, ran, on):
             if source.gaps != self._gaps:
                 complete = False
@@ -124,6 +126,20 @@ class SwitchWatch:
             ran.update(on.values())
         return ran
 
+    def first_since(self) -> int:
+        """When a thread came onto a CPU, or left it, for the first time since the last poll; 0: none did. -1 where that
+        is not known. What it has read is kept for the next poll."""
+        source, batches = self._source, list[bytes]()
+        if source is None or not self._complete:
+            return -1
+        if not source.read_each(batches, self._seen, self._on):
+            return 0
+        if source.gaps != self._gaps:
+            self._gap(source.gaps)
+            self._complete = False
+        self._batches += batches
+        return min([at for batch in batches for at, _, _ in rows(batch[:RECORD])]) if self._complete and batches else -1
+
     def _gap(self, gaps: tuple[int, ...]) -> None:
         """Records are missing, some of those that were read just now or before them."""
         self._feed()
@@ -144,6 +160,7 @@ class SwitchWatch:
         self._lives.clear()
         self._pending.clear()
         self._batches.clear()
+        self._seen.clear()
         self._on.clear()
         self._gaps = self._source.gaps
         self._since, self._report_at = now, now + REPORT_NS

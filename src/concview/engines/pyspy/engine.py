@@ -61,7 +61,7 @@ class PySpyEngine:
         self.looks: list[Look] = []
         self.budget = 0.0
         self.gentle = False
-        self.filling = False
+        self.filling = self.resting = False
         self.room_ns = 0  #: its own program is held to its part by itself
         self.rate_hz = rate_hz  #: of py-spy; follows the rate of the ticks
         self.blocking = blocking
@@ -152,6 +152,9 @@ class PySpyEngine:
             self._work = None
         while self._moments:
             self._emitter.moment(self._moments.popleft(), None)
+
+    def catch_up(self, moments: list[int]) -> None:
+        pass
 
     def helper_cpu_seconds(self) -> float:
         """CPU that our py-spy processes have used so far."""
