@@ -1,4 +1,4 @@
-"""Programs whose cause is known: what is said of them, beside what they expect."""
+"""Programs whose cause is known: what the verdict says of them, beside what they expect."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ UNSEEN = FOLDER.parent / "unseen"
 
 
 def expected(path: Path) -> str:
-    """Its EXPECT: 'held up: permit' (the verdict, and what the largest held-up cause waits for; 'any' verdict), 'stuck'
-    (the verdict alone), 'named deadlock' (by that rule), 'says WORDS' (the verdict, or what is said beside it), 'quiet'
-    (nothing is to be said); one ' or ' another."""
+    """Its EXPECT: 'held up: permit' (the verdict, and what the largest held-up cause waits for), 'stuck by deadlock'
+    (the verdict, and the rule that names it), 'any' for whatever verdict; 'stuck' (the verdict alone), 'named deadlock'
+    (by that rule), 'says WORDS' (the verdict, or what is said beside it), 'quiet' (nothing is to be said); one ' or '
+    another."""
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "EXPECT" for t in node.targets):
             return str(ast.literal_eval(node.value))
@@ -40,6 +41,9 @@ def _right(wanted: str, blame: Blame | None, fired: Container[str]) -> bool:
         return any(wanted.removeprefix("says ") in said for said in (blame.sentence, *blame.more))
     if wanted == "quiet":
         return blame.severity is None
+    verdict, by, rule = wanted.partition(" by ")
+    if by:
+        return verdict in ("any", blame.verdict) and (blame.rule == rule or any(c.rule == rule for c in blame.causes))
     verdict, _, via = wanted.partition(": ")
     if verdict not in ("any", blame.verdict):
         return False

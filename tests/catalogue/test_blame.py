@@ -370,6 +370,27 @@ def test_permits_that_the_semaphore_itself_has_counted_are_exact() -> None:
         assert (set(permit.path[0].owners), permit.exact) == (set(owners), sure)
 
 
+def test_a_hand_over_at_which_nobody_is_seen_to_have_it_counts_as_the_wait_it_is() -> None:
+    from concview.analysis.blame.nouns import Row
+    from concview.analysis.blame.window import Slice
+    from concview.analysis.history import History
+
+    here, there = Place(FILE, 10, "work"), Place(FILE, 20, "work")
+    step = Step(Via.LOCK, "LOCK", "web", here)
+    sleeps, unseen = Root(End.SLEEP, "sleeps", there), Root(End.UNEXPLAINED, "LOCK: nobody seen to have it", here)
+    rows = [
+        Row(sleeps, (step,), {1: 600_000_000}, [{2}]),
+        Row(unseen, (), {1: 200_000_000}),
+        Row(Root(End.UNEXPLAINED, "something else", there), (), {1: 50_000_000}),
+        Row(sleeps, (), {1: 150_000_000}),
+    ]
+    made = Slice(0, 1_000_000_000, {(r.root, r.path): r for r in rows}, total_ns=1_000_000_000)
+    found = summarise([made], History(), (0.0, 0.0))
+    assert found is not None
+    (held,) = [c for c in found.causes if c.path]
+    assert held.at_most is not None and round(held.at_most, 6) == 5.0  # of 1 s, 0.8 s waited for LOCK
+
+
 def test_what_leads_out_of_the_process_is_told_as_it_is() -> None:
     from concview.model import FileLock, FileLocks, NativeWait, NativeWaits, Peer
 
@@ -415,6 +436,64 @@ def test_who_waits_for_sqlite_waits_for_who_is_in_a_transaction() -> None:
     assert (inside.path[0].what, inside.path[0].owners, inside.exact) == ("the lock of a.db", (job,), True)
     outside = next(c for c in found.causes if c.threads == (other,))
     assert (outside.path[0].what, outside.what) == ("the lock of b.db", "process cron (pid 99)")
+
+
+ANSWERS = """\
+def value(self):
+    return self._box.get()
+def client(number):
+    while True:
+        promise = Promise()
+        value(promise)
+def worker():
+    while True:
+        promise = requests.get()
+        work()
+        promise._box.put(1)
+def letters(box):
+    while True:
+        box.get()
+"""
+
+
+def test_an_answer_that_has_not_come_is_no_empty_queue() -> None:
+    lines = ANSWERS.split("\n")
+    scene = Scene(rules={})
+    get = stdlib("Queue.get", "queue.py")
+    clients = [scene.thread(f"client-{i}") for i in range(4)]
+    worker, letters = scene.thread("worker"), scene.thread("letters")
+    for i, tid in enumerate(clients):
+        stack = [get, frame("value", 2), frame("client", 6)]
+        scene.do(tid, stack, waits_for(0x100 + i, via="Queue.get", kind="Queue"))
+    scene.do(worker, [frame("worker", 10)], recv())
+    scene.do(letters, [get, frame("letters", 14)], waits_for(0x200, via="Queue.get", kind="Queue"))
+    scene.play(1)
+    # The request of one is in the worker's hands, those of the others still lie in a queue.
+    rows = [
+        Related(
+            0x100 + i, "Queue", "Queue", "self._box", (tid,), 0, 0, complete=True,
+            references=(
+                Reference(tid, 1, "local", "self._box", "value", FILE, 2),
+                Reference(tid, 2, "local", "promise._box", "client", FILE, 6),
+                *((Reference(worker, 0, "local", "promise._box", "worker", FILE, 10, will="put"),) if not i else ()),
+            ),
+        )
+        for i, tid in enumerate(clients)
+    ]  # fmt: skip
+    box = Related(
+        0x200, "Queue", "Queue", "box", (letters,), 0, 0,
+        references=(Reference(letters, 1, "local", "box", "letters", FILE, 14),),
+    )  # fmt: skip
+    scene.history.apply(Relations(scene.history.now_ns, (*rows, box), 6, 6))
+    scene.play(12)
+    found = Tracker(Wakes(lambda file: lines if file == FILE else ())).blame(Window(scene.history))
+    assert found is not None and found.unexplained == 0
+    answer = next(c for c in found.causes if c.path)
+    assert (answer.path[0].via, answer.path[0].owners, set(answer.threads)) == ("result", (worker,), set(clients))
+    # Four wait for one: they queue. Nobody is called clear who stands still.
+    assert (found.verdict, found.severity) == ("waits", Severity.INFO)
+    assert "wait for an answer in self._box (app.py:2), computed by worker" in found.sentence
+    assert (letters,) in [q.tids for q in found.quiets if q.kind == "idle"]
 
 
 SQL = """

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from concview.analysis.blame.nouns import End, Family, Node, Place, Root, Row, Step, exact, family, quiet
+from concview.analysis.blame.nouns import End, Family, Node, Place, Root, Row, Step, Via, exact, family, quiet
 from concview.analysis.blame.tasks import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
@@ -176,10 +176,17 @@ class _Teller:
             self._rounds[self._loop(tid)] += ns
         #: A resource may be waited for on the way to several ends: what counts is all of it.
         self._waited: dict[_Key, dict[Node, int]] = defaultdict(lambda: defaultdict(int))
+        at: dict[Place, set[tuple[Via, str]]] = defaultdict(set)
         for m in every:
             if m.path:
+                at[m.path[0].place].add((m.path[0].via, m.path[0].what))
+        for m in every:
+            # At a hand-over it may not be seen who has it: who waits there waits for the same thing all the same.
+            there = at.get(m.root.place, set()) if m.root.kind is End.UNEXPLAINED and not m.path else set()
+            what = (m.path[0].via, m.path[0].what) if m.path else next(iter(there)) if len(there) == 1 else None
+            if what is not None:
                 for tid, ns in m.ns.items():
-                    self._waited[m.path[0].via, m.path[0].what][tid] += ns
+                    self._waited[what][tid] += ns
 
     def cause(self, m: Merged) -> BlameCause:
         total = m.total

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from concview.analysis.blame import words
-from concview.analysis.blame.nouns import End, Family
+from concview.analysis.blame.nouns import End, Family, Via
 from concview.analysis.history import STOPPED, History
 from concview.analysis.known_places import EVENT_LOOPS, among
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
@@ -101,7 +101,10 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
         return "stuck", Severity.WARN, f"Stuck for {duration(lost[0].stuck_s)}: {_told(blame, lost[0])}"
     if _over(blame, blame.held_up, HELD_UP):
         top = next(c for c in blame.causes if _holds_up(c))
-        severity = Severity.WARN if blame.held_up * blame.threads >= WARN_THREADS else Severity.INFO
+        # Whether waits for the GIL are a fault is judged by rules, which know how many CPUs there are and who used them.
+        of_gil = sum(_threads(blame, c) for c in blame.causes if c.family == Family.TAKEN and c.path[0].via == Via.GIL)
+        many = blame.held_up * blame.threads - of_gil >= WARN_THREADS
+        severity = Severity.WARN if many else Severity.INFO
         share = percent(blame.share(blame.held_up))
         return "held up", severity, f"Held up, {share} of what {_whose(blame)} want to do: {_told(blame, top)}"
     if stuck:

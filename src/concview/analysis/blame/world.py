@@ -33,6 +33,8 @@ _NO_FRAME = Frame("?", "", 0)
 MOST_LOOKS, MOST_ANSWERS = 8_000, 50_000
 #: Of more that are in the way of one, so many stand for all.
 MOST_OTHERS = 64
+#: Lines that are remembered to take answers out of queues.
+MOST_PLACES = 500
 
 
 def is_machinery(frame: Frame) -> bool:
@@ -112,6 +114,14 @@ class Seen:
                 del table[key]
 
 
+@dataclass(slots=True)
+class Answers:
+    """Of a line that takes answers out of queues: what such a queue is called there, and functions that answer."""
+
+    name: str
+    makers: set[tuple[str, str]] = field(default_factory=set)  #: (file, function)
+
+
 class World:
     """One target. `history` may be another one for each look (a look back has its own)."""
 
@@ -121,6 +131,7 @@ class World:
         self.seen = Seen()
         self.objects = Objects()
         self.kernel = Kernel()
+        self.answers: dict[Place, Answers] = {}
         self._looks: dict[tuple[Stack, Wait], Look] = {}
         self._standing: dict[Stack, Look] = {}
         self._answers: dict[object, object] = {}
@@ -135,6 +146,14 @@ class World:
         """Whether held locks are read: a lock that nobody is seen to hold is then held by nobody seen."""
         known = self.history.hello.capabilities.get("held-locks") if self.history.hello is not None else None
         return known is not None and known.available
+
+    def learn_answer(self, place: Place, name: str, makers: set[tuple[str, str]]) -> Answers:
+        if len(self.answers) >= MOST_PLACES:
+            self.answers.clear()
+        known = self.answers.setdefault(place, Answers(name))
+        if len(known.makers) < MOST_OTHERS:
+            known.makers |= makers
+        return known
 
     def name(self, tid: Node) -> str:
         """Threads named alike have one name here: 'web' for 'web-3'; so have tasks."""

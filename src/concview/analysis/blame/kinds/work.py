@@ -1,12 +1,14 @@
-"""An item out of an empty queue: no work."""
+"""An item out of an empty queue: no work, or an answer that somebody is about to put in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
+from concview.model import Reference
 from concview.text import plural
 
 _TAKES = frozenset({"get", "get_nowait"})
@@ -25,7 +27,39 @@ class Work:
         name = known[0].name if known is not None and known[0].name else ""
         if waiter.look.via == "Queue.join":
             return self._join(waiter, name)
-        return waiter.end(End.IDLE, f"no work: {name or 'its queue'} is empty")
+        idle = waiter.end(End.IDLE, f"no work: {name or 'its queue'} is empty")
+        return self._reply(waiter, idle) or idle
+
+    @staticmethod
+    def _reply(waiter: Waiter, idle: Root) -> Link | None:
+        """An answer, not work: the queue was made for it by the very function that waits, which alone takes from it, as
+        in a future made by hand. Then whoever will put something in is in the way; of one whose request still lies in a
+        queue, whoever answers at that line. What was read once of a line is remembered: such waits may be too short to
+        be looked at."""
+        told, place, moment = ties(waiter), waiter.look.place, waiter.moment
+        known = waiter.world.answers.get(place)
+        makers: list[Node] = []
+        name = told.row.name if told is not None else ""
+        if told is not None and not waiter.world.seen.getters.get(waiter.wait.lock, set()) - {waiter.tid}:
+            mine = [r for r in told.row.references if r.tid == waiter.tid and r.by == "local"]
+            made = [r for r in mine if _made_there(waiter, r)]
+            makers = [t for t in told.make if t != waiter.tid] if made else []
+            if makers:
+                there = {(r.file, r.function) for r in told.row.references if r.tid in makers and r.will}
+                known = waiter.world.learn_answer(place, name, there)
+            elif made and known is None and waiter.tid != waiter.world.main:
+                if any(waiter.world.file(r.file).loop(r.function, r.line) is not None for r in made):
+                    return None  # it takes from the same one again and again: a letter box
+                known = waiter.world.learn_answer(place, name, set())
+        if known is None:
+            return None
+        name = name or known.name
+        if not makers:
+            found = [t for at in known.makers for t, _ in moment.standing.get(at, ())]
+            makers = [t for t in dict.fromkeys(found) if t != waiter.tid]
+        what = f"an answer in {name or 'a queue'}"
+        nobody = waiter.end(End.UNEXPLAINED, f"{what}: not seen who puts it in")
+        return waiter.link(Via.RESULT, what, makers, otherwise=nobody, settle=_no_work(idle), key=("answer", place))
 
     @staticmethod
     def _join(waiter: Waiter, name: str) -> Root | Link:
@@ -46,6 +80,23 @@ class Work:
             lost = f"{plural(told.row.unfinished, 'item')} not reported as done"
             otherwise = waiter.end(End.NOBODY, f"{lost}, and {nobody}")
         return waiter.link(Via.END, what, busy, otherwise=otherwise)
+
+
+def _made_there(waiter: Waiter, one: Reference) -> bool:
+    """Whether it is a variable of the function's own: not what it was given, nor an attribute of its object."""
+    first = one.path.partition(".")[0]
+    parsed = waiter.world.wakes.uses.file(one.file)
+    function = parsed.function(one.function, one.line) if parsed is not None else None
+    return function is not None and first not in ("self", "cls", *function.parameters)
+
+
+def _no_work(idle: Root):  # type: ignore[no-untyped-def]
+    """Nobody is asked for anything while those that would answer have nothing to do."""
+
+    def settle(parts: Sequence[Part]) -> Root | None:
+        return idle if all(p.root.kind in QUIET and len(p.path) == 1 for p in parts) else None
+
+    return settle
 
 
 KIND = Work()
