@@ -516,6 +516,19 @@ def test_a_statement_that_ends_a_transaction_is_known_by_its_text() -> None:
     assert function is not None and [c.method for c in function.calls if c.path] == ["execute", "execute", "commit"]
 
 
+def test_waits_for_the_gil_alone_are_a_warning_only_by_rules() -> None:
+    from concview.analysis.blame.verdict import judge
+    from concview.analysis.history import History
+    from concview.snapshot import Blame, BlameCause, BlameStep
+
+    def said(via: str) -> Severity | None:
+        step = BlameStep(via, "it", "web", FILE, 1, "work", Confidence.EXACT, (1,), (2,))
+        cause = BlameCause("taken", "cpu", "runs", FILE, 2, "work", 0.8, 80.0, (1,), path=(step,), ends="web")
+        return judge(Blame(10.0, 10.0, 10.0, 0.2, 0.8, 0, 0, 0, 0, causes=(cause,)), History()).severity
+
+    assert (said("gil"), said("lock")) == (Severity.INFO, Severity.WARN)
+
+
 def test_places_are_short() -> None:
     assert Place("/srv/app.py", 7, "f").short == "app.py:7"
     assert isinstance(frame("f"), Frame)

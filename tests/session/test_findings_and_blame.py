@@ -94,10 +94,14 @@ def test_what_a_finding_tells_is_not_unexplained() -> None:
         CAUSE, family="own", kind="unexplained", rule="", thread_s=64.0, path=(), stuck_s=12.0, who="web"
     )
     blame = judged("unexplained", Severity.INFO, alone, unexplained=0.8)
-    found = named(blame, [msgspec.structs.replace(ABOUT_IT, title="Never given back")])
+    leak = msgspec.structs.replace(ABOUT_IT, id="pool-leak", title="Never given back")
+    found = named(blame, [leak])
     assert found is not None and (found.verdict, found.severity) == ("stuck", Severity.WARN)
-    assert found.unexplained == 0 and found.waits == 0.8 and found.rule == "a"
+    assert found.unexplained == 0 and found.waits == 0.8 and found.rule == "pool-leak"
     assert found.sentence.startswith("Never given back, 80 % of the time: 6.4 threads (web)")
+    # A rule about something else at that line explains nothing; nor does none.
+    other = named(blame, [ABOUT_IT])
+    assert other is not None and (other.verdict, other.unexplained) == ("unexplained", 0.8)
     assert named(blame, []) == blame
 
 

@@ -22,6 +22,14 @@ NAMES_S = 5.0
 _OF_A_CAUSE = frozenset({"held up", "stuck", "waits", "still"})
 #: Those that say that nobody is in the way of anybody.
 _CALM = frozenset({"clear", "idle", "outside", "waits"})
+#: Rules that say who ought to give what is waited for, and does not: where one of these fires, a wait is explained.
+_TELLS = frozenset(
+    {
+        "async-pool-exhausted", "child-pipe-deadlock", "connection-starvation", "database-locked", "import-deadlock",
+        "lost-at-fork", "lost-wakeup", "nested-executor-deadlock", "pool-leak", "queue-dead-end", "self-deadlock",
+        "task-leak",
+    }
+)  # fmt: skip
 #: Verdicts without a cause, and the rules about the same.
 _ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wakeup",)}
 
@@ -111,7 +119,7 @@ def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
 
 def _explained(blame: Blame, told: Mapping[str, Finding]) -> Blame:
     """The same where what was unexplained is told by findings."""
-    by = [c for c in blame.causes if c.kind == End.UNEXPLAINED and c.rule]
+    by = [c for c in blame.causes if c.kind == End.UNEXPLAINED and c.rule in _TELLS]
     if not by or blame.threads <= 0:
         return blame
     part = min(blame.unexplained, sum(c.thread_s for c in by) / blame.seconds / blame.threads)

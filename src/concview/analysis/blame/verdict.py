@@ -101,7 +101,8 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
         return "stuck", Severity.WARN, f"Stuck for {duration(lost[0].stuck_s)}: {_told(blame, lost[0])}"
     if _over(blame, blame.held_up, HELD_UP):
         top = next(c for c in blame.causes if _holds_up(c))
-        # Whether waits for the GIL are a fault is judged by rules, which know how many CPUs there are and who used them.
+        # Whether waits for the GIL are a fault is judged by rules, which know how many CPUs there are and who used
+        # them meanwhile.
         of_gil = sum(_threads(blame, c) for c in blame.causes if c.family == Family.TAKEN and c.path[0].via == Via.GIL)
         many = blame.held_up * blame.threads - of_gil >= WARN_THREADS
         severity = Severity.WARN if many else Severity.INFO
