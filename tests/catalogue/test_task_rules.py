@@ -18,7 +18,7 @@ from concview.analysis.window import Window
 from concview.catalogue.base import Inapplicable, Observation
 from concview.catalogue.judge import Judge, Judgement
 from concview.catalogue.rules import _aio
-from concview.catalogue.rules._loops import Stretch, apart
+from concview.catalogue.rules._loops import Stretch, apart, callback_of
 from concview.catalogue.rules.async_deadlock import AsyncDeadlock
 from concview.catalogue.rules.async_lock_held_across_await import AsyncLockHeldAcrossAwait
 from concview.catalogue.rules.async_pool_exhausted import AsyncPoolExhausted
@@ -31,6 +31,7 @@ from concview.model import (
     Frame,
     Loops,
     LoopState,
+    Stack,
     TaskState,
     TaskWait,
     ThreadDef,
@@ -40,6 +41,7 @@ from concview.model import (
     WaitKind,
 )
 from concview.snapshot import Blame
+from concview.source.wakes import Wakes
 
 READ = TaskWait(TaskState.IO, "StreamReader.read", peer=DATABASE)
 SLEEP = TaskWait(TaskState.SLEEP, "sleep")
@@ -410,3 +412,83 @@ def test_tasks_that_cannot_be_read_are_no_verdict() -> None:
     stream.run(6)
     said = blamed(stream)
     assert said.verdict == "tasks unseen" and "odd layout" in said.sentence
+
+
+POOL_BY_HAND = """\
+class Pool:
+    async def get(self):
+        async with self.cond:
+            while not self.free:
+                await self.cond.wait()
+            return self.free.pop()
+
+    async def put(self, one):
+        async with self.cond:
+            self.free.append(one)
+            self.cond.notify()
+
+
+async def job(pool):
+    while True:
+        one = await pool.get()
+        try:
+            await asyncio.sleep(1)
+        finally:
+            await pool.put(one)
+"""
+
+
+def test_who_has_something_of_a_pool_made_by_hand_is_told_by_the_source() -> None:
+    stream = Stream()
+    waits = TaskWait(TaskState.LOCK, "Condition.wait", 0xC, "Condition")
+    for i in range(4):
+        task = stream.task(f"j{i}", "job", 14)
+        if i:
+            get = Frame("Pool.get", "/srv/app.py", 5, "await self.cond.wait()")
+            stream.does(task, waits, 16, "job", inner=(get,))
+        else:
+            stream.does(task, TaskWait(TaskState.SLEEP, "sleep"), 18, "job")
+    stream.run(10)
+    lines = POOL_BY_HAND.split("\n")
+    history = History()
+    for event in stream.events:
+        history.apply(event)
+    said = Tracker(Wakes(lambda file: lines if file == "/srv/app.py" else ())).blame(Window(history))
+    assert said is not None
+    top = said.causes[0]
+    assert (len(top.tasks), top.kind, top.exact) == (3, "sleep", False) and "cond" in top.path[0].what
+    assert len(top.path[0].owning_tasks) == 1
+
+
+def test_one_that_now_waits_for_it_is_not_in_the_way_of_the_others() -> None:
+    """The report of half a second ago still names those that had a permit then."""
+    stream = Stream()
+    waits = TaskWait(TaskState.LOCK, "Semaphore.acquire", 0xD, "Semaphore")
+    tasks = [stream.task(f"t{i}") for i in range(4)]
+    stream.objects[0xD] = AsyncObject(0xD, "Semaphore", "sem", "asyncio", 2, 2, 4, tuple(tasks[:2]))
+    for task in tasks:
+        stream.does(task, waits)
+    stream.run(10)
+    said = blamed(stream)
+    assert said.verdict != "stuck" and not [c for c in said.causes if c.kind == "cycle"]
+    assert not circles(wait_edges(window(stream)))
+
+
+def test_calls_of_another_executor_than_the_loops_own_are_behind_its_threads() -> None:
+    stream = Stream()
+    for i in range(4):
+        wait = TaskWait(TaskState.EXECUTOR, "executor", tid=0 if i else 100, queued=bool(i))
+        stream.does(stream.task(f"t{i}"), wait, 20)
+    stream.run(10)
+    top = next(c for c in blamed(stream).causes if len(c.tasks) == 3)
+    assert top.path[0].what == "a worker thread of its executor" and not top.exact
+    assert top.path[0].owners == (100,)
+
+
+def test_the_callback_of_a_blocked_loop_of_trio() -> None:
+    run = Frame("unrolled_run", "/x/site-packages/trio/_core/_run.py", 2866, "", "library")
+    main = Frame("<module>", "/srv/app.py", 11, "trio.run(main)", "user")
+    bad = Frame("bad", "/srv/app.py", 4, "time.sleep(3)", "user")
+    looks = Frame("EpollIOManager.get_events", "/x/site-packages/trio/_core/_io_epoll.py", 243, "", "library")
+    assert callback_of(Stack((bad, run, main))) is bad
+    assert callback_of(Stack((looks, run, main))) is None and callback_of(Stack((run, main))) is None

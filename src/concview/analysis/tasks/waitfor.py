@@ -118,8 +118,10 @@ class _Builder:
         holders = dict(self._holders.get(wait.object, {}))
         for id_ in told.told.holders if told is not None else ():
             holder = self._aio.tasks.get(id_)
-            # A holder that has moved since the report may have given it back.
-            if holder is not None and holder.current is not None and holder.current.start_ns <= self._aio.reported_ns:
+            current = holder.current if holder is not None else None
+            # One that has moved since the report may have given it back, and has if it waits for it itself.
+            still = current is not None and current.start_ns <= self._aio.reported_ns
+            if still and current is not None and current.wait.object != wait.object:
                 holders.setdefault(id_, told is not None and told.told.exact)
         if not holders:
             return None
