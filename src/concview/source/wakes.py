@@ -102,6 +102,8 @@ class File:
         self._readings: dict[Key, Reading] = {}
         self._every: list[Reading] | None = None
         self._wakers: dict[tuple[str, str], dict[Key, tuple[int, ...]]] = {}
+        self._pauses: dict[tuple[str, int], bool] = {}
+        self._counted: dict[tuple[str, int, str, str], frozenset[str]] = {}
 
     @property
     def functions(self) -> list[Reading]:
@@ -243,6 +245,13 @@ class File:
     def pauses(self, name: str, line: int) -> bool:
         """Whether one that sleeps here does nothing but pause between two rounds of a loop: it has nothing that it must
         give back in the same round, by a `with`, a `finally`, or a release() further down."""
+        key = (name, line)
+        known = self._pauses.get(key)
+        if known is None:
+            known = self._pauses[key] = self._find_pauses(name, line)
+        return known
+
+    def _find_pauses(self, name: str, line: int) -> bool:
         found = self.function_at(name, line)
         loop = _innermost(found, line) if found is not None else None
         if found is None or loop is None:
@@ -259,6 +268,13 @@ class File:
         """Functions that take what one waits for here: they change the count that the loop around the wait looks at in
         the other direction than those that end the wait. So it is with a lock of readers and writers: a writer waits
         `while self.readers`, and each reader has counted itself in."""
+        key = (name, line, on, method)
+        known = self._counted.get(key)
+        if known is None:
+            known = self._counted[key] = self._find_counted(name, line, on, method)
+        return known
+
+    def _find_counted(self, name: str, line: int, on: str, method: str) -> frozenset[str]:
         found = self.function_at(name, line)
         loop = _innermost(found, line) if found is not None else None
         if found is None or loop is None or not loop.test:
