@@ -63,7 +63,10 @@ def test_two_locks_in_two_orders() -> None:
 )
 def test_nobody_has_it(sharers: dict[str, frozenset[int]] | None, sure: bool) -> None:
     sides = {1: side(1, sem(), State.IO), 2: side(2, sem(waiters=(2,)))}
-    found = look(sides, (lambda keys: sharers) if sharers is not None else None)
+    assert not look({**sides, 3: side(3, None)}, lambda keys: {KEY: frozenset({1, 2, 3})}, lambda rows: True).orphans, (
+        "one that shares it has not said yet whether it has it"
+    )
+    found = look(sides, (lambda keys: sharers) if sharers is not None else None, lambda rows: True)
     (orphan,) = found.orphans
     assert orphan.sure is sure and orphan.waiters == ((2, 2),) and not found.edges
 
@@ -78,7 +81,8 @@ def test_nobody_has_it(sharers: dict[str, frozenset[int]] | None, sure: bool) ->
     ],
 )
 def test_no_orphan(told: Semaphore) -> None:
-    assert not look({1: side(1, sem(kind=told.kind), State.IO), 2: side(2, told)}).orphans
+    sides = {1: side(1, sem(kind=told.kind), State.IO), 2: side(2, told)}
+    assert not look(sides).orphans and not look(sides, untaken=lambda rows: True).orphans
 
 
 def test_what_is_given_elsewhere_has_no_holder() -> None:
@@ -118,3 +122,21 @@ def test_what_one_process_cannot_explain() -> None:
     lost = across.Found(orphans=(across.Orphan(KEY, "multiprocessing.Lock", ((3, 3),), True),))
     blame = explained(unexplained((3,)), 3, lost, str).blame
     assert blame is not None and blame.verdict == "stuck" and blame.severity is Severity.WARN
+
+
+def test_a_lock_that_workers_pass_on_is_no_orphan() -> None:
+    """The reports are of different moments, each of which found another one at work: asked at one, somebody has it."""
+    sides = {1: side(1, sem(), State.IO), 2: side(2, sem(waiters=(2,)), State.IDLE)}
+    asked: list[set[int]] = []
+
+    def untaken(answer: bool) -> Any:
+        def ask(rows: Any) -> bool:
+            asked.append(set(rows))
+            return answer
+
+        return ask
+
+    assert not look(sides, untaken=untaken(False)).orphans
+    assert look(sides, untaken=untaken(True)).orphans, "a worker that waits for work waits for ever, too"
+    assert asked == [{1, 2}, {1, 2}]
+    assert not look(sides).orphans, "a recording cannot be asked"

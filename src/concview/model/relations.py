@@ -223,6 +223,8 @@ class Semaphore(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tid: int = 0  #: of this process's thread that took it last; 0 not known
     known: bool = False  #: this process's object was found, so that `count` holds
     searched: bool = False  #: all of this process's memory was searched for it
+    at: int = 0  #: where this process has it mapped
+    counts: tuple[int, ...] = ()  #: where the numbers lie that `count` is the sum of
 
 
 class Semaphores(Event, frozen=True, tag=21):

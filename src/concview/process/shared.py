@@ -1,11 +1,16 @@
-"""Which processes share a semaphore of multiprocessing: those that have the same page mapped."""
+"""Semaphores of multiprocessing, asked for at one moment: which processes share one, and whether any of them has it."""
 
 # ruff: noqa: PTH208 - names under /proc stay text
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping
+
+from concview.cpython.memory import BadAddress, Memory
+from concview.errors import TargetError, TargetGone
+from concview.model import Semaphore
 
 #: Of /proc/PID/maps, bytes; processes that are asked.
 _MOST_MAPS, _MOST = 16 << 20, 2000
@@ -54,3 +59,24 @@ def _session(pid: int) -> int:
         return os.getsid(pid)
     except OSError:
         return -pid
+
+
+#: So often, so far apart (seconds), nobody must have it: it passes from one to the other within microseconds.
+_TIMES, _APART_S = 5, 0.01
+
+
+def untaken(rows: Mapping[int, Semaphore]) -> bool:
+    """Whether nobody can take it, and none of these processes has: by pid, what each said of one semaphore. What their
+    reports say is of different moments; this is of one. False where it cannot be read."""
+    try:
+        memories = {pid: Memory(pid) for pid in rows}
+        for number in range(_TIMES):
+            if number:
+                time.sleep(_APART_S)
+            for pid, row in rows.items():
+                memory = memories[pid]
+                if memory.int32(row.at) & 0x7FFFFFFF or any(memory.int32(at) > 0 for at in row.counts):
+                    return False
+    except (BadAddress, TargetError, TargetGone, OSError):
+        return False
+    return True

@@ -20,6 +20,8 @@ from concview.text import plural
 if TYPE_CHECKING:
     from concview.session.session import Session
 
+#: In a recording, which cannot be asked again: so long a thread must have waited for a lock that nobody has, seconds.
+LOST_S = 10.0
 #: (pid, tid): a thread of any of the processes.
 Node = tuple[int, int]
 #: Told at most.
@@ -51,6 +53,7 @@ class Orphan:
     what: str  #: 'multiprocessing.Lock (jobs.py:7)'
     waiters: tuple[Node, ...]
     sure: bool = False
+    asked: frozenset[int] = frozenset()  #: processes that said whether they have it
 
     @property
     def why(self) -> str:
@@ -91,21 +94,31 @@ def side_of(session: Session) -> Side:
 Sharers = Callable[[Collection[str]], Mapping[str, frozenset[int]]]
 
 
-def look(sides: Mapping[int, Side], sharers: Sharers | None = None) -> Found:
-    """`sides`: by pid, of those that live. `sharers`: asks the kernel, which a recording cannot."""
+#: Whether nobody has a semaphore at this moment: by pid, what each process said of it.
+Untaken = Callable[[Mapping[int, Semaphore]], bool]
+
+
+def look(sides: Mapping[int, Side], sharers: Sharers | None = None, untaken: Untaken | None = None) -> Found:
+    """`sides`: by pid, of those that live. `sharers` and `untaken`: ask the kernel and the processes themselves, which
+    a recording cannot."""
     pictures = {pid: side.snapshot for pid, side in sides.items()}
-    locks, orphans = _locks(sides)
+    locks, orphans = _locks(sides, untaken)
     edges = [*locks, *_told(sides, pictures)][:MOST]
     if orphans and sharers is not None:
         having = sharers([o.key for o in orphans])
-        orphans = [replace(o, sure=having.get(o.key, frozenset((0,))) <= sides.keys()) for o in orphans]
+        orphans = [
+            replace(o, sure=o.key in having and having[o.key] <= o.asked)
+            for o in orphans
+            # One of ours shares it and has not been looked through yet: nothing is known.
+            if not having.get(o.key, frozenset()) & sides.keys() - o.asked
+        ]
     return Found(tuple(edges), _circles(edges, pictures), tuple(orphans))
 
 
 # ---------------------------------------------------------------- edges
 
 
-def _locks(sides: Mapping[int, Side]) -> tuple[list[Across], list[Orphan]]:
+def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Across], list[Orphan]]:
     """Who waits for a lock or semaphore of multiprocessing that another process has; and those that nobody has."""
     rows: dict[str, list[tuple[int, Semaphore]]] = {}
     for pid, side in sides.items():
@@ -134,12 +147,16 @@ def _locks(sides: Mapping[int, Side]) -> tuple[list[Across], list[Orphan]]:
                         node = (other, owner.tid if owner is not None else 0)
                         does = _does(owner) if owner is not None else ""
                         edges.append(Across((pid, tid), node, "lock", what, does, sure, thread.wait.timed))
-                if not holders and not signal and row.value == 0:
+                # Workers pass the lock of their queue on all the time: that nobody has it must be seen at one moment.
+                steady = untaken is not None or (thread.state is State.LOCK and thread.since_s >= LOST_S)
+                if not holders and not signal and row.value == 0 and steady:
                     lost.append(((pid, tid), thread))
         # A semaphore that counts what was put somewhere belongs to nobody: it is given by others than take it.
-        if lost and kind in _ONE and all(row.known or row.searched for _, row in those):
+        if not lost or kind not in _ONE or not all(row.known or row.searched for _, row in those):
+            continue
+        if untaken is None or untaken(dict(those)):
             what = f"multiprocessing.{kind}{_place(lost[0][1])}"
-            orphans.append(Orphan(key, what, tuple(node for node, _ in lost)))
+            orphans.append(Orphan(key, what, tuple(node for node, _ in lost), asked=frozenset(pid for pid, _ in those)))
     return edges, orphans
 
 
@@ -257,7 +274,7 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
     if blame is None or not blame.unexplained:
         return snapshot
     why: dict[int, tuple[str, bool]] = {
-        w[1]: (o.why, True) for o in found.orphans for w in o.waiters if w[0] == pid
+        w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid
     }  # fmt: skip
     for edge in found.edges:
         if edge.waiter[0] == pid:

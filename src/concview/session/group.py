@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from concview.control import Command, SetBudget
 from concview.errors import Code
 from concview.model import Role
-from concview.process.shared import sharers
+from concview.process.shared import sharers, untaken
 from concview.process.tree import Member, Tree
 from concview.session import across
 from concview.session.session import Session
@@ -197,7 +197,7 @@ class Family(Generic[S]):
             if error is not None:
                 part.why, part.remedy, part.code = str(error), error.remedy, error.code
                 # One that has come and gone meanwhile is no failure.
-                part.ended = error.code is Code.NO_SUCH_PROCESS and late
+                part.ended = error.code is Code.NO_SUCH_PROCESS and (late or member.parent != 0)
                 if not part.ended:
                     self.tell(f"{member.name} ({member.pid}) cannot be watched: {error}")
             elif late:
@@ -282,7 +282,7 @@ class Group(Family[Session]):
     def look_across(self) -> across.Found:
         """Who waits for whom in another process now."""
         alive = {p.member.pid: p.session for p in self.parts() if p.session is not None and not p.ended}
-        return across.look({pid: across.side_of(session) for pid, session in alive.items()}, sharers)
+        return across.look({pid: across.side_of(session) for pid, session in alive.items()}, sharers, untaken)
 
 
 def shares(budget: float, rates: Sequence[tuple[float, float]]) -> list[float]:

@@ -23,6 +23,8 @@ FAR_S = 2.0
 ACROSS_S = 3.0
 #: Findings and waits that are told of.
 MOST_FINDINGS, MOST_EDGES, MOST_NAMED = 6, 6, 3
+#: Processes that have ended and are still in the list: the latest ones, where workers are replaced all the time.
+MOST_ENDED = 8
 Key = tuple[int, int]  #: (pid, start time)
 
 

@@ -17,7 +17,7 @@ from concview.cpython.objects import Objects
 from concview.cpython.runtime import find, layout
 from concview.engines.direct.relations.semaphores import SemaphoreReader
 from concview.model import Semaphore
-from concview.process.shared import sharers
+from concview.process.shared import sharers, untaken
 from interpreters import Interpreter, target
 
 #: One has the lock and dies when told to; another one waits for it. Neither uses `with`.
@@ -79,8 +79,9 @@ def test_who_has_it(interpreter: Interpreter, kind: str) -> None:
         assert has.known and wants.known
         shared = sharers([has.key])[has.key]
         assert {first, second} <= shared
+        assert not untaken({first: has, second: wants}) and untaken({second: wants})
         os.kill(first, signal.SIGKILL)
         while first in sharers([has.key])[has.key]:
             time.sleep(0.05)
         (wants,) = look(second)
-        assert wants.value == 0 and not wants.count, "nobody gives it back"
+        assert wants.value == 0 and not wants.count and untaken({second: wants}), "nobody gives it back"

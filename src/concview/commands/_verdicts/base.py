@@ -96,7 +96,11 @@ class Checked:
     @property
     def _lost(self) -> int:
         """Deadlocks across processes, and locks whose holder has died."""
-        return len(self.across.circles) + len(self.across.orphans)
+        return len(self.across.circles) + self._orphans
+
+    @property
+    def _orphans(self) -> int:
+        return sum(o.sure for o in self.across.orphans)
 
     @property
     def unjudged(self) -> list[str]:
@@ -128,7 +132,7 @@ class Checked:
             failing = self._lost
             parts = [
                 (len(self.across.circles), plural(len(self.across.circles), "deadlock") + " across processes"),
-                (len(self.across.orphans), plural(len(self.across.orphans), "lock") + " without a living holder"),
+                (self._orphans, plural(self._orphans, "lock") + " without a living holder"),
             ]
             said = ", ".join(words for number, words in parts if number)
         if not said:

@@ -40,7 +40,8 @@ _POOLS = (1 << 12, 1 << 14)
 _HEADS = 1000  #: headers read at a time
 _RECURSIVE = 0
 _FUTEXES = frozenset({Shape.FUTEX, Shape.FUTEX_WAIT, Shape.FUTEX_WAITV})
-_TYPE = "_multiprocessing.SemLock"
+_TYPES = frozenset({"_multiprocessing.SemLock", "_billiard.SemLock"})
+_COUNT_AT = 16
 
 
 class SemaphoreReader:
@@ -101,7 +102,8 @@ class SemaphoreReader:
                 tid = self._table.by_ident.get(ident, 0)
         return Semaphore(
             key, kind, state[0], most, state[1], tuple(sorted(waiters)), count, tid, bool(taken),
-            bool(taken) or start in self._searched,
+            bool(taken) or start in self._searched, start,
+            tuple(address + self._header + _COUNT_AT for address in self._found.get(start, ())),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ where they are
@@ -164,7 +166,7 @@ class SemaphoreReader:
         found = []
         for address in self._found.get(start, ()):
             try:
-                if self._objects.type_name(address) != _TYPE:
+                if self._objects.type_name(address) not in _TYPES:
                     continue
                 data = self._memory.read(address + self._header, _OBJECT.size)
             except BadAddress:
@@ -227,7 +229,7 @@ class SemaphoreReader:
         while at >= 0:
             address = start + at - self._header
             known = self._found.setdefault(place, [])
-            if not at & 7 and address not in known and self._objects.type_name(address) == _TYPE:
+            if not at & 7 and address not in known and self._objects.type_name(address) in _TYPES:
                 known.append(address)
                 del known[:-_MAX_OBJECTS]
             at = data.find(pattern, at + 8)
