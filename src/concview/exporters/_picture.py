@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import add
 
 from concview.analysis.samples import Samples
 from concview.exporters import _names
@@ -32,11 +33,9 @@ class _Strip:
         self.ns = array("q", bytes(8 * BUCKETS * _N))
 
     def halve(self) -> None:
-        new = array("q", bytes(8 * BUCKETS * _N))
-        for i in range(BUCKETS):
-            at, to = i * _N, i // 2 * _N
-            for s in range(_N):
-                new[to + s] += self.ns[at + s]
+        old, new = self.ns, array("q", bytes(8 * BUCKETS * _N))
+        for s in range(_N):
+            new[s : BUCKETS // 2 * _N : _N] = array("q", map(add, old[s :: 2 * _N], old[s + _N :: 2 * _N]))
         self.ns = new
 
     def text(self, used: int) -> str:

@@ -19,7 +19,7 @@ from concview.text import duration, short_command
 #: A finding of the past is shown by the time up to its middle: so much of it at most, and at least.
 MOST_NS, LEAST_NS = 20_000_000_000, 5_000_000_000
 #: A recording that is longer is judged so many times, and its waits are followed so many times.
-LONG_S, JUDGED, BLAMED = 60.0, 150, 15
+LONG_S, JUDGED, BLAMED = 60.0, 150, 10
 
 
 @runtime_checkable

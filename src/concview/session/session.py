@@ -70,15 +70,16 @@ class Session:
         judged_every_s: float = 0.0,
         blamed_every_s: float = 0.0,
     ) -> None:
-        """`alone`: nobody looks at the processes below, so what is said must say that. `judged_every_s`: rules judge
-        no more often than that, and waits are followed no more often than `blamed_every_s`; at the end always."""
+        """`alone`: nobody looks at the processes below, so what is said must say that. `judged_every_s`: rules judge,
+        and pictures are made, no more often than that, and waits are followed no more often than `blamed_every_s`; at
+        the end always."""
         self.source = source
         self.live = source.live
         self.history = History()
         self._rules, self._config, self._alone = rules, config, alone
         self._judged_every_ns, self._blamed_every_ns = int(judged_every_s * 1e9), int(blamed_every_s * 1e9)
         self._blamed_ns = 0
-        self._snapshot_every_ns = SNAPSHOT_NS
+        self._snapshot_every_ns = max(SNAPSHOT_NS, self._judged_every_ns)
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
@@ -372,6 +373,9 @@ class Session:
             self._failure = error
         except (OSError, ValueError) as error:  # the source was closed under the reader
             self._failure = None if self._closing else error
+        except Exception as error:  # of our own: whoever waits must not wait for ever
+            self._failure = error
+            raise
         finally:
             self._finish()
 
@@ -457,19 +461,29 @@ class Session:
         self._snapshot = snapshot
 
     def _finish(self) -> None:
-        if self.history.hello is not None:
-            self._evaluate(force=True)
-            self._compose(ended=True)
-            failure = self._failure
-            if isinstance(failure, codec.StreamError):
-                self._snapshot = msgspec.structs.replace(
-                    self._snapshot, status=Status.LOST, ending=f"the recording breaks off: {failure}"
-                )
-            elif failure is not None:
-                self._snapshot = msgspec.structs.replace(self._snapshot, status=Status.LOST, ending=str(failure))
-        with self._progress:
-            self._ended = True
-            self._progress.notify_all()
+        try:
+            if self.history.hello is not None:
+                self._evaluate(force=True)
+                self._compose(ended=True)
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
+        finally:
+            self._say_how_it_ended()
+            with self._progress:
+                self._ended = True
+                self._progress.notify_all()
+
+    def _say_how_it_ended(self) -> None:
+        failure = self._failure
+        if failure is None or self.history.hello is None:
+            return
+        ending = str(failure)
+        if isinstance(failure, codec.StreamError):
+            ending = f"the recording breaks off: {failure}"
+        elif not isinstance(failure, (AttachError, OSError, ValueError)):
+            ending = f"an error of concview's own ended it: {type(failure).__name__}: {failure}"
+        self._snapshot = msgspec.structs.replace(self._snapshot, status=Status.LOST, ending=ending)
 
 
 def attach(pid: int, engine: str = "auto", rate: float = 100.0, budget: float = 5.0) -> Session:

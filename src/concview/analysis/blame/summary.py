@@ -121,7 +121,7 @@ def summarise(slices: Sequence[Slice], history: History, limits: tuple[float, fl
         stalled=sums["stalled"] / total,
         exact=exact_ns / behind_ns if behind_ns else 0.0,
         unread=_unread(slices, history) / total,
-        causes=tuple(causes[:MOST_CAUSES]),
+        causes=_kept(causes),
         quiets=tuple(tell.quiet(m, seconds) for m in together if quiet(m.root, m.path))[:MOST_QUIET],
         gil_held=limits[0],
         cpu_used=limits[1],
@@ -129,6 +129,15 @@ def summarise(slices: Sequence[Slice], history: History, limits: tuple[float, fl
         sampled_moments=sum(s.followed for s in slices),
         tasks=sum(ns for row in rows for node, ns in row.ns.items() if node < 0) / 1e9 / seconds,
     )
+
+
+def _kept(causes: Sequence[BlameCause]) -> tuple[BlameCause, ...]:
+    """The largest, and of the others the largest of each sort: where very many places each take a little, what the
+    verdict is about must not be cut off."""
+    first: dict[tuple[str, str], BlameCause] = {}
+    for cause in causes:
+        first.setdefault((cause.family, cause.kind), cause)
+    return tuple(c for i, c in enumerate(causes) if i < MOST_CAUSES or first[c.family, c.kind] is c)
 
 
 def _part(row: Row) -> str:

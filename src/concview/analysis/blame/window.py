@@ -62,7 +62,8 @@ class Blamer:
         self._until = 0
 
     def advance(self, history: History, start_ns: int = 0, between: Callable[[], None] = lambda: None) -> None:
-        """Follow what has come since the last call (at first from `start_ns` on)."""
+        """Follow what has come since the last call, as far as it is later than `start_ns`: what is asked for seldom, of
+        a recording, is not followed where nobody looks."""
         if self.world is None or self.world.history is not history:
             self._kinds = kinds()
             self.world = World(history, self._wakes)
@@ -73,7 +74,7 @@ class Blamer:
         now = history.now_ns
         if now < self._until:  # time runs backwards in a recording that somebody made up
             self._until = now
-        self._until = max(self._until, now - RUNS_NS)
+        self._until = max(self._until, now - RUNS_NS, min(start_ns, now))
         while self._until < now:
             length = self.slice_ns(history)
             if length > SLICE_NS and self.slices and now - self._until < length:

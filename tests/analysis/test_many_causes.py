@@ -1,0 +1,23 @@
+"""A program with very many places: what the verdict is about is not cut off with the small causes."""
+
+from __future__ import annotations
+
+from concview.analysis.blame.nouns import End, Family
+from concview.analysis.blame.summary import MOST_CAUSES, _kept
+from concview.analysis.blame.verdict import _problem
+from concview.snapshot import Blame, BlameCause
+
+
+def _cause(family: Family, kind: End, line: int, share: float) -> BlameCause:
+    return BlameCause(family, kind, "x", "app.py", line, "f", share, share * 100, (line,))
+
+
+def test_the_largest_of_each_sort_is_kept() -> None:
+    own = [_cause(Family.OWN, End.CPU, i, 0.01) for i in range(MOST_CAUSES + 20)]
+    taken = [_cause(Family.TAKEN, End.CPU, 1000 + i, 0.005) for i in range(60)]
+    kept = _kept([*own, *taken])
+    assert kept == (*own[:MOST_CAUSES], taken[0])
+    assert _kept(own[:5]) == tuple(own[:5])
+    blame = Blame(10.0, 10.0, 10.0, 0.6, 0.3, 0.0, 0.0, 0.1, 0.0, causes=kept)
+    problem = _problem(blame)
+    assert problem is not None and problem[0] == "held up"
