@@ -17,6 +17,7 @@ from pathlib import Path
 from concview.demos.base import demos
 from concview.session import LiveSource, Session
 from concview.tui.app import ConcviewApp
+from concview.tui.screens.comparison import Side
 
 HERE = Path(__file__).resolve().parent
 
@@ -42,18 +43,33 @@ SHOTS = (
     Shot("flame", "gil-contention", ("7",)),
     Shot("healthy", "lock-held-across-io", variant="fixed"),
     Shot("small", "lock-held-across-io", size=(80, 24)),
+    Shot("comparison", "lock-held-across-io", variant="both", seconds=16.0, size=(132, 30)),
+    Shot("lesson", "lock-held-across-io", ("L",), size=(100, 30)),
 )
+#: What `variant="both"` shows side by side.
+BOTH = ("bad", "fixed")
+
+
+def _start(shot: Shot, variant: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, str(demos()[shot.demo].path), variant], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    return process
 
 
 async def take(shot: Shot) -> None:
-    demo = demos()[shot.demo]
-    process = subprocess.Popen([sys.executable, str(demo.path), shot.variant], stdout=subprocess.PIPE, text=True)
+    processes = [_start(shot, variant) for variant in (BOTH if shot.variant == "both" else (shot.variant,))]
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "ready"
-        session = Session(LiveSource(process.pid))
-        session.start()
-        app = ConcviewApp(session=session)
+        sessions = [Session(LiveSource(process.pid)) for process in processes]
+        for session in sessions:
+            session.start()
+        if len(sessions) == 1:
+            app = ConcviewApp(session=sessions[0])
+        else:
+            bad, fixed = (Side(*each) for each in zip(BOTH, sessions, strict=True))
+            app = ConcviewApp(pair=(f"demo {shot.demo}", bad, fixed))
         async with app.run_test(size=shot.size) as pilot:
             await asyncio.sleep(shot.seconds)
             for key in shot.keys:
@@ -61,9 +77,12 @@ async def take(shot: Shot) -> None:
                 await asyncio.sleep(0.5)
             await pilot.pause()
             picture = app.export_screenshot(title="concview", simplify=False)
+        for session in sessions:
+            session.close()
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
     # The fonts would be fetched from a server when the picture is opened: the viewer's own monospace font will do.
     picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
     (HERE / f"{shot.name}.svg").write_text(picture)

@@ -127,17 +127,20 @@ def tree_lines(blame: Blame, width: int, palette: Palette, room: int, first: int
     spots: list[Spot] = []
     roots = [r for r in _roots(blame.causes) if r.top.behind or r.first.kind in ("starved", "unexplained", "cycle")]
     active = max(1e-9, blame.active * blame.seconds)
-    left = 0
+    left, largest = 0, 0.0
     for root in roots:
         share = root.top.whole / active
         drawn = _drawn(root, blame, share, width, palette)
         if lines and (share < LEAST_SHARE or left or len(lines) + len(drawn) > room):
-            left += 1
+            left, largest = left + 1, max(largest, share)
             continue
         _spot(spots, root, first + len(lines), drawn[0])
         lines += drawn[:room]  # the first one as far as there is room, from the root on
     if left and len(lines) < room:
-        lines.append([Segment(f"       and {text.plural(left, 'smaller cause')}", palette.faint)])
+        said = (
+            f"{text.plural(left, 'cause')} below 1 %" if largest < LEAST_SHARE else text.plural(left, "smaller cause")
+        )
+        lines.append([Segment(f"       and {said}", palette.faint)])
     return lines, spots
 
 

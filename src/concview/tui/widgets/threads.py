@@ -252,6 +252,8 @@ MOST_NAME = 24
 #: Who is in the way, followed to the end: beside WHY where there is room, else in its place.
 CAUSE = Column("cause", "CAUSE", 24, _cause, most=60, want=34, sort=lambda t: t.root, down=False)
 WHY_OR_CAUSE = Column("why", "WHY", 30, _reason_or_cause, most=70, want=52, sort=trouble)
+#: Beside its cause the reason needs less room: the last minute has it.
+WHY_BESIDE = replace(WHY, want=38)
 #: From so many cells on there is room for both.
 ROOM_FOR_BOTH = 130
 
@@ -265,7 +267,7 @@ def columns_of(snapshot: Snapshot, width: int, columns: tuple[Column, ...]) -> t
         return columns
     if width < ROOM_FOR_BOTH:
         return tuple(WHY_OR_CAUSE if c is WHY else c for c in columns)
-    return tuple(each for c in columns for each in ((WHY, CAUSE) if c is WHY else (c,)))
+    return tuple(each for c in columns for each in ((WHY_BESIDE, CAUSE) if c is WHY else (c,)))
 
 
 def thread_table(columns: tuple[Column, ...] = COLUMNS, id: str | None = None) -> Table:  # noqa: A002
