@@ -163,7 +163,7 @@ class Sink:
         return 1
 
     def wait(self, wait: Wait) -> int:
-        return 1
+        return 1 if wait.kind == "running" else 2  # who waits is not looked at again before it has run
 
     def waited(self, number: int) -> Wait:
         return Wait("unknown")  # type: ignore[arg-type]

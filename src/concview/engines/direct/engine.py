@@ -6,6 +6,7 @@ is read again (`scheduled`). Where a tick has no room for all threads (`room_ns`
 
 from __future__ import annotations
 
+import os
 import struct
 from time import monotonic_ns, thread_time_ns
 from typing import ClassVar, Protocol
@@ -33,6 +34,7 @@ from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
 from concview.linux import WaitReader, switches
 from concview.linux.namespaces import ThreadNumbers
+from concview.linux.waits import SHORT_LINE
 from concview.model import Capability, Site, Target, Wait, WaitKind
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
@@ -137,7 +139,9 @@ class DirectEngine:
         self.looks = relations(reader, self._codes, sink, self._table, self._facts)
         if self._labels != "off":
             full = self._labels == "full"
-            self.looks.append(LabelLook(pid, target.started, sink, self._table, self._sampler, self._tasks, full))
+            self.looks.append(
+                LabelLook(pid, target.started, sink, self._table, self._sampler, self._tasks, full, self._off_cpu)
+            )
 
     def _open(
         self, identity: SameProcess, memory: Memory, source: SourceFacts, waits: WaitReader, sink: Sink
@@ -183,6 +187,17 @@ class DirectEngine:
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
         self._ranges(waits)
         return reader
+
+    def _off_cpu(self, tid: int) -> bytes:
+        """A thread's times by the kernel, which change whenever it runs; b'' while it does, or where they cannot be
+        told."""
+        row, waits = self._table.by_tid.get(tid), self._waits
+        if row is None or waits is None or row.wait in self._scheduled.awake:
+            return b""
+        try:
+            return os.pread(waits.slot(tid).schedule_fd, SHORT_LINE, 0)
+        except OSError:
+            return b""
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
         threads = max(len(self._table.by_tid), len(self._sampler.threads))

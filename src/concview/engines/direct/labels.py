@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +43,19 @@ _MOST_AWAITED, _MOST_BETWEEN = 1_000, 8
 class _Owner:
     """A thread or a task, and what its stack said last."""
 
-    __slots__ = ("candidates", "items", "links", "places", "proof", "raws", "serves", "task", "thread")
+    __slots__ = (
+        "candidates",
+        "items",
+        "links",
+        "off_cpu",
+        "places",
+        "proof",
+        "raws",
+        "rested",
+        "serves",
+        "task",
+        "thread",
+    )
 
     def __init__(self, thread: Thread | None = None) -> None:
         self.thread = thread
@@ -55,6 +67,9 @@ class _Owner:
         self.raws: list[Raw] = []
         self.serves: list[int] = []
         self.items: list[_Item] = []  #: innermost first
+        #: The kernel's times of a thread that was off the CPU, before `proof` was last found to be so, and now: as long
+        #: as they are the same it has not run, and its own variables are what they were. b'': it ran, or is not known.
+        self.rested = self.off_cpu = b""
 
 
 class _InSpan(NamedTuple):
@@ -89,10 +104,21 @@ class LabelLook:
     every_ns: int = LOOK_NS
 
     def __init__(
-        self, pid: int, started: float, sink: Sink, table: ThreadTable, sampler: Sampler, tasks: TaskTracker, full: bool
+        self,
+        pid: int,
+        started: float,
+        sink: Sink,
+        table: ThreadTable,
+        sampler: Sampler,
+        tasks: TaskTracker,
+        full: bool,
+        off_cpu: Callable[[int], bytes],
     ) -> None:
+        """`off_cpu`: what changes whenever the thread with that tid runs; b'' while it does, or where it is not
+        known."""
         self._pid, self._started, self._sink, self._full = pid, started, sink, full
         self._table, self._sampler, self._tracker = table, sampler, tasks
+        self._off_cpu = off_cpu
         self.reader = LabelReader(tasks.values, tasks.chains)
         self._checker = Checker(tasks.values)
         self._spans = Spans(tasks.values, self.reader.access)
@@ -180,7 +206,10 @@ class LabelLook:
             self._candidates(owner, self.reader.candidates(self._frames(walk.places, walk.addresses)))
         if not owner.candidates:
             return ""
-        return "read" if owner.proof is None else "check"
+        owner.off_cpu = self._off_cpu(id_)
+        if owner.proof is None:
+            return "read"
+        return "" if owner.off_cpu and owner.off_cpu == owner.rested else "check"
 
     def _frames(self, places: Sequence[Place], addresses: Sequence[int]) -> Iterator[Frame]:
         start = self._start
@@ -219,6 +248,9 @@ class LabelLook:
         """Those that must be read anew: something of what they were concluded from has changed."""
         known = [(w, owner) for w in who if (owner := self._owner(w)) is not None]
         same = self._checker.same([self._proof(owner, owner.proof or ()) for _, owner in known])
+        for (_, owner), ok in zip(known, same, strict=True):
+            if ok:
+                owner.rested = owner.off_cpu
         return [w for (w, _), ok in zip(known, same, strict=True) if not ok]
 
     def _read(self, batch: list[tuple[int, bool]], now: int) -> None:
@@ -241,7 +273,9 @@ class LabelLook:
                 self._torn += 1
                 self._unknown.add(who)
                 owner.proof, owner.items, owner.raws, owner.serves = None, [], [], []
+                owner.rested = b""
                 continue
+            owner.rested = owner.off_cpu
             owner.proof, owner.raws, owner.serves = reading.proof, reading.raws, reading.serves
             owner.items = [self._item(raw, now) for raw in reading.raws]
             owner.proof += inside.stand
