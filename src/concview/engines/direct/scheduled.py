@@ -36,7 +36,7 @@ _WHOLE_SHARE, _WHOLE_TICKS = 0.6, 8
 #: Asking again what a thread waits for takes so long (nanoseconds), and may take this share of a tick's room.
 _WAIT_NS, _AGAIN_SHARE = 3_000, 0.2
 #: By records: after so many ticks somebody is looked at who has not run.
-_ALL_THE_SAME = 8
+_ALL_THE_SAME = 40
 #: With fewer threads, going through all of them is as cheap as keeping the book.
 _BOOK_PAYS = 50
 
