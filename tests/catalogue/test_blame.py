@@ -27,7 +27,7 @@ from concview.analysis.blame.summary import rows_of, summarise
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.blame.window import Blamer
 from concview.analysis.window import Window
-from concview.model import Confidence, Frame, Reference, Related, Relations, Severity, Wait, WaitKind
+from concview.model import Confidence, Frame, Peer, Reference, Related, Relations, Severity, Wait, WaitKind
 from concview.source.wakes import Wakes
 
 ENDS = [Root(kind, kind.value) for kind in End if kind is not End.CYCLE]
@@ -554,3 +554,24 @@ def test_without_a_gil_those_at_one_object_and_those_that_are_stopped_wait_for_w
     assert steps["object lock"].what == "a list" and set(steps["object lock"].owners) <= {one, two}
     assert set(steps["stop"].owners) <= {one, two}
     assert {s.confidence for s in steps.values()} == {"inferred"}
+
+
+def test_names_that_nobody_answers_for_are_told_and_quick_lookups_are_not() -> None:
+    server = Peer("udp", "127.0.0.9:53", "", "")
+    text = "for res in _socket.getaddrinfo(host, port):"
+    asks = [frame("getaddrinfo", 962, "/usr/lib/python3.12/socket.py", "stdlib", text), frame("work", 4)]
+    for share in (1.0, 0.05):
+        scene = Scene(rules={})
+        tids = [scene.thread(f"dns-{i}") for i in range(4)]
+
+        def script(at: float, scene: Scene = scene, tids: list[int] = tids, share: float = share) -> None:
+            for tid in tids:
+                looks = (at * 10) % 10 < 10 * share
+                scene.do(tid, asks if looks else asks[1:], Wait(WaitKind.IO, "poll", 7, server) if looks else SLEEP)
+
+        scene.play(6, script)
+        found = tracker().blame(Window(scene.history))
+        assert found is not None and (found.verdict == "name lookup") is (share == 1.0)
+        if share == 1.0:
+            assert found.severity is Severity.WARN
+            assert "4 threads (dns)" in found.sentence and "looked up by 127.0.0.9:53" in found.sentence

@@ -36,6 +36,18 @@ _ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wak
 #: Rules about those that want a CPU: no name for what is in the way of somebody else.
 _OF_THE_CPU = frozenset({"cpu-starvation", "cpu-saturation", "native-oversubscription", "cpu-migration"})
 
+#: By verdict, of one that no rule names.
+_WHY = {
+    "": "Who waits for others gets on no faster than they do; nobody's own work is the limit.",
+    End.LOOKUP: "A lookup waits 5 s for each name server that does not answer, twice; the timeout of a connection, "
+    "request or pool does not begin before it is over.",
+}
+_FIX = {
+    "": "See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
+    End.LOOKUP: "Ask where the process runs (in its container): `getent hosts NAME`; which name server does its "
+    "/etc/resolv.conf name, and does it answer? Keep connections open, so that names are not looked up for each.",
+}
+
 
 def named(blame: Blame | None, findings: Sequence[Finding], config: RuleConfig | None = None) -> Blame | None:
     """As `_named`, and whether the settings accept what is left without a rule's name."""
@@ -64,8 +76,8 @@ def unnamed(blame: Blame | None) -> Finding | None:
         confidence=Confidence.EXACT if top is not None and top.exact else Confidence.INFERRED,
         title=f"{blame.verdict.capitalize()}; no rule knows this shape",
         summary=blame.sentence,
-        why="Who waits for others gets on no faster than they do; nobody's own work is the limit.",
-        fix="See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
+        why=_WHY.get(blame.verdict, _WHY[""]),
+        fix=_FIX.get(blame.verdict, _FIX[""]),
         measured=Measured("share of what threads and tasks do or want", share, HELD_UP[0], HELD_UP[0], "of the time"),
         where=_where(blame),
         threads=top.threads if top is not None else (),

@@ -19,6 +19,7 @@ class End(StrEnum):
     CPU = "cpu"  #: runs
     STARVED = "starved"  #: wants a CPU, has none
     PEER = "peer"  #: another process, over a socket or a pipe
+    LOOKUP = "name lookup"  #: a name server, inside getaddrinfo() and its like
     CHILD = "child"  #: a child process
     FILE = "file"  #: a disk or a device
     NATIVE = "native"  #: inside a C library, for something of its own: which library was read, for what was not

@@ -277,7 +277,7 @@ class _Teller:
 
     def _stuck(self, m: Merged) -> float:
         """For how long the one that has waited longest has, without a break and without a time limit."""
-        if not m.path and m.root.kind not in (End.PEER, End.CHILD, End.NATIVE, End.UNEXPLAINED, End.CYCLE):
+        if not m.path and m.root.kind not in (End.PEER, End.LOOKUP, End.CHILD, End.NATIVE, End.UNEXPLAINED, End.CYCLE):
             return 0.0
         longest = 0
         place = m.path[0].place if m.path else m.root.place

@@ -28,6 +28,10 @@ UNREAD = 0.5
 STUCK_S, STUCK_THREADS = 5.0, 3
 #: So many times as many wait for results as there are that make them: they queue.
 QUEUE = 3
+#: Threads that look up a name at any time, on average, from which on that is told, and a warning; and the share of what
+#: threads do or want. A name server answers in milliseconds: a program that asks it again and again for half of a
+#: thread's time does not get its answers.
+LOOKUP_THREADS, LOOKUP_SHARE = (0.5, 1.5), 0.2
 #: Nothing is judged before so much was seen.
 ENOUGH_S = 2.0
 
@@ -128,6 +132,13 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
             crowd = len(call.threads) + len(call.tasks) >= QUEUE * max(1, behind)
             share = percent(blame.share(made))
             return "waits", Severity.INFO if crowd else None, f"Waits, {share} of the time: {_told(blame, call)}"
+    lookups = [c for c in blame.causes if c.kind == End.LOOKUP and not c.path]
+    asked = sum(_threads(blame, c) for c in lookups)
+    if lookups and asked >= LOOKUP_THREADS[0] and asked >= LOOKUP_SHARE * blame.active:
+        severity = Severity.WARN if asked >= LOOKUP_THREADS[1] else Severity.INFO
+        share = percent(asked / blame.active)
+        said = f"Looks up names, {share} of the time: {words.story(lookups[0], asked)}."
+        return End.LOOKUP, severity, f"{said} No timeout of a connection counts meanwhile."
     if _over(blame, blame.unexplained, UNEXPLAINED):
         top = next(c for c in blame.causes if c.kind == End.UNEXPLAINED)
         share = percent(blame.share(blame.unexplained))

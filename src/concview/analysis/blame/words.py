@@ -56,7 +56,7 @@ def where(file: str, line: int) -> str:
 
 def does(cause: BlameCause) -> str:
     """What is at the end of the way, with its place: 'sleeps (semN.py:7)'."""
-    words = {End.PEER: "waits for {}", End.CHILD: "waits for {}", End.FILE: "waits for {}"}
+    words = {End.PEER: "waits for {}", End.LOOKUP: "waits for {}", End.CHILD: "waits for {}", End.FILE: "waits for {}"}
     told = words.get(End(cause.kind), "{}").format(cause.what)
     return told + where(cause.file, cause.line)
 
