@@ -18,7 +18,7 @@ from concview.analysis.window import Window
 from concview.catalogue.base import Inapplicable, Observation
 from concview.catalogue.judge import Judge, Judgement
 from concview.catalogue.rules import _aio
-from concview.catalogue.rules._loops import Stretch, apart, callback_of
+from concview.catalogue.rules._loops import Stretch, apart, callback_of, greenlet_of
 from concview.catalogue.rules.async_deadlock import AsyncDeadlock
 from concview.catalogue.rules.async_lock_held_across_await import AsyncLockHeldAcrossAwait
 from concview.catalogue.rules.async_pool_exhausted import AsyncPoolExhausted
@@ -492,3 +492,10 @@ def test_the_callback_of_a_blocked_loop_of_trio() -> None:
     looks = Frame("EpollIOManager.get_events", "/x/site-packages/trio/_core/_io_epoll.py", 243, "", "library")
     assert callback_of(Stack((bad, run, main))) is bad
     assert callback_of(Stack((looks, run, main))) is None and callback_of(Stack((run, main))) is None
+
+
+def test_a_greenlet_that_blocks_the_hub_is_a_callback_and_the_hub_is_none() -> None:
+    hub = Stack((Frame("Hub.run", "/x/site-packages/gevent/hub.py", 647, "loop.run()", "library"),))
+    inner = Frame("read", "/srv/app.py", 9, "time.sleep(3)", "user")
+    outer = Frame("handle", "/srv/app.py", 4, "read()", "user")
+    assert greenlet_of(hub) is None and greenlet_of(Stack((inner, outer))) is outer

@@ -14,9 +14,9 @@ from concview.analysis.window import ThreadWindow
 from concview.catalogue.rules._kinds import is_of
 from concview.model import Frame, Loops, Stack, State, Wait
 
-_TRIO = "trio/_core/_run.py"
-_LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py", _TRIO)
-_LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run", "unrolled_run"})
+_HUB = "gevent/hub.py"
+_LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py")
+_LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run"})
 _C_LOOP_CALLERS = ("asyncio/runners.py", "uvloop/__init__.py")
 #: trio's loop calls a task's coroutine itself; its other calls are of its own package.
 TRIO = "trio/_core/_run.py"
@@ -59,9 +59,20 @@ def _loop_depth(stack: Stack) -> int:
     return -1
 
 
+@lru_cache(maxsize=4096)
+def _in_hub(stack: Stack) -> bool:
+    """In gevent's loop itself: a greenlet has a stack of its own, on which the hub is not."""
+    return any(bare(f.function) == "run" and is_of(f, _HUB) and f.function.startswith("Hub") for f in stack.frames)
+
+
+def is_hub(thread: ThreadWindow) -> bool:
+    """True when the thread was seen in gevent's loop."""
+    return any(_in_hub(c.stack) for c in thread.wait_profiles)
+
+
 def is_loop(thread: ThreadWindow) -> bool:
     """True when the thread was seen running an event loop."""
-    return any(_loop_depth(c.stack) >= 0 for c in thread.wait_profiles)
+    return is_hub(thread) or any(_loop_depth(c.stack) >= 0 for c in thread.wait_profiles)
 
 
 def callback_of(stack: Stack) -> Frame | None:
@@ -75,11 +86,14 @@ def callback_of(stack: Stack) -> Frame | None:
         return frames[above - 1] if above > 0 else None
     if is_of(frames[depth], TRIO):
         return frames[above] if _TRIO_PARTS not in frames[above].file else None
-    if is_of(frames[depth], _TRIO):  # steps a task's coroutine itself; its own calls look for what is due
-        return frames[above] if not any("/trio/_core/" in f.file for f in frames[:depth]) else None
     # A loop in C (uvloop) has no frame of its own: what asyncio.run seems to call is the callback.
     in_c = is_of(frames[depth], *_C_LOOP_CALLERS)
     return frames[above] if in_c and frames[above].origin in ("user", "library") else None
+
+
+def greenlet_of(stack: Stack) -> Frame | None:
+    """The outermost frame of the greenlet that runs, in a thread with a hub; None in the hub."""
+    return stack.frames[-1] if stack.frames and not _in_hub(stack) else None
 
 
 def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
@@ -88,6 +102,7 @@ def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
     weights: dict[int, int] = {}
     cache: dict[int, Frame | None] = {}
     best = 0
+    hub, looped = is_hub(thread), False  #: and whether it has been in its loop: before, the program was starting
     # Before the kernel's counters were read twice nobody knows whether it was woken.
     early = thread.end_ns - thread.start_ns < EARLY_NS and not any(b.voluntary >= 0 for b in thread.buckets)
     for slice_ in thread.slices:
@@ -96,7 +111,10 @@ def stretches(thread: ThreadWindow, not_before_ns: int = 0) -> list[Stretch]:
         start = max(slice_.start_ns, not_before_ns)
         stack = slice_.run.stack
         if id(stack) not in cache:
-            cache[id(stack)] = callback_of(stack)
+            cache[id(stack)] = greenlet_of(stack) if hub else callback_of(stack)
+        looped = looped or not hub or _in_hub(stack)
+        if not looped:
+            continue
         callback = cache[id(stack)]
         # In its own wait it is in no callback: then the stack is of a moment before.
         if callback is None or slice_.run.wait.syscall.startswith("epoll_"):

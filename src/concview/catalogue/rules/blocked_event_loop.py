@@ -38,7 +38,7 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import is_of
-from concview.catalogue.rules._loops import TRIO, Stretch, apart, believable, is_loop, stretches
+from concview.catalogue.rules._loops import TRIO, Stretch, apart, believable, is_hub, is_loop, stretches
 from concview.model import Confidence, State
 from concview.text import duration, percent, plural
 
@@ -116,14 +116,14 @@ class BlockedEventLoop:
                 f"{plural(len(slow), 'stretch', 'stretches')} of 0.1 s or more in the last "
                 f"{duration(window.seconds)}."
             ),
-            fix=_fix(blocked_in, state, longest),
+            fix=_fix_gevent(blocked_in, state) if is_hub(thread) else _fix(blocked_in, state, longest),
             gain=(
                 f"Every other task on this loop is late by up to {duration(seconds)}. Moved off the loop the call "
                 "delays none, as long as it needs no more than a thread to wait in."
             ),
             check_next=(
-                f"What else does {evidence.frame_spot(longest.callback)} call that blocks? asyncio.run(..., "
-                "debug=True) logs every slow callback."
+                f"What else does {evidence.frame_spot(longest.callback)} call that blocks?"
+                + (_GEVENT_LOGS if is_hub(thread) else " asyncio.run(..., debug=True) logs every slow callback.")
             ),
             where=evidence.places(longest.stack),
             threads=(thread.tid,),
@@ -166,6 +166,23 @@ def _fix(function: str, state: State, stretch: Stretch) -> str:
         f"    result = await {call}({name}, ...)\n"
         "    # or: result = await async_client.get(...)"
     )
+
+
+def _fix_gevent(function: str, state: State) -> str:
+    name = function.rpartition(".")[2]
+    if state is State.RUNNING:
+        return (
+            f"{name} computes, and no other greenlet runs meanwhile: let others run in between, or give it to a "
+            "process.\n\n    gevent.sleep(0)                    # every few milliseconds"
+        )
+    return (
+        f"{name} blocks the thread, not the greenlet: patch before anything else is imported, or call it in the hub's "
+        "thread pool.\n\n    from gevent import monkey; monkey.patch_all()\n"
+        f"    result = gevent.get_hub().threadpool.apply({name}, (...,))"
+    )
+
+
+_GEVENT_LOGS = " gevent.config.monitor_thread = True logs greenlets that block longer than max_blocking_time."
 
 
 RULE = BlockedEventLoop()
