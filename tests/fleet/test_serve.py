@@ -20,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from concview.fleet.endpoint import CannotServe, Endpoint
 from concview.fleet.metrics import MOST, SnapshotCollector, _Page
-from concview.snapshot import QueueView, Snapshot, Status
+from concview.model import State, WorkKind
+from concview.snapshot import NO_SHARES, QueueView, RouteView, Snapshot, Status, WorkSummary, WorkView
 from interpreters import Interpreter, target
 
 HOSTILE = 'a"b\\c\nd{}é' + "x" * 10_000
@@ -79,6 +80,28 @@ def test_what_is_too_many_is_added_up_where_adding_means_something() -> None:
     (family, _) = sorted(page.families(), key=lambda f: -len(f.samples))
     assert sum(s.value for s in family.samples) == MOST + 9
     assert [s.value for s in family.samples if s.labels["group"] == "other"] == [9.0]
+
+
+def test_work_by_name() -> None:
+    request, query = WorkKind.REQUEST, WorkKind.QUERY
+    route = RouteView(request, "flask", "GET /orders/<id>", "", 3, 1.5, None, None, False, NO_SHARES, 0.0)
+    now = tuple(
+        WorkView(n, request, "flask", "GET /orders/<id>", "", "", "", age, True, False, (n,), (), "", State.IO)
+        for n, age in ((1, 2.0), (2, 31.0))
+    )
+    many = [RouteView(query, "sqlite3", f"SELECT a FROM t{i}", "", 1, 1.0, None, None, False, NO_SHARES, 0.0)
+            for i in range(2 * MOST)]  # fmt: skip
+    endpoint = _page(Snapshot(Status.LIVE, samples=5, work=WorkSummary("safe", now, (route, *many))))
+    try:
+        families = {f.name: f for f in text_string_to_metric_families(_read(endpoint.url))}
+    finally:
+        endpoint.close()
+    flying = families["concview_work_in_flight"].samples
+    assert len(flying) == MOST + 1  # and 'other', which has the rest
+    assert sum(s.value for s in flying) == 2 * MOST + 1.5
+    assert [s.value for s in flying if s.labels["work"] == "GET /orders/<id>"] == [1.5]
+    (oldest,) = families["concview_work_oldest_seconds"].samples
+    assert oldest.value == 31.0 and oldest.labels["kind"] == "request"
 
 
 def test_what_has_ended_is_not_up() -> None:

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         watch = Watch(
             pids, options.match, lambda source: Session(source, config=config.rules), config.engine, config.rate,
-            config.budget / max(1, len(pids)), complain,
+            config.budget / max(1, len(pids)), complain, config.labels,
         )  # fmt: skip
     collector = SnapshotCollector(watch.watched)
     push = _push(options, collector.collect) if options.otlp else None

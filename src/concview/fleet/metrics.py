@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from concview.fleet.watch import Watched
 from concview.model import STATES, Site
+from concview.session.work import title
 from concview.snapshot import Snapshot, Status
 from concview.text import group
 
@@ -97,7 +98,7 @@ def fill(page: _Page, watched: Watched) -> None:
     if target is not None:
         info = {**common, "python": target.python, "engine": snapshot.engine, "command": " ".join(target.command)}
         page.gauge("target_info", "What is watched; always 1", info, 1.0)
-    for part in (_process, _threads, _locks, _queues, _findings, _blame, _own):
+    for part in (_process, _threads, _locks, _queues, _findings, _blame, _work, _own):
         part(page, common, snapshot)
 
 
@@ -189,6 +190,21 @@ def _blame(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     page.gauge(
         "nothing_moved_seconds", "Since when nothing has moved in the process; 0: something has", common, blame.still_s
     )
+
+
+def _work(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
+    work = s.work
+    if work is None:
+        return
+    routes = [({"kind": r.kind.value, "work": title(r)}, r) for r in work.routes]
+    page.many("work_in_flight", "Requests, jobs, queries and calls in flight, on average, by name", common,
+              ((n, r.in_flight) for n, r in routes), add_up=True)  # fmt: skip
+    oldest: dict[tuple[str, str], float] = {}
+    for w in work.now:
+        key = (w.kind.value, title(w))
+        oldest[key] = max(oldest.get(key, 0.0), w.age_s)
+    page.many("work_oldest_seconds", "Age of the oldest one in flight, at least, by name", common,
+              (({"kind": kind, "work": name}, age) for (kind, name), age in oldest.items()))  # fmt: skip
 
 
 def _own(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:

@@ -44,6 +44,7 @@ class Watch:
     rate: float
     budget: float
     tell: Callable[[str], None]
+    labels: str = "safe"
     _watched: dict[int, Watched] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -111,7 +112,7 @@ class Watch:
             self._attach(found.pid, found.name)
 
     def _attach(self, pid: int, name: str, given: bool = False) -> AttachError | None:
-        session = self.open_session(LiveSource(pid, self.engine, self.rate, self.budget))
+        session = self.open_session(LiveSource(pid, self.engine, self.rate, self.budget, labels=self.labels))
         watched = Watched(pid, name, session, given=given)
         failure: AttachError | None = None
         try:
