@@ -1,4 +1,4 @@
-"""arq's jobs. Seen with 0.25 and 0.28."""
+"""arq's jobs. Seen with 0.28."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gRPC: the method that a client calls, and the function with which a server answers. Seen with 1.59 and 1.85.
+"""gRPC: the method that a client calls, and the function with which a server answers. Seen with 1.85.
 
 Neither is in a frame of grpc.aio: its calls are made in Cython.
 """

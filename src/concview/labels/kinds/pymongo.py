@@ -1,4 +1,5 @@
-"""pymongo, sync and async: the command and its collection. Seen with 3.13 and 4.20."""
+"""pymongo, sync and async: the command and its collection. Seen with 4.20, against a small
+server that speaks its wire protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quart, with the rule that its router chose. Seen with 0.18 and 0.22."""
+"""Quart, with the rule that its router chose. Seen with 0.22."""
 
 from __future__ import annotations
 
