@@ -45,11 +45,11 @@ class Observation:
     as `observe`, `windows` or `finish` need it. Not for use by several threads at a time.
     """
 
-    def __init__(self, source: StreamSource, config: Config) -> None:
+    def __init__(self, source: StreamSource, config: Config, blamed_every_s: float = 0.0) -> None:
         """Opens it. TargetError when the process cannot be watched, StreamError when the file is no recording, OSError
         when it cannot be opened, ConfigError when the settings contradict themselves."""
         try:
-            self.session = Session(source, config=config.rules)
+            self.session = Session(source, config=config.rules, blamed_every_s=blamed_every_s)
         except ValueError as error:  # a threshold alone can contradict the rule's own other one
             raise ConfigError(str(error)) from None
         try:
@@ -189,11 +189,12 @@ def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -
     return Observation(source, config)
 
 
-def recorded(path: str | Path, config: Config, number: int = 0) -> Observation:
-    """`open` with settings that were read already; of several processes the one of this number."""
+def recorded(path: str | Path, config: Config, number: int = 0, blamed_every_s: float = 0.0) -> Observation:
+    """`open` with settings that were read already; of several processes the one of this number. `blamed_every_s`: where
+    only the verdict at the end is asked for, waits need not be followed to their ends at every look on the way."""
     source = FileSource(path, 0.0, number)
     source.hold(True)
-    return Observation(source, config)
+    return Observation(source, config, blamed_every_s)
 
 
 def unknown_rules(rules: RuleConfig) -> tuple[list[str], list[str]]:

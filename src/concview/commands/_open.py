@@ -22,6 +22,9 @@ END_S = api.END_S
 #: How often the progress is shown; and how much of a recording is read in between.
 STEP_S, FILE_STEP_S = 0.25, 10.0
 
+#: Of a recording the verdict is that of its end; on the way there waits are followed no more often than so.
+BLAMED_S = 10.0
+
 
 def attach_failed(error: TargetError) -> CommandError:
     """The same failure as the command's. Exit code 1 is reserved for findings."""
@@ -42,7 +45,7 @@ def read_recording(path: str, config: Config, number: int = 0) -> Observation:
     """A recording at its beginning; of several processes this one."""
     try:
         with reading(path):
-            return api.recorded(path, config, number)
+            return api.recorded(path, config, number, BLAMED_S)
     except AttachError as error:
         raise CommandError(f"{path}: {error}", Exit.BAD_FILE) from None
     except ConfigError as error:
