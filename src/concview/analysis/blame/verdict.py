@@ -107,7 +107,9 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
         top = next(c for c in blame.causes if _holds_up(c))
         # Whether waits for the GIL are a fault is judged by rules, which know how many CPUs there are and who used
         # them meanwhile.
-        of_gil = sum(_threads(blame, c) for c in blame.causes if c.family == Family.TAKEN and c.path[0].via == Via.GIL)
+        of_gil = sum(
+            _threads(blame, c) for c in blame.causes if c.family == Family.TAKEN and c.path and c.path[0].via == Via.GIL
+        )
         many = blame.held_up * blame.threads - of_gil >= WARN_THREADS
         severity = Severity.WARN if many else Severity.INFO
         share = percent(blame.share(blame.held_up))
