@@ -22,8 +22,9 @@ END_S = api.END_S
 #: How often the progress is shown; and how much of a recording is read in between.
 STEP_S, FILE_STEP_S = 0.25, 10.0
 
-#: Of a recording the verdict is that of its end; on the way there waits are followed no more often than so.
-BLAMED_S = 10.0
+#: Of a recording the verdict is that of its end; on the way there waits are followed no more often than so. A window is
+#: 20 s long: less than that would follow all of them.
+BLAMED_S = 60.0
 
 
 def attach_failed(error: TargetError) -> CommandError:
