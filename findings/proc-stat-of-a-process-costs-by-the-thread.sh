@@ -14,7 +14,7 @@ set -euo pipefail
 [[ $(uname -s) == Linux ]] || { echo "not Linux"; exit 77; }
 python=$(command -v python3) || { echo "no python3"; exit 77; }
 folder=$(mktemp -d)
-trap 'kill "${target:-0}" 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap '[[ -z ${target:-} ]] || kill "$target" 2>/dev/null || true; rm -rf "$folder"' EXIT
 
 cat > "$folder/target.py" <<'PYTHON'
 import sys, threading
