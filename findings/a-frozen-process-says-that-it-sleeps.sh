@@ -39,7 +39,7 @@ sleep 0.3
 
 # state and place of the thread that sleeps and of the one that computes
 look() {
-  for tid in $(ls "/proc/$pid/task" | sort -n); do
+  for tid in "$pid" $(ls "/proc/$pid/task" | grep -vx "$pid"); do
     echo "$(sed 's/.*) //' "/proc/$pid/task/$tid/stat" | cut -c1) $(cat "/proc/$pid/task/$tid/wchan")"
   done
 }
