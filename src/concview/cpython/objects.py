@@ -7,6 +7,7 @@ wrong value of the right type, never a hang.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from concview.cpython.memory import BadAddress, Memory
@@ -23,6 +24,8 @@ _DIGIT = (1 << 30) - 1
 MAX_TUPLE = 1 << 16
 
 _WORD = struct.Struct("<Q").unpack_from
+#: Of one type, bases that are asked; types that are remembered.
+_MAX_BASES, _MAX_KINDS = 8, 4096
 _TPFLAGS_INLINE_VALUES, _TPFLAGS_MANAGED_DICT = 1 << 2, 1 << 4
 _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 
@@ -278,3 +281,38 @@ class Objects:
     def lookup(self, address: int, name: str) -> int:
         """Value under a string key; 0 when there is none."""
         return self.items_by_name(address).get(name, 0)
+
+
+class TypeKinds:
+    """What types are taken for, by their own names or those of their bases; each type is judged once."""
+
+    def __init__(self, objects: Objects, judge: Callable[[str, bool], str]) -> None:
+        """`judge`: of a name, and whether it is the type's own, the kind; '' for one that tells nothing."""
+        self._objects, self._judge = objects, judge
+        self._known: dict[int, str] = {}
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def of(self, type_: int) -> str:
+        """'' for a type that tells nothing, and where it cannot be read."""
+        known = self._known.get(type_)
+        if known is None:
+            if len(self._known) >= _MAX_KINDS:
+                self._known.clear()
+            known = self._known[type_] = self._work_out(type_)
+        return known
+
+    def _work_out(self, address: int) -> str:
+        objects = self._objects
+        try:
+            for depth in range(_MAX_BASES):
+                kind = self._judge(objects.type_at(address).name, depth == 0)
+                if kind:
+                    return kind
+                address = objects.memory.word(address + objects.offsets["type.tp_base"])
+                if not address:
+                    break
+        except (BadAddress, struct.error):
+            pass
+        return ""

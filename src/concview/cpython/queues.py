@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from concview.cpython.memory import BadAddress
-from concview.cpython.objects import Objects, Type
+from concview.cpython.objects import Objects, Type, TypeKinds
 from concview.model import CONNECTION_POOL
 
 #: `queue.Queue` has these attributes in 3.8 to 3.15, and unfinished_tasks, which SQLAlchemy's has not; asyncio's and
@@ -30,7 +30,6 @@ _LENDERS = ("_pool", "_max_size", "_nconns", "_waiting")
 _SIMPLE = "_queue.SimpleQueue"
 _DEQUE = "collections.deque"
 #: Base classes followed from a type on.
-_MAX_BASES = 8
 #: Kind of a pool of threads by its class -> attributes: its tasks that no thread has taken yet, then what tells it from
 #: other classes of that name. Source: waitress 1.4 to 3.0 (`task.py`), Twisted 15 to 26 (`_threads/_team.py`).
 _POOLS = {
@@ -101,15 +100,25 @@ class Queue:
             self.puts = self.gets = -1
 
 
+def _judge(name: str, own: bool) -> str:
+    if name == _SIMPLE:
+        return "simple"
+    if name in _QUEUES:
+        return "queue"
+    if name == CONNECTION_POOL:
+        return "lender"
+    return name if name == "cell" or name in _POOLS else ""
+
+
 class QueueReader:
     def __init__(self, objects: Objects) -> None:
         self._objects, self._memory, self._o = objects, objects.memory, objects.offsets
         self._type, self._header = objects.offsets["ob.type"], objects.offsets.header
         self._ring = objects.offsets.version >= (3, 13)
-        self._kinds: dict[int, str] = {}  #: address of a type -> 'queue', 'simple', 'cell' or ''
+        self._kinds = TypeKinds(objects, _judge)
 
     def forget(self) -> None:
-        self._kinds.clear()
+        self._kinds.forget()
 
     # ------------------------------------------------------------------ what is a queue
 
@@ -124,31 +133,7 @@ class QueueReader:
     def kind_of(self, type_: int) -> str:
         """'queue' (queue.Queue and its subclasses, as far as names tell), 'simple' (SimpleQueue), 'lender' (a pool of
         connections), the class of a server's pool of threads, 'cell', or ''."""
-        known = self._kinds.get(type_)
-        if known is None:
-            if len(self._kinds) >= 4096:
-                self._kinds.clear()
-            known = self._kinds[type_] = self._judge(type_)
-        return known
-
-    def _judge(self, address: int) -> str:
-        try:
-            for _ in range(_MAX_BASES):
-                name = self._objects.type_at(address).name
-                if name == _SIMPLE:
-                    return "simple"
-                if name in _QUEUES:
-                    return "queue"
-                if name == CONNECTION_POOL:
-                    return "lender"
-                if name == "cell" or name in _POOLS:
-                    return name
-                address = self._memory.word(address + self._o["type.tp_base"])
-                if not address:
-                    break
-        except BadAddress:
-            pass
-        return ""
+        return self._kinds.of(type_)
 
     def types(self, addresses: Iterable[int]) -> dict[int, int]:
         """Object -> its type, in one call; without what cannot be read."""

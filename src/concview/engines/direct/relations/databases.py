@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress
+from concview.cpython.objects import TypeKinds
 from concview.engines.direct.relations.finder import Finder, Found
 from concview.engines.direct.relations.handles import MAX_USERS, user_of
 from concview.engines.direct.thread_table import ThreadRow
@@ -33,7 +34,7 @@ WRITES = 2
 #: Bytes that SQLite locks: in the database from PENDING_BYTE on, and WAL_WRITE_LOCK in the -shm file beside it.
 _PENDING, _PENDING_END, _WAL_WRITE = 0x40000000, 0x40000000 + 512, 120
 #: Objects whose type is looked at, bases of a type, connections that are read, in one look.
-_OBJECTS, _BASES, _MOST = 4_000, 8, 256
+_OBJECTS, _MOST = 4_000, 256
 _PATH, _MOST_FILES = 512, 16
 
 
@@ -44,15 +45,18 @@ class Open(NamedTuple):
     writes: bool
 
 
+def _judge(name: str, own: bool) -> str:
+    return name if name in (_CONNECTION, _CURSOR) else ""
+
+
 class Databases:
     def __init__(self, reader: LockReader) -> None:
         self._objects, self._memory = reader.objects, reader.memory
         self._type, self._header = reader.offsets["ob.type"], reader.offsets.header
-        self._base = reader.offsets["type.tp_base"]
-        self._kinds: dict[int, str] = {}  #: type -> which of the two it is or is made of; ''
+        self._kinds = TypeKinds(reader.objects, _judge)  #: which of the two it is or is made of
 
     def forget(self) -> None:
-        self._kinds.clear()
+        self._kinds.forget()
 
     def locks(self, waiting: Iterable[tuple[ThreadRow, Wait]], finder: Finder) -> list[FileLock]:
         """One for each file whose lock threads wait for. `waiting`: those that sleep inside native code."""
@@ -127,7 +131,7 @@ class Databases:
         connections: dict[int, Open] = {}
         cursors: dict[int, int] = {}
         for address, word in zip(addresses, words, strict=True):
-            kind = self._kind(_WORD(word)[0]) if word is not None else ""
+            kind = self._kinds.of(_WORD(word)[0]) if word is not None else ""
             if not kind or len(connections) >= _MOST:
                 continue
             try:
@@ -165,25 +169,4 @@ class Databases:
             path = text.partition(b"\0")[0].decode("utf-8", "surrogateescape")
             if not path.endswith(("-journal", "-wal")) and path.isprintable():
                 return path
-        return ""
-
-    def _kind(self, type_: int) -> str:
-        known = self._kinds.get(type_)
-        if known is None:
-            if len(self._kinds) >= 4096:
-                self._kinds.clear()
-            known = self._kinds[type_] = self._judge(type_)
-        return known
-
-    def _judge(self, address: int) -> str:
-        try:
-            for _ in range(_BASES):
-                name = self._objects.type_at(address).name
-                if name in (_CONNECTION, _CURSOR):
-                    return name
-                address = self._memory.word(address + self._base)
-                if not address:
-                    break
-        except (BadAddress, struct.error):
-            pass
         return ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress
+from concview.cpython.objects import TypeKinds
 from concview.engines.direct.relations.finder import Finder, Found
 from concview.engines.direct.thread_table import ThreadRow
 from concview.model import User
@@ -15,7 +16,7 @@ from concview.text import clean
 
 _WORD = struct.Struct("<Q").unpack_from
 #: Objects whose type is looked at in one search, and bases of a type.
-_OBJECTS, _BASES = 4_000, 8
+_OBJECTS = 4_000
 #: Objects inside objects: a text file over a buffer over a raw file over a socket.
 _DEPTH = 5
 #: Where the descriptor, or the object with it, lies behind the header (Modules/socketmodule.h, Modules/_io/*.c): the
@@ -31,15 +32,21 @@ _ATTRIBUTES = ("_sock", "_handle", "_raw")
 MAX_USERS = 16
 
 
+def _judge(name: str, own: bool) -> str:
+    if own and name in ("SocketIO", "Connection"):
+        return "attributes"
+    return name if name in _NUMBERS or name in _INNER else ""
+
+
 class Handles:
     def __init__(self, reader: LockReader) -> None:
         self._objects, self._memory = reader.objects, reader.memory
         self._type = reader.offsets["ob.type"]
         self._header = reader.offsets.header
-        self._kinds: dict[int, str] = {}  #: type -> the name of the base that says what it is; ''
+        self._kinds = TypeKinds(reader.objects, _judge)  #: the name of the base that says what it is
 
     def forget(self) -> None:
-        self._kinds.clear()
+        self._kinds.forget()
 
     def with_numbers(self, finder: Finder) -> dict[int, int]:
         """Objects that frames refer to, or one attribute further, which have a descriptor -> its number."""
@@ -54,7 +61,7 @@ class Handles:
         words = self._memory.read_many([(a + self._type, 8) for a in addresses])
         found: dict[int, int] = {}
         for address, word in zip(addresses, words, strict=True):
-            if word is None or not self._kind(_WORD(word)[0]):
+            if word is None or not self._kinds.of(_WORD(word)[0]):
                 continue
             number = self.number(address)
             if number >= 0:
@@ -66,7 +73,7 @@ class Handles:
         if depth >= _DEPTH or address <= 4096:
             return -1
         try:
-            kind = self._kind(self._objects.type_of(address).address)
+            kind = self._kinds.of(self._objects.type_of(address).address)
             if kind in _NUMBERS:
                 return self._memory.int32(address + self._header + _NUMBERS[kind])
             if kind in _INNER:
@@ -81,30 +88,6 @@ class Handles:
         except (BadAddress, struct.error):
             pass
         return -1
-
-    def _kind(self, type_: int) -> str:
-        known = self._kinds.get(type_)
-        if known is None:
-            if len(self._kinds) >= 4096:
-                self._kinds.clear()
-            known = self._kinds[type_] = self._judge(type_)
-        return known
-
-    def _judge(self, address: int) -> str:
-        try:
-            first = self._objects.type_at(address).name
-            if first in ("SocketIO", "Connection"):
-                return "attributes"
-            for _ in range(_BASES):
-                name = self._objects.type_at(address).name
-                if name in _NUMBERS or name in _INNER:
-                    return name
-                address = self._memory.word(address + self._objects.offsets["type.tp_base"])
-                if not address:
-                    break
-        except (BadAddress, struct.error):
-            pass
-        return ""
 
 
 class Users:
