@@ -9,7 +9,8 @@ import pytest
 
 from concview.tui.app import ConcviewApp
 from concview.tui.ports import Picker
-from concview.tui.screens.picker import PickerScreen, depths, under_masters
+from concview.tui.screens.picker import PickerScreen
+from concview.tui.widgets.process_rows import depths, under_masters
 
 
 @dataclass

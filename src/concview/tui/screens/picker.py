@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from rich.segment import Segment
 from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Input
 
 from concview import text
 from concview.text import short_command
-from concview.tui import keys
 from concview.tui.ports import Picker, ViewedSession
-from concview.tui.screens.base import SizedScreen, TooSmall
+from concview.tui.screens.list_screen import ListScreen
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
-from concview.tui.widgets.bars import Bar, Footer
-from concview.tui.widgets.columns import Column, number_cell, text_cell
-from concview.tui.widgets.filter import FilterBar
+from concview.tui.widgets.columns import Column, text_cell
 from concview.tui.widgets.page import Panel
+from concview.tui.widgets.process_rows import CPU, PID, depths, name_column, number_column, under_masters
 from concview.tui.widgets.table import Table
 
 REFRESH_S = 1.0
@@ -35,102 +30,19 @@ def _command(row: Any) -> str:
     return f"[{container}] {command}" if container else command
 
 
-def depths(rows: Sequence[Any]) -> dict[int, int]:
-    """pid -> how many of the processes in the list are above it."""
-    parents = {row.pid: getattr(row, "parent", 0) for row in rows}
-    found: dict[int, int] = {}
-    for pid in parents:
-        above, seen = parents[pid], {pid}
-        while above in parents and above not in seen:
-            seen.add(above)
-            above = parents[above]
-        found[pid] = len(seen) - 1
-    return found
-
-
-def under_masters(rows: Sequence[Any], every: Sequence[Any]) -> list[Any]:
-    """Sorted rows with workers under their master, which stands where the first of its family would. A master that the
-    filter left out is there all the same: of `every`."""
-    by_pid = {row.pid: row for row in every}
-    place: dict[int, int] = {}  #: of the first of its family
-    below: dict[int, list[Any]] = {}
-    roots: dict[int, int] = {}
-    shown: set[int] = set()
-    for at, row in enumerate(rows):
-        seen: set[int] = set()
-        while row.pid not in shown and row.pid not in seen:
-            seen.add(row.pid)
-            shown.add(row.pid)
-            place.setdefault(row.pid, at)
-            above = by_pid.get(getattr(row, "parent", 0))
-            if above is None or above.pid in seen:
-                roots[row.pid] = at
-                break
-            below.setdefault(above.pid, []).append(row)
-            row = above
-    out: list[Any] = []
-
-    def put(row: Any) -> None:
-        out.append(row)
-        for child in sorted(below.get(row.pid, ()), key=lambda r: place[r.pid]):
-            put(child)
-
-    for pid in sorted(roots, key=lambda p: roots[p]):
-        put(by_pid[pid])
-    return out
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else text.count(value)
-
-
-def _less(value: float | None) -> float:
-    return -1.0 if value is None else value
-
-
 def _attach(row: Any, width: int, palette: Palette, context: Any) -> Line:
     if row.attachable:
         return [Segment(fit("✓ yes", width), palette.ok)]
     return [Segment(fit(f"× {row.why}", width), palette.warn)]
 
 
-def _name(row: Any, width: int, palette: Palette, context: Any) -> Line:
-    depth = (context or {}).get(row.pid, 0)
-    branch = f"{'  ' * (min(depth, 4) - 1)}└ " if depth else ""
-    return [Segment(fit(branch + row.name, width), palette.bright if row.attachable else palette.dim)]
-
-
 PROCESSES = (
-    Column("pid", "PID", 8, number_cell(lambda r: str(r.pid), "accent"), right=True, sort=lambda r: r.pid, down=False),
-    Column("name", "NAME", 12, _name, most=26, sort=lambda r: r.name.lower(), down=False),
+    PID,
+    name_column(12, 26, lambda r: r.attachable),
     Column("python", "PYTHON", 8, text_cell(lambda r: r.python or "?"), sort=lambda r: r.python, down=False),
-    Column(
-        "cpu",
-        "CPU%",
-        6,
-        number_cell(lambda r: _number(r.cpu_percent)),
-        right=True,
-        drop=1,
-        sort=lambda r: _less(r.cpu_percent),
-    ),
-    Column(
-        "threads",
-        "THREADS",
-        8,
-        number_cell(lambda r: _number(r.threads)),
-        right=True,
-        drop=1,
-        sort=lambda r: _less(r.threads),
-    ),
-    Column(
-        "switches",
-        "SW/S",
-        6,
-        number_cell(lambda r: _number(r.switches_per_s)),
-        right=True,
-        drop=6,
-        sort=lambda r: _less(r.switches_per_s),
-    ),
+    CPU,
+    number_column("threads", "THREADS", 8, lambda r: r.threads, drop=1),
+    number_column("switches", "SW/S", 6, lambda r: r.switches_per_s, drop=6),
     Column("owner", "OWNER", 9, text_cell(lambda r: r.owner, "dim"), drop=5, sort=lambda r: r.owner, down=False),
     Column("attach", "ATTACH", 8, _attach, most=30, sort=lambda r: not r.attachable, down=False),
     Column("command", "COMMAND", 20, text_cell(_command, "dim"), most=120, want=30, drop=2, sort=_command, down=False),
@@ -142,15 +54,7 @@ DEMOS = (
 SUBTITLE = " see why the threads of a running Python process make no progress"
 
 
-class PickerScreen(SizedScreen):
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("picker")]
-    DEFAULT_CSS = """
-    PickerScreen { layout: vertical; padding: 0; }
-    PickerScreen #title { height: 2; }
-    PickerScreen #said { margin: 0 1; }
-    PickerScreen Table { margin: 0 1; }
-    """
-
+class PickerScreen(ListScreen):
     class Listed(Message):
         def __init__(self, rows: Sequence[Any], demos: Sequence[tuple[str, str]]) -> None:
             super().__init__()
@@ -175,16 +79,8 @@ class PickerScreen(SizedScreen):
         self.listed = self.listing = self.attaching = False
         self.said: list[tuple[str, str]] = []
 
-    def compose(self) -> ComposeResult:
-        yield Bar(id="title")
-        with Vertical(id="body"):
-            yield Panel(id="said")
-            yield from self._lists()
-            yield FilterBar()
-        yield Footer(id="footer")
-        yield TooSmall()
-
-    def _lists(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
+        yield Panel(id="said")
         yield Table(
             PROCESSES,
             lambda r: r.pid,
@@ -196,12 +92,10 @@ class PickerScreen(SizedScreen):
         yield Table(DEMOS, lambda d: d[0], id="demos", empty="", haystack=lambda d: f"{d[0]} {d[1]}".lower())
 
     def on_mount(self) -> None:
-        self.set_class(self.too_small, "-too-small")
         self.query_one("#demos").display = False
         self.query_one("#processes", Table).regroup = lambda rows, by, down: under_masters(rows, self.rows)
-        self.set_interval(REFRESH_S, self.look)
+        self.begin(REFRESH_S)
         self.look()
-        self.call_after_refresh(self.fit_room)
 
     # ------------------------------------------------------------ work beside the screen
 
@@ -263,7 +157,6 @@ class PickerScreen(SizedScreen):
             [Segment(" concview ", palette.badges["info"]), Segment(f" {found}", palette.bar_bright)],
             [Segment(fit(SUBTITLE, min(len(SUBTITLE), width)), palette.bar_dim)],
         ]
-        self.query_one("#title", Bar).set_lines(title)
         lines: list[Line] = []
         for tone, words in self.said:
             lines += paragraph(words, width - 3, getattr(palette, tone))
@@ -277,17 +170,11 @@ class PickerScreen(SizedScreen):
         if table.id == "processes" and row is not None and not row.attachable and not self.said:
             lines += paragraph(row.why, width - 3, palette.warn)
             lines += paragraph(row.remedy, width - 3, palette.base) if row.remedy else []
-        self.query_one("#said", Panel).set_lines([[], *lines, []] if lines else [[]])
         if table.id == "processes":
             table.set_rows(self.rows, depths(self.rows))
         else:
             table.set_rows(self.demos)
-        self.query_one(FilterBar).count(table.matched, table.total)
-        self.query_one(Footer).show(keys.footer(("open", "pick_filter", "pick_sort", "pick_back")))
-
-    def fit_room(self) -> None:
-        if not self.too_small:
-            self.draw()
+        self.show(title, [[], *lines, []] if lines else [[]])
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self.said = []
@@ -308,38 +195,6 @@ class PickerScreen(SizedScreen):
         self.say(("accent", f"attaching to {row.pid} …"))
         self._in_thread(lambda: self.Attached(self.picker.attach(row.pid)))
 
-    def action_filter(self) -> None:
-        self.query_one(FilterBar).open()
-
-    def action_sort(self) -> None:
-        self.table.cycle_sort()
-
-    def action_reverse(self) -> None:
-        self.table.reverse()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        table = self.table
-        table.set_filter(event.value)
-        if table.matches is None:
-            table.untouch()
-        elif table.current is not None and not table.matches(table.current):
-            # A master that stands there for its worker's sake was not looked for.
-            table.choose(next(table.key(row) for row in table.rows if table.matches(row)))
-        self.draw()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.query_one(FilterBar).close(keep=True)
-        self.table.focus()
-
     def action_back(self) -> None:
-        bar = self.query_one(FilterBar)
-        if bar.display:
-            bar.close(keep=False)
-            self.table.set_filter("")
-            self.table.focus()
-        self.say()
-
-    def restyle(self) -> None:
-        for table in self.query(Table):
-            table.restyle()
-        self.fit_room()
+        self.said = []
+        super().action_back()

@@ -91,8 +91,8 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         others: Sequence[Column] = (),
         id: str | None = None,  # noqa: A002
     ) -> None:
-        super().__init__(id=id)
         """`others`: columns that the view does not show by itself, and that can be chosen."""
+        super().__init__(id=id)
         self.columns, self.key, self.haystack = tuple(columns), key, haystack
         self.others = tuple(others)
         self.chosen: tuple[str, ...] = ()  #: ids of the columns that the person chose, in order; (): the view's
