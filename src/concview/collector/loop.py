@@ -107,10 +107,14 @@ class Collector:
         self._engine.gentle = self._gentle
         try:
             self._engine.open(target, self._recorder)
+            self._watch(target)
         except TargetError as error:
             raise CannotAttach(*error.refusal) from None
         except TargetGone as error:
             raise CannotAttach(f"process {self._pid} is gone ({error})", "", Code.NO_SUCH_PROCESS) from None
+
+    def _watch(self, target: Target) -> None:
+        """What is read beside the samples. Raises TargetGone."""
         self._pace.least_hz = MIN_HZ if self._engine.HELPER_CPU else PARTS_HZ
         self._looks = Looks(self._engine.looks, self._budget.earned)
         self._counters = CounterReader(target, self._recorder)

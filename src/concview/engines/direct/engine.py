@@ -133,7 +133,11 @@ class DirectEngine:
         try:
             reader = self._open(Identity(pid), Memory(pid), source, waits, sink)
         except Unsupported as error:
+            waits.close()
             raise Unsupported(str(error), "use --engine pyspy") from None
+        except Exception:
+            waits.close()
+            raise
         self._switches = SwitchWatch(pid, sink) if not self.gentle and switches.probe(pid).available else None
         # What is looked for beside the samples, each in its turn and charged to the budget.
         self.looks = relations(reader, self._codes, sink, self._table, self._facts)
@@ -149,7 +153,7 @@ class DirectEngine:
         """Everything that is read in the same way wherever memory and facts come from. Raises as `open`."""
         self._sink = sink
         self._generation = sink.generation
-        self._identity, self._memory, self._facts, self._waits = identity, memory, source, waits
+        self._identity, self._memory, self._facts = identity, memory, source
         self._numbers = ThreadNumbers(memory.facts)
         runtime = find(memory)
         self._offsets = offsets = layout(memory, runtime)
@@ -186,6 +190,7 @@ class DirectEngine:
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
         self._ranges(waits)
+        self._waits = waits
         return reader
 
     def _off_cpu(self, tid: int) -> bytes:
