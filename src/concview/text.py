@@ -81,6 +81,11 @@ def plural(number: int, noun: str, plural_form: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural_form or noun + 's'}"
 
 
+def waits(number: int) -> str:
+    """The verb behind so many: 'waits', 'wait'."""
+    return "waits" if number == 1 else "wait"
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """'a, b, c, …': as many as may be."""
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")

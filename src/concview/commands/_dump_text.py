@@ -13,7 +13,7 @@ from concview.model import Confidence, Hold
 from concview.session.phrases import lasting
 from concview.session.tree import tree
 from concview.snapshot import EdgeView, Snapshot, ThreadView
-from concview.text import clean, plural, short_path
+from concview.text import clean, plural, short_path, waits
 
 MOST_CHAINS = 10
 
@@ -133,7 +133,7 @@ def _threads(together: list[ThreadView], pen: Pen, deep: list[FrameOut] | None) 
     if thread.because:
         pen.paragraph(thread.because, "    ", label="because")
     if thread.waiting:
-        pen.line(f"    {thread.waiting} {'waits' if thread.waiting == 1 else 'wait'} behind it")
+        pen.line(f"    {thread.waiting} {waits(thread.waiting)} behind it")
     for hold in thread.holds:
         pen.line(f"    holds {hold_text(hold)}")
     frames = deep or [FrameOut(f.function, f.file, f.line, f.text) for f in thread.stack.frames]

@@ -15,7 +15,7 @@ import msgspec
 from concview.model import Child, Confidence, FileLock, Link, Semaphore, Severity, State
 from concview.session.blame import UNNAMED
 from concview.snapshot import Snapshot, ThreadView
-from concview.text import plural
+from concview.text import plural, waits
 
 if TYPE_CHECKING:
     from concview.session.session import Session
@@ -292,14 +292,15 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
     first = max(open_ends, key=lambda c: c.thread_s)
     words, lost = why[first.threads[0]]
     who = f" ({first.who})" if first.who else ""
-    waits = f"{plural(len(first.threads), 'thread')}{who} {'waits' if len(first.threads) == 1 else 'wait'} for {words}."
+    number = len(first.threads)
+    told = f"{plural(number, 'thread')}{who} {waits(number)} for {words}."
     return msgspec.structs.replace(
         snapshot,
         blame=msgspec.structs.replace(
             blame,
             verdict="stuck" if lost else "held up",
             severity=Severity.WARN if lost else blame.severity,
-            sentence=f"{'Stuck' if lost else 'Held up by another process'}: {waits}",
+            sentence=f"{'Stuck' if lost else 'Held up by another process'}: {told}",
             held_up=blame.held_up + blame.unexplained,
             unexplained=0.0,
             causes=causes,

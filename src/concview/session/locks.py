@@ -15,7 +15,7 @@ from concview.analysis.records import ThreadHistory
 from concview.analysis.window import Window
 from concview.model import NO_STACK, Confidence, Site, State
 from concview.snapshot import ChainView, EdgeView, HolderView, LockView
-from concview.text import plural
+from concview.text import plural, waits
 
 #: Locks and chains in a snapshot.
 MOST = 200
@@ -169,7 +169,7 @@ def chain_text(chain: Chain, history: History) -> str:
         return f"{circle} wait for each other{behind}"
     first = next(iter(chain.edges))
     who = history.name(first.waiter) if len(waiters) == 1 else plural(len(waiters), "thread")
-    verb = "waits" if len(waiters) == 1 else "wait"
+    verb = waits(len(waiters))
     return f"{who} {verb} for {history.name(chain.root)}, which {_does(chain)}"
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from concview.analysis.locks import LockSlice, sweep
 from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
-from concview.model import STATES, Frame, Related, Stack, StackEvidence, State
-from concview.text import duration
+from concview.catalogue.base import Observation
+from concview.model import STATES, Confidence, Frame, Related, Stack, StackEvidence, State
+from concview.text import duration, plural
 
 #: Threads, each with a part of its time.
 Slices = list[tuple[ThreadWindow, Slice]]
@@ -100,6 +101,52 @@ class Crowd:
     def who(self) -> str:
         return evidence.who(self.window, self.tids)
 
+    @property
+    def lasting_words(self) -> str:
+        """What is added to a summary where some have waited for long; '' where none has."""
+        if not self.stuck:
+            return ""
+        return f". {plural(len(self.stuck), 'thread has', 'threads have')} waited for {duration(self.least)} now"
+
+    def in_turn(
+        self, confidence: Confidence, owners: Sequence[int] = (), meanwhile: Doing | None = None
+    ) -> Observation:
+        """How many wait at a time, for what others give back (`owners`, and what they do meanwhile). The rule adds the
+        words."""
+        stack = meanwhile.stack if meanwhile is not None else None
+        return Observation(
+            subject=self.key,
+            value=self.mean,
+            lower=self.lower,
+            samples=self.samples,
+            episodes=self.episodes,
+            lasting=len(self.stuck),
+            confidence=confidence,
+            label=self.name,
+            where=evidence.places(self.stack, stack),
+            threads=(*self.tids, *(tid for tid in owners if tid not in self.tids)),
+            stacks=self.evidence(),
+        )
+
+    def for_ever(self, confidence: Confidence, score: int | None) -> Observation:
+        """For how long the last of them has stood, where nobody is seen who would end it. The rule adds the words.
+        Without a score it is an information: somebody may come who is not seen."""
+        return Observation(
+            subject=self.key,
+            value=self.least,
+            lower=self.least,
+            samples=self.samples,
+            episodes=self.episodes,
+            confidence=confidence,
+            label=self.name,
+            gain=f"{plural(len(self.tids), 'thread')} that will not move again before a restart.",
+            where=evidence.places(self.stack),
+            threads=tuple(self.tids),
+            stacks=self.evidence(),
+            score=score,
+            severity_cap="" if score is not None else "info",
+        )
+
     def evidence(self, limit: int = 3) -> tuple[StackEvidence, ...]:
         """The stacks of those who waited longest."""
         out: tuple[StackEvidence, ...] = ()
@@ -183,17 +230,35 @@ def episodes(waits: Slices) -> int:
     return found
 
 
-def doing(kept: Iterable[tuple[ThreadWindow, Slice]]) -> tuple[str, float, Stack | None]:
-    """What those who have it mostly do meanwhile: in words, its share of the time, and the stack."""
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What those who have something mostly do meanwhile: in words ('' not seen), its share of the time, in which stack
+    and thread."""
+
+    words: str = ""
+    share: float = 0.0
+    stack: Stack | None = None
+    thread: ThreadWindow | None = None
+
+    def shown(self, role: str) -> tuple[StackEvidence, ...]:
+        """As evidence; nothing when nobody was seen."""
+        if self.thread is None:
+            return ()
+        return evidence.shown(role, self.thread.tid, self.thread.name, self.stack, self.words)
+
+
+def doing(kept: Iterable[tuple[ThreadWindow, Slice]]) -> Doing:
+    """Of the times in which something is kept by somebody."""
     spent: dict[str, int] = defaultdict(int)
-    slices: dict[str, list[Slice]] = defaultdict(list)
-    for _, slice_ in kept:
+    slices: dict[str, Slices] = defaultdict(list)
+    for thread, slice_ in kept:
         run = slice_.run
         what = evidence.doing(run.wait) if run.state in (State.IO, State.SLEEP) else WORDS[run.state]
         spent[what] += slice_.ns
-        slices[what].append(slice_)
+        slices[what].append((thread, slice_))
     whole = sum(spent.values())
     if not whole:
-        return "", 0.0, None
+        return Doing()
     most = max(spent, key=spent.__getitem__)
-    return most, spent[most] / whole, evidence.heaviest((p.run.stack, p.ns) for p in slices[most])
+    stack = evidence.heaviest((p.run.stack, p.ns) for _, p in slices[most])
+    return Doing(most, spent[most] / whole, stack, next((t for t, p in slices[most] if p.run.stack is stack), None))

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from concview.analysis.queues import QueueWindow
@@ -42,13 +42,15 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import CONNECTED, pooled
-from concview.model import Confidence, Frame, State, WaitKind
+from concview.model import Confidence, Frame, Stack, State, WaitKind
 from concview.source.calls import THREADING
 from concview.source.origin import is_module
 from concview.text import duration, plural
 
 STANDS_S = 5.0
 MIN_THREADS = 2
+#: Of the workers, so many are named, and the stacks of so many shown.
+MOST_NAMED, MOST_SHOWN = 50, 3
 _READS = frozenset({"read", "readv", "recvfrom", "recvmsg", "poll", "ppoll", "select", "pselect6"})
 #: Waits of a worker that has nothing to do.
 _FOR_WORK = frozenset({"work", "Queue.get", "SimpleQueue.get", "select", "accept"})
@@ -162,22 +164,42 @@ def _may_grow(window: Window, group: _Group) -> bool:
 # ---------------------------------------------------------------- what is said
 
 
-def _server(window: Window, group: _Group, runs: list[Run], stood: float, waiting: str) -> Observation:
+def _standing(group: _Group, runs: list[Run], stood: float, what: str, notes: list[str], samples: int) -> Observation:
+    """What is known of workers that stand still, `what` of them in a word; the words for people are added. `notes`
+    say of each worker what it waits for."""
     tids = tuple(t.tid for t in group.threads)
+    return Observation(
+        subject=f"{what} {group.queue.key if group.executor and group.queue is not None else group.name}",
+        value=stood,
+        lower=stood,
+        samples=samples,
+        episodes=len(runs),
+        confidence=Confidence.EXACT,
+        label=group.name,
+        where=evidence.places(_mostly(runs)),
+        threads=tids[:MOST_NAMED],
+        stacks=tuple(
+            one
+            for thread, run, note in list(zip(group.threads, runs, notes, strict=True))[:MOST_SHOWN]
+            for one in evidence.shown("worker", thread.tid, thread.name, run.stack, note)
+        ),
+    )
+
+
+def _mostly(runs: list[Run]) -> Stack | None:
+    return evidence.heaviest((r.stack, 1) for r in runs)
+
+
+def _server(window: Window, group: _Group, runs: list[Run], stood: float, waiting: str) -> Observation:
     count = len(runs)
-    stack = evidence.heaviest((r.stack, 1) for r in runs)
+    stack = _mostly(runs)
     spot = evidence.frame_spot(stack.user_leaf if stack is not None else None)
     all_of = f"All {count} workers" if count > 1 else "The only worker"
     peers = [p.name for r in runs if (p := r.wait.peer) is not None]
     some = ", ".join(peers[:3]) + (", …" if len(peers) > 3 else "")
-    return Observation(
-        subject=f"server {group.name}",
-        value=stood,
-        lower=stood,
-        samples=window.samples,
-        episodes=count,
-        confidence=Confidence.EXACT,
-        label=group.name,
+    notes = [evidence.doing(r.wait) for r in runs]
+    return replace(
+        _standing(group, runs, stood, "server", notes, window.samples),
         title=f"{all_of} of {group.name} {'wait' if count > 1 else 'waits'} for clients that send nothing",
         summary=(
             f"{all_of} ({count} of {count}) of {group.name} {'have' if count > 1 else 'has'} waited for data from "
@@ -186,13 +208,6 @@ def _server(window: Window, group: _Group, runs: list[Run], stood: float, waitin
         ),
         gain=f"{plural(count, 'worker')} free again for those who have something to say.",
         check_next="What are these clients: idle keep-alive connections, probes, slow senders? A limit ends each wait.",
-        where=evidence.places(stack),
-        threads=tids[:50],
-        stacks=tuple(
-            one
-            for thread, run in list(zip(group.threads, runs, strict=True))[:3]
-            for one in evidence.shown("worker", thread.tid, thread.name, run.stack, evidence.doing(run.wait))
-        ),
         score=90 if waiting else None,
         severity_cap="" if waiting else "info",
         explains=(("pool-oversized", "*"), ("unbounded-queue", group.queue.key if group.queue is not None else "-")),
@@ -201,24 +216,17 @@ def _server(window: Window, group: _Group, runs: list[Run], stood: float, waitin
 
 def _executor(window: Window, group: _Group, runs: list[Run], stood: float) -> Observation:
     assert group.queue is not None  # `observe` has looked
-    tids = tuple(t.tid for t in group.threads)
     count = len(runs)
     places = Counter(evidence.frame_spot(r.stack.user_leaf) for r in runs).most_common(2)
-    stack = evidence.heaviest((r.stack, 1) for r in runs)
-    reasons = Counter(r.classification.reason for r in runs).most_common(1)
+    reason = Counter(r.classification.reason for r in runs).most_common(1)[0][0]
     where = " and ".join(f"{place} ({n})" for place, n in places)
-    return Observation(
-        subject=f"workers {group.queue.key}",
-        value=stood,
-        lower=stood,
-        samples=window.samples,
-        episodes=count,
-        confidence=Confidence.EXACT,
-        label=group.name,
+    notes = [r.classification.reason for r in runs]
+    return replace(
+        _standing(group, runs, stood, "workers", notes, window.samples),
         title=f"All {count} workers of {group.name} stand still, and tasks queue",
         summary=(
             f"All workers ({count} of {count}) of {group.name} have been in one wait each for {duration(stood)}: "
-            f"{reasons[0][0]}, in {where}; {plural(group.queue.size, 'task')} in the queue of the pool have no worker."
+            f"{reason}, in {where}; {plural(group.queue.size, 'task')} in the queue of the pool have no worker."
         ),
         fix=(
             "Give what they wait for a limit, and keep what may wait long out of a pool that others need.\n\n"
@@ -227,13 +235,6 @@ def _executor(window: Window, group: _Group, runs: list[Run], stood: float) -> O
         ),
         gain=f"{plural(group.queue.size, 'task')} that could begin.",
         check_next=f"What ends the wait at {places[0][0]}? More workers only stand there, too.",
-        where=evidence.places(stack),
-        threads=tids[:50],
-        stacks=tuple(
-            one
-            for thread, run in list(zip(group.threads, runs, strict=True))[:3]
-            for one in evidence.shown("worker", thread.tid, thread.name, run.stack, run.classification.reason)
-        ),
         score=85,
         explains=(("pool-undersized", group.queue.key), ("unbounded-queue", group.queue.key)),
     )

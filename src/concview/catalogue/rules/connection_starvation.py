@@ -89,7 +89,8 @@ class ConnectionStarvation:
         stuck = len(evidence.lasting(window, ((t.tid, p.run) for t, p in one.waits)))
         waiters = _crowd.by_time(one.waits)
         keepers = _crowd.by_time(one.kept)
-        doing, part, stack = _crowd.doing(one.kept)
+        meanwhile = _crowd.doing(one.kept)
+        doing, part, stack = meanwhile.words, meanwhile.share, meanwhile.stack
         # Of a library's pool it is inferred who has one, and so not how many there are.
         size = (
             max((n for _, _, n in sweep(_crowd.lock_slices(one.kept))), default=0)
@@ -107,8 +108,7 @@ class ConnectionStarvation:
             names, one_has = evidence.who(window, keepers), len(keepers) == 1
             summary += f"; {names} {'seems' if one_has else 'seem'} to have one meanwhile, mostly {doing}"
             summary += f" ({percent(part)} of that time)"
-        holder = next((t for t, p in one.kept if p.run.stack is stack), None)
-        stacks = evidence.shown("keeper", holder.tid, holder.name, stack, doing) if holder is not None else ()
+        stacks = meanwhile.shown("keeper")
         for tid in waiters[:3]:
             thread = next(t for t, _ in one.waits if t.tid == tid)
             blocked = evidence.heaviest((p.run.stack, p.ns) for t, p in one.waits if t.tid == tid)

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.window import WaitProfile, Window
@@ -40,7 +41,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Confidence, FileLocks
-from concview.text import percent, plural
+from concview.text import percent, plural, waits
 
 #: Calls by which a transaction begins, goes on or ends.
 _USES = (".execute", ".commit(", ".begin(")
@@ -122,10 +123,10 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     turns = len({u.tid for lock in known for u in lock.users})
     elsewhere = [lock for lock in known[-1:] if lock.holder and lock.holder != _own(window)]
     kept = _inside(crowd)
-    what, part, stack = _crowd.doing(kept)
+    meanwhile = _crowd.doing(kept)
     owners = list(dict.fromkeys(r.tid for r in inside)) or _crowd.by_time(kept)
     summary = (
-        f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for the lock of {name} in {crowd.spot}, "
+        f"{crowd.who} {waits(len(crowd.tids))} for the lock of {name} in {crowd.spot}, "
         f"{crowd.mean:.1f} at a time on average"
     )
     if elsewhere:
@@ -133,29 +134,20 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     elif inside and turns == 1:
         place = evidence.spot(inside[0].file, inside[0].line, inside[0].function)
         summary += f"; {evidence.who(window, owners)} is in a transaction, now at {place}"
-    elif owners and what:
+    elif owners and meanwhile.words:
         seem = "seems" if len(owners) == 1 else "seem"
-        summary += f"; {evidence.who(window, owners)} {seem} to have it in turn, mostly {what} ({percent(part)})"
+        summary += f"; {evidence.who(window, owners)} {seem} to have it in turn, mostly {meanwhile.words} "
+        summary += f"({percent(meanwhile.share)})"
     else:
         summary += "; who is in a transaction was not seen"
-    holder = next((t for t, p in kept if p.run.stack is stack), None)
-    return Observation(
-        subject=crowd.key,
-        value=crowd.mean,
-        lower=crowd.lower,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        lasting=len(crowd.stuck),
-        confidence=Confidence.EXACT,
+    return replace(
+        crowd.in_turn(Confidence.EXACT, owners, meanwhile),
         label=name,
         title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for SQLite's lock",
         summary=summary + ".",
         gain="What the transaction's owner does that is no writing could overlap with the others' work.",
         check_next="Where does a transaction begin (the first insert does it), and what is done until its commit?",
-        where=evidence.places(crowd.stack, stack),
-        threads=(*crowd.tids, *(t for t in owners if t not in crowd.tids)),
-        stacks=(evidence.shown("writer", holder.tid, holder.name, stack, what) if holder is not None else ())
-        + crowd.evidence(),
+        stacks=meanwhile.shown("writer") + crowd.evidence(),
     )
 
 

@@ -29,15 +29,15 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.window import WaitProfile, Window
-from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, State, WaitKind
-from concview.text import duration, percent, plural
+from concview.text import duration, percent, plural, waits
 
 _SYNCS = frozenset({"fsync", "fdatasync", "sync_file_range", "msync", "sync", "syncfs"})
 
@@ -72,20 +72,15 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     share = crowd.mean / max(1, len(crowd.tids))
     what = calls or "a page of memory"
     on = f" ({files[0]})" if len(files) == 1 else f" ({len(files)} files)" if files else ""
-    waits = "waits" if len(crowd.tids) == 1 else "wait"
+    verb = waits(len(crowd.tids))
     each = _each(crowd, window)
-    return Observation(
-        subject=crowd.key,
-        value=crowd.mean,
-        lower=crowd.lower,
-        samples=crowd.samples,
+    return replace(
+        crowd.in_turn(Confidence.EXACT),
         episodes=crowd.episodes + _woken(crowd),
-        lasting=len(crowd.stuck),
-        confidence=Confidence.EXACT,
         label=crowd.spot,
-        title=f"{plural(len(crowd.tids), 'thread')} {waits} for the disk",
+        title=f"{plural(len(crowd.tids), 'thread')} {verb} for the disk",
         summary=(
-            f"{crowd.who} {waits} for the disk in {crowd.spot}: {what}{on}, {crowd.mean:.1f} at a time on average, "
+            f"{crowd.who} {verb} for the disk in {crowd.spot}: {what}{on}, {crowd.mean:.1f} at a time on average, "
             f"{percent(share)} of the time of each{each}."
         ),
         gain="What is synced together is waited for once; the threads would do something else meanwhile.",
@@ -94,9 +89,6 @@ def _one(window: Window, crowd: Crowd) -> Observation:
             if syncs > whole / 2
             else "Is memory short (`vmstat 1`: si, so), or is a file read that is not cached?"
         ),
-        where=evidence.places(crowd.stack),
-        threads=tuple(crowd.tids),
-        stacks=crowd.evidence(),
         explains=(("context-switch-storm", "*"),),
     )
 

@@ -31,6 +31,7 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.window import WaitProfile, Window
@@ -39,7 +40,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Confidence, FileLock, FileLocks, State
-from concview.text import duration, percent, plural
+from concview.text import percent, plural, waits
 
 
 class FileLockContention:
@@ -90,36 +91,26 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     read = _threads(window, crowd)
     kept = _outside_of(crowd, read) if read else crowd.beyond()
     owners = _crowd.by_time(kept)
-    what, part, stack = _crowd.doing(kept)
+    meanwhile = _crowd.doing(kept)
     summary = (
-        f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for the lock on {crowd.key} in {crowd.spot}, "
+        f"{crowd.who} {waits(len(crowd.tids))} for the lock on {crowd.key} in {crowd.spot}, "
         f"{crowd.mean:.1f} at a time on average"
     )
     outside = lock is not None and lock.holder != window.target.pid
     if outside and lock is not None:
         summary += f"; process {lock.holder} ({lock.holder_name or 'its name could not be read'}) has it"
-    elif owners and what:
+    elif owners and meanwhile.words:
         have = "has" if len(owners) == 1 else "have"
         if not read:
             have = "seems to have" if len(owners) == 1 else "seem to have"
-        summary += f"; {evidence.who(window, owners)} {have} it in turn, mostly {what} ({percent(part)})"
+        summary += f"; {evidence.who(window, owners)} {have} it in turn, mostly {meanwhile.words} "
+        summary += f"({percent(meanwhile.share)})"
     else:
         summary += "; who has it was not seen"
-    if crowd.stuck:
-        summary += f". {plural(len(crowd.stuck), 'thread has', 'threads have')} waited for {duration(crowd.least)} now"
-    holder = next((t for t, p in kept if p.run.stack is stack), None)
-    shown = evidence.shown("holder", holder.tid, holder.name, stack, what) if holder is not None and not outside else ()
-    return Observation(
-        subject=crowd.key,
-        value=crowd.mean,
-        lower=crowd.lower,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        lasting=len(crowd.stuck),
-        confidence=Confidence.EXACT,
-        label=crowd.name,
+    return replace(
+        crowd.in_turn(Confidence.EXACT, owners, meanwhile),
         title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for the lock on {crowd.name}",
-        summary=summary + ".",
+        summary=summary + crowd.lasting_words + ".",
         gain=(
             f"Of these {plural(len(crowd.tids), 'thread')} only one proceeds at a time; what need not be under the "
             "lock could overlap."
@@ -129,9 +120,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
             if outside and lock is not None
             else f"`lslocks` lists who has a lock on {crowd.name}, of every process."
         ),
-        where=evidence.places(crowd.stack, stack),
-        threads=(*crowd.tids, *(t for t in owners if t not in crowd.tids)),
-        stacks=shown + crowd.evidence(),
+        stacks=(() if outside else meanwhile.shown("holder")) + crowd.evidence(),
     )
 
 

@@ -32,6 +32,7 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.window import ThreadWindow, WaitProfile, Window
@@ -40,7 +41,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _importing
 from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Confidence
-from concview.text import duration, percent, plural
+from concview.text import percent, plural, waits
 
 
 class ImportContention:
@@ -76,31 +77,22 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         if not read or thread.tid in read:
             kept += _inside(thread, sure=bool(read))
     owners = _crowd.by_time(kept) or sorted(read)
-    what, part, stack = _crowd.doing(kept)
-    waits = "waits" if len(crowd.tids) == 1 else "wait"
-    summary = f"{crowd.who} {waits} in {crowd.spot} for the import of {name}, {crowd.mean:.1f} at a time on average"
+    meanwhile = _crowd.doing(kept)
+    stack, verb = meanwhile.stack, waits(len(crowd.tids))
+    summary = f"{crowd.who} {verb} in {crowd.spot} for the import of {name}, {crowd.mean:.1f} at a time on average"
     if owners:
         summary += f"; {evidence.who(window, owners)} {'imports' if len(owners) == 1 else 'import'} it"
         body = _importing.body(stack)
         if body is not None:
             summary += f", in {evidence.frame_spot(body)}"
-        summary += f", mostly {what} ({percent(part)} of that time)" if what else ""
+        summary += f", mostly {meanwhile.words} ({percent(meanwhile.share)} of that time)" if meanwhile.words else ""
     else:
         summary += "; who imports it was not seen"
-    if crowd.stuck:
-        summary += f". {plural(len(crowd.stuck), 'thread has', 'threads have')} waited for {duration(crowd.least)} now"
-    holder = next((t for t, p in kept if p.run.stack is stack), None)
-    return Observation(
-        subject=crowd.key,
-        value=crowd.mean,
-        lower=crowd.lower,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        lasting=len(crowd.stuck),
-        confidence=Confidence.EXACT if read else Confidence.INFERRED,
+    return replace(
+        crowd.in_turn(Confidence.EXACT if read else Confidence.INFERRED, owners, meanwhile),
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread')} {waits} for the import of {name}",
-        summary=summary + ".",
+        title=f"{plural(len(crowd.tids), 'thread')} {verb} for the import of {name}",
+        summary=summary + crowd.lasting_words + ".",
         gain="What the body of the module waits for would be waited for by whoever needs it, and with a limit of time.",
         check_next=(
             f"Must {evidence.frame_spot(_importing.body(stack) or stack.user_leaf)} be done while {name} is imported?"
@@ -108,9 +100,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
             else f"What does the body of {name} do?"
         ),
         where=evidence.places(stack, crowd.stack),
-        threads=(*crowd.tids, *(t for t in owners if t not in crowd.tids)),
-        stacks=(evidence.shown("imports it", holder.tid, holder.name, stack, what) if holder is not None else ())
-        + crowd.evidence(),
+        stacks=meanwhile.shown("imports it") + crowd.evidence(),
     )
 
 

@@ -41,7 +41,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import State, Wait, WaitKind
-from concview.text import duration, percent, plural
+from concview.text import duration, percent, plural, waits
 
 BLOCKED = frozenset({State.IO, State.SLEEP})
 #: Mean waiters below which the lock is left alone, and below which it is worth an information at most.
@@ -83,7 +83,7 @@ class LockHeldAcrossIo:
         own = _guarded(blocked)
         waiters = lock.waiters()
         summary = (
-            f"{evidence.who(window, waiters)} {'waits' if len(waiters) == 1 else 'wait'} for {name} "
+            f"{evidence.who(window, waiters)} {waits(len(waiters))} for {name} "
             f"({evidence.lock_spot(lock)}), {mean:.1f} at a time on average; its holder spends {percent(share)} of "
             f"the hold time {evidence.doing(wait)}."
         )

@@ -26,18 +26,18 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.known_places import in_child
 from concview.analysis.window import WaitProfile, Window
-from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, Reference, Related, State
 from concview.source import takers
 from concview.source.takers import Taken
-from concview.text import duration, plural
+from concview.text import duration, plural, waits
 
 _KINDS = frozenset({"Lock", "RLock"})
 
@@ -114,29 +114,18 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         if forked
         else "The thread that took it has ended without giving it back, or it was taken before a fork."
     )
-    return Observation(
-        subject=crowd.key,
-        value=crowd.least,
-        lower=crowd.least,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        confidence=Confidence.EXACT,
-        label=crowd.name,
+    return replace(
+        crowd.for_ever(Confidence.EXACT, 95),
         title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for {crowd.name}, which no thread here holds",
         summary=(
-            f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} for {crowd.name} in {crowd.spot} for "
+            f"{crowd.who} {waits(len(crowd.tids))} for {crowd.name} in {crowd.spot} for "
             f"{duration(crowd.least)}. It is locked, and no thread of this process holds it. {why}{_who(window, crowd)}"
         ),
-        gain=f"{plural(len(crowd.tids), 'thread')} that will not move again.",
         check_next=(
             f"Who holds {crowd.name} in the parent when it forks? See fork-with-threads there."
             if forked
             else f"Which thread took {crowd.name} and ended? Take it with `with`, and it is released."
         ),
-        where=evidence.places(crowd.stack),
-        threads=tuple(crowd.tids),
-        stacks=crowd.evidence(),
-        score=95,
         explains=(("lock-contention", crowd.key),),
     )
 

@@ -32,15 +32,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.window import WaitProfile, Window
-from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, Related
-from concview.text import duration, plural
+from concview.text import duration, plural, waits
 
 MIN_THREADS = 2
 _VIA = frozenset({"Event.wait", "Condition.wait"})
@@ -97,19 +97,14 @@ def _nobody(crowd: Crowd, signal: Related) -> bool:
 
 def _one(crowd: Crowd, signal: Related) -> Observation:
     name = signal.name or crowd.name
-    waits = "waits" if len(crowd.tids) == 1 else "wait"
     call = "set()" if signal.kind == "Event" else "notify()"
-    return Observation(
-        subject=crowd.key,
-        value=crowd.least,
-        lower=crowd.least,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        confidence=Confidence.INFERRED,
+    verb = waits(len(crowd.tids))
+    return replace(
+        crowd.for_ever(Confidence.INFERRED, None),
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread')} {waits} for {name}, which nobody will set or notify",
+        title=f"{plural(len(crowd.tids), 'thread')} {verb} for {name}, which nobody will set or notify",
         summary=(
-            f"{crowd.who} {waits} for {name} ({signal.type or signal.kind}, not set) in {crowd.spot}, without a time "
+            f"{crowd.who} {verb} for {name} ({signal.type or signal.kind}, not set) in {crowd.spot}, without a time "
             f"limit, for {duration(crowd.least)} and longer; no running thread of the process leads to "
             f"{name}.{call}."
         ),
@@ -121,10 +116,6 @@ def _one(crowd: Crowd, signal: Related) -> Observation:
         ),
         gain=f"{plural(len(crowd.tids), 'thread')} that do nothing now.",
         check_next=f"Who was to call {name}.{call}, and has it failed, returned, or done so before they waited?",
-        where=evidence.places(crowd.stack),
-        threads=tuple(crowd.tids),
-        stacks=crowd.evidence(),
-        severity_cap="info",
     )
 
 

@@ -44,7 +44,7 @@ from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, State
-from concview.text import duration, percent, plural
+from concview.text import duration, percent, plural, waits
 
 #: Shorter ones may be Python code that was asked to let go just now.
 SHORTEST_NS = 10_000_000
@@ -144,7 +144,7 @@ class NativeGilHold:
                 f"{evidence.who(window, tids)} {'keeps' if len(tids) == 1 else 'keep'} the GIL for {duration(met)} at "
                 f"a time (longest {duration(longest)}) in {evidence.frame_spot(leaf)}{line}, {percent(share)} of the "
                 f"time in all; meanwhile {evidence.who(window, [v.tid for v in victims])} "
-                f"{'waits' if len(victims) == 1 else 'wait'}."
+                f"{waits(len(victims))}."
                 + ("" if sees_gc else " This engine does not see garbage collections: the call may have set one off.")
             ),
             fix=_fix(leaf),

@@ -34,6 +34,7 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.known_places import pool_asked
@@ -46,7 +47,7 @@ from concview.catalogue.rules.connection_starvation import subject_of
 from concview.model import Confidence, Frame, Related, Where
 from concview.source import takers
 from concview.source.takers import Taken, Taker
-from concview.text import duration, plural
+from concview.text import duration, waits
 
 STANDS_S = 5.0
 _VIA = frozenset({"pool", "Semaphore.acquire", "Condition.wait", "Event.wait"})
@@ -187,34 +188,24 @@ def _one(window: Window, crowd: Crowd, known: Related) -> Observation:
     most = _most(window, crowd, known)
     many = f"connections of {library}'s pool" if library else f"permits of {name}" if what != name else f"of {name}"
     all_of = f"All {most} {many}" if most else f"All {many}"
-    waits = "waits" if len(crowd.tids) == 1 else "wait"
     spot = evidence.frame_spot(asking) if asking is not None else crowd.spot
     subjects = {s for _, p in crowd.waits if (s := subject_of(p.run))}
-    return Observation(
-        subject=crowd.key,
-        value=crowd.least,
-        lower=crowd.least,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        confidence=Confidence.INFERRED,
+    return replace(
+        crowd.for_ever(Confidence.INFERRED, 92),
         label=name,
         title=f"{all_of} are checked out, and nobody will return one",
         summary=(
-            f"{crowd.who} {waits} for {what} in {spot} for {duration(crowd.least)}"
+            f"{crowd.who} {waits(len(crowd.tids))} for {what} in {spot} for {duration(crowd.least)}"
             f"{' and longer' if len(crowd.tids) > 1 else ''}: "
             f"{'all are out' if not most else f'all {most} are out'}, and no thread that holds one will return it: "
             "those that took them are elsewhere now, or have ended." + (f" By the source, {told}." if told else "")
         ),
-        gain=f"{plural(len(crowd.tids), 'thread')} that will not move again before a restart.",
         check_next=(
             f"On which path out of {suspects[0][0].function} is it not given back?"
             if suspects
             else f"Who takes {what}, and on which way out is it not given back? An exception is one, too."
         ),
         where=_places(suspects, evidence.places(stack)),
-        threads=tuple(crowd.tids),
-        stacks=crowd.evidence(),
-        score=92,
         explains=(
             *(("connection-starvation", s) for s in subjects),
             ("semaphore-starvation", crowd.key),

@@ -30,6 +30,7 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.window import WaitProfile, Window
@@ -39,7 +40,7 @@ from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.catalogue.rules._kinds import is_of
 from concview.model import Confidence, Related
-from concview.text import duration, plural
+from concview.text import duration, plural, waits
 
 _TAKES = frozenset({"get", "get_nowait"})
 _VIA = frozenset({"Queue.put", "Queue.join"})
@@ -87,13 +88,13 @@ def _between_processes(crowd: Crowd) -> bool:
 
 def _outside(crowd: Crowd) -> Observation:
     """Who takes something out is another process, of which nothing is known here but that it has not for so long."""
-    waits = "waits" if len(crowd.tids) == 1 else "wait"
     asks = next((f for f in crowd.stack.frames if f.origin == "user"), None) if crowd.stack is not None else None
     return _observation(
         crowd,
         "the queue",
-        f"{crowd.who} {waits} for room in a queue between processes, in {evidence.frame_spot(asks or crowd.frame)}, "
-        f"for {duration(crowd.least)}: no process has taken anything out of it for so long",
+        f"{crowd.who} {waits(len(crowd.tids))} for room in a queue between processes, in "
+        f"{evidence.frame_spot(asks or crowd.frame)}, for {duration(crowd.least)}: no process has taken "
+        "anything out of it for so long",
         "No process takes anything out of a full queue",
         False,
         "Which process reads this queue? Is it alive, and what does it wait for: look at it with concview, too.",
@@ -161,7 +162,7 @@ def _join(window: Window, crowd: Crowd, queue: Related) -> Observation | None:
     return _observation(
         crowd,
         name,
-        f"{crowd.who} {'waits' if len(crowd.tids) == 1 else 'wait'} in {name}.join() in {crowd.spot} for "
+        f"{crowd.who} {waits(len(crowd.tids))} in {name}.join() in {crowd.spot} for "
         f"{duration(crowd.least)}: {told}{holds}, and {left}",
         f"{name}.join() waits for what nobody will finish",
         True,
@@ -170,23 +171,13 @@ def _join(window: Window, crowd: Crowd, queue: Related) -> Observation | None:
 
 
 def _observation(crowd: Crowd, name: str, summary: str, title: str, certain: bool, check: str) -> Observation:
-    return Observation(
-        subject=crowd.key,
-        value=crowd.least,
-        lower=crowd.least,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        confidence=Confidence.INFERRED,
+    return replace(
+        crowd.for_ever(Confidence.INFERRED, 95 if certain else None),
         label=name,
         title=title,
         summary=summary + ".",
-        gain=f"{plural(len(crowd.tids), 'thread')} that will not move again before a restart.",
         check_next=check,
-        where=evidence.places(crowd.stack),
-        threads=tuple(crowd.tids),
         stacks=crowd.evidence(4),
-        score=95 if certain else None,
-        severity_cap="" if certain else "info",
         explains=(("lock-contention", crowd.key.partition(" ")[0]),),
     )
 

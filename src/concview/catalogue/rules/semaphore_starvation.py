@@ -27,6 +27,7 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.window import WaitProfile, Window
@@ -35,7 +36,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, Related
-from concview.text import duration, percent, plural
+from concview.text import percent, plural
 
 MIN_THREADS = 2
 
@@ -67,31 +68,25 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     kept = crowd.beyond()
     exact = [r for r in known.references if r.will == "release" and r.tid not in known.waiters] if known else []
     owners = list(dict.fromkeys(r.tid for r in exact)) or _crowd.by_time(kept)
-    what, part, stack = _crowd.doing(kept)
+    meanwhile = _crowd.doing(kept)
+    what, stack = meanwhile.words, meanwhile.stack
     summary = (
         f"{crowd.who} wait for a permit of {name} in {crowd.spot}, {crowd.mean:.1f} at a time on average and at most "
         f"{crowd.most}{_counts(known)}"
     )
     if owners and what:
         has = "has" if len(owners) == 1 else "have"
-        summary += f"; {evidence.who(window, owners)} {has} one, mostly {what} ({percent(part)} of that time)"
+        summary += (
+            f"; {evidence.who(window, owners)} {has} one, mostly {what} ({percent(meanwhile.share)} of that time)"
+        )
     elif not owners:
         summary += "; nobody is seen who has one and will come to release it"
-    if crowd.stuck:
-        summary += f". {plural(len(crowd.stuck), 'thread has', 'threads have')} waited for {duration(crowd.least)} now"
-    holder = next((t for t, p in kept if p.run.stack is stack), None)
-    shown = evidence.shown("has a permit", holder.tid, holder.name, stack, what) if holder is not None else ()
-    return Observation(
-        subject=crowd.key,
-        value=crowd.mean,
-        lower=crowd.lower,
-        samples=crowd.samples,
-        episodes=crowd.episodes,
-        lasting=len(crowd.stuck),
-        confidence=Confidence.EXACT if exact or crowd.key.startswith("0x") else Confidence.INFERRED,
+    exactly = exact or crowd.key.startswith("0x")
+    return replace(
+        crowd.in_turn(Confidence.EXACT if exactly else Confidence.INFERRED, owners, meanwhile),
         label=name,
         title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for a permit of {name}",
-        summary=summary + ".",
+        summary=summary + crowd.lasting_words + ".",
         fix=(
             f"Take a permit of {name} late and give it back early, around only what must be limited.\n\n"
             f"    with {name}: answer = ask()         # nobody waits for what comes after it\n"
@@ -104,9 +99,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
             if stack is not None
             else f"Who took the permits of {name}, and on which way is release() missed?"
         ),
-        where=evidence.places(crowd.stack, stack),
-        threads=(*crowd.tids, *(t for t in owners if t not in crowd.tids)),
-        stacks=shown + crowd.evidence(),
+        stacks=meanwhile.shown("has a permit") + crowd.evidence(),
         explains=(("lock-contention", crowd.key), ("lock-held-across-io", crowd.key)),
     )
 

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -61,6 +62,49 @@ MOST_OF = 0.9
 _CONNECTION = ("/asyncio/streams.py", "/asyncio/selector_events.py", "/asyncio/sslproto.py", "/uvloop/", "/websockets/")
 
 
+ENDS = "Who ends these tasks when the one who started them is done?"
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """Tasks of one coroutine function that became more: `more` began than ended, of `there` that there are now."""
+
+    key: Key
+    more: int
+    there: int
+    ended: int
+    seconds: float
+
+    @property
+    def where(self) -> Where:
+        return Where(*self.key)
+
+    def observation(self, samples: int, waits: str, connection: bool) -> Observation:
+        """`waits`: a sentence without its end that says in what they wait, '' not known; `connection`: for the other
+        side of one."""
+        file, line, function = self.key
+        rate = self.more / max(self.seconds, 1e-9)
+        if waits and connection:
+            waits += ", for the other side of a connection: then the clients decide how many there are"
+        tasks = plural(self.there, "task")
+        return Observation(
+            subject=f"{file}:{line}:{function}",
+            value=self.more,
+            lower=self.more,
+            samples=samples,
+            episodes=self.more,
+            confidence=Confidence.EXACT,
+            title=f"{tasks} of {function}, {rate:.1f} more every second",
+            summary=(
+                f"There are {tasks} of {function} (line {line} of {file.rpartition('/')[2]}); in "
+                f"{duration(self.seconds)} {self.more} more began than ended"
+                f"{', not one of which did' if not self.ended else ''}.{f' {waits}.' if waits else ''}"
+            ),
+            gain=f"The memory of {tasks} and what they hold; {rate * 3600:.0f} more every hour.",
+            check_next=ENDS,
+        )
+
+
 class TaskLeak:
     id: ClassVar[str] = "task-leak"
     title: ClassVar[str] = "Tasks pile up that never finish"
@@ -82,36 +126,20 @@ class TaskLeak:
             if window.target.free_threaded:
                 raise Inapplicable("the agent leaves frames alone where there is no GIL", "use a build with a GIL")
             raise Inapplicable("no running event loop of asyncio was seen", "nothing: there are no tasks to leak")
-        reports = [r for r in history.task_counts if r.at_ns > history.now_ns - SPAN_NS]
-        rising = {}
-        for key in reports[-1].counts if reports else ():
-            rise = _rise(key, reports)
-            if rise is not None:
-                rising[key] = rise
-        own = {k: r for k, r in rising.items() if origin(k[0]) == "user"}
-        for key, (more, since_ns) in (own or rising).items():
-            yield self._tell(window, key, more, (reports[-1].at_ns - since_ns) / 1e9, reports[-1].counts[key][0])
+        for rise in _rises(history.task_counts, history.now_ns):
+            yield self._tell(window, rise)
 
     def _from_memory(self, window: Window) -> Iterable[Observation]:
         aio = window.history.aio
-        reports = [r for r in aio.counts if r.at_ns > aio.now_ns - SPAN_NS]
-        rising = {}
-        for key in reports[-1].counts if reports else ():
-            rise = _rise(key, reports)
-            if rise is not None:
-                rising[key] = rise
-        own = {k: r for k, r in rising.items() if origin(k[0]) == "user"}
-        for key, (more, since_ns) in (own or rising).items():
-            there, seconds = reports[-1].counts[key][0], (reports[-1].at_ns - since_ns) / 1e9
-            ended = sum(r.counts.get(key, (0, 0))[1] for r in reports if r.at_ns > since_ns)
-            yield self._seen(window, key, more, seconds, there, ended)
+        for rise in _rises(aio.counts, aio.now_ns):
+            yield self._seen(window, rise)
 
-    def _seen(self, window: Window, key: Key, rise: int, seconds: float, there: int, ended: int) -> Observation:
-        file, line, function = key
+    def _seen(self, window: Window, rise: Rise) -> Observation:
+        """From memory: every task is known."""
         mine = [
             t
             for t in window.history.aio.tasks.values()
-            if t.function is not None and (t.function.file, t.function.line, t.function.function) == key
+            if t.function is not None and (t.function.file, t.function.line, t.function.function) == rise.key
         ]
         runs = [t.current for t in mine if t.current is not None]
         states = Counter((r.wait.state, r.wait.via) for r in runs)
@@ -121,39 +149,24 @@ class TaskLeak:
         stacks = evidence.heaviest((r.stack, 1) for r in runs)
         leaf = stacks.user_leaf if stacks is not None else None
         example = mine[-1] if mine else None
-        sure = shares >= MOST_OF and not ended
-        rate = rise / max(seconds, 1e-9)
-        what = f" They wait in {leaf.function}, line {leaf.line}" if leaf is not None else ""
+        sure = shares >= MOST_OF and not rise.ended
+        what = f"They wait in {leaf.function}, line {leaf.line}" if leaf is not None else ""
         if what and most and via:
             what += f" ({via})"
-        if connection:
-            what += ", for the other side of a connection: then the clients decide how many there are"
         tids = {s.tid for s in window.history.aio.loops for t in mine if t.loop == s.id and s.tid}
-        return Observation(
-            subject=f"{file}:{line}:{function}",
-            value=rise,
-            lower=rise,
-            samples=window.samples,
-            episodes=rise,
-            confidence=Confidence.EXACT,
-            title=f"{plural(there, 'task')} of {function}, {rate:.1f} more every second",
-            summary=(
-                f"There are {plural(there, 'task')} of {function} (line {line} of {file.rpartition('/')[2]}); in "
-                f"{duration(seconds)} {rise} more began than ended{', not one of which did' if not ended else ''}."
-                f"{what}{'.' if what else ''}"
-            ),
-            gain=f"The memory of {plural(there, 'task')} and what they hold; {rate * 3600:.0f} more every hour.",
-            check_next="Who ends these tasks when the one who started them is done?",
-            where=tuple(dict.fromkeys((Where(file, line, function), *((evidence.at(leaf),) if leaf else ())))),
+        return replace(
+            rise.observation(window.samples, what, connection),
+            where=tuple(dict.fromkeys((rise.where, *((evidence.at(leaf),) if leaf else ())))),
             threads=tuple(sorted(tids)),
             tasks=tuple(t.id for t in mine[-20:]),
             stacks=_aio.shown("task", window.aio, example.id, stacks, "as most of them") if example is not None else (),
-            severity_cap="" if not connection and (sure or seconds >= LASTING_NS / 1e9) else "info",
+            severity_cap="" if not connection and (sure or rise.seconds >= LASTING_NS / 1e9) else "info",
             floor=75 if sure and not connection else 0,
         )
 
-    def _tell(self, window: Window, key: Key, rise: int, seconds: float, there: int) -> Observation:
-        file, line, function = key
+    def _tell(self, window: Window, rise: Rise) -> Observation:
+        """From the agent: some tasks of each function are known, with their await chains."""
+        file, _, function = rise.key
         tasks = window.history.tasks
         loops = tasks.loops if tasks is not None else ()
         mine = [
@@ -166,38 +179,20 @@ class TaskLeak:
         made = next((t for t in mine if t.created_file), None)
         waits = _own_await(example)
         connection = bool(example and any(part in a.file for a in example.chain for part in _CONNECTION))
-        rate = rise / max(seconds, 1e-9)
         where = [Where(made.created_file, made.created_line, "creates the task")] if made is not None else []
-        where += [Where(file, line, function), *([waits] if waits is not None else [])]
-        return Observation(
-            subject=f"{file}:{line}:{function}",
-            value=rise,
-            lower=rise,
-            samples=window.samples,
-            episodes=rise,
-            confidence=Confidence.EXACT,
-            title=f"{plural(there, 'task')} of {function}, {rate:.1f} more every second",
-            summary=(
-                f"There are {plural(there, 'task')} of {function} (line {line} of {file.rpartition('/')[2]}); in "
-                f"{duration(seconds)} {rise} more began than ended"
-                + (f". They wait in {waits.function}, line {waits.line}" if waits is not None else "")
-                + (
-                    ", for the other side of a connection: then the clients decide how many there are"
-                    if connection
-                    else ""
-                )
-                + "."
-            ),
-            gain=f"The memory of {plural(there, 'task')} and what they hold; {rate * 3600:.0f} more every hour.",
+        where += [rise.where, *([waits] if waits is not None else [])]
+        what = f"They wait in {waits.function}, line {waits.line}" if waits is not None else ""
+        return replace(
+            rise.observation(window.samples, what, connection),
             check_next=(
-                "Who ends these tasks when the one who started them is done?"
+                ENDS
                 if made is not None
                 else "Where are they made? With PYTHONASYNCIODEBUG=1 the loop remembers, and this finding says."
             ),
             where=tuple(dict.fromkeys(where)),
             threads=tuple(loop.tid for loop in loops if any(g.function == function for g in loop.groups)),
             stacks=_stack(window, example),
-            severity_cap="info" if connection or seconds < LASTING_NS / 1e9 else "",
+            severity_cap="info" if connection or rise.seconds < LASTING_NS / 1e9 else "",
         )
 
 
@@ -206,8 +201,16 @@ def _nobody(state: TaskState, via: str) -> bool:
     return state is TaskState.UNKNOWN or (state is TaskState.LOCK and via in ("Event.wait", "Condition.wait"))
 
 
-def _rise(key: Key, reports: list[TaskCounts]) -> tuple[int, int] | None:
-    """(how many more there are, since when) when tasks of this function rose steadily and next to none ended."""
+def _rises(counts: Iterable[TaskCounts], now_ns: int) -> list[Rise]:
+    """Of the counts of the last minutes: the functions whose tasks rise, the program's own before those of
+    libraries."""
+    reports = [r for r in counts if r.at_ns > now_ns - SPAN_NS]
+    found = [rise for key in (reports[-1].counts if reports else ()) if (rise := _rise(key, reports)) is not None]
+    return [r for r in found if origin(r.key[0]) == "user"] or found
+
+
+def _rise(key: Key, reports: list[TaskCounts]) -> Rise | None:
+    """When tasks of this function rose steadily and next to none ended."""
     seen = [(r.at_ns, *r.counts.get(key, (0, 0))) for r in reports]
     first = 0
     for at in range(len(seen) - 1, 0, -1):  # back to where the last of them ended, or fewer became
@@ -224,7 +227,8 @@ def _rise(key: Key, reports: list[TaskCounts]) -> tuple[int, int] | None:
     born = seen[-1][1] - seen[0][1] + ended
     if ended > ENDING * born:
         return None
-    return born - ended, seen[0][0]
+    since_ns, there = seen[0][0], reports[-1].counts[key][0]
+    return Rise(key, born - ended, there, ended, (reports[-1].at_ns - since_ns) / 1e9)
 
 
 def _own_await(task: TaskInfo | None) -> Where | None:

@@ -149,7 +149,7 @@ def in_the_way(thread: ThreadView) -> bool:
 
 
 def _count(thread: ThreadView) -> str:
-    return f"{thread.waiting} {'waits' if thread.waiting == 1 else 'wait'}"
+    return f"{thread.waiting} {text.waits(thread.waiting)}"
 
 
 def _said(thread: ThreadView) -> str:
