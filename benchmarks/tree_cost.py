@@ -4,7 +4,8 @@
 
 Both record the same tree at the same rate and at the same time, so that both have the same machine. Told is the CPU of
 the tool with all its processes by the kernel's account, after what it takes to start; the ratio; what rate each reached
-(py-spy says how many samples it took, of all processes together); and how long `Group.start` takes for many processes.
+(py-spy says how many samples it took, of all processes together); and how long `Group.start` takes for many processes,
+with the CPU of all that takes part, and their memory.
 py-spy runs with --nonblocking: by default it stops every process for each sample.
 """
 
@@ -26,6 +27,7 @@ from common import machine
 from concview.process.tree import Member
 from concview.session import LiveSource, Session
 from concview.session.group import Group
+from concview.session.launcher import Launcher
 from concview.session.recording import Recording
 from concview.session.several import cast_of
 
@@ -134,14 +136,21 @@ def side_by_side(python: str, workers: int, threads: int, seconds: float, rate: 
 def attaching(python: str, processes: int, folder: Path) -> None:
     target = tree(python, processes - 1, 4, folder)
 
-    def make(member: Member, budget: float) -> Session:
-        return Session(LiveSource(member.pid, budget=budget), alone=False)
+    def make(member: Member, budget: float, launcher: Launcher) -> Session:
+        return Session(LiveSource(member.pid, budget=budget, launcher=launcher), alone=False)
 
     group = Group([target.pid], True, 5.0, make)
     try:
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         group.start()
-        print(f"attached to {len(group.parts())} processes in {time.monotonic() - began:.2f} s (goal below 2)")
+        passed = time.monotonic() - began
+        collectors = psutil.Process().children(recursive=True)
+        collectors = [p for p in collectors if any("concview.collector" in part for part in p.cmdline())]
+        spent = time.process_time() - cpu + sum(sum(p.cpu_times()[:2]) for p in collectors)
+        time.sleep(5.0)
+        shared = sum(p.memory_full_info().pss for p in collectors) >> 20
+        print(f"attached to {len(group.parts())} processes in {passed:.2f} s (goal below 2), {spent:.2f} s of CPU;")
+        print(f"  {len(collectors)} processes of ours with {shared} MB together (proportional set size)")
     finally:
         group.close()
         os.kill(target.pid, signal.SIGKILL)

@@ -2,6 +2,8 @@
 
 When it cannot begin, the last line on standard error is a JSON object: error, remedy and code (see
 `errors.Code`); it ends with the exit code of that. Commands arrive on standard input (`control`).
+
+`--nursery FD`: no collector, but what forks them (`nursery`).
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import resource
 import signal
 import sys
 
+from concview.collector import nursery
 from concview.collector.loop import Collector
 from concview.errors import CannotAttach
+from concview.registry import everything
 
 _PR_SET_PDEATHSIG = 1
 #: Whoever was told to end and cannot is ended after this time (seconds).
@@ -43,18 +47,31 @@ def _allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="concview.collector")
-    parser.add_argument("--pid", type=int, required=True)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--pid", type=int)
+    which.add_argument("--nursery", type=int, metavar="FD")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--rate", type=float, default=100.0)
     parser.add_argument("--budget", type=float, default=5.0)
     parser.add_argument("--blocking", action="store_true")
     parser.add_argument("--labels", default="safe")
     parser.add_argument("--gentle", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--forked", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.nursery is not None:
+        everything("concview.labels.kinds", "KIND")  # the one thing that is imported when it is needed
+        return nursery.serve(options.nursery, main)
     collector = Collector(
-        options.pid, options.engine, options.rate, options.budget, options.blocking, options.labels, options.gentle
+        options.pid,
+        options.engine,
+        options.rate,
+        options.budget,
+        options.blocking,
+        options.labels,
+        options.gentle,
+        options.forked,
     )
 
     def stop(*_: object) -> None:

@@ -65,8 +65,11 @@ class Collector:
         blocking: bool = False,
         labels: str = "safe",
         gentle: bool = False,
+        forked: bool = False,
     ) -> None:
+        """`forked`: what was imported is shared with others."""
         self._pid = pid
+        self._forked = forked
         self._engine_name = engine
         self._blocking = blocking
         self._labels = labels
@@ -224,7 +227,7 @@ class Collector:
                 return False
         if now >= chores.warm and not chores.settled:
             chores.settled = True
-            huge_pages.collapse()
+            huge_pages.collapse(heap=not self._forked)
         if now >= chores.collect:
             chores.collect = now + COLLECT_NS
             gc.collect()

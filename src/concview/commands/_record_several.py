@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from concview.config import Config
     from concview.process.tree import Member
     from concview.session.group import Family
+    from concview.session.launcher import Launcher
     from concview.session.several import Stream
 
 
@@ -51,9 +52,9 @@ def _record(
     file = SeveralFile(lambda data: write_all(out, data), discovery.describe(pids[0]), config.rate, config.budget)
     going = False
 
-    def make(member: Member, budget: float) -> Stream:
+    def make(member: Member, budget: float, launcher: Launcher) -> Stream:
         source = LiveSource(
-            member.pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle
+            member.pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle, launcher
         )
         late = going
         return Stream(source, lambda: file.process(member, late), file)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from concview.process.tree import Member
     from concview.session import Session
     from concview.session.group import Family, Group, Part, S
+    from concview.session.launcher import Launcher
 
 #: A collector delivers its first samples within this time.
 START_S = 15.0
@@ -64,9 +65,9 @@ def unstarted(
     from concview.session.group import Group
     from concview.session.tape import Tape
 
-    def make(member: Member, budget: float) -> Session:
+    def make(member: Member, budget: float, launcher: Launcher) -> Session:
         source = LiveSource(
-            member.pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle
+            member.pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle, launcher
         )
         if keep:
             source.tape = Tape(max_bytes=TAPE_BYTES)

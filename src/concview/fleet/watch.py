@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from concview.process.discovery import Discovery
 from concview.session import AttachError, LiveSource, Session
 from concview.session.group import Group
+from concview.session.launcher import Nursery
 from concview.snapshot import Status
 from concview.text import clean, short_command
 
@@ -50,9 +51,12 @@ class Watch:
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _told_full: bool = False
+    _nursery: Nursery | None = None  #: for one process alone it would cost more than it saves
 
     def start(self) -> None:
         """AttachError when a single given process cannot be attached: then there is nothing to serve."""
+        if self.pattern or len(self.pids) > 1:
+            self._nursery = Nursery()
         for pid in self.pids:
             failure = self._attach(pid, f"process {pid}", given=True)
             if failure is not None and len(self.pids) == 1 and not self.pattern:
@@ -77,6 +81,8 @@ class Watch:
         for each in self.watched():
             if each.session is not None:
                 each.session.close()
+        if self._nursery is not None:
+            self._nursery.close()
 
     # ------------------------------------------------------------ its own thread
 
@@ -112,7 +118,9 @@ class Watch:
             self._attach(found.pid, found.name)
 
     def _attach(self, pid: int, name: str, given: bool = False) -> AttachError | None:
-        session = self.open_session(LiveSource(pid, self.engine, self.rate, self.budget, labels=self.labels))
+        session = self.open_session(
+            LiveSource(pid, self.engine, self.rate, self.budget, labels=self.labels, launcher=self._nursery)
+        )
         watched = Watched(pid, name, session, given=given)
         failure: AttachError | None = None
         try:

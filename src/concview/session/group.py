@@ -19,6 +19,7 @@ from concview.model import Role
 from concview.process.shared import sharers, untaken
 from concview.process.tree import Member, Tree
 from concview.session import across
+from concview.session.launcher import Launcher, Nursery
 from concview.session.session import Session
 from concview.session.stream_source import AttachError
 from concview.snapshot import Snapshot, Status
@@ -82,14 +83,15 @@ class Part(Generic[S]):
 class Family(Generic[S]):
     """`start()`, then `parts()`; `finish()` for the last pictures; `close()`. Any method may be called from any thread.
 
-    `make` makes what watches one and is not started, of a process and the percent of a core that its collector may use.
+    `make` makes what watches one and is not started, of a process, the percent of a core that its collector may use,
+    and what starts collectors.
     `below`: the processes below the given ones, too. `tell` is given a line when one comes, goes or fails.
     """
 
     roots: Sequence[int]
     below: bool
     budget: float
-    make: Callable[[Member, float], S]
+    make: Callable[[Member, float, Launcher], S]
     tell: Callable[[str], None] = lambda line: None
     most: int = MOST
     _parts: dict[tuple[int, int], Part[S]] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class Family(Generic[S]):
     def __post_init__(self) -> None:
         self._trees = [Tree(pid) for pid in dict.fromkeys(self.roots)]
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="concview-attach")
+        self._nursery = Nursery()
         self._shares: dict[tuple[int, int], float] = {}
         self._waited: dict[tuple[int, int], float] = {}
 
@@ -160,6 +163,7 @@ class Family(Generic[S]):
                 part.session.close()
         # Last: a collector ends with the thread that started it.
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._nursery.close()
 
     def _stop(self) -> None:
         self._over.set()
@@ -204,7 +208,7 @@ class Family(Generic[S]):
                 self.tell(f"{member.name} ({member.pid}) has come")
 
     def _attach(self, member: Member, share: float) -> tuple[S | None, AttachError | None]:
-        session = self.make(member, share)
+        session = self.make(member, share, self._nursery)
         try:
             session.start()
         except AttachError as error:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from concview import codec
 from concview.control import Command, SetRate, encode
 from concview.errors import Code, TargetError, code_of
 from concview.model import AnyEvent
+from concview.session.launcher import Alone, Launcher, Running
 from concview.session.tape import Tape
 
 #: The collector answers within this time or is given up: interpreter start, ELF lookup, a scan of a stripped binary.
@@ -57,42 +57,35 @@ class LiveSource:
         blocking: bool = False,
         labels: str = "safe",
         gentle: bool = False,
+        launcher: Launcher | None = None,
     ) -> None:
         self.pid = pid
-        self._command = [
-            sys.executable, "-m", "concview.collector", "--pid", str(pid), "--engine", engine,
+        self._launcher = launcher or Alone()
+        self._arguments = [
+            "--pid", str(pid), "--engine", engine,
             "--rate", str(rate), "--budget", str(budget), "--labels", labels, *(["--blocking"] if blocking else []),
             *(["--gentle"] if gentle else []),
         ]  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Running | None = None
         self._errors: list[bytes] = []
         self.tape: Tape | None = None  #: keeps what passes through `blocks`; set before `open`
 
     @property
     def stream(self) -> BinaryIO:
         """The raw bytes of the stream, for `record`. Only after `open`; do not mix with `blocks`."""
-        assert self._process is not None and self._process.stdout is not None
-        return self._process.stdout  # type: ignore[return-value]
+        assert self._process is not None
+        return self._process.stdout
 
     @property
     def collector_pid(self) -> int:
         return self._process.pid if self._process is not None else 0
 
     def open(self) -> None:
-        environment = dict(os.environ)
-        # Run as a module from wherever this package is, also when it is not installed.
-        root = str(Path(__file__).resolve().parents[2])
-        environment["PYTHONPATH"] = os.pathsep.join(p for p in (root, environment.get("PYTHONPATH", "")) if p)
-        # A session of its own: where the kernel shares the CPUs out by session (sched_autogroup), two that both wake up
-        # often starve each other on a full machine; the collector was seen to wait for 3 s behind the screen.
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
+        self._process = self._launcher.launch(self._arguments)
         threading.Thread(target=self._drain_errors, name="concview-collector-stderr", daemon=True).start()
 
     def _drain_errors(self) -> None:
-        assert self._process is not None and self._process.stderr is not None
+        assert self._process is not None
         for line in self._process.stderr:
             self._errors.append(line)
             del self._errors[:-20]
@@ -128,14 +121,14 @@ class LiveSource:
 
     def order(self, command: Command) -> None:
         """Pass a command on. What becomes of it is told in the stream."""
-        if self._process is not None and self._process.stdin is not None:
+        if self._process is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._process.stdin.write(encode(command))
                 self._process.stdin.flush()
 
     def request_end(self) -> None:
         """Ask the collector to write its last block and end; the stream then ends by itself."""
-        if self._process is not None and self._process.stdin is not None:
+        if self._process is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
 
@@ -145,8 +138,7 @@ class LiveSource:
             return
         self.request_end()
         with contextlib.suppress(OSError, ValueError):
-            if process.stdout is not None:
-                os.set_blocking(process.stdout.fileno(), False)
+            os.set_blocking(process.stdout.fileno(), False)
         try:
             process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
