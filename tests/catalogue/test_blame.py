@@ -27,7 +27,7 @@ from concview.analysis.blame.summary import rows_of, summarise
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.blame.window import Blamer
 from concview.analysis.window import Window
-from concview.model import Confidence, Frame, Peer, Reference, Related, Relations, Severity, Wait, WaitKind
+from concview.model import Confidence, Frame, Links, Peer, Reference, Related, Relations, Severity, Wait, WaitKind
 from concview.source.wakes import Wakes
 
 ENDS = [Root(kind, kind.value) for kind in End if kind is not End.CYCLE]
@@ -412,6 +412,49 @@ def test_what_leads_out_of_the_process_is_told_as_it_is() -> None:
     inside = next(c for c in found.causes if c.threads == (native,))
     assert (inside.kind, inside.what) == ("native", "waits inside libduck.so")
     assert found.unexplained == 0
+
+
+def test_who_waits_for_a_process_that_is_stopped() -> None:
+    from concview.model import Child, Children, FileLock, FileLocks, Owner
+    from concview.model import Link as Ends
+
+    scene = Scene(rules={})
+    locked, parent, client, served = (scene.thread(name) for name in ("job", "parent", "client", "served"))
+    scene.do(locked, [frame("work", 11)], Wait(WaitKind.IO, "flock", 5, Peer("file lock", "/tmp/x")))
+    scene.do(parent, [frame("spawn", 12)], Wait(WaitKind.CHILD, "wait4", peer=Peer("process", "tool (pid 50)")))
+    for tid, fd in ((client, 7), (served, 8)):
+        scene.do(tid, [frame("ask", fd)], Wait(WaitKind.IO, "recvfrom", fd, Peer("unix", f"socket:[{fd}]")))
+    scene.play(1)
+    now = scene.history.now_ns
+    scene.history.apply(
+        FileLocks(now, (FileLock("/tmp/x", "flock", "WRITE", (locked,), 99, "cron", stopped="SIGSTOP"),))
+    )
+    scene.history.apply(Children(now, (Child(50, "tool", "T", (parent,), stopped="a frozen cgroup"),)))
+    halted, runs = Owner(60, "proxy", stopped="the debugger gdb (pid 3)"), Owner(61, "other")
+    links = (
+        Ends(7, "unix", (client,), 7, True, peer_inode=1, owners=(halted,)),
+        Ends(8, "unix", (served,), 8, True, peer_inode=2, owners=(halted, runs)),
+    )
+    scene.history.apply(Links(now, links))
+    scene.play(12)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    ends = {c.threads[0]: (c.kind, c.what) for c in found.causes}
+    assert ends == {
+        locked: ("stopped process", "process cron (pid 99), which is stopped by SIGSTOP"),
+        parent: ("stopped process", "process tool (pid 50), which is stopped by a frozen cgroup"),
+        client: (
+            "stopped process",
+            "process proxy (pid 60), which is stopped by the debugger gdb (pid 3), over a connection",
+        ),
+        # One of two that have the other end may answer.
+        served: (
+            "peer",
+            "process proxy (pid 60) and 1 more, which is stopped by the debugger gdb (pid 3), over a connection",
+        ),
+    }
+    assert (found.verdict, found.severity) == ("stopped process", Severity.WARN)
+    assert found.sentence.startswith("Stuck for ") and "which is stopped by" in found.sentence
 
 
 def test_who_waits_for_sqlite_waits_for_who_is_in_a_transaction() -> None:

@@ -98,6 +98,9 @@ def pipe_full():
 def fifo_open():
     path = os.path.join(folder, "fifo1"); os.mkfifo(path); say(-1, path); os.open(path, os.O_RDONLY)
 
+def fifo_open_to_write():
+    path = os.path.join(folder, "fifo3"); os.mkfifo(path); say(-1, path); os.open(path, os.O_WRONLY)
+
 def fifo_read():
     path = os.path.join(folder, "fifo2"); os.mkfifo(path)
     r = os.open(path, os.O_RDWR); say(r, path); os.read(r, 1)
@@ -198,6 +201,7 @@ EXPECTED: dict[str, tuple[str, str, bool]] = {
     "pipe": ("io", "read", False),
     "pipe_full": ("io", "write", False),
     "fifo_open": ("io", "open openat", False),
+    "fifo_open_to_write": ("io", "open openat", False),
     "fifo_read": ("io", "read", False),
     "terminal": ("io", "read", False),
     "eventfd": ("io", "read", False),

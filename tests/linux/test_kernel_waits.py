@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from kernel_sink import Sink, eventually
 
 from concview.linux import WaitReader, syscalls
-from concview.model import Wait, WaitKind
+from concview.linux.decode import Decoder
+from concview.model import Peer, Wait, WaitKind
 from concview.sink import Sink as SinkProtocol
 from interpreters import Interpreter, Process, current, target
 
@@ -43,6 +44,9 @@ def wrong(name: str, wait: Wait | None, fact: dict[str, Any]) -> str:
         return f"expected peer {peer}"
     if name == "connect" and (wait.peer is None or wait.peer.status != "SYN_SENT"):
         return "expected SYN_SENT"
+    lacks = {"fifo_open": "no writer", "fifo_open_to_write": "no reader", "fifo_read": ""}.get(name)
+    if lacks is not None and (wait.peer is None or (wait.peer.kind, wait.peer.status) != ("fifo", lacks)):
+        return f"expected a FIFO with {lacks or 'both'}"
     if name in ("flock", "record_lock") and (wait.peer is None or wait.peer.kind != "file lock"):
         return "expected a file lock"
     return ""
@@ -85,6 +89,27 @@ def test_every_way_to_block(any_python: Interpreter) -> None:
         assert [reader.read(tid) for tid in tids] == first
         assert reader.parsed == parsed
         reader.close()
+
+
+QUEUE, SEMAPHORES = (
+    Peer("message queue", "message queue 3 (System V)"),
+    Peer("semaphore set", "semaphore set 9 (System V)"),
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "wait"),
+    [
+        ("70 0x3 0x7f0 0x5c 0x0", Wait(WaitKind.IO, "msgrcv", peer=QUEUE)),
+        ("69 0x3 0x7f0 0x5c 0x0", Wait(WaitKind.IO, "msgsnd", peer=QUEUE)),
+        ("65 0x9 0x7f0 0x1 0x0", Wait(WaitKind.IO, "semop", peer=SEMAPHORES)),
+        ("220 0x9 0x7f0 0x1 0x7f8", Wait(WaitKind.IO, "semtimedop", peer=SEMAPHORES, timed=True)),
+    ],
+)
+def test_system_v(line: str, wait: Wait) -> None:
+    """Real ones would outlive the test."""
+    line += " 0x0 0x0 0x7fff0000 0x400000"
+    assert Decoder(os.getpid(), machine="x86_64").parse(os.getpid(), line.encode())[0] == wait
 
 
 LOCKS = """

@@ -125,7 +125,7 @@ def told(history: History, since_ns: int) -> dict[str, Any]:
         },
         "gone": {t.name for t in history.gone if t.gone_ns > since_ns},
         "tasks": {t.id for t in history.aio.tasks.values()},
-        "status": history.process_status,
+        "status": history.stopped,
         "rss": history.counters.rss if history.counters is not None else 0,
     }
 

@@ -49,6 +49,13 @@ _MULTIPLEXERS = frozenset({"select", "pselect6", "poll", "ppoll", "epoll_wait", 
 _READS = frozenset({"read", "readv", "recvfrom", "recvmsg"})
 #: Kinds of descriptors whose other end is a thread or process of the same program, where they have no name.
 _INSIDE = frozenset({"pipe", "unix", "eventfd", "inotify"})
+#: Descriptors at which a thread is told what happens, and does nothing before it does (inotify(7), fanotify(7),
+#: signalfd(2)).
+_NEWS = {
+    "inotify": "waits for files to change (inotify)",
+    "fanotify": "waits for files to be used (fanotify)",
+    "signalfd": "waits for a signal (signalfd)",
+}
 _PIPES = ("multiprocessing/connection.py", "billiard/connection.py")
 #: What a pool makes its callers wait with: besides these, a lock is a lock.
 _LENDING_VIA = frozenset({"Queue.get", "SimpleQueue.get", "Condition.wait", "Event.wait"})
@@ -205,6 +212,8 @@ def _via_words(via: str, wait: Wait) -> str:
 
 def _io(wait: Wait, stack: Stack) -> Classification:
     peer = wait.peer
+    if peer is not None and wait.syscall in _READS and peer.kind in _NEWS:
+        return Classification(State.IDLE, _NEWS[peer.kind], via="work")
     if wait.syscall in _ACCEPTING:
         return Classification(State.IDLE, _io_words(wait, ACCEPTS), via="accept")
     if wait.syscall in _MULTIPLEXERS:
@@ -255,5 +264,4 @@ def _told_by_others(wait: Wait, stack: Stack) -> bool:
 def _io_words(wait: Wait, verb: str) -> str:
     if wait.peer is None:
         return f"{verb} (fd {wait.fd})" if wait.fd >= 0 else verb
-    kind, name = wait.peer.kind, wait.peer.name
-    return f"{verb} {name}" if name.startswith(f"{kind}:") else f"{verb} {kind} {name}"  # 'socket:[5167770]' says it
+    return f"{verb} {wait.peer.described}"

@@ -129,7 +129,7 @@ class History:
         self.notices: deque[Notice] = deque(maxlen=50)
         self.stats: Stats | None = None
         self.counters: Counters | None = None
-        self.process_status = "running"
+        self.stopped = ""  #: in words, while nothing in the process moves: 'stopped by SIGSTOP', 'frozen: ...'
         self.bye: Bye | None = None
         #: What an agent inside the target said last; None where there was none.
         self.agent: AgentStatus | None = None
@@ -207,7 +207,7 @@ class History:
         elif isinstance(event, Forget):
             self.tables = self._tables_after_forget()
         elif isinstance(event, ProcessStatus):
-            self.process_status = event.status
+            self.stopped = f"stopped by {event.by}" if event.by else STOPPED.get(event.status, "")
         elif isinstance(event, AgentStatus):
             self._agent(event)
         elif isinstance(event, Tasks):

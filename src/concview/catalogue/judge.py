@@ -15,7 +15,6 @@ import msgspec
 
 from concview import registry
 from concview.analysis.graph import Edge
-from concview.analysis.history import STOPPED
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds
 from concview.catalogue.rules._aio import ONLY_TASKS, THREAD_RULES, only_tasks
@@ -149,8 +148,8 @@ class Judge:
             return NotApplicable(rule.id, refused, "enable it there")
         if window.moment and not getattr(rule, "moment", False):
             return NotApplicable(rule.id, _ONE_MOMENT, "concview check PID, while it runs")
-        how = STOPPED.get(window.history.process_status)
-        if how is not None and not rule.permanent:
+        how = window.history.stopped
+        if how and not rule.permanent:
             return NotApplicable(rule.id, f"the process is {how}", "let it go on, and look again")
         for name in rule.needs:
             if not window.can(name):

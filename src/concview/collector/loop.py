@@ -29,6 +29,7 @@ from concview.engines.base import Engine, Probe
 from concview.errors import CannotAttach, Code, TargetError, TargetGone
 from concview.linux import CounterReader
 from concview.linux.freezer import Freezer
+from concview.linux.stopped import stopped_by
 from concview.model import Bye, Capability, Hello, Notice, ProcessStatus, Stats, Target
 from concview.process import discovery
 from concview.source.facts import SourceFacts
@@ -285,7 +286,8 @@ class Collector:
             status = "frozen"
         if status != self._status:
             self._status = status
-            self._recorder.emit(ProcessStatus(now, status))
+            by = stopped_by(self._pid) if status == "stopped" else ""
+            self._recorder.emit(ProcessStatus(now, status, by))
 
     def _listen(self, control_fd: int) -> bool:
         """Obey the reader; False when it has gone."""

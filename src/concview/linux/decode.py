@@ -109,9 +109,11 @@ class Decoder:
             case Shape.WAITID:
                 return self._waitid(name, _int(a[0]), _int(a[1])), RECHECK
             case Shape.PATH | Shape.PATH_AT:
-                peer = self._path(a[1] if shape is Shape.PATH_AT else a[0])
-                kind = WaitKind.DISK if self._state(tid) == "D" else WaitKind.IO
-                return Wait(kind, name, peer=peer), RECHECK_SOON
+                return self._on_path(tid, name, shape, a), RECHECK_SOON
+            case Shape.SYSV:
+                kind = "message queue" if name.startswith("msg") else "semaphore set"
+                timed = name == "semtimedop" and a[3] != 0
+                return Wait(WaitKind.IO, name, peer=Peer(kind, f"{kind} {_int(a[0])} (System V)"), timed=timed), STABLE
             case _:
                 return Wait(WaitKind.OTHER, name), STABLE
 
@@ -151,7 +153,24 @@ class Decoder:
         if not disk and peer is not None and peer.kind in ("file", "device"):
             # A path can be a FIFO or a device, which are waited for interruptibly; a disk never is.
             disk = self._state(tid) == "D"
+            if not disk and peer.kind == "file" and any(end in self._channel(tid) for end in _IN_A_PIPE):
+                peer = Peer("fifo", peer.name)
         return Wait(WaitKind.DISK if disk else WaitKind.IO, name, fd, peer), left
+
+    def _on_path(self, tid: int, name: str, shape: Shape, a: list[int]) -> Wait:
+        peer = self._path(a[1] if shape is Shape.PATH_AT else a[0])
+        if self._state(tid) == "D":
+            return Wait(WaitKind.DISK, name, peer=peer)
+        # Told by where it stands in the kernel, not by a stat of the path: that could hang as the target does.
+        if peer is not None and name in _OPENS and self._channel(tid) == _FIFO_OPENED:
+            reads = self._flags(name, a) & os.O_ACCMODE == os.O_RDONLY
+            peer = Peer("fifo", peer.name, status="no writer" if reads else "no reader")
+        return Wait(WaitKind.IO, name, peer=peer)
+
+    def _flags(self, name: str, a: list[int]) -> int:
+        if name == "openat2":  # struct open_how begins with them
+            return _u64(self._memory(a[2], 8), 0)
+        return {"open": a[1], "creat": os.O_WRONLY}.get(name, a[2])
 
     def _file_lock(self, name: str, fd: int) -> tuple[Wait, int]:
         peer = self.peers.of(fd)
@@ -266,6 +285,10 @@ def _u64(data: bytes, offset: int) -> int:
 
 
 _RUNNING = Wait(WaitKind.RUNNING)
+_OPENS = frozenset({"open", "openat", "openat2", "creat"})
+#: Where a thread stands in the kernel that opens a FIFO (fs/pipe.c), and one that reads or writes any pipe.
+_FIFO_OPENED = "wait_for_partner"
+_IN_A_PIPE = ("pipe_read", "pipe_write")
 #: Where a thread stands in the kernel while its cgroup (version 2) is frozen; of version 1 it is "__refrigerator".
 _FROZEN = ("get_signal", "do_freezer_trap")
 _GIL = Wait(WaitKind.GIL, "futex")

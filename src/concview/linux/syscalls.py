@@ -30,6 +30,7 @@ class Shape(Enum):
     WAITID = auto()  #: idtype, id
     PATH = auto()  #: a path (first argument); may wait for a disk, or for the other end of a FIFO
     PATH_AT = auto()  #: a directory descriptor, then a path
+    SYSV = auto()  #: System V: the number of a message queue or of a set of semaphores in the first argument
     RESTART = auto()  #: an interrupted call goes on; which one, only the kernel's wait channel tells
     OTHER = auto()
 
@@ -119,10 +120,10 @@ _TABLE: dict[str, tuple[int | None, int | None, Shape]] = {
     "msync": (26, 227, Shape.OTHER),
     "io_getevents": (208, 4, Shape.OTHER),
     "io_pgetevents": (333, 292, Shape.OTHER),
-    "semop": (65, 193, Shape.OTHER),
-    "semtimedop": (220, 192, Shape.OTHER),
-    "msgsnd": (69, 189, Shape.OTHER),
-    "msgrcv": (70, 188, Shape.OTHER),
+    "semop": (65, 193, Shape.SYSV),
+    "semtimedop": (220, 192, Shape.SYSV),
+    "msgsnd": (69, 189, Shape.SYSV),
+    "msgrcv": (70, 188, Shape.SYSV),
     "mmap": (9, 222, Shape.OTHER),
     "mprotect": (10, 226, Shape.OTHER),
     "munmap": (11, 215, Shape.OTHER),

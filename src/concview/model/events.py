@@ -179,3 +179,4 @@ class ProcessStatus(Event, frozen=True, tag=13):
 
     at_ns: int
     status: str
+    by: str = ""  #: what stopped it: 'SIGSTOP', 'the debugger gdb (pid 12)'; '' not told

@@ -101,6 +101,7 @@ class Owner(msgspec.Struct, frozen=True, array_like=True, gc=False):
     pid: int
     name: str
     waits: str = ""  #: the system call that one of its threads is in on that very thing; '' none is, or it is not known
+    stopped: str = ""  #: what stopped it: 'SIGSTOP', 'the debugger gdb (pid 12)', 'a frozen cgroup'; '' nothing
 
 
 class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -160,6 +161,7 @@ class FileLock(msgspec.Struct, frozen=True, array_like=True, gc=False):
     start: int = 0
     end: int = -1  #: last byte; -1: to the end
     inode: int = 0
+    stopped: str = ""  #: what stopped the holder, where that is another process: see `Owner`
 
 
 class FileLocks(Event, frozen=True, tag=32):
@@ -182,6 +184,7 @@ class Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
     peer: str = ""
     back: bool = False  #: it waits at a pipe or socket whose other end only this process has
     cpu_s: float = -1.0
+    stopped: str = ""  #: what stopped it: see `Owner`
 
 
 class Children(Event, frozen=True, tag=33):

@@ -111,14 +111,22 @@ class Stack(msgspec.Struct, frozen=True, eq=False):
 
 
 class Peer(Struct, frozen=True):
-    """What a descriptor leads to. `kind`: 'tcp', 'udp', 'unix', 'pipe', 'file', 'epoll', 'eventfd', 'tty', ..."""
+    """What a descriptor leads to, or what a call without one waits at. `kind`: 'tcp', 'udp', 'unix', 'pipe', 'fifo',
+    'file', 'epoll', 'eventfd', 'tty', 'message queue', 'semaphore set', ..."""
 
     kind: str
     name: str  #: '127.0.0.1:5432', '/var/log/x', 'pipe:[123]'; a listening socket shows its own address
     local: str = ""
-    status: str = ""  #: TCP state: 'ESTABLISHED', 'SYN_SENT', 'LISTEN'; of a set 'LISTEN' where one of it listens
+    #: TCP state: 'ESTABLISHED', 'SYN_SENT', 'LISTEN'; of a set 'LISTEN' where one of it listens; of a FIFO that is
+    #: being opened whom it lacks: 'no reader', 'no writer'
+    status: str = ""
     known_as: str = ""  #: what the host's own tables call it: 'postgresql', 'db postgresql'
     accepted: bool = False  #: the connection came in: its local end is one at which a server listens
+
+    @property
+    def described(self) -> str:
+        """'tcp 127.0.0.1:5432', 'pipe:[123]', 'inotify': the kind where the name does not say it."""
+        return self.name if self.name.startswith(self.kind) else f"{self.kind} {self.name}"
 
 
 class Wait(Struct, frozen=True):

@@ -39,11 +39,14 @@ _OF_THE_CPU = frozenset({"cpu-starvation", "cpu-saturation", "native-oversubscri
 #: By verdict, of one that no rule names.
 _WHY = {
     "": "Who waits for others gets on no faster than they do; nobody's own work is the limit.",
+    End.STOPPED: "A stopped process answers nobody: whoever waits for it waits until it goes on, or is ended.",
     End.LOOKUP: "A lookup waits 5 s for each name server that does not answer, twice; the timeout of a connection, "
     "request or pool does not begin before it is over.",
 }
 _FIX = {
     "": "See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
+    End.STOPPED: "Find out who stopped it, and for what. `kill -CONT PID` lets a process go on that a signal stopped; "
+    "detach the debugger; unpause the container of a frozen one. Give the wait a time limit.",
     End.LOOKUP: "Ask where the process runs (in its container): `getent hosts NAME`; which name server does its "
     "/etc/resolv.conf name, and does it answer? Keep connections open, so that names are not looked up for each.",
 }

@@ -11,7 +11,7 @@ import msgspec
 from concview.analysis import accounting, graph, rates
 from concview.analysis import window as windows
 from concview.analysis.blame.tracker import Told
-from concview.analysis.history import STOPPED, History
+from concview.analysis.history import History
 from concview.analysis.records import ProcessBucket, ThreadHistory
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
@@ -168,9 +168,8 @@ class Composer:
             if not self._live:
                 return Status.FINISHED, "the recording is at its end"
             return (Status.FINISHED, "") if bye is not None else (Status.LOST, "the collector ended unexpectedly")
-        how = STOPPED.get(history.process_status)
-        if how is not None:
-            return Status.STOPPED, f"the target is {how}"
+        if history.stopped:
+            return Status.STOPPED, f"the target is {history.stopped}"
         return (Status.LIVE if self._live else Status.REPLAY), ""
 
     def _series(self, history: History) -> None:

@@ -21,6 +21,7 @@ class End(StrEnum):
     PEER = "peer"  #: another process, over a socket or a pipe
     LOOKUP = "name lookup"  #: a name server, inside getaddrinfo() and its like
     CHILD = "child"  #: a child process
+    STOPPED = "stopped process"  #: another process, which a signal, a debugger or its cgroup keeps from running
     FILE = "file"  #: a disk or a device
     NATIVE = "native"  #: inside a C library, for something of its own: which library was read, for what was not
     SLEEP = "sleep"  #: a sleep that somebody's work contains

@@ -24,6 +24,11 @@ _ALL = 0.99
 #: States of tasks of which nobody but they, or the loop, is the end.
 _MOVES = frozenset({TaskState.RUNNING, TaskState.READY, TaskState.SLEEP, TaskState.IDLE})
 
+#: Ends that a thread may stand at for long without anybody else in the way.
+_NAMED_ENDS = frozenset(
+    {End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.NATIVE, End.UNEXPLAINED, End.CYCLE}
+)  # fmt: skip
+
 
 @dataclass(slots=True)
 class Merged:
@@ -277,7 +282,7 @@ class _Teller:
 
     def _stuck(self, m: Merged) -> float:
         """For how long the one that has waited longest has, without a break and without a time limit."""
-        if not m.path and m.root.kind not in (End.PEER, End.LOOKUP, End.CHILD, End.NATIVE, End.UNEXPLAINED, End.CYCLE):
+        if not m.path and m.root.kind not in _NAMED_ENDS:
             return 0.0
         longest = 0
         place = m.path[0].place if m.path else m.root.place

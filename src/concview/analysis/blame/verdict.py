@@ -10,7 +10,7 @@ import msgspec
 
 from concview.analysis.blame import words
 from concview.analysis.blame.nouns import End, Family, Via
-from concview.analysis.history import STOPPED, History
+from concview.analysis.history import History
 from concview.analysis.known_places import EVENT_LOOPS, among
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
 from concview.snapshot import Blame, BlameCause, BlameStep
@@ -48,13 +48,12 @@ _Said = tuple[str, Severity | None, str, list[str], float]
 
 
 def _judge(blame: Blame, history: History) -> _Said:
-    how = STOPPED.get(history.process_status)
-    if how is not None:
-        return "stopped", Severity.WARN, f"The process is {how}: nothing in it moves.", [], 0.0
+    if history.stopped:
+        return "stopped", Severity.WARN, f"The process is {history.stopped}: nothing in it moves.", [], 0.0
     if blame.unread >= UNREAD:
         said = f"No verdict: {percent(blame.unread)} of the thread time could not be read."
         return "unreadable", None, said, [], 0.0
-    more = _more(blame, history)
+    more = _more(blame)
     if blame.seconds < ENOUGH_S:
         return "early", None, "Too little was seen for a verdict.", more, 0.0
     still = _still(history)
@@ -62,6 +61,7 @@ def _judge(blame: Blame, history: History) -> _Said:
     problem = _problem(blame)
     if problem is not None:
         verdict, severity, sentence = problem
+        more = _more(blame, verdict)
         if still_s and verdict != "unexplained":
             more.insert(0, f"Nothing has moved for {duration(still_s)}.")
         elif still_s:
@@ -103,6 +103,11 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     lost = [c for c in stuck if c.kind == End.NOBODY]
     if lost:
         return "stuck", Severity.WARN, f"Stuck for {duration(lost[0].stuck_s)}: {_told(blame, lost[0])}"
+    halted = [c for c in blame.causes if c.kind == End.STOPPED and not c.path and c.stuck_s >= STUCK_S]
+    if halted:
+        top = halted[0]
+        said = f"Stuck for {duration(top.stuck_s)}: {words.story(top, _threads(blame, top))}."
+        return End.STOPPED, Severity.WARN, said
     if _over(blame, blame.held_up, HELD_UP):
         top = next(c for c in blame.causes if _holds_up(c))
         # Whether waits for the GIL are a fault is judged by rules, which know how many CPUs there are and who used
@@ -203,21 +208,18 @@ def _meets(cause: BlameCause, step: BlameStep) -> bool:
     return first is not None and (first.via, first.what, first.line) == (step.via, step.what, step.line)
 
 
-def _more(blame: Blame, history: History) -> list[str]:
-    """What must be known beside the verdict: peers that do not answer, dormant threads."""
+def _more(blame: Blame, verdict: str = "") -> list[str]:
+    """What must be known beside the verdict: peers that do not answer. Without causes of the kind it is about."""
     said = []
     for cause in blame.causes:
         if (
-            cause.kind in (End.PEER, End.CHILD, End.NATIVE)
+            cause.kind in (End.PEER, End.CHILD, End.STOPPED, End.NATIVE)
+            and cause.kind != verdict
             and not cause.path
             and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds)
         ):
-            number = len(cause.threads) + len(cause.tasks)
-            threads = f"{number} {words.kind_of(cause.threads, cause.tasks, number == 1)}"
-            said.append(
-                f"{threads} ({cause.who}) without a time limit: {words.does(cause)}, the longest for "
-                f"{duration(cause.stuck_s)}."
-            )
+            story = words.story(cause, len(cause.threads) + len(cause.tasks))
+            said.append(f"{story}, without a time limit, for up to {duration(cause.stuck_s)} now.")
     return said[:5]
 
 

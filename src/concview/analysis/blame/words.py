@@ -32,11 +32,18 @@ _HAD = {
     Via.TURN: "which is kept by",
     Via.ANSWER: "at which is",
 }
+#: Ends that are something which others wait for; the rest say themselves what is done there.
+_WAITED_FOR = frozenset({End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.FILE})
 
 
 def waited_for(step: BlameStep | Step) -> str:
     """'a permit of sem', 'self._lock'."""
     return _WHAT.get(Via(step.via), "{}").format(step.what)
+
+
+def stopped(by: str) -> str:
+    """'is stopped by SIGSTOP'."""
+    return f"is stopped by {by}" if by else "is stopped"
 
 
 def kind_of(threads: Sequence[int], tasks: Sequence[int], one: bool = False) -> str:
@@ -56,8 +63,7 @@ def where(file: str, line: int) -> str:
 
 def does(cause: BlameCause) -> str:
     """What is at the end of the way, with its place: 'sleeps (semN.py:7)'."""
-    words = {End.PEER: "waits for {}", End.LOOKUP: "waits for {}", End.CHILD: "waits for {}", End.FILE: "waits for {}"}
-    told = words.get(End(cause.kind), "{}").format(cause.what)
+    told = f"waits for {cause.what}" if cause.kind in _WAITED_FOR else cause.what
     return told + where(cause.file, cause.line)
 
 
@@ -66,6 +72,8 @@ def story(cause: BlameCause, waiting: float) -> str:
     number = f"{waiting:.0f}" if waiting >= 9.5 or abs(waiting - round(waiting)) < 0.05 else f"{waiting:.1f}"
     verb = "waits" if number == "1" else "wait"
     threads = kind_of(cause.threads, cause.tasks, number == "1")
+    if not cause.path and cause.kind in _WAITED_FOR:
+        return f"{number} {threads} ({cause.who}) {verb} for {cause.what}{where(cause.file, cause.line)}"
     if not cause.path:
         return f"{number} {threads} ({cause.who}): {does(cause)}"
     first = cause.path[0]

@@ -86,7 +86,7 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
     if state is TaskState.IDLE:
         return f"idle: {wait.via}{at}"
     if state is TaskState.IO:
-        peer = f" {wait.peer.kind} {wait.peer.name}" if wait.peer is not None else ""
+        peer = f" {wait.peer.described}" if wait.peer is not None else ""
         return f"{wait.via or 'waits for'}{peer}{at}"
     if state is TaskState.EXECUTOR:
         if wait.tid:

@@ -108,7 +108,7 @@ def doing(run: TaskRun) -> str:
     """What a task does, with its peer."""
     peer = run.wait.peer
     if run.wait.state is TaskState.IO and peer is not None:
-        return f"waiting for {peer.kind} {peer.name}"
+        return f"waiting for {peer.described}"
     return DOING[run.wait.state]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
+from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence, State, WaitKind
 from concview.model import Link as Ends
@@ -42,6 +43,8 @@ class Answer:
                 what, sure = "a connection to be accepted", Confidence.INFERRED
         if others:
             return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
+        if told is not None and told.owners and all(o.stopped for o in told.owners):
+            return waiter.end(End.STOPPED, _outside(told, kind))
         return waiter.end(End.PEER, _outside(told, kind)) if told is not None and _outside(told, kind) else None
 
     @staticmethod
@@ -75,7 +78,9 @@ def _outside(link: Ends, kind: str) -> str:
     if link.owners:
         first, more = link.owners[0], len(link.owners) - 1
         does = f", which is in {first.waits} on it" if first.waits else ""
-        if link.pending and not first.waits:
+        if first.stopped:
+            does = f", which {stopped(first.stopped)}"
+        elif link.pending and not first.waits:
             wait = "connection waits" if link.pending == 1 else "connections wait"
             does = f", which has not accepted it ({link.pending} {wait})"
         others = f" and {more} more" if more else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Root
+from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Child as Process
 from concview.model import Children, WaitKind
@@ -32,7 +33,11 @@ class Child:
                 "only this process could, and no thread of it does",
             )
         if told is not None:
-            return waiter.end(End.CHILD, f"process {told.name or '?'} (pid {told.pid}){_does(told)}")
+            who = f"process {told.name or '?'} (pid {told.pid})"
+            # Of several children that it would take the end of, another one may come first.
+            if told.stopped and (peer is None or str(told.pid) in peer.name):
+                return waiter.end(End.STOPPED, f"{who}, which {stopped(told.stopped)}")
+            return waiter.end(End.CHILD, f"{who}{_does(told)}")
         return waiter.end(End.CHILD, f"process {peer.name}" if peer is not None else "a child process")
 
     @staticmethod
@@ -56,7 +61,7 @@ def _does(child: Process) -> str:
     if child.state == "Z":
         return ", which has ended"
     if child.state == "T":
-        return ", which is stopped"
+        return f", which {stopped(child.stopped)}"
     if child.state == "R":
         return ", which runs"
     return f", which is in {child.syscall}" if child.syscall else ""

@@ -8,7 +8,7 @@ from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import State, WaitKind
 
-_KINDS = frozenset({"file", "device", "memory", "tty"})
+_KINDS = frozenset({"file", "device", "memory"})
 
 
 class Disk:

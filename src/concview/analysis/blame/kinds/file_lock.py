@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Node, Via
+from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence
 
@@ -28,7 +29,8 @@ class FileLock:
         own = waiter.world.main
         if told is not None and told.holder not in (0, own):
             who = f"process {told.holder_name or '?'} (pid {told.holder})"
-            return waiter.outside(Via.FILE_LOCK, what, Confidence.EXACT, waiter.end(End.PEER, who))
+            end = waiter.end(End.STOPPED, f"{who}, which {stopped(told.stopped)}") if told.stopped else None
+            return waiter.outside(Via.FILE_LOCK, what, Confidence.EXACT, end or waiter.end(End.PEER, who))
         have = waiter.moment.once(("file lock", waiter.look.stack), lambda: self._past(waiter))
         others = [t for t in have if t != waiter.tid]
         if told is not None and told.holder == own:

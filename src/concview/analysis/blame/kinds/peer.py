@@ -25,8 +25,10 @@ class Peer:
             return waiter.end(End.PEER, "a unix socket" + (f" {peer.known_as}" if peer.known_as else ""))
         if "[" in peer.name:
             return waiter.end(End.PEER, f"a {peer.kind}")
-        name = peer.known_as or peer.name
-        return waiter.end(End.PEER, f"{peer.kind} {name}")
+        if peer.kind == "fifo" and peer.status:
+            lacks = {"no reader": "reading", "no writer": "writing"}[peer.status]
+            return waiter.end(End.PEER, f"the FIFO {peer.name} to be opened for {lacks}, which nobody has done")
+        return waiter.end(End.PEER, f"{peer.kind} {peer.known_as}" if peer.known_as else peer.described)
 
 
 KIND = Peer()

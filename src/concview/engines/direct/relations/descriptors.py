@@ -6,6 +6,7 @@ import os
 import struct
 import time
 from collections.abc import Sequence
+from functools import cache
 
 from concview.cpython.code import Code
 from concview.engines.direct.relations.handles import MAX_USERS, Users
@@ -17,6 +18,7 @@ from concview.linux import kernel_locks, other_ends, socket_diag, syscall_line, 
 from concview.linux.family import children_of
 from concview.linux.namespaces import ThreadNumbers
 from concview.linux.other_ends import OtherEnds
+from concview.linux.stopped import stopped_by
 from concview.linux.syscalls import Shape
 from concview.model import Child, Children, FileLock, FileLocks, Link, Links, Owner, User, Wait
 from concview.sink import Sink
@@ -85,6 +87,7 @@ class LinkReader:
         ends = self._ends.of(peers) if waiting else {}
         by_fd = users.of(fd for end in ends.values() for fd in end.own)
         links: list[Link] = []
+        stopped = cache(stopped_by)  # many connections may lead to one process
         for fd, end in ends.items():
             who = waiting[fd]
             tids = tuple(sorted(row.tid for row, _ in who))
@@ -92,7 +95,7 @@ class LinkReader:
             mine = tuple([user for own in sorted(end.own) for user in by_fd.get(own, ())][:MAX_USERS])
             owners = tuple(
                 [
-                    Owner(pid, clean(other_ends.name_of(pid)), other_ends.waits_on(pid, fds))
+                    Owner(pid, clean(other_ends.name_of(pid)), other_ends.waits_on(pid, fds), stopped(pid))
                     for pid, fds in sorted(end.others.items())[:MAX_OWNERS]
                 ]
             )
@@ -180,11 +183,13 @@ class FileLockReader:
             if shared > 1:
                 name += f", one of {shared} with the descriptor"
             others = tuple([pid for pid in lock.waiters if pid != self._pid][:MAX_OWNERS])
+            stopped = stopped_by(holder) if holder not in (0, self._pid) else ""
             found.append(
                 FileLock(
-                    path, lock.kind, lock.mode, tids, holder, clean(name), users, others, lock.start, lock.end, inode
+                    path, lock.kind, lock.mode, tids, holder, clean(name), users, others, lock.start, lock.end, inode,
+                    stopped,
                 )
-            )
+            )  # fmt: skip
         return found or [FileLock(path, "", "", tids, 0, "", inode=inode)]
 
     def _holder(self, lock: kernel_locks.KernelLock) -> tuple[int, int]:
@@ -298,7 +303,7 @@ class ChildReader:
         except (OSError, ValueError, IndexError):
             pass
         syscall, fd, peer, back = self._does(pid)
-        return Child(pid, clean(name), state, waiters, syscall, fd, peer, back, cpu)
+        return Child(pid, clean(name), state, waiters, syscall, fd, peer, back, cpu, stopped_by(pid))
 
     def _does(self, pid: int) -> tuple[str, int, str, bool]:
         """What the child's first thread waits for; or another one at a pipe that only we have the other end of: the
