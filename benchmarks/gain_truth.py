@@ -1,4 +1,4 @@
-"""Is "without this wait at most N times as many rounds" true? Pairs of programs, predicted against real.
+"""Is "without this wait at most N times the throughput" true? Pairs of programs, predicted against real.
 
     python benchmarks/gain_truth.py [--seconds 8] [--only permits pool] [--python 3.12]
 

@@ -34,6 +34,7 @@ from concview.model import (
     Wait,
     WorkKind,
 )
+from concview.text import file_name
 
 Shares = tuple[float, float, float, float, float, float, float, float]
 NO_SHARES: Shares = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -356,6 +357,7 @@ class BlameStep(View, frozen=True):
     owners: tuple[int, ...] = ()
     waiting_tasks: tuple[int, ...] = ()  #: ids of tasks, likewise
     owning_tasks: tuple[int, ...] = ()
+    inside: str = ""  #: 'psycopg_pool/pool.py:887': the library's line, where file and line are the program's own
 
 
 class BlameCause(View, frozen=True):
@@ -380,10 +382,11 @@ class BlameCause(View, frozen=True):
     stuck_s: float = 0.0  #: some have waited so, without a break and without a time limit, for so long
     rule: str = ""  #: the finding that names it
     tasks: tuple[int, ...] = ()  #: ids of tasks whose time it is, most first; at most 100
+    inside: str = ""  #: 'psycopg/connection.py:495': the library's line, where file and line are the program's own
 
     @property
     def place(self) -> str:
-        return f"{self.file.rpartition('/')[2]}:{self.line}" if self.file else ""
+        return f"{file_name(self.file)}:{self.line}" if self.file else ""
 
 
 class QuietView(View, frozen=True):

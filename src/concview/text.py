@@ -91,6 +91,13 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
+def file_name(path: str) -> str:
+    """The last part of a path; with its folder where many files have that name: 'logging/__init__.py'."""
+    folder, _, name = path.rpartition("/")
+    package = folder.rpartition("/")[2] if name in ("__init__.py", "__main__.py") else ""
+    return f"{package}/{name}" if package else name
+
+
 def short_path(path: str, width: int = 40) -> str:
     """The end of a path, cut at a slash where it can be."""
     if len(path) <= width:

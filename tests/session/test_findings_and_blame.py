@@ -23,7 +23,7 @@ def blame(*causes: BlameCause) -> Blame:
 def test_the_largest_cause_gives_the_bound() -> None:
     smaller = msgspec.structs.replace(CAUSE, at_most=1.2)
     (one,) = bounded([FINDING], blame(CAUSE, smaller))
-    assert one.gain == "Without this wait at most 5.3 times as many rounds. If so."
+    assert one.gain == "Without this wait at most 5.3 times the throughput. If so."
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
@@ -87,6 +87,19 @@ def test_where_a_rule_has_found_something_nobody_is_told_that_all_is_clear(verdi
     assert found.sentence == "Found: a. As to waits: Said: so."
     past = named(judged(verdict, None), [msgspec.structs.replace(FINDING, recent=True)])
     assert past is not None and past.verdict == verdict
+
+
+def test_a_hint_that_cpus_are_short_does_not_come_before_what_threads_do() -> None:
+    hint = msgspec.structs.replace(FINDING, id="cpu-starvation", severity=Severity.INFO)
+    found = named(judged("clear", None), [hint])
+    assert found is not None and (found.verdict, found.severity, found.rule) == (
+        "found",
+        Severity.INFO,
+        "cpu-starvation",
+    )
+    assert found.sentence == "Nobody is in another's way: Said: so. Found besides: cpu-starvation."
+    both = named(judged("clear", None), [hint, FINDING])
+    assert both is not None and both.sentence.startswith("Found: cpu-starvation, a.")
 
 
 def test_what_a_finding_tells_is_not_unexplained() -> None:

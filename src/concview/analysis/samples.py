@@ -52,6 +52,7 @@ from concview.model import (
     WaitDef,
     Work,
 )
+from concview.text import file_name
 
 #: So many different stacks, and as many conditions, are kept apart; what comes later is told as left out. About 100 MB.
 MOST_STACKS = 100_000
@@ -651,7 +652,7 @@ class Samples:
         if named is not None:
             if address:
                 self._addresses[named.key].add(key)
-            file = named.file.rpartition("/")[2]
+            file = file_name(named.file)
             # One object has one name, whatever its users call it.
             self._names.setdefault(key, named.expression + (f" ({file})" if file else ""))
         return LockName(key, kind, exact and bool(address), named, self._names)

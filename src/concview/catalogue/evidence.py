@@ -11,7 +11,7 @@ from concview.analysis.statistics import lower_mean
 from concview.analysis.window import ThreadWindow, WaitProfile, Window
 from concview.catalogue.base import Inapplicable
 from concview.model import Frame, Site, Stack, StackEvidence, State, Wait, WaitKind, Where
-from concview.text import duration, percent
+from concview.text import duration, file_name, percent
 from concview.text import group as group
 
 #: No stack shown as evidence is longer: the leaf's side is kept, and the outermost frame.
@@ -68,7 +68,7 @@ def lower_waiters(window: Window, mean: float, most: int, episodes: int, stuck: 
 
 def spot(file: str, line: int, function: str) -> str:
     """'cache.py:41 in Cache.get'."""
-    name = file.rpartition("/")[2] or "?"
+    name = file_name(file) or "?"
     return f"{name}:{line} in {function}" if function else f"{name}:{line}"
 
 

@@ -38,7 +38,9 @@ def _share(blame: Blame, part: float) -> float:
 
 def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
     return out.BlameCauseOut(
-        root=out.BlameRootOut(cause.kind, cause.what, out.SiteOut(cause.file, cause.line, cause.function)),
+        root=out.BlameRootOut(
+            cause.kind, cause.what, out.SiteOut(cause.file, cause.line, cause.function), cause.inside
+        ),
         family=cause.family,
         share=round(cause.share, 4),
         thread_s=round(cause.thread_s, 3),
@@ -46,7 +48,7 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         path=[
             out.BlameStepOut(
                 s.via, s.what, out.SiteOut(s.file, s.line, s.function), list(s.waiters), list(s.owners),
-                s.confidence.value, list(s.waiting_tasks), list(s.owning_tasks),
+                s.confidence.value, list(s.waiting_tasks), list(s.owning_tasks), s.inside,
             )
             for s in cause.path
         ],

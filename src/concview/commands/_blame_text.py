@@ -38,10 +38,10 @@ def _wrapped(text: str, pen: Pen) -> list[str]:
 
 
 def _causes(blame: Blame, pen: Pen) -> None:
-    exact = f", {percent(blame.exact)} of the time behind others is exact" if blame.held_up or blame.waits else ""
+    exact = f"; {percent(blame.exact)} of the waits was read exactly" if blame.held_up or blame.waits else ""
     whose = "threads and tasks" if blame.tasks else "threads"
     pen.line(
-        f"  {blame.active:.1f} of {blame.threads:.1f} {whose} do or want something: held up "
+        f"  {blame.active:.1f} of {blame.threads:.1f} {whose} are active: held up "
         f"{percent(blame.share(blame.held_up))}, waits {percent(blame.share(blame.waits))}, starved "
         f"{percent(blame.share(blame.starved))}, unexplained {percent(blame.share(blame.unexplained))}{exact}",
         DIM,
@@ -61,10 +61,7 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
         pen.line(f"{head}{threads} {words.does(cause)}")
         return
     first = cause.path[0]
-    pen.line(
-        f"{head}{threads} wait for {words.waited_for(first)}{words.where(first.file, first.line)}   "
-        f"{first.confidence.value}"
-    )
+    pen.line(f"{head}{threads} wait for {words.waited_for(first)}{words.at(first)}   {first.confidence.value}")
     indent = " " * len(head)
     for depth, step in enumerate(cause.path):
         indent += "  "
@@ -79,7 +76,7 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
         else:
             pen.line(
                 f"{indent}{words.had(step)} {count}{after.who}: waits for {words.waited_for(after)}"
-                f"{words.where(after.file, after.line)}   {after.confidence.value}"
+                f"{words.at(after)}   {after.confidence.value}"
             )
     notes = []
     if cause.at_most is not None and cause.at_most >= 1.05:

@@ -216,17 +216,19 @@ class BlameStepOut(msgspec.Struct):
     confidence: str
     waiting_tasks: list[int] = []
     owning_tasks: list[int] = []
+    library: str = ""  #: the library's line, where `site` is the program's own that called it
 
 
 class BlameRootOut(msgspec.Struct):
     kind: str
     what: str
     site: SiteOut
+    library: str = ""  #: the library's line, where `site` is the program's own that called it
 
 
 class BlameCauseOut(msgspec.Struct):
-    """`share` of the time of threads that do or want something; `at_most`: without this wait its threads do at most so
-    many times as many rounds."""
+    """`share` of the time of active threads; `at_most`: without this wait its threads get at most
+    so many times as much done."""
 
     root: BlameRootOut
     family: str

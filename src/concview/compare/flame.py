@@ -15,6 +15,7 @@ from concview.analysis.samples import Condition, LockName, Samples
 from concview.compare import statistics
 from concview.model import STATES, Frame
 from concview.session.recording import Recording
+from concview.text import file_name
 
 #: Frames of a stack that are kept, from the outermost on; nodes of the tree.
 MOST_DEPTH, MOST_NODES = 150, 200_000
@@ -139,7 +140,7 @@ def _frames(condition: Condition) -> Iterator[tuple[str, bool]]:
 
 
 def _name(frame: Frame) -> str:
-    file = frame.file.rpartition("/")[2]
+    file = file_name(frame.file)
     function = frame.function.strip() or "<unnamed>"
     return f"{function} ({file})" if file else function
 
@@ -153,7 +154,7 @@ def _key(condition: Condition) -> _Key:
     frames = condition.stack.frames
     frame = next((f for f in frames if f.origin == "user"), frames[0] if frames else None)
     lock = _lock(condition.lock) if condition.lock is not None else ""
-    function, file = (frame.function, frame.file.rpartition("/")[2]) if frame is not None else ("(no Python stack)", "")
+    function, file = (frame.function, file_name(frame.file)) if frame is not None else ("(no Python stack)", "")
     return function, file, STATES[condition.state], lock
 
 

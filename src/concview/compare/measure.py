@@ -12,6 +12,7 @@ from concview.config import Config
 from concview.model import STATES, VERDICT, Finding, Severity, Target, Tick
 from concview.session.blame import unnamed as verdict_of
 from concview.snapshot import LockView, QueueView, Snapshot
+from concview.text import file_name
 
 #: A run is cut into so many windows at most, of a second at least.
 MOST_WINDOWS = 60
@@ -142,7 +143,7 @@ def _lock_name(lock: LockView) -> str:
     site = lock.site
     if not site.expression:
         return ""
-    return f"{site.expression} ({site.file.rpartition('/')[2]}, {site.function})"
+    return f"{site.expression} ({file_name(site.file)}, {site.function})"
 
 
 def _queue_name(queue: QueueView) -> str:

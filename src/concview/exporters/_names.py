@@ -6,6 +6,7 @@ from typing import Protocol
 
 from concview.analysis.samples import Blocker, Condition
 from concview.model import Frame, State
+from concview.text import file_name
 
 UNNAMED = "<unnamed>"
 
@@ -16,7 +17,7 @@ def function(frame: Frame) -> str:
 
 def place(frame: Frame) -> str:
     """'Cache.get (cache.py:41)'; without a file, as of native frames, the function alone."""
-    file = frame.file.rpartition("/")[2]
+    file = file_name(frame.file)
     return f"{function(frame)} ({file}:{frame.line})" if file else function(frame)
 
 

@@ -27,7 +27,7 @@ from concview.session.brief import chain, chosen
 from concview.session.phrases import measured_text
 from concview.session.recording import Recording
 from concview.snapshot import LockView, Snapshot
-from concview.text import duration, percent, plural
+from concview.text import duration, file_name, percent, plural
 
 MOST_ROWS = 200
 MOST_CAUSES = 8
@@ -167,7 +167,7 @@ def _blame(snapshot: Snapshot) -> list[str]:
         return []
     parts = [
         "<h2>Who is to blame</h2>",
-        f'<p class="dim">{blame.active:.1f} of {blame.threads:.1f} threads do or want something: held up '
+        f'<p class="dim">{blame.active:.1f} of {blame.threads:.1f} threads are active: held up '
         f"{percent(blame.share(blame.held_up))}, waits {percent(blame.share(blame.waits))}, starved "
         f"{percent(blame.share(blame.starved))}, unexplained {percent(blame.share(blame.unexplained))}.</p>",
     ]
@@ -316,7 +316,7 @@ def _locks(snapshot: Snapshot) -> list[str]:
 
 def _lock(lock: LockView) -> str:
     name = lock.site.expression or (f"{lock.address:#x}" if lock.address else lock.key)
-    place = f" ({lock.site.file.rpartition('/')[2]}:{lock.site.line})" if lock.site.file else ""
+    place = f" ({file_name(lock.site.file)}:{lock.site.line})" if lock.site.file else ""
     who = ", ".join(f"{h.name} {percent(h.share)} ({h.confidence.value})" for h in lock.holders[:4])
     return (
         f'<tr><td class="place">{_t(name + place)}</td><td>{_t(lock.kind)}</td>'

@@ -19,7 +19,7 @@ from concview.fleet.watch import Watched
 from concview.model import STATES, Site
 from concview.session.work import title
 from concview.snapshot import Snapshot, Status
-from concview.text import group
+from concview.text import file_name, group
 
 #: Series of one metric with a label of the target's own words, for one process.
 MOST = 50
@@ -33,7 +33,7 @@ def _cut(text: str) -> str:
 
 
 def _place(site: Site) -> str:
-    return f"{site.file.rpartition('/')[2]}:{site.line}" if site.file else ""
+    return f"{file_name(site.file)}:{site.line}" if site.file else ""
 
 
 class _Page:
@@ -180,7 +180,7 @@ def _blame(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     for part in ("own", "held_up", "waits", "starved", "quiet", "unexplained"):
         page.gauge("thread_time_ratio", "Where all thread time went, each wait followed to its end; the parts sum to 1",
                    {**common, "part": part}, getattr(blame, part))  # fmt: skip
-    page.gauge("active_threads", "Threads that do or want something, on average", common, blame.active)
+    page.gauge("active_threads", "Active threads (not idle or pausing), on average", common, blame.active)
     page.gauge(
         "verdict",
         "The verdict in a word, as a label; 1 for the one that holds",

@@ -6,6 +6,8 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from concview.text import file_name
+
 
 class State(IntEnum):
     """What one thread is doing at one moment. The states partition wall time."""
@@ -87,7 +89,7 @@ class Frame(Struct, frozen=True):
     @property
     def place(self) -> str:
         """'Cache.get (cache.py:41)'."""
-        return f"{self.function} ({self.file.rpartition('/')[2]}:{self.line})"
+        return f"{self.function} ({file_name(self.file)}:{self.line})"
 
 
 class Stack(msgspec.Struct, frozen=True, eq=False):

@@ -15,7 +15,7 @@ import msgspec
 from concview.model import Child, Confidence, FileLock, Link, Semaphore, Severity, State
 from concview.session.blame import UNNAMED
 from concview.snapshot import Snapshot, ThreadView
-from concview.text import plural, waits
+from concview.text import file_name, plural, waits
 
 if TYPE_CHECKING:
     from concview.session.session import Session
@@ -222,7 +222,7 @@ def _only(snapshot: Snapshot) -> ThreadView | None:
 
 def _place(thread: ThreadView) -> str:
     frame = thread.stack.user_leaf
-    return f" ({frame.file.rpartition('/')[2]}:{frame.line})" if frame is not None else ""
+    return f" ({file_name(frame.file)}:{frame.line})" if frame is not None else ""
 
 
 def _does(thread: ThreadView) -> str:

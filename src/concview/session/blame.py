@@ -81,7 +81,7 @@ def unnamed(blame: Blame | None) -> Finding | None:
         summary=blame.sentence,
         why=_WHY.get(blame.verdict, _WHY[""]),
         fix=_FIX.get(blame.verdict, _FIX[""]),
-        measured=Measured("share of what threads and tasks do or want", share, HELD_UP[0], HELD_UP[0], "of the time"),
+        measured=Measured("share of the active time", share, HELD_UP[0], HELD_UP[0], "of the time"),
         where=_where(blame),
         threads=top.threads if top is not None else (),
         tasks=top.tasks if top is not None else (),
@@ -164,12 +164,17 @@ def _found(blame: Blame, live: Sequence[Finding]) -> Blame:
     names = listed(list(dict.fromkeys(f.id for f in live)), 4)
     first, _, rest = blame.sentence.partition(": ")
     rest = rest if first in ("Clear", "Idle") else blame.sentence
+    if worst.severity is Severity.INFO and all(f.id in _OF_THE_CPU for f in live):
+        # A hint that CPUs are short says little where threads want them little: what they do comes first.
+        said = f"Nobody is in another's way: {rest} Found besides: {names}."
+    else:
+        said = f"Found: {names}. As to waits: {rest}"
     return msgspec.structs.replace(
         blame,
         verdict="found",
         severity=worst.severity,
         rule=worst.id,
-        sentence=f"Found: {names}. As to waits: {rest}",
+        sentence=said,
         more=(f"{worst.id}: {_first(worst.fix)}", *blame.more),
     )
 

@@ -107,16 +107,14 @@ def chain(cause: BlameCause, blame: Blame) -> list[str]:
     if not cause.path:
         return [f"{threads} {words.does(cause)}"]
     first = cause.path[0]
-    told = [
-        f"{threads} wait for {words.waited_for(first)}{words.where(first.file, first.line)}, {first.confidence.value}"
-    ]
+    told = [f"{threads} wait for {words.waited_for(first)}{words.at(first)}, {first.confidence.value}"]
     for depth, step in enumerate(cause.path):
         count = f"{len(step.owners)} " if len(step.owners) > 1 else ""
         after = cause.path[depth + 1] if depth + 1 < len(cause.path) else None
         if after is None:
             told.append(f"{words.had(step)} {count}{cause.ends}: {words.does(cause)}")
         else:
-            place = words.where(after.file, after.line)
+            place = words.at(after)
             told.append(f"{words.had(step)} {count}{after.who}: waits for {words.waited_for(after)}{place}")
     return told
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from concview.model import Confidence, Frame
+from concview.model import Confidence, Frame, Stack
+from concview.text import file_name
 
 #: Something that makes progress, or does not: a thread by its tid. Others (tasks) may take numbers no thread has.
 Node = int
@@ -76,14 +77,17 @@ class Family(StrEnum):
 
 
 class Place(NamedTuple):
+    """`inside`: the library's line, where `file` and `line` are the program's own that called it."""
+
     file: str
     line: int
     function: str
+    inside: str = ""
 
     @property
     def short(self) -> str:
         """'semN.py:7'."""
-        return f"{self.file.rpartition('/')[2]}:{self.line}" if self.file else ""
+        return f"{file_name(self.file)}:{self.line}" if self.file else ""
 
 
 NOWHERE = Place("", 0, "")
@@ -91,6 +95,16 @@ NOWHERE = Place("", 0, "")
 
 def place_of(frame: Frame | None) -> Place:
     return Place(frame.file, frame.line, frame.function) if frame is not None else NOWHERE
+
+
+def called_from(stack: Stack, frame: Frame) -> Place:
+    """The place of a frame. Of one in a library the program's own line that led there: a driver's line is the same for
+    every query. A program without a line of its own there keeps the library's."""
+    mine = stack.user_leaf
+    if frame.origin != "library" or mine is None or mine.origin != "user":
+        return place_of(frame)
+    folder, _, file = frame.file.rpartition("/")
+    return Place(mine.file, mine.line, mine.function, f"{folder.rpartition('/')[2]}/{file}:{frame.line}".lstrip("/"))
 
 
 class Root(NamedTuple):

@@ -222,6 +222,7 @@ class _Teller:
                     _few(owners),
                     _few_tasks(waiters),
                     _few_tasks(owners),
+                    step.place.inside,
                 )
             )
             waiters = owners
@@ -242,6 +243,7 @@ class _Teller:
             exact=m.exact_ns * 2 > total and exact(m.path),
             at_most=self._at_most(m) if m.family is Family.TAKEN else None,
             stuck_s=self._stuck(m),
+            inside=m.root.place.inside,
         )
 
     def quiet(self, m: Merged, seconds: float) -> QuietView:

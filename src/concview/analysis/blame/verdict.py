@@ -78,12 +78,12 @@ def _judge(blame: Blame, history: History) -> _Said:
     unseen = _unseen_tasks(history)
     if unseen:
         return "tasks unseen", None, unseen + _largest(blame, "Most of what they do"), more, still_s
-    largest = _largest(blame, "Most of the rest")
+    largest = _largest(blame, "Most of it")
     if more:
         return "outside", None, f"Nobody is held up, but not everybody moves: {more[0]}", more[1:], still_s
     said = (
-        f"Clear: held up {percent(blame.share(blame.held_up))}, unexplained {percent(blame.share(blame.unexplained))} "
-        f"of what {blame.active:.1f} {'threads and tasks' if blame.tasks else 'threads'} do or want."
+        f"Clear: of the time of {blame.active:.1f} active {'threads and tasks' if blame.tasks else 'threads'} "
+        f"{percent(blame.share(blame.held_up))} is held up, {percent(blame.share(blame.unexplained))} unexplained."
     )
     return "clear", None, said + largest, more, still_s
 
@@ -118,7 +118,7 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
         many = blame.held_up * blame.threads - of_gil >= WARN_THREADS
         severity = Severity.WARN if many else Severity.INFO
         share = percent(blame.share(blame.held_up))
-        return "held up", severity, f"Held up, {share} of what {_whose(blame)} want to do: {_told(blame, top)}"
+        return "held up", severity, f"Held up, {share} of the time of {_whose(blame)}: {_told(blame, top)}"
     if stuck:
         top = stuck[0]
         many = len(top.threads) + len(top.tasks) >= STUCK_THREADS
@@ -152,7 +152,7 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
         return "unexplained", Severity.INFO, f"Unexplained, {share} of the time: {_told(blame, top)}"
     if _over(blame, blame.starved, STARVED):
         share = percent(blame.share(blame.starved))
-        return "starved", Severity.INFO, f"Starved: {share} of what the threads want is a CPU, which they do not get."
+        return "starved", Severity.INFO, f"Starved: threads that are ready to run wait for a CPU, {share} of the time."
     sleeping = [q for q in blame.quiets if q.kind == End.DORMANT and len(q.tids) + len(q.tasks) > 1]
     if sleeping:
         asleep = sleeping[0]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from concview.analysis.blame.nouns import QUIET, End, Part, Root, Step, Via
 from concview.snapshot import BlameCause, BlameStep
+from concview.text import file_name
 
 _WHAT = {
     Via.PERMIT: "a permit of {}",
@@ -57,14 +58,19 @@ def had(step: BlameStep | Step) -> str:
     return _HAD[Via(step.via)]
 
 
-def where(file: str, line: int) -> str:
-    return f" ({file.rpartition('/')[2]}:{line})" if file else ""
+def where(file: str, line: int, inside: str = "") -> str:
+    """' (shop.py:41)'; of a line that a library's is reached from: ' (shop.py:41, in psycopg/connection.py:495)'."""
+    return f" ({file_name(file)}:{line}{f', in {inside}' if inside else ''})" if file else ""
+
+
+def at(what: BlameCause | BlameStep) -> str:
+    return where(what.file, what.line, what.inside)
 
 
 def does(cause: BlameCause) -> str:
     """What is at the end of the way, with its place: 'sleeps (semN.py:7)'."""
     told = f"waits for {cause.what}" if cause.kind in _WAITED_FOR else cause.what
-    return told + where(cause.file, cause.line)
+    return told + at(cause)
 
 
 def story(cause: BlameCause, waiting: float) -> str:
@@ -77,7 +83,7 @@ def story(cause: BlameCause, waiting: float) -> str:
     if not cause.path:
         return f"{number} {threads} ({cause.who}): {does(cause)}"
     first = cause.path[0]
-    told = f"{number} {threads} ({cause.who}) {verb} for {waited_for(first)}{where(first.file, first.line)}"
+    told = f"{number} {threads} ({cause.who}) {verb} for {waited_for(first)}{at(first)}"
     for i, step in enumerate(cause.path):
         if cause.kind == End.CYCLE and i == len(cause.path) - 1:
             break
@@ -91,15 +97,15 @@ def story(cause: BlameCause, waiting: float) -> str:
         count = f"{owners} {kind_of(step.owners, step.owning_tasks)} " if owners > 1 else ""
         told += f", {had(step)} {count}{who}"
         if after is not None:
-            told += f", which waits for {waited_for(after)}{where(after.file, after.line)}"
+            told += f", which waits for {waited_for(after)}{at(after)}"
     if cause.kind == End.CYCLE:
         return f"{told}: {does(cause)}"
     return f"{told}: {does(cause)}"
 
 
 def bound(at_most: float) -> str:
-    """'without this wait at most 5.3 times as many rounds'. A bound: how near it is, depends on what comes next."""
-    return f"without this wait at most {at_most:.1f} times as many rounds"
+    """'without this wait at most 5.3 times the throughput'. A bound: how near it is, depends on what comes next."""
+    return f"without this wait at most {at_most:.1f} times the throughput"
 
 
 def bound_sentence(at_most: float) -> str:
@@ -111,7 +117,7 @@ def bound_sentence(at_most: float) -> str:
 def end(root: Root) -> str:
     """'sleeps (semN.py:7)'; what costs nobody anything says so: 'idle: no work'."""
     said = f"{root.kind}: {root.what}" if root.kind in QUIET or root.kind is End.UNEXPLAINED else root.what
-    return said + where(root.place.file, root.place.line)
+    return said + where(root.place.file, root.place.line, root.place.inside)
 
 
 def largest(parts: Sequence[Part]) -> Part:
@@ -121,6 +127,6 @@ def largest(parts: Sequence[Part]) -> Part:
 def because(parts: Sequence[Part]) -> str:
     """One thread now: 'sem (permit) <- rpc: answer (answer) <- peer: sleeps (semN.py:7)', the largest part of it."""
     part = largest(parts)
-    told = " <- ".join(f"{s.what} ({s.via}){where(s.place.file, s.place.line)}" for s in part.path[:8])
+    told = " <- ".join(f"{s.what} ({s.via}){where(s.place.file, s.place.line, s.place.inside)}" for s in part.path[:8])
     more = f" (one of {len(parts)} ways)" if len(parts) > 1 else ""
     return f"{told} <- {end(part.root)}{more}" if told else end(part.root)

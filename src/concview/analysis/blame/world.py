@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from concview.analysis.blame.kernel import Kernel
-from concview.analysis.blame.nouns import End, Link, Node, Part, Place, Root, Step, Via, place_of
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, called_from, place_of
 from concview.analysis.blame.tasks import TaskMoment, task_name
 from concview.analysis.blame.ties import Objects
 from concview.analysis.classify import via_of
@@ -58,6 +58,7 @@ class Look:
     via: str
     frame: Frame  #: the innermost that is not the machinery of a standard primitive
     place: Place
+    told: Place  #: the same for people: of a line in a library the program's own that led there
     own: tuple[Frame, ...]  #: frames of the program and its libraries, innermost first
     kinds: tuple[Kind, ...] = ()
     end: Root | None = None  #: where it ends whatever the others do
@@ -182,7 +183,9 @@ class World:
                 self._standing.clear()
             every = tuple(f for f in stack.frames if own(f))
             frame = next((f for f in every if f.origin == "user"), every[0] if every else _NO_FRAME)
-            known = self._standing[stack] = Look(stack, NO_WAIT, State.UNKNOWN, "", "", frame, place_of(frame), every)
+            known = self._standing[stack] = Look(
+                stack, NO_WAIT, State.UNKNOWN, "", "", frame, place_of(frame), called_from(stack, frame), every
+            )
         return known
 
     def _looked_at(self, run: Run, kinds: Sequence[Kind]) -> Look:
@@ -193,7 +196,7 @@ class World:
         via = via or (via_of(run.stack) if run.wait.kind is WaitKind.FUTEX else "")
         look = Look(
             run.stack, run.wait, run.classification.state, run.classification.reason, via, frame, place_of(frame),
-            tuple(f for f in frames if own(f)),
+            called_from(run.stack, frame),             tuple(f for f in frames if own(f)),
         )  # fmt: skip
         look.kinds = tuple(k for k in kinds if k.applies(look))
         first = look.kinds[0] if look.kinds else None
@@ -255,7 +258,7 @@ class Moment:
             said = kind.follow(waiter)
             if said is not None:
                 return said
-        return Root(End.UNEXPLAINED, look.reason or "cannot be told", look.place)
+        return Root(End.UNEXPLAINED, look.reason or "cannot be told", look.told)
 
     def once(self, key: object, make: Callable[[], list[Node]]) -> list[Node]:
         """The same question of the same moment is answered once."""
@@ -358,7 +361,7 @@ class Waiter:
         return [t for t, line in there if line == at.line and self.moment.look(t).frame == at]
 
     def end(self, kind: End, what: str) -> Root:
-        return Root(kind, what, self.look.place)
+        return Root(kind, what, self.look.place if kind in QUIET else self.look.told)
 
     def outside(self, via: Via, what: str, confidence: Confidence, end: Root) -> Link:
         """Another process has it."""
@@ -376,5 +379,7 @@ class Waiter:
     ) -> Link:
         if len(others) > MOST_OTHERS:
             others = others[:: len(others) // MOST_OTHERS + 1]
-        step = Step(via, what, self.world.name(self.tid), self.look.place, confidence)
+        # A lock's name is that of the file it is taken in; a thing out of a pool is had by the line that asks for it.
+        place = self.look.told if via is Via.RESOURCE else self.look.place
+        step = Step(via, what, self.world.name(self.tid), place, confidence)
         return Link(step, others, key or (via, self.wait.lock or self.look.place), otherwise, settle)

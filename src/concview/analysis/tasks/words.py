@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
 from concview.model import Frame, TaskState, TaskWait
-from concview.text import clean, plural
+from concview.text import clean, file_name, plural
 from concview.text import group as group_of
 
 _AT_QUEUE = {
@@ -21,7 +21,7 @@ _AT_QUEUE = {
 
 def place(frame: Frame | None) -> str:
     """'report.py:11'; '' where there is none."""
-    return f"{frame.file.rpartition('/')[2]}:{frame.line}" if frame is not None and frame.file else ""
+    return f"{file_name(frame.file)}:{frame.line}" if frame is not None and frame.file else ""
 
 
 def object_name(told: SharedObject | None, kind: str, id_: int) -> str:

@@ -8,7 +8,7 @@ from concview.analysis.calls import Function, by_function
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue.base import Inapplicable
 from concview.model import Frame, Stack, State, Where
-from concview.text import duration
+from concview.text import duration, file_name
 
 #: Below so many calls in the whole window nothing is concluded.
 MIN_CALLS = 200
@@ -81,7 +81,7 @@ def place(function: Function) -> Where:
 
 def spot(function: Function) -> str:
     """'Cache.get (cache.py:39)'."""
-    return f"{function.name} ({function.file.rpartition('/')[2]}:{function.line})"
+    return f"{function.name} ({file_name(function.file)}:{function.line})"
 
 
 def seen_in(window: Window, function: Function) -> tuple[int, str, Stack] | None:

@@ -37,7 +37,7 @@ from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, Reference, Related, State
 from concview.source import takers
 from concview.source.takers import Taken
-from concview.text import duration, plural, waits
+from concview.text import duration, file_name, plural, waits
 
 _KINDS = frozenset({"Lock", "RLock"})
 
@@ -98,7 +98,7 @@ def _who(window: Window, crowd: Crowd) -> str:
     if frame is None or not name:
         return ""
     found = takers.takers(window.lines_of(frame.file), Taken(name, "acquire"), frozenset({"release"}))
-    file = frame.file.rpartition("/")[2]
+    file = file_name(frame.file)
     told = [
         f"{t.function} ({file}:{t.line}) takes it and gives it back "
         + (f"in line {t.back}, not in a finally" if t.how == "early" else "nowhere")

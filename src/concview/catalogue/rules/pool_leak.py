@@ -47,7 +47,7 @@ from concview.catalogue.rules.connection_starvation import subject_of
 from concview.model import Confidence, Frame, Related, Where
 from concview.source import takers
 from concview.source.takers import Taken, Taker
-from concview.text import duration, waits
+from concview.text import duration, file_name, waits
 
 STANDS_S = 5.0
 _VIA = frozenset({"pool", "Semaphore.acquire", "Condition.wait", "Event.wait"})
@@ -182,7 +182,7 @@ def _one(window: Window, crowd: Crowd, known: Related) -> Observation:
     what = f"a permit of {name}" if known.kind == "Semaphore" else name
     suspects = _who_takes(window, crowd, known)
     told = "; ".join(
-        f"{one.function} ({file.rpartition('/')[2]}:{one.line}) takes one and {_HOW[one.how].format(one.back)}"
+        f"{one.function} ({file_name(file)}:{one.line}) takes one and {_HOW[one.how].format(one.back)}"
         for one, file in suspects
     )
     most = _most(window, crowd, known)

@@ -45,7 +45,7 @@ from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules import _aio
 from concview.model import Confidence, Frame, Stack, StackEvidence, TaskInfo, TaskState, Where
 from concview.source.origin import origin
-from concview.text import duration, plural
+from concview.text import duration, file_name, plural
 
 #: (file, first line, function) of a coroutine
 Key = tuple[str, int, str]
@@ -96,7 +96,7 @@ class Rise:
             confidence=Confidence.EXACT,
             title=f"{tasks} of {function}, {rate:.1f} more every second",
             summary=(
-                f"There are {tasks} of {function} (line {line} of {file.rpartition('/')[2]}); in "
+                f"There are {tasks} of {function} (line {line} of {file_name(file)}); in "
                 f"{duration(self.seconds)} {self.more} more began than ended"
                 f"{', not one of which did' if not self.ended else ''}.{f' {waits}.' if waits else ''}"
             ),

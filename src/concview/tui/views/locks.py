@@ -26,7 +26,7 @@ NOT_HELD = frozenset({"Queue", "Barrier"})
 
 def _place(lock: LockView) -> str:
     site = lock.site
-    return f"{site.function} ({site.file.rpartition('/')[2]}:{site.line})" if site.file else "place not known"
+    return f"{site.function} ({text.file_name(site.file)}:{site.line})" if site.file else "place not known"
 
 
 def _object(lock: LockView) -> str:

@@ -143,7 +143,7 @@ def says_it(tree: list[Line], snapshot: Snapshot) -> bool:
     if firing is None or not firing.where:
         return False
     told = " ".join(segment.text for line in tree for segment in line)
-    return any(f"{w.file.rpartition('/')[2]}:{w.line}" in told for w in firing.where[:3])
+    return any(f"{text.file_name(w.file)}:{w.line}" in told for w in firing.where[:3])
 
 
 class Overview(View):

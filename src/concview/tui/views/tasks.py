@@ -32,7 +32,7 @@ def _behind(group: TaskGroupView, width: int, palette: Palette, context: Any) ->
 
 def _function(group: TaskGroupView) -> str:
     bare = group.function.replace("<locals>.", "")
-    return f"{bare} ({group.file.rpartition('/')[2]}:{group.line})" if group.file else bare
+    return f"{bare} ({text.file_name(group.file)}:{group.line})" if group.file else bare
 
 
 COLUMNS = (

@@ -103,7 +103,7 @@ def _holds(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
     if thread.holds_gil:
         lines.append([Segment("  the GIL", palette.bright)])
     for hold in thread.holds:
-        place = f"{hold.site.function} ({hold.site.file.rpartition('/')[2]}:{hold.site.line})"
+        place = f"{hold.site.function} ({text.file_name(hold.site.file)}:{hold.site.line})"
         said = f"  {hold.kind or 'lock'} {hold.site.expression}, taken in {place}, {hold.confidence}"
         lines.append([Segment(fit(said, width).rstrip(), palette.base)])
     if len(lines) == 1:

@@ -79,7 +79,7 @@ def unseen(aio: AioView) -> list[str]:
 
 def shared_line(one: SharedView, width: int, palette: Palette) -> Line:
     used = f", {one.usage}" if one.usage else ""
-    place = f" ({one.file.rpartition('/')[2]}:{one.line})" if one.file else ""
+    place = f" ({text.file_name(one.file)}:{one.line})" if one.file else ""
     sure = "" if one.exact else ", holders inferred"
     said = f"{one.kind}{place}{used}: {text.plural(one.waiting, 'task')} wait, {one.waiters_mean:.1f} on average{sure}"
     name = fit(one.name, min(len(one.name), 30)).rstrip()
@@ -164,7 +164,7 @@ def holds_lines(task: TaskView, aio: AioView, width: int, palette: Palette) -> l
     for hold in task.holds:
         one = shared.get(hold.lock)
         waiting = one.waiting if one is not None else 0
-        place = f"{hold.site.file.rpartition('/')[2]}:{hold.site.line}"
+        place = f"{text.file_name(hold.site.file)}:{hold.site.line}"
         name = hold.site.expression or hold.kind or "something"
         said = f"  {name} ({hold.kind or 'lock'}), taken at {place}, {hold.confidence}"
         lines.append([Segment(fit(said, width).rstrip(), palette.base)])

@@ -198,7 +198,7 @@ COLUMNS = (
         "place",
         "FILE",
         10,
-        place_cell(lambda e: f"{e.frame.file.rpartition('/')[2]}:{e.frame.line}", right=True),
+        place_cell(lambda e: f"{text.file_name(e.frame.file)}:{e.frame.line}", right=True),
         most=26,
         drop=1,
         right=True,

@@ -186,7 +186,7 @@ def _branch(node: _Node, blame: Blame, indent: int, width: int, palette: Palette
     step = node.step
     assert step is not None
     sure = "" if step.confidence.value == "exact" else f", {step.confidence.value}"
-    said = f"{_waiters(node, step, blame)} for {words.waited_for(step)}{words.where(step.file, step.line)}{sure}"
+    said = f"{_waiters(node, step, blame)} for {words.waited_for(step)}{words.at(step)}{sure}"
     mark = "← "
     lines: list[Line] = []
     for number, part in enumerate(wrap(said, max(20, width - indent - len(mark)))):

@@ -73,7 +73,7 @@ def _threads(row: tuple[int, Function], width: int, palette: Palette, context: C
 
 def _place(row: tuple[int, Function]) -> str:
     one = row[1]
-    return f"{one.file.rpartition('/')[2]}:{one.line}" if one.line else "built in"
+    return f"{text.file_name(one.file)}:{one.line}" if one.line else "built in"
 
 
 COLUMNS = (

@@ -243,7 +243,7 @@ class FlameGraph(ScrollView, can_focus=True, inherit_bindings=False):
         frame = box.node.frame
         if width < 6 or not frame.file:
             return " " * max(0, width)
-        place = f"{frame.file.rpartition('/')[2]}:{frame.line}"
+        place = f"{text.file_name(frame.file)}:{frame.line}"
         if frame.origin == "user" and frame.text and width > len(place) + 12:
             place = f"{place}  {frame.text}"
         return fit(place, width)

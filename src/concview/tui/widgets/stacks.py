@@ -19,7 +19,7 @@ def _frame(frame: Frame, width: int, palette: Palette, leaf: bool) -> list[Line]
     place = (
         f"{text.short_path(frame.file, max(12, width // 2))}:{frame.line}"
         if user
-        else f"{frame.file.rpartition('/')[2]}:{frame.line}"
+        else f"{text.file_name(frame.file)}:{frame.line}"
     )
     name_room = max(6, width - 4 - len(place))
     name = fit(frame.function, min(name_room, max(1, len(frame.function) * 2))).rstrip()
@@ -61,7 +61,7 @@ def stack_lines(
             for frame in part:
                 lines += _frame(frame, width, palette, False)
         elif part:
-            names = ", ".join(dict.fromkeys(f.file.rpartition("/")[2] for f in part))
+            names = ", ".join(dict.fromkeys(text.file_name(f.file) for f in part))
             said = fit(f"  … {text.plural(len(part), 'library frame')} ({names})", width).rstrip()
             lines.append([Segment(said, palette.faint)])
     if truncated:

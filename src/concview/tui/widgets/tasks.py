@@ -39,7 +39,7 @@ def rows(tasks: Tasks | None) -> list[Row]:
 
 
 def place(at: Await | None) -> str:
-    return f"{at.function} ({at.file.rpartition('/')[2]}:{at.line})" if at is not None else ""
+    return f"{at.function} ({text.file_name(at.file)}:{at.line})" if at is not None else ""
 
 
 def waits_at(task: TaskInfo) -> str:
