@@ -116,6 +116,7 @@ def _share_of_the_machine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    interpreters()  # once, before there are workers: they inherit it
     # Started in the background of a script, or under nohup, we would hand on that these are ignored; tests send them.
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:

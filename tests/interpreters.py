@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ _PROBE = (
 )
 _NAME = re.compile(r"python3(\.\d+)?t?$")
 _PR_SET_PDEATHSIG = 1
+#: Environment variable in which one process of a test run tells its children what it found.
+_FOUND = "_CONCVIEW_TESTS_FOUND"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,15 @@ def _ask(path: Path) -> Interpreter | None:
 
 @cache
 def interpreters() -> tuple[Interpreter, ...]:
-    """The newest patch of every minor version found, in order; free-threaded builds after the ordinary one."""
+    """The newest patch of every minor version found, in order; free-threaded builds after the ordinary one. Looked for
+    once a run: pytest's workers inherit what was found."""
+    told = os.environ.get(_FOUND)
+    if told is None:
+        told = os.environ[_FOUND] = json.dumps([astuple(each) for each in _search()])
+    return tuple(Interpreter(path, (major, minor), *rest) for path, (major, minor), *rest in json.loads(told))
+
+
+def _search() -> tuple[Interpreter, ...]:
     best: dict[tuple[tuple[int, int], bool], Interpreter] = {}
     asked: set[Path] = set()
     for path in _candidates():

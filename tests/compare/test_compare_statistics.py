@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+import scipy  # type: ignore[import-untyped]  # its parts are loaded by the first use, not by every worker
 
 from concview.compare import statistics
 
@@ -21,7 +21,7 @@ def draws(source: random.Random, n: int, shift: float, ties: bool) -> list[float
 @pytest.mark.parametrize("shift", [0.0, 1.5, 6.0])
 def test_exact_mann_whitney(n: int, m: int, shift: float) -> None:
     a, b = draws(random.Random(n), n, 0, False), draws(random.Random(m + 100), m, shift, False)
-    expected = stats.mannwhitneyu(a, b, alternative="two-sided", method="exact").pvalue
+    expected = scipy.stats.mannwhitneyu(a, b, alternative="two-sided", method="exact").pvalue
     assert statistics.mann_whitney(a, b) == pytest.approx(expected, rel=1e-9)
     assert statistics.mann_whitney(b, a) == pytest.approx(expected, rel=1e-9)
 
@@ -31,9 +31,9 @@ def test_ties_are_counted_exactly(n: int, m: int, shift: float) -> None:
     a, b = draws(random.Random(n), n, 0, True), draws(random.Random(7), m, shift, True)
 
     def ranks_of_first(x: np.ndarray, y: np.ndarray) -> float:
-        return float(stats.rankdata(np.concatenate([x, y]))[: len(x)].sum())
+        return float(scipy.stats.rankdata(np.concatenate([x, y]))[: len(x)].sum())
 
-    every = stats.permutation_test(
+    every = scipy.stats.permutation_test(
         (a, b), ranks_of_first, permutation_type="independent", alternative="two-sided", n_resamples=math.inf
     )
     assert statistics.mann_whitney(a, b) == pytest.approx(every.pvalue, rel=1e-9)
@@ -43,7 +43,7 @@ def test_ties_are_counted_exactly(n: int, m: int, shift: float) -> None:
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
 def test_mann_whitney_of_many(ties: bool, shift: float) -> None:
     a, b = draws(random.Random(1), 40, 0, ties), draws(random.Random(2), 35, shift, ties)
-    expected = stats.mannwhitneyu(a, b, alternative="two-sided", method="asymptotic", use_continuity=True).pvalue
+    expected = scipy.stats.mannwhitneyu(a, b, alternative="two-sided", method="asymptotic", use_continuity=True).pvalue
     assert statistics.mann_whitney(a, b) == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
@@ -71,16 +71,16 @@ def test_the_interval_of_the_median_covers_it(n: int) -> None:
     assert found is not None
     low, high = int(found[0]), int(found[1])
     assert high == n - 1 - low
-    coverage = 1 - 2 * stats.binom.cdf(low, n, 0.5)
+    coverage = 1 - 2 * scipy.stats.binom.cdf(low, n, 0.5)
     assert coverage >= 0.95
-    assert 1 - 2 * stats.binom.cdf(low + 1, n, 0.5) < 0.95, "no narrower one would do"
+    assert 1 - 2 * scipy.stats.binom.cdf(low + 1, n, 0.5) < 0.95, "no narrower one would do"
 
 
 def test_the_bootstrap_of_independent_windows_is_scipys() -> None:
     source = random.Random(3)
     values = [source.gauss(5, 1) for _ in range(27)]
     found = statistics.resample(values, values, rounds=4000)
-    expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, random_state=1)
+    expected = scipy.stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, random_state=1)
     width = expected.confidence_interval.high - expected.confidence_interval.low
     assert found.base_interval[0] == pytest.approx(expected.confidence_interval.low, abs=0.35 * width)
     assert found.base_interval[1] == pytest.approx(expected.confidence_interval.high, abs=0.35 * width)
@@ -102,7 +102,7 @@ def test_blocks_keep_false_alarms_down_where_seconds_depend_on_each_other() -> N
         source = random.Random(seed)
         a, b = autocorrelated(source, 60, 10), autocorrelated(source, 60, 10)
         alarms["blocks"] += statistics.resample(a, b, rounds=400, seed=seed).p <= 0.05
-        alarms["single"] += stats.ttest_ind(a, b).pvalue <= 0.05
+        alarms["single"] += scipy.stats.ttest_ind(a, b).pvalue <= 0.05
     assert alarms["blocks"] < 0.75 * alarms["single"], alarms
     found = statistics.resample(autocorrelated(random.Random(1), 60, 10), autocorrelated(random.Random(2), 60, 14))
     assert found.p < 0.01 and found.base_interval[1] < found.new_interval[0]
@@ -110,4 +110,4 @@ def test_blocks_keep_false_alarms_down_where_seconds_depend_on_each_other() -> N
 
 def test_geomean() -> None:
     assert statistics.geomean([]) is None
-    assert statistics.geomean([0.5, 2.0, 3.0]) == pytest.approx(float(stats.gmean([0.5, 2.0, 3.0])))
+    assert statistics.geomean([0.5, 2.0, 3.0]) == pytest.approx(float(scipy.stats.gmean([0.5, 2.0, 3.0])))

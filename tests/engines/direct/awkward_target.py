@@ -338,14 +338,17 @@ def deep_recursion():
 
 
 def qualnames():
-    """Code -> qualified name. Before 3.11 only functions and generators know it: those that run are alive."""
-    functions = [each for each in gc.get_objects() if isinstance(each, types.FunctionType)]
-    # functools.wraps gives a function another one's name.
+    """Code of this file -> qualified name, where the code does not say it: before 3.11 only functions and generators
+    know it, and those that run are alive."""
+    if hasattr(main.__code__, "co_qualname"):
+        return {}
+    functions = [f for f in gc.get_objects() if isinstance(f, types.FunctionType)]
+    # functools.wraps gives a function another one's name, and the name of its code is that of the wrapper.
     found = {f.__code__: f.__qualname__ for f in functions if not hasattr(f, "__wrapped__")}
+    inside = {c: outer for outer in found for c in outer.co_consts if isinstance(c, types.CodeType)}
     for f in functions:
-        outer = next((c for c in found if f.__code__ in c.co_consts), None)
-        if hasattr(f, "__wrapped__") and outer is not None:
-            found[f.__code__] = found[outer] + ".<locals>." + f.__code__.co_name
+        if hasattr(f, "__wrapped__") and f.__code__ in inside:
+            found[f.__code__] = found[inside[f.__code__]] + ".<locals>." + f.__code__.co_name
     for each in gc.get_objects():
         if isinstance(each, types.GeneratorType):
             found[each.gi_code] = each.__qualname__  # its function may be gone
