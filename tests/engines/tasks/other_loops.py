@@ -1,4 +1,4 @@
-"""Tasks that asyncio's C module does not make. `other_loops.py trio|gevent|python`; prints 'ready' or 'missing'."""
+"""Tasks that asyncio's C module does not make. `other_loops.py trio|python`; prints 'ready' or 'missing'."""
 
 import asyncio
 import sys
@@ -55,13 +55,6 @@ def with_trio():
             print("ready", flush=True)
 
     trio.run(main)
-
-
-def with_gevent():
-    import gevent
-
-    print("ready", flush=True)
-    gevent.sleep(100_000)
 
 
 def with_python():

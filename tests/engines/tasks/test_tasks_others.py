@@ -39,15 +39,6 @@ def test_tasks_of_trio() -> None:
             assert {d.kind for d in told.definitions.values()} == {"trio"}
 
 
-def test_greenlets_are_said_to_be_unseen() -> None:
-    with target(PYTHON, SOURCE, "gevent", ready=None) as process:
-        if process.line() == "missing":
-            pytest.skip(f"NOT TESTED: gevent is not installed in {PYTHON.path}")
-        with watched(process.pid) as watch:
-            loops = watch.until(lambda: watch.told.loops)
-            assert any("gevent" in sentence for sentence in loops.unseen)
-
-
 @pytest.mark.parametrize("python", (GIL[0], GIL[-1]), ids=lambda i: i.label)
 def test_tasks_in_pure_python_are_said_to_be_unseen(python: Interpreter) -> None:
     with target(python, SOURCE, "python") as process, watched(process.pid) as watch:

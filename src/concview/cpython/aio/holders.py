@@ -204,6 +204,12 @@ class Holders:
 
 def lock_kind(values: Values, name: str, attributes: dict[str, int]) -> tuple[str, str] | None:
     """(kind, library) of what looks like a lock of asyncio, anyio or trio; None for anything else."""
+    if name.startswith("gevent.") and name.endswith("Semaphore"):
+        return "Semaphore", "gevent"
+    if name == "LockType" or (name == "RLock" and "_block" in attributes):  # monkey-patched, and gevent.lock's
+        return "Lock", "gevent"
+    if name in ("Semaphore", "BoundedSemaphore") and "counter" in attributes:
+        return "Semaphore", "eventlet"
     if "_borrowers" in attributes:
         return "Limiter", "trio" if "_lot" in attributes else "anyio"
     if name == "Lock":

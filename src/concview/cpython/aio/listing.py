@@ -55,6 +55,7 @@ class Listing:
         self.linked = values.o.version >= (3, 14)
         self.problem = ""  #: why tasks cannot be listed
         self.unseen: tuple[str, ...] = ()  #: kinds of tasks that are there and not read, a sentence each
+        self.greenlets = ""  #: what runs greenlets: 'gevent' or 'eventlet'
         self._whole = True  #: the lists are to be walked from one end to the other
         self._imported: dict[int, tuple[int, int]] = {}
         self._looked: set[int] = set()
@@ -97,9 +98,9 @@ class Listing:
     def _others(self, interpreter: int) -> None:
         """What runs tasks of its own that are not read here."""
         if self._modules.dict_of(interpreter, "gevent.hub"):
-            self._say("greenlets of gevent are not read: their stacks lie in memory of greenlet's own")
+            self.greenlets = "gevent"
         elif self._modules.dict_of(interpreter, "eventlet.hubs"):
-            self._say("greenlets of eventlet are not read: their stacks lie in memory of greenlet's own")
+            self.greenlets = "eventlet"
         namespace = self._modules.dict_of(interpreter, "asyncio.tasks")
         if namespace and interpreter not in self._looked:
             self._looked.add(interpreter)

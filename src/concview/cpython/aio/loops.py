@@ -155,7 +155,7 @@ class Loops:
 
     def refresh(self, loop: Loop) -> bool:
         """Read again what changes seldom. False when it is a loop no more."""
-        if loop.kind == "trio":
+        if loop.kind in ("trio", "gevent", "eventlet"):
             return loop.tid != 0
         if _kind(self._values.type_name(loop.address)) != loop.kind:
             return False

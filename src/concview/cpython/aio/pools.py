@@ -134,6 +134,14 @@ class Pools:
         if values.type_name(found["_borrowers"]) == "set":
             out.owners = values.set_items(found["_borrowers"], _MOST)
 
+    def _gevent(self, address: int, found: dict[str, int], out: Numbers) -> None:
+        """gevent's Pool and eventlet's GreenPool: both know their greenlets."""
+        values = self._values
+        out.limit = values.integer(found["size"])
+        members = found.get("greenlets") or found["coroutines_running"]
+        out.used = values.length(members)
+        out.owners = values.set_items(members, _MOST)
+
     def _executor(self, address: int, found: dict[str, int], out: Numbers) -> None:
         values = self._values
         out.limit = values.integer(found["_max_workers"])
@@ -158,6 +166,8 @@ class Pools:
         "psycopg": _psycopg,
         "pymongo": _pymongo,
         "sqlalchemy": _sqlalchemy,
+        "gevent": _gevent,
+        "eventlet": _gevent,
     }
 
 

@@ -190,7 +190,11 @@ def find(table: dict[tuple[str, str], Role], file: str, qualname: str) -> Role |
 
 #: A library's own coroutine around the one that a task was made for: the task is called after the inner one.
 _WRAPPERS: frozenset[tuple[str, str]] = frozenset(
-    {("anyio/_core/_tasks.py", "TaskHandle._run_coro"), (_ANYIO, "TaskGroup._run_wrapped_task")}
+    {
+        ("anyio/_core/_tasks.py", "TaskHandle._run_coro"),
+        (_ANYIO, "TaskGroup._run_wrapped_task"),
+        ("eventlet/greenthread.py", "GreenThread.main"),
+    }
 )
 
 

@@ -101,8 +101,8 @@ class Reporter:
         if now >= self._threads_at:
             self._threads_at = now + THREADS_NS
             for loop in tracker.loops.known.values():
-                if loop.kind == "trio":
-                    continue  # its thread's frames tell
+                if loop.kind in ("trio", "gevent", "eventlet"):
+                    continue  # its thread's frames, or the hub itself, tell
                 loop.tid = loops.get(loop.address, 0) or tracker.loops.idents(loop, idents)
         runs = {task.loop: task.id for a in running if (task := tracker.tasks.get(a)) is not None}
         loop_of = {task.id: task.loop for task in tracker.tasks.values()} if self._ran else {}

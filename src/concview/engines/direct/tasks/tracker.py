@@ -31,6 +31,7 @@ from concview.cpython.code import Codes
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Objects
 from concview.cpython.threads import Interpreter, Thread
+from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
 from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
@@ -142,6 +143,7 @@ class TaskTracker:
         self._random = random.Random(process.pid)
         trio = Trio(self.values, self.chains, self._holders, self._transports)
         self._trio = TrioTasks(self, trio)
+        self._greenlets = GreenletTasks(self, self._holders, self._transports)
         self.reporter = Reporter(self, sink)
 
     def close(self) -> None:
@@ -150,7 +152,7 @@ class TaskTracker:
     @property
     def active(self) -> bool:
         """Whether there is something to look at, or to say of what cannot be looked at."""
-        return self.listing.any or self._trio.any or bool(self.listing.unseen)
+        return self.listing.any or self._trio.any or self._greenlets.any or bool(self.unseen_kinds)
 
     @property
     def problem(self) -> str:
@@ -160,7 +162,8 @@ class TaskTracker:
     @property
     def unseen_kinds(self) -> tuple[str, ...]:
         """Kinds of tasks that are left out, a sentence each."""
-        return self.listing.unseen
+        greenlets = self._greenlets.unseen
+        return (*self.listing.unseen, greenlets) if greenlets else self.listing.unseen
 
     # ------------------------------------------------------------------ one tick of the engine
 
@@ -170,6 +173,7 @@ class TaskTracker:
             began = time.thread_time_ns()
             self.listing.look_for(interpreters)
             self._trio.look_for(now, threads)
+            self._greenlets.look_for(interpreters, threads, self.listing.greenlets)
             cost = time.thread_time_ns() - began
             self._find_at = now + max(FIND_NS, int(cost / (_FIND_SHARE * self.budget)) if self.budget else 0)
             if now >= self._forget_at:
@@ -180,7 +184,12 @@ class TaskTracker:
         if self._sink.generation != self._generation:
             self._renew()
         running, loops = self.listing.running(threads)
-        if now < self._full_look_at and not self._anybody(running, loops) and not self._trio.any:
+        if (
+            now < self._full_look_at
+            and not self._anybody(running, loops)
+            and not self._trio.any
+            and not self._greenlets.any
+        ):
             self._list(now, threads)
             if not self._pending:
                 self.due = now + NOBODY_NS
@@ -193,7 +202,7 @@ class TaskTracker:
             self.reporter.poll(now, loops, idents, self.running)
             cost = time.thread_time_ns() - began
             self._first_ns = self._first_ns or now
-            filling = not self.filled and now - self._first_ns < FILL_NS
+            filling = (not self.filled or self._greenlets.searching) and now - self._first_ns < FILL_NS
             longest = LONGEST_PAUSE_NS + _PAUSE_EACH_NS * len(self.tasks)
             share = FILL_SHARE if filling else SHARE * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
             self._look_at = now + max(LOOK_NS, min(longest, int(cost / share)))
@@ -261,6 +270,8 @@ class TaskTracker:
             torn = 0
         if self._trio.any:
             torn += self._trio.poll(now, time.thread_time_ns())
+        if self._greenlets.any:
+            torn += self._greenlets.poll(now, idents)
         self._changing_ones(now)
         self._tell(now, torn)
 
