@@ -184,5 +184,8 @@ def test_a_lock_outlives_the_process_that_took_it(kind: str, tmp_path: Path) -> 
         inode = path.stat().st_ino
         (lock,) = (one for one in kernel_locks.read() if one.inode == inode)
         assert lock.holder == (took if kind == "flock" else -1)
-        assert not kernel_locks.has(took, inode) and kernel_locks.heirs(inode) == [heir]
+        assert kernel_locks.descriptor(took, inode) < 0 and kernel_locks.heirs(inode) == [heir]
+        fd = kernel_locks.descriptor(heir, inode)
+        # The one that is known is looked at first, and what it was is not believed.
+        assert kernel_locks.descriptor(heir, inode, fd) == kernel_locks.descriptor(heir, inode, 0) == fd >= 0
         process.stdin.close()

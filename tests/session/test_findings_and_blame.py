@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from concview.config import RuleConfig
-from concview.model import Confidence, Finding, Measured, Severity, Where
+from concview.model import Concern, Confidence, Finding, Measured, Severity, Where
 from concview.session.blame import bounded, named, unnamed
 from concview.snapshot import Blame, BlameCause, BlameStep
 
@@ -90,7 +90,7 @@ def test_where_a_rule_has_found_something_nobody_is_told_that_all_is_clear(verdi
 
 
 def test_a_hint_that_cpus_are_short_does_not_come_before_what_threads_do() -> None:
-    hint = msgspec.structs.replace(FINDING, id="cpu-starvation", severity=Severity.INFO)
+    hint = msgspec.structs.replace(FINDING, id="cpu-starvation", concern=Concern.CPU, severity=Severity.INFO)
     found = named(judged("clear", None), [hint])
     assert found is not None and (found.verdict, found.severity, found.rule) == (
         "found",
@@ -107,7 +107,7 @@ def test_what_a_finding_tells_is_not_unexplained() -> None:
         CAUSE, family="own", kind="unexplained", rule="", thread_s=64.0, path=(), stuck_s=12.0, who="web"
     )
     blame = judged("unexplained", Severity.INFO, alone, unexplained=0.8)
-    leak = msgspec.structs.replace(ABOUT_IT, id="pool-leak", title="Never given back")
+    leak = msgspec.structs.replace(ABOUT_IT, id="pool-leak", concern=Concern.GIVER, title="Never given back")
     found = named(blame, [leak])
     assert found is not None and (found.verdict, found.severity) == ("stuck", Severity.WARN)
     assert found.unexplained == 0 and found.waits == 0.8 and found.rule == "pool-leak"
@@ -119,7 +119,9 @@ def test_what_a_finding_tells_is_not_unexplained() -> None:
 
 
 def test_want_of_a_cpu_does_not_name_what_is_in_the_way_of_others() -> None:
-    starved = msgspec.structs.replace(FINDING, id="cpu-starvation", where=(Where("x.py", 1, "f"),), threads=(1,))
+    starved = msgspec.structs.replace(
+        FINDING, id="cpu-starvation", concern=Concern.CPU, where=(Where("x.py", 1, "f"),), threads=(1,)
+    )
     step = BlameStep("lock", "the lock", "t", "x.py", 2, "f", Confidence.EXACT)
     held = msgspec.structs.replace(CAUSE, rule="", path=(step,), kind="cpu")
     for kind, expected in (("cpu", ""), ("starved", "cpu-starvation")):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from concview.analysis.window import Window
-from concview.model import Confidence, StackEvidence, Where
+from concview.model import Concern, Confidence, StackEvidence, Where
 
 #: Common gates (catalogue, head): the subject needs this many samples and distinct wait episodes.
 MIN_SAMPLES = 200
@@ -75,6 +75,11 @@ class Observation:
     label: str = ""  #: the subject in a few words, for where many are found in one place
 
 
+def concern_of(rule: Rule) -> Concern:
+    found: Concern = getattr(rule, "concern", Concern.OTHER)
+    return found
+
+
 class Rule(Protocol):
     """One anti-pattern. Class attributes are its metadata; instances hold nothing."""
 
@@ -85,6 +90,7 @@ class Rule(Protocol):
     needs: ClassVar[tuple[str, ...]]  #: capabilities without which it cannot judge, by name (`model.CAPABILITIES`)
     permanent: ClassVar[bool]  #: a permanent state: no minimum of samples or episodes
     measure: ClassVar[str]  #: what the value is, in words
+    #: A rule may have `concern`: what its findings say of the waits that they are about.
     #: A rule with `moment` True also judges a core file: what it finds there cannot end, whatever time would tell.
 
     def observe(self, window: Window) -> Iterable[Observation]: ...

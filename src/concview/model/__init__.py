@@ -42,7 +42,16 @@ from concview.model.events import (
     Tick,
     WaitDef,
 )
-from concview.model.findings import VERDICT, Finding, Measured, NotApplicable, Pending, StackEvidence, Where
+from concview.model.findings import (
+    VERDICT,
+    Concern,
+    Finding,
+    Measured,
+    NotApplicable,
+    Pending,
+    StackEvidence,
+    Where,
+)
 from concview.model.forks import SETTLED_NS, ForkedChild, Forks
 from concview.model.processes import Of, ProcessDef
 from concview.model.queues import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
@@ -127,6 +136,7 @@ __all__ = [
     "Capability",
     "Child",
     "Children",
+    "Concern",
     "Confidence",
     "Counters",
     "Depths",

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import enum
+
 from concview.model.values import Confidence, Frame, Severity, Struct
 
 #: Where findings are listed by their rules' ids, a verdict that no rule names stands under this one.
 VERDICT = "verdict"
+
+
+class Concern(enum.Enum):
+    """What a finding can say of a wait that it is about."""
+
+    OTHER = "other"
+    #: Those that want a CPU: no name for what is in the way of somebody else.
+    CPU = "cpu"
+    #: Who ought to give what is waited for, and does not: it explains the wait.
+    GIVER = "giver"
 
 
 class Where(Struct, frozen=True):
@@ -60,6 +72,7 @@ class Finding(Struct, frozen=True):
     since_ns: int = 0
     recent: bool = False  #: no longer fires; kept for a minute
     tasks: tuple[int, ...] = ()  #: ids of tasks
+    concern: Concern = Concern.OTHER
 
     @property
     def identity(self) -> tuple[str, str, str]:

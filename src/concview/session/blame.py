@@ -10,7 +10,7 @@ from concview.analysis.blame import words
 from concview.analysis.blame.nouns import End, Family
 from concview.analysis.blame.verdict import HELD_UP
 from concview.config import RuleConfig
-from concview.model import VERDICT, Confidence, Finding, Measured, Severity, Where
+from concview.model import VERDICT, Concern, Confidence, Finding, Measured, Severity, Where
 from concview.session.supervisor import WATCHES
 from concview.snapshot import Blame, BlameCause
 from concview.text import duration, listed, percent
@@ -22,19 +22,8 @@ NAMES_S = 5.0
 _OF_A_CAUSE = frozenset({"held up", "stuck", "waits", "still"})
 #: Those that say that nobody is in the way of anybody.
 _CALM = frozenset({"clear", "idle", "outside", "waits"})
-#: Rules that say who ought to give what is waited for, and does not: where one of these fires, a wait is explained.
-_TELLS = frozenset(
-    {
-        "async-pool-exhausted", "child-pipe-deadlock", "connection-starvation", "database-locked", "import-deadlock",
-        "lost-at-fork", "lost-wakeup", "nested-executor-deadlock", "pool-leak", "queue-dead-end", "self-deadlock",
-        "task-leak",
-    }
-)  # fmt: skip
 #: Verdicts without a cause, and the rules about the same.
 _ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wakeup",)}
-
-#: Rules about those that want a CPU: no name for what is in the way of somebody else.
-_OF_THE_CPU = frozenset({"cpu-starvation", "cpu-saturation", "native-oversubscription", "cpu-migration"})
 
 #: By verdict, of one that no rule names.
 _WHY = {
@@ -134,7 +123,8 @@ def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
 
 def _explained(blame: Blame, told: Mapping[str, Finding]) -> Blame:
     """The same where what was unexplained is told by findings."""
-    by = [c for c in blame.causes if c.kind == End.UNEXPLAINED and c.rule in _TELLS]
+    tells = {f.id for f in told.values() if f.concern is Concern.GIVER}
+    by = [c for c in blame.causes if c.kind == End.UNEXPLAINED and c.rule in tells]
     if not by or blame.threads <= 0:
         return blame
     part = min(blame.unexplained, sum(c.thread_s for c in by) / blame.seconds / blame.threads)
@@ -164,7 +154,7 @@ def _found(blame: Blame, live: Sequence[Finding]) -> Blame:
     names = listed(list(dict.fromkeys(f.id for f in live)), 4)
     first, _, rest = blame.sentence.partition(": ")
     rest = rest if first in ("Clear", "Idle") else blame.sentence
-    if worst.severity is Severity.INFO and all(f.id in _OF_THE_CPU for f in live):
+    if worst.severity is Severity.INFO and all(f.concern is Concern.CPU for f in live):
         # A hint that CPUs are short says little where threads want them little: what they do comes first.
         said = f"Nobody is in another's way: {rest} Found besides: {names}."
     else:
@@ -197,8 +187,8 @@ def bounded(findings: Sequence[Finding], blame: Blame | None) -> tuple[Finding, 
 
 def _top(blame: Blame, causes: Sequence[BlameCause]) -> BlameCause | None:
     """What the verdict is about."""
-    if blame.verdict in ("held up",):
-        return next((c for c in causes if c.family == "taken" and c.kind != "unexplained"), None)
+    if blame.verdict == "held up":
+        return next((c for c in causes if c.family == Family.TAKEN and c.kind != End.UNEXPLAINED), None)
     if blame.verdict == "waits":
         stall = next((c for c in causes if c.family == Family.STALL), None)
         return stall or next((c for c in causes if c.family == Family.MADE), None)
@@ -221,7 +211,7 @@ def _about(cause: BlameCause, findings: Sequence[Finding]) -> Finding | None:
     tasks = set(cause.tasks).union(*(s.owning_tasks for s in cause.path))
     best: tuple[int, Finding] | None = None
     for finding in findings:
-        if cause.path and cause.kind != "starved" and finding.id in _OF_THE_CPU:
+        if cause.path and cause.kind != "starved" and finding.concern is Concern.CPU:
             continue
         theirs = {(w.file, w.line) for w in finding.where}
         theirs |= {(f.file, f.line) for s in finding.stacks for f in s.frames}

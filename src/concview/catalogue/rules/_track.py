@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from concview.catalogue.base import MIN_EPISODES, MIN_SAMPLES, Observation, Rule, Thresholds
+from concview.catalogue.base import MIN_EPISODES, MIN_SAMPLES, Observation, Rule, Thresholds, concern_of
 from concview.catalogue.docs import documentation
 from concview.catalogue.evidence import amount
 from concview.model import Finding, Measured, Severity
@@ -130,6 +130,7 @@ class Track:
             one.title or rule.title, one.summary or documented.summary, documented.why, one.fix or documented.fix,
             measured, one.where, one.threads, one.stacks, one.gain, one.check_next, self.since_ns,
             tasks=one.tasks,
+            concern=concern_of(rule),
         )  # fmt: skip
 
     def _warned(self) -> bool:

@@ -39,7 +39,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _aio
-from concview.model import Confidence, Site, Stack, TaskState
+from concview.model import Concern, Confidence, Site, Stack, TaskState
 from concview.text import percent, plural
 
 #: With fewer tasks that wait at all it is no crowd.
@@ -57,6 +57,7 @@ class AsyncPoolExhausted:
     needs: ClassVar[tuple[str, ...]] = ("tasks",)
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "mean number of tasks that wait for one"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         aio = _aio.require_tasks(window)

@@ -39,7 +39,7 @@ from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Child, Children, Confidence, Link, State, WaitKind
+from concview.model import Child, Children, Concern, Confidence, Link, State, WaitKind
 from concview.text import duration
 
 _READS = frozenset({"read", "readv", "poll", "ppoll"})
@@ -56,6 +56,7 @@ class ChildPipeDeadlock:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time that nothing has moved"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for child in window.history.relations.children(window.end_ns):

@@ -42,7 +42,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _pools
 from concview.catalogue.rules._kinds import CONNECTED
-from concview.model import Confidence, Frame, Site, Stack, State, WaitKind
+from concview.model import Concern, Confidence, Frame, Site, Stack, State, WaitKind
 from concview.text import percent, plural
 
 MIN_THREADS = 3
@@ -70,6 +70,7 @@ class ConnectionStarvation:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "mean number of threads that wait for one"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for key, one in _checkouts(window).items():

@@ -35,7 +35,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules._kinds import ACTIVE
-from concview.model import Confidence, State
+from concview.model import Concern, Confidence, State
 from concview.text import count, percent, plural
 
 #: Migrations that are fewer of the switches than this are the scheduler's business.
@@ -55,6 +55,7 @@ class CpuMigration:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "counters")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "migrations"
+    concern: ClassVar[Concern] = Concern.CPU
 
     def observe(self, window: Window) -> Iterable[Observation]:
         counted = schedule(window.buckets)

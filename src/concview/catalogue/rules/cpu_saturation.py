@@ -38,7 +38,7 @@ from concview.analysis.scheduler import Schedule, schedule
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, State
+from concview.model import Concern, Confidence, State
 from concview.text import percent
 
 #: Sustained over three stretches of so long.
@@ -62,6 +62,7 @@ class CpuSaturation:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "counters")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "CPU used or waited for"
+    concern: ClassVar[Concern] = Concern.CPU
 
     def observe(self, window: Window) -> Iterable[Observation]:
         parts = [schedule(part) for part in _stretches(window)]

@@ -32,7 +32,7 @@ from concview.analysis.scheduler import Schedule, schedule
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, State
+from concview.model import Concern, Confidence, State
 from concview.text import percent
 
 #: Threads that want less than this of a core lose little by waiting for it.
@@ -50,6 +50,7 @@ class CpuStarvation:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "counters")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "waiting in the run queue"
+    concern: ClassVar[Concern] = Concern.CPU
 
     def observe(self, window: Window) -> Iterable[Observation]:
         running = sum(t.nanoseconds[State.RUNNING] for t in window.threads)

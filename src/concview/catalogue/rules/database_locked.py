@@ -40,7 +40,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd, Slices
-from concview.model import Confidence, FileLocks
+from concview.model import Concern, Confidence, FileLocks
 from concview.text import percent, plural, waits
 
 #: Calls by which a transaction begins, goes on or ends.
@@ -55,6 +55,7 @@ class DatabaseLocked:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "mean number of threads that wait to write"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):

@@ -38,7 +38,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _importing
-from concview.model import Confidence
+from concview.model import Concern, Confidence
 from concview.text import duration, plural
 
 
@@ -50,6 +50,7 @@ class ImportDeadlock:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "how long the cycle has lasted"
+    concern: ClassVar[Concern] = Concern.GIVER
     moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:

@@ -34,7 +34,7 @@ from concview.analysis.window import WaitProfile, Window
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
-from concview.model import Confidence, Reference, Related, State
+from concview.model import Concern, Confidence, Reference, Related, State
 from concview.source import takers
 from concview.source.takers import Taken
 from concview.text import duration, file_name, plural, waits
@@ -50,6 +50,7 @@ class LostAtFork:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks", "held-locks", "relations")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time waited for a lock that no thread holds"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         held = {h.lock for t in window.threads for p in t.slices[-1:] for h in p.run.holds}

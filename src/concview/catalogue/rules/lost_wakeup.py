@@ -39,7 +39,7 @@ from concview.analysis.window import WaitProfile, Window
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
-from concview.model import Confidence, Related
+from concview.model import Concern, Confidence, Related
 from concview.text import duration, plural, waits
 
 MIN_THREADS = 2
@@ -57,6 +57,7 @@ class LostWakeup:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time without a thread that would wake them"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):

@@ -39,7 +39,7 @@ from concview.analysis.scheduler import Scheduled, schedule
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
-from concview.model import Confidence, State
+from concview.model import Concern, Confidence, State
 from concview.text import percent, plural
 
 #: A thread that wants a CPU for this share of the time computes, if it does not block all the time: one that is woken
@@ -62,6 +62,7 @@ class NativeOversubscription:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "counters")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "waiting for a CPU behind threads of its own"
+    concern: ClassVar[Concern] = Concern.CPU
 
     def observe(self, window: Window) -> Iterable[Observation]:
         counted = schedule(window.buckets)

@@ -37,7 +37,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import is_of, is_worker
 from concview.catalogue.rules._loops import is_loop
-from concview.model import Confidence, Frame, Stack, StackEvidence
+from concview.model import Concern, Confidence, Frame, Stack, StackEvidence
 from concview.source.calls import THREAD_POOL
 from concview.source.origin import is_module
 from concview.text import duration
@@ -61,6 +61,7 @@ class NestedExecutorDeadlock:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time that every worker has waited for a future"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         pools: dict[str, list[ThreadWindow]] = defaultdict(list)

@@ -44,7 +44,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _pools
 from concview.catalogue.rules._crowd import Crowd
 from concview.catalogue.rules.connection_starvation import subject_of
-from concview.model import Confidence, Frame, Related, Where
+from concview.model import Concern, Confidence, Frame, Related, Where
 from concview.source import takers
 from concview.source.takers import Taken, Taker
 from concview.text import duration, file_name, waits
@@ -69,6 +69,7 @@ class PoolLeak:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time waited for what no thread will return"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):

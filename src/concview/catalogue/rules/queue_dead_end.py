@@ -39,7 +39,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.catalogue.rules._kinds import is_of
-from concview.model import Confidence, Related
+from concview.model import Concern, Confidence, Related
 from concview.text import duration, plural, waits
 
 _TAKES = frozenset({"get", "get_nowait"})
@@ -54,6 +54,7 @@ class QueueDeadEnd:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "relations")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time that nothing has moved"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):

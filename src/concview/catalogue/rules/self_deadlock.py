@@ -40,7 +40,7 @@ from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Frame, Hold, Reference, State
+from concview.model import Concern, Confidence, Frame, Hold, Reference, State
 from concview.source.origin import is_module
 from concview.text import duration
 
@@ -70,6 +70,7 @@ class SelfDeadlock:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time that nothing has moved"
+    concern: ClassVar[Concern] = Concern.GIVER
     moment: ClassVar[bool] = True
 
     def observe(self, window: Window) -> Iterable[Observation]:

@@ -43,7 +43,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules import _aio
-from concview.model import Confidence, Frame, Stack, StackEvidence, TaskInfo, TaskState, Where
+from concview.model import Concern, Confidence, Frame, Stack, StackEvidence, TaskInfo, TaskState, Where
 from concview.source.origin import origin
 from concview.text import duration, file_name, plural
 
@@ -113,6 +113,7 @@ class TaskLeak:
     needs: ClassVar[tuple[str, ...]] = ()
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "tasks that began and did not end"
+    concern: ClassVar[Concern] = Concern.GIVER
 
     def observe(self, window: Window) -> Iterable[Observation]:
         history = window.history

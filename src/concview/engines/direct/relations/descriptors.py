@@ -141,7 +141,9 @@ class FileLockReader:
     def __init__(self, pid: int, sink: Sink, search: Search) -> None:
         self._pid, self._sink, self._search = pid, sink, search
         self._last: object = None
-        self._heirs: dict[int, tuple[float, list[int]]] = {}  #: by inode: when it was looked, and pids
+        #: (pid of who took it, inode) -> when it was looked for who else has it, and their pids
+        self._heirs: dict[tuple[int, int], tuple[float, list[int]]] = {}
+        self._seen_at: dict[tuple[int, int], int] = {}  #: (pid, inode) -> the descriptor by which it has the lock
 
     def report(self, now: int, waiting: Waiting, users: Users, databases: Sequence[FileLock] = ()) -> None:
         locks: list[FileLock] = list(databases)
@@ -194,18 +196,32 @@ class FileLockReader:
 
     def _holder(self, lock: kernel_locks.KernelLock) -> tuple[int, int]:
         """Pid of who has it, 0: not seen; and how many share the open file it belongs to, where that was looked for."""
-        if lock.kind == "posix" or (lock.holder > 0 and kernel_locks.has(lock.holder, lock.inode)):
+        if lock.kind == "posix":
             return max(0, lock.holder), 1
-        now = time.monotonic()
-        known = self._heirs.get(lock.inode)
+        key, now = (lock.holder, lock.inode), time.monotonic()
+        known = self._heirs.get(key)
         if known is None or now - known[0] > HEIRS_S:
+            self._heirs.pop(key, None)
+            if self._has_it(*key):
+                return lock.holder, 1
             if len(self._heirs) >= MAX_LOCKS:
                 self._heirs.clear()
-            known = self._heirs[lock.inode] = (now, kernel_locks.heirs(lock.inode))
+            known = self._heirs[key] = (now, kernel_locks.heirs(lock.inode))
         pids = known[1]
         if not pids and lock.holder > 0 and kernel_locks.hidden(lock.holder):
             return lock.holder, 1  # the table is all that can be seen of it
         return (self._pid if self._pid in pids else pids[0] if pids else 0), len(pids)
+
+    def _has_it(self, pid: int, inode: int) -> bool:
+        """Whether this process has the file open; where it had it is looked at first."""
+        if pid <= 0:
+            return False
+        fd = kernel_locks.descriptor(pid, inode, self._seen_at.pop((pid, inode), -1))
+        if fd >= 0:
+            if len(self._seen_at) >= MAX_LOCKS:
+                self._seen_at.clear()
+            self._seen_at[pid, inode] = fd
+        return fd >= 0
 
     def _users(self, inode: int, waiters: set[int], found: Users) -> tuple[User, ...]:
         """Threads with the descriptor that has the lock: in an object, or as a number that they handed to flock()."""
