@@ -422,6 +422,7 @@ class Blame(View, frozen=True):
     )
     severity: Severity | None = None  #: of the verdict; None: nothing to look into
     rule: str = ""  #: that names what the verdict is about; '' none does
+    hint: bool = False  #: that rule takes it for a hint only, and the verdict is a warning
     accepted: bool = False  #: the settings say that it is not to be reported
     sentence: str = ""  #: the verdict, for people
     more: tuple[str, ...] = ()  #: what else must be known

@@ -127,3 +127,16 @@ def test_want_of_a_cpu_does_not_name_what_is_in_the_way_of_others() -> None:
     for kind, expected in (("cpu", ""), ("starved", "cpu-starvation")):
         found = named(blame(msgspec.structs.replace(held, kind=kind)), [starved])
         assert found is not None and found.causes[0].rule == expected
+
+
+@pytest.mark.parametrize(("severity", "left"), [(Severity.INFO, True), (Severity.WARN, False)])
+def test_a_warning_that_its_rule_takes_for_a_hint_fails_the_check_as_one_without_a_rule(
+    severity: Severity, left: bool
+) -> None:
+    finding = msgspec.structs.replace(ABOUT_IT, severity=severity)
+    found = named(judged("held up", Severity.WARN, HELD), [finding])
+    assert found is not None and (found.rule, found.hint) == ("a", left)
+    told = unnamed(found)
+    assert (told is not None) == left
+    if told is not None:
+        assert told.title == "Held up; to a alone it is a hint" and told.severity is Severity.WARN

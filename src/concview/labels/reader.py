@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from concview.cpython.code import Code
 from concview.labels.access import Access, Ref
 from concview.labels.base import Kind, Link, Raw
 from concview.model import WorkKind
+from concview.source.origin import is_module
 
 #: Labels of one stack; slots of a value stack that are looked at; bases of a type.
 MAX_LABELS, MAX_STACK, _MAX_BASES = 16, 64, 8
@@ -54,7 +55,9 @@ class _Known(NamedTuple):
 
 
 class LabelReader:
-    def __init__(self, values: Values, chains: Chains) -> None:
+    def __init__(self, values: Values, chains: Chains, origin: Callable[[Code], str] = lambda _: "") -> None:
+        """`origin`: whose code it is, as a frame's `origin` tells."""
+        self._origin = origin
         self.access = Access(values)
         self._values, self._chains = values, chains
         self._mask = values.o.tag_mask
@@ -106,8 +109,11 @@ class LabelReader:
         return tuple(found)
 
     def _look_up(self, code: Code) -> _Known:
-        kinds = tuple(k for file, k in self._kinds.get(code.qualname, ()) if code.file.endswith(file))
-        links = tuple(k for file, k in self._links.get(code.qualname, ()) if code.file.endswith(file))
+        # Where the name of its folder does not tell, it is asked about only when a function has the right name.
+        there = code.qualname in self._kinds or code.qualname in self._links
+        told = self._origin(code) if there else ""
+        kinds = tuple(k for file, k in self._kinds.get(code.qualname, ()) if is_module(code.file, file, told))
+        links = tuple(k for file, k in self._links.get(code.qualname, ()) if is_module(code.file, file, told))
         if not kinds:
             names = self._called(code)
             kinds = tuple(k for k in self._callers if not k.methods.isdisjoint(names))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from concview.analysis.known_places import bare, is_file
 from concview.model import Child, Confidence, FileLock, Link, Semaphore, Severity, State
 from concview.session.blame import UNNAMED
 from concview.snapshot import Snapshot, ThreadView
@@ -163,7 +164,7 @@ def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Acr
 def _for_room(thread: ThreadView) -> bool:
     """In a queue of multiprocessing: whoever reads it gives that, not whoever has put something."""
     return any(
-        f.function.endswith("put") and f.file.endswith(("multiprocessing/queues.py", "billiard/queues.py"))
+        bare(f.function) == "put" and (is_file(f, "multiprocessing/queues.py") or is_file(f, "billiard/queues.py"))
         for f in thread.stack.frames[:4]
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ _FIX = {
 def named(blame: Blame | None, findings: Sequence[Finding], config: RuleConfig | None = None) -> Blame | None:
     """As `_named`, and whether the settings accept what is left without a rule's name."""
     found = _named(blame, findings)
-    if found is None or config is None or found.severity is None or found.rule:
+    if found is None or config is None or found.severity is None or (found.rule and not found.hint):
         return found
     places = [(w.file, w.function) for w in _where(found)]
     accepted = config.refuses(VERDICT) or any(config.accepts(VERDICT, *place) for place in places)
@@ -52,9 +52,15 @@ def named(blame: Blame | None, findings: Sequence[Finding], config: RuleConfig |
 
 
 def unnamed(blame: Blame | None) -> Finding | None:
-    """The verdict in the form of a finding, where no rule names what it is about; None where one does, where there is
-    nothing to look into, or where the settings accept it."""
-    if blame is None or blame.severity is None or blame.rule or blame.accepted or blame.verdict == WATCHES:
+    """The verdict in the form of a finding, where no rule names what it is about, or one that takes it for a hint only;
+    None where one does, where there is nothing to look into, or where the settings accept it."""
+    if (
+        blame is None
+        or blame.severity is None
+        or (blame.rule and not blame.hint)
+        or blame.accepted
+        or blame.verdict == WATCHES
+    ):
         return None
     if blame.seconds < NAMES_S:
         return None  # a rule may yet name it
@@ -66,7 +72,8 @@ def unnamed(blame: Blame | None) -> Finding | None:
         severity=blame.severity,
         score=min(100, round(100 * share)),
         confidence=Confidence.EXACT if top is not None and top.exact else Confidence.INFERRED,
-        title=f"{blame.verdict.capitalize()}; no rule knows this shape",
+        title=f"{blame.verdict.capitalize()}; "
+        + (f"to {blame.rule} alone it is a hint" if blame.rule else "no rule knows this shape"),
         summary=blame.sentence,
         why=_WHY.get(blame.verdict, _WHY[""]),
         fix=_FIX.get(blame.verdict, _FIX[""]),
@@ -117,7 +124,8 @@ def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
         finding = told.get(top.rule) if top is not None else None
         rule = finding.id if finding is not None else ""
         more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else UNNAMED
-        return msgspec.structs.replace(blame, rule=rule, more=(more, *blame.more))
+        hint = finding is not None and _less(finding, blame)
+        return msgspec.structs.replace(blame, rule=rule, hint=hint, more=(more, *blame.more))
     return msgspec.structs.replace(blame, rule=next((r for r in _ABOUT.get(blame.verdict, ()) if r in told), ""))
 
 
@@ -183,6 +191,11 @@ def bounded(findings: Sequence[Finding], blame: Blame | None) -> tuple[Finding, 
         else f
         for f in findings
     )
+
+
+def _less(finding: Finding, blame: Blame) -> bool:
+    """Whether the rule, which looks at its own measure, takes for a hint what the verdict warns of."""
+    return finding.severity is Severity.INFO and blame.severity is Severity.WARN
 
 
 def _top(blame: Blame, causes: Sequence[BlameCause]) -> BlameCause | None:

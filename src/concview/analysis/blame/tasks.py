@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, place_of
 from concview.analysis.blame.ways import Way, way
-from concview.analysis.known_places import TOLD_TO_END, of_a_library
+from concview.analysis.known_places import TOLD_TO_END, bare, is_file, of_a_library
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
 from concview.model import Confidence, Frame, LoopState, Site, Stack, State, TaskState
@@ -153,6 +153,12 @@ class TaskMoment:
             return Root(End.CPU, "is about to run", place)
         return self._link(node, place, Via.TURN, "its turn in the loop", [tid], Confidence.EXACT, ("turn", tid))
 
+    def thread(self, node: Node) -> Node:
+        """In which its loop runs; 0 not known."""
+        task = self._aio.find(-node)
+        loop = self._loop(task) if task is not None else None
+        return loop.tid if loop is not None else 0
+
     def _paces(self, run: TaskRun) -> bool:
         """A pause in a loop of the program's own."""
         leaf = run.leaf
@@ -186,7 +192,7 @@ class TaskMoment:
         return [
             tid
             for tid, run in self._moment.runs.items()
-            if any(f.function.endswith("_handle_job") and f.file.endswith(_TRIO_THREADS) for f in run.stack.frames)
+            if any(bare(f.function) == "_handle_job" and is_file(f, _TRIO_THREADS) for f in run.stack.frames)
         ]
 
     @cached_property

@@ -127,6 +127,8 @@ class Ties:
     at_ns: int  #: when that was told
     have: list[Node] = field(default_factory=list)  #: past the call that takes it, and yet to come by one that gives it
     make: list[Node] = field(default_factory=list)  #: yet to come by one that gives it
+    #: past acquire() of a lock, with no release() to come in the function that has it: it may be given back elsewhere
+    took: list[Node] = field(default_factory=list)
     sure: set[Node] = field(default_factory=set)  #: those of `have` that were read inside its `with`, and are there yet
     known: set[Node] = field(default_factory=set)  #: all that refer to it
     not_it: set[Node] = field(default_factory=set)  #: of these, those that by their source have nothing to do for it
@@ -194,7 +196,10 @@ def _ties(waiter: Waiter) -> Ties | None:
             elif will.will and tid not in waiting:
                 make[tid] = None
             elif will.source:
-                made.not_it.add(tid)
+                if kind in ("Lock", "RLock") and will.past == "acquire":
+                    made.took.append(tid)
+                else:
+                    made.not_it.add(tid)
     made.have = list(have)
     made.make = [t for t in make if t not in have]
     return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from concview.analysis.blame import words
+from concview.analysis.blame.closed import closed
 from concview.analysis.blame.nouns import End, Family, Via
 from concview.analysis.history import History
 from concview.analysis.known_places import EVENT_LOOPS, among
@@ -59,6 +60,9 @@ def _judge(blame: Blame, history: History) -> _Said:
     still = _still(history)
     still_s = still if still >= STUCK_S else 0.0
     problem = _problem(blame)
+    shut = closed(history) if problem is None or problem[1] is not Severity.WARN else None
+    if shut is not None and shut.still_s >= STUCK_S:
+        return "stuck", Severity.WARN, f"{shut.said} Nothing has moved for {duration(shut.still_s)}.", more, still_s
     if problem is not None:
         verdict, severity, sentence = problem
         more = _more(blame, verdict)
@@ -212,12 +216,10 @@ def _more(blame: Blame, verdict: str = "") -> list[str]:
     """What must be known beside the verdict: peers that do not answer. Without causes of the kind it is about."""
     said = []
     for cause in blame.causes:
-        if (
-            cause.kind in (End.PEER, End.CHILD, End.STOPPED, End.NATIVE)
-            and cause.kind != verdict
-            and not cause.path
-            and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds)
-        ):
+        alone = cause.kind in (End.PEER, End.CHILD, End.STOPPED, End.NATIVE, End.FILE) and not cause.path
+        # Of one that waits for another thread's end or result, which waits for what nobody gives.
+        in_vain = cause.kind == End.DORMANT and bool(cause.path)
+        if (alone or in_vain) and cause.kind != verdict and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds):
             story = words.story(cause, len(cause.threads) + len(cause.tasks))
             said.append(f"{story}, without a time limit, for up to {duration(cause.stuck_s)} now.")
     return said[:5]

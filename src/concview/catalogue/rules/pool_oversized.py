@@ -32,6 +32,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
+from concview.analysis.known_places import LOOPS, WORKERS, among
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -78,7 +79,7 @@ def _waits_for_work(thread: ThreadWindow) -> Frame | None:
     own = [f for f in idle.frames if f.origin == "user"]
     if own:
         return own[-1]
-    return next((f for f in idle.frames if f.function.endswith("worker")), None)
+    return next((f for f in idle.frames if among(f, LOOPS) or among(f, WORKERS)), None)
 
 
 def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -> Observation:

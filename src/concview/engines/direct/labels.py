@@ -119,7 +119,7 @@ class LabelLook:
         self._pid, self._started, self._sink, self._full = pid, started, sink, full
         self._table, self._sampler, self._tracker = table, sampler, tasks
         self._off_cpu = off_cpu
-        self.reader = LabelReader(tasks.values, tasks.chains)
+        self.reader = LabelReader(tasks.values, tasks.chains, tasks.sites.origin)
         self._checker = Checker(tasks.values)
         self._spans = Spans(tasks.values, self.reader.access)
         self._start = tasks.values.o["f.localsplus"]

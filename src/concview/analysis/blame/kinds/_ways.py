@@ -5,12 +5,17 @@ Everything concluded here is inferred.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import Node
 from concview.analysis.blame.ways import Reach, Way, way
 from concview.analysis.blame.world import Waiter, is_machinery
 from concview.model import Frame
+
+if TYPE_CHECKING:
+    from concview.analysis.tasks.records import TaskRun
 
 
 def inside_block(waiter: Waiter) -> list[Node]:
@@ -18,6 +23,33 @@ def inside_block(waiter: Waiter) -> list[Node]:
     knowledge of what is entered."""
     key = ("block", waiter.look.stack)
     return [t for t in waiter.moment.once(key, lambda: _in_body(waiter)) if t not in waiter.same]
+
+
+def in_tasks(waiter: Waiter) -> list[Node]:
+    """Tasks that stand in the body of the very `with` whose head this thread is in: they have it across an `await`."""
+    tasks = waiter.moment.tasks.runs
+    if not tasks:
+        return []
+    return waiter.moment.once(("in tasks", waiter.look.stack), lambda: _tasks_in_body(waiter, tasks))
+
+
+def _tasks_in_body(waiter: Waiter, tasks: Mapping[Node, TaskRun]) -> list[Node]:
+    found: list[Node] = []
+    for frame in waiter.look.own:
+        if is_machinery(frame):
+            continue
+        first, last = waiter.world.file(frame.file).body(frame.function, frame.line)
+        if first <= frame.line:
+            continue
+        found += [
+            node
+            for node, run in tasks.items()
+            if any(
+                (f.file, f.function) == (frame.file, frame.function) and first <= f.line <= last
+                for f in run.stack.frames
+            )
+        ]
+    return list(dict.fromkeys(found))
 
 
 def _in_body(waiter: Waiter) -> list[Node]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.nouns import End, Link, Node, Via
+from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence
+from concview.model import FileLock as Lock
 
 
 class FileLock:
@@ -40,7 +41,20 @@ class FileLock:
                 return waiter.link(Via.FILE_LOCK, what, users, Confidence.EXACT, key=key)
             others = others or users
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
+        if told is not None and told.holder == own and not others:
+            otherwise = self._itself(waiter, told, what)
         return waiter.link(Via.FILE_LOCK, what, others, otherwise=otherwise, key=key)
+
+    @staticmethod
+    def _itself(waiter: Waiter, told: Lock, what: str) -> Root:
+        """flock() is had by what open() gave, not by a process or thread: one that opens the file again waits for
+        itself."""
+        runs = waiter.moment.runs
+        if len(runs) == 1 or {u.tid for u in told.users} == {waiter.tid}:
+            return waiter.end(End.CYCLE, f"{what}: this thread has it already, by another descriptor of the file")
+        return waiter.end(
+            End.UNEXPLAINED, f"{what}: this process has it itself, by another descriptor; not seen in which thread"
+        )
 
     @staticmethod
     def _past(waiter: Waiter) -> list[Node]:

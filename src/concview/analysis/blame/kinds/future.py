@@ -13,7 +13,7 @@ from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import PROCESS_POOLS, WORK_ITEMS, WORKERS, among, is_any, is_file
-from concview.model import Confidence, Stack
+from concview.model import Confidence, Stack, State
 
 _VIA = frozenset({"Future.result", "futures.wait"})
 _LOOP = "asyncio/base_events.py"
@@ -43,6 +43,11 @@ def _in_a_loop(stack: Stack) -> bool:
     return any(f.function.rpartition(".")[2] == "_run_once" and is_file(f, _LOOP) for f in stack.frames)
 
 
+def _gives_coroutine(waiter: Waiter) -> bool:
+    function = waiter.source.function_at(waiter.frame.function, waiter.frame.line)
+    return function is not None and any(c.method == "run_coroutine_threadsafe" for c in function.calls)
+
+
 class Future:
     order: ClassVar[int] = 51
     fixed: ClassVar[bool] = False
@@ -66,6 +71,9 @@ class Future:
         if on and method == "result" and waiter.source.wakers(on, "result"):
             owners, makers = on_the_way(waiter, on, "result")
             return waiter.link(Via.RESULT, f"the result of {on}", owners or makers)
+        blocked = self._other_loop(waiter)
+        if blocked:
+            return waiter.link(Via.RESULT, "a coroutine, which the event loop has to run", blocked)
         busy = moment.once(("at work",), lambda: [t for t, r in moment.runs.items() if at_work(r.stack)])
         useful = [t for t in busy if t != waiter.tid and moment.look(t).via not in _VIA]
         if useful:
@@ -81,14 +89,22 @@ class Future:
         return waiter.link(Via.RESULT, "the result of a future", [], otherwise=nobody)
 
     @staticmethod
+    def _other_loop(waiter: Waiter) -> list[Node]:
+        """A coroutine given to the loop of another thread, which is blocked in a callback: the loop cannot even begin
+        with it. (One that has begun is a task that is known.)"""
+        if _in_a_loop(waiter.look.stack) or not _gives_coroutine(waiter):
+            return []
+        runs = waiter.moment.runs
+        loops = [t for t, r in runs.items() if t != waiter.tid and _in_a_loop(r.stack)]
+        return [t for t in loops if waiter.moment.look(t).state is not State.IDLE or waiter.moment.look(t).via in _VIA]
+
+    @staticmethod
     def _own_loop(waiter: Waiter) -> bool:
         """A coroutine given to a loop, waited for by the thread that should run it: there is no other loop."""
         if not _in_a_loop(waiter.look.stack) or waiter.wait.timed:
             return False
-        function = waiter.source.function_at(waiter.frame.function, waiter.frame.line)
-        given = function is not None and any(c.method == "run_coroutine_threadsafe" for c in function.calls)
         runs = waiter.moment.runs
-        return given and not any(_in_a_loop(r.stack) for t, r in runs.items() if t != waiter.tid)
+        return _gives_coroutine(waiter) and not any(_in_a_loop(r.stack) for t, r in runs.items() if t != waiter.tid)
 
     @staticmethod
     def _stuck(waiter: Waiter, busy: list[Node]) -> Root:

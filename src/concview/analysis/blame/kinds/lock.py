@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from concview.analysis.blame.kinds._ways import in_tasks
 from concview.analysis.blame.nouns import QUIET, End, Link, Part, Root, Via
 from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
@@ -12,6 +13,9 @@ from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
 from concview.model import Confidence, State
 
 _OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native", "import", "database", "pool"})
+
+#: It has been so since anybody looked, give or take what the first samples take.
+_FIRST_NS = 100_000_000
 
 
 class Lock:
@@ -38,9 +42,21 @@ class Lock:
             if recorded != waiter.tid and still(moment, recorded, told.at_ns):
                 return waiter.link(Via.LOCK, what, [recorded], Confidence.EXACT, settle=_followers(waiter, [recorded]))
             others = [t for t in told.have if t not in same] or others
+            # Who waits here by a line that also gives back has no use for one that took it and is gone on: a mutex.
+            others = others or [t for t in dict.fromkeys(told.took) if t not in same]
+        if not others:
+            others = in_tasks(waiter)
+            loops = {moment.tasks.thread(t) for t in others}
+            if loops == {waiter.tid}:
+                who = waiter.world.name(others[0])
+                circle = (
+                    f"{what}: {who} has it across an `await`, and this thread is the loop in which {who} would go on"
+                )
+                return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, circle))
         # One that several processes have is nobody's own.
         shared = waiter.wait.lock_kind.startswith("multiprocessing.")
-        if address and not others and not shared and self._parked(waiter):
+        mutex = told is not None and _pairs(waiter, told)
+        if address and not others and not shared and not mutex and self._parked(waiter):
             return waiter.end(End.IDLE, "parks at a lock of its own until somebody has work for it")
         unseen = "no thread of this process is seen to hold it"
         if shared:
@@ -60,7 +76,9 @@ class Lock:
         if site is not None and site.how == "with":
             return False
         seen, address = waiter.world.seen, waiter.wait.lock
-        began = waiter.run.start_ns > waiter.world.history.first_ns or waiter.run.woken is not None
+        run = waiter.run
+        late = run.before_ns < 0 and run.start_ns > waiter.world.history.first_ns + _FIRST_NS
+        began = late or run.woken is not None
         return began and seen.waiters.get(address, set()) <= {waiter.tid} and not seen.holders.get(address)
 
 
@@ -68,9 +86,15 @@ def _lost(waiter: Waiter, told: Ties) -> bool:
     """It is locked, every frame was searched, and nobody has it or will come by its release. acquire() without a
     release() behind it may well be a way to wait for a signal, which somebody gives by release()."""
     site, row = waiter.run.classification.site, told.row
-    pairs = any(r.tid == waiter.tid and r.source and r.will == "release" for r in row.references)
-    taken = site is not None and (site.how == "with" or pairs)
-    return taken and row.complete and row.value == 1 and not told.have and not told.make
+    taken = site is not None and (site.how == "with" or _pairs(waiter, told))
+    # Frames of tasks are not searched: a coroutine may have it across an `await`.
+    searched = row.complete and not waiter.moment.tasks.runs
+    return taken and searched and row.value == 1 and not (told.have or told.make or told.took)
+
+
+def _pairs(waiter: Waiter, told: Ties) -> bool:
+    """Whether the function that waits gives it back itself, further down: it does not wait for a signal."""
+    return any(r.tid == waiter.tid and r.source and r.will == "release" for r in told.row.references)
 
 
 def _followers(waiter: Waiter, others: Sequence[int]):  # type: ignore[no-untyped-def]

@@ -16,6 +16,8 @@ from concview.text import plural
 
 _FILES = ("multiprocessing/pool.py", "billiard/pool.py")
 _WAITS = frozenset({"wait", "next", "get"})
+#: The pool's own thread, which sets results and runs callbacks.
+_HANDS = frozenset({"_handle_results"})
 #: Percent of a core, all of them together: with less they do nothing.
 STILL = 1.0
 
@@ -32,6 +34,10 @@ class PoolResult:
         return look.via in ("Event.wait", "Condition.wait") and _asks(look.frame)
 
     def follow(self, waiter: Waiter) -> Root:
+        if any(bare(f.function) in _HANDS and any(is_file(f, end) for end in _FILES) for f in waiter.look.stack.frames):
+            return waiter.end(
+                End.CYCLE, "a result of the pool, which only this thread hands over: a callback of the pool waits in it"
+            )
         known = waiter.world.history.workers
         below = [w for w in known.workers if w.role is Role.WORKER] if known is not None else []
         what = "the result of a task in another process"

@@ -33,8 +33,9 @@ class Room:
             owners, makers = on_the_way(waiter, on, "put")
             takers = {*owners, *makers}
         if not takers and known is not None:
+            nothing = told.not_it if told is not None else ()
             putters = world.seen.putters.get(address, set())
-            takers = {t for t in known[0].users if t in alive and t not in putters}
+            takers = {t for t in known[0].users if t in alive and t not in putters and t not in nothing}
         what = f"room in {name or on or (told.row.name if told is not None else '') or 'a full queue'}"
         # Its only reader may be one of those that wait for room in it: then it is in its own way.
         others = [t for t in takers if t != waiter.tid]

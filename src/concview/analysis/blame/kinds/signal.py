@@ -107,6 +107,9 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     if waiter.tid == waiter.world.main and waiter.look.via == "Event.wait":
         # A signal handler may set it, and mostly does; one that notifies a Condition would wait for its lock.
         return waiter.end(End.IDLE, f"the main thread waits for {what}")
+    if _all_wait(waiter, reach):
+        lost = "each place that would wake it is in a function in which threads wait for it themselves"
+        return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, lost))
     sites = would(reach)
     told = (
         f"{what}: {sites} would wake it, no thread is there" if sites else f"{what}: nothing found that would wake it"
@@ -118,6 +121,18 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     if run.woken is None and (run.before_ns >= 0 or run.start_ns <= history.first_ns + _FIRST_NS):
         return waiter.end(End.DORMANT, told)
     return waiter.link(via, what, [], otherwise=waiter.end(End.UNEXPLAINED, told))
+
+
+def _all_wait(waiter: Waiter, reach: dict[tuple[str, int], tuple[int, ...]]) -> bool:
+    """Some wait to put in and others to take out, of one and the same object, and whoever would wake one of them is
+    among them. Not where all wait in one function: those may wait for somebody who has not come yet."""
+    moment, at = waiter.moment, waiter.frame
+    those = moment.waiting.get(waiter.wait.lock, ()) if waiter.wait.lock and reach else ()
+    if len(those) < 2 or len({moment.look(t).place.function for t in those}) < 2:
+        return False
+    here = {f for t in those for f in moment.look(t).own if f.file == at.file}
+    functions = {found.key for f in here if (found := waiter.source.function_at(f.function, f.line)) is not None}
+    return set(reach) <= functions
 
 
 def _timer(look: Look) -> bool:

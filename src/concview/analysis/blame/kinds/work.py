@@ -47,6 +47,9 @@ class Work:
             if makers:
                 there = {(r.file, r.function) for r in told.row.references if r.tid in makers and r.will}
                 known = waiter.world.learn_answer(place, name, there)
+            elif made and told.row.complete and not told.row.more and len(moment.runs) == 1:
+                nobody = waiter.end(End.NOBODY, "this is the only thread, and the queue is known in it alone")
+                return waiter.link(Via.RESULT, f"an answer in {name or 'a queue'}", [], otherwise=nobody)
             elif made and known is None and waiter.tid != waiter.world.main:
                 if any(waiter.world.file(r.file).loop(r.function, r.line) is not None for r in made):
                     return None  # it takes from the same one again and again: a letter box

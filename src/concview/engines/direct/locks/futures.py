@@ -19,6 +19,7 @@ from concview.engines.direct.locks.read_cache import ReadCache
 from concview.engines.direct.thread_table import ThreadRow
 from concview.model import Wait
 from concview.sink import Sink
+from concview.source.origin import is_module
 
 VIA = "Future.result"
 _ITEM, _FILE = "_WorkItem.run", "concurrent/futures/thread.py"
@@ -100,6 +101,6 @@ def _item_frame(thread: Thread) -> int:
     walk = thread.walk
     for i in range(len(walk.places) - 1, max(-1, len(walk.places) - 1 - _OUTERMOST), -1):
         code = walk.places[i].code
-        if code.qualname == _ITEM and code.file.endswith(_FILE):
+        if code.qualname == _ITEM and is_module(code.file, _FILE):
             return walk.addresses[i]
     return 0

@@ -13,6 +13,7 @@ from concview.cpython.memory import BadAddress
 from concview.engines.direct.relations.search import Search
 from concview.linux.namespaces import numbers
 from concview.model import Parent
+from concview.source.origin import is_module
 
 EVERY_NS = 5_000_000_000
 #: Outermost frames in which it is looked for.
@@ -57,7 +58,8 @@ class ParentReader:
             walk = thread.walk
             frames = list(zip(walk.places, walk.addresses, strict=True))[-_FRAMES:]
             for place, address in frames:
-                if not place.code.file.endswith(_FILES) or not place.code.qualname.endswith("_bootstrap"):
+                file = place.code.file
+                if not place.code.qualname.endswith("_bootstrap") or not any(is_module(file, f) for f in _FILES):
                     continue
                 try:
                     value = reader.objects.attribute(reader.first_local(walk, address), "_parent_pid")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.holders import Held, lock_kind, locked
 from concview.cpython.aio.values import BAD, Values
-from concview.cpython.code import Place
+from concview.cpython.code import Code, Place
 from concview.model import Confidence, Hold, Site
 from concview.source.facts import SourceFacts
 from concview.text import clean
@@ -22,6 +22,10 @@ class Sites:
         self._sites: dict[tuple[Place, int, int], Site] = {}
         self._acquired: dict[Place, tuple[Site, ...]] = {}
         self._holds: dict[tuple[int, str, int, bool], Hold] = {}
+
+    def origin(self, code: Code) -> str:
+        """Whose code it is."""
+        return self._facts.lookup(code.qualname, code.file, code.first_line).origin
 
     def forget(self) -> None:
         self._sites.clear()
