@@ -89,7 +89,8 @@ def test_what_is_given_elsewhere_has_no_holder() -> None:
     """A signal, or a queue's room: one process takes it, another one gives it back."""
     found = look({1: side(1, sem(-3), State.SLEEP), 2: side(2, sem(3), State.SLEEP), 3: side(3, sem(waiters=(3,)))})
     assert not found.edges and not found.orphans
-    put: Any = Stack((Frame("Queue.put", "/usr/lib/python3.12/multiprocessing/queues.py", 94), Frame("f", "a.py", 1)))
+    queues = "/usr/lib/python3.12/multiprocessing/queues.py"
+    put: Any = Stack((Frame("Queue.put", queues, 94, origin="stdlib"), Frame("f", "a.py", 1)))
     waiter = msgspec.structs.replace(thread(3), stack=put)
     full = Side(Snapshot(Status.LIVE, threads=(waiter,)), semaphores=(sem(waiters=(3,)),))
     assert not look({2: side(2, sem(1), State.SLEEP), 3: full}).edges and not look({3: full}).orphans
