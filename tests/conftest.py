@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent / "readers"))
 import at_hand
 
 import capacity
-from interpreters import Interpreter, interpreters, missing
+from interpreters import FULL, Interpreter, few, interpreters, missing
 
 
 def _coverage() -> list[str]:
@@ -49,23 +48,10 @@ def _versions(minimum: int, maximum: int = 99, free_threaded: bool | None = None
     ]
 
 
-#: Everything on every interpreter: for a change to what differs between versions, and before a release.
-FULL = bool(os.environ.get("CONCVIEW_FULL"))
-
-
 # What hypothesis tries is the same in every run, so that a change is told from luck; with CONCVIEW_FULL=1 it looks for
 # something new. A machine that stands still for a moment is no failure.
 settings.register_profile("concview", deadline=None, derandomize=not FULL, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("concview")
-
-
-def _few(versions: list[Interpreter]) -> list[Interpreter]:
-    """The oldest, the newest and one in between, and every build without a GIL."""
-    ordinary = [i for i in versions if not i.free_threaded]
-    if FULL or len(ordinary) <= 3:
-        return versions
-    kept = (ordinary[0], ordinary[len(ordinary) // 2], ordinary[-1])
-    return [i for i in versions if i.free_threaded or i in kept]
 
 
 def _pyspy(versions: list[Interpreter]) -> list[Interpreter]:
@@ -92,12 +78,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "interpreter" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("python")
         chosen["interpreter"] = _versions(*mark.args) if mark else _versions(8)
-    few = metafunc.definition.get_closest_marker("few") is not None
+    of_few = metafunc.definition.get_closest_marker("few") is not None
     some = metafunc.definition.get_closest_marker("some")
     for name, versions in chosen.items():
         if some is not None and not FULL:
             versions = [i for i in versions if i.version[1] in some.args or i.free_threaded] or versions
-        _parametrize(metafunc, name, _few(versions) if few else versions)
+        _parametrize(metafunc, name, few(versions) if of_few else versions)
 
 
 def _parametrize(metafunc: pytest.Metafunc, name: str, versions: list[Interpreter]) -> None:

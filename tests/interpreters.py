@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +35,8 @@ from typing import Any
 
 #: What the project claims to work on: the pytest header names every one that is missing.
 WANTED = [(3, minor) for minor in range(8, 16)]
+#: Everything on every interpreter: for a change to what differs between versions, and before a release.
+FULL = bool(os.environ.get("CONCVIEW_FULL"))
 _PROBE = (
     "import sys,sysconfig,json;print(json.dumps([list(sys.version_info[:3]),"
     "bool(sysconfig.get_config_var('Py_GIL_DISABLED')),sys.executable,sys.implementation.name]))"
@@ -117,6 +119,15 @@ def _search() -> tuple[Interpreter, ...]:
         if old is None or old.micro < found.micro:
             best[found.version, found.free_threaded] = found
     return tuple(best[key] for key in sorted(best))
+
+
+def few(versions: Sequence[Interpreter]) -> list[Interpreter]:
+    """Of these the oldest, the newest and one in between, and every build without a GIL; with CONCVIEW_FULL=1 all."""
+    ordinary = [i for i in versions if not i.free_threaded]
+    if FULL or len(ordinary) <= 3:
+        return list(versions)
+    kept = (ordinary[0], ordinary[len(ordinary) // 2], ordinary[-1])
+    return [i for i in versions if i.free_threaded or i in kept]
 
 
 def missing() -> list[str]:

@@ -1,6 +1,6 @@
 """Every rule on its demo: it fires on `bad` in time and names the right lines, and nothing fires on `fixed`.
 
-The first six rules are tried on every Python, the others on the newest that can be judged; fixed variants for three
+The first six rules are tried on a few Pythons, the others on the newest that can be judged; fixed variants for three
 seconds. With CONCVIEW_FULL=1 everything on all of them, for thirty seconds, and it is asked how soon.
 """
 
@@ -22,9 +22,8 @@ from concview.demos.base import Demo, demos
 from concview.model import Finding, Severity
 from concview.session.session import Session
 from concview.session.stream_source import LiveSource
-from interpreters import Interpreter, interpreters
+from interpreters import FULL, Interpreter, few, interpreters
 
-FULL = bool(os.environ.get("CONCVIEW_FULL"))
 QUIET_S = 30.0 if FULL else 3.0
 #: Rules that judge the machine as much as the program: on a busy one they may fire on anything, and are right.
 MACHINE = {"cpu-starvation"}
@@ -37,7 +36,7 @@ RELATED = {"lock-order-inversion": {"deadlock"}, "object-pool-overhead": {"unbat
 PATIENCE_S = 40.0
 #: Demos that take longer to be recognised than this are left to CONCVIEW_FULL.
 SOON_S = 15.0
-#: Tried on every Python, always.
+#: Tried on more than one Python, always.
 CORE = {
     "lock-held-across-io", "lock-contention", "gil-contention", "thread-explosion", "blocked-event-loop", "deadlock",
 }  # fmt: skip
@@ -76,11 +75,12 @@ def _tried(demo: Demo) -> list[Interpreter]:
 
 
 def _bad() -> list[object]:
-    """The first six rules on every Python. What takes longest is left to CONCVIEW_FULL."""
+    """What takes longest is left to CONCVIEW_FULL."""
+    ordinary = [i for i in interpreters() if not i.free_threaded]
     return [
         pytest.param(demo, python, id=f"{demo.id}-{python.label}", marks=pytest.mark.units(_units(demo)))
         for demo in DEMOS
-        for python in ([i for i in interpreters() if not i.free_threaded] if demo.id in CORE else _tried(demo))
+        for python in (few(ordinary) if demo.id in CORE else _tried(demo))
         if FULL or demo.needs_seconds <= SOON_S
     ]
 
