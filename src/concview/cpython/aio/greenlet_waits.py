@@ -128,6 +128,8 @@ class GreenletWaits:
         role = find(ROLES, code.file, code.qualname)
         if role is None and any(code.file.endswith(file) for file in _IO_FILES):
             return Role(IO, code.qualname.rpartition(".")[2], subject="self", library="")
+        if role is None and code.qualname == "_shutdown" and code.file.endswith("/threading.py"):
+            return Role(IDLE, "the end of threads", "", "", "threading")
         if role is None and code.role in STANDARD:
             via, kind = STANDARD[code.role]
             state = QUEUE if "Queue" in via else TASK if via == "Thread.join" else LOCK

@@ -126,6 +126,11 @@ class Greenlets:
         return start, stop, copy, saved
 
     @property
+    def size(self) -> int:
+        """Bytes of a C++ object, as far as it is used."""
+        return 8 * (self._known.main + 2)
+
+    @property
     def _known(self) -> Layout:
         if self.layout is None:
             raise KeyError("layout")

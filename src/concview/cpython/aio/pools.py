@@ -11,6 +11,8 @@ from concview.cpython.queues import Queue, QueueReader
 
 #: Members of one collection that are looked into.
 _MOST = 2000
+#: More than any semaphore has.
+_MOST_PERMITS = 1 << 20
 
 
 @dataclass(slots=True)
@@ -58,12 +60,37 @@ class Pools:
             out.used = self._values.integer(found_["_locked"], 0)
 
     def _semaphore(self, address: int, found: dict[str, int], out: Numbers) -> None:
+        if not found:
+            self._gevent_semaphore(address, out)
+            return
         free = self._values.integer(found.get("_value", 0))
         bound = found.get("_bound_value") or found.get("_max_value") or 0
         out.limit = self._values.integer(bound) if bound else -1
         if out.limit >= 0 <= free:
             out.used = max(0, out.limit - free)
         out.backlog = free  # see Numbers: of a semaphore, what is free; the caller adds who holds
+
+    def _gevent_semaphore(self, address: int, out: Numbers) -> None:
+        """gevent's are C structs: a class's own members lie behind those of its base: `counter`, and of a bounded one
+        the value that it was made with (src/gevent/_gevent_c_semaphore.pxd)."""
+        values = self._values
+        kind = values.memory.word(address + values.o["ob.type"])
+        sizes: dict[str, int] = {}  # class -> where its members begin
+        for _ in range(8):
+            base = values.memory.word(kind + values.o["type.tp_base"])
+            if not base:
+                break
+            sizes[values.name_of(kind).rpartition(".")[2]] = values.objects.type_at(base).basicsize
+            kind = base
+        if "Semaphore" not in sizes:
+            return
+        free = values.int32(address + sizes["Semaphore"])
+        if 0 <= free < _MOST_PERMITS:
+            out.backlog = free
+            if "BoundedSemaphore" in sizes:
+                most = values.int32(address + sizes["BoundedSemaphore"])
+                if free <= most < _MOST_PERMITS:
+                    out.limit, out.used = most, most - free
 
     def _queue(self, address: int, found: dict[str, int], out: Numbers) -> None:
         items = found.get("_queue", 0)

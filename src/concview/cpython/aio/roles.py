@@ -198,7 +198,13 @@ _WRAPPERS: frozenset[tuple[str, str]] = frozenset(
 )
 
 
+#: The same of threads, which monkey-patching makes greenlets.
+_OF_THREADS = ("Thread._bootstrap", "Thread._bootstrap_inner", "Thread.run")
+
+
 def wraps(file: str, qualname: str) -> bool:
+    if qualname in _OF_THREADS:
+        return file.endswith("/threading.py")
     return any((end, qualname) in _WRAPPERS for end in tail(file))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from concview.cpython.aio.loops import Loop
 from concview.cpython.aio.roles import wraps
 from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
+from concview.cpython.memory import Memory
 from concview.cpython.object_pools import ObjectPools
 from concview.cpython.threads import Interpreter, Thread
 from concview.engines.direct.tasks.records import Task
@@ -33,8 +35,10 @@ _FIRST_STEP_NS = 20_000_000
 #: Greenlets that are listed at most; walked together.
 MAX_GREENLETS = 20_000
 _BATCH = 64
-#: Bytes of the innermost frame that are compared: where it stands, and its first variables.
-_FRAME = 192
+#: Greenlets read with one call, which takes 1024 pieces; each has two.
+_TOGETHER = 500
+#: While there are some that were never walked: the pause is so many times as long, for so long.
+_FILL_PAUSE, _FILL_NS = 5, 20_000_000_000
 
 
 #: What runs greenlets, as loops are told by their kind.
@@ -43,7 +47,7 @@ LIBRARIES = ("gevent", "eventlet")
 
 def _function(links: list[Link]) -> str:
     """What a greenlet runs, for its name."""
-    for link in links[:2]:
+    for link in links[:4]:
         if not wraps(link.place.code.file, link.place.code.qualname):
             return link.place.code.name
     return "greenlet"
@@ -52,14 +56,45 @@ def _function(links: list[Link]) -> str:
 class _Known:
     """A greenlet as it was last read."""
 
-    __slots__ = ("frame", "head", "inner", "name", "part", "task")
+    __slots__ = ("block", "frame", "head", "inner", "name", "task")
 
     def __init__(self, head: Head) -> None:
         self.head = head
         self.frame = 0
-        self.part: bytes | None = None  #: of its innermost frame
+        self.block: _Block | None = None
         self.task: Task | None = None
         self.inner, self.name = 0, ""  #: of the greenlet that `task` is of
+
+
+class _Block:
+    """Some greenlets, whose pieces are read with one call and compared as bytes."""
+
+    def __init__(self, members: list[_Known], pieces: list[tuple[int, ...]]) -> None:
+        self._members = {each.head.address: i for i, each in enumerate(members)}
+        self._segments = array("Q", [n for piece in pieces for n in piece])
+        self._each, self._data = sum(pieces[0][1::2]), b""
+        for each in members:
+            each.block = self
+
+    def fit(self, each: _Known, pieces: tuple[int, ...]) -> None:
+        """It has its frame elsewhere now."""
+        at = 4 * self._members[each.head.address]
+        self._segments[at : at + 4] = array("Q", pieces)
+
+    def changed(self, memory: Memory) -> list[int]:
+        """Addresses of those that differ from the last time, all of them where they cannot be read together."""
+        size = self._each
+        data = memory.read_joined(self._segments, size * len(self._members))
+        if data is None:
+            pairs = list(zip(self._segments[::2], self._segments[1::2], strict=True))
+            parts = memory.read_many(pairs)
+            data = b"".join([p if p is not None else bytes(n) for p, (_, n) in zip(parts, pairs, strict=True)])
+        old, self._data = self._data, data
+        if data == old or not old:
+            return []
+        return [
+            a for a, i in self._members.items() if data[i * size : i * size + size] != old[i * size : i * size + size]
+        ]
 
 
 class GreenletTasks:
@@ -74,10 +109,17 @@ class GreenletTasks:
         self._moved: dict[int, None] = {}
         self._hubs: dict[int, int] = {}  #: main greenlet -> the greenlet that is its thread's loop
         self._threads: dict[int, int] = {}  #: eventlet's loops -> tid
+        self._mains: set[int] = set()
+        self._running: set[int] = set()
+        self._blocks: list[_Block] = []
+        self._laid_out = -1  #: how many lie in blocks
+        self._kinds: tuple[set[int], int] = set(), -1
+        self._special: list[int] = []
         self._workers: set[int] = set()  #: main greenlets of threads in gevent's pool
         self._search: Iterator[list[tuple[int, int]]] | None = None
         self._spent = 0  #: of the search, nanoseconds
-        self._due_ns = self._search_ns = 0
+        self._due_ns = self._search_ns = self._began_ns = 0
+        self.behind = 0  #: that were found, and not walked yet since they moved
         self._library = ""
         self.any = False  #: the library is imported
         self.searched = False  #: one whole pass through memory has been made
@@ -147,7 +189,10 @@ class GreenletTasks:
             self._read(now)
             if self._greenlets.layout is not None:
                 torn = self._look(now, idents)
-        self._due_ns = now + max(_LEAST_NS, _PAUSE * (time.thread_time_ns() - began))
+        self._began_ns = self._began_ns or now
+        filling = self._moved and self.behind and now - self._began_ns < _FILL_NS
+        pause = _FILL_PAUSE if filling else _PAUSE
+        self._due_ns = now + max(_LEAST_NS, pause * (time.thread_time_ns() - began))
         return torn
 
     def _find(self, now: int) -> None:
@@ -174,47 +219,84 @@ class GreenletTasks:
         self._search_ns = now + max(_SEARCH_NS, _SEARCH_PAUSE * self._spent)
 
     def _read(self, now: int) -> None:
-        """What may have changed of each; drops those that are gone."""
-        known = self._known
-        for address, head in zip(list(known), self._greenlets.heads(list(known)), strict=True):
-            each = known[address]
+        """Which have moved since they were last read; drops those that are gone."""
+        known, greenlets = self._known, self._greenlets
+        if greenlets.layout is None:
+            self._renew(now, list(known))
+            greenlets.prove([each.head for each in known.values()])
+            return
+        if len(known) != self._laid_out or not self._blocks:
+            self._lay_out()
+        changed: list[int] = []
+        for block in self._blocks:
+            changed += block.changed(self._memory)
+        if changed:
+            self._renew(now, changed)
+
+    def _renew(self, now: int, addresses: list[int]) -> None:
+        """Read these again: they moved, or are gone."""
+        for address, head in zip(addresses, self._greenlets.heads(addresses), strict=True):
+            each = self._known[address]
             if head is None:
                 self._drop(now, address)
-            elif head.raw != each.head.raw or head.type != each.head.type:
-                each.head = head
-                self._moved[address] = None
-        if self._greenlets.layout is None:
-            self._greenlets.prove([each.head for each in known.values()])
-            if self._greenlets.layout is None:
-                return
-            self._moved.update(dict.fromkeys(known))
-        every = list(known.values())
-        for each in every:
-            each.frame = self._greenlets.frame(each.head) if self._greenlets.active(each.head) else 0
-        parts = self._memory.read_many([(e.frame, _FRAME) if e.frame else (0, 0) for e in every])
-        for each, part in zip(every, parts, strict=True):
-            if part != each.part or (each.task is not None and each.task.waiting is None):
-                each.part = part
-                self._moved[each.head.address] = None
+                continue
+            each.head = head
+            self._moved[address] = None
+            if self._greenlets.layout is not None:
+                self._sort(each)
+
+    def _sort(self, each: _Known) -> None:
+        """Which is a thread's main one, and where the innermost frame of each is."""
+        greenlets, address = self._greenlets, each.head.address
+        if greenlets.is_main(each.head):
+            self._mains.add(address)
+        frame = greenlets.frame(each.head) if greenlets.active(each.head) else 0
+        if frame != each.frame:
+            each.frame = frame
+            if each.block is not None:
+                each.block.fit(each, self._pieces(each))
+
+    def _pieces(self, each: _Known) -> tuple[int, ...]:
+        """(address, size) in turn: what changes when it has run. What of its innermost frame: where that stands, and
+        its first variables."""
+        head = self._values.o["f.localsplus"] + 8
+        # The C++ object goes with the greenlet: where that ends, or is another one's, it does not read the same.
+        return (each.head.inner, self._greenlets.size, each.frame or each.head.inner, head)
+
+    def _lay_out(self) -> None:
+        """All of them, many to be read with one call."""
+        for each in self._known.values():
+            self._sort(each)
+        self._laid_out, self._blocks = len(self._known), []
+        every = list(self._known.values())
+        for start in range(0, len(every), _TOGETHER):
+            part = every[start : start + _TOGETHER]
+            self._blocks.append(_Block(part, [self._pieces(each) for each in part]))
+        self._moved.update(dict.fromkeys(self._known))
+
+    def renew(self) -> None:
+        """All are to be told again."""
+        self._moved.update(dict.fromkeys(self._known))
 
     def _drop(self, now: int, address: int) -> None:
         each = self._known.pop(address)
         self._moved.pop(address, None)
+        self._mains.discard(address)
         if each.task is not None and each.task.alive:
             self._tracker.end(now, each.task, Outcome.NOT_SEEN)
 
     def _look(self, now: int, idents: dict[int, int]) -> int:
-        greenlets, tracker = self._greenlets, self._tracker
+        greenlets = self._greenlets
         current: dict[int, int] = {}
-        for each in list(self._known.values()):
-            if greenlets.is_main(each.head):
-                with contextlib.suppress(*BAD):
-                    current[each.head.address] = greenlets.current(each.head)
+        for address in self._mains:
+            with contextlib.suppress(*BAD):
+                current[address] = greenlets.current(self._known[address].head)
         self._loops(now, idents)
         running = set(current.values())
-        for address in running:
+        for address in running ^ self._running:
             if address in self._known:
                 self._moved[address] = None
+        self._running = running
         began, torn = time.thread_time_ns(), 0
         order = list(self._moved)
         for start in range(0, len(order), _BATCH):
@@ -222,7 +304,7 @@ class GreenletTasks:
             torn += self._walk(now, batch, running)
             if time.thread_time_ns() - began > _WALK_NS:
                 break
-        tracker.unseen += len(self._moved)
+        self.behind = max(0, len(self._moved) - torn)
         return torn
 
     # ------------------------------------------------------------------ loops
@@ -232,8 +314,8 @@ class GreenletTasks:
         values, loops = self._values, self._tracker.loops.known
         there: set[int] = set()
         workers: set[int] = set()
-        for address, each in self._known.items():
-            kind = values.name_of(each.head.type)
+        for address in self._hubs_among():
+            each, kind = self._known[address], values.name_of(self._known[address].head.type)
             if kind == "_WorkerGreenlet":
                 workers.add(self._greenlets.main_of(each.head))
             if not self._greenlets.active(each.head):
@@ -254,6 +336,14 @@ class GreenletTasks:
         for loop in loops.values():
             if loop.kind in LIBRARIES and loop.address not in there:
                 loop.tid = 0
+
+    def _hubs_among(self) -> list[int]:
+        """Greenlets that may be loops, or that run a thread of gevent's pool."""
+        wanted = {t for t in self._greenlets.types if self._values.name_of(t) in ("Hub", "_WorkerGreenlet")}
+        if self._kinds != (wanted, self._laid_out):
+            self._kinds = wanted, self._laid_out
+            self._special = [a for a, each in self._known.items() if each.head.type in wanted]
+        return [a for a in (*self._special, *self._threads) if a in self._known]
 
     # ------------------------------------------------------------------ what one does
 

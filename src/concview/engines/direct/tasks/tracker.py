@@ -532,12 +532,11 @@ class TaskTracker:
         task.generation = self._generation
         function = 0
         if task.links:
-            code = task.links[0].place.code
-            if wraps(code.file, code.qualname):
-                if len(task.links) > 1:
-                    code = task.links[1].place.code
-                else:
-                    task.generation = -1  # not started yet: told again with the function it is for
+            codes = [link.place.code for link in task.links[:4]]
+            inner = next((c for c in codes if not wraps(c.file, c.qualname)), None)
+            code = inner or codes[0]
+            if inner is None and task.kind == "task":
+                task.generation = -1  # not started yet: told again with the function it is for
             function = self._sink.frame(code.qualname, code.file, code.first_line)
         self._sink.emit(
             TaskDef(
@@ -603,7 +602,8 @@ class TaskTracker:
         """One TaskTick, where there is news; looks without any are told together, before it."""
         rows, awaits = self._changes()
         sink, last = self._sink, self._told_ns or now
-        news = bool(rows or awaits or self._gone or torn or self.unseen)
+        unseen = self.unseen + self._greenlets.behind
+        news = bool(rows or awaits or self._gone or torn or unseen)
         if not news and now - last < QUIET_NS:
             self._quiet_ns = now
             return
@@ -611,7 +611,7 @@ class TaskTracker:
             sink.emit(TaskTick(self._quiet_ns, self._quiet_ns - last, alive=len(self.tasks)))
             last = self._quiet_ns
         self._quiet_ns, self._told_ns = 0, now
-        sink.emit(TaskTick(now, now - last, tuple(rows), tuple(awaits), len(self.tasks), torn, self.unseen))
+        sink.emit(TaskTick(now, now - last, tuple(rows), tuple(awaits), len(self.tasks), torn, unseen))
         if self._gone:
             sink.emit(TasksGone(now, tuple(self._gone)))
             self._gone.clear()
@@ -629,6 +629,7 @@ class TaskTracker:
                 task.generation, task.waiting = -1, None  # looked at whole again
                 continue
             self._moved[task.address] = None
+        self._greenlets.renew()
 
     def _forget(self, now: int) -> None:
         """Addresses may have been reused."""
