@@ -36,6 +36,11 @@ from concview.snapshot import Snapshot
 #: A collector that was asked to end writes its last block within this time.
 END_S = 3.0
 _NEVER_NS = 1 << 63
+NEVER_S = 1e9
+#: A recording that is read to its end is looked at so often on the way, in its own time.
+PICTURE_S = 10.0
+#: The last judgement of what was read takes no longer, on a slow machine.
+LAST_S = 60.0
 
 
 class Observation:
@@ -45,11 +50,12 @@ class Observation:
     as `observe`, `windows` or `finish` need it. Not for use by several threads at a time.
     """
 
-    def __init__(self, source: StreamSource, config: Config, blamed_every_s: float = 0.0) -> None:
+    def __init__(self, source: StreamSource, config: Config, to_end: bool = False) -> None:
         """Opens it. TargetError when the process cannot be watched, StreamError when the file is no recording, OSError
         when it cannot be opened, ConfigError when the settings contradict themselves."""
         try:
-            self.session = Session(source, config=config.rules, blamed_every_s=blamed_every_s)
+            seldom = {"blamed_every_s": NEVER_S, "composed_every_s": PICTURE_S} if to_end else {}
+            self.session = Session(source, config=config.rules, **seldom)
         except ValueError as error:  # a threshold alone can contradict the rule's own other one
             raise ConfigError(str(error)) from None
         try:
@@ -108,6 +114,13 @@ class Observation:
         else:
             self._reach(None)
             last = self.snapshot()
+        return msgspec.structs.replace(last, findings=self.session.fired())
+
+    def leave(self) -> Snapshot:
+        """Watch no longer, and read a recording no further; the last picture, as `finish` gives it."""
+        if self.live or self.ended:
+            return self.finish()
+        last = self.session.leave(LAST_S)
         return msgspec.structs.replace(last, findings=self.session.fired())
 
     def close(self) -> None:
@@ -189,12 +202,12 @@ def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -
     return Observation(source, config)
 
 
-def recorded(path: str | Path, config: Config, number: int = 0, blamed_every_s: float = 0.0) -> Observation:
-    """`open` with settings that were read already; of several processes the one of this number. `blamed_every_s`: where
-    only the verdict at the end is asked for, waits need not be followed to their ends at every look on the way."""
+def recorded(path: str | Path, config: Config, number: int = 0, to_end: bool = False) -> Observation:
+    """`open` with settings that were read already; of several processes the one of this number. `to_end`: only what is
+    known at the end is asked for, so that on the way waits are not followed to their ends, and pictures are few."""
     source = FileSource(path, 0.0, number)
     source.hold(True)
-    return Observation(source, config, blamed_every_s)
+    return Observation(source, config, to_end)
 
 
 def unknown_rules(rules: RuleConfig) -> tuple[list[str], list[str]]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import concview
+from concview.api import recorded
+from concview.config import Config
 from concview.model import Measured
 from interpreters import Interpreter, target
 
@@ -46,6 +48,17 @@ def test_a_recording_stands_still_until_it_is_asked_for() -> None:
             next(t.tid for t in last.threads if t.name == "waiting"),
         )
         assert recording.observe(5).at_ns == last.at_ns  # there is no more
+
+
+def test_a_recording_that_is_left_in_the_middle_is_judged_as_far_as_it_was_read() -> None:
+    """Ctrl-C: also where nothing was judged on the way, because only the end was asked for."""
+    with recorded(RECORDING, Config(), to_end=True) as recording:
+        recording.observe(1.0)
+        last = recording.leave()
+        assert recording.ended and 1.0 <= last.elapsed_s < 3.0
+        assert last.status is concview.Status.REPLAY and not last.ending
+        assert last.blame is not None and last.blame.sentence
+        assert recording.leave().at_ns == last.at_ns
 
 
 def test_windows_follow_each_other_and_miss_nothing() -> None:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Reversible
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 
 from concview.analysis.classify import OBJECT_VIA
@@ -39,9 +40,9 @@ class LockSlice:
         return self.end_ns - self.start_ns
 
 
-@dataclass(slots=True)
+@dataclass
 class LockWindow:
-    """One lock over the window."""
+    """One lock over the window. What is worked out of its waits and holds is so once: many rules ask for the same."""
 
     key: str
     address: int
@@ -59,24 +60,29 @@ class LockWindow:
     def window_ns(self) -> int:
         return max(1, self.end_ns - self.start_ns)
 
-    @property
+    @cached_property
     def wait_ns(self) -> int:
-        return sum(w.ns for w in self.waits)
+        return sum([w.end_ns - w.start_ns for w in self.waits])
 
-    @property
+    @cached_property
     def contended_ns(self) -> int:
         """Time in which at least one thread waited."""
-        return sum(end - start for start, end, _ in sweep(self.waits))
+        return sum([end - start for start, end, _ in self._waiting])
 
     @property
     def waiters_mean(self) -> float:
         return self.wait_ns / self.window_ns
 
-    @property
+    @cached_property
     def waiters_max(self) -> int:
-        return max((n for _, _, n in sweep(self.waits)), default=0)
+        return max([n for _, _, n in self._waiting], default=0)
 
-    @property
+    @cached_property
+    def _waiting(self) -> list[tuple[int, int, int]]:
+        """(from, to, how many waited)"""
+        return list(sweep(self.waits))
+
+    @cached_property
     def episodes(self) -> int:
         """Distinct waits: slices of one thread that touch are one."""
         last: dict[int, int] = {}
@@ -87,10 +93,10 @@ class LockWindow:
             last[wait.tid] = wait.end_ns
         return found
 
-    @property
+    @cached_property
     def held_ns(self) -> int:
         """Time in which it was held: seen held, or waited for (somebody must hold it then)."""
-        return sum(end - start for start, end, n in sweep([*self.holds, *self.waits]) if n)
+        return sum([end - start for start, end, _ in sweep([*self.holds, *self.waits])])
 
     @property
     def held_share(self) -> float:
@@ -98,8 +104,12 @@ class LockWindow:
 
     def contended_holds(self) -> list[tuple[LockSlice, int]]:
         """Every hold with the nanoseconds of it in which somebody waited; those without any are left out."""
+        return self._contended
+
+    @cached_property
+    def _contended(self) -> list[tuple[LockSlice, int]]:
         busy: list[tuple[int, int]] = []  # when somebody waited, without gaps between touching slices
-        for start, end, _ in sweep(self.waits):
+        for start, end, _ in self._waiting:
             if busy and busy[-1][1] == start:
                 busy[-1] = (busy[-1][0], end)
             else:
@@ -136,7 +146,7 @@ class LockWindow:
         """Tids that waited, longest first."""
         per: dict[int, int] = defaultdict(int)
         for wait in self.waits:
-            per[wait.tid] += wait.ns
+            per[wait.tid] += wait.end_ns - wait.start_ns
         return sorted(per, key=lambda tid: -per[tid])
 
 

@@ -22,10 +22,6 @@ END_S = api.END_S
 #: How often the progress is shown; and how much of a recording is read in between.
 STEP_S, FILE_STEP_S = 0.25, 10.0
 
-#: Of a recording the verdict is that of its end; on the way there waits are followed no more often than so. A window is
-#: 20 s long: less than that would follow all of them.
-BLAMED_S = 60.0
-
 
 def attach_failed(error: TargetError) -> CommandError:
     """The same failure as the command's. Exit code 1 is reserved for findings."""
@@ -43,10 +39,10 @@ def watch_process(pid: int, config: Config, blocking: bool = False, keep: bool =
 
 
 def read_recording(path: str, config: Config, number: int = 0) -> Observation:
-    """A recording at its beginning; of several processes this one."""
+    """A recording at its beginning, to be read to its end; of several processes this one."""
     try:
         with reading(path):
-            return api.recorded(path, config, number, BLAMED_S)
+            return api.recorded(path, config, number, to_end=True)
     except AttachError as error:
         raise CommandError(f"{path}: {error}", Exit.BAD_FILE) from None
     except ConfigError as error:

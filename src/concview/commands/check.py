@@ -274,8 +274,7 @@ class _Watch:
                 snapshot = _open.finish(observation, self.duration, progress=f"{which}watching")
             except KeyboardInterrupt as interrupt:
                 self.interrupt = interrupt
-                # Of a recording what was read; of a process the totals, too.
-                snapshot = observation.finish() if observation.live else observation.snapshot()
+                snapshot = observation.leave()
             if options.agent and (problem := _agent.not_in(snapshot.agent, snapshot.refusal)) is not None:
                 complain(*problem)
                 self.without_agent = True

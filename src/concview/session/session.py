@@ -69,17 +69,18 @@ class Session:
         alone: bool = True,
         judged_every_s: float = 0.0,
         blamed_every_s: float = 0.0,
+        composed_every_s: float = 0.0,
     ) -> None:
         """`alone`: nobody looks at the processes below, so what is said must say that. `judged_every_s`: rules judge,
-        and pictures are made, no more often than that, and waits are followed no more often than `blamed_every_s`; at
-        the end always."""
+        and pictures are made, no more often than that, and waits are followed no more often than `blamed_every_s`, and
+        pictures made than `composed_every_s`; at the end always."""
         self.source = source
         self.live = source.live
         self.history = History()
         self._rules, self._config, self._alone = rules, config, alone
         self._judged_every_ns, self._blamed_every_ns = int(judged_every_s * 1e9), int(blamed_every_s * 1e9)
         self._blamed_ns = 0
-        self._snapshot_every_ns = max(SNAPSHOT_NS, self._judged_every_ns)
+        self._snapshot_every_ns = max(SNAPSHOT_NS, self._judged_every_ns, int(composed_every_s * 1e9))
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
@@ -343,6 +344,15 @@ class Session:
             end = msgspec.structs.replace(end, status=last.status, ending=last.ending)
         return end
 
+    def leave(self, timeout_s: float) -> Snapshot:
+        """Read a recording no further; the picture and verdict of what was read."""
+        self._closing = True
+        if isinstance(self.source, FileSource):
+            self.source.stop()
+        with self._progress:
+            self._progress.wait_for(lambda: self._ended, timeout_s)
+        return self._snapshot
+
     def close(self) -> None:
         """End the collector or close the file. The last snapshot stays."""
         self._closing = True
@@ -464,7 +474,8 @@ class Session:
         try:
             if self.history.hello is not None:
                 self._evaluate(force=True)
-                self._compose(ended=True)
+                # A recording that was left before its end has not ended.
+                self._compose(ended=self.live or not self._closing)
         except Exception as error:
             self._failure = self._failure or error
             raise

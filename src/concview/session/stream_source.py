@@ -259,9 +259,13 @@ class FileSource:
     def set_rate(self, hz: float) -> None:
         """A recording has the rate it has."""
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Give out no more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def close(self) -> None:
+        self.stop()
         if self._file is not None:
             self._file.close()

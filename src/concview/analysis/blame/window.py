@@ -54,7 +54,7 @@ class Blamer:
     def __init__(self, wakes: Wakes | None = None, budget: int = MOST_NODES, seed: int = 1) -> None:
         self._wakes = wakes or Wakes(lambda _: ())
         self._budget = budget
-        self._random = random.Random(seed)
+        self._seed = seed
         self._kinds: Sequence[Kind] = ()
         self._memory = Memory()
         self.world: World | None = None
@@ -147,8 +147,10 @@ class Blamer:
         if len(cuts) <= wanted:
             stretches = [(at, nxt - at, at) for at, nxt in zip(cuts, [*cuts[1:], end], strict=True)]
         else:
+            # The same ones of a slice, whatever was followed before it.
+            chance = random.Random(f"{self._seed} {start}")
             edges = [start + (end - start) * i // wanted for i in range(wanted + 1)]
-            stretches = [(a, b - a, self._random.randrange(a, b)) for a, b in pairwise(edges) if b > a]
+            stretches = [(a, b - a, chance.randrange(a, b)) for a, b in pairwise(edges) if b > a]
         position = 0
         for _, ns, at in stretches:
             while position < len(changes) and changes[position][0] <= at:

@@ -136,8 +136,8 @@ def _orders(window: Window) -> dict[tuple[str, str], _Order]:
                 registry.learn(*waited_lock(run))
     found: dict[tuple[str, str], _Order] = defaultdict(_Order)
     for thread in locking:
-        if not any(p.run.holds or p.run.stack.holding for p in thread.slices):
-            continue  # holds nothing, so it takes nothing in any order
+        if not any(_two(s.run, exact) for s in thread.slices):
+            continue  # never has to do with two locks at a time, so it takes them in no order
         for chain, run, fresh in _chains(thread, registry, exact):
             for i, outer in enumerate(chain):
                 for inner in chain[i + 1 :]:
@@ -154,6 +154,13 @@ def _orders(window: Window) -> dict[tuple[str, str], _Order]:
     return found
 
 
+def _two(run: Run, exact: bool) -> bool:
+    """Whether it may hold two locks, or one while it waits for another."""
+    if exact:
+        return bool(run.holds) and (len(run.holds) > 1 or run.classification.state is State.LOCK)
+    return run.stack.holding
+
+
 _Link = tuple[str, Site | None, bool]
 
 
@@ -162,6 +169,9 @@ def _chains(thread: ThreadWindow, registry: Registry, exact: bool) -> Iterator[t
     last: list[str] = []
     for slice_ in thread.slices:
         run = slice_.run
+        if not (run.holds if exact else run.stack.holding):
+            last = []  # most, by far; who holds nothing and waits is at the first lock of a chain, which is none
+            continue
         chain: list[_Link] = []
         # Outermost first. What was read from memory wins over what the source says.
         for hold in _outermost_first(run, exact):

@@ -167,16 +167,20 @@ def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
     handed = False
     for slice_ in thread.slices:
         run = slice_.run
-        peer = run.wait.peer.name if run.state is State.IO and run.wait.peer is not None else ""
-        if peer and peer != here:
-            place = _place(slice_)
-            if place is not None:
-                was_away = passed - left.get(peer, 0) >= AWAY_NS
-                yield place, _Arrival(slice_.start_ns, thread.tid, was_away, handed, slice_)
+        state = run.classification.state
+        if state is State.IO and run.wait.peer is not None:
+            peer = run.wait.peer.name
+            if peer and peer != here:
+                place = _place(slice_)
+                if place is not None:
+                    was_away = passed - left.get(peer, 0) >= AWAY_NS
+                    yield place, _Arrival(slice_.start_ns, thread.tid, was_away, handed, slice_)
+        else:
+            peer = ""
         here = peer
-        if run.state not in _WANTS_CPU:
-            passed += slice_.ns
-            handed = run.state is State.IDLE and run.classification.via in _FOR_WORK
+        if state not in _WANTS_CPU:
+            passed += slice_.end_ns - slice_.start_ns
+            handed = state is State.IDLE and run.classification.via in _FOR_WORK
         if peer:
             left[peer] = passed
 
