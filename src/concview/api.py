@@ -54,8 +54,8 @@ class Observation:
         """Opens it. TargetError when the process cannot be watched, StreamError when the file is no recording, OSError
         when it cannot be opened, ConfigError when the settings contradict themselves."""
         try:
-            seldom = {"blamed_every_s": NEVER_S, "composed_every_s": PICTURE_S} if to_end else {}
-            self.session = Session(source, config=config.rules, **seldom)
+            blamed, composed = (NEVER_S, PICTURE_S) if to_end else (0.0, 0.0)
+            self.session = Session(source, config=config.rules, blamed_every_s=blamed, composed_every_s=composed)
         except ValueError as error:  # a threshold alone can contradict the rule's own other one
             raise ConfigError(str(error)) from None
         try:

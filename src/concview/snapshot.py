@@ -23,6 +23,7 @@ from concview.model import (
     Peer,
     Pending,
     Queues,
+    Served,
     Severity,
     Site,
     Stack,
@@ -383,6 +384,8 @@ class BlameCause(View, frozen=True):
     rule: str = ""  #: the finding that names it
     tasks: tuple[int, ...] = ()  #: ids of tasks whose time it is, most first; at most 100
     inside: str = ""  #: 'psycopg/connection.py:495': the library's line, where file and line are the program's own
+    work: tuple[Served, ...] = ()  #: in whose name they wait
+    work_ahead: tuple[Served, ...] = ()  #: and those that they wait for
 
     @property
     def place(self) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from concview.analysis.blame.tracker import Ahead, Told
 from concview.analysis.history import History
+from concview.analysis.served import Names, words
 from concview.analysis.work import routes
 from concview.model import (
     Capability,
     Forget,
+    Frame,
+    FrameDef,
     Hello,
     Label,
     LabelDef,
+    Served,
     StackDef,
     Target,
     ThreadDef,
@@ -176,3 +180,46 @@ def test_a_route_that_is_not_known_says_what_shows_the_path() -> None:
     work = _waiting({})
     assert "--labels full" in without_route(work.now, "safe") and not without_route(work.now, "full")
     assert not without_route(work.now[:2], "safe")
+
+
+# ---------------------------------------------------------------- in whose name threads are somewhere
+
+
+def _two_places() -> History:
+    """Threads 7, 8 and 9 in `wait` until 500 ms, then in `other`; reports at 100, 300 and 690 ms."""
+    history = _history()
+    for event in (
+        FrameDef(1, Frame("wait", "/app/x.py", 5)), FrameDef(2, Frame("other", "/app/x.py", 9)),
+        StackDef(5, (1,)), StackDef(6, (2,)),
+    ):  # fmt: skip
+        history.apply(event)
+    history.apply(Tick(10 * MS, 0, 0, False, (7, 5, 2, 0, 8, 5, 2, 0, 9, 5, 2, 0)))
+    query = WorkItem(4, 12, 0, 0, (7,), inside=1)
+    history.apply(Work(100 * MS, (WorkItem(1, 11, 0, 0, (7,)), query, WorkItem(2, 13, 0, 0, (8,)))))
+    history.apply(Work(300 * MS, (WorkItem(1, 11, 0, 0, (7,)), WorkItem(3, 11, 0, 0, (8,), (3,)))))
+    history.apply(Tick(500 * MS, 0, 0, False, (7, 6, 2, 0, 8, 6, 2, 0, 9, 6, 2, 0)))
+    history.apply(Work(690 * MS, (WorkItem(5, 13, 0, 0, (7,)),)))
+    _tick(history, 1000)
+    return history
+
+
+def test_a_thread_counts_once_for_what_it_served_most_where_it_stood() -> None:
+    history, names = _two_places(), Names()
+    wait, other = {("/app/x.py", "wait")}, {("/app/x.py", "other")}
+    orders, bare = "GET /orders/<id>", "GET (route not known)"
+    for _ in range(2):  # the second time out of what was kept
+        found = names.served(history, 0, {7, 8, 9}, wait)
+        # 300 to 690 ms: in the middle of it all were in `wait`. The query is no name beside its request.
+        assert found == (Served("request", orders, 2, 0.98), Served("request", bare, 0, 0.2))
+        assert names.served(history, 0, {7, 8, 9}, other) == (Served("request", bare, 1, 0.31),)
+    assert words(found, 3) == f"{orders} (2 of 3 threads)"
+    assert names.served(history, 0, {-3}, wait)[0].threads == 1  # of a task, where it stood is not asked
+    assert names.served(history, 0, {9}) == names.served(history, 0, set()) == ()
+    assert names.served(history, 0, {7, 8, 9}, {("/app/y.py", "wait")}) == ()
+
+
+def test_very_many_names_in_a_sentence() -> None:
+    served = [Served("request", f"GET /{i}", 9 - i, 1.0) for i in range(9)]
+    assert words(served, 20) == "GET /0 (9 of 20 threads), GET /1 (8), GET /2 (7) and 6 other names"
+    assert words(served[:1]) == "GET /0 (9 threads)"
+    assert words([], 20) == words([Served("request", "GET /", 0, 0.1)], 20) == ""

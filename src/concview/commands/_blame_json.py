@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from concview.commands import _schema as out
+from concview.model import Served
 from concview.snapshot import Blame, BlameCause
 
 
@@ -57,5 +60,9 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         stuck_s=round(cause.stuck_s, 3),
         exact=cause.exact,
         rule=cause.rule or None,
-        tasks=list(cause.tasks),
+        tasks=list(cause.tasks), work=served_out(cause.work), work_ahead=served_out(cause.work_ahead),
     )  # fmt: skip
+
+
+def served_out(served: Iterable[Served]) -> list[out.ServedOut]:
+    return [out.ServedOut(s.kind, s.name, s.threads, round(s.seconds, 3)) for s in served]

@@ -8,7 +8,7 @@ from concview import __version__
 from concview.analysis.graph import LINKS
 from concview.commands import _schema as out
 from concview.commands import _tasks_json as tasks_json
-from concview.commands._blame_json import blame_out
+from concview.commands._blame_json import blame_out, served_out
 from concview.commands._work import work_out
 from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
 from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView, WaitTimes
@@ -206,6 +206,7 @@ def finding_out(finding: Finding) -> out.FindingOut:
         gain=finding.gain,
         check_next=finding.check_next,
         tasks=list(finding.tasks),
+        work=served_out(finding.work),
     )
 
 

@@ -173,6 +173,15 @@ class StackOut(msgspec.Struct):
     name: str = ""
 
 
+class ServedOut(msgspec.Struct):
+    """In whose name threads or tasks did something."""
+
+    kind: str  #: 'request', 'job', 'query', 'call'
+    name: str
+    threads: int  #: threads and tasks that served it most of that time
+    thread_s: float  #: of all together
+
+
 class FindingOut(msgspec.Struct):
     id: str
     severity: str
@@ -193,6 +202,7 @@ class FindingOut(msgspec.Struct):
     tasks: list[int] = []
     pid: int = 0  #: of several processes: of the one in which it is worst
     pids: list[int] = []  #: all that have it
+    work: list[ServedOut] = []  #: in whose name its threads and tasks are at these places
 
 
 class PendingOut(msgspec.Struct):
@@ -242,6 +252,8 @@ class BlameCauseOut(msgspec.Struct):
     exact: bool
     rule: str | None
     tasks: list[int] = []  #: ids, of those whose time it is
+    work: list[ServedOut] = []  #: in whose name they wait
+    work_ahead: list[ServedOut] = []  #: and those that they wait for
 
 
 class BlameQuietOut(msgspec.Struct):

@@ -49,6 +49,7 @@ from concview.model.findings import (
     Measured,
     NotApplicable,
     Pending,
+    Served,
     StackEvidence,
     Where,
 )
@@ -186,6 +187,7 @@ __all__ = [
     "Role",
     "Semaphore",
     "Semaphores",
+    "Served",
     "Severity",
     "Site",
     "Stack",

@@ -51,6 +51,15 @@ class Measured(Struct, frozen=True):
     episodes: int = 0
 
 
+class Served(Struct, frozen=True, array_like=True):
+    """In whose name threads or tasks are in something: a request, a job; where there is none, the query or call."""
+
+    kind: str  #: 'request', 'job', 'query', 'call'
+    name: str  #: 'POST /reports'
+    threads: int  #: threads and tasks that served it most of that time
+    seconds: float  #: of all of them together, in the window
+
+
 class Finding(Struct, frozen=True):
     """An anti-pattern that fires. `subject` tells two findings of one rule apart and is stable over time."""
 
@@ -73,6 +82,7 @@ class Finding(Struct, frozen=True):
     recent: bool = False  #: no longer fires; kept for a minute
     tasks: tuple[int, ...] = ()  #: ids of tasks
     concern: Concern = Concern.OTHER
+    work: tuple[Served, ...] = ()  #: in whose name these threads and tasks are at the places in `where`
 
     @property
     def identity(self) -> tuple[str, str, str]:

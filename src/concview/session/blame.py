@@ -81,6 +81,7 @@ def unnamed(blame: Blame | None) -> Finding | None:
         where=_where(blame),
         threads=top.threads if top is not None else (),
         tasks=top.tasks if top is not None else (),
+        work=top.work if top is not None else (),
     )
 
 

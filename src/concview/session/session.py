@@ -20,6 +20,7 @@ from concview.analysis import calltree, gilcalls, rates
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.history import History
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, ReplayBuffer
+from concview.analysis.served import Names
 from concview.analysis.tasks import flame
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
@@ -30,7 +31,7 @@ from concview.costs import constants as costs
 from concview.costs.constants import CostTable
 from concview.errors import Code
 from concview.model import AnyEvent, Finding, Stack, State
-from concview.session import moment, supervisor
+from concview.session import moment, served, supervisor
 from concview.session.blame import bounded, named
 from concview.session.compose import Composer
 from concview.session.historical import Judged, Said, look_back, sums_ns
@@ -88,6 +89,7 @@ class Session:
         self._composer = Composer(source.live)
         self._replay_buffer = ReplayBuffer()
         self._judged = Judged()
+        self._names = Names()  #: in whose name threads are where findings are
         self._timeline = Timeline()
         self._past: tuple[int, int, HistoricalView] | None = None  #: end, span and history of the last look back
         self._snapshot = Snapshot(Status.WAITING)
@@ -424,7 +426,10 @@ class Session:
             target = history.hello.target
             self._source = SourceFacts(target.pid if self.live else None, target.started)
         self._window = Window(history, costs=self._costs, lines_of=self._source.lines)
-        self._judgement = self._judge.evaluate(self._window, self._ui_priority.give_way)
+        judged = self._judge.evaluate(self._window, self._ui_priority.give_way)
+        self._judgement = replace(
+            judged, findings=served.found(judged.findings, self._names, self._window, self._fired)
+        )
         for finding in self._judgement.findings:
             if len(self._fired) < MOST_FIRED or (finding.id, finding.subject) in self._fired:
                 self._fired[finding.id, finding.subject] = finding
@@ -442,6 +447,7 @@ class Session:
             self._tracker = Tracker(self._wakes())
         findings = self._judgement.findings
         blame = named(self._tracker.blame(window, self._ui_priority.give_way), findings, self._config)
+        blame = served.blamed(blame, self._names, window)
         if window.moment:
             self._blame = moment.judged(blame, findings, window.target)
             return
