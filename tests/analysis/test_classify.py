@@ -65,6 +65,8 @@ CASES = [
      State.IDLE, "select"),
     ("user select", Wait(WaitKind.IO, "select", 5), [USER], State.IO, ""),
     ("disk", Wait(WaitKind.DISK, "fsync"), [USER], State.IO, ""),
+    ("memory", Wait(WaitKind.MEMORY, "page fault"), [USER], State.IO, "memory"),
+    ("watcher", Wait(WaitKind.IO, "read", 5, Peer("inotify", "inotify")), [USER], State.IDLE, "work"),
     ("child", Wait(WaitKind.CHILD, "wait4"), [USER], State.IO, "child"),
     ("unreadable", Wait(WaitKind.UNKNOWN), [USER], State.UNKNOWN, ""),
     ("native pool", FUTEX, [], State.IDLE, "native"),

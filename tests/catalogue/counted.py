@@ -25,6 +25,8 @@ from concview.model import (
     WaitKind,
 )
 
+RUNNING = Wait(WaitKind.RUNNING)
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -36,6 +38,7 @@ class Rates:
     involuntary: float = 0.0
     migrations: float = -1.0
     native: bool = False
+    wait: Wait = RUNNING
 
 
 def window(
@@ -53,10 +56,11 @@ def window(
     whose = target or Target(42, "3.13.0", ("python", "app.py"), 0.0, cpus=cpus)
     able = {name: Capability(True) for name in CAPABILITIES}
     history.apply(Hello(1, "0", whose, "direct", 100.0, 5.0, START_NS, 0.0, able))
-    running = Wait(WaitKind.RUNNING)
     history.apply(FrameDef(1, frame("work", 7, text="work()")))
     history.apply(StackDef(2, (1,)))
-    history.apply(WaitDef(3, running))
+    waits = list(dict.fromkeys(one.wait for one in threads.values()))
+    for n, wait in enumerate(waits):
+        history.apply(WaitDef(3 + n, wait))
     names = {100 + n: name for n, name in enumerate(threads)}
     for tid, name in names.items():
         if not threads[name].native:
@@ -65,7 +69,8 @@ def window(
     step = 250_000_000
     for n in range(int(seconds * 4) + 1):
         at, t = START_NS + n * step, n / 4
-        history.apply(Tick(at, step if n else 0, 0, False, tuple(v for tid in seen for v in (tid, 2, 3, 0))))
+        doing = [(tid, 2, 3 + waits.index(threads[names[tid]].wait), 0) for tid in seen]
+        history.apply(Tick(at, step if n else 0, 0, False, tuple(v for row in doing for v in row)))
         rows = tuple(_counters(tid, threads[name], t, knows_delay) for tid, name in names.items())
         cpu = sum(r.cpu for r in threads.values()) * t
         history.apply(

@@ -453,8 +453,51 @@ def test_who_waits_for_a_process_that_is_stopped() -> None:
             "process proxy (pid 60) and 1 more, which is stopped by the debugger gdb (pid 3), over a connection",
         ),
     }
-    assert (found.verdict, found.severity) == ("stopped process", Severity.WARN)
-    assert found.sentence.startswith("Stuck for ") and "which is stopped by" in found.sentence
+    assert (found.verdict, found.severity) == ("held up", Severity.WARN)
+    assert "(job) waits for the lock on x (app.py:11), held by process cron (pid 99), which is" in found.sentence
+
+
+def test_a_peer_that_is_stopped_is_the_verdict() -> None:
+    from concview.model import Link as Ends
+    from concview.model import Owner
+
+    scene = Scene(rules={})
+    client = scene.thread("client")
+    scene.do(client, [frame("ask", 7)], Wait(WaitKind.IO, "recvfrom", 7, Peer("unix", "socket:[7]")))
+    scene.play(1)
+    owner = Owner(60, "proxy", stopped="SIGSTOP")
+    ends = Ends(7, "unix", (client,), 7, True, peer_inode=1, owners=(owner,))
+    scene.history.apply(Links(scene.history.now_ns, (ends,)))
+    scene.play(12)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None and (found.verdict, found.severity) == ("stopped process", Severity.WARN)
+    assert "1 thread (client) waits for process proxy (pid 60), which is stopped by SIGSTOP" in found.sentence
+
+
+def test_memory_that_its_cgroup_may_not_have() -> None:
+    scene = Scene(rules={})
+    loader = scene.thread("loader")
+    scene.do(loader, [frame("load", 6)], Wait(WaitKind.MEMORY, "page fault"))
+    scene.play(8)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None and (found.verdict, found.severity) == ("memory", Severity.WARN)
+    assert "1 thread (loader) waits for memory: its cgroup is at the limit (app.py:6)" in found.sentence
+
+
+def test_who_joins_threads_that_take_turns_is_not_stuck() -> None:
+    """It has waited for long; what is in the way of the others has not."""
+    scene = Scene(rules={})
+    main, others = scene.thread("MainThread"), [scene.thread(f"db-{i}") for i in range(3)]
+    join = [stdlib("Thread.join", "threading.py"), frame("main", 3)]
+    scene.do(main, join, Wait(WaitKind.FUTEX, "futex", via="Thread.join", target=others[0]))
+    for turn in range(80):
+        for i, tid in enumerate(others):
+            now = RUNNING if not i else Wait(WaitKind.GIL, "futex") if turn % 10 == 0 else recv()
+            scene.do(tid, [frame("spin", 5)], now)
+        scene.play(0.1)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    assert not found.sentence.startswith("Stuck"), found.sentence
 
 
 def test_who_waits_for_sqlite_waits_for_who_is_in_a_transaction() -> None:

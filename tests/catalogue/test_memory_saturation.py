@@ -7,7 +7,7 @@ from counted import Rates, window
 
 from concview.catalogue.base import Observation
 from concview.catalogue.rules.memory_saturation import RULE
-from concview.model import Target
+from concview.model import Target, Wait, WaitKind
 
 MB = 1 << 20
 BUSY = {"worker": Rates(0.5)}
@@ -34,3 +34,11 @@ def test_a_cache_of_the_right_size_is_an_information() -> None:
 
 def test_without_a_limit_nothing_is_judged() -> None:
     assert observed([960], 0) == []
+
+
+def test_threads_that_wait_for_more_are_a_warning() -> None:
+    target = Target(42, "3.13.0", ("python",), 0.0, memory_limit=1000 * MB)
+    threads = {**BUSY, "loader": Rates(wait=Wait(WaitKind.MEMORY, "page fault"))}
+    (one,) = RULE.observe(window(threads, target=target, rss=[960 * MB]))
+    assert (one.severity_cap, one.threads) == ("", (101,))
+    assert "does not rise; loader waits for more" in one.summary

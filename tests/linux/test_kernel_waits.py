@@ -112,6 +112,26 @@ def test_system_v(line: str, wait: Wait) -> None:
     assert Decoder(os.getpid(), machine="x86_64").parse(os.getpid(), line.encode())[0] == wait
 
 
+@pytest.mark.parametrize(
+    ("channel", "kind"),
+    [
+        ("mem_cgroup_oom_synchronize", WaitKind.MEMORY),
+        ("__mem_cgroup_handle_over_high", WaitKind.MEMORY),
+        ("folio_wait_bit_common", WaitKind.DISK),
+        ("0", WaitKind.DISK),
+    ],
+)
+def test_where_in_the_kernel_an_uninterruptible_thread_stands(
+    channel: str, kind: WaitKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"stat": "1 (job) D 0", "wchan": channel}
+    monkeypatch.setattr(Decoder, "_proc", lambda self, tid, name: told[name])
+    decoder = Decoder(os.getpid(), read=lambda address, size: b"/srv/data\0")
+    assert decoder.parse(1, b"-1 0x7fff0000 0x400000")[0] == Wait(kind, "page fault")
+    opened, _ = decoder.parse(1, line(os.uname().machine, "openat", 0xFFFFFF9C, 0x7000, 0))
+    assert opened == Wait(kind, "openat", peer=Peer("file", "/srv/data"))
+
+
 LOCKS = """
 import threading, time, sys
 held = threading.Lock(); held.acquire()

@@ -122,6 +122,8 @@ def classify(wait: Wait, stack: Stack) -> Classification:
         return _io(wait, stack)
     if kind is WaitKind.DISK:
         return Classification(State.IO, f"disk: {wait.syscall or 'uninterruptible'}")
+    if kind is WaitKind.MEMORY:
+        return Classification(State.IO, "waits for memory: its cgroup is at the limit", via="memory")
     if kind is WaitKind.CHILD:
         if in_background(stack):
             return Classification(State.IDLE, "watches a child process", via="child")

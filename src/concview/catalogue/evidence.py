@@ -96,6 +96,8 @@ def doing(wait: Wait) -> str:
         return "sleeping"
     if wait.kind is WaitKind.CHILD:
         return "waiting for a child process"
+    if wait.kind is WaitKind.MEMORY:
+        return "waiting for memory (its cgroup is at the limit)"
     if wait.kind is WaitKind.DISK:
         return f"waiting for the disk ({wait.peer.name})" if wait.peer else "waiting for the disk"
     verb = _VERBS.get(wait.syscall)

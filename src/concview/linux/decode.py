@@ -155,12 +155,16 @@ class Decoder:
             disk = self._state(tid) == "D"
             if not disk and peer.kind == "file" and any(end in self._channel(tid) for end in _IN_A_PIPE):
                 peer = Peer("fifo", peer.name)
-        return Wait(WaitKind.DISK if disk else WaitKind.IO, name, fd, peer), left
+        kind = self._uninterruptible(tid) if disk else WaitKind.IO
+        return Wait(kind, name, fd, peer), left
+
+    def _uninterruptible(self, tid: int) -> WaitKind:
+        return WaitKind.MEMORY if _NO_MEMORY in self._channel(tid) else WaitKind.DISK
 
     def _on_path(self, tid: int, name: str, shape: Shape, a: list[int]) -> Wait:
         peer = self._path(a[1] if shape is Shape.PATH_AT else a[0])
         if self._state(tid) == "D":
-            return Wait(WaitKind.DISK, name, peer=peer)
+            return Wait(self._uninterruptible(tid), name, peer=peer)
         # Told by where it stands in the kernel, not by a stat of the path: that could hang as the target does.
         if peer is not None and name in _OPENS and self._channel(tid) == _FIFO_OPENED:
             reads = self._flags(name, a) & os.O_ACCMODE == os.O_RDONLY
@@ -231,6 +235,8 @@ class Decoder:
         channel = self._channel(tid)
         if "refrigerator" in channel or (state == "S" and channel in _FROZEN):
             return Wait(WaitKind.STOPPED)
+        if state == "D" and _NO_MEMORY in channel:
+            return Wait(WaitKind.MEMORY, "page fault")
         if state == "D":
             # A fault waits for a disk, or for the lock on the address space while another thread maps memory.
             kind = WaitKind.OTHER if "rwsem" in channel else WaitKind.DISK
@@ -285,6 +291,9 @@ def _u64(data: bytes, offset: int) -> int:
 
 
 _RUNNING = Wait(WaitKind.RUNNING)
+#: Where a thread stands in the kernel whose cgroup is at its limit (mm/memcontrol.c): mem_cgroup_oom_synchronize
+#: (version 1, with the OOM killer off), __mem_cgroup_handle_over_high (memory.high).
+_NO_MEMORY = "mem_cgroup"
 _OPENS = frozenset({"open", "openat", "openat2", "creat"})
 #: Where a thread stands in the kernel that opens a FIFO (fs/pipe.c), and one that reads or writes any pipe.
 _FIFO_OPENED = "wait_for_partner"

@@ -35,6 +35,7 @@ class WaitKind(StrEnum):
     SLEEP = "sleep"
     CHILD = "child"  #: wait4/waitid for a child process
     DISK = "disk"  #: uninterruptible sleep (state D)
+    MEMORY = "memory"  #: its cgroup is at its limit of memory, and the kernel lets it wait
     STOPPED = "stopped"  #: job control or a tracer
     OTHER = "other"  #: some other system call
     UNKNOWN = "unknown"  #: could not be read

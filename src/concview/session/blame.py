@@ -29,6 +29,8 @@ _ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wak
 _WHY = {
     "": "Who waits for others gets on no faster than they do; nobody's own work is the limit.",
     End.STOPPED: "A stopped process answers nobody: whoever waits for it waits until it goes on, or is ended.",
+    End.MEMORY: "At the limit the kernel gives back what it can (file pages) and lets whoever asks for more wait, with "
+    "whatever it holds. Where the OOM killer is off, until somebody gives memory back or raises the limit.",
     End.LOOKUP: "A lookup waits 5 s for each name server that does not answer, twice; the timeout of a connection, "
     "request or pool does not begin before it is over.",
 }
@@ -36,6 +38,8 @@ _FIX = {
     "": "See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
     End.STOPPED: "Find out who stopped it, and for what. `kill -CONT PID` lets a process go on that a signal stopped; "
     "detach the debugger; unpause the container of a frozen one. Give the wait a time limit.",
+    End.MEMORY: "Keep less, or raise the limit (memory.high, memory.max; memory.limit_in_bytes). memory.events, or "
+    "memory.oom_control, in the folder of the cgroup counts how often it was hit.",
     End.LOOKUP: "Ask where the process runs (in its container): `getent hosts NAME`; which name server does its "
     "/etc/resolv.conf name, and does it answer? Keep connections open, so that names are not looked up for each.",
 }

@@ -24,6 +24,7 @@ class End(StrEnum):
     CHILD = "child"  #: a child process
     STOPPED = "stopped process"  #: another process, which a signal, a debugger or its cgroup keeps from running
     FILE = "file"  #: a disk or a device
+    MEMORY = "memory"  #: more than its cgroup may have
     NATIVE = "native"  #: inside a C library, for something of its own: which library was read, for what was not
     SLEEP = "sleep"  #: a sleep that somebody's work contains
     IDLE = "idle"  #: no work, with evidence

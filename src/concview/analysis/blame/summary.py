@@ -26,7 +26,7 @@ _MOVES = frozenset({TaskState.RUNNING, TaskState.READY, TaskState.SLEEP, TaskSta
 
 #: Ends that a thread may stand at for long without anybody else in the way.
 _NAMED_ENDS = frozenset(
-    {End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.NATIVE, End.FILE, End.UNEXPLAINED, End.CYCLE}
+    {End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.MEMORY, End.NATIVE, End.FILE, End.UNEXPLAINED, End.CYCLE}
 )  # fmt: skip
 
 

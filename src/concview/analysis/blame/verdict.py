@@ -10,7 +10,7 @@ import msgspec
 
 from concview.analysis.blame import words
 from concview.analysis.blame.closed import closed
-from concview.analysis.blame.nouns import End, Family, Via
+from concview.analysis.blame.nouns import TAKEN, End, Family, Via
 from concview.analysis.history import History
 from concview.analysis.known_places import EVENT_LOOPS, among
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
@@ -21,6 +21,8 @@ from concview.text import duration, percent, plural
 HELD_UP, STALLED, STARVED, UNEXPLAINED = (0.15, 0.3), (0.30, 2.0), (0.20, 0.5), (0.10, 0.3)
 #: Held up so much is a warning, below a hint.
 WARN_THREADS = 1.0
+#: Ends that nothing in the program can get past, told as they are.
+_HALTS = frozenset({End.STOPPED, End.MEMORY})
 #: With fewer threads that do or want something, shares of their time say nothing.
 ACTIVE = 0.1
 #: Of all thread time: with more that could not be read there is no verdict.
@@ -107,11 +109,12 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     lost = [c for c in stuck if c.kind == End.NOBODY]
     if lost:
         return "stuck", Severity.WARN, f"Stuck for {duration(lost[0].stuck_s)}: {_told(blame, lost[0])}"
-    halted = [c for c in blame.causes if c.kind == End.STOPPED and not c.path and c.stuck_s >= STUCK_S]
-    if halted:
+    halted = [c for c in blame.causes if c.kind in _HALTS and not c.path and c.stuck_s >= STUCK_S]
+    behind = any(_holds_up(c) and c.kind in _HALTS for c in blame.causes)  # that is told from those who wait for them
+    if halted and not (behind and _over(blame, blame.held_up, HELD_UP)):
         top = halted[0]
         said = f"Stuck for {duration(top.stuck_s)}: {words.story(top, _threads(blame, top))}."
-        return End.STOPPED, Severity.WARN, said
+        return top.kind, Severity.WARN, said
     if _over(blame, blame.held_up, HELD_UP):
         top = next(c for c in blame.causes if _holds_up(c))
         # Whether waits for the GIL are a fault is judged by rules, which know how many CPUs there are and who used
@@ -183,7 +186,10 @@ def _is_stuck(cause: BlameCause) -> bool:
         return False
     if cause.kind == End.NOBODY:
         return True
-    return cause.family == Family.TAKEN or (cause.family == Family.STALL and cause.kind == End.UNEXPLAINED)
+    # How long is known of the first wait alone: who joins a thread that waits for the GIL now and then is not stuck.
+    first = Via(cause.path[0].via)
+    taken = cause.family == Family.TAKEN and first in TAKEN and first is not Via.GIL
+    return taken or (cause.family == Family.STALL and cause.kind == End.UNEXPLAINED)
 
 
 def _over(blame: Blame, part: float, gate: tuple[float, float]) -> bool:

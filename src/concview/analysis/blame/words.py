@@ -34,7 +34,7 @@ _HAD = {
     Via.ANSWER: "at which is",
 }
 #: Ends that are something which others wait for; the rest say themselves what is done there.
-_WAITED_FOR = frozenset({End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.FILE})
+_WAITED_FOR = frozenset({End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.FILE, End.MEMORY})
 
 
 def waited_for(step: BlameStep | Step) -> str:

@@ -13,8 +13,8 @@ Why it hurts:
 How it is measured:
     What each thread of the child is in, and which process has the other end of the pipe, are read from the kernel; the
     child must not have moved for five seconds [D: a reader that is only slow lets it move once it has read a piece].
-    From the parent's side the score is 95; where threads are left that might still read, and from the child's side, it
-    is an information. Demo pair: for ever (bad), never (fixed).
+    From the parent's side the score is 95; where threads are left that might still read, and from the child's side with
+    fewer than three threads at the pipe, it is an information. Demo pair: for ever (bad), never (fixed).
 
 Fix:
     Read what the child writes, and wait for it afterwards.
@@ -40,10 +40,12 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Child, Children, Concern, Confidence, Link, State, WaitKind
-from concview.text import duration
+from concview.text import duration, waits
 
 _READS = frozenset({"read", "readv", "poll", "ppoll"})
 _WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})
+#: So many threads at one pipe that nobody reads are a warning.
+CROWD = 3
 #: A wait of less than this may be a reader that is busy with the piece before.
 STANDS_S = 5.0
 
@@ -170,6 +172,7 @@ def _own(window: Window, link: Link, held: list[ThreadWindow]) -> Observation:
     stood = (window.end_ns - run.since_ns) / 1e9
     owners = " and ".join(f"process {o.pid} ({o.name})" if o.name else f"process {o.pid}" for o in link.owners[:3])
     tids = [t.tid for t in held]
+    who = f"{evidence.who(window, tids)} {waits(len(tids))}"
     return Observation(
         subject=f"{link.kind} {link.inode}",
         value=stood,
@@ -178,9 +181,9 @@ def _own(window: Window, link: Link, held: list[ThreadWindow]) -> Observation:
         episodes=1,
         confidence=Confidence.EXACT,
         label=f"fd {link.fd}",
-        title=f"{evidence.who(window, tids)} waits to write, and nobody reads",
+        title=f"{who} to write, and nobody reads",
         summary=(
-            f"{evidence.who(window, tids)} waits in {evidence.frame_spot(run.stack.user_leaf)} to write into a "
+            f"{who} in {evidence.frame_spot(run.stack.user_leaf)} to write into a "
             f"{'pipe' if link.kind == 'pipe' else 'socket'} (fd {link.fd}) whose other end {owners} has, without "
             f"reading it, for {duration(stood)}."
         ),
@@ -191,7 +194,8 @@ def _own(window: Window, link: Link, held: list[ThreadWindow]) -> Observation:
         where=evidence.places(run.stack),
         threads=tuple(tids),
         stacks=evidence.shown("waits to write", held[0].tid, held[0].name, run.stack),
-        severity_cap="info",
+        # One that waits may have a reader with time; a crowd at a full pipe is a program that stands still.
+        severity_cap="" if len(tids) >= CROWD else "info",
     )
 
 

@@ -12,9 +12,10 @@ Why it hurts:
 How it is measured:
     Resident memory over the cgroup's or the machine's, mapped memory over RLIMIT_AS, private writable memory over
     RLIMIT_DATA, the largest of the three; all read from the kernel, the limits when concview attached. The page cache
-    is not part of resident memory. Thresholds 80 % and 95 % [S: common alerting limits]: on the demo pair 96 % to
-    99 % and rising (bad), 25 % (fixed). What does not rise by at least 0.1 % of the limit in the window is an
-    information at most. Memory of other processes under the same limit is not counted: this is the least it can be.
+    is not part of resident memory. Thresholds 80 % and 95 % [S: common alerting limits]: on the demo pair 96 % to 99 %
+    and rising (bad), 25 % (fixed). What does not rise by at least 0.1 % of the limit in the window is an information
+    at most, unless the kernel lets threads wait for more. Memory of other processes under the same limit is not
+    counted: this is the least it can be.
 
 Fix:
     Bound what is kept, and hand on what comes in instead of collecting it.
@@ -38,8 +39,8 @@ from typing import ClassVar
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, Counters, Frame, State, Target
-from concview.text import duration, percent, size
+from concview.model import Confidence, Counters, Frame, State, Target, WaitKind
+from concview.text import duration, percent, size, waits
 
 #: Of the limit, over the window: what rises less stands still.
 RISING = 0.001
@@ -86,6 +87,7 @@ class MemorySaturation:
         lines = _lines(window)
         named = evidence.frame_spot(lines[0]) if lines else ""
         left = (worst.limit - worst.used) * seconds / grown if rising else 0.0
+        waiting = [t.tid for t in window.threads if any(s.run.wait.kind is WaitKind.MEMORY for s in t.slices)]
         yield Observation(
             subject="process",
             value=worst.share,
@@ -101,6 +103,7 @@ class MemorySaturation:
                     if rising
                     else ", and it does not rise"
                 )
+                + (f"; {evidence.who(window, waiting)} {waits(len(waiting))} for more" if waiting else "")
                 + (f". Lines that keep something, or ran meanwhile: {named}." if named else ".")
             ),
             gain=worst.at_limit,
@@ -109,7 +112,8 @@ class MemorySaturation:
                 f"outside: grep -E 'Rss|Anon' /proc/{window.target.pid}/smaps_rollup."
             ),
             where=tuple(evidence.at(f) for f in lines[:3]),
-            severity_cap="" if rising else "info",
+            threads=tuple(waiting),
+            severity_cap="" if rising or waiting else "info",
         )
 
 

@@ -77,7 +77,9 @@ def _outside(link: Ends, kind: str) -> str:
     """What is known of the other end where no thread of this process was found at it; '' nothing."""
     if link.owners:
         first, more = link.owners[0], len(link.owners) - 1
-        does = f", which is in {first.waits} on it" if first.waits else ""
+        does = "" if link.reads or link.pending else ", which does not read what it is sent"
+        if first.waits:
+            does = f", which is in {first.waits} on it"
         if first.stopped:
             does = f", which {stopped(first.stopped)}"
         elif link.pending and not first.waits:
