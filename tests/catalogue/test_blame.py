@@ -489,7 +489,7 @@ def test_who_joins_threads_that_take_turns_is_not_stuck() -> None:
     scene = Scene(rules={})
     main, others = scene.thread("MainThread"), [scene.thread(f"db-{i}") for i in range(3)]
     join = [stdlib("Thread.join", "threading.py"), frame("main", 3)]
-    scene.do(main, join, Wait(WaitKind.FUTEX, "futex", via="Thread.join", target=others[0]))
+    scene.do(main, join, Wait(WaitKind.FUTEX, "futex", via="Thread.join", target=others[1]))
     for turn in range(80):
         for i, tid in enumerate(others):
             now = RUNNING if not i else Wait(WaitKind.GIL, "futex") if turn % 10 == 0 else recv()
