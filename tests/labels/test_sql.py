@@ -32,6 +32,13 @@ def test_what_is_kept(statement: str, expected: str) -> None:
     assert fingerprint(statement) == expected
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_what_is_a_name_in_the_drivers_only_database_is_kept(driver: str) -> None:
+    statement = """SELECT "item"."id", "item"."Na me" FROM "item" WHERE "item"."id" = 5 AND x = 'xyzzysecret'"""
+    assert fingerprint(statement, driver) == "SELECT item.id, item.? FROM item WHERE item.id = ? AND x = ?"
+    assert fingerprint(statement, "sqlite3") == fingerprint(statement)  # there it may be a text
+
+
 #: A secret where some dialect has a literal, a comment or free text.
 PLANTED = [
     "SELECT a FROM t WHERE b = '{}'",

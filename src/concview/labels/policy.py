@@ -64,7 +64,7 @@ def _query(raw: Raw) -> tuple[str, str]:
             return "", "statement"
         about = raw.name if _COLLECTION.fullmatch(raw.name) else ""
         return f"{raw.command} {about}".strip(), ""
-    found = fingerprint(raw.statement)
+    found = fingerprint(raw.statement, raw.system)
     return found, "" if found else "statement"
 
 

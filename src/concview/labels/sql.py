@@ -1,9 +1,9 @@
 """Fingerprints of SQL statements: keywords and names, never a literal.
 
-There are libraries that take SQL to pieces, but each has to know the dialect, and a driver's statement does not tell
-it: `"x"` is a name in PostgreSQL and a text in MySQL, a backslash ends a text here and not there, `#` begins a comment
-or is an operator. So what is kept is only what is no literal in any of them, and where dialects disagree about where
-something ends, the fingerprint ends.
+There are libraries that take SQL to pieces, but each has to know the dialect, and but for a few drivers of one database
+a statement does not tell it: `"x"` is a name in PostgreSQL and a text in MySQL, a backslash ends a text here and not
+there, `#` begins a comment or is an operator. So what is kept is only what is no literal in any of them, and where
+dialects disagree about where something ends, the fingerprint ends.
 """
 
 from __future__ import annotations
@@ -37,10 +37,14 @@ _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 _CUT = "…"
 
 
-def fingerprint(statement: str) -> str:
+#: Drivers of databases in which `"x"` is never a text, whatever the settings.
+_QUOTE_NAMES = frozenset({"psycopg", "psycopg2", "asyncpg"})
+
+
+def fingerprint(statement: str, driver: str = "") -> str:
     """'' where not even the first word is one of SQL's. `…` at the end: what follows could not be told apart, or is too
     long."""
-    tokens, whole = _tokens(statement[:LOOKED_AT])
+    tokens, whole = _tokens(statement[:LOOKED_AT], driver in _QUOTE_NAMES)
     if not tokens:
         return ""
     words = [t.upper() for t in tokens[:2]]
@@ -51,8 +55,9 @@ def fingerprint(statement: str) -> str:
     return _written(tokens, whole and len(statement) <= LOOKED_AT)
 
 
-def _tokens(text: str) -> tuple[list[str], bool]:
-    """The tokens as far as they are sure, literals and placeholders as '?', and whether these are all."""
+def _tokens(text: str, names: bool) -> tuple[list[str], bool]:
+    """The tokens as far as they are sure, literals and placeholders as '?', and whether these are all. `names`: what is
+    in double quotes is a name."""
     found: list[str] = []
     levels = [False]  #: of the open brackets: a SELECT, DELETE, INSERT or UPDATE is in it
     at, size = 0, len(text)
@@ -79,7 +84,9 @@ def _tokens(text: str) -> tuple[list[str], bool]:
                 return [*found, "?"], False
             inner = text[at + 1 : end - 1]
             # In brackets FROM may be that of TRIM or EXTRACT.
-            table = levels[-1] and bool(found) and (found[-1].upper() in _BEFORE_TABLES or _qualified(found))
+            table = (names and char == '"') or (
+                levels[-1] and bool(found) and (found[-1].upper() in _BEFORE_TABLES or _qualified(found))
+            )
             found.append(inner if char != "'" and table and _SIMPLE.fullmatch(inner) else "?")
             at = end
         elif text.startswith("--", at):

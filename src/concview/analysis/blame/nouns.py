@@ -102,7 +102,7 @@ def called_from(stack: Stack, frame: Frame) -> Place:
     """The place of a frame. Of one in a library the program's own line that led there: a driver's line is the same for
     every query. A program without a line of its own there keeps the library's."""
     mine = stack.user_leaf
-    if frame.origin != "library" or mine is None or mine.origin != "user":
+    if frame.origin not in ("library", "stdlib") or mine is None or mine.origin != "user":
         return place_of(frame)
     folder, _, file = frame.file.rpartition("/")
     return Place(mine.file, mine.line, mine.function, f"{folder.rpartition('/')[2]}/{file}:{frame.line}".lstrip("/"))

@@ -12,7 +12,9 @@ def read(view: View) -> Raw | None:
     if not method:
         return None
     made_of = request.attr("META")
-    route = request.attr("resolver_match", "route").text()
+    matched = request.attr("resolver_match", "route")
+    # That of the site's root is empty, once it has been matched.
+    route = matched.text() or "/" if matched else ""
     key = ("django", request.address, made_of.address, path.address, path.text())
     # Django writes routes without the leading slash.
     shown = route if not route or route.startswith(("/", "^")) else f"/{route}"

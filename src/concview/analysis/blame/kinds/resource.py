@@ -13,6 +13,7 @@ from concview.analysis.blame.kinds._ways import further_on, inside_block, on_the
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.ties import ties, without_others
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import pool_asked
 from concview.model import CONNECTION_POOL, WaitKind
 
 _GETS = frozenset({"pool", "Queue.get", "SimpleQueue.get", "work"})
@@ -30,6 +31,9 @@ class Resource:
         known = world.history.depths.last(waiter.wait.lock) if waiter.wait.lock else None
         pool = waiter.look.via == "pool" or (known is not None and known[0].kind == CONNECTION_POOL)
         what = (known[0].name if known is not None else "") or ""
+        library = next((name for f in waiter.look.own if (name := pool_asked(f))), "") if pool else ""
+        if library:  # inside of it the line that waits has a name of the library's own
+            what = f"a connection of {library}'s pool"
         inside = inside_block(waiter)
         if inside and (pool or frame.origin == "library"):
             return waiter.link(Via.RESOURCE, what or "a connection of a pool", inside)
