@@ -84,7 +84,7 @@ async def test_without_an_agent_calls_are_not_counted() -> None:
     app = ConcviewApp(session)
     async with app.run_test(size=(80, 24)) as pilot:
         view = await opened(pilot)
-        assert "nothing was asked of it" in "\n".join(view.as_text())
+        assert "only read from outside" in "\n".join(view.as_text())
         await pilot.press("w", "S")
         await pilot.pause(0.1)
         assert not session.orders

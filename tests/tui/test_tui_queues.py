@@ -39,7 +39,7 @@ async def test_every_queue_leads_to_a_thread_at_it() -> None:
         await fake.until(pilot, lambda: app.screen.active == "thread")
         assert app.screen.view.tid == 4250
         await pilot.press("escape", "j")
-        await fake.until(pilot, lambda: "387 items in it, and no bound" in "\n".join(view.as_text()))
+        await fake.until(pilot, lambda: "387 items in it, no limit" in "\n".join(view.as_text()))
         assert "It grows by 15 a second" in "\n".join(view.as_text())
         await pilot.press("enter")
         await fake.until(pilot, lambda: app.screen.active == "thread" and app.screen.view.tid == 4253)

@@ -50,9 +50,9 @@ def thresholds(rule: Rule) -> str:
 
 def source(rule: Rule) -> str:
     """Where the thresholds come from, without letters: 'an estimate, ...: calibrated on the demo pair'."""
-    told = rule.thresholds.source
+    told = rule.thresholds.source.replace("[H] calibrated on the demo pair", "[H]")  # which the letter says already
     for letters, words in SOURCES.items():
-        told = told.replace(f"{letters} ", f"{words}: ")
+        told = told.replace(f"{letters} ", f"{words}: ").replace(letters, words)
     return told
 
 

@@ -7,7 +7,7 @@ from concview.commands._text_writer import BOLD, Pen
 from concview.model import STATES, State, WorkKind
 from concview.session.work import age_words, inmost, title, who, why_none, without_route
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
-from concview.text import clean, duration, plural
+from concview.text import clean, duration, listed, plural
 
 #: Lines of the text; the JSON has them all.
 MOST_NOW, MOST_ROUTES = 12, 10
@@ -61,18 +61,19 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
     work = snapshot.work
     if work is None or not (work.now or work.routes):
         if said := why_none(snapshot):
-            pen.line("In whose name", BOLD)
+            pen.line("Requests and jobs in flight", BOLD)
             pen.paragraph(f"{said[0].upper()}{said[1:]}.")
             pen.line()
         return
     outer = [w for w in work.now if not w.inside]
     by_id = {w.id: w for w in work.now}
-    pen.line("In whose name", BOLD)
-    pen.paragraph(_headline(outer, work, by_id))
-    for w in outer[:MOST_NOW]:
-        pen.paragraph(f"{title(w)}: {age_words(w)}{_doing(w, by_id)}; {who(w, snapshot)}{_trace(w)}")
-    if len(outer) > MOST_NOW:
-        pen.line(f"  ... {len(outer) - MOST_NOW} more (all in --format json)")
+    pen.line("Requests and jobs in flight", BOLD)
+    pen.paragraph(_headline(outer, work))
+    alike = _alike(outer, by_id)
+    for same in alike[:MOST_NOW]:
+        pen.paragraph(_told(same, by_id, snapshot))
+    if left := sum(len(same) for same in alike[MOST_NOW:]):
+        pen.line(f"  ... {left} more (all in --format json)")
     rows = [_row(r) for r in work.routes[:MOST_ROUTES]]
     if rows:
         pen.line()
@@ -86,18 +87,33 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
     pen.line()
 
 
-def _trace(w: WorkView) -> str:
-    return f"; trace {w.otel_trace}" if w.otel_trace else ""
-
-
-def _headline(outer: list[WorkView], work: WorkSummary, by_id: dict[int, WorkView]) -> str:
-    unknown = f"; of {plural(work.unknown, 'thread or task', 'threads and tasks')} nothing is known: they moved" \
+def _headline(outer: list[WorkView], work: WorkSummary) -> str:
+    unknown = f"; {plural(work.unknown, 'thread or task', 'threads and tasks')} moved while they were read" \
         if work.unknown else ""  # fmt: skip
     if not outer:
-        return f"Nothing in flight{unknown}"
-    oldest = outer[0]
+        return f"None{unknown}"
     more = f" (and {work.more} left out)" if work.more else ""
-    return f"{len(outer)} in flight{more}, oldest {age_words(oldest)}: {title(oldest)}{_doing(oldest, by_id)}{unknown}"
+    return f"{len(outer)}{more}, the oldest {age_words(outer[0])}{unknown}"
+
+
+def _alike(outer: list[WorkView], by_id: dict[int, WorkView]) -> list[list[WorkView]]:
+    """Those that do the same at one place, told once; the oldest first."""
+    found: dict[tuple[object, ...], list[WorkView]] = {}
+    for w in outer:
+        inner = inmost(w, by_id)
+        found.setdefault((title(w), w.after, title(inner), inner.because or inner.doing), []).append(w)
+    return list(found.values())
+
+
+def _told(same: list[WorkView], by_id: dict[int, WorkView], snapshot: Snapshot) -> str:
+    oldest = same[0]
+    number = f"{len(same)} x " if len(same) > 1 else ""
+    age = f"oldest {age_words(oldest)}" if number else age_words(oldest)
+    names = [name for w in same if (name := who(w, snapshot))]
+    whose = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    traces = listed([w.otel_trace for w in same if w.otel_trace], 2)
+    trace = f"; trace {traces}" if traces else ""
+    return f"{number}{title(oldest)}: {age}{_doing(oldest, by_id)}; {whose}{trace}"
 
 
 def _doing(w: WorkView, by_id: dict[int, WorkView]) -> str:

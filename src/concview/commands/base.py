@@ -106,19 +106,19 @@ def build_parser(known: dict[str, Command]) -> tuple[argparse.ArgumentParser, di
         description="See why every thread of a running Python process is not making progress, and what to do about it."
         "\nWithout arguments: a list of the running Python processes to choose from.",
         epilog="exit codes: 0 fine, 1 findings, 2 wrong usage, 3 not permitted, 4 no such process or not Python,"
-        "\n  5 not a recording, 6 nothing could be judged, 130 interrupted."
+        "\n  5 not a recording, 6 nothing could be judged, 70 an error in concview, 130 interrupted."
         "\n'concview COMMAND --help' explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"concview {__version__}")
-    tree = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    tree = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="concview")
     parsers: dict[str, argparse.ArgumentParser] = {}
     for command in known.values():
         sub = tree.add_parser(
             command.name,
             help=command.summary,
-            description=command.description or command.summary,
+            description=command.description or f"{command.summary[0].upper()}{command.summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

@@ -293,9 +293,10 @@ COMMAND = Command(
     name="check",
     summary="watch without a dashboard and say what is wrong; the exit code tells a script",
     description="Watch a process for a while, read a recording, or run a command; then say what is wrong.\n"
-    "Ends early when the process does, and on Ctrl-C, which prints what was found until then. Exit code 1 when there\n"
-    "are findings from --fail-on upwards, or the verdict is and no rule names it (verdict=never). --format: "
-    "md for a job's summary, sarif for code scanning, junit for every CI, github for annotations.",
+    "Ends early when the process does, and on Ctrl-C; what was found until then is printed.\n"
+    "Exit code 1: there is a finding of the --fail-on level or above, or the verdict has that level and no rule\n"
+    "explains it (--fail-on verdict=never accepts that).\n"
+    "--format: md for a job's summary, sarif for code scanning, junit for test reports, github for annotations.",
     configure=configure,
     run=run,
     order=20,

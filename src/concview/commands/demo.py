@@ -89,7 +89,7 @@ COMMAND = Command(
     name="demo",
     summary="run the workload of an anti-pattern and watch it",
     description="Run a workload that shows one anti-pattern (or, with --fixed, its repair) and attach to it.\n"
-    "A demo whose rule needs the view from inside lets the agent in.",
+    "A demo whose rule needs counted calls starts the agent in its own process.",
     configure=configure,
     run=run,
     order=12,

@@ -168,8 +168,8 @@ def run(options: argparse.Namespace) -> int:
 COMMAND = Command(
     name="report",
     summary="what was seen, for a ticket (html), a channel (md) or a script (json)",
-    description="Write down what a recording shows, or a process that is recorded first: the verdict, who is to\n"
-    "blame, stacks, what was measured, the fix, and what was not seen. html is one page that needs nothing else.",
+    description="Write down what a recording shows, or a process that is recorded first: the verdict, the causes,\n"
+    "stacks, measurements, fixes, and what could not be seen. html is one page that needs no other file.",
     configure=configure,
     run=run,
     order=51,

@@ -123,8 +123,8 @@ COMMAND = Command(
     name="run",
     summary="start a script, module or command and watch it",
     description="Start a Python script ('script.py'), a module ('-m MODULE') or any command that becomes a Python\n"
-    "process, and attach to it. Its exit code becomes concview's. It is ended when you leave. It reads nothing from\n"
-    "the terminal; what it prints is shown in a pane (key O), and its last lines again when you leave.",
+    "process, and attach to it. Its exit code becomes concview's. It ends when you leave. It reads nothing from\n"
+    "the terminal; key O shows what it prints, and its last lines are printed when you leave.",
     configure=configure,
     run=run,
     order=11,

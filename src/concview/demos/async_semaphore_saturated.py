@@ -2,8 +2,8 @@
 
 A crawler with two hundred tasks; a semaphore lets five of them fetch at a time.
 
-bad:   five permits, for a site that would bear two hundred.
-fixed: as many permits as the site bears.
+bad:   five permits, for a site that would take two hundred.
+fixed: as many permits as the site can take.
 
 Look at: who waits for `permits`, and what those inside do.
 """

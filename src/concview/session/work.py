@@ -202,7 +202,7 @@ def why_none(snapshot: Snapshot) -> str:
     if snapshot.target is None or (work is not None and work.now):
         return ""
     if able is None:
-        return "whoever recorded this did not look for requests, jobs and queries: record again with this concview"
+        return "this recording has no requests, jobs or queries: it was made by an older concview; record again"
     if not able.available:
         return f"requests, jobs and queries are not looked for: {able.why}" + (
             f"; {able.enable}" if able.enable else ""
@@ -219,7 +219,7 @@ def why_none(snapshot: Snapshot) -> str:
         said += ", and none is in code of a server, job library, database driver or HTTP client that is known"
     if work.unknown:
         moved = plural(work.unknown, "thread or task", "threads and tasks")
-        said += f"; of {moved} nothing is known, for they moved while they were read"
+        said += f"; {moved} moved while they were read, and are unknown"
     if "gevent" in work.systems:
         said += "; greenlets of gevent that wait are on no thread's stack: what they work on cannot be seen"
     return said
@@ -235,8 +235,8 @@ def without_route(views: Iterable[WorkView | RouteView], mode: str) -> str:
     if mode == "full" or not any(v.missing == "route" for v in views):
         return ""
     return (
-        "route not known: a path is not told where its template is not in the frames of the framework; --labels full "
-        "shows paths as they are"
+        "route not known: the framework does not keep the route's template where it can be read, and the path itself "
+        "is private; --labels full shows paths"
     )
 
 

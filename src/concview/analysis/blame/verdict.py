@@ -88,8 +88,8 @@ def _judge(blame: Blame, history: History) -> _Said:
     if more:
         return "outside", None, f"Nobody is held up, but not everybody moves: {more[0]}", more[1:], still_s
     said = (
-        f"Clear: of the time of {blame.active:.1f} active {'threads and tasks' if blame.tasks else 'threads'} "
-        f"{percent(blame.share(blame.held_up))} is held up, {percent(blame.share(blame.unexplained))} unexplained."
+        f"Clear: {percent(blame.share(blame.held_up))} held up, {percent(blame.share(blame.unexplained))} unexplained, "
+        f"of the time of {blame.active:.1f} active {'threads and tasks' if blame.tasks else 'threads'}."
     )
     return "clear", None, said + largest, more, still_s
 

@@ -23,7 +23,7 @@ Fix:
     Of a client session: read or release every response (`async with`), for an unread one keeps its connection.
 
 When it is fine:
-    The other side bears no more connections: then the pool protects it, and the queue belongs where it is.
+    The database or service allows no more connections: then the pool protects it, and the queue belongs where it is.
 """
 
 from __future__ import annotations

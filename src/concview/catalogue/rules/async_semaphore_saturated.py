@@ -13,7 +13,7 @@ How it is measured:
     (fixed). It is an information whatever the number: what is right, only the other side can tell.
 
 Fix:
-    Measure what the other side bears, and set the limit to that; keep only in the section what needs the permit.
+    Measure what the service can take, and set the limit to that; keep only in the section what needs the permit.
 
         permits = asyncio.Semaphore(50)
         async with permits: page = await fetch(url)

@@ -25,7 +25,7 @@ Fix:
         page = render(rows)                   # nobody waits for this
 
 When it is fine:
-    The other side bears no more connections: then the queue protects it, and belongs where it is.
+    The database or service allows no more connections: then the queue protects it, and belongs where it is.
 """
 
 from __future__ import annotations
@@ -289,11 +289,14 @@ def _fix(one: _Checkout) -> str:
 def _gain(mean: float, size: int, part: float, doing: str, one_request: bool) -> str:
     if not size:
         more = max(1, round(mean))
-        text = f"With {more} more of them nobody would wait, if the other side bears that many"
+        text = f"With {more} more of them nobody would wait, if the database or service allows that many"
         if doing and part >= 0.5 and not one_request:
             text += f"; given back before {percent(part)} of the time is spent {doing}, fewer are needed"
         return text + "."
-    text = f"With {size + round(mean)} of them instead of {size} nobody would wait, if the other side bears that many"
+    text = (
+        f"With {size + round(mean)} of them instead of {size} nobody would wait, if the database or service allows "
+        "that many"
+    )
     if doing and part >= 0.5:
         text += f"; given back before {percent(part)} of the time is spent {doing}, {size} serve more"
     return text + "."

@@ -21,7 +21,7 @@ Fix:
         rows = await loop.run_in_executor(reports, look_up, key)
 
 When it is fine:
-    The number of workers is the limit that the other side can bear, and nothing else uses this executor.
+    The number of workers is the limit that the service can take, and nothing else uses this executor.
 """
 
 from __future__ import annotations

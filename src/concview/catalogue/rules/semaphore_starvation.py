@@ -15,13 +15,13 @@ How it is measured:
 
 Fix:
     Take the permit late and give it back early, around only what must be limited; then as many permits as the
-    other side bears.
+    service can take.
 
         with permits: answer = ask()         # nobody waits for what comes after it
         page = render(answer)
 
 When it is fine:
-    The other side bears no more at once: then the semaphore protects it, and the queue shows that it is the limit.
+    The service allows no more at once: then the semaphore protects it, and the queue shows that it is the limit.
 """
 
 from __future__ import annotations
@@ -114,9 +114,8 @@ def _counts(known: Related | None) -> str:
 def _gain(crowd: Crowd, owners: list[int], what: str) -> str:
     if not owners or not what:
         return ""
-    return (
-        f"With {len(owners) + round(crowd.mean)} permits nobody would wait, if the other side bears that many at once."
-    )
+    permits = len(owners) + round(crowd.mean)
+    return f"With {permits} permits nobody would wait, if the service it protects allows that many at once."
 
 
 RULE = SemaphoreStarvation()

@@ -25,7 +25,7 @@ Fix:
         expires = now + lifetime * random.uniform(0.9, 1.1)
 
 When it is fine:
-    Threads that ask for different things at the same moment because a clock told them to, and a peer that can bear it.
+    Threads that ask for different things at the same moment because a clock told them to, and a peer that can take it.
 """
 
 from __future__ import annotations

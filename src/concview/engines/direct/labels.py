@@ -32,6 +32,8 @@ from concview.sink import Sink
 
 #: How often; addresses may have been reused after; an item nobody was seen to work on is forgotten after.
 LOOK_NS, _FORGET_NS, _KEPT_NS = 200_000_000, 30_000_000_000, 1_500_000_000
+#: What a thread was in, that has run since and had no turn for so long, is not known any more.
+_STALE_NS = 1_000_000_000
 #: Told in one report; threads and tasks of which something is kept.
 MAX_ITEMS, _MAX_OWNERS = 512, 20_000
 #: Stacks read before they are read again; tasks looked at in one turn.
@@ -53,6 +55,7 @@ class _Owner:
         "raws",
         "rested",
         "serves",
+        "sure_ns",
         "task",
         "thread",
     )
@@ -70,6 +73,7 @@ class _Owner:
         #: The kernel's times of a thread that was off the CPU, before `proof` was last found to be so, and now: as long
         #: as they are the same it has not run, and its own variables are what they were. b'': it ran, or is not known.
         self.rested = self.off_cpu = b""
+        self.sure_ns = 0  #: when `items` was last found to be so
 
 
 class _InSpan(NamedTuple):
@@ -135,6 +139,7 @@ class LabelLook:
         self._torn = 0
         self._generation = sink.generation
         self._told: object = None
+        self._now = 0
         self._zone: bool | None = None
 
     # ------------------------------------------------------------------ one turn
@@ -142,6 +147,7 @@ class LabelLook:
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         """False: not everybody had a turn. Costs next to nothing where no stack has a frame that a kind knows."""
         began = time.thread_time_ns()
+        self._now = at_ns
         if at_ns >= self._forget_at:
             self._forget_at = at_ns + _FORGET_NS
             self.reader.forget()
@@ -209,7 +215,10 @@ class LabelLook:
         owner.off_cpu = self._off_cpu(id_)
         if owner.proof is None:
             return "read"
-        return "" if owner.off_cpu and owner.off_cpu == owner.rested else "check"
+        if not owner.off_cpu or owner.off_cpu != owner.rested:
+            return "check"
+        owner.sure_ns = self._now
+        return ""
 
     def _frames(self, places: Sequence[Place], addresses: Sequence[int]) -> Iterator[Frame]:
         start = self._start
@@ -250,7 +259,7 @@ class LabelLook:
         same = self._checker.same([self._proof(owner, owner.proof or ()) for _, owner in known])
         for (_, owner), ok in zip(known, same, strict=True):
             if ok:
-                owner.rested = owner.off_cpu
+                owner.rested, owner.sure_ns = owner.off_cpu, self._now
         return [w for (w, _), ok in zip(known, same, strict=True) if not ok]
 
     def _read(self, batch: list[tuple[int, bool]], now: int) -> None:
@@ -275,7 +284,7 @@ class LabelLook:
                 owner.proof, owner.items, owner.raws, owner.serves = None, [], [], []
                 owner.rested = b""
                 continue
-            owner.rested = owner.off_cpu
+            owner.rested, owner.sure_ns = owner.off_cpu, now
             owner.proof, owner.raws, owner.serves = reading.proof, reading.raws, reading.serves
             owner.items = [self._item(raw, now) for raw in reading.raws]
             owner.proof += inside.stand
@@ -383,6 +392,7 @@ class LabelLook:
     def _tell(self, now: int) -> None:
         if self._sink.generation != self._generation:
             self._generation, self._told = self._sink.generation, None
+        self._drop_stale(now)
         items = self._shares(now)
         for key in [k for k, item in self._items.items() if now - item.used_ns > _KEPT_NS]:
             del self._items[key]
@@ -402,6 +412,21 @@ class LabelLook:
         if said != self._told:
             self._told = said
             self._sink.emit(Work(now, rows, looked, len(self._unknown), self._torn, *said[2:]))
+
+    def _drop_stale(self, now: int) -> None:
+        """On a full machine a round takes long: what somebody was in seconds ago may be over long since."""
+        for tid, owner in self._threads.items():
+            if not owner.items or now - owner.sure_ns <= _STALE_NS:
+                continue
+            if owner.rested and self._off_cpu(tid) == owner.rested:
+                owner.sure_ns = now
+                continue
+            self._unknown.add((tid, False))
+            owner.proof, owner.items, owner.raws, owner.serves = None, [], [], []
+        for id_, owner in self._tasks.items():
+            if owner.items and now - owner.sure_ns > _STALE_NS:
+                self._unknown.add((id_, True))
+                owner.proof, owner.items, owner.raws, owner.serves = None, [], [], []
 
     def _shares(self, now: int) -> list[_Item]:
         """Items in progress, oldest first, with who works on each and what it is a part of."""

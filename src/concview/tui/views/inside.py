@@ -35,13 +35,13 @@ def _agent(snapshot: Snapshot, problem: str, width: int, palette: Palette) -> li
     """Whether the agent is there, what it costs, and what it would not do."""
     agent = snapshot.agent
     if agent is None:
-        lines: list[Line] = [[Segment("No agent is inside the target: nothing was asked of it.", palette.bright)]]
-        said = "Outside sampling needs none; asyncio tasks and queues and exact calls do. "
+        lines: list[Line] = [[Segment("No agent is in the process: it is only read from outside.", palette.bright)]]
+        said = "All other views work without one, tasks and queues included. Exact counts of calls need the agent. "
         said += (
             f"{problem[0].upper()}{problem[1:]}."
             if problem
-            else "Press a: it says what that does to the process, and asks. Or start the program with 'concview run "
-            "--agent script.py'."
+            else "Press a: you are told what it does to the process, and asked first. Or start the program with "
+            "'concview run --agent script.py'."
         )
         return [*lines, *paragraph(said, width, palette.base)]
     there = agent.state == "attached"

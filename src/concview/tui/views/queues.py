@@ -87,18 +87,18 @@ COLUMNS = (
 
 def said(queue: QueueView) -> str:
     """What there is to know of it, in a sentence or two."""
-    bound = f"of at most {queue.most}" if queue.most else "and no bound"
+    bound = f"of at most {queue.most}" if queue.most else "no limit"
     item = "free connection" if queue.kind == CONNECTION_POOL else "item"
     words = f"{text.plural(queue.size, item)} in it, {bound}."
     if queue.growth > 0:
         words += f" It grows by {text.count(round(queue.growth, 1))} a second, all the time."
     if _full(queue):
-        words += " It is full: who puts something in has to wait."
+        words += " It is full: put() has to wait."
     if queue.get_rate and queue.size:
         words += f" What is put in now waits {text.duration(queue.size / queue.get_rate)}."
     if queue.pool:
         allowed = f" of {queue.pool_most}" if queue.pool_most else ""
-        words += f" {text.plural(len(queue.workers), 'worker')}{allowed}, {queue.idle} without work."
+        words += f" {text.plural(len(queue.workers), 'worker')}{allowed}, {queue.idle} idle."
     return words
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -19,6 +20,8 @@ from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.states import strip_cells
 from concview.tui.widgets.table import Table
 
+#: The library's line behind the program's own in a place.
+_LIBRARY = re.compile(r", in [^(),]+:\d+\)")
 #: How much a moment in a state says 'this thread is kept from its work'.
 _TROUBLE = (0.3, 0.9, 1.0, 1.0, 0.4, 0.05, 0.0, 0.1)
 
@@ -123,6 +126,11 @@ def _reason(thread: ThreadView, width: int, palette: Palette, context: Any) -> L
     return [Segment(said, palette.base if stuck else palette.dim)]
 
 
+def _own_lines(told: str) -> str:
+    """'(shop.py:31)' instead of '(shop.py:31, in psycopg/connection.py:495)': a row has room for one line."""
+    return _LIBRARY.sub(")", told)
+
+
 def behind(thread: ThreadView) -> bool:
     """Whether somebody is in its way."""
     return thread.alive and " <- " in thread.because
@@ -132,6 +140,7 @@ def behind(thread: ThreadView) -> bool:
 def fit_cause(because: str, root: str, width: int) -> str:
     """'LOCK (app.py:6) ← sleeps (app.py:7)': short of room, the way gives way first, then what is waited for, never the
     end of it."""
+    because, root = _own_lines(because), _own_lines(root)
     first = because.partition(" <- ")[0]
     what = first.partition(" (")[0]
     for said in (f"{because.replace(' <- ', ' ← ')}", f"{first} ← {root}", f"{what} ← {root}"):
@@ -168,7 +177,7 @@ def _reason_or_cause(thread: ThreadView, width: int, palette: Palette, context: 
 
 
 def _cause(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
-    said = fit_place(thread.root, width) if behind(thread) else fit("", width)
+    said = fit_place(_own_lines(thread.root), width) if behind(thread) else fit("", width)
     return [Segment(said, palette.base)]
 
 
