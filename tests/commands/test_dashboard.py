@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import pty
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -107,3 +110,27 @@ def test_the_first_picture_is_taken_back_when_it_comes_to_nothing(monkeypatch: p
     assert gc.isenabled() and "attaching to 7" in said
     assert said.rfind("\x1b[?1049l") > said.rfind("\x1b[?1049h") >= 0
     assert said.rfind("\x1b[?25h") > said.rfind("\x1b[?25l") >= 0
+
+
+def test_keys_that_come_too_early_are_not_written_over_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "__stderr__", io.StringIO())
+    ours, theirs = pty.openpty()
+
+    def echoes() -> bool:
+        return bool(termios.tcgetattr(theirs)[3] & termios.ECHO)
+
+    try:
+        with os.fdopen(theirs, "r", closefd=False) as terminal:
+            monkeypatch.setattr(sys, "stdin", terminal)
+            assert echoes()
+            with first.screen("attaching"):
+                assert not echoes()
+                first.echo()
+                assert echoes()  # Textual keeps what it finds for its own end
+            with pytest.raises(KeyError), first.screen("attaching"):
+                raise KeyError
+            assert echoes()
+    finally:
+        first.begun()
+        os.close(ours)
+        os.close(theirs)

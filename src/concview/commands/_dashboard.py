@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from concview.commands import _agent
 from concview.commands.base import CommandError, Exit
 from concview.config import Config
+from concview.tui import first
 
 if TYPE_CHECKING:
     from concview.commands._target_process import Child, Ring
@@ -215,6 +216,7 @@ def show(
             one.close()
         raise CommandError(f"settings: {error}", Exit.USAGE) from None
     try:
+        first.echo()
         app.run(mouse=config.mouse)
         # Textual has told of its own failure; its code 1 would read as findings.
         return Exit.INTERNAL if app.return_code else Exit.FINE
@@ -243,6 +245,7 @@ def show_service(service: Service, config: Config) -> int:
             )
         except UnusableKey as error:
             raise CommandError(f"settings: {error}", Exit.USAGE) from None
+        first.echo()
         app.run(mouse=config.mouse)
         return Exit.INTERNAL if app.return_code else Exit.FINE
     finally:
@@ -277,6 +280,7 @@ def compare(demo: Demo, config: Config, blocking: bool = False, python: str | No
             )
         except UnusableKey as error:
             raise CommandError(f"settings: {error}", Exit.USAGE) from None
+        first.echo()
         app.run(mouse=config.mouse)
         return Exit.INTERNAL if app.return_code else Exit.FINE
 

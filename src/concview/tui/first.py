@@ -9,8 +9,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 #: Objects made between two collections of garbage. A frame of the screen makes some thousand, most of them gone with
 #: the next one: with Python's 700 they were looked at several times while it was drawn.
@@ -19,6 +21,8 @@ YOUNG = 10_000
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H\x1b[?7l"
 _WRAP = "\x1b[?7h"
 _LEAVE = "\x1b[?25h\x1b[?1049l"
+#: The terminal's own settings while keys are not echoed: whoever is in a hurry types before anything is there.
+_echoing: list[Any] = []
 
 
 def _columns() -> int:
@@ -42,11 +46,33 @@ def screen(doing: str) -> Iterator[None]:
     """
     gc.disable()
     _say(picture(doing, _columns()))
+    _hush()
     try:
         yield
     except BaseException:
+        echo()
         _say(_LEAVE)
         raise
+    finally:
+        echo()
+
+
+def _hush() -> None:
+    """Keys are kept for the dashboard, and not written over the picture meanwhile."""
+    with suppress(termios.error, OSError, ValueError, AttributeError):
+        known = termios.tcgetattr(sys.stdin)
+        hushed = list(known)
+        hushed[3] &= ~termios.ECHO
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, hushed)
+        _echoing[:] = known
+
+
+def echo() -> None:
+    """As it was: before Textual keeps the terminal's settings for its own end, and when it does not come to that."""
+    if _echoing:
+        with suppress(termios.error, OSError, ValueError, AttributeError):
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, list(_echoing))
+        _echoing.clear()
 
 
 def begun() -> None:
