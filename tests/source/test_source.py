@@ -18,10 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concview.model import Site
+from concview.source import uses
 from concview.source.calls import calls_of, role_of
 from concview.source.facts import MAX_FILE, Facts, SourceFacts
 from concview.source.names import is_lock_name
+from concview.source.obligations import Obligations
 from concview.source.origin import is_module, origin
+from concview.source.uses import Uses
+from concview.source.wakes import File
 
 CASES = {
     "with self": """
@@ -686,3 +690,20 @@ def test_never_raises_on_bytes(
     for candidate in (str(path), file, f"/{file}", f"<{file}"):
         for number in (1, 2, 3, line):
             assert isinstance(facts.lookup(function, candidate, number), Facts)
+
+
+@pytest.mark.parametrize(("text", "line", "bell"), [
+    ("def f():\n    while True:\n        with c:\n            c.wait()\n", 4, True),
+    ("def f():\n    with c:\n        while True:\n            c.wait()\n            look()\n", 4, True),
+    ("def f():\n    with c:\n        while not ready:\n            c.wait()\n", 4, False),
+    ("def f():\n    with c:\n        while True:\n            if ready: break\n            c.wait()\n", 5, False),
+    ("def f():\n    while True:\n        for x in xs:\n            if x: break\n        with c: c.wait()\n", 5, True),
+    ("def f():\n    while True:\n        with c:\n            while not ready:\n                c.wait()\n", 5, False),
+    ("def f():\n    with c:\n        c.wait()\n", 3, False),
+])  # fmt: skip
+def test_a_wait_that_is_repeated_and_looks_at_nothing_is_one_for_a_bell(text: str, line: int, bell: bool) -> None:
+    read = Obligations(Uses(lambda _: text.split("\n")))
+    assert read.of("f", "x.py", line, -1, "c", "Condition").loops == bell
+    assert read.of("f", "x.py", line, 12, "c", "Queue").loops is False
+    loop = File(uses.parse(text)).loop("f", line)
+    assert bool(loop is not None and loop.for_ever) == bell

@@ -39,7 +39,8 @@ class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
     will_line: int = 0
     through: str = ""
     part: str = ""  #: 'head' or 'body' of a `with` that names it; ''
-    loops: bool = False  #: `will` comes again and again: the line is in a loop with it
+    #: `will` comes again and again: the line is in a loop with it. Or a wait in a `while True` that looks at nothing.
+    loops: bool = False
 
 
 class Related(msgspec.Struct, frozen=True, array_like=True, gc=False):

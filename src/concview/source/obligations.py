@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from concview.source.uses import Block, Call, File, Function, Range, Uses
+from concview.source.uses import Block, Call, File, Function, Loop, Range, Uses
 
 #: Methods by which a thread gets something, waits for something; and by which it lets others go on.
 TAKES = frozenset({"acquire", "get", "get_nowait", "wait", "wait_for", "join", "result", "exception", "connect"})
@@ -48,7 +48,7 @@ class Will(NamedTuple):
     will_line: int = 0
     through: str = ""
     part: str = ""
-    loops: bool = False
+    loops: bool = False  #: or the object is waited for again and again, whatever it says
 
 
 class Obligations:
@@ -178,7 +178,22 @@ class _Reading:
             call, method, loops = found
             will, will_line = method, call.at.line
             through = through or (call.method if call.method != method else "")
-        return Will(True, past, past_line, will, will_line, through, part, loops)
+        return Will(True, past, past_line, will, will_line, through, part, loops or self._bell())
+
+    def _bell(self) -> bool:
+        """Whether it waits for the object again and again and looks at nothing: that it is woken is all it wants."""
+        if self._kind not in ("Event", "Condition"):
+            return False
+        waits = [c.at for c in self._function.calls if c.path == self._path and c.method in self._takes]
+        here = [
+            at for at in waits if self._order(at) == 0 or (self._column < 0 and at.line <= self._line <= at.end_line)
+        ]
+        return any(loop.for_ever and loop.at.around(at.line, at.column) for at in here for loop in self._loops_of(at))
+
+    def _loops_of(self, at: Range) -> list[Loop]:
+        """The innermost loop around a place."""
+        around = [lp for lp in self._function.loops if lp.at.around(at.line, at.column)]
+        return [min(around, key=lambda lp: lp.at.end_line - lp.at.line)] if around else []
 
     # -- where it stands
 
@@ -219,8 +234,10 @@ class _Reading:
             for qualname, path in followed(self._function, call, self._path):
                 found |= self._asked.effects(self._file, qualname, self._named(qualname, path), 1)
         takes, gives = found & self._takes, found & self._gives
-        # A method that waits and then tells others (a queue's get) takes.
-        return [min(takes)] if takes else [min(gives)] if gives else []
+        # A method that waits and then tells others (a queue's get) takes. Of a Condition, on which one waits for items
+        # and another one for room, both are to be known.
+        both = takes and gives and self._kind == "Condition"
+        return [*sorted(takes)[:1], *sorted(gives)[: 1 if both or not takes else 0]]
 
     def _named(self, qualname: str, path: str) -> str:
         """The parameter that `#n` stands for."""
@@ -250,12 +267,13 @@ class _Reading:
     def _past(self, events: list[tuple[Call, str]]) -> tuple[str, int]:
         """The last call that took it, unless it was given back since."""
         past, line = "", 0
+        taking = {call for call, method in events if method in self._takes}
         for call, method in events:
             if self._order(call.at) >= 0:
                 continue
             if method in self._takes:
                 past, line = call.method, call.at.line
-            elif not call.maybe:
+            elif not call.maybe and call not in taking:
                 past, line = "", 0
         return past, line
 

@@ -65,6 +65,7 @@ class Loop(NamedTuple):
     at: Range
     endless: bool  #: `while True` or on a flag: not over a given number of things
     test: frozenset[str] = frozenset()  #: last names of what its condition looks at: 'readers' of `while self.readers`
+    for_ever: bool = False  #: `while True`, and nothing in it leaves it
 
 
 class Change(NamedTuple):
@@ -220,9 +221,10 @@ class _Visitor:
                 self.block(node.body, handler, maybe)
             case ast.For() | ast.AsyncFor() | ast.While():
                 test = _names(node.test) if isinstance(node, ast.While) else frozenset()
-                function.loops.append(Loop(_range(node), isinstance(node, ast.While), test))
+                for_ever = isinstance(node, ast.While) and _always(node.test) and not _leaves(node.body)
+                function.loops.append(Loop(_range(node), isinstance(node, ast.While), test, for_ever))
                 self.expression(node.test if isinstance(node, ast.While) else node.iter, handler, maybe)
-                endless = isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+                endless = isinstance(node, ast.While) and _always(node.test)
                 self.block(node.body, handler, maybe or not endless)
                 self.block(node.orelse, handler, True)
             case ast.If():
@@ -333,6 +335,23 @@ def _path(node: ast.expr) -> str:
         parts.append(node.attr)
         node = node.value
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) and len(parts) < 8 else ""
+
+
+def _always(test: ast.expr) -> bool:
+    return isinstance(test, ast.Constant) and bool(test.value)
+
+
+def _leaves(body: Sequence[ast.AST], inner: bool = False) -> bool:
+    """Whether something in a loop's body leaves it: `return`, or a `break` that is not an inner loop's."""
+    for node in body:
+        if isinstance(node, ast.Return) or (isinstance(node, ast.Break) and not inner):
+            return True
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        loop = inner or isinstance(node, (ast.For, ast.AsyncFor, ast.While))
+        if _leaves(list(ast.iter_child_nodes(node)), loop):
+            return True
+    return False
 
 
 def _range(node: ast.AST) -> Range:

@@ -59,6 +59,7 @@ class Loop(NamedTuple):
     last: int
     endless: bool  #: `while True` or on a flag: not over a given number of things
     test: frozenset[str] = frozenset()  #: last names of what its condition looks at
+    for_ever: bool = False  #: `while True`, and nothing in it leaves it
 
 
 Key = tuple[str, int]
@@ -74,7 +75,7 @@ class Reading:
     def __init__(self, function: Function) -> None:
         self.name, self.key, self.kept = function.name, key_of(function), function.kept
         self.first, self.last = function.first, function.last
-        self.loops = [Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test) for lp in function.loops]
+        self.loops = [Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test, lp.for_ever) for lp in function.loops]
         self.guarded = [(g.line, g.end_line) for g in function.guarded]
         self.changes = function.changes
         self.calls: list[Called] = []

@@ -168,6 +168,8 @@ def _ties(waiter: Waiter) -> Ties | None:
     kind = wait.via if wait.via in BY_METHOD else row.kind
     read = {(r.tid, r.file, r.function, r.line): r for r in row.references if r.by != "with" and r.source}
     waiting = set(moment.waiting.get(wait.lock, ()))
+    # A method that waits and then notifies (get and put of a queue by hand) lets those go on that wait in another one.
+    within = {moment.look(t).place.function.rpartition(".")[2] for t in waiting}
     have: dict[Node, None] = {}
     make: dict[Node, None] = {}
     for one in row.references:
@@ -182,18 +184,19 @@ def _ties(waiter: Waiter) -> Ties | None:
             made.known.add(tid)
             seen = read.get((tid, name.file, name.function, line))
             will: Will | Reference = seen if seen is not None else _asked(moment, known, name, line, kind)
+            gives = bool(will.will) and not (kind == "Condition" and {will.through} == within)
             if tid in waiting:
                 look = moment.look(tid)
                 if (look.place.function, look.place.line) == (name.function, line):
                     continue  # where it waits itself
             if kind in ("Event", "Barrier", "Future"):
-                if will.will and tid not in waiting:
+                if gives and tid not in waiting:
                     make[tid] = None
             elif (will.part == "body" and will.past) or (
-                will.will and will.past and _same_thing(moment, name, line, will)
+                gives and will.past not in ("", will.through) and _same_thing(moment, name, line, will)
             ):
                 have[tid] = None
-            elif will.will and tid not in waiting:
+            elif gives and tid not in waiting:
                 make[tid] = None
             elif will.source:
                 if kind in ("Lock", "RLock") and will.past == "acquire":

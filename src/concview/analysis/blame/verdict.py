@@ -258,8 +258,8 @@ def _unseen_tasks(history: History) -> str:
     if aio.report is not None and (aio.report.why or (aio.report.unseen and not aio.tasks)):
         told = aio.report.why or aio.report.unseen[0]
         return f"No verdict on tasks: {told}. The threads themselves are not held up."
-    if aio.tasks or aio.loops:
-        return ""
+    if aio.tasks or aio.loops or aio.report is not None:
+        return ""  # they are read, and there were none: a loop may well have none most of the time
     loops = [t for t in history.threads.values() if t.counts and runs_loop(t.current.stack if t.current else NO_STACK)]
     if not loops:
         return ""

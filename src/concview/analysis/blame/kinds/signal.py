@@ -57,6 +57,8 @@ class Signal:
             return waiter.end(End.PACE, f"waits for {on or 'a signal'} with a timeout, in a loop")
         if makers:
             return waiter.link(Via.SIGNAL, on, makers, settle=_no_work(waiter, on, makers))
+        if loop is not None and loop.for_ever:
+            return waiter.end(End.IDLE, f"waits for {on or 'a signal'} again and again, which comes now and then")
         return _nobody(waiter, on, waiter.source.wakers(on, method) if on else {})
 
     @staticmethod
