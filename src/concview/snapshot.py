@@ -55,6 +55,26 @@ class View(msgspec.Struct, frozen=True):
     """Base of the parts."""
 
 
+class WakerView(View, frozen=True):
+    """Who woke a thread, and how often."""
+
+    kind: str  #: 'thread', 'interrupt' (a timer, the network), 'process' (another one), 'unknown'
+    number: int  #: tid or pid; 0 of the other kinds
+    name: str  #: of a thread; ready to be shown
+    count: int
+
+
+class WakeTimes(View, frozen=True):
+    """How waits ended: who woke the thread, and how long it took from there to a CPU. Exact; quantiles to 25 %."""
+
+    wakes: int
+    median_s: float | None
+    p95_s: float | None
+    longest_s: float
+    wakers: tuple[WakerView, ...]  #: the most often first
+    brief: int  #: how often a thread woke it, and it waited again after less than 50 µs on a CPU
+
+
 class PlaceWaitTimes(View, frozen=True):
     """Exact waits of a thread at one place: those that a sample fell into. Quantiles to the width of a class, 25 %."""
 
@@ -66,6 +86,9 @@ class PlaceWaitTimes(View, frozen=True):
     median_s: float | None
     p95_s: float | None
     longest_s: float
+    wakers: tuple[WakerView, ...] = ()  #: who ended them, where that is seen ("wakers"); the most often first
+    late_s: float | None = None  #: the median from being woken to being on a CPU
+    back: int = 0  #: how often a thread woke it, and it was back in this wait after less than 50 µs on a CPU
 
 
 class WaitTimes(View, frozen=True):
@@ -85,6 +108,7 @@ class WaitTimes(View, frozen=True):
     aside: int  #: how often it was pushed aside
     aside_s: float
     places: tuple[PlaceWaitTimes, ...] = ()  #: longest waited at first; the other waits were too short to be seen
+    wakes: WakeTimes | None = None  #: None: the kernel does not tell ("wakers")
 
 
 class ThreadView(View, frozen=True):

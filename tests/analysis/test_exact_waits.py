@@ -8,6 +8,8 @@ import pytest
 
 from concview.analysis.exact_waits import ExactWaits
 from concview.model import (
+    INTERRUPT,
+    NOBODY_KNOWN,
     Frame,
     PlaceWaits,
     Stack,
@@ -83,3 +85,47 @@ def test_who_was_on_no_cpu_and_a_stream_without_records_are_not_known() -> None:
     assert exact.of(6, exact.window(0)) is None
     exact.add(Switches(3 * S, 2 * S, (), 0, 0, "they are switched too often"), {}, {}, {})
     assert exact.ended == "they are switched too often"
+
+
+def test_who_woke_it_and_how_long_that_took() -> None:
+    exact, names = ExactWaits(), {7: "worker-7"}
+    for second in range(2):
+        place = PlaceWaits(
+            1, 2, 2, 8 * MS, 5 * MS, lengths(3 * MS, 5 * MS), (7, 2), lengths(MS // 100, MS // 100), back=1
+        )
+        thread = ThreadSwitches(
+            5, 3, 3, 9 * MS, 5 * MS, 0, 0, lengths(MS, 3 * MS, 5 * MS), (place,), (7, 2, INTERRUPT, 1),
+            lengths(MS // 100, MS // 100, MS), MS + MS // 50, MS, 1,
+        )  # fmt: skip
+        exact.add(Switches((second + 1) * S, second * S, (thread,), 9), STACKS, WAITS, {})
+    waits = exact.of(5, exact.window(0), lambda tid: names[tid])
+    assert waits is not None and waits.wakes is not None
+    wakes = waits.wakes
+    assert (wakes.wakes, wakes.longest_s, wakes.brief) == (6, 0.001, 2)
+    assert wakes.median_s == pytest.approx(0.00001, rel=0.25) and wakes.p95_s == pytest.approx(0.001, rel=0.25)
+    assert [(w.kind, w.number, w.name, w.count) for w in wakes.wakers] == [
+        ("thread", 7, "worker-7", 4), ("interrupt", 0, "a timer or the network", 2),
+    ]  # fmt: skip
+    (seen,) = waits.places
+    assert (seen.back, [(w.name, w.count) for w in seen.wakers]) == (2, [("worker-7", 4)])
+    assert seen.late_s == pytest.approx(0.00001, rel=0.25)
+
+
+def test_other_processes_and_those_that_are_not_known_are_told_apart() -> None:
+    exact = ExactWaits()
+    thread = ThreadSwitches(5, 3, 3, 3 * MS, MS, 0, 0, lengths(MS, MS, MS), (), (-99, 2, NOBODY_KNOWN, 1), lengths(MS))
+    exact.add(Switches(S, 0, (thread,), 9), STACKS, WAITS, {})
+    waits = told(exact)
+    assert waits.wakes is not None
+    assert [(w.kind, w.number, w.name) for w in waits.wakes.wakers] == [
+        ("process", 99, "process 99"), ("unknown", 0, "others"),
+    ]  # fmt: skip
+    report(exact, 1, MS)
+    assert told(exact, S).wakes is None, "not told is not none"
+
+
+def test_when_a_thread_came_to_a_peer() -> None:
+    exact = ExactWaits()
+    exact.add(Switches(2 * S, S, (), 0, 0, "", (S, 5, 7, S + MS, 5, 8, S + MS, 6, 9)), STACKS, WAITS, {})
+    assert exact.began(5, 0, 2 * S) == (S + MS, 8) and exact.began(5, 0, S) == (S, 7)
+    assert exact.began(5, S + 2 * MS, 2 * S) is None and exact.began(4, 0, 2 * S) is None

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from concview.analysis.classify import Classification, classify
 from concview.model import (
+    INTERRUPT,
     NO_STACK,
     NO_WAIT,
+    NOBODY_KNOWN,
     Stack,
     Switches,
     ThreadSwitches,
     Wait,
     class_middle_ns,
 )
-from concview.snapshot import PlaceWaitTimes, WaitTimes
+from concview.snapshot import PlaceWaitTimes, WaitTimes, WakerView, WakeTimes
 
 #: Reports that are kept: one a second.
 _REPORTS = 60
 #: Places told of one thread, the longest waited at first.
 MAX_PLACES = 8
+#: Wakers told of one thread and at one place.
+MAX_WAKERS, MAX_PLACE_WAKERS = 8, 3
 
 
 class _Place(NamedTuple):
@@ -38,6 +42,14 @@ class _Report(NamedTuple):
     gaps: int
     threads: dict[int, ThreadSwitches]
     places: dict[tuple[int, int], _Place]
+    begun: dict[int, list[Begun]]  #: waits for peers, by thread
+
+
+class Begun(NamedTuple):
+    """A thread began to wait for a peer."""
+
+    at_ns: int
+    cause: int  #: who woke it before, when it had been away for long: as in `model.Switches`
 
 
 class _Sum:
@@ -46,6 +58,17 @@ class _Sum:
     def __init__(self) -> None:
         self.waits = self.total = self.longest = 0
         self.lengths: dict[int, int] = {}
+        self.wakers: dict[int, int] = {}
+        self.back = 0
+
+    def woken(self, wakers: tuple[int, ...]) -> None:
+        for waker, count in zip(wakers[::2], wakers[1::2], strict=False):
+            self.wakers[waker] = self.wakers.get(waker, 0) + count
+
+    def shown(self, name: Callable[[int], str], most: int) -> tuple[WakerView, ...]:
+        """The most often first; those beyond `most` are left out."""
+        best = sorted(self.wakers.items(), key=lambda one: (-one[1], one[0]))[:most]
+        return tuple([_waker(waker, name, count) for waker, count in best])
 
     def add(self, waits: int, total: int, longest: int, lengths: tuple[int, ...]) -> None:
         self.waits += waits
@@ -62,6 +85,23 @@ class _Sum:
             if left <= 0:
                 return min(class_middle_ns(number), self.longest) / 1e9
         return None
+
+
+def _waker(waker: int, name: Callable[[int], str], count: int) -> WakerView:
+    if waker > 0:
+        return WakerView("thread", waker, name(waker), count)
+    if waker == INTERRUPT:
+        return WakerView("interrupt", 0, "a timer or the network", count)
+    if waker == NOBODY_KNOWN:
+        return WakerView("unknown", 0, "others", count)
+    return WakerView("process", -waker, f"process {-waker}", count)
+
+
+def _begun(event: Switches) -> dict[int, list[Begun]]:
+    found: dict[int, list[Begun]] = {}
+    for at, tid, cause in zip(event.begun[::3], event.begun[1::3], event.begun[2::3], strict=False):
+        found.setdefault(tid, []).append(Begun(at, cause))
+    return found
 
 
 class ExactWaits:
@@ -98,7 +138,7 @@ class ExactWaits:
                     classification = known[key] = classify(wait, stack)
                 places[key] = _Place(stack, wait, classification)
         self._reports.append(
-            _Report(event.since_ns, event.at_ns, event.gaps, {t.tid: t for t in event.threads}, places)
+            _Report(event.since_ns, event.at_ns, event.gaps, {t.tid: t for t in event.threads}, places, _begun(event))
         )
 
     def window(self, start_ns: int) -> list[_Report]:
@@ -106,11 +146,24 @@ class ExactWaits:
         found = [report for report in self._reports if report.since_ns >= start_ns]
         return found or list(self._reports)[-1:]
 
+    def began(self, tid: int, start_ns: int, end_ns: int) -> Begun | None:
+        """The last time between these moments at which a thread began to wait for a peer, of waits that have ended;
+        None: none is known."""
+        found: Begun | None = None
+        for report in self._reports:
+            # A wait is told when it has ended, which may be later.
+            for begun in report.begun.get(tid, ()) if report.at_ns >= start_ns else ():
+                if start_ns <= begun.at_ns <= end_ns and (found is None or begun.at_ns > found.at_ns):
+                    found = begun
+        return found
+
     @staticmethod
-    def of(tid: int, reports: Iterable[_Report]) -> WaitTimes | None:
-        """What is known of a thread; None where nothing is: it was on no CPU, or nothing is recorded."""
+    def of(tid: int, reports: Iterable[_Report], name: Callable[[int], str] = str) -> WaitTimes | None:
+        """What is known of a thread; None where nothing is: it was on no CPU, or nothing is recorded. `name`: of a
+        thread."""
+        lates, brief = _Sum(), 0
         every, runs, aside, aside_ns, elapsed, gaps, seen = _Sum(), 0, 0, 0, 0, 0, False
-        places: dict[str, tuple[_Place, _Sum]] = {}
+        places: dict[str, tuple[_Place, _Sum, _Sum]] = {}
         for report in reports:
             elapsed += report.at_ns - report.since_ns
             gaps += report.gaps
@@ -122,10 +175,16 @@ class ExactWaits:
             aside += thread.aside
             aside_ns += thread.aside_ns
             every.add(thread.waits, thread.waited_ns, thread.longest_ns, thread.lengths)
+            lates.add(sum(thread.lates[1::2]), thread.late_ns, thread.late_longest_ns, thread.lates)
+            lates.woken(thread.wakers)
+            brief += thread.brief
             for one in thread.places:
                 place = report.places[one.stack, one.wait]
-                known = places.setdefault(place.classification.reason, (place, _Sum()))
+                known = places.setdefault(place.classification.reason, (place, _Sum(), _Sum()))
                 known[1].add(one.waits, one.waited_ns, one.longest_ns, one.lengths)
+                known[1].woken(one.wakers)
+                known[1].back += one.back
+                known[2].add(0, 0, one.longest_ns, one.lates)
         if not seen or not elapsed:
             return None
         best = sorted(places.items(), key=lambda each: -each[1][1].total)[:MAX_PLACES]
@@ -144,7 +203,14 @@ class ExactWaits:
                 PlaceWaitTimes(
                     place.classification.state, reason, place.stack.frames[0] if place.stack.frames else None,
                     total.waits, total.total / 1e9, total.quantile_s(0.5), total.quantile_s(0.95), total.longest / 1e9,
+                    total.shown(name, MAX_PLACE_WAKERS), late.quantile_s(0.5), total.back,
                 )
-                for reason, (place, total) in best
+                for reason, (place, total, late) in best
             ]),
+            wakes=WakeTimes(
+                lates.waits, lates.quantile_s(0.5), lates.quantile_s(0.95), lates.longest / 1e9,
+                lates.shown(name, MAX_WAKERS), brief,
+            )
+            if lates.waits
+            else None,
         )  # fmt: skip

@@ -320,8 +320,9 @@ def _told(capabilities: dict[str, Capability], labels: str, gentle: bool) -> dic
     told = dict(capabilities)
     if labels == "off" and told.get("labels", Capability(False)).available:
         told["labels"] = Capability(False, 'labels are switched off (labels = "off")', "--labels safe")
-    if gentle and told.get("switches", Capability(False)).available:
-        told["switches"] = Capability(False, "not opened: they cost the process 2 µs a wait (--gentle)", "no --gentle")
+    for name, cost in (("switches", "2 µs a wait"), ("wakers", "0.3 µs a wait")):
+        if gentle and told.get(name, Capability(False)).available:
+            told[name] = Capability(False, f"not opened: they cost the process {cost} (--gentle)", "no --gentle")
     return told
 
 

@@ -11,7 +11,7 @@ from concview.commands import _tasks_json as tasks_json
 from concview.commands._blame_json import blame_out, served_out
 from concview.commands._work import work_out
 from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
-from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView, WaitTimes
+from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView, WaitTimes, WakerView
 from concview.text import clean
 
 
@@ -129,9 +129,33 @@ def exact_waits(waits: WaitTimes | None) -> out.ExactWaitsOut | None:
                 median_s=_exactly(p.median_s),
                 p95_s=_exactly(p.p95_s),
                 longest_s=_round(p.longest_s, 6),
+                woken_by=[_waker(w) for w in p.wakers],
+                wake_to_run_median_s=_exactly(p.late_s),
+                back_at_once=p.back,
             )
             for p in waits.places
         ],
+        wakes=out.WakesOut(
+            waits.wakes.wakes,
+            _exactly(waits.wakes.median_s),
+            _exactly(waits.wakes.p95_s),
+            _round(waits.wakes.longest_s, 6),
+            waits.wakes.brief,
+            [_waker(w) for w in waits.wakes.wakers],
+        )
+        if waits.wakes is not None
+        else None,
+    )
+
+
+def _waker(waker: WakerView) -> out.WakerOut:
+    of_thread = waker.kind == "thread"
+    return out.WakerOut(
+        waker.kind,
+        waker.count,
+        tid=waker.number if of_thread else 0,
+        name=waker.name if of_thread else "",
+        pid=waker.number if waker.kind == "process" else 0,
     )
 
 

@@ -52,6 +52,26 @@ class ProcessOut(msgspec.Struct):
     gil_waiters_mean: float | None
 
 
+class WakerOut(msgspec.Struct):
+    kind: str  #: 'thread', 'interrupt' (a timer, the network), 'process' (another one), 'unknown'
+    count: int
+    tid: int = 0  #: of a thread
+    name: str = ""
+    pid: int = 0  #: of another process
+
+
+class WakesOut(msgspec.Struct):
+    """How waits ended: who woke the thread, and how long it then was until it was on a CPU. Quantiles to 25 %."""
+
+    count: int
+    median_s: float | None
+    p95_s: float | None
+    longest_s: float
+    brief: int  #: a thread woke it, and it waited again after less than 50 µs on a CPU
+    by: list[WakerOut]  #: the most often first
+    confidence: str = "exact"
+
+
 class PlaceWaitsOut(msgspec.Struct):
     """Waits at one place that a sample fell into. Seconds; quantiles to 25 %."""
 
@@ -63,6 +83,9 @@ class PlaceWaitsOut(msgspec.Struct):
     median_s: float | None
     p95_s: float | None
     longest_s: float
+    woken_by: list[WakerOut] = []  #: who ended them, the most often first; empty where the kernel does not tell
+    wake_to_run_median_s: float | None = None
+    back_at_once: int = 0  #: a thread woke it, and it was back in this wait after less than 50 µs on a CPU
 
 
 class ExactWaitsOut(msgspec.Struct):
@@ -80,6 +103,7 @@ class ExactWaitsOut(msgspec.Struct):
     pushed_aside_s: float
     places: list[PlaceWaitsOut]  #: of the waits that were long enough for a sample
     confidence: str = "exact"
+    wakes: WakesOut | None = None  #: null where the kernel does not tell who woke whom
 
 
 class ThreadOut(msgspec.Struct):

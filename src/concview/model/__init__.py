@@ -74,7 +74,15 @@ from concview.model.relations import (
     User,
 )
 from concview.model.stream import AnyEvent
-from concview.model.switches import PlaceWaits, Switches, ThreadSwitches, class_middle_ns, length_class
+from concview.model.switches import (
+    INTERRUPT,
+    NOBODY_KNOWN,
+    PlaceWaits,
+    Switches,
+    ThreadSwitches,
+    class_middle_ns,
+    length_class,
+)
 from concview.model.tasks import (
     MOST_AWAITED,
     TASK_STATES,
@@ -118,7 +126,9 @@ __all__ = [
     "CAPABILITIES",
     "CONNECTION_POOL",
     "FRESH_COUNTERS",
+    "INTERRUPT",
     "MOST_AWAITED",
+    "NOBODY_KNOWN",
     "NO_STACK",
     "NO_WAIT",
     "SETTLED_NS",

@@ -6,6 +6,14 @@ import msgspec
 
 from concview.model.events import Event
 
+#: Who woke a thread, where no thread did, and where it is not known.
+INTERRUPT, NOBODY_KNOWN = 0, -(1 << 31)
+#: So little on a CPU is too short to have done much.
+BRIEF_NS = 50_000
+#: Who ended a wait of this length made the thread do what it did next: shorter ones come in between, for the GIL.
+AWAY_NS = 10_000_000
+#: So many beginnings are told in an event.
+MOST_BEGUN = 1_000
 #: Lengths are counted in classes: four an octave, so that a class is at most 25 % wide. Below it is class 0.
 _FIRST_NS = 1 << 10
 _SHIFT = 2
@@ -36,6 +44,12 @@ class PlaceWaits(msgspec.Struct, frozen=True, array_like=True, gc=False):
     waited_ns: int
     longest_ns: int
     lengths: tuple[int, ...]  #: class, number, class, number ...
+    # Where the kernel tells who woke it ("wakers"), as below:
+    wakers: tuple[int, ...] = ()
+    lates: tuple[int, ...] = ()
+    #: How often another thread woke it, and it was back in this very wait after less than BRIEF_NS on a CPU. Of two
+    #: waits that a sample fell into, one after the other.
+    back: int = 0
 
 
 class ThreadSwitches(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -51,12 +65,21 @@ class ThreadSwitches(msgspec.Struct, frozen=True, array_like=True, gc=False):
     lengths: tuple[int, ...]  #: of all its waits: class, number, class, number ...
     #: Of those waits, the ones that were seen at a place. The others were too short for that.
     places: tuple[PlaceWaits, ...] = ()
+    # Where the kernel tells who woke it ("wakers"):
+    wakers: tuple[int, ...] = ()  #: who, how often, who, how often ...: the most often first; see `Switches`
+    lates: tuple[int, ...] = ()  #: from being woken to being on a CPU: class of length, number, class, number ...
+    late_ns: int = 0
+    late_longest_ns: int = 0
+    brief: int = 0  #: how often another thread woke it, and it waited again after less than BRIEF_NS on a CPU
 
 
 class Switches(Event, frozen=True, tag=35):
     """Once a second where the kernel lets us: threads that were on a CPU meanwhile.
 
     Complete, unless `gaps`: then records were lost, and what reaches over the gap is left out.
+
+    Who woke a thread: a thread of the process by its tid; INTERRUPT: a timer, or what came over the network;
+    another process by its number, negative; NOBODY_KNOWN.
     """
 
     at_ns: int
@@ -66,3 +89,6 @@ class Switches(Event, frozen=True, tag=35):
     gaps: int = 0
     #: Why there will be no more for now; empty while they go on.
     ended: str = ""
+    #: Waits for a peer that a sample fell into: when it began, tid, who had ended the last wait of AWAY_NS before it,
+    #: and so on. Left out when there were more than MOST_BEGUN.
+    begun: tuple[int, ...] = ()

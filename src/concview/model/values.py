@@ -183,6 +183,7 @@ CAPABILITIES: dict[str, str] = {
     "relations": "which threads have to do with what another one waits for",
     "tasks": "tasks of asyncio and trio, what each waits for and holds, and their event loops",
     "switches": "every wait of every thread, its exact length included, by the kernel's own records",
+    "wakers": "who woke each thread, and how long it then waited for a CPU",
     "labels": "which request, job or query a thread or task works on",
     "agent": "an agent inside the target",
     "calls": "how often every function was called and how long it took, by yappi in the last minute",

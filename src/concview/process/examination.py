@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from concview.linux import permission, switches
+from concview.linux import permission, switches, wakeups
 from concview.linux.machine import Row
 from concview.linux.namespaces import container_of
 from concview.linux.remote_memory import read_memory
@@ -29,13 +29,23 @@ def rows(pid: int) -> list[Row]:
         _namespaces(pid, fields),
         _seccomp(fields),
         _switches(pid),
+        _wakers(),
     ]
 
 
 def _switches(pid: int) -> Row:
     """One event, by the call that exact waits use. Everything else works without."""
     able = switches.probe(pid)
+    if not able.available and wakeups.probe().available:
+        return "exact waits", True, "programs in the kernel (BPF) record this process's switches", ""
     return "exact waits", able.available, able.why or "perf_event_open records this process's switches", able.enable
+
+
+def _wakers() -> Row:
+    """The programs of `linux.wakeups`, loaded and let run for a moment. Everything else works without."""
+    able = wakeups.probe()
+    said = able.why or "programs in the kernel (BPF) tell who wakes each thread"
+    return "who woke whom", able.available, said, able.enable
 
 
 def _owner(pid: int, fields: dict[str, str]) -> Row:

@@ -207,7 +207,7 @@ class Composer:
             if thread.counts and thread.gone_ns == 0:
                 for i, share in enumerate(cache.shares):
                     sums[i] += share
-            waits = history.exact.of(thread.tid, reports) if reports else None
+            waits = history.exact.of(thread.tid, reports, history.name) if reports else None
             told = because.get(thread.tid)
             views.append(thread_view(thread, history, cache, behind, holder_now, width, exact, told, waits))
         if len(self._threads) > 2 * (len(alive) + len(gone)) + 100:

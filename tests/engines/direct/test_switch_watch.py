@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,33 +15,52 @@ import pytest
 from direct_helpers import KeepingSink, tick_until, ticks, watching
 
 from concview.engines.direct import switch_watch
-from concview.engines.direct.switch_watch import MAX_RECORDS_PER_S, SwitchWatch
+from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.thread_table import ThreadRow
-from concview.linux import switches
-from concview.linux.switches import IN, OUT, PUSHED_ASIDE, NotHere
-from concview.model import Switches, ThreadSwitches, class_middle_ns, length_class
+from concview.linux import switches, wakeups
+from concview.linux.switches import IN, OUT, PUSHED_ASIDE, WAKING, Batch, NotHere
+from concview.model import (
+    INTERRUPT,
+    NOBODY_KNOWN,
+    Capability,
+    Peer,
+    Switches,
+    ThreadSwitches,
+    Wait,
+    WaitKind,
+    class_middle_ns,
+    length_class,
+)
 from interpreters import Interpreter
 
 MS = 1_000_000
 S = 1_000_000_000
 
 
+#: When, thread, what; and of WAKING by whom.
+Told = tuple[int, int, int] | tuple[int, int, int, int]
+
+
 class Source:
     """Stands in for the kernel: `put` says what comes next."""
 
+    most_per_s = 6_000
+    certain = True
+
     def __init__(self, pid: int, events: int) -> None:
-        self.batches: list[list[tuple[int, int, int]]] = []
+        self.batches: list[list[Told]] = []
         self.gaps: tuple[int, ...] = (0,)
         self.closed = False
 
-    def put(self, *batches: list[tuple[int, int, int]]) -> None:
+    def put(self, *batches: list[Told]) -> None:
         self.batches += batches
 
-    def read_each(self, batches: list[bytes], ran: set[int], on: dict[int, int]) -> bool:
+    def read_each(self, batches: list[Batch], ran: set[int], on: dict[int, int]) -> bool:
         given, self.batches = self.batches, []
         for batch in given:
-            batches.append(b"".join(struct.pack("<IIIIQ", 14, word, 1, tid, at) for at, tid, word in batch))
-            ran.update(tid for _, tid, _ in batch)
+            rows = [(at, tid, word, by[0] if by else 0) for at, tid, word, *by in batch]
+            batches.append((lambda _, rows=rows: rows, b""))  # type: ignore[misc]
+            ran.update(tid for _, tid, word, _ in rows if word != WAKING)
         return bool(given)
 
     def cover(self, most: int = 0) -> bool:
@@ -51,11 +70,18 @@ class Source:
         self.closed = True
 
 
+def refused(*_: object) -> None:
+    raise NotHere("only root may")
+
+
 class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100 * S
         monkeypatch.setattr(switches, "Switches", Source)
+        monkeypatch.setattr(wakeups, "WithWakers", refused)
+        monkeypatch.setattr(wakeups, "probe", lambda: Capability(False, "only root may"))
         self.sink = KeepingSink()
+        self.sleeping = self.sink.wait(Wait(WaitKind.SLEEP))
         self.watch = SwitchWatch(1, self.sink)
         self.poll()
         self.now += S // 2
@@ -144,19 +170,19 @@ def test_a_place_is_that_of_a_sample_within_the_wait(watched: Watched) -> None:
     watched.source.put([(at, 7, IN), (at + 1 * MS, 7, OUT)])
     watched.now = at + 4 * MS
     watched.poll()
-    watched.watch.looked([row(7, 11, 22)], at + 3 * MS, at + 4 * MS)
+    watched.watch.looked([row(7, 11, watched.sleeping)], at + 3 * MS, at + 4 * MS)
     # The next wait was seen by no sample; the last one by one that began before it did.
     watched.source.put([
         (at + 9 * MS, 7, IN), (at + 10 * MS, 7, OUT), (at + 12 * MS, 7, IN), (at + 13 * MS, 7, OUT),
     ])  # fmt: skip
     watched.now = at + 15 * MS
     watched.poll()
-    watched.watch.looked([row(7, 11, 33)], at + 12 * MS, at + 14 * MS)
+    watched.watch.looked([row(7, 12, watched.sleeping)], at + 12 * MS, at + 14 * MS)
     watched.source.put([(at + 20 * MS, 7, IN)])
     found = one(watched.report())
     assert found.waits == 3
     (place,) = found.places
-    assert (place.stack, place.wait, place.waits, place.waited_ns) == (11, 22, 1, 8 * MS)
+    assert (place.stack, place.wait, place.waits, place.waited_ns) == (11, watched.sleeping, 1, 8 * MS)
 
 
 def test_what_reaches_over_a_gap_is_left_out_and_said(watched: Watched) -> None:
@@ -173,7 +199,7 @@ def test_what_reaches_over_a_gap_is_left_out_and_said(watched: Watched) -> None:
 def test_given_up_where_it_would_cost_too_much_and_tried_again_later(watched: Watched) -> None:
     at, every = watched.now, 1000
     watched.source.put([
-        (at + i * every, 7, OUT if i % 2 else IN) for i in range(3 * MAX_RECORDS_PER_S)
+        (at + i * every, 7, OUT if i % 2 else IN) for i in range(3 * Source.most_per_s)
     ])  # fmt: skip
     source = watched.source
     event = watched.report()
@@ -187,10 +213,10 @@ def test_given_up_where_it_would_cost_too_much_and_tried_again_later(watched: Wa
 
 
 def test_a_refusal_on_the_way_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> bool:
+    def too_many(*_: object) -> bool:
         raise NotHere("too many files would be open")
 
-    monkeypatch.setattr(Source, "cover", refused)
+    monkeypatch.setattr(Source, "cover", too_many)
     watched.watch._covered = False
     watched.poll()
     event = watched.sink.events[-1]
@@ -210,6 +236,97 @@ def test_the_first_moment_at_which_somebody_ran(watched: Watched) -> None:
     assert watch.poll(at + 21 * MS, {7, 8}) is None
 
 
+def test_who_woke_it_and_how_long_it_waited_for_a_cpu(watched: Watched) -> None:
+    at = watched.now
+    watched.source.put([
+        (at, 7, IN), (at + 1 * MS, 7, OUT), (at + 4 * MS, 7, WAKING, 8), (at + 5 * MS, 7, IN),
+        (at + 6 * MS, 7, OUT), (at + 8 * MS, 7, WAKING, INTERRUPT), (at + 9 * MS, 7, IN),
+        (at + 10 * MS, 7, PUSHED_ASIDE), (at + 11 * MS, 7, IN),  # for that nobody wakes it
+        (at + 12 * MS, 7, WAKING, 8), (at + 13 * MS, 7, OUT), (at + 15 * MS, 7, IN),  # before: for something else
+        (at + 16 * MS - 1000, 7, WAKING, 8), (at + 16 * MS, 7, OUT), (at + 17 * MS, 7, IN),  # on its way off the CPU
+    ])  # fmt: skip
+    found = one(watched.report())
+    assert found.wakers == (8, 2, INTERRUPT, 1) and found.waits == 4
+    assert (found.late_ns, found.late_longest_ns) == (3 * MS, MS)
+    assert sum(found.lates[1::2]) == 3 and found.brief == 0
+
+
+def test_woken_to_wait_again_at_once(watched: Watched) -> None:
+    at, brief = watched.now, MS // 100
+    looks = []
+    for n in range(4):
+        began = at + 10 * MS * n
+        woken = began - 2 * brief
+        watched.source.put([(woken, 7, WAKING, 8), (began - brief, 7, IN), (began, 7, OUT)])
+        looks.append(began + MS)
+    for look in looks:
+        watched.now = look + MS
+        watched.poll()
+        watched.watch.looked([row(7, 11, watched.sleeping)], look, look + MS)
+    watched.source.put([(at + 49 * MS, 7, WAKING, 8), (at + 50 * MS, 7, IN), (at + 60 * MS, 7, OUT)])
+    found = one(watched.report())
+    assert found.brief == 3, "what ended the first wait is not known, and the last run took long"
+    (place,) = found.places
+    assert (place.waits, place.back, place.wakers) == (4, 3, (8, 4))
+
+
+def test_looks_at_one_that_was_woken_already_are_of_no_wait(watched: Watched) -> None:
+    at = watched.now
+    watched.source.put([(at, 7, IN), (at + MS, 7, OUT)])
+    watched.now = at + 12 * MS
+    watched.poll()
+    watched.watch.looked([row(7, 11, watched.sleeping)], at + 10 * MS, at + 11 * MS)
+    watched.source.put([(at + 5 * MS, 7, WAKING, INTERRUPT), (at + 20 * MS, 7, IN)])
+    found = one(watched.report())
+    assert found.waits == 1 and not found.places
+
+
+def test_when_it_came_to_a_peer_and_who_had_woken_it(watched: Watched) -> None:
+    at = watched.now
+    wait = watched.sink.wait(Wait(WaitKind.IO, "recvfrom", peer=Peer("tcp", "127.0.0.1:1")))
+    watched.source.put([
+        (at, 7, IN), (at + MS, 7, OUT), (at + 29 * MS, 7, WAKING, 8), (at + 30 * MS, 7, IN), (at + 31 * MS, 7, OUT),
+        (at + 31 * MS, 7, WAKING, 9), (at + 32 * MS, 7, IN), (at + 33 * MS, 7, OUT),
+    ])  # fmt: skip
+    watched.now = at + 35 * MS
+    watched.poll()
+    watched.watch.looked([row(7, 11, wait)], at + 34 * MS, at + 35 * MS)
+    watched.source.put([(at + 40 * MS, 7, IN)])
+    assert watched.report().begun == (at + 33 * MS, 7, 8), "the wait in between was short"
+
+
+def test_where_some_records_are_left_out_they_are_given_up_for_good(watched: Watched) -> None:
+    at = watched.now
+    watched.source.certain = False
+    watched.source.put([(at, 7, IN), (at + MS, 7, OUT), (at + 3 * MS, 7, OUT)])
+    assert "leaves out" in watched.report().ended and not watched.watch.on
+    assert watched.watch._incomplete
+
+
+def test_dear_records_are_had_from_programs_where_these_may_run(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Programs(Source):
+        most_per_s, certain = 60_000, False
+
+        def __init__(self, pid: int) -> None:
+            super().__init__(pid, 0)
+
+    monkeypatch.setattr(wakeups, "Wakeups", Programs)
+    monkeypatch.setattr(wakeups, "probe", lambda: Capability(True))
+    at, first = watched.now, watched.source
+    watched.source.put([(at + i * 1000, 7, OUT if i % 2 else IN) for i in range(3 * Source.most_per_s)])
+    watched.now += 2 * S
+    watched.poll()
+    watched.poll()
+    assert isinstance(watched.source, Programs) and first.closed and watched.watch.on
+    assert not any(isinstance(e, Switches) and e.ended for e in watched.sink.events)
+
+
+def test_wakers_beyond_the_most_are_told_together() -> None:
+    assert switch_watch._most({1: 5, 2: 4, 3: 3, 4: 2}, 3) == (1, 5, NOBODY_KNOWN, 5, 2, 4)
+
+
 def test_those_that_ended_are_forgotten(watched: Watched) -> None:
     watched.source.put([(watched.now + n, 1000 + n, IN) for n in range(500)])
     assert len(watched.report().threads) == 500
@@ -227,7 +344,7 @@ def test_lengths_fall_into_classes_of_a_quarter() -> None:
 
 # ---------------------------------------------------------------------- real processes
 
-ABLE = switches.probe(os.getpid())
+ABLE = wakeups.probe() if wakeups.probe().available else switches.probe(os.getpid())
 needs_records = pytest.mark.skipif(not ABLE.available, reason=f"{ABLE.why}; {ABLE.enable}")
 
 #: At each line on its input it sleeps, and says how often the kernel saw it wait, and for how long its clock did.
@@ -284,6 +401,95 @@ def test_as_many_waits_as_the_kernel_counts_and_as_long_as_its_own_clock_says(di
         inside = sum(t.waited_ns for t in mine) - max(t.longest_ns for t in mine)
         assert inside <= elapsed
         assert sum(e.gaps for e in sink.events if isinstance(e, Switches)) == 0
+
+
+#: Threads in a ring that hand a token on, by locks, `hops` times for each line on its input. Each writes down from whom
+#: it got it and when; who has the token sleeps for a moment, so that the next one has long been waiting. It says how
+#: often each thread was handed it by each.
+RING = """
+import json, sys, threading, time
+N = 4
+locks, hops, left, taken = [threading.Lock() for _ in range(N)], {}, 0, []
+done = threading.Semaphore(0)
+for lock in locks:
+    lock.acquire()
+def member(i):
+    global left
+    while True:
+        locks[i].acquire()
+        me = threading.get_native_id()
+        if taken:
+            key = f"{taken[-1]} {me}"
+            hops[key] = hops.get(key, 0) + 1
+        taken.append(me)
+        left -= 1
+        if not left:
+            done.release()
+            continue
+        time.sleep(0.002)
+        locks[(i + 1) % N].release()
+for i in range(N):
+    threading.Thread(target=member, args=(i,), daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    hops.clear(); taken.clear()
+    left = int(line)
+    locks[0].release()
+    done.acquire()
+    print(json.dumps(hops), flush=True)
+"""
+
+WAKERS = wakeups.probe()
+
+
+@pytest.mark.skipif(not WAKERS.available, reason=f"{WAKERS.why}; {WAKERS.enable}")
+@pytest.mark.few
+def test_who_woke_whom_is_as_the_target_wrote_it_down(direct_python: Interpreter) -> None:
+    command = [direct_python.path, "-u", "-c", RING]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdin is not None and process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            with watching(process.pid) as (engine, sink):
+                watch = engine._switches
+                assert watch is not None
+                tick_until(engine, lambda: watch.on and watch._covered)
+                process.stdin.write("401\n")
+                process.stdin.flush()
+                os.set_blocking(process.stdout.fileno(), False)
+                said: list[str] = []
+
+                def answered() -> bool:
+                    line = process.stdout.readline() if process.stdout is not None else ""
+                    said.extend([line] if line else [])
+                    return bool(said)
+
+                tick_until(engine, answered)
+                before = sum(isinstance(e, Switches) for e in sink.events)
+                tick_until(engine, lambda: sum(isinstance(e, Switches) for e in sink.events) > before)
+                handed = {
+                    (int(key.split()[0]), int(key.split()[1])): count for key, count in json.loads(said[0]).items()
+                }
+                told = [t for e in sink.events if isinstance(e, Switches) for t in e.threads]
+                woken: dict[tuple[int, int], int] = {}
+                sleeps = 0
+                for thread in told:
+                    for waker, count in zip(thread.wakers[::2], thread.wakers[1::2], strict=True):
+                        if waker > 0 and waker != process.pid and thread.tid != process.pid:
+                            woken[waker, thread.tid] = woken.get((waker, thread.tid), 0) + count
+                        elif waker == INTERRUPT and thread.tid != process.pid:
+                            sleeps += count
+                assert sum(handed.values()) == 400 and len(handed) == 4
+                # The one before it: more often than it was handed the token where it also met it at the GIL, and seldom
+                # somebody else there, who was pushed aside while it had the GIL.
+                assert sum(count for pair, count in woken.items() if pair not in handed) <= 20, woken
+                for pair, count in handed.items():
+                    # One that was woken on its way off the CPU has not waited.
+                    assert woken[pair] >= 0.9 * count
+                assert sleeps >= 300, "from sleep a timer wakes them, whoever is on that CPU then"
+                assert sum(t.late_ns for t in told) > 0
+        finally:
+            process.kill()
 
 
 @needs_records
@@ -393,6 +599,6 @@ def test_whoever_ran_is_looked_at_and_nobody_is_missed(direct_python: Interprete
 
 
 def opened() -> list[str]:
-    """The performance events that this process has open."""
+    """The performance events, and the programs in the kernel, that this process has open."""
     links = [os.readlink(fd) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]  # noqa: PTH115
-    return [link for link in links if re.search("perf_event", link)]
+    return [link for link in links if re.search("perf_event|bpf", link)]

@@ -13,6 +13,8 @@ How it is measured:
     did, counted when there were three such moments at least and half of all that came there came so. A thread counts
     when it had been away from that peer, asleep or waiting for something else, for 100 ms. Workers of a pool that were
     handed something to do are a fan-out and do not count, nor do moments that fall into a gap between two samples.
+    Where the kernel records every switch, the evidence says when each of them came, to the microsecond, and who had
+    woken them.
     Thresholds 5 and 8 threads [H]: on the demo pair 16 (bad), 1 (fixed).
 
 Fix:
@@ -30,7 +32,7 @@ When it is fine:
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median_low
@@ -40,7 +42,7 @@ from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import SOCKETS
-from concview.model import Confidence, Frame, State
+from concview.model import INTERRUPT, Confidence, Frame, State
 from concview.text import duration, percent
 
 MIN_THREADS = 5
@@ -55,6 +57,8 @@ BLIND_NS = 50_000_000
 MOSTLY = 0.5
 #: More than this share of them handed their work by a pool: a fan-out.
 HANDED = 0.5
+#: So many were woken by one: that is told.
+NEARLY_ALL = 0.9
 #: How a pool's worker waits for something to do.
 _FOR_WORK = frozenset({"work", "Queue.get", "SimpleQueue.get"})
 _WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
@@ -101,6 +105,11 @@ class ThunderingHerd:
         where = evidence.frame_spot(leaf)
         typical = float(median_low(sizes))
         spread = max(h[-1].at_ns - h[0].at_ns for h in herds) / 1e9
+        within = duration(max(spread, 0.01))
+        exactly = _exactly(window, largest)
+        if exactly is not None:
+            within += f" (the largest within {duration(exactly.spread_s)}{exactly.by}, by the kernel's records)"
+        came = {tid: at - exactly.first_ns for tid, at in exactly.at.items()} if exactly is not None else {}
         answer = max(a.slice_.ns for h in herds for a in h) / 1e9
         part = sum(map(len, herds)) / every
         between = (herds[-1][0].at_ns - herds[0][0].at_ns) / max(1, len(herds) - 1) / 1e9
@@ -109,7 +118,7 @@ class ThunderingHerd:
             for a in largest[:3]
             for s in evidence.shown(
                 "herd", a.tid, window.name(a.tid), a.slice_.run.stack,
-                _after(a.at_ns - largest[0].at_ns),
+                _after(came.get(a.tid, a.at_ns - largest[0].at_ns)),
             )
         )  # fmt: skip
         return Observation(
@@ -122,7 +131,7 @@ class ThunderingHerd:
             title=f"{typical:.0f} threads ask {place[2]} at once",
             summary=(
                 f"{len(herds)} times, every {duration(between)}, about {typical:.0f} threads at once began "
-                f"{evidence.doing(largest[0].slice_.run.wait)} in {where}, within {duration(max(spread, 0.01))}: "
+                f"{evidence.doing(largest[0].slice_.run.wait)} in {where}, within {within}: "
                 f"{percent(part)} of all who came there, of {evidence.who(window, tids)}. An answer took up to "
                 f"{duration(answer)}."
             ),
@@ -140,6 +149,37 @@ class ThunderingHerd:
 
 def _after(ns: int) -> str:
     return f"came {duration(ns / 1e9)} after the first" if ns else "came with the first"
+
+
+@dataclass(frozen=True, slots=True)
+class _Exactly:
+    """When those of a herd came, by the kernel's records."""
+
+    first_ns: int
+    spread_s: float
+    at: dict[int, int]  #: by tid
+    by: str  #: ', woken by Thread-3'; '' where they were many, or it is not known
+
+
+def _exactly(window: Window, herd: list[_Arrival]) -> _Exactly | None:
+    """None where that is not known of all of them: what was seen by samples stays then."""
+    at: dict[int, int] = {}
+    causes: Counter[int] = Counter()
+    for arrival in herd:
+        # A slice begins with the sample before the one that first saw the thread there.
+        found = window.history.exact.began(arrival.tid, arrival.at_ns - BLIND_NS, arrival.at_ns + BLIND_NS)
+        if found is None:
+            return None
+        if arrival.tid not in at:
+            at[arrival.tid] = found.at_ns
+            causes[found.cause] += 1
+    cause, count = causes.most_common(1)[0]
+    by = ""
+    if count >= NEARLY_ALL * len(at):
+        by = f", woken by {window.name(cause)}" if cause > 0 else by
+        by = ", woken by timers or the network" if cause == INTERRUPT else by
+    first = min(at.values())
+    return _Exactly(first, (max(at.values()) - first) / 1e9, at, by)
 
 
 def _user(slice_: Slice) -> Frame | None:

@@ -97,6 +97,7 @@ class CoreEngine(DirectEngine):
                 "tasks": yes,
                 "labels": Capability(False, "labels are not looked for in core files", _WHILE_IT_RUNS),
                 "switches": no("what threads did before"),
+                "wakers": no("what threads did before"),
             },
         )
 

@@ -32,7 +32,7 @@ from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
-from concview.linux import WaitReader, switches
+from concview.linux import WaitReader, switches, wakeups
 from concview.linux.namespaces import ThreadNumbers
 from concview.linux.waits import SHORT_LINE
 from concview.model import Capability, Site, Target, Wait, WaitKind
@@ -98,7 +98,7 @@ class DirectEngine:
             return Probe.refused(cls.name, error.refusal)
         except TargetGone:
             return Probe.refused(cls.name, Refusal(f"process {pid} does not exist", "", Code.NO_SUCH_PROCESS))
-        waits = WaitReader.probe(pid)
+        waits, able = WaitReader.probe(pid), wakeups.probe()
         yes = Capability(True)
         gil = Capability(False, _NO_GIL, "") if without_gil else yes
         return Probe(
@@ -119,7 +119,8 @@ class DirectEngine:
                 "relations": yes,
                 "tasks": yes,
                 "labels": yes,
-                "switches": switches.probe(pid),
+                "switches": able if able.available else switches.probe(pid),
+                "wakers": able,
             },
         )
 
@@ -138,7 +139,7 @@ class DirectEngine:
         except Exception:
             waits.close()
             raise
-        self._switches = SwitchWatch(pid, sink) if not self.gentle and switches.probe(pid).available else None
+        self._switches = None if self.gentle or not _recorded(pid) else SwitchWatch(pid, sink)
         # What is looked for beside the samples, each in its turn and charged to the budget.
         self.looks = relations(reader, self._codes, sink, self._table, self._facts)
         if self._labels != "off":
@@ -516,6 +517,10 @@ class DirectEngine:
         o = self._offsets
         gils = {i.gil for i in self._sampler.interpreters if i.gil}
         waits.gil_range = [(gil + o["gil.cond"], gil + o["gil.size"]) for gil in gils]
+
+
+def _recorded(pid: int) -> bool:
+    return wakeups.probe().available or switches.probe(pid).available
 
 
 def gil_enabled(memory: Memory, runtime: Runtime, offsets: Offsets) -> bool:

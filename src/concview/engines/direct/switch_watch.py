@@ -1,4 +1,4 @@
-"""Exact waits of all threads, from the kernel's records of switches; see `linux.switches`.
+"""Exact waits of all threads, and who ended them, from the kernel's records: `linux.wakeups`, else `linux.switches`.
 
 Times and numbers come from the records, places from the samples: a wait that a sample fell into was where that sample
 saw the thread.
@@ -6,14 +6,16 @@ saw the thread.
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from collections import Counter
 from collections.abc import Collection, Iterable
 
 from concview.engines.direct.thread_table import ThreadRow
-from concview.linux import switches
-from concview.linux.switches import IN, PUSHED_ASIDE, RECORD, NotHere, rows
+from concview.linux import switches, wakeups
+from concview.linux.switches import IN, PUSHED_ASIDE, WAKING, Batch, NotHere, Row, Source
 from concview.model import PlaceWaits, Switches, ThreadSwitches, length_class
+from concview.model.switches import AWAY_NS, BRIEF_NS, MOST_BEGUN, NOBODY_KNOWN
 from concview.sink import Sink
 
 #: Threads taken in at one tick: 40 µs each.
@@ -21,15 +23,15 @@ _AT_ONCE = 100
 REPORT_NS = 1_000_000_000
 #: Not at once: the first picture comes first, and a look that is over soon does without.
 _BEGIN_NS = 300_000_000
-#: A wait costs the target 1.3 to 2.1 µs by its two records, on a machine full of others 3.2: above this rate that would
-#: be more than 1 % of a core. Then they are given up for so long, twice as long each time.
-MAX_RECORDS_PER_S = 6_000
+#: Where records would cost the target more than 1 % of a core, they are given up for so long, twice as long each time.
 AGAIN_NS, LONGEST_NS = 60_000_000_000, 3_600_000_000_000
 #: A record may be written so much later than the time in it says.
 _SLACK_NS = 200_000
 _ON, _ASIDE, _WAITING, _UNKNOWN = range(4)
 #: Places told of one thread in one report; what is left counts as not seen at a place.
 _PLACES = 12
+#: Of those who woke a thread, so many are told, and so many at one place.
+_WAKERS, _PLACE_WAKERS = 8, 4
 #: Looks at one thread that are kept until the records of their time have been read.
 _LOOKS = 64
 #: Who ran is taken from the records at every tick. What they tell of waits is worked out for so long a time at once, or
@@ -42,21 +44,68 @@ def _classes(lengths: list[int]) -> tuple[int, ...]:
     return tuple([n for pair in sorted(Counter(map(length_class, lengths)).items()) for n in pair])
 
 
+def _most(wakers: dict[int, int], most: int) -> tuple[int, ...]:
+    """Who, how often, who, how often ...; those beyond `most` as NOBODY_KNOWN."""
+    if len(wakers) > most:
+        kept = dict(sorted(wakers.items(), key=lambda one: -one[1])[: most - 1])
+        kept[NOBODY_KNOWN] = kept.get(NOBODY_KNOWN, 0) + sum(wakers.values()) - sum(kept.values())
+        wakers = kept
+    return tuple([n for pair in sorted(wakers.items(), key=lambda one: -one[1]) for n in pair])
+
+
+class _Place:
+    """Waits of one thread that were seen at one place."""
+
+    __slots__ = ("back", "lates", "lengths", "wakers")
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.lates: list[int] = []
+        self.wakers: dict[int, int] = {}
+        self.back = 0
+
+
 class _Life:
     """One thread: in what state it is since when, where it was last seen, and what is to be told."""
 
-    __slots__ = ("aside", "aside_ns", "looks", "places", "runs", "since", "state", "waits")
+    __slots__ = (
+        "aside",
+        "aside_ns",
+        "brief",
+        "by_thread",
+        "cause",
+        "lates",
+        "looks",
+        "place",
+        "places",
+        "runs",
+        "since",
+        "state",
+        "tid",
+        "waits",
+        "waker",
+        "wakers",
+        "woken",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
         self.state, self.since = _UNKNOWN, 0
+        self.woken, self.waker = 0, NOBODY_KNOWN  #: the last time, and by whom
+        self.cause = NOBODY_KNOWN  #: who ended its last wait that was long
+        self.by_thread = False  #: another thread of the process ended its last wait
+        #: Where it was in its last wait, when it has run but briefly since: a stack and a wait
+        self.place: tuple[int, int] | None = None
         #: (from, to, id of the stack, id of the wait): between these moments it was looked at, and was there
         self.looks: list[tuple[int, int, int, int]] = []
         self.told()
 
     def told(self) -> None:
-        self.runs = self.aside = self.aside_ns = 0
+        self.runs = self.aside = self.aside_ns = self.brief = 0
         self.waits: list[int] = []  #: their lengths
-        self.places: dict[tuple[int, int], list[int]] = {}  #: of those that were seen: by stack and wait
+        self.lates: list[int] = []  #: from being woken to being on a CPU
+        self.wakers: dict[int, int] = {}
+        self.places: dict[tuple[int, int], _Place] = {}  #: of those that were seen: by stack and wait
 
 
 class SwitchWatch:
@@ -64,15 +113,20 @@ class SwitchWatch:
 
     def __init__(self, pid: int, sink: Sink) -> None:
         self._pid, self._sink = pid, sink
-        self._source: switches.Switches | None = None
+        self._source: Source | None = None
         self.on = False  #: records are read
         self._covered = False
         self._begin_at = self._feed_at = self._unfed = 0
-        self._batches: list[bytes] = []  #: read, not worked out yet
+        self._batches: list[Batch] = []  #: read, not worked out yet
         self._before = 0  #: the tick that read the rings last began
         self._pause_ns = AGAIN_NS
         self._lives: dict[int, _Life] = {}
-        self._pending: list[tuple[int, int, int]] = []
+        self._pending: list[Row] = []
+        self._begun: list[int] = []  #: as in `Switches`
+        self._dear = False  #: performance events cost too much
+        self._incomplete = False  #: programs do not see everything here
+        self._holes = 0  #: how often a thread left a CPU onto which no record saw it come
+        self._peers: dict[int, bool] = {}  #: by id of a wait: whether it is for a peer
         self._gaps: tuple[int, ...] = ()
         self._gap_count = self._records = 0
         self._since = self._report_at = 0
@@ -102,13 +156,12 @@ class SwitchWatch:
             source = self._begin(now)
             if source is None:
                 return None
-        complete, batches, ran, on = self._complete, list[bytes](), self._seen, self._on
+        complete, batches, ran, on = self._complete, list[Batch](), self._seen, self._on
         self._seen = set()
-        if source.read_each(batches, ran, on):
-            if source.gaps != self._gaps:
-                complete = False
-                self._gap(source.gaps)
-            self._batches += batches
+        if source.read_each(batches, ran, on) and source.gaps != self._gaps:
+            complete = False
+            self._gap(source.gaps)
+        self._batches += batches
         self._before = now
         self._unfed += 1
         if self._unfed >= _TOGETHER or now >= self._feed_at:
@@ -129,16 +182,17 @@ class SwitchWatch:
     def first_since(self) -> int:
         """When a thread came onto a CPU, or left it, for the first time since the last poll; 0: none did. -1 where that
         is not known. What it has read is kept for the next poll."""
-        source, batches = self._source, list[bytes]()
+        source, batches = self._source, list[Batch]()
         if source is None or not self._complete:
             return -1
         if not source.read_each(batches, self._seen, self._on):
+            self._batches += batches
             return 0
         if source.gaps != self._gaps:
             self._gap(source.gaps)
             self._complete = False
         self._batches += batches
-        return min([at for batch in batches for at, _, _ in rows(batch[:RECORD])]) if self._complete and batches else -1
+        return min([next(iter(rows(data)))[0] for rows, data in batches]) if self._complete and batches else -1
 
     def _gap(self, gaps: tuple[int, ...]) -> None:
         """Records are missing, some of those that were read just now or before them."""
@@ -148,18 +202,19 @@ class SwitchWatch:
         for life in self._lives.values():
             life.state = _UNKNOWN
 
-    def _begin(self, now: int) -> switches.Switches | None:
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    def _begin(self, now: int) -> Source | None:
         try:
-            self._source = switches.Switches(self._pid, switches.room(files))
+            self._source = self._open()
         except NotHere as why:
             self._give_up(now, str(why))
             return None
         self.on = True
         self._covered = self._complete = False
+        self._holes = 0
         self._lives.clear()
         self._pending.clear()
         self._batches.clear()
+        self._begun.clear()
         self._seen.clear()
         self._on.clear()
         self._gaps = self._source.gaps
@@ -167,7 +222,19 @@ class SwitchWatch:
         self._counted, self._counted_ns = self._all_records, now
         return self._source
 
-    def _cover(self, source: switches.Switches, now: int) -> None:
+    def _open(self) -> Source:
+        """Performance events with a program that tells of wakings; without it, where that is not allowed. Where they
+        would be too many, or too many records: programs alone."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = switches.room(files)
+        if not self._incomplete and (self._dear or not switches.fits(self._pid, room)):
+            with contextlib.suppress(NotHere):
+                return wakeups.Wakeups(self._pid)
+        with contextlib.suppress(NotHere):
+            return wakeups.WithWakers(self._pid, room)
+        return switches.Switches(self._pid, room)
+
+    def _cover(self, source: Source, now: int) -> None:
         try:
             self._covered = source.cover(_AT_ONCE)
         except NotHere as why:
@@ -195,10 +262,11 @@ class SwitchWatch:
         if not self._batches and not self._pending:
             return
         got = self._pending
-        for batch in self._batches:
-            got += rows(batch)
-            self._records += len(batch) // 24
-            self._all_records += len(batch) // 24
+        held_back = len(got)
+        for rows, data in self._batches:
+            got += rows(data)
+        self._records += len(got) - held_back
+        self._all_records += len(got) - held_back
         self._batches.clear()
         got.sort()  # a few ascending runs: nearly linear
         # What is younger may have older neighbours in another ring that are still to come.
@@ -207,10 +275,13 @@ class SwitchWatch:
             cut -= 1
         self._pending = got[cut:]
         lives = self._lives
-        for at, tid, word in got[:cut]:
+        for at, tid, word, waker in got[:cut]:
             life = lives.get(tid)
             if life is None:
-                life = lives[tid] = _Life()
+                life = lives[tid] = _Life(tid)
+            if word == WAKING:
+                life.woken, life.waker = at, waker
+                continue
             state, length = life.state, at - life.since
             if word == IN:
                 if state == _ON:
@@ -223,30 +294,61 @@ class SwitchWatch:
                 life.runs += 1
             else:
                 if state in (_WAITING, _ASIDE):
+                    self._holes += 1
                     continue
                 if word == PUSHED_ASIDE:
                     life.state = _ASIDE
                     life.aside += 1
                 else:
                     life.state = _WAITING
+                    if life.by_thread and state == _ON and length < BRIEF_NS:
+                        life.brief += 1
+                    else:
+                        life.place = None
+                    life.by_thread = False
             life.since = at
 
     def _waited(self, life: _Life, at: int, length: int) -> None:
         life.waits.append(length)
-        looks = life.looks
+        woken, life.woken = life.woken, 0
+        # It may be woken while it leaves the CPU; longer before, it was for something else.
+        known = woken >= life.since - _SLACK_NS
+        waker = life.waker if known else NOBODY_KNOWN
+        woken = max(woken, life.since) if known else at
+        looks, last, seen = life.looks, life.place, None
         while looks and looks[0][1] <= at:
-            from_ns, _, *where = looks.pop(0)
-            if from_ns >= life.since:
-                seen = where[0], where[1]
-                place = life.places.get(seen)
-                if place is None:
-                    if len(life.places) >= _PLACES:
-                        return
-                    place = life.places[seen] = []
-                place.append(length)
-                break
-        while looks and looks[0][1] <= at:
-            del looks[0]
+            look = looks.pop(0)
+            # Who has been woken and has no CPU yet waits for that alone.
+            if seen is None and look[0] >= life.since and look[1] <= woken:
+                seen = look[2], look[3]
+        place: _Place | None = None
+        if seen is not None:
+            place = life.places.get(seen)
+            if place is None and len(life.places) < _PLACES:
+                place = life.places[seen] = _Place()
+            if place is not None:
+                place.lengths.append(length)
+                place.back += seen == last
+            if self._for_peer(seen[1]) and len(self._begun) <= 3 * MOST_BEGUN:
+                self._begun += (life.since, life.tid, life.cause)
+        if length >= AWAY_NS:
+            life.cause = waker
+        if not known:
+            life.by_thread, life.place = False, None
+            return
+        late = at - woken
+        life.by_thread, life.place = waker > 0, seen
+        for told in (life, place) if place is not None else (life,):
+            told.lates.append(late)
+            told.wakers[waker] = told.wakers.get(waker, 0) + 1
+
+    def _for_peer(self, wait: int) -> bool:
+        if self._sink.generation != self._generation:
+            return False  # ids are void
+        known = self._peers.get(wait)
+        if known is None:
+            known = self._peers[wait] = self._sink.waited(wait).peer is not None
+        return known
 
     def looked(self, threads: Iterable[ThreadRow], from_ns: int, to_ns: int) -> None:
         """These were looked at between the two moments, and are where their rows say."""
@@ -254,7 +356,7 @@ class SwitchWatch:
         for row in threads:
             life = lives.get(row.tid)
             if life is None:
-                life = lives[row.tid] = _Life()
+                life = lives[row.tid] = _Life(row.tid)
             if len(life.looks) >= _LOOKS:
                 del life.looks[0]
             life.looks.append((from_ns, to_ns, row.stack, row.wait))
@@ -271,6 +373,7 @@ class SwitchWatch:
         if self._sink.generation != self._generation:
             # The ids of places are void.
             self._generation = self._sink.generation
+            self._peers.clear()
             for life in self._lives.values():
                 life.places.clear()
                 life.looks.clear()
@@ -282,26 +385,43 @@ class SwitchWatch:
             if not (life.runs or life.aside or waits):
                 continue
             places = tuple([
-                PlaceWaits(stack, wait, len(w), sum(w), max(w), _classes(w)) for (stack, wait), w in life.places.items()
+                PlaceWaits(
+                    stack, wait, len(p.lengths), sum(p.lengths), max(p.lengths), _classes(p.lengths),
+                    _most(p.wakers, _PLACE_WAKERS), _classes(p.lates), p.back,
+                ) for (stack, wait), p in life.places.items()
             ])  # fmt: skip
             told.append(
                 ThreadSwitches(
                     tid, life.runs, len(waits), sum(waits), max(waits, default=0), life.aside, life.aside_ns,
-                    _classes(waits), places,
+                    _classes(waits), places, _most(life.wakers, _WAKERS), _classes(life.lates), sum(life.lates),
+                    max(life.lates, default=0), life.brief,
                 )
             )  # fmt: skip
             life.told()
-        self._sink.emit(Switches(now, self._since, tuple(told), self._records, self._gap_count))
+        begun = tuple(self._begun) if len(self._begun) <= 3 * MOST_BEGUN else ()
+        self._begun.clear()
+        self._sink.emit(Switches(now, self._since, tuple(told), self._records, self._gap_count, "", begun))
         self._since, self._records, self._gap_count = now, 0, 0
 
     def _too_many(self, now: int) -> bool:
-        """Also while threads are still being taken in: whether the records have cost more than they may, and are given
-        up. What the last second brought is not told then."""
+        """Also while threads are still being taken in: whether the records have cost more than they may, or are not all
+        there, and are given up. What the last second brought is not told then."""
         counted, self._counted = self._all_records - self._counted, self._all_records
         elapsed, self._counted_ns = now - self._counted_ns, now
         rate = counted * 1e9 / max(1, elapsed)
-        if rate <= MAX_RECORDS_PER_S:
-            return False
+        source = self._source
+        if source is None or rate <= source.most_per_s:
+            if source is None or source.certain or not self._holes:
+                return False
+            self._incomplete = True
+            self._give_up(now, "this kernel leaves out some switches when programs are to record them")
+            return True
+        if source.certain and not self._incomplete and wakeups.probe().available:
+            # Programs record the same for a tenth of the price.
+            self._dear = True
+            self.close()
+            self._begin_at = now
+            return True
         self._give_up(
             now,
             f"the threads are switched {rate / 2:,.0f} times a second: to record that would cost the process more "

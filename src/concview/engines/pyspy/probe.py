@@ -93,5 +93,6 @@ def _capabilities(pid: int) -> dict[str, Capability]:
         "tasks": unseen,
         "labels": unseen,
         "switches": Capability(False, "the kernel's records of switches are read by the direct engine only", _DIRECT),
+        "wakers": Capability(False, "the kernel's records of wakings are read by the direct engine only", _DIRECT),
         "agent": Capability(False, "no agent is in the target", "start the target with `concview run --agent`"),
     }

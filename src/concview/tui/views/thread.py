@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from concview import text
 from concview.model import Confidence, State
 from concview.session.phrases import lasting
-from concview.snapshot import PlaceWaitTimes, Snapshot, ThreadView, WaitTimes
+from concview.snapshot import PlaceWaitTimes, Snapshot, ThreadView, WaitTimes, WakerView, WakeTimes
 from concview.tui.text_render import Line, beside, fit, paragraph
 from concview.tui.theme import GLYPHS, WORDS, Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, View, ViewSpec
@@ -80,13 +80,37 @@ def _exact(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
             Segment(f"{waits.aside:,} times, {text.duration(waits.aside_s)} in all", palette.bright),
         ],
     ]
+    if waits.wakes is not None:
+        lines += _wakes(waits.wakes, palette, width)
     for place in waits.places:
         lines.append(_waits_line(fit(f"  {place.waits:,} seen: {place.reason}", max(28, width - 70)), place, palette))
+        if place.wakers:
+            said = f"      woken by {_wakers(place.wakers)}"
+            if place.late_s is not None:
+                said += f"; on a CPU {text.duration(place.late_s)} later (median)"
+            if place.back:
+                said += f"; back here at once {place.back:,} times"
+            lines.append([Segment(fit(said, width).rstrip(), palette.dim)])
     unseen = waits.waits - sum(place.waits for place in waits.places)
     if unseen > 0:
         said = f"  {unseen:,} others ended before a sample fell into them: their places are not known"
         lines.append([Segment(fit(said, width).rstrip(), palette.dim)])
     return [*lines, []]
+
+
+def _wakes(wakes: WakeTimes, palette: Palette, width: int) -> list[Line]:
+    line: Line = [Segment(fit(f"  woken {wakes.wakes:,} times, on a CPU", 28), palette.base)]
+    for value, word in ((wakes.median_s, "median"), (wakes.p95_s, "95 %"), (wakes.longest_s, "longest")):
+        shown = "n/a" if value is None else text.duration(value)
+        line += [Segment(f"  {word} ", palette.dim), Segment(f"{shown:>7}", palette.bright)]
+    said = f"      by {_wakers(wakes.wakers)}"
+    if wakes.brief:
+        said += f"; {wakes.brief:,} times by a thread to wait again within 50 µs"
+    return [[*line, Segment(" later", palette.dim)], [Segment(fit(said, width).rstrip(), palette.dim)]]
+
+
+def _wakers(wakers: tuple[WakerView, ...]) -> str:
+    return ", ".join(f"{waker.name} {waker.count:,}" for waker in wakers)
 
 
 def _waits_line(title: str, waits: WaitTimes | PlaceWaitTimes, palette: Palette) -> Line:
