@@ -47,7 +47,7 @@ TICK_SHARE, WARM_SHARE = 0.4, 0.5
 #: With cold caches the question how much CPU was used takes as long as a small part of a sample.
 SETTLE_NS = 40_000_000
 #: At rest: so long nobody looks, and so seldom is looked for what can have changed from outside only.
-REST_NS, RESTED_LOOK_NS, RESTED_COUNTERS_NS = 50_000_000, 1_000_000_000, 500_000_000
+REST_NS, RESTED_LOOK_NS, RESTED_COUNTERS_NS, RESTED_FLUSH_NS = 50_000_000, 1_000_000_000, 1_000_000_000, 250_000_000
 #: Counters may take this share of the budget; where there are many threads, they come less often.
 COUNTERS_SHARE = 0.1
 #: Cost is not judged before this: imports, first stacks and source files are paid once.
@@ -191,7 +191,10 @@ class Collector:
                     return
             if passed:
                 engine.catch_up([at for at in passed if at < now])
+            resting = engine.resting
             engine.tick(now)
+            if resting and not engine.resting:
+                chores.awake(now)
             look = now >= looks.due_ns and (not engine.resting or now >= rested_look)
             if look or now >= chores.due:
                 before = cpu_ns()
@@ -222,7 +225,7 @@ class Collector:
             chores.status = now + STATUS_NS
             self._watch_status(now)
         if now >= chores.flush:
-            chores.flush = now + FLUSH_NS
+            chores.flush = now + (RESTED_FLUSH_NS if self._engine.resting else FLUSH_NS)
             self._writer.flush()
             if not self._listen(control_fd):
                 return False
@@ -334,6 +337,11 @@ class _Chores:
         self.collect = now + COLLECT_NS
         self.warm = now + WARM_UP_NS
         self.settled = False  #: what comes once, behind it
+
+    def awake(self, now: int) -> None:
+        """Somebody runs again: what came more seldom meanwhile."""
+        self.counters, self.flush = min(self.counters, now + COUNTERS_NS), min(self.flush, now + FLUSH_NS)
+        self.due = min(self.due, self.counters, self.flush)
 
 
 class _Cost:

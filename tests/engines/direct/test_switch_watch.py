@@ -15,6 +15,7 @@ import pytest
 from direct_helpers import KeepingSink, tick_until, ticks, watching
 
 from concview.engines.direct import switch_watch
+from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import switches, wakeups
@@ -596,6 +597,35 @@ def test_whoever_ran_is_looked_at_and_nobody_is_missed(direct_python: Interprete
                 assert recorded, "records are used"
         finally:
             process.kill()
+
+
+class NoWaits:
+    """Stands in for the reader of wait states: the answer for thread 8 is a provisional one."""
+
+    def slot(self, tid: int) -> object:
+        return object()
+
+    def provisional(self, tid: int) -> bool:
+        return tid == 8
+
+
+def test_at_rest_only_provisional_answers_are_asked_for_again() -> None:
+    scheduled = ScheduledThreads(NoWaits())  # type: ignore[arg-type]
+    rows = {tid: row(tid, 1, 5) for tid in (7, 8, 9)}
+
+    def asked(at_s: float, *recorded: int) -> tuple[list[int] | None, list[int]]:
+        ran = scheduled.ask(int(100 * S + at_s * S), rows, 0, set(recorded))
+        return None if ran is None else [r.tid for r in ran], [r.tid for r in scheduled.waits_only]
+
+    assert asked(0.0) == (None, []), "everybody once"
+    assert asked(0.1) == ([], [])
+    assert asked(0.6) == ([], [8])
+    assert asked(0.7, 9) == ([9], []), "whoever ran is looked at"
+    assert asked(1.2) == (None, []), "and everybody once behind it"
+    assert asked(1.8) == ([], [8]) and asked(2.4) == ([], [8])
+    assert asked(6.5) == (None, []), "now and then whatever is known"
+    scheduled.everybody()
+    assert asked(6.6) == (None, [])
 
 
 def opened() -> list[str]:

@@ -20,6 +20,9 @@ from concview.linux.waits import SHORT_LINE, Slot, WaitReader
 
 #: Everything is read this often all the same, nanoseconds: answers that were provisional get another chance.
 _FULL_NS = 500_000_000
+#: ... but so often where nobody has run since: only those whose answer was provisional are asked again, and no stack
+#: is read.
+_FULL_AT_REST_NS = 5_000_000_000
 #: While most threads run all the time, up to so many ticks look at everybody without asking first who ran.
 _NOT_ASKED = 16
 #: In parts: who has not run is looked at again after so long, sooner where the answer was provisional.
@@ -54,6 +57,8 @@ class ScheduledThreads:
         self._waits = waits
         self.awake: tuple[int, ...] = (0,)  #: ids of waits that mean: on a CPU, or not known
         self._full_at = 0
+        self._ran_since = True  #: somebody ran since everybody was looked at, by records; else when that was:
+        self._whole_ns = 0
         #: Those off the CPU with their files, and those on it, as of the last tick; None: someone changed sides.
         self._still: list[tuple[ThreadRow, Slot]] | None = None
         self._up: list[ThreadRow] = []
@@ -89,6 +94,7 @@ class ScheduledThreads:
     def everybody(self) -> None:
         """The next tick looks at everybody."""
         self._full_at = 0
+        self._ran_since = True
         self._stale = None
         self._still = None
 
@@ -108,6 +114,7 @@ class ScheduledThreads:
             return self._by_records(at_ns, by_tid, room_ns, recorded)
         if self._stale:
             self._full_at = 0  # some have run that were not looked at yet
+            self._ran_since = True
         self._stale = None
         self.waits_only = []
         if self.in_parts and room_ns:
@@ -170,11 +177,18 @@ class ScheduledThreads:
         # Also those who compute since before anybody looked, and have no record yet.
         ran = [row for row, _ in still if row.tid in recorded] + up if recorded else up.copy()
         self._not_asked = 0
+        self._ran_since = self._ran_since or bool(ran)
         if at_ns >= self._full_at:
             self._full_at = at_ns + _FULL_NS
+            if not self._ran_since and at_ns - self._whole_ns < _FULL_AT_REST_NS:
+                provisional = self._waits.provisional
+                self.waits_only = [row for row, _ in still if provisional(row.tid)]
+                self.ran = None
+                return ran
         elif 2 * len(ran) <= len(everyone):
             self.ran = None
             return ran
+        self._ran_since, self._whole_ns = bool(ran), at_ns
         self.ran = ran
         return None
 

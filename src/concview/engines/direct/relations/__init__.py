@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from concview.cpython.code import Codes
 from concview.cpython.locks import LockReader
 from concview.engines.base import Look
@@ -14,7 +16,9 @@ from concview.sink import Sink
 from concview.source.facts import SourceFacts
 
 
-def relations(reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts) -> list[Look]:
-    """The looks of one engine."""
+def relations(
+    reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts, ran: Callable[[], int]
+) -> list[Look]:
+    """The looks of one engine. `ran`: when a thread was on a CPU for the last time, as far as is known."""
     search = Search(reader, codes, sink, table, facts)
-    return [RelationReader(search), DescriptorReader(search), SemaphoreReader(search)]
+    return [RelationReader(search, ran), DescriptorReader(search), SemaphoreReader(search)]

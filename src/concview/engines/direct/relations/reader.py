@@ -7,7 +7,7 @@ reference is read a second time before it is told, and what changed meanwhile is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from concview.cpython.positions import Positions
 from concview.engines.direct.relations.finder import Found, of_target
@@ -29,7 +29,10 @@ class RelationReader:
     name: str = "relations"
     every_ns: int = LOOK_NS
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, ran: Callable[[], int]) -> None:
+        self._ran = ran
+        #: When everything that is waited for was looked at, in full: nothing of it changes while nobody runs.
+        self._whole_ns = 0
         self._search, self._sink, self._table = search, search.sink, search.table
         self._frames, self._finder, self._obligations = search.frames, search.finder, search.obligations
         self._objects = search.reader.objects
@@ -42,6 +45,8 @@ class RelationReader:
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         """Everything at once: what was seen of one moment belongs together. Threads have their turn where there are too
         many for one look."""
+        if self._whole_ns and self._ran() <= self._whole_ns:
+            return True
         waits = self._search.waits(at_ns)
         chosen = waits.both(self._before).objects
         self._before = waits
@@ -54,10 +59,12 @@ class RelationReader:
         # A thread is known by its number: to wait for one needs no search.
         sought = any(w[0][1].lock_kind != _THREAD for w in chosen.values())
         searched, of = self._search.begin(at_ns, tids) if sought else (0, len(self._search.everyone()))
-        self._report(at_ns, chosen, searched, of, more)
+        complete = self._report(at_ns, chosen, searched, of, more)
+        self._whole_ns = at_ns if complete and not more and len(chosen) == len(waits.objects) else 0
         return True
 
-    def _report(self, now: int, chosen: Waiting, searched: int, of: int, more: int) -> None:
+    def _report(self, now: int, chosen: Waiting, searched: int, of: int, more: int) -> bool:
+        """Whether all was seen that there is to see."""
         targets = {a for a, w in chosen.items() if w[0][1].lock_kind != _THREAD}
         before = self._finder.torn
         found = of_target(self._finder.find(targets)) if targets else {}
@@ -69,6 +76,7 @@ class RelationReader:
             self._last = said
             torn = self._finder.torn + self._frames.torn
             self._sink.emit(Relations(now, rows, searched if rows else 0, of, torn, more))
+        return complete
 
     # ------------------------------------------------------------------ one object
 
