@@ -143,6 +143,19 @@ def test_the_result_of_a_pool_of_processes(cpu: float, still: bool) -> None:
     assert (cause.kind, "uses no CPU" in cause.what) == ("child", still)
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_the_result_of_an_executor_that_has_no_process_left(left: bool) -> None:
+    result = [stdlib("Condition.wait", "threading.py"), stdlib("Future.result", "concurrent/futures/_base.py")]
+    scene, _ = waiting([*result, frame("main", 5)], "Future.result", name="MainThread")
+    manages = stdlib("_ExecutorManagerThread.run", "concurrent/futures/process.py")
+    scene.do(scene.thread("Thread-1"), [stdlib("wait", "multiprocessing/connection.py"), manages], SELECT)
+    below = [Worker(9, 9, 1, Role.HELPER, "resource tracker", 0.0)]
+    below += [Worker(10, 10, 1, Role.WORKER, "worker 1", 0.0)] * left
+    scene.history.apply(Workers(scene.history.now_ns, tuple(below)))
+    told = blame(scene)
+    assert ("none of them is left" in told.sentence) is not left
+
+
 def condition(loops: bool) -> Scene:
     scene = Scene()
     tid = scene.thread("m")

@@ -34,6 +34,20 @@ def test_a_lock_that_was_taken_by_acquire(own: dict[str, object], other: dict[st
     assert ("lost-at-fork" in scene.ever()) == lost
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_only_thread_of_a_process_waits_for_no_signal(alone: bool) -> None:
+    """acquire() with no release() behind it: nobody is there who could give one."""
+    scene = Scene()
+    tid = scene.thread("MainThread")
+    scene.do(tid, [frame("update", 5, text="guard.acquire()", acquires=PAIR)], waits_for(ADDRESS))
+    if not alone:
+        scene.do(scene.thread("second"), [frame("elsewhere", 9)], SLEEP)
+    lock = Related(ADDRESS, "Lock", "lock", "guard", (tid,), 1, references=(reference(tid, will=""),), complete=True)
+    scene.history.apply(Relations(scene.now_ns, (lock,), 1, 1))
+    scene.play(9)
+    assert ("lost-at-fork" in scene.ever()) == alone
+
+
 def test_a_full_queue_between_processes() -> None:
     scene = Scene()
     tids = [scene.thread(f"produce-{n}") for n in range(2)]

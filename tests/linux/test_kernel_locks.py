@@ -1,6 +1,7 @@
 """The kernel's table of file locks, return addresses on stacks, and the other ends of sockets: what is read of them."""
 
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -125,6 +126,22 @@ def test_a_unix_connection_that_nobody_has_accepted_leads_to_the_socket_that_lis
         with listener.accept()[0] as server:
             found = network.unix_sockets()[mine]
             assert (found.peer, found.pending) == (os.fstat(server.fileno()).st_ino, 0)
+
+
+def test_a_fork_s_copy_of_the_other_end_is_not_all_there_is() -> None:
+    """A child has inherited the end that its parent uses."""
+    near, far = socket.socketpair()
+    with near, far:
+        child = os.fork()
+        if not child:
+            signal.pause()
+            os._exit(0)
+        try:
+            end = OtherEnds(os.getpid()).of({near.fileno(): None})[near.fileno()]
+            assert end.own == [far.fileno()] and end.others == {child: [far.fileno()]}
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def test_a_second_small_write_is_held_back() -> None:

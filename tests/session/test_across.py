@@ -7,7 +7,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from concview.model import Confidence, Frame, Semaphore, Severity, Stack, State, Wait, WaitKind
+from concview.model import (
+    Child,
+    Confidence,
+    Frame,
+    Link,
+    Owner,
+    Role,
+    Semaphore,
+    Severity,
+    Stack,
+    State,
+    User,
+    Wait,
+    WaitKind,
+    Worker,
+)
 from concview.session import across
 from concview.session.across import Side, explained, look
 from concview.snapshot import Blame, BlameCause, Snapshot, Status, ThreadView
@@ -99,6 +114,72 @@ def test_what_is_given_elsewhere_has_no_holder() -> None:
 def test_one_that_goes_on_does_not_wait() -> None:
     sides = {2: side(2, sem(1), State.SLEEP), 3: side(3, sem(waiters=(3,)), State.RUNNING)}
     assert not look(sides).edges
+
+
+def wait_at(kind: WaitKind, *frames: tuple[str, str], since: float = 20.0) -> ThreadView:
+    stack: Any = Stack(tuple(Frame(f, f"/usr/lib/python3.12/{file}", 1, "", "stdlib") for f, file in frames))
+    state = State.IDLE if kind is WaitKind.FUTEX else State.IO
+    return msgspec.structs.replace(
+        thread(1), state=state, stack=stack, wait=Wait(kind, "x"), since_s=since
+    )  # fmt: skip
+
+
+SENDS = (("Connection._send", "multiprocessing/connection.py"), ("Queue._feed", "multiprocessing/queues.py"))
+
+
+def link(waiter: int, other: int, inode: int, *users: User) -> Link:
+    return Link(3, "unix", (waiter,), inode, True, peer_inode=inode + 1, users=users, owners=(Owner(other, "python"),))
+
+
+@pytest.mark.parametrize(
+    ("since", "how", "circle"), [(20.0, "local", True), (1.0, "local", False), (20.0, "call", False)]
+)
+def test_both_ends_of_a_connection(since: float, how: str, circle: bool) -> None:
+    """Either has just sent something, or somebody else in the process is at it: then nobody is stuck."""
+    sides = {}
+    for me, other in ((1, 2), (2, 1)):
+        one = msgspec.structs.replace(wait_at(WaitKind.IO, *SENDS, since=since), tid=me)
+        # A child has its parent's end, too, and the frame that made both.
+        users = (User(me, "local", "a"), User(7, how, "q._reader"))
+        sides[me] = Side(Snapshot(Status.LIVE, threads=(one,)), links=(link(me, other, 10 * me, *users),))
+    assert bool(look(sides).circles) is circle
+
+
+def test_who_reads_what_a_child_writes_does_not_wait_for_its_end() -> None:
+    for frames, via in (((("Popen.poll", "multiprocessing/popen_forkserver.py"),), "child"), (SENDS, "")):
+        reads = wait_at(WaitKind.IO, *frames)
+        child = Child(2, "python", "S", (1,))
+        sides = {1: Side(Snapshot(Status.LIVE, threads=(reads,)), children=(child,)), 2: side(2, None, State.SLEEP)}
+        assert [e.via for e in look(sides).edges] == ([via] if via else [])
+
+
+WORKS = (("SimpleQueue.get", "multiprocessing/queues.py"), ("worker", "multiprocessing/pool.py"))
+
+
+@pytest.mark.parametrize(
+    ("worker", "parent", "never"),
+    [
+        (wait_at(WaitKind.FUTEX, *WORKS), 1, True),
+        (wait_at(WaitKind.FUTEX, *WORKS), 9, True),  # of a fork server
+        (wait_at(WaitKind.FUTEX, *WORKS, since=2.0), 1, False),
+        (wait_at(WaitKind.IO, *WORKS), 1, False),
+        (wait_at(WaitKind.FUTEX, ("f", "app.py")), 1, False),  # some other process below
+    ],
+)
+def test_a_result_that_nobody_makes(worker: ThreadView, parent: int, never: bool) -> None:
+    asks = wait_at(WaitKind.FUTEX, ("Event.wait", "threading.py"), ("ApplyResult.wait", "multiprocessing/pool.py"))
+    below = (Worker(9, 9, 1, Role.HELPER, "fork server"), Worker(2, 2, parent, Role.WORKER, "worker 1"))
+    told = Blame(10.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, verdict="watches", sentence="It only waits.")
+    master = Snapshot(Status.LIVE, threads=(asks,), blame=told)
+    sides = {1: Side(master, workers=below), 2: Side(Snapshot(Status.LIVE, threads=(worker,)))}
+    found = look(sides)
+    assert bool(found.never) is never
+    blame = explained(master, 1, found, str).blame
+    assert blame is not None and (blame.verdict == "stuck", blame.severity is Severity.WARN) == (never, never)
+    # Where something else in it does anything, it may be about to give out a task.
+    busy = msgspec.structs.replace(thread(5), state=State.RUNNING)
+    sides[1] = Side(msgspec.structs.replace(master, threads=(asks, busy)), workers=below)
+    assert not look(sides).never
 
 
 def unexplained(tids: tuple[int, ...]) -> Snapshot:

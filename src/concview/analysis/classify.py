@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from concview.analysis.known_places import bare as bare
 from concview.analysis.known_places import (
+    asks_manager,
     in_background,
     in_child,
     in_loop,
     is_call,
     is_file,
+    joins_child,
     lent,
     listens,
     watches_children,
 )
+from concview.analysis.known_places import bare as bare
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
 from concview.source.calls import THREADING, calls_of
 
@@ -60,6 +62,7 @@ _PIPES = ("multiprocessing/connection.py", "billiard/connection.py")
 #: What a pool makes its callers wait with: besides these, a lock is a lock.
 _LENDING_VIA = frozenset({"Queue.get", "SimpleQueue.get", "Condition.wait", "Event.wait"})
 _PLAIN_LOCKS = frozenset({"Lock", "RLock"})
+_RUN_TASKS = ("multiprocessing/pool.py", "multiprocessing/managers.py")
 #: What a server that has nothing to do says, before the address at which it does so.
 ACCEPTS = "waits for connections"
 #: Of the import system's own (Lib/importlib/_bootstrap.py): a module's lock, and the locks that guard it.
@@ -155,8 +158,8 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
     if wait.via == STOP_VIA:
         return Classification(State.LOCK, "is stopped while the interpreter stops all threads", via=wait.via)
     via = wait.via or via_of(stack)
-    # The one main loop that calls its task in its own frame: a C function that waits for a lock is a task.
-    task = wait.lock_kind in _PLAIN_LOCKS and not wait.via and is_file(leaf, "multiprocessing/pool.py")
+    # Main loops that call their task in their own frame: a C function that waits for a lock is a task.
+    task = wait.lock_kind in _PLAIN_LOCKS and not wait.via and any(is_file(leaf, file) for file in _RUN_TASKS)
     if in_loop(stack) and not task:
         return Classification(State.IDLE, "waits for work", via=via or "work")
     if _imports(leaf):
@@ -216,6 +219,8 @@ def _io(wait: Wait, stack: Stack) -> Classification:
     peer = wait.peer
     if peer is not None and wait.syscall in _READS and peer.kind in _NEWS:
         return Classification(State.IDLE, _NEWS[peer.kind], via="work")
+    if joins_child(stack):
+        return Classification(State.IO, "waits for a child process", via="child")
     if wait.syscall in _ACCEPTING:
         return Classification(State.IDLE, _io_words(wait, ACCEPTS), via="accept")
     if wait.syscall in _MULTIPLEXERS:
@@ -259,7 +264,7 @@ def _told_by_others(wait: Wait, stack: Stack) -> bool:
     if in_background(stack):
         return inside or wait.syscall in _MULTIPLEXERS
     if inside and any(is_file(leaf, place) for place in _PIPES) and in_child(stack.frames[-8:]):
-        return True
+        return not asks_manager(stack)
     return wait.syscall in _MULTIPLEXERS and watches_children(stack)
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from concview.model import Frame, Stack
+from concview.source.calls import CHILDREN
 from concview.source.origin import is_module
 
 
@@ -137,6 +138,8 @@ EVENT_LOOPS = places(
     ("gevent/_abstract_linkable.py", "run"),
     ("tornado/platform/asyncio.py", "start"),
 )
+POOL_RESULTS = places(("multiprocessing/pool.py", "wait next get"), ("billiard/pool.py", "wait next get"))
+MANAGERS = "multiprocessing/managers.py"
 TASK_TIMEOUTS = places(("asyncio/tasks.py", "wait_for"))
 #: Connection pools: (file, functions in which a caller waits for a connection) -> whose pool it is.
 #: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3,
@@ -228,6 +231,28 @@ def is_call(stack: Stack) -> bool:
     """Whether the thread itself waits in a library for the answer to a call that it made, over connections that other
     threads share: it has no socket of its own to wait at."""
     return bool(stack.frames) and among(stack.frames[0], CALLS)
+
+
+def joins_child(stack: Stack) -> bool:
+    """Whether it waits in multiprocessing for the end of one process."""
+    return any(
+        bare(f.function) in ("wait", "poll") and any(is_file(f, end) for end in CHILDREN) for f in stack.frames[:_DEPTH]
+    )
+
+
+def is_pool_result(stack: Stack) -> bool:
+    """Whether it waits for what a process of a multiprocessing.Pool makes."""
+    return any(among(f, POOL_RESULTS) for f in stack.frames[:_DEPTH])
+
+
+def is_pool_worker(stack: Stack) -> bool:
+    """Whether it is a process of such a pool, which waits for a task."""
+    return in_loop(stack) and any(among(f, WORKERS) and is_file(f, "multiprocessing/pool.py") for f in stack.frames)
+
+
+def asks_manager(stack: Stack) -> bool:
+    """Whether it waits for a multiprocessing.Manager's process to do something for it."""
+    return any(bare(f.function) == "_callmethod" and is_file(f, MANAGERS) for f in stack.frames[:_DEPTH])
 
 
 def in_child(frames: Iterable[Frame]) -> bool:

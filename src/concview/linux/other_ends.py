@@ -129,10 +129,8 @@ class OtherEnds:
                 found.own = self._fds("socket", listener.inode)
 
     def _elsewhere(self, ends: dict[int, End]) -> None:
-        """Other processes. A pipe's end is there also where this process has it, too: a fork's copy."""
-        asked = [end for end in ends.values() if end.peer_inode and (not end.own or end.kind == "pipe")]
-        for end in ends.values():
-            end.complete = bool(end.own)  # a socket's: whoever has it from a fork is not looked for
+        """Other processes, also where this one has the end itself: it may be a fork's copy."""
+        asked = [end for end in ends.values() if end.peer_inode]
         if not asked:
             return
         now = self._clock()

@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from concview.analysis.known_places import bare, is_file
-from concview.model import Child, Confidence, FileLock, Link, Semaphore, Severity, State
+from concview.analysis.known_places import bare, is_file, is_pool_result, is_pool_worker, joins_child
+from concview.analysis.other_end import users_of
+from concview.model import (
+    Child,
+    Confidence,
+    FileLock,
+    Link,
+    Role,
+    Semaphore,
+    Severity,
+    State,
+    WaitKind,
+    Worker,
+)
 from concview.session.blame import UNNAMED
 from concview.snapshot import Snapshot, ThreadView
 from concview.text import file_name, plural, waits
@@ -23,6 +35,11 @@ if TYPE_CHECKING:
 
 #: In a recording, which cannot be asked again: so long a thread must have waited for a lock that nobody has, seconds.
 LOST_S = 10.0
+#: Who is at both ends of a connection waits for the other one for good when both have stood there for so long: what is
+#: on its way arrives sooner, and what is told of each is of moments up to two seconds apart. Seconds.
+STEADY_S = 2.5
+#: A result of a pool whose processes have had nothing to do for so long does not come, seconds.
+IDLE_S = 5.0
 #: (pid, tid): a thread of any of the processes.
 Node = tuple[int, int]
 #: Told at most.
@@ -30,6 +47,7 @@ MOST = 100
 _ONE = frozenset({"Lock", "RLock"})  #: that one thread can have at a time
 #: What a thread that waits so may still be woken by is told nowhere: with a time limit it goes on by itself.
 _SETTLED = (State.LOCK, State.IO, State.IDLE)
+_CONNECTIONS = frozenset({"pipe", "tcp", "unix"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +82,27 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
+class Never:
+    """Threads that wait for the result of a multiprocessing.Pool, all processes of which wait for work."""
+
+    waiters: tuple[Node, ...]
+    workers: tuple[int, ...]  #: their pids
+
+    @property
+    def why(self) -> str:
+        number = len(self.workers)
+        return (
+            f"the result of a task, and {plural(number, 'worker')} of the pool {waits(number)} for work: it will not "
+            "come. A worker that is killed takes its task with it, and the pool starts another one"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     edges: tuple[Across, ...] = ()
     circles: tuple[tuple[Node, ...], ...] = ()  #: of threads that wait for each other, over at least one border
     orphans: tuple[Orphan, ...] = ()
+    never: tuple[Never, ...] = ()
 
     @property
     def waiters(self) -> frozenset[Node]:
@@ -84,11 +119,15 @@ class Side:
     links: tuple[Link, ...] = ()
     file_locks: tuple[FileLock, ...] = ()
     semaphores: tuple[Semaphore, ...] = ()
+    workers: tuple[Worker, ...] = ()
 
 
 def side_of(session: Session) -> Side:
-    known = session.history.relations
-    return Side(session.snapshot(), known.children(), known.links(), known.file_locks(), known.semaphores())
+    known, below = session.history.relations, session.history.workers
+    return Side(
+        session.snapshot(), known.children(), known.links(), known.file_locks(), known.semaphores(),
+        below.workers if below is not None else (),
+    )  # fmt: skip
 
 
 #: By key of a semaphore, the processes that have it.
@@ -113,7 +152,7 @@ def look(sides: Mapping[int, Side], sharers: Sharers | None = None, untaken: Unt
             # One of ours shares it and has not been looked through yet: nothing is known.
             if not having.get(o.key, frozenset()) & sides.keys() - o.asked
         ]
-    return Found(tuple(edges), _circles(edges, pictures), tuple(orphans))
+    return Found(tuple(edges), _circles(edges, pictures), tuple(orphans), tuple(_never(sides)))
 
 
 # ---------------------------------------------------------------- edges
@@ -181,17 +220,21 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
         snapshot = known.snapshot
         for child in known.children:
             for tid in child.waiters:
-                if child.pid in pictures and (thread := _waiting(snapshot, tid)) is not None:
+                thread = _waiting(snapshot, tid)
+                # Those that read what it writes are told with the pipe.
+                if child.pid in pictures and thread is not None and _for_end(thread):
                     main = pictures[child.pid].thread(child.pid)
                     does = _does(main) if main is not None else ""
                     yield Across((pid, tid), (child.pid, child.pid), "child", "its end",
                                  does, Confidence.EXACT, thread.wait.timed)  # fmt: skip
         for link in known.links:
-            for owner in link.owners if not link.users else ():
+            for owner in link.owners:
                 for tid in link.waiters:
                     thread = _waiting(snapshot, tid)
                     if owner.pid not in pictures or thread is None or (len(link.owners) > 1 and not owner.waits):
                         continue  # a fork's copies: any of them could be meant
+                    if users_of(link, thread.stack, tid):
+                        continue
                     other = _only(pictures[owner.pid])
                     node = (owner.pid, other.tid if other is not None else 0)
                     sure = Confidence.EXACT if len(link.owners) == 1 else Confidence.INFERRED
@@ -207,6 +250,10 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
                     does = _does(other) if other is not None else ""
                     yield Across((pid, tid), node, "file lock", f"the lock on {lock.path}{_place(thread)}", does,
                                  Confidence.EXACT, thread.wait.timed)  # fmt: skip
+
+
+def _for_end(thread: ThreadView) -> bool:
+    return thread.wait.kind is not WaitKind.IO or joins_child(thread.stack)
 
 
 def _waiting(snapshot: Snapshot, tid: int) -> ThreadView | None:
@@ -230,6 +277,36 @@ def _does(thread: ThreadView) -> str:
     return thread.because or thread.reason or thread.state.name.lower()
 
 
+# ---------------------------------------------------------------- results that do not come
+
+
+def _never(sides: Mapping[int, Side]) -> Iterable[Never]:
+    """Nobody in the process that waits does anything for it either: what a generator yields becomes tasks, too."""
+    for pid, side in sides.items():
+        threads = [t for t in side.snapshot.threads if t.alive and not t.native]
+        waiting = [t for t in threads if _stands(t) and not t.wait.timed and is_pool_result(t.stack)]
+        # Those of a fork server are below it.
+        parents = {pid, *(w.pid for w in side.workers if w.role is Role.HELPER and w.parent == pid)}
+        workers = [w.pid for w in side.workers if w.role is Role.WORKER and w.parent in parents]
+        if (
+            waiting
+            and workers
+            and all(_stands(t) for t in threads)
+            and all(w in sides and _is_free(sides[w].snapshot) for w in workers)
+        ):
+            yield Never(tuple((pid, t.tid) for t in waiting), tuple(workers))
+
+
+def _stands(thread: ThreadView) -> bool:
+    return thread.state is State.IDLE and thread.since_s >= IDLE_S
+
+
+def _is_free(snapshot: Snapshot) -> bool:
+    """Whether it is a process of a pool, and all it does is to wait for work."""
+    threads = [t for t in snapshot.threads if t.alive and not t.native]
+    return bool(threads) and all(_stands(t) for t in threads) and any(is_pool_worker(t.stack) for t in threads)
+
+
 # ---------------------------------------------------------------- circles
 
 
@@ -238,7 +315,9 @@ def _circles(edges: Sequence[Across], pictures: Mapping[int, Snapshot]) -> tuple
     ahead: dict[Node, list[Node]] = {}
     borders = set()
     for edge in edges:
-        if not edge.timed and edge.holder[1]:
+        waiting = pictures[edge.waiter[0]].thread(edge.waiter[1])
+        steady = waiting is not None and (edge.via not in _CONNECTIONS or waiting.since_s >= STEADY_S)
+        if not edge.timed and edge.holder[1] and steady:
             ahead.setdefault(edge.waiter, []).append(edge.holder)
             borders.add((edge.waiter, edge.holder))
     for pid, snapshot in pictures.items():
@@ -272,7 +351,17 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
     """The same picture, where all that is unexplained in it is that its threads wait for other processes: then with who
     these are. `name`: of a thread."""
     blame = snapshot.blame
-    if blame is None or not blame.unexplained:
+    if blame is None:
+        return snapshot
+    never = next((n for n in found.never if n.waiters[0][0] == pid), None)
+    if never is not None and blame.severity is not Severity.WARN:
+        number = len(never.waiters)
+        views = [snapshot.thread(tid) for _, tid in never.waiters[:1]]
+        who = f" ({views[0].name})" if views[0] is not None else ""
+        sentence = f"Stuck: {plural(number, 'thread')}{who} {waits(number)} for {never.why}."
+        said = msgspec.structs.replace(blame, verdict="stuck", severity=Severity.WARN, rule="", sentence=sentence)
+        return msgspec.structs.replace(snapshot, blame=said)
+    if not blame.unexplained:
         return snapshot
     why: dict[int, tuple[str, bool]] = {
         w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid

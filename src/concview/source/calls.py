@@ -24,6 +24,11 @@ class Call:
     kind: str = ""  #: of the object in its first argument, which stands for what is waited for; '' none does
 
 
+#: Where a Process waits for its end: for the child itself, or for a pipe that ends with it (forkserver; a time limit).
+CHILDREN = (
+    "multiprocessing/popen_fork.py", "multiprocessing/popen_forkserver.py", "multiprocessing/popen_spawn_posix.py",
+    "billiard/popen_fork.py", "billiard/popen_forkserver.py", "billiard/popen_spawn_posix.py",
+)  # fmt: skip
 THREADING, QUEUE, FUTURES = "threading.py", "queue.py", "concurrent/futures/_base.py"
 THREAD_POOL = "concurrent/futures/thread.py"
 IMPORT = "importlib/_bootstrap.py"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
 from concview.model import Children, Event, FileLocks, Link, Links, NativeWaits, Relations
@@ -69,3 +70,26 @@ def test_who_is_at_the_other_end(direct_python: Interpreter) -> None:
     assert [(m.name, m.owner, m.waiters) for m in modules] == [("slow_module", tids["imports"], (tids["imports_too"],))]
     wait = sink.wait_of(tids["imports_too"])
     assert wait is not None and (wait.via, wait.target) == ("import", tids["imports"])
+
+
+JOINS = """
+import multiprocessing, time
+def nap():
+    time.sleep(1000)
+if __name__ == "__main__":
+    process = multiprocessing.get_context("forkserver").Process(target=nap)
+    process.start()
+    print("ready", flush=True)
+    print(process.pid, flush=True)
+    process.join()
+"""
+
+
+@pytest.mark.few
+def test_a_child_of_a_fork_server_is_waited_for_at_a_pipe(direct_python: Interpreter) -> None:
+    """The pipe's other end is the fork server's; whose end is waited for is told by the object."""
+    with target(direct_python, JOINS) as process, watching(process.pid) as (engine, sink):
+        child = int(process.line())
+        tick_until(engine, lambda: any(isinstance(e, Children) for e in sink.events), looks=True, pause=0.05)
+        tick_until(engine, lambda: bool(_last(sink, Children).children), looks=True, pause=0.05)
+    assert [(c.pid, c.waiters) for c in _last(sink, Children).children] == [(child, (process.pid,))]

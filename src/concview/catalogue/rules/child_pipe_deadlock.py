@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from concview.analysis.other_end import users_of
 from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
@@ -71,7 +72,7 @@ class ChildPipeDeadlock:
                 t for tid in link.waiters if (t := window.thread(tid)) is not None and t.history.current is not None
             ]
             stuck = evidence.lasting(window, ((t.tid, run) for t in held if (run := t.history.current) is not None))
-            if stuck and _backed_up(link):
+            if stuck and any(_backed_up(link, t) for t in held if t.tid in stuck):
                 yield _own(window, link, [t for t in held if t.tid in stuck])
 
 
@@ -155,12 +156,13 @@ def _parent(window: Window, child: Child, waiting: list[ThreadWindow], stood: fl
     )
 
 
-def _backed_up(link: Link) -> bool:
+def _backed_up(link: Link, thread: ThreadWindow) -> bool:
     """A pipe to a parent, or another process, that is not at it."""
     return (
         link.kind in ("pipe", "unix")
         and not link.reads
-        and not link.users
+        and (run := thread.history.current) is not None
+        and not users_of(link, run.stack, thread.tid)
         and bool(link.owners)
         and not any(owner.waits for owner in link.owners)
     )

@@ -60,8 +60,13 @@ class LostAtFork:
                 continue
             if lock.address in held or any(_releases(r, lock) for r in lock.references):
                 continue
-            if not all(p.run.classification.site.how == "with" or t.tid in _pairs(lock) for t, p in crowd.waits
-                       if p.run.classification.site is not None):  # fmt: skip
+            # The only thread there is waits for no signal that another one gives.
+            alone = len(window.history.threads) == 1
+            if not alone and not all(
+                p.run.classification.site.how == "with" or t.tid in _pairs(lock)
+                for t, p in crowd.waits
+                if p.run.classification.site is not None
+            ):
                 continue
             if lock.owner and any(t.tid == lock.owner and t.alive for t in window.threads):
                 continue

@@ -8,6 +8,7 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.other_end import users_of
 from concview.model import Confidence, State, WaitKind
 from concview.model import Link as Ends
 
@@ -65,7 +66,7 @@ class Answer:
 def _at_the_other_end(waiter: Waiter, link: Ends) -> list[Node]:
     """Threads of this process that are in a call on it, else those whose frames have it."""
     runs = waiter.moment.runs
-    users = [u for u in link.users if u.tid in runs and u.tid != waiter.tid]
+    users = [u for u in users_of(link, waiter.look.stack, waiter.tid) if u.tid in runs]
     if link.pending:  # a listening socket is often global; who accepts has it at hand
         users = [u for u in users if u.how != "global"] or users
     having = list(dict.fromkeys(u.tid for u in users))

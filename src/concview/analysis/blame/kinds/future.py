@@ -13,7 +13,7 @@ from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import PROCESS_POOLS, WORK_ITEMS, WORKERS, among, is_any, is_file
-from concview.model import Confidence, Stack, State
+from concview.model import Confidence, Role, Stack, State
 
 _VIA = frozenset({"Future.result", "futures.wait"})
 _LOOP = "asyncio/base_events.py"
@@ -82,6 +82,10 @@ class Future:
         if busy and len(busy) == len(workers) and all(not moment.runs[t].wait.timed for t in busy):
             return self._stuck(waiter, busy)
         if any(by_processes(r.stack) for r in moment.runs.values()):
+            known = waiter.world.history.workers
+            if known is not None and not known.more and all(w.role is Role.HELPER for w in known.workers):
+                gone = waiter.end(End.NOBODY, "a pool of processes has the task, and none of them is left")
+                return waiter.link(Via.RESULT, "the result of a future", [], otherwise=gone)
             return waiter.end(End.CHILD, "a worker process")
         if self._own_loop(waiter):
             return waiter.end(End.CYCLE, "waits for what only the event loop can run that it is in itself")

@@ -10,6 +10,7 @@ from concview.analysis.blame.nouns import QUIET, End, Link, Part, Root, Via
 from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
+from concview.analysis.known_places import MANAGERS, is_file
 from concview.model import Confidence, State
 
 _OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native", "import", "database", "pool"})
@@ -61,6 +62,8 @@ class Lock:
         unseen = "no thread of this process is seen to hold it"
         if shared:
             unseen += ", and who else does is not recorded in it (check --tree looks at the other processes)"
+        if _lent(waiter.look):
+            unseen = "a Manager's process lends it, and which of the others has it is recorded nowhere"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: {unseen}")
         if told is not None and not shared and _lost(waiter, told):
             otherwise = waiter.end(
@@ -71,9 +74,10 @@ class Lock:
     @staticmethod
     def _parked(waiter: Waiter) -> bool:
         """Only this thread was ever seen at the lock, nobody ever seen to hold it, and it is woken now and then. Not in
-        a `with`: what is taken there is given back by whoever took it, and nobody parks so."""
+        a `with`: what is taken there is given back by whoever took it, and nobody parks so. Nor where there is no other
+        thread that could wake it."""
         site = waiter.run.classification.site
-        if site is not None and site.how == "with":
+        if (site is not None and site.how == "with") or _alone(waiter) or _lent(waiter.look):
             return False
         seen, address = waiter.world.seen, waiter.wait.lock
         run = waiter.run
@@ -82,11 +86,21 @@ class Lock:
         return began and seen.waiters.get(address, set()) <= {waiter.tid} and not seen.holders.get(address)
 
 
+def _lent(look: Look) -> bool:
+    """Whether the process of a multiprocessing.Manager takes it for somebody who asked."""
+    return look.stack.leaf is not None and is_file(look.stack.leaf, MANAGERS)
+
+
+def _alone(waiter: Waiter) -> bool:
+    """Whether it is the only thread of its process, native ones included: nobody else can give back anything."""
+    return len(waiter.world.history.threads) == 1
+
+
 def _lost(waiter: Waiter, told: Ties) -> bool:
     """It is locked, every frame was searched, and nobody has it or will come by its release. acquire() without a
     release() behind it may well be a way to wait for a signal, which somebody gives by release()."""
     site, row = waiter.run.classification.site, told.row
-    taken = site is not None and (site.how == "with" or _pairs(waiter, told))
+    taken = site is not None and (site.how == "with" or _pairs(waiter, told) or _alone(waiter))
     # Frames of tasks are not searched: a coroutine may have it across an `await`.
     searched = row.complete and not waiter.moment.tasks.runs
     return taken and searched and row.value == 1 and not (told.have or told.make or told.took)

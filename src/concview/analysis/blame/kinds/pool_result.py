@@ -10,20 +10,15 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import bare, is_file
-from concview.model import Frame, Role
+from concview.analysis.known_places import POOL_RESULTS, among, bare, is_file
+from concview.model import Role
 from concview.text import plural
 
 _FILES = ("multiprocessing/pool.py", "billiard/pool.py")
-_WAITS = frozenset({"wait", "next", "get"})
 #: The pool's own thread, which sets results and runs callbacks.
 _HANDS = frozenset({"_handle_results"})
 #: Percent of a core, all of them together: with less they do nothing.
 STILL = 1.0
-
-
-def _asks(frame: Frame) -> bool:
-    return bare(frame.function) in _WAITS and any(is_file(frame, end) for end in _FILES)
 
 
 class PoolResult:
@@ -31,7 +26,7 @@ class PoolResult:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
-        return look.via in ("Event.wait", "Condition.wait") and _asks(look.frame)
+        return look.via in ("Event.wait", "Condition.wait") and among(look.frame, POOL_RESULTS)
 
     def follow(self, waiter: Waiter) -> Root:
         if any(bare(f.function) in _HANDS and any(is_file(f, end) for end in _FILES) for f in waiter.look.stack.frames):

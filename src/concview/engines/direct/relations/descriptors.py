@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from concview.cpython.code import Code
+from concview.cpython.memory import BadAddress
 from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.natives import NativeReader
 from concview.engines.direct.relations.parents import ParentReader
@@ -22,6 +23,7 @@ from concview.linux.stopped import stopped_by
 from concview.linux.syscalls import Shape
 from concview.model import Child, Children, FileLock, FileLocks, Link, Links, Owner, User, Wait
 from concview.sink import Sink
+from concview.source.calls import CHILDREN
 from concview.text import clean
 
 #: In one report.
@@ -31,6 +33,8 @@ _WRITES = frozenset(
 )
 #: How long it stays known which processes share an open file. Every process of the host is asked for it.
 HEIRS_S = 5.0
+#: Innermost frames in which it is looked for what process a thread waits for.
+_JOIN_FRAMES = 8
 _LOCKING = frozenset({"flock", "lockf", "fcntl"})
 
 
@@ -45,9 +49,10 @@ class DescriptorReader:
         pid, sink = search.reader.memory.pid, search.sink
         self._links = LinkReader(pid, sink)
         self._file_locks = FileLockReader(pid, sink, search)
-        self._children = ChildReader(pid, sink)
+        self._children = ChildReader(search)
         self._natives = NativeReader(search.reader.memory, sink)
         self._parent = ParentReader(search)
+        self._joined: dict[int, int] = {}
         self._before = Waits()
         self._pace = Pace()
 
@@ -63,9 +68,12 @@ class DescriptorReader:
                 search.begin(at_ns, chosen.tids())
             users = Users(search.handles, search.finder, search.sink, search.everyone())
             self._links.report(at_ns, chosen.descriptors, users)
+            self._joined = self._children.joins(row for who in asked.values() for row, _ in who)
             databases = search.databases.locks(chosen.sleepers, search.finder) if chosen.sleepers else []
             self._file_locks.report(at_ns, chosen.file_locks, users, databases)
-        self._children.report(at_ns, chosen.children, self._links.speakers)
+        tids = chosen.tids() if self._joined else ()
+        joined = {tid: pid for tid, pid in self._joined.items() if tid in tids}
+        self._children.report(at_ns, chosen.children, self._links.speakers, joined)
         self._natives.report(at_ns, chosen.natives)
         self._parent.report(at_ns)
         return True
@@ -258,25 +266,50 @@ class FileLockReader:
 class ChildReader:
     """Processes that threads wait for to end."""
 
-    def __init__(self, pid: int, sink: Sink) -> None:
-        self._pid, self._sink = pid, sink
+    def __init__(self, search: Search) -> None:
+        self._search, self._sink = search, search.sink
+        pid = self._pid = search.reader.memory.pid
         self._numbers = ThreadNumbers(pid)
         self._network: socket_diag.Network | None = None  #: made when it is first asked
         self._last: object = None
         self._tick = os.sysconf("SC_CLK_TCK")
 
-    def report(self, now: int, waiting: list[ThreadRow], speakers: dict[int, set[int]]) -> None:
-        """`speakers`: processes of which threads wait to read something; children among them are told, too."""
+    def report(self, now: int, waiting: list[ThreadRow], speakers: dict[int, set[int]], joined: dict[int, int]) -> None:
+        """`speakers`: processes of which threads wait to read something; children among them are told, too. `joined`:
+        by tid, the process whose end it waits for at a pipe."""
         by_pid: dict[int, list[int]] = {}
         for row in waiting:
             for pid in self._awaited(row.tid):
                 by_pid.setdefault(pid, []).append(row.tid)
+        for tid, pid in joined.items():
+            by_pid.setdefault(pid, []).append(tid)
         for pid in set(children_of(self._pid)) & speakers.keys() if speakers else ():
-            by_pid.setdefault(pid, []).extend(sorted(speakers[pid]))
+            reading = sorted(speakers[pid] - joined.keys())
+            if reading:
+                by_pid.setdefault(pid, []).extend(reading)
         said = tuple([self._child(pid, tuple(sorted(tids))) for pid, tids in list(by_pid.items())[:MAX_CHILDREN]])
         if said != self._last:
             self._last = said
             self._sink.emit(Children(now, said))
+
+    def joins(self, rows: Iterable[ThreadRow]) -> dict[int, int]:
+        """By tid, the pid that the object of multiprocessing has which a thread waits in (`Popen.pid`, 3.8 to 3.15)."""
+        reader = self._search.reader
+        found: dict[int, int] = {}
+        for row in rows:
+            for thread in row.states:
+                walk = thread.walk
+                for place, address in list(zip(walk.places, walk.addresses, strict=True))[:_JOIN_FRAMES]:
+                    if not place.code.file.endswith(CHILDREN):
+                        continue
+                    try:
+                        value = reader.objects.attribute(reader.first_local(walk, address), "pid")
+                        inner = reader.objects.integers([value])[0] if value else 0
+                    except (BadAddress, struct.error):
+                        continue
+                    if 0 < inner < 1 << 31 and (pid := self._numbers.child(inner)):
+                        found[row.tid] = pid
+        return found
 
     def _awaited(self, tid: int) -> list[int]:
         line = syscall_line.read(self._pid, tid)
