@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,9 +17,28 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
+from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import (
+    ExportProfilesServiceRequest,
+    ExportProfilesServiceResponse,
+)
+from opentelemetry.proto.profiles.v1development.profiles_pb2 import Profile, ProfilesData
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "exporters"))
+
+import made
+
+from concview import codec
+from concview.analysis.samples import Selection
+from concview.exporters import otlp
+from concview.exporters.base import Request
+from concview.fleet import profiles
+from concview.fleet.profiles import ProfilePush, tape
 from concview.fleet.push import BadEndpoint, Push, endpoint, headers
+from concview.fleet.watch import Watched
+from concview.session import LiveSource
+from concview.session.recording import Recording
+from concview.snapshot import Snapshot, Status
 from interpreters import current, target
 
 
@@ -27,6 +47,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.came: list[ExportMetricsServiceRequest] = []
+        self.profiles: list[ExportProfilesServiceRequest] = []
         self.heads: list[dict[str, str]] = []
         self.status, self.body = 200, ExportMetricsServiceResponse().SerializeToString()
         self.more: dict[str, str] = {}
@@ -35,10 +56,11 @@ class Receiver:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
-                message = ExportMetricsServiceRequest()
-                message.ParseFromString(data)
                 receiver.heads.append({**{k.lower(): v for k, v in self.headers.items()}, "path": self.path})
-                receiver.came.append(message)
+                if self.path == "/v1development/profiles":
+                    receiver.profiles.append(ExportProfilesServiceRequest.FromString(data))
+                else:
+                    receiver.came.append(ExportMetricsServiceRequest.FromString(data))
                 self.send_response(receiver.status)
                 for name, value in receiver.more.items():
                     self.send_header(name, value)
@@ -159,6 +181,91 @@ def test_headers() -> None:
     assert headers("a=1, b=x%3Dy,,novalue") == {"a": "1", "b": "x=y"}
 
 
+def told(message: ExportProfilesServiceRequest) -> tuple[int, Profile, list[dict[str, str]]]:
+    """(pid, the profile, attributes of its samples), by the tables that the message has."""
+    (resource,) = message.resource_profiles
+    (profile,) = resource.scope_profiles[0].profiles
+    pid = next(a.value.int_value for a in resource.resource.attributes if a.key == "process.pid")
+    tables = message.dictionary
+    assert tables.string_table[0] == "" and not tables.attribute_table[0].key_strindex
+    samples = []
+    for sample in profile.samples:
+        rows = [tables.attribute_table[i] for i in sample.attribute_indices]
+        samples.append({tables.string_table[r.key_strindex]: r.value.string_value for r in rows})
+        assert sample.stack_index < len(tables.stack_table)
+    return pid, profile, samples
+
+
+class Kept:
+    """A session as far as profiles go: what it keeps of a stream."""
+
+    def __init__(self, path: Path) -> None:
+        single = made.write(path)
+        with single.open("rb") as file:
+            events = [event for block in codec.read_blocks(file) for event in block]
+        self.payloads = [codec.encode_events(events[i : i + 8]) for i in range(0, len(events), 8)]
+        self.source = LiveSource(4242)
+        self.source.tape = self.tape = tape(10.0)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(Status.LIVE)
+
+    def goes_on(self, number: int) -> None:
+        for payload in self.payloads[:number]:
+            self.tape.add(payload, codec.decode_events(payload))
+        del self.payloads[:number]
+
+
+def of(recording: Recording, from_s: float) -> ProfilesData:
+    return otlp.profiles(recording, Request(Selection(from_s=from_s)))[0]
+
+
+def test_profiles(receiver: Receiver, tmp_path: Path) -> None:
+    """Each message has what the one before it had not: together they are the whole."""
+    kept = Kept(tmp_path / "made.concview")
+    whole = of(Recording(tmp_path / "made.concview"), 0.0).resource_profiles[0].scope_profiles[0].profiles[0]
+    said: list[str] = []
+    watched = [Watched(4242, "app.py", kept), Watched(5, "cannot be read")]  # type: ignore[arg-type]
+    push = ProfilePush(receiver.url, 10.0, lambda: watched, of, said.append, {})
+    push.push()
+    assert not receiver.profiles, "nothing was seen yet"
+    half = len(kept.payloads) // 2
+    for number in (half, 0, len(kept.payloads) - half):
+        kept.goes_on(number)
+        push.push()
+    assert not said and len(receiver.profiles) == push.sent == 2
+    first, second = (told(m) for m in receiver.profiles)
+    assert first[0] == second[0] == 4242
+    assert first[1].time_unix_nano + first[1].duration_nano == pytest.approx(second[1].time_unix_nano, abs=2000)
+    assert first[1].duration_nano + second[1].duration_nano == pytest.approx(whole.duration_nano, abs=2000)
+    ns = [sum(v for s in p.samples for v in s.values) for p in (first[1], second[1], whole)]
+    assert ns[0] and ns[1] and ns[0] + ns[1] == pytest.approx(ns[2], rel=0.01)
+    assert {"concview.state", "thread.name"} <= set(first[2][0])
+
+
+def test_what_is_said_of_profiles_that_are_not_taken(receiver: Receiver, tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "made.concview")
+    kept.goes_on(len(kept.payloads))
+    said: list[str] = []
+    watched = [Watched(4242, "app.py", kept)]  # type: ignore[list-item]
+    refused = ExportProfilesServiceResponse()
+    refused.partial_success.rejected_profiles, refused.partial_success.error_message = 1, "too new"
+    receiver.body = refused.SerializeToString()
+    ProfilePush(receiver.url, 10.0, lambda: watched, of, said.append, {}).push()
+    receiver.body = b"\xff\xff"
+    ProfilePush(receiver.url, 10.0, lambda: watched, of, said.append, {}).push()
+    receiver.status = 404  # a Collector that has no pipeline for them
+    ProfilePush(receiver.url, 10.0, lambda: watched, of, said.append, {}).push()
+    assert "1 profiles were refused: too new" in said[0] and "none of OTLP" in said[1] and "404" in said[2]
+
+
+def test_where_profiles_go() -> None:
+    assert profiles.endpoint("http://h:4318") == "http://h:4318/v1development/profiles"
+    assert profiles.endpoint("http://h/base/v1/metrics") == "http://h/base/v1development/profiles"
+    with pytest.raises(BadEndpoint):
+        profiles.endpoint("http://h/push")
+
+
 WORKERS = """
 import multiprocessing, os, time
 def work(ready):
@@ -183,7 +290,8 @@ def test_a_master_and_its_workers(receiver: Receiver) -> None:
         pids = {int(p) for p in process.line().split()}
         master = process.pid
         serving = subprocess.Popen(
-            [sys.executable, "-m", "concview", "serve", "--tree", str(master), "--otlp", receiver.url, "--every", "1"],
+            [sys.executable, "-m", "concview", "serve", "--tree", str(master), "--otlp", receiver.url, "--every", "1",
+             "--profiles", "1"],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
@@ -202,6 +310,10 @@ def test_a_master_and_its_workers(receiver: Receiver) -> None:
                     if m.name == "concview_samples" and m.sum.data_points[0].as_double > 0
                 }
             assert up == pids
+            while {pid for pid, *_ in map(told, receiver.profiles)} != pids and time.monotonic() < deadline:
+                time.sleep(0.1)
+            for pid, _, samples in map(told, receiver.profiles):
+                assert pid in pids and all(s["concview.state"] for s in samples)
             assert not [c for c in psutil.Process(serving.pid).net_connections() if c.status == psutil.CONN_LISTEN]
         finally:
             serving.send_signal(signal.SIGINT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from concview.commands import _options
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concview.session import Session
     from concview.session.group import Family, Group, Part, S
     from concview.session.launcher import Launcher
+    from concview.session.tape import Tape
 
 #: A collector delivers its first samples within this time.
 START_S = 15.0
@@ -58,9 +59,14 @@ def group(
 
 
 def unstarted(
-    options: argparse.Namespace, config: Config, pids: Sequence[int], quiet: bool = False, keep: bool = False
+    options: argparse.Namespace,
+    config: Config,
+    pids: Sequence[int],
+    quiet: bool = False,
+    keep: bool = False,
+    tape: Callable[[], Tape] | None = None,
 ) -> Group:
-    """The same before `start`."""
+    """The same before `start`. `tape`: what each keeps instead of its last minutes."""
     from concview.session import LiveSource, Session
     from concview.session.group import Group
     from concview.session.tape import Tape
@@ -71,6 +77,8 @@ def unstarted(
         )
         if keep:
             source.tape = Tape(max_bytes=TAPE_BYTES)
+        if tape is not None:
+            source.tape = tape()
         return Session(source, config=config.rules, alone=not options.tree)
 
     return Group(pids, options.tree, config.budget, make, complain if not quiet else lambda line: None)

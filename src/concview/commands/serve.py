@@ -11,9 +11,14 @@ from concview.commands import _options, _several
 from concview.commands.base import Command, CommandError, Exit, complain
 
 if TYPE_CHECKING:
+    from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesData
     from prometheus_client.core import Metric
 
-    from concview.fleet.push import Push
+    from concview.fleet.push import Pushing
+    from concview.fleet.watch import Watched
+    from concview.session import LiveSource, Session
+    from concview.session.recording import Recording
+    from concview.session.tape import Tape
 
 _DEFAULT_PORT = "9732"
 
@@ -38,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--otlp", metavar="URL", default="",
         help="push the metrics there by OTLP over HTTP (http://127.0.0.1:4318), and listen only where --port or "
         "--socket says so",
+    )  # fmt: skip
+    parser.add_argument(
+        "--profiles", metavar="S",
+        help="with --otlp: push profiles, too, every S seconds: stacks with states, locks and peers. A development "
+        "signal of OpenTelemetry, which may still change",
     )  # fmt: skip
     parser.add_argument("--every", metavar="S", default="10", help="with --otlp: seconds between two pushes (10)")
     _options.add_sampling(parser)
@@ -65,18 +75,24 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"--port: must be a number from 0 to 65535, not '{port}'", Exit.USAGE)
     config = _options.settings(options)
     watch: Watch | Together
+    tape = _tape(options)
+
+    def open_session(source: LiveSource) -> Session:
+        source.tape = tape() if tape is not None else None
+        return Session(source, config=config.rules)
+
     if options.tree:
-        watch = Together(_several.unstarted(options, config, pids))
+        watch = Together(_several.unstarted(options, config, pids, tape=tape))
     else:
         watch = Watch(
-            pids, options.match, lambda source: Session(source, config=config.rules), config.engine, config.rate,
+            pids, options.match, open_session, config.engine, config.rate,
             config.budget / max(1, len(pids)), complain, config.labels,
         )  # fmt: skip
     collector = SnapshotCollector(watch.watched)
-    push = _push(options, collector.collect) if options.otlp else None
+    pushes = _pushes(options, collector.collect, watch.watched) if options.otlp else []
     endpoint: Endpoint | None = None
     try:
-        if push is None or options.port or options.socket:
+        if not pushes or options.port or options.socket:
             try:
                 endpoint = Endpoint(collector, int(port), options.socket)
             except CannotServe as error:
@@ -87,22 +103,39 @@ def run(options: argparse.Namespace) -> int:
             raise attach_failed(error) from None
         if endpoint is not None:
             complain(f"metrics at {endpoint.url}; Ctrl-C ends it")
-        if push is not None:
+        for push in pushes:
             push.start()
-            complain(f"metrics go to {push.url}; Ctrl-C ends it")
+            complain(f"{push.what} go to {push.url}; Ctrl-C ends it")
         while not watch.all_ended():
             time.sleep(0.2)
         complain("everything that was watched has ended")
         return Exit.FINE
     finally:
-        if push is not None:
+        for push in pushes:
             push.close()
         if endpoint is not None:
             endpoint.close()
         watch.close()
 
 
-def _push(options: argparse.Namespace, collect: Callable[[], Iterable[Metric]]) -> Push:
+def _tape(options: argparse.Namespace) -> Callable[[], Tape] | None:
+    if options.profiles is None:
+        return None
+    if not options.otlp:
+        raise CommandError("--profiles: only with --otlp", Exit.USAGE)
+    every = _options.seconds_of(options.profiles, "--profiles")
+    try:
+        from concview.fleet.profiles import tape
+    except ImportError:
+        raise CommandError(
+            "--profiles needs opentelemetry-proto with profiles", Exit.USAGE, "pip install 'concview[fleet]'"
+        ) from None
+    return lambda: tape(every)
+
+
+def _pushes(
+    options: argparse.Namespace, collect: Callable[[], Iterable[Metric]], watched: Callable[[], list[Watched]]
+) -> list[Pushing]:
     every = _options.seconds_of(options.every, "--every")
     try:
         from concview.fleet.push import BadEndpoint, Push
@@ -112,7 +145,19 @@ def _push(options: argparse.Namespace, collect: Callable[[], Iterable[Metric]]) 
             "pip install 'concview[fleet]'",
         ) from None  # fmt: skip
     try:
-        return Push(options.otlp, every, collect, complain)
+        pushes: list[Pushing] = [Push(options.otlp, every, collect, complain)]
+        if options.profiles is not None:
+            from concview.analysis.samples import Selection
+            from concview.exporters import otlp
+            from concview.exporters.base import Request
+            from concview.fleet.profiles import ProfilePush
+
+            def make(recording: Recording, from_s: float) -> ProfilesData:
+                return otlp.profiles(recording, Request(Selection(from_s=from_s)))[0]
+
+            every = _options.seconds_of(options.profiles, "--profiles")
+            pushes.append(ProfilePush(options.otlp, every, watched, make, complain))
+        return pushes
     except BadEndpoint as error:
         raise CommandError(f"--otlp: {error}", Exit.USAGE, "for example http://127.0.0.1:4318") from None
 

@@ -20,7 +20,7 @@ from concview.session.account import service_name
 from concview.session.recording import Recording
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesDictionary
+    from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesData, ProfilesDictionary
 
 
 class _Tables:
@@ -100,6 +100,16 @@ def _attributes(total: Total, side: str) -> dict[str, str | int]:
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
+    data, samples = profiles(recording, request)
+    out.write(data.SerializeToString())
+    return [
+        "profiles are a development signal of OpenTelemetry: readers must be of the same version",
+        *remarks(samples),
+    ]
+
+
+def profiles(recording: Recording, request: Request) -> tuple[ProfilesData, Samples]:
+    """One profile, of what was asked for; the samples, read to their end."""
     from opentelemetry.proto.profiles.v1development import profiles_pb2
 
     samples = recording.samples(request.selection, request.side, gil_blockers=True)
@@ -118,8 +128,11 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     hello = samples.hello
     assert hello is not None
     profile.period = int(1e9 / (hello.rate_hz or 1))
-    profile.time_unix_nano = int((hello.epoch + (samples.first_ns - hello.at_ns) / 1e9) * 1e9)
-    profile.duration_nano = samples.last_ns - samples.first_ns
+    chosen = request.selection
+    begin = samples.first_ns + int(chosen.from_s * 1e9)
+    end = samples.last_ns if chosen.to_s is None else min(samples.last_ns, samples.first_ns + int(chosen.to_s * 1e9))
+    profile.time_unix_nano = int(hello.epoch * 1e9) + begin - hello.at_ns
+    profile.duration_nano = max(0, end - begin)
     for total in found:
         sample = profile.samples.add()
         sample.stack_index = tables.stack(total.condition.stack)
@@ -128,11 +141,7 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     # The same recording has the same id, whenever it is exported.
     said = f"{hello.target.pid} {hello.epoch} {request}"
     profile.profile_id = hashlib.sha256(said.encode()).digest()[:16]
-    out.write(data.SerializeToString())
-    return [
-        "profiles are a development signal of OpenTelemetry: readers must be of the same version",
-        *remarks(samples),
-    ]
+    return data, samples
 
 
 def _describe(attributes: object, samples: Samples) -> None:

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -108,31 +109,34 @@ def _attribute(attributes: object, key: str, value: str) -> None:
     entry.key, entry.value.string_value = key, value
 
 
-class Push:
+class Pushing:
     """`start`, then `close`: in a thread of its own. `tell` is given a line when it stops working, and when it works
     again."""
 
+    what: ClassVar[str]  #: that is pushed, in words
+
     def __init__(
-        self,
-        url: str,
-        every_s: float,
-        collect: Callable[[], Iterable[Metric]],
-        tell: Callable[[str], None],
-        environment: Mapping[str, str] = os.environ,
+        self, url: str, every_s: float, tell: Callable[[str], None], environment: Mapping[str, str] = os.environ
     ) -> None:
-        """BadEndpoint for what is no address."""
-        self.url = endpoint(url)
-        self._every_s, self._collect, self._tell = every_s, collect, tell
+        self.url = url
+        self._every_s, self._tell = every_s, tell
         self._headers = {
             **headers(environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
             "Content-Type": "application/x-protobuf",
             "User-Agent": f"concview/{__version__}",
         }
-        self._started_ns = time.time_ns()
         self._failing = ""
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="concview-push", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"concview-push-{self.what}", daemon=True)
         self.sent = self.failed = 0
+
+    def _bodies(self) -> Iterable[bytes]:
+        """The messages that are due, each posted before the next is made."""
+        raise NotImplementedError
+
+    def _refused(self, answer: bytes) -> str:
+        """What was not taken of it; '' when all was. What it raises: the answer is none of OTLP's."""
+        raise NotImplementedError
 
     def start(self) -> None:
         self._thread.start()
@@ -149,8 +153,25 @@ class Push:
 
     def push(self) -> float:
         """Once. Seconds after which the receiver wants to be asked again; 0: it said nothing of that."""
-        message = request(self._collect(), time.time_ns(), self._started_ns)
-        post = urllib.request.Request(self.url, message.SerializeToString(), self._headers, method="POST")
+        put_off, told = 0.0, False
+        for body in self._bodies():
+            wanted, failing = self._post(body)
+            put_off = max(put_off, wanted)
+            if failing or not told:
+                self._say(failing)
+            told = told or bool(failing)
+            if wanted or self._over.is_set():
+                break
+        return put_off
+
+    def _say(self, failing: str) -> None:
+        if failing != self._failing:
+            self._tell(f"{self.url}: {failing}" if failing else f"{self.url}: takes {self.what} again")
+            self._failing = failing
+
+    def _post(self, body: bytes) -> tuple[float, str]:
+        """(seconds to wait, what went wrong)"""
+        post = urllib.request.Request(self.url, body, self._headers, method="POST")
         put_off = 0.0
         try:
             # No proxy and no redirect: what is seen in a process goes where it was told to, and nowhere else.
@@ -166,22 +187,41 @@ class Push:
             self.failed += 1
         else:
             self.sent += 1
-        if said != self._failing:
-            self._tell(f"{self.url}: {said}" if said else f"{self.url}: takes metrics again")
-            self._failing = said
-        return put_off
+        return put_off, said
 
-    @staticmethod
-    def _rejected(data: bytes) -> str:
-        """What of it was not taken; '' when all was."""
-        answer = ExportMetricsServiceResponse()
+    def _rejected(self, data: bytes) -> str:
         try:
-            answer.ParseFromString(data)
+            return self._refused(data)
         except Exception:  # its own DecodeError has moved between versions
             return "the answer is none of OTLP's"
-        partial = answer.partial_success
-        number = partial.rejected_data_points
-        return f"{number} values were refused: {partial.error_message}" if number else ""
+
+
+class Push(Pushing):
+    """Metrics, every time all that `collect` gives."""
+
+    what = "metrics"
+
+    def __init__(
+        self,
+        url: str,
+        every_s: float,
+        collect: Callable[[], Iterable[Metric]],
+        tell: Callable[[str], None],
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """BadEndpoint for what is no address."""
+        super().__init__(endpoint(url), every_s, tell, environment)
+        self._collect = collect
+        self._started_ns = time.time_ns()
+
+    def _bodies(self) -> Iterable[bytes]:
+        yield request(self._collect(), time.time_ns(), self._started_ns).SerializeToString()
+
+    def _refused(self, answer: bytes) -> str:
+        message = ExportMetricsServiceResponse()
+        message.ParseFromString(answer)
+        number = message.partial_success.rejected_data_points
+        return f"{number} values were refused: {message.partial_success.error_message}" if number else ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
