@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from concview.engines.pyspy import failures
 from concview.engines.pyspy import trace as trace_module
 from concview.engines.pyspy.failures import explain
 from concview.engines.pyspy.trace import MAX_FRAMES, Interner, Trace
@@ -116,3 +117,10 @@ def test_what_py_spy_says_becomes_one_sentence(text: str, expected: str) -> None
     failure = explain(text, 42, "0.4.3")
     assert expected in str(failure)
     assert failure.remedy and "\n" not in str(failure) and "\x1b" not in str(failure)
+
+
+def test_another_root_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Error: No such file or directory (os error 2)"
+    assert "report it to py-spy" in explain(said, 42, "0.4.3").remedy
+    monkeypatch.setattr(failures, "_root", lambda pid: "/srv/root")
+    assert "/srv/root, chroot" in str(explain(said, 42, "0.4.3"))

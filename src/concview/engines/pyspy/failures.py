@@ -6,6 +6,7 @@ py-spy has no codes of its own: this is the only place where words of a program 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from concview.errors import Code, TargetError
 from concview.text import clean
@@ -68,6 +69,13 @@ class PySpyFailed(TargetError):
     code = Code.FAILED
 
 
+def _root(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/root").readlink())
+    except OSError:
+        return "/"
+
+
 def explain(stderr: str, pid: int, version: str, python: str = "") -> PySpyFailed:
     """The failure behind what py-spy wrote to its standard error (its log lines and backtrace are ignored)."""
     lines: list[str] = []
@@ -89,6 +97,12 @@ def explain(stderr: str, pid: int, version: str, python: str = "") -> PySpyFaile
             said = clean(match[1] or "", 20) if match.groups() else ""
             names = {"pid": pid, "version": version, "python": said.rstrip(".") or python or "of this version"}
             return PySpyFailed(message.format(first=first, **names), remedy.format(first=first, **names), code)
+    if "os error 2)" in first and (root := _root(pid)) != "/":
+        # It enters the namespace of mounts, and looks for the interpreter there by the path that the process knows.
+        return PySpyFailed(
+            f"py-spy does not find the interpreter: the process has another root directory ({clean(root, 80)}, chroot)",
+            "use --engine direct, or run concview in that root directory",
+        )
     if first:
         return PySpyFailed(f"py-spy failed: {first}", "use --engine direct, or report it to py-spy with this message")
     return PySpyFailed("py-spy ended without a word", "try again; use --engine direct on Python 3.8 and newer")
