@@ -247,7 +247,7 @@ def test_what_is_said_of_profiles_that_are_not_taken(receiver: Receiver, tmp_pat
     kept = Kept(tmp_path / "made.concview")
     kept.goes_on(len(kept.payloads))
     said: list[str] = []
-    watched = [Watched(4242, "app.py", kept)]  # type: ignore[list-item]
+    watched = [Watched(4242, "app.py", kept)]  # type: ignore[arg-type]
     refused = ExportProfilesServiceResponse()
     refused.partial_success.rejected_profiles, refused.partial_success.error_message = 1, "too new"
     receiver.body = refused.SerializeToString()
