@@ -22,7 +22,7 @@ from concview.fleet.endpoint import CannotServe, Endpoint
 from concview.fleet.metrics import MOST, SnapshotCollector, _Page
 from concview.model import State, WorkKind
 from concview.snapshot import NO_SHARES, QueueView, RouteView, Snapshot, Status, WorkSummary, WorkView
-from interpreters import Interpreter, target
+from interpreters import Interpreter, current, target
 
 HOSTILE = 'a"b\\c\nd{}é' + "x" * 10_000
 
@@ -190,3 +190,54 @@ def test_wrong_use_is_told_in_one_line() -> None:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == code and text in done.stderr.lower(), (arguments, done.stderr)
             assert "Traceback" not in done.stderr
+
+
+WORKERS = """
+import multiprocessing, os, time
+def work(ready):
+    ready.release()
+    time.sleep(1000)
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ready = context.Semaphore(0)
+    workers = [context.Process(target=work, args=(ready,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+        ready.acquire()
+    print("ready", flush=True)
+    print(*[w.pid for w in workers], flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_scrapes_while_processes_die() -> None:
+    """Every answer is a whole page; who has ended is not up, or not on it; with the last one the server ends."""
+    with target(current(), WORKERS) as process:
+        first, second = map(int, process.line().split())
+        command = [sys.executable, "-m", "concview", "serve", "--tree", str(process.pid), "--port", "0"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+            try:
+                url = next(m[1] for line in _lines(server) if (m := re.search(r"metrics at (\S+);", line)))
+
+                def up() -> dict[str, float]:
+                    found = {f.name: f for f in text_string_to_metric_families(_read(url))}
+                    return {s.labels["pid"]: s.value for s in found["concview_up"].samples}
+
+                assert up() == {str(pid): 1.0 for pid in (process.pid, first, second)}
+                os.kill(first, signal.SIGKILL)
+                deadline = time.monotonic() + 60
+                while str(first) in up() and time.monotonic() < deadline:
+                    pass
+                assert up() == {str(process.pid): 1.0, str(second): 1.0}
+                os.kill(second, signal.SIGKILL)
+                process.popen.kill()
+                refused = None
+                while refused is None and time.monotonic() < deadline:
+                    try:
+                        up()
+                    except OSError as error:
+                        refused = error
+                assert server.wait(30) == 0
+            finally:
+                if server.poll() is None:
+                    server.send_signal(signal.SIGINT)

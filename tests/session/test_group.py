@@ -1,0 +1,142 @@
+"""Several processes at once where not all is well: one that cannot be read, more than are watched, all of them gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from concview.control import Command
+from concview.errors import Code
+from concview.process.tree import Member
+from concview.session import AttachError
+from concview.session.group import Family, Part
+from concview.session.launcher import Launcher
+from concview.snapshot import Snapshot, Status
+from interpreters import current, target
+
+WORKERS = """
+import multiprocessing, os, time
+def work(ready):
+    ready.release()
+    time.sleep(1000)
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    ready = context.Semaphore(0)
+    workers = [context.Process(target=work, args=(ready,)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        ready.acquire()
+    print("ready", flush=True)
+    print(os.getpid(), *[w.pid for w in workers], flush=True)
+    time.sleep(1000)
+"""
+
+
+class Fake:
+    """Watches nothing; `refused`: pids that cannot be read."""
+
+    refused: frozenset[int] = frozenset()
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.closed = pid, False
+
+    def start(self) -> None:
+        if self.pid in self.refused:
+            raise AttachError("the kernel does not let us read it", "ask for more rights", Code.NOT_PERMITTED)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(Status.LIVE)
+
+    @property
+    def ended(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    def order(self, command: Command) -> bool:
+        return True
+
+    def request_end(self) -> None:
+        pass
+
+    def finish(self, timeout_s: float) -> Snapshot:
+        return self.snapshot()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@contextmanager
+def family(
+    root: int, refused: frozenset[int] = frozenset(), most: int = 48
+) -> Iterator[tuple[Family[Fake], list[str]]]:
+    class Some(Fake):
+        pass
+
+    Some.refused = refused
+    said: list[str] = []
+
+    def make(member: Member, budget: float, launcher: Launcher) -> Fake:
+        return Some(member.pid)
+
+    made: Family[Fake] = Family([root], True, 5.0, make, said.append, most)
+    try:
+        yield made, said
+    finally:
+        made.close()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_one_that_cannot_be_read_among_others_that_can() -> None:
+    with target(current(), WORKERS) as process:
+        master, first, second, third = map(int, process.line().split())
+        with family(master, frozenset({second})) as (made, said):
+            made.start()
+            parts: dict[int, Part[Fake]] = {p.member.pid: p for p in made.parts()}
+            assert {pid for pid, p in parts.items() if p.session is not None} == {master, first, third}
+            assert (parts[second].why, parts[second].code) == (
+                "the kernel does not let us read it", Code.NOT_PERMITTED
+            )  # fmt: skip
+            assert said == [f"worker 2 ({second}) cannot be watched: the kernel does not let us read it"]
+            # One ends: the rest goes on, its last picture stays.
+            os.kill(first, signal.SIGKILL)
+            os.kill(master, signal.SIGKILL)  # it would leave the first one to be collected by nobody
+            process.popen.wait()
+            _wait_for(lambda: {p.member.pid for p in made.parts() if p.ended} >= {first, master})
+            assert made.orphaned and not made.ended
+            assert f"worker 1 ({first}) has ended" in said
+        os.kill(third, signal.SIGKILL)
+        os.kill(second, signal.SIGKILL)
+
+
+def test_where_none_can_be_read_that_is_the_reason() -> None:
+    with target(current(), WORKERS) as process:
+        pids = list(map(int, process.line().split()))
+        with (
+            family(pids[0], frozenset(pids)) as (made, _),
+            pytest.raises(AttachError, match="does not let us") as refused,
+        ):
+            made.start()
+        assert refused.value.remedy == "ask for more rights"
+
+
+def test_a_tree_that_outgrows_the_limit() -> None:
+    with target(current(), WORKERS) as process:
+        master, first, *_ = map(int, process.line().split())
+        with family(master, most=2) as (made, _):
+            made.start()
+            assert [p.member.pid for p in made.parts()] == [master, first] and made.more == 2
