@@ -24,7 +24,7 @@ class Task:
     __slots__ = (
         "address", "again", "alive", "born_ns", "check", "coroutine", "future", "generation", "held", "holds", "id",
         "interpreter", "kind", "links", "loop", "name", "next_future", "parent", "pulse", "row", "serves", "since_ns",
-        "stack", "told_awaits", "wait", "waiting",
+        "stack", "stepped", "told_awaits", "wait", "waiting",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, born_ns: int) -> None:
@@ -47,6 +47,7 @@ class Task:
         self.told_awaits: tuple[int, ...] = ()
         self.next_future = 0  #: that it was just seen to wait for
         self.alive = True
+        self.stepped = False  #: it has moved since it was last walked
         self.again: Again | None = None  #: how to see cheaply that only its future is another one
 
 

@@ -36,6 +36,7 @@ from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row,
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
 from concview.engines.direct.tasks.trio_tasks import TrioTasks
+from concview.engines.direct.tasks.wait_order import WaitOrder
 from concview.engines.direct.tasks.walker import Seen, Walker
 from concview.linux.process_facts import ProcessFacts
 from concview.model import MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
@@ -52,6 +53,8 @@ NOBODY_NS = 200_000_000
 FIND_NS = 500_000_000
 FORGET_NS = 30_000_000_000
 FULL_NS = 5_000_000_000
+#: Whether waits at locks and queues are still the same ones.
+ORDER_NS = 500_000_000
 _FULL_EACH_NS = 500_000  #: later by so much for each task
 QUIET_NS = 1_000_000_000
 #: Looking at tasks may take this share of a core where the budget is 5 % of one, and more or less as that is; a look
@@ -143,6 +146,7 @@ class TaskTracker:
         self._random = random.Random(process.pid)
         trio = Trio(self.values, self.chains, self._holders, self._transports)
         self._trio = TrioTasks(self, trio)
+        self._order, self._order_at, self._ordered = WaitOrder(self.values), 0, 0
         self._greenlets = GreenletTasks(self, self._holders, self._transports)
         self.reporter = Reporter(self, sink)
 
@@ -258,6 +262,7 @@ class TaskTracker:
                 self.listing.forget_tables()
             for task in self._blocks.moved(now):
                 self._moved[task.address] = None
+                task.stepped = True
             for address in running.keys() ^ before.keys():
                 if address in self.tasks:
                     self._moved[address] = None
@@ -272,6 +277,11 @@ class TaskTracker:
             torn += self._trio.poll(now, time.thread_time_ns())
         if self._greenlets.any:
             torn += self._greenlets.poll(now, idents)
+        if now >= self._order_at and self.totals.looks - self.totals.skipped != self._ordered:
+            self._order_at, self._ordered = now + ORDER_NS, self.totals.looks - self.totals.skipped
+            for task in self._order.anew(now, list(self.tasks.values())):
+                task.since_ns = now
+                self._touched[task.address] = task
         self._changing_ones(now)
         self._tell(now, torn)
 
@@ -372,7 +382,9 @@ class TaskTracker:
         if seen.links:
             task.links = seen.links
         waiting, old = seen.waiting, task.waiting
-        again = old is not None and old.state is waiting.state and task.future == seen.future
+        # A future's address is used again: where the task has moved meanwhile, it waits for another one.
+        again = old is not None and old.state is waiting.state and task.future == seen.future and not task.stepped
+        task.stepped = False
         if waiting.began_s:
             task.since_ns = int(waiting.began_s * 1e9)
         elif not again:
@@ -403,8 +415,9 @@ class TaskTracker:
         old = task.waiting
         if waiting.began_s:
             task.since_ns = int(waiting.began_s * 1e9)
-        elif old is None or old.state is not waiting.state or task.future != task.next_future:
+        elif old is None or old.state is not waiting.state or task.future != task.next_future or task.stepped:
             task.since_ns = now
+        task.stepped = False
         task.future, task.waiting = task.next_future, waiting
         if old is None or (old.state, old.via, old.object) != (waiting.state, waiting.via, waiting.object):
             self.describe(task)
