@@ -86,6 +86,7 @@ LIBRARIES: dict[tuple[str, str], Role] = {
     ("psycopg_pool/pool_async.py", "WaitingClient.wait"): Role(
         POOL, "AsyncConnectionPool.getconn", "Pool", library="psycopg", owner="AsyncConnectionPool._getconn_unchecked"
     ),
+    ("psycopg/waiting.py", "wait_async"): Role(IO, "wait_async", "", "fileno", "psycopg"),
     ("pymongo/asynchronous/pool.py", "Pool._get_conn"): Role(
         POOL, "Pool.checkout", "Pool", library="pymongo", inner="Condition.wait"
     ),

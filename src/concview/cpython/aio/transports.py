@@ -47,8 +47,10 @@ class Transports:
         return None
 
     def of(self, address: int, seen: set[int] | None = None) -> Peer | None:
-        """What an object leads to; None where nothing is found."""
+        """What an object leads to, or the number of a descriptor; None where nothing is found."""
         with contextlib.suppress(*BAD):
+            if self._values.type_name(address) == "int":
+                return self._peers.of(self._values.integer(address))
             return self._search(address, set() if seen is None else seen, _MAX_DEPTH)
         return None
 
