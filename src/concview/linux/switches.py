@@ -85,6 +85,10 @@ class Source(Protocol):
         was no switch. Only when there was something, `gaps` may have changed."""
         ...
 
+    def wakings(self) -> list[Batch]:
+        """Records of wakings that are not among those of `read_each`: all that came since the last call."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -317,6 +321,9 @@ class Switches:
             else:
                 on.pop(cpu, None)
         return found
+
+    def wakings(self) -> list[Batch]:
+        return []
 
     def _kept(self, data: bytes) -> bytes:
         """The records of switches alone; what was lost is counted."""

@@ -273,6 +273,9 @@ class Wakeups:
                 on.pop(tid, None)
         return bool(last)
 
+    def wakings(self) -> list[Batch]:
+        return []
+
     def close(self) -> None:
         self._ring.close()
 
@@ -301,11 +304,11 @@ class WithWakers:
         return (self._ring.lost, *self._switches.gaps)
 
     def read_each(self, batches: list[Batch], ran: set[int], on: dict[int, int]) -> bool:
-        found = self._switches.read_each(batches, ran, on)
+        return self._switches.read_each(batches, ran, on)
+
+    def wakings(self) -> list[Batch]:
         data = self._ring.read()
-        if data:
-            batches.append((rows, data))
-        return found
+        return [(rows, data)] if data else []
 
     def close(self) -> None:
         self._switches.close()

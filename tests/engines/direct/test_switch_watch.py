@@ -64,6 +64,9 @@ class Source:
             ran.update(tid for _, tid, word, _ in rows if word != WAKING)
         return bool(given)
 
+    def wakings(self) -> list[Batch]:
+        return []
+
     def cover(self, most: int = 0) -> bool:
         return True
 

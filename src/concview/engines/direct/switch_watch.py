@@ -259,6 +259,9 @@ class SwitchWatch:
     def _feed(self) -> None:
         """Work out what was read."""
         self._unfed = 0
+        if self._source is not None:
+            # Who woke whom is of no use before.
+            self._batches += self._source.wakings()
         if not self._batches and not self._pending:
             return
         got = self._pending
