@@ -474,6 +474,37 @@ def test_a_peer_that_is_stopped_is_the_verdict() -> None:
     assert "1 thread (client) waits for process proxy (pid 60), which is stopped by SIGSTOP" in found.sentence
 
 
+def test_few_samples_are_no_all_clear() -> None:
+    for hz, verdict in ((1.0, "few samples"), (20.0, "clear")):
+        scene = Scene(hz=hz, rules={})
+        scene.do(scene.thread("worker"), [frame("compute", 5)])
+        scene.play(8)
+        found = tracker().blame(Window(scene.history))
+        assert found is not None and (found.verdict, found.severity) == (verdict, None)
+        assert hz > 1 or found.sentence.startswith("No verdict: only 8 samples in 8")
+
+
+def test_a_job_that_waits_for_another_job_is_told_as_such() -> None:
+    """A worker of celery that asks the broker for a result waits for a worker, not for the broker."""
+    package = "/v/lib/python3.12/site-packages"
+    asks = [
+        frame("Redis.read", 64, f"{package}/redis/_parsers/socket.py", "library"),
+        frame("AsyncResult.get", 230, f"{package}/celery/result.py", "library"),
+        frame("report", 11),
+    ]
+    runs = frame("build_tracer.<locals>.trace_task", 479, f"{package}/celery/app/trace.py", "library")
+    for stack, told in (
+        ([*asks, runs], "waits for the result of another celery task, from inside a task: it takes a second worker"),
+        (asks, "waits for the result of a celery task"),
+    ):
+        scene = Scene(rules={})
+        worker = scene.thread("worker")
+        scene.do(worker, stack, recv())
+        scene.play(12)
+        found = tracker().blame(Window(scene.history))
+        assert found is not None and f"{told} (app.py:11" in found.sentence
+
+
 def test_memory_that_its_cgroup_may_not_have() -> None:
     scene = Scene(rules={})
     loader = scene.thread("loader")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concview.session.moment import MOMENT
 from concview.session.supervisor import WATCHES
 from concview.snapshot import Snapshot
-from concview.text import percent
+from concview.text import duration, percent, plural
 
 #: Of all thread time: with more that could not be read, or that nothing explains, there is no verdict.
 MOST_UNKNOWN = 0.5
@@ -23,6 +23,8 @@ def unjudged(snapshot: Snapshot) -> str:
         waits = snapshot.capabilities.get("waits")
         how = f" ({waits.enable or waits.why})" if waits is not None and not waits.available else ""
         return f"{percent(blame.unread)} of the thread time could not be read{how}"
+    if blame.verdict == "few samples":
+        return f"{plural(snapshot.samples, 'sample')} in {duration(snapshot.elapsed_s)}: too few"
     if blame.verdict == MOMENT:
         lacks = snapshot.target.core_lacks if snapshot.target is not None else ""
         return f"this core file lacks {lacks}" if lacks else ""

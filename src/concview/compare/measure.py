@@ -78,7 +78,7 @@ def of_observation(observation: api.Observation, name: str, seconds: float) -> R
     run.target, run.engine, run.rate_hz = last.target, last.engine, last.rate_hz
     run.seconds, run.ending, run.unnamed = last.elapsed_s, last.ending, len(unnamed)
     run.judged = frozenset(last.clear) | {f.id for f in last.findings}
-    if last.blame is not None and last.blame.verdict not in ("early", "unreadable"):
+    if last.blame is not None and last.blame.verdict not in ("early", "few samples", "unreadable"):
         run.judged |= {VERDICT}
     return run
 

@@ -21,7 +21,7 @@ NAMES_S = 5.0
 #: Verdicts whose sentence is about a cause.
 _OF_A_CAUSE = frozenset({"held up", "stuck", "waits", "still"})
 #: Those that say that nobody is in the way of anybody.
-_CALM = frozenset({"clear", "idle", "outside", "waits"})
+_CALM = frozenset({"clear", "idle", "outside", "waits", "few samples"})
 #: Verdicts without a cause, and the rules about the same.
 _ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wakeup",)}
 

@@ -18,7 +18,7 @@ from concview.text import plural
 
 #: A supervisor uses less than this, percent of a core, and has fewer threads on average that do something else.
 CPU_PERCENT, ACTIVE = 5.0, 0.15
-_CALM = frozenset({"clear", "idle", "outside", "waits", "tasks unseen"})
+_CALM = frozenset({"clear", "idle", "outside", "waits", "tasks unseen", "few samples"})
 #: The verdict of a process that only watches others.
 WATCHES = "watches"
 

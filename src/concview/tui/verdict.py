@@ -12,7 +12,7 @@ from concview.tui.theme import SEVERITIES
 #: Until this much was observed, silence of the rules means little.
 ENOUGH_S = 10.0
 #: Verdicts that say that there is none.
-UNKNOWN = frozenset({"unreadable", "tasks unseen"})
+UNKNOWN = frozenset({"unreadable", "tasks unseen", "few samples"})
 
 
 @dataclass(frozen=True, slots=True)

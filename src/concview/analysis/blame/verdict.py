@@ -35,6 +35,8 @@ QUEUE = 3
 #: threads do or want. A name server answers in milliseconds: a program that asks it again and again for half of a
 #: thread's time does not get its answers.
 LOOKUP_THREADS, LOOKUP_SHARE = (0.5, 1.5), 0.2
+#: Fewer samples than this in a window (concview got no CPU, or no budget) do not show that nobody waits.
+LEAST_SAMPLES = 15
 #: Nothing is judged before so much was seen.
 ENOUGH_S = 2.0
 
@@ -87,11 +89,23 @@ def _judge(blame: Blame, history: History) -> _Said:
     largest = _largest(blame, "Most of it")
     if more:
         return "outside", None, f"Nobody is held up, but not everybody moves: {more[0]}", more[1:], still_s
+    few = _few(blame, history)
+    if few:
+        return "few samples", None, few + _largest(blame, "Most of what was seen"), more, still_s
     said = (
         f"Clear: {percent(blame.share(blame.held_up))} held up, {percent(blame.share(blame.unexplained))} unexplained, "
         f"of the time of {blame.active:.1f} active {'threads and tasks' if blame.tasks else 'threads'}."
     )
     return "clear", None, said + largest, more, still_s
+
+
+def _few(blame: Blame, history: History) -> str:
+    """Where so little was seen of what threads did that "clear" cannot be said; '' where it was enough."""
+    start = history.now_ns - int(blame.seconds * 1e9)
+    ticks = sum(b.ticks for b in history.buckets if b.end_ns > start)
+    if not ticks or ticks >= LEAST_SAMPLES:
+        return ""
+    return f"No verdict: only {plural(ticks, 'sample')} in {duration(blame.seconds)}, too few to say that all is clear."
 
 
 def _largest(blame: Blame, what: str) -> str:

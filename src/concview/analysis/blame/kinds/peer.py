@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import JOB_RESULTS, JOB_RUNS, among
 from concview.model import WaitKind
 
 
@@ -18,6 +19,8 @@ class Peer:
 
     def follow(self, waiter: Waiter) -> Root:
         wait, peer = waiter.wait, waiter.wait.peer
+        if (job := _job(waiter)) is not None:
+            return job
         if peer is None:
             where = f" (fd {wait.fd})" if wait.fd >= 0 else ""
             return waiter.end(End.PEER, f"{wait.syscall or 'I/O'}{where}")
@@ -29,6 +32,16 @@ class Peer:
             lacks = {"no reader": "reading", "no writer": "writing"}[peer.status]
             return waiter.end(End.PEER, f"the FIFO {peer.name} to be opened for {lacks}, which nobody has done")
         return waiter.end(End.PEER, f"{peer.kind} {peer.known_as}" if peer.known_as else peer.described)
+
+
+def _job(waiter: Waiter) -> Root | None:
+    """Who waits for the result of a job asks a broker for it again and again; a worker is what it waits for."""
+    frames = waiter.look.own
+    if not any(among(f, JOB_RESULTS) for f in frames):
+        return None
+    if any(among(f, JOB_RUNS) for f in frames):
+        return waiter.end(End.PEER, "the result of another celery task, from inside a task: it takes a second worker")
+    return waiter.end(End.PEER, "the result of a celery task")
 
 
 KIND = Peer()
