@@ -34,6 +34,7 @@ async def test_a_key_of_ones_own_does_what_the_old_one_did() -> None:
         assert not app.screen.paused  # type: ignore[attr-defined]
         await pilot.press("ctrl+o")
         await fake.until(pilot, lambda: app.screen.paused)  # type: ignore[attr-defined]
+        await fake.until(pilot, lambda: "ctrl+o f5 resumes" in _text(app))
         await pilot.press("f5")
         await fake.until(pilot, lambda: not app.screen.paused)  # type: ignore[attr-defined]
         await pilot.press("question_mark")

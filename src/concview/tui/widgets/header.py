@@ -6,6 +6,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.snapshot import Snapshot, Status
+from concview.tui.keys import by_id
 from concview.tui.text_render import Line, cells, fit, seconds
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.bars import Bar
@@ -41,7 +42,8 @@ def first_line(
     note = newest.ending or _SAID.get(newest.status, "")
     if paused and not ended:
         behind = newest.elapsed_s - shown.elapsed_s
-        goes_on = "space plays on" if newest.status is Status.REPLAY else "space resumes, collection goes on"
+        key = by_id("pause").shown
+        goes_on = f"{key} plays on" if newest.status is Status.REPLAY else f"{key} resumes, collection goes on"
         note = f"{seconds(behind)} back; {goes_on}" if back else f"paused {seconds(behind)} ago; {goes_on}"
         if behind < 1:
             note = f"paused; {goes_on}"
