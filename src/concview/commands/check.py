@@ -140,7 +140,10 @@ def _baseline(names: list[str], config: Config) -> list[Run]:
         return []
     from concview.commands.compare import measured, recordings
 
-    return [measured(path, config) for path in recordings(names)]
+    paths = recordings(names)
+    for path in paths:
+        _recorded.one(_recorded.cast_of(path), None, path)
+    return [measured(path, config) for path in paths]
 
 
 def _save_of(text: str) -> tuple[str, Path]:

@@ -24,6 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--base", metavar="FILE", dest="more_base", action="append", default=[], help="one more of before"
     )
     parser.add_argument("--new", metavar="FILE", dest="more_new", action="append", default=[], help="one more of after")
+    parser.add_argument(
+        "--process", metavar="NAME",
+        help="of recordings of several processes (record --tree): the one with this name, or number ('worker 1')",
+    )  # fmt: skip
     parser.add_argument("--format", choices=["text", "json", "md"], default="text")
     parser.add_argument(
         "--fail-on", metavar="LEVEL", action="append", default=[],
@@ -54,9 +58,10 @@ def run(options: argparse.Namespace) -> int:
     ]
     if both := {p.resolve() for p in sides[0]} & {p.resolve() for p in sides[1]}:
         raise CommandError(f"{min(both)}: on both sides", Exit.USAGE)
-    base, new = ([measured(path, config) for path in side] for side in sides)
+    numbers = {path: _number(path, options.process) for side in sides for path in side}
+    base, new = ([measured(path, config, numbers[path]) for path in side] for side in sides)
     comparison = compare(base, new)
-    comparison.flame = flame(*([Recording(path) for path in side] for side in sides))
+    comparison.flame = flame(*([Recording(path, numbers[path]) for path in side] for side in sides))
     failing = [f for f in comparison.came if fail_on.fails(f)]
     worse = comparison.worse(fail_worse) if fail_worse is not None else []
     if picture is not None:
@@ -80,12 +85,31 @@ def recordings(names: list[str]) -> list[Path]:
     return found
 
 
-def measured(path: Path, config: Config) -> Run:
+def _number(path: Path, name: str | None) -> int:
+    """Of the process that is meant in a recording of several; 0 in one of one. Names are the same before and after,
+    pids are not."""
+    from concview.commands import _recorded
+
+    cast = _recorded.cast_of(path)
+    if not cast.processes:
+        if name is not None:
+            raise CommandError(f"--process: {path} is of one process", Exit.USAGE)
+        return 0
+    if name is None:
+        raise CommandError(f"{path}: a recording of several processes: which one?", Exit.USAGE,
+                           f"--process NAME; {_recorded.those(cast)}")  # fmt: skip
+    found = [p for p in cast.watched if name in (p.name, str(p.pid))]
+    if not found:
+        raise CommandError(f"--process: {path} has no process '{name}'", Exit.USAGE, _recorded.those(cast))
+    return found[-1].number
+
+
+def measured(path: Path, config: Config, number: int = 0) -> Run:
     from concview.commands._preflight import reading
     from concview.compare.measure import of_recording
 
     with reading(str(path)):
-        run = of_recording(path, config)
+        run = of_recording(path, config, number)
     if not run.windows:
         raise CommandError(
             f"{path}: {run.seconds:.1f} s are too short to compare", Exit.BAD_FILE, "record for 30 s or more"
