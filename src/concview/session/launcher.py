@@ -156,8 +156,10 @@ class _Forked:
                 if not poll.poll(None if deadline is None else 1000 * max(0.0, deadline - time.monotonic())):
                     raise subprocess.TimeoutExpired("collector", timeout or 0.0)
                 told = b""
-                with contextlib.suppress(OSError):
-                    told = self._status.recv(64)
+                for _ in range(2):  # a reset comes ahead of what has arrived before it
+                    with contextlib.suppress(OSError):
+                        told = self._status.recv(64)
+                        break
                 # A nursery that has ended tells nothing any more, and what it started ends with it.
                 self._code = int(json.loads(told)["code"]) if told else 1
                 self._status.close()
