@@ -29,8 +29,8 @@ from concview.config import Config, ConfigError, RuleConfig, merge
 from concview.model import VERDICT
 from concview.process import discovery
 from concview.session import FileSource, LiveSource, Session, StreamSource
+from concview.session.rolling_recording import RollingRecording
 from concview.session.several import cast_of
-from concview.session.tape import Tape
 from concview.snapshot import Snapshot
 
 #: A collector that was asked to end writes its last block within this time.
@@ -198,7 +198,7 @@ def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -
     discovery.describe(pid)  # a wrong PID is told at once, without a collector
     source = LiveSource(pid, config.engine, config.rate, config.budget, blocking, config.labels, config.gentle)
     if keep:
-        source.tape = Tape()
+        source.rolling = RollingRecording()
     return Observation(source, config)
 
 

@@ -78,12 +78,12 @@ def test_the_report_of_a_moment_is_the_last_one_before_it() -> None:
 
 
 def test_looking_back_shows_what_was_known_then() -> None:
-    history, tape = History(), ReplayBuffer()
+    history, rolling = History(), ReplayBuffer()
     later: list[Any] = [Tick(20, 10, 0, False, ()), Relations(30, ()), Tick(40, 10, 0, False, ())]
     for event in (HELLO, *EVENTS, *later):
         history.apply(event)
-        tape.add(event, history)
-    past = tape.plan(history, 20, 20, 20).build()
+        rolling.add(event, history)
+    past = rolling.plan(history, 20, 20, 20).build()
     assert Window(past).relations == (OBJECT,)
     assert past.relations.links() and past.relations.file_locks() and past.relations.children()
     assert Window(history).relations == () and history.relations.natives()

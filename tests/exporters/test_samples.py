@@ -174,7 +174,6 @@ def test_selection() -> None:
 
 
 def test_the_lean_reader_sees_what_the_whole_one_sees(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from concview.analysis import samples
     from concview.session.recording import Recording
 
     path = made.write(tmp_path / "x")
@@ -193,7 +192,6 @@ def test_the_lean_reader_sees_what_the_whole_one_sees(tmp_path) -> None:  # type
     made.write(path, whole=False)
     source = recording.samples()
     assert len(told(source)) > 50 and "breaks off" in source.broken and recording.broken == source.broken
-    assert samples.MOST_STACKS > 1000
 
 
 def _named_stream() -> list[Any]:

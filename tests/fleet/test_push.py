@@ -33,7 +33,7 @@ from concview.analysis.samples import Selection
 from concview.exporters import otlp
 from concview.exporters.base import Request
 from concview.fleet import profiles
-from concview.fleet.profiles import ProfilePush, tape
+from concview.fleet.profiles import ProfilePush, rolling
 from concview.fleet.push import BadEndpoint, Push, endpoint, headers
 from concview.fleet.watch import Watched
 from concview.session import LiveSource
@@ -205,14 +205,14 @@ class Kept:
             events = [event for block in codec.read_blocks(file) for event in block]
         self.payloads = [codec.encode_events(events[i : i + 8]) for i in range(0, len(events), 8)]
         self.source = LiveSource(4242)
-        self.source.tape = self.tape = tape(10.0)
+        self.source.rolling = self.rolling = rolling(10.0)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(Status.LIVE)
 
     def goes_on(self, number: int) -> None:
         for payload in self.payloads[:number]:
-            self.tape.add(payload, codec.decode_events(payload))
+            self.rolling.add(payload, codec.decode_events(payload))
         del self.payloads[:number]
 
 

@@ -1,7 +1,7 @@
 """Samples of tasks, in the shape of those of threads: whatever reads `Samples` reads these.
 
 A task stands where a thread stands, its await chain where the stack does. The state is the task's own ('pool',
-'executor', ...) and `Condition.state` the thread state that is nearest to it, for colours and order. Who holds what a
+'executor', ...) and `Activity.state` the thread state that is nearest to it, for colours and order. Who holds what a
 task waits for is its blocker. Tasks without a name of their own have their coroutine function's.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from concview import codec
 from concview.analysis.classify import Classification
-from concview.analysis.samples import Blocker, Condition, LockName, SampledThread, Samples, Selection
+from concview.analysis.samples import Activity, Blocker, LockName, SampledThread, Samples, Selection
 from concview.model import (
     NO_STACK,
     NO_WAIT,
@@ -96,8 +96,8 @@ class TaskSamples(Samples):
         elif isinstance(event, AsyncObjects):
             for each in event.objects:
                 name = each.name or (f"{each.library} {each.kind}" if each.library not in ("", "asyncio") else "")
-                if name and len(self._names) < 100_000:
-                    self._names.setdefault(f"{each.id:#x}", name)
+                if name and len(self._naming.names) < 100_000:
+                    self._naming.names.setdefault(f"{each.id:#x}", name)
         elif isinstance(event, (ThreadDef, ThreadGone, WaitDef)):
             pass  # of threads
         else:
@@ -110,7 +110,7 @@ class TaskSamples(Samples):
 
     def _define(self, event: TaskDef) -> None:
         task = self._alive.get(event.id) or self._new(event.id, event.name)
-        function = self._tables.frames.get(event.function)
+        function = self._naming.tables.frames.get(event.function)
         if function is not None:
             self._functions[task] = Stack((function,))
             if _DEFAULT_NAME.match(event.name):
@@ -139,22 +139,24 @@ class TaskSamples(Samples):
             self._settle(start, touched)
         self.ticks += 1
 
-    def _doing(self, task: SampledThread, stack_id: int, wait_id: int, holds_id: int) -> Condition:
-        stack = self._tables.stacks.get(stack_id, NO_STACK) if stack_id else self._functions.get(task, NO_STACK)
+    def _doing(self, task: SampledThread, stack_id: int, wait_id: int, holds_id: int) -> Activity:
+        stack = self._naming.tables.stacks.get(stack_id, NO_STACK) if stack_id else self._functions.get(task, NO_STACK)
         wait = self._task_waits.get(wait_id, _NOTHING)
-        holds = self._tables.holds.get(holds_id, ())
+        holds = self._naming.tables.holds.get(holds_id, ())
         key = (id(stack), id(wait), id(holds))
-        found = self._conditions.get(key)
+        found = self._naming.activities.get(key)
         if found is None:
-            found = self._conditions[key] = self._of(stack, wait, holds)
+            found = self._naming.activities[key] = self._of(stack, wait, holds)
         return found
 
-    def _of(self, stack: Stack, wait: TaskWait, holds: tuple[Hold, ...]) -> Condition:
+    def _of(self, stack: Stack, wait: TaskWait, holds: tuple[Hold, ...]) -> Activity:
         lock = None
         if wait.object and wait.state in _SHARED:
-            lock = self._lock(wait.object, wait.kind, None, True)
-        held = tuple(self._lock(h.lock, h.kind, h.site, h.confidence is Confidence.EXACT) for h in holds if h.lock)
-        return Condition(
+            lock = self._naming.lock(wait.object, wait.kind, None, True)
+        held = tuple(
+            self._naming.lock(h.lock, h.kind, h.site, h.confidence is Confidence.EXACT) for h in holds if h.lock
+        )
+        return Activity(
             NEAREST[wait.state],
             stack,
             Wait(WaitKind.UNKNOWN, peer=wait.peer) if wait.peer is not None else NO_WAIT,

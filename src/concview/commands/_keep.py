@@ -244,14 +244,14 @@ def run(options: argparse.Namespace, config: Config, pid: int, path: Path, secon
     """Watch until Ctrl-C, --duration or the end of the process."""
     from concview.commands import _open
     from concview.session import AttachError, LiveSource, Session
-    from concview.session.tape import Tape
+    from concview.session.rolling_recording import RollingRecording
 
     keep = span(options.keep)
     when = condition(options.when)
     files = Files(path)
     files.check()
     source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels, config.gentle)
-    source.tape = Tape(int(keep * 1e9))
+    source.rolling = RollingRecording(int(keep * 1e9))
     session = Session(source, config=config.rules)
     asked: list[int] = []
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from concview.session import Session
     from concview.session.group import Family, Group, Part, S
     from concview.session.launcher import Launcher
-    from concview.session.tape import Tape
+    from concview.session.rolling_recording import RollingRecording
 
 #: A collector delivers its first samples within this time.
 START_S = 15.0
 #: Of each of several processes, so much of its stream is kept.
-TAPE_BYTES = 4 << 20
+ROLLING_BYTES = 4 << 20
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -64,21 +64,21 @@ def unstarted(
     pids: Sequence[int],
     quiet: bool = False,
     keep: bool = False,
-    tape: Callable[[], Tape] | None = None,
+    rolling: Callable[[], RollingRecording] | None = None,
 ) -> Group:
-    """The same before `start`. `tape`: what each keeps instead of its last minutes."""
+    """The same before `start`. `rolling`: what each keeps instead of its last minutes."""
     from concview.session import LiveSource, Session
     from concview.session.group import Group
-    from concview.session.tape import Tape
+    from concview.session.rolling_recording import RollingRecording
 
     def make(member: Member, budget: float, launcher: Launcher) -> Session:
         source = LiveSource(
             member.pid, config.engine, config.rate, budget, options.blocking, config.labels, config.gentle, launcher
         )
         if keep:
-            source.tape = Tape(max_bytes=TAPE_BYTES)
-        if tape is not None:
-            source.tape = tape()
+            source.rolling = RollingRecording(max_bytes=ROLLING_BYTES)
+        if rolling is not None:
+            source.rolling = rolling()
         return Session(source, config=config.rules, alone=not options.tree)
 
     return Group(pids, options.tree, config.budget, make, complain if not quiet else lambda line: None)

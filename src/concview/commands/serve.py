@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from concview.fleet.watch import Watched
     from concview.session import LiveSource, Session
     from concview.session.recording import Recording
-    from concview.session.tape import Tape
+    from concview.session.rolling_recording import RollingRecording
 
 _DEFAULT_PORT = "9732"
 
@@ -75,14 +75,14 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"--port: must be a number from 0 to 65535, not '{port}'", Exit.USAGE)
     config = _options.settings(options)
     watch: Watch | Together
-    tape = _tape(options)
+    rolling = _rolling(options)
 
     def open_session(source: LiveSource) -> Session:
-        source.tape = tape() if tape is not None else None
+        source.rolling = rolling() if rolling is not None else None
         return Session(source, config=config.rules)
 
     if options.tree:
-        watch = Together(_several.unstarted(options, config, pids, tape=tape))
+        watch = Together(_several.unstarted(options, config, pids, rolling=rolling))
     else:
         watch = Watch(
             pids, options.match, open_session, config.engine, config.rate,
@@ -118,19 +118,19 @@ def run(options: argparse.Namespace) -> int:
         watch.close()
 
 
-def _tape(options: argparse.Namespace) -> Callable[[], Tape] | None:
+def _rolling(options: argparse.Namespace) -> Callable[[], RollingRecording] | None:
     if options.profiles is None:
         return None
     if not options.otlp:
         raise CommandError("--profiles: only with --otlp", Exit.USAGE)
     every = _options.seconds_of(options.profiles, "--profiles")
     try:
-        from concview.fleet.profiles import tape
+        from concview.fleet.profiles import rolling
     except ImportError:
         raise CommandError(
             "--profiles needs opentelemetry-proto with profiles", Exit.USAGE, "pip install 'concview[fleet]'"
         ) from None
-    return lambda: tape(every)
+    return lambda: rolling(every)
 
 
 def _pushes(

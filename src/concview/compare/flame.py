@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from concview.analysis.samples import Condition, LockName, Samples
+from concview.analysis.samples import Activity, LockName, Samples
 from concview.compare import statistics
 from concview.model import STATES, Frame
 from concview.session.recording import Recording
@@ -89,22 +89,22 @@ class _Growth:
 
     def add(self, samples: Samples, side: int, part: float) -> dict[_Key, float]:
         """Add one recording to the tree; what it has of each place."""
-        spent: dict[Condition, int] = defaultdict(int)  # by identity
+        spent: dict[Activity, int] = defaultdict(int)  # by identity
         for pieces in samples:
-            for _, start, end, condition, _, _ in pieces:
-                spent[condition] += end - start
+            for _, start, end, activity, _, _ in pieces:
+                spent[activity] += end - start
         length = max(1, samples.last_ns - samples.first_ns)
         found: dict[_Key, float] = defaultdict(float)
-        for condition, ns in spent.items():
+        for activity, ns in spent.items():
             weight = ns / length
-            found[_key(condition)] += weight
-            self._path(condition, side, weight * part)
+            found[_key(activity)] += weight
+            self._path(activity, side, weight * part)
         return found
 
-    def _path(self, condition: Condition, side: int, weight: float) -> None:
+    def _path(self, activity: Activity, side: int, weight: float) -> None:
         node = self._root
         _count(node, side, weight)
-        for name, own in _frames(condition):
+        for name, own in _frames(activity):
             child = node.children.get(name)
             if child is None:
                 if self._nodes >= MOST_NODES:
@@ -127,16 +127,16 @@ def _count(node: Node, side: int, weight: float) -> None:
         node.base += weight
 
 
-def _frames(condition: Condition) -> Iterator[tuple[str, bool]]:
-    frames = condition.stack.frames
+def _frames(activity: Activity) -> Iterator[tuple[str, bool]]:
+    frames = activity.stack.frames
     for number, frame in enumerate(reversed(frames)):
         if number == MOST_DEPTH:
             yield _DEEPER, False
             break
         yield _name(frame), frame.origin == "user"
-    yield f"[{STATES[condition.state]}]", False
-    if condition.lock is not None:
-        yield f"[{_lock(condition.lock)}]", False
+    yield f"[{STATES[activity.state]}]", False
+    if activity.lock is not None:
+        yield f"[{_lock(activity.lock)}]", False
 
 
 def _name(frame: Frame) -> str:
@@ -150,12 +150,12 @@ def _lock(lock: LockName) -> str:
     return lock.names.get(lock.key) or lock.kind or "lock"
 
 
-def _key(condition: Condition) -> _Key:
-    frames = condition.stack.frames
+def _key(activity: Activity) -> _Key:
+    frames = activity.stack.frames
     frame = next((f for f in frames if f.origin == "user"), frames[0] if frames else None)
-    lock = _lock(condition.lock) if condition.lock is not None else ""
+    lock = _lock(activity.lock) if activity.lock is not None else ""
     function, file = (frame.function, file_name(frame.file)) if frame is not None else ("(no Python stack)", "")
-    return function, file, STATES[condition.state], lock
+    return function, file, STATES[activity.state], lock
 
 
 def _places(base: list[dict[_Key, float]], new: list[dict[_Key, float]]) -> list[Place]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from concview.analysis.samples import Blocker, Condition
+from concview.analysis.samples import Activity, Blocker
 from concview.model import Frame, State
 from concview.text import file_name
 
@@ -35,25 +35,25 @@ def thread(one: Named) -> str:
     return one.name.strip() or f"thread {one.tid}"
 
 
-def state(condition: Condition) -> str:
-    return condition.word
+def state(activity: Activity) -> str:
+    return activity.word
 
 
-def leaves(condition: Condition, blocker: Blocker | None, side: str) -> list[str]:
+def leaves(activity: Activity, blocker: Blocker | None, side: str) -> list[str]:
     """Frames below the leaf: '[lock]', and '[self._lock (cache.py) held by worker-3]' where that is known."""
-    detail = waits(condition, blocker, side)
-    return [f"[{condition.word}]", *([f"[{detail}]"] if detail else [])]
+    detail = waits(activity, blocker, side)
+    return [f"[{activity.word}]", *([f"[{detail}]"] if detail else [])]
 
 
-def waits(condition: Condition, blocker: Blocker | None, side: str) -> str:
+def waits(activity: Activity, blocker: Blocker | None, side: str) -> str:
     """What is waited for and who is in the way, or for whom this thread is in the way; '' where nothing is known."""
     if side == "holder":
         return f"{thread(blocker.thread)} waits for it" if blocker is not None else ""
-    if condition.state is State.RUNNING or condition.state is State.RUNNABLE:
+    if activity.state is State.RUNNING or activity.state is State.RUNNABLE:
         return ""
     if blocker is None:
-        return condition.detail
+        return activity.detail
     name = thread(blocker.thread)
-    if condition.state is State.GIL:
+    if activity.state is State.GIL:
         return f"GIL held by {name}"
-    return f"{condition.lock.name} held by {name}" if condition.lock is not None else f"{condition.detail} of {name}"
+    return f"{activity.lock.name} held by {name}" if activity.lock is not None else f"{activity.detail} of {name}"

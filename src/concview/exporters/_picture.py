@@ -76,12 +76,12 @@ class Picture:
         leaf_of: dict[tuple[int, int], int] = {}
         for pieces in samples:
             zero = samples.first_ns + int(samples.selection.from_s * 1e9)
-            for thread, start, end, condition, blocker, _ in pieces:
-                pair = (id(condition), id(blocker))
+            for thread, start, end, activity, blocker, _ in pieces:
+                pair = (id(activity), id(blocker))
                 leaf = leaf_of.get(pair)
                 if leaf is None:
-                    leaf = leaf_of[pair] = picture._leaf(_names.waits(condition, blocker, side))
-                picture._add(thread, start - zero, end - zero, condition.state, condition.stack, leaf)
+                    leaf = leaf_of[pair] = picture._leaf(_names.waits(activity, blocker, side))
+                picture._add(thread, start - zero, end - zero, activity.state, activity.stack, leaf)
         if not picture._keys:
             raise nothing(samples)
         picture.begin_s = samples.selection.from_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from concview.analysis.samples import Blocker, Condition, SampledThread, Samples
+from concview.analysis.samples import Activity, Blocker, SampledThread, Samples
 from concview.exporters._totals import nothing
 
 
@@ -14,12 +14,12 @@ class Runs:
 
     def __init__(self, samples: Samples) -> None:
         """Reads the samples. Nothing when there are none."""
-        self.kinds: list[tuple[Condition, Blocker | None]] = []
+        self.kinds: list[tuple[Activity, Blocker | None]] = []
         self._packed: dict[SampledThread, tuple[array[int], array[int], array[int]]] = {}
-        numbers: dict[tuple[Condition, Blocker | None], int] = {}
+        numbers: dict[tuple[Activity, Blocker | None], int] = {}
         for pieces in samples:
-            for thread, start, end, condition, blocker, _ in pieces:
-                kind = (condition, blocker)
+            for thread, start, end, activity, blocker, _ in pieces:
+                kind = (activity, blocker)
                 number = numbers.get(kind)
                 if number is None:
                     number = numbers[kind] = len(self.kinds)

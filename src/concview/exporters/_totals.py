@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from concview.analysis.samples import Blocker, Condition, SampledThread, Samples
+from concview.analysis.samples import Activity, Blocker, SampledThread, Samples
 from concview.exporters.base import Nothing
 
 
 @dataclass(slots=True)
 class Total:
-    """What one thread spent in one condition behind one blocker."""
+    """What one thread spent in one activity behind one blocker."""
 
     thread: SampledThread
-    condition: Condition
+    activity: Activity
     blocker: Blocker | None
     ns: int = 0
     samples: int = 0
@@ -21,13 +21,13 @@ class Total:
 
 def totals(samples: Samples) -> list[Total]:
     """All of them, in the order in which they first ended. Nothing when there are none."""
-    found: dict[tuple[SampledThread, Condition, Blocker | None], Total] = {}
+    found: dict[tuple[SampledThread, Activity, Blocker | None], Total] = {}
     for pieces in samples:
-        for thread, start, end, condition, blocker, seen in pieces:
-            key = (thread, condition, blocker)
+        for thread, start, end, activity, blocker, seen in pieces:
+            key = (thread, activity, blocker)
             total = found.get(key)
             if total is None:
-                total = found[key] = Total(thread, condition, blocker)
+                total = found[key] = Total(thread, activity, blocker)
             total.ns += end - start
             total.samples += seen
     if not found:

@@ -27,8 +27,8 @@ def name(raw: str) -> str:
 
 def _root(total: Total, group_by: str) -> str:
     if group_by == "label":
-        return total.condition.doing.work or "(no request, job, query or call)"
-    return total.condition.word if group_by == "state" else _names.thread(total.thread)
+        return total.activity.doing.work or "(no request, job, query or call)"
+    return total.activity.word if group_by == "state" else _names.thread(total.thread)
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
@@ -42,12 +42,12 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     for first, those in sorted(roots.items()):
         lines: dict[str, int] = defaultdict(int)
         for total in those:
-            condition = total.condition
-            known = stacks.get(id(condition.stack))
+            activity = total.activity
+            known = stacks.get(id(activity.stack))
             if known is None:
-                frames = reversed(condition.stack.frames)
-                known = stacks[id(condition.stack)] = "".join(f"{name(_names.place(f))};" for f in frames)
-            leaves = _names.leaves(condition, total.blocker, request.side)
+                frames = reversed(activity.stack.frames)
+                known = stacks[id(activity.stack)] = "".join(f"{name(_names.place(f))};" for f in frames)
+            leaves = _names.leaves(activity, total.blocker, request.side)
             lines[first + known + ";".join(map(name, leaves))] += total.ns
         for line, ns in sorted(lines.items()):
             if weight := round(ns / 1000):

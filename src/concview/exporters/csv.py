@@ -88,23 +88,23 @@ def write_tables(recording: Recording, folder: Path, request: Request) -> list[s
     waits: dict[tuple[str, int, str, str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
     role = "waiter" if request.side == "holder" else "behind"
     for total in totals(samples):
-        seconds, condition, thread = total.ns / 1e9, total.condition, total.thread
-        state, name = condition.word, _names.thread(thread)
+        seconds, activity, thread = total.ns / 1e9, total.activity, total.thread
+        state, name = activity.word, _names.thread(thread)
         sums = time[name, thread.tid, state]
         sums[0] += seconds
         sums[1] += total.samples
         seen = set()
-        for number, frame in enumerate(condition.stack.frames):
+        for number, frame in enumerate(activity.stack.frames):
             key = (_names.function(frame), frame.file, frame.line, state)
             if not number:
                 code[key][0] += seconds
             if key not in seen:  # recursion counts once
                 seen.add(key)
                 code[key][1] += seconds
-        if condition.detail or total.blocker is not None:
+        if activity.detail or total.blocker is not None:
             behind = _names.thread(total.blocker.thread) if total.blocker is not None else ""
             confidence = total.blocker.confidence.value if total.blocker is not None else ""
-            sums = waits[name, thread.tid, state, condition.detail, behind, confidence]
+            sums = waits[name, thread.tid, state, activity.detail, behind, confidence]
             sums[0] += seconds
             sums[1] += total.samples
     written: dict[str, int] = {}

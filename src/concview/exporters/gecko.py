@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 from concview import __version__
-from concview.analysis.samples import Blocker, Condition, SampledThread, Samples
+from concview.analysis.samples import Activity, Blocker, SampledThread, Samples
 from concview.exporters import _names
 from concview.exporters._runs import Runs
 from concview.exporters.base import Exporter, Request, remarks
@@ -66,17 +66,17 @@ class _Thread:
     def _of(self, frame: Frame) -> int:
         return self._frame(_names.function(frame), frame.file, frame.line, _PYTHON)
 
-    def sample(self, condition: Condition, blocker: Blocker | None) -> int:
+    def sample(self, activity: Activity, blocker: Blocker | None) -> int:
         """The stack's number."""
-        at = id(condition.stack)
+        at = id(activity.stack)
         if at not in self._of_stack:
             node: int | None = None
-            for frame in reversed(condition.stack.frames):
+            for frame in reversed(activity.stack.frames):
                 node = self._node(node, self._of(frame))
             self._of_stack[at] = node
         node = self._of_stack[at]
-        for leaf in _names.leaves(condition, blocker, self._side):
-            node = self._node(node, self._frame(leaf, "", 0, condition.state))
+        for leaf in _names.leaves(activity, blocker, self._side):
+            node = self._node(node, self._frame(leaf, "", 0, activity.state))
         assert node is not None
         return node
 
@@ -185,7 +185,7 @@ def _thread(
     number: int,
     thread: SampledThread,
     rows: Sequence[tuple[int, int, int]],
-    kinds: Sequence[tuple[Condition, Blocker | None]],
+    kinds: Sequence[tuple[Activity, Blocker | None]],
     string: _Strings,
     samples: Samples,
     side: str,
@@ -220,8 +220,8 @@ def _thread(
     data: dict[int, str] = {}
     for *_, kind in waits:
         if kind not in data:
-            condition, blocker = kinds[kind]
-            said = {"type": _MARKER, "what": condition.detail or condition.word}
+            activity, blocker = kinds[kind]
+            said = {"type": _MARKER, "what": activity.detail or activity.word}
             if blocker is not None:
                 said |= {"behind": _names.thread(blocker.thread), "confidence": blocker.confidence.value}
                 if side == "holder":

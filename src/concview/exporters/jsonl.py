@@ -12,7 +12,7 @@ import json
 from typing import BinaryIO
 
 from concview import __version__
-from concview.analysis.samples import Blocker, Condition, SampledThread
+from concview.analysis.samples import Activity, Blocker, SampledThread
 from concview.exporters import _names
 from concview.exporters._totals import nothing
 from concview.exporters.base import Exporter, Request, remarks
@@ -35,24 +35,24 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
         out.write("".join(f"{line}\n" for line in lines).encode())
         lines.clear()
 
-    def tail(condition: Condition, blocker: Blocker | None) -> str:
+    def tail(activity: Activity, blocker: Blocker | None) -> str:
         """What is the same in every piece of this kind."""
-        number = stacks.get(id(condition.stack))
+        number = stacks.get(id(activity.stack))
         if number is None:
-            number = stacks[id(condition.stack)] = len(stacks)
+            number = stacks[id(activity.stack)] = len(stacks)
             frames = [
                 {"function": _names.function(f), "file": f.file, "line": f.line, "origin": f.origin}
-                for f in condition.stack.frames
+                for f in activity.stack.frames
             ]
             lines.append(_text({"type": "stack", "id": number, "frames": frames}))
-        lock = condition.lock
+        lock = activity.lock
         said: dict[str, object] = {
-            "state": condition.word, "stack": number, "waits_for": condition.detail or None,
+            "state": activity.word, "stack": number, "waits_for": activity.detail or None,
             "lock": lock.name if lock is not None else None, "lock_id": lock.key if lock is not None else None,
-            "holds": [h.name for h in condition.held],
+            "holds": [h.name for h in activity.held],
         }  # fmt: skip
-        if condition.doing.work:
-            said |= {"work": condition.doing.work, "query": condition.doing.inner or None}
+        if activity.doing.work:
+            said |= {"work": activity.doing.work, "query": activity.doing.inner or None}
         if blocker is not None:
             role = "waiter" if request.side == "holder" else "blocker"
             said |= {role: _names.thread(blocker.thread), f"{role}_tid": blocker.thread.tid}
@@ -71,14 +71,14 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
                 "epoch": round(hello.epoch + (samples.first_ns - hello.at_ns) / 1e9, 6),
             }))  # fmt: skip
         first = samples.first_ns
-        for thread, start, end, condition, blocker, seen in pieces:
+        for thread, start, end, activity, blocker, seen in pieces:
             if thread not in threads:
                 threads[thread] = len(threads)
                 lines.append(_thread(threads[thread], thread))
-            key = (id(condition), id(blocker))
+            key = (id(activity), id(blocker))
             rest = tails.get(key)
             if rest is None:
-                rest = tails[key] = tail(condition, blocker)
+                rest = tails[key] = tail(activity, blocker)
             lines.append(
                 f'{{"type":"piece","thread":{threads[thread]},"start":{(start - first) / 1e9:.6f},'
                 f'"seconds":{(end - start) / 1e9:.6f},"samples":{seen},{rest}'

@@ -83,17 +83,17 @@ class _Tables:
 
 def _attributes(total: Total, side: str) -> dict[str, str | int]:
     """In OpenTelemetry's own names where it has some."""
-    condition = total.condition
+    activity = total.activity
     found: dict[str, str | int] = {
         "thread.name": _names.thread(total.thread),
         "thread.id": total.thread.tid,
-        "concview.state": _names.state(condition),
+        "concview.state": _names.state(activity),
     }
-    if condition.lock is not None:
-        found["concview.lock.name"] = condition.lock.name
-    if condition.state is State.IO:
-        found["concview.peer"] = condition.detail
-    found |= {"concview.work": condition.doing.work, "concview.query": condition.doing.inner}
+    if activity.lock is not None:
+        found["concview.lock.name"] = activity.lock.name
+    if activity.state is State.IO:
+        found["concview.peer"] = activity.detail
+    found |= {"concview.work": activity.doing.work, "concview.query": activity.doing.inner}
     if total.blocker is not None:
         found["concview.waiter" if side == "holder" else "concview.holder"] = _names.thread(total.blocker.thread)
     return {key: value for key, value in found.items() if value != ""}
@@ -135,7 +135,7 @@ def profiles(recording: Recording, request: Request) -> tuple[ProfilesData, Samp
     profile.duration_nano = max(0, end - begin)
     for total in found:
         sample = profile.samples.add()
-        sample.stack_index = tables.stack(total.condition.stack)
+        sample.stack_index = tables.stack(total.activity.stack)
         sample.values.append(total.ns)
         sample.attribute_indices.extend(tables.attribute(k, v) for k, v in _attributes(total, request.side).items())
     # The same recording has the same id, whenever it is exported.

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
-from concview.analysis.samples import Blocker, Condition, LockName, ProcessCounters, SampledThread, Samples
+from concview.analysis.samples import Activity, Blocker, LockName, ProcessCounters, SampledThread, Samples
 from concview.exporters import _names
 from concview.exporters._protobuf import integer, present, varint
 from concview.exporters._protobuf import text as field
@@ -152,8 +152,8 @@ class _Locks:
                     else:
                         spans.append([start, end])
 
-    def _keys(self, condition: Condition) -> Iterator[str]:
-        for lock in condition.held:
+    def _keys(self, activity: Activity) -> Iterator[str]:
+        for lock in activity.held:
             key = self._alias.get(lock.key)
             if key is None and lock.site is not None:
                 key = self._alias.get(lock.site.key)
@@ -184,8 +184,8 @@ class _Looks:
         self._bodies: dict[int, tuple[bytes, bytes]] = {}
         self.of = [self._look(*kind) for kind in runs.kinds]
 
-    def _look(self, condition: Condition, blocker: Blocker | None) -> int:
-        key = (condition.word, id(condition.stack), condition.wait, condition.lock, blocker)
+    def _look(self, activity: Activity, blocker: Blocker | None) -> int:
+        key = (activity.word, id(activity.stack), activity.wait, activity.lock, blocker)
         return self._same.setdefault(key, len(self._same))
 
     def bodies(self, kind: int) -> tuple[bytes, bytes]:
@@ -193,19 +193,19 @@ class _Looks:
         look = self.of[kind]
         known = self._bodies.get(look)
         if known is None:
-            condition, blocker = self._kinds[kind]
-            frame = condition.stack.user_leaf
+            activity, blocker = self._kinds[kind]
+            frame = activity.stack.user_leaf
             inner = self._trace.slice_body(_names.place(frame), "code", {}) if frame is not None else b""
-            outer = self._trace.slice_body(condition.word, "state", self._arguments(condition, blocker))
+            outer = self._trace.slice_body(activity.word, "state", self._arguments(activity, blocker))
             known = self._bodies[look] = (outer, inner)
         return known
 
-    def _arguments(self, condition: Condition, blocker: Blocker | None) -> dict[str, str]:
-        said = {"stack": "\n".join(_names.place(f) for f in condition.stack.frames)}
-        if condition.state is not State.RUNNING and condition.state is not State.RUNNABLE:
-            said["waits_for"] = condition.detail
+    def _arguments(self, activity: Activity, blocker: Blocker | None) -> dict[str, str]:
+        said = {"stack": "\n".join(_names.place(f) for f in activity.stack.frames)}
+        if activity.state is not State.RUNNING and activity.state is not State.RUNNABLE:
+            said["waits_for"] = activity.detail
         if blocker is not None:
-            way = "waiter" if self._side == "holder" else "held_by" if condition.lock is not None else "behind"
+            way = "waiter" if self._side == "holder" else "held_by" if activity.lock is not None else "behind"
             said |= {way: _names.thread(blocker.thread), "confidence": blocker.confidence.value}
         return said
 
@@ -243,14 +243,14 @@ class _Arrows:
         for thread in runs.threads:
             before: tuple[LockName, Blocker, int] | None = None
             for start, end, kind in runs.of(thread):
-                condition, blocker = runs.kinds[kind]
-                if before is not None and before[2] == start and condition.lock != before[0]:
+                activity, blocker = runs.kinds[kind]
+                if before is not None and before[2] == start and activity.lock != before[0]:
                     hold = locks.let_go(before[1].thread, before[0], start)
                     if hold is not None:
                         self.number += 1
                         self.leave[hold].append(self.number)
                         self.arrive[thread][start].append(self.number)
-                before = (condition.lock, blocker, end) if condition.lock is not None and blocker is not None else None
+                before = (activity.lock, blocker, end) if activity.lock is not None and blocker is not None else None
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
@@ -302,15 +302,15 @@ def _counters(trace: _Trace, runs: Runs, locks: _Locks, samples: Samples) -> Non
     wanted = set(locks.keys)
     for thread in runs.threads:
         for start, end, kind in runs.of(thread):
-            condition = runs.kinds[kind][0]
+            activity = runs.kinds[kind][0]
             name = ""
-            if condition.lock is not None and condition.lock.key in wanted:
-                name = f"waiting for {condition.lock.name}"
-            elif condition.state is State.GIL:
+            if activity.lock is not None and activity.lock.key in wanted:
+                name = f"waiting for {activity.lock.name}"
+            elif activity.state is State.GIL:
                 name = "waiting for the GIL"
-            elif condition.state is State.RUNNABLE:
+            elif activity.state is State.RUNNABLE:
                 name = "waiting for a CPU"
-            elif condition.state is State.RUNNING:
+            elif activity.state is State.RUNNING:
                 name = "running"
             if name:
                 changes[name][start] += 1

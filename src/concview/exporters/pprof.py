@@ -47,17 +47,17 @@ class _Profile:
         return known
 
     def sample(self, total: Total, side: str) -> None:
-        condition = total.condition
-        stack = self._stacks.get(id(condition.stack))
+        activity = total.activity
+        stack = self._stacks.get(id(activity.stack))
         if stack is None:
-            frames = condition.stack.frames or (Frame("<no Python stack>", "", 0),)
-            stack = self._stacks[id(condition.stack)] = packed(1, [self._location(f) for f in frames])
-        labels = {"thread": _names.thread(total.thread), "state": _names.state(condition)}
-        if condition.lock is not None:
-            labels["lock"] = condition.lock.name
-        if condition.state is State.IO:
-            labels["peer"] = condition.detail
-        labels |= {"work": condition.doing.work, "query": condition.doing.inner}
+            frames = activity.stack.frames or (Frame("<no Python stack>", "", 0),)
+            stack = self._stacks[id(activity.stack)] = packed(1, [self._location(f) for f in frames])
+        labels = {"thread": _names.thread(total.thread), "state": _names.state(activity)}
+        if activity.lock is not None:
+            labels["lock"] = activity.lock.name
+        if activity.state is State.IO:
+            labels["peer"] = activity.detail
+        labels |= {"work": activity.doing.work, "query": activity.doing.inner}
         if total.blocker is not None:
             labels["waiter" if side == "holder" else "holder"] = _names.thread(total.blocker.thread)
         body = bytearray(stack + packed(2, [total.samples, total.ns]))

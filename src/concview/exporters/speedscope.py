@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 from concview import __version__
-from concview.analysis.samples import Blocker, Condition
+from concview.analysis.samples import Activity, Blocker
 from concview.exporters import _names
 from concview.exporters._runs import Runs
 from concview.exporters._totals import totals
@@ -39,12 +39,12 @@ class _Frames:
     def _of(self, frame: Frame) -> int:
         return self._number(_names.function(frame), frame.file, frame.line)
 
-    def sample(self, condition: Condition, blocker: Blocker | None) -> str:
-        known = self._stacks.get(id(condition.stack))
+    def sample(self, activity: Activity, blocker: Blocker | None) -> str:
+        known = self._stacks.get(id(activity.stack))
         if known is None:
-            numbers = [self._of(f) for f in reversed(condition.stack.frames)]
-            known = self._stacks[id(condition.stack)] = "".join(f"{n}," for n in numbers)
-        leaves = [self._number(leaf) for leaf in _names.leaves(condition, blocker, self._side)]
+            numbers = [self._of(f) for f in reversed(activity.stack.frames)]
+            known = self._stacks[id(activity.stack)] = "".join(f"{n}," for n in numbers)
+        leaves = [self._number(leaf) for leaf in _names.leaves(activity, blocker, self._side)]
         return f"[{known}{','.join(map(str, leaves))}]"
 
     def write(self, out: BinaryIO) -> None:
@@ -72,9 +72,9 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     else:
         by_state: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for total in totals(samples):
-            text = frames.sample(total.condition, total.blocker)
+            text = frames.sample(total.activity, total.blocker)
             by_state["all states"][text] += total.ns
-            by_state[total.condition.word][text] += total.ns
+            by_state[total.activity.word][text] += total.ns
         out.write(lead.encode())
         for i, name in enumerate(n for n in ("all states", *dict.fromkeys((*STATES, *TASK_STATES))) if n in by_state):
             _profile(out, i, name, by_state[name].keys(), list(by_state[name].values()))

@@ -25,11 +25,11 @@ from concview.fleet.watch import Watched
 from concview.model import Tick
 from concview.session import LiveSource
 from concview.session.recording import Recording
-from concview.session.tape import Tape
+from concview.session.rolling_recording import RollingRecording
 
 PATH = "/v1development/profiles"
 #: Of each process so much of its stream is kept, and for so much longer than from one push to the next, seconds.
-TAPE_BYTES, SLACK_S = 4 << 20, 10.0
+ROLLING_BYTES, SLACK_S = 4 << 20, 10.0
 #: From the recording, what was seen after so many seconds of it.
 Make = Callable[[Recording, float], ProfilesData]
 
@@ -42,9 +42,9 @@ def endpoint(url: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(path=parts.path.removesuffix(METRICS_PATH) + PATH))
 
 
-def tape(every_s: float) -> Tape:
+def rolling(every_s: float) -> RollingRecording:
     """What a session must keep for it."""
-    return Tape(int((every_s + SLACK_S) * 1e9), TAPE_BYTES)
+    return RollingRecording(int((every_s + SLACK_S) * 1e9), ROLLING_BYTES)
 
 
 class ProfilePush(Pushing):
@@ -69,12 +69,12 @@ class ProfilePush(Pushing):
         try:
             for each in self._watched():
                 session = each.session
-                if session is None or not isinstance(session.source, LiveSource) or session.source.tape is None:
+                if session is None or not isinstance(session.source, LiveSource) or session.source.rolling is None:
                     continue
                 target = session.snapshot().target
                 key = (each.pid, target.started if target is not None else 0.0)
                 done[key] = since = self._done_ns.get(key, 0)
-                body, done[key] = self._of(session.source.tape, since)
+                body, done[key] = self._of(session.source.rolling, since)
                 if body:
                     yield body
         finally:
@@ -82,7 +82,7 @@ class ProfilePush(Pushing):
             here = {each.pid for each in self._watched()}
             self._done_ns = {k: at for k, at in {**self._done_ns, **done}.items() if k[0] in here}
 
-    def _of(self, kept: Tape, since_ns: int) -> tuple[bytes, int]:
+    def _of(self, kept: RollingRecording, since_ns: int) -> tuple[bytes, int]:
         """(the message, up to when); no message where nothing was seen."""
         with tempfile.TemporaryDirectory(prefix="concview-profiles-") as folder:
             path = Path(folder) / "stream"

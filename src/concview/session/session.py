@@ -310,14 +310,14 @@ class Session:
         """Write the last `seconds` of what was kept (None: all) as a recording; the seconds that it has.
 
         FileExistsError when the file is there, OSError when it cannot be written; LookupError where nothing is kept: a
-        recording, or a source without a tape.
+        recording, or a source that keeps none.
         """
-        tape = self.source.tape if isinstance(self.source, LiveSource) else None
-        if tape is None:
+        rolling = self.source.rolling if isinstance(self.source, LiveSource) else None
+        if rolling is None:
             raise LookupError("this is a recording already")
         with path.open("xb") as out:
             try:
-                return tape.save(out, seconds)
+                return rolling.save(out, seconds)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise

@@ -17,7 +17,7 @@ from concview.control import Command, SetRate, encode
 from concview.errors import Code, TargetError, code_of
 from concview.model import AnyEvent
 from concview.session.launcher import Alone, Launcher, Running
-from concview.session.tape import Tape
+from concview.session.rolling_recording import RollingRecording
 
 #: The collector answers within this time or is given up: interpreter start, ELF lookup, a scan of a stripped binary.
 START_TIMEOUT_S = 20.0
@@ -68,7 +68,7 @@ class LiveSource:
         ]  # fmt: skip
         self._process: Running | None = None
         self._errors: list[bytes] = []
-        self.tape: Tape | None = None  #: keeps what passes through `blocks`; set before `open`
+        self.rolling: RollingRecording | None = None  #: keeps what passes through `blocks`; set before `open`
 
     @property
     def stream(self) -> BinaryIO:
@@ -92,7 +92,7 @@ class LiveSource:
 
     def blocks(self) -> Iterator[list[AnyEvent]]:
         try:
-            decode = codec.decode_payload if self.tape is None else self.tape.tap(codec.decode_payload)
+            decode = codec.decode_payload if self.rolling is None else self.rolling.tap(codec.decode_payload)
             yield from codec.read_blocks(self.stream, decode)
         except codec.Damaged:
             return  # killed in the middle of a block: what came before stands, and the session says it was lost

@@ -2,7 +2,7 @@
 
 Blocks are kept as their bytes, some of them compressed together. What falls out at the old end is folded into a state:
 the definitions that later events refer to, the threads and tasks that live, what each of them did last, and the last
-report of every kind. A recording made of the tape begins with that state, so that it reads like any other.
+report of every kind. A recording made of it begins with that state, so that it reads like any other.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class _Chunk:
     packed: bytes
 
 
-class Tape:
+class RollingRecording:
     """`add` every payload of a stream, in order; `save` from any thread."""
 
     def __init__(self, kept_ns: int = KEPT_NS, max_bytes: int = MAX_BYTES) -> None:

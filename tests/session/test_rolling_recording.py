@@ -32,7 +32,7 @@ from concview.model import (
     Wait,
     WaitKind,
 )
-from concview.session.tape import Tape
+from concview.session.rolling_recording import RollingRecording
 from concview.source.facts import SourceFacts
 
 SECOND = 1_000_000_000
@@ -142,12 +142,12 @@ def replayed(blocks: list[list[AnyEvent]]) -> History:
 @pytest.mark.parametrize("seconds", [None, 3.0, 8.0])
 def test_saved_is_as_it_was(seed: int, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     payloads = stream(20, seed, monkeypatch)
-    tape = Tape(kept_ns=6 * SECOND)
+    rolling = RollingRecording(kept_ns=6 * SECOND)
     whole = [codec.decode_payload(p) for p in payloads]
     for payload, events in zip(payloads, whole, strict=True):
-        tape.add(payload, events)
+        rolling.add(payload, events)
     out = io.BytesIO()
-    reaches = tape.save(out, seconds)
+    reaches = rolling.save(out, seconds)
     assert reaches < 12 and (seconds is None or reaches < seconds + 3)
     blocks = list(codec.read_blocks(io.BytesIO(out.getvalue())))
     assert isinstance(blocks[0][0], Hello) and isinstance(blocks[-1][-1], Bye)
@@ -162,22 +162,22 @@ def test_saved_is_as_it_was(seed: int, seconds: float | None, monkeypatch: pytes
 
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     payloads = stream(10, 1, monkeypatch)
-    tape = Tape(max_bytes=2_000)
+    rolling = RollingRecording(max_bytes=2_000)
     for _ in range(5):
         for payload in payloads:
-            tape.add(payload, codec.decode_payload(payload))
-    assert tape.size < 12_000
+            rolling.add(payload, codec.decode_payload(payload))
+    assert rolling.size < 12_000
 
 
 def test_nothing_yet() -> None:
     with pytest.raises(LookupError):
-        Tape().save(io.BytesIO())
+        RollingRecording().save(io.BytesIO())
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "core" / "recordings").glob("*.concview")))
 def test_older_streams(path: Path) -> None:
-    tape, out = Tape(), io.BytesIO()
+    rolling, out = RollingRecording(), io.BytesIO()
     with path.open("rb") as file:
-        whole = list(codec.read_blocks(file, tape.tap(codec.decode_payload)))
-    tape.save(out)
+        whole = list(codec.read_blocks(file, rolling.tap(codec.decode_payload)))
+    rolling.save(out)
     assert list(codec.read_blocks(io.BytesIO(out.getvalue()))) == whole
