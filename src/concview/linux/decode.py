@@ -10,6 +10,8 @@ import struct
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from concview.linux import syscalls
 from concview.linux.peers import Peers
 from concview.linux.process_facts import ProcessFacts, facts_of
@@ -270,7 +272,19 @@ class Decoder:
 
     def _path(self, address: int) -> Peer | None:
         raw = self._memory(address, 256).partition(b"\0")[0]
-        return Peer("file", clean(os.fsdecode(raw))) if raw else None
+        if not raw:
+            return None
+        path = os.fsdecode(raw)
+        if path.startswith("/"):
+            return self.peers.file(path)
+        # Relative to a descriptor, or most often to the working directory: enough to know whose file system it is on.
+        return replace(self.peers.file(f"{self._working()}/{path}"), name=clean(path))
+
+    def _working(self) -> str:
+        try:
+            return os.readlink(f"{self._facts.folder}/cwd")  # noqa: PTH115 - stays text
+        except OSError:
+            return ""
 
     def _memory(self, address: int, size: int) -> bytes:
         """b'' when it cannot be read: the call ended meanwhile, or memory is not permitted."""

@@ -99,7 +99,7 @@ def heirs(inode: int, limit: int = MAX_PROCESSES) -> list[int]:
 
 
 def same_file(pid: int, inode: int, limit: int = 4096) -> list[int]:
-    """Descriptors of a process that lead to that inode (on whatever device: overlays number theirs anew)."""
+    """Descriptors of a process that lead to that inode."""
     try:
         names = os.listdir(f"/proc/{pid}/fd")[:limit]  # noqa: PTH208
     except OSError:
@@ -108,7 +108,16 @@ def same_file(pid: int, inode: int, limit: int = 4096) -> list[int]:
 
 
 def _leads_to(pid: int, fd: str, inode: int) -> bool:
+    return inode_of(pid, fd) == inode
+
+
+def inode_of(pid: int, fd: str | int) -> int:
+    """Of the file that a descriptor leads to, as the kernel's table of locks numbers it (on whatever device: overlays
+    number theirs anew); 0 not known. Read from fdinfo: a stat would ask the server of a remote file system, and wait
+    with everybody else where that does not answer."""
     try:
-        return os.stat(f"/proc/{pid}/fd/{fd}").st_ino == inode  # noqa: PTH116
-    except OSError:
-        return False
+        with open(f"/proc/{pid}/fdinfo/{fd}", "rb") as file:
+            told = file.read(512).partition(b"\nino:")[2].split(maxsplit=1)
+        return int(told[0]) if told else os.stat(f"/proc/{pid}/fd/{fd}").st_ino  # noqa: PTH116 - before Linux 5.14
+    except (OSError, ValueError):
+        return 0

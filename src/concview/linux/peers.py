@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from concview.linux.mounts import Mounts
 from concview.linux.namespaces import ThreadNumbers
 from concview.linux.process_facts import ProcessFacts, facts_of
 from concview.linux.sockets import SocketTables
@@ -49,6 +50,7 @@ class Peers:
         self._numbers = ThreadNumbers(facts)
         self._clock = clock
         self._tables = SocketTables(facts.pid, clock)
+        self._mounts = Mounts(facts.pid, clock)
         self._sockets: dict[int, _Known] = {}
         self._folder = -1
         #: The last answer is worth asking again soon: a table could not be read yet, or a connection is being made.
@@ -109,8 +111,13 @@ class Peers:
         if link.startswith("/dev/"):
             return Peer("device", clean(link))
         if link.startswith("/"):
-            return Peer("file", clean(link))
+            return self.file(link)
         return Peer(clean(link.partition(":")[0], 20), clean(link))  # 'net:[...]', 'mnt:[...]'
+
+    def file(self, path: str) -> Peer:
+        """A file by its absolute path, with the server of the file system that it is on."""
+        mount = self._mounts.remote(path)
+        return Peer("file", clean(path), known_as=mount.name if mount is not None else "")
 
     def _socket(self, fd: int, link: str) -> Peer:
         inode = int(link[8:-1])

@@ -123,7 +123,8 @@ class Peer(Struct, frozen=True):
     #: TCP state: 'ESTABLISHED', 'SYN_SENT', 'LISTEN'; of a set 'LISTEN' where one of it listens; of a FIFO that is
     #: being opened whom it lacks: 'no reader', 'no writer'
     status: str = ""
-    known_as: str = ""  #: what the host's own tables call it: 'postgresql', 'db postgresql'
+    #: What the host's own tables call it: 'postgresql'; of a file its remote file system: 'nfs4 nas:/export'
+    known_as: str = ""
     accepted: bool = False  #: the connection came in: its local end is one at which a server listens
 
     @property

@@ -143,7 +143,9 @@ class LiveSource:
             process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # One that waits in the kernel for a file system that does not answer goes when that does.
+                process.wait(END_TIMEOUT_S)
 
 
 class FileSource:

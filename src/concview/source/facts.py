@@ -5,7 +5,8 @@ something else, and a wrong name is worse than none. The same goes for locks: th
 `syntax`), so everything here has `Confidence.INFERRED`.
 
 The files belong to somebody else. They are opened without blocking, only when regular and small, and whatever is in
-them, `lookup` returns; what cannot be read, decoded or parsed has no facts.
+them, `lookup` returns; what cannot be read, decoded or parsed has no facts, nor has what lies on a remote file system
+that does not answer.
 
 Cost: a repeated lookup is one dict access; a new place in a known file one stat; a new file is read and, when it
 mentions `with`, `acquire` or `.put(` in a function that is asked for, parsed: about 10 ms per 1,000 lines, once.
@@ -20,8 +21,10 @@ import os
 import re
 import stat
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
+from concview.linux.mounts import Mounts
 from concview.model import Site
 from concview.source.installed import Installed
 from concview.source.origin import is_demo, origin
@@ -41,6 +44,7 @@ _SLACK_S = 1.5
 _LOCKS = re.compile(r"\b(?:with|acquire|release)\b|\.put|\.get")
 _BEHIND = 30
 _DEF = re.compile(r"(?:async\s+)?def\b")
+_T = TypeVar("_T")
 
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 #: Codecs that source may name. Python has others that are slow on purpose-made input or not for text.
@@ -137,6 +141,7 @@ class SourceFacts:
         self._places: dict[tuple[str, str, int], Facts] = {}
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._kept = 0
+        self._mounts = Mounts("self" if pid is None else pid)
         self._installed = Installed(self._path, _read)
 
     def lookup(self, function: str, file: str, line: int) -> Facts:
@@ -146,7 +151,10 @@ class SourceFacts:
         if found is None:
             if len(self._places) >= _MAX_PLACES:
                 self._places.clear()
-            found = self._places[key] = self._look(function, file, line)
+            asked = self._ask(file, lambda: self._look(function, file, line))
+            if asked is None:
+                return Facts(origin=origin(file))
+            found = self._places[key] = asked
         return found
 
     def absolute(self, file: str) -> str:
@@ -157,7 +165,7 @@ class SourceFacts:
         source cannot be read or says otherwise. Never raises."""
         if file.startswith("<") or name == "<module>":
             return name
-        source = self._source(file)
+        source = self._ask(file, lambda: self._source(file)) or _NOTHING
         if not 1 <= first_line <= len(source.lines) or outermost(source.lines[first_line - 1], name):
             return name
         return source.qualname(name, first_line)
@@ -166,7 +174,17 @@ class SourceFacts:
         """The whole file as it is, not made safe; empty where it cannot be believed. Never raises."""
         if file.startswith("<") or origin(file) in ("native", "frozen"):
             return []
-        return self._source(file).lines
+        return (self._ask(file, lambda: self._source(file)) or _NOTHING).lines
+
+    def _ask(self, file: str, what: Callable[[], _T]) -> _T | None:
+        """None where the file system of that file does not answer."""
+        if file.startswith("/") or self._pid is None:
+            return self._mounts.ask(file, what)
+        try:
+            folder = os.readlink(f"/proc/{self._pid}/cwd")
+        except OSError:
+            return what()
+        return self._mounts.ask(os.path.join(folder, file), what)
 
     def _look(self, function: str, file: str, line: int) -> Facts:
         kind = origin(file)

@@ -24,7 +24,8 @@ class Disk:
     def follow(self, waiter: Waiter) -> Root:
         wait = waiter.wait
         if wait.peer is not None:
-            return waiter.end(End.FILE, f"{wait.syscall} {wait.peer.name}".strip())
+            server = f" on {wait.peer.known_as}" if wait.peer.known_as else ""
+            return waiter.end(End.FILE, f"{wait.syscall} {wait.peer.name}{server}".strip())
         return waiter.end(End.FILE, f"the disk ({wait.syscall or 'a page fault'})")
 
 

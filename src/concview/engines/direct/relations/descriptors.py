@@ -163,11 +163,8 @@ class FileLockReader:
                 table, why = [], f"/proc/locks: {error.strerror}"
             by_inode: dict[int, list[tuple[ThreadRow, Wait]]] = {}
             for fd, who in waiting.items():
-                try:
-                    inode = os.stat(f"/proc/{self._pid}/fd/{fd}").st_ino  # noqa: PTH116
-                except OSError:
-                    continue
-                by_inode.setdefault(inode, []).extend(who)
+                if inode := kernel_locks.inode_of(self._pid, fd):
+                    by_inode.setdefault(inode, []).extend(who)
             for inode, who in list(by_inode.items())[:MAX_LOCKS]:
                 locks += self._of_file(inode, who, table, users)
         said = (tuple(locks), why)
