@@ -25,7 +25,7 @@ def expected(path: Path) -> str:
 
 
 def programs() -> list[Path]:
-    return [*sorted(FOLDER.glob("*.py")), *sorted(UNSEEN.glob("*.py"))]
+    return [p for folder in (FOLDER, UNSEEN) for p in sorted(folder.glob("*.py")) if not p.name.startswith("_")]
 
 
 def right(wanted: str, blame: Blame | None, fired: Container[str] = ()) -> bool:

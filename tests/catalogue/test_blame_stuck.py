@@ -8,9 +8,12 @@ from collections.abc import Sequence
 import pytest
 from build import SLEEP, Scene, frame, stdlib, waits_for
 
+from concview.analysis.blame import words
 from concview.analysis.blame.tracker import Tracker
+from concview.analysis.blame.verdict import judge
 from concview.analysis.window import Window
 from concview.model import (
+    Confidence,
     FileLock,
     FileLocks,
     Frame,
@@ -24,7 +27,7 @@ from concview.model import (
     Wait,
     WaitKind,
 )
-from concview.snapshot import Blame
+from concview.snapshot import Blame, BlameCause, BlameStep
 from concview.source.wakes import Wakes
 
 FILE = "/srv/app.py"
@@ -204,3 +207,61 @@ def test_a_coroutine_given_to_a_loop_that_waits_for_who_gave_it() -> None:
     found = blame(scene, LOOP)
     assert found.verdict == "stuck" and "a coroutine, which the event loop has to run" in found.sentence
     assert {t for c in found.causes if c.kind == "cycle" for t in c.threads} == {loop, worker}
+
+
+RING = """\
+def member(mine, following):
+    while True:
+        mine.acquire()
+        work()
+        following.release()
+"""
+
+
+def test_a_permit_that_is_handed_on_is_followed_to_who_has_it() -> None:
+    """By the object: what one waits for, the one before it will release, and has never taken."""
+    scene = Scene(rules={})
+    members = [scene.thread(f"member-{i}") for i in range(4)]
+    scene.play(0.5)
+    rows = []
+    taking = [stdlib("Semaphore.acquire", "threading.py"), frame("member", 3)]
+    for i, tid in enumerate(members):
+        if not i:
+            scene.do(tid, [frame("work", 90), frame("member", 4)])
+            continue
+        scene.do(tid, taking, waits_for(0x100 + i, via="Semaphore.acquire", kind="Semaphore"))
+        before = members[i - 1]
+        line = 4 if i == 1 else 3
+        told = (
+            Reference(tid, 1, "local", "mine", "member", FILE, 3, source=True, past="", will=""),
+            Reference(before, 1, "local", "following", "member", FILE, line, source=True, will="release", will_line=5),
+        )
+        rows.append(Related(0x100 + i, "Semaphore", "X", "mine", (tid,), 0, references=told, complete=True))
+    scene.play(0.5)
+    scene.history.apply(Relations(scene.history.now_ns, tuple(rows), 4, 4))
+    found = blame(scene, RING)
+    waiting = [c for c in found.causes if c.path]
+    assert waiting and {c.kind for c in waiting} == {"cpu"} and found.unexplained < 0.1
+    assert found.verdict == "waits"
+
+
+def test_a_chain_of_steps_alike_is_told_once() -> None:
+    step = BlameStep("signal", "a permit", "member", FILE, 3, "member", Confidence.INFERRED, (1,), (2,))
+    lock = BlameStep("lock", "LOCK", "member", FILE, 9, "work", Confidence.INFERRED, (2,), (3,))
+    cause = BlameCause(
+        "stall", "sleep", "sleeps", FILE, 9, "work", 1.0, 1.0, (1,), path=(step, step, step, lock), ends="web"
+    )
+    assert words.story(cause, 1).startswith(
+        "1 thread () waits for a permit to be set or notified (app.py:3), and so on from one member to the next, to "
+        "come from member, which waits for LOCK (app.py:9), held by web: sleeps"
+    )
+
+
+@pytest.mark.parametrize(("part", "stands"), [(0.02, False), (0.9, True)])
+def test_a_ring_at_the_moment_of_a_hand_over_is_no_circle(part: float, stands: bool) -> None:
+    """Sixty four threads that hand on a permit seem to wait for each other for a moment: together that is much."""
+    step = BlameStep("signal", "a permit", "m", FILE, 3, "member", Confidence.INFERRED, (1,), (2,))
+    tids = tuple(range(1, 65))
+    cause = BlameCause("stall", "cycle", "each other", "", 0, "", part, 64 * 10 * part, tids, path=(step,), ends="m")
+    made = Blame(10.0, 64.0, 64.0, 0.5, part, 0.5 - part / 2, 0.0, 0.0, 0.0, causes=(cause,))
+    assert (judge(made, process().history).verdict == "stuck") == stands

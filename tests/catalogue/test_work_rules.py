@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from build import DB, RUNNING, SLEEP, START_NS, Scene, frame, recv, stdlib, waits_for
+from build import DB, GIL, RUNNING, SLEEP, START_NS, Scene, frame, recv, stdlib, waits_for
 
 from concview.catalogue.rules import connection_starvation, pool_per_call, straggler, thread_leak, thundering_herd
 from concview.model import Frame, Site, Switches
@@ -66,6 +66,40 @@ def test_a_herd_came_when_the_kernel_says_it_did() -> None:
         assert found is not None
         said = "(the largest within 1.5 ms, woken by timer, by the kernel's records)"
         assert (said in found.summary) == (recorded == 16), found.summary
+
+
+@pytest.mark.parametrize(("handed", "spread", "alone", "fires"), [
+    (False, 0.002, False, True),
+    (True, 0.002, False, False),  # a pool sends them
+    (False, 0.13, False, False),  # one after the other
+    (False, 0.002, True, False),  # one makes it, the others go on
+])  # fmt: skip
+def test_a_value_that_everybody_makes_at_once(handed: bool, spread: float, alone: bool, fires: bool) -> None:
+    """Eight threads compute in turns, for the same line has called them."""
+    scene = _scene(thundering_herd.RULE)
+    tids = [scene.thread(f"web-{n}") for n in range(8)]
+    inner = [frame("render", 8), frame("render", 9)]
+
+    def script(at: float) -> None:
+        for number, tid in enumerate(tids):
+            if 0.3 < (at - number * spread) % 2.0 < 1.0 and (not alone or number == 0):
+                stack = [inner[int(at * 20) % 2], frame("get", 14), frame("serve", 20)]
+                scene.do(tid, stack, RUNNING if (int(at * 100) + number) % 8 == 0 else GIL)
+            elif handed and number % 2:
+                scene.do(tid, [WORKER], IDLE)
+            elif handed:
+                scene.do(
+                    tid, [stdlib("Barrier.wait", "threading.py"), frame("cell", 3)], waits_for(9, via="Barrier.wait")
+                )
+            else:
+                scene.do(tid, [frame("serve", 20)], SLEEP)
+
+    scene.play(9, script)
+    found = scene.found("thundering-herd")
+    assert (found is not None) == fires
+    if found is not None:
+        assert found.measured.value == 8 and "in app.py:14" in found.summary and str(found.severity) == "info"
+        assert set(found.threads) == set(tids)
 
 
 # ---------------------------------------------------------------- straggler

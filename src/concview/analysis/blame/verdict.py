@@ -37,6 +37,8 @@ QUEUE = 3
 LOOKUP_THREADS, LOOKUP_SHARE = (0.5, 1.5), 0.2
 #: Fewer samples than this in a window (concview got no CPU, or no budget) do not show that nobody waits.
 LEAST_SAMPLES = 15
+#: Part of the time for which each of a circle must have been in it, on average.
+STANDS = 0.1
 #: Nothing is judged before so much was seen.
 ENOUGH_S = 2.0
 
@@ -117,7 +119,7 @@ def _largest(blame: Blame, what: str) -> str:
 def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     """The largest cause that is over its thresholds."""
     stuck = [c for c in blame.causes if _is_stuck(c)]
-    circles = [c for c in blame.causes if c.kind == End.CYCLE and _threads(blame, c) >= 0.3]
+    circles = [c for c in blame.causes if c.kind == End.CYCLE and _threads(blame, c) >= 0.3 and _stands(blame, c)]
     if circles:
         return "stuck", Severity.WARN, f"Stuck: {_told(blame, circles[0])}"
     lost = [c for c in stuck if c.kind == End.NOBODY]
@@ -197,6 +199,12 @@ def _holds_up(cause: BlameCause) -> bool:
     return cause.kind == End.CYCLE or (cause.family == Family.TAKEN and cause.kind != End.UNEXPLAINED)
 
 
+def _stands(blame: Blame, cause: BlameCause) -> bool:
+    """Whether it is no moment of a hand-over, at which all of a ring seem to wait for each other: each of those in it
+    must have been so for a good part of the time."""
+    return _threads(blame, cause) >= STANDS * (len(cause.threads) + len(cause.tasks))
+
+
 def _is_stuck(cause: BlameCause) -> bool:
     if cause.stuck_s < STUCK_S or not cause.path:
         return False
@@ -205,7 +213,7 @@ def _is_stuck(cause: BlameCause) -> bool:
     # How long is known of the first wait alone: who joins a thread that waits for the GIL now and then is not stuck.
     first = Via(cause.path[0].via)
     taken = cause.family == Family.TAKEN and first in TAKEN and first is not Via.GIL
-    return taken or (cause.family == Family.STALL and cause.kind == End.UNEXPLAINED)
+    return taken or (cause.family == Family.STALL and cause.kind == End.UNEXPLAINED and len(cause.path) == 1)
 
 
 def _over(blame: Blame, part: float, gate: tuple[float, float]) -> bool:

@@ -84,6 +84,7 @@ def story(cause: BlameCause, waiting: float) -> str:
         return f"{number} {threads} ({cause.who}): {does(cause)}"
     first = cause.path[0]
     told = f"{number} {threads} ({cause.who}) {verb} for {waited_for(first)}{at(first)}"
+    alike = 0  #: steps that were left out, as they say what the one before has said
     for i, step in enumerate(cause.path):
         if cause.kind == End.CYCLE and i == len(cause.path) - 1:
             break
@@ -92,6 +93,14 @@ def story(cause: BlameCause, waiting: float) -> str:
             return f"{told}: {cause.what}"
         if after is None and not cause.ends:
             return f"{told}, {had(step)} {cause.what}"  # that is outside of the process
+        if after is not None and (after.via, after.what, after.line, after.who) == (
+            step.via, step.what, step.line, step.who,
+        ):  # fmt: skip
+            alike += 1
+            continue
+        if alike:
+            told += f", and so on from one {step.who} to the next"
+            alike = 0
         who = after.who if after is not None else cause.ends
         owners = len(step.owners) + len(step.owning_tasks)
         count = f"{owners} {kind_of(step.owners, step.owning_tasks)} " if owners > 1 else ""

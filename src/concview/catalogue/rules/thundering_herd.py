@@ -2,7 +2,8 @@
 
 What it sees:
     Five threads or more that were doing different things, or nothing, and then ask the same peer from the same line
-    within a tenth of a second; some time later they do it again.
+    within a tenth of a second; some time later they do it again. Or that begin to compute at one line together, after
+    nobody did: a value that has expired is made by everybody.
 
 Why it hurts:
     The same answer is fetched many times where one would do, and the one who answers has it worst just when it has
@@ -15,6 +16,9 @@ How it is measured:
     handed something to do are a fan-out and do not count, nor do moments that fall into a gap between two samples.
     Where the kernel records every switch, the evidence says when each of them came, to the microsecond, and who had
     woken them.
+    Of those that compute: the threads that came to a line which calls what runs, within 150 ms or a third of the time
+    that it takes, after 100 ms in which nobody was there, and that were there at one moment; twice at least. Whether
+    they make the same value is not read: never more than info.
     Thresholds 5 and 8 threads [H]: on the demo pair 16 (bad), 1 (fixed).
 
 Fix:
@@ -42,6 +46,7 @@ from concview.analysis.window import Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import SOCKETS
+from concview.catalogue.rules._stampede import MIN_TIMES, Stampede, stampedes
 from concview.model import INTERRUPT, Confidence, Frame, State
 from concview.text import duration, percent
 
@@ -90,6 +95,8 @@ class ThunderingHerd:
         for thread in window.threads:
             for place, arrival in _arrivals(thread):
                 places[place].append(arrival)
+        for stampede in stampedes(window):
+            yield _computes(window, stampede)
         blind = [(t.at_ns - t.dt_ns, t.at_ns) for t in window.history.gil if t.dt_ns > BLIND_NS]
         for place, arrivals in places.items():
             if len({a.tid for a in arrivals}) >= MIN_THREADS:
@@ -145,6 +152,45 @@ class ThunderingHerd:
             stacks=stacks,
             needs="" if len(herds) >= MIN_HERDS else f"the same {MIN_HERDS} times (has {len(herds)})",
         )
+
+
+def _computes(window: Window, stampede: Stampede) -> Observation:
+    times = stampede.times
+    sizes = [len({s.tid for s in herd}) for herd in times]
+    largest = max(times, key=len)
+    typical = float(median_low(sizes))
+    tids = tuple(dict.fromkeys(s.tid for s in largest))
+    where = evidence.frame_spot(stampede.frame)
+    spread = max(h[-1].start_ns - h[0].start_ns for h in times) / 1e9
+    took = max(s.end_ns - s.start_ns for h in times for s in h) / 1e9
+    stacks = tuple(
+        s
+        for one in largest[:3]
+        for s in evidence.shown(
+            "herd", one.tid, window.name(one.tid), one.stack, _after(one.start_ns - largest[0].start_ns)
+        )
+    )
+    return Observation(
+        subject=f"{stampede.frame.file}:{stampede.frame.line}:computes",
+        value=typical,
+        lower=typical,
+        samples=window.samples,
+        episodes=len(times),
+        confidence=Confidence.STATISTICAL,
+        title=f"{typical:.0f} threads compute in {stampede.frame.function} at once",
+        summary=(
+            f"{len(times)} times about {typical:.0f} threads at once began to compute in {where}, within "
+            f"{duration(max(spread, 0.01))}, and nobody did before: {percent(stampede.part)} of all who came there, of "
+            f"{evidence.who(window, tids)}. It took up to {duration(took)}."
+        ),
+        gain=f"One makes it instead of {typical:.0f}, if all of them make the same value.",
+        check_next=f"Do they make the same value in {where}, and what makes them do it at one moment?",
+        where=evidence.places(largest[0].stack),
+        threads=tids,
+        stacks=stacks,
+        severity_cap="info",
+        needs="" if len(times) >= MIN_TIMES else f"the same {MIN_TIMES} times (has {len(times)})",
+    )
 
 
 def _after(ns: int) -> str:

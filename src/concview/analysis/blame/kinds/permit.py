@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import inside_block, on_the_way
+from concview.analysis.blame.kinds.signal import no_work
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter
@@ -35,6 +36,10 @@ class Permit:
             return waiter.link(Via.PERMIT, what, every, Confidence.EXACT if read else Confidence.INFERRED)
         if held:
             return waiter.link(Via.PERMIT, what, held, Confidence.EXACT)
+        makers = [t for t in told.make if t != waiter.tid] if told is not None else []
+        if makers:
+            # Nobody has taken one, and somebody will give one: a semaphore as a signal, or handed on in a ring.
+            return waiter.link(Via.SIGNAL, f"a permit of {what}", makers, settle=no_work(waiter, what, makers))
         others = inside_block(waiter) or without_others(waiter, on, on_the_way(waiter, on, "acquire")[0])
         if not others and site is not None:
             others = [t for t in waiter.moment.inferred_holders.get(site.key, ()) if t not in waiter.same]

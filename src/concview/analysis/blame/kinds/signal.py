@@ -56,7 +56,7 @@ class Signal:
         if wait.timed and loop is not None and method != "acquire":
             return waiter.end(End.PACE, f"waits for {on or 'a signal'} with a timeout, in a loop")
         if makers:
-            return waiter.link(Via.SIGNAL, on, makers, settle=_no_work(waiter, on, makers))
+            return waiter.link(Via.SIGNAL, on, makers, settle=no_work(waiter, on, makers))
         if loop is not None and loop.for_ever:
             return waiter.end(End.IDLE, f"waits for {on or 'a signal'} again and again, which comes now and then")
         return _nobody(waiter, on, waiter.source.wakers(on, method) if on else {})
@@ -74,7 +74,7 @@ class Signal:
         return without_others(waiter, on, owners), without_others(waiter, on, makers)
 
 
-def _no_work(waiter: Waiter, on: str, makers: Sequence[int]):  # type: ignore[no-untyped-def]
+def no_work(waiter: Waiter, on: str, makers: Sequence[int]):  # type: ignore[no-untyped-def]
     """Quiet when whoever would make some is idle or paces itself. A pause of the main thread at the end of a program is
     no work that somebody waits for."""
     frame = waiter.frame

@@ -1,0 +1,134 @@
+"""Threads that begin to compute at one and the same line at about the same moment, after nobody did: a value that has
+expired, and everybody makes it.
+
+Told by the line that calls for it, which is not the one that runs: `page = render(name)`. That they make the same value
+is not read; that they come together, again and again, and nobody in between, is what a cache without a lock looks like.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from concview.analysis.window import ThreadWindow, Window
+from concview.model import Frame, Stack, State
+
+#: Threads at once, and how often that must have been seen.
+MIN_THREADS, MIN_TIMES = 5, 2
+#: Lines of one stack that are looked at.
+MOST_FRAMES = 8
+#: What takes less is not worth a lock; a thread that is seen elsewhere for less has not left.
+LEAST_NS, LEFT_NS = 50_000_000, 30_000_000
+#: Nobody has computed there for so long before.
+QUIET_NS = 100_000_000
+#: They come within this, or within this part of the time that one of them takes: who waits for the GIL comes late.
+TOGETHER_NS, TOGETHER = 150_000_000, 0.3
+#: Of all who came there, so many must have come so.
+MOSTLY = 0.5
+_WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
+#: Who waited so was sent by another thread: with work, or all at once at the end of a phase.
+_SENT = frozenset({"work", "Queue.get", "SimpleQueue.get", "Barrier.wait", "Condition.wait", "Event.wait"})
+
+
+class Stay(NamedTuple):
+    """One thread that computes there from `start_ns` to `end_ns`."""
+
+    start_ns: int
+    end_ns: int
+    tid: int
+    handed: bool  #: another thread sent it there
+    stack: Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Stampede:
+    """At one line, several times."""
+
+    frame: Frame
+    times: tuple[tuple[Stay, ...], ...]  #: each time those that came together
+    part: float  #: of all who came there
+
+
+def stampedes(window: Window) -> list[Stampede]:
+    """Those of a window. The first and the last stay of a thread may be cut: they count by where they begin."""
+    places: dict[Frame, list[Stay]] = defaultdict(list)
+    found: list[Stampede] = []
+    for thread in window.threads:
+        for frame, stay in _stays(thread):
+            places[frame].append(stay)
+    for frame, stays in places.items():
+        if len({s.tid for s in stays}) < MIN_THREADS:
+            continue
+        herds = [herd for episode in _episodes(stays) if (herd := _herd(episode, window.start_ns))]
+        part = sum(map(len, herds)) / len(stays)
+        if herds and part >= MOSTLY:
+            found.append(Stampede(frame, tuple(herds), part))
+    # Of lines that call each other the innermost one: further in they go their own ways.
+    return [one for one in found if not any(_further_in(other, one) for other in found)]
+
+
+def _further_in(other: Stampede, one: Stampede) -> bool:
+    """Whether the other line was called by this one."""
+    frames = other.times[0][0].stack.frames
+    if one.frame == other.frame or one.frame not in frames or other.frame not in frames:
+        return False
+    return frames.index(other.frame) < frames.index(one.frame)
+
+
+def _calls(stack: Stack) -> Iterable[Frame]:
+    """The program's lines that have called what runs, the innermost first."""
+    return [f for f in stack.frames[1:] if f.origin == "user"][:MOST_FRAMES]
+
+
+def _stays(thread: ThreadWindow) -> Iterable[tuple[Frame, Stay]]:
+    there: dict[Frame, Stay] = {}
+    handed = False
+    for slice_ in thread.slices:
+        run = slice_.run
+        if run.state not in _WANTS_CPU:
+            handed = run.classification.via in _SENT
+            continue
+        for frame in _calls(run.stack):
+            known = there.get(frame)
+            if known is not None and slice_.start_ns - known.end_ns <= LEFT_NS:
+                there[frame] = known._replace(end_ns=slice_.end_ns)
+                continue
+            if known is not None and known.end_ns - known.start_ns >= LEAST_NS:
+                yield frame, known
+            there[frame] = Stay(slice_.start_ns, slice_.end_ns, thread.tid, handed, run.stack)
+    for frame, stay in there.items():
+        if stay.end_ns - stay.start_ns >= LEAST_NS:
+            yield frame, stay
+
+
+def _episodes(stays: list[Stay]) -> Iterable[list[Stay]]:
+    """Times in which somebody was there, with nobody for a while before."""
+    stays.sort(key=lambda s: s.start_ns)
+    episode: list[Stay] = []
+    until = 0
+    for stay in stays:
+        if episode and stay.start_ns - until >= QUIET_NS:
+            yield episode
+            episode = []
+        episode.append(stay)
+        until = max(until, stay.end_ns)
+    if episode:
+        yield episode
+
+
+def _herd(episode: list[Stay], begin_ns: int) -> tuple[Stay, ...]:
+    """Those that came together at its beginning; none where they are too few, or were there before anybody looked."""
+    first = episode[0].start_ns
+    if first - begin_ns < QUIET_NS:
+        return ()
+    lasted = sorted(s.end_ns - s.start_ns for s in episode)[len(episode) // 2]
+    late = max(TOGETHER_NS, TOGETHER * lasted)
+    came = [s for s in episode if s.start_ns - first <= late]
+    if len({s.tid for s in came}) < MIN_THREADS or 2 * sum(s.handed for s in came) > len(came):
+        return ()
+    # All of them at one moment: not one after the other.
+    moment = max(s.start_ns for s in came)
+    at_once = tuple(s for s in came if s.end_ns > moment)
+    return at_once if len({s.tid for s in at_once}) >= MIN_THREADS else ()
