@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-EXPECT = "named lost-wakeup or dormant"
+EXPECT = "named lost-wakeup or dormant or stuck"
 signal.alarm(600)
 
 

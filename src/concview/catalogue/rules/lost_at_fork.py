@@ -70,6 +70,8 @@ class LostAtFork:
                 continue
             if lock.owner and any(t.tid == lock.owner and t.alive for t in window.threads):
                 continue
+            if _in_tasks(window, crowd):
+                continue
             yield _one(window, crowd)
 
 
@@ -89,6 +91,15 @@ def _pairs(lock: Related) -> set[int]:
 def _releases(one: Reference, lock: Related) -> bool:
     """Somebody who has it, or will release it without waiting for it now."""
     return bool(one.past) or (one.will == "release" and one.tid not in lock.waiters)
+
+
+def _in_tasks(window: Window, crowd: Crowd) -> bool:
+    """Whether a task is in the function that waits: it may have it across an `await`, which no thread's frame shows."""
+    frame = crowd.frame
+    runs = [run for task in window.history.aio.tasks.values() if (run := task.current) is not None]
+    return frame is not None and any(
+        (f.file, f.function) == (frame.file, frame.function) for run in runs for f in run.stack.frames
+    )
 
 
 def _forked(window: Window) -> bool:
