@@ -13,6 +13,8 @@ from concview.codec import STREAM_VERSION, Writer
 from concview.commands.base import CommandError
 from concview.commands.compare import _picture
 from concview.compare import flame as flames
+from concview.compare import measure
+from concview.compare.comparison import GROUPS
 from concview.compare.flame import Node, flame
 from concview.compare.flame_page import WIDTH, page, svg
 from concview.model import (
@@ -25,6 +27,8 @@ from concview.model import (
     Hello,
     Hold,
     HoldsDef,
+    Label,
+    LabelDef,
     Site,
     StackDef,
     Target,
@@ -33,15 +37,22 @@ from concview.model import (
     Wait,
     WaitDef,
     WaitKind,
+    Work,
+    WorkItem,
+    WorkKind,
 )
 from concview.session.recording import Recording
+from concview.snapshot import RouteView
 
 TICK = 10_000_000
 HOSTILE = "</svg><script>alert(1)</script>&\"' "
 
 
-def recorded(path: Path, ticks: int, spent: dict[str, int], lock: int = 0x10, hostile: str = "") -> Recording:
-    """One thread that spends so many of the ticks in each: 'run', 'lock' (behind another thread), 'sleep'."""
+def recorded(
+    path: Path, ticks: int, spent: dict[str, int], lock: int = 0x10, hostile: str = "", label: str = ""
+) -> Recording:
+    """One thread that spends so many of the ticks in each: 'run', 'lock' (behind another thread), 'sleep'; all of it in
+    the name of a request `label`."""
     can = {name: Capability(True) for name in CAPABILITIES}
     target = Target(1, "3.13.0", ("app.py",), 0.0)
     site = Site("self._lock", "/srv/cache.py", 41, "Cache.get")
@@ -58,6 +69,9 @@ def recorded(path: Path, ticks: int, spent: dict[str, int], lock: int = 0x10, ho
         writer.add(HoldsDef(1, (Hold(lock, "Lock", site, Confidence.EXACT),)))
         writer.add(ThreadDef(7, "worker"))
         writer.add(ThreadDef(8, "holder"))
+        if label:
+            writer.add(LabelDef(5, Label(WorkKind.REQUEST, "flask", label)))
+            writer.add(Work(0, (WorkItem(1, 5, 0, 0, (7,)),)))
         rows = {"run": (1, 1), "lock": (1, 2), "sleep": (2, 3)}
         order = [what for what, count in spent.items() for _ in range(count)]
         assert len(order) == ticks
@@ -154,3 +168,35 @@ def test_the_suffix_says_the_form() -> None:
     assert _picture(None) is None
     with pytest.raises(CommandError, match="--flame"):
         _picture("x.png")
+
+
+def test_in_whose_name(tmp_path: Path) -> None:
+    spent = {"run": 4, "sleep": 4}
+    base = recorded(tmp_path / "base", 8, spent, label="GET /a")
+    new = recorded(tmp_path / "new", 8, spent, label="GET /b")
+    root = flame([base], [new], by_label=True).root
+    assert set(root.children) == {"GET /a", "GET /b", flames.NO_WORK}
+    first, second = root.children["GET /a"], root.children["GET /b"]
+    assert (round(first.base, 3), first.new, second.base, round(second.new, 3)) == (1.0, 0, 0, 1.0)
+    only = flame([base], [new], labels=["GET /b"])
+    assert (only.root.base, round(only.root.new, 3)) == (0, 1.0) and set(only.root.children) == {"main (cache.py)"}
+
+
+def test_requests_are_compared_by_name_and_no_more_than_so_many() -> None:
+    run = measure.Run("x")
+    now: dict[measure.Metric, float | None] = {}
+    shares = (0.0,) * 8
+
+    def route(kind: WorkKind, name: str, exact: bool = True) -> RouteView:
+        return RouteView(kind, "flask", name, "", 3, 2.0, 0.5, 0.9, exact, shares, 0.0)
+
+    for one in (
+        route(WorkKind.REQUEST, "GET /a"), route(WorkKind.REQUEST, "GET /a", False), route(WorkKind.QUERY, "SELECT 1"),
+    ):  # fmt: skip
+        measure._route(run, now, one)
+    assert {(m.name, m.unit): v for m, v in now.items()} == {
+        ("GET /a in flight", "on average"): 4.0, ("GET /a median", "s"): 0.5, ("GET /a p95", "s"): 0.9,
+    }  # fmt: skip
+    for i in range(1000):
+        measure._route(run, now, route(WorkKind.JOB, f"job_{i}"))
+    assert len(run.routes) == measure.MOST_ROUTES and all(m.group in GROUPS for m in now)

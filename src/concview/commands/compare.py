@@ -39,6 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flame", metavar="FILE", help="write the difference as a flame graph: FILE.html, a page, or FILE.svg"
     )
+    parser.add_argument(
+        "--label", metavar="NAME", action="append", default=[],
+        help="places and flame graph: only time in the name of this request, job, query or call, as check names it (* "
+        "and ? match anything); may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--group-by", choices=["label"], default="", help="flame graph: below its root, in whose name")
     _options.add_config(parser)
 
 
@@ -61,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     numbers = {path: _number(path, options.process) for side in sides for path in side}
     base, new = ([measured(path, config, numbers[path]) for path in side] for side in sides)
     comparison = compare(base, new)
-    comparison.flame = flame(*([Recording(path, numbers[path]) for path in side] for side in sides))
+    first, second = ([Recording(path, numbers[path]) for path in side] for side in sides)
+    comparison.flame = flame(first, second, options.label, bool(options.group_by))
     failing = [f for f in comparison.came if fail_on.fails(f)]
     worse = comparison.worse(fail_worse) if fail_worse is not None else []
     if picture is not None:

@@ -11,7 +11,7 @@ from concview.compare.measure import LESS, MORE, Metric, Run
 from concview.model import Finding
 from concview.text import plural, short_command
 
-GROUPS = ("time", "process", "locks", "queues")
+GROUPS = ("time", "process", "locks", "queues", "requests")
 #: Rows in which neither side reaches this are nothing to show; in the row's unit.
 _LEAST = {"s": 1e-6, "% of thread time": 0.1, "% of active time": 0.1, "% of the time": 0.1, "threads": 0.01}
 #: One side lasted so many times as long as the other.

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from concview.analysis.samples import Activity, LockName, Samples
+from concview.analysis.samples import Activity, LockName, Samples, Selection
 from concview.compare import statistics
 from concview.model import STATES, Frame
 from concview.session.recording import Recording
@@ -19,6 +19,7 @@ from concview.text import file_name
 
 #: Frames of a stack that are kept, from the outermost on; nodes of the tree.
 MOST_DEPTH, MOST_NODES = 150, 200_000
+NO_WORK = "(no request, job, query or call)"
 #: A place that differs by less is not told, threads on average.
 LEAST = 0.005
 _DEEPER, _SMALLER = "(deeper)", "(more)"
@@ -70,20 +71,24 @@ class Flame:
 _Key = tuple[str, str, str, str]
 
 
-def flame(base: Sequence[Recording], new: Sequence[Recording]) -> Flame:
-    """Reads each recording once. Raises as `Recording.samples` does."""
+def flame(
+    base: Sequence[Recording], new: Sequence[Recording], labels: Sequence[str] = (), by_label: bool = False
+) -> Flame:
+    """Reads each recording once. `labels`: only time in these names; `by_label`: below the root, in whose name. Raises
+    as `Recording.samples` does."""
     root = Node("all threads")
-    grown = _Growth(root)
+    grown = _Growth(root, by_label)
+    selection = Selection(labels=tuple(labels))
     sides: list[list[dict[_Key, float]]] = [[], []]
     for number, side in enumerate((base, new)):
         for recording in side:
-            sides[number].append(grown.add(recording.samples(), number, 1 / len(side)))
+            sides[number].append(grown.add(recording.samples(selection), number, 1 / len(side)))
     return Flame(root, tuple(_places(*sides)), grown.cut)
 
 
 class _Growth:
-    def __init__(self, root: Node) -> None:
-        self._root = root
+    def __init__(self, root: Node, by_label: bool = False) -> None:
+        self._root, self._by_label = root, by_label
         self._nodes = 1
         self.cut = False
 
@@ -104,7 +109,8 @@ class _Growth:
     def _path(self, activity: Activity, side: int, weight: float) -> None:
         node = self._root
         _count(node, side, weight)
-        for name, own in _frames(activity):
+        named = [(activity.doing.work or NO_WORK, False)] if self._by_label else []
+        for name, own in (*named, *_frames(activity)):
             child = node.children.get(name)
             if child is None:
                 if self._nodes >= MOST_NODES:

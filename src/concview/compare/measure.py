@@ -9,14 +9,17 @@ from pathlib import Path
 from concview import api, codec
 from concview.analysis import samples
 from concview.config import Config
-from concview.model import STATES, VERDICT, Finding, Severity, Target, Tick
+from concview.model import STATES, VERDICT, Finding, Severity, Target, Tick, WorkKind
 from concview.session.blame import unnamed as verdict_of
-from concview.snapshot import LockView, QueueView, Snapshot
+from concview.session.work import title
+from concview.snapshot import LockView, QueueView, RouteView, Snapshot
 from concview.text import file_name
 
 #: A run is cut into so many windows at most, of a second at least.
 MOST_WINDOWS = 60
 LEAST_S = 1.0
+#: Names of requests and jobs that are compared.
+MOST_ROUTES = 40
 #: Which way is better: for work done more, for waiting less, for the rest neither.
 LESS, MORE, EITHER = "less", "more", ""
 _WAITING = ("runnable", "gil", "lock")
@@ -47,6 +50,7 @@ class Run:
     series: dict[Metric, list[float | None]] = field(default_factory=dict)
     findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)  #: the worst of each
     judged: frozenset[str] = frozenset()  #: rules that had what they need at the end
+    routes: set[str] = field(default_factory=set)  #: requests and jobs that are compared
     unnamed: int = 0  #: locks and queues left out: nothing but an address is known of them
 
     def values(self, metric: Metric) -> list[float]:
@@ -121,6 +125,9 @@ def _add(run: Run, snapshot: Snapshot, unnamed: set[object]) -> None:
             _queue(now, name, queue)
         else:
             unnamed.add(queue.key)
+    if snapshot.work is not None:
+        for route in snapshot.work.routes:
+            _route(run, now, route)
     for metric in {*run.series, *now}:
         known = run.series.get(metric)
         nothing = None if metric.unit == "s" or metric.group in ("time", "process") else 0.0
@@ -163,6 +170,25 @@ def _lock(now: dict[Metric, float | None], name: str, lock: LockView) -> None:
     ):
         known = now.get(metric)
         now[metric] = time if known is None else max(known, time or 0.0)
+
+
+def _route(run: Run, now: dict[Metric, float | None], route: RouteView) -> None:
+    """A request or job by its name; of very many names, those that came first. How long one took, only where its
+    beginning was read."""
+    if route.kind not in (WorkKind.REQUEST, WorkKind.JOB):
+        return
+    name = title(route)
+    if name not in run.routes and len(run.routes) >= MOST_ROUTES:
+        return
+    run.routes.add(name)
+    metric = Metric("requests", f"{name} in flight", "on average")
+    now[metric] = (now.get(metric) or 0.0) + route.in_flight
+    for metric, time in (
+        (Metric("requests", f"{name} median", "s", LESS), route.p50_s),
+        (Metric("requests", f"{name} p95", "s", LESS), route.p95_s),
+    ):
+        if time is not None and route.exact:
+            now[metric] = max(now.get(metric) or 0.0, time)
 
 
 def _queue(now: dict[Metric, float | None], name: str, queue: QueueView) -> None:

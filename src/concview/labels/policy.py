@@ -25,10 +25,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|\[?[
 #: Of a route as the program's source has it.
 _ROUTE = re.compile(r"[^\x00-\x20\x7f?#]{1,200}")
 _LONGEST = 200
-#: Names of Redis's and MongoDB's commands; of a collection; of a gRPC method.
+#: Names of Redis's and MongoDB's commands; of a collection; of a gRPC method, of an operation of AWS.
 _COMMAND = re.compile(r"[A-Za-z]{2,24}(?:[ ._-][A-Za-z]{2,24})?")
 _COLLECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,100}")
-_RPC = re.compile(r"/[A-Za-z_][A-Za-z0-9_.]{0,150}/[A-Za-z_][A-Za-z0-9_]{0,100}")
+_RPC = re.compile(r"/[A-Za-z_][A-Za-z0-9_.-]{0,150}/[A-Za-z_][A-Za-z0-9_]{0,100}")
 
 
 def label(raw: Raw, full: bool) -> Label:

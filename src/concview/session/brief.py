@@ -14,6 +14,7 @@ from concview.analysis.blame import words
 from concview.model import Finding, Frame, Severity, StackEvidence
 from concview.session.account import Account, span, unseen
 from concview.session.phrases import measured_text
+from concview.session.served import line_of
 from concview.snapshot import Blame, BlameCause, Snapshot
 from concview.text import clean, duration, listed
 
@@ -98,7 +99,8 @@ def _blame(snapshot: Snapshot) -> list[str]:
         first, *steps = chain(cause, blame)
         rows.append(_row("blame" if not number else "", f"{cause.share * 100:3.0f} % {first}"))
         rows += [clean(f"{'':<16} {step}", WIDTH) for step in steps[:2]]
-    return rows
+    serves = next((line for cause in causes if (line := line_of(cause))), "")
+    return [*rows, _row("serves", serves)] if serves else rows
 
 
 def chain(cause: BlameCause, blame: Blame) -> list[str]:

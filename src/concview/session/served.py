@@ -46,7 +46,7 @@ def blamed(blame: Blame | None, names: Names, window: Window) -> Blame | None:
     if blame is None or window.history.work.now is None:
         return blame
     causes = tuple([_cause(c, names, window) if i < MOST_CAUSES else c for i, c in enumerate(blame.causes)])
-    said = next((line for c in causes if c.path and (line := _line(c))), "")
+    said = next((line for c in causes if (line := line_of(c))), "")
     return msgspec.structs.replace(blame, causes=causes, more=(*blame.more, said) if said else blame.more)
 
 
@@ -62,7 +62,10 @@ def _cause(cause: BlameCause, names: Names, window: Window) -> BlameCause:
     return msgspec.structs.replace(cause, work=work, work_ahead=ahead) if work or ahead else cause
 
 
-def _line(cause: BlameCause) -> str:
+def line_of(cause: BlameCause) -> str:
+    """Who waits for whom, as a sentence; empty where that is not known."""
+    if not cause.path:
+        return ""
     first = cause.path[0]
     waiting = words(cause.work, len(cause.threads) + len(cause.tasks), _whose(cause.threads, cause.tasks))
     ahead = words(cause.work_ahead, whose=_whose(first.owners, first.owning_tasks))

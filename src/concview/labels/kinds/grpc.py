@@ -1,6 +1,7 @@
 """gRPC: the method that a client calls, and the function with which a server answers. Seen with 1.85.
 
-Neither is in a frame of grpc.aio: its calls are made in Cython.
+Most of grpc.aio is Cython, which has no frames: of its client it is seen that a task waits for a call, not for which;
+of its server nothing, for a task of Cython's own coroutine shows no frame.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ def read(view: View) -> Raw | None:
         request = ("grpc", event.address, state.address, view.local("argument").address)
         return Raw(WorkKind.REQUEST, request, method="RPC", handler=behaviour.function_name())
     caller = view.local("self")
+    if not view.local("request") and caller.attr("_cython_call"):  # grpc.aio's client
+        call = ("grpc", caller.address, caller.attr("_cython_call").address, caller.attr("_request").address)
+        return Raw(WorkKind.CALL, call, method="RPC")
     method = caller.attr("_method")
     if not method:
         return None
@@ -29,6 +33,7 @@ KIND = Kind(
     (
         At(_CLIENT, "_UnaryUnaryMultiCallable._blocking"),
         At(_CLIENT, "_StreamUnaryMultiCallable._blocking"),
+        At("grpc/aio/_call.py", "_UnaryResponseMixin.__await__"),
         At("grpc/_server.py", "_call_behavior"),
     ),
     read,
