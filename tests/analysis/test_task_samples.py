@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from pathlib import Path
 
@@ -91,12 +92,21 @@ def test_every_format_that_takes_tasks_writes_them_with_their_states(tmp_path: P
     stream, _ = queue_for_a_lock()
     recording = _saved(stream, tmp_path / "r")
     taken = {n: e for n, e in registry.everything("concview.exporters", "EXPORTER").items() if e.tasks}
-    assert set(taken) == {"collapsed", "speedscope", "pprof", "perfetto", "gecko", "jsonl"}
+    assert set(taken) == {"collapsed", "speedscope", "pprof", "perfetto", "gecko", "jsonl", "otlp", "csv"}
     for name, exporter in taken.items():
         out = tmp_path / name
+        if exporter.write_folder is not None:
+            out.mkdir()
+            exporter.write_folder(recording, out, Request(tasks=True))
+            continue
         with out.open("wb") as file:
             exporter.write(recording, file, Request(tasks=True, group_by=exporter.groups[0] if exporter.groups else ""))
         assert out.stat().st_size
+    with (tmp_path / "csv" / "waits.csv").open(newline="", encoding="utf-8") as table:
+        waits = {(row["task"], row["state"], row["behind"]) for row in csv.DictReader(table)}
+    assert ("one", "lock", "owner") in waits and not any("MainThread" in task for task, *_ in waits)
+    profile = (tmp_path / "otlp").read_bytes()
+    assert b"concview.task.name" in profile and b"thread.name" not in profile
     lines = (tmp_path / "collapsed").read_text().splitlines()
     assert any(line.startswith("one;") and "[lock];[self._lock (app.py) held by owner]" in line for line in lines)
     assert not any("epoll" in line or "MainThread" in line for line in lines)

@@ -499,3 +499,22 @@ def test_a_greenlet_that_blocks_the_hub_is_a_callback_and_the_hub_is_none() -> N
     inner = Frame("read", "/srv/app.py", 9, "time.sleep(3)", "user")
     outer = Frame("handle", "/srv/app.py", 4, "read()", "user")
     assert greenlet_of(hub) is None and greenlet_of(Stack((inner, outer))) is outer
+
+
+def test_items_that_nobody_reports_as_done_are_told() -> None:
+    """The queue is empty, all that take from it are back at it, and one item was never reported as done."""
+    for unfinished in (1, 0):
+        stream = Stream()
+        takers, joiner = [stream.task(f"taker-{i}") for i in range(2)], stream.task("joiner")
+        stream.objects[0x9] = AsyncObject(
+            0x9, "Queue", "jobs", "asyncio", 0, 0, 3, backlog=unfinished, users=(*takers, joiner)
+        )  # fmt: skip
+        for task in takers:
+            stream.does(task, TaskWait(TaskState.QUEUE, "Queue.get", 0x9, "Queue"), 3)
+        stream.does(joiner, TaskWait(TaskState.QUEUE, "Queue.join", 0x9, "Queue"), 7)
+        stream.run(8)
+        found = Tracker(Wakes(lambda _: ())).blame(window(stream))
+        assert found is not None
+        lost = [c for c in found.causes if c.kind == "nobody"]
+        assert bool(lost) == (unfinished > 0)
+        assert not unfinished or ("not reported as done" in lost[0].what and found.verdict != "clear")

@@ -1,10 +1,10 @@
 """A folder of tables, for spreadsheets, pandas and SQL: one file for every table that a view shows.
 
 `time.csv`, `code.csv` and `waits.csv` are sums over all that was chosen: seconds by thread and state, by line of code
-and state, and by who waited behind whom. The others show the moments that a view shows, the last 20 seconds of what was
-chosen: threads, locks and their holders, chains, peers, queues, tasks, loops, findings, causes; `series.csv` half a
-second at a time, `marks.csv` when findings were there. A cell that a spreadsheet would take for a formula begins with a
-quotation mark; files without rows are not written.
+and state, and by who waited behind whom; with `--tasks` of tasks instead of threads. The others show the moments that a
+view shows, the last 20 seconds of what was chosen: threads, locks and their holders, chains, peers, queues, tasks,
+loops, findings, causes; `series.csv` half a second at a time, `marks.csv` when findings were there. A cell that a
+spreadsheet would take for a formula begins with a quotation mark; files without rows are not written.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _write(folder: Path, name: str, rows: Iterable[Mapping[str, object]]) -> int
 
 
 def write_tables(recording: Recording, folder: Path, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side)
+    samples = recording.samples(request.selection, request.side, tasks=request.tasks)
+    whose, number_of = ("task", "task_id") if request.tasks else ("thread", "tid")
     time: dict[tuple[str, int, str], list[float]] = defaultdict(lambda: [0.0, 0])
     code: dict[tuple[str, str, int, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     waits: dict[tuple[str, int, str, str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
@@ -113,7 +114,7 @@ def write_tables(recording: Recording, folder: Path, request: Request) -> list[s
         written[name] = _write(folder, name, rows)
 
     table("time", (
-        {"thread": name, "tid": tid, "state": state, "seconds": s, "samples": int(n)}
+        {whose: name, number_of: tid, "state": state, "seconds": s, "samples": int(n)}
         for (name, tid, state), (s, n) in sorted(time.items())
     ))  # fmt: skip
     table("code", (
@@ -121,7 +122,7 @@ def write_tables(recording: Recording, folder: Path, request: Request) -> list[s
         for (function, file, line, state), (own, whole) in sorted(code.items(), key=lambda item: -item[1][1])
     ))  # fmt: skip
     table("waits", (
-        {"thread": name, "tid": tid, "state": state, "waits_for": what, role: behind, "confidence": confidence,
+        {whose: name, number_of: tid, "state": state, "waits_for": what, role: behind, "confidence": confidence,
          "seconds": s, "samples": int(n)}
         for (name, tid, state, what, behind, confidence), (s, n) in sorted(waits.items(), key=lambda item: -item[1][0])
     ))  # fmt: skip
@@ -178,4 +179,5 @@ EXPORTER = Exporter(
     write_folder=write_tables,
     sides=True,
     judges=True,
+    tasks=True,
 )

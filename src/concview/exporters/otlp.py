@@ -81,12 +81,13 @@ class _Tables:
         return known
 
 
-def _attributes(total: Total, side: str) -> dict[str, str | int]:
-    """In OpenTelemetry's own names where it has some."""
+def _attributes(total: Total, side: str, tasks: bool) -> dict[str, str | int]:
+    """In OpenTelemetry's own names where it has some: it has none for tasks."""
     activity = total.activity
+    whose = "concview.task" if tasks else "thread"
     found: dict[str, str | int] = {
-        "thread.name": _names.thread(total.thread),
-        "thread.id": total.thread.tid,
+        f"{whose}.name": _names.thread(total.thread),
+        f"{whose}.id": total.thread.tid,
         "concview.state": _names.state(activity),
     }
     if activity.lock is not None:
@@ -112,7 +113,7 @@ def profiles(recording: Recording, request: Request) -> tuple[ProfilesData, Samp
     """One profile, of what was asked for; the samples, read to their end."""
     from opentelemetry.proto.profiles.v1development import profiles_pb2
 
-    samples = recording.samples(request.selection, request.side, gil_blockers=True)
+    samples = recording.samples(request.selection, request.side, gil_blockers=True, tasks=request.tasks)
     found = totals(samples)
     data = profiles_pb2.ProfilesData()
     tables = _Tables(data.dictionary)
@@ -137,7 +138,8 @@ def profiles(recording: Recording, request: Request) -> tuple[ProfilesData, Samp
         sample = profile.samples.add()
         sample.stack_index = tables.stack(total.activity.stack)
         sample.values.append(total.ns)
-        sample.attribute_indices.extend(tables.attribute(k, v) for k, v in _attributes(total, request.side).items())
+        attributes = _attributes(total, request.side, request.tasks)
+        sample.attribute_indices.extend(tables.attribute(k, v) for k, v in attributes.items())
     # The same recording has the same id, whenever it is exported.
     said = f"{hello.target.pid} {hello.epoch} {request}"
     profile.profile_id = hashlib.sha256(said.encode()).digest()[:16]
@@ -170,4 +172,5 @@ EXPORTER = Exporter(
     needs="opentelemetry.proto",
     extra="otlp",
     together=True,
+    tasks=True,
 )

@@ -193,7 +193,8 @@ class AsyncObject(msgspec.Struct, frozen=True, array_like=True, gc=False):
     exact: bool = True  #: holders were read (from frames, or from the object); False: concluded from source
     puts: int = -1  #: of a queue: totals, of use as differences between two reports
     gets: int = -1
-    backlog: int = -1  #: of an executor: calls that no worker has taken
+    #: Of an executor: calls that no worker has taken; of a queue: items put in and not reported as done yet.
+    backlog: int = -1
     threads: tuple[int, ...] = ()  #: of an executor: tids of workers that run a call for a task
     queue: int = 0  #: of an executor: address of its work queue, as in `Depths`
     where: int = 0  #: id of a FrameDef: where tasks wait at it, or a holder took it; 0 not known

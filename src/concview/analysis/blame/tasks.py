@@ -18,7 +18,7 @@ from concview.analysis.known_places import TOLD_TO_END, bare, is_file, of_a_libr
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
 from concview.model import Confidence, Frame, LoopState, Site, Stack, State, TaskState
-from concview.text import group
+from concview.text import group, plural
 
 if TYPE_CHECKING:
     from concview.analysis.blame.world import Moment, World
@@ -257,6 +257,15 @@ class TaskMoment:
         takers = [n for n in users if n in self.runs and n not in same and not self._watches(n)]
         via, what = (Via.END, f"all items of {name}") if wait.via == "Queue.join" else (Via.ROOM, f"room in {name}")
         nobody = Root(End.UNEXPLAINED, f"{what}: nobody seen to take anything out", place)
+        if via is Via.END and told is not None and told.told.used == 0 and told.told.backlog > 0:
+            # All were taken out. Who is back at the empty queue has no more to report.
+            busy = [n for n in takers if self.runs[n].wait.object != wait.object]
+            if takers and not busy:
+                lost = f"{plural(told.told.backlog, 'item')} of {name} not reported as done"
+                return self._link(
+                    node, place, via, what, [], Confidence.INFERRED, (via, wait.object),
+                    Root(End.NOBODY, f"{lost}, and those that take it out wait for more of it", place),
+                )  # fmt: skip
         return self._link(node, place, via, what, takers, Confidence.INFERRED, (via, wait.object), nobody)
 
     def _signal(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:

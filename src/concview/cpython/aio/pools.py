@@ -98,6 +98,7 @@ class Pools:
         out.limit, out.used = max(0, most) if most >= 0 else -1, self._values.length(items)
         if self._values.type_name(items) == "collections.deque":
             out.deque = items
+        out.backlog = self._values.integer(found.get("_unfinished_tasks", 0))
 
     # ------------------------------------------------------------------ pools
 

@@ -109,5 +109,5 @@ class WaitOrder:
         same = still(old.futures, futures, count - old.count, steps)
         for future in futures:
             task = by_future.get(future)
-            if task is not None and future not in same and 0 < task.since_ns <= old.at_ns:
+            if task is not None and future not in same and task.since_ns <= old.at_ns:
                 found.append(task)
