@@ -137,6 +137,7 @@ class ThreadView(View, frozen=True):
     because: str = ""  #: who and what is in its way now, followed to the end: 'sem (permit) <- rpc sleeps (x.py:7)'
     root: str = ""  #: the end alone
     waiting: int = 0  #: threads and tasks that wait now, directly or behind others, until it goes on
+    interpreter: int = 0  #: id of the one that it runs in now; the main one is 0
     exact: WaitTimes | None = None  #: None: it was on no CPU, or the kernel's records cannot be had ("switches")
 
 
@@ -231,7 +232,26 @@ class QueueView(View, frozen=True):
     address: int = 0
 
 
+class InterpreterView(View, frozen=True):
+    """One interpreter of a process that has several."""
+
+    id: int  #: the main one is 0
+    gil: int  #: id of the interpreter whose GIL it uses
+    threads: tuple[int, ...]  #: tids of those that run in it now; of the main one not told
+    held_share: float = 0.0  #: of its own GIL; where it has none these are 0
+    holder_now: int = 0
+    waiters_now: int = 0
+    waiters_mean: float = 0.0
+    waiters_max: int = 0
+
+    @property
+    def own_gil(self) -> bool:
+        return self.gil == self.id
+
+
 class GilView(View, frozen=True):
+    """The main interpreter's, beside the others' where there are several."""
+
     available: bool
     held_share: float = 0.0
     holder_now: int = 0
@@ -240,12 +260,23 @@ class GilView(View, frozen=True):
     waiters_max: int = 0
     collecting_share: float = 0.0
     switches_per_s: float | None = None
+    interpreters: tuple[InterpreterView, ...] = ()  #: empty where there is one
+
+    @property
+    def others(self) -> tuple[InterpreterView, ...]:
+        """Those beside the main one that have a GIL of their own, most waited for first."""
+        own = [i for i in self.interpreters if i.id and i.own_gil]
+        return tuple(sorted(own, key=lambda i: (-i.waiters_mean, -i.held_share, i.id)))
 
     @property
     def elsewhere(self) -> bool:
-        """Whether threads wait for the GIL for longer than anybody has it: theirs is a subinterpreter's, and only the
-        main interpreter's holder is looked at."""
-        return self.available and self.waiters_mean / max(1, self.waiters_max) > self.held_share + 0.2
+        """Whether threads wait for the GIL for longer than anybody has it, and nothing is told of other interpreters:
+        theirs is a subinterpreter's, in a recording by a version that did not look at those."""
+        return (
+            self.available
+            and not self.interpreters
+            and self.waiters_mean / max(1, self.waiters_max) > self.held_share + 0.2
+        )
 
 
 class TaskView(View, frozen=True):

@@ -156,3 +156,14 @@ def test_io_names_the_peer() -> None:
     assert classify(wait, Stack((USER,))).reason == "recvfrom tcp 10.0.0.1:80"
     wait = Wait(WaitKind.IO, "poll", 5, Peer("socket", "socket:[51677]"))
     assert classify(wait, Stack((USER,))).reason == "poll socket:[51677]"
+
+
+def test_a_queue_between_interpreters_is_polled() -> None:
+    def stack(function: str) -> Stack:
+        file = "/usr/lib/python3.14/concurrent/interpreters/_queues.py"
+        return Stack((Frame(function, file, 266, "time.sleep(_delay)", "stdlib"), Frame("work", "/srv/app.py", 3)))
+
+    sleeps = Wait(WaitKind.SLEEP, "clock_nanosleep")
+    taken, given = classify(sleeps, stack("Queue.get")), classify(sleeps, stack("Queue.put"))
+    assert (taken.state, taken.via) == (State.IDLE, "Queue.get")
+    assert (given.state, given.via) == (State.LOCK, "Queue.put")

@@ -67,6 +67,8 @@ _RUN_TASKS = ("multiprocessing/pool.py", "multiprocessing/managers.py")
 ACCEPTS = "waits for connections"
 #: Of the import system's own (Lib/importlib/_bootstrap.py): a module's lock, and the locks that guard it.
 _IMPORT_LOCKS = frozenset({"acquire", "__enter__", "acquire_lock", "_acquire"})
+#: Queues between interpreters (3.14; before, in the tests' own library) are polled: their waits are sleeps of 10 ms.
+_BETWEEN_INTERPRETERS = ("concurrent/interpreters/_queues.py", "support/interpreters/queues.py")
 #: Lines on which SQLite runs, which sleeps and tries again while another connection writes.
 _DATABASE_CALLS = (".execute", ".commit(", ".rollback(", ".backup(")
 #: How many frames from the leaf may still belong to a primitive of the standard library.
@@ -142,6 +144,12 @@ def classify(wait: Wait, stack: Stack) -> Classification:
 
 def _sleep(wait: Wait, stack: Stack) -> Classification:
     leaf = stack.leaf
+    if leaf is not None and any(is_file(leaf, place) for place in _BETWEEN_INTERPRETERS):
+        if bare(leaf.function) == "put":
+            return Classification(State.LOCK, "queue between interpreters is full (Queue.put)", via="Queue.put")
+        if bare(leaf.function) == "get":
+            words = "waits for an item of a queue between interpreters (Queue.get)"
+            return Classification(State.IDLE, words, via="Queue.get")
     if wait.via != "native" or leaf is None:
         return Classification(State.SLEEP, "sleeps")
     if any(call in leaf.text for call in _DATABASE_CALLS):

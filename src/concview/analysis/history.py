@@ -14,6 +14,7 @@ import msgspec
 
 from concview.analysis.classify import Classification, classify
 from concview.analysis.exact_waits import ExactWaits
+from concview.analysis.interpreters import InterpreterHistory
 from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
 from concview.analysis.relations import RelationHistory
@@ -40,12 +41,14 @@ from concview.model import (
     Hello,
     Hold,
     HoldsDef,
+    Interpreters,
     Label,
     LabelDef,
     Links,
     Loops,
     NativeWaits,
     Notice,
+    OtherGils,
     Parent,
     ProcessStatus,
     Queues,
@@ -125,6 +128,7 @@ class History:
         self.threads: dict[int, ThreadHistory] = {}
         self.gone: deque[ThreadHistory] = deque(maxlen=MAX_GONE)
         self.gil: deque[GilTick] = deque()
+        self.interpreters = InterpreterHistory()  #: beside the main one, with their GILs
         self.buckets: deque[ProcessBucket] = deque(maxlen=PROCESS_BUCKETS)
         self.notices: deque[Notice] = deque(maxlen=50)
         self.stats: Stats | None = None
@@ -179,6 +183,8 @@ class History:
             self.tables.waits[event.id] = event.wait
         elif isinstance(event, HoldsDef):
             self.tables.holds[event.id] = event.holds
+        elif isinstance(event, (OtherGils, Interpreters)):
+            self.interpreters.apply(event)
         elif isinstance(event, TaskWaitDef):
             self.tables.task_waits[event.id] = event.wait
         elif isinstance(event, TaskDef):
@@ -300,6 +306,11 @@ class History:
         self.now_ns = at
         bucket = self._bucket
         waiters = len(self._gil_waiters)
+        if self.interpreters.gil_of:
+            waiters, holders = self.interpreters.tick(tick, self._gil_waiters, bucket)
+            for tid in holders.values():
+                if (other := self.threads.get(tid)) is not None:
+                    other.acc_gil += tick.dt_ns
         if tick.gil_holder != -1:
             self.gil.append(GilTick(at, tick.dt_ns, tick.gil_holder, waiters, tick.gil_switches, tick.collecting))
             holder = self.threads.get(tick.gil_holder)
@@ -371,6 +382,7 @@ class History:
         horizon = end - RUNS_NS
         while self.gil and self.gil[0].at_ns < horizon:
             self.gil.popleft()
+        self.interpreters.prune(horizon)
         while self.gone and self.gone[0].gone_ns < end - GONE_NS:
             self.gone.popleft()
 

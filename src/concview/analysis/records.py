@@ -107,8 +107,26 @@ class Bucket(Record):
 
 
 @dataclass(slots=True)
+class GilSums:
+    """Time-weighted sums of one GIL in half a second, as in `ProcessBucket`."""
+
+    seen_ns: int = 0
+    held_ns: int = 0
+    waiters_ns: int = 0
+    waiters_max: int = 0
+
+    def add(self, tick: GilTick) -> None:
+        self.seen_ns += tick.dt_ns
+        self.waiters_ns += tick.waiters * tick.dt_ns
+        self.waiters_max = max(self.waiters_max, tick.waiters)
+        if tick.holder:
+            self.held_ns += tick.dt_ns
+
+
+@dataclass(slots=True)
 class ProcessBucket:
-    """Half a second of the process. GIL values are time-weighted sums (divide by `gil_seen_ns`)."""
+    """Half a second of the process. GIL values are time-weighted sums (divide by `gil_seen_ns`), of the main
+    interpreter's; `gils`: of other interpreters with a GIL of their own, by id."""
 
     start_ns: int
     end_ns: int
@@ -124,6 +142,7 @@ class ProcessBucket:
     births: int = 0
     deaths: int = 0
     ticks: int = 0
+    gils: dict[int, GilSums] | None = None
 
 
 class ThreadHistory:

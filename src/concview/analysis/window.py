@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from concview.analysis import graph, locks
 from concview.analysis.history import RUNS_NS, History
+from concview.analysis.interpreters import MAIN
 from concview.analysis.lock_stats import LockStats, stats
 from concview.analysis.locks import LockWindow
 from concview.analysis.queues import QueueWindow
@@ -31,6 +34,24 @@ REPORT_NS = 3_000_000_000
 CALLS_NS = 60_000_000_000
 ENABLE_AGENT = "attach the agent: a in the view Inside, or --agent on the command line"
 ENABLE_CALLS = "count them: w in the view Inside, or record --agent --yes --calls wall"
+
+
+@dataclass(frozen=True, slots=True)
+class GilWindow:
+    """One GIL: of the main interpreter (id 0), or of another one that has its own."""
+
+    id: int
+    threads: list[ThreadWindow]  #: those that need it
+    ticks: list[GilTick]
+
+    @property
+    def subject(self) -> str:
+        return "process" if self.id == MAIN else f"interpreter {self.id}"
+
+    @property
+    def where(self) -> str:
+        """' of interpreter 3', or '' for the main one's."""
+        return "" if self.id == MAIN else f" of interpreter {self.id}"
 
 
 class Window:
@@ -119,6 +140,19 @@ class Window:
     @cached_property
     def gil_ticks(self) -> list[GilTick]:
         return [g for g in self.history.gil if g.at_ns > self.start_ns]
+
+    @cached_property
+    def gils(self) -> list[GilWindow]:
+        """Each GIL with the threads that need it: the main interpreter's first, then others that threads ran under."""
+        interpreters = self.history.interpreters
+        mine: dict[int, list[ThreadWindow]] = defaultdict(list)
+        for thread in self.threads:
+            mine[interpreters.mostly(thread.tid, self.end_ns)].append(thread)
+        found = [GilWindow(MAIN, mine[MAIN], self.gil_ticks)]
+        for id_, ticks in interpreters.ticks.items():
+            if mine[id_]:
+                found.append(GilWindow(id_, mine[id_], [g for g in ticks if g.at_ns > self.start_ns]))
+        return found
 
     @cached_property
     def locks(self) -> dict[str, LockWindow]:

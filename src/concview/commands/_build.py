@@ -77,12 +77,14 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
             context_switches_per_s=_maybe(snapshot.switches_per_s),
             gil_held_percent=_maybe(gil.held_share, 100) if gil.available else None,
             gil_waiters_mean=_maybe(gil.waiters_mean) if gil.available else None,
+            interpreters=_interpreters(snapshot),
         ),
         threads=[
             out.ThreadOut(
                 t.tid,
                 t.name,
                 {s: _round(v, 4) for s, v in zip(STATES, t.shares, strict=True)},
+                interpreter=t.interpreter,
                 exact_waits=exact_waits(t.exact),
             )
             for t in snapshot.threads
@@ -313,11 +315,32 @@ def _waiting_for(snapshot: Snapshot, thread: ThreadView) -> out.WaitingForOut | 
             waiting.confidence = Confidence.UNKNOWN.value
     if thread.blocked_by:
         waiting.holder, waiting.confidence = thread.blocked_by, thread.blocked_confidence.value
-    if thread.state is State.GIL and snapshot.gil.available and snapshot.gil.holder_now > 0:
-        waiting.holder, waiting.confidence = snapshot.gil.holder_now, Confidence.EXACT.value
+    if thread.state is State.GIL and (holder := _gil_holder(snapshot, thread)) > 0:
+        waiting.holder, waiting.confidence = holder, Confidence.EXACT.value
     if thread.wait.peer is not None:
         waiting.peer = thread.wait.peer.name
     return waiting
+
+
+def _gil_holder(snapshot: Snapshot, thread: ThreadView) -> int:
+    """Of the GIL that the thread needs, as in `GilView`."""
+    gils = {i.id: i for i in snapshot.gil.interpreters}
+    inside = gils.get(thread.interpreter)
+    if inside is None or not inside.gil:
+        return snapshot.gil.holder_now if snapshot.gil.available else -1
+    return gils[inside.gil].holder_now if inside.gil in gils else -1
+
+
+def _interpreters(snapshot: Snapshot) -> list[out.InterpreterOut]:
+    return [
+        out.InterpreterOut(
+            i.id, True, list(i.threads), i.holder_now != 0, i.holder_now if i.holder_now > 0 else None, i.waiters_now,
+            _round(100 * i.held_share), _round(i.waiters_mean),
+        )
+        if i.own_gil and snapshot.gil.available
+        else out.InterpreterOut(i.id, i.own_gil, list(i.threads))
+        for i in snapshot.gil.interpreters
+    ]  # fmt: skip
 
 
 def dumped(snapshot: Snapshot) -> list[ThreadView]:
@@ -345,6 +368,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
                 frames=frames,
                 because=thread.because,
                 waiting=thread.waiting,
+                interpreter=thread.interpreter,
                 exact_waits=exact_waits(thread.exact),
             )
         )
@@ -354,6 +378,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
         gil=out.GilOut(
             (gil.holder_now != 0) if gil.available and gil.holder_now != -1 else None,
             gil.holder_now if gil.available and gil.holder_now > 0 else None,
+            _interpreters(snapshot),
         ),
         threads=threads,
         deadlocks=[_cycle_out(snapshot, circle) for circle in deadlocks(snapshot)],

@@ -12,10 +12,11 @@ from concview.commands._work import work_text
 from concview.model import Confidence, Hold
 from concview.session.phrases import lasting
 from concview.session.tree import tree
-from concview.snapshot import EdgeView, Snapshot, ThreadView
+from concview.snapshot import EdgeView, InterpreterView, Snapshot, ThreadView
 from concview.text import clean, plural, short_path, waits
 
 MOST_CHAINS = 10
+MOST_GILS = 8
 
 
 def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | None = None) -> str:
@@ -36,6 +37,10 @@ def dump_text(snapshot: Snapshot, pen: Pen, deep: dict[int, list[FrameOut]] | No
         for notice in snapshot.notices:
             pen.paragraph(f"{notice.level}: {notice.text}", "")
     pen.line(_gil_line(snapshot))
+    for each in snapshot.gil.others[:MOST_GILS]:
+        pen.line(_other_gil_line(snapshot, each))
+    if more := len(snapshot.gil.others[MOST_GILS:]):
+        pen.line(f"... {plural(more, 'more interpreter')} with a GIL of their own (all in --format json)")
     pen.line()
     for circle in build.deadlocks(snapshot):
         deadlock_lines(snapshot, circle, pen)
@@ -55,17 +60,30 @@ def _gil_line(snapshot: Snapshot) -> str:
     if not gil.available:
         capability = snapshot.capabilities.get("gil")
         return f"GIL: cannot be seen{': ' + capability.why if capability is not None and capability.why else ''}"
-    if gil.holder_now > 0:
-        holder = snapshot.thread(gil.holder_now)
-        who = f'held by "{holder.name}" (tid {holder.tid})' if holder else f"held by tid {gil.holder_now}"
-    elif gil.holder_now == 0:
-        who = "free"
-    else:
-        who = "held by a thread that cannot be named" if gil.holder_now == -2 else "holder cannot be seen"
-    waiting = f", {plural(gil.waiters_now, 'thread')} waiting" if gil.waiters_now else ""
+    who, waiting = _holder(snapshot, gil.holder_now), _waiting(gil.waiters_now)
+    if len(gil.interpreters) > 1:
+        return f"GIL of the main interpreter: {who}{waiting}"
     if gil.elsewhere and gil.waiters_now:
         return f"GIL of the main interpreter: {who}; {waiting[2:]} for that of a subinterpreter, which is not looked at"
     return f"GIL: {who}{waiting}"
+
+
+def _other_gil_line(snapshot: Snapshot, interpreter: InterpreterView) -> str:
+    who, waiting = _holder(snapshot, interpreter.holder_now), _waiting(interpreter.waiters_now)
+    return f"GIL of interpreter {interpreter.id}: {who}{waiting}"
+
+
+def _holder(snapshot: Snapshot, tid: int) -> str:
+    if tid > 0:
+        holder = snapshot.thread(tid)
+        return f'held by "{clean(holder.name, 80)}" (tid {holder.tid})' if holder else f"held by tid {tid}"
+    if tid == 0:
+        return "free"
+    return "held by a thread that cannot be named" if tid == -2 else "holder cannot be seen"
+
+
+def _waiting(threads: int) -> str:
+    return f", {plural(threads, 'thread')} waiting" if threads else ""
 
 
 def deadlock_lines(snapshot: Snapshot, circle: list[EdgeView], pen: Pen) -> None:
@@ -108,7 +126,7 @@ def _at_one_place(threads: list[ThreadView], deep: dict[int, list[FrameOut]]) ->
     found: dict[object, list[ThreadView]] = {}
     for thread in threads:
         alone = thread.holds or thread.holds_gil or thread.tid in deep or not thread.stack.frames
-        place = (thread.state, thread.reason, thread.because, thread.stack.frames, thread.waiting)
+        place = (thread.interpreter, thread.state, thread.reason, thread.because, thread.stack.frames, thread.waiting)
         found.setdefault(thread.tid if alone else place, []).append(thread)
     return list(found.values())
 
@@ -123,10 +141,13 @@ def _threads(together: list[ThreadView], pen: Pen, deep: list[FrameOut] | None) 
     thread = together[0]
     state = thread.state.name.lower()
     if len(together) > 1:
-        pen.line(f"{plural(len(together), 'thread')} at one place: {state}", BOLD)
+        inside = f", in interpreter {thread.interpreter}" if thread.interpreter else ""
+        pen.line(f"{plural(len(together), 'thread')} at one place: {state}{inside}", BOLD)
         pen.paragraph(", ".join(f'"{clean(t.name, 80)}" (tid {t.tid}{_since(t, ", ")})' for t in together), "    ")
     else:
         gil = ", holds the GIL" if thread.holds_gil else ""
+        gil += f" of interpreter {thread.interpreter}" if gil and thread.interpreter else ""
+        gil += f", in interpreter {thread.interpreter}" if not gil and thread.interpreter else ""
         pen.line(f'"{clean(thread.name, 80)}" tid {thread.tid}: {state}{_since(thread, " for ")}{gil}', BOLD)
     if thread.reason:
         pen.paragraph(thread.reason, "    ")

@@ -44,12 +44,26 @@ class SamplingOut(msgspec.Struct):
     threads_seen: int | None = None
 
 
+class InterpreterOut(msgspec.Struct):
+    """One interpreter of a process that has several. What is told of a GIL is null where it uses the main one's."""
+
+    id: int  #: the main one is 0
+    own_gil: bool
+    threads: list[int]  #: tids of those that run in it now; of the main one not told
+    held: bool | None = None  #: now
+    holder: int | None = None  #: tid
+    waiters: int | None = None  #: now
+    held_percent: float | None = None  #: over the time that was watched, as below
+    waiters_mean: float | None = None
+
+
 class ProcessOut(msgspec.Struct):
     cpu_percent: float | None
     threads: int
     context_switches_per_s: float | None
     gil_held_percent: float | None
     gil_waiters_mean: float | None
+    interpreters: list[InterpreterOut] = []  #: empty where there is one; the GIL above is the main one's
 
 
 class WakerOut(msgspec.Struct):
@@ -111,6 +125,7 @@ class ThreadOut(msgspec.Struct):
     name: str
     shares: dict[str, float]
     pid: int = 0  #: of several processes: whose; else 0, as below
+    interpreter: int = 0  #: id of the one it runs in
     exact_waits: ExactWaitsOut | None = None  #: null where the kernel's records cannot be had
 
 
@@ -662,6 +677,7 @@ class ComparisonOut(msgspec.Struct):
 class GilOut(msgspec.Struct):
     held: bool | None
     holder: int | None
+    interpreters: list[InterpreterOut] = []  #: as in `check`; the GIL beside is the main one's
 
 
 class WaitingForOut(msgspec.Struct):
@@ -699,6 +715,7 @@ class DumpThreadOut(msgspec.Struct):
     frames: list[FrameOut]
     because: str = ""  #: who and what is in its way, followed to the end
     waiting: int = 0  #: threads and tasks that wait, directly or behind others, until it goes on
+    interpreter: int = 0  #: id of the one it runs in
     exact_waits: ExactWaitsOut | None = None  #: as in `check`; of the moments that `dump` looked at
 
 

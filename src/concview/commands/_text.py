@@ -19,6 +19,8 @@ from concview.snapshot import LockView, Snapshot, ThreadView
 from concview.text import clean, count, duration, percent, plural, short_path
 
 #: Threads, locks and frames shown; the JSON has them all.
+#: Interpreters with a GIL of their own that are told one by one.
+MOST_GILS = 4
 MOST_THREADS = 40
 MOST_LOCKS = 10
 MOST_FRAMES = 12
@@ -164,6 +166,13 @@ def _process(snapshot: Snapshot, pen: Pen) -> None:
             f"GIL of the main interpreter held {percent(gil.held_share)}; {gil.waiters_mean:.1f} threads on average "
             "wait for a subinterpreter's, whose holder is not looked at"
         )
+    if gil.interpreters and gil.available:
+        held = f"main interpreter: {held}; {plural(len(gil.interpreters) - 1, 'other interpreter')}"
+        others = gil.others
+        for i in others[:MOST_GILS]:
+            held += f"; interpreter {i.id}: GIL held {percent(i.held_share)}, {i.waiters_mean:.1f} waiting on average"
+        if more := len(others) - MOST_GILS:
+            held += f"; {more} more with a GIL of their own (all in --format json)" if more > 0 else ""
     switches = "not seen" if snapshot.switches_per_s is None else f"{count(snapshot.switches_per_s)}/s"
     pen.line("Process", BOLD)
     pen.paragraph(

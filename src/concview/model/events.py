@@ -167,6 +167,30 @@ class Bye(Event, frozen=True, tag=11):
     text: str = ""
 
 
+class InterpreterRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One interpreter of the process."""
+
+    id: int  #: as `concurrent.interpreters` numbers it; the main one is 0
+    gil: int  #: id of the interpreter whose GIL it uses: its own, or the main one's
+    threads: tuple[int, ...] = ()  #: tids of those that run in it now, innermost; of the main one not told
+
+
+class Interpreters(Event, frozen=True, tag=41):
+    """All interpreters of a process that has, or had, more than one. Told when it changes."""
+
+    at_ns: int
+    rows: tuple[InterpreterRow, ...]
+
+
+class OtherGils(Event, frozen=True, tag=42):
+    """Who has the GILs of interpreters that have one of their own, until the next; the main one's is in `Tick`.
+
+    Flat, three integers each: id of the interpreter, holder (as in Tick), how often it went to another thread."""
+
+    at_ns: int
+    states: tuple[int, ...]
+
+
 class Forget(Event, frozen=True, tag=12):
     """All ids of frames, stacks, waits and holds are void from here on; new definitions follow. Bounds memory."""
 

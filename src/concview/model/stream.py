@@ -14,7 +14,9 @@ from concview.model.events import (
     FrameDef,
     Hello,
     HoldsDef,
+    Interpreters,
     Notice,
+    OtherGils,
     ProcessStatus,
     StackDef,
     Stats,
@@ -73,6 +75,8 @@ AnyEvent = (
     | Of
     | Semaphores
     | Parent
+    | Interpreters
+    | OtherGils
 )
 
 #: tag -> event
@@ -117,4 +121,6 @@ TAGS: dict[int, type[AnyEvent]] = {
     38: LabelDef,
     39: Work,
     40: Of,
+    41: Interpreters,
+    42: OtherGils,
 }

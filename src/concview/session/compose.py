@@ -12,7 +12,8 @@ from concview.analysis import accounting, graph, rates
 from concview.analysis import window as windows
 from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
-from concview.analysis.records import ProcessBucket, ThreadHistory
+from concview.analysis.interpreters import MAIN
+from concview.analysis.records import GilSums, ProcessBucket, ThreadHistory
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judgement
 from concview.model import Peer, State
@@ -26,6 +27,7 @@ from concview.snapshot import (
     NO_SHARES,
     Blame,
     GilView,
+    InterpreterView,
     LockView,
     PeerView,
     Point,
@@ -192,7 +194,8 @@ class Composer:
         because: Mapping[int, Told],
     ) -> tuple[ThreadView, ...]:
         behind = {e.waiter: e for e in edges}
-        holder_now = history.gil[-1].holder if history.gil else 0
+        holders_now = {history.gil[-1].holder} if history.gil else set()
+        holders_now |= {ticks[-1].holder for ticks in history.interpreters.ticks.values() if ticks}
         width = min(STRIP, len(history.buckets))
         sums = [0.0] * len(State)
         views = []
@@ -209,7 +212,7 @@ class Composer:
                     sums[i] += share
             waits = history.exact.of(thread.tid, reports, history.name) if reports else None
             told = because.get(thread.tid)
-            views.append(thread_view(thread, history, cache, behind, holder_now, width, exact, told, waits))
+            views.append(thread_view(thread, history, cache, behind, holders_now, width, exact, told, waits))
         if len(self._threads) > 2 * (len(alive) + len(gone)) + 100:
             known = {t.tid for t in [*alive, *gone]}
             self._threads = {tid: c for tid, c in self._threads.items() if tid in known}
@@ -266,7 +269,40 @@ def _gil_view(history: History, recent: list[ProcessBucket]) -> GilView:
         waiters_max=max((b.gil_waiters_max for b in recent), default=0),
         collecting_share=sum(b.collecting_ns for b in recent) / sampled if sampled else 0.0,
         switches_per_s=rates.gil_switches_per_s(recent),
+        interpreters=_interpreters(history, recent),
     )
+
+
+def _interpreters(history: History, recent: list[ProcessBucket]) -> tuple[InterpreterView, ...]:
+    """Empty where there is and was one."""
+    found = []
+    kept = history.interpreters
+    inside: dict[int, list[int]] = defaultdict(list)
+    for tid, id_ in kept.of_thread.items():
+        inside[id_].append(tid)
+    for id_, gil in sorted(kept.gil_of.items()):
+        threads = tuple(sorted(inside[id_]))
+        if gil != id_ or (id_ == MAIN and len(kept.gil_of) < 2):
+            found.append(InterpreterView(id_, gil, threads))
+            continue
+        if id_ == MAIN:
+            sums = [GilSums(b.gil_seen_ns, b.gil_held_ns, b.gil_waiters_ns, b.gil_waiters_max) for b in recent]
+            last = history.gil[-1] if history.gil else None
+        else:
+            sums = [b.gils[id_] for b in recent if b.gils and id_ in b.gils]
+            last = kept.ticks[id_][-1] if kept.ticks.get(id_) else None
+        seen = max(1, sum(s.seen_ns for s in sums))
+        found.append(
+            InterpreterView(
+                id_, gil, threads,
+                held_share=sum(s.held_ns for s in sums) / seen,
+                holder_now=last.holder if last is not None else 0,
+                waiters_now=last.waiters if last is not None else 0,
+                waiters_mean=sum(s.waiters_ns for s in sums) / seen,
+                waiters_max=max((s.waiters_max for s in sums), default=0),
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def _peer_views(window: Window) -> tuple[PeerView, ...]:

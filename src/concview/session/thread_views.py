@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from itertools import islice, takewhile
 
 from concview.analysis import accounting, graph
@@ -68,7 +69,7 @@ def thread_view(
     history: History,
     cache: ThreadCache,
     edges: dict[int, graph.Edge],
-    holder_now: int,
+    holders_now: Collection[int],
     width: int,
     exact: bool,
     told: Told | None = None,
@@ -96,7 +97,8 @@ def thread_view(
         strip=(-1,) * (width - len(strip)) + strip,
         cpu_percent=cache.cpu,
         gil_held=cache.gil if history.gil else None,
-        holds_gil=thread.tid == holder_now and alive,
+        interpreter=history.interpreters.of_thread.get(thread.tid, 0) if alive else 0,
+        holds_gil=thread.tid in holders_now and alive,
         switches_per_s=cache.switches,
         voluntary_per_s=cache.voluntary,
         stack=run.stack if run is not None else NO_STACK,

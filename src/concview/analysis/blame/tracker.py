@@ -111,5 +111,8 @@ def _limits(window: Window) -> tuple[float, float]:
     """The parts of the GIL and of the CPUs that are in use."""
     seen = sum(b.gil_seen_ns for b in window.buckets)
     gil = sum(b.gil_held_ns for b in window.buckets) / seen if seen else 0.0
+    for id_ in window.history.interpreters.ticks:  # of several, the one that is used most
+        sums = [b.gils[id_] for b in window.buckets if b.gils and id_ in b.gils]
+        gil = max(gil, sum(s.held_ns for s in sums) / max(1, sum(s.seen_ns for s in sums)))
     cpu = (window.cpu_percent or 0.0) / 100 / max(1.0, window.cpus)
     return gil, cpu

@@ -35,7 +35,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import ThreadWindow, Window
+from concview.analysis.window import GilWindow, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules.gil_convoy import MIN_SECONDS, parties
@@ -66,7 +66,11 @@ class GilContention:
         evidence.require_gil(window)
         if window.seconds < MIN_SECONDS:
             return
-        busy = [t for t in window.threads if t.share(State.RUNNING, State.GIL) >= BUSY]
+        for gil in window.gils:
+            yield from self._one(window, gil)
+
+    def _one(self, window: Window, gil: GilWindow) -> Iterable[Observation]:
+        busy = [t for t in gil.threads if t.share(State.RUNNING, State.GIL) >= BUSY]
         # A thread that hardly runs when it gets the GIL is a victim, not a hog: see gil-convoy.
         most = max((t.share(State.RUNNING, State.RUNNABLE) for t in busy), default=0.0)
         hogs = [t for t in busy if t.share(State.RUNNING, State.RUNNABLE) > 0.2 * most]
@@ -77,7 +81,7 @@ class GilContention:
         wall = max(sum(t.nanoseconds) for t in hogs)
         cores = running / wall
         held = sum(t.gil_held_ns for t in hogs)
-        if cores > MAX_CORES or held < MIN_HELD * sum(t.gil_held_ns for t in window.threads):
+        if cores > MAX_CORES or held < MIN_HELD * sum(t.gil_held_ns for t in gil.threads):
             return
         share = waiting / (running + waiting)
         hogs.sort(key=lambda t: -t.nanoseconds[State.RUNNING])
@@ -86,21 +90,21 @@ class GilContention:
         names = evidence.who(window, [t.tid for t in hogs])
         hot = evidence.hot(hogs, State.RUNNING, State.GIL)
         useful = min(float(len(hogs)), window.cpus)
-        computing, victims = parties(window)
+        computing, victims = parties(gil.threads)
         yield Observation(
-            subject="process",
+            subject=gil.subject,
             value=share,
             lower=lower_share(share, samples, episodes),
             samples=samples,
             episodes=episodes,
             confidence=Confidence.STATISTICAL,
-            title=f"{len(hogs)} threads compete for the GIL",
+            title=f"{len(hogs)} threads compete for the GIL{gil.where}",
             summary=(
-                f"{names} want to run Python, but spend {percent(share)} of that time waiting for the GIL; together "
-                f"they get {cores:.1f} cores"
+                f"{names} want to run Python, but spend {percent(share)} of that time waiting for the GIL{gil.where}; "
+                f"together they get {cores:.1f} cores"
                 + (f". Most of it runs in {evidence.frame_spot(hot[0][0])} ({percent(hot[0][1])})." if hot else ".")
             ),
-            fix=_fix(hot[0][0] if hot else None),
+            fix=_fix(hot[0][0] if hot else None, gil),
             gain=(
                 f"Up to {useful / max(cores, 1.0):.1f} x with processes on the {window.cpus:g} CPUs this process may "
                 "use, if the work can be divided and what is sent between processes is small."
@@ -111,7 +115,7 @@ class GilContention:
             where=tuple(evidence.at(f) for f, _ in hot[:3]),
             threads=tuple(t.tid for t in hogs),
             stacks=_stacks(hogs),
-            explains=() if len(victims) >= len(computing) else (("gil-convoy", "*"),),
+            explains=() if len(victims) >= len(computing) else (("gil-convoy", gil.subject),),
             severity_cap="" if window.cpus >= 1.5 else "info",
         )
 
@@ -125,8 +129,15 @@ def _stacks(hogs: list[ThreadWindow]) -> tuple[StackEvidence, ...]:
     return out
 
 
-def _fix(hot: Frame | None) -> str:
+def _fix(hot: Frame | None, gil: GilWindow) -> str:
     name = hot.function.rpartition(".")[2] if hot is not None and hot.function.isidentifier() else "compute"
+    if gil.id:
+        return (
+            "Threads of one interpreter share its GIL: give each of them an interpreter of its own.\n\n"
+            "    with InterpreterPoolExecutor() as pool:\n"
+            f"        results = pool.map({name}, parts, chunksize=8)\n\n"
+            "A worker of that pool has an interpreter of its own; threads that it starts in there do not."
+        )
     return (
         f"Move the computation into processes, which have a GIL each.\n\n"
         f"    with ProcessPoolExecutor() as pool:\n"

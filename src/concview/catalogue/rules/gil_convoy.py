@@ -32,11 +32,11 @@ When it is fine:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import ThreadWindow, Window
+from concview.analysis.window import GilWindow, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, StackEvidence, State
@@ -70,7 +70,11 @@ class GilConvoy:
         evidence.require_gil(window)
         if window.seconds < MIN_SECONDS:
             return
-        hogs, victims = parties(window)
+        for gil in window.gils:
+            yield from self._one(window, gil)
+
+    def _one(self, window: Window, gil: GilWindow) -> Iterable[Observation]:
+        hogs, victims = parties(gil.threads)
         if not hogs or not victims:
             return
         hogs.sort(key=lambda t: -t.nanoseconds[State.RUNNING])
@@ -97,25 +101,26 @@ class GilConvoy:
             note = f"waits for the GIL {percent(thread.share(State.GIL))}, runs {percent(thread.share(State.RUNNING))}"
             stacks += evidence.shown("victim", thread.tid, thread.name, stack, note)
         yield Observation(
-            subject="process",
+            subject=gil.subject,
             value=share,
             lower=lower_share(share, samples, episodes),
             samples=samples,
             episodes=episodes,
             confidence=Confidence.STATISTICAL,
-            title=f"{names} {'gets' if len(victims) == 1 else 'get'} the GIL late",
+            title=f"{names} {'gets' if len(victims) == 1 else 'get'} the GIL{gil.where} late",
             summary=(
-                f"{names}: {percent(share)} of the busy time is lost waiting for the GIL, at least {duration(late)} "
-                f"each time, while {computing}" + (f" in {evidence.frame_spot(hot[0][0])}." if hot else ".")
+                f"{names}: {percent(share)} of the busy time is lost waiting for the GIL{gil.where}, at least "
+                f"{duration(late)} each time, while {computing}"
+                + (f" in {evidence.frame_spot(hot[0][0])}." if hot else ".")
             ),
-            gain=f"Answers up to {1 / max(1 - share, 0.05):.0f} x as fast, if nothing else in this process computes.",
+            gain=f"Answers up to {1 / max(1 - share, 0.05):.0f} x as fast, if nothing else there computes.",
             check_next="Is what the computing thread does needed in this process?",
             where=(*(evidence.at(f) for f, _ in hot[:2]), *evidence.places(lost)),
             threads=tuple(t.tid for t in [*hogs, *victims]),
             stacks=stacks,
             # Two that compute wait for each other, too: what matters is who waits for both. Where more compute than
             # wait it is the other way round (see gil-contention).
-            explains=(("gil-contention", "*"),) if len(victims) >= len(hogs) else (),
+            explains=(("gil-contention", gil.subject),) if len(victims) >= len(hogs) else (),
         )
 
 
@@ -124,12 +129,12 @@ def _blocks(thread: ThreadWindow) -> int:
     return sum(b.voluntary for b in thread.buckets if b.voluntary > 0)
 
 
-def parties(window: Window) -> tuple[list[ThreadWindow], list[ThreadWindow]]:
+def parties(threads: Sequence[ThreadWindow]) -> tuple[list[ThreadWindow], list[ThreadWindow]]:
     """Threads that compute, and those that wait for the GIL because of them."""
-    hogs = [t for t in window.threads if _is_hog(t)]
+    hogs = [t for t in threads if _is_hog(t)]
     most = max((t.share(State.RUNNING) for t in hogs), default=0.0)
     # Among equals nobody is the victim, however little of the CPU a busy machine leaves to each.
-    victims = [t for t in window.threads if t not in hogs and t.share(State.RUNNING) < EQUALS * most and _is_victim(t)]
+    victims = [t for t in threads if t not in hogs and t.share(State.RUNNING) < EQUALS * most and _is_victim(t)]
     return hogs, victims
 
 

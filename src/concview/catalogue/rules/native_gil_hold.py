@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from concview.analysis.gilcalls import Uninterrupted, uninterrupted
-from concview.analysis.window import Slice, ThreadWindow, Window
+from concview.analysis.window import GilWindow, Slice, ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.model import Confidence, Frame, Stack, State
@@ -87,14 +87,20 @@ class NativeGilHold:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         evidence.require_gil(window)
-        ticks = window.gil_ticks
+        for gil in window.gils:
+            yield from self._kept(window, gil)
+
+    def _kept(self, window: Window, gil: GilWindow) -> Iterable[Observation]:
+        ticks = gil.ticks
         if ticks and all(t.switches < 0 for t in ticks):
+            if gil.id:
+                return
             raise Inapplicable(
                 "this recording does not say how often the GIL changed hands", "record again with this version"
             )
         all_waited = sum(t.waiters * t.dt_ns for t in ticks)
         lines: dict[tuple[str, str], list[_Hold]] = defaultdict(list)
-        threads = {t.tid: t for t in window.threads}
+        threads = {t.tid: t for t in gil.threads}
         slices: dict[int, list[Slice]] = {}
         for seen in uninterrupted(ticks):
             thread = threads.get(seen.tid)
@@ -105,9 +111,9 @@ class NativeGilHold:
             if stack is not None and leaf is not None:
                 lines[leaf.file, leaf.function].append(_Hold(seen, stack, _on_cpu(thread, seen)))
         for holds in lines.values():
-            yield from self._one(window, holds, all_waited)
+            yield from self._one(window, gil, holds, all_waited)
 
-    def _one(self, window: Window, holds: list[_Hold], all_waited: int) -> Iterable[Observation]:
+    def _one(self, window: Window, gil: GilWindow, holds: list[_Hold], all_waited: int) -> Iterable[Observation]:
         kept = sum(h.ns for h in holds)
         lasted = sum(h.seen.end_ns - h.seen.start_ns for h in holds)
         share = kept / 1e9 / window.seconds
@@ -121,7 +127,7 @@ class NativeGilHold:
         assert stack is not None
         leaf = stack.user_leaf
         tids = tuple(sorted({h.seen.tid for h in holds}))
-        victims = _victims(window, holds)
+        victims = _victims(gil, holds)
         sees_gc = window.can("collecting")
         enough = len(holds) >= MIN_HOLDS or kept >= ENOUGH_NS
         line = f" ({leaf.text})" if leaf is not None and leaf.text else ""
@@ -139,7 +145,7 @@ class NativeGilHold:
             samples=evidence.samples_in(window, kept),
             episodes=len(holds),
             confidence=Confidence.EXACT if sees_gc else Confidence.INFERRED,
-            title=f"{evidence.frame_spot(leaf)} keeps the GIL for {duration(met)}",
+            title=f"{evidence.frame_spot(leaf)} keeps the GIL{gil.where} for {duration(met)}",
             summary=(
                 f"{evidence.who(window, tids)} {'keeps' if len(tids) == 1 else 'keep'} the GIL for {duration(met)} at "
                 f"a time (longest {duration(longest)}) in {evidence.frame_spot(leaf)}{line}, {percent(share)} of the "
@@ -159,7 +165,11 @@ class NativeGilHold:
             where=evidence.places(stack, *(evidence.heaviest_in(v.wait_profiles, State.GIL) for v in victims[:2])),
             threads=(*tids, *(v.tid for v in victims)),
             stacks=stacks,
-            explains=((("gil-contention", "*"), ("gil-convoy", "*")) if waited >= EXPLAINS_SHARE * all_waited else ()),
+            explains=(
+                (("gil-contention", gil.subject), ("gil-convoy", gil.subject))
+                if waited >= EXPLAINS_SHARE * all_waited
+                else ()
+            ),
             severity_cap="info" if share < INFO_SHARE or kept < MIN_ON_CPU * lasted else "",
             needs="" if enough else f"at least {MIN_HOLDS} such calls (has {plural(len(holds), 'call')})",
         )
@@ -192,10 +202,10 @@ def _on_cpu(thread: ThreadWindow, seen: Uninterrupted) -> float:
     return cpu / (cpu + delay) if cpu + delay else 1.0
 
 
-def _victims(window: Window, holds: list[_Hold]) -> list[ThreadWindow]:
+def _victims(gil: GilWindow, holds: list[_Hold]) -> list[ThreadWindow]:
     """Who waited for the GIL during these stretches, longest first."""
     waited: dict[int, int] = defaultdict(int)
-    threads = {t.tid: t for t in window.threads}
+    threads = {t.tid: t for t in gil.threads}
     for thread in threads.values():
         waits = [p for p in thread.slices if p.run.state is State.GIL]
         ends = [p.end_ns for p in waits]

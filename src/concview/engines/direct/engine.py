@@ -18,6 +18,7 @@ from concview.cpython.runtime import Identity, Runtime, find, layout
 from concview.cpython.threads import Thread
 from concview.engines.base import Look, Probe, Tally
 from concview.engines.direct.frames.strategy import check, readers
+from concview.engines.direct.interpreters import InterpreterWatch
 from concview.engines.direct.labels import LabelLook
 from concview.engines.direct.locks.futures import Futures
 from concview.engines.direct.locks.holds import Holds
@@ -162,6 +163,7 @@ class DirectEngine:
         self._objects, self._codes, self._sampler = read
         self._scheduled = ScheduledThreads(waits)
         self._table = ThreadTable(sink, self._sampler, memory, offsets, self._objects)
+        self._interpreters = InterpreterWatch(memory, offsets, sink, self._sampler)
         reader = LockReader(memory, offsets, self._objects)
         self._judge = Verifier(reader, self._site)
         self._holds = Holds(reader, self._codes, self._judge, self._sampler.objects)
@@ -323,6 +325,8 @@ class DirectEngine:
             if sent != row.sent:
                 row.sent = sent
                 news.append(sent)
+        if not self._interpreters.idle:
+            self._interpreters.tick(at_ns, everyone)
         sink.tick(at_ns, sampler.gil_holder, sampler.collecting, news, tally.gil_switches)
         self._asked += scheduled.asked
         if measured:
@@ -415,6 +419,7 @@ class DirectEngine:
             table.update(at_ns)
         if sampler.list_changes != self._seen_changes:
             self._seen_changes = sampler.list_changes
+            self._interpreters.moved = True
             self._unbound = [t for t in sampler.threads if not t.tid]
             self._ranges(waits)
             ran = ran if in_parts else None
@@ -446,10 +451,13 @@ class DirectEngine:
         if len(states) == 1:
             walk = states[0].walk
             frames = tuple([p.frame_id for p in walk.places])
-            truncated = walk.truncated
+            truncated, inside = walk.truncated, states[0].interpreter
         else:
             frames = tuple([p.frame_id for t in states for p in t.walk.places])
             truncated = any(t.walk.truncated for t in states)
+            inside = next((t.interpreter for t in states if t.walk.places), 0)
+        if inside != row.interpreter:
+            row.interpreter, self._interpreters.moved = inside, True
         row.stack = self._sink.stack(frames, truncated)
 
     def _calls(self) -> dict[int, int]:
@@ -487,6 +495,7 @@ class DirectEngine:
         self._sampler.forget_stacks()
         self._ownership.renew()
         self._futures.forget()
+        self._interpreters.renew()
         self._table.announce_all()
 
     def _watch(self, at_ns: int) -> None:

@@ -34,13 +34,17 @@ PATIENCE_NS = 2_000_000_000
 class ThreadRow:
     """One thread of the kernel's, and the row last sent for it."""
 
-    __slots__ = ("born_ns", "holds", "looked_ns", "name", "named", "native", "sent", "stack", "states", "tid", "wait")
+    __slots__ = (
+        "born_ns", "holds", "interpreter", "looked_ns", "name", "named", "native", "sent", "stack", "states",
+        "tid", "wait",
+    )  # fmt: skip
 
     def __init__(self, tid: int, born_ns: int) -> None:
         self.tid = tid
         self.born_ns = born_ns  #: first seen
         self.looked_ns = 0  #: its turn, where a tick has room for a part of the threads only
         self.states: list[Thread] = []  #: innermost first: several when it runs a subinterpreter
+        self.interpreter = 0  #: address of the one that its innermost frames run in; 0: not known yet
         self.name = ""
         self.named = False  #: by `threading`, not by the kernel
         self.native = False

@@ -48,6 +48,9 @@ class Sampler:
         self._by_address: dict[int, Thread] = {}
         self.list_changes = 0  #: grows whenever the set of threads changed
         self.collecting = False
+        #: Of the interpreters beside the main one that have a GIL of their own: (address, thread state that holds the
+        #: GIL or 0, how often it went to another)
+        self.other_gils: list[tuple[int, int, int]] = []
         self._holder = 0  #: thread state that holds the GIL; 0 nobody, -1 there is no GIL
         self.bound: list[Thread] = []  #: whose tid has become known since the caller last cleared it
         #: Where a tick has no room for all threads: what reading the lists again may take, as a share of a core.
@@ -95,6 +98,11 @@ class Sampler:
             return self._holder
         thread = self._by_address.get(self._holder)
         return thread.tid or -2 if thread is not None else -2
+
+    def tid_of(self, state: int) -> int:
+        """Of a thread state, as in `gil_holder`."""
+        thread = self._by_address.get(state)
+        return 0 if not state else thread.tid or -2 if thread is not None else -2
 
     def forget_stacks(self) -> None:
         """Walk every stack anew at the next sample: ids that were given out are void."""
@@ -298,6 +306,9 @@ class Sampler:
     def _judge_gils(self, head: bytes) -> None:
         offset, gil_size = 8, self.batch.gil_size
         self.collecting, self._holder = False, 0
+        if self.other_gils or len(self.interpreters) > 1:
+            self.other_gils = []
+            main = self.interpreters[-1].gil
         for interpreter in self.interpreters:
             gil = offset + 16
             offset = gil + gil_size + 4
@@ -305,9 +316,16 @@ class Sampler:
                 self.collecting = True
             if not interpreter.next:  # the main interpreter is the last of the list
                 self._judge_gil(head, gil)
+            elif interpreter.gil and interpreter.gil != main and self._has_gil(head, gil):
+                locked = _INT(head, gil + self._o_locked)[0] == 1
+                holder = _WORD(head, gil + self._o_holder)[0] if locked else 0
+                self.other_gils.append((interpreter.address, holder, _WORD(head, gil + self._o_switches)[0]))
+
+    def _has_gil(self, head: bytes, at: int) -> bool:
+        return not self._o.free_threaded or bool(_INT(head, at)[0])
 
     def _judge_gil(self, head: bytes, at: int) -> None:
-        if self._o.free_threaded and not _INT(head, at)[0]:
+        if not self._has_gil(head, at):
             self._holder = self._tally.gil_switches = -1
             return
         self._tally.gil_switches = _WORD(head, at + self._o_switches)[0]

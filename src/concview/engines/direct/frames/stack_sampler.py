@@ -24,6 +24,8 @@ _CHUNK = 16384
 _STALE_OUTS = 8
 #: 3.11 and 3.12: places of the frame pointer that are copied, the latest ones.
 _CFRAMES = 2
+#: More than a thread state takes.
+_STATE_SIZE = 1024
 
 _WORD = struct.Struct("<Q").unpack_from
 _TWO_WORDS = struct.Struct("<2Q").unpack_from
@@ -112,6 +114,8 @@ class StackSampler(Sampler):
         self._o_ident, self._o_tid = o["ts.thread_id"] - batch.low, o["ts.native_thread_id"] - batch.low
         self._o_chunk = o["ts.datastack_chunk"] - batch.low
         self._cframe_offset = o.get("cframe.current_frame", 0)
+        #: Of thread states of subinterpreters up to 3.12: (native, ident) as they say themselves, see `_runner`.
+        self._own: dict[Thread, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ one thread
 
@@ -161,14 +165,35 @@ class StackSampler(Sampler):
             thread.native = native
             self._bind(thread, tid, ident)
 
+    def _runner(self, thread: Thread, cframe: int, native: int, ident: int) -> tuple[int, int]:
+        """Who runs a subinterpreter's thread state up to 3.12: whoever runs code in an interpreter borrows the state of
+        the thread that made it, and its numbers stay that one's. But the cframe lies on the C stack of the one that
+        runs, and a thread's descriptor, whose address is its ident, above its stack; the main thread's stack lies above
+        everything."""
+        own = self._own
+        own[thread] = native, ident
+        if thread.address <= cframe < thread.address + _STATE_SIZE:
+            return native, ident  # nobody runs it
+        if len(own) > len(self.threads):
+            self._own = own = {t: own[t] for t in self.threads if t in own}
+        pairs = [own.get(t) or (t.native, t.ident) for t in self.threads]
+        above = [(native, ident) for native, ident in pairs if ident > cframe]
+        if above:
+            return min(above, key=lambda pair: pair[1])
+        return next(
+            (pair for t, pair in zip(self.threads, pairs, strict=True) if t.tid == self._memory.pid), own[thread]
+        )
+
     def _parse(
         self, thread: Thread, state: bytes, frame_words: bytes, data: bytes, outs: bytes, again: bytes
     ) -> Outcome | None:
         """None: what was to be read lies elsewhere now; the thread's prediction has been put right."""
         tid, ident = _WORD(state, self._o_tid)[0], _WORD(state, self._o_ident)[0]
+        (frame,), (chunk, top) = _WORD(state, self._o_frame), _TWO_WORDS(state, self._o_chunk)
+        if self.batch.uses_cframe and thread.interpreter != self.interpreters[-1].address:
+            tid, ident = self._runner(thread, frame, tid, ident)
         if tid != thread.native or ident != thread.ident or not thread.tid:
             self._who(thread, tid, ident)
-        (frame,), (chunk, top) = _WORD(state, self._o_frame), _TWO_WORDS(state, self._o_chunk)
         if self.batch.uses_cframe:
             pointer = frame + self._cframe_offset if frame else 0
             if pointer and pointer not in thread.cframes:
