@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from array import array
 
 from concview.cpython.code import Codes
+from concview.cpython.heap.layout import PTHREAD_TID
 from concview.cpython.memory import Memory
 from concview.cpython.offsets import Offsets
 from concview.cpython.runtime import Runtime
@@ -161,9 +163,22 @@ class StackSampler(Sampler):
         if native >= 1 << 31:
             native = ident = 0
         tid = self._numbers.outer(native)
+        if native and ident and not self._lives(tid):
+            tid = self._by_descriptor(ident) or tid
         if (tid, native, ident) != (thread.tid, thread.native, thread.ident):
             thread.native = native
             self._bind(thread, tid, ident)
+
+    def _lives(self, tid: int) -> bool:
+        facts = self._memory.facts
+        return tid > 0 and (not facts.live or os.access(f"{facts.folder}/task/{tid}", os.F_OK))
+
+    def _by_descriptor(self, ident: int) -> int:
+        """The number of a thread by the C library's `struct pthread`; 0 where that has none. A process that C code has
+        forked without telling Python (uWSGI's workers) keeps its parent's number in the thread state."""
+        words = self._memory.read_many([(ident + at, 4) for at in PTHREAD_TID])
+        found = (self._numbers.outer(int.from_bytes(word, "little")) for word in words if word is not None)
+        return next((tid for tid in found if self._lives(tid)), 0)
 
     def _runner(self, thread: Thread, cframe: int, native: int, ident: int) -> tuple[int, int]:
         """Who runs a subinterpreter's thread state up to 3.12: whoever runs code in an interpreter borrows the state of
