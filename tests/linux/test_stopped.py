@@ -21,7 +21,9 @@ _PTRACE_SEIZE, _PTRACE_INTERRUPT = 0x4206, 0x4207
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+    # A process group of its own, whose parent is of the same session in another one: only that can be stopped by the
+    # terminal's signals (in an orphaned group they do nothing).
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0) as process:
         yield process
         process.kill()
 
