@@ -399,6 +399,19 @@ def test_tasks_that_only_pace_or_wait_for_work_are_quiet() -> None:
     assert said.verdict == "idle" and said.quiet == pytest.approx(1, abs=0.02) and "nobody is held up" in said.sentence
 
 
+@pytest.mark.parametrize("limited", [False, True])
+def test_an_event_that_nobody_sets_matters_to_who_waits_without_a_limit(limited: bool) -> None:
+    stream = Stream()
+    inner = (Frame("Event.wait", "/usr/lib/python3.12/asyncio/locks.py", 212, "", "stdlib"),)
+    if limited:
+        inner += (Frame("wait_for", "/usr/lib/python3.12/asyncio/tasks.py", 520, "", "stdlib"),)
+    for n in range(3):
+        stream.does(stream.task(f"waits-{n}"), lock(0xA, "Event.wait", "Event"), 3, inner=inner)
+    stream.run(8)
+    said = blamed(stream)
+    assert said.verdict == ("idle" if limited else "dormant"), said.sentence
+
+
 def test_a_future_that_tells_no_more_is_unexplained_never_clear() -> None:
     stream = Stream()
     for n in range(3):

@@ -30,6 +30,10 @@ class Mount(NamedTuple):
     source: str
 
     @property
+    def remote(self) -> bool:
+        return self.kind in _REMOTE or self.kind.startswith("fuse.")
+
+    @property
     def name(self) -> str:
         """'nfs4 nas:/export'."""
         return clean(f"{self.kind} {self.source}", 80)
@@ -41,7 +45,7 @@ class Mounts:
     def __init__(self, pid: int | str, clock: Callable[[], float] = time.monotonic) -> None:
         self._list, self._clock = f"/proc/{pid}/mountinfo", clock
         self._again = 0.0
-        self._mounts: list[Mount] = []  #: all, the later of two at one place in front
+        self._mounts: list[Mount] = []  #: all, the later of two at one place in front; none where none is remote
         self._silent: dict[str, float] = {}  #: by folder: until when it is not asked
 
     def remote(self, path: str) -> Mount | None:
@@ -49,11 +53,11 @@ class Mounts:
         now = self._clock()
         if now >= self._again:
             self._again = now + _LIST_S
-            self._mounts = parse(_read(self._list))
-        if not any(m.kind in _REMOTE or m.kind.startswith("fuse.") for m in self._mounts):
-            return None
+            mounts = parse(_read(self._list))
+            # Most machines have none, and a host of containers thousands of others.
+            self._mounts = mounts if any(m.remote for m in mounts) else []
         found = max((m for m in self._mounts if _below(path, m.folder)), key=lambda m: len(m.folder), default=None)
-        return found if found is not None and (found.kind in _REMOTE or found.kind.startswith("fuse.")) else None
+        return found if found is not None and found.remote else None
 
     def ask(self, path: str, what: Callable[[], _T]) -> _T | None:
         """What `what` gives, which has to do with that absolute path. On a remote file system it is done in a thread of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, place_of
 from concview.analysis.blame.ways import Way, way
-from concview.analysis.known_places import TOLD_TO_END, bare, is_file, of_a_library
+from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among, bare, is_file, of_a_library
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
 from concview.model import Confidence, Frame, LoopState, Site, Stack, State, TaskState
@@ -286,6 +286,8 @@ class TaskMoment:
         if of_a_library(run.stack):
             return Root(End.IDLE, f"a library's own task waits for {name}", place)
         if self._all_along(task, run):
+            if any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
+                return Root(End.PACE, f"waits for {name}, or until its time is over", place)
             return Root(End.DORMANT, f"{name}: nobody seen to set it", place)
         return Root(End.UNEXPLAINED, f"{name}: nobody seen to set it", place)
 
