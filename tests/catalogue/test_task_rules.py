@@ -402,7 +402,7 @@ def test_tasks_that_only_pace_or_wait_for_work_are_quiet() -> None:
 @pytest.mark.parametrize("limited", [False, True])
 def test_an_event_that_nobody_sets_matters_to_who_waits_without_a_limit(limited: bool) -> None:
     stream = Stream()
-    inner = (Frame("Event.wait", "/usr/lib/python3.12/asyncio/locks.py", 212, "", "stdlib"),)
+    inner: tuple[Frame, ...] = (Frame("Event.wait", "/usr/lib/python3.12/asyncio/locks.py", 212, "", "stdlib"),)
     if limited:
         inner += (Frame("wait_for", "/usr/lib/python3.12/asyncio/tasks.py", 520, "", "stdlib"),)
     for n in range(3):
