@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
-from capacity import BUSY
+from capacity import BUSY, MEASURES
 from interpreters import Interpreter, target
 
 LEVELS, WIDTH = 10, 12
@@ -47,6 +47,7 @@ def _program() -> tuple[str, dict[tuple[str, int], str]]:
     return "\n".join(lines) + "\n", calls
 
 
+@pytest.mark.units(MEASURES)
 def test_call_churn(direct_python: Interpreter, tmp_path: Path) -> None:
     """The worst case: nothing but calls of 100 ns.
 

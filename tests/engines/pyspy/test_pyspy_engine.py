@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyspy_sink import KeepingSink, watch
 
-from capacity import BUSY
+from capacity import BUSY, MEASURES
 from concview.engines.pyspy import PySpyEngine
 from concview.errors import TargetGone
 from concview.model import Notice, Target
@@ -311,6 +311,7 @@ ctypes.CDLL(None).pthread_exit(None)
         engine.finish()
 
 
+@pytest.mark.units(MEASURES)
 def test_threads_that_come_and_go_are_named(pyspy_python: Interpreter) -> None:
     source = """
 import threading, time
