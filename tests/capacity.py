@@ -18,9 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-#: As many as pytest has workers (pyproject.toml: two a CPU of the smallest machine, as most tests wait; with three, what
-#: is read of threads that never stop is wrong too often). A test that keeps a CPU busy takes half of it, one that measures
-#: leaves room for one other.
+#: As many as pytest has workers (pyproject.toml: two a CPU of the smallest machine, as most tests wait; with three, too
+#: much of what is read of threads that never stop is wrong). A test that keeps a CPU busy takes half of it, one that
+#: measures leaves room for one other.
 CAPACITY = 4
 BUSY = CAPACITY // 2
 MEASURES = CAPACITY - 1
