@@ -126,9 +126,8 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     if lost:
         return "stuck", Severity.WARN, f"Stuck for {duration(lost[0].stuck_s)}: {_told(blame, lost[0])}"
     halted = [c for c in blame.causes if c.kind in _HALTS and not c.path and c.stuck_s >= STUCK_S]
-    told_below = any(
-        _holds_up(c) and c.kind in _HALTS for c in blame.causes
-    )  # that is told from those who wait for them
+    # Where others are held up by it, it is told from those.
+    told_below = any(_holds_up(c) and c.kind in _HALTS for c in blame.causes)
     if halted and not (told_below and _over(blame, blame.held_up, HELD_UP)):
         top = halted[0]
         said = f"Stuck for {duration(top.stuck_s)}: {words.story(top, _threads(blame, top))}."

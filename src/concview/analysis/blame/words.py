@@ -79,7 +79,7 @@ def story(cause: BlameCause, waiting: float) -> str:
     verb = "waits" if number == "1" else "wait"
     threads = kind_of(cause.threads, cause.tasks, number == "1")
     if not cause.path and cause.kind in _WAITED_FOR:
-        return f"{number} {threads} ({cause.who}) {verb} for {cause.what}{where(cause.file, cause.line)}"
+        return f"{number} {threads} ({cause.who}) {verb} for {cause.what}{at(cause)}"
     if not cause.path:
         return f"{number} {threads} ({cause.who}): {does(cause)}"
     first = cause.path[0]

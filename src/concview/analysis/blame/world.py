@@ -196,7 +196,8 @@ class World:
         via = via or (via_of(run.stack) if run.wait.kind is WaitKind.FUTEX else "")
         look = Look(
             run.stack, run.wait, run.classification.state, run.classification.reason, via, frame, place_of(frame),
-            called_from(run.stack, frame),             tuple(f for f in frames if own(f)),
+            called_from(run.stack, frame),
+            tuple(f for f in frames if own(f)),
         )  # fmt: skip
         look.kinds = tuple(k for k in kinds if k.applies(look))
         first = look.kinds[0] if look.kinds else None
