@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from concview import registry
-from concview.catalogue.base import Rule
+from concview.catalogue.base import Rule, task_twin_of, verdict_of
 from concview.catalogue.docs import HEADINGS, documentation, parse
 from concview.commands import _schema
 from concview.demos.base import GROUPS, demos
@@ -30,6 +30,8 @@ def test_metadata(name: str) -> None:
     assert 0 < rule.thresholds.info <= rule.thresholds.warn
     assert rule.thresholds.unit
     assert re.match(r"\[[SDMH]\] .", rule.thresholds.source)
+    assert not task_twin_of(rule) or task_twin_of(rule) in {other.id for other in RULES.values()}
+    assert verdict_of(rule) in ("", "starved", "dormant")
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -11,11 +11,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 from aio_build import DATABASE, LOOP, PID, TID, S, Stream, held
 
+from concview import registry
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.history import History
 from concview.analysis.tasks.waitfor import circles, lost, wait_edges
 from concview.analysis.window import Window
-from concview.catalogue.base import Inapplicable, Observation
+from concview.catalogue.base import Inapplicable, Observation, task_twin_of
 from concview.catalogue.judge import Judge, Judgement
 from concview.catalogue.rules import _aio
 from concview.catalogue.rules._loops import Stretch, apart, callback_of, greenlet_of
@@ -319,7 +320,9 @@ def test_rules_of_threads_are_not_clear_where_only_tasks_run() -> None:
     stream.run(6, 0.02)
     judgement = judged(stream)
     refused = {n.id: n for n in judgement.not_applicable}
-    assert set(_aio.THREAD_RULES) <= refused.keys() and not set(_aio.THREAD_RULES) & set(judgement.clear)
+    rules = registry.everything("concview.catalogue.rules", "RULE").values()
+    of_threads = {rule.id for rule in rules if task_twin_of(rule) is not None}
+    assert "deadlock" in of_threads <= refused.keys() and not of_threads & set(judgement.clear)
     assert "async-lock-held-across-await" in refused["lock-contention"].enable
     assert "async-pool-exhausted" in judgement.clear and not judgement.findings
 

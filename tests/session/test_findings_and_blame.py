@@ -129,6 +129,23 @@ def test_want_of_a_cpu_does_not_name_what_is_in_the_way_of_others() -> None:
         assert found is not None and found.causes[0].rule == expected
 
 
+@pytest.mark.parametrize(
+    ("verdict", "by"),
+    [("starved", "cpu-saturation"), ("dormant", ""), ("unreadable", "")],
+)
+def test_a_verdict_without_a_cause_is_named_by_a_rule_about_it(verdict: str, by: str) -> None:
+    findings = [
+        msgspec.structs.replace(FINDING, id="lost-wakeup", recent=True, concern=Concern.GIVER),
+        msgspec.structs.replace(FINDING, id="deadlock"),
+        msgspec.structs.replace(FINDING, id="cpu-saturation", concern=Concern.CPU),
+        msgspec.structs.replace(FINDING, id="cpu-starvation", concern=Concern.CPU),
+    ]
+    found = named(judged(verdict, Severity.WARN), findings[1:])
+    assert found is not None and found.rule == by
+    past = named(judged("dormant", Severity.WARN), findings)
+    assert past is not None and past.rule == "lost-wakeup"
+
+
 @pytest.mark.parametrize(("severity", "left"), [(Severity.INFO, True), (Severity.WARN, False)])
 def test_a_warning_that_its_rule_takes_for_a_hint_fails_the_check_as_one_without_a_rule(
     severity: Severity, left: bool

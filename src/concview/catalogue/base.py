@@ -80,6 +80,18 @@ def concern_of(rule: Rule) -> Concern:
     return found
 
 
+def task_twin_of(rule: Rule) -> str | None:
+    """None for a rule that is about more than threads."""
+    found: str | None = getattr(rule, "task_twin", None)
+    return found
+
+
+def verdict_of(rule: Rule) -> str:
+    """The verdict that its findings name where that has no cause; '' for most."""
+    found: str = getattr(rule, "names_verdict", "")
+    return found
+
+
 class Rule(Protocol):
     """One anti-pattern. Class attributes are its metadata; instances hold nothing."""
 
@@ -92,5 +104,8 @@ class Rule(Protocol):
     measure: ClassVar[str]  #: what the value is, in words
     #: A rule may have `concern`: what its findings say of the waits that they are about.
     #: A rule with `moment` True also judges a core file: what it finds there cannot end, whatever time would tell.
+    #: A rule that looks at what threads do to each other has `task_twin`: the id of the rule that judges the same of
+    #: tasks, '' where none does. Where all is done in tasks, it has not judged anything.
+    #: A rule may have `names_verdict`: the verdict without a cause ('starved') that its findings are about.
 
     def observe(self, window: Window) -> Iterable[Observation]: ...

@@ -16,8 +16,8 @@ import msgspec
 from concview import registry
 from concview.analysis.graph import Edge
 from concview.analysis.window import ThreadWindow, Window
-from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds
-from concview.catalogue.rules._aio import ONLY_TASKS, THREAD_RULES, only_tasks
+from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds, task_twin_of
+from concview.catalogue.rules._aio import ONLY_TASKS, only_tasks
 from concview.catalogue.rules._fold import Fold
 from concview.catalogue.rules._fold import pending as few
 from concview.catalogue.rules._track import RAISE_AFTER, Track, what_is_missing
@@ -94,9 +94,9 @@ class Judge:
                 try:
                     seen = self._windowed(rule, window, windows)
                     observations = _distinct(o for o in rule.observe(seen) if not self._accepted(rule, o))
-                    twin = THREAD_RULES.get(rule.id)
+                    twin = task_twin_of(rule)
                     if twin is not None and not observations and only_tasks(window):
-                        raise Inapplicable(ONLY_TASKS, twin)
+                        raise Inapplicable(ONLY_TASKS, f"nothing: {twin} judges tasks" if twin else "nothing")
                 except Inapplicable as reason:
                     refusal = NotApplicable(rule.id, reason.why, reason.enable)
                 except Exception as error:  # the session's last line of defence: one bad rule must not end it

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import msgspec
 
+from concview import registry
 from concview.analysis.blame import words
 from concview.analysis.blame.nouns import End, Family
 from concview.analysis.blame.verdict import HELD_UP
+from concview.catalogue.base import Rule, verdict_of
 from concview.config import RuleConfig
 from concview.model import VERDICT, Concern, Confidence, Finding, Measured, Severity, Where
 from concview.session.supervisor import WATCHES
@@ -22,8 +25,6 @@ NAMES_S = 5.0
 _OF_A_CAUSE = frozenset({"held up", "stuck", "waits", "still"})
 #: Those that say that nobody is in the way of anybody.
 _CALM = frozenset({"clear", "idle", "outside", "waits", "few samples"})
-#: Verdicts without a cause, and the rules about the same.
-_ABOUT = {"starved": ("cpu-starvation", "cpu-saturation"), "dormant": ("lost-wakeup",)}
 
 #: By verdict, of one that no rule names.
 _WHY = {
@@ -131,7 +132,15 @@ def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
         more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else UNNAMED
         hint = finding is not None and _less(finding, blame)
         return msgspec.structs.replace(blame, rule=rule, hint=hint, more=(more, *blame.more))
-    return msgspec.structs.replace(blame, rule=next((r for r in _ABOUT.get(blame.verdict, ()) if r in told), ""))
+    about = _rules_about(blame.verdict)
+    return msgspec.structs.replace(blame, rule=next((f.id for f in (*live, *past) if f.id in about), ""))
+
+
+@cache
+def _rules_about(verdict: str) -> frozenset[str]:
+    """The rules that name a verdict without a cause."""
+    rules: Iterable[Rule] = registry.everything("concview.catalogue.rules", "RULE").values()
+    return frozenset(rule.id for rule in rules if verdict_of(rule) == verdict)
 
 
 def _explained(blame: Blame, told: Mapping[str, Finding]) -> Blame:

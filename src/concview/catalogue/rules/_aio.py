@@ -25,19 +25,7 @@ DOING = {
     TaskState.IO: "waiting for I/O", TaskState.EXECUTOR: "waiting for a call in a thread",
     TaskState.TASK: "waiting for other tasks", TaskState.IDLE: "idle", TaskState.UNKNOWN: "waiting for a future",
 }  # fmt: skip
-#: Rules that look at what threads do to each other, and what judges the same of tasks. Where all is done in tasks, such
-#: a rule has not judged anything.
-_TWINS = {
-    "lock-contention": "async-lock-held-across-await", "lock-held-across-io": "async-lock-held-across-await",
-    "deadlock": "async-deadlock", "lock-order-inversion": "async-deadlock",
-    "connection-starvation": "async-pool-exhausted", "semaphore-starvation": "async-semaphore-saturated",
-    "unbounded-queue": "async-unbounded-queue", "straggler": "async-straggler",
-    "pool-undersized": "executor-exhausted", "pool-oversized": "", "nested-executor-deadlock": "async-deadlock",
-    "lost-wakeup": "", "queue-dead-end": "", "rendezvous-queue": "", "missing-timeout": "", "thundering-herd": "",
-    "tiny-tasks": "", "unbatched-sync": "", "aggregator-bottleneck": "", "over-sharded-locks": "",
-}  # fmt: skip
 ONLY_TASKS = "it judges threads, and only tasks of event loops have work here"
-THREAD_RULES = {rule: f"nothing: {twin} judges tasks" if twin else "nothing" for rule, twin in _TWINS.items()}
 #: A thread with this share of its time idle or asleep has no part in what threads do to each other.
 _QUIET = 0.95
 

@@ -70,6 +70,7 @@ class AggregatorBottleneck:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "time in which the only consumer computes"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for line in [*_full(window), *_growing(window)]:

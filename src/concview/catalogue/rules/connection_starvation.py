@@ -71,6 +71,7 @@ class ConnectionStarvation:
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "mean number of threads that wait for one"
     concern: ClassVar[Concern] = Concern.GIVER
+    task_twin: ClassVar[str] = "async-pool-exhausted"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for key, one in _checkouts(window).items():

@@ -63,6 +63,7 @@ class CpuSaturation:
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "CPU used or waited for"
     concern: ClassVar[Concern] = Concern.CPU
+    names_verdict: ClassVar[str] = "starved"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         parts = [schedule(part) for part in _stretches(window)]

@@ -51,6 +51,7 @@ class CpuStarvation:
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "waiting in the run queue"
     concern: ClassVar[Concern] = Concern.CPU
+    names_verdict: ClassVar[str] = "starved"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         running = sum(t.nanoseconds[State.RUNNING] for t in window.threads)

@@ -58,6 +58,7 @@ class Deadlock:
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "how long the cycle has lasted"
     moment: ClassVar[bool] = True
+    task_twin: ClassVar[str] = "async-deadlock"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         edges = window.edges

@@ -70,6 +70,7 @@ class LockContention:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "mean number of waiting threads"
+    task_twin: ClassVar[str] = "async-lock-held-across-await"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for lock in window.locks.values():

@@ -59,6 +59,7 @@ class LockHeldAcrossIo:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "the holder in I/O or asleep while others wait"
+    task_twin: ClassVar[str] = "async-lock-held-across-await"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for lock in window.locks.values():

@@ -61,6 +61,7 @@ class LockOrderInversion:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "the rarer order was seen"
+    task_twin: ClassVar[str] = "async-deadlock"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         orders = _orders(window)

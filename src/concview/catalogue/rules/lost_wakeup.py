@@ -58,6 +58,8 @@ class LostWakeup:
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time without a thread that would wake them"
     concern: ClassVar[Concern] = Concern.GIVER
+    task_twin: ClassVar[str] = ""
+    names_verdict: ClassVar[str] = "dormant"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):

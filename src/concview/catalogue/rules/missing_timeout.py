@@ -64,6 +64,7 @@ class MissingTimeout:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time in one call without a timeout"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         # By the line that waits: it is what has to be changed, whoever does not answer.

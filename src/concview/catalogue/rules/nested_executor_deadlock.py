@@ -62,6 +62,7 @@ class NestedExecutorDeadlock:
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time that every worker has waited for a future"
     concern: ClassVar[Concern] = Concern.GIVER
+    task_twin: ClassVar[str] = "async-deadlock"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         pools: dict[str, list[ThreadWindow]] = defaultdict(list)

@@ -79,6 +79,7 @@ class OverShardedLocks:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks", "held-locks")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "different locks of one table seen held"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for key, table in _tables(window).items():

@@ -55,6 +55,7 @@ class PoolOversized:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "workers that were never needed"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         pools: dict[tuple[str, str, str], list[tuple[ThreadWindow, Frame]]] = defaultdict(list)

@@ -70,6 +70,7 @@ class PoolUndersized:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "queues")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "tasks waiting for each worker"
+    task_twin: ClassVar[str] = "executor-exhausted"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for queue in window.queues:

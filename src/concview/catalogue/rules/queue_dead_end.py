@@ -55,6 +55,7 @@ class QueueDeadEnd:
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "time that nothing has moved"
     concern: ClassVar[Concern] = Concern.GIVER
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):

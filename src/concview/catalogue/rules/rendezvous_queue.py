@@ -52,6 +52,7 @@ class RendezvousQueue:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "locks", "queues")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "time that the side which waits less waits at the queue"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for queue in window.queues:

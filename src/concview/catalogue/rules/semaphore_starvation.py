@@ -49,6 +49,7 @@ class SemaphoreStarvation:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "mean number of threads that wait for a permit"
+    task_twin: ClassVar[str] = "async-semaphore-saturated"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):

@@ -79,6 +79,7 @@ class Straggler:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "workers that are done and wait for the last one"
+    task_twin: ClassVar[str] = "async-straggler"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         joins = _joins(window)

@@ -89,6 +89,7 @@ class ThunderingHerd:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "threads that come together"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         places: dict[_Place, list[_Arrival]] = defaultdict(list)

@@ -73,6 +73,7 @@ class TinyTasks:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "time in the pool's own code"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         pools: dict[str, _Pool] = defaultdict(_Pool)

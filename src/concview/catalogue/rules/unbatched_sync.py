@@ -80,6 +80,7 @@ class UnbatchedSync:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "waits")
     permanent: ClassVar[bool] = False
     measure: ClassVar[str] = "computing time spent inside put and get"
+    task_twin: ClassVar[str] = ""
 
     def observe(self, window: Window) -> Iterable[Observation]:
         threads = {t.tid: t for t in window.threads}

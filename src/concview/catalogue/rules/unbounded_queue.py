@@ -60,6 +60,7 @@ class UnboundedQueue:
     needs: ClassVar[tuple[str, ...]] = ("stacks", "queues")
     permanent: ClassVar[bool] = True
     measure: ClassVar[str] = "how much more goes in than comes out"
+    task_twin: ClassVar[str] = "async-unbounded-queue"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for queue in window.queues:
