@@ -115,13 +115,19 @@ def group(name: str) -> str:
     return match["target"] or match["prefix"] or name
 
 
+#: Options of the interpreter whose value is a word of its own.
+_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+
+
 def short_command(command: tuple[str, ...]) -> str:
     """'worker.py --port 80' rather than '/usr/bin/python3.13 /srv/app/worker.py --port 80'."""
     words = list(command)
     if words and words[0].rpartition("/")[2].startswith("python"):
         words = words[1:]
         while words and words[0].startswith("-") and words[0] not in ("-m", "-c", "-"):
-            words = words[1:]
+            words = words[2 if words[0] in _WITH_VALUE else 1 :]
+    if words and words[0] == "-c":
+        words = [words[0], *(word.strip() for word in words[1:2]), *words[2:]]
     if words and words[0].startswith("/"):
         words[0] = words[0].rpartition("/")[2]
     return " ".join(words) or " ".join(command) or "?"

@@ -38,14 +38,16 @@ def _wrapped(text: str, pen: Pen) -> list[str]:
 
 
 def _causes(blame: Blame, pen: Pen) -> None:
-    exact = f"; {percent(blame.exact)} of the waits was read exactly" if blame.held_up or blame.waits else ""
+    exact = f"; {percent(blame.exact)} of the waits were read exactly" if blame.held_up or blame.waits else ""
     whose = "threads and tasks" if blame.tasks else "threads"
-    pen.line(
-        f"  {blame.active:.1f} of {blame.threads:.1f} {whose} are active: held up "
-        f"{percent(blame.share(blame.held_up))}, waits {percent(blame.share(blame.waits))}, starved "
-        f"{percent(blame.share(blame.starved))}, unexplained {percent(blame.share(blame.unexplained))}{exact}",
-        DIM,
+    parts = (
+        ("held up", blame.held_up),
+        ("waiting", blame.waits),
+        ("without a CPU", blame.starved),
+        ("unexplained", blame.unexplained),
     )
+    told = ", ".join(f"{name} {percent(blame.share(part))}" for name, part in parts if blame.share(part) >= 0.005)
+    pen.line(f"  {blame.active:.1f} of {blame.threads:.1f} {whose} are active: {told or 'nobody waits'}{exact}", DIM)
     shown = [c for c in blame.causes if c.share >= LEAST_SHARE][:MOST_CAUSES]
     for cause in shown:
         _cause(cause, blame, pen)
@@ -55,28 +57,29 @@ def _causes(blame: Blame, pen: Pen) -> None:
 
 
 def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
-    threads = f"{cause.who} ({cause.thread_s / blame.seconds:.1f})"
+    number, several = cause.thread_s / blame.seconds, len(cause.threads) + len(cause.tasks) > 1
+    threads = f"{cause.who} ({number:.1f})"
     head = f"  {cause.share * 100:3.0f} %  "
     if not cause.path:
-        pen.line(f"{head}{threads} {words.does(cause)}")
+        pen.line(f"{head}{threads} {words.does(cause, several)}")
         return
     first = cause.path[0]
-    pen.line(f"{head}{threads} wait for {words.waited_for(first)}{words.at(first)}   {first.confidence.value}")
+    wait = "wait" if several else "waits"
+    pen.line(f"{head}{threads} {wait} for {words.waited_for(first)}{words.at(first)}   {first.confidence.value}")
     indent = " " * len(head)
     for depth, step in enumerate(cause.path):
         indent += "  "
-        count = f"{len(step.owners)} " if len(step.owners) > 1 else ""
         after = cause.path[depth + 1] if depth + 1 < len(cause.path) else None
         if after is None and cause.kind == "nobody":
             pen.line(f"{indent}{cause.what}")
         elif after is None and not cause.ends:
             pen.line(f"{indent}{words.had(step)} {cause.what}")
         elif after is None:
-            pen.line(f"{indent}{words.had(step)} {count}{cause.ends}: {words.does(cause)}")
+            pen.line(f"{indent}{words.had(step)} {words.those(step, cause.ends)}{words.they_do(cause)}")
         else:
             pen.line(
-                f"{indent}{words.had(step)} {count}{after.who}: waits for {words.waited_for(after)}"
-                f"{words.at(after)}   {after.confidence.value}"
+                f"{indent}{words.had(step)} {words.those(step, after.who)}"
+                f"{words.they_wait(step, after, words.at(after))}   {after.confidence.value}"
             )
     notes = []
     if cause.at_most is not None and cause.at_most >= 1.05:
@@ -94,4 +97,4 @@ def _quiet(blame: Blame, pen: Pen) -> None:
     told = [f"{q.threads:.1f} {q.what}{words.where(q.file, q.line)}" for q in rows[:6]]
     if len(rows) > 6:
         told.append(f"{len(rows) - 6} more kinds")
-    pen.paragraph("; ".join(told), label="quiet")
+    pen.paragraph("; ".join(told), label="idle")

@@ -16,7 +16,7 @@ from concview.model import STATES, Finding, Frame, Severity, State
 from concview.session.account import clock
 from concview.session.phrases import measured_text, unended
 from concview.snapshot import LockView, Snapshot, ThreadView
-from concview.text import clean, count, duration, percent, plural, short_path
+from concview.text import clean, count, duration, group, percent, plural, short_path
 
 #: Threads, locks and frames shown; the JSON has them all.
 #: Interpreters with a GIL of their own that are told one by one.
@@ -186,14 +186,33 @@ def _threads(snapshot: Snapshot, pen: Pen) -> None:
     threads = [t for t in snapshot.threads if not t.native]
     if not threads:
         return
+    # Of the others nothing was seen in the window: they had ended before it, or began at its end.
+    seen = [t for t in threads if any(t.shares)]
+    unseen = len(threads) - len(seen)
+    pools: dict[str, list[ThreadView]] = {}
+    for thread in seen:
+        pools.setdefault(group(thread.name) if len(seen) > MOST_THREADS else str(thread.tid), []).append(thread)
     # The ones with something to tell first: those that neither sleep nor idle.
-    threads.sort(key=lambda t: t.shares[State.SLEEP] + t.shares[State.IDLE])
-    pen.line("Threads: share of the time in each state", BOLD)
-    rows = [[_name(t), *(f"{share * 100:.0f}" if share >= 0.005 else "·" for share in t.shares)] for t in threads]
-    pen.table(["name", *(f"{s} %" for s in STATES)], rows[:MOST_THREADS])
-    if len(rows) > MOST_THREADS:
-        pen.line(f"  ... {len(rows) - MOST_THREADS} more (all in --format json)")
+    told = sorted((_row(members) for members in pools.values()), key=lambda r: r[1][State.SLEEP] + r[1][State.IDLE])
+    if told:
+        pen.line("Threads: share of the time in each state", BOLD)
+        rows = [[name, *(f"{share * 100:.0f}" if share >= 0.005 else "·" for share in shares)] for name, shares in told]
+        pen.table(["name", *(f"{s} %" for s in STATES)], rows[:MOST_THREADS])
+    if len(told) > MOST_THREADS:
+        pen.line(f"  ... {len(told) - MOST_THREADS} more (all in --format json)")
+    if unseen:
+        pen.line(f"  and {plural(unseen, 'thread')} that ended before or began after what this table covers")
     pen.line()
+
+
+def _row(threads: Sequence[ThreadView]) -> tuple[str, Sequence[float]]:
+    """Of a thread or a pool: its name, and the share of its time in each state."""
+    if len(threads) == 1:
+        return _name(threads[0]), threads[0].shares
+    ended = sum(not t.alive for t in threads)
+    counted = plural(len(threads), "thread") + (f", {ended} ended" if ended else "")
+    shares = [sum(column) / len(threads) for column in zip(*(t.shares for t in threads), strict=True)]
+    return f"{clean(group(threads[0].name), 32)} ({counted})", shares
 
 
 def _name(thread: ThreadView) -> str:

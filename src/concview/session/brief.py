@@ -106,18 +106,19 @@ def _blame(snapshot: Snapshot) -> list[str]:
 def chain(cause: BlameCause, blame: Blame) -> list[str]:
     """Who waits for what, and below it, step by step, who has it and what that one does."""
     threads = f"{cause.who} ({cause.thread_s / blame.seconds if blame.seconds else 0.0:.1f} threads)"
+    several = len(cause.threads) + len(cause.tasks) > 1
     if not cause.path:
-        return [f"{threads} {words.does(cause)}"]
+        return [f"{threads} {words.does(cause, several)}"]
     first = cause.path[0]
-    told = [f"{threads} wait for {words.waited_for(first)}{words.at(first)}, {first.confidence.value}"]
+    wait = "wait" if several else "waits"
+    told = [f"{threads} {wait} for {words.waited_for(first)}{words.at(first)}, {first.confidence.value}"]
     for depth, step in enumerate(cause.path):
-        count = f"{len(step.owners)} " if len(step.owners) > 1 else ""
         after = cause.path[depth + 1] if depth + 1 < len(cause.path) else None
         if after is None:
-            told.append(f"{words.had(step)} {count}{cause.ends}: {words.does(cause)}")
+            told.append(f"{words.had(step)} {words.those(step, cause.ends)}{words.they_do(cause)}")
         else:
-            place = words.at(after)
-            told.append(f"{words.had(step)} {count}{after.who}: waits for {words.waited_for(after)}{place}")
+            waits = words.they_wait(step, after, words.at(after))
+            told.append(f"{words.had(step)} {words.those(step, after.who)}{waits}")
     return told
 
 

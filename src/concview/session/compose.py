@@ -315,8 +315,9 @@ def _peer_views(window: Window) -> tuple[PeerView, ...]:
             peer = one.wait.peer
             if peer is None or one.state is not State.IO:
                 continue
-            key = (peer.kind, peer.name)
-            shown[key] = peer
+            key = _peer_key(peer)
+            # Of connections that live for a moment the other end is often not to be had: one row for all of them.
+            shown[key] = peer if shown.get(key, peer) == peer else Peer(peer.kind, key[1])
             spent[key] += one.ns
             tids[key].add(thread.tid)
     span = max(1, window.end_ns - window.start_ns)
@@ -325,16 +326,24 @@ def _peer_views(window: Window) -> tuple[PeerView, ...]:
     return tuple(views[:200])
 
 
+#: Sockets that the kernel's tables had no line of when they were looked up.
+_NAMELESS = "sockets (other end not known)"
+
+
+def _peer_key(peer: Peer) -> tuple[str, str]:
+    return (peer.kind, _NAMELESS if peer.name.startswith("socket:[") else peer.name)
+
+
 def _peers_now(views: tuple[PeerView, ...], threads: Iterable[ThreadHistory]) -> tuple[PeerView, ...]:
     """The same peers with how many wait for them at the last tick."""
     now = Counter(
-        (run.wait.peer.kind, run.wait.peer.name)
+        _peer_key(run.wait.peer)
         for run in (t.current for t in threads if t.counts)
         if run is not None and run.wait.peer is not None and run.state is State.IO
     )
     return tuple(
-        msgspec.structs.replace(view, waiters_now=now[view.peer.kind, view.peer.name])
-        if view.waiters_now != now[view.peer.kind, view.peer.name]
+        msgspec.structs.replace(view, waiters_now=now[_peer_key(view.peer)])
+        if view.waiters_now != now[_peer_key(view.peer)]
         else view
         for view in views
     )

@@ -37,7 +37,7 @@ def _finding(finding: Finding, names: Names, window: Window) -> Finding:
     if not served:
         return finding
     told = words(served, len(nodes), _whose(finding.threads, finding.tasks))
-    summary = f"{finding.summary} In whose name: {told}." if told else finding.summary
+    summary = f"{finding.summary} They serve: {told}." if told else finding.summary
     return msgspec.structs.replace(finding, work=served, summary=summary)
 
 
@@ -70,8 +70,9 @@ def line_of(cause: BlameCause) -> str:
     waiting = words(cause.work, len(cause.threads) + len(cause.tasks), _whose(cause.threads, cause.tasks))
     ahead = words(cause.work_ahead, whose=_whose(first.owners, first.owning_tasks))
     if not waiting:
-        return f"Those in the way serve {ahead}." if ahead else ""
-    return f"Those that wait serve {waiting}" + (f"; those in the way {ahead}." if ahead else ".")
+        return f"The holders serve {ahead}." if ahead else ""
+    kind = {"thread": "threads", "task": "tasks"}.get(_whose(cause.threads, cause.tasks), "threads and tasks")
+    return f"The waiting {kind} serve {waiting}" + (f"; those that they wait for serve {ahead}." if ahead else ".")
 
 
 def _whose(threads: Sequence[int], tasks: Sequence[int]) -> str:

@@ -230,3 +230,43 @@ def test_subinterpreters(direct_python: Interpreter) -> None:
         assert "outside" in functions and functions[-1] == "Thread._bootstrap"
         assert set(sink.names) == {process.pid, tid}
         assert sink.names[process.pid][0] == "MainThread"
+
+
+EXCHANGED = """
+import threading
+def wait(end):
+    end.wait()
+def crew():
+    end = threading.Event()
+    threads = [threading.Thread(target=wait, args=(end,), daemon=True) for _ in range(60)]
+    for t in threads:
+        t.start()
+    return end, threads
+end, threads = crew()
+print("ready")
+while True:
+    print(*[t.native_id for t in threads], flush=True)
+    input()
+    end.set()
+    for t in threads:
+        t.join()
+    end, threads = crew()
+"""
+
+
+@pytest.mark.few
+def test_new_threads_whose_states_lie_where_those_of_ended_ones_lay(direct_python: Interpreter) -> None:
+    """Where a tick has no room for all threads, only those of a known thread or of none are asked: a state that has
+    got another thread is seen to have."""
+    with target(direct_python, EXCHANGED) as process, watching(process.pid) as (engine, sink):
+        engine.room_ns = 100_000
+        for _ in range(4):
+            now = {int(tid) for tid in process.line().split()}
+
+            def everyone(now: set[int] = now) -> bool:
+                return {t for t in sink.names if t != process.pid} == now and all(
+                    tid in sink.rows and sink.rows[tid][1] for tid in now
+                )
+
+            tick_until(engine, everyone)
+            process.send("")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from concview.analysis.blame.nouns import QUIET, End, Part, Root, Step, Via
 from concview.snapshot import BlameCause, BlameStep
-from concview.text import file_name
+from concview.text import file_name, waits
 
 _WHAT = {
     Via.PERMIT: "a permit of {}",
@@ -33,6 +33,8 @@ _HAD = {
     Via.TURN: "which is kept by",
     Via.ANSWER: "at which is",
 }
+#: What one does at the end, and several.
+_PLURAL = {"waits": "wait", "sleeps": "sleep", "runs": "run", "is": "are", "has": "have"}
 #: Ends that are something which others wait for; the rest say themselves what is done there.
 _WAITED_FOR = frozenset({End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.FILE, End.MEMORY})
 
@@ -67,10 +69,30 @@ def at(what: BlameCause | BlameStep) -> str:
     return where(what.file, what.line, what.inside)
 
 
-def does(cause: BlameCause) -> str:
-    """What is at the end of the way, with its place: 'sleeps (semN.py:7)'."""
+def does(cause: BlameCause, many: bool = False) -> str:
+    """What is at the end of the way, with its place: 'sleeps (semN.py:7)'; of `many`: 'sleep (semN.py:7)'."""
     told = f"waits for {cause.what}" if cause.kind in _WAITED_FOR else cause.what
-    return told + at(cause)
+    verb, space, rest = told.partition(" ")
+    return (f"{_PLURAL.get(verb, verb)}{space}{rest}" if many else told) + at(cause)
+
+
+def those(step: BlameStep, name: str) -> str:
+    """Who has it: 'web-3', '8 threads (web)'."""
+    owners = len(step.owners) + len(step.owning_tasks)
+    return f"{owners} {kind_of(step.owners, step.owning_tasks)} ({name})" if owners > 1 else name
+
+
+def they_do(cause: BlameCause) -> str:
+    """Behind those at the end of a path: ', which sleeps (semN.py:7)', ': cannot be read (semN.py:7)'."""
+    last = cause.path[-1]
+    said = does(cause, len(last.owners) + len(last.owning_tasks) > 1)
+    verb = said.partition(" ")[0]
+    return f", which {said}" if verb in _PLURAL or verb in _PLURAL.values() else f": {said}"
+
+
+def they_wait(step: BlameStep, after: BlameStep, place: str) -> str:
+    """The same on the way: ', which waits for self._lock (shop.py:41)'."""
+    return f", which {waits(max(1, len(step.owners) + len(step.owning_tasks)))} for {waited_for(after)}{place}"
 
 
 def story(cause: BlameCause, waiting: float) -> str:
@@ -81,7 +103,8 @@ def story(cause: BlameCause, waiting: float) -> str:
     if not cause.path and cause.kind in _WAITED_FOR:
         return f"{number} {threads} ({cause.who}) {verb} for {cause.what}{at(cause)}"
     if not cause.path:
-        return f"{number} {threads} ({cause.who}): {does(cause)}"
+        said = does(cause, number != "1")
+        return f"{number} {threads} ({cause.who}){' ' if said != does(cause) else ': '}{said}"
     first = cause.path[0]
     told = f"{number} {threads} ({cause.who}) {verb} for {waited_for(first)}{at(first)}"
     alike = 0  #: steps that were left out, as they say what the one before has said
@@ -102,14 +125,10 @@ def story(cause: BlameCause, waiting: float) -> str:
             told += f", and so on from one {step.who} to the next"
             alike = 0
         who = after.who if after is not None else cause.ends
-        owners = len(step.owners) + len(step.owning_tasks)
-        count = f"{owners} {kind_of(step.owners, step.owning_tasks)} " if owners > 1 else ""
-        told += f", {had(step)} {count}{who}"
+        told += f", {had(step)} {those(step, who)}"
         if after is not None:
-            told += f", which waits for {waited_for(after)}{at(after)}"
-    if cause.kind == End.CYCLE:
-        return f"{told}: {does(cause)}"
-    return f"{told}: {does(cause)}"
+            told += they_wait(step, after, at(after))
+    return f"{told}: {does(cause)}" if cause.kind == End.CYCLE else f"{told}{they_do(cause)}"
 
 
 def bound(at_most: float) -> str:

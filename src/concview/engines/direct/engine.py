@@ -431,7 +431,8 @@ class DirectEngine:
                 waits.forget(tid)
                 self._ownership.forget(tid)
             table.gone.clear()
-            ran = ran if in_parts else None
+            # No row of one that has just been taken leave of: it would be a thread again, and stay for ever.
+            ran = [row for row in ran if row.tid in table.by_tid] if in_parts and ran is not None else None
         moved: list[ThreadRow] = []
         for thread in changed:
             row = table.by_tid.get(thread.tid)

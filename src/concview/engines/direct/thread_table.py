@@ -68,6 +68,7 @@ class ThreadTable:
         self.due = 0  #: when `update` has something to do even if nothing changed
         self.budget = 0.0  #: what may be spent in all, as a share of a core; 0: not bounded
         self._unseen: set[int] = set()
+        self._outlived: list[Thread] = []  #: states of threads that have ended: whose they are now is asked again
         self._turn = 0
         self._tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -113,6 +114,9 @@ class ThreadTable:
     def _bind(self, tid: int, states: list[Thread], now: int) -> None:
         row = self.by_tid.get(tid)
         if row is None:
+            if self._ended(tid):
+                self._outlived += states
+                return
             row = self.by_tid[tid] = ThreadRow(tid, now)
         row.states = states
         if row.native or not row.name:
@@ -135,6 +139,10 @@ class ThreadTable:
             else:
                 self._list_at = min(self._list_at, now + SOON_NS)
 
+    def _ended(self, tid: int) -> bool:
+        """Where the kernel's list can be asked at all: a core file has none."""
+        return not Path(f"{self._tasks}/{tid}").exists() and Path(self._tasks).exists()
+
     def _leave(self, row: ThreadRow, now: int) -> None:
         del self.by_tid[row.tid]
         self._unseen.discard(row.tid)
@@ -149,10 +157,15 @@ class ThreadTable:
         except OSError:
             return  # it exits: the next sample says so
         for row in [p for p in self.by_tid.values() if p.tid not in tids]:
-            if row.states:
-                self._sampler.expire()
-            else:
-                self._leave(row, now)
+            self._outlived += row.states
+            self._leave(row, now)
+        if self._outlived:
+            # Where a thread's state lay, there often lies that of a new one. Where not all are looked at in every
+            # sample nobody would ask whose it is now; those of nobody are always asked.
+            for state in self._outlived:
+                state.tid = 0
+            self._outlived.clear()
+            self._sampler.expire()
         # Those of Python's that no sample has had room for yet are among them.
         stateless = {tid for tid in tids if tid not in self.by_tid or not self.by_tid[tid].states}
         # Twice in a row: a thread of Python's that just starts has no thread state yet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.segment import Segment
@@ -10,7 +11,7 @@ from textual.widget import Widget
 
 from concview import text
 from concview.model import State
-from concview.snapshot import Blame, Snapshot
+from concview.snapshot import Blame, Snapshot, ThreadView
 from concview.tui.text_render import Line, beside, cells, cut, fit, paragraph, seconds, wrap
 from concview.tui.theme import GLYPHS, Palette, palette_of
 from concview.tui.verdict import verdict
@@ -146,6 +147,12 @@ def says_it(tree: list[Line], snapshot: Snapshot) -> bool:
     return any(f"{text.file_name(w.file)}:{w.line}" in told for w in firing.where[:3])
 
 
+def _there(snapshot: Snapshot) -> Sequence[ThreadView]:
+    """The threads that are there: where each request has one of its own, those that ended would fill the list. Of a
+    process that has ended, all of them."""
+    return [t for t in snapshot.threads if t.alive] or snapshot.threads
+
+
 class Overview(View):
     keys = ("open", "focus", "pause", "sort", "copy", "export")
 
@@ -227,7 +234,7 @@ class Overview(View):
         threads.display = snapshot.target is not None
         shown_columns = columns_of(snapshot, width, COLUMNS if width >= 110 else BRIEF)
         threads.columns = shown_columns if base is None else base.columns(shown_columns)
-        threads.set_rows(snapshot.threads, slice_number(snapshot))
+        threads.set_rows(_there(snapshot), slice_number(snapshot))
         if findings.display and threads.has_focus and not threads.touched:
             # The first finding came while the keyboard was with the threads: Enter shall lead to what the verdict says.
             findings.focus()
@@ -249,7 +256,7 @@ class Overview(View):
         self.query_one(Numbers).set_numbers(lines[:height], [s for s in spots if s.y < height])
         findings, threads = self.query_one("#findings", Table), self.query_one("#threads", Table)
         findings.set_rows(snapshot.findings)
-        threads.set_rows(snapshot.threads, slice_number(snapshot))
+        threads.set_rows(_there(snapshot), slice_number(snapshot))
         findings.display = threads.display = False
 
     def primary(self) -> Widget | None:

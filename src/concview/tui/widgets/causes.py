@@ -127,10 +127,12 @@ def tree_lines(blame: Blame, width: int, palette: Palette, room: int, first: int
     spots: list[Spot] = []
     roots = [r for r in _roots(blame.causes) if r.top.behind or r.first.kind in ("starved", "unexplained", "cycle")]
     active = max(1e-9, blame.active * blame.seconds)
+    #: The shares that are shown are of the time that the bar above shows.
+    whole = max(active, blame.threads * blame.seconds)
     left, largest = 0, 0.0
     for root in roots:
         share = root.top.whole / active
-        drawn = _drawn(root, blame, share, width, palette)
+        drawn = _drawn(root, blame, root.top.whole / whole, width, palette)
         if lines and (share < LEAST_SHARE or left or len(lines) + len(drawn) > room):
             left, largest = left + 1, max(largest, share)
             continue
@@ -157,7 +159,7 @@ def _drawn(root: _Root, blame: Blame, share: float, width: int, palette: Palette
     if cause.kind == "cycle" and cause.path:
         who = ""  # its words name them all
     said = f"{who}: {words.does(cause)}" if who else words.does(cause)
-    head = f"{share * 100:3.0f} %  "
+    head = f"{share * 100:3.0f} %  " if share >= 0.005 else " <1 %  "
     lines: list[Line] = []
     for number, part in enumerate(wrap(said, max(20, width - len(head)))):
         lines.append([Segment(head if not number else " " * len(head), palette.bright), Segment(part, palette.base)])
