@@ -28,7 +28,7 @@ def blame() -> Blame:
 def test_roots_come_first_and_who_waits_is_below_whom_it_waits_for() -> None:
     lines, spots = tree_lines(blame(), 100, _ansi_palette(True), 6)
     assert told(lines) == [
-        " 84 %  peer: sleeps (peer.py:18)",
+        " 60 %  peer: sleeps (peer.py:18)",
         "       ← 1.2 threads (web) wait for the other end of a connection (db.py:7), inferred",
         "         ← 7.2 threads (web) wait for self._lock (cache.py:41)",
     ]
