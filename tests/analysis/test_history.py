@@ -53,6 +53,24 @@ def counters(at: int, *threads: ThreadCounters) -> Counters:
     return Counters(at, at / 2e9, 0.0, 1, 1, len(threads), tuple(threads))
 
 
+def test_a_thread_that_was_there_long_before_it_was_seen_was_not_born_then() -> None:
+    """Where there are very many, one is looked at long after we came: what it did before is no burst of CPU."""
+    history = begun()
+    old, new = 7, 8
+    history.apply(Counters(0, 0.0, 0.0, 1, 1, 2, ()))
+    history.apply(Tick(5_000 * MS, 10 * MS, 0, False, ()))
+    history.apply(ThreadDef(old, "old", -1))  # by the kernel's clock, at the beginning
+    history.apply(ThreadDef(new, "new", 4_900 * MS))
+    both = ThreadCounters(old, 3_000 * MS, 0, 0, 0), ThreadCounters(new, 50 * MS, 0, 0, 0)
+    history.apply(Counters(5_000 * MS, 0.0, 0.0, 1, 1, 40, both))
+    history.apply(Tick(5_600 * MS, 600 * MS, 0, False, (old, 1, 1, 0, new, 1, 1, 0)))
+    history.apply(Counters(5_600 * MS, 0.0, 0.0, 1, 1, 40, both))
+    used = {tid: sum(b.cpu_ns for b in history.threads[tid].buckets) for tid in (old, new)}
+    assert used == {old: 0, new: 50 * MS}
+    assert sum(b.births for b in history.buckets) == 1
+    assert history.buckets[-1].threads == 40, "the kernel has counted those that were not seen, too"
+
+
 def test_time_is_accounted_by_elapsed_time() -> None:
     history = begun()
     history.apply(ThreadDef(1, "t"))

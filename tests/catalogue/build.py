@@ -125,6 +125,7 @@ class Scene:
         self._holder = 0
         self._switches = 0
         self.fds = 10
+        self.unseen = 0  #: threads that the kernel counts, and that nobody has had room to look at yet
         self._voluntary: dict[int, int] = {}
         self._starved: dict[int, float] = {}
         self._throttled = False
@@ -237,7 +238,9 @@ class Scene:
         cpu = sum(self._cpu.values()) / 1e9
         throttled = self.at * 0.5 if self._throttled else 0.0
         self.history.apply(
-            Counters(self.now_ns, cpu, 0.0, 1 << 20, self.fds, len(threads), threads, throttled_s=throttled)
+            Counters(
+                self.now_ns, cpu, 0.0, 1 << 20, self.fds, len(threads) + self.unseen, threads, throttled_s=throttled
+            )
         )
 
     # ------------------------------------------------------------ what was said

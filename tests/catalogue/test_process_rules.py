@@ -130,6 +130,43 @@ def test_a_few_hundred_waiting_workers_are_silent() -> None:
     assert scene.found("thread-explosion") is None
 
 
+def test_an_explosion_is_counted_by_the_kernel_where_not_all_can_be_looked_at() -> None:
+    scene = Scene(hz=20)
+    few = spawn(scene, 20, 1000, frame("handle", 33))
+
+    def script(at: float) -> None:
+        few(at)
+        scene.unseen = int(2_000 * max(0.0, at - 3.0))
+
+    scene.play(9, script)
+    finding = scene.found("thread-explosion")
+    assert finding is not None
+    assert finding.severity is Severity.WARN
+    number, grows = finding.title.split("k threads, ")
+    assert 11.5 < float(number) < 12.5
+    assert 2_000 <= int(grows.removesuffix(" more every second")) <= 2_040
+    assert "of them looked at so far" in finding.summary
+
+
+def test_very_many_that_are_seen_one_after_the_other_do_not_grow() -> None:
+    """Ten thousand that are there when we come: looking at all of them takes a minute."""
+    scene = Scene(hz=20)
+    scene.unseen = 10_000
+
+    def script(at: float) -> None:
+        while scene.unseen > 10_000 - 100 * at:
+            scene.unseen -= 1
+            scene.do(scene.thread("worker"), [frame("serve", 33), stdlib("Thread.run", "threading.py")], SLEEP)
+
+    scene.play(15, script)
+    finding = scene.found("thread-explosion")
+    assert finding is not None
+    assert finding.title == "10.0k threads"
+    assert "keep changing" not in finding.summary
+    assert all(f.severity is Severity.INFO for _, j in scene.log for f in j.findings)
+    assert scene.ever() == {"thread-explosion"}
+
+
 def test_a_large_pool_is_an_information_at_most() -> None:
     scene = Scene(hz=20)
     worker = stdlib("_worker", "concurrent/futures/thread.py")

@@ -213,15 +213,17 @@ sys.stdin.readline()
 def test_many_threads_are_read_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "MAX_STATUS", 10)
     monkeypatch.setattr(threads, "MAX_TIMES", 15)
+    monkeypatch.setattr(threads, "MAX_NEW", 12)
     with target(current(), many(35)) as process:
         reader = reader_for(process.pid)
         first = reader.poll(0)
-        assert len(first.threads) == 36
+        assert (len(first.threads), first.os_threads) == (12, 36)
         assert sum(thread.voluntary >= 0 for thread in first.threads) == 10
+        assert [len(reader.poll(0).threads) for _ in range(2)] == [24, 36]
         for _ in range(3):
             last = reader.poll(0)
         assert all(thread.voluntary >= 0 for thread in last.threads)
-        assert len(last.threads) == 36
+        assert len(last.threads) == last.os_threads == 36
         before = by_tid(last)
 
         def all_moved() -> bool:
@@ -235,6 +237,8 @@ def test_many_threads_are_read_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_threads_did_before_they_were_first_read_is_no_burst(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "MAX_STATUS", 10)
+    monkeypatch.setattr(threads, "MAX_TIMES", 15)
+    monkeypatch.setattr(threads, "MAX_NEW", 12)
     with target(current(), many(35)) as process:
         other = reader_for(process.pid)
         eventually(lambda: sum(thread.voluntary for thread in other.poll(0).threads) > 4_000)
@@ -242,7 +246,7 @@ def test_what_threads_did_before_they_were_first_read_is_no_burst(monkeypatch: p
         reader = reader_for(process.pid)
         began = time.monotonic()
         first = last = reader.poll(0)
-        while any(thread.voluntary < 0 for thread in last.threads):
+        while len(last.threads) < last.os_threads or any(thread.voluntary < 0 for thread in last.threads):
             last = reader.poll(0)
         took = time.monotonic() - began
         past = sum(thread.voluntary for thread in last.threads) - sum(max(0, t.voluntary) for t in first.threads)

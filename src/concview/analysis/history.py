@@ -260,9 +260,10 @@ class History:
         thread = self.threads.get(event.tid)
         if thread is None:
             self.threads[event.tid] = ThreadHistory(event.tid, event.name, self.now_ns, event.started_ns, event.native)
-            self.births += 1
-            if self._bucket is not None:
-                self._bucket.births += 1
+            if (event.started_ns or self.now_ns) > self.first_ns:
+                self.births += 1
+                if self._bucket is not None:
+                    self._bucket.births += 1
         else:
             thread.name = event.name
             thread.native = event.native
@@ -349,13 +350,13 @@ class History:
 
     def _born(self, thread: ThreadHistory) -> bool:
         """While we watched: it has no past."""
-        return thread.seen_ns > self.first_ns + BUCKET_NS
+        return thread.born_ns > self.first_ns + BUCKET_NS
 
     def _notice(self, thread: ThreadHistory, now: ThreadCounters, event: Counters) -> None:
         """A thread that every sample saw waiting at one place, and that has used CPU all the same, was woken. One that
         has used none waits since it last ran, and was it before we came."""
         before, run = thread.counters, thread.current
-        if before is None or run is None or run.state not in _BLOCKED or len(event.threads) > FRESH_COUNTERS:
+        if before is None or run is None or run.state not in _BLOCKED or event.os_threads > FRESH_COUNTERS:
             return
         # A run begins with the sample before the one that saw it first: this one was seen when CPU was last read.
         if now.cpu_ns > before.cpu_ns >= 0 and run.start_ns < self._counted_ns:
@@ -365,7 +366,11 @@ class History:
 
     def _open_bucket(self, event: Counters) -> None:
         at = event.at_ns
-        self._bucket = ProcessBucket(at, at, len(self.threads), before=event)
+        self._bucket = ProcessBucket(at, at, self._count(event), before=event)
+
+    def _count(self, event: Counters) -> int:
+        """How many threads there are: by the kernel, for not all may have been seen yet."""
+        return event.os_threads or len(self.threads)
 
     def _close_bucket(self, bucket: ProcessBucket, event: Counters) -> None:
         # Only what was sampled is accounted: the last tick is the end, so that shares never cover unseen time.
@@ -374,7 +379,7 @@ class History:
             thread.close_bucket(bucket.start_ns, end)
             thread.prune(end - RUNS_NS)
         bucket.end_ns = event.at_ns
-        bucket.threads = len(self.threads)
+        bucket.threads = self._count(event)
         bucket.after = event
         self.buckets.append(bucket)
         if len(self.buckets) > SLIM_AFTER + 1:

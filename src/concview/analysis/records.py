@@ -171,6 +171,11 @@ class ThreadHistory:
         self.counters_at_bucket: ThreadCounters | None = None
 
     @property
+    def born_ns(self) -> int:
+        """By the kernel, to 10 ms, where that is known: where there are very many, one is seen long after its birth."""
+        return self.started_ns or self.seen_ns
+
+    @property
     def counts(self) -> bool:
         """Whether it is one of the program's Python threads, whose time is added up and judged."""
         return not self.native and self.name != AGENT_THREAD

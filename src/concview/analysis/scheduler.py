@@ -85,7 +85,9 @@ def schedule(buckets: Sequence[ProcessBucket]) -> Schedule | None:
         return None
     before, after = both
     then = {t.tid: t for t in before.threads}
-    return Schedule(before, after, tuple(_one(t, then.get(t.tid)) for t in after.threads))
+    # Where there was no room to read all, one that is new in the counters may have been there long before.
+    every = before.os_threads <= len(then)
+    return Schedule(before, after, tuple(_one(t, then.get(t.tid)) for t in after.threads if every or t.tid in then))
 
 
 def _one(now: ThreadCounters, then: ThreadCounters | None) -> Scheduled:

@@ -116,6 +116,8 @@ class Collector:
             raise CannotAttach(*error.refusal) from None
         except TargetGone as error:
             raise CannotAttach(f"process {self._pid} is gone ({error})", "", Code.NO_SUCH_PROCESS) from None
+        # Nothing refuses any more. Whoever waits is told before the first look at all threads, which may take long.
+        self._writer.flush()
 
     def _watch(self, target: Target) -> None:
         """What is read beside the samples. Raises TargetGone."""

@@ -165,7 +165,7 @@ class CounterReader:
             cpu_system_s=int(fields[_STIME]) / _TICKS_PER_S,
             rss=self._rss,
             fds=self._descriptors,
-            os_threads=len(threads),
+            os_threads=self._threads.alive,
             threads=tuple(threads),
             children=self._count_children(now),
             connections=self._count_connections(now),

@@ -15,6 +15,8 @@ from concview.model import FRESH_COUNTERS, ThreadCounters
 
 #: Threads whose CPU times are read in one poll at most; the others' turn comes in the next polls. A few µs each.
 MAX_TIMES = FRESH_COUNTERS
+#: Of these, threads that were never read: 10 to 30 µs each, for their files are opened.
+MAX_NEW = MAX_TIMES // 2
 #: The same for switches, 10-20 µs each with cold caches.
 MAX_STATUS = 20
 #: The same for migrations, whose file is as slow and less wanted.
@@ -55,6 +57,8 @@ class CounterTable:
         self._turn: Iterator[int] = iter(())
         self._sched_turn: Iterator[int] = iter(())
         self._polled = False
+        self.alive = 0  #: how many threads there were at the last poll, those included that it had no room for
+        self._older: set[int] = set()  #: there at the first poll, and not read yet
         self._times_from = 0
         self._last_run = LastRun(pid)
         self._has_schedstat = self._check_schedstat()
@@ -73,16 +77,25 @@ class CounterTable:
         return self._ended_involuntary + sum(t.counters.involuntary - t.before[1] for t in known)
 
     def poll(self) -> list[ThreadCounters]:
-        """Counters of every thread alive. With many threads, those of some may be a few polls old."""
+        """Counters of every thread alive. With many threads, those of some may be a few polls old, and new ones are
+        missing until there is room for them: the cost of a poll is bounded, however many are born or there."""
         alive = os_threads(self._pid)
-        for tid in self._threads.keys() - set(alive):
+        self.alive = len(alive)
+        there = set(alive)
+        for tid in self._threads.keys() - there:
             self._end(tid)
-        for tid in alive:
-            if tid not in self._threads:
-                self._threads[tid] = thread = _Thread(tid, not self._polled)
-                self._times(tid, thread)
-        # In turn: the cost of a poll is bounded, however many threads there are.
-        first, count = self._times_from, min(len(alive), MAX_TIMES)
+        if not self._polled:
+            self._older = there
+        elif self._older:
+            self._older &= there
+        new = [tid for tid in alive if tid not in self._threads]
+        few = len(alive) <= MAX_TIMES
+        new = new if few else new[:MAX_NEW]
+        for tid in new:
+            self._threads[tid] = thread = _Thread(tid, tid in self._older)
+            self._older.discard(tid)
+            self._times(tid, thread)
+        first, count = self._times_from, len(alive) if few else MAX_TIMES - len(new)
         for place in range(first, first + count):
             tid = alive[place % len(alive)]
             if tid in self._threads:

@@ -29,13 +29,12 @@ from concview.config import RuleConfig
 from concview.control import Command
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
-from concview.errors import Code
 from concview.model import AnyEvent, Finding, Stack, State
 from concview.session import moment, served, supervisor
 from concview.session.blame import bounded, named
 from concview.session.compose import Composer
 from concview.session.historical import Judged, Said, look_back, sums_ns
-from concview.session.stream_source import AttachError, FileSource, LiveSource, StreamSource
+from concview.session.stream_source import AttachError, FileSource, LiveSource, Patience, StreamSource
 from concview.session.ui_priority import UiPriority
 from concview.snapshot import Blame, Snapshot, Status, Timeline
 from concview.source.facts import SourceFacts
@@ -120,16 +119,14 @@ class Session:
         """
         self.source.open()
         self._thread.start()
-        deadline = time.monotonic() + timeout_s
+        patience = Patience(self.source, timeout_s)
         with self._progress:
-            while not self._begun and not self._ended and time.monotonic() < deadline:
+            while not self._begun and not self._ended and not patience.over():
                 self._progress.wait(0.2)
         if not self._begun:
-            failure = self._failure
+            failure = self._failure or patience.error()
             self.close()
-            if failure is not None:
-                raise failure
-            raise AttachError(f"nothing arrived from the collector within {timeout_s:.0f} s", code=Code.FAILED)
+            raise failure
 
     def snapshot(self) -> Snapshot:
         return self._snapshot

@@ -14,12 +14,11 @@ import msgspec
 from concview import __version__, codec
 from concview.config import RuleConfig
 from concview.control import Command
-from concview.errors import Code
 from concview.model import AnyEvent, Bye, Event, Hello, ProcessDef, Stats, Target
 from concview.process.tree import Member
 from concview.session import across
 from concview.session.session import Session
-from concview.session.stream_source import AttachError, FileSource, LiveSource
+from concview.session.stream_source import FileSource, LiveSource, Patience
 from concview.snapshot import Snapshot, Status
 
 
@@ -87,12 +86,13 @@ class Stream:
         """AttachError when it cannot be watched."""
         self._source.open()
         self._thread.start()
-        self._started.wait(timeout_s)
+        patience = Patience(self._source, timeout_s)
+        while not self._started.wait(0.2) and not self._over.is_set() and not patience.over():
+            pass
         if not self._number:
+            failure = self._failure or patience.error()
             self.close()
-            if self._failure is not None:
-                raise self._failure
-            raise AttachError(f"nothing arrived from the collector within {timeout_s:.0f} s", code=Code.FAILED)
+            raise failure
 
     def _read(self) -> None:
         try:

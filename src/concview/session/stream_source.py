@@ -18,15 +18,50 @@ from concview.errors import Code, TargetError, code_of
 from concview.model import AnyEvent
 from concview.session.launcher import Alone, Launcher, Running
 from concview.session.rolling_recording import RollingRecording
+from concview.text import percent
 
 #: The collector answers within this time or is given up: interpreter start, ELF lookup, a scan of a stripped binary.
 START_TIMEOUT_S = 20.0
+#: ... but for as long as it gets no CPU on a machine that has none: at most this.
+STARVED_TIMEOUT_S = 120.0
+#: It has no CPU when it ran or wanted to for this share of the time.
+_WANTED = 0.5
 #: After being asked to end, the collector has this long before it is killed.
 END_TIMEOUT_S = 2.0
 
 
 class AttachError(TargetError):
     """It could not be attached: what the collector said, or that it said nothing."""
+
+
+class Patience:
+    """How long to wait for a collector's first words."""
+
+    def __init__(self, source: StreamSource, timeout_s: float) -> None:
+        self._source, self._timeout_s = source, timeout_s
+        self._began = time.monotonic()
+        self._most_s = timeout_s if timeout_s < START_TIMEOUT_S else STARVED_TIMEOUT_S
+
+    def over(self) -> bool:
+        elapsed = time.monotonic() - self._began
+        return elapsed >= self._timeout_s and (elapsed >= self._most_s or self._share() < _WANTED)
+
+    def error(self) -> AttachError:
+        elapsed, share = time.monotonic() - self._began, self._share()
+        why = f": it waited for a CPU for {percent(share)} of the time" if share >= _WANTED else ""
+        return AttachError(f"nothing arrived from the collector within {elapsed:.0f} s{why}", code=Code.FAILED)
+
+    def _share(self) -> float:
+        """Of the time, that in which the collector was on a CPU or waited for one; 0 where it has ended, and where the
+        kernel does not tell."""
+        source = self._source
+        if not isinstance(source, LiveSource) or not source.collector_pid:
+            return 0.0
+        try:
+            ran, waited, _ = Path(f"/proc/{source.collector_pid}/schedstat").read_bytes().split()
+        except (OSError, ValueError):
+            return 0.0
+        return min(1.0, (int(ran) + int(waited)) / 1e9 / max(1e-3, time.monotonic() - self._began))
 
 
 class StreamSource(Protocol):

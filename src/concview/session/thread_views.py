@@ -87,7 +87,7 @@ def thread_view(
         name=thread.name,
         native=thread.native,
         alive=alive,
-        age_s=max(0.0, (now - (thread.started_ns or thread.seen_ns)) / 1e9),
+        age_s=max(0.0, (now - thread.born_ns) / 1e9),
         state=state,
         since_s=max(0, now - run.since_ns) / 1e9 if run is not None and not moment else 0.0,
         unsure_s=run.unsure_ns / 1e9 if run is not None and not moment else 0.0,

@@ -44,9 +44,11 @@ class Closed(NamedTuple):
 def closed(history: History) -> Closed | None:
     """None: something may go on, or it is not known."""
     main = history.hello.target.pid if history.hello is not None else 0
-    threads = [t for t in history.threads.values() if t.current is not None]
+    threads = list(history.threads.values())
     if len(threads) < 2 or history.aio.tasks or history.aio.loops:
         return None
+    if history.counters is not None and history.counters.os_threads > len(threads):
+        return None  # nobody has had room to look at all of them yet
     last = 0
     for thread in threads:
         run = thread.current
@@ -58,7 +60,7 @@ def closed(history: History) -> Closed | None:
         last = max(last, run.since_ns)
     if main not in history.threads or history.now_ns <= last:
         return None
-    runs = {t: t.current for t in threads if t.current is not None}
+    runs = {t: t.current for t in threads if t.current is not None}  # each has one
     over = "The main program has ended, and nothing" if _ended(runs[history.threads[main]]) else "Nothing"
     said = (
         f"{over} can go on: each of the {len(threads)} threads waits, without a time limit, for what only another one "

@@ -26,4 +26,4 @@ def births(window: Window) -> Births | None:
     seconds = (window.end_ns - since) / 1e9
     if seconds < MIN_SECONDS:
         return None
-    return Births(tuple(t for t in window.threads if t.history.seen_ns > since), seconds)
+    return Births(tuple(t for t in window.threads if t.history.born_ns > since), seconds)

@@ -57,7 +57,7 @@ class ThreadChurn:
         if found is None:
             return
         born = found.threads
-        lives = [(t.history.gone_ns - t.history.seen_ns) / 1e9 for t in born if t.history.gone_ns]
+        lives = [(t.history.gone_ns - t.history.born_ns) / 1e9 for t in born if t.history.gone_ns]
         if len(lives) < 5 or median(lives) > LIFE_S:
             return
         rate = len(born) / found.seconds

@@ -116,7 +116,7 @@ class ThreadLeak:
 
 
 def _born(thread: ThreadWindow) -> int:
-    return thread.history.started_ns or thread.history.seen_ns
+    return thread.history.born_ns
 
 
 def _ended(window: Window) -> set[tuple[str, str]]:
