@@ -30,15 +30,13 @@ from concview.model import VERDICT
 from concview.process import discovery
 from concview.session import FileSource, LiveSource, Session, StreamSource
 from concview.session.rolling_recording import RollingRecording
+from concview.session.session import read_through
 from concview.session.several import cast_of
 from concview.snapshot import Snapshot
 
 #: A collector that was asked to end writes its last block within this time.
 END_S = 3.0
 _NEVER_NS = 1 << 63
-NEVER_S = 1e9
-#: A recording that is read to its end is looked at so often on the way, in its own time.
-PICTURE_S = 10.0
 #: The last judgement of what was read takes no longer, on a slow machine.
 LAST_S = 60.0
 
@@ -54,8 +52,10 @@ class Observation:
         """Opens it. TargetError when the process cannot be watched, StreamError when the file is no recording, OSError
         when it cannot be opened, ConfigError when the settings contradict themselves."""
         try:
-            blamed, composed = (NEVER_S, PICTURE_S) if to_end else (0.0, 0.0)
-            self.session = Session(source, config=config.rules, blamed_every_s=blamed, composed_every_s=composed)
+            if to_end and isinstance(source, FileSource):
+                self.session = read_through(source, config.rules)
+            else:
+                self.session = Session(source, config=config.rules)
         except ValueError as error:  # a threshold alone can contradict the rule's own other one
             raise ConfigError(str(error)) from None
         try:

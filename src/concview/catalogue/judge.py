@@ -15,7 +15,7 @@ import msgspec
 
 from concview import registry
 from concview.analysis.graph import Edge
-from concview.analysis.window import ThreadWindow, Window
+from concview.analysis.window import WINDOW_NS, ThreadWindow, Window
 from concview.catalogue.base import MIN_SAMPLES, Inapplicable, Observation, Rule, Thresholds, task_twin_of
 from concview.catalogue.rules._aio import ONLY_TASKS, only_tasks
 from concview.catalogue.rules._fold import Fold
@@ -26,6 +26,9 @@ from concview.model import Finding, NotApplicable, Pending, Severity
 
 #: Nothing is called clear before so much was seen.
 CLEAR_AFTER_S = 2.0
+#: A rule that may be left alone is asked again after so long: half of what it looks at, so that whatever lasts that
+#: long lies wholly in one of its windows.
+PATIENCE_NS = WINDOW_NS // 2
 _ONE_MOMENT = "a core file is one moment, and this takes time to tell"
 
 
@@ -44,6 +47,15 @@ class Judgement:
 _Causes = dict[tuple[str, str], tuple[str, bool]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a rule said when it was asked last."""
+
+    at_ns: int
+    missing: tuple[Pending, ...]
+    refusal: NotApplicable | None
+
+
 class Judge:
     """Holds what was raised and when. One judge for one stream; `evaluate` in the order of time."""
 
@@ -56,6 +68,8 @@ class Judge:
             raise ValueError(f"no such rule: {', '.join(unknown)}")
         self._limits: dict[str, Thresholds] = {id_: self._thresholds(rule) for id_, rule in self._rules.items()}
         self._tracks: dict[tuple[str, str], Track] = {}
+        self._answers: dict[str, _Answer] = {}
+        self._unsettled: set[str] = set()  #: rules of which something is about to come or to go
         self._fold = Fold()
         self._last_ns = -1
         self._judgement = Judgement()
@@ -73,40 +87,51 @@ class Judge:
 
     # ------------------------------------------------------------ one evaluation
 
-    def evaluate(self, window: Window, between: Callable[[], None] = lambda: None) -> Judgement:
+    def due(self, now: int, patience_ns: int) -> bool:
+        """Whether `evaluate` at that moment would ask any rule."""
+        return any(self._is_due(rule_id, now, patience_ns) for rule_id in self._rules)
+
+    def _is_due(self, rule_id: str, now: int, patience_ns: int) -> bool:
+        answer = self._answers.get(rule_id)
+        return answer is None or rule_id in self._unsettled or now - answer.at_ns >= patience_ns
+
+    def evaluate(self, window: Window, between: Callable[[], None] = lambda: None, patience_ns: int = 0) -> Judgement:
         """Judge the window, calling `between` before each rule. Asked again about the same moment, it gives the same
-        answer."""
+        answer.
+
+        `patience_ns`, for recordings, in which nobody waits for the answer: a rule of which nothing is coming or going
+        is asked again after so long, and what it said stands meanwhile. With `PATIENCE_NS` the same is raised but for
+        what hardly reaches its threshold, and up to so much later.
+        """
         now = window.end_ns
         if now == self._last_ns:
             return self._judgement
         if now < self._last_ns:  # time travel: what was raised later has not happened yet
             self._tracks.clear()
+            self._answers.clear()
         self._last_ns = now
         windows: dict[tuple[str, ...], Window] = {}
+        raised = self._raised()
+        asked = [rule for rule in self._rules.values() if self._is_due(rule.id, now, patience_ns)]
+        for rule in asked:
+            between()
+            self._ask(rule, window, windows)
+        if len(asked) < len(self._rules) and self._raised() != raised:
+            # What explains a new one must be known before that is said; and what one that is over explained, as it is
+            # now.
+            for rule in self._rules.values():
+                if self._answers[rule.id].at_ns != now:
+                    between()
+                    self._ask(rule, window, windows)
         pending: list[Pending] = []
         not_applicable: list[NotApplicable] = []
         judged: list[str] = []
         for rule in self._rules.values():
-            between()
-            refusal = self._refusal(rule, window)
-            observations: list[Observation] = []
-            if refusal is None:
-                try:
-                    seen = self._windowed(rule, window, windows)
-                    observations = _distinct(o for o in rule.observe(seen) if not self._accepted(rule, o))
-                    twin = task_twin_of(rule)
-                    if twin is not None and not observations and only_tasks(window):
-                        raise Inapplicable(ONLY_TASKS, f"nothing: {twin} judges tasks" if twin else "nothing")
-                except Inapplicable as reason:
-                    refusal = NotApplicable(rule.id, reason.why, reason.enable)
-                except Exception as error:  # the session's last line of defence: one bad rule must not end it
-                    why = f"this rule failed: {type(error).__name__}: {error}"
-                    refusal = NotApplicable(rule.id, why, "please report this as a bug of concview")
-            missing = self._update(rule, observations, now, window.moment)
-            if refusal is not None:
-                not_applicable.append(refusal)
-            elif missing:
-                pending.extend(missing)
+            answer = self._answers[rule.id]
+            if answer.refusal is not None:
+                not_applicable.append(answer.refusal)
+            elif answer.missing:
+                pending.extend(answer.missing)
             else:
                 judged.append(rule.id)
         causes = self._causes()
@@ -116,18 +141,39 @@ class Judge:
             pending.remove(one)
             if one.id not in fires:
                 explained.setdefault(one.id, _cause(causes, one.id, one.subject, False))
-        raised = fires | explained.keys()
+        told = fires | explained.keys()
         early = _too_early(window)
         if early:
-            pending.extend(Pending(rule_id, early) for rule_id in judged if rule_id not in raised)
+            pending.extend(Pending(rule_id, early) for rule_id in judged if rule_id not in told)
         self._judgement = Judgement(
             findings,
             tuple(few(pending)),
-            () if early else tuple(rule_id for rule_id in judged if rule_id not in raised),
+            () if early else tuple(rule_id for rule_id in judged if rule_id not in told),
             tuple(not_applicable),
             tuple(sorted(explained.items())),
         )
         return self._judgement
+
+    def _raised(self) -> set[tuple[str, str]]:
+        return {key for key, track in self._tracks.items() if track.raised}
+
+    def _ask(self, rule: Rule, window: Window, windows: dict[tuple[str, ...], Window]) -> None:
+        refusal = self._refusal(rule, window)
+        observations: list[Observation] = []
+        if refusal is None:
+            try:
+                seen = self._windowed(rule, window, windows)
+                observations = _distinct(o for o in rule.observe(seen) if not self._accepted(rule, o))
+                twin = task_twin_of(rule)
+                if twin is not None and not observations and only_tasks(window):
+                    raise Inapplicable(ONLY_TASKS, f"nothing: {twin} judges tasks" if twin else "nothing")
+            except Inapplicable as reason:
+                refusal = NotApplicable(rule.id, reason.why, reason.enable)
+            except Exception as error:  # the session's last line of defence: one bad rule must not end it
+                why = f"this rule failed: {type(error).__name__}: {error}"
+                refusal = NotApplicable(rule.id, why, "please report this as a bug of concview")
+        missing = self._update(rule, observations, window.end_ns, window.moment)
+        self._answers[rule.id] = _Answer(window.end_ns, tuple(missing), refusal)
 
     def _windowed(self, rule: Rule, whole: Window, known: dict[tuple[str, ...], Window]) -> Window:
         """The window as this rule may see it; rules that leave out the same threads share one."""
@@ -177,12 +223,15 @@ class Judge:
             if not track.raised:
                 lacks = lacks or f"the same in {RAISE_AFTER} windows in a row (has {track.streak})"
                 missing.extend(_pend(rule, one, limits, lacks))
+        self._unsettled.discard(rule.id)
         for key, track in list(self._tracks.items()):
             if key[0] == rule.id:
                 if track.seen_ns != now:
                     track.unseen(now)
                 if track.forgotten(now):
                     del self._tracks[key]
+                elif not track.settled:
+                    self._unsettled.add(rule.id)
         return missing
 
     def _causes(self) -> _Causes:
@@ -198,8 +247,13 @@ class Judge:
         """What is raised, without what another finding explains; and the rules so explained, with the cause."""
         shown: list[tuple[Finding, str]] = []
         explained: dict[str, str] = {}
+        there = {rule_id for (rule_id, _), track in self._tracks.items() if track.streak or track.raised}
         for (rule_id, subject), track in self._tracks.items():
             cause = _cause(causes, rule_id, subject, track.severe)
+            if cause:
+                track.explained_by, track.explained_ns = cause, self._last_ns
+            elif track.explained_by not in there and self._last_ns - track.explained_ns < WINDOW_NS:
+                cause = track.explained_by  # it is over, but the window still holds what it caused
             if cause:
                 if track.raised:
                     explained[rule_id] = cause

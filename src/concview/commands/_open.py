@@ -12,6 +12,7 @@ from concview.commands.base import CommandError, Exit, complain
 from concview.config import Config, ConfigError
 from concview.errors import TargetError
 from concview.session import AttachError, FileSource, Session
+from concview.session.session import PICTURE_S
 from concview.snapshot import Snapshot
 from concview.text import plural
 
@@ -20,7 +21,7 @@ START_S = 15.0
 #: A collector that was asked to end writes its last block within this time.
 END_S = api.END_S
 #: How often the progress is shown; and how much of a recording is read in between.
-STEP_S, FILE_STEP_S = 0.25, 10.0
+STEP_S, FILE_STEP_S = 0.25, PICTURE_S
 
 
 def attach_failed(error: TargetError) -> CommandError:
@@ -74,6 +75,8 @@ def finish(observation: Observation, seconds: float, progress: str = "") -> Snap
     `progress`: the word to show it with on standard error, when that is a terminal.
     """
     show = bool(progress) and sys.stderr.isatty()
+    if not observation.live and not show:
+        return observation.finish()
     began = time.monotonic()
     snapshot = observation.snapshot()
     try:

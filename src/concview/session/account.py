@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from concview.catalogue.judge import PATIENCE_NS
 from concview.config import RuleConfig
 from concview.model import Severity
-from concview.session.recording import Recording
 from concview.session.session import Session
 from concview.session.stream_source import FileSource
 from concview.snapshot import Mark, Snapshot, Status, Timeline
@@ -18,8 +18,9 @@ from concview.text import duration, short_command
 
 #: A finding of the past is shown by the time up to its middle: so much of it at most, and at least.
 MOST_NS, LEAST_NS = 20_000_000_000, 5_000_000_000
-#: A recording that is longer is judged so many times, and its waits are followed so many times.
-LONG_S, JUDGED, BLAMED = 60.0, 150, 10
+#: A recording that is longer is looked at so many times in all, and its waits are followed so many times; where
+#: something comes or goes, rules look more often.
+LONG_S, PICTURES, BLAMED = 60.0, 150, 10
 
 
 @runtime_checkable
@@ -100,16 +101,16 @@ def account_of_file(
     `seconds`: how long it is, where that is known; `number`: of several processes this one. A long one is judged less
     often: nobody waits for an answer to every second of it. Raises as `Session.start` does.
     """
+    source = FileSource(path, 0.0, number)
     if seconds is None:
-        samples = Recording(path, number).samples()
-        for _ in samples:
-            pass
-        seconds = samples.seconds
+        seconds = source.seconds()
+    long = seconds > LONG_S
     session = Session(
-        FileSource(path, 0.0, number),
+        source,
         config=rules,
-        judged_every_s=seconds / JUDGED if seconds > LONG_S else 0.0,
-        blamed_every_s=seconds / BLAMED if seconds > LONG_S else 0.0,
+        patience_s=max(PATIENCE_NS / 1e9, seconds / PICTURES),
+        blamed_every_s=seconds / BLAMED if long else 0.0,
+        composed_every_s=seconds / PICTURES if long else 0.0,
     )
     session.start(3600.0)  # nobody else can be late: a file is read as fast as this machine can
     try:

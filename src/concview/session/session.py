@@ -6,6 +6,7 @@ new one.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -24,12 +25,17 @@ from concview.analysis.served import Names
 from concview.analysis.tasks import flame
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.base import Rule
-from concview.catalogue.judge import Judge, Judgement
+from concview.catalogue.judge import PATIENCE_NS, Judge, Judgement
 from concview.config import RuleConfig
 from concview.control import Command
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
+<<<<<<< HEAD
 from concview.model import AnyEvent, Finding, Stack, State
+=======
+from concview.errors import Code
+from concview.model import AnyEvent, Finding, Severity, Stack, State
+>>>>>>> dc17f1f (Long recordings are judged with patience; what is over is told as it was at its worst; no after-image of what was explained)
 from concview.session import moment, served, supervisor
 from concview.session.blame import bounded, named
 from concview.session.compose import Composer
@@ -44,6 +50,10 @@ from concview.source.wakes import Wakes
 SNAPSHOT_NS = 300_000_000
 #: Rules are evaluated this often at first, so that a clear case is named within seconds, and later.
 EARLY_NS, EARLY_STEP_NS, STEP_NS = 10_000_000_000, 250_000_000, 1_000_000_000
+#: A recording that is read to its end is looked at so often on the way, in its own time.
+PICTURE_S = 60.0
+#: A recording that is longer may be judged with patience, but for its end.
+LONG_NS, CLOSELY_NS = 60_000_000_000, 5_000_000_000
 #: Findings remembered when they are over.
 MOST_FIRED = 500
 
@@ -67,20 +77,26 @@ class Session:
         rules: Mapping[str, Rule] | None = None,
         config: RuleConfig | None = None,
         alone: bool = True,
-        judged_every_s: float = 0.0,
+        patience_s: float = 0.0,
         blamed_every_s: float = 0.0,
         composed_every_s: float = 0.0,
+        looks_back: bool = True,
     ) -> None:
-        """`alone`: nobody looks at the processes below, so what is said must say that. `judged_every_s`: rules judge,
-        and pictures are made, no more often than that, and waits are followed no more often than `blamed_every_s`, and
-        pictures made than `composed_every_s`; at the end always."""
+        """`alone`: nobody looks at the processes below, so what is said must say that. Waits are followed no more often
+        than every `blamed_every_s`, and pictures made than `composed_every_s`; at the end always. `patience_s`: in a
+        long recording a rule of which nothing comes or goes is asked no more often (`Judge.evaluate`). Without
+        `looks_back` nothing is kept for `at`, which then raises LookupError.
+        """
         self.source = source
         self.live = source.live
         self.history = History()
         self._rules, self._config, self._alone = rules, config, alone
-        self._judged_every_ns, self._blamed_every_ns = int(judged_every_s * 1e9), int(blamed_every_s * 1e9)
+        self._judged_every_ns, self._blamed_every_ns = 0, int(blamed_every_s * 1e9)
+        self._patience_ns = int(patience_s * 1e9)
+        self._patient_until_ns = -1  #: on the stream's clock; -1: not known yet
         self._blamed_ns = 0
-        self._snapshot_every_ns = max(SNAPSHOT_NS, self._judged_every_ns, int(composed_every_s * 1e9))
+        self._snapshot_every_ns = max(SNAPSHOT_NS, int(composed_every_s * 1e9))
+        self._looks_back = looks_back
         if config is not None and config != RuleConfig():
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
@@ -99,7 +115,7 @@ class Session:
         self._blame: Blame | None = None
         self._evaluated_ns = 0
         self._composed_ns = 0
-        self._fired: dict[tuple[str, str], Finding] = {}  #: every finding that ever fired, as it was last
+        self._fired: dict[tuple[str, str], Finding] = {}  #: every finding that ever fired, as it was at its worst
         self._wanted_ns = 0  #: somebody waits for a snapshot of this moment
         self._progress = threading.Condition()
         self._history_lock = threading.Lock()  #: the reader writes the history; `calls` reads it
@@ -140,12 +156,12 @@ class Session:
         return self._snapshot
 
     def fired(self) -> tuple[Finding, ...]:
-        """Every finding since the beginning: those of the latest snapshot, and then, as recent ones, those that it has
-        forgotten."""
-        now = self._snapshot.findings
-        shown = {(f.id, f.subject) for f in now}
+        """Every finding since the beginning: those that are there in the latest snapshot, and then, as recent ones,
+        those that are over, each as it was at its worst: at its end it may have been a hint only."""
+        now = [f for f in self._snapshot.findings if not f.recent]
+        there = {(f.id, f.subject) for f in now}
         gone = [
-            msgspec.structs.replace(f, recent=True) for key, f in list(self._fired.items()) if key not in shown
+            msgspec.structs.replace(f, recent=True) for key, f in list(self._fired.items()) if key not in there
         ]  # fmt: skip
         return (*now, *sorted(gone, key=lambda f: -f.score))
 
@@ -394,7 +410,8 @@ class Session:
             self._ui_priority.give_way()
             with self._history_lock:
                 history.apply(event)
-                self._replay_buffer.add(event, history)
+                if self._looks_back:
+                    self._replay_buffer.add(event, history)
             # A block may hold a second of ticks (py-spy's windows): judge along the way, in stream time. Only this
             # thread changes the history: no view has to wait until all is judged.
             if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
@@ -419,24 +436,45 @@ class Session:
         if not force and history.now_ns - self._evaluated_ns < step:
             return
         self._evaluated_ns = history.now_ns
+        patience = self._patience_ns if not force and self._patient_at(history.now_ns) else 0
+        if patience and not self._judge.due(history.now_ns, patience):
+            return
         if self._source is None:
             target = history.hello.target
             self._source = SourceFacts(target.pid if self.live else None, target.started)
         self._window = Window(history, costs=self._costs, lines_of=self._source.lines)
-        judged = self._judge.evaluate(self._window, self._ui_priority.give_way)
+        judged = self._judge.evaluate(self._window, self._ui_priority.give_way, patience)
         self._judgement = replace(
             judged, findings=served.found(judged.findings, self._names, self._window, self._fired)
         )
         for finding in self._judgement.findings:
-            if len(self._fired) < MOST_FIRED or (finding.id, finding.subject) in self._fired:
+            known = self._fired.get((finding.id, finding.subject))
+            if known is None and len(self._fired) >= MOST_FIRED:
+                continue
+            if known is None or _weight(finding) >= _weight(known):
                 self._fired[finding.id, finding.subject] = finding
         if force or history.now_ns - self._blamed_ns >= self._blamed_every_ns:
             self._blamed_ns = history.now_ns
             self._follow(self._window, history.hello.target.pid)
         self._judgement = replace(self._judgement, findings=bounded(self._judgement.findings, self._blame))
+        if not self._looks_back:
+            return
         if self._judged.add(history.now_ns, Said(self._judgement, self._blame)) and self.player is not None:
             self.player.found()
             self._composed_ns = -self._snapshot_every_ns  # it may be held now: what was found is shown at once
+
+    def _patient_at(self, now_ns: int) -> bool:
+        """Whether rules may be asked seldom: in a recording that is long, and not at its end, where what has just begun
+        must still be seen in several windows."""
+        if not self._patience_ns:
+            return False
+        if self._patient_until_ns < 0:
+            last = 0
+            with contextlib.suppress(OSError):
+                last = self.source.last_ns() if isinstance(self.source, FileSource) else 0
+            long = last - self.history.first_ns > LONG_NS
+            self._patient_until_ns = last - CLOSELY_NS if long else 0
+        return now_ns < self._patient_until_ns
 
     def _follow(self, window: Window, pid: int) -> None:
         """Every wait to its end: by far the most expensive part of a judgement where much happens."""
@@ -498,6 +536,21 @@ class Session:
         elif not isinstance(failure, (AttachError, OSError, ValueError)):
             ending = f"an error of concview's own ended it: {type(failure).__name__}: {failure}"
         self._snapshot = msgspec.structs.replace(self._snapshot, status=Status.LOST, ending=ending)
+
+
+def _weight(finding: Finding) -> tuple[bool, int]:
+    return finding.severity is Severity.WARN, finding.score
+
+
+def read_through(source: FileSource, config: RuleConfig | None = None, alone: bool = True) -> Session:
+    """A session, not yet started, for a recording of which only what is known at its end is asked for: on the way rules
+    are asked with patience, waits are not followed to their ends, pictures are few, and nothing is kept to look back
+    at."""
+    never_s = 1e9
+    return Session(
+        source, config=config, alone=alone, patience_s=PATIENCE_NS / 1e9, blamed_every_s=never_s,
+        composed_every_s=PICTURE_S, looks_back=False,
+    )  # fmt: skip
 
 
 def attach(pid: int, engine: str = "auto", rate: float = 100.0, budget: float = 5.0) -> Session:

@@ -17,8 +17,13 @@ from concview.control import Command
 from concview.model import AnyEvent, Bye, Event, Hello, ProcessDef, Stats, Target
 from concview.process.tree import Member
 from concview.session import across
+<<<<<<< HEAD
 from concview.session.session import Session
 from concview.session.stream_source import FileSource, LiveSource, Patience
+=======
+from concview.session.session import read_through
+from concview.session.stream_source import AttachError, FileSource, LiveSource
+>>>>>>> dc17f1f (Long recordings are judged with patience; what is over is told as it was at its worst; no after-image of what was explained)
 from concview.snapshot import Snapshot, Status
 
 
@@ -226,7 +231,7 @@ def read_all(path: Path, cast: Cast, rules: RuleConfig | None) -> tuple[list[See
     seen: list[Seen] = []
     sides: dict[int, across.Side] = {}
     for process in cast.watched:
-        session = Session(FileSource(path, 0.0, process.number), config=rules, alone=False)
+        session = read_through(FileSource(path, 0.0, process.number), rules, alone=False)
         try:
             try:
                 session.start(3600.0)  # nobody else can be late: a file is read as fast as this machine can

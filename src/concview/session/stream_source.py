@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 from concview import codec
 from concview.control import Command, SetRate, encode
 from concview.errors import Code, TargetError, code_of
-from concview.model import AnyEvent
+from concview.model import AnyEvent, Hello
 from concview.session.launcher import Alone, Launcher, Running
 from concview.session.rolling_recording import RollingRecording
 from concview.text import percent
@@ -242,6 +242,19 @@ class FileSource:
                     return True
                 self._changed.wait((at - self._position) / self._speed)
         return False
+
+    def seconds(self) -> float:
+        """How long it is, of several processes the recording of the one that is wanted; 0: not known. OSError as
+        `open`; codec.StreamError where nothing is readable."""
+        with self.path.open("rb") as file:
+            first = next(iter(codec.read_blocks(file, of=self.number)), [])
+        begin = next((e.at_ns for e in first if isinstance(e, Hello)), 0)
+        return max(0, self.last_ns() - begin) / 1e9
+
+    def last_ns(self) -> int:
+        """The last moment that it holds, on the stream's clock; 0: not known. OSError as `open`."""
+        with self.path.open("rb") as file:
+            return codec.last_moment(file, self.number)
 
     # ------------------------------------------------------------ playing
 

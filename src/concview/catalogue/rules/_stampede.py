@@ -55,8 +55,13 @@ def stampedes(window: Window) -> list[Stampede]:
     """Those of a window. The first and the last stay of a thread may be cut: they count by where they begin."""
     places: dict[Frame, list[Stay]] = defaultdict(list)
     found: list[Stampede] = []
-    for thread in window.threads:
-        for frame, stay in _stays(thread):
+    called = _Calls()
+    # Where too few threads compute at all, there is nothing to follow slice by slice.
+    computing = [t for t in window.threads if any(c.state in _WANTS_CPU for c in t.wait_profiles)]
+    if len({t.tid for t in computing}) < MIN_THREADS:
+        return []
+    for thread in computing:
+        for frame, stay in _stays(thread, called):
             places[frame].append(stay)
     for frame, stays in places.items():
         if len({s.tid for s in stays}) < MIN_THREADS:
@@ -77,30 +82,52 @@ def _further_in(other: Stampede, one: Stampede) -> bool:
     return frames.index(other.frame) < frames.index(one.frame)
 
 
-def _calls(stack: Stack) -> Iterable[Frame]:
-    """The program's lines that have called what runs, the innermost first."""
-    return [f for f in stack.frames[1:] if f.origin == "user"][:MOST_FRAMES]
+class _Calls(dict[int, tuple[int, ...]]):
+    """id of a stack -> the program's lines that have called what runs, the innermost first: numbers of `frames`. There
+    are few stacks and many slices, and comparing frames takes longer than all else here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames: list[Frame] = []
+        self._numbers: dict[Frame, int] = {}
+
+    def of(self, stack: Stack) -> tuple[int, ...]:
+        known = self.get(id(stack))
+        if known is None:
+            mine = [f for f in stack.frames[1:] if f.origin == "user"][:MOST_FRAMES]
+            known = self[id(stack)] = tuple(dict.fromkeys(map(self._number, mine)))
+        return known
+
+    def _number(self, frame: Frame) -> int:
+        known = self._numbers.get(frame)
+        if known is None:
+            known = self._numbers[frame] = len(self.frames)
+            self.frames.append(frame)
+        return known
 
 
-def _stays(thread: ThreadWindow) -> Iterable[tuple[Frame, Stay]]:
-    there: dict[Frame, Stay] = {}
+def _stays(thread: ThreadWindow, called: _Calls) -> Iterable[tuple[Frame, Stay]]:
+    there: dict[int, tuple[int, int, bool, Stack]] = {}  #: frame -> from, to, handed, stack
     handed = False
     for slice_ in thread.slices:
         run = slice_.run
-        if run.state not in _WANTS_CPU:
+        if run.classification.state not in _WANTS_CPU:
             handed = run.classification.via in _SENT
             continue
-        for frame in _calls(run.stack):
+        start, end, stack = slice_.start_ns, slice_.end_ns, run.stack
+        for frame in called.of(stack):
             known = there.get(frame)
-            if known is not None and slice_.start_ns - known.end_ns <= LEFT_NS:
-                there[frame] = known._replace(end_ns=slice_.end_ns)
-                continue
-            if known is not None and known.end_ns - known.start_ns >= LEAST_NS:
-                yield frame, known
-            there[frame] = Stay(slice_.start_ns, slice_.end_ns, thread.tid, handed, run.stack)
-    for frame, stay in there.items():
-        if stay.end_ns - stay.start_ns >= LEAST_NS:
-            yield frame, stay
+            if known is None:
+                there[frame] = (start, end, handed, stack)
+            elif start - known[1] <= LEFT_NS:
+                there[frame] = (known[0], end, known[2], known[3])
+            else:
+                if known[1] - known[0] >= LEAST_NS:
+                    yield called.frames[frame], Stay(known[0], known[1], thread.tid, known[2], known[3])
+                there[frame] = (start, end, handed, stack)
+    for frame, (start, end, sent, stack) in there.items():
+        if end - start >= LEAST_NS:
+            yield called.frames[frame], Stay(start, end, thread.tid, sent, stack)
 
 
 def _episodes(stays: list[Stay]) -> Iterable[list[Stay]]:
@@ -121,7 +148,7 @@ def _episodes(stays: list[Stay]) -> Iterable[list[Stay]]:
 def _herd(episode: list[Stay], begin_ns: int) -> tuple[Stay, ...]:
     """Those that came together at its beginning; none where they are too few, or were there before anybody looked."""
     first = episode[0].start_ns
-    if first - begin_ns < QUIET_NS:
+    if len(episode) < MIN_THREADS or first - begin_ns < QUIET_NS:
         return ()
     lasted = sorted(s.end_ns - s.start_ns for s in episode)[len(episode) // 2]
     late = max(TOGETHER_NS, TOGETHER * lasted)

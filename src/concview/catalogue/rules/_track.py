@@ -61,6 +61,8 @@ class Track:
     explains: tuple[tuple[str, str], ...] = ()
     severe: bool = False  #: a warning, or about to be one
     label: str = ""
+    explained_by: str = ""  #: the rule that explained it last, and when that was
+    explained_ns: int = 0
 
     def observed(
         self, rule: Rule, one: Observation, limits: Thresholds, lacks: str, now: int, at_once: bool = False
@@ -99,6 +101,13 @@ class Track:
             self.raised = False
             self.cleared_ns = now
             self.explains = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it is coming or going: it need not be looked at for a while."""
+        if not self.raised:
+            return not self.streak
+        return not self.below_ns and (not self.warn_streak or self.warn_streak >= RAISE_AFTER)
 
     def forgotten(self, now: int) -> bool:
         if self.raised or self.streak:
