@@ -80,6 +80,8 @@ from pathlib import Path
 import pytest
 
 from concview import codec
+from concview.analysis.window import Window
+from concview.catalogue.base import Rule
 from concview.catalogue.judge import PATIENCE_NS
 from concview.model import (
     CAPABILITIES,
@@ -198,9 +200,9 @@ def judged(path: Path, patience: bool) -> tuple[Session, int]:
     judge, asked = session._judge, [0]
     ask = judge._ask
 
-    def counted(*what: object) -> None:
+    def counted(rule: Rule, window: Window, windows: dict[tuple[str, ...], Window]) -> None:
         asked[0] += 1
-        ask(*what)  # type: ignore[arg-type]
+        ask(rule, window, windows)
 
     judge._ask = counted  # type: ignore[method-assign]
     session.start(3600)
