@@ -30,12 +30,7 @@ from concview.config import RuleConfig
 from concview.control import Command
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
-<<<<<<< HEAD
-from concview.model import AnyEvent, Finding, Stack, State
-=======
-from concview.errors import Code
 from concview.model import AnyEvent, Finding, Severity, Stack, State
->>>>>>> dc17f1f (Long recordings are judged with patience; what is over is told as it was at its worst; no after-image of what was explained)
 from concview.session import moment, served, supervisor
 from concview.session.blame import bounded, named
 from concview.session.compose import Composer

@@ -17,13 +17,8 @@ from concview.control import Command
 from concview.model import AnyEvent, Bye, Event, Hello, ProcessDef, Stats, Target
 from concview.process.tree import Member
 from concview.session import across
-<<<<<<< HEAD
-from concview.session.session import Session
-from concview.session.stream_source import FileSource, LiveSource, Patience
-=======
 from concview.session.session import read_through
-from concview.session.stream_source import AttachError, FileSource, LiveSource
->>>>>>> dc17f1f (Long recordings are judged with patience; what is over is told as it was at its worst; no after-image of what was explained)
+from concview.session.stream_source import FileSource, LiveSource, Patience
 from concview.snapshot import Snapshot, Status
 
 
