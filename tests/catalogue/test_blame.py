@@ -494,7 +494,11 @@ def test_a_job_that_waits_for_another_job_is_told_as_such() -> None:
     ]
     runs = frame("build_tracer.<locals>.trace_task", 479, f"{package}/celery/app/trace.py", "library")
     for stack, told in (
-        ([*asks, runs], "waits for the result of another celery task, from inside a task: it takes a second worker"),
+        (
+            [*asks, runs],
+            "waits for the result of another celery job, from inside a job, and the only worker of this process waits "
+            "so: it takes a second one",
+        ),
         (asks, "waits for the result of a celery task"),
     ):
         scene = Scene(rules={})

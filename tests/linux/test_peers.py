@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from concview.linux import other_ends, sockets
 from concview.linux import peers as module
-from concview.linux import sockets
 from concview.linux.peers import Peers
 from concview.linux.sockets import SocketTables, split
 
@@ -242,3 +242,32 @@ def test_a_process_that_is_gone_has_no_descriptors() -> None:
         child.wait()
         assert found.of(0) is None
         found.close()
+
+
+def test_the_other_side_of_a_terminal_is_found() -> None:
+    master, slave = os.openpty()
+    try:
+        number = int(os.ttyname(slave).rpartition("/")[2])
+        assert other_ends.terminal(os.getpid(), slave) == number
+        assert other_ends.terminal(os.getpid(), master) == -1
+        assert number in other_ends.terminals_of(os.getpid())
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert number not in other_ends.terminals_of(os.getpid())
+
+
+def test_which_processes_an_epoll_waits_for() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child, select.epoll() as epoll:
+        fd = os.pidfd_open(child.pid)
+        try:
+            read, write = os.pipe()
+            epoll.register(read, select.EPOLLIN)
+            assert other_ends.watched(os.getpid(), epoll.fileno()) == []
+            epoll.register(fd, select.EPOLLIN)
+            assert other_ends.watched(os.getpid(), epoll.fileno()) == [fd]
+            os.close(read)
+            os.close(write)
+        finally:
+            os.close(fd)
+            child.kill()

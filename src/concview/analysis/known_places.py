@@ -95,10 +95,9 @@ LISTENS = places(
     ("kombu/connection.py", "drain_events"),
     ("paho/mqtt/client.py", "_loop loop_forever"),
 )
-#: Calls that wait for the result of a job that some worker does, and those below which a worker does one. Source:
+#: Calls that wait for the result of a job that some worker does (`analysis/jobs.py` has those that do it). Source:
 #: celery 5.
 JOB_RESULTS = places(("celery/result.py", "get join join_native collect"))
-JOB_RUNS = places(("celery/app/trace.py", "trace_task __protected_call__"))
 #: Ways to wait of the standard library and of those who copied it: they say nothing about what is waited for.
 PRIMITIVES = places(
     ("threading.py", "wait wait_for"),

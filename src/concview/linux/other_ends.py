@@ -214,6 +214,58 @@ def writes(pid: int, fd: int) -> bool:
         return False
 
 
+def terminal(pid: int, fd: int) -> int:
+    """The number of the pseudo-terminal that a descriptor is the program's side of ('/dev/pts/3'); -1."""
+    try:
+        link = os.readlink(f"/proc/{pid}/fd/{fd}")
+    except OSError:
+        return -1
+    number = link.removeprefix("/dev/pts/")
+    return int(number) if number != link and number.isdecimal() else -1
+
+
+def terminals_of(pid: int) -> set[int]:
+    """The numbers of pseudo-terminals whose other side, /dev/ptmx, a process has: it reads what is written there. The
+    kernel tells them since 4.14 (Documentation/filesystems/proc, `tty-index`)."""
+    found: set[int] = set()
+    for fd in _fds(pid):
+        try:
+            if not os.readlink(f"/proc/{pid}/fd/{fd}").endswith("/ptmx"):
+                continue
+            with open(f"/proc/{pid}/fdinfo/{fd}", "rb") as file:
+                found.add(int(file.read(512).partition(b"tty-index:")[2].split()[0]))
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def watched(pid: int, epoll: int) -> list[int]:
+    """Descriptors of processes (pidfd) that an epoll of the process watches."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{epoll}", "rb") as file:
+            text = file.read(65_536)
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines()[:MAX_FDS]:
+        if not line.startswith(b"tfd:"):
+            continue
+        try:
+            fd = int(line.split()[1])
+            if "[pidfd]" in os.readlink(f"/proc/{pid}/fd/{fd}"):
+                found.append(fd)
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def _fds(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/fd")[:MAX_FDS]
+    except OSError:
+        return []
+
+
 def waits_on(pid: int, fds: list[int]) -> str:
     """The system call that one of a process's threads is in on one of its descriptors; ''."""
     try:

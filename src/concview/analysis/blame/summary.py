@@ -11,7 +11,7 @@ from concview.analysis.blame.tasks import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
 from concview.analysis.known_places import TASK_TIMEOUTS, among
-from concview.analysis.records import ThreadHistory
+from concview.analysis.records import Run, ThreadHistory
 from concview.model import Stack, TaskState, WaitKind
 from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
 from concview.text import group
@@ -294,9 +294,13 @@ class _Teller:
                 continue
             thread = self._history.threads.get(tid)
             run = thread.current if thread is not None else None
-            if run is None or run.wait.timed or run.wait.kind in (WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP):
+            if run is None or not _stands_at(run.stack, place):
                 continue
-            if not _stands_at(run.stack, place):
+            if m.root.kind is End.NOBODY and (run.wait.timed or run.wait.kind is WaitKind.SLEEP):
+                # Looking again now and then is no progress, where nobody is left to give it.
+                longest = max(longest, self._history.now_ns - _there_since(self._history.threads[tid], run, place))
+                continue
+            if run.wait.timed or run.wait.kind in (WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP):
                 continue
             longest = max(longest, self._history.now_ns - run.since_ns)
         return longest / 1e9
@@ -332,6 +336,16 @@ class _Teller:
 def _stands_at(stack: Stack, place: Place) -> bool:
     """Whether it is there that it waits now: it may have gone on to something else."""
     return not place.file or any(f.line == place.line and f.file == place.file for f in stack.frames)
+
+
+def _there_since(thread: ThreadHistory, run: Run, place: Place) -> int:
+    """Since when, without a break, each sample has seen it below that line."""
+    since = run.start_ns
+    for earlier in reversed(thread.runs):
+        if not _stands_at(earlier.stack, place):
+            break
+        since = min(since, earlier.start_ns)
+    return since
 
 
 def _few(nodes: set[Node]) -> tuple[int, ...]:

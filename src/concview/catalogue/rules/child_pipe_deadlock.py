@@ -1,8 +1,9 @@
 """A child process waits to write into a full pipe, and its parent waits for it to end.
 
 What it sees:
-    A thread in Popen.wait(), os.waitpid() or Process.join() for a child that waits in write(2), at a pipe or a pair of
-    sockets whose other end only this process has, and which no thread here reads; or one that reads another pipe of
+    A thread in Popen.wait(), os.waitpid() or Process.join(), or a task in asyncio's Process.wait(), for a child that
+    waits in write(2), at a pipe, a pair of sockets or a pseudo-terminal whose other end only this process has, and
+    which no thread here reads; or one that reads another pipe of
     that child (its output first, and its errors afterwards). Or, looked at from the child: a thread that cannot write
     because its parent does not read.
 
@@ -45,6 +46,7 @@ from concview.text import duration, waits
 
 _READS = frozenset({"read", "readv", "poll", "ppoll"})
 _WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})
+_FOR_CHILD = "Process.wait"
 #: So many threads at one pipe that nobody reads are a warning.
 CROWD = 3
 #: A wait of less than this may be a reader that is busy with the piece before.
@@ -64,7 +66,7 @@ class ChildPipeDeadlock:
     def observe(self, window: Window) -> Iterable[Observation]:
         for child in window.history.relations.children(window.end_ns):
             since = _since(window, child)
-            waiting = [t for tid in child.waiters if (t := window.thread(tid)) is not None and _waits(t)]
+            waiting = [t for tid in child.waiters if (t := window.thread(tid)) is not None and _waits(window, t)]
             if since is not None and waiting and not _read_here(window, child.peer):
                 yield _parent(window, child, waiting, since)
         for link in window.history.relations.links(window.end_ns):
@@ -92,9 +94,14 @@ def _known(report: Children) -> set[tuple[int, str, str, float]]:
     return {(c.pid, c.syscall, c.peer, c.cpu_s) for c in report.children}
 
 
-def _waits(thread: ThreadWindow) -> bool:
+def _waits(window: Window, thread: ThreadWindow) -> bool:
     run = thread.history.current
-    return run is not None and (run.wait.kind is WaitKind.CHILD or _reads(run))
+    if run is None:
+        return False
+    if run.wait.syscall.startswith("epoll_"):  # a loop that has nothing to do: a task waits for the child's end
+        tasks = window.history.aio.tasks.values()
+        return any(t.current is not None and t.current.wait.via == _FOR_CHILD for t in tasks)
+    return run.wait.kind is WaitKind.CHILD or _reads(run)
 
 
 def _reads(run: Run) -> bool:
@@ -124,7 +131,8 @@ def _parent(window: Window, child: Child, waiting: list[ThreadWindow], stood: fl
     certain = not _others(window, waiting)
     reads = _reads(run)
     until = f"to read another pipe of {name}" if reads else f"for {name} to end"
-    what = "a pipe" if child.peer.startswith("pipe") else "a pair of sockets"
+    kinds = {"pipe": "a pipe", "socket": "a pair of sockets"}
+    what = kinds.get(child.peer.partition(":")[0], "a terminal")
     return Observation(
         subject=f"child {child.pid}",
         value=stood,

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import on_the_way
+from concview.analysis.blame.kinds.bridge import ASYNCIO
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
@@ -41,6 +42,11 @@ def by_processes(stack: Stack) -> bool:
 @lru_cache(8192)
 def _in_a_loop(stack: Stack) -> bool:
     return any(f.function.rpartition(".")[2] == "_run_once" and is_file(f, _LOOP) for f in stack.frames)
+
+
+@lru_cache(8192)
+def _runs_loop(stack: Stack) -> bool:
+    return any(among(f, ASYNCIO) for f in stack.frames)
 
 
 def _gives_coroutine(waiter: Waiter) -> bool:
@@ -89,6 +95,9 @@ class Future:
             return waiter.end(End.CHILD, "a worker process")
         if self._own_loop(waiter):
             return waiter.end(End.CYCLE, "waits for what only the event loop can run that it is in itself")
+        if _gives_coroutine(waiter) and not any(_runs_loop(r.stack) for r in moment.runs.values()):
+            nobody = waiter.end(End.NOBODY, "no thread of this process runs an event loop")
+            return waiter.link(Via.RESULT, "a coroutine, which an event loop has to run", [], otherwise=nobody)
         nobody = waiter.end(End.UNEXPLAINED, "a future that nobody is seen to run")
         return waiter.link(Via.RESULT, "the result of a future", [], otherwise=nobody)
 

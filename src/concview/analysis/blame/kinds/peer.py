@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import JOB_RESULTS, JOB_RUNS, among
+from concview.analysis.known_places import JOB_RESULTS, among
 from concview.model import WaitKind
 
 
@@ -39,8 +39,6 @@ def _job(waiter: Waiter) -> Root | None:
     frames = waiter.look.own
     if not any(among(f, JOB_RESULTS) for f in frames):
         return None
-    if any(among(f, JOB_RUNS) for f in frames):
-        return waiter.end(End.PEER, "the result of another celery task, from inside a task: it takes a second worker")
     return waiter.end(End.PEER, "the result of a celery task")
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.nouns import End, Root
+from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import POOL_RESULTS, among, bare, is_file
+from concview.analysis.jobs import hands_over
+from concview.analysis.known_places import POOL_RESULTS, among
 from concview.model import Role
 from concview.text import plural
 
-_FILES = ("multiprocessing/pool.py", "billiard/pool.py")
-#: The pool's own thread, which sets results and runs callbacks.
-_HANDS = frozenset({"_handle_results"})
 #: Percent of a core, all of them together: with less they do nothing.
 STILL = 1.0
 
@@ -28,11 +26,17 @@ class PoolResult:
     def applies(self, look: Look) -> bool:
         return look.via in ("Event.wait", "Condition.wait") and among(look.frame, POOL_RESULTS)
 
-    def follow(self, waiter: Waiter) -> Root:
-        if any(bare(f.function) in _HANDS and any(is_file(f, end) for end in _FILES) for f in waiter.look.stack.frames):
+    def follow(self, waiter: Waiter) -> Root | Link:
+        if hands_over(waiter.look.stack):
             return waiter.end(
                 End.CYCLE, "a result of the pool, which only this thread hands over: a callback of the pool waits in it"
             )
+        if not any(hands_over(r.stack) for r in waiter.moment.runs.values()) and _whole(waiter):
+            lost = (
+                "the pool's own threads are not in this process, as after a fork: nobody takes tasks or brings results"
+            )
+            nobody = waiter.end(End.NOBODY, lost)
+            return waiter.link(Via.RESULT, "the result of a task of a pool", [], otherwise=nobody)
         known = waiter.world.history.workers
         below = [w for w in known.workers if w.role is Role.WORKER] if known is not None else []
         what = "the result of a task in another process"
@@ -40,6 +44,11 @@ class PoolResult:
             one = len(below) == 1
             what += f", and {plural(len(below), 'worker')} of this one {'uses' if one else 'use'} no CPU"
         return waiter.end(End.CHILD, what)
+
+
+def _whole(waiter: Waiter) -> bool:
+    """Whether every thread of the process was read from its outermost frame on."""
+    return not any(r.stack.truncated or not r.stack.frames for r in waiter.moment.runs.values())
 
 
 KIND = PoolResult()

@@ -312,6 +312,11 @@ class ChildReader:
         line = syscall_line.read(self._pid, tid)
         if line is None:
             return []
+        if line.name.startswith("epoll_"):  # an event loop: asyncio waits for a child at a pidfd (3.9 on)
+            if not children_of(self._pid):
+                return []
+            watched = other_ends.watched(self._pid, line.arguments[0] & 0xFFFFFFFF)
+            return [pid for fd in watched for pid in self._behind(fd)]
         first = line.arguments[0] & 0xFFFFFFFF
         if line.shape is Shape.CHILD:
             return self._numbered(first) if 0 < first < 1 << 31 else children_of(self._pid)
@@ -364,6 +369,9 @@ class ChildReader:
                 if inode:
                     peer = f"{kind}:[{inode}]"
                     back = self._only_here(pid, fd, kind, inode)
+                elif (terminal := other_ends.terminal(pid, fd)) >= 0:
+                    peer = f"/dev/pts/{terminal}"
+                    back = terminal in other_ends.terminals_of(self._pid)
             said = line.name if line is not None else "", fd, peer, back
             if back:
                 return said

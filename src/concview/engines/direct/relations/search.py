@@ -55,6 +55,8 @@ class Waits:
                 self.file_locks.setdefault(wait.fd, []).append((row, wait))
             elif wait.peer.kind in _LINKED and wait.peer.status != "LISTEN":
                 self.descriptors.setdefault(wait.fd, []).append((row, wait))
+            elif wait.syscall.startswith("epoll_"):
+                self.children.append(row)  # an event loop may wait for a child among others
         elif wait.kind is WaitKind.SLEEP and wait.via == "native":
             self.sleepers.append((row, wait))
         elif wait.kind is WaitKind.CHILD:

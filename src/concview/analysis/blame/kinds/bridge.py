@@ -1,0 +1,78 @@
+"""A call that has an event loop run something, and waits for it: blockingCallFromThread, fsspec's and dask's sync.
+
+Such a call is for other threads than the loop's own. In the loop's thread it waits for what only that could run; and
+where no thread runs a loop, nobody ever begins with it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
+
+from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import Places, among, places
+from concview.model import Stack, State, WaitKind
+
+_Rows = dict[str, tuple[Places, ...]]
+#: Frames below which asyncio, or a loop in C that is one for asyncio, runs callbacks.
+ASYNCIO = places(
+    ("asyncio/base_events.py", "_run_once run_forever"),
+    ("asyncio/runners.py", "run"),
+    ("uvloop/__init__.py", "run"),
+)
+
+
+class Bridge(NamedTuple):
+    calls: _Rows
+    loops: _Rows
+    name: str  #: of such a loop, in words
+
+
+#: Source: Twisted 20 to 26, fsspec 2021 to 2026, distributed 2021 to 2026.
+BRIDGES = (
+    Bridge(
+        places(("twisted/internet/threads.py", "blockingCallFromThread blockingCallOnMainThread")),
+        places(("twisted/internet/base.py", "mainLoop"), ("twisted/internet/asyncioreactor.py", "run")),
+        "the reactor",
+    ),
+    Bridge(places(("fsspec/asyn.py", "sync"), ("distributed/utils.py", "sync")), ASYNCIO, "an event loop"),
+)
+
+
+@lru_cache(8192)
+def bridge_of(stack: Stack) -> Bridge | None:
+    return next((b for b in BRIDGES if any(among(f, b.calls) for f in stack.frames)), None)
+
+
+@lru_cache(8192)
+def runs(stack: Stack, loops: tuple[int, ...]) -> bool:
+    """Whether it runs a loop of one of these bridges, by their number."""
+    return any(among(f, BRIDGES[i].loops) for i in loops for f in stack.frames)
+
+
+class BridgeCall:
+    order: ClassVar[int] = 17
+    fixed: ClassVar[bool] = False
+
+    def applies(self, look: Look) -> bool:
+        return look.wait.kind in (WaitKind.FUTEX, WaitKind.SLEEP) and bridge_of(look.stack) is not None
+
+    def follow(self, waiter: Waiter) -> Root | Link | None:
+        bridge = bridge_of(waiter.look.stack)
+        if bridge is None:
+            return None
+        number = (BRIDGES.index(bridge),)
+        loops = [t for t, r in waiter.moment.runs.items() if runs(r.stack, number)]
+        others = [t for t in loops if t != waiter.tid]
+        what = f"a call that {bridge.name} has to run"
+        if not loops:
+            nobody = waiter.end(End.NOBODY, f"no thread of this process runs {bridge.name}")
+            return waiter.link(Via.RESULT, what, [], otherwise=nobody)
+        if not others:
+            return waiter.end(End.CYCLE, f"waits for what only {bridge.name} can run that it is in itself")
+        blocked = [t for t in others if waiter.moment.look(t).state is not State.IDLE]
+        return waiter.link(Via.RESULT, what, blocked) if len(blocked) == len(others) else None
+
+
+KIND = BridgeCall()
