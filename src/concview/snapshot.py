@@ -542,6 +542,22 @@ class RouteView(View, frozen=True):
     tasks_share: float  #: of its time, the part in which no thread but a task worked on it
 
 
+class WorkTotal(View, frozen=True):
+    """Work of one name since the beginning, as far as looks saw it; or of all names without a place of their own
+    (`name` is 'other', `system` is ''). What is here only grows, while the name is here."""
+
+    kind: WorkKind
+    system: str
+    name: str
+    missing: str
+    seen: int  #: different ones
+    over: int  #: how many were seen to end
+    over_s: float  #: how long those lasted, together
+    busy_s: float  #: how long all of them were in flight, together
+    states_s: tuple[float, ...]  #: seconds of their threads, by state
+    tasks_s: float  #: for which tasks worked on them, and no thread
+
+
 class WorkSummary(View, frozen=True):
     """In whose name threads and tasks work. `mode`: 'safe', 'full'."""
 
@@ -554,6 +570,7 @@ class WorkSummary(View, frozen=True):
     torn: int = 0
     more: int = 0  #: in progress, and left out
     systems: tuple[str, ...] = ()  #: libraries that it knows and has seen in a stack
+    totals: tuple[WorkTotal, ...] = ()  #: where they are wanted
 
 
 class Point(View, frozen=True):

@@ -134,7 +134,7 @@ def test_the_flame_graph_of_tasks_ends_in_what_they_wait_for() -> None:
     stream.run(4)
     history, _ = kept(stream)
     aio = history.aio
-    root = calltree.tree(flame.stack_times(aio, aio.first_ns, aio.now_ns), fold=True)
+    root = calltree.tree(calltree.stack_times(flame.slices(aio, aio.first_ns, aio.now_ns)), fold=True)
     leaves = {c.key[0]: c.total_ns for child in root.children.values() for c in child.children.values()}
     assert leaves.keys() == {"[pool] asyncpg Pool", "[io] tcp 10.0.0.1:5432"}
     assert leaves["[pool] asyncpg Pool"] == leaves["[io] tcp 10.0.0.1:5432"] == aio.now_ns - aio.first_ns

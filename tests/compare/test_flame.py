@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from concview.analysis.work import NO_WORK
 from concview.codec import STREAM_VERSION, Writer
 from concview.commands.base import CommandError
 from concview.commands.compare import _picture
@@ -175,7 +176,7 @@ def test_in_whose_name(tmp_path: Path) -> None:
     base = recorded(tmp_path / "base", 8, spent, label="GET /a")
     new = recorded(tmp_path / "new", 8, spent, label="GET /b")
     root = flame([base], [new], by_label=True).root
-    assert set(root.children) == {"GET /a", "GET /b", flames.NO_WORK}
+    assert set(root.children) == {"GET /a", "GET /b", NO_WORK}
     first, second = root.children["GET /a"], root.children["GET /b"]
     assert (round(first.base, 3), first.new, second.base, round(second.new, 3)) == (1.0, 0, 0, 1.0)
     only = flame([base], [new], labels=["GET /b"])

@@ -19,9 +19,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from concview.fleet.endpoint import CannotServe, Endpoint
-from concview.fleet.metrics import MOST, SnapshotCollector, _Page
-from concview.model import State, WorkKind
-from concview.snapshot import NO_SHARES, QueueView, RouteView, Snapshot, Status, WorkSummary, WorkView
+from concview.fleet.metrics import MOST, PLACE_S, Places, SnapshotCollector, _Page
+from concview.model import Confidence, Finding, Measured, Served, Severity, State, WorkKind
+from concview.snapshot import (
+    NO_SHARES,
+    QueueView,
+    RouteView,
+    Snapshot,
+    Status,
+    WorkSummary,
+    WorkTotal,
+    WorkView,
+)
 from interpreters import Interpreter, current, target
 
 HOSTILE = 'a"b\\c\nd{}é' + "x" * 10_000
@@ -80,6 +89,65 @@ def test_what_is_too_many_is_added_up_where_adding_means_something() -> None:
     (family, _) = sorted(page.families(), key=lambda f: -len(f.samples))
     assert sum(s.value for s in family.samples) == MOST + 9
     assert [s.value for s in family.samples if s.labels["group"] == "other"] == [9.0]
+
+
+def test_a_name_keeps_its_place_until_it_is_not_seen_for_long() -> None:
+    now = [0.0]
+    places = Places(lambda: now[0])
+
+    def shown(*sizes: tuple[str, float]) -> dict[str, float]:
+        page = _Page(places)
+        page.many("queue_items", "help", {"pid": "1", "process": "p"}, [({"queue": q}, v) for q, v in sizes])
+        return {s.labels["queue"]: s.value for f in page.families() for s in f.samples if "queue" in s.labels}
+
+    first = [(f"q{i}", 1.0) for i in range(MOST)]
+    assert len(shown(*first)) == MOST
+    now[0] += 10
+    assert "late" not in shown(*first, ("late", 1e9))  # the greatest of all, and yet no new series
+    now[0] += PLACE_S - 5
+    assert shown(("late", 2.0)) == {}  # the others were seen less than an hour ago
+    now[0] += 10
+    assert shown(("late", 3.0), ("q1", 1.0)) == {"late": 3.0, "q1": 1.0}
+    places.keep({"2"})
+    assert len(shown(*[(f"new{i}", 1.0) for i in range(MOST)])) == MOST
+
+
+def _total(name: str, system: str, seen: int) -> WorkTotal:
+    states = (0.5, *[0.0] * (len(State) - 1))
+    return WorkTotal(WorkKind.REQUEST, system, name, "", seen, seen - 1, 2.5, 4.0, states, 1.5)
+
+
+def test_counters_of_work_and_one_set_of_names_for_all_of_it() -> None:
+    routes = tuple(
+        RouteView(WorkKind.REQUEST, "flask", f"GET /{n}", "", 3, 1.5, 0.25, 0.5, False, NO_SHARES, 0.0) for n in "abc"
+    )
+    totals = (_total("GET /a", "flask", 5), _total("other", "", 9))
+    measured = Measured("", 1, 1, 1, "")
+    finding = Finding("lock-contention", "", Severity.WARN, 50, Confidence.EXACT, "", "", "", "", measured,
+                      work=(Served("request", "GET /a", 2, 5.0),))  # fmt: skip
+    summary = WorkSummary("safe", (), routes, totals=totals)
+    endpoint = _page(Snapshot(Status.LIVE, samples=5, work=summary, findings=(finding,)))
+    try:
+        families = {f.name: f for f in text_string_to_metric_families(_read(endpoint.url))}
+        om = {f.name for f in openmetrics(_read(endpoint.url, "application/openmetrics-text; version=1.0.0"))}  # type: ignore[no-untyped-call]
+    finally:
+        endpoint.close()
+    assert {"concview_work_seen", "concview_work_state_seconds"} <= om
+
+    def values(metric: str) -> dict[tuple[str, ...], float]:
+        return {
+            tuple(v for k, v in s.labels.items() if k not in ("pid", "process", "kind")): s.value
+            for s in families[metric].samples
+        }
+
+    assert values("concview_work_seen") == {("GET /a",): 5.0, ("other",): 9.0}
+    assert values("concview_work_ended") == {("GET /a",): 4.0, ("other",): 8.0}
+    assert values("concview_work_state_seconds")["GET /a", "running"] == 0.5
+    assert values("concview_work_state_seconds")["GET /a", "awaits"] == 1.5
+    # Gauges have no other names than counters: b and c are 'other'.
+    assert values("concview_work_in_flight") == {("GET /a",): 1.5, ("other",): 3.0}
+    assert values("concview_work_lasted_seconds") == {("GET /a", "0.5"): 0.25, ("GET /a", "0.95"): 0.5}
+    assert values("concview_finding_work_threads") == {("lock-contention", "GET /a"): 2.0}
 
 
 def test_work_by_name() -> None:

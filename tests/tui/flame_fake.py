@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,10 +30,13 @@ class CallSession(fake.FakeSession):
         fold: bool = False,
         holding: bool = False,
         tasks: bool = False,
+        labels: Sequence[str] = (),
+        by_work: bool = False,
     ) -> CallReport:
         self.asked.append(
-            {"states": states, "tids": tids, "by_line": by_line, "fold": fold, "holding": holding, "tasks": tasks}
-        )
+            {"states": states, "tids": tids, "by_line": by_line, "fold": fold, "holding": holding, "tasks": tasks,
+             "labels": labels, "by_work": by_work}
+        )  # fmt: skip
         if self.fails is not None:
             raise self.fails
         snapshot = self.snapshot()

@@ -80,6 +80,13 @@ async def _by_line(pilot: Pilot[Any], press: Press) -> None:
     assert view.by_line
 
 
+async def _by_work(pilot: Pilot[Any], press: Press) -> None:
+    view = await _show(pilot, "flame")
+    await press()
+    await fake.until(pilot, lambda: pilot.app.screen.session.asked[-1]["by_work"])  # type: ignore[attr-defined]
+    assert any("by request and job" in line for line in view.as_text())
+
+
 async def _one_thread(pilot: Pilot[Any], press: Press) -> None:
     view = await _show(pilot, "flame", 4250)
     assert view.tid == 4250
@@ -182,6 +189,7 @@ CHECKS: dict[str, Check] = {
     "mode": _mode(1),
     "mode_back": _mode(-1),
     "by_line": _by_line,
+    "by_work": _by_work,
     "one_thread": _one_thread,
     "heat": _heat,
     "source": _source,

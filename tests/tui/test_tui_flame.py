@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from concview.analysis import calltree, gilcalls
 from concview.analysis.classify import Classification
 from concview.analysis.records import GilTick, Run, ThreadHistory
 from concview.model import NO_WAIT, Frame, Stack, State
+from concview.session.work import title
 from concview.tui import editor
 from concview.tui.app import ConcviewApp
 from concview.tui.screens.dashboard import Dashboard
@@ -108,7 +110,7 @@ def test_calls_while_holding_the_gil() -> None:
     for at, stack in ((0, stacks[0]), (100, stacks[1])):
         thread.change(at, Run(at, stack, NO_WAIT, (), Classification(State.RUNNING, "")))
     ticks = [GilTick(at, 10, 7 if at != 60 else 8, 0) for at in range(10, 200, 10)]
-    found = list(gilcalls.stack_times([thread], ticks, 0, 190))
+    found = list(calltree.stack_times(gilcalls.slices([thread], ticks, 0, 190)))
     assert sum(ns for stack, ns in found if stack is stacks[0]) == 90
     assert sum(ns for stack, ns in found if stack is stacks[1]) == 90
 
@@ -150,6 +152,7 @@ async def test_states_lines_and_libraries() -> None:
         view = await opened(pilot)
         assert session.asked[-1] == {
             "states": None, "tids": None, "by_line": False, "fold": True, "holding": False, "tasks": False,
+            "labels": (), "by_work": False,
         }  # fmt: skip
         of_threads = [mode for mode in MODES if not mode.tasks]  # there are no tasks here
         for mode in [*of_threads[1:], of_threads[0]]:
@@ -301,6 +304,43 @@ async def test_one_thread_and_all_again() -> None:
         await pilot.press("7")
         await fake.until(pilot, lambda: board.view is view and view.calls is not None)  # type: ignore[attr-defined]
         assert session.asked[-1]["tids"] is None
+
+
+async def test_one_request_and_all_again() -> None:
+    session = busy()
+    app = ConcviewApp(session)
+    async with app.run_test(size=(160, 40)) as pilot:
+        board: Any = app.screen
+        await fake.until(pilot, lambda: board.view.ready)
+        await pilot.press("0")
+        await fake.until(pilot, lambda: board.active == "work" and board.view.ready and board.view.grid.current)
+        name = title(board.view.grid.current)
+        await pilot.press("c")
+        await fake.until(pilot, lambda: isinstance(board.view, Flame) and board.view.calls is not None)
+        view = board.view
+        (pattern,) = session.asked[-1]["labels"]
+        assert fnmatchcase(name, pattern) and not fnmatchcase(f"{name}x", pattern)
+        assert f"only {name[:20]}" in view.as_text()[1]
+        await pilot.press("t")
+        await answered(pilot, view)
+        assert session.asked[-1]["labels"] == ()
+        await pilot.press("t", "w")
+        await answered(pilot, view)
+        assert session.asked[-1]["labels"] == (pattern,) and session.asked[-1]["by_work"]
+        await pilot.press("escape")
+        assert board.active == "work"
+        await pilot.press("7")
+        await fake.until(pilot, lambda: board.view is view and view.calls is not None)
+        assert session.asked[-1]["labels"] == ()
+
+
+async def test_a_name_with_the_signs_of_a_pattern_is_a_name() -> None:
+    session = busy()
+    app = ConcviewApp(session)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await opened(pilot, "GET /a[1]/*")
+        (pattern,) = session.asked[-1]["labels"]
+        assert fnmatchcase("GET /a[1]/*", pattern) and not fnmatchcase("GET /a1/b", pattern)
 
 
 async def test_the_table_beside_it_leads_to_the_box() -> None:

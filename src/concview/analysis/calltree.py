@@ -6,8 +6,9 @@ the wall time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from concview.analysis.records import ThreadHistory
 from concview.model import Frame, Stack, State
@@ -73,20 +74,34 @@ def _add(root: Node, stack: Stack, ns: int, by_line: bool, fold: bool, limit: in
     node.own_ns += ns
 
 
-def stack_times(
+class Slice(NamedTuple):
+    """A stack in which somebody was from then to then."""
+
+    node: int  #: tid of a thread, -id of a task
+    stack: Stack
+    start_ns: int
+    end_ns: int
+
+
+def slices(
     threads: Iterable[ThreadHistory],
     start_ns: int,
     end_ns: int,
     states: Collection[State] | None = None,
-) -> Iterable[tuple[Stack, int]]:
-    """(stack, nanoseconds) of every run between two moments, in these states (None: all) of these threads."""
+) -> Iterator[Slice]:
+    """What these threads were in between two moments, in these states (None: all), each thread in the order of time."""
     for thread in threads:
         for run in thread.runs:
             if states is not None and run.state not in states:
                 continue
-            spent = min(run.end_ns or end_ns, end_ns) - max(run.start_ns, start_ns)
-            if spent > 0 and run.stack.frames:
-                yield run.stack, spent
+            begin, end = max(run.start_ns, start_ns), min(run.end_ns or end_ns, end_ns)
+            if end > begin and run.stack.frames:
+                yield Slice(thread.tid, run.stack, begin, end)
+
+
+def stack_times(found: Iterable[Slice]) -> Iterator[tuple[Stack, int]]:
+    """(stack, nanoseconds) of each."""
+    return ((one.stack, one.end_ns - one.start_ns) for one in found)
 
 
 @dataclass(slots=True)

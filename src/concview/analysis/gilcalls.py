@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from concview.analysis.calltree import Slice
 from concview.analysis.records import GilTick, ThreadHistory
-from concview.model import Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,8 @@ def uninterrupted(ticks: Iterable[GilTick]) -> Iterator[Uninterrupted]:
         yield Uninterrupted(first.holder, first.at_ns, last.at_ns, first.dt_ns, waited)
 
 
-def stack_times(
-    threads: Iterable[ThreadHistory], ticks: Iterable[GilTick], start_ns: int, end_ns: int
-) -> Iterable[tuple[Stack, int]]:
-    """(stack, nanoseconds) of the time in which these threads held the GIL, as `calltree.stack_times` gives them."""
+def slices(threads: Iterable[ThreadHistory], ticks: Iterable[GilTick], start_ns: int, end_ns: int) -> Iterator[Slice]:
+    """What these threads were in while they held the GIL, as `calltree.slices` gives it."""
     held: dict[int, list[GilTick]] = {}
     for tick in ticks:
         if start_ns < tick.at_ns <= end_ns and tick.holder:
@@ -59,4 +57,4 @@ def stack_times(
             if run is None:
                 break
             if run.start_ns < tick.at_ns and run.stack.frames:
-                yield run.stack, tick.dt_ns
+                yield Slice(thread.tid, run.stack, tick.at_ns - tick.dt_ns, tick.at_ns)

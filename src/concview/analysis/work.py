@@ -5,11 +5,11 @@ Reports hold until the next one. Labels are kept as they are, not by their numbe
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from fnmatch import fnmatchcase
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from concview.analysis.records import ThreadHistory
 from concview.model import Label, State, Work, WorkKind
@@ -77,6 +77,56 @@ def title(view: Called) -> str:
     return f"{name} ({view.missing} not known)" if view.missing else name
 
 
+class Doing(NamedTuple):
+    """In whose name: the outermost piece of work (request, job), and the innermost one (query, call) inside it."""
+
+    work: str = ""  #: 'GET /orders/<id>'
+    inner: str = ""  #: 'SELECT a FROM t'; '' where the work is all there is
+
+    def is_of(self, patterns: Collection[str]) -> bool:
+        """Whether one of these (with * and ?) fits one of its names; no pattern: all, also what is in nobody's name."""
+        return not patterns or any(fnmatchcase(name, p) for name in self if name for p in patterns)
+
+
+IN_NOBODYS_NAME = Doing()
+#: What stands where names do, for time in nobody's.
+NO_WORK = "(no request, job, query or call)"
+#: A tid, or -id of a task.
+Node = int
+
+
+class Worked(Protocol):
+    """A piece of work, and who works on it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def inside(self) -> int: ...
+    @property
+    def threads(self) -> tuple[int, ...]: ...
+    @property
+    def tasks(self) -> tuple[int, ...]: ...
+
+
+_Worked = TypeVar("_Worked", bound=Worked)
+
+
+def doings(pieces: Iterable[_Worked], titled: Callable[[_Worked], str], tasks: bool = False) -> dict[Node, Doing]:
+    """In whose name each thread works, or each task (`tasks`, by -id)."""
+    by_id = {piece.id: piece for piece in pieces}
+    around = {piece.inside for piece in by_id.values()}
+    chains: dict[Node, list[int]] = defaultdict(list)
+    for piece in by_id.values():
+        for node in (-t for t in piece.tasks) if tasks else piece.threads:
+            chains[node].append(piece.id)
+    found = {}
+    for node, ids in chains.items():
+        outer = [i for i in ids if by_id[i].inside not in ids]
+        inner = [i for i in ids if i not in around and i not in outer]
+        found[node] = Doing(*[titled(by_id[i[0]]) for i in (outer, inner) if i])
+    return found
+
+
 class WorkHistory:
     """The reports of the last while."""
 
@@ -136,6 +186,11 @@ class Route:
     states: list[int] = field(default_factory=lambda: [0] * len(State))  #: nanoseconds of their threads
     tasks_ns: int = 0  #: nanoseconds for which tasks worked on them, and no thread
 
+    def end(self, seconds: float, exact: bool) -> None:
+        """One of them has ended."""
+        self.ended.append(seconds)
+        self.exact += exact
+
     def lasted(self, part: float) -> float | None:
         """The quantile `part` (0..1) of how long those lasted that ended, seconds; None where none did."""
         if not self.ended:
@@ -144,41 +199,79 @@ class Route:
         return values[min(len(values) - 1, int(part * len(values)))]
 
 
-def routes(
-    reports: Iterable[tuple[Report, int, int]], threads: Mapping[int, ThreadHistory]
-) -> dict[tuple[WorkKind, str, str], Route]:
-    """Work by its name. What ended was in one report and not in the next."""
-    found: dict[tuple[WorkKind, str, str], Route] = {}
-    running: dict[int, tuple[Piece, Route]] = {}
-    for report, begin, end in reports:
-        there: dict[int, tuple[Piece, Route]] = {}
+Key = tuple[WorkKind, str, str]
+
+
+R = TypeVar("R", bound=Route)
+
+
+class Sums(Generic[R]):
+    """Work by its name: reports are added in the order of time. What ended was in one report and not in the next."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, tuple[Piece, R]] = {}
+
+    @property
+    def running(self) -> Iterator[R]:
+        """Of what was in progress last."""
+        return (route for _, route in self._running.values())
+
+    def of(self, label: Label) -> R:
+        """Where to add what has this label."""
+        raise NotImplementedError
+
+    def add(self, report: Report, begin_ns: int, end_ns: int, threads: Mapping[int, ThreadHistory]) -> None:
+        """What held between these two moments."""
+        there: dict[int, tuple[Piece, R]] = {}
+        running, spent = self._running, end_ns - begin_ns
         inner = {p.inside for p in report.pieces}
         for piece in report.pieces:
-            label = piece.label
-            key = (label.kind, label.system, label.name)
-            route = found.get(key)
-            if route is None:
-                route = found[key] = Route(label.kind, label.system, label.name, label.missing)
-            if piece.id not in running or running[piece.id][1] is not route:
+            known = running.get(piece.id)
+            route = known[1] if known is not None and known[0].label == piece.label else self.of(piece.label)
+            if known is None or known[1] is not route:
                 route.seen += 1
             there[piece.id] = piece, route
-            route.busy_ns += end - begin
+            route.busy_ns += spent
             for tid in piece.threads:
-                state = _state_at(threads.get(tid), (begin + end) // 2)
-                route.states[state] += end - begin
+                _add_states(route.states, threads.get(tid), begin_ns, end_ns)
             if not piece.threads and piece.id not in inner:
-                route.tasks_ns += end - begin
+                route.tasks_ns += spent
         for id_, (piece, route) in running.items():
             if id_ not in there and not report.unknown:
-                route.ended.append((begin - piece.begin_ns) / 1e9)
-                route.exact += bool(piece.started_ns)
-        running = there
-    return found
+                route.end((begin_ns - piece.begin_ns) / 1e9, bool(piece.started_ns))
+        self._running = there
 
 
-def _state_at(thread: ThreadHistory | None, at_ns: int) -> State:
-    if thread is None:
-        return State.UNKNOWN
-    runs = thread.runs
-    i = bisect_right(runs, at_ns, key=lambda r: r.start_ns) - 1
-    return runs[i].state if i >= 0 else State.UNKNOWN
+class _OfWindow(Sums[Route]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[Key, Route] = {}
+
+    def of(self, label: Label) -> Route:
+        key = (label.kind, label.system, label.name)
+        route = self.found.get(key)
+        if route is None:
+            route = self.found[key] = Route(label.kind, label.system, label.name, label.missing)
+        return route
+
+
+def routes(reports: Iterable[tuple[Report, int, int]], threads: Mapping[int, ThreadHistory]) -> dict[Key, Route]:
+    """Work by its name, over a window."""
+    sums = _OfWindow()
+    for report, begin, end in reports:
+        sums.add(report, begin, end, threads)
+    return sums.found
+
+
+def _add_states(states: list[int], thread: ThreadHistory | None, start_ns: int, end_ns: int) -> None:
+    """What the thread did between two moments; what is not known of it is unknown."""
+    left = end_ns - start_ns
+    runs = thread.runs if thread is not None else ()
+    for run in reversed(runs):
+        begin, end = max(run.start_ns, start_ns), min(run.end_ns or end_ns, end_ns)
+        if end > begin:
+            states[run.state] += end - begin
+            left -= end - begin
+        if run.start_ns <= start_ns:
+            break
+    states[State.UNKNOWN] += left

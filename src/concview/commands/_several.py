@@ -13,6 +13,7 @@ from concview.commands.base import CommandError, Exit, complain
 from concview.text import plural
 
 if TYPE_CHECKING:
+    from concview.analysis.work_totals import Totals
     from concview.config import Config
     from concview.process.tree import Member
     from concview.session import Session
@@ -65,8 +66,9 @@ def unstarted(
     quiet: bool = False,
     keep: bool = False,
     rolling: Callable[[], RollingRecording] | None = None,
+    totals: Callable[[], Totals] | None = None,
 ) -> Group:
-    """The same before `start`. `rolling`: what each keeps instead of its last minutes."""
+    """The same before `start`. `rolling`: what each keeps instead of its last minutes; `totals`: its counts of work."""
     from concview.session import LiveSource, Session
     from concview.session.group import Group
     from concview.session.rolling_recording import RollingRecording
@@ -79,7 +81,9 @@ def unstarted(
             source.rolling = RollingRecording(max_bytes=ROLLING_BYTES)
         if rolling is not None:
             source.rolling = rolling()
-        return Session(source, config=config.rules, alone=not options.tree)
+        return Session(
+            source, config=config.rules, alone=not options.tree, totals=totals() if totals is not None else None
+        )
 
     return Group(pids, options.tree, config.budget, make, complain if not quiet else lambda line: None)
 

@@ -50,6 +50,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "signal of OpenTelemetry, which may still change",
     )  # fmt: skip
     parser.add_argument("--every", metavar="S", default="10", help="with --otlp: seconds between two pushes (10)")
+    parser.add_argument(
+        "--label", metavar="NAME", action="append", default=[],
+        help="series of their own only for requests, jobs, queries and calls of this name ('GET /orders*'; *, ?); the "
+        "others are added up. May be given again",
+    )  # fmt: skip
     _options.add_sampling(parser)
 
 
@@ -61,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(
             f"serving metrics needs {(error.name or '').partition('.')[0]}", Exit.USAGE, "pip install 'concview[fleet]'"
         ) from None
+    from concview.analysis.work_totals import Totals
     from concview.commands._open import attach_failed
     from concview.fleet.watch import Together, Watch
     from concview.session import AttachError, Session
@@ -79,10 +85,13 @@ def run(options: argparse.Namespace) -> int:
 
     def open_session(source: LiveSource) -> Session:
         source.rolling = rolling() if rolling is not None else None
-        return Session(source, config=config.rules)
+        return Session(source, config=config.rules, totals=totals())
+
+    def totals() -> Totals:
+        return Totals(tuple(options.label))
 
     if options.tree:
-        watch = Together(_several.unstarted(options, config, pids, rolling=rolling))
+        watch = Together(_several.unstarted(options, config, pids, rolling=rolling, totals=totals))
     else:
         watch = Watch(
             pids, options.match, open_session, config.engine, config.rate,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from concview.analysis.samples import Activity, LockName, Samples, Selection
+from concview.analysis.work import NO_WORK
 from concview.compare import statistics
 from concview.model import STATES, Frame
 from concview.session.recording import Recording
@@ -19,7 +20,6 @@ from concview.text import file_name
 
 #: Frames of a stack that are kept, from the outermost on; nodes of the tree.
 MOST_DEPTH, MOST_NODES = 150, 200_000
-NO_WORK = "(no request, job, query or call)"
 #: A place that differs by less is not told, threads on average.
 LEAST = 0.005
 _DEEPER, _SMALLER = "(deeper)", "(more)"

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from typing import BinaryIO
 
+from concview.analysis.work import NO_WORK
 from concview.exporters import _names
 from concview.exporters._totals import Total, totals
 from concview.exporters.base import Exporter, Request, remarks
@@ -27,7 +28,7 @@ def name(raw: str) -> str:
 
 def _root(total: Total, group_by: str) -> str:
     if group_by == "label":
-        return total.activity.doing.work or "(no request, job, query or call)"
+        return total.activity.doing.work or NO_WORK
     return total.activity.word if group_by == "state" else _names.thread(total.thread)
 
 

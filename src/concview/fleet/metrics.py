@@ -2,30 +2,65 @@
 
 Names follow the conventions (base units, `_total` for counters, `_ratio` for shares); gauges are means over the window
 of the last ten seconds unless the help says otherwise. Every metric has the labels `pid` and `process` (what a person
-calls the process). Label values are cut to 200 characters, and no metric has more than `MOST` series a process: the
+calls the process). Label values are cut to 200 characters, and no metric has more than `MOST` names a process: the
 rest is added up under "other" where adding means something, else left out and counted in
-`concview_series_left_out`.
+`concview_series_left_out`. A name that has a place keeps it as long as it is seen: whoever stores the series would
+otherwise get others with every scrape, without bound.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from concview.analysis.work import Called
+from concview.analysis.work_totals import OTHER
 from concview.fleet.watch import Watched
 from concview.model import STATES, Site
 from concview.session.work import title
-from concview.snapshot import Snapshot, Status
+from concview.snapshot import Snapshot, Status, WorkTotal
 from concview.text import file_name, group
 
 #: Series of one metric with a label of the target's own words, for one process.
 MOST = 50
 _LENGTH = 200
 _LABELS = ("pid", "process")
-OTHER = "other"
+#: A name's place goes to another one when it was not seen for so long.
+PLACE_S = 3600.0
+_Key = tuple[tuple[str, str], ...]
+
+
+class Places:
+    """Which names of a metric have series of their own. Not thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[str, str], dict[_Key, float]] = {}  #: (pid, metric) -> name -> when it was seen last
+
+    def choose(self, pid: str, metric: str, wanted: Iterable[_Key]) -> Collection[_Key]:
+        """Those of `wanted`, most important first, that have a place."""
+        now, seen = self._clock(), self._seen.setdefault((pid, metric), {})
+        new = []
+        for key in wanted:
+            if key in seen:
+                seen[key] = now
+            else:
+                new.append(key)
+        if new and len(seen) + len(new) > MOST:
+            for key in [k for k, at in seen.items() if now - at > PLACE_S]:
+                del seen[key]
+        seen.update((key, now) for key in new[: MOST - len(seen)])
+        return seen.keys()
+
+    def keep(self, pids: Collection[str]) -> None:
+        """Forget the other processes."""
+        for key in [k for k in self._seen if k[0] not in pids]:
+            del self._seen[key]
 
 
 def _cut(text: str) -> str:
@@ -39,8 +74,11 @@ def _place(site: Site) -> str:
 class _Page:
     """The families of one scrape, each made when it is first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places | None = None) -> None:
+        self._places = places or Places()
         self._families: dict[str, Metric] = {}
+        self._counts: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._counted: dict[str, tuple[str, tuple[str, ...]]] = {}  #: metric -> its help and labels
         self.left_out: dict[tuple[str, str], int] = defaultdict(int)
 
     def gauge(self, name: str, text: str, labels: Mapping[str, str], value: float | None, total: bool = False) -> None:
@@ -53,6 +91,12 @@ class _Page:
             family = self._families[name] = make(f"concview_{name}", text, labels=list(labels))
         family.add_metric([_cut(v) for v in labels.values()], value)  # type: ignore[attr-defined]
 
+    def count(self, name: str, text: str, labels: Mapping[str, str], value: float) -> None:
+        """A counter; the values of those with the same labels are added up."""
+        key = name, tuple(_cut(v) for v in labels.values())
+        self._counts[key] = self._counts.get(key, 0.0) + value
+        self._counted[name] = text, tuple(labels)
+
     def many(
         self,
         name: str,
@@ -61,8 +105,8 @@ class _Page:
         rows: Iterable[tuple[Mapping[str, str], float | None]],
         add_up: bool = False,
     ) -> None:
-        """Series with labels of the target's own words, greatest first, at most `MOST`."""
-        summed: dict[tuple[tuple[str, str], ...], float] = {}
+        """Series with labels of the target's own words, at most `MOST`; new ones greatest first."""
+        summed: dict[_Key, float] = {}
         for labels, value in rows:
             if value is None:
                 continue
@@ -71,15 +115,20 @@ class _Page:
             known = summed.get(key)
             summed[key] = value if known is None else known + value if add_up else max(known, value)
         ordered = sorted(summed.items(), key=lambda item: -item[1])
-        for key, value in ordered[:MOST]:
-            self.gauge(name, text, {**common, **dict(key)}, value)
-        if rest := ordered[MOST:]:
+        there = self._places.choose(common["pid"], name, [key for key, _ in ordered])
+        for key, value in ordered:
+            if key in there:
+                self.gauge(name, text, {**common, **dict(key)}, value)
+        if rest := [(key, value) for key, value in ordered if key not in there]:
             self.left_out[common["pid"], common["process"]] += len(rest)
             if add_up:
                 names = [k for k, _ in rest[0][0]]
                 self.gauge(name, text, {**common, **dict.fromkeys(names, OTHER)}, sum(v for _, v in rest))
 
     def families(self) -> Iterator[Metric]:
+        for (name, values), value in self._counts.items():
+            text, labels = self._counted[name]
+            self.gauge(name, text, dict(zip(labels, values, strict=True)), value, total=True)
         for (pid, process), number in self.left_out.items():
             self.gauge("series_left_out", "Series beyond the bound, not shown or added up under 'other'",
                        {"pid": pid, "process": process}, number)  # fmt: skip
@@ -196,15 +245,58 @@ def _work(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     work = s.work
     if work is None:
         return
-    routes = [({"kind": r.kind.value, "work": title(r)}, r) for r in work.routes]
+    # One set of names for all of these, so that they can be joined: the one that counters have, for theirs must not
+    # change with every scrape.
+    named = {(t.kind, t.name) for t in work.totals if t.system}
+
+    def name(w: Called) -> dict[str, str]:
+        known = not work.totals or (w.kind, w.name) in named
+        return {"kind": w.kind.value, "work": title(w) if known else OTHER}
+
     page.many("work_in_flight", "Requests, jobs, queries and calls in flight, on average, by name", common,
-              ((n, r.in_flight) for n, r in routes), add_up=True)  # fmt: skip
-    oldest: dict[tuple[str, str], float] = {}
-    for w in work.now:
-        key = (w.kind.value, title(w))
-        oldest[key] = max(oldest.get(key, 0.0), w.age_s)
+              ((name(r), r.in_flight) for r in work.routes), add_up=True)  # fmt: skip
     page.many("work_oldest_seconds", "Age of the oldest one in flight, at least, by name", common,
-              (({"kind": kind, "work": name}, age) for (kind, name), age in oldest.items()))  # fmt: skip
+              ((name(w), w.age_s) for w in work.now))  # fmt: skip
+    page.many(
+        "work_lasted_seconds",
+        "How long those lasted that ended within the window, by name; of what is shorter than a look, too long",
+        common,
+        (({**name(r), "quantile": quantile}, value) for r in work.routes if name(r)["work"] != OTHER
+         for quantile, value in (("0.5", r.p50_s), ("0.95", r.p95_s))),
+    )  # fmt: skip
+    for total in work.totals:
+        _total(page, {**common, **name(total), **({} if total.system else {"work": OTHER})}, total)
+    _named(page, common, s)
+
+
+def _total(page: _Page, labels: Mapping[str, str], total: WorkTotal) -> None:
+    page.count("work_seen", "Requests, jobs, queries and calls that looks saw, by name: five looks a second", labels,
+               float(total.seen))  # fmt: skip
+    page.count("work_ended", "Of these, those that were seen to end", labels, float(total.over))
+    page.count("work_ended_seconds", "How long those lasted, together, in seconds", labels, total.over_s)
+    page.count("work_busy_seconds", "How long all of them were in flight, together, in seconds", labels, total.busy_s)
+    for state, seconds in zip((*STATES, "awaits"), (*total.states_s, total.tasks_s), strict=True):
+        if seconds > 0:
+            page.count("work_state_seconds", "Seconds of the threads that work on it, by state; 'awaits': of tasks "
+                       "alone", {**labels, "state": state}, seconds)  # fmt: skip
+
+
+def _named(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
+    """Findings and causes by in whose name they are."""
+    rows = [({"id": f.id, "kind": w.kind, "work": w.name}, float(w.threads))
+            for f in s.findings if not f.recent for w in f.work if w.threads]  # fmt: skip
+    page.many("finding_work_threads", "Threads and tasks that a finding is about, by what they served most of the time",
+              common, rows, add_up=True)  # fmt: skip
+    blame = s.blame
+    if blame is None or blame.seconds <= 0:
+        return
+    for metric, text, which in (
+        ("work_held_up_threads", "Threads and tasks that wait for others, on average, by what they serve", "work"),
+        ("work_in_the_way_threads", "Those that others wait for, on average, by what they serve", "work_ahead"),
+    ):
+        served = [w for c in blame.causes if c.path for w in getattr(c, which)]
+        page.many(metric, text, common, (({"kind": w.kind, "work": w.name}, w.seconds / blame.seconds) for w in served),
+                  add_up=True)  # fmt: skip
 
 
 def _own(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
@@ -225,12 +317,17 @@ class SnapshotCollector(Collector):
 
     def __init__(self, watched: Callable[[], Iterable[Watched]]) -> None:
         self._watched = watched
+        self._places = Places()
+        self._lock = threading.Lock()  #: scrapes and pushes come at the same time
 
     def collect(self) -> Iterator[Metric]:
-        page = _Page()
-        for each in self._watched():
-            fill(page, each)
-        yield from page.families()
+        with self._lock:
+            page, every = _Page(self._places), list(self._watched())
+            self._places.keep({str(each.pid) for each in every})
+            for each in every:
+                fill(page, each)
+            families = list(page.families())
+        yield from families
 
     def describe(self) -> list[Metric]:
         return []  # without it the registry would scrape once to learn the names

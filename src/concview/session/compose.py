@@ -15,6 +15,7 @@ from concview.analysis.history import History
 from concview.analysis.interpreters import MAIN
 from concview.analysis.records import GilSums, ProcessBucket, ThreadHistory
 from concview.analysis.window import Window
+from concview.analysis.work_totals import Totals
 from concview.catalogue.judge import Judgement
 from concview.model import Peer, State
 from concview.session.locks import as_of_now, chain_views, lock_views
@@ -48,7 +49,13 @@ KEPT = 1200
 class Composer:
     """Makes snapshots; keeps per-thread caches between them. `points` are already known ones, for a look back."""
 
-    def __init__(self, live: bool, window_ns: int = WINDOW_NS, points: Iterable[Point] | None = None) -> None:
+    def __init__(
+        self,
+        live: bool,
+        window_ns: int = WINDOW_NS,
+        points: Iterable[Point] | None = None,
+        totals: Totals | None = None,
+    ) -> None:
         self._live = live
         self._window_ns = window_ns
         self._threads: dict[int, ThreadCache] = {}
@@ -61,7 +68,7 @@ class Composer:
         self._states: Shares = NO_SHARES
         self._summed: Window | None = None
         self.most_tasks = MOST_TASKS
-        self._work = WorkComposer()
+        self._work = WorkComposer(totals)
 
     def compose(
         self,

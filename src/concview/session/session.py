@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +17,14 @@ from pathlib import Path
 import msgspec
 
 from concview import codec
-from concview.analysis import calltree, gilcalls, rates
+from concview.analysis import by_name, calltree, gilcalls, rates
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.history import History
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, ReplayBuffer
 from concview.analysis.served import Names
 from concview.analysis.tasks import flame
 from concview.analysis.window import WINDOW_NS, Window
+from concview.analysis.work_totals import Totals
 from concview.catalogue.base import Rule
 from concview.catalogue.judge import PATIENCE_NS, Judge, Judgement
 from concview.config import RuleConfig
@@ -76,11 +77,12 @@ class Session:
         blamed_every_s: float = 0.0,
         composed_every_s: float = 0.0,
         looks_back: bool = True,
+        totals: Totals | None = None,
     ) -> None:
         """`alone`: nobody looks at the processes below, so what is said must say that. Waits are followed no more often
         than every `blamed_every_s`, and pictures made than `composed_every_s`; at the end always. `patience_s`: in a
         long recording a rule of which nothing comes or goes is asked no more often (`Judge.evaluate`). Without
-        `looks_back` nothing is kept for `at`, which then raises LookupError.
+        `looks_back` nothing is kept for `at`, which then raises LookupError. `totals`: counts of work are kept in it.
         """
         self.source = source
         self.live = source.live
@@ -96,7 +98,7 @@ class Session:
             _ = self._judge  # settings can contradict themselves: that is told at once
         self._judgement = Judgement()
         self._ui_priority = UiPriority()
-        self._composer = Composer(source.live)
+        self._composer = Composer(source.live, totals=totals)
         self._replay_buffer = ReplayBuffer()
         self._judged = Judged()
         self._names = Names()  #: in whose name threads are where findings are
@@ -184,26 +186,35 @@ class Session:
         holding: bool = False,
         back: tuple[int, int] | None = None,
         tasks: bool = False,
+        labels: Sequence[str] = (),
+        by_work: bool = False,
     ) -> CallReport:
         """Where the time of these threads (None: all) in these states (None: all) went, over the window.
 
         `holding`: instead of states, the time in which they held the GIL. `back`: instead of the last window, the
         interval (end, length; nanoseconds) that was looked back to, as far as it is known in detail. `tasks`: instead
-        of threads, the await chains of all tasks that wait, each with what it waits for at its end.
+        of threads, the await chains of all tasks that wait, each with what it waits for at its end. `labels`: only the
+        time spent on requests, jobs, queries and calls of these names (with * and ?). `by_work`: a root for each
+        request and job, above its calls.
         """
+
+        def taken(history: History, start: int, end: int) -> list[tuple[Stack, int]]:
+            found = self._slices(history, start, end, states, tids, holding, tasks)
+            if labels or by_work:
+                found = by_name.cut(found, history.work, start, end, labels, by_work)
+            return list(calltree.stack_times(found))
+
         if back is not None:
             past = self._past_of(*back)
             end = past.now_ns
             start = max(past.detail_ns, end - min(back[1], REPLAY_NS))
-            slices = self._slices(past, start, end, states, tids, holding, tasks)
+            times = taken(past, start, end)
         else:
             with self._history_lock:
                 end = self.history.now_ns
                 start = max(self.history.first_ns, end - WINDOW_NS)
-                slices = self._slices(self.history, start, end, states, tids, holding, tasks)
-        return CallReport(
-            calltree.tree(slices, by_line, fold), calltree.table(slices, by_line), (end - start) / 1e9, end
-        )
+                times = taken(self.history, start, end)
+        return CallReport(calltree.tree(times, by_line, fold), calltree.table(times, by_line), (end - start) / 1e9, end)
 
     def runs(
         self, back: tuple[int, int] | None = None
@@ -237,13 +248,13 @@ class Session:
         tids: Collection[int] | None,
         holding: bool,
         tasks: bool,
-    ) -> list[tuple[Stack, int]]:
+    ) -> Iterator[calltree.Slice]:
         if tasks:
-            return flame.stack_times(history.aio, max(start, history.aio.first_ns, history.aio.detail_ns), end)
+            return flame.slices(history.aio, max(start, history.aio.first_ns, history.aio.detail_ns), end)
         threads = [t for t in history.threads.values() if (t.counts if tids is None else t.tid in tids)]
         if holding:
-            return list(gilcalls.stack_times(threads, history.gil, start, end))
-        return list(calltree.stack_times(threads, start, end, states))
+            return gilcalls.slices(threads, history.gil, start, end)
+        return calltree.slices(threads, start, end, states)
 
     # ------------------------------------------------------------ looking back
 

@@ -13,8 +13,9 @@ from concview.analysis.history import History
 from concview.analysis.tasks import words
 from concview.analysis.work import Piece, Route, routes
 from concview.analysis.work import title as title
+from concview.analysis.work_totals import Total, Totals
 from concview.model import State, TaskState, WorkKind
-from concview.snapshot import RouteView, Snapshot, ThreadView, WorkSummary, WorkView
+from concview.snapshot import RouteView, Snapshot, ThreadView, WorkSummary, WorkTotal, WorkView
 from concview.text import clean, duration, plural
 
 #: Names told of one window.
@@ -23,9 +24,11 @@ _BUSY = (State.RUNNING, State.RUNNABLE, State.GIL)
 
 
 class WorkComposer:
-    """Keeps the window's sums between snapshots: they change once a second."""
+    """Keeps the window's sums between snapshots: they change once a second. `totals`: those since the beginning, where
+    they are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, totals: Totals | None = None) -> None:
+        self._totals, self._counted = totals, tuple[WorkTotal, ...]()
         self._routes: tuple[RouteView, ...] = ()
         self._at_ns = self._seconds = 0.0
 
@@ -49,7 +52,7 @@ class WorkComposer:
         views = tuple([_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p)) for p in report.pieces])
         return WorkSummary(
             hello.labels, views, self._routes, self._seconds, report.looked, report.unknown, report.torn, report.more,
-            report.systems,
+            report.systems, self._counted,
         )  # fmt: skip
 
     def _sum(self, history: History, start_ns: int, end_ns: int) -> None:
@@ -60,6 +63,17 @@ class WorkComposer:
         found = routes(told, threads)
         every = sorted(found.values(), key=lambda r: -r.busy_ns)[:MAX_ROUTES]
         self._routes = tuple([_route(r, seconds) for r in every])
+        if self._totals is not None:
+            self._totals.follow(history.work, end_ns, threads)
+            self._counted = tuple([_total(t) for t in self._totals.every()])
+
+
+def _total(total: Total) -> WorkTotal:
+    seconds = tuple([ns / 1e9 for ns in total.states])
+    return WorkTotal(
+        total.kind, total.system, total.name, total.missing, total.seen, total.over, total.over_s, total.busy_ns / 1e9,
+        seconds, total.tasks_ns / 1e9,
+    )  # fmt: skip
 
 
 def _route(route: Route, seconds: float) -> RouteView:

@@ -89,9 +89,12 @@ class CallTimes(Protocol):
         holding: bool = False,
         back: tuple[int, int] | None = None,
         tasks: bool = False,
+        labels: Sequence[str] = (),
+        by_work: bool = False,
     ) -> CallsTaken:
         """`back`: of this interval (end, length; nanoseconds) instead of the last seconds. `tasks`: await chains of
-        tasks instead of threads."""
+        tasks instead of threads. `labels`: only time spent on requests, jobs, queries and calls of these names (with *
+        and ?). `by_work`: a root for each request and job."""
         ...
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
+from concview.session.work import title
 from concview.tui import keys
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.theme import CHOICES
@@ -175,6 +176,25 @@ def _finding(app: ConcviewApp, said: str) -> str:
     return ""
 
 
+def _names_of_work(app: ConcviewApp) -> list[Choice]:
+    work = _shown(app).shown.work
+    if work is None:
+        return []
+    names = [*(title(r) for r in work.routes), *(title(w) for w in work.now)]
+    return [Choice(name) for name in dict.fromkeys(names)][:MOST_CHOICES]
+
+
+def _calls_of(app: ConcviewApp, said: str) -> str:
+    if not said:
+        return "which request, job, query or call? its name"
+    names = [c.value for c in _names_of_work(app)]
+    found = said if said in names else next((n for n in names if said.lower() in n.lower()), None)
+    if found is None:
+        return f"nothing called '{said}' was seen lately"
+    _shown(app).go("flame", found)
+    return ""
+
+
 def _themes(app: ConcviewApp) -> list[Choice]:
     return [Choice(name, name) for name in CHOICES]
 
@@ -203,6 +223,8 @@ WITH_ARGUMENTS: tuple[Verb, ...] = (
     Verb("filter", "filter the list; without a text, show all", _filter, "[TEXT]"),
     Verb("thread", "open a thread by its name or tid", _thread, "THREAD", _threads),
     Verb("finding", "open a finding by its rule", _finding, "RULE", _findings),
+    Verb("calls-of", "the flame graph of what is done on a request, job, query or call", _calls_of, "NAME",
+         _names_of_work),
     Verb("theme", "change the colours", _theme, "NAME", _themes, each=True),
     Verb("save", "save the minutes in memory as a recording", _save, "[FILE]"),
     Verb("csv", "the table as CSV: into a file, or copied", _csv, "[FILE]"),

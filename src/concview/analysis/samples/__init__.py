@@ -16,14 +16,13 @@ from concview.analysis.samples.selection import Selection
 from concview.analysis.samples.several import Together
 from concview.analysis.samples.stream import SIDES, Samples
 from concview.analysis.samples.values import (
-    IN_NOBODYS_NAME,
     Activity,
     Blocker,
-    Doing,
     LockName,
     SampledSlice,
     SampledThread,
 )
+from concview.analysis.work import IN_NOBODYS_NAME, Doing
 
 __all__ = [
     "IN_NOBODYS_NAME",

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from concview.analysis.classify import classify
 from concview.analysis.locks import all_holds
 from concview.analysis.samples.selection import Selection
-from concview.analysis.samples.values import IN_NOBODYS_NAME, Activity, Doing, LockName
+from concview.analysis.samples.values import Activity, LockName
+from concview.analysis.work import IN_NOBODYS_NAME, Doing
 from concview.model import (
     NO_STACK,
     NO_WAIT,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from concview.analysis.samples.values import Doing, SampledThread
+from concview.analysis.samples.values import SampledThread
+from concview.analysis.work import Doing
 from concview.model import State
 
 
@@ -22,7 +23,7 @@ class Selection:
     labels: tuple[str, ...] = ()
 
     def takes_doing(self, doing: Doing) -> bool:
-        return not self.labels or any(fnmatchcase(name, p) for name in doing if name for p in self.labels)
+        return doing.is_of(self.labels)
 
     def takes(self, thread: SampledThread) -> bool:
         if not self.threads:

@@ -10,16 +10,8 @@ from concview.analysis.locks import SHARED_KINDS
 from concview.analysis.samples.naming import Naming
 from concview.analysis.samples.reading import ProcessCounters
 from concview.analysis.samples.selection import Selection
-from concview.analysis.samples.values import (
-    IN_NOBODYS_NAME,
-    Activity,
-    Blocker,
-    Doing,
-    LockName,
-    SampledSlice,
-    SampledThread,
-)
-from concview.analysis.work import title
+from concview.analysis.samples.values import Activity, Blocker, LockName, SampledSlice, SampledThread
+from concview.analysis.work import IN_NOBODYS_NAME, Doing, doings, title
 from concview.model import (
     AnyEvent,
     Bye,
@@ -38,6 +30,7 @@ from concview.model import (
     Tick,
     WaitDef,
     Work,
+    WorkItem,
 )
 
 SIDES = ("waiter", "holder")
@@ -180,22 +173,17 @@ class Samples:
 
     def _work(self, event: Work) -> None:
         """From now on threads work in these names."""
-        labels, by_id = self._naming.tables.labels, {item.id: item for item in event.items}
-        inside = {item.inside for item in event.items}
-        chains: dict[int, list[int]] = defaultdict(list)
-        for item in event.items:
-            for tid in item.threads:
-                chains[tid].append(item.id)
-        doings: dict[int, Doing] = {}
-        for tid, ids in chains.items():
-            outer = [i for i in ids if by_id[i].inside not in ids]
-            inner = [i for i in ids if i not in inside and i not in outer]
-            names = [title(label) if (label := labels.get(by_id[i[0]].label)) else "" for i in (outer, inner) if i]
-            doings[tid] = self._naming.one_doing(Doing(*names[:2]))
+        labels = self._naming.tables.labels
+
+        def titled(item: WorkItem) -> str:
+            label = labels.get(item.label)
+            return title(label) if label is not None else ""
+
+        found = {tid: self._naming.one_doing(doing) for tid, doing in doings(event.items, titled).items()}
         touched: dict[SampledThread, None] = {}
         at = min(event.at_ns, self.last_ns)
         for thread in self._alive.values():
-            doing = doings.get(thread.tid, IN_NOBODYS_NAME)
+            doing = found.get(thread.tid, IN_NOBODYS_NAME)
             if doing is thread.doing:
                 continue
             thread.doing = doing

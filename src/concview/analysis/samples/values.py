@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from concview.analysis.classify import Classification
+from concview.analysis.work import IN_NOBODYS_NAME, Doing
 from concview.model import AGENT_THREAD, STATES, Confidence, Site, Stack, State, Wait
 
 
@@ -23,16 +23,6 @@ class LockName:
     def name(self) -> str:
         """'self._lock (cache.py)', or 'Lock 0x7f..' as long as nobody was seen to call it something."""
         return self.names.get(self.key) or f"{self.kind or 'lock'} {self.key}"
-
-
-class Doing(NamedTuple):
-    """In whose name: the outermost piece of work (request, job), and the innermost one (query, call) inside it."""
-
-    work: str = ""  #: 'GET /orders/<id>'
-    inner: str = ""  #: 'SELECT a FROM t'; '' where the work is all there is
-
-
-IN_NOBODYS_NAME = Doing()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from concview.analysis.calltree import Slice
 from concview.analysis.tasks import words
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import TaskRun
@@ -12,22 +15,20 @@ from concview.model import TASK_STATES, Frame, Stack, TaskState
 _LEFT_OUT = frozenset({TaskState.RUNNING, TaskState.IDLE})
 
 
-def stack_times(history: TaskHistories, start_ns: int, end_ns: int) -> list[tuple[Stack, int]]:
-    """(await chain with what it ends in on top, nanoseconds) of all waits of all tasks between two moments. Equal ones
-    are one object."""
+def slices(history: TaskHistories, start_ns: int, end_ns: int) -> Iterator[Slice]:
+    """All waits of all tasks between two moments: the await chain with what it ends in on top. Equal ones are one
+    object."""
     made: dict[tuple[int, str], Stack] = {}
-    found: list[tuple[Stack, int]] = []
     for task in history.every(start_ns):
         for run in task.runs:
-            ns = min(run.end_ns or end_ns, end_ns) - max(run.start_ns, start_ns)
-            if ns <= 0 or not run.stack.frames or run.wait.state in _LEFT_OUT:
+            begin, end = max(run.start_ns, start_ns), min(run.end_ns or end_ns, end_ns)
+            if end <= begin or not run.stack.frames or run.wait.state in _LEFT_OUT:
                 continue
             what = _told(history, run)
             key = (id(run.stack), what)
             if key not in made:
                 made[key] = Stack((Frame(what, "", 0, "", "root"), *run.stack.frames))
-            found.append((made[key], ns))
-    return found
+            yield Slice(-task.id, made[key], begin, end)
 
 
 def _told(history: TaskHistories, run: TaskRun) -> str:

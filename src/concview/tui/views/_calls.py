@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import threading
 import time
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ class CallsView(View):
         self.by_line = False
         self.folded = True
         self.tid = 0  #: only this thread; 0: all
+        self.work = ""  #: only what was done on the requests, jobs, queries or calls of this name; '': all
+        self.by_work = False  #: a root for each request and job
         self.calls: CallsTaken | None = None
         self.heat = False  #: the times of single lines are wanted, too
         self.lines: Sequence[Entry] = ()
@@ -90,6 +93,10 @@ class CallsView(View):
         more: dict[str, Any] = {} if self._back is None else {"back": self._back}
         if mode.tasks:
             more["tasks"] = True
+        if self.work:
+            more["labels"] = (glob.escape(self.work),)
+        if self.by_work:
+            more["by_work"] = True
 
         def run() -> None:
             began = time.monotonic()

@@ -1,4 +1,5 @@
-"""Tab 7: where time goes, call by call, of all threads or one, in one state or all. Live, a second at a time."""
+"""Tab 7: where time goes, call by call, of all threads or one, in one state or all, in whosever name or one. Live, a
+second at a time."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from textual.widgets import Input
 
 from concview import text
 from concview.model import State
+from concview.session.work import title
 from concview.snapshot import NO_SHARES, Shares, Snapshot
 from concview.tui import editor, keys
 from concview.tui.text_render import Line
@@ -54,11 +56,11 @@ class Flame(CallsView):
     Flame.-heat.-below #lines { width: 100%; height: 50%; border-left: none; border-top: solid $panel; }
     """
     scope = "flame"
-    keys = ("zoom", "mode", "by_line", "fold", "filter", "back")
+    keys = ("zoom", "mode", "by_line", "by_work", "fold", "filter", "back")
 
     def __init__(self) -> None:
         super().__init__()
-        self.one_tid = 0  #: the thread that `t` comes back to
+        self.one: tuple[int, str] = (0, "")  #: the thread and the name that `t` comes back to
         self._theme = ""
         self._facts: SourceFacts | None = None
         self._heated: tuple[str, str] = ("", "")  #: the function whose hottest line was scrolled to
@@ -84,15 +86,26 @@ class Flame(CallsView):
         return [w for w in self.query("FlameGraph, Table, #lines") if w.display and w.size]
 
     def aim(self, subject: Any) -> None:
-        """The calls of a thread (0: of all), or of all threads in a state."""
+        """The calls of a thread (0: of all), of all threads in a state, or of what is done in a name."""
+        self.tid, self.work = 0, ""
         if isinstance(subject, State):
             self.mode = next(i for i, mode in enumerate(MODES) if mode.states and subject in mode.states)
-            subject = 0
-        self.tid = int(subject)
-        self.one_tid = self.tid or self.one_tid
+        elif isinstance(subject, str):
+            self.work = subject
+            self.mode = next(i for i, mode in enumerate(MODES) if mode.tasks == self._only_tasks(subject))
+        else:
+            self.tid = int(subject)
+        if self.tid or self.work:
+            self.one = self.tid, self.work
         self.graph.zoom, self.graph.zooms, self.graph.chosen = (), [], ()
         self.anew()
         self._words()
+
+    def _only_tasks(self, name: str) -> bool:
+        """Whether no thread is in it now, but tasks wait for it."""
+        work = self.snapshot.work if self.snapshot is not None else None
+        now = [w for w in work.now if title(w) == name] if work is not None else []
+        return self._tasks and any(w.tasks for w in now) and not any(w.threads for w in now)
 
     # ------------------------------------------------------------ data
 
@@ -153,13 +166,17 @@ class Flame(CallsView):
             return NO_CALLS
         if self.error:
             return f"The calls could not be added up: {self.error}"
-        return why_empty(self.snapshot, self.calls, MODES[self.mode], bool(self.tid))
+        return why_empty(self.snapshot, self.calls, MODES[self.mode], bool(self.tid), self.work)
 
     # ------------------------------------------------------------ words around the picture
 
     def _shares(self) -> Shares:
         if self.snapshot is None:
             return NO_SHARES
+        if self.work:
+            work = self.snapshot.work
+            routes = work.routes if work is not None else ()
+            return next((r.shares for r in routes if title(r) == self.work), NO_SHARES)
         thread = self.snapshot.thread(self.tid) if self.tid else None
         return thread.shares if thread is not None else NO_SHARES if self.tid else self.snapshot.states
 
@@ -188,7 +205,10 @@ class Flame(CallsView):
         who = "" if not self.tid or mode.tasks else thread.name if thread is not None else f"thread {self.tid}"
         late = (self.calls.at_ns - self.snapshot.at_ns) / 1e9 if self.calls and self.snapshot and self.paused else 0.0
         inner = "" if not graph.zoom else graph.zoom[-1][0] if graph.base == graph.zoom else "a call not seen any more"
-        how = (f"by {'line' if self.by_line else 'function'}", f"libraries {'folded' if self.folded else 'shown'}")
+        how = [f"by {'line' if self.by_line else 'function'}", f"libraries {'folded' if self.folded else 'shown'}"]
+        if self.by_work:
+            how.insert(0, "by request and job")
+        who = who or self.work
         kind = "tasks: where they wait" if mode.tasks else "threads"
         line = about_line(who, how, self.calls, late, inner, palette, self._back is not None, kind)
         return with_legend(line, width, palette, paint_of(self))
@@ -224,10 +244,21 @@ class Flame(CallsView):
         self._words()
 
     def action_one_thread(self) -> None:
-        if not self.one_tid:
-            self.app.notify("c in a thread's detail shows that thread alone", markup=False)
+        if self.one == (0, ""):
+            self.app.notify("c in a thread's detail, or at a request, shows that alone", markup=False)
             return
-        self.tid = 0 if self.tid else self.one_tid
+        self.tid, self.work = (0, "") if self.tid or self.work else self.one
+        self.anew()
+        self._words()
+
+    def action_by_work(self) -> None:
+        able = self.snapshot.capabilities.get("labels") if self.snapshot is not None else None
+        if able is not None and not able.available and not self.by_work:
+            why = f"requests and jobs are not looked for: {able.why}" + (f"; {able.enable}" if able.enable else "")
+            self.app.notify(why, severity="warning", markup=False)
+            return
+        self.by_work = not self.by_work
+        self.graph.zoom, self.graph.zooms, self.graph.chosen = (), [], ()
         self.anew()
         self._words()
 
@@ -282,7 +313,7 @@ class Flame(CallsView):
             return True
         if self.graph.zoom_out():
             return True
-        self.tid = 0  # next time this tab shows all threads again
+        self.tid, self.work = 0, ""  # next time this tab shows all threads again
         self.forget()
         return False
 

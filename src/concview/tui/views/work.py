@@ -63,6 +63,7 @@ COLUMNS = (
 
 
 class Requests(TableView):
+    keys = ("open", "calls", "filter", "sort", "pause", "back")
     DEFAULT_CSS = "Requests #detail { border-top: solid $panel; }"
 
     def table(self) -> Table:
@@ -128,6 +129,11 @@ class Requests(TableView):
             self.post_message(self.Goto("thread", tid))
         else:
             self.app.notify("no thread works on it now: it awaits", markup=False, timeout=3)
+
+    def do_calls(self) -> None:
+        row = self.grid.current
+        if isinstance(row, WorkView):
+            self.post_message(self.Goto("flame", title(row)))
 
     def selection(self) -> str:
         row = self.grid.current

@@ -9,7 +9,7 @@ from typing import Any
 from rich.segment import Segment
 
 from concview import text
-from concview.analysis.calltree import Entry, Node
+from concview.analysis.calltree import ROOT, Entry, Node
 from concview.model import State
 from concview.snapshot import Shares, Snapshot, Status
 from concview.tui.ports import CallsTaken
@@ -128,8 +128,8 @@ def with_legend(line: Line, width: int, palette: Palette, paint: Paint) -> Line:
     return kept
 
 
-def why_empty(snapshot: Snapshot | None, calls: CallsTaken | None, mode: Mode, one: bool) -> str:
-    """Why there are no boxes, and what to do next."""
+def why_empty(snapshot: Snapshot | None, calls: CallsTaken | None, mode: Mode, one: bool, work: str = "") -> str:
+    """Why there are no boxes, and what to do next. `work`: only what is done in this name was asked for."""
     stacks = snapshot.capabilities.get("stacks") if snapshot else None
     if stacks is not None and not stacks.available:
         return f"No stacks can be read of this process: {stacks.why}.{f' {stacks.enable}.' if stacks.enable else ''}"
@@ -139,6 +139,12 @@ def why_empty(snapshot: Snapshot | None, calls: CallsTaken | None, mode: Mode, o
         return "Who holds the GIL cannot be seen of this process. m shows another state."
     if mode.tasks and (snapshot is None or snapshot.aio is None):
         return "No tasks of asyncio or trio were seen. m shows threads."
+    if work:
+        whose = "No task" if mode.tasks else "No thread"
+        return (
+            f"{whose} {mode.said} on {text.clean(work, 60)} in the last {calls.seconds:.0f} s. m shows another state, "
+            "t all of them."
+        )
     who = "No task" if mode.tasks else "This thread never" if one else "No thread"
     more = ", t all threads" if one else ""
     return f"{who} {mode.said} in the last {calls.seconds:.0f} s. m shows another state{more}."
@@ -160,7 +166,11 @@ def call_lines(node: Node | None, total_ns: int, seconds: float, width: int, pal
         said = f"{rate(ns, seconds)} {text.percent(ns / whole)}"
         numbers += [Segment(f"  {word}", palette.dim), Segment(said, palette.bright)]
     if not node.frame.file:
-        word = "all that is shown"
+        word = (
+            "all that is shown"
+            if node.frame is ROOT
+            else fit(node.key[0], min(width // 2, len(node.key[0]) * 2)).rstrip()
+        )
         return [[Segment(word, palette.title), *numbers], [], []]
     room = max(8, width - cells(numbers))
     name = fit(node.key[0], min(room, len(node.key[0]) * 2)).rstrip()

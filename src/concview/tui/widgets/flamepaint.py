@@ -27,7 +27,7 @@ def origin_of(node: Node) -> str:
 def label_of(node: Node, width: int) -> str:
     """The name as far as it fits: in full, its last part, or cut."""
     name, line = node.key[0], f":{node.key[2]}" if node.key[2] else ""
-    if len(name) + len(line) > width:
+    if len(name) + len(line) > width and node.frame.origin != "root":
         name = name.rpartition(".")[2] or name
     return name + line
 
