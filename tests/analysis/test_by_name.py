@@ -136,6 +136,17 @@ def test_only_names_that_were_asked_for_get_a_place() -> None:
     assert {(t.name, t.system) for t in totals.every()} == {(_label(1).name, "psycopg"), (OTHER, "")}
 
 
+def test_what_a_thread_did_is_over_when_it_has_ended() -> None:
+    thread = ThreadHistory(7, "t", 0, 0, False)
+    thread.change(0, Run(0, STACK, NO_WAIT, (), Classification(State.IO, "")))
+    thread.end(30)
+    item = WorkItem(1, 1, 10, 0, (7,))
+    work = _work((10, [item]), (40, [item]), (50, []))  # the second one is late to know
+    (route,) = routes(work.between(0, 60), {7: thread}).values()
+    assert (route.seen, route.busy_ns, route.states[State.IO], sum(route.states)) == (1, 20, 20, 20)
+    assert [round(s * 1e9) for s in route.ended] == [20]
+
+
 def test_states_are_those_of_the_threads_meanwhile() -> None:
     thread = ThreadHistory(7, "t", 0, 0, False)
     for at, state in ((0, State.RUNNING), (30, State.IO)):

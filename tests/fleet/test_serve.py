@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from concview.fleet.endpoint import CannotServe, Endpoint
 from concview.fleet.metrics import MOST, PLACE_S, Places, SnapshotCollector, _Page
-from concview.model import Confidence, Finding, Measured, Served, Severity, State, WorkKind
+from concview.model import STATES, Confidence, Finding, Measured, Served, Severity, State, WorkKind
 from concview.snapshot import (
     NO_SHARES,
     QueueView,
@@ -136,17 +136,17 @@ def test_counters_of_work_and_one_set_of_names_for_all_of_it() -> None:
 
     def values(metric: str) -> dict[tuple[str, ...], float]:
         return {
-            tuple(v for k, v in s.labels.items() if k not in ("pid", "process", "kind")): s.value
+            tuple(v for k, v in sorted(s.labels.items()) if k not in ("pid", "process", "kind")): s.value
             for s in families[metric].samples
         }
 
     assert values("concview_work_seen") == {("GET /a",): 5.0, ("other",): 9.0}
     assert values("concview_work_ended") == {("GET /a",): 4.0, ("other",): 8.0}
-    assert values("concview_work_state_seconds")["GET /a", "running"] == 0.5
-    assert values("concview_work_state_seconds")["GET /a", "awaits"] == 1.5
+    assert values("concview_work_state_seconds")[STATES[0], "GET /a"] == 0.5
+    assert values("concview_work_state_seconds")["awaits", "GET /a"] == 1.5
     # Gauges have no other names than counters: b and c are 'other'.
     assert values("concview_work_in_flight") == {("GET /a",): 1.5, ("other",): 3.0}
-    assert values("concview_work_lasted_seconds") == {("GET /a", "0.5"): 0.25, ("GET /a", "0.95"): 0.5}
+    assert values("concview_work_lasted_seconds") == {("0.5", "GET /a"): 0.25, ("0.95", "GET /a"): 0.5}
     assert values("concview_finding_work_threads") == {("lock-contention", "GET /a"): 2.0}
 
 

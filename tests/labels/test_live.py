@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "direct"))
 
 from direct_helpers import KeepingSink, tick_until, watching
 
+from concview.analysis.work import NO_WORK
+from concview.analysis.work_totals import Totals
 from concview.engines.direct import DirectEngine
 from concview.model import Label, Work, WorkItem, WorkKind
 from concview.process.discovery import describe
+from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
 
 SECRET = "xyzzysecret"
@@ -162,3 +166,33 @@ def test_any_application_by_its_arguments_and_what_works_for_it(direct_python: I
         tick_until(engine, lambda: len(found()["POST"].threads) == threads, looks=True)
         assert len(request.tasks) == 3
         assert SECRET not in repr(vars(sink))
+
+
+@pytest.mark.some(12)
+def test_the_flame_graph_and_the_counts_by_name(direct_python: Interpreter) -> None:
+    with target(direct_python, APPLICATIONS) as process:
+        totals = Totals()
+        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0), rules={}, totals=totals)
+        session.start()
+        try:
+            # Until most of the window is in the names of both.
+            def spent(tasks: bool = False, *labels: str) -> dict[str, int]:
+                root = session.calls(tasks=tasks, labels=labels, by_work=True).root
+                return {node.key[0]: node.total_ns for node in root.children.values()}
+
+            get, post = "GET (route not known)", "POST (route not known)"
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not (get in spent() and post in spent(True)):
+                time.sleep(0.2)
+            assert get in spent() and NO_WORK in spent()  # the loop's thread waits for nobody in particular
+            assert set(spent(True)) <= {post, NO_WORK} and post in spent(True)
+            assert set(spent(False, "GET *")) == {get}
+            one = session.calls(labels=("GET *",)).root
+            assert "application" in {e.key[0] for e in session.calls(labels=("GET *",)).entries}
+            assert one.total_ns <= session.calls().root.total_ns
+            session.wait(4.0)
+            counts = {t.name: t for t in totals.every()}
+            assert counts["GET"].seen == counts["POST"].seen == 1
+            assert counts["GET"].busy_ns > 0 and not counts["GET"].over
+        finally:
+            session.close()

@@ -210,6 +210,7 @@ class Sums(Generic[R]):
 
     def __init__(self) -> None:
         self._running: dict[int, tuple[Piece, R]] = {}
+        self._over: set[int] = set()  #: of these, those whose threads have ended
 
     @property
     def running(self) -> Iterator[R]:
@@ -223,7 +224,7 @@ class Sums(Generic[R]):
     def add(self, report: Report, begin_ns: int, end_ns: int, threads: Mapping[int, ThreadHistory]) -> None:
         """What held between these two moments."""
         there: dict[int, tuple[Piece, R]] = {}
-        running, spent = self._running, end_ns - begin_ns
+        running = self._running
         inner = {p.inside for p in report.pieces}
         for piece in report.pieces:
             known = running.get(piece.id)
@@ -231,15 +232,20 @@ class Sums(Generic[R]):
             if known is None or known[1] is not route:
                 route.seen += 1
             there[piece.id] = piece, route
-            route.busy_ns += spent
+            until = min(end_ns, max(begin_ns, _gone(piece, threads) or end_ns))
+            route.busy_ns += until - begin_ns
             for tid in piece.threads:
-                _add_states(route.states, threads.get(tid), begin_ns, end_ns)
+                _add_states(route.states, threads.get(tid), begin_ns, until)
             if not piece.threads and piece.id not in inner:
-                route.tasks_ns += spent
+                route.tasks_ns += until - begin_ns
+            if until < end_ns and piece.id not in self._over:
+                self._over.add(piece.id)
+                route.end((until - piece.begin_ns) / 1e9, bool(piece.started_ns))
         for id_, (piece, route) in running.items():
-            if id_ not in there and not report.unknown:
+            if id_ not in there and not report.unknown and id_ not in self._over:
                 route.end((begin_ns - piece.begin_ns) / 1e9, bool(piece.started_ns))
         self._running = there
+        self._over &= there.keys()
 
 
 class _OfWindow(Sums[Route]):
@@ -261,6 +267,12 @@ def routes(reports: Iterable[tuple[Report, int, int]], threads: Mapping[int, Thr
     for report, begin, end in reports:
         sums.add(report, begin, end, threads)
     return sums.found
+
+
+def _gone(piece: Piece, threads: Mapping[int, ThreadHistory]) -> int:
+    """When the last of those that worked on it ended, and so it did too: a report may be older. 0: not all have."""
+    ended = [thread.gone_ns for tid in piece.threads if (thread := threads.get(tid)) is not None]
+    return max(ended) if not piece.tasks and len(ended) == len(piece.threads) and ended and all(ended) else 0
 
 
 def _add_states(states: list[int], thread: ThreadHistory | None, start_ns: int, end_ns: int) -> None:

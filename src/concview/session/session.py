@@ -251,7 +251,8 @@ class Session:
     ) -> Iterator[calltree.Slice]:
         if tasks:
             return flame.slices(history.aio, max(start, history.aio.first_ns, history.aio.detail_ns), end)
-        threads = [t for t in history.threads.values() if (t.counts if tids is None else t.tid in tids)]
+        every = (*history.gone, *history.threads.values())  # a server may start a thread for each request
+        threads = [t for t in every if (t.counts if tids is None else t.tid in tids)]
         if holding:
             return gilcalls.slices(threads, history.gil, start, end)
         return calltree.slices(threads, start, end, states)
