@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -46,3 +47,25 @@ def test_other_shells_read_theirs(tmp_path: Path, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed: its script is made, and not tried")
     subprocess.run([shell, "-n", str(script)], check=True, timeout=30)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_commands_files_and_processes(tmp_path: Path) -> None:
+    script = _script(tmp_path, "fish")
+    (tmp_path / "here.cvrec").write_bytes(b"")
+
+    def offered(line: str) -> list[str]:
+        said = f"source {script}; complete -C '{line}'"
+        home = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+        done = subprocess.run(["fish", "-c", said], capture_output=True, text=True, timeout=60, check=True, env=home)
+        return [row.partition("\t")[0] for row in done.stdout.splitlines()]
+
+    assert set(commands()) <= set(offered("concview "))
+    assert offered("concview catalogue lock-o") == ["lock-order-inversion"]
+    for line in ("concview replay", "concview record 1 --output"):
+        assert offered(f"{line} {tmp_path}/her") == [f"{tmp_path}/here.cvrec"]
+    with subprocess.Popen([sys.executable, "-c", "\nimport time\ntime.sleep(60)\n"]) as process:
+        try:
+            assert str(process.pid) in offered("concview attach ")
+        finally:
+            process.kill()

@@ -441,3 +441,14 @@ async def test_help_is_not_cut(size: tuple[int, int]) -> None:
         said = page.as_text()
         assert not any("…" in line.replace(" ...", "") for line in said)
         assert max(map(cell_len, said)) <= page.room
+
+
+async def test_no_view_is_made_for_a_dashboard_that_is_being_left() -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(4)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        board = app.screen
+        assert isinstance(board, Dashboard)
+        await fake.until(pilot, lambda: board.view.ready)
+    # A timer or a key may still come when its parts are gone from the app.
+    board._prepare()
+    board.show_view("threads")

@@ -8,12 +8,25 @@ from typing import Any
 
 from concview.commands.base import Command, Exit, build_parser, commands
 
-#: Shell functions for process ids: a quick list of processes that look like Python, no rights needed.
+#: Shell functions for process ids: a quick list of processes that look like Python, no rights needed. zsh and fish show
+#: the command beside each, by ps, which prints one line for each whatever its arguments hold.
 _PIDS = {
     "bash": '_concview_pids() { compgen -W "$(pgrep -f \'[p]ython\' 2>/dev/null)" -- "$1"; }\n',
-    "zsh": "_concview_pids() { local -a p; p=(${(f)\"$(pgrep -f '[p]ython' 2>/dev/null)\"}); compadd -a p }\n",
+    "zsh": "_concview_pids() {\n"
+    "  setopt localoptions extendedglob\n"
+    "  local -a lines pids\n"
+    "  lines=(${(f)\"$(ps -eo pid=,args= | grep '[p]ython' | cut -c1-90)\"})\n"
+    "  lines=(${lines## #})\n"
+    "  pids=(${lines%% *})\n"
+    "  compadd -V processes -l -d lines -a pids\n"
+    "}\n",
+    "fish": "function _concview_pids\n"
+    "  ps -eo pid=,args= | string match '*python*' | string trim | string replace ' ' \\t\n"
+    "end\n",
 }
-_PID = {"bash": "_concview_pids", "zsh": "_concview_pids"}
+_PID = {"bash": "_concview_pids", "zsh": "_concview_pids", "fish": "(_concview_pids)"}
+_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "fish": "(__fish_complete_path (commandline -ct))"}
+_FOLDER = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "fish": "(__fish_complete_directories)"}
 #: Arguments that are files, by the name that the help gives them.
 _FILES = frozenset({"FILE", "OUT", "PYTHON", "BASE", "NEW"})
 _FOLDERS = frozenset({"DIR"})
@@ -26,8 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import shtab
 
-    parser, parsers = build_parser(commands())
+    known = commands()
+    parser, parsers = build_parser(known)
     for name, sub in parsers.items():
+        sub.description = known[name].summary  # beside a command there is room for one line
         for action in sub._actions:
             _tell(name, action)
     # As its documentation says: a text for each shell. Its annotation knows the text alone.
@@ -47,9 +62,9 @@ def _tell(command: str, action: Any) -> None:
     if "PID" in words:
         action.complete = _PID
     elif words & _FILES:
-        action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}
+        action.complete = _FILE
     elif words & _FOLDERS:
-        action.complete = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
+        action.complete = _FOLDER
     elif command in ("catalogue", "demo") and action.dest == "id":
         package = "concview.catalogue.rules" if command == "catalogue" else "concview.demos"
         action.choices = [name.replace("_", "-") for name in registry.names(package)]

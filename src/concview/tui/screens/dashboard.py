@@ -170,7 +170,9 @@ class Dashboard(TimeTravel):
         return self.query_one(f"#view-{self.active}", View)
 
     def show_view(self, name: str, subject: Any = None) -> None:
-        views = self.query_one("#views", Container)
+        views = self._room()
+        if views is None:
+            return
         for child in views.children:
             child.display = child.id == f"view-{name}"
         self.active, self.subject = name, subject
@@ -183,6 +185,11 @@ class Dashboard(TimeTravel):
         if len(views.children) == 1:
             self.set_timer(PREPARE_S, self._prepare)
 
+    def _room(self) -> Container | None:
+        """Where the views are; None while the dashboard is being left: Textual takes no widget then, and a timer or a
+        key may still come."""
+        return next((c for c in self.query("#views").results(Container) if c.is_attached), None)
+
     def _make(self, name: str) -> View:
         view = self.specs[name].make()
         view.id = f"view-{name}"
@@ -191,6 +198,8 @@ class Dashboard(TimeTravel):
 
     def _prepare(self) -> None:
         """Make a view that was not yet shown: else the first key to it would wait for its style sheet."""
+        if self._room() is None:
+            return
         name = next((n for n in self.specs if not self.query(f"#view-{n}")), None)
         if name is not None:
             self._make(name).display = False
