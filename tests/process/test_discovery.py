@@ -185,7 +185,7 @@ def test_somebody_elses_process() -> None:
 
         attachable, why, remedy, kind, message, other_remedy = as_nobody(look)
         assert not attachable and kind == "NotPermitted"
-        assert why == message == f"process {process.pid} belongs to root, we are nobody"
+        assert why == message == f"process {process.pid} belongs to root, concview runs as nobody"
         assert remedy == other_remedy == f"sudo {sys.executable} -m concview attach {process.pid}"
 
 

@@ -49,7 +49,7 @@ def deep_look(pid: int, tid: int, native: bool) -> list[DeepFrame]:
     try:
         seen = look(pid, native=native, locals=True, nonblocking=not native)
     except TargetGone:
-        raise LookupError(f"process {pid} is gone") from None
+        raise LookupError(f"process {pid} has ended") from None
     thread = next((t for t in seen.threads if t.tid == tid), None)
     if thread is None:
         raise LookupError(f"py-spy does not see thread {tid}: it ended, or it runs no Python code")

@@ -20,9 +20,9 @@ def frames(pid: int, native: bool, local: bool, blocking: bool) -> dict[int, lis
     except TargetError as error:
         raise CommandError(str(error), error.exit_code, error.remedy) from None
     except TargetGone:
-        raise CommandError(f"process {pid} is gone", Exit.NO_TARGET) from None
+        raise CommandError(f"process {pid} has ended", Exit.NO_TARGET) from None
     if seen.stopped:
-        complain(f"the process stood still for up to {duration(seen.took_s)} while py-spy read it")
+        complain(f"py-spy stopped the process for up to {duration(seen.took_s)} to read it")
     return {
         t.tid: [
             FrameOut(f.function, f.file, f.line, locals={x.name: x.value for x in f.locals} if local else None)

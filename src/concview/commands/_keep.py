@@ -97,7 +97,7 @@ def _words(command: str) -> list[str]:
     except ValueError as error:
         raise CommandError(f"--on-finding: {error}", Exit.USAGE) from None
     if not words:
-        raise CommandError("--on-finding: which command?", Exit.USAGE)
+        raise CommandError("--on-finding needs a command", Exit.USAGE)
     return words
 
 

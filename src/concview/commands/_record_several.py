@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, config: Config, path: Path, seconds: float)
 
     for name, asked in (("--agent", options.agent), ("--keep", options.keep is not None)):
         if asked:
-            raise CommandError(f"{name}: one process at a time", Exit.USAGE)
+            raise CommandError(f"{name}: for one process only", Exit.USAGE)
     pids = _several.given(options, options.pids)
     out = create(path, options.force)
     try:

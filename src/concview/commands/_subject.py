@@ -32,7 +32,9 @@ def recorded(options: argparse.Namespace) -> Iterator[Path]:
     """The recording's path; one that was made for this is gone afterwards."""
     if not is_process(options):
         if options.duration is not None:
-            raise CommandError("--duration: a recording has the time it has", Exit.USAGE, "--from and --to choose some")
+            raise CommandError(
+                "--duration: not with a recording, whose length is fixed", Exit.USAGE, "--from and --to choose some"
+            )
         path = Path(options.subject)
         if not path.exists():
             raise CommandError(f"{path}: no such file", Exit.BAD_FILE)

@@ -214,7 +214,7 @@ def python_command(rest: list[str], python: str) -> list[str]:
     first = rest[0]
     if first == "-m":
         if len(rest) < 2:
-            raise CommandError("-m: which module?", Exit.USAGE)
+            raise CommandError("-m needs the name of a module", Exit.USAGE)
         return [python, *rest]
     path = Path(first)
     if path.is_dir() or (path.is_file() and (path.suffix in (".py", ".pyw", ".pyz") or not os.access(path, os.X_OK))):

@@ -26,14 +26,14 @@ def run(options: argparse.Namespace) -> int:
     _agent.check(options)
     several = options.tree or len(options.pids) > 1
     if options.tree and not options.pids:
-        raise CommandError("--tree: which process?", Exit.USAGE, "concview attach --tree PID")
+        raise CommandError("--tree needs a process", Exit.USAGE, "concview attach --tree PID")
     if several:
         if options.agent:
-            raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
+            raise CommandError("--agent needs a process", Exit.USAGE, "concview attach PID --agent --yes")
         return _several_at_once(options, config)
     if not options.pids:
         if options.agent:
-            raise CommandError("--agent: which process?", Exit.USAGE, "concview attach PID --agent --yes")
+            raise CommandError("--agent needs a process", Exit.USAGE, "concview attach PID --agent --yes")
         _preflight.require_terminal(INSTEAD)
         with _preflight.screen("looking for Python processes …"):
             from concview.commands import _dashboard

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     running = [f"--{name}" for name in ("tree", "baseline", "agent", "blocking", "process") if getattr(options, name)]
     _core.check(options, *running)
     if len(options.subjects) > 1 and not all(s.isdecimal() for s in options.subjects):
-        raise CommandError("several: only processes", Exit.USAGE, "give PIDs, or one recording")
+        raise CommandError("more than one can be given only of processes", Exit.USAGE, "give PIDs, or one recording")
     several = not options.rest and _several.wanted(options, options.subjects)
     if options.rest and options.tree:
         raise CommandError("--tree: only with processes that run already", Exit.USAGE)
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("--brief: only with --format text", Exit.USAGE)
     _agent.check(options, ours=bool(options.rest))
     if options.agent and options.subject is not None and not options.subject.isdecimal():
-        raise CommandError("--agent: a recording has what was seen then", Exit.USAGE)
+        raise CommandError("--agent: not with a recording, which holds only what was seen then", Exit.USAGE)
     config = _options.settings(options)
     duration = _options.seconds_of(options.duration, "--duration")
     fail_on = _fail_on.parse(options.fail_on)

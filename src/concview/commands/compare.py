@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         for first, more in ((options.base, options.more_base), (options.new, options.more_new))
     ]
     if both := {p.resolve() for p in sides[0]} & {p.resolve() for p in sides[1]}:
-        raise CommandError(f"{min(both)}: on both sides", Exit.USAGE)
+        raise CommandError(f"{min(both)}: given as BASE and as NEW", Exit.USAGE)
     numbers = {path: _number(path, options.process) for side in sides for path in side}
     base, new = ([measured(path, config, numbers[path]) for path in side] for side in sides)
     comparison = compare(base, new)

@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     if output is not None and output.exists() and not options.force:
         raise CommandError(f"{output} exists already", Exit.USAGE, "--force overwrites it")
     if kind == "html" and output is None:
-        raise CommandError("--format html: where to?", Exit.USAGE, "-o OUT.html")
+        raise CommandError("--format html needs an output file", Exit.USAGE, "-o OUT.html")
     config = _options.settings(options)
     with _subject.recorded(options) as path:
         cast, checked = _recorded.cast_of(path), None

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     command: list[str] = options.rest or []
     if not any(PLACEHOLDER in word for word in command):
         raise CommandError(
-            f"the command must say where the worker count goes: {PLACEHOLDER}",
+            f"the command has no place for the worker count: {PLACEHOLDER}",
             Exit.USAGE,
             "for example: concview scale -- python job.py --workers {n}",
         )

@@ -303,7 +303,7 @@ def describe(hexversion: int, head: bytes) -> Offsets:
     #: cond 48, mutex 40, switch_cond 48, switch_mutex 40 bytes (glibc, 64 bit)
     values["gil.size"] = values["gil.cond"] + 48 + 40 + 48 + 40
     if max(v for k, v in values.items() if k not in ("cookie", "version")) > 1 << 24 or min(values.values()) < 0:
-        raise Unsupported("the runtime's debug offsets make no sense: is this CPython?")
+        raise Unsupported("the runtime's debug offsets are not plausible: this may not be CPython")
     return Offsets(version, hexversion >> 8 & 0xFF, free_threaded, values)
 
 

@@ -19,10 +19,10 @@ Row = tuple[str, bool | None, str, str]
 #: Checks without which nothing can be attached.
 BLOCKING = ("machine", "ptrace_scope", "memory reads")
 _SCOPES = {
-    0: "processes of the same user may be looked at",
-    1: "only a parent may look at a process: `concview run` works, `concview attach` does not",
-    2: "only a process with CAP_SYS_PTRACE may look at another",
-    3: "nobody may look at any process until the machine restarts",
+    0: "a process may read those of its own user",
+    1: "only a parent may read a process: `concview run` works, `concview attach` does not",
+    2: "only a process with CAP_SYS_PTRACE may read another",
+    3: "no process may read another until the machine restarts",
 }
 #: Documentation/userspace-api/seccomp_filter.rst
 _SECCOMP = {"0": "no seccomp filter", "1": "strict seccomp mode", "2": "a seccomp filter is active"}
@@ -41,11 +41,11 @@ def _machine() -> Row:
 def _rights() -> Row:
     user = permission.user_name(os.geteuid())
     if permission.has_ptrace_capability():
-        return "rights", True, f"we are {user} with CAP_SYS_PTRACE: processes of every user", ""
+        return "rights", True, f"{user} with CAP_SYS_PTRACE: processes of every user can be read", ""
     if os.geteuid() == 0:
-        text = "we are root without CAP_SYS_PTRACE: only processes with no more capabilities"
+        text = "root without CAP_SYS_PTRACE: only processes with no more capabilities can be read"
         return "rights", False, text, permission.capability()
-    return "rights", True, f"we are {user} without CAP_SYS_PTRACE: only our own processes", ""
+    return "rights", True, f"{user} without CAP_SYS_PTRACE: only processes of this user can be read", ""
 
 
 def _yama() -> Row:
@@ -66,16 +66,16 @@ def _seccomp() -> Row:
 def _memory() -> Row:
     failed = permission.vm_read_error()
     if failed:
-        return ("memory reads", False, f"process_vm_readv fails on ourselves: {os.strerror(failed)}; "
+        return ("memory reads", False, f"process_vm_readv fails even on concview itself: {os.strerror(failed)}; "
                 "a seccomp filter forbids it", permission.capability(unconfined=True))  # fmt: skip
-    return "memory reads", True, "process_vm_readv works on ourselves", ""
+    return "memory reads", True, "process_vm_readv works, as tried on concview itself", ""
 
 
 def _container() -> Row:
     kind = permission.in_container()
     if not kind:
-        return "container", True, "we are not in a container that leaves its usual marks", ""
-    text = f"we are in a container ({kind}): only its own processes can be seen"
+        return "container", True, "none recognised", ""
+    text = f"concview runs in one ({kind}): only the processes in it can be seen"
     return "container", True, text, ""
 
 
@@ -83,9 +83,9 @@ def _proc() -> Row:
     try:
         own = os.readlink("/proc/self")  # noqa: PTH115
     except OSError:
-        return "/proc", False, "it is not mounted", "mount -t proc proc /proc"
+        return "/proc", False, "not mounted", "mount -t proc proc /proc"
     if own != str(os.getpid()):
-        text = f"it is that of another PID namespace, where we are process {clean(own, 20)}: its numbers are not ours"
+        text = f"of another PID namespace, in which concview is process {clean(own, 20)}: process numbers differ"
         return "/proc", False, text, "run concview in the PID namespace that /proc is of (nsenter -t 1 -p -m)"
     for line in _read("/proc/self/mounts").splitlines():
         fields = line.split()
@@ -95,7 +95,7 @@ def _proc() -> Row:
                 return "/proc", True, "shows the processes of every user", ""
             text = f"mounted with hidepid={clean(hide, 20)}: other users' processes are hidden"
             return "/proc", permission.has_ptrace_capability(), text, "sudo mount -o remount,hidepid=0 /proc"
-    return "/proc", None, "it is not in the list of mounts", ""
+    return "/proc", None, "not in the list of mounts", ""
 
 
 def _schedstat() -> Row:

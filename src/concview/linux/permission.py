@@ -95,7 +95,7 @@ def sudo(pid: int) -> str:
 
 @cache
 def vm_read_error() -> int:
-    """0, or the errno with which process_vm_readv fails on ourselves: a seccomp filter, or a kernel without it."""
+    """0, or the errno with which process_vm_readv fails on concview itself: a seccomp filter, or a kernel without it."""
     probe = ctypes.create_string_buffer(b"x")
     try:
         read_memory(os.getpid(), ctypes.addressof(probe), 1)
@@ -117,7 +117,7 @@ def refusal(pid: int) -> Refusal | None:
     """None when the process may be looked at (or is gone)."""
     if blocked := vm_read_error():
         return Refusal(
-            f"process_vm_readv fails even on ourselves ({os.strerror(blocked)}): a seccomp filter forbids it",
+            f"process_vm_readv fails even on concview itself ({os.strerror(blocked)}): a seccomp filter forbids it",
             capability(unconfined=True),
         )
     failed = may_open(pid)
@@ -132,28 +132,30 @@ def explain(pid: int) -> Refusal:
     uids = [int(word) for word in fields.get("Uid", "").split()]
     capable, scope = has_ptrace_capability(), yama_scope()
     if not uids:
-        return Refusal(f"/proc hides process {pid} from us (mounted with hidepid)", sudo(pid))
+        return Refusal(f"/proc hides process {pid} from this user (mounted with hidepid)", sudo(pid))
     if scope == 3:
-        return Refusal("kernel.yama.ptrace_scope is 3: nobody may look at any process until the machine restarts",
+        return Refusal("kernel.yama.ptrace_scope is 3: no process may read another until the machine restarts",
                        "set kernel.yama.ptrace_scope below 3 in /etc/sysctl.d and restart the machine")  # fmt: skip
     if capable:
-        return Refusal("we have CAP_SYS_PTRACE, but not in the user namespace of the process, or a security module "
-                       "(SELinux, AppArmor) forbids it", f"run concview on the host: {sudo(pid)}")  # fmt: skip
+        return Refusal("concview has CAP_SYS_PTRACE, but not in the user namespace of the process, or a security "
+                       "module (SELinux, AppArmor) forbids it", f"run concview on the host: {sudo(pid)}")  # fmt: skip
     if os.geteuid() == 0:
-        return Refusal("we are root without CAP_SYS_PTRACE, as in a container that does not grant it", capability())
+        return Refusal(
+            "concview runs as root without CAP_SYS_PTRACE, as in a container that does not grant it", capability()
+        )
     if set(uids) != {os.geteuid()}:
         return _other_user(pid, next(uid for uid in uids if uid != os.geteuid()))
     if scope == 2:
-        return Refusal("kernel.yama.ptrace_scope is 2: only a process with CAP_SYS_PTRACE may look at another",
+        return Refusal("kernel.yama.ptrace_scope is 2: only a process with CAP_SYS_PTRACE may read another",
                        sudo(pid))  # fmt: skip
     if scope == 1 and not _is_descendant(pid):
-        return Refusal("kernel.yama.ptrace_scope is 1: only a parent may look at a process",
+        return Refusal("kernel.yama.ptrace_scope is 1: only a parent may read a process",
                        f"{SYSCTL} (or: {sudo(pid)})")  # fmt: skip
     if not dumpable(pid):
         return Refusal("the process is not dumpable (it changed its user, gained privileges, or asked for it by prctl)",
                        sudo(pid))  # fmt: skip
     if int(fields.get("CapPrm", "0"), 16) & ~int(status_fields("self").get("CapPrm", "0"), 16):
-        return Refusal("the process has capabilities that we do not have", sudo(pid))
+        return Refusal("the process has capabilities that concview does not have", sudo(pid))
     return Refusal("the kernel refuses, and none of the known reasons applies (a security module?)", sudo(pid))
 
 
@@ -162,7 +164,7 @@ def _other_user(pid: int, uid: int) -> Refusal:
     remedy = sudo(pid)
     if uid and not owner.startswith("uid "):
         remedy = f"sudo -u {owner} concview attach {pid} (or: {remedy})"
-    return Refusal(f"process {pid} belongs to {owner}, we are {user_name(os.geteuid())}", remedy)
+    return Refusal(f"process {pid} belongs to {owner}, concview runs as {user_name(os.geteuid())}", remedy)
 
 
 def _is_descendant(pid: int) -> bool:

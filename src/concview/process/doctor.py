@@ -97,8 +97,9 @@ def _python_check(python: Python) -> Check:
     if why:
         return Check("python", Outcome.FAILED, why, remedy)
     build = " (free-threaded)" if python.free_threaded else ""
-    engines = " and ".join(engines_for(python))
-    return Check("python", Outcome.OK, f"Python {python.version or 'of unknown version'}{build}: engine {engines}")
+    found = engines_for(python)
+    engines = f"engine{'s' if len(found) > 1 else ''} {' and '.join(found)}"
+    return Check("python", Outcome.OK, f"Python {python.version or 'of unknown version'}{build}: {engines}")
 
 
 def _check(name: str, ok: bool | None, explanation: str, remedy: str = "") -> Check:

@@ -17,7 +17,7 @@ _STATES = {"T": "stopped by a signal: threads stand still until `kill -CONT`", "
 def rows(pid: int) -> list[Row]:
     fields = permission.status_fields(pid)
     if not fields:
-        return [("process", None, f"process {pid} ended meanwhile, or is hidden from us", "")]
+        return [("process", None, f"process {pid} has ended, or is hidden from this user", "")]
     return [
         _owner(pid, fields),
         _state(pid, fields),
@@ -52,10 +52,10 @@ def _owner(pid: int, fields: dict[str, str]) -> Row:
     uids = {int(word) for word in fields.get("Uid", "").split()}
     names = ", ".join(permission.user_name(uid) for uid in sorted(uids))
     if uids == {os.geteuid()}:
-        return "owner", True, f"ours ({names})", ""
+        return "owner", True, f"{names}, the user that concview runs as", ""
     if permission.has_ptrace_capability():
-        return "owner", True, f"belongs to {names}; CAP_SYS_PTRACE lets us look all the same", ""
-    return "owner", False, f"belongs to {names}", permission.explain(pid).remedy
+        return "owner", True, f"{names}; CAP_SYS_PTRACE allows concview to read it", ""
+    return "owner", False, f"{names}, not the user that concview runs as", permission.explain(pid).remedy
 
 
 def _state(pid: int, fields: dict[str, str]) -> Row:
@@ -108,7 +108,7 @@ def _tracer(fields: dict[str, str]) -> Row:
     if not tracer:
         return "tracer", True, "no debugger is attached", ""
     name = clean(permission.status_fields(tracer).get("Name", "?"), 40)
-    text = f"process {tracer} ({name}) traces it; concview does not stop processes, so both can look"
+    text = f"process {tracer} ({name}) traces it; concview works beside it, as it does not stop processes"
     return "tracer", True, text + ", but times include what the tracer costs", ""
 
 
@@ -117,9 +117,9 @@ def _dumpable(pid: int) -> Row:
     if state is None:
         return "dumpable", None, "cannot be told for a process of root", ""
     if state:
-        return "dumpable", True, "the process does not hide from its user", ""
+        return "dumpable", True, "the process is dumpable: its user may read it", ""
     ok = permission.has_ptrace_capability()
-    return "dumpable", ok, "the process is not dumpable: only CAP_SYS_PTRACE may look", permission.sudo(pid)
+    return "dumpable", ok, "the process is not dumpable: reading it needs CAP_SYS_PTRACE", permission.sudo(pid)
 
 
 def _namespaces(pid: int, fields: dict[str, str]) -> Row:
@@ -138,13 +138,13 @@ def _namespaces(pid: int, fields: dict[str, str]) -> Row:
     place = container_of(pid).text or ("a container" if differ else "")
     if differ:
         number = f", where it is process {inner[-1]}" if len(inner) > 1 else ""
-        return "namespaces", True, clean(f"it runs in {place} (own {', '.join(differ)} namespace{number})"), ""
+        return "namespaces", True, clean(f"{place} (own {', '.join(differ)} namespace{number})"), ""
     if hidden:
-        return "namespaces", None, "its namespaces are hidden from us", ""
-    return "namespaces", True, "the same as ours" + (clean(f", in {place}") if place else ""), ""
+        return "namespaces", None, "cannot be read", ""
+    return "namespaces", True, "the same as concview's" + (clean(f", in {place}") if place else ""), ""
 
 
 def _seccomp(fields: dict[str, str]) -> Row:
     mode = fields.get("Seccomp", "")
-    text = "has a seccomp filter of its own, which does not hinder looking" if mode == "2" else "none"
+    text = "has a seccomp filter of its own, which does not affect concview" if mode == "2" else "none"
     return "its seccomp", True if mode else None, text if mode else "the kernel does not say", ""

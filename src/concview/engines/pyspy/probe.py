@@ -32,7 +32,7 @@ def probe(pid: int) -> Probe:
         if not _SURE[0] <= number <= _SURE[1] or free_threaded:
             python = _try(pid, python, free_threaded) or python
     except TargetGone:
-        return Probe.refused("pyspy", Refusal(f"process {pid} is gone", "start it again", Code.NO_SUCH_PROCESS))
+        return Probe.refused("pyspy", Refusal(f"process {pid} has ended", "start it again", Code.NO_SUCH_PROCESS))
     except TargetError as error:
         return Probe.refused("pyspy", error.refusal)
     return Probe("pyspy", True, python=python, free_threaded=free_threaded, capabilities=_capabilities(pid))
