@@ -95,7 +95,7 @@ def sudo(pid: int) -> str:
 
 @cache
 def vm_read_error() -> int:
-    """0, or the errno with which process_vm_readv fails on concview itself: a seccomp filter, or a kernel without it."""
+    """0, or the errno with which process_vm_readv fails on concview itself: a seccomp filter, a kernel without it."""
     probe = ctypes.create_string_buffer(b"x")
     try:
         read_memory(os.getpid(), ctypes.addressof(probe), 1)
