@@ -23,7 +23,7 @@ async def _view(pilot: Pilot[Any], name: str) -> Any:
     board: Any = pilot.app.screen
     board.show_view(name)
     await fake.until(pilot, lambda: board.view.ready and board.focused is not None)
-    await pilot.pause(0.05)
+    await fake.drawn(pilot)
     return board
 
 
@@ -57,7 +57,7 @@ def _half_page(step: int) -> Check:
         board = await _view(pilot, "process")
         text = board.view.query_one(Page)
         text.scroll_to(y=0 if step > 0 else 8, animate=False)
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         before = text.scroll_y
         await press()
         assert (text.scroll_y - before) * step > 0
@@ -73,7 +73,7 @@ def _line_match(step: int) -> Check:
         await fake.until(pilot, lambda: sum("lock" in line.lower() for line in text.as_text()) > 2)
         text.focus()
         text.scroll_to(y=0 if step > 0 else text.max_scroll_y, animate=False)
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         before = text.scroll_offset.y
         await press()
         assert (text.scroll_offset.y - before) * step > 0
@@ -87,7 +87,7 @@ def _column(step: int) -> Check:
         grid = (await _view(pilot, "threads")).view.grid
         ids = [c.id for c, _ in grid._layout]
         grid.sort_on(ids[1])
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         await press()
         assert [c.id for c, _ in grid._layout].index(ids[1]) == 1 + step
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,7 @@ from concview.snapshot import (
     WorkSummary,
     WorkView,
 )
+from concview.tui.screens.dashboard import Dashboard
 
 
 def _work() -> WorkSummary:
@@ -571,10 +573,35 @@ def start_demo(demo: str) -> FakeSession:
     return FakeSession([deadlock() if demo == "deadlock" else busy(12)])
 
 
-async def until(pilot: Any, true: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(pilot: Any, true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for something that happens in another thread or a later frame."""
-    for _ in range(int(seconds / 0.05)):
-        if true():
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        await pilot.pause(0.01)
+
+
+def _at_rest(app: Any) -> bool:
+    """Nothing is on its way: no message in a queue, nothing to be laid out or painted, no animation, no newer picture
+    than the one that was taken in, no thread that fetches something to show."""
+    screen = app.screen
+    if isinstance(screen, Dashboard) and screen.newest is not screen.session.snapshot():
+        return False
+    if screen._layout_required or screen._repaint_required or screen._dirty_widgets or screen._callbacks:
+        return False
+    if app.animator._animations or app.animator._scheduled:
+        return False
+    nodes = (app, *screen.walk_children(with_self=True))
+    return not any(n.message_queue_size or n._next_callbacks or getattr(n, "_looking", False) for n in nodes)
+
+
+async def drawn(pilot: Any, seconds: float = 20.0) -> None:
+    """Wait until all that was pressed, resized or brought is taken in and on the screen."""
+    deadline = time.monotonic() + seconds
+    rests = 0
+    while rests < 2:  # what a last message brought about shows in the round after it
+        assert time.monotonic() < deadline, "the screen does not come to rest"
+        await pilot.pause(0 if rests else 0.005)
+        if pilot.app._exit:
             return
-        await pilot.pause(0.05)
-    raise AssertionError("it did not happen")
+        rests = rests + 1 if _at_rest(pilot.app) else 0

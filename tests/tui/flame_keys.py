@@ -22,7 +22,7 @@ async def _show(pilot: Pilot[Any], name: str, subject: Any = None) -> Any:
     board.show_view(name, subject)
     await fake.until(pilot, lambda: board.active == name and board.view.ready and board.focused is not None)
     await fake.until(pilot, lambda: name != "flame" or bool(board.view.graph.rows))
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     return board.view
 
 
@@ -124,7 +124,7 @@ async def _deep(pilot: Pilot[Any], open_with: str = "") -> list[bool]:
     if open_with:
         await pilot.press(open_with)
         await fake.until(pilot, lambda: isinstance(pilot.app.screen, DeepScreen))
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
     return asked
 
 

@@ -16,7 +16,7 @@ async def _group(pilot: Pilot[Any], press: Press) -> None:
     board: Any = pilot.app.screen
     board.show_view("threads")
     await fake.until(pilot, lambda: board.view.ready and board.focused is not None)
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     grid = board.view.grid
     before = len(grid.rows)
     await press()

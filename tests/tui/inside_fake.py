@@ -102,7 +102,7 @@ async def opened(pilot: Pilot[Any]) -> Inside:
     await fake.until(pilot, lambda: board.view.ready)  # type: ignore[attr-defined]
     await pilot.press("8")
     await fake.until(pilot, lambda: board.active == "inside" and board.view.ready)  # type: ignore[attr-defined]
-    await pilot.pause(0.15)
+    await fake.drawn(pilot)
     view = board.view  # type: ignore[attr-defined]
     assert isinstance(view, Inside)
     return view

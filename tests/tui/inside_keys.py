@@ -33,7 +33,7 @@ async def _asks(pilot: Pilot[Any], press: Press, kind: type, keys: tuple[str, ..
     session = await _session(pilot, **more)
     await pilot.press(*keys)
     await fake.until(pilot, lambda: isinstance(pilot.app.screen, kind))
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     assert not session.orders
     await press()
     return session
@@ -84,7 +84,7 @@ def _length(step: int) -> Check:
     async def check(pilot: Pilot[Any], press: Press) -> None:
         session = await _asks(pilot, press, WindowQuestion, ("w",))
         await pilot.press("y")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert session.orders == [CountCalls("wall", LENGTHS[LENGTHS.index(5) + step])]
 
     return check
@@ -114,7 +114,7 @@ async def _exact(pilot: Pilot[Any], press: Press) -> None:
     board: Any = pilot.app.screen
     board.show_view("thread", 4250)
     await fake.until(pilot, lambda: board.active == "thread" and board.view.ready)
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     await press()
     await fake.until(pilot, lambda: board.active == "inside" and board.view.grid.current is not None)
     await fake.until(pilot, lambda: board.view.grid.current[1].name == "Cache.get")

@@ -42,7 +42,7 @@ async def _open(pilot, view: str, subject: object = None) -> View:  # type: igno
     await fake.until(pilot, lambda: dashboard.view.ready)
     dashboard.show_view(view, subject)
     await fake.until(pilot, lambda: dashboard.view.ready and dashboard.view.snapshot is not None)
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     return dashboard.view
 
 
@@ -81,7 +81,7 @@ async def test_the_theme_can_change_while_running() -> None:
         await _open(pilot, "threads")
         before = _screen(app)
         app.theme = "textual-light"
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         assert "#0b7a55" in _screen(app) and "#0b7a55" not in before
 
 
@@ -91,12 +91,12 @@ async def test_too_small_and_back() -> None:
         await _open(pilot, "threads")
         for size in ((59, 24), (80, 11), (1, 1)):
             await pilot.resize_terminal(*size)
-            await pilot.pause(0.2)
+            await fake.drawn(pilot)
             if size[0] > 40:
                 assert f"concview needs 60x12; this terminal is {size[0]}x{size[1]}" in _screen(app)
                 assert "worker-1" not in _screen(app)
         await pilot.resize_terminal(100, 30)
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         assert "worker-1" in _screen(app) and "needs 60x12" not in _screen(app)
 
 
@@ -124,11 +124,11 @@ async def test_the_selection_follows_its_thread() -> None:
         table.choose(4260)
         assert table.current.tid == 4260
         session.advance()
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         assert table.current.tid == 4260
         assert table.scroll_offset.y <= table.cursor < table.scroll_offset.y + table.size.height - 1
         session.advance()
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         assert table.current is not None and table.current.tid != 4260
 
 
@@ -152,21 +152,25 @@ async def test_a_moving_cursor_draws_two_rows() -> None:
         grid._draw_row, whole = (lambda row, *rest: (drawn.append(row), whole(row, *rest))[1]), grid._draw_row  # type: ignore[method-assign, func-returns-value]
         before = grid.current
         grid.action_down()
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert drawn == [before, grid.current]
         drawn.clear()
         app.screen.set_focus(None)
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert [grid.current] == drawn[:1] and all(row is grid.current for row in drawn)
 
 
 async def test_nothing_is_drawn_without_news() -> None:
-    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    session = fake.FakeSession([fake.busy(12)])
+    app = ConcviewApp(session)
     async with app.run_test(size=(80, 24)) as pilot:
         view = await _open(pilot, "overview")
         drawn: list[Any] = []
+        asked: list[Snapshot] = []
         view.draw = drawn.append  # type: ignore[assignment, method-assign]
-        await pilot.pause(0.5)
+        session.snapshot = lambda: asked.append(session.pictures[0]) or session.pictures[0]  # type: ignore[method-assign, func-returns-value]
+        await fake.until(pilot, lambda: len(asked) > 3)
+        await fake.drawn(pilot)
         assert not drawn
 
 
@@ -177,7 +181,7 @@ async def test_exited_keeps_the_last_state_and_says_why() -> None:
         await _open(pilot, "overview")
         await pilot.press("space")  # also while paused
         session.advance()
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         said = _screen(app)
         assert "EXITED" in said and "the process exited with code 1" in said and "worker-1" in said
 
@@ -195,12 +199,12 @@ async def test_clicks() -> None:
         await pilot.click("#tabs", offset=(18, 0))
         assert app.screen.active == "threads"
         await pilot.click("#tabs", offset=(2, 0))
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert app.screen.active == "overview"
         footer = app.screen.query_one("#footer")
         at = footer.as_text()[0].index("pause")
         await pilot.click("#footer", offset=(at, 0))
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert app.screen.paused
 
 
@@ -210,7 +214,7 @@ async def test_a_finding_leads_to_its_evidence() -> None:
         await _open(pilot, "overview")
         await pilot.press("down", "enter")
         await fake.until(pilot, lambda: app.screen.active == "findings" and app.screen.view.ready)
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert "Two threads fight over the GIL" in "\n".join(app.screen.view.as_text())
         await pilot.press("enter")
         await fake.until(pilot, lambda: app.screen.active == "thread" and app.screen.view.ready)
@@ -225,7 +229,7 @@ async def test_a_thread_that_left_says_so() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         view = await _open(pilot, "thread", 4261)
         session.advance()
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         assert "Thread 4261 ended" in "\n".join(view.as_text())
 
 
@@ -436,7 +440,7 @@ async def test_help_is_not_cut(size: tuple[int, int]) -> None:
         await _open(pilot, "overview")
         await pilot.press("question_mark")
         await fake.until(pilot, lambda: bool(app.screen.query("#help")) and bool(app.screen.query_one(Page).as_text()))
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         page = app.screen.query_one(Page)
         said = page.as_text()
         assert not any("…" in line.replace(" ...", "") for line in said)

@@ -160,7 +160,7 @@ async def test_key(key: str, stroke: str, tmp_path: Path, monkeypatch: pytest.Mo
 
         async def press() -> None:
             await pilot.press(stroke)
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
 
         await command_keys.CHECKS[key](pilot, press)
 

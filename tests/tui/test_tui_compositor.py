@@ -160,8 +160,8 @@ async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytes
             for key in keys:
                 await pilot.press(key)
                 await fake.until(pilot, lambda: board.view.ready and board.view.snapshot is not None)
-                await pilot.pause(0.1)
-        await pilot.pause(0.4)
+                await fake.drawn(pilot)
+        await fake.drawn(pilot)
         screen = Screen(120, 40)
         sent.clear()
         screen.rows = _full(app)
@@ -169,7 +169,7 @@ async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytes
             session.advance()
             await fake.until(pilot, lambda: board.shown is session.snapshot())
             await pilot.press(key)
-            await pilot.pause(0.3)
+            await fake.drawn(pilot)
         fed = 0
         for _ in range(20):  # on a busy machine the last update may still be on its way
             for data, _size in sent[fed:]:
@@ -179,7 +179,7 @@ async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytes
                      for x, (a, b) in enumerate(zip(r, q, strict=True)) if a != b]  # fmt: skip
             if not wrong:
                 break
-            await pilot.pause(0.2)
+            await fake.drawn(pilot)
         assert not wrong
         assert sum(len(data) for data, _ in sent) < sum(length for _, length in sent)
 
@@ -188,7 +188,7 @@ async def test_a_picture_of_the_screen_is_drawn_in_either_form() -> None:
     """Textual's own screenshots take the form that goes to the terminal, ours the simple one."""
     app = ConcviewApp(fake.FakeSession([fake.busy()]))
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         pictures = [app.export_screenshot(simplify=simply).replace("&#160;", " ") for simply in (False, True)]
     words = [re.sub(r"\s+", "", re.sub(r"<style>.*?</style>|<[^>]*>", "", picture, flags=re.S)) for picture in pictures]
     assert words[0] == words[1] and "Overview" in words[0]

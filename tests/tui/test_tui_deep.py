@@ -50,7 +50,7 @@ async def thread_view(pilot: Pilot[Any]) -> None:
     await fake.until(pilot, lambda: board.view.ready)  # type: ignore[attr-defined]
     board.show_view("thread", 4250)  # type: ignore[attr-defined]
     await fake.until(pilot, lambda: board.active == "thread" and board.view.ready)  # type: ignore[attr-defined]
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
 
 
 async def deep(pilot: Pilot[Any], key: str) -> DeepScreen:
@@ -60,7 +60,7 @@ async def deep(pilot: Pilot[Any], key: str) -> DeepScreen:
     screen = pilot.app.screen
     assert isinstance(screen, DeepScreen)
     await fake.until(pilot, lambda: not screen.reading)
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     return screen
 
 
@@ -81,7 +81,7 @@ async def test_variables_are_read_without_stopping(size: tuple[int, int]) -> Non
         await pilot.press("d")
         await fake.until(pilot, lambda: len(look.asked) == 2 and not screen.reading)
         await pilot.press("escape")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert app.screen is not screen and app.screen.active == "thread"  # type: ignore[attr-defined]
 
 
@@ -92,14 +92,14 @@ async def test_native_frames_only_after_a_yes() -> None:
         screen = await deep(pilot, "n")
         assert not look.asked and "Stop process 4242 for a moment?" in said(screen)
         await pilot.press("escape")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert app.screen is not screen and not look.asked
         screen = await deep(pilot, "d")
         await pilot.press("n", "escape")
         assert "Cache.get" in said(screen) and len(look.asked) == 1
         await pilot.press("n", "y")
         await fake.until(pilot, lambda: len(look.asked) == 2 and not screen.reading)
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert look.asked[-1] == (4242, 4250, True)
         assert "pthread_cond_wait" in said(screen) and "stood still" in said(screen)
 
@@ -112,13 +112,14 @@ async def test_the_dashboard_goes_on_while_it_reads() -> None:
         await thread_view(pilot)
         await pilot.press("d")
         await fake.until(pilot, lambda: bool(look.asked))
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert "Reading thread 4250" in said(app.screen)  # type: ignore[arg-type]
         await pilot.press("d", "escape")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert not isinstance(app.screen, DeepScreen) and len(look.asked) == 1
         look.go.set()
-        await pilot.pause(0.1)
+        await fake.until(pilot, lambda: not any(t.name == "concview-deep" for t in threading.enumerate()))
+        await fake.drawn(pilot)
         assert app.is_running
 
 
@@ -149,6 +150,6 @@ async def test_the_keys_say_why_there_is_no_deep_look() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await thread_view(pilot)
         await pilot.press("d", "n")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert [n.message for n in app._notifications][-1].startswith("this dashboard was opened without py-spy")
         assert not isinstance(app.screen, DeepScreen)

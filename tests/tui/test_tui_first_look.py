@@ -33,7 +33,7 @@ async def test_enter_leads_to_the_first_finding(touched: bool) -> None:
             await pilot.press("down")
         session.advance()
         await fake.until(pilot, lambda: board.shown is session.snapshot())
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert board.focused.id == ("threads" if touched else "findings")
         await pilot.press("enter")
         await fake.until(pilot, lambda: board.active == ("thread" if touched else "findings"))
@@ -46,7 +46,7 @@ async def test_views_are_made_before_they_are_asked_for(monkeypatch: pytest.Monk
     async with app.run_test(size=(100, 40)) as pilot:
         board: Any = app.screen
         await fake.until(pilot, lambda: len(board.query_one("#views").children) == len(board.specs))
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert [v.id for v in board.query_one("#views").children if v.display] == ["view-overview"]
         await pilot.press("4")
         await fake.until(pilot, lambda: board.active == "locks" and board.view.ready and board.focused is not None)
@@ -69,7 +69,7 @@ async def test_why_a_table_is_empty_stays_with_new_data() -> None:
         for _ in range(3):
             session.advance()
             board.poll()
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
             assert "no queue.Queue" in board.view.grid.render_line(1).text
 
 

@@ -43,13 +43,13 @@ async def opened(pilot: Pilot[Any], subject: object = None) -> Flame:
     view = board.view
     assert isinstance(view, Flame)
     await fake.until(pilot, lambda: view.source is None or view.calls is not None or bool(view.error))
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     return view
 
 
 async def answered(pilot: Pilot[Any], view: Flame) -> None:
     await fake.until(pilot, lambda: view._answered == view._number)
-    await pilot.pause(0.05)
+    await fake.drawn(pilot)
 
 
 def busy() -> CallSession:
@@ -238,7 +238,7 @@ async def test_search_highlights_and_counts() -> None:
         view = await opened(pilot)
         name = view.calls.entries[0].key[0]  # type: ignore[union-attr]
         await pilot.press("slash", *name[:5])
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         bar = view.query_one(FilterBar)
         assert "% of the time" in bar.query_one("#filter-count").word  # type: ignore[attr-defined]
         assert any("◆" in view.graph.render_line(y).text for y in range(view.graph.size.height))
@@ -254,11 +254,11 @@ async def test_paused_it_stands_still() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         view = await opened(pilot)
         await pilot.press("space")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         number, calls = len(session.asked), view.calls
         session.advance()
         view._next = 0.0
-        await pilot.pause(0.4)
+        await fake.drawn(pilot)
         view.redraw()
         assert len(session.asked) == number and view.calls is calls
         await pilot.press("m")  # a question of its own is answered, and says of when
@@ -276,7 +276,7 @@ async def test_it_asks_once_a_second_not_with_every_snapshot() -> None:
         for _ in range(5):
             session.advance()
             view.redraw()
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         assert len(session.asked) - asked <= int(time.monotonic() - began)  # a busy machine may take seconds here
 
 
@@ -288,7 +288,7 @@ async def test_one_thread_and_all_again() -> None:
         await fake.until(pilot, lambda: board.view.ready)  # type: ignore[attr-defined]
         board.show_view("thread", 4250)  # type: ignore[attr-defined]
         await fake.until(pilot, lambda: board.active == "thread" and board.view.ready)  # type: ignore[attr-defined]
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         await pilot.press("c")
         await fake.until(pilot, lambda: isinstance(board.view, Flame) and board.view.calls is not None)  # type: ignore[attr-defined]
         assert session.asked[-1]["tids"] == (4250,)
@@ -355,10 +355,10 @@ async def test_the_table_beside_it_leads_to_the_box() -> None:
         await pilot.press("f")
         await answered(pilot, view)
         await pilot.press("tab", "enter")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert view.graph.zoom and view.graph.zoom[-1] == table.current.key and view.graph.has_focus
         await pilot.resize_terminal(80, 24)
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert not table.display
 
 
@@ -372,7 +372,7 @@ async def test_hostile_names_are_only_ugly(
         view = await opened(pilot)
         assert "[/red]" in "\n".join(view.as_text())
         await pilot.press("f", "b", "down", "down", "right", "enter", "y", "slash", "[", "enter", "escape", "escape")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert app.is_running
         for y in range(view.graph.size.height):
             assert cell_len(view.graph.render_line(y).text) == view.graph.size.width
@@ -384,7 +384,7 @@ async def test_themes(theme: str) -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         view = await opened(pilot)
         app.theme = "textual-light"
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert view.graph.rows
 
 
@@ -393,7 +393,7 @@ async def test_themes(theme: str) -> None:
 async def test_the_line_of_states_keeps_to_its_room(at: int, width: int) -> None:
     app = ConcviewApp(busy())
     async with app.run_test(size=(60, 20)) as pilot:
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         from concview.tui.theme import palette_of
 
         line = mode_line(at, (0.1, 0.1, 0.5, 0.1, 0.1, 0.05, 0.05, 0.0), width, palette_of(app.screen))
@@ -415,7 +415,7 @@ async def test_why_no_editor_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     source.write_text("x\n")
     app = ConcviewApp(busy())
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         monkeypatch.delenv("EDITOR", raising=False)
         assert "EDITOR is not set" in editor.open_source(app, str(source), 1)
         monkeypatch.setenv("EDITOR", f"{sys.executable} -c pass")
@@ -431,5 +431,5 @@ async def test_o_says_why_there_is_no_editor(monkeypatch: pytest.MonkeyPatch) ->
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("down", "o")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert any("EDITOR is not set" in n.message for n in app._notifications)

@@ -20,7 +20,7 @@ async def test_key(key: str, stroke: str, monkeypatch: pytest.MonkeyPatch) -> No
 
         async def press() -> None:
             await pilot.press(stroke)
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
 
         await CHECKS[key](pilot, press)
 

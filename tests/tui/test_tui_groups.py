@@ -23,7 +23,7 @@ async def _threads(pilot: Pilot[Any]) -> Any:
     board: Any = pilot.app.screen
     board.show_view("threads")
     await fake.until(pilot, lambda: board.active == "threads" and board.view.ready and bool(board.view.grid.rows))
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     return board.view
 
 
@@ -35,7 +35,7 @@ async def test_key(key: str, stroke: str) -> None:
 
         async def press() -> None:
             await pilot.press(stroke)
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
 
         await CHECKS[key](pilot, press)
 
@@ -95,18 +95,18 @@ async def test_many_threads_are_grouped_without_being_asked() -> None:
         assert "▾ worker-*" in [t.name for t in grid.rows]
         grid.move_to(next(i for i, t in enumerate(grid.rows) if t.tid < 0))
         await pilot.press("enter")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert "▸ worker-*" in [t.name for t in grid.rows] and len(grid.rows) < 10
         assert grid.current.tid < 0, "the selection stays on the group"
         pilot.app.screen.session.advance()  # type: ignore[attr-defined]
-        await pilot.pause(0.3)
+        await fake.drawn(pilot)
         assert len(grid.rows) < 10, "new data do not open it"
         await pilot.press("slash", *"worker-1")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         await pilot.press("enter", "down")
         assert "  worker-1" in [t.name for t in grid.rows], "what a filter leaves is seen"
         await pilot.press("escape", "f", "f")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert [t.name[:1] for t in grid.rows if t.tid < 0] == ["▸"]
 
 
@@ -139,6 +139,6 @@ async def test_a_wrong_pattern_is_shown() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         view = await _threads(pilot)
         await pilot.press("slash", "~", "(")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert len(view.grid.rows) == 15
         assert "pattern" in view.query_one(FilterBar).query_one("#filter-count").word

@@ -32,7 +32,7 @@ async def test_key(key: str, stroke: str, tmp_path: Path, monkeypatch: pytest.Mo
 
         async def press() -> None:
             await pilot.press(stroke)
-            await pilot.pause(0.15)
+            await fake.drawn(pilot)
 
         await CHECKS[key](pilot, press)
 
@@ -64,7 +64,7 @@ async def test_a_recording_says_why_nothing_can_be_asked(key: str) -> None:
         view = await opened(pilot)
         assert "this is a recording" in "\n".join(view.as_text())
         await pilot.press(key)
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert not session.orders and app.screen is not None and not isinstance(app.screen, AgentQuestion)
         assert [n.message for n in app._notifications][-1].startswith("this is a recording")
 
@@ -86,7 +86,7 @@ async def test_without_an_agent_calls_are_not_counted() -> None:
         view = await opened(pilot)
         assert "only read from outside" in "\n".join(view.as_text())
         await pilot.press("w", "S")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert not session.orders
         said = [n.message for n in app._notifications]
         assert any("a asks it in" in m for m in said) and any("no counts to save" in m for m in said)
@@ -120,14 +120,14 @@ async def test_tasks_are_listed_with_their_chain() -> None:
         said = "\n".join(view.as_text())
         assert "lag 134 ms" in said and "the 32 oldest are listed" in said
         await pilot.press("down")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         said = "\n".join(view.as_text())
         assert "[/red]Session.wait" in said and "PYTHONASYNCIODEBUG=1" in said
         await pilot.press("G")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert "/srv/shop/server.py:140" in "\n".join(view.as_text())
         await pilot.press("slash", *"session-7")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert [r.task.name for r in view.grid.rows] == ["session-7"]
 
 
@@ -136,7 +136,7 @@ async def test_calls_are_put_together_over_threads() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         view = await opened(pilot)
         await pilot.press("m")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         view.grid.choose(("/srv/shop/cache.py", 39, "Cache.get"))
         view.draw_detail()
         said = "\n".join(view.as_text())
@@ -164,7 +164,7 @@ async def test_a_window_without_its_agent_is_cut_off() -> None:
         async with app.run_test(size=(120, 40)) as pilot:
             view = await opened(pilot)
             await pilot.press("m")
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
             assert f"{word}  yappi, wall clock, 2.0 s" in "\n".join(view.as_text())
 
 
@@ -230,7 +230,7 @@ async def test_parts(part: str, size: tuple[int, int], drawn: Any) -> None:
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
         await pilot.press(*{"calls": "m", "counting": "m", "counts": "m", "queues": "mm"}.get(part, ""))
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert app.export_screenshot(simplify=True) == drawn
 
 
@@ -242,5 +242,5 @@ async def test_questions(key: str, size: tuple[int, int], drawn: Any) -> None:
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
         await pilot.press(key)
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         assert app.export_screenshot(simplify=True) == drawn

@@ -12,6 +12,7 @@ from typing import Any
 
 import fake
 import pytest
+from textual.command import CommandList
 from textual.pilot import Pilot
 
 from concview.tui.app import ConcviewApp
@@ -37,7 +38,7 @@ async def view(pilot: Pilot[Any], name: str, subject: Any = None) -> None:
     dashboard = board(pilot)
     dashboard.show_view(name, subject)
     await fake.until(pilot, lambda: dashboard.view.ready and dashboard.focused is not None)
-    await pilot.pause(0.05)
+    await fake.drawn(pilot)
 
 
 def grid(pilot: Pilot[Any]) -> Table:
@@ -61,7 +62,7 @@ def _moves(start: int, expected: Callable[[int, int, int], bool]) -> Check:
         await view(pilot, "threads")
         table = grid(pilot)
         table.move_to(start if start >= 0 else len(table.rows) - 1)
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         before = table.cursor
         await press()
         assert expected(before, table.cursor, len(table.rows))
@@ -75,10 +76,9 @@ def _scrolls(start: int, expected: Callable[[float, float, float], bool]) -> Che
         await view(pilot, "process")
         text = page(pilot)
         text.scroll_to(y=start, animate=False)
-        await pilot.pause(0.05)
+        await fake.drawn(pilot)
         before = text.scroll_y
         await press()
-        await pilot.pause(0.6)  # page steps are animated
         assert expected(before, text.scroll_y, text.max_scroll_y)
 
     return check
@@ -129,7 +129,7 @@ async def _filter(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> No
     await pilot.press(*"worker-1q")  # letters belong to the field, also those that are keys elsewhere
     assert pilot.app.is_running
     await pilot.press("backspace")
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     assert {t.name for t in grid(pilot).rows} == {"worker-1", *(f"worker-{n}" for n in range(10, 20))}
     bar = board(pilot).view.query_one(FilterBar)
     assert bar.display and "11 of 23" in bar.query_one("#filter-count").word
@@ -174,7 +174,7 @@ async def _pause(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> Non
     shown = board(pilot).shown
     await press()
     board(pilot).session.advance()
-    await pilot.pause(0.3)
+    await fake.drawn(pilot)
     assert board(pilot).shown is shown
     assert board(pilot).newest is not shown
     header = "\n".join(board(pilot).query_one("#header").as_text())
@@ -265,7 +265,7 @@ async def _processes(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) ->
 async def _help(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     await press()
     await fake.until(pilot, lambda: isinstance(pilot.app.screen, Help))
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     said = "\n".join(pilot.app.screen.query_one(Page).as_text())
     for key in KEYS:
         if key.scope in ("app", "dashboard", "list") and not key.id.startswith("tab_"):
@@ -278,9 +278,14 @@ async def _palette(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> N
     await press()
     await fake.until(pilot, lambda: type(pilot.app.screen).__name__ == "CommandPalette")
     await pilot.press(*"locks")
-    await pilot.pause(0.8)
+    found = pilot.app.screen.query_one(CommandList)
+
+    def there() -> bool:
+        return found.highlighted == 0 and "Locks" in str(found.get_option_at_index(0).prompt)
+
+    await fake.until(pilot, there)
     await pilot.press("enter")
-    await pilot.pause(0.2)
+    await fake.drawn(pilot)
     if not isinstance(pilot.app.screen, Dashboard):
         await pilot.press("enter")
     await fake.until(pilot, lambda: isinstance(pilot.app.screen, Dashboard))
@@ -290,7 +295,7 @@ async def _palette(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> N
 async def _quit(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     session = board(pilot).session
     await press()
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     assert pilot.app._exit
     pilot.app.close_session()  # what unmounting does
     assert session.closed == 1
@@ -299,7 +304,7 @@ async def _quit(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None
 async def _pick_filter(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     await press()
     await pilot.press(*"celery")
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     assert [r.pid for r in pilot.app.screen.table.rows] == [5120]
     await pilot.press("enter")
     assert pilot.app.screen.table.has_focus
@@ -397,11 +402,11 @@ async def test_key(key: str, stroke: str, tmp_path: Path, monkeypatch: pytest.Mo
             await fake.until(pilot, lambda: app.screen.listed)
         else:
             await fake.until(pilot, lambda: board(pilot).view.ready)
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
 
         async def press() -> None:
             await pilot.press(stroke)
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
 
         await CHECKS[key](pilot, press)
 

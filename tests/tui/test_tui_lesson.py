@@ -123,7 +123,7 @@ async def test_the_first_screen_has_at_most_120_words(make) -> None:  # type: ig
     A word has two letters; bars are looked at."""
     async with ConcviewApp(fake.FakeSession([make()])).run_test(size=(80, 24)) as pilot:
         shown = await _ready(pilot)
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         lines = [strip.text for strip in shown._compositor.render_strips()]
         at = next(at for at, line in enumerate(lines) if line.startswith("  NAME "))
         told = " ".join([*lines[: at + 1], lines[-1]])

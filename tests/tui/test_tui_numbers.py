@@ -46,7 +46,7 @@ async def test_enter_leads_from_every_number_to_its_evidence(size: tuple[int, in
             await pilot.press("escape")
             await fake.until(pilot, lambda: board.active == "overview")
             numbers.focus()
-            await pilot.pause(0.05)
+            await fake.drawn(pilot)
 
 
 async def test_up_and_down_lead_through_the_numbers() -> None:

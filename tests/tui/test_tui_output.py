@@ -45,7 +45,7 @@ async def test_the_pane_follows_the_end_and_can_be_toggled(size: tuple[int, int]
         await fake.until(pilot, lambda: "[/red] and more" in page.as_text()[-1])
         await fake.until(pilot, lambda: page.scroll_offset.y == page.max_scroll_y)
         page.scroll_home(animate=False)
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         printed.text.append("another one")
         await fake.until(pilot, lambda: "another one" in page.as_text()[-1])
         assert page.scroll_offset.y == 0  # somebody reads there
@@ -56,9 +56,9 @@ async def test_the_pane_follows_the_end_and_can_be_toggled(size: tuple[int, int]
 async def test_a_target_of_somebody_else_has_no_pane() -> None:
     app = ConcviewApp(fake.FakeSession())
     async with app.run_test(size=(100, 40)) as pilot:
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         await pilot.press("O")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert not app.screen.query(OutputPane)
         assert app.is_running
 

@@ -62,12 +62,12 @@ async def test_on_screen() -> None:
         screen = app.screen
         assert isinstance(screen, PickerScreen)
         await fake.until(pilot, lambda: screen.listed)
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert [r.pid for r in screen.table.rows] == [10, 11, 20]
         picture = app.export_screenshot(simplify=True).replace("&#160;", " ")
         assert "└ worker 1" in picture and "docker 0123456789ab" in picture
         await pilot.press("slash", *"worker", "enter")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert [r.pid for r in screen.table.rows] == [10, 11]
         assert screen.table.current.pid == 11, "what was looked for, not its master"
         assert screen.table.matched == 1

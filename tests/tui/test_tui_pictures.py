@@ -49,14 +49,8 @@ async def _show(pilot, view: str) -> None:  # type: ignore[no-untyped-def]
 
 async def _still(pilot) -> str:  # type: ignore[no-untyped-def]
     """The picture once it no longer changes: mounting, layout and drawing take a few frames."""
-    last, same = "", 0
-    for _ in range(100):
-        await pilot.pause(0.06)
-        now = pilot.app.export_screenshot(simplify=True)
-        last, same = now, same + 1 if now == last else 0
-        if same == 3:
-            return now  # type: ignore[no-any-return]
-    raise AssertionError("the picture does not come to rest")
+    await fake.drawn(pilot)
+    return pilot.app.export_screenshot(simplify=True)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -106,7 +100,7 @@ async def test_every_view_in_every_state(state: str, size: tuple[int, int], snap
             await fake.until(pilot, lambda: pilot.app.screen.newest is session.pictures[1])
         for view in VIEWS:
             await _show(pilot, view)
-            await _still(pilot)
+            await fake.drawn(pilot)
             seen.append(f"{'=' * 20} {view}\n{_words(app)}")
     assert "\n".join(seen) == snapshot
 

@@ -80,27 +80,27 @@ async def test_into_a_worker_and_back() -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         screen = app.screen
         assert isinstance(screen, ProcessesScreen)
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         seen = picture(app)
         # The master stands above its workers, those with something wrong first.
         assert [r.pid for r in screen.table.rows][:3] == [10, 11, 13]
         assert "2 of 4 workers" in seen and "cannot be watched: not permitted" in seen and "budget 5 %" in seen
         await pilot.press("down", "enter")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert isinstance(app.screen, Dashboard) and service.looked == [(11, 1)]
         await pilot.press("p")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert shown(app) is screen and service.left and not service.session_given.closed
         # One comes, one goes.
         ended = replace(service.pictures[3][0], state="ended")
         service.pictures[3] = (ended, service.pictures[3][1])
         service.pictures.append((row(15, fake.healthy()), fake.healthy()))
         screen.look()
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert "1 ended" in picture(app) and 15 in {r.pid for r in screen.table.rows}
         await pilot.press("slash", *"14", "enter")
         await pilot.press("enter")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert shown(app) is screen, "there is nothing to look at, and that is said"
 
 
@@ -108,7 +108,7 @@ async def test_into_a_worker_and_back() -> None:
 async def test_any_size(size: tuple[int, int]) -> None:
     app = ConcviewApp(service=FakeService())
     async with app.run_test(size=size) as pilot:
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert isinstance(app.screen, ProcessesScreen)
         assert "needs" in picture(app) if size[0] < 60 else "gunicorn" in picture(app)
 

@@ -44,7 +44,7 @@ async def test_every_queue_leads_to_a_thread_at_it() -> None:
         await pilot.press("enter")
         await fake.until(pilot, lambda: app.screen.active == "thread" and app.screen.view.tid == 4253)
         await pilot.press("escape", "j", "enter")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert app.screen.active == "queues", "nobody is known to use the third"
 
 

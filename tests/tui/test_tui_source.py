@@ -97,12 +97,12 @@ async def test_in_the_flame_view(size: tuple[int, int], tmp_path: Path) -> None:
             if "with self._lock:" in "\n".join(page.as_text()):
                 break
             await pilot.press("j")
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
         said = "\n".join(page.as_text())
         assert "def get(self):" in said and "100 %   41         with self._lock:" in said
         assert page.size.width >= 30 and page.size.height >= 6
         await pilot.press("v")
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert not page.display or not page.size
 
 
@@ -124,6 +124,6 @@ async def test_the_holder_is_on_screen_at_80_columns() -> None:
         for view in ("overview", "threads"):
             board.show_view(view)
             await fake.until(pilot, lambda: board.active == view and board.view.ready)  # noqa: B023
-            await pilot.pause(0.3)
+            await fake.drawn(pilot)
             screen = app.export_screenshot(simplify=True).replace("&#160;", " ")
             assert "by worker-3" in screen, view

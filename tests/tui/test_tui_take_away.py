@@ -109,7 +109,7 @@ async def test_the_page_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyP
     session.wait(1e9)
     app = ConcviewApp(session)
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause(0.2)
+        await fake.drawn(pilot)
         await _press(pilot, "W", "saved")
         page = (tmp_path / "concview-4242-report-1.html").read_text()
         assert "PID 4242" in page and "Class.function_0" in page and 'id="flame"' in page

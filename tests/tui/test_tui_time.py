@@ -32,7 +32,7 @@ async def test_every_view_follows_the_interval() -> None:
         for view in board.specs:
             board.show_view(view, 4250 if view == "thread" else None)
             await fake.until(pilot, lambda: board.view.ready and board.view.snapshot is not None)
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
             assert board.view.snapshot.at_ns == LAST - 30 * S, view
             board.session.advance()
         header = "\n".join(board.query_one("#header").as_text())
@@ -103,7 +103,7 @@ async def test_key(key: str, stroke: str) -> None:
 
         async def press() -> None:
             await pilot.press(stroke)
-            await pilot.pause(0.1)
+            await fake.drawn(pilot)
 
         await CHECKS[key](pilot, press)
 
@@ -155,7 +155,7 @@ async def test_speed_of_a_recording() -> None:
             await pilot.press(key)
             seen.append(player.speed)
         assert seen == [0.5, 0.5, 1, 2, 4, 8, 16, 0, 0]
-        await pilot.pause(0.1)
+        await fake.drawn(pilot)
         assert board.query_one("#footer").as_text()[0].endswith(" max")
 
 

@@ -55,7 +55,7 @@ async def _baseline(pilot: Pilot[Any], press: Press) -> None:
     assert board.baseline.snapshot is board.shown
     board.session.advance()
     await fake.until(pilot, lambda: board.newest is board.session.pictures[1])
-    await pilot.pause(0.1)
+    await fake.drawn(pilot)
     said = "\n".join(board.view.as_text())
     assert "Against the baseline 12 s before" in said and "CHANGE" in said
     await press()
