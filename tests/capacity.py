@@ -1,9 +1,10 @@
 """Shares the machine among the tests that run at the same time.
 
-Most tests wait for a target most of their time, so more of them run at once than there are CPUs; some measure, or keep
-a CPU busy, and must not be in each other's way. Each test takes units of a common capacity before it begins:
+Most tests wait for a target half of their time, so more of them run at once than there are CPUs; some hardly do
+anything but wait, some measure, or keep a CPU busy, and must not be in each other's way. Each test takes units of a
+common capacity before it begins:
 
-    @pytest.mark.units(2)   # of CAPACITY; without the mark 1
+    @pytest.mark.units(WAITS)   # or BUSY, MEASURES; without the mark USUAL
 
 Without pytest-xdist there is one test at a time and nothing to share. Waiting is not counted in a test's time limit.
 """
@@ -18,12 +19,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-#: As many as pytest has workers (pyproject.toml: two a CPU of the smallest machine, as most tests wait; with three, too
-#: much of what is read of threads that never stop is wrong). A test that keeps a CPU busy takes half of it, one that
-#: measures leaves room for one other.
-CAPACITY = 4
+#: Four usual tests at a time: two a CPU of the smallest machine (with three, too much of what is read of threads that
+#: never stop is wrong). pytest has workers for more (pyproject.toml), which those take that hardly use a CPU.
+USUAL = 2
+CAPACITY = 4 * USUAL
+#: Under a quarter of a CPU with all its processes, on a quiet machine: the most of it is a wait of seconds.
+WAITS = 1
+#: A test that keeps a CPU busy takes half of it, one that measures leaves room for one other.
 BUSY = CAPACITY // 2
-MEASURES = CAPACITY - 1
+MEASURES = CAPACITY - USUAL
 
 
 def _folder() -> Path | None:

@@ -97,7 +97,7 @@ def _parametrize(metafunc: pytest.Metafunc, name: str, versions: list[Interprete
 @pytest.fixture(autouse=True)
 def _share_of_the_machine(request: pytest.FixtureRequest) -> Iterator[None]:
     mark = request.node.get_closest_marker("units")
-    with capacity.units(mark.args[0] if mark else 1):
+    with capacity.units(mark.args[0] if mark else capacity.USUAL):
         yield
 
 
