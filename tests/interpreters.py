@@ -33,8 +33,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from concview.cpython.versions import DIRECT
+
 #: What the project claims to work on: the pytest header names every one that is missing.
-WANTED = [(3, minor) for minor in range(8, 16)]
+WANTED = [(3, minor) for minor in range(DIRECT[0][1], DIRECT[1][1] + 1)]
 #: Everything on every interpreter: for a change to what differs between versions, and before a release.
 FULL = bool(os.environ.get("CONCVIEW_FULL"))
 _PROBE = (

@@ -326,3 +326,23 @@ OPCODES: dict[tuple[int, int], Opcodes] = {
     (3, 14): Opcodes(32, 43, frozenset({34, 35, 120, 246, 247}), 234),
     (3, 15): Opcodes(30, 41, frozenset({32, 33, 119, 245, 246}), 233),
 }
+
+#: Where the fields of asyncio's C objects lie (`Modules/_asynciomodule.c`), builds with a GIL: (state, sizeof Future,
+#: fut_waiter of a Task, when of a TimerHandle, exception, log_tb); coro and name lie behind fut_waiter. A Handle's
+#: `_args` comes right behind its header. Found by value in each interpreter's own process (3.8.18, 3.9.18, 3.10.13,
+#: 3.11.7, 3.12.1, 3.13.0, 3.14.10, 3.15.2).
+ASYNCIO: dict[tuple[int, int], tuple[int, int, int, int, int]] = {
+    (3, 8): (72, 104, 104, 88, 48),
+    (3, 9): (80, 144, 144, 88, 48),
+    (3, 10): (88, 152, 152, 88, 48),
+    (3, 11): (88, 128, 128, 88, 48),
+    (3, 12): (88, 128, 128, 80, 48),
+    (3, 13): (96, 104, 112, 80, 48),
+    (3, 14): (104, 112, 120, 80, 48),
+    (3, 15): (104, 112, 120, 80, 48),
+}
+
+#: tstate->context, builds with a GIL; found by value in each interpreter's own process.
+CONTEXT = {
+    (3, 8): 240, (3, 9): 240, (3, 10): 240, (3, 11): 224, (3, 12): 208, (3, 13): 208, (3, 14): 208, (3, 15): 232,
+}  # fmt: skip

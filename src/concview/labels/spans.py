@@ -11,12 +11,9 @@ from typing import NamedTuple
 
 from concview.cpython.aio.values import Values
 from concview.cpython.memory import BadAddress
+from concview.cpython.offsets import CONTEXT
 from concview.labels.access import Access, Ref
 
-#: tstate->context, builds with a GIL; found by value in each interpreter's own process.
-_THREAD = {
-    (3, 8): 240, (3, 9): 240, (3, 10): 240, (3, 11): 224, (3, 12): 208, (3, 13): 208, (3, 14): 208, (3, 15): 232,
-}  # fmt: skip
 #: A Context's `ctx_vars`, a Hamt's `h_root`, a ContextVar's `var_name`; of a node: its size, what it points to.
 _VARIABLES, _ROOT, _NAME, _SIZE, _POINTERS = 24, 16, 16, 16, 32
 _CHILDREN = 32  #: of an array node, from `_ROOT` on
@@ -41,7 +38,7 @@ class Spans:
     def __init__(self, values: Values, access: Access) -> None:
         self._values, self._access, self._o = values, access, values.o
         version = values.o.version
-        self._thread = 0 if values.o.free_threaded else _THREAD.get(version[:2], 0)
+        self._thread = 0 if values.o.free_threaded else CONTEXT.get(version[:2], 0)
         self._variable = 0  #: address of the library's variable, once it was seen
         self._asked = 0  #: times that it was looked for in vain
 

@@ -12,7 +12,7 @@ import struct
 
 from concview.agent_host.inject.writable import WritableMemory
 from concview.cpython.memory import BadAddress
-from concview.cpython.offsets import COOKIE, describe
+from concview.cpython.offsets import COOKIE, NEWEST, describe
 from concview.errors import Unsupported
 from concview.linux import namespaces
 
@@ -33,7 +33,7 @@ class ThreadStates:
         words = struct.unpack_from("<11Q", head)
         self.free_threaded = bool(words[2])
         self.finalizing = bool(memory.word(runtime + words[4]))
-        known = min((hexversion >> 24 & 0xFF, hexversion >> 16 & 0xFF), (3, 15))
+        known = min((hexversion >> 24 & 0xFF, hexversion >> 16 & 0xFF), NEWEST)
         offsets = describe(known[0] << 24 | known[1] << 16, head)
         self._next, self._native = offsets["ts.next"], offsets["ts.native_thread_id"]
         self._head = offsets["is.threads_head"]

@@ -1,7 +1,7 @@
-"""Where the fields of asyncio's C objects lie (`Modules/_asynciomodule.c`), per version. Bytes, builds with a GIL.
+"""Where the fields of asyncio's C objects lie (`Modules/_asynciomodule.c`). Bytes.
 
-Found by value in each interpreter's own process (3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0, 3.14.10, 3.15.2); no
-version describes all of them. So they are proved on the target's own tasks before anything is said: see `proves`.
+No version describes all of them. So what `offsets.ASYNCIO` says is proved on the target's own tasks before anything is
+said: see `proves`.
 """
 
 from __future__ import annotations
@@ -9,24 +9,13 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from concview.cpython.offsets import ASYNCIO
+
 #: A future's `state`.
 PENDING, CANCELLED, FINISHED = 0, 1, 2
 
 _WORD = struct.Struct("<Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
-
-#: (state, sizeof Future, fut_waiter of a Task, when of a TimerHandle, exception, log_tb); coro and name lie behind
-#: fut_waiter. A Handle's `_args` comes right behind its header.
-_BY_VERSION: dict[tuple[int, int], tuple[int, int, int, int, int]] = {
-    (3, 8): (72, 104, 104, 88, 48),
-    (3, 9): (80, 144, 144, 88, 48),
-    (3, 10): (88, 152, 152, 88, 48),
-    (3, 11): (88, 128, 128, 88, 48),
-    (3, 12): (88, 128, 128, 80, 48),
-    (3, 13): (96, 104, 112, 80, 48),
-    (3, 14): (104, 112, 120, 80, 48),
-    (3, 15): (104, 112, 120, 80, 48),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +42,7 @@ class TaskLayout:
 
 def layout(version: tuple[int, int], header: int) -> TaskLayout:
     """`header`: sizeof(PyObject); everything moves with it."""
-    state, size, waiter, when, exception = _BY_VERSION[version]
+    state, size, waiter, when, exception = ASYNCIO[version]
     more = header - 16
     return TaskLayout(
         state=state + more,
