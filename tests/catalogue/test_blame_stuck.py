@@ -254,7 +254,7 @@ def test_a_chain_of_steps_alike_is_told_once() -> None:
     )
     assert words.story(cause, 1).startswith(
         "1 thread () waits for a permit to be set or notified (app.py:3), and so on from one member to the next, to "
-        "come from member, which waits for LOCK (app.py:9), held by web: sleeps"
+        "come from member, which waits for LOCK (app.py:9), held by web, which sleeps (app.py:9)"
     )
 
 

@@ -39,7 +39,7 @@ from concview.fleet.watch import Watched
 from concview.session import LiveSource
 from concview.session.recording import Recording
 from concview.snapshot import Snapshot, Status
-from interpreters import current, target
+from workers import master
 
 
 class Receiver:
@@ -266,32 +266,13 @@ def test_where_profiles_go() -> None:
         profiles.endpoint("http://h/push")
 
 
-WORKERS = """
-import multiprocessing, os, time
-def work(ready):
-    ready.release()
-    time.sleep(1000)
-if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
-    ready = context.Semaphore(0)
-    workers = [context.Process(target=work, args=(ready,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-        ready.acquire()
-    print("ready", flush=True)
-    print(os.getpid(), *[w.pid for w in workers], flush=True)
-    workers[0].join()
-"""
-
-
 def test_a_master_and_its_workers(receiver: Receiver) -> None:
     """For real: `serve --tree PID --otlp URL` pushes, and listens on nothing."""
-    with target(current(), WORKERS) as process:
-        pids = {int(p) for p in process.line().split()}
-        master = process.pid
+    with master(2) as (process, workers):
+        pids = {process.pid, *workers}
         serving = subprocess.Popen(
-            [sys.executable, "-m", "concview", "serve", "--tree", str(master), "--otlp", receiver.url, "--every", "1",
-             "--profiles", "1"],
+            [sys.executable, "-m", "concview", "serve", "--tree", str(process.pid), "--otlp", receiver.url, "--every",
+             "1", "--profiles", "1"],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:

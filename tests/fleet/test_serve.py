@@ -31,7 +31,8 @@ from concview.snapshot import (
     WorkTotal,
     WorkView,
 )
-from interpreters import Interpreter, current, target
+from interpreters import Interpreter, target
+from workers import master
 
 HOSTILE = 'a"b\\c\nd{}é' + "x" * 10_000
 
@@ -260,28 +261,9 @@ def test_wrong_use_is_told_in_one_line() -> None:
             assert "Traceback" not in done.stderr
 
 
-WORKERS = """
-import multiprocessing, os, time
-def work(ready):
-    ready.release()
-    time.sleep(1000)
-if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
-    ready = context.Semaphore(0)
-    workers = [context.Process(target=work, args=(ready,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-        ready.acquire()
-    print("ready", flush=True)
-    print(*[w.pid for w in workers], flush=True)
-    time.sleep(1000)
-"""
-
-
 def test_scrapes_while_processes_die() -> None:
     """Every answer is a whole page; who has ended is not up, or not on it; with the last one the server ends."""
-    with target(current(), WORKERS) as process:
-        first, second = map(int, process.line().split())
+    with master(2) as (process, (first, second)):
         command = [sys.executable, "-m", "concview", "serve", "--tree", str(process.pid), "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
             try:
@@ -291,7 +273,11 @@ def test_scrapes_while_processes_die() -> None:
                     found = {f.name: f for f in text_string_to_metric_families(_read(url))}
                     return {s.labels["pid"]: s.value for s in found["concview_up"].samples}
 
-                assert up() == {str(pid): 1.0 for pid in (process.pid, first, second)}
+                deadline = time.monotonic() + 60
+                everyone = {str(pid): 1.0 for pid in (process.pid, first, second)}
+                while up() != everyone and time.monotonic() < deadline:
+                    time.sleep(0.1)  # the first samples may yet be on their way
+                assert up() == everyone
                 os.kill(first, signal.SIGKILL)
                 deadline = time.monotonic() + 60
                 while str(first) in up() and time.monotonic() < deadline:

@@ -17,25 +17,7 @@ from concview.session import AttachError
 from concview.session.group import Family, Part
 from concview.session.launcher import Launcher
 from concview.snapshot import Snapshot, Status
-from interpreters import current, target
-
-WORKERS = """
-import multiprocessing, os, time
-def work(ready):
-    ready.release()
-    time.sleep(1000)
-if __name__ == "__main__":
-    context = multiprocessing.get_context("fork")
-    ready = context.Semaphore(0)
-    workers = [context.Process(target=work, args=(ready,)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        ready.acquire()
-    print("ready", flush=True)
-    print(os.getpid(), *[w.pid for w in workers], flush=True)
-    time.sleep(1000)
-"""
+from workers import master
 
 
 class Fake:
@@ -102,21 +84,20 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_one_that_cannot_be_read_among_others_that_can() -> None:
-    with target(current(), WORKERS) as process:
-        master, first, second, third = map(int, process.line().split())
-        with family(master, frozenset({second})) as (made, said):
+    with master(3, "fork") as (process, (first, second, third)):
+        with family(process.pid, frozenset({second})) as (made, said):
             made.start()
             parts: dict[int, Part[Fake]] = {p.member.pid: p for p in made.parts()}
-            assert {pid for pid, p in parts.items() if p.session is not None} == {master, first, third}
+            assert {pid for pid, p in parts.items() if p.session is not None} == {process.pid, first, third}
             assert (parts[second].why, parts[second].code) == (
                 "the kernel does not let us read it", Code.NOT_PERMITTED
             )  # fmt: skip
             assert said == [f"worker 2 ({second}) cannot be watched: the kernel does not let us read it"]
             # One ends: the rest goes on, its last picture stays.
             os.kill(first, signal.SIGKILL)
-            os.kill(master, signal.SIGKILL)  # it would leave the first one to be collected by nobody
+            process.popen.kill()  # it would leave the first one to be collected by nobody
             process.popen.wait()
-            _wait_for(lambda: {p.member.pid for p in made.parts() if p.ended} >= {first, master})
+            _wait_for(lambda: {p.member.pid for p in made.parts() if p.ended} >= {first, process.pid})
             assert made.orphaned and not made.ended
             assert f"worker 1 ({first}) has ended" in said
         os.kill(third, signal.SIGKILL)
@@ -124,10 +105,9 @@ def test_one_that_cannot_be_read_among_others_that_can() -> None:
 
 
 def test_where_none_can_be_read_that_is_the_reason() -> None:
-    with target(current(), WORKERS) as process:
-        pids = list(map(int, process.line().split()))
+    with master(3, "fork") as (process, workers):
         with (
-            family(pids[0], frozenset(pids)) as (made, _),
+            family(process.pid, frozenset({process.pid, *workers})) as (made, _),
             pytest.raises(AttachError, match="does not let us") as refused,
         ):
             made.start()
@@ -135,8 +115,6 @@ def test_where_none_can_be_read_that_is_the_reason() -> None:
 
 
 def test_a_tree_that_outgrows_the_limit() -> None:
-    with target(current(), WORKERS) as process:
-        master, first, *_ = map(int, process.line().split())
-        with family(master, most=2) as (made, _):
-            made.start()
-            assert [p.member.pid for p in made.parts()] == [master, first] and made.more == 2
+    with master(3, "fork") as (process, (first, *_rest)), family(process.pid, most=2) as (made, _):
+        made.start()
+        assert [p.member.pid for p in made.parts()] == [process.pid, first] and made.more == 2

@@ -60,15 +60,15 @@ def _judge(blame: Blame, history: History) -> _Said:
     if blame.unread >= UNREAD:
         said = f"No verdict: {percent(blame.unread)} of the thread time could not be read."
         return "unreadable", None, said, [], 0.0
-    more = _more(blame)
     if blame.seconds < ENOUGH_S:
-        return "early", None, "Too little was seen for a verdict.", more, 0.0
+        return "early", None, "Too little was seen for a verdict.", _more(blame), 0.0
     still = _still(history)
     still_s = still if still >= STUCK_S else 0.0
     problem = _problem(blame)
     shut = closed(history) if problem is None or problem[1] is not Severity.WARN else None
     if shut is not None and shut.still_s >= STUCK_S:
-        return "stuck", Severity.WARN, f"{shut.said} Nothing has moved for {duration(shut.still_s)}.", more, still_s
+        said = f"{shut.said} Nothing has moved for {duration(shut.still_s)}."
+        return "stuck", Severity.WARN, said, _more(blame), still_s
     if problem is not None:
         verdict, severity, sentence = problem
         more = _more(blame, verdict)
@@ -78,6 +78,7 @@ def _judge(blame: Blame, history: History) -> _Said:
             verdict, severity = "still", Severity.WARN
             sentence = f"Nothing has moved for {duration(still_s)}. {sentence}"
         return verdict, severity, sentence, more, still_s
+    more = _more(blame)
     if blame.active < ACTIVE:
         unseen = _unseen_tasks(history)
         if unseen:

@@ -37,9 +37,10 @@ When it is fine:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median_low
+from types import MappingProxyType
 from typing import ClassVar
 
 from concview.analysis.window import Slice, ThreadWindow, Window
@@ -47,7 +48,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import SOCKETS
 from concview.catalogue.rules._stampede import MIN_TIMES, Stampede, stampedes
-from concview.model import INTERRUPT, Confidence, Frame, State
+from concview.model import INTERRUPT, Confidence, Frame, Stack, State
 from concview.text import duration, percent
 
 MIN_THREADS = 5
@@ -103,95 +104,128 @@ class ThunderingHerd:
             if len({a.tid for a in arrivals}) >= MIN_THREADS:
                 herds = _herds(arrivals, blind)
                 if sum(map(len, herds)) >= MOSTLY * len(arrivals):
-                    yield self._one(window, place, herds, len(arrivals))
+                    yield _asks(window, place, herds, len(arrivals))
 
-    def _one(self, window: Window, place: _Place, herds: list[list[_Arrival]], every: int) -> Observation:
-        sizes = [len({a.tid for a in herd}) for herd in herds]
-        largest = max(herds, key=len)
-        tids = tuple(dict.fromkeys(a.tid for a in largest))
-        leaf = _user(largest[0].slice_)
-        where = evidence.frame_spot(leaf)
-        typical = float(median_low(sizes))
-        spread = max(h[-1].at_ns - h[0].at_ns for h in herds) / 1e9
-        within = duration(max(spread, 0.01))
-        exactly = _exactly(window, largest)
-        if exactly is not None:
-            within += f" (the largest within {duration(exactly.spread_s)}{exactly.by}, by the kernel's records)"
-        came = {tid: at - exactly.first_ns for tid, at in exactly.at.items()} if exactly is not None else {}
-        answer = max(a.slice_.ns for h in herds for a in h) / 1e9
-        part = sum(map(len, herds)) / every
-        between = (herds[-1][0].at_ns - herds[0][0].at_ns) / max(1, len(herds) - 1) / 1e9
-        stacks = tuple(
-            s
-            for a in largest[:3]
-            for s in evidence.shown(
-                "herd", a.tid, window.name(a.tid), a.slice_.run.stack,
-                _after(came.get(a.tid, a.at_ns - largest[0].at_ns)),
-            )
-        )  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """One of those that came together. `at_ns`: when, as samples saw it."""
+
+    at_ns: int
+    tid: int
+    stack: Stack
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Those that came together to one line, time after time: what is told alike, whatever they do there."""
+
+    window: Window
+    herds: list[list[_Came]]
+
+    @property
+    def typical(self) -> float:
+        return float(median_low([len({c.tid for c in herd}) for herd in self.herds]))
+
+    @property
+    def largest(self) -> list[_Came]:
+        return max(self.herds, key=len)
+
+    @property
+    def tids(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(c.tid for c in self.largest))
+
+    @property
+    def within(self) -> str:
+        return duration(max(max(h[-1].at_ns - h[0].at_ns for h in self.herds) / 1e9, 0.01))
+
+    def of_all(self, part: float) -> str:
+        return f"{percent(part)} of all who came there, of {evidence.who(self.window, self.tids)}"
+
+    def observation(
+        self, subject: str, least: int, told: _Told, places: int, after: Mapping[int, int] = MappingProxyType({})
+    ) -> Observation:
+        """`least`: so many times are asked for. `places`: of how many stacks lines are named. `after`: nanoseconds
+        behind the first, by tid, where they are known better than by samples."""
+        largest, times = self.largest, len(self.herds)
         return Observation(
-            subject=f"{place[0]}:{place[1]}:{place[2]}",
-            value=typical,
-            lower=typical,
-            samples=window.samples,
-            episodes=len(herds),
+            subject=subject,
+            value=self.typical,
+            lower=self.typical,
+            samples=self.window.samples,
+            episodes=times,
             confidence=Confidence.STATISTICAL,
-            title=f"{typical:.0f} threads ask {place[2]} at once",
-            summary=(
-                f"{len(herds)} times, every {duration(between)}, about {typical:.0f} threads at once began "
-                f"{evidence.doing(largest[0].slice_.run.wait)} in {where}, within {within}: "
-                f"{percent(part)} of all who came there, of {evidence.who(window, tids)}. An answer took up to "
-                f"{duration(answer)}."
+            title=told.title,
+            summary=told.summary,
+            gain=told.gain,
+            check_next=told.check_next,
+            where=evidence.places(*(c.stack for c in largest[:places])),
+            threads=self.tids,
+            stacks=tuple(
+                shown
+                for c in largest[:3]
+                for shown in evidence.shown(
+                    "herd", c.tid, self.window.name(c.tid), c.stack,
+                    _after(after.get(c.tid, c.at_ns - largest[0].at_ns)),
+                )
             ),
-            gain=(
-                f"One request instead of {typical:.0f} each time, if all of them ask for the same; and no peak at "
-                f"{place[2]}."
-            ),
-            check_next=f"Do they ask for the same thing in {where}, and what makes them do it at one moment?",
-            where=evidence.places(*(a.slice_.run.stack for a in largest[:2])),
-            threads=tids,
-            stacks=stacks,
-            needs="" if len(herds) >= MIN_HERDS else f"the same {MIN_HERDS} times (has {len(herds)})",
-        )
+            severity_cap=told.severity_cap,
+            needs="" if times >= least else f"the same {least} times (has {times})",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    title: str
+    summary: str
+    gain: str
+    check_next: str
+    severity_cap: str = ""
+
+
+def _asks(window: Window, place: _Place, herds: list[list[_Arrival]], every: int) -> Observation:
+    times = _Times(window, [[_Came(a.at_ns, a.tid, a.slice_.run.stack) for a in herd] for herd in herds])
+    largest = max(herds, key=len)
+    where = evidence.frame_spot(_user(largest[0].slice_))
+    within = times.within
+    exactly = _exactly(window, largest)
+    if exactly is not None:
+        within += f" (the largest within {duration(exactly.spread_s)}{exactly.by}, by the kernel's records)"
+    answer = max(a.slice_.ns for h in herds for a in h) / 1e9
+    between = (herds[-1][0].at_ns - herds[0][0].at_ns) / max(1, len(herds) - 1) / 1e9
+    told = _Told(
+        title=f"{times.typical:.0f} threads ask {place[2]} at once",
+        summary=(
+            f"{len(herds)} times, every {duration(between)}, about {times.typical:.0f} threads at once began "
+            f"{evidence.doing(largest[0].slice_.run.wait)} in {where}, within {within}: "
+            f"{times.of_all(sum(map(len, herds)) / every)}. An answer took up to {duration(answer)}."
+        ),
+        gain=(
+            f"One request instead of {times.typical:.0f} each time, if all of them ask for the same; and no peak at "
+            f"{place[2]}."
+        ),
+        check_next=f"Do they ask for the same thing in {where}, and what makes them do it at one moment?",
+    )
+    after = {tid: at - exactly.first_ns for tid, at in exactly.at.items()} if exactly is not None else {}
+    return times.observation(f"{place[0]}:{place[1]}:{place[2]}", MIN_HERDS, told, 2, after)
 
 
 def _computes(window: Window, stampede: Stampede) -> Observation:
-    times = stampede.times
-    sizes = [len({s.tid for s in herd}) for herd in times]
-    largest = max(times, key=len)
-    typical = float(median_low(sizes))
-    tids = tuple(dict.fromkeys(s.tid for s in largest))
+    times = _Times(window, [[_Came(s.start_ns, s.tid, s.stack) for s in herd] for herd in stampede.times])
     where = evidence.frame_spot(stampede.frame)
-    spread = max(h[-1].start_ns - h[0].start_ns for h in times) / 1e9
-    took = max(s.end_ns - s.start_ns for h in times for s in h) / 1e9
-    stacks = tuple(
-        s
-        for one in largest[:3]
-        for s in evidence.shown(
-            "herd", one.tid, window.name(one.tid), one.stack, _after(one.start_ns - largest[0].start_ns)
-        )
-    )
-    return Observation(
-        subject=f"{stampede.frame.file}:{stampede.frame.line}:computes",
-        value=typical,
-        lower=typical,
-        samples=window.samples,
-        episodes=len(times),
-        confidence=Confidence.STATISTICAL,
-        title=f"{typical:.0f} threads compute in {stampede.frame.function} at once",
+    took = max(s.end_ns - s.start_ns for h in stampede.times for s in h) / 1e9
+    told = _Told(
+        title=f"{times.typical:.0f} threads compute in {stampede.frame.function} at once",
         summary=(
-            f"{len(times)} times about {typical:.0f} threads at once began to compute in {where}, within "
-            f"{duration(max(spread, 0.01))}, and nobody did before: {percent(stampede.part)} of all who came there, of "
-            f"{evidence.who(window, tids)}. It took up to {duration(took)}."
+            f"{len(stampede.times)} times about {times.typical:.0f} threads at once began to compute in {where}, "
+            f"within {times.within}, and nobody did before: {times.of_all(stampede.part)}. It took up to "
+            f"{duration(took)}."
         ),
-        gain=f"One makes it instead of {typical:.0f}, if all of them make the same value.",
+        gain=f"One makes it instead of {times.typical:.0f}, if all of them make the same value.",
         check_next=f"Do they make the same value in {where}, and what makes them do it at one moment?",
-        where=evidence.places(largest[0].stack),
-        threads=tids,
-        stacks=stacks,
         severity_cap="info",
-        needs="" if len(times) >= MIN_TIMES else f"the same {MIN_TIMES} times (has {len(times)})",
     )
+    return times.observation(f"{stampede.frame.file}:{stampede.frame.line}:computes", MIN_TIMES, told, 1)
 
 
 def _after(ns: int) -> str:
