@@ -185,11 +185,6 @@ class Attachment:
 
     # ------------------------------------------------------------ attached
 
-    @property
-    def silent_s(self) -> float:
-        """How long the agent has said nothing; it reports every second when it can run."""
-        return time.monotonic() - self._heard_at if self.state == "attached" else 0.0
-
     def _listen(self) -> list[Message]:
         assert self._connection is not None
         now = time.monotonic()

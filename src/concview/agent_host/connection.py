@@ -25,11 +25,9 @@ class Connection:
         self._socket = connected
         self._buffer = bytearray()
         self.closed = ""
-        pid, uid, _ = _CREDENTIALS.unpack(
-            connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
-        #: The other end's process and user as the kernel knows them, in our own PID namespace.
-        self.peer_pid, self.peer_uid = int(pid), int(uid)
+        pid, _, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        #: The other end's process as the kernel knows it, in our own PID namespace.
+        self.peer_pid = int(pid)
 
     def say(self, **message: object) -> None:
         """Send a request. When the agent does not read, it is dropped: it will hear the next one, or is lost anyway."""

@@ -12,7 +12,6 @@ from concview.commands._blame_json import blame_out, served_out
 from concview.commands._work import work_out
 from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
 from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView, WaitTimes, WakerView
-from concview.text import clean
 
 
 def _round(value: float, digits: int = 3) -> float:
@@ -393,8 +392,3 @@ def _cycle_out(snapshot: Snapshot, circle: list[EdgeView]) -> list[out.CycleOut]
         out.CycleOut(edge.waiter, held_by(snapshot, circle[i - 1]), waits_for(snapshot, edge), edge.via)
         for i, edge in enumerate(circle)
     ]
-
-
-def peer_text(thread: ThreadView) -> str:
-    peer = thread.wait.peer
-    return clean(f"{peer.kind} {peer.name}") if peer is not None else ""

@@ -52,7 +52,6 @@ class _Thread:
         self._frames: dict[tuple[int, int, int], int] = {}
         self._stacks: dict[tuple[int | None, int], int] = {}
         self._of_stack: dict[int, int | None] = {}
-        self._of_kind: dict[tuple[int, tuple[str, ...]], int] = {}
 
     def _frame(self, name: str, file: str, line: int, category: int) -> int:
         if file:

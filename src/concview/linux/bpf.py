@@ -164,9 +164,6 @@ class Code:
     def jump_null(self, register: int, label: str) -> None:
         self._jump(0x15, register, 0, label)
 
-    def jump(self, label: str) -> None:
-        self._jump(0x05, 0, 0, label)
-
     def _jump(self, code: int, register: int, value: int, label: str) -> None:
         self._lines.append((code, register, 0, value, label))
 

@@ -135,7 +135,6 @@ class Uses:
         self._fresh: set[str] = set()  #: files that were asked about in this turn
         self._spent = 0.0
         self.parsed_s = 0.0  #: in all
-        self.deferred = 0  #: times that a file was asked for when the turn was over
         self.changes = 0  #: files parsed: what was answered before may be wrong now
 
     def refill(self) -> None:
@@ -150,7 +149,6 @@ class Uses:
         if known is not None and name in self._fresh:
             return known[1]
         if known is None and (self._left <= 0 or self._spent > PARSE_S):
-            self.deferred += 1
             return None
         self._fresh.add(name)
         lines = self._lines_of(name) if name else ()

@@ -230,10 +230,6 @@ class File:
                 return inside - {c.method for c in found.calls if block.head.around(c.at.line, c.at.column)}
         return set()
 
-    def calls_at(self, name: str, line: int) -> set[str]:
-        found = self.function_at(name, line)
-        return {c.method for c in found.calls if c.line == line} if found else set()
-
     def calls_on(self, name: str, line: int) -> list[Called]:
         found = self.function_at(name, line)
         return [c for c in found.calls if c.line == line] if found else []

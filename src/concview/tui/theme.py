@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rich.color import Color as RichColor
 from rich.style import Style
 from textual.color import Color
 from textual.theme import Theme
@@ -167,10 +166,6 @@ class Palette:
         if recent:
             return self.dim
         return self.error if severity is Severity.WARN else self.warn
-
-
-def _rich(text: str) -> RichColor:
-    return Color.parse(text).rich_color
 
 
 @lru_cache(8)

@@ -142,12 +142,6 @@ class World:
     def main(self) -> Node:
         return self.history.hello.target.pid if self.history.hello is not None else 0
 
-    @property
-    def exact_locks(self) -> bool:
-        """Whether held locks are read: a lock that nobody is seen to hold is then held by nobody seen."""
-        known = self.history.hello.capabilities.get("held-locks") if self.history.hello is not None else None
-        return known is not None and known.available
-
     def learn_answer(self, place: Place, name: str, makers: set[tuple[str, str]]) -> Answers:
         if len(self.answers) >= MOST_PLACES:
             self.answers.clear()

@@ -58,12 +58,11 @@ class Link:
 class Chain:
     """`links` outermost first; `end`: what the innermost awaits, as far as it is no coroutine; 0 none."""
 
-    __slots__ = ("end", "end_type", "links", "torn", "truncated")
+    __slots__ = ("end", "links", "torn", "truncated")
 
     def __init__(self) -> None:
         self.links: list[Link] = []
         self.end = 0
-        self.end_type = ""
         self.torn = False
         self.truncated = False
 
@@ -123,11 +122,11 @@ class Chains:
             elif kind in _WRAPPERS:
                 inner = _WORD(data, self._layout.wrapped)[0]
                 if kind == FUTURE_ITERATOR:
-                    chain.end, chain.end_type = inner, kind
+                    chain.end = inner
                 elif inner:
                     following.append((chain, inner))
             else:
-                chain.end, chain.end_type = address, kind
+                chain.end = address
         links = self._heap_links(frames) if self._heap else [self._link(a, data) for _, a, data in frames]
         for (chain, _, _), link in zip(frames, links, strict=True):
             if link is None:

@@ -127,15 +127,13 @@ class KernelSide:
         self._gone: dict[int, int] = {}  #: ended threads -> when
         self._known: dict[int, Task] = {}  #: replaced, never changed: moments refer to it
         self.gil: Gil | None = None
-        self.gil_why = ""
         if free_threaded:
-            self.gil_why = "a free-threaded build runs without a GIL"
             return
         try:
             self.gil = Gil(pid)
             self.waits.gil_range = [self.gil.range]
-        except (GilNotFound, NotPermitted) as error:
-            self.gil_why = str(error)
+        except (GilNotFound, NotPermitted):
+            pass  # what cannot be seen without it is said by the probe
 
     def moment(self, at_ns: int) -> Moment:
         """One sample of all threads."""

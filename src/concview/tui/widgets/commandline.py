@@ -94,7 +94,6 @@ class CommandLine(Vertical):
         self._completions = completions
         self._lines: list[str] = []
         self._back = 0  #: how many lines ago the one is that was recalled
-        self._typed = ""  #: what is being completed
         self._offered: Sequence[str] = ()
         self._at = -1
 
@@ -119,7 +118,7 @@ class CommandLine(Vertical):
         self.field.value = ""
 
     def _offer(self, line: str) -> None:
-        self._typed, self._at = line, -1
+        self._at = -1
         self._offered = tuple(self._completions(line))
         head = line.rpartition(" ")[0]
         words = [each.removeprefix(head).strip() for each in self._offered]
