@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 
 from concview import api
@@ -18,6 +20,8 @@ from concview.text import plural
 
 #: An engine delivers its first samples within this time (py-spy works in windows of seconds).
 START_S = 15.0
+#: Who waits for longer than that is told so.
+SLOW_S = 6.0
 #: A collector that was asked to end writes its last block within this time.
 END_S = api.END_S
 #: How often the progress is shown; and how much of a recording is read in between.
@@ -31,12 +35,24 @@ def attach_failed(error: TargetError) -> CommandError:
 
 def watch_process(pid: int, config: Config, blocking: bool = False, keep: bool = False) -> Observation:
     """A process, watched from now on. `keep`: its last minutes can be saved as a recording."""
+    slow = threading.Timer(SLOW_S, _tell_slow)
+    slow.daemon = True
+    slow.start()
     try:
         return api.live(pid, config, blocking, keep)
     except TargetError as error:
         raise attach_failed(error) from None
     except ConfigError as error:
         raise CommandError(f"settings: {error}", Exit.USAGE) from None
+    finally:
+        slow.cancel()
+
+
+def _tell_slow() -> None:
+    """Says: "still attaching: load average 57 on 2 CPUs"."""
+    cpus = os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    complain(f"still attaching: load average {load:.0f} on {plural(cpus, 'CPU')}" if load > cpus else "still attaching")
 
 
 def read_recording(path: str, config: Config, number: int = 0) -> Observation:
