@@ -1,8 +1,9 @@
 """Looks beside the samples: what is looked for now and then, each as often as the budget allows.
 
 A look says how often it would like its turn. It is given CPU time to use, is charged what it really used, and comes
-later where it used more than its part: the more costly, the rarer. One that can stop half way and go on the next time
-gets through everything all the same.
+later where it used more than its part: the more costly, the rarer. What its first turns cost, when everything is new,
+is given to each once: else the first one would be the last of the first ten seconds. One that can stop half way and go
+on the next time gets through everything all the same.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from concview.model import LookStats
 SHARE = 0.1
 #: A look that is asked for at all gets at least so much CPU time a turn, nanoseconds.
 LEAST_NS = 1_000_000
+#: CPU nanoseconds that each look may use once beside its part.
+FIRST_NS = 20_000_000
 #: A look may have saved up so many of its periods.
 _SAVED = 4
 
 
 class _Account:
-    __slots__ = ("balance", "done", "due_ns", "look", "settled_ns", "spent", "turns")
+    __slots__ = ("balance", "credit", "done", "due_ns", "look", "settled_ns", "spent", "turns")
 
     def __init__(self, look: Look, now_ns: int) -> None:
         self.look = look
         self.due_ns = self.settled_ns = now_ns
         self.balance = 0.0  #: CPU nanoseconds that it may use
+        self.credit = FIRST_NS  #: left of what it was given at the beginning
         self.spent = self.turns = self.done = 0  #: since the last report
 
 
@@ -63,13 +67,15 @@ class Looks:
         before = self._clock()
         complete = one.look.look(now_ns, allowed)
         spent = self._clock() - before
-        one.balance -= spent
+        given = min(spent, one.credit)
+        one.credit -= given
+        one.balance -= spent - given
         one.spent += spent
         one.turns += 1
         one.done += complete
         # When it can pay for what this turn has cost once more.
         income = part * max(1, self._earn(1_000_000_000))
-        again = int(1e9 * max(0.0, min(spent, LEAST_NS) - one.balance) / income)
+        again = int(1e9 * max(0.0, min(spent, LEAST_NS) - one.balance - one.credit) / income)
         one.due_ns = now_ns + max(period if complete else 0, again, 1)
 
     def report(self, now_ns: int) -> tuple[LookStats, ...]:

@@ -25,6 +25,9 @@ _MAX_MAPS = 16 << 20
 _CALL = 7
 #: What only passes a wait on: not the one that waits.
 _PASSES = re.compile(r"^(?:libc|ld|libpthread|librt|ld-linux[\w-]*|ld-musl[\w-]*|libc\.musl[\w-]*)[.-]|^\[")
+#: What builds put into names: the ABI of an extension, and the hash by which auditwheel tells copies apart.
+_ABI = re.compile(r"\.(?:cpython-\d+t?[\w-]*|abi3|abi3t|pypy\d+[\w-]*)\.so$")
+_COPY = re.compile(r"-[0-9a-f]{8}(?=\.so)\.so")
 _PYTHON = re.compile(r"^(?:lib)?python[23][\d.]*t?d?(?:\.so[\d.]*)?$|^libpython")
 
 
@@ -81,13 +84,15 @@ class Modules:
         self._starts, self._ends = [row[0] for row in rows], [row[1] for row in rows]
         self._paths = [row[2] for row in rows]
 
-    def caller(self, stack: bytes, read: Callable[[int, int], bytes]) -> str:
+    def caller(self, stack: bytes, read: Callable[[int, int], bytes], python: bool = True) -> str:
         """Path of the module that waits, by the words of a stack from its pointer on; '' where none is found. `read`
-        (address, size) gives memory of the process, up to so many bytes."""
+        (address, size) gives memory of the process, up to so many bytes. `python`: the interpreter may be it."""
         for (word,) in struct.iter_unpack("<Q", stack[: len(stack) & ~7]):
             if word < 4096 or word >> 47:
                 continue
             path = self.path_of(word)
+            if not python and is_python(path):
+                continue
             if path and not _PASSES.match(path.rpartition("/")[2]) and is_return(read(word - _CALL, _CALL)):
                 return path
         return ""
@@ -104,6 +109,16 @@ def is_return(code: bytes, machine: str = os.uname().machine) -> bool:
         return True
     # Call of what a register or memory holds: FF /2, of two to seven bytes.
     return any(code[-size] == 0xFF and code[-size + 1] >> 3 & 7 == 2 for size in (2, 3, 4, 6, 7))
+
+
+def library(path: str) -> str:
+    """A module's name as its users know it: 'libpq.so.5' for the copy 'libpq-9b38f5e3.so.5.17' in a wheel,
+    'lmdb/cpython.so' for 'lmdb/cpython.cpython-312-x86_64-linux-gnu.so', with its package."""
+    folder, _, name = path.removesuffix(" (deleted)").rpartition("/")
+    bare = _ABI.sub(".so", name)
+    if bare != name and not folder.endswith(("/lib-dynload", "/site-packages", "/dist-packages")):
+        return f"{folder.rpartition('/')[2]}/{bare}"
+    return _COPY.sub(".so", bare)
 
 
 def is_python(path: str) -> bool:

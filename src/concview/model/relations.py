@@ -201,9 +201,11 @@ class NativeWait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     library: str  #: base name of the module that a return address on its stack lies in; '' not known
     path: str = ""
     shared: int = 0  #: inode of the shared mapping that the futex lies in: other processes can wake it
-    others: tuple[Owner, ...] = ()  #: kept for other processes that have that mapping; not told yet, as what follows
-    kind: str = ""
-    owner: int = 0
+    #: The process whose thread has it, where that is another one.
+    others: tuple[Owner, ...] = ()
+    kind: str = ""  #: 'mutex', 'rwlock' (pthread's), whose owner was read; '' it is none that records one
+    owner: int = 0  #: the thread that has it, of this process or the other one
+    lost: bool = False  #: no thread has the owner's number any more
 
 
 class NativeWaits(Event, frozen=True, tag=34):

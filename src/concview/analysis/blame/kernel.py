@@ -37,15 +37,19 @@ class Told(Generic[_T]):
 
     def of(self, moment: Moment, tid: Node) -> _T | None:
         """What was told of this thread while it did what it does at that moment; None: nothing was."""
+        return self.at(moment, tid)[0]
+
+    def at(self, moment: Moment, tid: Node) -> tuple[_T | None, int]:
+        """The same, and when it was read."""
         run = moment.runs.get(tid)
         if run is None:
-            return None
+            return None, 0
         # The last report before the moment holds, and the first one after it when it still waited then.
         at = bisect_right(self._reports, moment.at_ns, key=lambda report: report[0])
         for at_ns, rows in (*self._reports[max(0, at - 1) : at], *self._reports[at : at + 1]):
             if tid in rows and run.start_ns <= at_ns and (not run.end_ns or at_ns <= run.end_ns):
-                return rows[tid]
-        return None
+                return rows[tid], at_ns
+        return None, 0
 
 
 class Kernel:
@@ -56,7 +60,8 @@ class Kernel:
         self._databases: dict[Node, FileLock] = {}  #: by the thread that waits, as told last
         self.database_ns = -1
         self.children: Told[Child] = Told()
-        self.natives: Told[NativeWait] = Told()
+        self._natives: Told[NativeWait] = Told()
+        self._native_last: dict[Node, NativeWait] = {}  #: by the thread that waits, as told last
 
     def learn(self, history: RelationHistory) -> None:
         """What has come since; in the order of time."""
@@ -74,7 +79,20 @@ class Kernel:
                     self._databases.clear()
                 self._databases.update({t: one for one in locks.locks if one.kind == SQLITE for t in one.waiters})
         _learn(history.reports(Children), self.children, lambda r: ((one, one.waiters) for one in r.children))
-        _learn(history.reports(NativeWaits), self.natives, lambda r: ((one, (one.tid,)) for one in r.waits))
+        waits = history.reports(NativeWaits)
+        _learn(waits, self._natives, lambda r: ((one, (one.tid,)) for one in r.waits))
+        for told in waits:
+            if len(self._native_last) > MOST_ENDS:
+                self._native_last.clear()
+            self._native_last.update({one.tid: one for one in told.waits if one.library or one.kind})
+
+    def native(self, moment: Moment, tid: Node) -> tuple[NativeWait | None, int]:
+        """Of a thread in C code: in which library, and who had its lock at which moment, 0 where that was another wait
+        of the same thread, too short to be looked at: the library is most likely the same, the owner need not be."""
+        told, at_ns = self._natives.at(moment, tid)
+        if told is not None:
+            return told, at_ns
+        return self._native_last.get(tid), 0
 
     def database(self, tid: Node) -> FileLock | None:
         """Of a thread that waits for SQLite: its file, and who had it at the last look (`database_ns`). It sleeps and

@@ -47,6 +47,7 @@ class Via(StrEnum):
     RESOURCE = "resource"  #: something out of a pool, whatever that is built of
     FILE_LOCK = "file lock"
     DATABASE = "database lock"
+    NATIVE = "native lock"  #: of a C library, which records who has it
     IMPORT = "import lock"
     GIL = "gil"
     OBJECT = "object lock"  #: in the head of an object, in builds without a GIL
@@ -62,7 +63,18 @@ class Via(StrEnum):
 
 #: Somebody else has it.
 TAKEN = frozenset(
-    {Via.LOCK, Via.PERMIT, Via.RESOURCE, Via.FILE_LOCK, Via.DATABASE, Via.IMPORT, Via.GIL, Via.OBJECT, Via.STOP}
+    {
+        Via.LOCK,
+        Via.PERMIT,
+        Via.RESOURCE,
+        Via.FILE_LOCK,
+        Via.DATABASE,
+        Via.NATIVE,
+        Via.IMPORT,
+        Via.GIL,
+        Via.OBJECT,
+        Via.STOP,
+    }
 )
 #: Somebody else has yet to make it, and it is no plain call and return.
 STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.TURN})

@@ -21,6 +21,7 @@ _HAD = {
     Via.RESOURCE: "in use by",
     Via.FILE_LOCK: "held by",
     Via.DATABASE: "held by",
+    Via.NATIVE: "held by",
     Via.IMPORT: "done by",
     Via.GIL: "held by",
     Via.OBJECT: "worked on by",

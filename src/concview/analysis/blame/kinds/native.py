@@ -1,16 +1,19 @@
 """Inside native code: in a futex that is no Python lock.
 
-In which C library is read from the thread's own stack: that is where it ends, for what the library waits only it knows.
-Where not even that could be read, it is unexplained.
+In which C library is read from the thread's own stack. Where it waits for a pthread mutex or rwlock, that records its
+owner: a thread of this process or another one. What else a library waits for only it knows: there the path ends. Where
+not even the library could be read, it is unexplained.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.nouns import End, Root
+from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.ties import still
+from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import WaitKind
+from concview.model import Confidence, NativeWait, WaitKind
 
 
 class Native:
@@ -20,12 +23,41 @@ class Native:
     def applies(self, look: Look) -> bool:
         return look.wait.kind is WaitKind.FUTEX
 
-    def follow(self, waiter: Waiter) -> Root:
-        told = waiter.world.kernel.natives.of(waiter.moment, waiter.tid)
-        if told is not None and told.library:
-            shared = ", which other processes share" if told.shared else ""
-            return waiter.end(End.NATIVE, f"waits inside {told.library}{shared}")
-        return waiter.end(End.UNEXPLAINED, "waits inside native code: for what cannot be read")
+    def follow(self, waiter: Waiter) -> Root | Link:
+        told, at_ns = waiter.world.kernel.native(waiter.moment, waiter.tid)
+        if told is None or not (told.library or told.kind):
+            return waiter.end(End.UNEXPLAINED, "waits inside native code: for what cannot be read")
+        if told.kind:
+            return self._owned(waiter, told, at_ns)
+        shared = ", which other processes share" if told.shared else ""
+        return waiter.end(End.NATIVE, f"waits inside {told.library}{shared}")
+
+    @staticmethod
+    def _owned(waiter: Waiter, told: NativeWait, at_ns: int) -> Root | Link:
+        what = f"a {told.kind} inside {told.library or 'C code'}"
+        for process in told.others:
+            who = f"process {process.name or '?'} (pid {process.pid})"
+            end = waiter.end(End.PEER, who)
+            if process.stopped:
+                end = waiter.end(End.STOPPED, f"{who}, which {stopped(process.stopped)}")
+            return waiter.outside(Via.NATIVE, what, Confidence.EXACT if at_ns else Confidence.INFERRED, end)
+        if told.lost and at_ns:
+            whose = "a process that has ended" if told.shared else "a thread that has ended, or one before a fork"
+            return waiter.end(End.NOBODY, f"{what}: {whose} has taken it")
+        owner = told.owner
+        exact = at_ns and still(waiter.moment, owner, at_ns)
+        others = [owner] if owner != waiter.tid and owner in waiter.moment.runs else []
+        if others and not exact and _waits_there(waiter, owner, told):
+            others = []  # it has given it back and wants it again
+        otherwise = waiter.end(End.NATIVE, f"waits for {what}")
+        confidence = Confidence.EXACT if exact else Confidence.INFERRED
+        return waiter.link(Via.NATIVE, what, others, confidence, otherwise, key=("native", told.address))
+
+
+def _waits_there(waiter: Waiter, tid: int, told: NativeWait) -> bool:
+    other, at_ns = waiter.world.kernel.native(waiter.moment, tid)
+    run = waiter.moment.runs[tid]
+    return run.wait.kind is WaitKind.FUTEX and bool(at_ns) and other is not None and other.address == told.address
 
 
 KIND = Native()

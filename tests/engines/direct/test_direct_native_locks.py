@@ -1,0 +1,77 @@
+"""Who has the lock of a C library, against what the threads that have them say of themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from direct_helpers import KeepingSink, tick_until, watching
+
+from concview.linux.pthread_locks import lock_of
+from concview.linux.syscall_line import SyscallLine
+from concview.linux.syscalls import Shape
+from concview.model import NativeWaits
+from interpreters import Interpreter, target
+
+TARGET = (Path(__file__).parent / "native_locks_target.py").read_text()
+
+#: glibc records owners; what other C libraries do is not read.
+pytestmark = pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="needs glibc")
+
+
+def _last(sink: KeepingSink) -> NativeWaits | None:
+    return next((e for e in reversed(sink.events) if isinstance(e, NativeWaits)), None)
+
+
+def _all_wait(sink: KeepingSink, waiters: set[int]) -> bool:
+    last = _last(sink)
+    return last is not None and waiters <= {wait.tid for wait in last.waits}
+
+
+def test_the_owner_is_who_took_it(direct_python: Interpreter) -> None:
+    with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
+        tids: dict[str, int] = json.loads(process.line())
+        waiters = {tid for who, tid in tids.items() if who.startswith("wants")}
+        tick_until(engine, lambda: _all_wait(sink, waiters), looks=True, pause=0.05)
+    last = _last(sink)
+    assert last is not None
+    waits = {wait.tid: wait for wait in last.waits}
+    assert waits.keys() == waiters
+
+    for name in ("plain", "recursive", "checked", "robust", "inherits"):
+        wait = waits[tids[f"wants {name}"]]
+        assert (name, wait.kind, wait.owner, wait.lost) == (name, "mutex", tids[f"has {name}"], False)
+        assert not wait.shared and not wait.others
+    for who in ("wants written", "wants to read"):
+        assert (waits[tids[who]].kind, waits[tids[who]].owner) == ("rwlock", tids["has written"]), who
+
+    shared = waits[tids["wants shared"]]
+    child = tids["has shared"]  # its only thread has the number of the process
+    assert shared.shared and (shared.kind, shared.owner, shared.lost) == ("mutex", child, False)
+    assert [owner.pid for owner in shared.others] == [child]
+
+    lost = waits[tids["wants lost"]]
+    assert (lost.kind, lost.owner, lost.lost) == ("mutex", tids["has lost"], True)
+
+    none = waits[tids["wants none"]]
+    assert (none.kind, none.owner, none.lost) == ("", 0, False)
+
+
+def _line(value: int, command: int = 128) -> SyscallLine:
+    return SyscallLine("futex", Shape.FUTEX, (0x10000, command, value, 0, 0, 0), 0)
+
+
+def test_what_is_no_lock_is_taken_for_none() -> None:
+    taken = bytes.fromhex("02000000 00000000 d2040000 01000000 00000000 00000000") + bytes(16)
+    found = lock_of(_line(2), lambda address, size: taken[address - 0x10000 :][:size] if address >= 0x10000 else b"")
+    assert found is not None and found.owner == 1234
+    for at in (0, 12, 16, 24, 32):  # not contended, no user, no such kind, in a list
+        other = bytearray(taken)
+        other[at : at + 4] = bytes(4) if at in (0, 12) else b"\x0c\x00\x00\x7f"
+        data = bytes(other)
+        assert lock_of(_line(2), lambda a, size, d=data: d[:size] if a == 0x10000 else b"") is None, at  # type: ignore[misc]
+    assert lock_of(_line(2), lambda address, size: b"") is None
+    assert lock_of(_line(0), lambda address, size: taken[:size]) is None  # waits for no lock to be given back
+    assert lock_of(_line(2, 1), lambda address, size: taken[:size]) is None  # wakes
