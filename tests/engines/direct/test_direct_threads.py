@@ -142,6 +142,31 @@ while True:
 """
 
 
+CHURN = """
+import threading, time
+def work(n): time.sleep(0.002 * (n % 4))
+def starts():
+    n = 0
+    while True:
+        n += 1
+        thread = threading.Thread(target=work, args=(n,))
+        thread.start()
+        if n % 5 == 0: thread.join()
+for _ in range(3): threading.Thread(target=starts, daemon=True).start()
+for _ in range(40): threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("room_ns", [0, 50_000])
+def test_who_has_ended_is_not_told_of_again(direct_python: Interpreter, room_ns: int) -> None:
+    """Whoever reads the stream would take it for alive, for ever. The sink complains of a row of nobody."""
+    with target(direct_python, CHURN) as process, watching(process.pid) as (engine, sink):
+        engine.room_ns = room_ns  # with little, threads have their turns
+        tick_until(engine, lambda: len(sink.gone) > 60)
+
+
 @pytest.mark.few
 def test_hundreds_of_threads(direct_python: Interpreter) -> None:
     """More segments than one call takes."""

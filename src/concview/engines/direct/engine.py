@@ -189,6 +189,7 @@ class DirectEngine:
         self._beside_ns = 0  #: CPU time of this tick for what is not looking at threads
         self._futures_at = 0
         self._begun = False
+        self._went = False  #: threads have ended that this tick may still speak of
         self._due = 0  #: until then a quiet tick is enough
         self._misses = 0
         self._watch_at = self._identity_at = self._recheck_at = self._forget_at = 0
@@ -319,6 +320,10 @@ class DirectEngine:
             # Who has not run is in the wait that it was in when it was looked at before.
             who = ran if ran is not None else scheduled.ran
             watch.looked({*who, *moved} if who is not None else everyone, at_ns, looked_ns)
+        if self._went:
+            # What had its turn before it was known that it has ended would begin anew for whoever reads the stream.
+            self._went = False
+            others = [row for row in others if by_tid.get(row.tid) is row]
         news: list[tuple[int, int, int, int]] = []
         for row in others:
             sent = (row.tid, row.stack, row.wait, row.holds)
@@ -426,6 +431,7 @@ class DirectEngine:
         if in_parts:
             self._beside_ns += thread_time_ns() - began
         if table.gone:
+            self._went = True
             self._scheduled.somebody_went()
             for tid in table.gone:
                 waits.forget(tid)
