@@ -48,7 +48,7 @@ HOGS = {
     "gil-contention", "gil-convoy", "lock-contention", "thread-explosion", "busy-wait", "gc-storm", "cpu-starvation",
     "cpu-saturation", "native-gil-hold", "native-oversubscription", "context-switch-storm", "cpu-migration",
     "tiny-tasks", "unbatched-sync", "aggregator-bottleneck", "pool-per-call", "straggler",
-    "object-pool-overhead",
+    "object-pool-overhead", "stop-the-world-storm", "critical-section-contention",
 }  # fmt: skip
 #: A quarter of a CPU and more, measured; what is in neither list takes less in both variants.
 LIVELY = {"actor-for-trivial-state", "disk-wait", "lock-per-call-counter", "rwlock-short-reads", "thread-churn"}
@@ -67,7 +67,10 @@ def _ours() -> list[Interpreter]:
 
 
 def _tried(demo: Demo) -> list[Interpreter]:
-    """The oldest and the newest for the first six rules, one of them for the others: the newest that can be judged."""
+    """The oldest and the newest for the first six rules, one of them for the others: the newest that can be judged.
+    Demos of builds without a GIL on all of those that there are."""
+    if demo.free_threaded:
+        return [i for i in interpreters() if i.free_threaded]
     some = _some(interpreters())
     if FULL:
         return list(dict.fromkeys([*some, *_ours()]))
@@ -79,7 +82,7 @@ def _tried(demo: Demo) -> list[Interpreter]:
 def _bad() -> list[object]:
     """What takes longest is left to CONCVIEW_FULL."""
     ordinary = [i for i in interpreters() if not i.free_threaded]
-    return [
+    return _nowhere() + [
         pytest.param(demo, python, id=f"{demo.id}-{python.label}", marks=pytest.mark.units(_units(demo)))
         for demo in DEMOS
         for python in (few(ordinary) if demo.id in CORE else _tried(demo))
@@ -87,8 +90,14 @@ def _bad() -> list[object]:
     ]
 
 
+def _nowhere() -> list[object]:
+    """Demos for which this machine has no interpreter: skipped by name, not left out."""
+    skip = pytest.mark.skip("needs a free-threaded build (CONCVIEW_PYTHONS)")
+    return [pytest.param(demo, None, id=f"{demo.id}-none", marks=skip) for demo in DEMOS if not _tried(demo)]
+
+
 def _fixed() -> list[object]:
-    return [
+    return _nowhere() + [
         pytest.param(demo, python, id=f"{demo.id}-{python.label}", marks=pytest.mark.units(_units(demo, USUAL)))
         for demo in DEMOS
         for python in _tried(demo)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from concview.demos.base import GROUPS, VARIANTS, Demo, demos, read
+from concview.demos.base import GROUPS, VARIANTS, Demo, demos, interpreter_for, is_free_threaded, read
 from interpreters import Interpreter, interpreters, target
 
 DEMOS = list(demos().values())
@@ -61,11 +61,24 @@ def _pairs() -> list[object]:
     rules are tried on), and all of them with CONCVIEW_FULL=1."""
     every = list(interpreters())
     ends = every if os.environ.get("CONCVIEW_FULL") else every[:1]
+    free = [python for python in every if python.free_threaded]
     return [
         pytest.param(python, demo, id=f"{python.label}-{demo.id}")
         for demo in DEMOS
-        for python in (every if demo.id == "lock-held-across-io" else ends)
+        for python in (free if demo.free_threaded else every if demo.id == "lock-held-across-io" else ends)
     ]
+
+
+FREE_THREADED = [d for d in DEMOS if d.free_threaded]
+
+
+@pytest.mark.parametrize("demo", FREE_THREADED, ids=lambda demo: demo.id)
+def test_a_build_with_a_gil_is_told_what_is_missing(demo: Demo) -> None:
+    assert not is_free_threaded(sys.executable)
+    done = subprocess.run(demo.command("bad"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith("needs a free-threaded build")
+    with pytest.raises(LookupError, match="has a GIL"):
+        interpreter_for(demo, interpreters()[0].path)
 
 
 @pytest.mark.parametrize(("python", "demo"), _pairs())

@@ -25,11 +25,12 @@ from concview.analysis.known_places import bare as bare
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
 from concview.source.calls import THREADING, calls_of
 
-#: Of builds without a GIL: the lock in the head of an object (a critical section), and a stop of all threads.
-OBJECT_VIA, STOP_VIA = "object", "stop-the-world"
+#: Of builds without a GIL: the lock in the head of an object (a critical section), a stop of all threads, and whoever
+#: asked for it and waits until all have stopped.
+OBJECT_VIA, STOP_VIA, STOPPING_VIA = "object", "stop-the-world", "stopping-the-world"
 #: Waits in which the thread is blocked by others that have or do something it needs now.
 BLOCKING_VIA = frozenset(
-    {"Queue.put", "Semaphore.acquire", "Barrier.wait", "pool", "import", "database", OBJECT_VIA, STOP_VIA}
+    {"Queue.put", "Semaphore.acquire", "Barrier.wait", "pool", "import", "database", OBJECT_VIA, STOP_VIA, STOPPING_VIA}
 )
 #: Waits that are a normal way to have nothing to do.
 IDLE_VIA = frozenset(
@@ -165,6 +166,8 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
         return Classification(State.LOCK, f"waits for a {wait.lock_kind} that another thread works on", via=wait.via)
     if wait.via == STOP_VIA:
         return Classification(State.LOCK, "is stopped while the interpreter stops all threads", via=wait.via)
+    if wait.via == STOPPING_VIA:
+        return Classification(State.LOCK, "waits until all other threads have stopped, as it asked for", via=wait.via)
     via = wait.via or via_of(stack)
     # Main loops that call their task in their own frame: a C function that waits for a lock is a task.
     task = wait.lock_kind in _PLAIN_LOCKS and not wait.via and any(is_file(leaf, file) for file in _RUN_TASKS)

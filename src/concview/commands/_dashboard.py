@@ -292,8 +292,14 @@ def _nothing_else(pid: int) -> Session:
 def start(demo: Demo, variant: str, python: str | None = None) -> Child:
     """A running demo that works already."""
     from concview.commands._target_process import Child
+    from concview.demos.base import interpreter_for
 
-    command = demo.command(variant) if python is None else demo.command(variant, python)
+    try:
+        python = interpreter_for(demo) if python is None else interpreter_for(demo, python)
+    except LookupError as error:
+        hint = "name one: --python python3.14t (pyenv install 3.14t, or CPython's ./configure --disable-gil)"
+        raise CommandError(f"the demo {demo.id} needs a free-threaded build: {error}", Exit.USAGE, hint) from None
+    command = demo.command(variant, python)
     child = Child(command)
     if not child.wait_for_line("ready", DEMO_START_S):
         said = child.ring.lines(1)

@@ -226,6 +226,13 @@ _FIXED: dict[tuple[int, int], dict[str, int]] = {
     (3, 15): {**_CODE_312, "f.globals": 24},
 }
 
+#: Of builds without a GIL alone (3.13.15, 3.14.7). Whoever follows these checks what it finds: the configuration lies
+#: between them and the fields that the debug offsets tell.
+_WITHOUT_GIL: dict[tuple[int, int], dict[str, int]] = {
+    (3, 13): {"is.stoptheworld": 10744, "ts.critical_section": 176},
+    (3, 14): {"is.stoptheworld": 10848, "ts.critical_section": 176},
+}
+
 #: `PyObject` is 32 bytes in free-threaded builds (ob_tid, ob_mutex, ..., ob_type at 24) instead of 16.
 _HEADER_GROWTH = 16
 #: Fields of objects that the debug offsets of a version may leave out and that `_HEADER_GROWTH` therefore moves.
@@ -291,6 +298,7 @@ def describe(hexversion: int, head: bytes) -> Offsets:
         told = dict(zip(names, struct.unpack_from(f"<{len(names)}Q", head), strict=True))
         free_threaded = bool(told["free_threaded"])
         if free_threaded:
+            values.update(_WITHOUT_GIL.get(version, {}))
             for name in values:
                 if name.startswith(_OBJECT_PREFIXES):
                     values[name] += _HEADER_GROWTH

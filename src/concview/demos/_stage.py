@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from typing import Any, Callable, NoReturn
@@ -49,12 +50,15 @@ asyncio.run(main())
 """
 
 
-def perform(bad: Workload, fixed: Workload) -> NoReturn:
-    """Run the script's `bad` or `fixed` workload until SIGTERM, Ctrl-C or the end of --seconds."""
+def perform(bad: Workload, fixed: Workload, free_threaded: bool = False) -> NoReturn:
+    """Run the script's `bad` or `fixed` workload until SIGTERM, Ctrl-C or the end of --seconds. `free_threaded`: it
+    shows what happens on builds without a GIL alone, and ends with code 2 on others."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("variant", choices=["bad", "fixed"])
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long (default: run until killed)")
     options = parser.parse_args()
+    if free_threaded and not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        parser.exit(2, "needs a free-threaded build of Python (3.13t and later), this is %s\n" % sys.executable)
     play(bad if options.variant == "bad" else fixed, options.seconds)
 
 

@@ -52,6 +52,7 @@ class Via(StrEnum):
     GIL = "gil"
     OBJECT = "object lock"  #: in the head of an object, in builds without a GIL
     STOP = "stop"  #: all threads are stopped, in builds without a GIL
+    STOPPING = "stopping"  #: all threads are to stop, and not all have
     SIGNAL = "signal"  #: an Event, a Condition
     BARRIER = "barrier"
     ROOM = "room"  #: in a full queue
@@ -77,7 +78,7 @@ TAKEN = frozenset(
     }
 )
 #: Somebody else has yet to make it, and it is no plain call and return.
-STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.TURN})
+STALLS = frozenset({Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.TURN, Via.STOPPING})
 
 
 class Family(StrEnum):

@@ -26,6 +26,7 @@ _HAD = {
     Via.GIL: "held by",
     Via.OBJECT: "worked on by",
     Via.STOP: "asked for by",
+    Via.STOPPING: "still on the way:",
     Via.SIGNAL: "to come from",
     Via.BARRIER: "still on the way:",
     Via.ROOM: "to be made by",

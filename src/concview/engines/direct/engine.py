@@ -175,8 +175,9 @@ class DirectEngine:
             memory.facts, self._objects, self._codes, sink, source, self._calls, self._numbers.outer
         )
         self._wait_targets = WaitTargets(
-            reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures
-        )
+            reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures,
+            lambda: self._sampler.threads,
+        )  # fmt: skip
         waits.futex_resolver, waits.futexes_resolver = self._wait_targets.resolve, self._wait_targets.resolve_many
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
         self._unbound: list[Thread] = []  #: thread states that no thread of the kernel's has taken yet

@@ -1,7 +1,7 @@
 """Builds without a GIL: every object has a lock in its head, which list, dict, set and others take for each operation.
 
-Who has it is not written into it. Those that were seen to wait for the same object, and run now, are on their way
-through it or work on it.
+Who has it is not written into it, but each thread links the locks that it has: that is read. Where nobody had it when
+that was read, those that were seen to wait for the same object, and run now, are on their way through it or work on it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import OBJECT_VIA
-from concview.model import State
+from concview.model import Confidence, State
 
 _RUNS = frozenset({State.RUNNING, State.RUNNABLE})
 
@@ -25,7 +25,9 @@ class ObjectLock:
 
     def follow(self, waiter: Waiter) -> Link:
         kind, address = waiter.wait.lock_kind, waiter.wait.lock
-        runs = waiter.moment.runs
+        runs, has_it = waiter.moment.runs, waiter.wait.target
+        if has_it in runs:
+            return waiter.link(Via.OBJECT, f"a {kind}", [has_it], Confidence.EXACT)
         users = waiter.world.seen.waiters.get(address, set()) - waiter.same
         others = sorted(t for t in users if t in runs and runs[t].state in _RUNS)
         otherwise = waiter.end(End.UNEXPLAINED, f"a {kind}: no thread is seen to work on it")

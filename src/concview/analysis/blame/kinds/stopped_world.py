@@ -1,6 +1,6 @@
 """Builds without a GIL: somebody stops all threads, to collect garbage above all, and goes on alone.
 
-Who asked is no fact that is read; all others are stopped, so it is one of those that run.
+Who asked is read from the interpreter. Where it could not be, it is one of those that run: all others are stopped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import STOP_VIA
-from concview.model import State
+from concview.model import Confidence, State
 
 _RUNS = frozenset({State.RUNNING, State.RUNNABLE})
 
@@ -23,10 +23,13 @@ class StoppedWorld:
         return look.via == STOP_VIA
 
     def follow(self, waiter: Waiter) -> Link:
-        runs = waiter.moment.runs
+        runs, asked = waiter.moment.runs, waiter.wait.target
+        what = "the end of a stop of all threads"
+        if asked in runs:
+            return waiter.link(Via.STOP, what, [asked], Confidence.EXACT)
         others = sorted(t for t, run in runs.items() if run.state in _RUNS and t != waiter.tid)
         otherwise = waiter.end(End.UNEXPLAINED, "all threads are stopped: who asked for it is not seen")
-        return waiter.link(Via.STOP, "the end of a stop of all threads", others, otherwise=otherwise)
+        return waiter.link(Via.STOP, what, others, otherwise=otherwise)
 
 
 KIND = StoppedWorld()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+
+import msgspec
 
 from concview.cpython.code import Place
 from concview.cpython.locks import HEAD, PRIMITIVES, LockReader
@@ -14,6 +16,7 @@ from concview.cpython.threads import Thread
 from concview.engines.direct.locks.futures import Futures
 from concview.engines.direct.locks.read_cache import ReadCache
 from concview.engines.direct.locks.rlock_owners import RLockOwners
+from concview.engines.direct.locks.without_gil import NEAR, OBJECT, STOP, WithoutGil
 from concview.model import Wait, WaitKind
 from concview.source.calls import ROLES
 
@@ -26,13 +29,6 @@ _MAX_SLOTS = 256
 _MOST_KNOWN = 1000
 #: Above any count of references, that of immortal objects included (2**32 - 1 in 3.12), and below any address in use.
 _MOST_REFERENCES = 1 << 33
-#: A parking lot's wait entry lies on the waiter's C stack, this close above its stack pointer (bytes).
-_NEAR = 1 << 16
-
-#: `ob_mutex` in the head of an object of a build without a GIL (Include/object.h, 3.13 to 3.15).
-_OBJECT_MUTEX = 10
-#: `state` of a thread state, at which it parks while the world stands still, lies behind four pointers and two words.
-_STATE_WITHIN = 64
 
 _WORD = struct.Struct("<Q").unpack_from
 
@@ -48,13 +44,15 @@ class WaitTargets:
         outer: Callable[[int], int],
         owners: RLockOwners,
         futures: Futures,
+        threads: Callable[[], Sequence[Thread]],
     ) -> None:
         """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives; `outer`: our number of
-        a thread as the process numbers it."""
+        a thread as the process numbers it; `threads`: all thread states."""
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._tid_of, self._outer = tid_of, outer
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
+        self._without_gil = WithoutGil(reader.memory, reader.objects, reader.offsets, threads)
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
         self._answers = ReadCache[Wait | None](reader.memory)
 
@@ -94,13 +92,32 @@ class WaitTargets:
             waits[-1] = wait
             self._owners.waits(tid, wait.lock if wait is not None and wait.lock_kind == "RLock" and not wait.via else 0)
             self._futures.waits(tid, wait)
+        if self._o.free_threaded:
+            self._tell_users(asked, waits)
         return waits
+
+    def _tell_users(self, asked: list[tuple[Thread | None, Hashable]], waits: list[Wait | None]) -> None:
+        """Who has it at this moment: changes by the microsecond, so that it is no part of an answer that is kept."""
+        users = self._without_gil.users({w.lock for w in waits if w is not None and w.via == OBJECT})
+        stoppers: dict[int, int] = {}
+        for n, ((thread, _), wait) in enumerate(zip(asked, waits, strict=True)):
+            target = 0
+            if wait is None or thread is None:
+                continue
+            if wait.via == OBJECT:
+                target = users.get(wait.lock, 0)
+            elif wait.via == STOP:
+                if thread.interpreter not in stoppers:
+                    stoppers[thread.interpreter] = self._without_gil.stopper(thread.interpreter)
+                target = stoppers[thread.interpreter]
+            if target and target != thread.tid:
+                waits[n] = msgspec.structs.replace(wait, target=target)
 
     def _resolve(self, thread: Thread, address: int, timed: bool, stack_pointer: int) -> Wait | None:
         mutex = self._mutex(address, stack_pointer)
         found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
         if found is None:
-            found = self._without_gil(thread, address, stack_pointer)
+            found = self._without_gil.parked(thread, address, stack_pointer)
         if found is None:
             return None
         lock, kind, via = found
@@ -159,29 +176,12 @@ class WaitTargets:
     def _mutex(self, address: int, stack_pointer: int) -> tuple[int, str, str] | None:
         """PyMutex: the futex is a semaphore in `struct wait_entry {void *arg; uintptr_t addr; sem}` on the waiter's
         own C stack; addr is what it waits for."""
-        if not 0 <= address - stack_pointer < _NEAR or self._o.version < (3, 13):
+        if not 0 <= address - stack_pointer < NEAR or self._o.version < (3, 13):
             return None
         parked = self._memory.word(address - 8)
         lock = parked - self._header
         kind = PRIMITIVES.get(self._objects.type_name(lock) if lock > 4096 else "")
         return (lock, kind, "") if kind else None
-
-    def _without_gil(self, thread: Thread, address: int, stack_pointer: int) -> tuple[int, str, str] | None:
-        """What threads are parked for in a build without a GIL: for the lock that every object has in its head (a
-        critical section), or, at the own thread state, until the world goes on that somebody has stopped."""
-        if not self._o.free_threaded or not 0 <= address - stack_pointer < _NEAR:
-            return None
-        parked = self._memory.word(address - 8)
-        if 0 <= parked - thread.address < _STATE_WITHIN:
-            return 0, "", "stop-the-world"
-        owner = parked - _OBJECT_MUTEX
-        if owner <= 4096 or owner & 7:
-            return None
-        kind = self._memory.word(owner + self._o["ob.type"])
-        meta = self._objects.type_name(kind)
-        if meta != "type" and self._objects.type_name(self._memory.word(kind + self._o["ob.type"])) != "type":
-            return None  # no object: a mutex inside some structure of C
-        return owner, self._objects.type_name(owner), "object"
 
     def _search(self, thread: Thread, address: int) -> tuple[int, str, str] | None:
         """sem_t: nothing points back from the semaphore, so the locks that the innermost frames know are compared."""
