@@ -12,7 +12,7 @@ import pytest
 from concview.analysis.work import NO_WORK
 from concview.codec import STREAM_VERSION, Writer
 from concview.commands.base import CommandError
-from concview.commands.compare import _picture
+from concview.commands.compare import _labels, _picture
 from concview.compare import flame as flames
 from concview.compare import measure
 from concview.compare.comparison import GROUPS
@@ -181,6 +181,28 @@ def test_in_whose_name(tmp_path: Path) -> None:
     assert (round(first.base, 3), first.new, second.base, round(second.new, 3)) == (1.0, 0, 0, 1.0)
     only = flame([base], [new], labels=["GET /b"])
     assert (only.root.base, round(only.root.new, 3)) == (0, 1.0) and set(only.root.children) == {"main (cache.py)"}
+
+
+def test_a_name_that_is_in_neither_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spent = {"run": 4, "sleep": 4}
+    base = recorded(tmp_path / "base", 8, spent, label="GET /a")
+    new = recorded(tmp_path / "new", 8, spent, label="GET /b")
+    names = flame([base], [new], labels=["GET /x"]).names
+    assert names == {"GET /a", "GET /b"}
+    _labels(["GET /a"], names)  # in one of them
+    _labels(["GET /?"], names)
+    assert not capsys.readouterr().err
+    with pytest.raises(CommandError, match="named 'GET /x'") as failure:
+        _labels(["GET /x"], names)
+    assert failure.value.remedy == "there are: GET /a, GET /b"
+    _labels(["GET /x", "GET /b"], names)
+    assert "'GET /x'" in capsys.readouterr().err
+    with pytest.raises(CommandError) as failure:
+        _labels(["GET /x"], [f"GET /{n:04}" for n in range(1000)])
+    assert failure.value.remedy.endswith("GET /0019, ... 980 more")
+    with pytest.raises(CommandError) as failure:
+        _labels(["GET /x"], [])
+    assert "--labels safe" in failure.value.remedy
 
 
 def test_requests_are_compared_by_name_and_no_more_than_so_many() -> None:

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concview.commands import _options
-from concview.commands.base import Command, CommandError, Exit
+from concview.commands.base import Command, CommandError, Exit, complain
+from concview.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from concview.compare.measure import Run
     from concview.config import Config
 
 SUFFIX = "*.concview"
+#: Names of requests and the like that are listed where none was met.
+MOST_NAMES = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
     comparison = compare(base, new)
     first, second = ([Recording(path, numbers[path]) for path in side] for side in sides)
     comparison.flame = flame(first, second, options.label, bool(options.group_by))
+    _labels(options.label, comparison.flame.names)
     failing = [f for f in comparison.came if fail_on.fails(f)]
     worse = comparison.worse(fail_worse) if fail_worse is not None else []
     if picture is not None:
@@ -90,6 +96,24 @@ def recordings(names: list[str]) -> list[Path]:
         else:
             found.append(path)
     return found
+
+
+def _labels(wanted: list[str], names: Collection[str]) -> None:
+    """Tell names that occur nowhere. CommandError where none of them does: there would be nothing to compare."""
+    from concview.analysis.samples import Selection
+
+    lacking = Selection(labels=tuple(wanted)).labels_without(names)
+    if not lacking:
+        return
+    message = f"--label: nothing in either is named {', '.join(repr(clean(name, 60)) for name in lacking[:5])}"
+    shown = [clean(name, 60) for name in sorted(names)[:MOST_NAMES]]
+    more = f", ... {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    there = f"there are: {', '.join(shown)}{more}"
+    if not names:
+        there = "neither tells of requests, jobs, queries or calls: record with --labels safe, the direct engine"
+    if len(lacking) == len(wanted):
+        raise CommandError(message, Exit.USAGE, there)
+    complain(message, there)
 
 
 def _number(path: Path, name: str | None) -> int:

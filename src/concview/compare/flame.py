@@ -66,6 +66,7 @@ class Flame:
     root: Node
     places: tuple[Place, ...]  #: most different first
     cut: bool  #: there were more different calls than are kept
+    names: frozenset[str] = frozenset()  #: of all requests, jobs, queries and calls in them, whether wanted or not
 
 
 _Key = tuple[str, str, str, str]
@@ -80,10 +81,13 @@ def flame(
     grown = _Growth(root, by_label)
     selection = Selection(labels=tuple(labels))
     sides: list[list[dict[_Key, float]]] = [[], []]
+    names: set[str] = set()
     for number, side in enumerate((base, new)):
         for recording in side:
-            sides[number].append(grown.add(recording.samples(selection), number, 1 / len(side)))
-    return Flame(root, tuple(_places(*sides)), grown.cut)
+            samples = recording.samples(selection)
+            sides[number].append(grown.add(samples, number, 1 / len(side)))
+            names.update(name for doing in samples.doings for name in doing if name)
+    return Flame(root, tuple(_places(*sides)), grown.cut, frozenset(names))
 
 
 class _Growth:

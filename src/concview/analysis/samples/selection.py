@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -24,6 +25,11 @@ class Selection:
 
     def takes_doing(self, doing: Doing) -> bool:
         return doing.is_of(self.labels)
+
+    def labels_without(self, names: Iterable[str]) -> list[str]:
+        """Those of `labels` that none of these names is."""
+        known = set(names)
+        return [p for p in self.labels if not any(fnmatchcase(name, p) for name in known)]
 
     def takes(self, thread: SampledThread) -> bool:
         if not self.threads:

@@ -54,6 +54,8 @@ class Together(Samples):
         self.gil_held_ns += one.gil_held_ns
         self.collecting_ns += one.collecting_ns
         self._naming.left_out += one.left_out
+        for doing in one.doings:
+            self._naming.one_doing(doing)
 
 
 def _sum(one: Stats, other: Stats | None) -> Stats:
