@@ -109,10 +109,10 @@ def test_which_findings_count() -> None:
     assert only.level == "never" and only.rules == (("lock-*", "info"),)
 
 
-def _seen(*ids: str) -> Snapshot:
+def _seen(*ids: str) -> dict[int, Snapshot]:
     measured = Measured("", 1, 1, 1, "")
     found = tuple(Finding(i, "", Severity.WARN, 90, Confidence.EXACT, "", "", "", "", measured) for i in ids)
-    return Snapshot(Status.LIVE, findings=found)
+    return {1: Snapshot(Status.LIVE, findings=found)}
 
 
 def test_one_file_for_what_comes_together_and_none_too_soon() -> None:

@@ -50,6 +50,5 @@ def test_a_master_with_its_workers(tmp_path: Path) -> None:
 def test_bad_input(tmp_path: Path) -> None:
     one_line(run("record", "--tree", 2**22 + 7, "-o", tmp_path / "x"), 4, "no process")
     one_line(run("record", "1", "x", "-o", tmp_path / "x"), 2, "not a process id")
-    one_line(run("record", "--tree", "1", "-o", tmp_path / "x", "--keep", "1m"), 2, "--keep")
     one_line(run("check", "--process", "1", "--", "true"), 2, "--process")
     assert not (tmp_path / "x").exists()

@@ -7,16 +7,18 @@ SIGUSR1; and when the process ends while it is watched. A hook is given the verd
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from concview.commands.base import CommandError, Exit, complain
 from concview.text import clean, duration, plural
@@ -206,21 +208,23 @@ class Trigger:
     when: FailOn
     after_s: float
     apart_s: float
-    _open: set[tuple[str, str, str]] = field(default_factory=set)
+    _open: set[tuple[int, tuple[str, str, str]]] = field(default_factory=set)
     _names: list[str] = field(default_factory=list)
     _due: float = 0.0
     _last: float = -1e9
     skipped: int = 0
 
-    def look(self, snapshot: Snapshot, now: float) -> None:
-        """Note what is found now."""
+    def look(self, seen: Mapping[int, Snapshot], now: float) -> None:
+        """Note what is found now in each process, by its pid."""
         from concview.session.blame import unnamed
 
-        found = [f for f in snapshot.findings if not f.recent]
-        # A verdict has no name before rules have their evidence: it is waited for only where somebody asked for it.
-        if self.when.level == "never" and (verdict := unnamed(snapshot.blame)) is not None:
-            found.append(verdict)
-        live = {f.identity: f.id for f in found if self.when.fails(f)}
+        live: dict[tuple[int, tuple[str, str, str]], str] = {}
+        for pid, snapshot in seen.items():
+            found = [f for f in snapshot.findings if not f.recent]
+            # A verdict has no name before rules have their evidence: it is waited for only where somebody asked for it.
+            if self.when.level == "never" and (verdict := unnamed(snapshot.blame)) is not None:
+                found.append(verdict)
+            live |= {(pid, f.identity): f.id for f in found if self.when.fails(f)}
         fresh = [name for key, name in live.items() if key not in self._open]
         self._open = set(live)
         if not fresh:
@@ -240,92 +244,148 @@ class Trigger:
         return ", ".join(dict.fromkeys(self._names))
 
 
+class Watch(Protocol):
+    """What is watched: one process, or several. Nothing is stopped by asking."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def seen(self) -> Mapping[int, Snapshot]:
+        """The latest pictures, by pid."""
+        ...
+
+    def save(self, path: Path, seconds: float) -> float:
+        """Write the last `seconds`; the seconds that the file has. OSError; LookupError where nothing was kept."""
+        ...
+
+    def verdict(self) -> bytes:
+        """What `check --format json` prints."""
+        ...
+
+    def ending(self) -> str:
+        """Why it has ended."""
+        ...
+
+
+@dataclass
+class _One:
+    session: Session
+    pid: int
+
+    @property
+    def ended(self) -> bool:
+        return self.session.ended
+
+    def seen(self) -> Mapping[int, Snapshot]:
+        return {self.pid: self.session.snapshot()}
+
+    def save(self, path: Path, seconds: float) -> float:
+        return self.session.save(path, seconds)
+
+    def verdict(self) -> bytes:
+        from concview.commands import _build, _schema
+
+        return _schema.encode(_build.check_out(self.session.snapshot())).encode()
+
+    def ending(self) -> str:
+        return self.session.snapshot().ending or "the process ended"
+
+
 def run(options: argparse.Namespace, config: Config, pid: int, path: Path, seconds: float) -> int:
     """Watch until Ctrl-C, --duration or the end of the process."""
     from concview.commands import _open
     from concview.session import AttachError, LiveSource, Session
     from concview.session.rolling_recording import RollingRecording
 
-    keep = span(options.keep)
-    when = condition(options.when)
-    files = Files(path)
-    files.check()
+    recorder = Recorder(options, path)
     source = LiveSource(pid, config.engine, config.rate, config.budget, options.blocking, config.labels, config.gentle)
-    source.rolling = RollingRecording(int(keep * 1e9))
+    source.rolling = RollingRecording(int(recorder.keep * 1e9))
     session = Session(source, config=config.rules)
-    asked: list[int] = []
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    previous = signal.signal(signal.SIGUSR1, on_signal)
-    hook = Hook(_words(options.on_finding)) if options.on_finding else None
-    try:
+    with recorder.on_signal():
         try:
-            session.start()
-        except AttachError as error:
-            raise _open.attach_failed(error) from None
-        complain(f"keeping the last {duration(keep)} of {pid}; written on a finding, on SIGUSR1 to {os.getpid()}, "
-                 "and when the process ends; Ctrl-C ends it")  # fmt: skip
-        recorder = _Recorder(
-            session, keep, files, Trigger(when, min(AFTER_MOST_S, AFTER_PART * keep), APART * keep), hook
-        )
-        recorder.watch(seconds, asked)
-    finally:
-        signal.signal(signal.SIGUSR1, previous)
-        session.close()
-    if hook is not None:
-        hook.wait()
-    left_out = recorder.trigger.skipped
-    more = f"; {plural(left_out, 'finding')} came too soon after the one before" if left_out else ""
-    if hook is not None and hook.skipped:
-        more += f"; the command was not run {plural(hook.skipped, 'time')}"
-    complain(f"{plural(files.written, 'file')} written{more}")
-    return Exit.FINE
+            try:
+                session.start()
+            except AttachError as error:
+                raise _open.attach_failed(error) from None
+            recorder.watch(_One(session, pid), str(pid), "the process ends", seconds)
+        finally:
+            session.close()
+    return recorder.finish()
 
 
-@dataclass
-class _Recorder:
-    session: Session
-    keep: float
-    files: Files
-    trigger: Trigger
-    hook: Hook | None
+class Recorder:
+    """Watches, and writes when it is time."""
 
-    def watch(self, seconds: float, asked: list[int]) -> None:
+    def __init__(self, options: argparse.Namespace, path: Path) -> None:
+        """CommandError for options that are wrong, and where nothing can be written."""
+        self.keep = span(options.keep)
+        self.trigger = Trigger(
+            condition(options.when), min(AFTER_MOST_S, AFTER_PART * self.keep), APART * self.keep
+        )  # fmt: skip
+        self.files = Files(path)
+        self.files.check()
+        self.hook = Hook(_words(options.on_finding)) if options.on_finding else None
+        self._asked: list[int] = []
+
+    @contextlib.contextmanager
+    def on_signal(self) -> Iterator[None]:
+        """SIGUSR1 asks for a file."""
+
+        def asked(number: int, frame: FrameType | None) -> None:
+            self._asked.append(number)
+
+        previous = signal.signal(signal.SIGUSR1, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGUSR1, previous)
+
+    def watch(self, watched: Watch, who: str, end: str, seconds: float) -> None:
+        """`who` is watched, until it has ended, which `end` says in words, or for so many seconds (0: for ever)."""
+        complain(f"keeping the last {duration(self.keep)} of {who}; written on a finding, on SIGUSR1 to {os.getpid()}, "
+                 f"and when {end}; Ctrl-C ends it")  # fmt: skip
         began = time.monotonic()
         interrupted = False
         try:
-            while not self.session.ended:
+            while not watched.ended:
                 now = time.monotonic()
                 if seconds and now - began >= seconds:
                     break
-                self.trigger.look(self.session.snapshot(), now)
+                self.trigger.look(watched.seen(), now)
                 if found := self.trigger.due(now):
-                    self._write(found)
-                if asked:
-                    asked.clear()
-                    self._write("", "as asked")
+                    self._write(watched, found)
+                if self._asked:
+                    self._asked.clear()
+                    self._write(watched, "", "as asked")
                 if self.hook is not None:
                     self.hook.poll()
                 time.sleep(STEP_S)
         except KeyboardInterrupt:
             interrupted = True
-        ended = self.session.ended
-        self.trigger.look(self.session.snapshot(), time.monotonic())
+        ended = watched.ended
+        self.trigger.look(watched.seen(), time.monotonic())
         if found := self.trigger.due(time.monotonic(), ending=True):
-            self._write(found)
+            self._write(watched, found)
         elif ended and not interrupted:
-            self._write("", self.session.snapshot().ending or "the process ended")
+            self._write(watched, "", watched.ending())
 
-    def _write(self, found: str, why: str = "") -> None:
+    def finish(self) -> int:
+        """Wait for the command, and say what was written. An exit code."""
+        if self.hook is not None:
+            self.hook.wait()
+        left_out = self.trigger.skipped
+        more = f"; {plural(left_out, 'finding')} came too soon after the one before" if left_out else ""
+        if self.hook is not None and self.hook.skipped:
+            more += f"; the command was not run {plural(self.hook.skipped, 'time')}"
+        complain(f"{plural(self.files.written, 'file')} written{more}")
+        return Exit.FINE
+
+    def _write(self, watched: Watch, found: str, why: str = "") -> None:
         """A file, and the hook where something was found. A disk that is full ends neither."""
-        from concview.commands import _build, _schema
-
         path: Path | None = self.files.next()
         try:
             assert path is not None
-            seen = self.session.save(path, self.keep)
+            seen = watched.save(path, self.keep)
         except (OSError, LookupError) as error:
             complain(clean(f"{path}: not written: {error.strerror if isinstance(error, OSError) else error}"))
             path = None
@@ -333,5 +393,4 @@ class _Recorder:
             self.files.written += 1
             complain(clean(f"{found or why}: the last {duration(seen)} are in {path}"))
         if self.hook is not None and found:
-            verdict = _schema.encode(_build.check_out(self.session.snapshot())).encode()
-            self.hook.run(verdict, found, path)
+            self.hook.run(watched.verdict(), found, path)

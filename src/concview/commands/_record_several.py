@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace, config: Config, path: Path, seconds: float) -> int:
     from concview.commands.record import create, remove_if_empty
 
-    for name, asked in (("--agent", options.agent), ("--keep", options.keep is not None)):
-        if asked:
-            raise CommandError(f"{name}: for one process only", Exit.USAGE)
+    if options.agent:
+        raise CommandError("--agent: for one process only", Exit.USAGE)
+    if options.keep is not None:
+        from concview.commands import _keep_several
+
+        return _keep_several.run(options, config, path, seconds)
     pids = _several.given(options, options.pids)
     out = create(path, options.force)
     try:

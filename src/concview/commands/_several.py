@@ -65,7 +65,7 @@ def unstarted(
     pids: Sequence[int],
     quiet: bool = False,
     keep: bool = False,
-    rolling: Callable[[], RollingRecording] | None = None,
+    rolling: Callable[[Member], RollingRecording] | None = None,
     totals: Callable[[], Totals] | None = None,
 ) -> Group:
     """The same before `start`. `rolling`: what each keeps instead of its last minutes; `totals`: its counts of work."""
@@ -80,7 +80,7 @@ def unstarted(
         if keep:
             source.rolling = RollingRecording(max_bytes=ROLLING_BYTES)
         if rolling is not None:
-            source.rolling = rolling()
+            source.rolling = rolling(member)
         return Session(
             source, config=config.rules, alone=not options.tree, totals=totals() if totals is not None else None
         )

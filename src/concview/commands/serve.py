@@ -91,7 +91,8 @@ def run(options: argparse.Namespace) -> int:
         return Totals(tuple(options.label))
 
     if options.tree:
-        watch = Together(_several.unstarted(options, config, pids, rolling=rolling, totals=totals))
+        each = (lambda _member: rolling()) if rolling is not None else None
+        watch = Together(_several.unstarted(options, config, pids, rolling=each, totals=totals))
     else:
         watch = Watch(
             pids, options.match, open_session, config.engine, config.rate,

@@ -152,6 +152,15 @@ class _Chunk:
     packed: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The payloads of a whole stream, from its greeting to its farewell, and the moments between which it lies."""
+
+    payloads: list[bytes]
+    first_ns: int
+    last_ns: int
+
+
 class RollingRecording:
     """`add` every payload of a stream, in order; `save` from any thread."""
 
@@ -161,7 +170,7 @@ class RollingRecording:
         self._chunks: deque[_Chunk] = deque()
         self._open: list[bytes] = []
         self._open_bytes = 0
-        self._open_since = self._now_ns = 0
+        self._open_since = self._first_ns = self._now_ns = 0
         self._lock = threading.Lock()
         self.size = 0  #: bytes kept
 
@@ -170,6 +179,7 @@ class RollingRecording:
         now = max((e.at_ns for e in events if isinstance(e, (Tick, Hello))), default=0)
         with self._lock:
             self._now_ns = max(self._now_ns, now)
+            self._first_ns = self._first_ns or self._now_ns
             self._open_since = self._open_since or self._now_ns
             self._open.append(payload)
             self._open_bytes += len(payload)
@@ -195,37 +205,47 @@ class RollingRecording:
         first = self._base.at_ns or (self._chunks[0].end_ns if self._chunks else self._open_since)
         return max(0.0, (self._now_ns - first) / 1e9) if first else 0.0
 
+    @property
+    def first_ns(self) -> int:
+        """The first moment that it ever held; 0: nothing came yet."""
+        return self._first_ns
+
+    @property
+    def last_ns(self) -> int:
+        """The last moment that it holds, on the stream's clock; 0: nothing came yet."""
+        return self._now_ns
+
     def save(self, out: BinaryIO, seconds: float | None = None) -> float:
         """Write the last `seconds` (None: all that is kept) as a recording; the seconds that it has.
 
         LookupError when nothing was kept yet; OSError when it cannot be written.
         """
+        cut = self.cut(self._now_ns - int(seconds * 1e9) if seconds is not None else 0)
+        out.write(codec.MAGIC)
+        for payload in cut.payloads:
+            out.write(codec.block_of(payload))
+        out.flush()
+        return max(0.0, (cut.last_ns - cut.first_ns) / 1e9)
+
+    def cut(self, start_ns: int) -> Cut:
+        """What is kept from then on, or a few seconds more. LookupError when nothing was kept yet."""
         with self._lock:
             state, chunks, still_open, now = self._base.copy(), list(self._chunks), list(self._open), self._now_ns
-        start = now - int(seconds * 1e9) if seconds is not None else 0
-        while len(chunks) > 0 and chunks[0].end_ns <= start:
+        while len(chunks) > 0 and chunks[0].end_ns <= start_ns:
             for payload in _payloads(chunks.pop(0)):
                 for event in codec.decode_events(payload):
                     state.fold(event)
         payloads = [p for chunk in chunks for p in _payloads(chunk)] + still_open
         if state.hello is None and not payloads:
             raise LookupError("nothing was kept yet")
-        out.write(codec.MAGIC)
-        begin = state.events()
-        if begin:
-            out.write(codec.encode_block(begin))
-        ended = False
         first_ns = state.at_ns
-        for payload in payloads:
-            events = codec.decode_events(payload)
-            ended = bool(events) and isinstance(events[-1], Bye)
-            if not first_ns:
-                first_ns = next((e.at_ns for e in events if isinstance(e, Hello)), 0)
-            out.write(codec.block_of(payload))
-        if not ended:
-            out.write(codec.encode_block([Bye(now, "stopped", "")]))
-        out.flush()
-        return max(0.0, (now - first_ns) / 1e9)
+        if not first_ns:
+            first_ns = next((e.at_ns for e in codec.decode_events(payloads[0]) if isinstance(e, Hello)), 0)
+        if begin := state.events():
+            payloads.insert(0, codec.encode_events(begin))
+        if not isinstance(codec.decode_events(payloads[-1])[-1], Bye):
+            payloads.append(codec.encode_events([Bye(now, "stopped", "")]))
+        return Cut(payloads, first_ns, now)
 
     def tap(self, decode: Callable[[bytes], list[AnyEvent]]) -> Callable[[bytes], list[AnyEvent]]:
         """A decoder that keeps what passes."""

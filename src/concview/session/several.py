@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -17,6 +18,7 @@ from concview.control import Command
 from concview.model import AnyEvent, Bye, Event, Hello, ProcessDef, Stats, Target
 from concview.process.tree import Member
 from concview.session import across
+from concview.session.rolling_recording import RollingRecording
 from concview.session.session import read_through
 from concview.session.stream_source import FileSource, LiveSource, Patience
 from concview.snapshot import Snapshot, Status
@@ -26,14 +28,18 @@ class SeveralFile:
     """`write` is given bytes, whole blocks at a time; nothing before the first process. Any method may be called from
     any thread."""
 
-    def __init__(self, write: Callable[[bytes], None], target: Target, rate: float, budget: float) -> None:
-        """`target`: the first of the processes that were given."""
+    def __init__(
+        self, write: Callable[[bytes], None], target: Target, rate: float, budget: float, at_ns: int = 0
+    ) -> None:
+        """`target`: the first of the processes that were given. `at_ns`: when it begins; 0: now."""
         self._write = write
         self._lock = threading.Lock()
         self._numbers = 0
         self.written = 0
         now = time.monotonic_ns()
-        hello = Hello(codec.SEVERAL_VERSION, __version__, target, "", rate, budget, now, time.time(), {})
+        at = at_ns or now
+        epoch = time.time() - (now - at) / 1e9
+        hello = Hello(codec.SEVERAL_VERSION, __version__, target, "", rate, budget, at, epoch, {})
         self._head = codec.MAGIC + codec.encode_block([hello])
 
     def _put(self, data: bytes) -> None:
@@ -42,15 +48,15 @@ class SeveralFile:
             self._write(data)
             self.written += len(data)
 
-    def process(self, member: Member, late: bool = False, why: str = "") -> int:
-        """A process that is in the file from now on; its number."""
+    def process(self, member: Member, late: bool = False, why: str = "", at_ns: int = 0) -> int:
+        """A process that is in the file from now on, or from `at_ns`; its number."""
         with self._lock:
             self._numbers += 1
             number = self._numbers
         self._events(
             ProcessDef(
-                number, time.monotonic_ns(), member.pid, member.start_ticks, member.parent, member.role, member.name,
-                late, why,
+                number, at_ns or time.monotonic_ns(), member.pid, member.start_ticks, member.parent, member.role,
+                member.name, late, why,
             )
         )  # fmt: skip
         return number
@@ -64,6 +70,38 @@ class SeveralFile:
 
     def _events(self, *events: Event) -> None:
         self._put(codec.encode_block(list(events)))
+
+
+def write_kept(
+    out: BinaryIO,
+    kept: Sequence[tuple[Member, RollingRecording, bool]],
+    target: Target,
+    rate: float,
+    budget: float,
+    seconds: float,
+) -> float:
+    """Write the last `seconds` of processes (whether they came late beside each) as one recording, one after the other;
+    the seconds that it has. LookupError when nothing was kept of any; OSError when it cannot be written."""
+    start_ns = time.monotonic_ns() - int(seconds * 1e9)
+    known = [one for one in kept if one[1].last_ns >= start_ns]
+    if not known:
+        raise LookupError("nothing was kept yet")
+    first_ns = max(start_ns, min(rolling.first_ns for _, rolling, _ in known))
+
+    def write(data: bytes) -> None:
+        out.write(data)
+
+    file = SeveralFile(write, target, rate, budget, first_ns)
+    last_ns = first_ns
+    for member, rolling, late in known:
+        cut = rolling.cut(start_ns)
+        number = file.process(member, late, at_ns=max(first_ns, cut.first_ns))
+        for payload in cut.payloads:
+            file.add(number, payload)
+        last_ns = max(last_ns, cut.last_ns)
+    file.end()
+    out.flush()
+    return (last_ns - first_ns) / 1e9
 
 
 class Stream:
