@@ -18,7 +18,7 @@ from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, text_cell
 from concview.tui.widgets.page import Panel
-from concview.tui.widgets.process_rows import CPU, PID, depths, name_column, number_column, under_masters
+from concview.tui.widgets.process_rows import CPU, PID, branch, depths, name_column, number_column, under_masters
 from concview.tui.widgets.table import Table
 
 REFRESH_S = 1.0
@@ -36,16 +36,21 @@ def _attach(row: Any, width: int, palette: Palette, context: Any) -> Line:
     return [Segment(fit(f"× {row.why}", width), palette.warn)]
 
 
+def _command_cell(row: Any, width: int, palette: Palette, context: Any) -> Line:
+    return [Segment(fit(branch(row, context) + _command(row), width), palette.base if row.attachable else palette.dim)]
+
+
 PROCESSES = (
     PID,
-    name_column(12, 26, lambda r: r.attachable),
+    name_column(12, 26, lambda r: r.attachable, drop=4),
     Column("python", "PYTHON", 8, text_cell(lambda r: r.python or "?"), sort=lambda r: r.python, down=False),
     CPU,
     number_column("threads", "THREADS", 8, lambda r: r.threads, drop=1),
     number_column("switches", "SW/S", 6, lambda r: r.switches_per_s, drop=6),
     Column("owner", "OWNER", 9, text_cell(lambda r: r.owner, "dim"), drop=5, sort=lambda r: r.owner, down=False),
     Column("attach", "ATTACH", 8, _attach, most=30, sort=lambda r: not r.attachable, down=False),
-    Column("command", "COMMAND", 20, text_cell(_command, "dim"), most=120, want=30, drop=2, sort=_command, down=False),
+    # Short of room the name goes first: the command begins with it.
+    Column("command", "COMMAND", 20, _command_cell, most=120, want=40, sort=_command, down=False, data=_command),
 )
 DEMOS = (
     Column("id", "DEMO", 26, text_cell(lambda d: d[0], "bright"), most=36),

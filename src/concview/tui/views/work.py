@@ -53,12 +53,12 @@ def _who(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
 
 
 COLUMNS = (
-    Column("name", "IN FLIGHT", 18, text_cell(title, "bright"), most=48, sort=title, down=False),
-    Column("age", "AGE", 12, _age, right=True, sort=lambda w: w.age_s),
+    Column("name", "IN FLIGHT", 18, text_cell(title, "bright"), most=48, want=24, sort=title, down=False),
+    Column("age", "AGE", 9, _age, right=True, sort=lambda w: w.age_s),
     Column("state", "STATE", 9, _state, sort=lambda w: w.state, down=False),
-    Column("doing", "AT, AND WHAT IS IN ITS WAY", 20, _doing, most=90),
-    Column("who", "THREAD OR TASK", 14, _who, most=24, drop=1),
-    Column("system", "BY", 10, text_cell(lambda w: w.system, "dim"), drop=2, sort=lambda w: w.system, down=False),
+    Column("doing", "DOES, OR WAITS FOR", 20, _doing, most=90, want=34),
+    Column("who", "THREAD OR TASK", 14, _who, most=24, drop=3),
+    Column("system", "BY", 10, text_cell(lambda w: w.system, "dim"), drop=4, sort=lambda w: w.system, down=False),
 )
 
 

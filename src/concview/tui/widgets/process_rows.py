@@ -81,15 +81,21 @@ def number_column(
     return Column(id, title, width, number_cell(shown), right=True, drop=drop, sort=order)
 
 
-def name_column(width: int, most: int, can_be_seen: Callable[[Any], bool]) -> Column:
+def branch(row: Any, context: Any) -> str:
+    """'  └ ' before what stands below its master. `context`: what `depths` says."""
+    depth = (context or {}).get(row.pid, 0)
+    return f"{'  ' * (min(depth, DEEPEST) - 1)}└ " if depth else ""
+
+
+def name_column(width: int, most: int, can_be_seen: Callable[[Any], bool], drop: int = 0) -> Column:
     """The name, behind a branch below its master's. The table's context: what `depths` says."""
 
     def draw(row: Any, cells: int, palette: Palette, context: Any) -> Line:
-        depth = (context or {}).get(row.pid, 0)
-        branch = f"{'  ' * (min(depth, DEEPEST) - 1)}└ " if depth else ""
-        return [Segment(fit(branch + row.name, cells), palette.bright if can_be_seen(row) else palette.dim)]
+        return [
+            Segment(fit(branch(row, context) + row.name, cells), palette.bright if can_be_seen(row) else palette.dim)
+        ]
 
-    return Column("name", "NAME", width, draw, most=most, sort=lambda r: r.name.lower(), down=False)
+    return Column("name", "NAME", width, draw, most=most, drop=drop, sort=lambda r: r.name.lower(), down=False)
 
 
 PID = Column("pid", "PID", 8, number_cell(lambda r: str(r.pid), "accent"), right=True, sort=lambda r: r.pid, down=False)
