@@ -456,3 +456,21 @@ async def test_no_view_is_made_for_a_dashboard_that_is_being_left() -> None:
     # A timer or a key may still come when its parts are gone from the app.
     board._prepare()
     board.show_view("threads")
+
+
+async def test_what_is_over_keeps_no_place_that_others_could_have() -> None:
+    """A thread for each request: the list does not fill with those that ended while rows keep their places."""
+    picture = fake.busy(12)
+    app = ConcviewApp(fake.FakeSession([picture]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        board = app.screen
+        assert isinstance(board, Dashboard)
+        await pilot.press("2")
+        await fake.until(pilot, lambda: board.active == "threads" and board.view.ready)
+        table = board.view.query(Table).first()
+        await fake.until(pilot, lambda: len(table.rows) > 5)
+        top = table.rows[0]
+        ended = tuple(msgspec.structs.replace(t, alive=t.alive and t.tid != top.tid) for t in picture.threads)
+        table.set_rows(ended, table.context)
+        assert not table.rows[-1].alive and table.rows[0].alive and top.tid != table.rows[0].tid
+        assert top.tid in {row.tid for row in table.rows if not row.alive}

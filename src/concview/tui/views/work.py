@@ -164,7 +164,7 @@ def _routes(work: WorkSummary, width: int, palette: Palette) -> list[Line]:
     if len(work.routes) > _MOST:
         lines.append([Segment(f"  and {len(work.routes) - _MOST} more", palette.dim)])
     if any(not r.exact and r.p50_s is not None for r in work.routes[:_MOST]):
-        lines += paragraph("~ since it was first seen, up to a look of 0.2 s too short", width, palette.faint)
+        lines += paragraph("~ counted from when it was first seen; may be up to 0.2 s longer", width, palette.faint)
     if hint := without_route((*work.now, *work.routes), work.mode):
         lines += paragraph(hint, width, palette.faint)
     return lines

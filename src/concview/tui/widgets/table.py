@@ -89,12 +89,14 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         empty: str = "",
         headed: bool = True,
         others: Sequence[Column] = (),
+        over: Callable[[Any], bool] = lambda row: False,
         id: str | None = None,  # noqa: A002
     ) -> None:
-        """`others`: columns that the view does not show by itself, and that can be chosen."""
+        """`others`: columns that the view does not show by itself, and that can be chosen. `over`: whether a row is
+        of something that is over; it keeps no place that others could have."""
         super().__init__(id=id)
         self.columns, self.key, self.haystack = tuple(columns), key, haystack
-        self.others = tuple(others)
+        self.others, self.over = tuple(others), over
         self.chosen: tuple[str, ...] = ()  #: ids of the columns that the person chose, in order; (): the view's
         self._made: tuple[object, tuple[Column, ...]] = (None, ())
         self.sort_by, self.reversed, self.own_sort = sort, False, False  #: `own_sort`: by the person
@@ -150,7 +152,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
             rows.reverse()
         if hold:
             last = len(self._places)
-            rows.sort(key=lambda row: self._places.get(self.key(row), last))
+            rows.sort(key=lambda row: (self.over(row), self._places.get(self.key(row), last)))
         else:
             self._places, self._sorted_at = {self.key(row): at for at, row in enumerate(rows)}, monotonic()
         self.ungrouped = rows

@@ -288,6 +288,7 @@ def thread_table(columns: tuple[Column, ...] = COLUMNS, id: str | None = None) -
         sort="why",
         empty="no threads were seen yet",
         others=COLUMNS,
+        over=lambda t: not t.alive,
         id=id,
     )
 
