@@ -1,4 +1,5 @@
-"""Workers that wait for jobs of their own pool, and calls into event loops: what is said of them."""
+"""Waits that lead back to who waits, or to nobody: jobs of the own pool, calls into event loops, locks that are tried
+for again and again, a second connection to a database."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from concview.analysis.blame.tracker import Tracker
 from concview.analysis.jobs import LIBRARIES, Library, Role, job_of
 from concview.analysis.window import Window
 from concview.catalogue.rules.nested_executor_deadlock import RULE
-from concview.model import Frame, Severity, Stack, Wait, WaitKind
+from concview.model import FileLock, FileLocks, Frame, Severity, Stack, User, Wait, WaitKind
 from concview.snapshot import Blame
 from concview.source.wakes import Wakes
 
@@ -157,3 +158,39 @@ def test_a_loop_that_nobody_runs_is_told_although_the_wait_has_a_time_limit() ->
     found = said(scene)
     assert (found.verdict, found.severity) == ("stuck", Severity.WARN)
     assert "no thread of this process runs an event loop" in found.sentence
+
+
+@pytest.mark.parametrize("pid, told", [(99, "held by process cron (pid 99)"), (0, "not seen who has it")])
+def test_a_lock_on_a_file_that_is_tried_for_again_and_again(pid: int, told: str) -> None:
+    scene = Scene(rules={})
+    job = scene.thread("job")
+    lines = ("class Lock:", "    def acquire(self):", "        while not self.try_it():", "            time.sleep(1)")
+    stack = [frame("Lock.acquire", 4), frame("work", 11)]
+    scene.do(job, stack, SLEEP)
+    scene.play(1)
+    if pid:
+        lock = FileLock("/tmp/x.lock", "flock", "WRITE", (job,), pid, "cron", polled=True)
+        scene.history.apply(FileLocks(scene.history.now_ns, (lock,)))
+    scene.play(8)
+    found = Tracker(Wakes(lambda name: lines if name == stack[0].file else ())).blame(Window(scene.history))
+    assert found is not None and told in found.sentence
+    assert (found.verdict == "held up") == bool(pid)
+    assert not pid or "the lock (Lock) on x.lock, tried for again and again" in found.sentence
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_thread_that_waits_for_its_own_other_connection(mine: bool) -> None:
+    asleep = Wait(WaitKind.SLEEP, "clock_nanosleep", via="native")
+    scene = Scene(rules={})
+    web, job = scene.thread("web"), scene.thread("job")
+    scene.do(web, [frame("audit", 9, text="b.execute('insert into t values (1)')"), frame("order", 12)], asleep)
+    scene.do(job, [frame("load", 5)], SLEEP)
+    scene.play(1)
+    assert scene.history.hello is not None
+    user = User(web if mine else job, "local", "a", "order", "/srv/app.py", 12)
+    lock = FileLock("/srv/a.db", "SQLite", "WRITE", (web,), scene.history.hello.target.pid, "", (user,))
+    scene.history.apply(FileLocks(scene.history.now_ns, (lock,)))
+    scene.play(8)
+    found = said(scene)
+    assert (found.verdict == "stuck") == mine
+    assert not mine or "this thread has it itself, by another connection" in found.sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MAX_TABLE = 4 << 20
@@ -109,6 +110,34 @@ def same_file(pid: int, inode: int, limit: int = 4096) -> list[int]:
 
 def _leads_to(pid: int, fd: str, inode: int) -> bool:
     return inode_of(pid, fd) == inode
+
+
+def link(pid: int, fd: int | str = "") -> str:
+    """The path behind a descriptor of a process, or of its current folder; ''."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}" if fd != "" else f"/proc/{pid}/cwd")  # noqa: PTH115
+    except OSError:
+        return ""
+
+
+def locked(holders: Iterable[int], paths: Iterable[str], inodes: set[int], limit: int = 4096) -> list[tuple[str, int]]:
+    """(path, inode) of those of the paths that one of these processes has open, where that is one of these files. By
+    their names: nothing is asked of a file system. `limit`: descriptors, of all processes."""
+    wanted, left = set(paths), limit
+    found: dict[tuple[str, int], None] = {}
+    for pid in holders:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")[:left]  # noqa: PTH208
+        except OSError:
+            continue
+        left -= len(names)
+        for name in names:
+            path = link(pid, name)
+            if path in wanted and (inode := inode_of(pid, name)) in inodes:
+                found[path, inode] = None
+        if left <= 0:
+            break
+    return list(found)
 
 
 def inode_of(pid: int, fd: str | int) -> int:

@@ -163,6 +163,7 @@ class FileLock(msgspec.Struct, frozen=True, array_like=True, gc=False):
     end: int = -1  #: last byte; -1: to the end
     inode: int = 0
     stopped: str = ""  #: what stopped the holder, where that is another process: see `Owner`
+    polled: bool = False  #: the waiters try for it again and again, and sleep in between
 
 
 class FileLocks(Event, frozen=True, tag=32):

@@ -24,6 +24,8 @@ class Call:
     kind: str = ""  #: of the object in its first argument, which stands for what is waited for; '' none does
 
 
+#: What a function is called that comes back when a lock is had. Not 'lock' or 'wait': these say too little.
+ACQUIRES = frozenset({"acquire", "_acquire", "acquire_lock", "_acquire_lock", "acquire_write", "acquire_read"})
 #: Where a Process waits for its end: for the child itself, or for a pipe that ends with it (forkserver; a time limit).
 CHILDREN = (
     "multiprocessing/popen_fork.py", "multiprocessing/popen_forkserver.py", "multiprocessing/popen_spawn_posix.py",

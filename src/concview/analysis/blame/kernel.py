@@ -59,6 +59,7 @@ class Kernel:
         self.file_locks: Told[FileLock] = Told()
         self._databases: dict[Node, FileLock] = {}  #: by the thread that waits, as told last
         self.database_ns = -1
+        self._polled: dict[Node, FileLock] = {}  #: by the thread that tries for it, as told last
         self.children: Told[Child] = Told()
         self._natives: Told[NativeWait] = Told()
         self._native_last: dict[Node, NativeWait] = {}  #: by the thread that waits, as told last
@@ -71,7 +72,9 @@ class Kernel:
                     self._ends.clear()
                 self._ends.update({f"[{one.inode}]": one for one in links.links if one.inode})
         reports = history.reports(FileLocks)
-        _learn(reports, self.file_locks, lambda r: ((one, one.waiters) for one in r.locks if one.kind != SQLITE))
+        _learn(reports, self.file_locks, lambda r: ((one, one.waiters) for one in r.locks if _waited(one)))
+        if reports:
+            self._polled = {t: one for one in reports[-1].locks if one.polled for t in one.waiters}
         for locks in reports:
             if locks.at_ns > self.database_ns:
                 self.database_ns = locks.at_ns
@@ -99,6 +102,10 @@ class Kernel:
         tries again, so that it is the same wait after a sample that saw it try."""
         return self._databases.get(tid)
 
+    def polled(self, tid: Node) -> FileLock | None:
+        """Of a thread that tries for a lock on a file again and again: the file, and who had it at the last look."""
+        return self._polled.get(tid)
+
     def link(self, moment: Moment, tid: Node) -> Link | None:
         """The other end of what a thread waits on. That outlasts one wait: a descriptor keeps its other end."""
         told = self._links.of(moment, tid)
@@ -106,6 +113,11 @@ class Kernel:
         if told is None and peer is not None and "[" in peer.name:
             told = self._ends.get(peer.name[peer.name.rindex("[") :])
         return told
+
+
+def _waited(one: FileLock) -> bool:
+    """Whether threads wait for it in the kernel."""
+    return one.kind != SQLITE and not one.polled
 
 
 _E = TypeVar("_E", FileLocks, Children, NativeWaits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.nouns import End, Link, Node, Via
+from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence
 
@@ -23,7 +23,7 @@ class Database:
     def applies(self, look: Look) -> bool:
         return look.via == "database"
 
-    def follow(self, waiter: Waiter) -> Link:
+    def follow(self, waiter: Waiter) -> Root | Link:
         frame, moment, own = waiter.frame, waiter.moment, waiter.world.main
         told = waiter.world.kernel.database(waiter.tid)
         what = f"the lock of {told.path.rpartition('/')[2]}" if told is not None else "a database that is locked"
@@ -33,6 +33,10 @@ class Database:
         if told is not None:
             users = list(dict.fromkeys(u.tid for u in told.users if u.tid in moment.runs))
             users = [t for t in users if moment.look(t).via != "database" and t != waiter.tid]
+            if told.holder == own and {u.tid for u in told.users} == {waiter.tid}:
+                # One connection waits for another one of the same thread, which cannot go on to end its transaction.
+                mine = "this thread has it itself, by another connection, in a transaction that it has not ended"
+                return waiter.end(End.CYCLE, f"{what}: {mine}")
             at_ns = waiter.world.kernel.database_ns
             read = len(users) == 1 and at_ns <= moment.at_ns and moment.runs[users[0]].start_ns <= at_ns
             if users and (read or not self._have(waiter)):

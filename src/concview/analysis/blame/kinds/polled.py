@@ -10,13 +10,13 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import inside_block
 from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import bare
-from concview.model import Frame, State
+from concview.model import Confidence, FileLock, Frame, State
+from concview.source.calls import ACQUIRES
 from concview.source.origin import place
 
-#: What the function is called that comes back when the lock is had. Not 'lock' or 'wait': these say too little.
-_ACQUIRES = frozenset({"acquire", "_acquire", "acquire_lock", "_acquire_lock", "acquire_write", "acquire_read"})
 #: Frames from the pause outwards that may belong to the same attempt.
 _DEPTH = 4
 
@@ -26,7 +26,7 @@ def acquiring(look: Look) -> Frame | None:
     for frame in look.own[:_DEPTH]:
         if frame.origin != look.own[0].origin or _package(frame) != _package(look.own[0]):
             return None
-        if bare(frame.function) in _ACQUIRES:
+        if bare(frame.function) in ACQUIRES:
             return frame
     return None
 
@@ -52,9 +52,25 @@ class Polled:
             return None
         owner = frame.function.rpartition(".")[0].rpartition(".")[2]
         of = f" of {_package(frame)}" if frame.origin == "library" else f" ({owner})" if owner else ""
+        told = world.kernel.polled(waiter.tid)
+        if told is not None:
+            return self._told(waiter, told, of)
         what = f"a lock{of} that it tries for again and again"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
         return waiter.link(Via.LOCK, what, inside_block(waiter), otherwise=otherwise)
+
+    @staticmethod
+    def _told(waiter: Waiter, told: FileLock, of: str) -> Link:
+        """Which file it is about was found in its frames, and who has the lock in the kernel's table."""
+        what = f"the lock{of} on {told.path.rpartition('/')[2]}, tried for again and again"
+        if told.holder not in (0, waiter.world.main):
+            who = f"process {told.holder_name or '?'} (pid {told.holder})"
+            end = waiter.end(End.STOPPED, f"{who}, which {stopped(told.stopped)}") if told.stopped else None
+            return waiter.outside(Via.FILE_LOCK, what, Confidence.INFERRED, end or waiter.end(End.PEER, who))
+        users = [t for t in dict.fromkeys(u.tid for u in told.users) if t in waiter.moment.runs and t != waiter.tid]
+        users = inside_block(waiter) or users
+        otherwise = waiter.end(End.UNEXPLAINED, f"{what}: this process has it, not seen in which thread")
+        return waiter.link(Via.FILE_LOCK, what, users, otherwise=otherwise, key=("polled", told.path))
 
 
 KIND = Polled()

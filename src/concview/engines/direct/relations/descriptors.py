@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from msgspec.structs import replace
+
 from concview.cpython.code import Code
 from concview.cpython.memory import BadAddress
 from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.natives import NativeReader
 from concview.engines.direct.relations.parents import ParentReader
+from concview.engines.direct.relations.polled import PolledLocks, Tried
 from concview.engines.direct.relations.search import LOOK_NS, Pace, Search, Waiting, Waits
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import kernel_locks, other_ends, socket_diag, syscall_line, syscalls
@@ -49,6 +52,7 @@ class DescriptorReader:
         pid, sink = search.reader.memory.pid, search.sink
         self._links = LinkReader(pid, sink)
         self._file_locks = FileLockReader(pid, sink, search)
+        self._polled = PolledLocks(search, pid)
         self._children = ChildReader(search)
         self._natives = NativeReader(search.reader.memory, sink)
         self._parent = ParentReader(search)
@@ -63,14 +67,17 @@ class DescriptorReader:
         self._before = waits
         asked = {**chosen.descriptors, **{-1 - fd: who for fd, who in chosen.file_locks.items()}}
         # One transaction follows another with the same threads waiting: where they sleep so, each look is a search.
-        if self._pace.due(at_ns, asked) or chosen.sleepers:
-            if asked or chosen.sleepers:
+        polls = self._polled.due(at_ns, chosen.pollers)
+        if self._pace.due(at_ns, asked) or chosen.sleepers or polls:
+            if asked or chosen.sleepers or polls:
                 search.begin(at_ns, chosen.tids())
             users = Users(search.handles, search.finder, search.sink, search.everyone())
             self._links.report(at_ns, chosen.descriptors, users)
             self._joined = self._children.joins(row for who in asked.values() for row, _ in who)
             databases = search.databases.locks(chosen.sleepers, search.finder) if chosen.sleepers else []
-            self._file_locks.report(at_ns, chosen.file_locks, users, databases)
+            if polls:
+                self._polled.look(at_ns, chosen.pollers)
+            self._file_locks.report(at_ns, chosen.file_locks, users, databases, self._polled.of(chosen.pollers))
         tids = chosen.tids() if self._joined else ()
         joined = {tid: pid for tid, pid in self._joined.items() if tid in tids}
         self._children.report(at_ns, chosen.children, self._links.speakers, joined)
@@ -153,10 +160,12 @@ class FileLockReader:
         self._heirs: dict[tuple[int, int], tuple[float, list[int]]] = {}
         self._seen_at: dict[tuple[int, int], int] = {}  #: (pid, inode) -> the descriptor by which it has the lock
 
-    def report(self, now: int, waiting: Waiting, users: Users, databases: Sequence[FileLock] = ()) -> None:
+    def report(
+        self, now: int, waiting: Waiting, users: Users, databases: Sequence[FileLock] = (), tried: Tried | None = None
+    ) -> None:
         locks: list[FileLock] = list(databases)
         why = ""
-        if waiting:
+        if waiting or tried:
             try:
                 table = kernel_locks.read()
             except OSError as error:
@@ -167,6 +176,9 @@ class FileLockReader:
                     by_inode.setdefault(inode, []).extend(who)
             for inode, who in list(by_inode.items())[:MAX_LOCKS]:
                 locks += self._of_file(inode, who, table, users)
+            for inode, (path, who) in list((tried or {}).items())[:MAX_LOCKS]:
+                had = [one for one in self._of_file(inode, who, table, users) if one.holder]
+                locks += [replace(one, path=clean(path, 1000), polled=True) for one in had]
         said = (tuple(locks), why)
         if said != self._last:
             self._last = said

@@ -14,6 +14,7 @@ from concview.engines.direct.relations.handles import Handles
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.model import Wait, WaitKind
 from concview.sink import Sink
+from concview.source.calls import ACQUIRES
 from concview.source.facts import SourceFacts
 from concview.source.obligations import Obligations
 from concview.source.uses import Uses
@@ -26,6 +27,8 @@ _FORGET_NS = 30_000_000_000
 _SHARED_NS = 100_000_000
 #: Files of source that are parsed in one look.
 NEW_FILES = 2
+#: Innermost frames of a thread that sleeps, by which it may be trying for something again and again.
+_ACQUIRING = 8
 #: Kinds of descriptors that have another end on some host.
 _LINKED = frozenset({"tcp", "unix", "pipe", "socket"})
 
@@ -43,6 +46,7 @@ class Waits:
         self.children: list[ThreadRow] = []
         self.natives: list[ThreadRow] = []
         self.sleepers: list[tuple[ThreadRow, Wait]] = []  #: inside native code
+        self.pollers: list[tuple[ThreadRow, Wait]] = []  #: in a function that acquires something, by its name
 
     def add(self, row: ThreadRow, wait: Wait) -> None:
         if wait.kind is WaitKind.FUTEX:
@@ -59,6 +63,9 @@ class Waits:
                 self.children.append(row)  # an event loop may wait for a child among others
         elif wait.kind is WaitKind.SLEEP and wait.via == "native":
             self.sleepers.append((row, wait))
+        elif wait.kind is WaitKind.SLEEP:
+            if _acquires(row):
+                self.pollers.append((row, wait))
         elif wait.kind is WaitKind.CHILD:
             self.children.append(row)
 
@@ -72,12 +79,19 @@ class Waits:
         same.children = [row for row in self.children if row.tid in children]
         sleepers = {r.tid for r, _ in before.sleepers}
         same.sleepers = [(row, wait) for row, wait in self.sleepers if row.tid in sleepers]
+        pollers = {r.tid for r, _ in before.pollers}
+        same.pollers = [(row, wait) for row, wait in self.pollers if row.tid in pollers]
         same.natives = [row for row in self.natives if row.tid in natives]
         return same
 
     def tids(self) -> set[int]:
         every = (*self.objects.values(), *self.descriptors.values(), *self.file_locks.values())
-        return {row.tid for waiting in (*every, self.sleepers) for row, _ in waiting}
+        return {row.tid for waiting in (*every, self.sleepers, self.pollers) for row, _ in waiting}
+
+
+def _acquires(row: ThreadRow) -> bool:
+    places = (place for thread in row.states for place in thread.walk.places[:_ACQUIRING])
+    return any(place.code.qualname.rpartition(".")[2] in ACQUIRES for place in places)
 
 
 class Pace:
