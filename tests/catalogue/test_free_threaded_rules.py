@@ -82,3 +82,60 @@ def test_with_a_gil_it_is_not_applicable() -> None:
     tid = scene.thread("web")
     scene.play(3, lambda at: scene.do(tid, [frame("work")], SLEEP))
     assert "this build has a GIL" in {n.id: n.why for n in scene.judgement.not_applicable}["stop-the-world-storm"]
+
+
+# ---------------------------------------------------------------- one object
+
+COPY = [frame("copies", 59, text="PRICES.copy()"), frame("answer", 40)]
+STORE = [frame("answer", 39, text="PRICES[number] += 0.01")]
+REST = [frame("answer", 42)]
+
+
+def wants(by: int = 0, kind: str = "dict", parked: bool = True) -> Wait:
+    call = "futex" if parked else "sched_yield"
+    return Wait(WaitKind.FUTEX, call, lock=0xD1C7, lock_kind=kind, via="object", target=by)
+
+
+def queue(scene: Scene, busy: float, parked: bool = True, kind: str = "dict") -> Callable[[float], None]:
+    """For a share `busy` of the time one of three threads copies an object that the two others want to change."""
+    tids = [scene.thread(f"answer-{n}") for n in range(3)]
+
+    def script(at: float) -> None:
+        copies = tids[int(at * 10) % 3]
+        for tid in tids:
+            if at * 10 % 1.0 >= busy - 1e-9:
+                scene.do(tid, REST, SLEEP)
+            elif tid == copies:
+                scene.do(tid, COPY, RUNNING)
+            else:
+                scene.do(tid, STORE, wants(copies, kind, parked))
+
+    return script
+
+
+@pytest.mark.parametrize("parked", [True, False])
+def test_threads_that_queue_for_one_dict(parked: bool) -> None:
+    scene = Scene(free_threaded=True, cpus=4)
+    scene.play(8, queue(scene, 0.8, parked))
+    finding = scene.found("critical-section-contention")
+    assert finding is not None and finding.severity is Severity.WARN
+    assert finding.measured.value == pytest.approx(1.6, abs=0.1)
+    assert finding.confidence == ("exact" if parked else "inferred")
+    assert "app.py:39 in answer" in finding.summary and "app.py:59 in copies" in finding.summary
+    assert finding.where[0].line == 39
+    assert {s.role for s in finding.stacks} == {"user", "waiter"}
+    assert "dict of its own" in finding.fix
+    assert "lock-contention" not in scene.ever()
+
+
+def test_what_is_done_about_it_depends_on_the_object() -> None:
+    scene = Scene(free_threaded=True, cpus=4)
+    scene.play(8, queue(scene, 0.8, kind="list"))
+    finding = scene.found("critical-section-contention")
+    assert finding is not None and "list of its own" in finding.fix
+
+
+def test_a_short_wait_for_an_object_is_silent() -> None:
+    scene = Scene(free_threaded=True, cpus=4)
+    scene.play(12, queue(scene, 0.1))
+    assert "critical-section-contention" not in scene.ever()

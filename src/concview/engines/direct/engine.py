@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from time import monotonic_ns, thread_time_ns
 from typing import ClassVar, Protocol
 
@@ -305,6 +306,8 @@ class DirectEngine:
                 scheduled.changed_sides()
             row.wait = wait
             others.append(row)
+        if self._offsets.free_threaded:
+            others += self._trying(everyone)
         looked_ns = monotonic_ns() if watch is not None and watch.on else 0
         if not quiet or ownership.asks or futures.asks:
             for row in moved:
@@ -453,6 +456,19 @@ class DirectEngine:
                     row.looked_ns = at_ns
                     ran.append(row)
         return ran, moved, looked
+
+    def _trying(self, rows: Iterable[ThreadRow]) -> list[ThreadRow]:
+        """Of threads that run those that do so only to get the lock of an object (builds without a GIL): they wait."""
+        awake = {row.tid: row for row in rows if row.wait in self._scheduled.awake and row.states}
+        waits = self._wait_targets.trying(row.states[0] for row in awake.values()) if awake else {}
+        told: list[ThreadRow] = []
+        for tid, wait in waits.items():
+            row = awake.get(tid)
+            if row is not None:
+                row.wait = self._sink.wait(wait)
+                self._scheduled.changed_sides()
+                told.append(row)
+        return told
 
     def _stack(self, row: ThreadRow) -> None:
         states = row.states

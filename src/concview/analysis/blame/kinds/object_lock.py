@@ -27,7 +27,9 @@ class ObjectLock:
         kind, address = waiter.wait.lock_kind, waiter.wait.lock
         runs, has_it = waiter.moment.runs, waiter.wait.target
         if has_it in runs:
-            return waiter.link(Via.OBJECT, f"a {kind}", [has_it], Confidence.EXACT)
+            # Of one that has not parked yet which object it is, is concluded from what its frame has at hand.
+            sure = Confidence.EXACT if waiter.wait.syscall == "futex" else Confidence.INFERRED
+            return waiter.link(Via.OBJECT, f"a {kind}", [has_it], sure)
         users = waiter.world.seen.waiters.get(address, set()) - waiter.same
         others = sorted(t for t in users if t in runs and runs[t].state in _RUNS)
         otherwise = waiter.end(End.UNEXPLAINED, f"a {kind}: no thread is seen to work on it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -95,6 +95,29 @@ class WaitTargets:
         if self._o.free_threaded:
             self._tell_users(asked, waits)
         return waits
+
+    def trying(self, threads: Iterable[Thread]) -> dict[int, Wait]:
+        """tid -> what a thread that runs tries to get, in a build without a GIL. The object is the one among the values
+        of its innermost frame whose lock somebody has."""
+        found: dict[int, Wait] = {}
+        for thread in self._without_gil.trying(threads):
+            walk = thread.walk
+            if not walk.places:
+                continue
+            code = walk.places[0].code
+            count = min(code.nlocalsplus + code.stacksize, _MAX_SLOTS)
+            try:
+                owner = self._without_gil.locked(self._reader.slots(walk, walk.addresses[0], 0, count))
+                kind = self._objects.type_name(owner) if owner else ""
+            except (BadAddress, struct.error):
+                continue
+            if owner:
+                found[thread.tid] = Wait(WaitKind.FUTEX, "sched_yield", lock=owner, lock_kind=kind, via=OBJECT)
+        users = self._without_gil.users({wait.lock for wait in found.values()})
+        return {
+            tid: msgspec.structs.replace(wait, target=users[wait.lock]) if users.get(wait.lock, tid) != tid else wait
+            for tid, wait in found.items()
+        }
 
     def _tell_users(self, asked: list[tuple[Thread | None, Hashable]], waits: list[Wait | None]) -> None:
         """Who has it at this moment: changes by the microsecond, so that it is no part of an answer that is kept."""

@@ -101,6 +101,27 @@ class WithoutGil:
             inside = outer
         return found
 
+    def trying(self, threads: Iterable[Thread]) -> list[Thread]:
+        """Those of threads that run that try to get the lock of an object: a section whose mutex is not filled in yet.
+        Before they park they give way forty times (sched_yield), each time for a turn of the run queue."""
+        asked = list(threads)[:MAX_SEGMENTS] if self._section else []
+        links = self._memory.read_many([(t.address + self._section, 8) for t in asked])
+        inside = [(t, _WORD.unpack(link)[0]) for t, link in zip(asked, links, strict=True) if link is not None]
+        inside = [(thread, link) for thread, link in inside if link and not link & _INACTIVE]
+        sections = self._memory.read_many([(link & ~3, _SECTION.size) for _, link in inside])
+        return [
+            thread
+            for (thread, _), section in zip(inside, sections, strict=True)
+            if section is not None and not _SECTION.unpack(section)[1]
+        ]
+
+    def locked(self, objects: Iterable[int]) -> int:
+        """The one of these objects whose lock somebody has; 0 when that is not one alone."""
+        chosen = [each for each in dict.fromkeys(objects) if each > 4096 and not each & 7]
+        states = self._memory.read_many([(each + _OBJECT_MUTEX, 1) for each in chosen])
+        found = [each for each, state in zip(chosen, states, strict=True) if state is not None and state[0] & 1]
+        return found[0] if len(found) == 1 else 0
+
     def stopper(self, interpreter: int) -> int:
         """The tid of the thread that has asked for a stop of the interpreter's threads; 0 when nobody does at this
         moment, or what is read makes no sense."""

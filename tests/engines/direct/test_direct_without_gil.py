@@ -1,0 +1,72 @@
+"""Builds without a GIL: who asked for a stop of the world, and whose operation keeps an object from others."""
+
+from __future__ import annotations
+
+import pytest
+from direct_helpers import KeepingSink, tick_until, watching
+
+from concview.model import Wait
+from interpreters import Interpreter, interpreters, target
+
+FREE = [i for i in interpreters() if i.free_threaded]
+pytestmark = pytest.mark.skipif(not FREE, reason="needs a free-threaded build (CONCVIEW_PYTHONS)")
+
+STOPS = """
+import gc, threading, time
+STORE = [{"id": n, "tags": [n]} for n in range(200000)]
+def collects():
+    while True: gc.collect()
+def computes():
+    while True: sum(range(100))
+asks = threading.Thread(target=collects, daemon=True)
+others = [threading.Thread(target=computes, daemon=True) for _ in range(2)]
+for thread in (asks, *others): thread.start()
+print("ready", flush=True)
+print(asks.native_id, *(t.native_id for t in others), flush=True)
+time.sleep(1000)
+"""
+SHARED = """
+import threading, time
+SHARED = {n: float(n) for n in range(2000000)}
+def copies():
+    while True: SHARED.copy()
+def changes():
+    while True:
+        SHARED[1] = 2.0
+        time.sleep(0.0001)
+has = threading.Thread(target=copies, daemon=True)
+wants = threading.Thread(target=changes, daemon=True)
+for thread in (has, wants): thread.start()
+print("ready", flush=True)
+print(id(SHARED), has.native_id, wants.native_id, flush=True)
+time.sleep(1000)
+"""
+
+
+def waits(sink: KeepingSink, tids: list[int]) -> list[Wait]:
+    return [wait for tid in tids if (wait := sink.wait_of(tid)) is not None]
+
+
+@pytest.mark.units(2)
+@pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
+def test_who_asked_for_the_stop_is_read(python: Interpreter) -> None:
+    with target(python, STOPS) as process, watching(process.pid) as (engine, sink):
+        asks, *others = map(int, process.line().split())
+
+        def told() -> list[Wait]:
+            return [w for w in waits(sink, others) if w.via == "stop-the-world" and w.target]
+
+        assert {w.target for w in tick_until(engine, told)} == {asks}
+
+
+@pytest.mark.units(2)
+@pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
+def test_whose_operation_keeps_the_object_is_read(python: Interpreter) -> None:
+    with target(python, SHARED) as process, watching(process.pid) as (engine, sink):
+        address, has, wants = map(int, process.line().split())
+
+        def told() -> list[Wait]:
+            return [w for w in waits(sink, [wants]) if w.via == "object" and w.target]
+
+        (wait,) = tick_until(engine, told)
+        assert (wait.lock, wait.lock_kind, wait.target) == (address, "dict", has)
