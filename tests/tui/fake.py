@@ -573,6 +573,10 @@ def start_demo(demo: str) -> FakeSession:
     return FakeSession([deadlock() if demo == "deadlock" else busy(12)])
 
 
+#: The views whose tabs are in the pictures of others. What the bar shows of them all is tested on its own.
+PICTURED = ("overview", "threads", "findings", "locks", "peers", "process", "flame", "inside", "queues", "tasks")
+
+
 async def until(pilot: Any, true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for something that happens in another thread or a later frame."""
     deadline = time.monotonic() + seconds
