@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from concview.config import RuleConfig
-from concview.model import Concern, Confidence, Finding, Measured, Severity, Where
-from concview.session.blame import bounded, named, unnamed
+from concview.model import Concern, Confidence, Finding, Measured, Pending, Severity, Where
+from concview.session.blame import NOT_YET, UNNAMED, bounded, named, unnamed
 from concview.snapshot import Blame, BlameCause, BlameStep
 
 FINDING = Finding(
@@ -157,3 +157,12 @@ def test_a_warning_that_its_rule_takes_for_a_hint_fails_the_check_as_one_without
     assert (told is not None) == left
     if told is not None:
         assert told.title == "Held up; to a alone it is a hint" and told.severity is Severity.WARN
+
+
+def test_that_no_rule_knows_it_is_said_when_all_have_judged() -> None:
+    waiting = [Pending("lock-held-across-io", "the same in 3 windows in a row (has 1)", "self._lock")]
+    told = named(judged("held up", Severity.WARN, HELD), [], pending=waiting)
+    assert told is not None and told.more[0] == f"{NOT_YET}lock-held-across-io needs more evidence."
+    # A rule that waits for samples in general has seen nothing of it.
+    general = named(judged("held up", Severity.WARN, HELD), [], pending=[Pending("gc-storm", "at least 10 s")])
+    assert general is not None and general.more[0] == UNNAMED

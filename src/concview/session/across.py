@@ -26,7 +26,7 @@ from concview.model import (
     WaitKind,
     Worker,
 )
-from concview.session.blame import UNNAMED
+from concview.session.blame import NOT_YET, UNNAMED
 from concview.snapshot import Snapshot, ThreadView
 from concview.text import file_name, plural, waits
 
@@ -394,6 +394,6 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
             held_up=blame.held_up + blame.unexplained,
             unexplained=0.0,
             causes=causes,
-            more=tuple(m for m in blame.more if m != UNNAMED),
+            more=tuple(m for m in blame.more if m != UNNAMED and not m.startswith(NOT_YET)),
         ),
     )

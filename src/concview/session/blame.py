@@ -13,12 +13,14 @@ from concview.analysis.blame.nouns import End, Family
 from concview.analysis.blame.verdict import HELD_UP
 from concview.catalogue.base import Rule, verdict_of
 from concview.config import RuleConfig
-from concview.model import VERDICT, Concern, Confidence, Finding, Measured, Severity, Where
+from concview.model import VERDICT, Concern, Confidence, Finding, Measured, Pending, Severity, Where
 from concview.session.supervisor import WATCHES
 from concview.snapshot import Blame, BlameCause
 from concview.text import duration, listed, percent
 
 UNNAMED = "No rule knows this shape."
+#: So begins what stands there instead while rules still look.
+NOT_YET = "Not yet judged by rules: "
 #: By then rules have the evidence that they need for most of what they name.
 NAMES_S = 5.0
 #: Verdicts whose sentence is about a cause.
@@ -46,9 +48,14 @@ _FIX = {
 }
 
 
-def named(blame: Blame | None, findings: Sequence[Finding], config: RuleConfig | None = None) -> Blame | None:
+def named(
+    blame: Blame | None,
+    findings: Sequence[Finding],
+    config: RuleConfig | None = None,
+    pending: Sequence[Pending] = (),
+) -> Blame | None:
     """As `_named`, and whether the settings accept what is left without a rule's name."""
-    found = _named(blame, findings)
+    found = _named(blame, findings, pending)
     if found is None or config is None or found.severity is None or (found.rule and not found.hint):
         return found
     places = [(w.file, w.function) for w in _where(found)]
@@ -107,7 +114,13 @@ def _where(blame: Blame) -> tuple[Where, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
+def _unnamed_so_far(pending: Sequence[Pending]) -> str:
+    """That no rule knows it is said when all have judged."""
+    ids = sorted({p.id for p in pending if p.subject})
+    return f"{NOT_YET}{listed(ids, 3)} {'needs' if len(ids) == 1 else 'need'} more evidence." if ids else UNNAMED
+
+
+def _named(blame: Blame | None, findings: Sequence[Finding], pending: Sequence[Pending]) -> Blame | None:
     """Each cause with the id of the finding about it, and the verdict with its fix, or that no rule knows the shape.
 
     A finding explains what nothing else does: its cause counts as a wait, not as unexplained time. And where rules have
@@ -129,7 +142,7 @@ def _named(blame: Blame | None, findings: Sequence[Finding]) -> Blame | None:
         top = _top(blame, blame.causes)
         finding = told.get(top.rule) if top is not None else None
         rule = finding.id if finding is not None else ""
-        more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else UNNAMED
+        more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else _unnamed_so_far(pending)
         hint = finding is not None and _less(finding, blame)
         return msgspec.structs.replace(blame, rule=rule, hint=hint, more=(more, *blame.more))
     about = _rules_about(blame.verdict)

@@ -105,7 +105,8 @@ def look_back(
     if past.complete and detail > 0:
         window = Window(past, detail)
         tracker = Tracker(wakes)
-        blame, because = named(tracker.blame(window), judgement.findings), tracker.now()
+        blame = named(tracker.blame(window), judgement.findings, pending=judgement.pending)
+        because = tracker.now()
         if span_ns == WINDOW_NS and said.blame is not None:
             blame = said.blame
     composer = Composer(live, span_ns, [p for p in points if p.at_ns <= past.now_ns])

@@ -487,8 +487,8 @@ class Session:
         """Every wait to its end: by far the most expensive part of a judgement where much happens."""
         if self._tracker is None:
             self._tracker = Tracker(self._wakes())
-        findings = self._judgement.findings
-        blame = named(self._tracker.blame(window, self._ui_priority.give_way), findings, self._config)
+        findings, pending = self._judgement.findings, self._judgement.pending
+        blame = named(self._tracker.blame(window, self._ui_priority.give_way), findings, self._config, pending)
         blame = served.blamed(blame, self._names, window)
         if window.moment:
             self._blame = moment.judged(blame, findings, window.target)

@@ -74,10 +74,10 @@ def _exact(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
     sure = "exact" if waits.complete else "some records were lost"
     lines: list[Line] = [
         [Segment("Every wait ", palette.title), Segment(f"last {waits.seconds:.0f} s, {sure}", palette.dim)],
-        _waits_line(fit(f"  {waits.waits:,} waits", 28), waits, palette),
+        _waits_line(fit(f"  {text.plural(waits.waits, 'wait')}", 28), waits, palette),
         [
-            Segment("  pushed aside by others ", palette.dim),
-            Segment(f"{waits.aside:,} times, {text.duration(waits.aside_s)} in all", palette.bright),
+            Segment("  kept off the CPU by others ", palette.dim),
+            Segment(f"{text.plural(waits.aside, 'time')}, {text.duration(waits.aside_s)} in all", palette.bright),
         ],
     ]
     if waits.wakes is not None:
@@ -87,9 +87,9 @@ def _exact(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
         if place.wakers:
             said = f"      woken by {_wakers(place.wakers)}"
             if place.late_s is not None:
-                said += f"; on a CPU {text.duration(place.late_s)} later (median)"
+                said += f"; then {text.duration(place.late_s)} until it was on a CPU (median)"
             if place.back:
-                said += f"; back here at once {place.back:,} times"
+                said += f"; {text.plural(place.back, 'time')} back here at once"
             lines.append([Segment(fit(said, width).rstrip(), palette.dim)])
     unseen = waits.waits - sum(place.waits for place in waits.places)
     if unseen > 0:
@@ -99,18 +99,18 @@ def _exact(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
 
 
 def _wakes(wakes: WakeTimes, palette: Palette, width: int) -> list[Line]:
-    line: Line = [Segment(fit(f"  woken {wakes.wakes:,} times, on a CPU", 28), palette.base)]
+    line: Line = [Segment(fit(f"  woken {text.plural(wakes.wakes, 'time')}; to a CPU", 28), palette.base)]
     for value, word in ((wakes.median_s, "median"), (wakes.p95_s, "95 %"), (wakes.longest_s, "longest")):
         shown = "n/a" if value is None else text.duration(value)
         line += [Segment(f"  {word} ", palette.dim), Segment(f"{shown:>7}", palette.bright)]
     said = f"      by {_wakers(wakes.wakers)}"
     if wakes.brief:
-        said += f"; {wakes.brief:,} times by a thread to wait again within 50 µs"
-    return [[*line, Segment(" later", palette.dim)], [Segment(fit(said, width).rstrip(), palette.dim)]]
+        said += f"; {text.plural(wakes.brief, 'time')} only to wait again within 50 µs"
+    return [line, [Segment(fit(said, width).rstrip(), palette.dim)]]
 
 
 def _wakers(wakers: tuple[WakerView, ...]) -> str:
-    return ", ".join(f"{waker.name} {waker.count:,}" for waker in wakers)
+    return ", ".join(f"{waker.name} ({text.plural(waker.count, 'time')})" for waker in wakers)
 
 
 def _waits_line(title: str, waits: WaitTimes | PlaceWaitTimes, palette: Palette) -> Line:

@@ -22,6 +22,8 @@ from concview.tui.widgets.table import Table
 
 #: The library's line behind the program's own in a place.
 _LIBRARY = re.compile(r", in [^(),]+:\d+\)")
+#: A name that `threading` gave, with the function that the thread runs.
+_NUMBERED = re.compile(r"^(Thread-\d+) \(.*\)")
 #: How much a moment in a state says 'this thread is kept from its work'.
 _TROUBLE = (0.3, 0.9, 1.0, 1.0, 0.4, 0.05, 0.0, 0.1)
 
@@ -102,6 +104,8 @@ def fit_reason(reason: str, width: int) -> str:
     what, held, holder = reason.rpartition(", held by ")
     if not held or cell_len(reason) <= width:
         return fit(reason, width)
+    # 'Thread-7 (serve)': the number tells which one it is.
+    holder = _NUMBERED.sub(r"\1", holder)
     for word in (held, ", by ", " < "):
         room = width - cell_len(word) - cell_len(holder)
         if room >= LEAST_WHAT:
