@@ -33,9 +33,10 @@ def _columns() -> int:
 
 
 def picture(doing: str, columns: int) -> str:
-    """One line like the dashboard's header, in reverse so that it needs no colours."""
+    """One line like the dashboard's header, in reverse so that it needs no colours. What is said meanwhile (that
+    attaching takes long) stands below it."""
     said = f" concview  {doing}"
-    return f"{_ENTER}\x1b[7m{said}{' ' * (columns - len(said))}\x1b[0m{_WRAP}"
+    return f"{_ENTER}\x1b[7m{said}{' ' * (columns - len(said))}\x1b[0m{_WRAP}\r\n"
 
 
 @contextmanager
