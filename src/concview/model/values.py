@@ -57,7 +57,7 @@ class Struct(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of plain values."""
 
 
-class Site(Struct, frozen=True):
+class Site(Struct, frozen=True, cache_hash=True):
     """A place where a lock is taken, as its user wrote it."""
 
     expression: str  #: 'self._lock'
@@ -75,8 +75,11 @@ class Site(Struct, frozen=True):
         return f"{self.scope}::{self.expression}"
 
 
-class Frame(Struct, frozen=True):
-    """One line of one function. `origin`: 'user', 'library' (site-packages), 'stdlib', 'frozen', 'native'."""
+class Frame(Struct, frozen=True, cache_hash=True):
+    """One line of one function. `origin`: 'user', 'library' (site-packages), 'stdlib', 'frozen', 'native'.
+
+    The key of many tables: its hash is kept.
+    """
 
     function: str
     file: str
