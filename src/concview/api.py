@@ -48,14 +48,14 @@ class Observation:
     as `observe`, `windows` or `finish` need it. Not for use by several threads at a time.
     """
 
-    def __init__(self, source: StreamSource, config: Config, to_end: bool = False) -> None:
+    def __init__(self, source: StreamSource, config: Config, to_end: bool = False, patience_s: float = 0.0) -> None:
         """Opens it. TargetError when the process cannot be watched, StreamError when the file is no recording, OSError
         when it cannot be opened, ConfigError when the settings contradict themselves."""
         try:
             if to_end and isinstance(source, FileSource):
                 self.session = read_through(source, config.rules)
             else:
-                self.session = Session(source, config=config.rules)
+                self.session = Session(source, config=config.rules, patience_s=patience_s)
         except ValueError as error:  # a threshold alone can contradict the rule's own other one
             raise ConfigError(str(error)) from None
         try:
@@ -202,12 +202,15 @@ def live(pid: int, config: Config, blocking: bool = False, keep: bool = False) -
     return Observation(source, config)
 
 
-def recorded(path: str | Path, config: Config, number: int = 0, to_end: bool = False) -> Observation:
+def recorded(
+    path: str | Path, config: Config, number: int = 0, to_end: bool = False, patience_s: float = 0.0
+) -> Observation:
     """`open` with settings that were read already; of several processes the one of this number. `to_end`: only what is
-    known at the end is asked for, so that on the way waits are not followed to their ends, and pictures are few."""
+    known at the end is asked for, so that on the way waits are not followed to their ends, and pictures are few.
+    `patience_s`: as of `Session`."""
     source = FileSource(path, 0.0, number)
     source.hold(True)
-    return Observation(source, config, to_end)
+    return Observation(source, config, to_end, patience_s)
 
 
 def unknown_rules(rules: RuleConfig) -> tuple[list[str], list[str]]:

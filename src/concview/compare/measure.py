@@ -8,6 +8,7 @@ from pathlib import Path
 
 from concview import api, codec
 from concview.analysis import samples
+from concview.catalogue.judge import PATIENCE_NS
 from concview.config import Config
 from concview.model import STATES, VERDICT, Finding, Severity, Target, Tick, WorkKind
 from concview.session.blame import unnamed as verdict_of
@@ -65,7 +66,7 @@ class Run:
 def of_recording(path: Path, config: Config, number: int = 0) -> Run:
     """Raises as `concview.open` does."""
     seconds = _length_s(path, number)
-    with api.recorded(path, config, number) as observation:
+    with api.recorded(path, config, number, patience_s=PATIENCE_NS / 1e9) as observation:
         return of_observation(observation, path.name, seconds)
 
 
