@@ -168,6 +168,42 @@ def test_any_application_by_its_arguments_and_what_works_for_it(direct_python: I
         assert SECRET not in repr(vars(sink))
 
 
+INCLUDED = r"""
+import threading
+class Route:
+    path = None
+    def __init__(self, path): self.path = path
+class Inclusion:
+    def __init__(self, route, path): self.original_route, self.path = route, path
+hold, inside = threading.Event(), threading.Semaphore(0)
+async def application(scope, receive, send):
+    inside.release()
+    hold.wait()
+def ask(route, noted):
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "raw_path": b"/x", "route": route}
+    if noted is not None:
+        scope["fastapi"] = {"effective_route_context": noted}
+    try: application(scope, None, None).send(None)
+    except StopIteration: pass
+cats, dogs = Route("/cats/{name}"), Route("/dogs/{name}")
+for route, noted in ((cats, Inclusion(cats, "/v1/cats/{name}")), (cats, Inclusion(cats, "/v2/cats/{name}")),
+                     (dogs, None), (dogs, Inclusion(cats, "/v3/cats/{name}"))):
+    threading.Thread(target=ask, args=(route, noted), daemon=True).start()
+    inside.acquire()
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.few
+def test_a_router_that_is_included_twice_has_two_templates(direct_python: Interpreter) -> None:
+    with target(direct_python, INCLUDED) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: len(_items(sink)) == 4, looks=True)
+        names = sorted(label.name for _, label in _items(sink))
+        # What FastAPI noted of another route is not this one's.
+        assert names == ["GET /dogs/{name}", "GET /dogs/{name}", "GET /v1/cats/{name}", "GET /v2/cats/{name}"]
+
+
 @pytest.mark.some(12)
 def test_the_flame_graph_and_the_counts_by_name(direct_python: Interpreter) -> None:
     with target(direct_python, APPLICATIONS) as process:

@@ -16,5 +16,14 @@ def of_scope(scope: Ref, route: str = "", after: bool = False) -> Raw | None:
     method = scope.item("method").text(16) if kind == "http" else "WEBSOCKET"
     key = ("asgi", scope.item("headers").address, scope.item("raw_path").address, path.address, path.text())
     # What Starlette's router notes in the scope is without the mounts that it is in.
-    found = route or ("" if scope.item("root_path").text(1) else scope.item("route").attr("path").text())
+    found = route or ("" if scope.item("root_path").text(1) else template(scope, scope.item("route")))
     return Raw(WorkKind.REQUEST, key, method=method, path=path.text(), route=found, after=after)
+
+
+def template(scope: Ref, route: Ref) -> str:
+    """The path of a route of Starlette's or FastAPI's. FastAPI 0.137 and newer has one route for a router that is
+    included several times, without the prefixes of its inclusions: these are in a note that it leaves in the scope."""
+    included = scope.item("fastapi").item("effective_route_context")
+    if included and included.attr("original_route").address == route.address:
+        return included.attr("path").text()
+    return route.attr("path").text()

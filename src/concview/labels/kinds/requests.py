@@ -1,4 +1,4 @@
-"""requests. Seen with 2.28 and 2.34."""
+"""requests, and niquests, which is made after it. Seen with 2.28 and 2.34; 3.21."""
 
 from __future__ import annotations
 
@@ -17,4 +17,12 @@ def read(view: View) -> Raw | None:
     return Raw(WorkKind.CALL, key, method=method.text(16), host=host_of(text), detail=text)
 
 
-KIND = Kind("requests", (At("requests/sessions.py", "Session.send"),), read)
+KIND = Kind(
+    "requests",
+    (
+        At("requests/sessions.py", "Session.send"),
+        At("niquests/sessions.py", "Session.send"),
+        At("niquests/async_session.py", "AsyncSession.send"),
+    ),
+    read,
+)

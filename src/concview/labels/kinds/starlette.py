@@ -1,17 +1,18 @@
-"""Starlette and FastAPI: the route that handles a request. Seen with Starlette 0.27 to 1.10."""
+"""Starlette and FastAPI: the route that handles a request. Seen with Starlette 0.27 to 1.10 and
+FastAPI 0.99 to 0.165."""
 
 from __future__ import annotations
 
 from concview.labels.base import At, Kind, Raw, View
-from concview.labels.kinds._asgi import of_scope
+from concview.labels.kinds._asgi import of_scope, template
 
 
 def read(view: View) -> Raw | None:
-    route = view.local("self")
-    path = route.attr("path").text()
+    route, scope = view.local("self"), view.local("scope")
+    path = template(scope, route)
     if not route.attr("_base_app"):
-        return of_scope(view.local("scope"), path)
-    found = of_scope(view.local("scope"))
+        return of_scope(scope, path)
+    found = of_scope(scope)
     if found is not None:  # a mount: its own routes come further in
         found.mount, found.route = path, ""
     return found
