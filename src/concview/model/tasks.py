@@ -144,6 +144,9 @@ class LoopState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     top_task: int = 0  #: the task that ran in most looks of the interval, and its share of their time
     top_share: float = 0.0
     interpreter: int = 0
+    #: Futures of `concurrent.futures` whose coroutines it was given by other threads (run_coroutine_threadsafe) and has
+    #: not begun with: what a thread in `Future.result` waits for. Addresses, as `Wait.lock`.
+    given: tuple[int, ...] = ()
 
 
 class TaskFailure(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -88,6 +88,11 @@ class TaskMoment:
         """Future of `concurrent.futures` -> the task that gives it its result."""
         return {t.serves: node_of(t.id) for t in self._aio.tasks.values() if t.serves and node_of(t.id) in self.runs}
 
+    @cached_property
+    def given(self) -> dict[int, Node]:
+        """Future of `concurrent.futures` -> the thread of the loop that was given its coroutine, and has not begun."""
+        return {future: s.tid for s in self._aio.loops for future in s.given if s.tid in self._moment.runs}
+
     def _told(self, id_: int) -> SharedObject | None:
         return self._aio.object(id_) if id_ else None
 

@@ -146,9 +146,10 @@ def _fix(function: str, state: State, stretch: Stretch) -> str:
     trio = any(is_of(f, TRIO) for f in frames)
     if any(FOR_THIS_LOOP in f.text for f in frames):
         return (
-            f"Await it: the coroutine for whose result {name} waits can only run on the loop that waits. "
-            f"{FOR_THIS_LOOP}() is for other threads.\n\n"
-            "    result = await coroutine()         # and so up to the callback"
+            f"Await it: as long as {name} waits for the result, this loop runs nothing, also not what others gave it. "
+            f"{FOR_THIS_LOOP}().result() is for threads without a loop.\n\n"
+            "    result = await coroutine()         # on this loop, and so up to the callback\n"
+            f"    result = await asyncio.wrap_future(asyncio.{FOR_THIS_LOOP}(coroutine(), loop))   # on another's"
         )
     if state is State.RUNNING:
         loop = "" if trio else "    loop = asyncio.get_running_loop()\n"

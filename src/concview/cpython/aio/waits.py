@@ -22,12 +22,18 @@ _MAX_AWAITED = 10_000
 TASK, FUTURE = "_asyncio.Task", "_asyncio.Future"
 #: First callbacks of futures, and the closure's variable that is asked for. `_chain_future` of asyncio/futures.py adds
 #: the first to a future that stands for one of `concurrent.futures`, the second to one whose result it passes on to
-#: such a one; `shield` of asyncio/tasks.py the third to what it returns.
-_CHAINED, _PASSED_ON, _SHIELDED = (
+#: such a one; `shield` of asyncio/tasks.py the third to what it returns. The last is what run_coroutine_threadsafe of
+#: asyncio/tasks.py has a loop call.
+_CHAINED, _PASSED_ON, _SHIELDED, _GIVEN = (
     ("_call_check_cancel", "source"),
     ("_call_set_state", "destination"),
     ("_outer_done_callback", "inner"),
+    ("callback", "future"),
 )
+#: What stands in a ready queue; 3.14 has the second for callbacks from other threads.
+_HANDLES = frozenset({"Handle", "_ThreadSafeHandle"})
+#: Callbacks of a ready queue that are looked at.
+_MOST_READY = 64
 #: uvloop's sock_recv and the like: there is no frame.
 _SOCKET_FUTURES = ("_SyncSocketReaderFuture", "_SyncSocketWriterFuture")
 
@@ -263,8 +269,11 @@ class Waits:
 
     def _in_closure(self, head: bytes, wanted: tuple[str, str]) -> int:
         """What the first callback of a future, if it is this function, has in a variable of its closure; 0 for none."""
+        return self._variable(_WORD(head, self._values.layout.callback)[0], wanted)
+
+    def _variable(self, callback: int, wanted: tuple[str, str]) -> int:
+        """What a function, if it is this one, has in a variable of its closure; 0 for none."""
         values, (function, variable) = self._values, wanted
-        callback = _WORD(head, values.layout.callback)[0]
         if not callback or values.type_name(callback) != "function":
             return 0
         with contextlib.suppress(*BAD):
@@ -282,6 +291,22 @@ class Waits:
         """The future of `concurrent.futures` that a task's (or future's) first callback passes its result on to."""
         found = self._in_closure(head, _PASSED_ON)
         return found if self._values.type_name(found) == "Future" else 0
+
+    def given(self, ready: int) -> list[int]:
+        """The futures of `concurrent.futures` whose coroutines were given to a loop (run_coroutine_threadsafe) and are
+        still in its ready queue, of which this is the deque."""
+        values, memory, at = self._values, self._memory, ready + self._o["deque.state"]
+        found: list[int] = []
+        try:
+            state = memory.word(at)
+            for handle in values.objects.deque_items(ready, _MOST_READY):
+                if values.type_name(handle) in _HANDLES:
+                    future = self._variable(values.attribute(handle, "_callback"), _GIVEN)
+                    if values.type_name(future) == "Future":
+                        found.append(future)
+            return found if memory.word(at) == state else []
+        except BAD:
+            return []
 
     def call_state(self, call: int) -> str:
         """Of a future of `concurrent.futures`: 'PENDING', 'RUNNING', ..."""

@@ -18,6 +18,8 @@ from concview.model import Confidence, Role, Stack, State
 
 _VIA = frozenset({"Future.result", "futures.wait"})
 _LOOP = "asyncio/base_events.py"
+_GIVEN = "a coroutine, which the event loop has to run"
+_OWN_LOOP = "waits for what only the event loop can run that it is in itself"
 
 
 @lru_cache(8192)
@@ -69,6 +71,11 @@ class Future:
         if served is not None:
             name = f"the result of {waiter.world.name(served)}"
             return waiter.link(Via.RESULT, name, [served], Confidence.EXACT, key=("served", served))
+        loop = moment.tasks.given.get(waiter.wait.lock) if waiter.wait.lock else None
+        if loop == waiter.tid and not waiter.wait.timed:
+            return waiter.end(End.CYCLE, _OWN_LOOP)
+        if loop is not None and loop != waiter.tid:
+            return waiter.link(Via.RESULT, _GIVEN, [loop], Confidence.EXACT, key=("given", loop))
         told = ties(waiter)
         if told is not None and told.make:
             makers = [t for t in told.make if t != waiter.tid]
@@ -79,7 +86,7 @@ class Future:
             return waiter.link(Via.RESULT, f"the result of {on}", owners or makers)
         blocked = self._other_loop(waiter)
         if blocked:
-            return waiter.link(Via.RESULT, "a coroutine, which the event loop has to run", blocked)
+            return waiter.link(Via.RESULT, _GIVEN, blocked)
         busy = moment.once(("at work",), lambda: [t for t, r in moment.runs.items() if at_work(r.stack)])
         useful = [t for t in busy if t != waiter.tid and moment.look(t).via not in _VIA]
         if useful:
@@ -94,7 +101,7 @@ class Future:
                 return waiter.link(Via.RESULT, "the result of a future", [], otherwise=gone)
             return waiter.end(End.CHILD, "a worker process")
         if self._own_loop(waiter):
-            return waiter.end(End.CYCLE, "waits for what only the event loop can run that it is in itself")
+            return waiter.end(End.CYCLE, _OWN_LOOP)
         if _gives_coroutine(waiter) and not any(_runs_loop(r.stack) for r in moment.runs.values()):
             nobody = waiter.end(End.NOBODY, "no thread of this process runs an event loop")
             return waiter.link(Via.RESULT, "a coroutine, which an event loop has to run", [], otherwise=nobody)

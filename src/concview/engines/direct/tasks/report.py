@@ -123,6 +123,7 @@ class Reporter:
                     loop.pops, loop.late, seen.late_p95, seen.p50, seen.p95, seen.longest, seen.busy, seen.looks,
                     runs.get(loop.address, 0), loop.executor, top,
                     self._ran[top] / self._looked if top and self._looked else 0.0, loop.interpreter,
+                    tuple(tracker.waits.given(loop.ready_at)) if loop.ready and loop.kind == "asyncio" else (),
                 )
             )  # fmt: skip
         failures = tracker.unretrieved()
