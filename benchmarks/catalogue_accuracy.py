@@ -5,7 +5,8 @@
 A demo's `bad` must be named by its own rule (recall; the time until then is the stream's) and by no unrelated rule as
 a warning; its `fixed`, and every healthy program, by none. All rules watch all the time, so each row is a row of the
 confusion table. Rules, demos and programs are found by registry: tests/healthy, and benchmarks/healthy for those that
-need packages of others, which are installed with the command that is printed when they are missing. Programs whose
+need packages of others (as some in benchmarks/unseen do), which are installed with the command that is printed when
+they are missing. Programs whose
 cause is known are in benchmarks/cases (no single rule is about them; `--only case`) and benchmarks/unseen (written by
 somebody who had not read the rules; `--only unseen`): of them, what is said is held against what they expect. The share
 of the time that stays unexplained is printed over all programs.
@@ -70,7 +71,8 @@ def subjects(python: Interpreter, seconds: float, only: Sequence[str]) -> list[S
                 found.append(Subject(path.stem, [python.path, str(path)], "", seconds, _needs(path), last=True))
     for path in programs():
         kind = "unseen" if path.parent == UNSEEN else "case"
-        found.append(Subject(path.stem, [python.path, str(path)], "", seconds, (), kind, expects=expected(path)))
+        needs = _needs(path)
+        found.append(Subject(path.stem, [python.path, str(path)], "", seconds, needs, kind, expects=expected(path)))
     return [
         s for s in found if not only or s.kind in only or any(o in (s.name, s.name.partition(" ")[0]) for o in only)
     ]

@@ -194,3 +194,18 @@ def test_a_thread_that_waits_for_its_own_other_connection(mine: bool) -> None:
     found = said(scene)
     assert (found.verdict == "stuck") == mine
     assert not mine or "this thread has it itself, by another connection" in found.sentence
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_librarys_own_thread_that_waits_for_a_slot_keeps_nobody(timed: bool) -> None:
+    """A broker's thread, whose slots are out: another one, of another queue, only looks alike."""
+    scene = Scene(rules={})
+    for queue, line in (("orders", 220), ("dead", 224)):
+        tid = scene.thread(queue)
+        at = library("_StubConsumer.__next__", "dramatiq/brokers/stub.py", line)
+        via = "Semaphore.acquire" if line == 220 else "Queue.get"
+        scene.do(tid, [at, library("_ConsumerThread.run", "dramatiq/worker.py")],
+                 Wait(WaitKind.FUTEX, "futex", via=via, timed=timed))  # fmt: skip
+    scene.play(8)
+    found = said(scene)
+    assert (found.verdict == "idle") == timed

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import inside_block, on_the_way
 from concview.analysis.blame.kinds.signal import no_work
-from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import of_a_library
 from concview.model import Confidence
 
 
@@ -23,7 +24,7 @@ class Permit:
     def applies(self, look: Look) -> bool:
         return look.via == "Semaphore.acquire"
 
-    def follow(self, waiter: Waiter) -> Link:
+    def follow(self, waiter: Waiter) -> Root | Link:
         frame, address = waiter.frame, waiter.wait.lock
         site = waiter.run.classification.site
         _, on = waiter.source.waited(frame.function, frame.line)
@@ -40,6 +41,9 @@ class Permit:
         if makers:
             # Nobody has taken one, and somebody will give one: a semaphore as a signal, or handed on in a ring.
             return waiter.link(Via.SIGNAL, f"a permit of {what}", makers, settle=no_work(waiter, what, makers))
+        if waiter.wait.timed and of_a_library(waiter.look.stack):
+            # Of what is seen of others only likeness of names would tell, and nothing of the program is kept by it.
+            return waiter.end(End.PACE, f"a library's own thread waits for a permit of {what}, with a time limit")
         others = inside_block(waiter) or without_others(waiter, on, on_the_way(waiter, on, "acquire")[0])
         if not others and site is not None:
             others = [t for t in waiter.moment.inferred_holders.get(site.key, ()) if t not in waiter.same]
