@@ -37,6 +37,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _aio
 from concview.model import Confidence, Frame, Stack, StackEvidence, TaskState
+from concview.text import plural, waits
 
 #: Of an executor's queue, half a second apart.
 LEAST_REPORTS = 4
@@ -68,6 +69,7 @@ class ExecutorExhausted:
         else:
             mean = sum(queued.ns.values()) / aio.span_ns
             lower = min(queued.halves) * 2 / aio.span_ns
+        calls = max(1, round(mean))
         told = one.told if one is not None else None
         tids = told.told.threads if told is not None else tuple(queued.tids)
         used = words.usage(told)
@@ -87,7 +89,7 @@ class ExecutorExhausted:
             episodes=1,
             confidence=Confidence.EXACT,
             label=words.object_name(told, "Executor", 0),
-            title=f"{mean:.0f} calls queue for a worker thread" + (f": {used}" if used else ""),
+            title=f"{plural(calls, 'call')} {waits(calls)} for a worker thread" + (f": {used}" if used else ""),
             summary=summary + ".",
             gain=(
                 f"With {len(tids) + round(mean)} workers instead of {len(tids)} none of these calls would wait, if the "

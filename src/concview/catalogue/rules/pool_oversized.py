@@ -113,8 +113,8 @@ def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -
             f"    for number in range({most}): ...         # where the threads are started by hand"
         ),
         gain=(
-            f"{len(threads) - most} threads less: their stacks (8 MiB of address space each as a rule, of memory what "
-            "they used of it), and what each keeps for itself, as a connection. Nothing gets faster by it."
+            f"{plural(len(threads) - most, 'thread')} fewer, with their stacks (usually 8 MiB of address space each; "
+            "of memory, what they used of it) and what each keeps for itself, such as a connection. No speed-up."
             if len(threads) > most
             else ""
         ),

@@ -115,7 +115,7 @@ class StopTheWorldStorm:
             confidence=Confidence.STATISTICAL,
             title=f"All threads stand still {percent(share)} of the time",
             summary=(
-                f"The world is stopped {percent(share)} of the time, in at least {rate:.1f} pauses a second of "
+                f"All threads are stopped {percent(share)} of the time, in at least {rate:.1f} pauses a second of "
                 f"{duration(stopped / 1e9 / len(pauses))} at most on average; "
                 f"{plural(len(victims), 'thread')} that wanted to run stood for {percent(lost / (lost + wanted))} of "
                 f"the time in which they ran or wanted to"
