@@ -68,6 +68,7 @@ def test_a_thread_that_was_there_long_before_it_was_seen_was_not_born_then() -> 
     used = {tid: sum(b.cpu_ns for b in history.threads[tid].buckets) for tid in (old, new)}
     assert used == {old: 0, new: 50 * MS}
     assert sum(b.births for b in history.buckets) == 1
+    assert history.counted[-1] == (5_600 * MS, 40)
     assert history.buckets[-1].threads == 40, "the kernel has counted those that were not seen, too"
 
 

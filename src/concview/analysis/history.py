@@ -86,6 +86,8 @@ SLIM_AFTER = 60
 #: Threads that ended are kept this long, and no more than this many.
 GONE_NS = 20_000_000_000
 MAX_GONE = 2_000
+#: Numbers of threads that are kept, a few a second.
+COUNTED = 60
 #: Off the CPU until something happens. (One that waits for the GIL or a CPU is woken without getting it.)
 _BLOCKED = frozenset({State.LOCK, State.IO, State.SLEEP, State.IDLE})
 #: Reports of asyncio tasks, one a second: ten minutes.
@@ -131,6 +133,8 @@ class History:
         self.interpreters = InterpreterHistory()  #: beside the main one, with their GILs
         self.buckets: deque[ProcessBucket] = deque(maxlen=PROCESS_BUCKETS)
         self.notices: deque[Notice] = deque(maxlen=50)
+        #: (when, how many threads there were by the kernel), those included that nobody has had room to look at
+        self.counted: deque[tuple[int, int]] = deque(maxlen=COUNTED)
         self.stats: Stats | None = None
         self.counters: Counters | None = None
         self.stopped = ""  #: in words, while nothing in the process moves: 'stopped by SIGSTOP', 'frozen: ...'
@@ -203,6 +207,8 @@ class History:
             self._gone(event)
         elif isinstance(event, Stats):
             self.stats = event
+            if event.threads > 0:
+                self.counted.append((event.at_ns, event.threads))
         elif isinstance(event, Notice):
             self.notices.append(event)
         elif isinstance(event, Hello):
@@ -341,6 +347,8 @@ class History:
                     # past that is not ours to account.
                     thread.counters_at_bucket = ThreadCounters(one.tid, 0, 0, 0, 0) if self._born(thread) else one
         self.counters, self._counted_ns = event, self.now_ns
+        if event.os_threads:
+            self.counted.append((event.at_ns, event.os_threads))
         bucket = self._bucket
         if bucket is None:
             self._open_bucket(event)

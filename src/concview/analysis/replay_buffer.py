@@ -264,6 +264,8 @@ class HistoricalView(History):
             self._resume(key, first.start_ns, known_ns)
         if first.counters is not None:
             self.counters, self._counted_ns = first.counters, first.start_ns
+            if first.counters.os_threads:
+                self.counted.append((first.counters.at_ns, first.counters.os_threads))
             for one in first.counters.threads:
                 thread = self.threads.get(one.tid)
                 if thread is not None:

@@ -21,6 +21,8 @@ from concview.text import clean, count, duration, group, percent, plural, short_
 #: Threads, locks and frames shown; the JSON has them all.
 #: Interpreters with a GIL of their own that are told one by one.
 MOST_GILS = 4
+#: Threads that nobody has looked at yet are told of from so many on, and from this share of the others.
+UNSEEN, UNSEEN_SHARE = 20, 0.1
 MOST_THREADS = 40
 MOST_LOCKS = 10
 MOST_FRAMES = 12
@@ -154,6 +156,14 @@ def _number(value: float | None, form: str, unit: str) -> str:
     return "not seen" if value is None else f"{form.format(value)}{unit}"
 
 
+def _threads_seen(snapshot: Snapshot) -> str:
+    """'12 threads', or '12,011 threads (906 of them looked at so far)'."""
+    alive = sum(t.alive for t in snapshot.threads)
+    if snapshot.threads_there - alive > max(UNSEEN, alive * UNSEEN_SHARE):
+        return f"{snapshot.threads_there:,} threads ({alive:,} of them looked at so far)"
+    return plural(alive, "thread")
+
+
 def _process(snapshot: Snapshot, pen: Pen) -> None:
     gil = snapshot.gil
     held = (
@@ -177,7 +187,7 @@ def _process(snapshot: Snapshot, pen: Pen) -> None:
     pen.line("Process", BOLD)
     pen.paragraph(
         f"CPU {_number(snapshot.cpu_percent, '{:.0f}', ' % of a core')}; "
-        f"{plural(sum(t.alive for t in snapshot.threads), 'thread')}; context switches {switches}; {held}"
+        f"{_threads_seen(snapshot)}; context switches {switches}; {held}"
     )
     pen.line()
 

@@ -19,6 +19,15 @@ def os_threads(pid: int) -> list[int]:
         return []
 
 
+def thread_count(folder: str) -> int:
+    """How many threads there are, of a process's folder in /proc; 0 when it is gone. 2 µs, however many there are: the
+    kernel gives the folder of its threads two links, and one for each of them."""
+    try:
+        return os.stat(f"{folder}/task").st_nlink - 2  # noqa: PTH116
+    except OSError:
+        return 0
+
+
 def children_of(pid: int) -> list[int]:
     """Pids of the children of a process, threads' included. A few µs a thread; psutil reads every process there is."""
     tasks = os_threads(pid)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from concview.linux.family import thread_count
 from concview.model import Capability
 
 #: perf_event_open in the system call tables of the kernel, by machine.
@@ -164,12 +165,8 @@ def room(files: int) -> int:
 
 def fits(pid: int, events: int) -> bool:
     """Whether all threads of the process can be covered by so many events."""
-    try:
-        # What the kernel says of this folder: two links, and one for each thread.
-        threads = os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116
-    except OSError:
-        return True
-    return (threads + 1) * len(online_cpus()) <= events
+    threads = thread_count(f"/proc/{pid}")
+    return not threads or (threads + 1) * len(online_cpus()) <= events
 
 
 def probe(pid: int) -> Capability:

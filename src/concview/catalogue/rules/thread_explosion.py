@@ -108,29 +108,25 @@ class ThreadExplosion:
 
 def _number(window: Window, alive: int) -> int:
     """How many there are, those included that nobody has had room to look at yet."""
-    counters = window.history.counters
-    there = counters.os_threads - sum(t.alive for t in window.native_threads) if counters is not None else 0
+    counted = window.history.counted
+    there = counted[-1][1] - sum(t.alive for t in window.native_threads) if counted else 0
     return max(there, alive)
 
 
 def _growth(window: Window) -> float | None:
     """Threads a second over the last two steps, when both of them saw growth. By the kernel's count: where there are
     very many, those that are seen become more also when there are not."""
-    buckets = list(window.history.buckets)[-12:]
-    counted = [(b.end_ns, b.threads) for b in buckets]
-    if buckets:
-        first = buckets[0]
-        before = first.before.os_threads if first.before is not None else 0
-        counted.insert(0, (first.start_ns, before or first.threads - first.births + first.deaths))
-    counters = window.history.counters
-    now = (counters.os_threads if counters is not None else 0) or len(window.history.threads)
-    one = next((n for at, n in reversed(counted) if at <= window.end_ns - STEP_NS), None)
-    two = next(((at, n) for at, n in reversed(counted) if at <= window.end_ns - 2 * STEP_NS), None)
+    counted = window.history.counted
+    if not counted:
+        return None
+    end, now = counted[-1]
+    one = next((n for at, n in reversed(counted) if at <= end - STEP_NS), None)
+    two = next(((at, n) for at, n in reversed(counted) if at <= end - 2 * STEP_NS), None)
     if one is None or two is None:
         return None
     if now - one < STEP_THREADS or one - two[1] < STEP_THREADS:
         return None
-    return (now - two[1]) * 1e9 / (window.end_ns - two[0])
+    return (now - two[1]) * 1e9 / (end - two[0])
 
 
 def _common_entry(threads: list[ThreadWindow]) -> tuple[Frame | None, float]:

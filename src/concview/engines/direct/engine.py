@@ -35,6 +35,7 @@ from concview.engines.direct.tasks import TaskTracker
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
 from concview.linux import WaitReader, switches, wakeups
+from concview.linux.family import thread_count
 from concview.linux.namespaces import ThreadNumbers
 from concview.linux.waits import SHORT_LINE
 from concview.model import Capability, Site, Target, Wait, WaitKind
@@ -211,7 +212,9 @@ class DirectEngine:
             return b""
 
     def coverage(self, now_ns: int) -> tuple[int, int, int]:
-        threads = max(len(self._table.by_tid), len(self._sampler.threads))
+        known = max(len(self._table.by_tid), len(self._sampler.threads))
+        facts = self._memory.facts
+        threads = (thread_count(facts.folder) if facts.live else 0) or known
         read, asked, self._read, self._asked = self._read, self._asked, 0, 0
         return threads, min(threads, asked), read
 
