@@ -48,6 +48,9 @@ TICK_SHARE, WARM_SHARE = 0.4, 0.5
 SETTLE_NS = 40_000_000
 #: At rest: so long nobody looks, and so seldom is looked for what can have changed from outside only.
 REST_NS, RESTED_LOOK_NS, RESTED_COUNTERS_NS, RESTED_FLUSH_NS = 50_000_000, 1_000_000_000, 1_000_000_000, 250_000_000
+#: ... and after so long at rest, so long: a program with a heartbeat of a second or two never gets there. What has been
+#: spent is asked for less often, too.
+LONG_REST_NS, LONG_REST_AFTER_NS, RESTED_SETTLE_NS = 100_000_000, 2_500_000_000, 250_000_000
 #: Counters may take this share of the budget; where there are many threads, they come less often.
 COUNTERS_SHARE = 0.1
 #: Cost is not judged before this: imports, first stacks and source files are paid once.
@@ -167,11 +170,11 @@ class Collector:
         cpu_ns = time.process_time_ns
         engine.budget = pace.budget / 100
         engine.room_ns = int(1e9 * WARM_SHARE / min(PARTS_HZ, pace.asked_hz))
-        settle_at = owed = rested_look = 0
+        settle_at = owed = rested_look = rests_since = 0
         while not self._stopping:
             # A sample that took long has to be paid for at once.
             if now >= settle_at or owed > now or time.monotonic_ns() - now > SETTLE_NS:
-                settle_at = now + SETTLE_NS
+                settle_at = now + (RESTED_SETTLE_NS if engine.resting else SETTLE_NS)
                 budget.settle(now)
                 if now < chores.warm:
                     budget.begin(now)
@@ -180,14 +183,15 @@ class Collector:
             passed: list[int] = []
             if engine.resting and owed <= now:
                 # To wake up costs more than all that is done then: the moments are made up for afterwards.
-                while due - now < REST_NS:
+                rest = LONG_REST_NS if now - rests_since >= LONG_REST_AFTER_NS else REST_NS
+                while due - now < rest:
                     passed.append(due)
                     due = pace.next_due(now)
             self._due_ns = due
             now = time.monotonic_ns()
             while due > now:
                 # A long wait is for the budget's sake: whoever listens does not wait for it.
-                time.sleep(min(due - now, FLUSH_NS) / 1e9)
+                time.sleep((due - now if due - now < 2 * FLUSH_NS else FLUSH_NS) / 1e9)
                 now = time.monotonic_ns()
                 if due > now and not (self._writer.flush() >= 0 and self._listen(control_fd)):
                     return
@@ -195,8 +199,11 @@ class Collector:
                 engine.catch_up([at for at in passed if at < now])
             resting = engine.resting
             engine.tick(now)
-            if resting and not engine.resting:
-                chores.awake(now)
+            if resting != engine.resting:
+                rests_since = now
+                if resting:
+                    chores.awake(now)
+                    settle_at = now
             look = now >= looks.due_ns and (not engine.resting or now >= rested_look)
             if look or now >= chores.due:
                 before = cpu_ns()
