@@ -7,9 +7,11 @@ saw the thread.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import resource
 from collections import Counter
 from collections.abc import Collection, Iterable
+from operator import itemgetter
 
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import switches, wakeups
@@ -28,6 +30,8 @@ AGAIN_NS, LONGEST_NS = 60_000_000_000, 3_600_000_000_000
 #: A record may be written so much later than the time in it says.
 _SLACK_NS = 200_000
 _ON, _ASIDE, _WAITING, _UNKNOWN = range(4)
+#: Of a row of the records.
+_TID = itemgetter(1)
 #: Places told of one thread in one report; what is left counts as not seen at a place.
 _PLACES = 12
 #: Of those who woke a thread, so many are told, and so many at one place.
@@ -277,39 +281,61 @@ class SwitchWatch:
         while cut and got[cut - 1][0] > end:
             cut -= 1
         self._pending = got[cut:]
+        got = got[:cut]
+        # One thread after the other, each in the order of time: what is known of it is then taken up once.
+        got.sort(key=_TID)
+        self._work_out(got)
+
+    def _work_out(self, rows: list[Row]) -> None:
+        """Sorted by thread, those of each by time."""
         lives = self._lives
-        for at, tid, word, waker in got[:cut]:
+        for tid, own in itertools.groupby(rows, _TID):
             life = lives.get(tid)
             if life is None:
                 life = lives[tid] = _Life(tid)
-            if word == WAKING:
-                life.woken, life.waker = at, waker
-                continue
-            state, length = life.state, at - life.since
-            if word == IN:
-                if state == _ON:
-                    continue  # it came twice: of a thread that was born while we took them in
-                if state == _WAITING:
-                    self._waited(life, at, length)
-                elif state == _ASIDE:
-                    life.aside_ns += length
-                life.state = _ON
-                life.runs += 1
-            else:
-                if state in (_WAITING, _ASIDE):
+            state, since, woken, waker, looks = life.state, life.since, life.woken, life.waker, life.looks
+            for at, _, word, who in own:
+                if word == WAKING:
+                    woken, waker = at, who
+                elif word == IN:
+                    if state == _ON:
+                        continue  # it came twice: of a thread that was born while we took them in
+                    if state == _WAITING:
+                        length = at - since
+                        if looks and looks[0][1] <= at:
+                            life.since, life.woken, life.waker = since, woken, waker
+                            self._waited(life, at, length)
+                        else:
+                            # As in `_waited`, of a wait that no sample fell into: nearly all are.
+                            life.waits.append(length)
+                            known = woken >= since - _SLACK_NS
+                            if length >= AWAY_NS:
+                                life.cause = waker if known else NOBODY_KNOWN
+                            life.place, life.by_thread = None, known and waker > 0
+                            if known:
+                                life.lates.append(at - (woken if woken > since else since))
+                                wakers = life.wakers
+                                wakers[waker] = wakers.get(waker, 0) + 1
+                        woken = 0
+                    elif state == _ASIDE:
+                        life.aside_ns += at - since
+                    state, since = _ON, at
+                    life.runs += 1
+                elif state in (_WAITING, _ASIDE):
                     self._holes += 1
-                    continue
-                if word == PUSHED_ASIDE:
-                    life.state = _ASIDE
-                    life.aside += 1
                 else:
-                    life.state = _WAITING
-                    if life.by_thread and state == _ON and length < BRIEF_NS:
-                        life.brief += 1
+                    if word == PUSHED_ASIDE:
+                        life.aside += 1
+                        state = _ASIDE
                     else:
-                        life.place = None
-                    life.by_thread = False
-            life.since = at
+                        if life.by_thread and state == _ON and at - since < BRIEF_NS:
+                            life.brief += 1
+                        else:
+                            life.place = None
+                        life.by_thread = False
+                        state = _WAITING
+                    since = at
+            life.state, life.since, life.woken, life.waker = state, since, woken, waker
 
     def _waited(self, life: _Life, at: int, length: int) -> None:
         life.waits.append(length)
