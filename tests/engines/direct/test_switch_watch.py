@@ -216,6 +216,48 @@ def test_given_up_where_it_would_cost_too_much_and_tried_again_later(watched: Wa
     assert watched.watch.on
 
 
+def test_left_off_where_working_it_out_takes_too_much_and_tried_again_later(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who ran is known all the same."""
+    watch, spent = watched.watch, 0
+
+    def clock() -> int:
+        """Each time it is worked out takes 40 ms: of 2 s, 2 % of a core."""
+        nonlocal spent
+        spent += 40 * MS
+        return spent
+
+    monkeypatch.setattr(switch_watch, "thread_time_ns", clock)
+
+    def wait() -> None:
+        at = watched.now
+        watched.source.put([(at, 7, IN), (at + MS, 7, OUT), (at + 11 * MS, 7, IN), (at + 12 * MS, 7, OUT)])
+
+    watch.budget = 0.1  # of which that may take 3 %
+    for _ in range(3):
+        wait()
+        assert not watched.report().ended, "there is room for it"
+    watch.budget = 0.05  # 1.5 %
+    wait()
+    assert not watched.report().ended, "once may be chance"
+    wait()
+    assert "took 2.0 % of a core, more than 30 % of the budget" in watched.report().ended
+    told = len(watched.sink.events)
+    wait()
+    watched.now += 2 * S
+    assert watch.poll(watched.now, {7, 8}) == {7}
+    assert len(watched.sink.events) == told, "nothing is told of waits: they were not zero"
+    assert not watch.on
+    watched.now += switch_watch.AGAIN_NS
+    watched.poll()
+    assert watch.on
+    wait()
+    event = watched.report()
+    assert (event.ended, [t.waits for t in event.threads]) == ("", [1])
+    assert not watched.source.closed
+
+
 def test_a_refusal_on_the_way_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_many(*_: object) -> bool:
         raise NotHere("too many files would be open")

@@ -395,6 +395,8 @@ class DirectEngine:
         """At the first tick: what everybody may spend, and whether it has room for all threads."""
         self._begun = True
         self._table.budget = self._tasks.budget = self._queue_finder.budget = self.budget
+        if self._switches is not None:
+            self._switches.budget = self.budget
         if not room_ns:
             return
         self._sampler.prepare()

@@ -12,6 +12,7 @@ import resource
 from collections import Counter
 from collections.abc import Collection, Iterable
 from operator import itemgetter
+from time import thread_time_ns
 
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import switches, wakeups
@@ -19,6 +20,7 @@ from concview.linux.switches import IN, PUSHED_ASIDE, WAKING, Batch, NotHere, Ro
 from concview.model import PlaceWaits, Switches, ThreadSwitches, length_class
 from concview.model.switches import AWAY_NS, BRIEF_NS, MOST_BEGUN, NOBODY_KNOWN
 from concview.sink import Sink
+from concview.text import percent
 
 #: Threads taken in at one tick: 40 µs each.
 _AT_ONCE = 100
@@ -27,6 +29,9 @@ REPORT_NS = 1_000_000_000
 _BEGIN_NS = 300_000_000
 #: Where records would cost the target more than 1 % of a core, they are given up for so long, twice as long each time.
 AGAIN_NS, LONGEST_NS = 60_000_000_000, 3_600_000_000_000
+#: Working out what records tell may take this share of the budget; where it takes more so many seconds in a row, it is
+#: left for as long as records are above. Who ran is still taken from them.
+_SHARE, _TOO_DEAR = 0.3, 2
 #: A record may be written so much later than the time in it says.
 _SLACK_NS = 200_000
 _ON, _ASIDE, _WAITING, _UNKNOWN = range(4)
@@ -124,6 +129,10 @@ class SwitchWatch:
         self._batches: list[Batch] = []  #: read, not worked out yet
         self._before = 0  #: the tick that read the rings last began
         self._pause_ns = AGAIN_NS
+        self.budget = 0.0  #: what may be spent in all, as a share of a core; 0: not bounded
+        self._spent_ns = self._spent_at = self._too_dear = 0
+        self._off_until = 0  #: not 0: what records tell of waits is not worked out
+        self._off_ns = AGAIN_NS
         self._lives: dict[int, _Life] = {}
         self._pending: list[Row] = []
         self._begun: list[int] = []  #: as in `Switches`
@@ -213,6 +222,7 @@ class SwitchWatch:
             self._give_up(now, str(why))
             return None
         self.on = True
+        self._off_until = self._spent_ns = self._too_dear = 0
         self._covered = self._complete = False
         self._holes = 0
         self._lives.clear()
@@ -222,7 +232,7 @@ class SwitchWatch:
         self._seen.clear()
         self._on.clear()
         self._gaps = self._source.gaps
-        self._since, self._report_at = now, now + REPORT_NS
+        self._since, self._spent_at, self._report_at = now, now, now + REPORT_NS
         self._counted, self._counted_ns = self._all_records, now
         return self._source
 
@@ -268,6 +278,13 @@ class SwitchWatch:
             self._batches += self._source.wakings()
         if not self._batches and not self._pending:
             return
+        if self._off_until:
+            number = sum(sum(1 for _ in rows(data)) for rows, data in self._batches)
+            self._records += number
+            self._all_records += number
+            self._batches.clear()
+            return
+        began = thread_time_ns() if self.budget else 0
         got = self._pending
         held_back = len(got)
         for rows, data in self._batches:
@@ -285,6 +302,8 @@ class SwitchWatch:
         # One thread after the other, each in the order of time: what is known of it is then taken up once.
         got.sort(key=_TID)
         self._work_out(got)
+        if began:
+            self._spent_ns += thread_time_ns() - began
 
     def _work_out(self, rows: list[Row]) -> None:
         """Sorted by thread, those of each by time."""
@@ -397,6 +416,12 @@ class SwitchWatch:
         self._report_at = now + REPORT_NS
         if elapsed <= 0 or self._too_many(now):
             return
+        if self._off_until:
+            if now >= self._off_until:
+                self._off_until, self._since, self.on = 0, now, True
+            return
+        if self._leave_off(now):
+            return
         if not self._covered:
             return
         if self._sink.generation != self._generation:
@@ -431,6 +456,27 @@ class SwitchWatch:
         self._begun.clear()
         self._sink.emit(Switches(now, self._since, tuple(told), self._records, self._gap_count, "", begun))
         self._since, self._records, self._gap_count = now, 0, 0
+
+    def _leave_off(self, now: int) -> bool:
+        """Whether to work out what the records tell has taken more than its part: then that is left for a while, and
+        what the last second brought is not told."""
+        spent, self._spent_ns = self._spent_ns, 0
+        elapsed, self._spent_at = max(1, now - self._spent_at), now
+        self._too_dear = self._too_dear + 1 if self.budget and spent > _SHARE * self.budget * elapsed else 0
+        if self._too_dear < _TOO_DEAR:
+            return False
+        self._too_dear = 0
+        self.on = False
+        self._lives.clear()
+        self._pending.clear()
+        self._off_until, self._off_ns = now + self._off_ns, min(2 * self._off_ns, LONGEST_NS)
+        why = (
+            f"to work out what the kernel records of each switch took {percent(spent / elapsed, 1)} of a core, more "
+            f"than {percent(_SHARE)} of the budget"
+        )
+        self._sink.emit(Switches(now, self._since, (), self._records, self._gap_count, why))
+        self._records = self._gap_count = 0
+        return True
 
     def _too_many(self, now: int) -> bool:
         """Also while threads are still being taken in: whether the records have cost more than they may, or are not all
