@@ -258,6 +258,16 @@ def test_left_off_where_working_it_out_takes_too_much_and_tried_again_later(
     assert not watched.source.closed
 
 
+def test_what_records_cost_is_asked_while_threads_are_still_taken_in(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched.source, "cover", lambda most=0: False)
+    watched.watch._covered = False
+    at = watched.now
+    watched.source.put([(at + i * 1000, 7, OUT if i % 2 else IN) for i in range(3 * Source.most_per_s)])
+    assert "1 % of a core" in watched.report().ended
+
+
 def test_a_refusal_on_the_way_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_many(*_: object) -> bool:
         raise NotHere("too many files would be open")

@@ -414,15 +414,13 @@ class SwitchWatch:
     def _report(self, now: int, alive: Collection[int]) -> None:
         elapsed = now - self._since
         self._report_at = now + REPORT_NS
-        if elapsed <= 0 or self._too_many(now):
+        if self._too_many(now):
             return
         if self._off_until:
             if now >= self._off_until:
                 self._off_until, self._since, self.on = 0, now, True
             return
-        if self._leave_off(now):
-            return
-        if not self._covered:
+        if self._leave_off(now) or not self._covered or elapsed <= 0:
             return
         if self._sink.generation != self._generation:
             # The ids of places are void.
