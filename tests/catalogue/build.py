@@ -122,6 +122,7 @@ class Scene:
         self._next_tid = 100
         self.collecting = False
         self.native = False  #: the holder of the GIL is in native code that does not let go
+        self.keeps = 0  #: this thread has the GIL, whatever it does
         self._holder = 0
         self._switches = 0
         self.fds = 10
@@ -217,7 +218,7 @@ class Scene:
             queued = int(self._dt * self._starved.get(tid, 0.0))
             self._delay[tid] += queued if self._books else 0
             self._cpu[tid] += self._dt - queued
-        holder = running[0] if running else 0
+        holder = self.keeps or (running[0] if running else 0)
         if not self.native or holder != self._holder:
             self._switches += 1
         self._holder = holder

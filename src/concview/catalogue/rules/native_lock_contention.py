@@ -1,0 +1,156 @@
+"""Threads queue for a lock inside a C library.
+
+What it sees:
+    Threads in a C library (a database driver, a linear algebra library, an embedded store) that wait for a pthread
+    mutex or rwlock of its own. No `Lock` is to be seen in the program: what looks like a slow call is a queue.
+
+Why it hurts:
+    What the library does under its lock is done one at a time, however many threads call it, and whether or not the
+    GIL is free.
+
+How it is measured:
+    The mean number of threads that wait for the lock at one address, on the lower end of the 95 % interval; threads
+    that have waited for five seconds without a break are counted, not estimated. Who has it is read from the lock,
+    which records the number of the thread that took it, twice a second. A wait that is too short to be looked at
+    (0.3 s) is taken for the same lock as the thread's last one. Thresholds 0.5 and 1.5 [H]: demo pair 2.8 to 3.0
+    (bad), none (fixed).
+
+Fix:
+    Share no object of the library between threads, or keep short what is done under its lock.
+
+        connections = threading.local()           # SQLite, libpq: a connection for each thread
+        OPENBLAS_NUM_THREADS=1 python ...         # OpenBLAS: many small products at once, each in its own thread
+        with env.begin(write=True) as txn: ...    # LMDB: one writer at a time; prepare outside, write many at once
+
+When it is fine:
+    Where the library's work would be done one at a time anyway: writers of one file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from concview.analysis.window import WaitProfile, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _crowd
+from concview.catalogue.rules._crowd import Crowd, Slices
+from concview.model import Confidence, NativeWait, NativeWaits, WaitKind
+from concview.text import percent, plural, waits
+
+_EACH = "Give each thread a connection of its own: one connection does one thing at a time."
+_BLAS = (
+    "OpenBLAS spreads one product at a time over its threads. Where many are computed at once, let each stay in the "
+    "thread that wants it.\n\n    OPENBLAS_NUM_THREADS=1 python ...   # or threadpoolctl.threadpool_limits(1)"
+)
+#: What helps with a library that is known, by the beginning of its name. SQLite: https://sqlite.org/threadsafe.html;
+#: libpq: its manual, "Behavior in Threaded Programs"; OpenBLAS: its README, "Setting the number of threads"; LMDB: its
+#: lmdb.h (one writer at a time); HDF5: its page on the thread-safe library.
+_KNOWN = (
+    ("libsqlite3", _EACH + "\n\n"
+     "    local = threading.local()\n"
+     "    def connection():\n"
+     "        if not hasattr(local, 'db'): local.db = sqlite3.connect(path)\n"
+     "        return local.db"),
+    ("libpq", _EACH + " Out of a pool:\n\n    with pool.connection() as connection: ..."),
+    ("libscipy_openblas", _BLAS),
+    ("libopenblas", _BLAS),
+    ("lmdb", "LMDB has one writer at a time, in all processes. Prepare outside, write many at once.\n\n"
+     "    values = list(compute())\n    with env.begin(write=True) as txn: txn.cursor().putmulti(values)"),
+    ("libhdf5", "HDF5 does one call at a time in a process. Let processes do it, each with files of its own.\n\n"
+     "    ProcessPoolExecutor().map(convert, files)"),
+)  # fmt: skip
+
+
+class NativeLockContention:
+    id: ClassVar[str] = "native-lock-contention"
+    title: ClassVar[str] = "Threads queue for a lock inside a C library"
+    group: ClassVar[str] = "Locks"
+    thresholds: ClassVar[Thresholds] = Thresholds(0.5, 1.5, "waiters", "[H] calibrated on the demo pair")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "waits", "peers")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "mean number of threads that wait for the lock"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        told = _told(window)
+        if not told:
+            return
+        crowds: dict[int, Crowd] = {}
+        for thread in window.threads:
+            lock = told.get(thread.tid)
+            if lock is None:
+                continue
+            crowd = crowds.setdefault(lock.address, Crowd(window, f"{lock.library} {lock.address:#x}", _name(lock)))
+            crowd.waits += [(thread, slice_) for slice_, _ in thread.slices_of(_native)]
+        for address, crowd in crowds.items():
+            if crowd.waits:
+                yield _one(window, crowd, address, next(one for one in told.values() if one.address == address))
+
+
+def _native(profile: WaitProfile) -> bool | None:
+    return True if profile.wait.kind is WaitKind.FUTEX and not profile.wait.lock else None
+
+
+def _name(lock: NativeWait) -> str:
+    return f"a {lock.kind} inside {lock.library or 'C code'}"
+
+
+def _told(window: Window) -> dict[int, NativeWait]:
+    """The last lock that each thread was seen to wait for."""
+    reports = window.history.relations.reports(NativeWaits, window.start_ns, window.end_ns)
+    return {one.tid: one for report in reports for one in report.waits if one.kind and not one.lost}
+
+
+def _owners(window: Window, address: int) -> tuple[list[int], list[NativeWait]]:
+    """Threads of this process that had it, most often seen first, and waits for which another process had it."""
+    reports = window.history.relations.reports(NativeWaits, window.start_ns, window.end_ns)
+    rows = [one for report in reports for one in report.waits if one.address == address and one.kind]
+    seen = Counter(one.owner for one in rows if not one.others and one.owner)
+    return [tid for tid, _ in seen.most_common()], [one for one in rows if one.others]
+
+
+def _meanwhile(window: Window, crowd: Crowd, owners: list[int]) -> Slices:
+    """What those that have it in turn do while they do not wait for it."""
+    waiting = {id(p.run) for _, p in crowd.waits}
+    return [(t, s) for t in window.threads if t.tid in owners for s in t.slices if id(s.run) not in waiting]
+
+
+def _one(window: Window, crowd: Crowd, address: int, lock: NativeWait) -> Observation:
+    owners, outside = _owners(window, address)
+    meanwhile = _crowd.doing(_meanwhile(window, crowd, owners))
+    summary = (
+        f"{crowd.who} {waits(len(crowd.tids))} for {crowd.name} in {crowd.spot}, {crowd.mean:.1f} at a time on average"
+    )
+    process = outside[-1].others[0] if outside else None
+    if process is not None and not owners:
+        summary += f"; process {process.pid} ({process.name or 'its name could not be read'}) has it"
+    elif owners and meanwhile.words:
+        summary += f"; {evidence.who(window, owners)} {'has' if len(owners) == 1 else 'have'} it in turn, mostly "
+        summary += f"{meanwhile.words} ({percent(meanwhile.share)})"
+    return replace(
+        crowd.in_turn(Confidence.EXACT, owners, meanwhile),
+        title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for {crowd.name}",
+        summary=summary + crowd.lasting_words + ".",
+        fix=_fix(lock),
+        gain=(
+            f"Of these {plural(len(crowd.tids), 'thread')} only one proceeds at a time inside the library; what each "
+            "does with an object of its own could overlap."
+        ),
+        check_next=(
+            f"What does process {process.pid} do with it? Look at it with concview, too."
+            if process is not None and not owners
+            else "Which object of the library do these threads share?"
+        ),
+        stacks=meanwhile.shown("holder") + crowd.evidence(),
+    )
+
+
+def _fix(lock: NativeWait) -> str:
+    """'' : the rule's own."""
+    return next((fix for name, fix in _KNOWN if lock.library.startswith(name)), "")
+
+
+RULE = NativeLockContention()

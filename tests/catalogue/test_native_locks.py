@@ -1,0 +1,90 @@
+"""Locks of C libraries: a queue at one, and the circle of one with the GIL. Who has them is read from the locks."""
+
+from __future__ import annotations
+
+import pytest
+from build import GIL, Scene, frame, waits_for
+
+from concview.catalogue.rules.gil_deadlock import RULE as GIL_DEADLOCK
+from concview.catalogue.rules.native_lock_contention import RULE as CONTENTION
+from concview.model import Finding, NativeWait, NativeWaits, Owner, Wait, WaitKind
+
+RULES = {rule.id: rule for rule in (GIL_DEADLOCK, CONTENTION)}
+IN_C = Wait(WaitKind.SLEEP, "clock_nanosleep")
+
+
+def _found(scene: Scene, rule_id: str) -> Finding:
+    finding = scene.found(rule_id)
+    assert finding is not None, scene.ever()
+    return finding
+
+
+def _told(scene: Scene, *waits: NativeWait) -> None:
+    scene.history.apply(NativeWaits(scene.history.now_ns, waits))
+
+
+def _queue(kind: str = "mutex", library: str = "libsqlite3.so.0", elsewhere: bool = False, lost: bool = False) -> Scene:
+    scene = Scene(rules=RULES)
+    owner = scene.thread("report")
+    waiters = [scene.thread(f"small-{number}") for number in range(3)]
+    others = (Owner(99, "importer"),) if elsewhere else ()
+    scene.do(owner, [frame("report", 7)], IN_C)
+    for tid in waiters:
+        scene.do(tid, [frame("small", 10)], waits_for())
+    scene.play(1)
+    _told(scene, *(NativeWait(t, 4096, library, kind=kind, owner=98 if others else owner, others=others, lost=lost)
+                   for t in waiters))  # fmt: skip
+    scene.play(8)
+    return scene
+
+
+def test_threads_queue_for_what_one_has_in_c() -> None:
+    finding = _found(_queue(), "native-lock-contention")
+    assert finding.severity == "warn" and finding.confidence == "exact"
+    assert "3.0 at a time on average" in finding.summary
+    assert "a mutex inside libsqlite3.so.0" in finding.title
+    assert "report has it in turn, mostly sleeping" in finding.summary
+    assert "connection of its own" in finding.fix  # SQLite is known
+    assert [s.role for s in finding.stacks] == ["holder", "waiter", "waiter", "waiter"]
+
+
+def test_a_library_that_is_not_known_has_the_rules_own_advice() -> None:
+    finding = _found(_queue("rwlock", "libx.so"), "native-lock-contention")
+    assert "a rwlock inside libx.so" in finding.title
+    assert "Share no object of the library" in finding.fix
+
+
+def test_another_process_has_it() -> None:
+    finding = _found(_queue(elsewhere=True), "native-lock-contention")
+    assert "process 99 (importer) has it" in finding.summary and "process 99" in finding.check_next
+
+
+@pytest.mark.parametrize(("kind", "lost"), [("", False), ("mutex", True)])
+def test_what_is_no_lock_and_what_nobody_has_any_more_is_no_queue(kind: str, lost: bool) -> None:
+    assert "native-lock-contention" not in _queue(kind, lost=lost).ever()
+
+
+def _circle(owner_wants: Wait, others: tuple[Owner, ...] = ()) -> Scene:
+    scene = Scene(rules=RULES)
+    caller, owner, third = (scene.thread(name) for name in ("caller", "callback", "web"))
+    scene.do(caller, [frame("call", 40)], waits_for())
+    scene.do(owner, [frame("called_back", 32)], owner_wants)
+    scene.do(third, [frame("serve", 3)], GIL)
+    scene.native, scene.keeps = True, caller
+    scene.play(1)
+    _told(scene, NativeWait(caller, 4096, "libx.so", kind="mutex", owner=owner, others=others))
+    scene.play(5)
+    return scene
+
+
+def test_each_has_what_the_other_needs() -> None:
+    finding = _found(_circle(GIL), "gil-deadlock")
+    assert (finding.severity, finding.confidence, finding.score) == ("warn", "exact", 100)
+    assert "caller has the GIL and waits for a mutex inside libx.so" in finding.summary
+    assert "which callback has; callback waits for the GIL" in finding.summary
+    assert "1 more thread waits for the GIL" in finding.summary
+
+
+@pytest.mark.parametrize("scene", [_circle(IN_C), _circle(GIL, (Owner(99, "x"),))])
+def test_an_owner_that_goes_on_gives_it_back(scene: Scene) -> None:
+    assert "gil-deadlock" not in scene.ever()
