@@ -58,12 +58,16 @@ class DescriptorReader:
         self._parent = ParentReader(search)
         self._joined: dict[int, int] = {}
         self._before = Waits()
+        self._looked = False
         self._pace = Pace()
 
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         search = self._search
         waits = search.waits(at_ns)
         chosen = waits.both(self._before)
+        if not self._looked:
+            # Nothing is known of any thread in C yet, and a second look is half a second away.
+            self._looked, chosen.natives = True, waits.natives
         self._before = waits
         asked = {**chosen.descriptors, **{-1 - fd: who for fd, who in chosen.file_locks.items()}}
         # One transaction follows another with the same threads waiting: where they sleep so, each look is a search.
