@@ -134,6 +134,7 @@ class Interrupt:
 
 def record_stream(source: LiveSource, out: FileIO, path: Path, seconds: float, agent: bool, calls: str) -> int:
     """Copy the collector's bytes as they are; the number of bytes."""
+    from concview.codec import MAGIC
     from concview.commands._open import END_S, attach_failed
 
     with Interrupt() as interrupt:
@@ -157,14 +158,17 @@ def record_stream(source: LiveSource, out: FileIO, path: Path, seconds: float, a
             data = os.read(descriptor, 1 << 20)
             if not data:
                 break
-            began = began or now
             _write(out, data, path)
             written += len(data)
+            if written > len(
+                MAGIC
+            ):  # on a full machine the collector's first words may come long before its first look
+                began = began or now
             progress.show(now - began, written)
         progress.clear()
         if interrupt.asked and not written:
             raise KeyboardInterrupt
-        if not written or written <= len(b"CONCVIEW"):
+        if written <= len(MAGIC):
             raise attach_failed(source.failure())
         if not ending:
             complain("the process exited, or became another program; the recording ends there")
