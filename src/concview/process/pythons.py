@@ -134,12 +134,14 @@ def _search(place: str, minor: str) -> tuple[str, bool]:
         if head.startswith(_COOKIE) and len(head) == 24:
             number, flag = struct.unpack("<QQ", head[8:])
             return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}", bool(flag)
-        if not minor:
+        if not minor and not offset:
             return "", False
-        # 3.8 to 3.12: PY_VERSION lies in the file as a string of its own.
+        # 3.8 to 3.12: PY_VERSION lies in the file as a string of its own. A program that has the interpreter inside,
+        # under a name of its own and without its shared library, is known by the section alone (3.10 and later).
+        minors = [minor.encode()] if minor else [b"3.12", b"3.11", b"3.10"]
         with contextlib.suppress(ValueError), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data.find(b"PyThreadState") >= 0:
-                return _constant(data, minor.encode()), False
+                return next(filter(None, (_constant(data, each) for each in minors)), ""), False
     return "", False
 
 

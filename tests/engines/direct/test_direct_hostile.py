@@ -1,0 +1,71 @@
+"""A target that rewrites its own interpreter structures: no error of ours, no hang, no memory without bounds, and the
+target is as it would be without us."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from concview.cpython.memory import Memory
+from concview.cpython.runtime import find, layout
+from interpreters import FULL, Interpreter, interpreters, target
+
+TARGET = Path(__file__).with_name("hostile_memory_target.py")
+IDLE = "print('ready', flush=True)\nimport sys\nsys.stdin.readline()\n"
+NAMES = (
+    "ts.next", "ts.thread_id", "ts.datastack_chunk", "ts.cframe", "dict.ma_keys", "str.length", "co.filename",
+    "co.linetable", "co.qualname", "co.firstlineno",
+)  # fmt: skip
+#: Bytes that a command of ours may take, whatever it reads.
+MOST = 400 << 20
+#: Seconds of CPU for three seconds of watching at 5 % and for starting.
+MOST_CPU = 60
+COMMANDS = (
+    ["check", "--duration", "3", "--rate", "200"],
+    ["dump"],
+    ["dump", "--format", "json"],
+)
+CHOSEN = [
+    i for i in interpreters() if not i.free_threaded and (FULL or i.version in ((3, 8), (3, 11), (3, 12), (3, 14)))
+]
+
+
+def offsets(python: Interpreter) -> str:
+    with target(python, IDLE) as process:
+        memory = Memory(process.pid)
+        o = layout(memory, find(memory))
+    return json.dumps({name: o.get(name) for name in NAMES})
+
+
+def watch(pid: int, command: list[str]) -> tuple[int, str, int, float]:
+    """(exit code, standard error, most memory in bytes, CPU seconds) of one command and all that it started."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "concview", command[0], str(pid), *command[1:]], stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        return process.returncode, errors.read(), usage.ru_maxrss << 10, usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(8 if FULL else 2))
+@pytest.mark.parametrize("python", CHOSEN, ids=lambda p: p.label)
+def test_a_target_that_scribbles_over_itself(python: Interpreter, seed: int) -> None:
+    with target(python, TARGET, offsets(python), str(seed)) as process:
+        for command in COMMANDS:
+            code, errors, memory, cpu = watch(process.pid, command)
+            assert code in (0, 1, 6), (command, code, errors)
+            assert "Traceback" not in errors
+            assert memory < MOST and cpu < MOST_CPU, (command, memory >> 20, cpu)
+        process.send("end")
+        assert int(process.line()) > 0
+        assert process.popen.wait(20) == 0, process.errors()
