@@ -17,7 +17,7 @@ from nobody import NOBODY, as_nobody, needs_root
 from concview.errors import NoSuchProcess, NotPermitted, NotPython, TargetError, Zombie
 from concview.process import discovery
 from concview.process.discovery import Discovery, describe, human_name, is_own
-from concview.process.pythons import python_of, python_version
+from concview.process.pythons import looks_like_python, python_of, python_version
 from interpreters import Interpreter, current, target
 
 WAITS = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
@@ -232,3 +232,17 @@ def test_concview_itself_is_told_by_its_command_line(command: tuple[str, ...], o
 def test_names_are_what_a_person_would_say(command: tuple[str, ...], name: str) -> None:
     assert human_name(command, "python3.12", embedded=False) == name
     assert human_name(command, "uwsgi", embedded=True) == "uwsgi"
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "version"),
+    [
+        ("python", ("/srv/venv/bin/python", "app.py"), ""),
+        ("python3.11", ("/usr/bin/python3.11", "-m", "x"), "3.11"),
+        ("python", (), ""),
+        ("pythonista", ("/usr/bin/pythonista",), None),
+    ],
+)
+def test_a_name_alone_tells_python(name: str, command: tuple[str, ...], version: str | None) -> None:
+    found = looks_like_python(name, command)
+    assert (found.version if found is not None else None) == version

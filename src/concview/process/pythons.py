@@ -24,6 +24,8 @@ _PY_VERSION = re.compile(rb"(\d\.\d+\.\d{1,2})(?:\+|(?:a|b|rc)\d+)?\0")
 #: First word of _PyRuntime since 3.13: Include/internal/pycore_debug_offsets.h. Version and build follow it.
 _COOKIE = b"xdebugpy"
 _SECTION = b".PyRuntime\0"
+#: The same where a name is all that may be seen: an environment's is `bin/python`.
+_NAME = re.compile(r"python(?:(\d)(?:\.(\d+))?(t?)d?(?:-\w+)?)?$")
 #: No larger file is searched for its version.
 _MAX_FILE = 256 << 20
 
@@ -69,7 +71,7 @@ def python_version(pid: int) -> str:
 def looks_like_python(name: str, command: tuple[str, ...]) -> Python | None:
     """A guess from what everybody may read, for processes whose files may not be seen."""
     for word in (command[0] if command else "", name):
-        found = _EXECUTABLE.match(word.rpartition("/")[2])
+        found = _NAME.match(word.rpartition("/")[2])
         if found:
             return Python(f"{found.group(1)}.{found.group(2)}" if found.group(2) else "", bool(found.group(3)))
     return None
