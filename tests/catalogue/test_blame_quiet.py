@@ -138,6 +138,8 @@ def test_the_result_of_a_pool_of_processes(cpu: float, still: bool) -> None:
     scene = Scene(rules={})
     main = scene.thread("main")
     scene.do(main, [EVENT, pool, frame("<module>", 9)], waits_for(0x40, via="Event.wait"))
+    brings = scene.thread("Thread-3 (_handle_results)")
+    scene.do(brings, [stdlib("Pool._handle_results", "multiprocessing/pool.py")], SELECT)
     scene.history.apply(Workers(scene.history.now_ns, (Worker(9, 1, 1, Role.WORKER, "worker 1", cpu),)))
     (cause,) = [c for c in blame(scene).causes if main in c.threads]
     assert (cause.kind, "uses no CPU" in cause.what) == ("child", still)

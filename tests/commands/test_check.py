@@ -273,7 +273,7 @@ def test_dump_with_locals_and_native_frames() -> None:
         assert "swordfishswordfish" in text
         native = run("dump", stuck.pid, "--native")
         assert native.returncode == 0, native.stderr
-        assert "stood still" in native.stderr  # it says what it did to the process
+        assert "stopped the process for" in native.stderr  # it says what it did to the process
         assert "sleep" in native.stdout
 
 

@@ -80,7 +80,7 @@ def test_a_master_with_its_workers() -> None:
 
 def test_bad_input() -> None:
     one_line(run("check", "--tree", "nothing.concview"), 2, "--tree")
-    one_line(run("check", "1", "nothing.concview"), 2, "only processes")
+    one_line(run("check", "1", "nothing.concview"), 2, "only of processes")
     one_line(run("check", "--tree", "--", "true"), 2, "--tree")
     one_line(run("check", "--tree", 2**22 + 7), 4, "no process")
     one_line(run("dump", os.getpid(), "x"), 2, "not a process id")

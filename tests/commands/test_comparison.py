@@ -141,7 +141,7 @@ def test_the_command_on_recordings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
-        (["{r}", "{r}"], 2, "on both sides"), (["{r}", "/none"], 5, "no such file"),
+        (["{r}", "{r}"], 2, "as BASE and as NEW"), (["{r}", "/none"], 5, "no such file"),
         (["{r}", "{tmp}"], 5, "no recordings"), (["{r}", "{py}"], 5, "not a readable recording"),
         (["{r}", "{r2}", "--fail-worse", "x"], 2, "number of percent"),
         (["{r}", "{empty}"], 5, ""),

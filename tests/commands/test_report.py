@@ -117,7 +117,7 @@ def test_page(held_up: Path, tmp_path: Path) -> None:
     page = out.read_text()
     assert "lock-held-across-io" in page and "Who is to blame" in page and "<b>```" not in page
     one_line(run("report", held_up, "-o", out), 2, "exists already", "--force")
-    one_line(run("report", held_up, "--format", "html"), 2, "where to", "-o")
+    one_line(run("report", held_up, "--format", "html"), 2, "needs an output file", "-o")
 
 
 def test_bad_input(held_up: Path, tmp_path: Path) -> None:

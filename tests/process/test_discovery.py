@@ -133,6 +133,9 @@ def test_what_is_not_there_or_not_python() -> None:
         with pytest.raises(NoSuchProcess, match=f"no process {pid}"):
             describe(pid)
     with subprocess.Popen(["sleep", "100"]) as other:
+        # Popen returns when the new program is there; the kernel gives it its command line a moment later.
+        while not Path(f"/proc/{other.pid}/cmdline").read_bytes():
+            time.sleep(0.01)
         try:
             with pytest.raises(NotPython, match=r"sleep 100\) is not a Python process"):
                 describe(other.pid)

@@ -244,3 +244,25 @@ async def test_questions(key: str, size: tuple[int, int], drawn: Any) -> None:
         await pilot.press(key)
         await fake.drawn(pilot)
         assert app.export_screenshot(simplify=True) == drawn
+
+
+async def test_a_key_while_nothing_has_the_keyboard_is_for_the_view() -> None:
+    app = ConcviewApp(Obeying([picture(agent=None)]))
+    async with app.run_test(size=(100, 24)) as pilot:
+        view = await opened(pilot)
+        app.screen.set_focus(None)
+        await pilot.press("a")
+        await fake.until(pilot, lambda: isinstance(app.screen, AgentQuestion))
+        assert view.is_attached
+
+
+async def test_a_key_before_its_view_is_there_waits_for_it() -> None:
+    app = ConcviewApp(Obeying([picture(agent=None)]))
+    async with app.run_test(size=(100, 24)) as pilot:
+        board: Any = app.screen
+        await fake.until(pilot, lambda: board.view.ready)
+        await fake.drawn(pilot)
+        board.show_view("inside")
+        assert not board.view.ready  # it is made when it is first shown
+        app.simulate_key("a")
+        await fake.until(pilot, lambda: isinstance(app.screen, AgentQuestion))

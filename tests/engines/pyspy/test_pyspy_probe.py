@@ -54,7 +54,7 @@ def test_probe_of_nothing() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     found = PySpyEngine.probe(process.pid)
-    assert not found.usable and "gone" in found.why
+    assert not found.usable and "has ended" in found.why
 
 
 def false_py_spy(folder: Path, script: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.events import Key
 from textual.message import Message
 
 from concview import registry
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 SPEEDS = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
 #: Seconds after the first picture, and between two views that are made before they are asked for.
 PREPARE_S, PREPARE_EVERY_S = 1.0, 0.3
+#: So many keys wait for a view that is being made.
+_MOST_EARLY = 16
 #: What the footer offers while paused.
 PAUSED_KEYS = ("pause", "earlier", "shorter", "last_finding", "open", "back")
 
@@ -79,6 +82,7 @@ class Dashboard(TakeAway):
         self.shown: Snapshot = self.newest  #: what is on screen: the newest, or the one it was paused at
         self.speed = SPEEDS.index(0.1)
         self.trail: list[tuple[str, Any]] = []  #: where Escape leads
+        self._early: list[str] = []  #: keys for a view that is being made
         self.state = state or ScreenState()
         self._tables: dict[str, Table] = {}  #: by the name under which its state is kept
         view = view or self.state.view_of(self._program(self.newest))
@@ -172,6 +176,7 @@ class Dashboard(TakeAway):
             self.on_view_ready()
             return
         self._make(name)
+        self.set_focus(None)  # what is typed now is meant for it, not for what was shown before
         if len(views.children) == 1:
             self.set_timer(PREPARE_S, self._prepare)
 
@@ -206,6 +211,19 @@ class Dashboard(TakeAway):
         self.draw_view()
         self.draw_bars()
         self.focus_view()
+        early, self._early = self._early, []
+        for key in early:
+            self.app.call_later(self.app.simulate_key, key)  # sent by the app: one of ours would end at this screen
+
+    def on_key(self, event: Key) -> None:
+        """A key that comes while nothing has the keyboard, as for a moment after a view was shown, is for the view; one
+        that comes before there is anything of the view waits for that."""
+        if self.focused is not None:
+            return
+        self.focus_view()
+        if self.focused is None and event.key not in self.active_bindings and len(self._early) < _MOST_EARLY:
+            self._early.append(event.key)
+            event.stop()
 
     def focus_view(self) -> None:
         primary = self.view.primary()
