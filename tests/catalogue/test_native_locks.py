@@ -41,6 +41,7 @@ def _queue(kind: str = "mutex", library: str = "libsqlite3.so.0", elsewhere: boo
 def test_threads_queue_for_what_one_has_in_c() -> None:
     finding = _found(_queue(), "native-lock-contention")
     assert finding.severity == "warn" and finding.confidence == "exact"
+    assert (finding.severity, finding.confidence) == ("warn", "exact")
     assert "3.0 at a time on average" in finding.summary
     assert "a mutex inside libsqlite3.so.0" in finding.title
     assert "report has it in turn, mostly sleeping" in finding.summary
@@ -62,6 +63,24 @@ def test_another_process_has_it() -> None:
 @pytest.mark.parametrize(("kind", "lost"), [("", False), ("mutex", True)])
 def test_what_is_no_lock_and_what_nobody_has_any_more_is_no_queue(kind: str, lost: bool) -> None:
     assert "native-lock-contention" not in _queue(kind, lost=lost).ever()
+
+
+def test_waits_in_which_nobody_looked_are_inferred_and_other_waits_in_c_are_none() -> None:
+    scene = Scene(rules=RULES)
+    owner, waiter, other = (scene.thread(name) for name in ("report", "small", "polls"))
+    scene.do(owner, [frame("report", 7)], IN_C)
+    for tid in (waiter, other):
+        scene.do(tid, [frame("small", 10)], waits_for())
+    scene.play(1)
+    told = NativeWait(waiter, 4096, "libx.so", kind="mutex", owner=owner)
+    _told(scene, told, NativeWait(other, 8192, "libx.so"))
+    for line in range(11, 51):  # one wait after the other
+        scene.do(waiter, [frame("small", line)])
+        scene.play(0.02)
+        scene.do(waiter, [frame("small", line)], waits_for())
+        scene.play(0.2)
+    finding = _found(scene, "native-lock-contention")
+    assert finding.confidence == "inferred" and finding.title.startswith("1 thread queues")
 
 
 def _circle(owner_wants: Wait, others: tuple[Owner, ...] = ()) -> Scene:
