@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-from build import GIL, Scene, frame, waits_for
+from typing import Any
 
+import pytest
+from build import GIL, RUNNING, Scene, frame, waits_for
+
+from concview.analysis.blame.tracker import Tracker
+from concview.analysis.window import Window
 from concview.catalogue.rules.gil_deadlock import RULE as GIL_DEADLOCK
 from concview.catalogue.rules.native_lock_contention import RULE as CONTENTION
 from concview.model import Finding, NativeWait, NativeWaits, Owner, Wait, WaitKind
+from concview.source.wakes import Wakes
 
 RULES = {rule.id: rule for rule in (GIL_DEADLOCK, CONTENTION)}
 IN_C = Wait(WaitKind.SLEEP, "clock_nanosleep")
@@ -107,3 +112,30 @@ def test_each_has_what_the_other_needs() -> None:
 @pytest.mark.parametrize("scene", [_circle(IN_C), _circle(GIL, (Owner(99, "x"),))])
 def test_an_owner_that_goes_on_gives_it_back(scene: Scene) -> None:
     assert "gil-deadlock" not in scene.ever()
+
+
+@pytest.mark.parametrize(
+    ("does", "more", "expected"),
+    [
+        (IN_C, {}, ("taken", "sleep", True)),
+        (RUNNING, {}, ("taken", "cpu", False)),  # it may have given it back, and another one taken it
+        (IN_C, {"owner": 98, "others": (Owner(99, "importer"),)}, ("taken", "peer", True)),
+        (IN_C, {"owner": 98, "others": (Owner(99, "x", stopped="SIGSTOP"),)}, ("taken", "stopped process", True)),
+        (IN_C, {"owner": 98, "lost": True}, ("own", "nobody", True)),
+        (IN_C, {"kind": ""}, ("own", "native", True)),
+    ],
+)
+def test_where_the_wait_ends(does: Wait, more: dict[str, Any], expected: tuple[str, str, bool]) -> None:
+    scene = Scene(rules={})
+    owner, waiter = scene.thread("report"), scene.thread("small")
+    scene.do(owner, [frame("report", 7)], does)
+    scene.do(waiter, [frame("small", 10)], waits_for())
+    scene.play(1)
+    _told(scene, NativeWait(waiter, 4096, "libx.so", **{"kind": "mutex", "owner": owner, **more}))
+    scene.play(6)
+    told = Tracker(Wakes(lambda _: ())).blame(Window(scene.history))
+    assert told is not None
+    (cause,) = [c for c in told.causes if waiter in c.threads]
+    assert (cause.family, cause.kind, cause.exact) == expected
+    if cause.path:
+        assert cause.path[0].via == "native lock" and cause.path[0].what == "a mutex inside libx.so"

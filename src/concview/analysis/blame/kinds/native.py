@@ -13,7 +13,7 @@ from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.ties import still
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import Confidence, NativeWait, WaitKind
+from concview.model import Confidence, NativeWait, State, WaitKind
 
 
 class Native:
@@ -45,13 +45,21 @@ class Native:
             whose = "a process that has ended" if told.shared else "a thread that has ended, or one before a fork"
             return waiter.end(End.NOBODY, f"{what}: {whose} has taken it")
         owner = told.owner
-        exact = at_ns and still(waiter.moment, owner, at_ns)
+        exact = bool(at_ns) and _stands(waiter, owner, at_ns)
         others = [owner] if owner != waiter.tid and owner in waiter.moment.runs else []
         if others and not exact and _waits_there(waiter, owner, told):
             others = []  # it has given it back and wants it again
         otherwise = waiter.end(End.NATIVE, f"waits for {what}")
         confidence = Confidence.EXACT if exact else Confidence.INFERRED
         return waiter.link(Via.NATIVE, what, others, confidence, otherwise, key=("native", told.address))
+
+
+def _stands(waiter: Waiter, owner: int, at_ns: int) -> bool:
+    """Whether the owner has been in one wait since the lock was read: one that runs may have given it back."""
+    run = waiter.moment.runs.get(owner)
+    if run is None or run.state in (State.RUNNING, State.RUNNABLE) or not still(waiter.moment, owner, at_ns):
+        return False
+    return run.since_ns <= at_ns
 
 
 def _waits_there(waiter: Waiter, tid: int, told: NativeWait) -> bool:

@@ -21,8 +21,6 @@ from concview.sink import Sink
 from concview.text import clean
 
 MAX_WAITS = 64
-#: Threads whose C stack is looked at in one look.
-_STACKS = 32
 _FUTEXES = frozenset({Shape.FUTEX, Shape.FUTEX_WAIT, Shape.FUTEX_WAITV})
 _PROCESS = re.compile(rb"^Tgid:\s*(\d+)", re.MULTILINE)
 
