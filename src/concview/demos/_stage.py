@@ -83,7 +83,8 @@ def play(workload: Workload, seconds: float = 0.0) -> NoReturn:
         if forever is not None:
             forever()
     while True:
-        time.sleep(3600)
+        # Not for an hour: a signal that comes just before the sleep begins is answered when it is over.
+        time.sleep(5)
 
 
 def start(name: str, function: Callable[..., Any], *arguments: Any) -> threading.Thread:

@@ -178,6 +178,7 @@ class NestedExecutorDeadlock:
             where=evidence.places(stack),
             threads=tids,
             stacks=stacks,
+            explains=(("all-workers-busy", "*"),),  # no pool has a worker that does anything else
             score=95,
             needs=f"a second of standing still (seen for {duration(seen)})" if seen < MIN_SECONDS else "",
         )
