@@ -40,6 +40,17 @@ def samples_in(window: Window, nanoseconds: float) -> int:
     return int(nanoseconds / max(1.0, tick_ns(window)))
 
 
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Overlapping and adjoining stretches of time, (start, end), as one, in the order of time."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
 #: A wait that has lasted so long without a break, and still does, is evidence by its length: [H] no healthy program of
 #: the accuracy table has one of a second, and a finding comes within ten.
 LASTING_NS = 5_000_000_000

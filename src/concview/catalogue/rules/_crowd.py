@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -155,6 +155,11 @@ class Crowd:
             waited = f"waited {duration(sum(ns for _, ns in mine) / 1e9)} of the last {duration(self.window.seconds)}"
             out += evidence.shown("waiter", tid, self.window.name(tid), evidence.heaviest(mine), waited)
         return out
+
+    def beside(self, tids: Collection[int]) -> Slices:
+        """What these threads do while they do not wait for it."""
+        waiting = {id(p.run) for _, p in self.waits}
+        return [(t, s) for t in self.window.threads if t.tid in tids for s in t.slices if id(s.run) not in waiting]
 
     def beyond(self) -> Slices:
         """What threads do that have come past the line at which these wait, in the same function: they seem to have

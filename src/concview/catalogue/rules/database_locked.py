@@ -87,7 +87,7 @@ def _inside(crowd: Crowd) -> Slices:
         return True if any((f.file, f.function) in places for f in profile.stack.frames) else None
 
     kept = [(t, s) for t in window.threads for s, _ in t.slices_of(uses) if id(s.run) not in waiting]
-    spans = _merged([(s.start_ns, s.end_ns) for _, s in crowd.waits])
+    spans = evidence.joined([(s.start_ns, s.end_ns) for _, s in crowd.waits])
     shares: dict[int, int] = defaultdict(int)
     for thread, slice_ in kept:
         shares[thread.tid] += sum(max(0, min(end, slice_.end_ns) - max(start, slice_.start_ns)) for start, end in spans)
@@ -98,17 +98,6 @@ def _inside(crowd: Crowd) -> Slices:
 def _own(window: Window) -> int:
     hello = window.history.hello
     return hello.target.pid if hello is not None else 0
-
-
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Without overlaps."""
-    found: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
 
 
 def _one(window: Window, crowd: Crowd) -> Observation:

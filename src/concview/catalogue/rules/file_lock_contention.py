@@ -38,7 +38,7 @@ from concview.analysis.window import WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
-from concview.catalogue.rules._crowd import Crowd, Slices
+from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, FileLock, FileLocks, State
 from concview.text import percent, plural, waits
 
@@ -74,22 +74,11 @@ def _threads(window: Window, crowd: Crowd) -> set[int]:
     return {user.tid for one in locks for user in one.users if user.tid not in one.waiters}
 
 
-def _outside_of(crowd: Crowd, tids: set[int]) -> Slices:
-    """What these threads do while they do not wait for it, and somebody else does."""
-    waits = {id(p.run) for _, p in crowd.waits}
-    return [
-        (t, s)
-        for t in crowd.window.threads
-        if t.tid in tids
-        for s in t.slices
-        if id(s.run) not in waits and s.run.state is not State.RUNNING
-    ]
-
-
 def _one(window: Window, crowd: Crowd) -> Observation:
     lock = _holder(window, crowd.key)
     read = _threads(window, crowd)
-    kept = _outside_of(crowd, read) if read else crowd.beyond()
+    standing = [(t, s) for t, s in crowd.beside(read) if s.run.state is not State.RUNNING]
+    kept = standing if read else crowd.beyond()
     owners = _crowd.by_time(kept)
     meanwhile = _crowd.doing(kept)
     summary = (

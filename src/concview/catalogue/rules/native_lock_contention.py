@@ -38,7 +38,7 @@ from concview.analysis.window import Slice, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
-from concview.catalogue.rules._crowd import Crowd, Slices
+from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, NativeWait, NativeWaits, WaitKind
 from concview.text import percent, plural, waits
 
@@ -147,17 +147,11 @@ def _owners(window: Window, address: int) -> tuple[list[int], list[NativeWait]]:
     return [tid for tid, _ in seen.most_common()], [one for one in rows if one.others]
 
 
-def _meanwhile(window: Window, crowd: Crowd, owners: list[int]) -> Slices:
-    """What those that have it in turn do while they do not wait for it."""
-    waiting = {id(p.run) for _, p in crowd.waits}
-    return [(t, s) for t in window.threads if t.tid in owners for s in t.slices if id(s.run) not in waiting]
-
-
 def _one(window: Window, queue: _Queue) -> Observation:
     crowd, lock = queue.crowd, queue.lock
     owners, outside = _owners(window, lock.address)
     read = queue.seen_ns >= READ_SHARE * sum(s.ns for _, s in crowd.waits)
-    meanwhile = _crowd.doing(_meanwhile(window, crowd, owners))
+    meanwhile = _crowd.doing(crowd.beside(owners))
     summary = (
         f"{crowd.who} {waits(len(crowd.tids))} for {crowd.name} in {crowd.spot}, {crowd.mean:.1f} at a time on average"
     )

@@ -88,7 +88,7 @@ class StopTheWorldStorm:
                     asked[target] += ns
         if not stood:
             return
-        pauses = _joined(spans)
+        pauses = evidence.joined(spans)
         stopped = sum(end - start for start, end in pauses)
         share = stopped / (window.end_ns - window.start_ns)
         victims = sorted(stood, key=lambda t: -stood[t])
@@ -136,17 +136,6 @@ class StopTheWorldStorm:
 def _stands(profile: WaitProfile) -> tuple[str, int] | None:
     via = profile.classification.via
     return (via, profile.wait.target) if via in (STOP_VIA, STOPPING_VIA) else None
-
-
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Overlapping and adjoining stretches of time as one."""
-    found: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
 
 
 def _meanwhile(thread: ThreadWindow | None, pauses: list[tuple[int, int]]) -> Stack | None:
