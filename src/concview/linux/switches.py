@@ -47,7 +47,7 @@ _PLAIN = frozenset((IN, OUT, PUSHED_ASIDE))
 #: Pages of a ring: with the one before it they fit what everybody may lock (perf_event_mlock_kb, 516 KiB a CPU).
 _PAGES = 64
 #: Events that are opened at most, and as a share of the files that we may have open. 2 KiB of the kernel's memory each.
-MAX_EVENTS, FILE_SHARE = 10_000, 0.2
+MAX_EVENTS, FILE_SHARE = 10_000, 0.4
 
 #: When, thread, IN or OUT or PUSHED_ASIDE, and 0; or when, thread, WAKING, and who woke it as in `model.Switches`.
 Row = tuple[int, int, int, int]

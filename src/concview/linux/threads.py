@@ -53,7 +53,7 @@ class CounterTable:
         self._ended_voluntary = 0
         self._ended_involuntary = 0
         self._open = 0
-        self._max_open = descriptor_budget(0.3)
+        self._max_open = descriptor_budget(0.35)
         self._turn: Iterator[int] = iter(())
         self._sched_turn: Iterator[int] = iter(())
         self._polled = False

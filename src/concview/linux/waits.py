@@ -13,7 +13,7 @@ from os import pread
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from concview.linux import syscalls
+from concview.linux import switches, syscalls
 from concview.linux.decode import Decoder, FutexesResolver, FutexQuestion, FutexResolver, MemoryReader
 from concview.linux.process_facts import ProcessFacts, facts_of
 from concview.model import Capability, Wait, WaitKind
@@ -55,12 +55,13 @@ class Slot:
         self.left = 0
 
 
-def descriptor_budget(share: float = 0.4, limit: int = MAX_CACHED) -> int:
-    """How many descriptors one reader may keep: a share of what this process may open, at most `limit`."""
+def descriptor_budget(share: float = 0.5, limit: int = MAX_CACHED) -> int:
+    """How many descriptors one reader may keep: a share of what this process may open and the records of switches
+    leave, at most `limit`."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return limit
-    return max(16, min(limit, int(soft * share)))
+    return max(16, min(limit, int((soft - switches.room(soft)) * share)))
 
 
 class WaitReader:

@@ -52,6 +52,8 @@ _RECHECK_CODES = 48
 _RESTING = 20
 #: What is due now and then has been done for the last time so long after somebody ran; then it comes so seldom.
 _SETTLED_NS, _RESTED_NS = 1_500_000_000, 2_000_000_000
+#: What a tick takes is measured so often at least.
+_MEASURE_NS = 100_000_000
 #: So many threads that were never looked at are a reason to look at more at once.
 _FILLING = 200
 #: In parts: what reading the lists of threads again, and naming who runs the futures that are waited for, may each take
@@ -188,6 +190,7 @@ class DirectEngine:
         self._asked = 0  #: threads asked about since `coverage`
         self._turn = 0  #: ticks
         self._quiet_ticks = 0  #: in a row, in which nobody had been on a CPU
+        self._measure_at = 0
         self._ticked_ns = self._active_ns = 0  #: the last tick, and the last one before which somebody ran
         self._beside_ns = 0  #: CPU time of this tick for what is not looking at threads
         self._futures_at = 0
@@ -242,9 +245,12 @@ class DirectEngine:
             self._begin(room_ns)
         watch = self._switches
         recorded = watch.poll(at_ns, by_tid) if watch is not None else None
-        # With cold caches even a question for the time costs: where all fit in it is asked now and then.
-        measured = room_ns and (scheduled.in_parts or not self._turn & 7)
+        # With cold caches even a question for the time costs: where all fit in it is asked now and then. Ticks that are
+        # rare are dear.
+        measured = room_ns and (scheduled.in_parts or not self._turn & 7 or at_ns >= self._measure_at)
         began = thread_time_ns() if measured else 0
+        if measured:
+            self._measure_at = at_ns + _MEASURE_NS
         self._turn += 1
         unbound = self._unbound
         if scheduled.in_parts and len(unbound) > 4:
@@ -279,7 +285,10 @@ class DirectEngine:
                 states += row.states
         elif scheduled.ran is not None:
             may_have_run = {*self._unbound, *(t for row in scheduled.ran for t in row.states)}
+        missed = self.tally.misses
         changed = sampler.sample(states, may_have_run)
+        if self.tally.misses != missed:
+            scheduled.missed(len(by_tid), room_ns)
         if sampler.bound or in_parts:
             # Those that it still is not known of, whoever they are in the kernel, have their next turn last.
             asked = len(unbound)

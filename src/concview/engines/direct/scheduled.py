@@ -25,7 +25,8 @@ _FULL_NS = 500_000_000
 _FULL_AT_REST_NS = 5_000_000_000
 #: While most threads run all the time, up to so many ticks look at everybody without asking first who ran.
 _NOT_ASKED = 16
-#: In parts: who has not run is looked at again after so long, sooner where the answer was provisional.
+#: In parts: who has not run is looked at again after so long, sooner where the answer was provisional; later where that
+#: would take more than its share of a tick.
 _AGAIN_NS, _PROVISIONAL_NS = 5_000_000_000, 500_000_000
 #: What asking one and looking at one is taken to cost before it was measured, nanoseconds, and what is believed.
 _ASK_NS, _LOOK_NS = 1_500, 60_000
@@ -269,6 +270,12 @@ class ScheduledThreads:
         """So many threads have never been looked at."""
         self.in_parts = threads * self._look_ns > 4 * room_ns
 
+    def missed(self, threads: int, room_ns: int) -> None:
+        """The lists of threads changed faster than all of them could be copied: a part of them at a time then, each of
+        which is good by itself. Of a few, the next copy most often is."""
+        if room_ns and not self.in_parts and threads >= _BOOK_PAYS:
+            self.in_parts, self._fitted, self._ring = True, 0, []
+
     def fits(self, room_ns: int) -> int:
         """How many can be looked at in so much time."""
         return max(1, int(room_ns / self._look_ns))
@@ -310,6 +317,7 @@ class ScheduledThreads:
             return []
         awake, slot_of, ask, look = self.awake, self._waits.slot, self._ask_ns, self._look_ns
         room, at, chosen = float(room_ns), self._at % len(ring), list[ThreadRow]()
+        again = _AGAIN_SHARE * room_ns  # thousands that stand still take no more than that from those that run
         asked = 0
         while asked < len(ring) and (room > 0 or not asked):
             asked += 1
@@ -317,8 +325,7 @@ class ScheduledThreads:
             at = at + 1 if at + 1 < len(ring) else 0
             room -= ask
             slot = slot_of(row.tid)
-            since = at_ns - row.looked_ns
-            ran = row.wait in awake or since > (_AGAIN_NS if slot.left < 0 else _PROVISIONAL_NS)
+            ran = row.wait in awake
             try:
                 schedule = pread(slot.schedule_fd, SHORT_LINE, 0)
             except OSError:  # it ended, or cannot be asked
@@ -326,6 +333,9 @@ class ScheduledThreads:
             else:
                 ran = ran or schedule != slot.schedule
                 slot.schedule = schedule
+            if not ran and again > 0 and at_ns - row.looked_ns > (_AGAIN_NS if slot.left < 0 else _PROVISIONAL_NS):
+                ran = True
+                again -= look
             if ran:
                 row.looked_ns = at_ns
                 chosen.append(row)
