@@ -617,6 +617,7 @@ class Snapshot(View, frozen=True):
     epoch: float = 0.0  #: the same moment as time.time()
     elapsed_s: float = 0.0  #: since the first sample
     ending: str = ""  #: why the stream ended, for people
+    exit_status: int = -1  #: of a process that exited, as `wait` gives it; -1: not known
     target: Target | None = None
     engine: str = ""
     capabilities: dict[str, Capability] = {}

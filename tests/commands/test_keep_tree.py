@@ -50,8 +50,8 @@ def test_around_a_finding_of_a_worker(tmp_path: Path) -> None:
             while not verdict.exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            os.kill(fine, signal.SIGKILL)
-            assert f"({fine}) has ended" in (said := recorder.stderr.readline()), said
+            os.kill(fine, signal.SIGKILL)  # --when names other reasons to write
+            assert f"({fine}) was killed by SIGKILL" in (said := recorder.stderr.readline()), said
             os.kill(recorder.pid, signal.SIGUSR1)
             assert "as asked" in (said := recorder.stderr.readline()), said
             recorder.send_signal(signal.SIGINT)
@@ -134,3 +134,46 @@ def test_those_that_ended_are_forgotten_in_time_and_when_they_are_too_many(tmp_p
     with pytest.raises(LookupError):
         Kept(TARGET, 1, 5, 60).save(tmp_path / "y", 60)
     assert not (tmp_path / "y").exists()
+
+
+def test_a_worker_that_dies_is_written_without_a_finding(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, time\n"
+        "pids = []\n"
+        "for _ in range(3):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        signal.signal(signal.SIGUSR2, lambda *_: os._exit(0))\n"
+        "        while True: time.sleep(0.05)\n"
+        "    pids.append(pid)\n"
+        "print('ready'); print(os.getpid(), *pids, flush=True)\n"
+        "while True:\n"
+        "    try: os.wait()\n"
+        "    except ChildProcessError: time.sleep(0.05)\n"
+    )
+    with target(current(), code) as process:
+        master, bad, leaving, last = map(int, process.line().split())
+        recorder = subprocess.Popen(
+            [*CONCVIEW, "record", "--tree", str(master), "--keep", "10s", "-o", str(tmp_path / "x.concview")],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert recorder.stderr is not None
+            assert "and all below" in recorder.stderr.readline()
+            time.sleep(1)
+            os.kill(leaving, signal.SIGUSR2)  # as it should be: nothing is written
+            assert f"({leaving}) has ended\n" in recorder.stderr.readline()
+            os.kill(bad, signal.SIGKILL)
+            assert f"({bad}) was killed by SIGKILL" in (said := recorder.stderr.readline()), said
+            assert (said := recorder.stderr.readline()).startswith("concview: process-died: the last "), said
+            recorder.send_signal(signal.SIGINT)
+            assert "1 file written" in recorder.stderr.read()
+            assert recorder.wait(30) == 0
+        finally:
+            recorder.kill()
+            recorder.communicate()
+        (file,) = tmp_path.glob("x-*.concview")
+        told: Any = json.loads(run("check", file, "--format", "json").stdout)
+        parts = {p["pid"]: p for p in told["processes"]}
+        assert set(parts) == {master, bad, leaving, last}
+        assert "was killed by SIGKILL" in json.dumps(parts[bad])

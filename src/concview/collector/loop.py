@@ -28,6 +28,7 @@ from concview.engines import choose
 from concview.engines.base import Engine, Probe
 from concview.errors import CannotAttach, Code, TargetError, TargetGone
 from concview.linux import CounterReader
+from concview.linux.exit_status import UNKNOWN, ExitWatch
 from concview.linux.freezer import Freezer
 from concview.linux.stopped import stopped_by
 from concview.model import Bye, Capability, Hello, Notice, ProcessStatus, Stats, Target
@@ -127,6 +128,7 @@ class Collector:
         self._pace.least_hz = MIN_HZ if self._engine.HELPER_CPU else PARTS_HZ
         self._looks = Looks(self._engine.looks, self._budget.earned)
         self._counters = CounterReader(target, self._recorder)
+        self._exit = ExitWatch(target.pid)
         self._freezer = Freezer(target.pid)
         self._agent = AgentControl(target.pid, self._recorder.emit)
         self._forks = ForkWatch(target, self._recorder)
@@ -152,16 +154,19 @@ class Collector:
         idle = IdleScheduling(lambda: self._due_ns, lambda: self._counters.machine_cpu_percent, now + WARM_UP_NS)
         # An engine with processes of its own would hand its policy down to them, and not get it back.
         idle.possible = idle.possible and not self._engine.HELPER_CPU
-        reason, text = "stopped", ""
+        reason, text, status = "stopped", "", UNKNOWN
         try:
             idle.drive(self._steps(control_fd, now))
         except TargetGone as gone:
-            reason = "exec" if str(gone) == "exec" else "exited"
-            text = "the target became another program (exec)" if reason == "exec" else "the target exited"
+            reason, text = "exec", "the target became another program (exec)"
+            if str(gone) != "exec":
+                status = self._exit.status()
+                reason, text = "exited", f"the target {self._exit.words(status)}"
         except TargetError as refused:
             reason, text = "lost", f"the target cannot be read any more: {refused}"
         finally:
-            self._end(reason, text)
+            self._exit.close()
+            self._end(reason, text, status)
 
     def _steps(self, control_fd: int, now: int) -> Iterator[None]:
         """One sample each, with what is due beside it."""
@@ -244,16 +249,17 @@ class Collector:
         if now >= chores.collect:
             chores.collect = now + COLLECT_NS
             gc.collect()
+            self._exit.note()
         chores.due = min(chores.counters, chores.flush, chores.status, self._agent.due_ns)
         return True
 
-    def _end(self, reason: str, text: str) -> None:
+    def _end(self, reason: str, text: str, status: int) -> None:
         self._agent.close()
         with contextlib.suppress(TargetGone):
             self._engine.close()  # may still deliver samples of the last moments
         now = time.monotonic_ns()
         self._stats(now, adapt=False)
-        self._recorder.emit(Bye(now, reason, text))
+        self._recorder.emit(Bye(now, reason, text, status))
         self._writer.flush()
 
     def _stats(self, now: int, adapt: bool) -> None:

@@ -38,6 +38,8 @@ APART = 0.5
 #: A hook is not started again before so long after the last one, and is ended when it takes longer; seconds.
 HOOK_APART_S, HOOK_LONGEST_S = 60.0, 60.0
 STEP_S = 0.2
+#: What `--when` calls that a process of a tree died.
+DIED = "process-died"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -48,7 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--when", metavar="RULE", action="append", default=[],
-        help="with --keep: write on findings of these rules only ('deadlock', 'lock-*'; default: every warning)",
+        help="with --keep: write on findings of these rules only ('deadlock', 'lock-*'; default: every warning, and "
+        f"'{DIED}': one of several ended by a signal or with an error)",
     )  # fmt: skip
     group.add_argument(
         "--on-finding", metavar="CMD",
@@ -87,6 +90,7 @@ def condition(words: list[str]) -> FailOn:
 
     if not words:
         return _fail_on.FailOn()
+    words = [word for word in words if word != DIED]
     try:
         return _fail_on.parse(["never", *(word if "=" in word else f"{word}=info" for word in words)])
     except CommandError as error:
@@ -227,8 +231,14 @@ class Trigger:
             live |= {(pid, f.identity): f.id for f in found if self.when.fails(f)}
         fresh = [name for key, name in live.items() if key not in self._open]
         self._open = set(live)
-        if not fresh:
-            return
+        if fresh:
+            self._fresh(fresh, now)
+
+    def note(self, name: str, now: float) -> None:
+        """Something happened, once."""
+        self._fresh([name], now)
+
+    def _fresh(self, fresh: list[str], now: float) -> None:
         if self._due:
             self._names += fresh
         elif now - self._last < self.apart_s:
@@ -266,6 +276,10 @@ class Watch(Protocol):
         """Why it has ended."""
         ...
 
+    def died(self) -> bool:
+        """Whether one died by a signal or with an error while others live on, since the last time."""
+        ...
+
 
 @dataclass
 class _One:
@@ -289,6 +303,9 @@ class _One:
 
     def ending(self) -> str:
         return self.session.snapshot().ending or "the process ended"
+
+    def died(self) -> bool:
+        return False  # its end ends the watching, and is written anyhow
 
 
 def run(options: argparse.Namespace, config: Config, pid: int, path: Path, seconds: float) -> int:
@@ -322,6 +339,7 @@ class Recorder:
         self.trigger = Trigger(
             condition(options.when), min(AFTER_MOST_S, AFTER_PART * self.keep), APART * self.keep
         )  # fmt: skip
+        self._died = not options.when or DIED in options.when
         self.files = Files(path)
         self.files.check()
         self.hook = Hook(_words(options.on_finding)) if options.on_finding else None
@@ -352,6 +370,8 @@ class Recorder:
                 if seconds and now - began >= seconds:
                     break
                 self.trigger.look(watched.seen(), now)
+                if watched.died() and self._died:
+                    self.trigger.note(DIED, now)
                 if found := self.trigger.due(now):
                     self._write(watched, found)
                 if self._asked:

@@ -7,6 +7,7 @@ that died are what is asked for most. One file holds all of them, as `record --t
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from concview.commands import _several
 from concview.commands._keep import Recorder
 from concview.commands.base import CommandError, Exit
+from concview.snapshot import Status
 from concview.text import plural
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 #: Of all processes that have ended so much is kept at most; of each living one `_several.ROLLING_BYTES`.
 ENDED_BYTES = 64 << 20
+#: Where the kernel does not tell how a process ended (before 6.15), so many ends count as deaths: workers that are
+#: replaced now and then must not fill a disk.
+MOST_UNKNOWN = 5
+#: Exit code 0, and signals that ask for an end.
+_AS_WANTED = frozenset({0, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 #: One that has said nothing for so long, seconds, never will.
 SILENT_S = 60.0
 
@@ -106,6 +113,8 @@ class _Tree:
 
     def __init__(self, group: Group, kept: Kept) -> None:
         self._group, self._kept = group, kept
+        self._told: set[tuple[int, int]] = set()
+        self._unknown = 0  #: ended, and the kernel did not tell how
 
     @property
     def ended(self) -> bool:
@@ -135,6 +144,18 @@ class _Tree:
             runs, missed=tuple(missed if self._group.more else ()), processes=tuple(processes), across=across
         )
         return _schema.encode(several(checked)).encode() if runs else b"{}"
+
+    def died(self) -> bool:
+        died = False
+        for part in self._group.parts():
+            last = part.snapshot()
+            if last.status is not Status.EXITED or part.member.key in self._told or last.ending.endswith("(exec)"):
+                continue
+            self._told.add(part.member.key)
+            how = last.exit_status
+            self._unknown += how < 0
+            died = died or (how not in _AS_WANTED and (how >= 0 or self._unknown <= MOST_UNKNOWN))
+        return died
 
     def ending(self) -> str:
         return "none of the processes is left"

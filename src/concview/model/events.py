@@ -165,6 +165,7 @@ class Bye(Event, frozen=True, tag=11):
     at_ns: int
     reason: str
     text: str = ""
+    status: int = -1  #: of a process that exited, as `wait` gives it; -1: the kernel did not tell
 
 
 class InterpreterRow(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -110,6 +110,7 @@ class Composer:
         return Snapshot(
             status=status,
             ending=ending,
+            exit_status=history.bye.status if history.bye is not None else -1,
             at_ns=history.now_ns,
             epoch=hello.epoch + (history.now_ns - hello.at_ns) / 1e9,
             elapsed_s=(history.now_ns - history.first_ns) / 1e9,

@@ -139,7 +139,7 @@ class Stream:
                     self._look(event)
                 self._started.set()
         except codec.Damaged:
-            self._end("lost")
+            self._end(Bye(0, "lost"))
         except codec.StreamError:
             self._failure = self._source.failure()
         except (OSError, ValueError) as error:  # closed under the reader, or the file cannot be written
@@ -169,11 +169,13 @@ class Stream:
                 elapsed_s=(event.at_ns - self._first_ns) / 1e9,
             )  # fmt: skip
         elif isinstance(event, Bye):
-            self._end(event.reason)
+            self._end(event)
 
-    def _end(self, reason: str) -> None:
-        status = Status.EXITED if reason in ("exited", "exec") else Status.LOST
-        self._snapshot = msgspec.structs.replace(self._snapshot, status=status, ending=reason)
+    def _end(self, bye: Bye) -> None:
+        status = Status.EXITED if bye.reason in ("exited", "exec") else Status.LOST
+        self._snapshot = msgspec.structs.replace(
+            self._snapshot, status=status, ending=bye.text or bye.reason, exit_status=bye.status
+        )
 
     def snapshot(self) -> Snapshot:
         snapshot = self._snapshot
