@@ -6,6 +6,7 @@ and `Snapshot.capabilities` says why and what would enable it.
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 
 import msgspec
@@ -39,6 +40,10 @@ from concview.text import file_name
 
 Shares = tuple[float, float, float, float, float, float, float, float]
 NO_SHARES: Shares = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+#: Not known; exit code 0; signals that ask for an end.
+_AS_WANTED = frozenset({-1, 0, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 class Status(StrEnum):
@@ -664,6 +669,12 @@ class Snapshot(View, frozen=True):
     refusal: AgentStatus | None = None  #: what was asked of it last and could not be done
     blame: Blame | None = None  #: where all thread time went; None: not known yet
     work: WorkSummary | None = None  #: requests, jobs, queries in progress; None: not told, see `capabilities`
+
+    @property
+    def died(self) -> str:
+        """How it ended, by a signal or with an error: 'was killed by SIGKILL', 'exited with code 3'. '' of one that
+        lives or ended as it was asked to, and where the kernel did not tell."""
+        return "" if self.exit_status in _AS_WANTED else self.ending.removeprefix("the target ")
 
     def thread(self, tid: int) -> ThreadView | None:
         return next((t for t in self.threads if t.tid == tid), None)

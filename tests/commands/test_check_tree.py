@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 from running import Terminal, one_line, run
 
+from concview.commands import _tree_text
+from concview.commands._text_writer import Pen
+from concview.commands._verdicts.base import Checked, Process
+from concview.model import Role
 from concview.session.group import shares
+from concview.snapshot import Snapshot, Status
 from interpreters import current, target
 
 #: Two of three workers have a deadlock; a tracker is below, too.
@@ -171,3 +176,15 @@ def test_the_list_of_a_tree() -> None:
             assert all(str(pid) in terminal.text for pid in (master, *workers))
             terminal.press("q")
             assert terminal.end() == 0
+
+
+def test_a_worker_that_crashed_meanwhile_is_told() -> None:
+    runs = [
+        Snapshot(Status.LIVE),
+        Snapshot(Status.EXITED, ending="the target was killed by SIGSEGV", exit_status=signal.SIGSEGV),
+        Snapshot(Status.EXITED, ending="the target was killed by SIGTERM", exit_status=signal.SIGTERM),
+    ]
+    processes = [Process(i, 0, 1, Role.WORKER, f"worker {i}") for i in range(3)]
+    pen = Pen(False)
+    _tree_text.verdicts(Checked(tuple(runs), processes=tuple(processes)), pen)
+    assert "▲ worker 1 (1) was killed by SIGSEGV\n" in pen.text() and "worker 2" not in pen.text()

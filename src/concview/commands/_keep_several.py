@@ -7,7 +7,6 @@ that died are what is asked for most. One file holds all of them, as `record --t
 from __future__ import annotations
 
 import argparse
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,8 +31,6 @@ ENDED_BYTES = 64 << 20
 #: Where the kernel does not tell how a process ended (before 6.15), so many ends count as deaths: workers that are
 #: replaced now and then must not fill a disk.
 MOST_UNKNOWN = 5
-#: Exit code 0, and signals that ask for an end.
-_AS_WANTED = frozenset({0, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 #: One that has said nothing for so long, seconds, never will.
 SILENT_S = 60.0
 
@@ -152,9 +149,9 @@ class _Tree:
             if last.status is not Status.EXITED or part.member.key in self._told or last.ending.endswith("(exec)"):
                 continue
             self._told.add(part.member.key)
-            how = last.exit_status
-            self._unknown += how < 0
-            died = died or (how not in _AS_WANTED and (how >= 0 or self._unknown <= MOST_UNKNOWN))
+            unknown = last.exit_status < 0
+            self._unknown += unknown
+            died = died or bool(last.died) or (unknown and self._unknown <= MOST_UNKNOWN)
         return died
 
     def ending(self) -> str:

@@ -70,7 +70,10 @@ def verdicts(checked: Checked, pen: Pen) -> None:
         pen.paragraph(("▲ " if warn else "● ") + text, "")
         for said in blame.more:
             pen.paragraph(said)
-    if not ordered and not checked.across.circles and not checked.across.orphans:
+    died = [(p, s.died) for p, s in zip(checked.processes, checked.runs, strict=True) if s.died]
+    for process, how in died:
+        pen.line(f"▲ {clean(process.name, 40)} ({process.pid}) {how}", RED)
+    if not ordered and not died and not checked.across.circles and not checked.across.orphans:
         pen.line(calm(checked), BOLD)
     for circle in checked.across.circles:
         pen.line(f"▲ DEADLOCK across processes: {plural(len(circle), 'thread')} wait for each other", RED)

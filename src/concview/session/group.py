@@ -239,7 +239,7 @@ class Family(Generic[S]):
                 session.close()
                 part.session, part.ended = None, True
                 self._shares.pop(part.member.key, None)
-                self.tell(f"{part.member.name} ({part.member.pid}) {how_ended(part.last)}")
+                self.tell(f"{part.member.name} ({part.member.pid}) {part.last.died or 'has ended'}")
         with self._lock:
             ended = [key for key, p in self._parts.items() if p.ended]
             for key in ended[: max(0, len(ended) - MOST_ENDED)]:
@@ -300,11 +300,6 @@ def shares(budget: float, rates: Sequence[tuple[float, float]]) -> list[float]:
         return [equal] * len(rates)
     rest = budget - 0.5 * equal * len(rates)
     return [0.5 * equal + (rest / sum(hungry) if wants else 0.0) for wants in hungry]
-
-
-def how_ended(last: Snapshot) -> str:
-    """'has ended', 'was killed by SIGKILL', 'exited with code 3'."""
-    return last.ending.removeprefix("the target ") if last.exit_status > 0 else "has ended"
 
 
 def _is_over(part: Part[S]) -> bool:

@@ -45,6 +45,7 @@ class ServiceRow:
     severity: str = ""  #: 'warn', 'info', ''
     state: str = ""
     late: bool = False  #: it came while the others were watched already
+    died: str = ""  #: that it ended by a signal or with an error: 'was killed by SIGKILL'
 
 
 def row_of(
@@ -72,6 +73,7 @@ def row_of(
         severity.value if severity is not None else "",
         state or over,
         late,
+        snapshot.died,
     )
 
 

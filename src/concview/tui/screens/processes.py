@@ -26,7 +26,8 @@ _MARK = {"warn": "▲ ", "info": "● ", "": ""}
 
 def _verdict(row: ServiceRow, width: int, palette: Palette, context: Any) -> Line:
     if row.state and not (row.state == "stopped" and row.verdict):
-        return [Segment(fit(f"× {row.state}", width), palette.dim if row.state == "ended" else palette.warn)]
+        calm = row.state == "ended" and not row.died
+        return [Segment(fit(f"× {row.died or row.state}", width), palette.dim if calm else palette.warn)]
     if not row.verdict:
         return [Segment(fit("too little was seen yet", width), palette.faint)]
     tone = {"warn": palette.error, "info": palette.warn}.get(row.severity, palette.base)
