@@ -75,7 +75,7 @@ class ScheduledThreads:
         self.in_parts = False  #: the last tick had no room for everybody
         self.asked = 0  #: how many threads the last tick has asked about
         self._ring: list[ThreadRow] = []
-        self._at = self._fitted = self._turn = self._members = 0
+        self._at = self._again_at = self._fitted = self._turn = self._members = 0
         self._ask_ns, self._look_ns = float(_ASK_NS), float(_LOOK_NS)
         self._asking_ns = 0  #: what asking took in this tick
 
@@ -316,13 +316,15 @@ class ScheduledThreads:
         if not ring:
             return []
         awake, slot_of, ask, look = self.awake, self._waits.slot, self._ask_ns, self._look_ns
-        room, at, chosen = float(room_ns), self._at % len(ring), list[ThreadRow]()
-        again = _AGAIN_SHARE * room_ns  # thousands that stand still take no more than that from those that run
+        chosen = self._look_again(at_ns, ring, room_ns)
+        room, at = room_ns - look * len(chosen), self._at % len(ring)
         asked = 0
         while asked < len(ring) and (room > 0 or not asked):
             asked += 1
             row = ring[at]
             at = at + 1 if at + 1 < len(ring) else 0
+            if row.looked_ns == at_ns:
+                continue
             room -= ask
             slot = slot_of(row.tid)
             ran = row.wait in awake
@@ -333,9 +335,6 @@ class ScheduledThreads:
             else:
                 ran = ran or schedule != slot.schedule
                 slot.schedule = schedule
-            if not ran and again > 0 and at_ns - row.looked_ns > (_AGAIN_NS if slot.left < 0 else _PROVISIONAL_NS):
-                ran = True
-                again -= look
             if ran:
                 row.looked_ns = at_ns
                 chosen.append(row)
@@ -344,4 +343,20 @@ class ScheduledThreads:
                 still.add(row.tid)
         self.asked, self._at = asked, at
         self._asking_ns = thread_time_ns() - began
+        return chosen
+
+    def _look_again(self, at_ns: int, ring: list[ThreadRow], room_ns: int) -> list[ThreadRow]:
+        """The next ones that have not been looked at for long, whether they ran or not: thousands that stand still take
+        no more than a share of the room from those that run."""
+        most = 1 + int(_AGAIN_SHARE * room_ns / self._look_ns)
+        steps = min(len(ring), int(_AGAIN_SHARE * room_ns / self._ask_ns))
+        at, chosen = self._again_at % len(ring), list[ThreadRow]()
+        while steps > 0 and len(chosen) < most:
+            steps -= 1
+            row = ring[at]
+            at = at + 1 if at + 1 < len(ring) else 0
+            if at_ns - row.looked_ns > (_AGAIN_NS if self._waits.slot(row.tid).left < 0 else _PROVISIONAL_NS):
+                row.looked_ns = at_ns
+                chosen.append(row)
+        self._again_at = at
         return chosen
