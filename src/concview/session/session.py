@@ -31,8 +31,9 @@ from concview.config import RuleConfig
 from concview.control import Command
 from concview.costs import constants as costs
 from concview.costs.constants import CostTable
-from concview.model import AnyEvent, Finding, Severity, Stack, State
-from concview.session import moment, served, supervisor
+from concview.model import AnyEvent, Finding, Hello, Severity, Stack, State
+from concview.session import allowance, moment, served, supervisor
+from concview.session.allowance import Allowance
 from concview.session.blame import bounded, named
 from concview.session.compose import Composer
 from concview.session.historical import Judged, Said, look_back, sums_ns
@@ -112,6 +113,7 @@ class Session:
         self._blame: Blame | None = None
         self._evaluated_ns = 0
         self._composed_ns = 0
+        self._judging, self._pictures = Allowance(), Allowance()
         self._fired: dict[tuple[str, str], Finding] = {}  #: every finding that ever fired, as it was at its worst
         self._wanted_ns = 0  #: somebody waits for a snapshot of this moment
         self._progress = threading.Condition()
@@ -424,7 +426,8 @@ class Session:
             if history.now_ns - self._evaluated_ns >= EARLY_STEP_NS:
                 self._evaluate()
         wanted = self._composed_ns < self._wanted_ns <= history.now_ns
-        if history.now_ns - self._composed_ns >= self._snapshot_every_ns or wanted or not self._begun:
+        every = max(self._snapshot_every_ns, self._pictures.gap_ns(allowance.LONGEST_PICTURES_NS))
+        if history.now_ns - self._composed_ns >= every or wanted or not self._begun:
             self._ui_priority.give_way()
             self._compose()
         with self._progress:
@@ -438,16 +441,29 @@ class Session:
         if not self._evaluated_ns and not force:
             self._evaluated_ns = history.now_ns  # the first look is a step after the beginning
             return
-        young = history.now_ns - history.first_ns < EARLY_NS
-        step = max(EARLY_STEP_NS if young else STEP_NS, self._judged_every_ns)
-        if not force and history.now_ns - self._evaluated_ns < step:
+        if not force and history.now_ns - self._evaluated_ns < self._step_ns():
             return
         self._evaluated_ns = history.now_ns
+        self._judging.begin()
+        self._judge_now(history, history.hello, force)
+        self._judging.end()
+
+    def _step_ns(self) -> int:
+        """How long after the last judgement the next one comes."""
+        now, live = self.history.now_ns, self._judging
+        if now - self.history.first_ns < EARLY_NS:
+            return max(EARLY_STEP_NS, self._judged_every_ns, live.gap_ns(allowance.LONGEST_EARLY_NS, allowance.EARLY))
+        return max(STEP_NS, self._judged_every_ns, live.gap_ns(allowance.LONGEST_JUDGING_NS))
+
+    def _judge_now(self, history: History, hello: Hello, force: bool) -> None:
+        if self.live:
+            self._judging.share = allowance.JUDGING * hello.budget_percent / 100
+            self._pictures.share = allowance.PICTURES * hello.budget_percent / 100
         patience = self._patience_ns if not force and self._patient_at(history.now_ns) else 0
         if patience and not self._judge.due(history.now_ns, patience):
             return
         if self._source is None:
-            target = history.hello.target
+            target = hello.target
             self._source = SourceFacts(target.pid if self.live else None, target.started)
         self._window = Window(history, costs=self._costs, lines_of=self._source.lines)
         judged = self._judge.evaluate(self._window, self._ui_priority.give_way, patience)
@@ -462,7 +478,7 @@ class Session:
                 self._fired[finding.id, finding.subject] = finding
         if force or history.now_ns - self._blamed_ns >= self._blamed_every_ns:
             self._blamed_ns = history.now_ns
-            self._follow(self._window, history.hello.target.pid)
+            self._follow(self._window, hello.target.pid)
         self._judgement = replace(self._judgement, findings=bounded(self._judgement.findings, self._blame))
         if not self._looks_back:
             return
@@ -511,12 +527,14 @@ class Session:
 
     def _compose(self, ended: bool = False) -> None:
         self._composed_ns = self.history.now_ns
+        self._pictures.begin()
         # Of this very moment: what is in the way of a thread must fit the state beside it.
         because = self._tracker.now() if self._tracker is not None else {}
         snapshot = self._composer.compose(self.history, self._window, self._judgement, ended, self._blame, because)
         if self.history.hello is not None:
             self._draw_timeline()
         self._snapshot = snapshot
+        self._pictures.end()
 
     def _finish(self) -> None:
         try:

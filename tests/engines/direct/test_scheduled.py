@@ -18,7 +18,7 @@ ROOM_NS = 2 * MS
 
 
 class Files:
-    """Stands in for the reader of wait states: the times of thread 7 change, those of all others do not, and the answers
+    """Stands in for the reader of wait states: the times of thread 7 change, those of all others do not; the answers
     are final."""
 
     def __init__(self) -> None:
