@@ -43,10 +43,15 @@ def fit_place(text: str, width: int, right: bool = False) -> str:
 
 def fit_name(text: str, width: int) -> str:
     """A name in exactly `width` cells, cut in its middle: its end often is a number that tells it from its like."""
-    if width < 8 or cell_len(text) <= width or not text.isascii():
+    if width < 8 or cell_len(text) <= width:
         return fit(text, width)
     tail = min(6, width // 3)
-    return f"{text[: width - tail - 1]}…{text[-tail:]}"
+    if text.isascii():
+        return f"{text[: width - tail - 1]}…{text[-tail:]}"
+    end = text[-tail:]
+    while cell_len(end) > tail:
+        end = end[1:]
+    return f"{set_cell_size(text, width - cell_len(end) - 1)}…{end}"
 
 
 def seconds(amount: float) -> str:

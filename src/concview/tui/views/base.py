@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from concview.snapshot import Snapshot
-from concview.tui.text_render import Line
+from concview.tui.text_render import Line, wrap
 from concview.tui.widgets.baseline import Baseline
 from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.page import Page
@@ -190,8 +190,11 @@ class TableView(View):
             lines = self.detail(self.grid.current, self.snapshot, page.room)
         page.display = lines is not None
         if page.display and self.shrinks:
-            # The list takes what it needs, at most two fifths; the rest is for the detail.
-            self.grid.styles.height = min(self.grid.total + 1, max(4, self.size.height * 2 // 5))
+            # The list takes what it needs, at most two fifths; the rest is for the detail. What stands instead of rows
+            # is to be read whole.
+            empty = len(wrap(self.grid.said, max(1, self.grid.room))) if not self.grid.rows else 0
+            most = max(4, self.size.height * 2 // 5)
+            self.grid.styles.height = max(min(self.grid.total + 1, most), empty + 1)
         elif self.shrinks:
             self.grid.styles.height = "1fr"
         page.set_lines(lines or [])

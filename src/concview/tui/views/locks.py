@@ -11,11 +11,12 @@ from rich.segment import Segment
 from concview import text
 from concview.session.phrases import lasting, unended
 from concview.snapshot import LockView, Snapshot
-from concview.tui.text_render import Line, fit, fit_name, fit_place, wrap
+from concview.tui.text_render import Line, fit, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
 from concview.tui.widgets.graph import graph_lines
+from concview.tui.widgets.names import names_of
 from concview.tui.widgets.stacks import columns as stack_columns
 from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import doing
@@ -41,9 +42,9 @@ def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
         # Nobody holds a queue, but somebody may be known whom it depends on: what the waiters' reasons say.
         first = snapshot.thread(lock.waiting[0])
         thread = snapshot.thread(first.blocked_by) if first is not None and first.blocked_by else None
-    if thread is None:
+    if thread is None or snapshot is None:
         return [Segment(fit("nobody" if not lock.waiters_now else "not known", width), palette.faint)]
-    return [Segment(fit_name(thread.name, width), palette.base)]
+    return [Segment(names_of(snapshot).fit(thread.tid, thread.name, width), palette.base)]
 
 
 def _held(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
@@ -179,10 +180,13 @@ class Locks(TableView):
         waiting = [t for t in map(snapshot.thread, lock.waiting) if t is not None]
         blocks = []
         now = snapshot.thread(lock.holder_now) if lock.holder_now else None
+        names = names_of(snapshot)
         if now is not None:
-            blocks.append((f"holder: {now.name}", doing(now), now.stack.frames))
+            blocks.append((f"holder: {names.full(now.tid, now.name)}", doing(now), now.stack.frames))
         if waiting:
-            blocks.append((f"waiter: {waiting[0].name}", f"for {lasting(waiting[0])}", waiting[0].stack.frames))
+            first = waiting[0]
+            title = f"waiter: {names.full(first.tid, first.name)}"
+            blocks.append((title, f"for {lasting(first)}", first.stack.frames))
         if blocks:
             lines += [[], *stack_columns(blocks, width, palette)[:-1]]
         numbers = _numbers(lock)
@@ -200,7 +204,7 @@ class Locks(TableView):
             lines.append(
                 [
                     Segment(fit(f"  {text.percent(holder.share)}", 8, right=True), palette.bright),
-                    Segment("  " + fit(holder.name, min(30, width - 12)), palette.base),
+                    Segment("  " + names.fit(holder.tid, holder.name, min(30, width - 12)), palette.base),
                     Segment("█" * round(holder.share * max(0, min(40, width - 50))), palette.states[3]),
                     Segment(f" {holder.confidence}", palette.dim),
                 ]

@@ -15,6 +15,7 @@ from concview.tui.text_render import Line, fit, fit_place
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, text_cell
+from concview.tui.widgets.names import names_of
 from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import place
 
@@ -94,12 +95,13 @@ class Peers(TableView):
             [],
             [Segment("Threads that waited for it", palette.title)],
         ]
+        names = names_of(snapshot)
         for thread in [t for t in map(snapshot.thread, peer.threads) if t is not None][:40]:
             here = thread.wait.peer is not None and peer_key(thread.wait.peer) == peer_key(peer.peer)
             lines.append(
                 [
                     Segment("  ≈ " if here else "    ", palette.states[State.IO]),
-                    Segment(fit(thread.name, 22), palette.base),
+                    Segment(names.fit(thread.tid, thread.name, 22), palette.base),
                     Segment(fit(lasting(thread) if here else "", 10, right=True), palette.bright),
                     Segment(fit(f"  {text.percent(thread.shares[State.IO])} in I/O", 16), palette.dim),
                     Segment(fit_place(place(thread), max(0, width - 52)).rstrip(), palette.dim),

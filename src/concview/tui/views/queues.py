@@ -15,6 +15,7 @@ from concview.tui.text_render import Line, fit, fit_place, paragraph, sparkline
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, text_cell
+from concview.tui.widgets.names import names_of
 from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import place
 
@@ -143,6 +144,7 @@ class QueuesView(TableView):
             if finding.subject == queue.key:
                 lines += paragraph(f"▲ {finding.title}: view 3 says why and what to do", width, palette.warn)
         told: set[int] = set()
+        names = names_of(snapshot)
         for title, tids in (
             ("Wait for room", queue.putting),
             ("Wait for an item", queue.getting),
@@ -156,7 +158,7 @@ class QueuesView(TableView):
             for thread in threads[:_MOST]:
                 lines.append(
                     [
-                        Segment(f"  {fit(thread.name, 22)}", palette.base),
+                        Segment(f"  {names.fit(thread.tid, thread.name, 22)}", palette.base),
                         Segment(fit(lasting(thread), 10, right=True), palette.bright),
                         Segment(f"  {fit_place(place(thread), max(0, width - 36)).rstrip()}", palette.dim),
                     ]

@@ -79,7 +79,6 @@ class Baseline:
         self._other = other
         self._pools = pool_shares(snapshot.threads)
         self._column = Column("change", "CHANGE", 14, self._draw, sort=self._size)
-        self._columns: dict[int, tuple[Column, ...]] = {}
 
     def change(self, thread: ThreadView) -> tuple[int, float] | None:
         """The state whose share moved most, and by how much; None for a thread that the baseline does not have."""
@@ -109,9 +108,6 @@ class Baseline:
         return 2.0 if moved is None else abs(moved[1])
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-        """These with the one of changes before the reasons. The same object for the same columns."""
-        known = self._columns.get(id(columns))
-        if known is None:
-            at = next((i for i, c in enumerate(columns) if c.id == "why"), len(columns))
-            known = self._columns[id(columns)] = (*columns[:at], self._column, *columns[at:])
-        return known
+        """These with the one of changes before the reasons."""
+        at = next((i for i, c in enumerate(columns) if c.id == "why"), len(columns))
+        return (*columns[:at], self._column, *columns[at:])

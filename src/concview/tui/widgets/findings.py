@@ -114,7 +114,7 @@ def finding_page(finding: Finding, width: int, palette: Palette, fold: bool = Tr
     if finding.stacks:
         lines.append([Segment("Evidence", palette.title)])
         blocks = [
-            (f"{e.role}: {e.name}", e.note or ("task" if e.task else f"tid {e.tid}"), e.frames)
+            (f"{e.role}: {e.name}", ", ".join(filter(None, ("task" if e.task else f"tid {e.tid}", e.note))), e.frames)
             for e in finding.stacks[:8]
         ]
         lines += stack_columns(blocks, width, palette, fold)

@@ -14,9 +14,10 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Stack, State
 from concview.snapshot import Snapshot, ThreadView
-from concview.tui.text_render import Line, fit, fit_name, fit_place
+from concview.tui.text_render import Line, fit, fit_place
 from concview.tui.theme import GLYPHS, WORDS, Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell
+from concview.tui.widgets.names import Names, names_of
 from concview.tui.widgets.states import strip_cells
 from concview.tui.widgets.table import Table
 
@@ -74,12 +75,6 @@ FIELDS: dict[str, Callable[[Any], str]] = {
     "why": lambda t: t.reason.lower(),
     "cause": lambda t: t.because.lower(),
 }
-
-
-def _name(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
-    mark = "●" if thread.holds_gil else " "
-    style = palette.base if thread.alive and not thread.native else palette.dim
-    return [Segment(mark, palette.states[State.RUNNING]), Segment(fit_name(thread.name, width - 1), style)]
 
 
 def _state(thread: ThreadView, width: int, palette: Palette, context: Any) -> Line:
@@ -222,7 +217,10 @@ def _less(value: float | None) -> float:
     return -1.0 if value is None else value
 
 
-NAME = Column("name", " NAME", 14, _name, most=30, sort=lambda t: t.name.lower(), down=False, data=lambda t: t.name)
+#: Drawn with the names of the threads there are: see `columns_of`.
+NAME = Column(
+    "name", " NAME", 14, Names(()).draw, most=30, sort=lambda t: t.name.lower(), down=False, data=lambda t: t.name
+)
 STATE = Column("state", "STATE", 10, _state, sort=lambda t: int(t.state), down=False)
 SINCE = Column("for", "FOR", 6, number_cell(_since), drop=5, right=True, sort=lambda t: t.since_s)
 WHY = Column("why", "WHY", 30, _reason, most=70, want=52, sort=trouble)
@@ -273,9 +271,10 @@ ROOM_FOR_BOTH = 130
 
 def columns_of(snapshot: Snapshot, width: int, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """With the cause of every wait, where it was followed; names have the room they need, in steps."""
-    longest = max((cell_len(t.name) + 1 for t in snapshot.threads if t.alive), default=0)
-    wide = min(NAME.most if width >= ROOM_FOR_BOTH else MOST_NAME, -(-longest // 4) * 4)
-    columns = tuple(replace(c, want=wide) if c is NAME and wide > c.width else c for c in columns)
+    names = names_of(snapshot)
+    wide = min(NAME.most if width >= ROOM_FOR_BOTH else MOST_NAME, -(-(names.longest() + 1) // 4) * 4)
+    named = replace(NAME, draw=names.draw, want=wide if wide > NAME.width else NAME.want)
+    columns = tuple(named if c is NAME else c for c in columns)
     if not any(behind(t) for t in snapshot.threads):
         return columns
     if width < ROOM_FOR_BOTH:
