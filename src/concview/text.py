@@ -115,6 +115,17 @@ def group(name: str) -> str:
     return match["target"] or match["prefix"] or name
 
 
+def pool(name: str) -> str:
+    """The names of a pool's threads as a pattern: 'web-3' -> 'web-*', 'Thread-7 (serve)' -> 'Thread-* (serve)'; a name
+    without a number is all there is of its pool."""
+    match = _POOL_NAME.match(name)
+    if match is None:
+        return name
+    if match["target"]:
+        return f"Thread-* ({match['target']})"
+    return name.rstrip("0123456789") + "*" if match["prefix"] else name
+
+
 #: Options of the interpreter whose value is a word of its own.
 _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 

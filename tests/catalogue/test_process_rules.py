@@ -36,7 +36,7 @@ def test_gil_contention_fires() -> None:
     assert finding is not None
     assert finding.severity is Severity.WARN
     assert finding.measured.value == pytest.approx(0.75, abs=0.02)
-    assert "4 threads (draw-*)" in finding.summary
+    assert "4 threads (draw_*)" in finding.summary
     assert "app.py" in finding.summary and "in draw" in finding.summary
     assert "pool.map(draw" in finding.fix
     assert "2.0 x" in finding.gain

@@ -195,9 +195,10 @@ def test_a_pool_of_sqlalchemy() -> None:
     scene.play(8, script)
     found = scene.found("connection-starvation")
     assert found is not None
-    assert found.title == "10 threads queue for a connection of SQLAlchemy's pool"
-    assert "10 threads (web-*) seem to have one meanwhile, mostly sleeping (100 % of that time)" in found.summary
-    assert found.where[0].line == 10 and [s.role for s in found.stacks] == ["keeper", "waiter", "waiter", "waiter"]
+    assert found.title == "8 of 10 threads queue for a connection of SQLAlchemy's pool"
+    said = "10 threads (web-*) seem to have one in turn, 2.0 at a time, mostly sleeping (100 % of that time)"
+    assert said in found.summary
+    assert found.where[0].line == 10 and [s.role for s in found.stacks] == ["holder", "waiter", "waiter", "waiter"]
     assert "pool_size=10" in found.fix and "given back before 100 % of the time is spent sleeping" in found.gain
 
 
@@ -253,8 +254,10 @@ def test_a_transaction_of_redis_keeps_a_connection_until_it_ends() -> None:
     scene.play(8, script)
     found = scene.found("connection-starvation")
     assert found is not None
-    assert found.title == "8 threads queue for a connection of redis's pool"
-    assert re.search(r"seem to have one meanwhile, mostly sleeping \([89]\d % of that time\)", found.summary)
+    assert found.title == "6 of 8 threads queue for a connection of redis's pool"
+    assert re.search(
+        r"seem to have one in turn, 2\.0 at a time, mostly sleeping \([89]\d % of that time\)", found.summary
+    )
     assert "pipe.execute()" in found.fix and "given back before" in found.gain
     assert "Must it be kept" in found.check_next
 

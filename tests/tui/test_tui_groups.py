@@ -11,11 +11,12 @@ from textual.pilot import Pilot
 
 from concview.model import State
 from concview.snapshot import ThreadView
+from concview.text import pool
 from concview.tui.app import ConcviewApp
 from concview.tui.keys import KEYS
 from concview.tui.search import matcher
 from concview.tui.widgets.filter import FilterBar
-from concview.tui.widgets.groups import Groups, pool
+from concview.tui.widgets.groups import Groups
 from concview.tui.widgets.threads import FIELDS, haystack
 
 
@@ -46,7 +47,10 @@ async def test_key(key: str, stroke: str) -> None:
         ("worker-3", "worker-*"),
         ("ThreadPoolExecutor-0_11", "ThreadPoolExecutor-0_*"),
         ("asyncio_2", "asyncio_*"),
-        ("Thread-7 (serve)", "* (serve)"),
+        ("Thread-7 (serve)", "Thread-* (serve)"),
+        ("worker12", "worker*"),
+        ("ThreadPoolExecutor-0_12", "ThreadPoolExecutor-0_*"),
+        ("AnyIO worker thread", "AnyIO worker thread"),
         ("MainThread", "MainThread"),
         ("", ""),
         *((name, pool(name)) for name in fake.HOSTILE),

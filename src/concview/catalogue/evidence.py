@@ -11,7 +11,7 @@ from concview.analysis.statistics import lower_mean
 from concview.analysis.window import ThreadWindow, WaitProfile, Window
 from concview.catalogue.base import Inapplicable
 from concview.model import Frame, Site, Stack, StackEvidence, State, Wait, WaitKind, Where
-from concview.text import duration, file_name, percent
+from concview.text import duration, file_name, percent, plural, pool
 from concview.text import group as group
 
 #: No stack shown as evidence is longer: the leaf's side is kept, and the outermost frame.
@@ -88,17 +88,28 @@ def frame_spot(frame: Frame | None) -> str:
 
 
 def who(window: Window, tids: Sequence[int]) -> str:
-    """'web-3', 'web-1 and web-2', '8 threads (web-*)'."""
+    """'web-3', 'web-1 and web-2', '8 threads (web-*)', '3 threads (2 web-*, MainThread)'."""
     names = [window.name(tid) for tid in tids]
     if not names:
         return "nobody"
-    if len(names) <= 2:
+    if len(names) == 1 or (len(names) == 2 and names[0] != names[1]):
         return " and ".join(names)
-    groups = Counter(group(n) for n in names)
-    if len(groups) == 1:
-        return f"{len(names)} threads ({next(iter(groups))}-*)"
-    listed = ", ".join(f"{n} {g}-*" if n > 1 else g for g, n in groups.most_common(3))
+    pools: dict[str, list[str]] = {}
+    for name in names:
+        pools.setdefault(pool(name), []).append(name)
+    if len(pools) == 1:
+        return f"{len(names)} threads ({next(iter(pools))})"
+    groups = Counter({p if len(own) > 1 else own[0]: len(own) for p, own in pools.items()})
+    listed = ", ".join(f"{n} {g}" if n > 1 else g for g, n in groups.most_common(3))
     return f"{len(names)} threads ({listed}{', …' if len(groups) > 3 else ''})"
+
+
+def at_once(mean: float, total: int, stuck: int, one: str, several: str) -> str:
+    """'7 of 20 threads queue', '1 of 9 threads queues': how many do it at a time, of those that ever did. Of waits that
+    last (`stuck`) the window may have the time before them, when nobody waited: these wait now."""
+    now = min(total, max(1, round(mean), stuck))
+    who = plural(total, "thread") if now == total else f"{now} of {total} threads"
+    return f"{who} {one if now == 1 else several}"
 
 
 def doing(wait: Wait) -> str:

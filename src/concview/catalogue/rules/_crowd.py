@@ -101,6 +101,10 @@ class Crowd:
     def who(self) -> str:
         return evidence.who(self.window, self.tids)
 
+    def at_once(self, one: str, several: str) -> str:
+        """'7 of 20 threads queue': for titles; `who` are all that ever did."""
+        return evidence.at_once(self.mean, len(self.tids), len(self.stuck), one, several)
+
     @property
     def lasting_words(self) -> str:
         """What is added to a summary where some have waited for long; '' where none has."""

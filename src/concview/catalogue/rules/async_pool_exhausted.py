@@ -78,14 +78,14 @@ class AsyncPoolExhausted:
             name, used = _aio.name_of(one), words.usage(one.usual)
             keepers = _aio.by_time(one.holders)
             what, part = _aio.holders_do(one)
-            stacks = _aio.holder_stack(aio, one, "keeper")
+            stacks = _aio.holder_stack(aio, one, "holder")
             kept = one.hold_run[0].stack if one.hold_run is not None else None
         else:
             kept_by, run, part = keep(aio, site)
             name, keepers = site.expression, _aio.by_time(kept_by)
             used = f"{plural(len(keepers), 'task')} {'has' if len(keepers) == 1 else 'have'} one" if keepers else ""
             what, kept = (_aio.doing(run), run.stack) if run is not None else ("", None)
-            stacks = _aio.shown("keeper", aio, keepers[0], kept, what) if keepers else ()
+            stacks = _aio.shown("holder", aio, keepers[0], kept, what) if keepers else ()
         spot = _aio.spot_of(one)
         summary = f"{_aio.who(aio, waiters)} wait for {name} in {spot}, {mean:.1f} at a time on average"
         if used:

@@ -43,7 +43,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _pools
 from concview.catalogue.rules._kinds import CONNECTED
 from concview.model import Concern, Confidence, Frame, Site, Stack, State, WaitKind
-from concview.text import percent, plural
+from concview.text import percent
 
 MIN_THREADS = 3
 #: Calls that use the connection; waiting in poll for it to become ready (a timeout is set) is the same.
@@ -107,10 +107,12 @@ class ConnectionStarvation:
         if doing and size:
             summary += f", and are {doing} for {percent(part)} of the time they keep it"
         elif doing:
-            names, one_has = evidence.who(window, keepers), len(keepers) == 1
-            summary += f"; {names} {'seems' if one_has else 'seem'} to have one meanwhile, mostly {doing}"
-            summary += f" ({percent(part)} of that time)"
-        stacks = meanwhile.shown("keeper")
+            at_a_time = sum(p.ns for _, p in one.kept) / span
+            summary += (
+                f"; {evidence.who(window, keepers)} {'seems' if len(keepers) == 1 else 'seem'} to have one in turn"
+            )
+            summary += f", {at_a_time:.1f} at a time, mostly {doing} ({percent(part)} of that time)"
+        stacks = meanwhile.shown("holder")
         for tid in waiters[:3]:
             thread = next(t for t, _ in one.waits if t.tid == tid)
             blocked = evidence.heaviest((p.run.stack, p.ns) for t, p in one.waits if t.tid == tid)
@@ -125,7 +127,7 @@ class ConnectionStarvation:
             episodes=episodes,
             confidence=Confidence.INFERRED if one.kind in ("queue", "block") else Confidence.EXACT,
             label=one.name,
-            title=f"{plural(len(waiters), 'thread queues', 'threads queue')} for {one.name}",
+            title=f"{evidence.at_once(mean, len(waiters), stuck, 'queues', 'queue')} for {one.name}",
             summary=summary + ".",
             fix=_fix(one),
             gain=_gain(mean, size, part, doing, one.one_request),

@@ -137,7 +137,7 @@ class CriticalSectionContention:
             lasting=stuck,
             confidence=Confidence.EXACT if 2 * parked >= one.ns else Confidence.INFERRED,
             label=what,
-            title=f"{plural(len(involved), 'thread')} queue for {what}",
+            title=f"{evidence.at_once(mean, len(involved), stuck, 'queues', 'queue')} for {what}",
             summary=(
                 f"{mean:.1f} of {plural(len(involved), 'thread')} ({evidence.who(window, involved)}) wait on average "
                 f"for {what}, mostly in {evidence.frame_spot(waits.user_leaf if waits is not None else None)}"

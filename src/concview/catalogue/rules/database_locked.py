@@ -41,7 +41,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Concern, Confidence, FileLocks
-from concview.text import percent, plural, waits
+from concview.text import percent, waits
 
 #: Calls by which a transaction begins, goes on or ends.
 _USES = (".execute", ".commit(", ".begin(")
@@ -133,7 +133,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     return replace(
         crowd.in_turn(Confidence.EXACT, owners, meanwhile),
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for SQLite's lock",
+        title=f"{crowd.at_once('waits', 'wait')} for SQLite's lock",
         summary=summary + ".",
         gain="What the transaction's owner does that is no writing could overlap with the others' work.",
         check_next="Where does a transaction begin (the first insert does it), and what is done until its commit?",

@@ -37,7 +37,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, State, WaitKind
-from concview.text import duration, percent, plural, waits
+from concview.text import duration, percent, waits
 
 _SYNCS = frozenset({"fsync", "fdatasync", "sync_file_range", "msync", "sync", "syncfs"})
 
@@ -78,7 +78,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         crowd.in_turn(Confidence.EXACT),
         episodes=crowd.episodes + _woken(crowd),
         label=crowd.spot,
-        title=f"{plural(len(crowd.tids), 'thread')} {verb} for the disk",
+        title=f"{crowd.at_once('waits', 'wait')} for the disk",
         summary=(
             f"{crowd.who} {verb} for the disk in {crowd.spot}: {what}{on}, {crowd.mean:.1f} at a time on average, "
             f"{percent(share)} of the time of each{each}."

@@ -98,7 +98,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         summary += "; who has it was not seen"
     return replace(
         crowd.in_turn(Confidence.EXACT, owners, meanwhile),
-        title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for the lock on {crowd.name}",
+        title=f"{crowd.at_once('queues', 'queue')} for the lock on {crowd.name}",
         summary=summary + crowd.lasting_words + ".",
         gain=(
             f"Of these {plural(len(crowd.tids), 'thread')} only one proceeds at a time; what need not be under the "

@@ -41,7 +41,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _importing
 from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Confidence
-from concview.text import percent, plural, waits
+from concview.text import percent, waits
 
 
 class ImportContention:
@@ -91,7 +91,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     return replace(
         crowd.in_turn(Confidence.EXACT if read else Confidence.INFERRED, owners, meanwhile),
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread')} {verb} for the import of {name}",
+        title=f"{crowd.at_once('waits', 'wait')} for the import of {name}",
         summary=summary + crowd.lasting_words + ".",
         gain="What the body of the module waits for would be waited for by whoever needs it, and with a limit of time.",
         check_next=(

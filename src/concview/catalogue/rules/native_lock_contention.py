@@ -163,7 +163,7 @@ def _one(window: Window, queue: _Queue) -> Observation:
         summary += f"{meanwhile.words} ({percent(meanwhile.share)})"
     return replace(
         crowd.in_turn(Confidence.EXACT if read else Confidence.INFERRED, owners, meanwhile),
-        title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for {crowd.name}",
+        title=f"{crowd.at_once('queues', 'queue')} for {crowd.name}",
         summary=summary + crowd.lasting_words + ".",
         fix=_fix(lock),
         gain=(

@@ -37,7 +37,7 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Frame, State
-from concview.text import duration, percent, plural
+from concview.text import duration, percent, plural, pool
 
 MIN_WORKERS = 8
 ENOUGH_NS = 20_000_000_000
@@ -91,7 +91,7 @@ def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -
     busy = sum(1 - t.share(State.IDLE) for t in threads)
     most = 2 * used
     stack = evidence.heaviest_in((c for t in threads for c in t.wait_profiles), State.IDLE)
-    frame = workers[0][1]
+    frame, names = workers[0][1], pool(workers[0][0].name)
     where = evidence.at(frame)
     return Observation(
         subject=f"{name}:{frame.function}",
@@ -101,9 +101,9 @@ def _one(window: Window, name: str, workers: list[tuple[ThreadWindow, Frame]]) -
         episodes=len(threads),
         confidence=Confidence.STATISTICAL,
         label=name,
-        title=f"{len(threads)} workers ({name}-*), at most {used} busy",
+        title=f"{len(threads)} workers ({names}), at most {used} busy",
         summary=(
-            f"Of {plural(len(threads), 'worker')} ({name}-*, {evidence.frame_spot(frame)}) never more than {used} were "
+            f"Of {plural(len(threads), 'worker')} ({names}, {evidence.frame_spot(frame)}) never more than {used} were "
             f"at work at once in the last {duration(seconds)}, {busy:.1f} on average: {percent(value)} were not needed."
         ),
         fix=(

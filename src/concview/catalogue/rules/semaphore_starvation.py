@@ -36,7 +36,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, Related
-from concview.text import percent, plural
+from concview.text import percent
 
 MIN_THREADS = 2
 
@@ -86,7 +86,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     return replace(
         crowd.in_turn(Confidence.EXACT if exactly else Confidence.INFERRED, owners, meanwhile),
         label=name,
-        title=f"{plural(len(crowd.tids), 'thread queues', 'threads queue')} for a permit of {name}",
+        title=f"{crowd.at_once('queues', 'queue')} for a permit of {name}",
         summary=summary + crowd.lasting_words + ".",
         fix=(
             f"Take a permit of {name} late and give it back early, around only what must be limited.\n\n"

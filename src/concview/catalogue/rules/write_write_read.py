@@ -40,7 +40,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._crowd import Crowd, crowds
 from concview.model import Confidence, Link, Links, State
-from concview.text import duration, percent, plural, waits
+from concview.text import duration, percent, waits
 
 #: Looks that must have seen it, and the largest piece that is held back for being small: a segment on the loopback
 #: interface is 64 KiB, on others 1.4 KiB. What is more waits for room at the other side.
@@ -128,7 +128,7 @@ def _one(window: Window, crowd: Crowd, held: list[Link], looks: int) -> Observat
         episodes=crowd.episodes,
         confidence=Confidence.EXACT,
         label=remote,
-        title=f"{plural(len(crowd.tids), 'thread waits', 'threads wait')} for data that the kernel holds back",
+        title=f"{crowd.at_once('waits', 'wait')} for data that the kernel holds back",
         summary=(
             f"{crowd.who} {waits(len(crowd.tids))} for data from {remote} in {crowd.spot}, "
             f"{_each(window, crowd, per)}while {max(some.unsent, some.peer_unsent)} bytes that {whose} has written are "

@@ -10,21 +10,11 @@ import msgspec
 
 from concview.model import NO_STACK, NO_WAIT, State
 from concview.snapshot import NO_SHARES, Shares, ThreadView
-from concview.text import group, plural
+from concview.text import plural, pool
 from concview.tui.theme import WORDS
 
 #: From so many threads on they are grouped without being asked.
 MANY = 40
-
-
-def pool(name: str) -> str:
-    """'worker-3' -> 'worker-*', 'Thread-7 (serve)' -> '* (serve)'."""
-    found = group(name)
-    if found == name:
-        return name
-    if name.startswith(found) and len(name) > len(found):
-        return f"{found}{name[len(found)]}*"
-    return f"* ({found})"
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
