@@ -330,6 +330,11 @@ async def _pick_back(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) ->
     assert pilot.app.is_running
 
 
+async def _pick_tree(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    await press()  # with a service: test_tui_processes.py
+    await fake.until(pilot, lambda: any("attach --tree" in words for _, words in pilot.app.screen.said))
+
+
 async def _output(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     await press()  # with a pane: test_tui_output.py
     assert "concview run" in [n.message for n in pilot.app._notifications][-1]
@@ -376,6 +381,7 @@ CHECKS: dict[str, Check] = {
     "pick_sort": _pick_sort,
     "pick_reverse": _pick_reverse,
     "pick_back": _pick_back,
+    "pick_tree": _pick_tree,
     "help": _help,
     "palette": _palette,
     "quit": _quit,

@@ -13,7 +13,9 @@ from concview.session import across
 from concview.session.service import ServiceRow, merged, of_how_many, row_of, told
 from concview.snapshot import Snapshot, Status
 from concview.tui.app import ConcviewApp
+from concview.tui.ports import Picker
 from concview.tui.screens.dashboard import Dashboard
+from concview.tui.screens.picker import PickerScreen
 from concview.tui.screens.processes import ProcessesScreen
 
 
@@ -102,6 +104,48 @@ async def test_into_a_worker_and_back() -> None:
         await pilot.press("enter")
         await fake.drawn(pilot)
         assert shown(app) is screen, "there is nothing to look at, and that is said"
+
+
+async def test_from_the_list_of_all_processes_and_back() -> None:
+    """A master's workers, chosen where all processes are listed: one of them, the workers, all processes again."""
+    service, asked = FakeService(), list[int]()
+
+    def watch_tree(pid: int) -> FakeService:
+        asked.append(pid)
+        return service
+
+    app = ConcviewApp(picker=Picker(lambda: fake.PROCESSES, fake.refuse, watch_tree=watch_tree))
+    async with app.run_test(size=(80, 24)) as pilot:
+        picker = app.screen
+        assert isinstance(picker, PickerScreen)
+        await fake.until(pilot, lambda: picker.listed)
+        await fake.drawn(pilot)
+        pid = picker.table.current.pid
+        await pilot.press("w")
+        await fake.until(pilot, lambda: isinstance(app.screen, ProcessesScreen))
+        await fake.drawn(pilot)
+        assert asked == [pid] and "2 of 4 workers" in picture(app)
+        await pilot.press("down", "enter")
+        await fake.until(pilot, lambda: isinstance(app.screen, Dashboard))
+        await pilot.press("p")
+        await fake.until(pilot, lambda: isinstance(app.screen, ProcessesScreen))
+        assert service.left and not service.closed
+        await pilot.press("escape")
+        await fake.until(pilot, lambda: shown(app) is picker and service.closed)
+        await pilot.press("escape")
+        assert app.is_running
+
+
+async def test_what_is_wrong_is_told_before_anything_is_chosen() -> None:
+    app = ConcviewApp(service=FakeService())
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, ProcessesScreen)
+        await fake.drawn(pilot)
+        assert screen.table.current.pid == 10 and "worker 11 (11): " in picture(app)
+        await pilot.press("down", "up")
+        await fake.drawn(pilot)
+        assert "worker 11 (11): " not in picture(app)
 
 
 @pytest.mark.parametrize("size", [(60, 12), (80, 24), (200, 50), (40, 8)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import threading
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from concview.demos.base import Demo
     from concview.process.discovery import Candidate
     from concview.session import Session
+    from concview.session.service import LiveService
     from concview.tui.ports import DeepFrame, Service
 
 #: A demo has said 'ready' within this time, or something is wrong with it.
@@ -132,6 +134,7 @@ def show(
     from concview.tui.ports import Picker, StartAgain, Started
 
     sessions: list[Session] = [session] if session is not None else []
+    services: list[LiveService] = []
     children: list[Child] = [child] if child is not None else []
     launches: list[Launch | None] = [launch]  #: the last one is of the target on screen
 
@@ -154,6 +157,15 @@ def show(
         from concview.process.discovery import python_processes
 
         return [_Row(candidate) for candidate in python_processes()]
+
+    def watch_tree(pid: int) -> LiveService:
+        from concview.commands import _several
+        from concview.commands._target_process import in_lasting_thread
+
+        options = argparse.Namespace(tree=True, blocking=blocking)
+        service = in_lasting_thread(lambda: _several.service(options, config, [pid]))
+        services.append(service)
+        return service
 
     def list_demos() -> list[tuple[str, str]]:
         from concview.demos.base import demos
@@ -195,6 +207,7 @@ def show(
         demo=demo,
         list_processes=list_processes,
         attach=attach,
+        watch_tree=watch_tree,
         list_demos=list_demos,
         start_demo=start_demo,
         again=again,
@@ -224,6 +237,9 @@ def show(
         for each in sessions:
             with contextlib.suppress(OSError):
                 each.close()
+        for service in services:
+            with contextlib.suppress(OSError):
+                service.close()
         for one in children:
             one.close()
 

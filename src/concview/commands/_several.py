@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from concview.commands import _options
 from concview.commands.base import CommandError, Exit, complain
-from concview.text import plural
+from concview.text import plural, short_command
 
 if TYPE_CHECKING:
     from concview.analysis.work_totals import Totals
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from concview.session.group import Family, Group, Part, S
     from concview.session.launcher import Launcher
     from concview.session.rolling_recording import RollingRecording
+    from concview.session.service import LiveService
 
 #: A collector delivers its first samples within this time.
 START_S = 15.0
@@ -86,6 +87,20 @@ def unstarted(
         )
 
     return Group(pids, options.tree, config.budget, make, complain if not quiet else lambda line: None)
+
+
+def service(options: argparse.Namespace, config: Config, pids: Sequence[int]) -> LiveService:
+    """All of them watched from afar, for the dashboard's list of them. CommandError when none can be watched."""
+    from concview.commands import _preflight
+    from concview.session.service import FAR_S, LiveService
+
+    target = _preflight.look_at(pids[0])
+    group = started(unstarted(options, config, pids, quiet=True, keep=True))
+    for part in group.parts():
+        if part.session is not None:
+            part.session.slow_down(FAR_S)
+    more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
+    return LiveService(group, short_command(target.command) + more)
 
 
 F = TypeVar("F", bound="Family[Any]")

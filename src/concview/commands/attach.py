@@ -57,19 +57,13 @@ def _several_at_once(options: argparse.Namespace, config: Config) -> int:
     from concview.commands import _preflight, _several
 
     pids = _several.given(options, options.pids)
-    target = _preflight.look_at(pids[0])
+    _preflight.look_at(pids[0])
     _preflight.require_terminal(INSTEAD)
     with _preflight.screen(f"attaching to {', '.join(map(str, pids))} …"):
         from concview.commands import _dashboard
-        from concview.session.service import FAR_S, LiveService
 
         _dashboard.preload()
-        group = _several.group(options, config, options.pids, quiet=True, keep=True)
-        for part in group.parts():
-            if part.session is not None:
-                part.session.slow_down(FAR_S)
-        more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
-        return _dashboard.show_service(LiveService(group, text.short_command(target.command) + more), config)
+        return _dashboard.show_service(_several.service(options, config, pids), config)
 
 
 COMMAND = Command(

@@ -9,6 +9,7 @@ import msgspec
 
 from concview.analysis.graph import LINKS, Chain, Edge, chains
 from concview.analysis.history import History
+from concview.analysis.known_places import lent
 from concview.analysis.lock_identity import Registry
 from concview.analysis.locks import LockWindow, held_by_itself, holds_of, waited_lock
 from concview.analysis.records import ThreadHistory
@@ -81,12 +82,15 @@ def _lock_view(lock: LockWindow, waiting: list[int], holding: dict[str, int], wi
 
 
 def _site(lock: LockWindow, window: Window) -> Site:
-    """Where it is taken; of what has no such place in the source, as a queue, where the one waits who waited last."""
+    """Where it is taken; of what has no such place in the source, as a queue or a library's pool, where the one waits
+    who waited last."""
     if lock.site.expression or not lock.waits:
         return lock.site
-    leaf = max(lock.waits, key=lambda w: w.end_ns).run.stack.user_leaf
+    stack = max(lock.waits, key=lambda w: w.end_ns).run.stack
+    leaf = stack.user_leaf
     known = window.history.depths.last(lock.address)
-    name = known[0].name if known is not None else ""
+    wanted = lent(stack)
+    name = known[0].name if known is not None else wanted[0] if wanted is not None else ""
     return Site(name, leaf.file, leaf.line, leaf.function) if leaf is not None else lock.site
 
 

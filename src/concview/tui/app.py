@@ -134,6 +134,24 @@ class ConcviewApp(App[None]):
         self.session = event.session
         self.push_screen(Dashboard(event.session, state=self.state))
 
+    @on(PickerScreen.Watched)
+    def open_service(self, event: PickerScreen.Watched) -> None:
+        """Show several processes that were chosen in the list of all, which stays below."""
+        from concview.tui.screens.processes import ProcessesScreen
+
+        self.close_session()
+        self.service = event.service
+        self.push_screen(ProcessesScreen(event.service))
+
+    def on_processes_screen_left(self) -> None:
+        """From them back to the list of all processes, where they were chosen there."""
+        service = self.service
+        if service is None or len(self.screen_stack) < 2:
+            return
+        self.service = None
+        self.run_worker(service.close, thread=True, exit_on_error=False)
+        self.pop_screen()
+
     def on_processes_screen_chosen(self, event: ProcessesScreen.Chosen) -> None:
         """At one of the service's processes; the list stays below it."""
         session = self.service.session(event.row.key) if self.service is not None else None

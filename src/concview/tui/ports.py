@@ -217,11 +217,15 @@ def no_demo(demo: str) -> ViewedSession:
     raise LookupError("there are no demos")
 
 
+def no_tree(pid: int) -> Service:
+    raise LookupError(f"concview attach --tree {pid} shows it with its workers")
+
+
 @dataclass(frozen=True, slots=True)
 class Picker:
     """What the picker screen calls; each in a thread of its own, so each may take its time.
 
-    `attach` and `start_demo` may raise; the message is shown, with `.remedy` where the exception has one.
+    `attach`, `watch_tree` and `start_demo` may raise; the message is shown, with `.remedy` where the exception has one.
     """
 
     list_processes: Callable[[], Sequence[Any]]  #: of ProcessRow
@@ -232,6 +236,8 @@ class Picker:
     demo: Callable[[], tuple[str, str] | None] = lambda: None
     #: None while the target is none that concview started
     again: Callable[[], StartAgain | None] = lambda: None
+    #: A process and those below it, watched together. Whoever leaves it closes it.
+    watch_tree: Callable[[int], Service] = no_tree
 
 
 class Service(Protocol):

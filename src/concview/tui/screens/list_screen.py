@@ -23,6 +23,7 @@ class ListScreen(SizedScreen):
     """A title of two lines, what is said, the list, the filter, the keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("picker")]
+    keys: tuple[str, ...] = ("open", "pick_filter", "pick_sort", "pick_back")  #: of the footer
     DEFAULT_CSS = """
     ListScreen { layout: vertical; padding: 0; }
     ListScreen #title { height: 2; }
@@ -66,7 +67,7 @@ class ListScreen(SizedScreen):
         self.query_one("#title", Bar).set_lines(title)
         self.query_one("#said", Panel).set_lines(said)
         self.query_one(FilterBar).count(self.table.matched, self.table.total)
-        self.query_one(Footer).show(keys.footer(("open", "pick_filter", "pick_sort", "pick_back")))
+        self.query_one(Footer).show(keys.footer(self.keys))
 
     def fit_room(self) -> None:
         if not self.too_small:
@@ -87,6 +88,9 @@ class ListScreen(SizedScreen):
 
     def action_reverse(self) -> None:
         self.table.reverse()
+
+    def action_tree(self) -> None:
+        """Only in the list of all processes."""
 
     def action_back(self) -> None:
         bar = self.query_one(FilterBar)

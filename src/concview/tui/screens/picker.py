@@ -12,7 +12,8 @@ from textual.message import Message
 
 from concview import text
 from concview.text import short_command
-from concview.tui.ports import Picker, ViewedSession
+from concview.tui import keys
+from concview.tui.ports import Picker, Service, ViewedSession
 from concview.tui.screens.list_screen import ListScreen
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
@@ -60,6 +61,8 @@ SUBTITLE = " see why the threads of a running Python process make no progress"
 
 
 class PickerScreen(ListScreen):
+    keys = ("open", "pick_tree", "pick_filter", "pick_sort", "pick_back")
+
     class Listed(Message):
         def __init__(self, rows: Sequence[Any], demos: Sequence[tuple[str, str]]) -> None:
             super().__init__()
@@ -69,6 +72,13 @@ class PickerScreen(ListScreen):
         def __init__(self, session: ViewedSession) -> None:
             super().__init__()
             self.session = session
+
+    class Watched(Message):
+        """Several processes are watched together from now on."""
+
+        def __init__(self, service: Service) -> None:
+            super().__init__()
+            self.service = service
 
     class Failed(Message):
         def __init__(self, error: BaseException) -> None:
@@ -116,6 +126,8 @@ class PickerScreen(ListScreen):
                 self.post_message(message)
             elif isinstance(message, self.Attached):
                 message.session.close()
+            elif isinstance(message, self.Watched):
+                message.service.close()
 
         threading.Thread(target=run, name="concview-picker", daemon=True).start()
 
@@ -132,6 +144,11 @@ class PickerScreen(ListScreen):
 
     def on_picker_screen_attached(self, event: Attached) -> None:
         """The app takes the session from here: the message goes on to it."""
+        self.attaching = False
+        self.say()
+
+    def on_picker_screen_watched(self, event: Watched) -> None:
+        """As above."""
         self.attaching = False
         self.say()
 
@@ -175,6 +192,10 @@ class PickerScreen(ListScreen):
         if table.id == "processes" and row is not None and not row.attachable and not self.said:
             lines += paragraph(row.why, width - 3, palette.warn)
             lines += paragraph(row.remedy, width - 3, palette.base) if row.remedy else []
+        below = sum(1 for r in self.rows if row is not None and getattr(r, "parent", 0) == row.pid)
+        if table.id == "processes" and below and not lines:
+            said = f"{row.pid} has {text.plural(below, 'Python process', 'Python processes')} below it: "
+            lines += paragraph(f"{said}{keys.by_id('pick_tree').shown} shows them together", width - 3, palette.dim)
         if table.id == "processes":
             table.set_rows(self.rows, depths(self.rows))
         else:
@@ -199,6 +220,15 @@ class PickerScreen(ListScreen):
         self.attaching = True
         self.say(("accent", f"attaching to {row.pid} …"))
         self._in_thread(lambda: self.Attached(self.picker.attach(row.pid)))
+
+    def action_tree(self) -> None:
+        """Everybody below what is selected, and itself, watched together."""
+        row = self.table.current
+        if self.attaching or row is None or self.table.id != "processes":
+            return
+        self.attaching = True
+        self.say(("accent", f"attaching to {row.pid} and the Python processes below it …"))
+        self._in_thread(lambda: self.Watched(self.picker.watch_tree(row.pid)))
 
     def action_back(self) -> None:
         self.said = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from rich.segment import Segment
@@ -15,6 +16,8 @@ from concview.tui.screens.list_screen import ListScreen
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, text_cell
+from concview.tui.widgets.filter import FilterBar
+from concview.tui.widgets.header import BEGINS_S
 from concview.tui.widgets.page import Panel
 from concview.tui.widgets.process_rows import CPU, PID, depths, name_column, number_column, under_masters
 from concview.tui.widgets.table import Table
@@ -61,9 +64,12 @@ class ProcessesScreen(ListScreen):
             super().__init__()
             self.row = row
 
+    class Left(Message):
+        """The person wants the list of all processes."""
+
     def __init__(self, service: Service) -> None:
         super().__init__()
-        self.service = service
+        self.service, self.since = service, monotonic()
 
     def body(self) -> ComposeResult:
         yield Table(
@@ -101,7 +107,10 @@ class ProcessesScreen(ListScreen):
             found += f"; {ended} ended"
         badge = ("● LIVE", "ok") if self.service.live else ("▶ REPLAY", "info")
         own, budget = self.service.cost()
-        cost = f" own cost {own:.1f} % of a core, budget {budget:g} %" if self.service.live else " of a recording"
+        begins = " while attaching" if own > budget and monotonic() - self.since < BEGINS_S else ""
+        cost = (
+            f" own cost {own:.1f} % of a core{begins}, budget {budget:g} %" if self.service.live else " of a recording"
+        )
         title: list[Line] = [
             [Segment(f" {badge[0]} ", palette.badges[badge[1]]), Segment(f" {self.service.name}", palette.bar_bright),
              Segment(f"  {found}", palette.bar_dim)],
@@ -110,12 +119,19 @@ class ProcessesScreen(ListScreen):
         table = self.table
         table.set_rows(rows, depths(rows))
         lines: list[Line] = []
-        row = table.current
+        # Until somebody chooses, the worst is told, whichever row is the first.
+        row = table.current if table.touched else max(rows, key=_weight, default=None)
         if row is not None and (row.state or row.verdict):
             lines += paragraph(f"{row.name} ({row.pid}): {row.state or row.verdict}", width - 3, palette.bright)
         for tone, words in self.service.said():
             lines += paragraph(words, width - 3, getattr(palette, tone))
         self.show(title, [[], *lines] if lines else [[]])
+
+    def action_back(self) -> None:
+        if self.query_one(FilterBar).display:
+            super().action_back()
+        else:
+            self.post_message(self.Left())
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self.draw()

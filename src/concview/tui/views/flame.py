@@ -56,7 +56,7 @@ class Flame(CallsView):
     Flame.-heat.-below #lines { width: 100%; height: 50%; border-left: none; border-top: solid $panel; }
     """
     scope = "flame"
-    keys = ("zoom", "mode", "by_line", "by_work", "fold", "filter", "back")
+    keys = ("zoom", "mode", "by_line", "by_work", "filter", "fold", "back")
 
     def __init__(self) -> None:
         super().__init__()

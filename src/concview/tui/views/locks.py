@@ -23,6 +23,8 @@ from concview.tui.widgets.threads import doing
 
 #: What threads wait at and nobody holds.
 NOT_HELD = frozenset({"Queue", "Barrier"})
+#: What threads wait to be notified of: that they wait does not say that somebody holds it.
+NOTIFIED = frozenset({"Condition", "Event"})
 
 
 def _place(lock: LockView) -> str:
@@ -48,7 +50,8 @@ def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
 
 
 def _held(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
-    share = "" if lock.kind in NOT_HELD else f"{lock.held_share * 100:.0f}"
+    unheld = lock.kind in NOT_HELD or (lock.kind in NOTIFIED and not lock.holds)
+    share = "" if unheld else f"{lock.held_share * 100:.0f}"
     return [Segment(fit(share, width, right=True), palette.bright)]
 
 

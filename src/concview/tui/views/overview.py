@@ -43,14 +43,14 @@ GAUGE_EVIDENCE: dict[str, tuple[str, Any]] = {
 
 
 def verdict_lines(snapshot: Snapshot, width: int, palette: Palette, most: int = 3) -> list[Line]:
-    """The first words are the answer; at most `most` lines more than the two of the sentence. None of them is cut
-    where that many are enough for what a rule says."""
+    """The first words are the answer; at most `most` lines more than those of the sentence: two where a rule says it,
+    as many as it needs where following the waits does. None of them is cut where that many are enough."""
     said = verdict(snapshot)
     badge = f" {said.symbol} {said.word} "
-    sentence = cut(wrap(said.sentence, width - len(badge) - 1), 2, width - len(badge) - 1)
+    firing = [f for f in snapshot.findings if not f.recent]
+    sentence = cut(wrap(said.sentence, width - len(badge) - 1), 2 if firing else 4, width - len(badge) - 1)
     lines: list[Line] = [[Segment(badge, palette.badges[said.tone]), Segment(" " + sentence[0], palette.bright)]]
     lines += [[Segment(" " * (len(badge) + 1) + part, palette.bright)] for part in sentence[1:]]
-    firing = [f for f in snapshot.findings if not f.recent]
     more = [firing[0].summary] if firing else []
     if said.more and not firing:
         more.append(said.more)

@@ -49,10 +49,11 @@ class Bar(Widget):
         return [row.text.rstrip() for row in self._rows]
 
 
-def _tab(number: int, title: str, mark: str, marks: bool) -> str:
+def _tab(number: int, title: str, mark: str, marks: bool, space: str) -> str:
     """'3 Findings ▲2'. The mark of the findings stays whatever happens: it is why somebody looks."""
-    words = [str(number) if number < 10 else title[0], title.rstrip(), mark if marks or mark.startswith("▲") else ""]
-    return " ".join(w for w in words if w)
+    key = str(number) if number < 10 else title[0] if space else ""  # its first letter is its key
+    said = f"{key}{space}{title}".rstrip()
+    return f"{said} {mark}" if mark and (marks or mark.startswith("▲")) else said
 
 
 class Tabs(Bar):
@@ -70,24 +71,26 @@ class Tabs(Bar):
     def show(self, tabs: Sequence[tuple[str, int, str, str, str]], active: str) -> None:
         """`tabs`: view, number, title, a shorter one, mark.
 
-        Short of room, marks give way first, then the longer titles, and only then are titles cut.
+        Short of room, marks give way first, then the longer titles, then the space behind the numbers, and only then
+        are titles cut.
         """
         palette, width = palette_of(self), self.size.width
-        for short, letters, marks, gap in (
-            (False, 99, True, "  "),
-            (False, 99, False, "  "),
-            (False, 99, False, ""),
-            (True, 99, False, ""),
-            (True, 4, False, ""),
-            (True, 3, False, ""),
-            (True, 2, False, ""),
-            (True, 0, False, ""),
+        for short, letters, marks, gap, space in (
+            (False, 99, True, "  ", " "),
+            (False, 99, False, "  ", " "),
+            (False, 99, False, "", " "),
+            (True, 99, False, "", " "),
+            (True, 99, False, "", ""),
+            (True, 4, False, "", " "),
+            (True, 3, False, "", " "),
+            (True, 2, False, "", " "),
+            (True, 0, False, "", ""),
         ):
             texts = []
             for view, number, title, brief, mark in tabs:
                 here = view == active
                 name = brief if short else title
-                words = _tab(number, name if here and letters != 3 else name[:letters], mark, marks)
+                words = _tab(number, name if here and letters != 3 else name[:letters], mark, marks, space)
                 texts.append(f" {words}{gap}" if short or not here else f" {words} ")
             if sum(map(len, texts)) <= width:
                 break

@@ -25,6 +25,9 @@ PAUSED = ("‖", "PAUSED", "warn")
 #: Percent of the time without a CPU from which on that is said to be why samples are missing.
 STARVED = 20.0
 
+#: Seconds for which attaching costs more than the budget, which is paid back after it.
+BEGINS_S = 10.0
+
 _SAID: dict[Status, str] = {
     Status.STOPPED: "the process is stopped; nothing runs until it is continued",
     Status.EXITED: "the process ended; this is its last state",
@@ -78,13 +81,14 @@ def second_line(newest: Snapshot, width: int, palette: Palette) -> Line:
     over = bool(newest.budget_percent) and own - helper > newest.budget_percent
     slow = bool(newest.target_hz) and newest.achieved_hz < 0.8 * newest.target_hz
     asked = f"{newest.rate_hz:.0f}"
+    begins = "attaching; " if over and newest.status is Status.LIVE and newest.elapsed_s < BEGINS_S else ""
     why = ""
     if slow and newest.own_wait_percent >= STARVED:
         why = f" ({'no CPU' if width < 100 else 'concview had no CPU'} {newest.own_wait_percent:.0f} % of the time)"
     parts = [
         (newest.engine or "no engine", False),
         (f"{newest.achieved_hz:.0f} of {asked} Hz{why}", slow),
-        (f"own cost {own:.1f} % of a core (budget {newest.budget_percent:.0f} %)", over),
+        (f"own cost {own:.1f} % of a core ({begins}budget {newest.budget_percent:.0f} %)", over),
         (
             f"{text.plural(newest.misses, 'sample')} missed" if width >= 100 else f"{newest.misses} missed",
             newest.misses > 0.05 * max(1, newest.samples),

@@ -65,6 +65,8 @@ def haystack(thread: ThreadView) -> str:
     return f"{thread.name} {thread.tid} {state} {thread.reason} {_stack_text(thread.stack)} {locks}".lower()
 
 
+#: How the end of a way begins that could not be followed.
+UNEXPLAINED = "unexplained"
 #: So much of what is waited for is kept beside its holder.
 LEAST_WHAT = 16
 #: What a filter can ask for by name: 'state:lock'.
@@ -142,7 +144,10 @@ def fit_cause(because: str, root: str, width: int) -> str:
     because, root = _own_lines(because), _own_lines(root)
     first = because.partition(" <- ")[0]
     what = first.partition(" (")[0]
-    for said in (f"{because.replace(' <- ', ' ← ')}", f"{first} ← {root}", f"{what} ← {root}"):
+    ways = [because.replace(" <- ", " ← "), f"{first} ← {root}", f"{what} ← {root}"]
+    if root.startswith(UNEXPLAINED):  # nothing is known of it: what is waited for says more
+        ways.append(f"{what} ← {UNEXPLAINED}")
+    for said in ways:
         if cell_len(said) <= width:
             return fit(said, width)
     room = width - cell_len(root) - 3
