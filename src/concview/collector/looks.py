@@ -19,13 +19,16 @@ SHARE = 0.1
 #: A look that is asked for at all gets at least so much CPU time a turn, nanoseconds.
 LEAST_NS = 1_000_000
 #: CPU nanoseconds that each look may use once beside its part.
-FIRST_NS = 20_000_000
+FIRST_NS = 100_000_000
+#: Until a look has been through everything once, its next turn comes after so long at most: the first turns find all of
+#: it new, and a person waits to see something. Nanoseconds.
+FIRST_WAIT_NS = 3_000_000_000
 #: A look may have saved up so many of its periods.
 _SAVED = 4
 
 
 class _Account:
-    __slots__ = ("balance", "credit", "done", "due_ns", "look", "settled_ns", "spent", "turns")
+    __slots__ = ("balance", "credit", "done", "due_ns", "look", "settled_ns", "spent", "through", "turns")
 
     def __init__(self, look: Look, now_ns: int) -> None:
         self.look = look
@@ -33,6 +36,7 @@ class _Account:
         self.balance = 0.0  #: CPU nanoseconds that it may use
         self.credit = FIRST_NS  #: left of what it was given at the beginning
         self.spent = self.turns = self.done = 0  #: since the last report
+        self.through = False  #: it has seen everything once
 
 
 class Looks:
@@ -73,9 +77,12 @@ class Looks:
         one.spent += spent
         one.turns += 1
         one.done += complete
+        one.through = one.through or complete
         # When it can pay for what this turn has cost once more.
         income = part * max(1, self._earn(1_000_000_000))
         again = int(1e9 * max(0.0, min(spent, LEAST_NS) - one.balance - one.credit) / income)
+        if not one.through:
+            again = min(again, FIRST_WAIT_NS)
         one.due_ns = now_ns + max(period if complete else 0, again, 1)
 
     def report(self, now_ns: int) -> tuple[LookStats, ...]:

@@ -210,6 +210,13 @@ def age_words(w: WorkView) -> str:
     return f"more than {duration(w.age_s)}" if w.before else f"first seen {duration(w.age_s)} ago"
 
 
+#: Looking for work has its part of the budget, and has not been through all threads and tasks.
+NOT_YET = (
+    "requests, jobs and queries are being looked for: the first look at many threads and tasks takes some seconds "
+    "of what the budget allows (--budget PERCENT gives more)"
+)
+
+
 def why_none(snapshot: Snapshot) -> str:
     """Why no work is shown, and what would show it; '' where there is some, or nothing has been looked at yet."""
     able, work = snapshot.capabilities.get("labels"), snapshot.work
@@ -222,7 +229,7 @@ def why_none(snapshot: Snapshot) -> str:
             f"; {able.enable}" if able.enable else ""
         )
     if work is None:
-        return ""
+        return NOT_YET
     number = plural(work.looked, "thread or task", "threads and tasks")
     said = f"nothing is in flight: {number} looked at"
     if work.systems:
