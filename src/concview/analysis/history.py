@@ -86,6 +86,8 @@ SLIM_AFTER = 60
 #: Threads that ended are kept this long, and no more than this many.
 GONE_NS = 20_000_000_000
 MAX_GONE = 2_000
+#: States of stacks with waits that are remembered.
+MAX_CLASSIFICATIONS = 20_000
 #: Numbers of threads that are kept, a few a second.
 COUNTED = 60
 #: Off the CPU until something happens. (One that waits for the GIL or a CPU is woken without getting it.)
@@ -300,6 +302,8 @@ class History:
             key = (changes[i + 1], changes[i + 2])
             classification = tables.classifications.get(key)
             if classification is None:
+                if len(tables.classifications) >= MAX_CLASSIFICATIONS:
+                    tables.classifications.clear()
                 classification = tables.classifications[key] = classify(wait, stack)
             begin = start if thread.current is None else max(start, thread.acc_since)
             run = Run(begin, stack, wait, holds, classification)

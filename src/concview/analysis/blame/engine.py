@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from concview.analysis.blame.lately import Lately
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Step
 from concview.model import Confidence
 
@@ -30,12 +31,14 @@ class Memory:
     MOST = 5_000
 
     def __init__(self) -> None:
-        self._known: dict[object, tuple[int, list[Part]]] = {}
+        self._known = Lately[object, tuple[int, list[Part]]](self.MOST)
+        self._turned_ns = 0
 
     def put(self, key: object, at_ns: int, parts: list[Part]) -> None:
-        if len(self._known) >= self.MOST:
-            self._known.clear()
-        self._known[key] = (at_ns, parts)
+        if not 0 <= at_ns - self._turned_ns < STALE_NS:
+            self._turned_ns = at_ns
+            self._known.turn()
+        self._known.put(key, (at_ns, parts))
 
     def get(self, key: object, at_ns: int, without: Node) -> list[Part] | None:
         known = self._known.get(key)

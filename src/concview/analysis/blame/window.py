@@ -72,6 +72,7 @@ class Blamer:
         self.world.objects.learn(history.relations.reports(Relations))
         self.world.kernel.learn(history.relations)
         now = history.now_ns
+        self.world.turn(now)
         if now < self._until:  # time runs backwards in a recording that somebody made up
             self._until = now
         self._until = max(self._until, now - RUNS_NS, min(start_ns, now))

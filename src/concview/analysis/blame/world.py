@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from concview.analysis.blame.kernel import Kernel
+from concview.analysis.blame.lately import Lately, SeenSets
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, called_from, place_of
 from concview.analysis.blame.tasks import TaskMoment, task_name
 from concview.analysis.blame.ties import Objects
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 #: What a wait is for by its place, whatever primitive it is built of.
 _SURE = frozenset({"pool", "import", "database"})
 _NO_FRAME = Frame("?", "", 0)
-#: Conditions and answers kept; all are made again when there are more.
-MOST_LOOKS, MOST_ANSWERS = 8_000, 50_000
+#: Conditions and answers kept, of this while and of the one before; those that come back later are made again.
+MOST_LOOKS, MOST_ANSWERS, WHILE_NS = 8_000, 50_000, 30_000_000_000
+#: Sockets, pipes and locks of which it is remembered who was seen at them.
+MOST_SEEN = 4_000
 #: Of more that are in the way of one, so many stand for all.
 MOST_OTHERS = 64
 #: Lines that are remembered to take answers out of queues.
@@ -69,50 +72,50 @@ class Look:
 
 
 class Seen:
-    """Who was seen at what since anybody looked. Learned condition by condition."""
+    """Who was seen at what since anybody looked. Learned condition by condition; of ever new sockets and locks, which
+    threads that stay go through, the latest ones."""
 
     def __init__(self) -> None:
-        self.descriptors: dict[str, set[Node]] = defaultdict(set)  #: 'socket:[12]', 'pipe:[3]'
-        self.writers: dict[str, set[Node]] = defaultdict(set)
-        self.tcp: dict[tuple[str, str], set[Node]] = defaultdict(set)  #: (own address, other's address)
-        self.getters: dict[int, set[Node]] = defaultdict(set)
-        self.putters: dict[int, set[Node]] = defaultdict(set)
-        self.waiters: dict[int, set[Node]] = defaultdict(set)  #: address of a lock
-        self.holders: dict[int, set[Node]] = defaultdict(set)
+        self.descriptors = SeenSets[str, Node](MOST_SEEN)  #: 'socket:[12]', 'pipe:[3]'
+        self.writers = SeenSets[str, Node](MOST_SEEN)
+        self.tcp = SeenSets[tuple[str, str], Node](MOST_SEEN)  #: (own address, other's address)
+        self.getters = SeenSets[int, Node](MOST_SEEN)
+        self.putters = SeenSets[int, Node](MOST_SEEN)
+        self.waiters = SeenSets[int, Node](MOST_SEEN)  #: address of a lock
+        self.holders = SeenSets[int, Node](MOST_SEEN)
         self.listening: set[str] = set()  #: ports
 
     def learn(self, tid: Node, run: Run) -> None:
         for hold in run.holds:
             if hold.lock:
-                self.holders[hold.lock].add(tid)
+                self.holders.add(hold.lock, tid)
         wait = run.wait
         if wait.lock:
             if wait.via in ("Queue.get", "SimpleQueue.get"):
-                self.getters[wait.lock].add(tid)
+                self.getters.add(wait.lock, tid)
             elif wait.via == "Queue.put":
-                self.putters[wait.lock].add(tid)
+                self.putters.add(wait.lock, tid)
             else:
-                self.waiters[wait.lock].add(tid)
+                self.waiters.add(wait.lock, tid)
         peer = wait.peer
         if peer is None:
             return
         if peer.kind == "tcp":
-            self.tcp[peer.local, peer.name].add(tid)
+            self.tcp.add((peer.local, peer.name), tid)
             if peer.status == "LISTEN" or wait.syscall.startswith("accept"):
                 self.listening.add((peer.local or peer.name).rpartition(":")[2])
         elif "[" in peer.name:
-            self.descriptors[peer.name].add(tid)
+            self.descriptors.add(peer.name, tid)
             if wait.syscall in ("write", "writev", "sendto", "sendmsg"):
-                self.writers[peer.name].add(tid)
+                self.writers.add(peer.name, tid)
 
     def forget(self, alive: set[Node]) -> None:
         """Drop those that are gone; called now and then."""
-        tables: tuple[dict[object, set[Node]], ...] = (
-            self.descriptors, self.writers, self.tcp, self.getters, self.putters, self.waiters, self.holders,
-        )  # type: ignore[assignment]  # fmt: skip
-        for table in tables:
-            for key in [k for k, tids in table.items() if not tids & alive]:
-                del table[key]
+        for names in (self.descriptors, self.writers):
+            names.keep(alive)
+        self.tcp.keep(alive)
+        for locks in (self.getters, self.putters, self.waiters, self.holders):
+            locks.keep(alive)
 
 
 @dataclass(slots=True)
@@ -133,9 +136,10 @@ class World:
         self.objects = Objects()
         self.kernel = Kernel()
         self.answers: dict[Place, Answers] = {}
-        self._looks: dict[tuple[Stack, Wait], Look] = {}
-        self._standing: dict[Stack, Look] = {}
-        self._answers: dict[object, object] = {}
+        self._looks = Lately[tuple[Stack, Wait], Look](MOST_LOOKS)
+        self._standing = Lately[Stack, Look](MOST_LOOKS)
+        self._answers = Lately[object, tuple[object]](MOST_ANSWERS)
+        self._turned_ns = 0
         self._answers_of = 0  #: files of source that had been read then
 
     @property
@@ -164,22 +168,20 @@ class World:
         key = (run.stack, run.wait)
         known = self._looks.get(key)
         if known is None:
-            if len(self._looks) >= MOST_LOOKS:
-                self._looks.clear()
-            known = self._looks[key] = self._looked_at(run, kinds)
+            known = self._looked_at(run, kinds)
+            self._looks.put(key, known)
         return known
 
     def standing(self, stack: Stack) -> Look:
         """Where a task stands: its stack alone."""
         known = self._standing.get(stack)
         if known is None:
-            if len(self._standing) >= MOST_LOOKS:
-                self._standing.clear()
             every = tuple(f for f in stack.frames if own(f))
             frame = next((f for f in every if f.origin == "user"), every[0] if every else _NO_FRAME)
-            known = self._standing[stack] = Look(
+            known = Look(
                 stack, NO_WAIT, State.UNKNOWN, "", "", frame, place_of(frame), called_from(stack, frame), every
             )
+            self._standing.put(stack, known)
         return known
 
     def _looked_at(self, run: Run, kinds: Sequence[Kind]) -> Look:
@@ -205,13 +207,18 @@ class World:
         if self._answers_of != self.wakes.uses.changes:
             self._answers_of = self.wakes.uses.changes
             self._answers.clear()
-        try:
-            return self._answers[key]
-        except KeyError:
-            if len(self._answers) >= MOST_ANSWERS:
-                self._answers.clear()
-            found = self._answers[key] = make()
-            return found
+        known = self._answers.get(key)
+        if known is None:
+            known = (make(),)
+            self._answers.put(key, known)
+        return known[0]
+
+    def turn(self, now_ns: int) -> None:
+        """Now and then what has not been asked for lately is forgotten."""
+        if not 0 <= now_ns - self._turned_ns < WHILE_NS:
+            self._turned_ns = now_ns
+            for table in (self._looks, self._standing, self._answers):
+                table.turn()
 
 
 class Moment:
