@@ -70,10 +70,10 @@ def test_workers_that_stay_go_through_ever_new_sockets_and_locks() -> None:
         if n % 1000 == 0:
             seen.forget({7})
     tables = (seen.tcp, seen.descriptors, seen.writers, seen.holders, seen.getters, seen.putters, seen.waiters)
-    assert [len(table) for table in tables] == [MOST_SEEN] * 7  # type: ignore[arg-type]
+    assert [len(table) for table in tables] == [MOST_SEEN] * 7
     assert seen.waiters.get(64 * (3 * MOST_SEEN - 1)) == {7}
     seen.forget({8})
-    assert [len(table) for table in tables] == [0] * 7  # type: ignore[arg-type]
+    assert [len(table) for table in tables] == [0] * 7
 
 
 def test_hand_overs_are_remembered_for_a_moment() -> None:
