@@ -7,7 +7,7 @@ and events, by who was seen at them.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -113,6 +113,8 @@ class TaskMoment:
         state, wait = run.wait.state, run.wait
         if state is TaskState.RUNNING or state is TaskState.READY:
             return self._in_the_loop(node, task, run, place)
+        if state is TaskState.SLEEP and wait.via == "timer":
+            return Root(End.PACE, f"waits for its turn, which a timer of {wait.kind} gives", place)
         if state is TaskState.SLEEP:
             return Root(End.PACE if self._paces(run) else End.SLEEP, "sleeps", place)
         if state is TaskState.IDLE:
@@ -134,7 +136,7 @@ class TaskMoment:
         if state in (TaskState.LOCK, TaskState.POOL):
             return self._object(node, run, place)
         what = f"a future ({wait.kind or 'that tells no more'})"
-        if of_a_library(run.stack):
+        if of_a_library(run.stack) and not self._wanted(-node):
             return Root(End.IDLE, f"a library's own task waits for {what}", place)
         return Root(End.UNEXPLAINED, f"{what}: not seen who sets it", place)
 
@@ -175,7 +177,8 @@ class TaskMoment:
         wait = run.wait
         if wait.tid:
             key = ("call", wait.tid)
-            return self._link(node, place, Via.RESULT, "a call in a thread", [wait.tid], Confidence.EXACT, key)
+            sure = Confidence.INFERRED if wait.via == "future" else Confidence.EXACT
+            return self._link(node, place, Via.RESULT, "a call in a thread", [wait.tid], sure, key)
         loop = self._loop(task)
         told = self._told(loop.executor) if loop is not None else None
         workers = [t for t in told.told.threads if t in self._moment.runs] if told is not None else []
@@ -215,15 +218,40 @@ class TaskMoment:
             return Root(End.IDLE, f"waits for tasks that go on ({run.wait.via})", place)
         names = words.alike((task_name(self._moment.world, n) for n in others[:50]), len(others))
         nobody = Root(End.UNEXPLAINED, f"{run.wait.via or 'tasks'}: not seen what it waits for", place)
-        link = self._link(
-            node, place, Via.RESULT, f"the end of {names or 'tasks'}", others, Confidence.EXACT, ("end", node), nobody
-        )
+        what, sure = f"the end of {names or 'tasks'}", Confidence.EXACT
+        if run.wait.via == "future":  # that one of them has, and so will set
+            what, sure = f"what {names or 'a task'} will set", Confidence.INFERRED
+        link = self._link(node, place, Via.RESULT, what, others, sure, ("end", node), nobody)
         link.settle = self._no_work(others, place)
         return link
 
     def _supervises(self, task: TaskHistory, run: TaskRun) -> bool:
-        """It has waited for the same ones since before anybody looked, and not one of them has ended."""
-        return run.wait.via in _SUPERVISES and self._all_along(task, run)
+        """It has waited for the same ones since before anybody looked, and not one of them has ended. One that others
+        wait for, too, is nobody's own."""
+        if run.wait.via not in _SUPERVISES or not self._all_along(task, run):
+            return False
+        return len(run.awaits) != 1 or self._awaited[run.awaits[0]] < 2
+
+    def _wanted(self, task: int) -> bool:
+        """Whether one of the program's own tasks waits for it, by others or not."""
+        return task in self._wanted_ones
+
+    @cached_property
+    def _wanted_ones(self) -> set[int]:
+        found: set[int] = set()
+        todo = [t for run in self.runs.values() if run.awaits and not of_a_library(run.stack) for t in run.awaits]
+        while todo:
+            task = todo.pop()
+            run = self.runs.get(node_of(task))
+            if task not in found and run is not None:
+                found.add(task)
+                todo += run.awaits
+        return found
+
+    @cached_property
+    def _awaited(self) -> Counter[int]:
+        """Task -> how many wait for it alone."""
+        return Counter(run.awaits[0] for run in self.runs.values() if len(run.awaits) == 1)
 
     def _watches(self, node: Node) -> bool:
         task = self._aio.find(-node)

@@ -91,6 +91,8 @@ class _Builder:
             return None  # it gives up by itself
         if state in (TaskState.LOCK, TaskState.POOL) and wait.object:
             return self._of_object(task, run)
+        if wait.via == "future":
+            return None  # who has it could set it: that nobody else can is not known
         if state is TaskState.EXECUTOR:
             return self._of_executor(task, run)
         if state is TaskState.TASK and run.awaits:

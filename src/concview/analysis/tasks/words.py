@@ -81,6 +81,8 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
     if state is TaskState.READY:
         new = wait.via == "not started"
         return ("was made and has not run yet" if new else "is ready: only its loop is in the way") + at
+    if state is TaskState.SLEEP and wait.via == "timer":
+        return f"waits for its turn, by a timer of {wait.kind}{at}"
     if state is TaskState.SLEEP:
         return f"sleeps{at}"
     if state is TaskState.IDLE:

@@ -60,6 +60,25 @@ class Holders:
                 break
         return found
 
+    def managers(self, links: list[Link]) -> list[int]:
+        """The managers of all blocks that frames are in, of every class; of one that is a generator, what its methods
+        belong to, too. Raises BadAddress."""
+        found: list[int] = []
+        for link in links:
+            for block in link.place.withs if not link.created else ():
+                manager = self._manager(link, block.slot, block.sure, [])
+                if not manager:
+                    continue
+                found.append(manager)
+                if self._values.type_name(manager) in _GENERATORS:
+                    inner = self._values.attribute(manager, "gen")
+                    frame = self._chains.frame(inner) if inner else None
+                    if frame is not None:
+                        found += [a for name in ("self", "cls") if (a := self._chains.local(frame, name))]
+            if len(found) >= MAX_HOLDS:
+                break
+        return found
+
     def _frame(
         self,
         link: Link,

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from time import monotonic_ns, thread_time_ns
 from typing import ClassVar, Protocol
 
+from concview.cpython.attributes import Attributes
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress, Memory
 from concview.cpython.offsets import Offsets
@@ -29,6 +30,7 @@ from concview.engines.direct.locks.verify import GIVEN_BACK, Candidates, Verifie
 from concview.engines.direct.locks.wait_targets import WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
 from concview.engines.direct.relations import relations
+from concview.engines.direct.relations.frames import Frames
 from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.tasks import TaskTracker
@@ -176,8 +178,9 @@ class DirectEngine:
         self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
         self._tasks = TaskTracker(
-            memory.facts, self._objects, self._codes, sink, source, self._calls, self._numbers.outer
-        )
+            memory.facts, self._objects, self._codes, sink, source, self._calls, self._numbers.outer,
+            Frames(reader, self._codes, Attributes(self._objects)),
+        )  # fmt: skip
         self._wait_targets = WaitTargets(
             reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures,
             lambda: self._sampler.threads,

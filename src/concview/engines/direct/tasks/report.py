@@ -228,6 +228,8 @@ class Reporter:
             task = tracker.tasks.get(owner)
             if task is not None and task.id not in holders:
                 holders.append(task.id)
+        inside = tracker.promises.holders.get(address, ())
+        holders += [task.id for task in inside if task.id not in holders]
         limit, used, backlog = numbers.limit, numbers.used, numbers.backlog
         if each.kind == "Semaphore":
             free, backlog = backlog, -1
@@ -244,7 +246,7 @@ class Reporter:
             name = values.text(values.attribute(address, "_thread_name_prefix"))
         return AsyncObject(
             address, clean(kind), clean(name), clean(each.library), limit, used, each.waiting,
-            tuple(holders[:_MAX_HOLDERS]), each.exact, *counts, backlog, threads, numbers.queue, where,
+            tuple(holders[:_MAX_HOLDERS]), each.exact and not inside, *counts, backlog, threads, numbers.queue, where,
             self._users_of(address),
         )  # fmt: skip
 
@@ -261,6 +263,9 @@ class Reporter:
             where = held.link.place.frame_id
         if each.waiter is not None and not name:
             name, where = self._tracker.sites.name_of(address, each.waiter.links)
+            waiting = each.waiter.waiting
+            if waiting is not None and waiting.via == "enter":  # a library's own kind of lock: its parts have no name
+                name = self._tracker.sites.entered(each.waiter.links) or name or each.kind.strip("_")
         name = name or self._queues.get(address, "")
         self._names[address] = name, where
         return self._names[address]

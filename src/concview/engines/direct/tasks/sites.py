@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.holders import Held, lock_kind, locked
 from concview.cpython.aio.values import BAD, Values
@@ -14,6 +16,8 @@ from concview.text import clean
 _FRAMES = 8
 _SLOTS = 24
 _MAX_PLACES = 10_000
+#: What a line enters or acquires: 'async with rw.reader:', 'await lock.acquire()'.
+_ENTERS = re.compile(r"async with ([^:,]+?)(?: as \w+)?\s*[:,]|await ([\w.]+)\.acquire\w*\(")
 
 
 class Sites:
@@ -117,6 +121,16 @@ class Sites:
                 return clean(name), link.place.frame_id
         user = next((k for k in reversed(links) if self._origin(k) == "user"), None)
         return "", user.place.frame_id if user is not None else 0
+
+    def entered(self, links: list[Link]) -> str:
+        """What the innermost line of the program's own is about to enter or acquire, as it is written there:
+        'rw.reader_lock'; '' where the source does not tell."""
+        link = next((k for k in reversed(links) if self._origin(k) == "user"), None)
+        if link is None:
+            return ""
+        code, line = link.place.code, link.place.line
+        entered = _ENTERS.search(self._facts.lookup(code.qualname, code.file, line).text)
+        return clean(entered[1] or entered[2], 60) if entered else ""
 
     def is_own(self, link: Link) -> bool:
         """Whether a frame is the program's own."""

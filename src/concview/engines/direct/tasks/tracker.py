@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from concview.cpython.aio.chain import Chains
+from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.holders import Holders
 from concview.cpython.aio.layout import layout
 from concview.cpython.aio.listing import MAX_TASKS, Listing
@@ -31,7 +31,9 @@ from concview.cpython.code import Codes
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Objects
 from concview.cpython.threads import Interpreter, Thread
+from concview.engines.direct.relations.frames import Frames
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
+from concview.engines.direct.tasks.promises import Promises
 from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
@@ -100,10 +102,10 @@ class TaskTracker:
 
     def __init__(
         self, process: ProcessFacts, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
-        calls: Callable[[], dict[int, int]], outer: Callable[[int], int],
+        calls: Callable[[], dict[int, int]], outer: Callable[[int], int], frames: Frames,
     ) -> None:  # fmt: skip
         """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each; `outer`: our number of a
-        thread as the process numbers it."""
+        thread as the process numbers it; `frames`: reads the variables of threads' frames."""
         self._sink, self._calls_of, self._outer = sink, calls, outer
         self._layout = at = layout(objects.offsets.version, objects.offsets.header)
         self._memory, self._o = objects.memory, objects.offsets
@@ -149,6 +151,7 @@ class TaskTracker:
         self._order, self._order_at, self._ordered = WaitOrder(self.values), 0, 0
         self._greenlets = GreenletTasks(self, self._holders, self._transports)
         self.reporter = Reporter(self, sink)
+        self.promises = Promises(self, frames)
 
     def close(self) -> None:
         self._transports.close()
@@ -242,6 +245,10 @@ class TaskTracker:
             self._look_at = 0
             self.poll(now, interpreters, threads, idents)
 
+    def managers(self, links: list[Link]) -> list[int]:
+        """Addresses of the context managers whose blocks a task's frames are in. Raises BAD."""
+        return self._holders.managers(links)
+
     def still(self, task: Task) -> tuple[int, bytes]:
         """What must read the same as long as a task waits for the future, and runs the coroutine, that it was seen at:
         (address, bytes)."""
@@ -283,6 +290,7 @@ class TaskTracker:
                 task.since_ns = now
                 self._touched[task.address] = task
         self._changing_ones(now)
+        self.promises.look(now, threads)
         self._tell(now, torn)
 
     def _with_threads(self, running: dict[int, int], idents: dict[int, int]) -> dict[int, int]:
@@ -382,6 +390,7 @@ class TaskTracker:
         if seen.links:
             task.links = seen.links
         waiting, old = seen.waiting, task.waiting
+        waiting = self.promises.known(seen.address, seen.future, seen.links, waiting)
         # A future's address is used again: where the task has moved meanwhile, it waits for another one.
         again = old is not None and old.state is waiting.state and task.future == seen.future and not task.stepped
         task.stepped = False
@@ -524,7 +533,7 @@ class TaskTracker:
                 waiting.object,
                 clean(waiting.kind),
                 waiting.peer,
-                self._tid(task, waiting.call) if waiting.call else self.running.get(task.address, 0),
+                self._tid(task, waiting.call) if waiting.call else waiting.thread or self.running.get(task.address, 0),
                 waiting.queued,
             )
         )
@@ -650,6 +659,7 @@ class TaskTracker:
         self.values.forget()
         self.waits.forget()
         self._holders.forget()
+        self.promises.forget()
         self.sites.forget()
         for address in [a for a, then in self._refused.items() if now - then.at_ns > FORGET_NS]:
             del self._refused[address]

@@ -1,0 +1,426 @@
+"""Futures that a program or a library made by hand: who can reach them, and so will set them.
+
+Of such a future asyncio tells nothing. But whoever will set it must have it: in a variable, in a collection that is
+one, or as part of an object of which a method runs in another task or thread; or a timer of the loop has it. And where
+a task waits while it enters or acquires something, those have that something who are in an `async with` of it.
+
+What is concluded here is inferred: that somebody could set a future does not say that he will.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from concview.cpython.aio.chain import Link
+from concview.cpython.aio.values import BAD
+from concview.cpython.aio.waits import Waiting
+from concview.cpython.code import Place
+from concview.cpython.threads import Thread
+from concview.engines.direct.tasks.records import Task
+from concview.model import TaskState
+from concview.source.calls import ACQUIRES
+
+if TYPE_CHECKING:
+    from concview.engines.direct.relations.frames import Frames
+    from concview.engines.direct.tasks.tracker import TaskTracker
+
+#: How often, and from which age of a wait on, it is looked for; nanoseconds. A look's CPU at most, and its share.
+EVERY_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 200_000_000, 5_000_000, 0.005
+#: At first, while tasks are still being taken in, more often.
+FIRST_NS, SOON_NS = 1_000_000_000, 20_000_000
+#: Where nothing was found, it is looked for again after so long, and twice that each time; no longer than the last.
+AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
+#: Waiting tasks, other tasks and threads in one look; frames of one; variables of a frame; members of a collection;
+#: members that are looked into themselves.
+_TASKS, _OTHERS, _THREADS, _FRAMES, _VARIABLES, _MEMBERS, _INSIDE = 200, 200, 64, 8, 24, 512, 64
+_MOST_KNOWN = 4_096
+_COLLECTIONS = (
+    "list",
+    "tuple",
+    "collections.deque",
+    "set",
+    "dict",
+    "collections.OrderedDict",
+    "collections.defaultdict",
+)
+_ENTERS = ACQUIRES | {"__aenter__"}
+#: Who waits for other tasks is one that waits for the object, too.
+_NEVER = 9
+#: Of tasks that run methods of one object, those that do something come before those that wait for work.
+_RANK = {
+    TaskState.IO: 0, TaskState.RUNNING: 1, TaskState.READY: 1, TaskState.EXECUTOR: 1, TaskState.LOCK: 1,
+    TaskState.POOL: 1, TaskState.UNKNOWN: 2, TaskState.SLEEP: 2, TaskState.QUEUE: 3, TaskState.IDLE: 3,
+    TaskState.TASK: _NEVER,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """One task whose future is looked for."""
+
+    task: Task
+    future: int
+    owners: list[int] = field(default_factory=list)  #: objects whose methods it waits in, innermost first
+    reach: set[int] = field(default_factory=set)  #: objects and collections that were seen to have the future
+    keeper: int = 0  #: that of the owners which has it, or has what it was put into
+    entered: int = 0  #: what it is about to enter or acquire
+    beyond: set[int] = field(default_factory=set)  #: objects further in, that the entered one waits at
+    #: How near those are who have it: 3 the future itself, or a collection with it, 2 what its object keeps it in, 1 a
+    #: method of that object.
+    near: int = 0
+    tasks: list[Task] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
+    due_s: float = 0.0  #: of a timer that will set it
+    holders: list[Task] = field(default_factory=list)
+
+    def found(self, near: int, task: Task | None = None, tid: int = 0) -> None:
+        if near < self.near:
+            return
+        if near > self.near:
+            self.near, self.tasks, self.threads = near, [], []
+        if task is not None and task not in self.tasks:
+            self.tasks.append(task)
+        if tid and tid not in self.threads:
+            self.threads.append(tid)
+
+
+class Promises:
+    """`look` sets what tasks wait for; `known` says it of one that waits in the same place again."""
+
+    def __init__(self, tracker: TaskTracker, frames: Frames) -> None:
+        self._tracker, self._frames = tracker, frames
+        self._values, self._chains = tracker.values, tracker.chains
+        self._look_at = self._first_ns = 0
+        self._concluded: dict[int, tuple[int, Waiting]] = {}  #: task -> (its future, what it was found to wait for)
+        self._places: dict[tuple[Place, int], Waiting] = {}  #: (where in which object's method) -> the same
+        self._again: dict[int, tuple[int, int, int]] = {}  #: task -> (its future, not before, the pause)
+        self.holders: dict[int, list[Task]] = {}  #: object -> tasks that are in an `async with` of it
+
+    def forget(self) -> None:
+        """Addresses may have been reused."""
+        self._places.clear()
+        alive = self._tracker.tasks
+        self._concluded = {a: c for a, c in self._concluded.items() if a in alive}
+        self._again = {a: c for a, c in self._again.items() if a in alive}
+
+    # ------------------------------------------------------------------ at a walk
+
+    def known(self, address: int, future: int, links: list[Link], waiting: Waiting) -> Waiting:
+        """What was concluded of this very wait, or of one at the same place in the same object; else `waiting`."""
+        if not _bare(waiting):
+            return waiting
+        told = self._concluded.get(address)
+        if told is not None and told[0] == future:
+            return told[1]
+        if self._places:
+            for place, owner in self._standing(links):
+                here = self._places.get((place, owner))
+                if here is not None and self._holds_still(here):
+                    self._concluded[address] = future, here
+                    return here
+        return waiting
+
+    def _holds_still(self, waiting: Waiting) -> bool:
+        return all(address in self._tracker.tasks for address in waiting.awaited)
+
+    def _standing(self, links: list[Link]) -> Iterator[tuple[Place, int]]:
+        for link in reversed(links[-_FRAMES:]):
+            owner = self._chains.local(link, "self")
+            if owner:
+                yield link.place, owner
+
+    # ------------------------------------------------------------------ a look
+
+    def look(self, now: int, threads: list[Thread]) -> None:
+        if now < self._look_at:
+            return
+        self._look_at = now + EVERY_NS
+        wanted = self._wanted(now)
+        if not wanted:
+            self.holders.clear()
+            if self._tracker.tasks and not self._first_ns:
+                self._first_ns = now
+            if now - self._first_ns < FIRST_NS:
+                self._look_at = now + SOON_NS
+            return
+        began = time.thread_time_ns()
+        self._owners(wanted)
+        self._timers(wanted)
+        if time.thread_time_ns() - began < MOST_NS:
+            self._among_threads(wanted, threads)
+            self._among_tasks(wanted)
+        self._entered(wanted)
+        self._tell(now, wanted)
+        cost = time.thread_time_ns() - began
+        self._look_at = now + max(EVERY_NS, int(cost / SHARE))
+
+    def _wanted(self, now: int) -> list[_Wanted]:
+        """Tasks that wait for a bare future, and those of which more than that was concluded here."""
+        found: list[_Wanted] = []
+        for task in self._tracker.tasks.values():
+            waiting = task.waiting
+            if waiting is None or task.kind != "task" or not task.future:
+                continue
+            mine = self._concluded.get(task.address)
+            ours = mine is not None and mine[0] == task.future and mine[1] is waiting
+            if not ours and not _bare(waiting):
+                continue
+            if not ours and now - task.since_ns < AGE_NS:
+                continue
+            pause = self._again.get(task.address)
+            if pause is not None and pause[0] == task.future and now < pause[1]:
+                continue
+            found.append(_Wanted(task, task.future))
+            if len(found) >= _TASKS:
+                break
+        return found
+
+    # ------------------------------------------------------------------ what the waiting frames belong to
+
+    def _owners(self, wanted: list[_Wanted]) -> None:
+        by_future = {w.future: w for w in wanted}
+        looked: dict[int, set[int]] = {}  #: object -> (addresses that lie in it)
+        for each in wanted:
+            links = each.task.links[-_FRAMES:]
+            for place, owner in self._standing(links):
+                if place.code.qualname.rpartition(".")[2] in _ENTERS:  # the outermost of them counts
+                    each.entered, each.beyond = owner, set(each.owners) - {owner}
+                if owner not in each.owners:
+                    each.owners.append(owner)
+            for owner in each.owners:
+                if owner not in looked:
+                    if len(looked) >= _OTHERS:
+                        break
+                    looked[owner] = set()
+                    with contextlib.suppress(*BAD):
+                        self._inside(owner, by_future, looked[owner])
+        for each in wanted:
+            for owner in each.owners:
+                inside = looked.get(owner, ())
+                if each.future in inside:
+                    each.keeper = each.keeper or owner
+                    each.reach.add(owner)
+                    each.reach |= {a for a in inside if a not in by_future}
+                elif inside and not each.reach:
+                    each.keeper = owner
+                    # It may lie where it cannot be read: a queue written in C.
+                    each.reach |= {a for a in inside if a not in by_future}
+
+    def _inside(self, owner: int, futures: dict[int, _Wanted], found: set[int]) -> None:
+        """The futures that an object has in an attribute, or in a collection that is one; and these collections."""
+        values = self._values
+        parts = [a for a in list(values.attributes(owner).values())[:_VARIABLES] if a]
+        for part, kind in zip(parts, values.type_names(parts), strict=True):
+            if part in futures:
+                found.add(part)
+            elif kind in _COLLECTIONS:
+                with contextlib.suppress(*BAD):
+                    inside = futures.keys() & self._members(part, kind, True)
+                    if inside:
+                        found |= inside
+                        found.add(part)
+            elif kind.endswith("SimpleQueue"):
+                found.add(part)
+
+    def _members(self, address: int, kind: str, objects: bool) -> set[int]:
+        """Members of a collection, and of the tuples (and objects) among them."""
+        values = self._values
+        direct = self._items(address, kind)
+        found = set(direct)
+        some = [a for a in direct[:_INSIDE] if a]
+        for member, inner in zip(some, values.type_names(some), strict=True):
+            with contextlib.suppress(*BAD):
+                if inner == "tuple" or (inner and "." not in inner and values.is_a(member, "tuple")):
+                    found.update(values.objects.tuple_items(member, 8))
+                elif objects and inner and "." not in inner and inner[:1].isupper():
+                    found.update(list(values.attributes(member).values())[:_VARIABLES])
+        return found
+
+    def _items(self, address: int, kind: str) -> list[int]:
+        values = self._values
+        if kind == "collections.deque":
+            return list(values.objects.deque_items(address, _MEMBERS))
+        if kind == "set":
+            return values.set_items(address, _MEMBERS)
+        if kind in ("list", "tuple"):
+            return values.list_items(address, _MEMBERS)
+        items = list(values.objects.items(address))[:_MEMBERS]
+        return [value for _, value in items] + [key for key, _ in items]
+
+    # ------------------------------------------------------------------ timers
+
+    def _timers(self, wanted: list[_Wanted]) -> None:
+        """A timer that calls a method of the future, or of an object that has it, or is given it."""
+        values = self._values
+        for loop in self._tracker.loops.known.values():
+            if not loop.scheduled:
+                continue
+            here = [w for w in wanted if w.task.loop == loop.address]
+            if not here:
+                continue
+            with contextlib.suppress(*BAD):
+                for handle in values.list_items(loop.scheduled, _OTHERS):
+                    told = values.attributes(handle)
+                    when = values.number(values.memory.word(handle + values.layout.when))
+                    if values.type_name(told.get("_cancelled", 0)) != "bool" or when is None:
+                        continue
+                    if values.integer(told["_cancelled"], 1):
+                        continue
+                    reached = self._called(told.get("_callback", 0), told.get("_args", 0))
+                    for each in here:
+                        if each.future in reached or (each.reach & reached and reached & set(each.owners)):
+                            each.due_s = min(each.due_s or when, when)
+
+    def _called(self, callback: int, args: int) -> set[int]:
+        """What a callback is a method of, and its arguments."""
+        values, found = self._values, set[int]()
+        kind = values.type_name(callback)
+        if kind == "method":
+            found.add(values.memory.word(callback + values.o["method.im_self"]))
+        elif kind in ("builtin_function_or_method", "builtin_method"):
+            found.add(values.memory.word(callback + values.o["cfunction.m_self"]))
+        if values.type_name(args) == "tuple":
+            found.update(values.objects.tuple_items(args, 8))
+        return found
+
+    # ------------------------------------------------------------------ who has it
+
+    def _among_threads(self, wanted: list[_Wanted], threads: list[Thread]) -> None:
+        loops = {loop.tid for loop in self._tracker.loops.known.values()}
+        others = [t for t in threads if t.tid not in loops][:_THREADS]
+        if not others:
+            return
+        for frame in self._frames.read(others):
+            values = {*frame.values, *frame.cells.values()} - {0}
+            if not values:
+                continue
+            first = frame.values[0] if frame.values else 0
+            for each in wanted:
+                self._near(each, values, first, frame.thread.tid, None)
+
+    def _near(self, each: _Wanted, values: set[int], first: int, tid: int, task: Task | None) -> None:
+        if each.future in values:
+            each.found(3, task, tid)
+        elif each.reach & values - set(each.owners):
+            each.found(2, task, tid)
+        elif first and first in each.reach:
+            each.found(1, task, tid)
+
+    def _among_tasks(self, wanted: list[_Wanted]) -> None:
+        waiting = {w.task.address for w in wanted}
+        by_future = {w.future: w for w in wanted}
+        others = [t for t in self._tracker.tasks.values() if t.address not in waiting and t.kind == "task" and t.links]
+        for task in others[:_OTHERS]:
+            for link in (*task.links[:2], *task.links[2:][-_FRAMES + 2 :]):
+                with contextlib.suppress(*BAD):
+                    names = list(self._chains.variables(link).items())[:_VARIABLES]
+                    found = {name: self._values.cell(v) for name, s in names if (v := self._chains.slot(link, s))}
+                    values = set(found.values())
+                    first = found.get("self", 0)
+                    for each in wanted:
+                        self._near(each, values, first, 0, task)
+                    self._collected(list(values), by_future, task)
+        for each in wanted:
+            if each.tasks:
+                ranks = [_rank(t) for t in each.tasks]
+                best = min(ranks)
+                each.tasks = [t for t, rank in zip(each.tasks, ranks, strict=True) if rank == best < _NEVER]
+
+    def _collected(self, values: list[int], futures: dict[int, _Wanted], task: Task) -> None:
+        """Collections among the variables of a task that have futures in them."""
+        for value, kind in zip(values, self._values.type_names(values), strict=True):
+            if kind in ("list", "tuple", "collections.deque", "dict"):
+                with contextlib.suppress(*BAD):
+                    for future in futures.keys() & self._members(value, kind, False):
+                        futures[future].found(3, task)
+
+    # ------------------------------------------------------------------ who is in what is entered
+
+    def _entered(self, wanted: list[_Wanted]) -> None:
+        """Tasks that are in an `async with` of what others are about to enter."""
+        self.holders = {}
+        entering = [w for w in wanted if w.entered and not w.due_s and w.near < 2]
+        if not entering:
+            return
+        waiting = {w.task.address for w in wanted}
+        managers: dict[int, list[Task]] = {}
+        parts: dict[int, list[Task]] = {}  #: what a manager has -> tasks
+        for task in [t for t in self._tracker.tasks.values() if t.address not in waiting][: 4 * _OTHERS]:
+            with contextlib.suppress(*BAD):
+                for manager in self._tracker.managers(task.links):
+                    managers.setdefault(manager, []).append(task)
+                    for part in self._values.attributes(manager).values():
+                        parts.setdefault(part, []).append(task)
+        for each in entering:
+            # The very one that they enter; or another one of the same thing, such as its other side.
+            owner = each.entered
+            each.holders = managers.get(owner, [])
+            if not each.holders:
+                owner = next((a for a in each.owners if a in each.beyond and a in parts), 0)
+                inside = {id(t) for a in each.beyond for t in managers.get(a, ())}
+                each.holders = [t for t in parts.get(owner, ()) if id(t) not in inside]
+            if each.holders:
+                self.holders[owner] = each.holders
+                each.keeper, each.reach = owner, {owner}
+
+    # ------------------------------------------------------------------ what it comes to
+
+    def _tell(self, now: int, wanted: list[_Wanted]) -> None:
+        for each in wanted:
+            task, waiting = each.task, self._conclusion(each)
+            old = task.waiting
+            if waiting is None:
+                pause = self._again.get(task.address)
+                longer = min(SELDOM_NS, 2 * pause[2]) if pause is not None and pause[0] == each.future else AGAIN_NS
+                _keep(self._again, task.address, (each.future, now + longer, longer))
+                mine = self._concluded.get(task.address)
+                if mine is None or mine[0] != each.future:
+                    continue
+                # It was so, and is no more.
+                del self._concluded[task.address]
+                waiting = Waiting(TaskState.UNKNOWN, "future", kind=self._kind(each))
+            else:
+                _keep(self._concluded, task.address, (each.future, waiting))
+                for place, owner in self._standing(task.links):
+                    if owner == each.keeper:
+                        _keep(self._places, (place, owner), replace(waiting, due_s=0.0))
+                        break
+            if old is None or old != waiting:
+                task.waiting = waiting
+                self._tracker.describe(task)
+                self._tracker.touch(task)
+            else:
+                self._concluded[task.address] = each.future, old
+
+    def _conclusion(self, each: _Wanted) -> Waiting | None:
+        if each.due_s:
+            return Waiting(TaskState.SLEEP, "timer", kind=self._kind(each), due_s=each.due_s)
+        if each.holders:
+            return Waiting(TaskState.LOCK, "enter", object=each.keeper, kind=self._kind(each))
+        if each.threads:
+            return Waiting(TaskState.EXECUTOR, "future", kind=self._kind(each), thread=each.threads[0])
+        if each.tasks:
+            addresses = [t.address for t in each.tasks]
+            return Waiting(TaskState.TASK, "future", awaited=addresses, total=len(addresses), kind=self._kind(each))
+        return None
+
+    def _kind(self, each: _Wanted) -> str:
+        return self._values.type_name(each.keeper).rpartition(".")[2] if each.keeper else "Future"
+
+
+def _bare(waiting: Waiting) -> bool:
+    return waiting.state is TaskState.UNKNOWN and waiting.via == "future"
+
+
+def _rank(task: Task) -> int:
+    return _RANK[task.waiting.state] if task.waiting is not None else _NEVER
+
+
+def _keep(table: dict, key: object, value: object) -> None:  # type: ignore[type-arg]  # of any of the tables here
+    if len(table) >= _MOST_KNOWN and key not in table:
+        table.clear()
+    table[key] = value
