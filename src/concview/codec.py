@@ -9,13 +9,16 @@ what follows in them is of that process, a stream as if it were alone. Others te
 
 from __future__ import annotations
 
+import operator
 import struct
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import Enum
+from functools import cache
 from typing import BinaryIO, NamedTuple, Protocol, TypeVar, Union, cast, get_args
 
 import msgspec
+import msgspec.inspect
 
 from concview.model import AnyEvent, Bye, Counters, Event, Hello, Of, ProcessDef, StackDef, TasksGone, TaskTick, Tick
 from concview.text import clean
@@ -101,19 +104,43 @@ def _cleaned(value: object) -> object:
         # An enum member is a str of ours, not of the target's.
         return value if isinstance(value, Enum) else clean(value)
     if isinstance(value, tuple):
-        parts = tuple(_cleaned(v) for v in value)
-        return value if all(a is b for a, b in zip(parts, value, strict=True)) else parts
+        parts = tuple(map(_cleaned, value))
+        return value if all(map(operator.is_, parts, value)) else parts
     if isinstance(value, dict):
         return {_cleaned(k): _cleaned(v) for k, v in value.items()}
     if isinstance(value, msgspec.Struct):
         changed = {}
-        for name in value.__struct_fields__:
+        for name in _texts(type(value)):
             old = getattr(value, name)
             new = _cleaned(old)
             if new is not old:
                 changed[name] = new
         return msgspec.structs.replace(value, **changed) if changed else value
     return value
+
+
+@cache
+def _texts(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields in which strings may be, by their types, which the decoder enforces. Most hold numbers only, and a
+    recording has millions of them."""
+    described = msgspec.inspect.type_info(kind)
+    assert isinstance(described, msgspec.inspect.StructType)
+    return tuple(field.name for field in described.fields if _may_hold_text(field.type))
+
+
+def _may_hold_text(kind: msgspec.inspect.Type) -> bool:
+    match kind:
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType() | msgspec.inspect.BoolType():
+            return False
+        case msgspec.inspect.NoneType() | msgspec.inspect.EnumType() | msgspec.inspect.BytesType():
+            return False
+        case msgspec.inspect.UnionType(types=types) | msgspec.inspect.TupleType(item_types=types):
+            return any(map(_may_hold_text, types))
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return _may_hold_text(item)
+        case msgspec.inspect.StructType(cls=cls):
+            return bool(_texts(cls))
+    return True  # strings, and all that none of the events has today
 
 
 class Readable(Protocol):

@@ -1,8 +1,10 @@
 """The stream: what is written is read again, and what is damaged is said to be, never guessed."""
 
 import io
+import typing
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +42,7 @@ from concview.model import (
     WaitDef,
     WaitKind,
 )
+from concview.model.stream import TAGS
 
 TARGET = Target(7, "3.13.0", ("python", "x.py"), 1.5)
 SITE = Site("self._lock", "cache.py", 41, "Cache.get", "cache.py::Cache")
@@ -135,3 +138,17 @@ def test_strings_of_a_recording_are_cleaned() -> None:
     frame, thread, wait, bye = read(stream(events))[1:]
     shown = [frame.frame.function, frame.frame.text, frame.frame.holds[0].expression, thread.name, bye.text]
     assert {*shown, wait.wait.syscall, wait.wait.peer.name} == {"\\x1b]0;x\\x07[/red]"}
+
+
+def holds_text(hint: object) -> bool:
+    if hint is str:
+        return True
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return any(map(holds_text, typing.get_type_hints(hint).values()))
+    return any(map(holds_text, typing.get_args(hint)))
+
+
+@pytest.mark.parametrize("kind", TAGS.values(), ids=lambda kind: kind.__name__)
+def test_every_field_with_text_is_looked_at(kind: type[msgspec.Struct]) -> None:
+    hints = typing.get_type_hints(kind)
+    assert set(codec._texts(kind)) == {name for name in kind.__struct_fields__ if holds_text(hints[name])}
