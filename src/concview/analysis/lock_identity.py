@@ -41,6 +41,17 @@ class Registry:
         return (site.key, 0) if site is not None and site.expression else ("", 0)
 
 
+def of_several_names(seen: Iterable[tuple[int, Site | None, str]]) -> set[int]:
+    """Of (address, where it is taken, kind): the addresses that may have belonged to several locks."""
+    names: dict[int, set[str]] = defaultdict(set)
+    families: dict[int, set[str]] = defaultdict(set)
+    for address, site, kind in seen:
+        if address and site is not None and site.expression:
+            names[address].add(site.key)
+            families[address].add(_family(kind))
+    return {address for address, keys in names.items() if len(keys) > 1 or len(families[address] - {""}) > 1}
+
+
 def lives_of(seen: Iterable[_Named]) -> dict[int, Callable[[int, str], str]]:
     """For addresses that belonged to several locks: (when, kind) -> what tells that lock's key from the others'.
 

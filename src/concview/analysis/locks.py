@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Reversible
+from collections.abc import Callable, Iterable, Iterator, Mapping, Reversible
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 
+import msgspec
+
 from concview.analysis.classify import OBJECT_VIA
-from concview.analysis.lock_identity import Registry, lives_of
+from concview.analysis.lock_identity import Registry, lives_of, of_several_names
 from concview.analysis.records import Run, ThreadHistory
 from concview.model import Confidence, Hold, Site, Stack, State
 
@@ -26,8 +28,7 @@ SHARED_KINDS = frozenset({"Semaphore", "BoundedSemaphore"})
 AMBIGUOUS = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class LockSlice:
+class LockSlice(msgspec.Struct, frozen=True, gc=False):
     """One thread in one relation to a lock, clipped to the window."""
 
     tid: int
@@ -152,16 +153,17 @@ class LockWindow:
 
 def sweep(slices: Iterable[LockSlice]) -> Iterator[tuple[int, int, int]]:
     """(from, to, how many slices cover it), in time order, without empty slices."""
-    edges: list[tuple[int, int]] = []
+    edges: list[int] = []  # twice the moment, and one more where a slice begins: numbers are sorted faster than pairs
     for one in slices:
-        edges.append((one.start_ns, 1))
-        edges.append((one.end_ns, -1))
+        edges.append(2 * one.start_ns + 1)
+        edges.append(2 * one.end_ns)
     edges.sort()
     depth, last = 0, 0
-    for at, step in edges:
+    for edge in edges:
+        at = edge >> 1
         if at > last and depth:
             yield last, at, depth
-        depth += step
+        depth += 1 if edge & 1 else -1
         last = at
 
 
@@ -200,10 +202,6 @@ def held_by_itself(run: Run) -> Hold | None:
     )
 
 
-#: (where the thread stands in relation to the lock, site, address, kind, confidence, whether it waits)
-_Seen = tuple[LockSlice, Site | None, int, str, Confidence, bool]
-
-
 def waited_lock(run: Run) -> tuple[Site | None, int]:
     """Site and address of the lock a run waits for; (None, 0) when it waits for none or none that is known.
 
@@ -214,11 +212,37 @@ def waited_lock(run: Run) -> tuple[Site | None, int]:
     return run.classification.site, run.wait.lock
 
 
+@dataclass(slots=True)
+class _Relation:
+    """To one lock, of all runs that are alike. `lock`: which one that is, once everything was seen."""
+
+    site: Site | None
+    address: int
+    kind: str
+    confidence: Confidence
+    waiting: bool
+    key: str = ""
+    lock: LockWindow | None = None
+
+
+def _relations(run: Run, exact_available: bool) -> list[_Relation]:
+    found = []
+    site, address = waited_lock(run)
+    if site is not None or address:
+        certain = Confidence.EXACT if address else Confidence.INFERRED
+        found.append(_Relation(site, address, run.wait.lock_kind, certain, True))
+    if run.holds or run.stack.holding:
+        found += [_Relation(h.site, h.lock, h.kind, h.confidence, False) for h in holds_of(run, exact_available)]
+    return found
+
+
 def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_available: bool) -> dict[str, LockWindow]:
     """Every lock that was held or waited for between `start_ns` and `end_ns`, by key."""
-    registry = Registry()
-    seen: list[_Seen] = []
+    # There are many runs and few kinds of them: stacks, waits and holds are one object for equal ones.
+    kinds: dict[tuple[int, int, int], list[_Relation]] = {}
+    seen: list[tuple[LockSlice, list[_Relation]]] = []
     for thread in threads:
+        tid = thread.tid
         for run in _since(thread.runs, start_ns):
             if not run.holds and run.classification.state is not State.LOCK and not run.stack.holding:
                 continue  # most runs, by far
@@ -226,48 +250,68 @@ def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_av
             start = max(run.start_ns, start_ns)
             if end <= start:
                 continue
-            lock_slice: LockSlice | None = None
-            site, address = waited_lock(run)
-            if site is not None or address:
-                lock_slice = LockSlice(thread.tid, start, end, run)
-                registry.learn(site, address)
-                certain = Confidence.EXACT if address else Confidence.INFERRED
-                seen.append((lock_slice, site, address, run.wait.lock_kind, certain, True))
-            if not run.holds and not run.stack.holding:
-                continue
-            for hold in holds_of(run, exact_available):
-                lock_slice = lock_slice or LockSlice(thread.tid, start, end, run)
-                registry.learn(hold.site, hold.lock)
-                seen.append((lock_slice, hold.site, hold.lock, hold.kind, hold.confidence, False))
-    found: dict[str, LockWindow] = {}
+            kind = (id(run.stack), id(run.wait), id(run.holds))
+            related = kinds.get(kind)
+            if related is None:
+                related = kinds[kind] = _relations(run, exact_available)
+            if related:
+                seen.append((LockSlice(tid, start, end, run), related))
+    registry = Registry()
+    every = [r for related in kinds.values() for r in related]
+    for relation in every:
+        registry.learn(relation.site, relation.address)
+    doubtful = of_several_names((r.address, r.site, r.kind) for r in every)
     lives = lives_of(
-        (lock_slice.start_ns, lock_slice.end_ns, site, address, kind)
-        for lock_slice, site, address, kind, _, _ in seen
-        if address and site is not None and site.expression
+        (lock_slice.start_ns, lock_slice.end_ns, r.site, r.address, r.kind)
+        for lock_slice, related in (seen if doubtful else ())
+        for r in related
+        if r.address in doubtful and r.site is not None and r.site.expression
     )
-    for lock_slice, site, address, kind, confidence, waiting in seen:
-        key, address = registry.key(site, address)
-        if not key:
-            continue
-        if address in lives:
-            key += lives[address](lock_slice.start_ns, kind)
-        lock = found.get(key)
-        if lock is None:
-            lock = found[key] = LockWindow(key, address, kind, site or NO_SITE, confidence, start_ns, end_ns)
-        if not lock.site.expression and site is not None and site.expression:
-            lock.site = site
-        if site is not None and site.file and all((p.file, p.line) != (site.file, site.line) for p in lock.places):
-            lock.places.append(site)
-        lock.kind = lock.kind or kind
-        (lock.waits if waiting else lock.holds).append(lock_slice)
-        if not waiting and confidence is Confidence.INFERRED:
-            lock.confidence = Confidence.INFERRED
+    found: dict[str, LockWindow] = {}
+    for lock_slice, related in seen:
+        for relation in related:
+            lock = relation.lock
+            if lock is None or relation.address in lives:
+                lock = _known(found, relation, lock_slice.start_ns, registry, lives, (start_ns, end_ns))
+                if lock is None:
+                    continue
+            (lock.waits if relation.waiting else lock.holds).append(lock_slice)
     for lock in found.values():
         _drop_self_waits(lock)
         slices = list(sweep(distinct(lock.holds)))
-        overlapping = sum(e - s for s, e, n in slices if n > 1)
-        lock.ambiguous = lock.kind not in SHARED_KINDS and overlapping > AMBIGUOUS * sum(e - s for s, e, _ in slices)
+        overlapping = sum([e - s for s, e, n in slices if n > 1])
+        lock.ambiguous = lock.kind not in SHARED_KINDS and overlapping > AMBIGUOUS * sum([e - s for s, e, _ in slices])
     return found
+
+
+def _known(
+    found: dict[str, LockWindow],
+    relation: _Relation,
+    when_ns: int,
+    registry: Registry,
+    lives: Mapping[int, Callable[[int, str], str]],
+    window: tuple[int, int],
+) -> LockWindow | None:
+    """The lock that it is to, at that moment. None where nothing is known of it."""
+    site = relation.site
+    key, relation.address = registry.key(site, relation.address)
+    if not key:
+        return None
+    if relation.address in lives:
+        key += lives[relation.address](when_ns, relation.kind)
+    lock = relation.lock = found.get(key)
+    if lock is None:
+        lock = relation.lock = found[key] = LockWindow(
+            key, relation.address, relation.kind, site or NO_SITE, relation.confidence, *window
+        )
+    if not lock.site.expression and site is not None and site.expression:
+        lock.site = site
+    if site is not None and site.file and all((p.file, p.line) != (site.file, site.line) for p in lock.places):
+        lock.places.append(site)
+    lock.kind = lock.kind or relation.kind
+    if not relation.waiting and relation.confidence is Confidence.INFERRED:
+        lock.confidence = Confidence.INFERRED
+    return lock
 
 
 def _since(runs: Reversible[Run], start_ns: int) -> list[Run]:
@@ -278,8 +322,9 @@ def _since(runs: Reversible[Run], start_ns: int) -> list[Run]:
 def _drop_self_waits(lock: LockWindow) -> None:
     """A thread cannot hold what it waits for (an inferred hold of the line that is still acquiring), unless both were
     read from memory."""
-    waiting = {id(w.run) for w in lock.waits if held_by_itself(w.run) is None}
-    lock.holds = [h for h in lock.holds if id(h.run) not in waiting]
+    waiting = {id(w.run) for w in lock.waits}
+    if waiting:
+        lock.holds = [h for h in lock.holds if id(h.run) not in waiting or held_by_itself(h.run) is not None]
 
 
 def distinct(slices: list[LockSlice]) -> list[LockSlice]:

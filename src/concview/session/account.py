@@ -11,16 +11,16 @@ from typing import Protocol, runtime_checkable
 from concview.catalogue.judge import PATIENCE_NS
 from concview.config import RuleConfig
 from concview.model import Severity
-from concview.session.session import Session
+from concview.session.session import PICTURE_S, Session
 from concview.session.stream_source import FileSource
 from concview.snapshot import Mark, Snapshot, Status, Timeline
 from concview.text import duration, short_command
 
 #: A finding of the past is shown by the time up to its middle: so much of it at most, and at least.
 MOST_NS, LEAST_NS = 20_000_000_000, 5_000_000_000
-#: A recording that is longer is looked at so many times in all, and its waits are followed so many times; where
-#: something comes or goes, rules look more often.
-LONG_S, PICTURES, BLAMED = 60.0, 150, 10
+#: In a recording that is longer rules look so many times in all, but more often where something comes or goes; and its
+#: waits are followed so many times.
+LONG_S, JUDGED, BLAMED = 60.0, 150, 10
 
 
 @runtime_checkable
@@ -108,9 +108,9 @@ def account_of_file(
     session = Session(
         source,
         config=rules,
-        patience_s=max(PATIENCE_NS / 1e9, seconds / PICTURES),
+        patience_s=max(PATIENCE_NS / 1e9, seconds / JUDGED),
         blamed_every_s=seconds / BLAMED if long else 0.0,
-        composed_every_s=seconds / PICTURES if long else 0.0,
+        composed_every_s=PICTURE_S if long else 0.0,
     )
     session.start(3600.0)  # nobody else can be late: a file is read as fast as this machine can
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 
 import msgspec
@@ -189,9 +189,10 @@ class Composer:
             if bucket is self._pointed:
                 break
             fresh.append(bucket)
-        for bucket in reversed(fresh):
-            self._pointed = bucket
-            self._points.append(_point(bucket, _states_of(history, bucket)))
+        if fresh:
+            self._pointed = fresh[0]
+            fresh.reverse()
+            self._points.extend(map(_point, fresh, _states_of(history, fresh)))
 
     def _thread_views(
         self,
@@ -228,20 +229,23 @@ class Composer:
         return tuple(views)
 
 
-def _states_of(history: History, bucket: ProcessBucket) -> Shares:
-    """How all Python threads together spent that half second."""
-    sums = [0.0] * len(State)
+def _states_of(history: History, buckets: Sequence[ProcessBucket]) -> list[Shares]:
+    """How all Python threads together spent each of these half seconds, which are in the order of time."""
+    sums = [[0.0] * len(State) for _ in buckets]
     for thread in history.threads.values():
         if not thread.counts:
             continue
+        i = len(buckets) - 1
         for one in reversed(thread.buckets):
-            if one.end_ns <= bucket.start_ns:
-                break
-            if one.start_ns < bucket.end_ns:
+            while i >= 0 and one.end_ns <= buckets[i].start_ns:
+                i -= 1
+            while i >= 0 and one.start_ns < buckets[i].end_ns and buckets[i].start_ns < one.end_ns:
                 values = accounting.corrected(one.sampled, one.cpu_ns, one.run_delay_ns)
-                sums = [a + b for a, b in zip(sums, values, strict=True)]
+                sums[i] = [a + b for a, b in zip(sums[i], values, strict=True)]
+                i -= 1
+            if i < 0:
                 break
-    return accounting.to_shares(sums)
+    return list(map(accounting.to_shares, sums))
 
 
 def _point(bucket: ProcessBucket, states: Shares) -> Point:

@@ -47,8 +47,9 @@ from concview.source.wakes import Wakes
 SNAPSHOT_NS = 300_000_000
 #: Rules are evaluated this often at first, so that a clear case is named within seconds, and later.
 EARLY_NS, EARLY_STEP_NS, STEP_NS = 10_000_000_000, 250_000_000, 1_000_000_000
-#: A recording that is read to its end is looked at so often on the way, in its own time.
-PICTURE_S = 60.0
+#: A recording that is read to its end is looked at so often on the way, in its own time: before threads forget the half
+#: seconds (`records.THREAD_BUCKETS`) of which the time line is made.
+PICTURE_S = 50.0
 #: A recording that is longer may be judged with patience, but for its end.
 LONG_NS, CLOSELY_NS = 60_000_000_000, 5_000_000_000
 #: Findings remembered when they are over.

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from concview.analysis.window import ThreadWindow, Window
 from concview.model import Frame, Stack, State
@@ -51,9 +52,13 @@ class Stampede:
     part: float  #: of all who came there
 
 
+#: A stay while it is being followed: from, to, tid, handed, stack.
+_Open = list[Any]
+
+
 def stampedes(window: Window) -> list[Stampede]:
     """Those of a window. The first and the last stay of a thread may be cut: they count by where they begin."""
-    places: dict[Frame, list[Stay]] = defaultdict(list)
+    places: dict[int, list[_Open]] = defaultdict(list)
     found: list[Stampede] = []
     called = _Calls()
     # Where too few threads compute at all, there is nothing to follow slice by slice.
@@ -61,15 +66,18 @@ def stampedes(window: Window) -> list[Stampede]:
     if len({t.tid for t in computing}) < MIN_THREADS:
         return []
     for thread in computing:
-        for frame, stay in _stays(thread, called):
-            places[frame].append(stay)
-    for frame, stays in places.items():
-        if len({s.tid for s in stays}) < MIN_THREADS:
+        _follow(thread, called, places)
+    for number, every in places.items():
+        if len({s[2] for s in every}) < MIN_THREADS:
             continue
-        herds = [herd for episode in _episodes(stays) if (herd := _herd(episode, window.start_ns))]
-        part = sum(map(len, herds)) / len(stays)
+        stays = [s for s in every if s[1] - s[0] >= LEAST_NS]
+        episodes = [e for e in _episodes(stays) if len(e) >= MIN_THREADS]
+        if sum(map(len, episodes)) < MOSTLY * len(stays):
+            continue
+        herds = [herd for episode in episodes if (herd := _herd([Stay(*s) for s in episode], window.start_ns))]
+        part = sum(map(len, herds)) / max(1, len(stays))
         if herds and part >= MOSTLY:
-            found.append(Stampede(frame, tuple(herds), part))
+            found.append(Stampede(called.frames[number], tuple(herds), part))
     # Of lines that call each other the innermost one: further in they go their own ways.
     return [one for one in found if not any(_further_in(other, one) for other in found)]
 
@@ -106,43 +114,39 @@ class _Calls(dict[int, tuple[int, ...]]):
         return known
 
 
-def _stays(thread: ThreadWindow, called: _Calls) -> Iterable[tuple[Frame, Stay]]:
-    there: dict[int, tuple[int, int, bool, Stack]] = {}  #: frame -> from, to, handed, stack
+def _follow(thread: ThreadWindow, called: _Calls, places: dict[int, list[_Open]]) -> None:
+    """Add the stays of a thread, by number of frame. This runs for every slice of every thread that computes."""
+    there: dict[int, _Open] = {}
     handed = False
+    tid = thread.tid
     for slice_ in thread.slices:
         run = slice_.run
         if run.classification.state not in _WANTS_CPU:
             handed = run.classification.via in _SENT
             continue
         start, end, stack = slice_.start_ns, slice_.end_ns, run.stack
+        since = start - LEFT_NS
         for frame in called.of(stack):
             known = there.get(frame)
-            if known is None:
-                there[frame] = (start, end, handed, stack)
-            elif start - known[1] <= LEFT_NS:
-                there[frame] = (known[0], end, known[2], known[3])
+            if known is not None and since <= known[1]:
+                known[1] = end
             else:
-                if known[1] - known[0] >= LEAST_NS:
-                    yield called.frames[frame], Stay(known[0], known[1], thread.tid, known[2], known[3])
-                there[frame] = (start, end, handed, stack)
-    for frame, (start, end, sent, stack) in there.items():
-        if end - start >= LEAST_NS:
-            yield called.frames[frame], Stay(start, end, thread.tid, sent, stack)
+                there[frame] = known = [start, end, tid, handed, stack]
+                places[frame].append(known)
 
 
-def _episodes(stays: list[Stay]) -> Iterable[list[Stay]]:
+def _episodes(stays: list[_Open]) -> Iterable[list[_Open]]:
     """Times in which somebody was there, with nobody for a while before."""
-    stays.sort(key=lambda s: s.start_ns)
-    episode: list[Stay] = []
-    until = 0
-    for stay in stays:
-        if episode and stay.start_ns - until >= QUIET_NS:
-            yield episode
-            episode = []
-        episode.append(stay)
-        until = max(until, stay.end_ns)
-    if episode:
-        yield episode
+    stays.sort(key=itemgetter(0))
+    begin, until = 0, 0
+    for number, stay in enumerate(stays):
+        if stay[0] - until >= QUIET_NS and number > begin:
+            yield stays[begin:number]
+            begin = number
+        if stay[1] > until:
+            until = stay[1]
+    if begin < len(stays):
+        yield stays[begin:]
 
 
 def _herd(episode: list[Stay], begin_ns: int) -> tuple[Stay, ...]:
