@@ -111,6 +111,41 @@ for _ in range(int(sys.argv[2])):
     threading.Thread(target=work, daemon=True).start()
 time.sleep(10000)
 """
+DJANGO = """
+from common_app import *
+import django
+from django.conf import settings
+from django.http import HttpResponse
+from django.urls import path
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x")
+django.setup()
+def order(request, n, name=""):
+    with Noted(request.path):
+        pause()
+    return HttpResponse("ok")
+urlpatterns = [path("orders/<int:n>", order), path("slow/<name>/<int:n>", order)]
+from django.core.wsgi import get_wsgi_application
+app = get_wsgi_application()
+"""
+AIOHTTP = """
+from common_app import *
+from aiohttp import web
+async def order(request):
+    with Noted(request.path, True):
+        await asyncio.sleep(random.uniform(LOW, HIGH))
+    return web.Response(text="ok")
+app = web.Application()
+app.router.add_get("/orders/{n}", order)
+app.router.add_get("/slow/{name}/{n}", order)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
+"""
+CHEROOT = (
+    FLASK
+    + """
+from cheroot.wsgi import Server
+Server(("127.0.0.1", int(sys.argv[1])), app, numthreads=int(sys.argv[2])).start()
+"""
+)
 #: name -> (file, its source, command behind the interpreter, needs, is under load from outside)
 SERVERS = {
     "http.server": ("server.py", HTTP, ["server.py", "{port}"], "http", True),
@@ -133,6 +168,22 @@ SERVERS = {
     "hypercorn + FastAPI": (
         "app.py", FASTAPI, ["-m", "hypercorn", "-b", "127.0.0.1:{port}", "app:app"], "hypercorn", True,
     ),
+    "granian + FastAPI": (
+        "app.py", FASTAPI,
+        ["-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "app:app"], "granian", True,
+    ),
+    "granian + Flask": (
+        "app.py", FLASK,
+        ["-m", "granian", "--interface", "wsgi", "--blocking-threads", "{threads}", "--host", "127.0.0.1", "--port",
+         "{port}", "app:app"], "granian", True,
+    ),
+    "gunicorn gthread + Django": (
+        "app.py", DJANGO,
+        ["-m", "gunicorn", "-k", "gthread", "--threads", "{threads}", "-b", "127.0.0.1:{port}", "app:app"],
+        "gunicorn, django", True,
+    ),
+    "cheroot + Flask": ("app.py", CHEROOT, ["app.py", "{port}", "{threads}"], "cheroot, flask", True),
+    "aiohttp": ("app.py", AIOHTTP, ["app.py", "{port}"], "aiohttp", True),
 }  # fmt: skip
 
 

@@ -39,3 +39,41 @@ def test_all_of_a_batch_are_seen_batch_after_batch(python: Interpreter) -> None:
         watch.until(another)
         main = next(r for r in told.tasks.values() if r.function == "main")
         watch.until(lambda: main.awaited == 20)
+
+
+ONES = """
+import asyncio
+
+async def part():
+    await asyncio.sleep(1000)
+
+async def main():
+    print("ready", flush=True)
+    parts = [asyncio.create_task(part()) for n in range(20)]
+    while True:
+        await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("python", SOME, ids=[i.label for i in SOME])
+def test_where_something_else_lay_a_task_is_seen_at_once(python: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a look at the lists and one at the tasks an address may have been something else's for a moment."""
+    with target(python, ONES) as process, watched(process.pid) as watch:
+        tracker = watch.engine._tasks
+        name = slice(tracker._layout.name, tracker._layout.name + 8)
+        one: list[bytes] = []
+
+        def is_task(head: bytes) -> bool:
+            one.append(head[name])
+            return head[name] == one[0]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tracker._walker, "is_task", is_task)
+            watch.until(lambda: len(tracker._refused) >= 20 and watch.told.tasks)
+        assert len(watch.told.tasks) == 1
+        totals = tracker.totals
+        looks = totals.looks - totals.skipped
+        watch.until(lambda: totals.looks - totals.skipped > looks + 1)
+        assert len(watch.told.tasks) == 21

@@ -76,7 +76,7 @@ _MOST_NEW = 1024
 #: Ended tasks whose exception nobody has asked for, watched at most.
 _FAILED = 500
 #: Addresses of ended tasks that are asked at a look whether another one lies there, and of what was no task.
-MOST_REVIVED, AGAIN_NS = 1_000, 1_000_000_000
+MOST_REVIVED = 1_000
 _PENDING = bytes(4)
 _PAIR = struct.Struct("<QQ")
 _DEFAULT_NAME = re.compile(r"Task-(\d{1,15})$")
@@ -94,7 +94,6 @@ class Totals:
 class _Refused(NamedTuple):
     at_ns: int
     interpreter: int
-    again_ns: int  #: not asked before
 
 
 class TaskTracker:
@@ -304,20 +303,26 @@ class TaskTracker:
             found[address] = tid or (loop.tid if loop is not None else 0)
         return found
 
-    def _revive(self, now: int) -> None:
+    def _revive(self) -> None:
         """Tasks that lie where others have ended: memory is used again, last freed first, and a list does not tell the
-        one from the other. A task that runs for its first time is pending, one that has ended never is again."""
-        some = [a for a, r in islice(reversed(self._refused.items()), MOST_REVIVED) if r.again_ns <= now]
+        one from the other. A task that runs for its first time is pending, one that has ended never is again; what is
+        no task, for between two tasks something else may have lain there, can read the same there."""
+        some = list(islice(reversed(self._refused), MOST_REVIVED))
         parts = self._memory.read_many([(a + self._layout.state, 4) for a in some])
+        maybe = []
         for address, part in zip(some, parts, strict=True):
             if part is None:
                 del self._refused[address]
             elif part == _PENDING:
+                maybe.append(address)
+        heads = self._memory.read_many([(a, self._layout.head) for a in maybe]) if maybe else []
+        for address, head in zip(maybe, heads, strict=True):
+            if head is not None and self._walker.is_task(head):
                 self._pending.setdefault(address, self._refused.pop(address).interpreter)
 
     def _list(self, now: int, threads: list[Thread]) -> None:
         if self._refused:
-            self._revive(now)
+            self._revive()
         room = MAX_TASKS - len(self.tasks) - len(self._pending)
         for address, interpreter in self.listing.fresh(self.tasks, _AnyOf(self._pending, self._refused), threads):
             if room <= 0:
@@ -363,9 +368,8 @@ class TaskTracker:
             else:
                 if len(self._refused) >= MAX_TASKS:
                     self._refused.clear()
-                # No task at all, or one that came and went: not asked again at once.
                 self._refused.pop(address, None)
-                self._refused[address] = _Refused(now, origin[address], now + AGAIN_NS)
+                self._refused[address] = _Refused(now, origin[address])
         for address in found.torn:
             if address in self.tasks:
                 self._moved[address] = None
@@ -501,7 +505,7 @@ class TaskTracker:
         if outcome is not Outcome.NOT_SEEN:
             # Still listed as long as somebody holds it; after that, the next one may lie there.
             self._refused.pop(task.address, None)
-            self._refused[task.address] = _Refused(now, task.interpreter, now)
+            self._refused[task.address] = _Refused(now, task.interpreter)
 
     def unretrieved(self) -> list[tuple[int, str, int]]:
         """(task id, class of its exception, since when) of ended tasks whose exception nobody has asked for."""
