@@ -149,6 +149,7 @@ class LoopState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     #: Futures of `concurrent.futures` whose coroutines it was given by other threads (run_coroutine_threadsafe) and has
     #: not begun with: what a thread in `Future.result` waits for. Addresses, as `Wait.lock`.
     given: tuple[int, ...] = ()
+    asleep: float = -1.0  #: share of the interval's time in which callbacks were due and its thread waited for events
 
 
 class TaskFailure(msgspec.Struct, frozen=True, array_like=True, gc=False):

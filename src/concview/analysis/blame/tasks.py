@@ -22,11 +22,14 @@ from concview.text import group, plural
 
 if TYPE_CHECKING:
     from concview.analysis.blame.world import Moment, World
+    from concview.analysis.records import Run
 
 _DEFAULT_NAME = re.compile(r"Task-\d+$")
 #: Seen so from the beginning, give or take the first looks.
 _FIRST_NS = 500_000_000
 _LATELY_NS, _REPORTS = 5_000_000_000, 4
+#: A loop that sleeps for so long while one of its callbacks is due has not been woken.
+ASLEEP_NS = 1_000_000_000
 _SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
 _TRIO_THREADS = "trio/_core/_thread_cache.py"
 _SUPERVISES = frozenset({"gather", "wait", "TaskGroup", "Nursery", "await", "shield"})
@@ -157,8 +160,17 @@ class TaskMoment:
                 return Root(End.CPU, "runs", place)
             return self._moment.answer(tid)
         if thread is None or thread.state is State.IDLE:
+            if thread is not None and loop is not None and self._not_woken(run, thread, loop):
+                nobody = Root(End.NOBODY, "it could run, but the loop sleeps, and nobody has woken it", place)
+                return self._link(
+                    node, place, Via.TURN, "its turn in the loop", [], Confidence.EXACT, ("asleep", tid), nobody
+                )
             return Root(End.CPU, "is about to run", place)
         return self._link(node, place, Via.TURN, "its turn in the loop", [tid], Confidence.EXACT, ("turn", tid))
+
+    def _not_woken(self, run: TaskRun, thread: Run, loop: LoopState) -> bool:
+        """The task has been ready, and the loop's thread asleep, for so long that it is no moment in between."""
+        return loop.ready > 0 and self._moment.at_ns - max(run.start_ns, thread.since_ns) >= ASLEEP_NS
 
     def thread(self, node: Node) -> Node:
         """In which its loop runs; 0 not known."""

@@ -184,6 +184,7 @@ class LoopWindow:
     delayed: float = 0.0  #: the part of the half seconds in which callbacks waited for 10 ms and more (95 %)
     reports: list[LoopState] = field(default_factory=list)
     tops: dict[int, float] = field(default_factory=dict)  #: task id -> share of the window in which it ran
+    asleep: float = -1.0  #: share of the time in which callbacks were due and the loop waited for events
 
 
 class AioWindow:
@@ -339,6 +340,7 @@ def _loop(told: list[tuple[LoopState, int]]) -> LoopWindow:
     last = told[-1][0]
     covered = sum(dt for _, dt in told)
     busy = [(s.busy, dt) for s, dt in told if s.busy >= 0]
+    asleep = [(s.asleep, dt) for s, dt in told if s.asleep >= 0]
     weight = sum(dt for _, dt in busy)
     pops = -1.0
     if len(told) > 1 and last.pops >= 0 and told[0][0].pops >= 0:
@@ -361,6 +363,7 @@ def _loop(told: list[tuple[LoopState, int]]) -> LoopWindow:
         sum(n >= LATE_NS for n in p95) / len(p95) if p95 else 0.0,
         [s for s, _ in told],
         dict(tops),
+        sum(a * dt for a, dt in asleep) / sum(dt for _, dt in asleep) if asleep else -1.0,
     )
 
 

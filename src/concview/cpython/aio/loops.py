@@ -32,6 +32,7 @@ class Interval:
     longest: int = -1
     late_p95: int = -1
     busy: float = -1.0
+    asleep: float = -1.0
     looks: int = 0
 
 
@@ -57,11 +58,12 @@ class Loop:
     _waits: list[int] = field(default_factory=list)
     _lates: list[int] = field(default_factory=list)
     _busy: float = 0.0
+    _asleep: float = 0.0
     _time: float = 0.0
     _last_ns: int = 0
 
-    def step(self, now: int, size: int, state: int, busy: bool) -> None:
-        """One look at the ready queue."""
+    def step(self, now: int, size: int, state: int, busy: bool, asleep: bool = False) -> None:
+        """One look at the ready queue. `asleep`: its thread waits for events."""
         before, self._state = self._state, state
         had, self.ready = self.ready, size
         if before < 0:
@@ -83,9 +85,12 @@ class Loop:
         elif not size:
             self._waits.append(0)
         if self._last_ns:
-            self._time += now - self._last_ns
-            if busy:
-                self._busy += now - self._last_ns
+            passed = now - self._last_ns
+            self._time += passed
+            if asleep and not self.moved:  # a moment between two callbacks is no sleep
+                self._asleep += passed
+            elif busy:
+                self._busy += passed
         self._last_ns = now
 
     def lateness(self, late_ns: int) -> None:
@@ -103,10 +108,10 @@ class Loop:
         if lates:
             found.late_p95 = _at(lates, 0.95)
         if self._time:
-            found.busy = self._busy / self._time
+            found.busy, found.asleep = self._busy / self._time, self._asleep / self._time
         self._waits.clear()
         self._lates.clear()
-        self._busy = self._time = 0.0
+        self._busy = self._asleep = self._time = 0.0
         return found
 
 

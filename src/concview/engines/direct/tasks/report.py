@@ -124,6 +124,7 @@ class Reporter:
                     runs.get(loop.address, 0), loop.executor, top,
                     self._ran[top] / self._looked if top and self._looked else 0.0, loop.interpreter,
                     tuple(tracker.waits.given(loop.ready_at)) if loop.ready and loop.kind == "asyncio" else (),
+                    seen.asleep,
                 )
             )  # fmt: skip
         failures = tracker.unretrieved()

@@ -78,6 +78,8 @@ _FAILED = 500
 #: Addresses of ended tasks that are asked at a look whether another one lies there, and of what was no task.
 MOST_REVIVED = 1_000
 _PENDING = bytes(4)
+#: Where a loop waits for events: asyncio's own, and uvloop's, which is no Python code, under `asyncio.run`.
+_SELECTORS, _RUNNERS = ("/selectors.py",), ("asyncio/runners.py", "uvloop/__init__.py")
 _PAIR = struct.Struct("<QQ")
 _DEFAULT_NAME = re.compile(r"Task-(\d{1,15})$")
 
@@ -201,7 +203,7 @@ class TaskTracker:
                 self.due = now + NOBODY_NS
                 return
             self._look_at = 0
-        self._step(now, running, loops)
+        self._step(now, running, loops, threads)
         if now >= self._look_at:
             began = time.thread_time_ns()
             self._look(now, threads, running, loops, idents)
@@ -220,7 +222,7 @@ class TaskTracker:
         """Whether there is a loop or a task, or something that may be one."""
         return bool(running or loops or self.loops.known or self.tasks or self._pending or self._moved)
 
-    def _step(self, now: int, running: dict[int, int], loops: dict[int, int]) -> None:
+    def _step(self, now: int, running: dict[int, int], loops: dict[int, int], threads: list[Thread]) -> None:
         """The loops' counters, and whether something may have moved since the last look (or it cannot be told)."""
         known = self.loops.known
         for address in loops.keys() - known.keys():
@@ -234,7 +236,9 @@ class TaskTracker:
                 continue
             size, state = self.loops.parse(part)
             if size < 1 << 40:
-                loop.step(now, size, state, size > 0 or loop.address in busy)
+                runs = loop.address in busy
+                asleep = size > 0 and not runs and _selects(threads, loops.get(loop.address, loop.tid))
+                loop.step(now, size, state, size > 0 or runs, asleep)
                 stirred = stirred or loop.moved or size > 0
         self._stirred = self._stirred or stirred
 
@@ -671,6 +675,15 @@ class TaskTracker:
             used = any(task.loop == loop.address for task in self.tasks.values())
             if not self.loops.refresh(loop) and not used:
                 del self.loops.known[loop.address]
+
+
+def _selects(threads: list[Thread], tid: int) -> bool:
+    """Whether the thread of an asyncio loop waits for events, by its innermost frame: no callback has one there."""
+    for thread in threads:
+        if thread.tid == tid and thread.walk.places:
+            code = thread.walk.places[0].code
+            return code.file.endswith(_SELECTORS) or (code.name == "run" and code.file.endswith(_RUNNERS))
+    return False
 
 
 def _batches(addresses: list[int]) -> Iterator[list[int]]:
