@@ -10,7 +10,7 @@ KIND = sys.argv[1]
 def with_trio():
     import trio
 
-    limiter, lock = trio.CapacityLimiter(1), trio.Lock()
+    limiter, lock, tokens = trio.CapacityLimiter(1), trio.Lock(), trio.CapacityLimiter(1)
 
     async def sleeper():
         await trio.sleep(100_000)
@@ -35,6 +35,15 @@ def with_trio():
     async def thread():
         await trio.to_thread.run_sync(time.sleep, 100_000)
 
+    async def nested():
+        def outer():
+            trio.from_thread.run(inner)
+
+        async def inner():
+            await trio.to_thread.run_sync(time.sleep, 0, limiter=tokens)
+
+        await trio.to_thread.run_sync(outer, limiter=tokens)
+
     async def main():
         _send, channel = trio.open_memory_channel(0)
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -51,6 +60,7 @@ def with_trio():
             nursery.start_soon(receive, channel, name="queue||channel")
             nursery.start_soon(read, stream, name="io||stream")
             nursery.start_soon(thread, name="executor||thread")
+            nursery.start_soon(nested, name="pool|Limiter|nested")
             await trio.sleep(0.2)
             print("ready", flush=True)
 

@@ -15,6 +15,7 @@ from tasks_helpers import watched
 from interpreters import Interpreter, target
 
 SOURCE = (Path(__file__).parent / "pools.py").read_text()
+SOURCE_OF_KEPT = Path(__file__).parent / "kept.py"
 PYTHON = Interpreter(os.environ.get("CONCVIEW_LIBRARIES", sys.executable), (0, 0), 0, False)
 POOLS = {
     "aiohttp": ("Pool", "BaseConnector.connect", "io"),
@@ -46,3 +47,20 @@ def test_an_exhausted_pool_is_seen(library: str) -> None:
             assert set(pool.holders) == {r.id for r in users} and pool.exact
             if having == "io":
                 assert all(r.wait.peer is not None and r.wait.peer.name.startswith("127.0.0.1:") for r in users)
+
+
+@pytest.mark.parametrize("library", ("aiohttp", "redis"))
+def test_who_keeps_a_connection_in_a_variable_is_found(library: str) -> None:
+    source = SOURCE_OF_KEPT.read_text()
+    with target(PYTHON, source, library, ready=None) as process:
+        if process.line() == "missing":
+            pytest.skip(f"NOT TESTED: {library} is not installed in {PYTHON.path}")
+        with watched(process.pid) as watch:
+
+            def holders() -> set[str]:
+                told = watch.told
+                waits = {r.wait.object for r in told.tasks.values() if r.name.startswith("request-") and r.wait.object}
+                pools = [told.objects[o] for o in waits if o in told.objects]
+                return {told.tasks[t].name for p in pools for t in p.holders if t in told.tasks and not p.exact}
+
+            watch.until(lambda: holders() == {"keeper-0", "keeper-1"})

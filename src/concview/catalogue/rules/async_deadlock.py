@@ -135,7 +135,7 @@ def _told(window: Window, aio: AioWindow, edge: WaitEdge, circle: set[int]) -> s
         if held == [edge.waiter]:
             return f"{said}, which it holds itself"
         first = _name(window, aio, next((o for o in held if o != edge.waiter), held[0]))
-        return f"{said}, which {first}{f' and {len(held) - 1} more' if len(held) > 1 else ''} has"
+        return f"{said}, which {first} and {len(held) - 1} more have" if len(held) > 1 else f"{said}, which {first} has"
     return said
 
 
@@ -169,6 +169,11 @@ def _fix(edges: list[WaitEdge], whats: list[str]) -> str:
             f"An asyncio.Lock cannot be taken twice by one task: split the function so that the inner part expects "
             f"{name} to be held.\n\n"
             f"    async def _update_locked(self): ...   # the caller holds {name}"
+        )
+    if len(edges) > 1 and len({e.object for e in edges}) == 1 and edges[0].object:
+        return (
+            f"Whoever has a part of {whats[0]} asks for another one, and all parts are taken so: give what is called "
+            "from inside a limit of its own, or take both parts at once."
         )
     if any(e.waiter > 0 for e in edges):
         return (

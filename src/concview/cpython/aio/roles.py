@@ -155,7 +155,7 @@ USERS: dict[tuple[str, str], User] = {
     ("aiohttp/client.py", "ClientSession._request.<locals>._connect_and_send_request"): User(
         "conn", ("_connector",), "conn"
     ),
-    ("trio/_threads.py", "to_thread_run_sync"): User("limiter", (), "limiter"),
+    ("trio/_threads.py", "to_thread_run_sync"): User("limiter", (), "abort"),  # made when it has its token
     ("httpx/_client.py", "AsyncClient.stream"): User(
         "response", ("stream", "_stream", "_httpcore_stream", "_pool"), "response", ("is_closed",)
     ),

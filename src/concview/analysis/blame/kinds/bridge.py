@@ -27,9 +27,10 @@ class Bridge(NamedTuple):
     calls: _Rows
     loops: _Rows
     name: str  #: of such a loop, in words
+    tasks: _Rows = places()  #: frames in which the loop's tasks run such calls, where it does so in tasks
 
 
-#: Source: Twisted 20 to 26, fsspec 2021 to 2026, distributed 2021 to 2026.
+#: Source: Twisted 20 to 26, fsspec 2021 to 2026, distributed 2021 to 2026, trio 0.23 to 0.35.
 BRIDGES = (
     Bridge(
         places(("twisted/internet/threads.py", "blockingCallFromThread blockingCallOnMainThread")),
@@ -37,6 +38,12 @@ BRIDGES = (
         "the reactor",
     ),
     Bridge(places(("fsspec/asyn.py", "sync"), ("distributed/utils.py", "sync")), ASYNCIO, "an event loop"),
+    Bridge(
+        places(("trio/_threads.py", "_send_message_to_trio")),
+        places(("trio/_core/_run.py", "run unrolled_run")),
+        "trio",
+        places(("trio/_threads.py", "unprotected_afn unprotected_fn")),
+    ),
 )
 
 
@@ -72,7 +79,14 @@ class BridgeCall:
         if not others:
             return waiter.end(End.CYCLE, f"waits for what only {bridge.name} can run that it is in itself")
         blocked = [t for t in others if waiter.moment.look(t).state is not State.IDLE]
-        return waiter.link(Via.RESULT, what, blocked) if len(blocked) == len(others) else None
+        if len(blocked) == len(others):
+            return waiter.link(Via.RESULT, what, blocked)
+        if not bridge.tasks:
+            return None
+        tasks = waiter.moment.tasks.runs.items()
+        inside = [node for node, run in tasks if any(among(f, bridge.tasks) for f in run.stack.frames)]
+        nobody = waiter.end(End.UNEXPLAINED, f"{what}: not seen in which task")
+        return waiter.link(Via.RESULT, what, inside, otherwise=nobody)
 
 
 KIND = BridgeCall()

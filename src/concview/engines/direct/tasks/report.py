@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from concview.cpython.aio.holders import Held
 from concview.cpython.aio.pools import Numbers, Pools, QueueCounts
 from concview.cpython.aio.values import BAD
+from concview.engines.direct.tasks.lent import Lent
 from concview.engines.direct.tasks.records import Task
 from concview.model import AsyncObject, AsyncObjects, Loops, LoopState, TaskFailure
 from concview.sink import Sink
@@ -52,6 +53,7 @@ class Reporter:
         self._values = tracker.values
         self._pools = Pools(tracker.values)
         self._counts = QueueCounts(tracker.values)
+        self._lent = Lent(tracker)
         self.calls: dict[int, int] = {}  #: future of `concurrent.futures` -> tid of the thread that runs it
         self._queues: dict[int, str] = {}  #: found in frames -> what they are called
         self._users: dict[int, dict[int, None]] = {}  #: queue -> ids of tasks in whose frames it was found
@@ -88,6 +90,7 @@ class Reporter:
             self._tell_loops(now, loops, idents, running)
         if now >= self._objects_at:
             self._objects_at = now + OBJECTS_NS
+            self._lent.look(now)
             self._tell_objects(now)
 
     # ------------------------------------------------------------------ loops
@@ -229,7 +232,7 @@ class Reporter:
             task = tracker.tasks.get(owner)
             if task is not None and task.id not in holders:
                 holders.append(task.id)
-        inside = tracker.promises.holders.get(address, ())
+        inside = tracker.promises.holders.get(address) or ([] if holders else self._lent.holders.get(address, []))
         holders += [task.id for task in inside if task.id not in holders]
         limit, used, backlog = numbers.limit, numbers.used, numbers.backlog
         if each.kind == "Semaphore":

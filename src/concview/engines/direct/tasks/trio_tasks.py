@@ -77,8 +77,6 @@ class TrioTasks:
         task.name, task.loop, task.links, task.held, task.waiting = (
             seen.name, runner, seen.links, seen.held, seen.waiting,
         )  # fmt: skip
-        if seen.waiting.object:  # nothing of trio's can be taken twice
-            task.held = [held for held in seen.held if held.object != seen.waiting.object]
         if seen.waiting.state is TaskState.LOCK and seen.waiting.via == "Condition.wait":
             tracker.give_up(task, seen.waiting.object)
         tracker.describe(task)
