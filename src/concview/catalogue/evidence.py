@@ -124,7 +124,7 @@ def doing(wait: Wait) -> str:
         return f"waiting for the disk ({wait.peer.name})" if wait.peer else "waiting for the disk"
     verb = _VERBS.get(wait.syscall)
     if wait.peer is not None:
-        return f"{verb or f'in {wait.syscall} on'} {wait.peer.name}"
+        return f"{verb or f'in {wait.syscall} on'} {wait.peer.shown}"
     where = f"fd {wait.fd}" if wait.fd >= 0 else "a descriptor"
     return f"{verb} {where}" if verb else f"in {wait.syscall or 'a system call'}"
 

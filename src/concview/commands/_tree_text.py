@@ -163,7 +163,7 @@ def _across(checked: Checked, pen: Pen) -> None:
         if edge.via == "child":
             what = f"the end of {holder}"
         else:
-            what = f"{edge.what}, {'held by' if edge.via in ('lock', 'file lock') else 'at which is'} {holder}"
+            what = f"{edge.what}, {'held by' if edge.via in ('lock', 'file lock') else 'to come from'} {holder}"
         pen.paragraph(f"{thread_name(edge.waiter, checked)} waits for {what}{does}   {edge.confidence.value}")
     if len(edges) > _MOST_EDGES:
         pen.line(f"  ... {len(edges) - _MOST_EDGES} more (all in --format json)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum, StrEnum
 
 import msgspec
@@ -116,6 +117,9 @@ class Stack(msgspec.Struct, frozen=True, eq=False):
         return self.frames[0] if self.frames else None
 
 
+_UNKNOWN_SOCKET = re.compile(r"socket:\[\d+\]")
+
+
 class Peer(Struct, frozen=True):
     """What a descriptor leads to, or what a call without one waits at. `kind`: 'tcp', 'udp', 'unix', 'pipe', 'fifo',
     'file', 'epoll', 'eventfd', 'tty', 'message queue', 'semaphore set', ..."""
@@ -131,9 +135,18 @@ class Peer(Struct, frozen=True):
     accepted: bool = False  #: the connection came in: its local end is one at which a server listens
 
     @property
+    def shown(self) -> str:
+        """The name for people: the kernel's number of a socket that its tables had no line of tells them nothing."""
+        if "socket:[" not in self.name:
+            return self.name
+        kind = f"{self.kind} " if self.name.startswith("socket:[") and self.kind != "socket" else ""
+        return _UNKNOWN_SOCKET.sub(f"a {kind}socket (other end not known)", self.name)
+
+    @property
     def described(self) -> str:
         """'tcp 127.0.0.1:5432', 'pipe:[123]', 'inotify': the kind where the name does not say it."""
-        return self.name if self.name.startswith(self.kind) else f"{self.kind} {self.name}"
+        says = self.name.startswith((self.kind, "socket:["))
+        return self.shown if says else f"{self.kind} {self.shown}"
 
 
 class Wait(Struct, frozen=True):

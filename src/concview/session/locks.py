@@ -184,7 +184,7 @@ def _does(chain: Chain) -> str:
     peer = run.wait.peer
     if run.state is State.IO and peer is not None:
         kind = peer.known_as or peer.kind
-        return f"waits for {peer.name if peer.name.startswith(kind) else f'{kind} {peer.name}'}"
+        return f"waits for {peer.shown if peer.name.startswith(kind) else f'{kind} {peer.shown}'}"
     reason = run.classification.reason
     words = {
         State.RUNNING: "runs",

@@ -218,7 +218,7 @@ NOT_YET = (
 
 
 def why_none(snapshot: Snapshot) -> str:
-    """Why no work is shown, and what would show it; '' where there is some, or nothing has been looked at yet."""
+    """Why no work is shown, and what would show it; '' where there is some, or nothing is known of the process yet."""
     able, work = snapshot.capabilities.get("labels"), snapshot.work
     if snapshot.target is None or (work is not None and work.now):
         return ""

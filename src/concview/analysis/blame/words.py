@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from concview.analysis.blame.nouns import QUIET, End, Part, Root, Step, Via
 from concview.snapshot import BlameCause, BlameStep
-from concview.text import file_name, waits
+from concview.text import file_name, plural, waits
 
 _WHAT = {
     Via.PERMIT: "a permit of {}",
@@ -27,13 +27,13 @@ _HAD = {
     Via.OBJECT: "worked on by",
     Via.STOP: "asked for by",
     Via.STOPPING: "still on the way:",
-    Via.SIGNAL: "to come from",
+    Via.SIGNAL: "by",
     Via.BARRIER: "still on the way:",
     Via.ROOM: "to be made by",
     Via.RESULT: "computed by",
     Via.END: "of",
     Via.TURN: "which is kept by",
-    Via.ANSWER: "at which is",
+    Via.ANSWER: "to come from",
 }
 #: What one does at the end, and several.
 _PLURAL = {"waits": "wait", "sleeps": "sleep", "runs": "run", "is": "are", "has": "have"}
@@ -154,9 +154,16 @@ def largest(parts: Sequence[Part]) -> Part:
     return max(parts, key=lambda p: p.weight)
 
 
+#: What is waited for says itself what it is: 'a connection of psycopg's pool', 'the import of app'.
+_NAMED = frozenset({*Via} - {Via.LOCK, Via.PERMIT, Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.END, Via.TURN})
+
+
 def because(parts: Sequence[Part]) -> str:
-    """One thread now: 'sem (permit) <- rpc: answer (answer) <- peer: sleeps (semN.py:7)', the largest part of it."""
+    """One thread now: 'sem (permit) <- an answer of rpc <- peer: sleeps (semN.py:7)', the largest part of it."""
     part = largest(parts)
-    told = " <- ".join(f"{s.what} ({s.via}){where(s.place.file, s.place.line, s.place.inside)}" for s in part.path[:8])
-    more = f" (one of {len(parts)} ways)" if len(parts) > 1 else ""
+    told = " <- ".join(
+        f"{s.what}{'' if s.via in _NAMED else f' ({s.via})'}{where(s.place.file, s.place.line, s.place.inside)}"
+        for s in part.path[:8]
+    )
+    more = f" (and {plural(len(parts) - 1, 'other cause')})" if len(parts) > 1 else ""
     return f"{told} <- {end(part.root)}{more}" if told else end(part.root)

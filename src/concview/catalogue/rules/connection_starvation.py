@@ -232,7 +232,7 @@ def _of(one: WaitProfile) -> tuple[str, _Checkout] | None:
         return None
     if peer.kind not in CONNECTED or peer.status != "ESTABLISHED":
         return None  # a datagram socket or a listening one may well serve many threads; a stream cannot
-    name = f"one connection ({peer.name}, fd {wait.fd})"
+    name = f"one connection ({peer.shown}, fd {wait.fd})"
     return name, _Checkout(name, None, "descriptor")
 
 

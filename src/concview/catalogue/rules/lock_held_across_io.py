@@ -144,7 +144,7 @@ def _guarded(blocked: list[tuple[LockSlice, int]]) -> str:
     if len(waits) != 1 or len({hold.tid for hold, _ in blocked}) < 2:
         return ""
     fd, peer = next(iter(waits))
-    return "" if fd < 0 else f"fd {fd}, {peer.name}" if peer is not None else f"fd {fd}"
+    return "" if fd < 0 else f"fd {fd}, {peer.shown}" if peer is not None else f"fd {fd}"
 
 
 def _fix(name: str, own: str) -> str:

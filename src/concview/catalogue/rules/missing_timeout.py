@@ -128,7 +128,7 @@ class MissingTimeout:
 
 
 def _peer(run: Run) -> str:
-    return run.wait.peer.name if run.wait.peer is not None else "an unknown peer"
+    return run.wait.peer.shown if run.wait.peer is not None else "an unknown peer"
 
 
 def _endless(run: Run) -> bool:

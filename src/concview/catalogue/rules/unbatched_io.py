@@ -104,7 +104,7 @@ class UnbatchedIo:
         episodes = sum(e.episodes for e in exchanges)
         tids = tuple(e.thread.tid for e in exchanges)
         first = max(exchanges, key=lambda e: e.active_s)
-        peer = first.peer.name + (f" ({first.peer.known_as})" if first.peer.known_as else "")
+        peer = first.peer.shown + (f" ({first.peer.known_as})" if first.peer.known_as else "")
         who = evidence.who(window, tids)
         stacks = [evidence.heaviest_in(e.thread.wait_profiles, State.IO) for e in exchanges[:3]]
         return Observation(
