@@ -207,4 +207,4 @@ def test_a_real_one_that_waited_before_anybody_looked(any_python: Interpreter) -
         one = threads[name]
         # Time for which the hypervisor had the CPU is missing.
         assert one.since_s > snapshot.elapsed_s + 1.5 and one.since_s == pytest.approx(one.age_s, abs=1.0), one
-    assert threads["naps"].since_s < 1
+    assert threads["naps"].since_s < snapshot.elapsed_s + 0.5, "it has run since"

@@ -17,6 +17,7 @@ from nobody import NOBODY, as_nobody, needs_root
 from concview.errors import NoSuchProcess, NotPermitted, NotPython, TargetError, Zombie
 from concview.process import discovery
 from concview.process.discovery import Discovery, describe, human_name, is_own
+from concview.process.instead import other_python
 from concview.process.pythons import looks_like_python, python_of, python_version
 from interpreters import Interpreter, current, target
 
@@ -143,6 +144,52 @@ def test_what_is_not_there_or_not_python() -> None:
         finally:
             other.kill()
     assert (NotPython("x").exit_code, NoSuchProcess("x").exit_code, NotPermitted("x", "y").exit_code) == (4, 4, 3)
+
+
+def test_of_a_launcher_the_python_below_it_is_named() -> None:
+    """A shell, a supervisor, the starter of a program in one file: its number is the one that `systemctl` tells."""
+    program = f"{sys.executable} -c 'import time; print(1, flush=True); time.sleep(100)'"
+    with subprocess.Popen(["sh", "-c", f'sh -c "{program}; true"; true'], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None and shell.stdout.readline() == "1\n"
+        middle = psutil.Process(shell.pid).children()[0]
+        (python,) = middle.children()
+        try:
+            for launcher in (shell.pid, middle.pid):
+                with pytest.raises(NotPython, match=f"but process {python.pid} below it is") as refused:
+                    describe(launcher)
+                assert str(python.pid) in refused.value.remedy
+        finally:
+            python.kill()
+            middle.wait()
+    several = f"{program} & {program} & wait"
+    with subprocess.Popen(["sh", "-c", several], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None and [shell.stdout.readline() for _ in "ab"] == ["1\n"] * 2
+        pythons = psutil.Process(shell.pid).children()
+        try:
+            with pytest.raises(NotPython, match="but 2 below it are") as refused:
+                describe(shell.pid)
+            assert all(str(p.pid) in refused.value.remedy for p in pythons)
+        finally:
+            for python in pythons:
+                python.kill()
+
+
+@pytest.mark.parametrize(
+    ("mapped", "name"),
+    [
+        ("/usr/lib/x86_64-linux-gnu/libpypy3.9-c.so", "PyPy"),
+        ("/opt/pypy3.10/bin/pypy3.10", "PyPy"),
+        ("/opt/graalpy-24/bin/graalpy", "GraalPy"),
+        ("/usr/lib/jvm/java-17/lib/server/libjvm.so", "Jython"),
+        ("/usr/bin/micropython", "MicroPython"),
+        ("/srv/pypy-notes/bin/server", ""),
+        ("/usr/bin/bash", ""),
+    ],
+)
+def test_which_other_python_it_is(mapped: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = f"55d0c0a00000-55d0c0a01000 r-xp 00000000 fe:00 1234    {mapped}\n".encode()
+    monkeypatch.setattr(Path, "read_bytes", lambda _: line + b"7ffd0000-7ffd1000 rw-p 00000000 00:00 0   [stack]\n")
+    assert name in other_python(1)[0] and bool(other_python(1)[0]) == bool(name)
 
 
 def test_a_zombie() -> None:

@@ -78,6 +78,7 @@ class Memory:
         #: the reason in errno
         self.readv: Callable[..., int] = readv
         self.calls = 0  #: system calls made
+        self.interpreter = ""  #: path of the module that the interpreter lies in, when that has been found
         self.log: list[tuple[int, int, bytes | None]] | None = None  #: (address, size, bytes) of reads: see `replay`
         self._size = 1 << 16
         self._buffer = ctypes.create_string_buffer(self._size)

@@ -16,6 +16,7 @@ from concview.linux import permission
 from concview.linux.limits import limits
 from concview.linux.namespaces import container_of, inner_pid
 from concview.model import Target
+from concview.process.instead import other_python, pythons_below
 from concview.process.pythons import Python, looks_like_python, python_of
 from concview.process.support import unsupported
 from concview.text import clean
@@ -206,11 +207,30 @@ def _require_python(process: psutil.Process, command: tuple[str, ...]) -> Python
             raise NotPython(f"process {process.pid} is a kernel thread, not a Python process") from None
         raise
     if python is None:
-        what = clean(" ".join(command) or process.name(), 60)
-        raise NotPython(f"process {process.pid} ({what}) is not a Python process")
+        raise _not_python(process.pid, clean(" ".join(command) or process.name(), 60))
     if refused is not None:
         raise NotPermitted(refused.why, refused.remedy)
     return python
+
+
+def _not_python(pid: int, what: str) -> NotPython:
+    """With what runs there instead, or where the Python is that is most likely meant."""
+    other, remedy = other_python(pid)
+    if other:
+        return NotPython(f"process {pid} ({what}) runs {other}: concview reads CPython only", remedy)
+    below = pythons_below(pid)
+    if not below:
+        return NotPython(f"process {pid} ({what}) is not a Python process")
+    first = below[0]
+    if len(below) == 1:
+        return NotPython(
+            f"process {pid} ({what}) is not a Python process, but process {first} below it is",
+            f"give process {first} instead",
+        )
+    return NotPython(
+        f"process {pid} ({what}) is not a Python process, but {len(below)} below it are",
+        f"give one or several of them instead: {', '.join(map(str, below[:4]))}{' ...' if len(below) > 4 else ''}",
+    )
 
 
 def _not_permitted(pid: int) -> NotPermitted:

@@ -57,7 +57,8 @@ def examine(pid: int | None = None) -> Report:
     except NoSuchProcess as error:
         return Report(pid, False, _sentence(error), (Check("process", Outcome.FAILED, _sentence(error)),), error)
     except NotPython as error:
-        checks = (Check("python", Outcome.FAILED, _sentence(error), "concview lists the Python processes"), *general)
+        remedy = error.remedy or "concview lists the Python processes"
+        checks = (Check("python", Outcome.FAILED, _sentence(error), remedy), *general)
         return Report(pid, False, _sentence(error), checks, error)
     except NotPermitted as error:
         rows = (_check(*row) for row in look.rows(pid))

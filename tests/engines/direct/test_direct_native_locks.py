@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
+from concview.cpython.memory import Memory
+from concview.cpython.threads import Thread
+from concview.engines.direct.relations import natives
+from concview.engines.direct.thread_table import ThreadRow
 from concview.linux.pthread_locks import lock_of
 from concview.linux.syscall_line import SyscallLine
 from concview.linux.syscalls import Shape
@@ -75,3 +79,29 @@ def test_what_is_no_lock_is_taken_for_none() -> None:
     assert lock_of(_line(2), lambda address, size: b"") is None
     assert lock_of(_line(0), lambda address, size: taken[:size]) is None  # waits for no lock to be given back
     assert lock_of(_line(2, 1), lambda address, size: taken[:size]) is None  # wakes
+
+
+@pytest.mark.parametrize(
+    ("module", "python_thread", "told"),
+    [
+        ("/srv/prog.bin", True, False),  # compiled to C with the interpreter in it: it may well be a lock of Python's
+        ("/srv/prog.bin", False, True),  # a thread of the program that Python does not know
+        ("/usr/lib/libblas.so.3", True, True),
+        ("/usr/bin/python3.13", True, False),
+    ],
+)
+def test_a_wait_in_the_program_that_the_interpreter_lies_in_is_not_taken_for_one_of_a_library(
+    module: str, python_thread: bool, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits in a library of C's is no matter of the program's; a lock of Python's that could not be found is."""
+    memory = Memory(os.getpid())
+    memory.interpreter = "/srv/prog.bin"
+    line = SyscallLine("futex", Shape.FUTEX, (0x7F00_1000, 0, 0, 0, 0, 0), 0x7FFF_0000)
+    monkeypatch.setattr(natives.syscall_line, "read", lambda *_: line)
+    monkeypatch.setattr(natives.pthread_locks, "lock_of", lambda *_: None)
+    monkeypatch.setattr(natives.NativeReader, "module", lambda *_: module)
+    sink, row = KeepingSink(), ThreadRow(7, 0)
+    row.states = [Thread(0x1000, 0x2000, 0)] if python_thread else []
+    natives.NativeReader(memory, sink).report(1, [row])
+    last = _last(sink)
+    assert last is not None and bool(last.waits) == told

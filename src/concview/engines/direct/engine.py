@@ -164,6 +164,7 @@ class DirectEngine:
         self._identity, self._memory, self._facts = identity, memory, source
         self._numbers = ThreadNumbers(memory.facts)
         runtime = find(memory)
+        memory.interpreter = runtime.path
         self._offsets = offsets = layout(memory, runtime)
         read = readers(memory, runtime, offsets, sink.frame, source, self._numbers, self.tally)
         self._objects, self._codes, self._sampler = read

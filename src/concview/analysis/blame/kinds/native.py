@@ -15,6 +15,9 @@ from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Confidence, NativeWait, State, WaitKind
 
+#: Of a thread with no frame of the program's own: its target is no Python function.
+_COMPILED = "code that shows no frames (C, or compiled by Cython, Nuitka or mypyc)"
+
 
 class Native:
     order: ClassVar[int] = 70
@@ -26,7 +29,8 @@ class Native:
     def follow(self, waiter: Waiter) -> Root | Link:
         told, at_ns = waiter.world.kernel.native(waiter.moment, waiter.tid)
         if told is None or not (told.library or told.kind):
-            return waiter.end(End.UNEXPLAINED, "waits inside native code: for what cannot be read")
+            where = "native code" if waiter.look.own else _COMPILED
+            return waiter.end(End.UNEXPLAINED, f"waits inside {where}: for what cannot be read")
         if told.kind:
             return self._owned(waiter, told, at_ns)
         shared = ", which other processes share" if told.shared else ""

@@ -43,7 +43,9 @@ class NativeReader:
                 continue
             path = self.module(row.tid, line)
             lock = pthread_locks.lock_of(line, self._memory.read_some)
-            if not path or is_python(path):
+            # Of a program with the interpreter linked in (Nuitka, PyInstaller, uWSGI) that has another name.
+            inside = bool(row.states) and path == self._memory.interpreter
+            if not path or inside or is_python(path):
                 if lock is None:
                     continue  # a lock of Python's that could not be found is none of a C library's
                 # A lock of Python's own is never such a one: what was found is left over from an earlier call.
