@@ -222,6 +222,54 @@ def test_dump_finds_the_circle() -> None:
         assert "DEADLOCK" in run("dump", stuck.pid).stdout
 
 
+ALIKE = """
+import threading, time
+class Account:
+    def __init__(self):
+        self.lock = threading.Lock()
+gate = threading.Barrier(2)
+def transfer(source, destination):
+    with source.lock:
+        gate.wait()
+        with destination.lock:
+            pass
+one, two, a, b = Account(), Account(), threading.Lock(), threading.Lock()
+for pair in ((one, two), (two, one)):
+    threading.Thread(target=transfer, args=pair, daemon=True).start()
+time.sleep(0.5)
+def first():
+    with a: gate.wait(); b.acquire()
+def second():
+    with b: gate.wait(); a.acquire()
+for each in (first, second):
+    threading.Thread(target=each, daemon=True).start()
+time.sleep(0.5)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.few
+def test_locks_of_one_name_are_told_apart_by_their_addresses(direct_python: Interpreter) -> None:
+    with target(direct_python, ALIKE) as stuck:
+        dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
+        (accounts,) = (c for c in dump.deadlocks if any("lock" in e.waits_for for e in c))
+        (plain,) = (c for c in dump.deadlocks if c != accounts)
+        where = {}
+        for edge in accounts:
+            assert edge.holds is not None
+            (held, own), (wanted, other) = edge.holds.split(" at "), edge.waits_for.split(" at ")
+            assert (held, wanted) == ("source.lock", "destination.lock") and own != other
+            where[own] = other
+        assert len(where) == 2 and set(where) == set(where.values())
+        # One line takes both: its name for the one is not that of the other.
+        assert sorted((e.holds, e.waits_for) for e in plain) == [("a", "b"), ("b", "a")]
+        done = run("check", stuck.pid, "--duration", 4, "--format", "json", "--fail-on", "never")
+        said = [f["summary"] for f in json.loads(done.stdout)["findings"] if f["id"] == "deadlock"]
+        assert any(all(f"destination.lock at {address}" in text for address in where) for text in said), said
+        assert any("waits for b (" in text and "waits for a (" in text for text in said), said
+
+
 LINKED = """
 import threading, time
 lock, own = threading.Lock(), threading.Lock()

@@ -135,7 +135,19 @@ def test_the_command_on_recordings(tmp_path: Path) -> None:
     assert waiters["base"] == waiters["new"] == pytest.approx(1, abs=0.05)
     for form in ("text", "md"):
         done = run("compare", RECORDINGS / "version3.concview", RECORDINGS / "version2.concview", "--format", form)
-        assert done.returncode == 0 and "too short to tell anything" in " ".join(done.stdout.split())
+        words = " ".join(done.stdout.split())
+        assert done.returncode == 0 and "too short to tell anything" in words and "PASSED: no finding came" in words
+
+
+def test_what_can_never_be_significant_has_not_passed(tmp_path: Path) -> None:
+    short = [RECORDINGS / "version3.concview", RECORDINGS / "version2.concview"]
+    done = run("compare", *short, "--fail-worse", "20")
+    assert done.returncode == 6
+    assert "NO VERDICT: --fail-worse: too short to tell anything" in " ".join(done.stdout.split())
+    few = compare([made_up(s, 1) for s in (1, 2, 3)], [made_up(s, 3) for s in (4, 5, 6)])
+    assert "n too small to ever be significant" in few.untellable and few.untellable in few.notes
+    assert not compare([made_up(s, 1) for s in range(4)], [made_up(s, 3) for s in range(4, 8)]).untellable
+    assert not compare([made_up(1, 1)], [made_up(2, 1)]).untellable
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from concview.model import WATCHER_THREAD
+from concview.pytest_plugin import _client
 from concview.pytest_plugin._leaks import Threads
 
 HEAD = "import asyncio, threading, time, pytest\n"
@@ -144,12 +146,17 @@ def test_a_timeout_is_explained(tmp_path: Path) -> None:
     assert outcomes(done) == {"passed": 1, "failed": 1}, done.stdout
     section = done.stdout.partition("who waited for whom when the time was over")[2]
     assert "waits for lock, held by keeper" in section and "holds lock" in section
+    assert WATCHER_THREAD not in section  # a thread of ours is nobody's to explain
+
+
+def test_our_thread_is_called_as_the_rest_of_us_knows_it() -> None:
+    assert f'name="{WATCHER_THREAD}"' in Path(_client.__file__).read_text()
 
 
 def test_a_process_that_is_ended_in_a_test_is_explained(tmp_path: Path) -> None:
     done = session(tmp_path, HELD, "--timeout-method", "thread")
     assert done.returncode == 1
-    told = done.stderr.partition("concview: the target exited during test_it.py::test_hangs")[2]
+    told = done.stderr.partition("concview: the target exited with code 1 during test_it.py::test_hangs")[2]
     # The chain of that moment, or the verdict where enough was seen for one.
     assert re.search(r"waits for lock( \(test_it.py:\d+\))?,\s+held\s+by\s+keeper", told), done
 

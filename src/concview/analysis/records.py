@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from concview.analysis.classify import Classification
-from concview.model import AGENT_THREAD, Counters, Hold, Stack, State, ThreadCounters, Wait
+from concview.model import OUR_THREADS, Counters, Hold, Stack, State, ThreadCounters, Wait
 
 #: No thread keeps more runs than this, whatever the rate: 20 s at 1 kHz.
 MAX_RUNS = 20_000
@@ -178,7 +178,7 @@ class ThreadHistory:
     @property
     def counts(self) -> bool:
         """Whether it is one of the program's Python threads, whose time is added up and judged."""
-        return not self.native and self.name != AGENT_THREAD
+        return not self.native and self.name not in OUR_THREADS
 
     def settle(self, at_ns: int) -> None:
         """Account the open run up to `at_ns`."""

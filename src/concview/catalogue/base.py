@@ -15,6 +15,8 @@ from typing import ClassVar, Protocol
 from concview.analysis.window import Window
 from concview.model import Concern, Confidence, StackEvidence, Where
 
+#: Ends the name of a measure that is a length of time, of a core file.
+UNTOLD = "which a core file does not tell"
 #: Common gates (catalogue, head): the subject needs this many samples and distinct wait episodes.
 MIN_SAMPLES = 200
 MIN_EPISODES = 5

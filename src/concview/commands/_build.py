@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 from concview import __version__
 from concview.analysis.graph import LINKS
@@ -288,6 +289,32 @@ def held_by(snapshot: Snapshot, edge: EdgeView) -> str | None:
     return waits_for(snapshot, edge)
 
 
+def circle_names(snapshot: Snapshot, circle: list[EdgeView]) -> list[tuple[str | None, str]]:
+    """Of each thread of a circle: the lock that it holds, as it took it, and what it waits for, as it calls that. Where
+    one name stands for several locks of the circle (`src.lock` of two accounts) their addresses tell them apart."""
+    keys: dict[str, set[str]] = defaultdict(set)
+    named = []
+    for i, edge in enumerate(circle):
+        before = circle[i - 1]
+        held = held_by(snapshot, before)
+        wanted = waits_for(snapshot, edge)
+        waiter = snapshot.thread(edge.waiter)
+        if not edge.via and waiter is not None and edge.what not in ("a lock", waiter.wait.lock_kind):
+            wanted = edge.what  # as this one calls it: others may call the same lock something else
+        if held == wanted and before.key != edge.key:  # one line that takes both: that is the other one's name
+            wanted = held_by(snapshot, edge) or wanted
+        if held:
+            keys[held].add(before.key)
+        if not edge.via:
+            keys[wanted].add(edge.key)
+        named.append((held, before.key, wanted, edge.key))
+
+    def told(name: str, key: str) -> str:
+        return f"{name} at {key}" if len(keys[name]) > 1 and key.startswith("0x") and key not in name else name
+
+    return [(told(held, own) if held else None, told(wanted, key)) for held, own, wanted, key in named]
+
+
 #: Kinds of waiting as `dump` names them, for the states in which a thread waits for something.
 _WAITING = {
     State.LOCK: "lock",
@@ -388,7 +415,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
 
 
 def _cycle_out(snapshot: Snapshot, circle: list[EdgeView]) -> list[out.CycleOut]:
+    names = circle_names(snapshot, circle)
     return [
-        out.CycleOut(edge.waiter, held_by(snapshot, circle[i - 1]), waits_for(snapshot, edge), edge.via)
-        for i, edge in enumerate(circle)
+        out.CycleOut(edge.waiter, held, wanted, edge.via) for edge, (held, wanted) in zip(circle, names, strict=True)
     ]

@@ -21,14 +21,18 @@ MOST_ROWS = 15
 MOST_PLACES, LEAST_SHOWN = 10, 0.05
 
 
-def write(comparison: Comparison, form: str, failing: list[Finding], worse: list[Row]) -> str:
+def write(comparison: Comparison, form: str, failing: list[Finding], worse: list[Row], untold: str = "") -> str:
+    """`untold`: why numbers that were to be judged cannot be."""
     if form == "json":
         return _schema.encode(comparison_out(comparison, bool(failing or worse)))
     pen = Pen(False, 110) if form == "md" else Pen()
     comparison_text(comparison, pen)
     failed = [plural(len(failing), "finding came", "findings came")] if failing else []
     failed += [plural(len(worse), "number is worse", "numbers are worse")] if worse else []
-    pen.line(f"FAILED: {', '.join(failed)}" if failed else "PASSED", RED if failed else BOLD)
+    if untold and not failed:
+        pen.paragraph(f"NO VERDICT: --fail-worse: {untold}", "")
+    else:
+        pen.line(f"FAILED: {', '.join(failed)}" if failed else "PASSED: no finding came", RED if failed else BOLD)
     text = pen.text()
     if form == "md":
         fence = "`" * (3 + text.count("`"))  # longer than any in it

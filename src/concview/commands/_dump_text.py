@@ -92,12 +92,11 @@ def deadlock_lines(snapshot: Snapshot, circle: list[EdgeView], pen: Pen) -> None
     alone = len(circle) == 1
     what = "a thread waits for itself" if alone else f"{plural(len(circle), 'thread')} wait for each other"
     pen.line(f"▲ {kind}: {what}", RED)
-    for i, edge in enumerate(circle):
+    for edge, (held, wanted) in zip(circle, build.circle_names(snapshot, circle), strict=True):
         thread = snapshot.thread(edge.waiter)
-        # What is joined is no lock that somebody holds.
-        held = build.held_by(snapshot, circle[i - 1])
-        holds = f"holds {held} and " if held else ""
-        wanted = "it, too: a Lock cannot be taken twice" if alone else build.waits_for(snapshot, edge)
+        holds = f"holds {held} and " if held else ""  # what is joined is no lock that somebody holds
+        if alone:
+            wanted = "it, too: a Lock cannot be taken twice"
         name = clean(thread.name, 80) if thread is not None else "?"
         pen.line(f'    "{name}" (tid {edge.waiter}) {holds}waits for {wanted}')
     pen.line()

@@ -79,8 +79,10 @@ def run(options: argparse.Namespace) -> int:
     worse = comparison.worse(fail_worse) if fail_worse is not None else []
     if picture is not None:
         _comparison.draw(comparison, picture)
-    sys.stdout.write(_comparison.write(comparison, options.format, failing, worse))
-    return Exit.FINDINGS if failing or worse else Exit.FINE
+    # A number that can never be significant has not passed.
+    untold = comparison.untellable if fail_worse is not None and not (failing or worse) else ""
+    sys.stdout.write(_comparison.write(comparison, options.format, failing, worse, untold))
+    return Exit.UNJUDGED if untold else Exit.FINDINGS if failing or worse else Exit.FINE
 
 
 def recordings(names: list[str]) -> list[Path]:

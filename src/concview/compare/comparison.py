@@ -47,12 +47,14 @@ class Row:
 
 @dataclass(slots=True)
 class Comparison:
-    """`unit`: 'runs' or 'time', what was repeated. `notes`: what a reader must know before he believes any of it."""
+    """`unit`: 'runs' or 'time', what was repeated. `notes`: what a reader must know before he believes any of it; among
+    them `untellable`."""
 
     base: list[Run]
     new: list[Run]
     unit: str = ""
     notes: list[str] = field(default_factory=list)
+    untellable: str = ""  #: why no number can be significant, whatever was measured; '' where one can
     rows: list[Row] = field(default_factory=list)
     came: list[Finding] = field(default_factory=list)
     went: list[Finding] = field(default_factory=list)
@@ -77,7 +79,9 @@ def compare(base: Sequence[Run], new: Sequence[Run], alpha: float = statistics.A
     out.notes += _mismatches(out.base, out.new)
     runs = min(len(base), len(new)) >= 2
     out.unit = "runs" if runs else "time"
-    out.notes += _about_runs(len(base), len(new), alpha) if runs else _about_time(out)
+    out.notes.append(_about_runs(len(base), len(new)) if runs else _about_time(out))
+    out.untellable = _too_few_runs(len(base), len(new), alpha) if runs else _too_short(out)
+    out.notes += [out.untellable] if out.untellable else []
     for metric in sorted({m for run in (*base, *new) for m in run.series}, key=lambda m: (GROUPS.index(m.group), m)):
         row = _of_runs(metric, base, new, alpha) if runs else _of_time(metric, base, new, alpha)
         if row is not None and max(row.base, row.new) >= _LEAST.get(metric.unit, 0.01):
@@ -93,31 +97,41 @@ def compare(base: Sequence[Run], new: Sequence[Run], alpha: float = statistics.A
     return out
 
 
-def _about_runs(n: int, m: int, alpha: float) -> list[str]:
+def _about_runs(n: int, m: int) -> str:
+    return f"unit of repetition: the run; {n} against {m}, medians, Mann-Whitney test"
+
+
+def _too_few_runs(n: int, m: int, alpha: float) -> str:
     least = statistics.smallest_p(n, m)
-    said = [f"unit of repetition: the run; {n} against {m}, medians, Mann-Whitney test"]
-    if least > alpha:
-        needed = statistics.runs_needed(alpha)
-        said.append(
-            f"n too small to ever be significant: {n} against {m} runs give p = {least:.2g} at best; "
-            f"{needed} a side can be significant at {alpha:g}"
-        )
-    return said
+    if least <= alpha:
+        return ""
+    return (
+        f"n too small to ever be significant: {n} against {m} runs give p = {least:.2g} at best; "
+        f"{statistics.runs_needed(alpha)} a side can be significant at {alpha:g}"
+    )
 
 
-def _about_time(out: Comparison) -> list[str]:
-    windows = [sum(r.windows for r in side) for side in (out.base, out.new)]
-    said = [
+def _windows(out: Comparison) -> list[int]:
+    return [sum(r.windows for r in side) for side in (out.base, out.new)]
+
+
+def _about_time(out: Comparison) -> str:
+    base, new = _windows(out)
+    return (
         f"unit of repetition: time within the run, in windows of {out.base[0].window_s:g} s and "
-        f"{out.new[0].window_s:g} s ({windows[0]} against {windows[1]}), means, block bootstrap. This tells whether "
+        f"{out.new[0].window_s:g} s ({base} against {new}), means, block bootstrap. This tells whether "
         "these runs differ, not whether the next ones will: for that, give several recordings a side"
-    ]
-    if min(windows) < statistics.LEAST_WINDOWS:
-        said.append(
-            f"too short to tell anything: {min(windows)} windows, {statistics.LEAST_WINDOWS} of at least a second "
-            "are needed on either side; record for longer"
-        )
-    return said
+    )
+
+
+def _too_short(out: Comparison) -> str:
+    least = min(_windows(out))
+    if least >= statistics.LEAST_WINDOWS:
+        return ""
+    return (
+        f"too short to tell anything: {least} windows, {statistics.LEAST_WINDOWS} of at least a second "
+        "are needed on either side; record for longer"
+    )
 
 
 def _of_runs(metric: Metric, base: Sequence[Run], new: Sequence[Run], alpha: float) -> Row | None:

@@ -288,7 +288,7 @@ def _threads(picture: Picture) -> list[str]:
         total = sum(ns) or 1
         cells = "".join(f'<td class="n">{f"{v / total * 100:.0f} %" if v * 200 >= total else "·"}</td>' for v in ns)
         rows.append(
-            f'<tr><td>{_t(_names.thread(thread))}</td><td class="n">{thread.tid}</td>'
+            f'<tr><td class="name">{_t(_names.thread(thread))}</td><td class="n">{thread.tid}</td>'
             f'<td class="n">{duration(sum(ns) / 1e9)}</td><td>{_bar(ns)}</td>{cells}</tr>'
         )
     rest = len(picture.threads) - MOST_ROWS

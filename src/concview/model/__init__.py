@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from concview.model.agent import (
     AGENT_THREAD,
+    OUR_THREADS,
+    WATCHER_THREAD,
     AgentStatus,
     Await,
     Callee,
@@ -134,10 +136,12 @@ __all__ = [
     "NOBODY_KNOWN",
     "NO_STACK",
     "NO_WAIT",
+    "OUR_THREADS",
     "SETTLED_NS",
     "STATES",
     "TASK_STATES",
     "VERDICT",
+    "WATCHER_THREAD",
     "AgentStatus",
     "AnyEvent",
     "AsyncObject",

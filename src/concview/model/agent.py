@@ -8,6 +8,10 @@ from concview.model.events import Event
 
 #: The name of the agent's thread, of the program's ones it is none. `agent.core`, which stands alone, gives it.
 AGENT_THREAD = "concview-agent"
+#: The one by which the pytest plugin reads what its watcher says. `pytest_plugin._client`, which stays light, gives it.
+WATCHER_THREAD = "concview-watcher"
+#: Threads of ours inside a target: none of the program's.
+OUR_THREADS = frozenset({AGENT_THREAD, WATCHER_THREAD})
 
 
 class AgentStatus(Event, frozen=True, tag=14):

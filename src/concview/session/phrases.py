@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concview import text
+from concview.catalogue.base import UNTOLD
 from concview.model import Measured
 from concview.snapshot import LockView, ThreadView
 from concview.text import duration
@@ -44,7 +45,9 @@ def measured_text(measured: Measured) -> str:
     unit = measured.unit
     of = f" of {unit.removeprefix('share of ')}" if unit.startswith("share of ") else ""
     named = "" if unit.startswith("share") or unit in ("", "%", "s") else f" {unit}"
-    said = f"{measured.name}: {_number(measured.value, unit)}{of}{named}"
+    said = measured.name
+    if not said.endswith(UNTOLD):
+        said += f": {_number(measured.value, unit)}{of}{named}"
     if measured.lower is not None and measured.lower != measured.value:
         said += f" (at least {_number(measured.lower, unit)} with 95 % confidence)"
     info, warn = _number(measured.info, unit), _number(measured.warn, unit)

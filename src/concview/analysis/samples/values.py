@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from concview.analysis.classify import Classification
 from concview.analysis.work import IN_NOBODYS_NAME, Doing
-from concview.model import AGENT_THREAD, STATES, Confidence, Site, Stack, State, Wait
+from concview.model import OUR_THREADS, STATES, Confidence, Site, Stack, State, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class SampledThread:
     @property
     def counts(self) -> bool:
         """One of the program's own Python threads."""
-        return not self.native and self.own_name != AGENT_THREAD
+        return not self.native and self.own_name not in OUR_THREADS
 
     @property
     def own_name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from concview.catalogue.base import MIN_EPISODES, MIN_SAMPLES, Observation, Rule, Thresholds, concern_of
+from concview.catalogue.base import MIN_EPISODES, MIN_SAMPLES, UNTOLD, Observation, Rule, Thresholds, concern_of
 from concview.catalogue.docs import documentation
 from concview.catalogue.evidence import amount
 from concview.model import Finding, Measured, Severity
@@ -130,7 +130,7 @@ class Track:
         points = max(points, WARN_SCORE) if severe else min(points, WARN_SCORE - 1)
         documented = documentation(rule)
         measured = Measured(
-            f"{rule.measure}, which a core file does not tell:" if at_once else rule.measure,
+            f"{rule.measure}, {UNTOLD}" if at_once else rule.measure,
             0.0 if at_once else one.value, limits.info, limits.warn, limits.unit,
             None if one.lower == one.value else one.lower, one.samples, one.episodes,
         )  # fmt: skip

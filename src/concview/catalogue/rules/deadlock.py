@@ -29,6 +29,7 @@ When it is fine:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -76,13 +77,14 @@ class Deadlock:
         exact = all(e.confidence is Confidence.EXACT for e in cycle)
         tids = [e.waiter for e in cycle]
         age, needs = _age(window, [r for e in cycle for r in (e.wait_run, e.hold_run)], exact)
-        parts = [_words(window, e) for e in cycle]
+        told = _Names(cycle)
+        parts = [_words(window, e, told) for e in cycle]
         summary = f"{'; '.join(parts)}.{evidence.unchanged(window, age)}"
         if behind:
             summary += f" {plural(len(behind), 'more thread waits', 'more threads wait')} behind them."
         if not exact:
             summary += f" {_doubt(cycle)}"
-        names = list(dict.fromkeys(_name(e) for e in cycle if not e.via))
+        names = list(dict.fromkeys(told.called(e) for e in cycle if not e.via))
         return Observation(
             subject="-".join(str(t) for t in sorted(tids)),
             value=age,
@@ -95,7 +97,7 @@ class Deadlock:
             summary=summary,
             fix=_fix(names, {e.via for e in cycle} - {""}),
             gain=f"{plural(len(tids) + len(behind), 'thread')} that will not move again before a restart.",
-            check_next=f"Where else are {' and '.join(names)} taken together? All those places need one order.",
+            check_next=_where_else(names, told.several),
             where=evidence.places(*(e.wait_run.stack for e in cycle)),
             threads=(*tids, *behind),
             stacks=_stacks(window, cycle),
@@ -168,18 +170,58 @@ def _behind(edges: list[Edge], circle: set[int]) -> list[int]:
 
 
 def _name(edge: Edge) -> str:
-    """By the name its holder took it, which is where one looks first; else as the waiter calls it."""
+    """As the waiter calls it; else by the name its holder took it."""
     site = edge.site
     return evidence.site_name(site if site is not None and site.expression else edge.hold.site, edge.hold.kind)
 
 
-def _words(window: Window, edge: Edge) -> str:
+class _Names:
+    """Of the locks of a circle. Where one name stands for several of them (`src.lock` of two accounts) addresses tell
+    them apart."""
+
+    def __init__(self, cycle: list[Edge]) -> None:
+        self._keys: dict[str, set[str]] = defaultdict(set)
+        self._own = {e.holder: e for e in cycle if not e.via}
+        for edge in cycle:
+            if not edge.via:
+                self._keys[self.called(edge)].add(edge.key)
+                self._keys[self._taken_as(edge)].add(edge.key)
+
+    def called(self, edge: Edge) -> str:
+        """By its waiter."""
+        own = self._own.get(edge.waiter)
+        if own is not None and own.key != edge.key and self._taken_as(own) == _name(edge):
+            return self._taken_as(edge)  # one line takes both: that is the other one's name
+        return _name(edge)
+
+    @staticmethod
+    def _taken_as(edge: Edge) -> str:
+        return edge.hold.site.expression or _name(edge)
+
+    def _told(self, name: str, edge: Edge) -> str:
+        several = len(self._keys[name]) > 1 and edge.key.startswith("0x") and edge.key not in name
+        return f"{name} at {edge.key}" if several else name
+
+    def wanted(self, edge: Edge) -> str:
+        return self._told(self.called(edge), edge)
+
+    def held(self, edge: Edge) -> str:
+        """As its holder calls it."""
+        return self._told(self._taken_as(edge), edge)
+
+    @property
+    def several(self) -> bool:
+        """Whether they cannot be told apart by their names."""
+        return any(len(keys) > 1 for keys in self._keys.values())
+
+
+def _words(window: Window, edge: Edge, names: _Names) -> str:
     """'a waits for lock (line), held by b (line)'."""
     waits = f"{window.name(edge.waiter)} waits for"
     spot = evidence.frame_spot(edge.wait_run.stack.user_leaf)
     if edge.via:
         return f"{waits} {graph.LINKS[edge.via].waits_for.format(window.name(edge.holder))} ({spot})"
-    return f"{waits} {_name(edge)} ({spot}), held by {window.name(edge.holder)} ({_hold_spot(edge.hold)})"
+    return f"{waits} {names.wanted(edge)} ({spot}), held by {window.name(edge.holder)} ({_hold_spot(edge.hold)})"
 
 
 def _doubt(cycle: list[Edge]) -> str:
@@ -199,15 +241,23 @@ def _hold_spot(hold: Hold) -> str:
 def _stacks(window: Window, cycle: list[Edge]) -> tuple[StackEvidence, ...]:
     """Every thread of the circle once, with what it holds and what it waits for; then where each hold was taken."""
     out: tuple[StackEvidence, ...] = ()
+    names = _Names(cycle)
     held = {e.holder: e for e in cycle}
     for edge in cycle:
         own = held.get(edge.waiter)
         own = own if own is not None and not own.via else None
-        holds = f"holds {_name(own)} ({_hold_spot(own.hold)}), " if own is not None else ""
-        what = graph.LINKS[edge.via].waits_for.format(window.name(edge.holder)) if edge.via else _name(edge)
+        holds = f"holds {names.held(own)} ({_hold_spot(own.hold)}), " if own is not None else ""
+        what = graph.LINKS[edge.via].waits_for.format(window.name(edge.holder)) if edge.via else names.wanted(edge)
         note = f"{holds}waits for {what}"
         out += evidence.shown("deadlocked", edge.waiter, window.name(edge.waiter), edge.wait_run.stack, note)
     return out
+
+
+def _where_else(names: Sequence[str], several: bool) -> str:
+    if len(names) > 1 and not several:
+        return f"Where else are {' and '.join(names)} taken together? All those places need one order."
+    locks = f" ({names[0]})" if names else ""
+    return f"Where else are two of these locks{locks} taken together? All those places need one order."
 
 
 _OUTSIDE = {"Future.result": "future.result()", "Queue.put": "queue.put(item)"}
