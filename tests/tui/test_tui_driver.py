@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import textual._parser
+from rich.cells import cell_len
 from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 
 from concview.tui.app import ConcviewApp
 from concview.tui.textual_private import driver
+from concview.tui.textual_private.encoding import carried
 
 
 class Clock:
@@ -136,3 +138,14 @@ def test_the_app_takes_it_instead_of_the_one_for_terminals(monkeypatch: pytest.M
     assert issubclass(driver.Driver, LinuxDriver)
     monkeypatch.setattr("textual.constants.DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
     assert ConcviewApp(fake.FakeSession([fake.empty()])).driver_class.__name__ == "HeadlessDriver"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "koi8-r", "utf-8"])
+def test_a_terminal_without_our_signs_keeps_its_columns(encoding: str) -> None:
+    """Everything that a picture is drawn with, and what a target may be called."""
+    for words in ("● LIVE ▲ WARN × lock ≈ I/O █▓░ ▁▂▃▄▅▆▇ │─┌└├ … ← → ✓ ≤9 s 5 µs", "工作线程-3", "naïve \N{SNOWMAN}"):
+        shown = carried(words, encoding)
+        shown.encode(encoding)
+        assert cell_len(shown) == cell_len(words)
+        assert "\\" not in shown
+    assert carried("× lock ← ▲ …", "ascii") == "x lock < ^ ~"

@@ -1,9 +1,11 @@
-"""Reads the keyboard. Esc is answered soon: Textual looks ten times a second whether more follows an escape byte."""
+"""Reads the keyboard and writes to the terminal. Esc is answered soon: Textual looks ten times a second whether more
+follows an escape byte."""
 
 from __future__ import annotations
 
 import os
 import selectors
+import sys
 from codecs import getincrementaldecoder
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +14,8 @@ from textual._parser import Read1
 from textual._time import get_time
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+
+from concview.tui.textual_private.encoding import carried
 
 #: Seconds between looks whether the program ends.
 IDLE_S = 0.1
@@ -42,6 +46,10 @@ class Parser(XTermParser):
 
 
 class Driver(LinuxDriver):
+    def write(self, data: str) -> None:
+        encoding = (sys.__stderr__.encoding if sys.__stderr__ is not None else "") or "ascii"  # what Textual writes to
+        super().write(data if encoding.lower().startswith("utf") else carried(data, encoding))
+
     def run_input_thread(self) -> None:
         parser, decode = Parser(self._debug), getincrementaldecoder("utf-8")("replace").decode
         with selectors.SelectSelector() as selector:
