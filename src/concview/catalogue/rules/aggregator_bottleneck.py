@@ -5,8 +5,8 @@ What it sees:
     room, or the queue grows.
 
 Why it hurts:
-    However many threads produce, the program gets no further than this one thread does: the others are as good as
-    absent while they wait, and more of them change nothing (Amdahl's law: what passes through it cannot be shared out).
+    However many threads produce, the program is no faster than this one thread: the others only wait, and more of them
+    change nothing (Amdahl's law: what passes through it cannot be shared out).
 
 How it is measured:
     The share of its time in which the only consumer of a queue is running, or would if it had a CPU or the GIL, while

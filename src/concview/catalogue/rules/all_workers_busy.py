@@ -6,16 +6,15 @@ What it sees:
     does not end, with tasks in its queue.
 
 Why it hurts:
-    A server with four workers serves four clients at a time, also those that say nothing: four idle connections are
-    enough to keep everybody else out. Nothing computes, nothing is logged, and a look at the CPU says that all is
-    well.
+    A server with four workers serves four clients at a time, even if they send nothing: four idle connections are
+    enough to keep everybody else out. Nothing computes, nothing is logged, and a look at the CPU says that all is well.
 
 How it is measured:
     Every thread of the group is in one wait without a break for five seconds [H: no request of a healthy program takes
-    so long everywhere at once], read from the kernel. A group are the workers of an executor that has started all its
+    so long everywhere at once], read from the kernel. A group is the workers of an executor that has started all its
     threads, or threads that run the same function. That others wait is read: tasks in the queue, connections that the
-    kernel holds at the port and nobody has accepted. Then the score is 90; where nobody waits yet it is an
-    information. Demo pair: for ever (bad), never (fixed).
+    kernel holds at the port and nobody has accepted. Then the score is 90; where nobody waits yet it is an information.
+    Demo pair: for ever (bad), never (fixed).
 
 Fix:
     Give every wait for a client a limit, and wait for many of them in one thread.

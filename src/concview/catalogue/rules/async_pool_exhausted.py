@@ -6,8 +6,8 @@ What it sees:
     which the same function puts the same thing back.
 
 Why it hurts:
-    As many tasks get on as the pool has connections, however many requests there are. All others wait for whatever
-    those few do while they have one. The loop is idle meanwhile, and no thread waits for anything.
+    No more tasks make progress than the pool has connections, however many requests there are. All others wait for
+    whatever those few do while they have one. The loop is idle meanwhile, and no thread waits for anything.
 
 How it is measured:
     The mean number of tasks that wait at one pool, on the lower end of the 95 % interval; those that have waited for

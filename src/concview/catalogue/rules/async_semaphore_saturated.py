@@ -4,13 +4,13 @@ What it sees:
     Tasks that wait for a Semaphore of asyncio, anyio or trio with two permits or more, all of which are taken.
 
 Why it hurts:
-    As many get on as there are permits. That may be the very intention (be polite to the other side), or a number that
-    somebody once typed.
+    No more tasks make progress than there are permits. That may be intended (be polite to the other side), or a number
+    that somebody once typed.
 
 How it is measured:
     The mean number of tasks that wait for it, on the lower end of the 95 % interval. Holders are read from the
     coroutines' frames, its limit is their number and what is free. Threshold 1 task [H]: demo pair 195 (bad), 0
-    (fixed). It is an information whatever the number: what is right, only the other side can tell.
+    (fixed). It is an information whatever the number: only the other side can tell what is right.
 
 Fix:
     Measure what the service can take, and set the limit to that; keep only in the section what needs the permit.

@@ -6,7 +6,7 @@ What it sees:
 
 Why it hurts:
     The thread uses a core (or its share of one) to find out that nothing has changed, takes the GIL from those that
-    could change it, and still notices later than a thread that had been woken.
+    could change it, and still notices later than a thread that is woken would.
 
 How it is measured:
     The CPU of a thread which spends more than half of its active time on polling lines, or which wakes up at least

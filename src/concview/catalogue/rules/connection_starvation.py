@@ -5,8 +5,9 @@ What it sees:
     a library's connection pool; or that are blocked on one and the same connection.
 
 Why it hurts:
-    As many threads as there are connections get on, whatever the pool of threads can do. What a thread does while it
-    keeps a connection and does not use it (rendering, another service, a commit that comes late) all others wait for.
+    No more threads make progress than there are connections, however many threads the program has. All others also wait
+    for what a thread does while it keeps a connection without using it (rendering, another service, a commit that comes
+    late).
 
 How it is measured:
     The mean number of threads that wait at one checkout, on the lower end of the 95 % interval. A checkout is a get()

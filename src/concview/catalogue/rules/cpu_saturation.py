@@ -9,12 +9,12 @@ Why it hurts:
     grow faster than the load does.
 
 How it is measured:
-    CPU time as the kernel counts it, over the CPUs it may use; run-queue delay is added for threads that keep a CPU
-    for 2 ms and more when they have it, since what they wait for is work that is there to be done. (A thread that
-    is woken for microseconds also waits, but that is no work.) The lowest of three stretches of five seconds, so
-    that a burst is none. Thresholds 80 % and 95 % [S: common alerting limits]: on the demo pair 97 % to 100 % (bad),
-    5 % to 20 % (fixed). Where the process itself got less than 80 %, because others took the CPU, it is an
-    information at most.
+    CPU time as the kernel counts it, over the CPUs it may use; run-queue delay is added for threads that keep a CPU for
+    2 ms and more when they have it, since what they wait for is work that is there to be done. (A thread that is woken
+    for microseconds also waits, but that is no work.) The lowest of three stretches of five seconds, so that a short
+    burst does not count. Thresholds 80 % and 95 % [S: common alerting limits]: on the demo pair 97 % to 100 % (bad), 5
+    % to 20 % (fixed). Where the process itself got less than 80 %, because others took the CPU, it is an information at
+    most.
 
 Fix:
     Do less, or have more: the lines that use the CPU are below.

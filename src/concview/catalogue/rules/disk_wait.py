@@ -20,10 +20,10 @@ Fix:
         for record in batch: file.write(record)
         file.flush(); os.fsync(file.fileno())        # once for all that wait
 
-    Where nothing is lost that matters, do not sync at all. Page faults: less memory in use, or more of it.
+    Where losing the last writes does not matter, do not sync at all. Page faults: less memory in use, or more of it.
 
 When it is fine:
-    A journal that must be on the disk before an answer is given, and that is fast enough so.
+    A journal that must be on the disk before an answer is given, and that is fast enough.
 """
 
 from __future__ import annotations

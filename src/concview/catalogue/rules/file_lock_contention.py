@@ -4,8 +4,8 @@ What it sees:
     Threads in flock(), lockf() or fcntl() that wait for a lock on a file which another thread or process has.
 
 Why it hurts:
-    What is done under it is done one at a time, on the whole machine: however many workers and processes there are,
-    they get as far as one. Nothing of it shows in the process that waits but a system call that does not return.
+    What is done under it is done one at a time, on the whole machine: any number of workers and processes together does
+    the work of one. Nothing of it shows in the process that waits but a system call that does not return.
 
 How it is measured:
     The mean number of threads of this process that wait for the lock on one file, read from the kernel, on the lower

@@ -7,7 +7,7 @@ What it sees:
 Why it hurts:
     A fork copies all memory and one thread. Locks that other threads held at that moment, the logging module's and the
     C library's included, are copied as taken, and whoever should release them does not exist in the child. It works
-    until the moments coincide; then a child hangs for ever, and often its parent waits for it.
+    until a fork falls into such a moment; then the child hangs for ever, and often its parent waits for it.
 
 How it is measured:
     A child is a copy if the kernel shows its code and stack at the parent's own addresses, which exec would have

@@ -11,7 +11,7 @@ How it is measured:
     Samples in which the interpreter's `collecting` flag is set, as a share of all, on the lower end of the 95 %
     interval. Thresholds 5 % and 10 % [S: published limits for time spent in collection]: on the demo pair 45 % (bad)
     and 0 % (fixed). Where the GIL is free in a tenth of these samples or more, the collector waits: it runs a finalizer
-    (`__del__`, a weak reference's or gc's callback) that blocks, others run meanwhile, and this is not that rule.
+    (`__del__`, a weak reference's or gc's callback) that blocks, others run meanwhile, and it is not counted.
 
 Fix:
     Leave the thresholds as they are or raise them, and freeze what stays for ever.

@@ -14,9 +14,9 @@ How it is measured:
     for a tenth of the window: waiting for the GIL as a share of that, I/O, locks and running, on the lower end of the
     95 % interval. Thresholds 0.3 and 0.6 [M: a round trip of 1.1 ms takes 6.3, 15.7 and 35.8 ms beside 1, 2 and 4
     computing threads, shares of 0.83 and more; H where to begin]: on the demo pair 0.80 to 0.90 (bad), 0.0 (fixed). The
-    5 ms are the interpreter's switch interval [S]. One sample at 100 Hz cannot time a single wait, a share it can. A
-    thread that runs more than 40 % of what the busiest one runs is no victim; where at least as many wait as compute,
-    this explains gil-contention.
+    5 ms are the interpreter's switch interval [S]. Samples at 100 Hz cannot time a single wait, but they do tell a
+    share. A thread that runs more than 40 % of what the busiest one runs is no victim; where at least as many wait as
+    compute, this explains gil-contention.
 
 Fix:
     Move the computation out of this process.
@@ -24,7 +24,7 @@ Fix:
         with ProcessPoolExecutor(1) as pool:
             report = pool.submit(compute, data).result()
 
-    Stop-gap: sys.setswitchinterval(0.001) makes the wait shorter and the switching dearer.
+    Stop-gap: sys.setswitchinterval(0.001) makes the wait shorter and the switching more expensive.
 
 When it is fine:
     Threads in the background for which nobody waits.

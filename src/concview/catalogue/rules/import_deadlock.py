@@ -10,9 +10,9 @@ Why it hurts:
 
 How it is measured:
     The lock of a module records the thread that imports it, which is read from memory, and so are whom a thread joins
-    and the locks that each holds. The circle must stand unchanged for one second [D: nobody in it can move]: score
-    100; 95 where one of its edges is inferred. Demo pair: stands until the end (bad), never seen (fixed). Two modules
-    that import each other are no such circle: Python lets one of them have the other half made.
+    and the locks that each holds. The circle must stand unchanged for one second [D: nobody in it can move]: score 100;
+    95 where one of its edges is inferred. Demo pair: stands until the end (bad), never seen (fixed). Two modules that
+    import each other are no such circle: Python gives one of them the other one before it is complete.
 
 Fix:
     Start no thread in the body of a module, or do not wait for it there.

@@ -5,8 +5,8 @@ What it sees:
     process, or asleep.
 
 Why it hurts:
-    A lock turns the holder's waiting into everybody's waiting. However many workers there are, they get as far as
-    one: throughput is one over the latency of the peer, and a slow answer stops the whole pool.
+    A lock turns the holder's waiting into everybody's waiting. Any number of workers together does the work of one:
+    throughput is one over the latency of the peer, and a slow answer stops the whole pool.
 
 How it is measured:
     While at least one thread waits for the lock, the share of the holders' sampled time that they spend in I/O or

@@ -2,8 +2,8 @@
 
 What it sees:
     Two threads or more that wait for one Event or Condition, without a time limit and not in a loop of theirs, and no
-    thread of the process on whose way a set() or notify() of it lies. Of a Condition that is waited for outside of a
-    loop one thread is enough: it does not look whether what it waits for has happened already.
+    thread of the process that is on its way to a set() or notify() of it. Of a Condition that is waited for outside of
+    a loop one thread is enough: it does not look whether what it waits for has happened already.
 
 Why it hurts:
     They wait for ever, and look like threads that have nothing to do. It happens when whoever was to give the signal

@@ -18,7 +18,7 @@ How it is measured:
     below 5 % they are an information, as they are where the holder had a CPU for less than 30 % of them.
 
 Fix:
-    Give it less at a time, or let somebody do it who has a GIL of his own.
+    Give it less at a time, or let a process do it, which has a GIL of its own.
 
         for part in chunks(data, 10_000): process(part)        # others get their turn in between
         ProcessPoolExecutor(1).submit(match, text).result()    # or a process of its own

@@ -5,8 +5,8 @@ What it sees:
 
 Why it hurts:
     The work of that task is not done any more, and nobody knows. asyncio prints 'Task exception was never retrieved'
-    when the task is thrown away; as long as somebody keeps it, not even that. A consumer that has died like this leaves
-    its queue to grow, a heartbeat leaves its peer to give up.
+    when the task is thrown away; as long as somebody keeps it, not even that. When a consumer has died like this its
+    queue grows; when a heartbeat has, its peer gives up.
 
 How it is measured:
     The future's own flag that its exception was not logged yet, read from memory for every task that was seen to end

@@ -6,7 +6,7 @@ What it sees:
 
 Why it hurts:
     Nobody sends it work any more, and nobody ends it: it keeps its memory, connections, locks and ports. A service that
-    is started again finds its port taken, or shares a queue with the ghosts of the run before.
+    is started again finds its port taken, or shares a queue with workers that were left over.
 
 How it is measured:
     The process object remembers who asked for it (`_parent_pid`); that process is gone, or its number belongs to one

@@ -6,14 +6,14 @@ What it sees:
     back.
 
 Why it hurts:
-    Each time that somebody takes one and leaves by the way on which it is not given back, one is lost; with the last
-    of them everybody stops. It looks like a pool that is too small, and a larger one only takes longer to run dry.
+    Each time that somebody takes one and leaves without giving it back, one is lost; when the last one is lost,
+    everybody stops. It looks like a pool that is too small, and a larger one only takes longer to run dry.
 
 How it is measured:
     What is free, and every frame that refers to the pool, are read from memory; whose way leads to giving back is told
     by the source. Nobody's does, and somebody has waited for five seconds without a break [D: nobody can end it; the
     time excludes a hand-over]: score 92. For a library's pool nobody may be seen to use a connection. Who took them is
-    not recorded anywhere: functions are named that, by their source, take one and give it back on not every way
+    not recorded anywhere: functions are named that, by their source, take one and do not give it back on every path
     (inferred). Demo pair: for ever (bad), never (fixed).
 
 Fix:

@@ -4,9 +4,9 @@ What it sees:
     Eight or more workers of one kind, of which hardly any is ever at work at the same time as another.
 
 Why it hurts:
-    Every thread costs memory for its stack and the objects it keeps, often a connection as well; many of them make
-    stops at shutdown and every dump longer. And when there is much to do, they all begin at once, on one GIL, one
-    database: a smaller pool would have put the excess in a queue.
+    Every thread costs memory for its stack and the objects it keeps, often a connection as well; many of them make a
+    shutdown and every dump longer. And when there is much to do, they all begin at once, on one GIL, one database: a
+    smaller pool would have put the excess in a queue.
 
 How it is measured:
     Workers are threads of one name and entry that wait for work most of the time. Of their number, the part beyond the

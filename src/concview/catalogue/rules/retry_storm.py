@@ -1,8 +1,8 @@
 """What fails is tried again and again, and the retries are the load.
 
 What it sees:
-    A function that calls another one several times for each time it is called itself, sleeps once for every time too
-    many, and talks to somebody else over a connection while it does.
+    A function that calls another one several times for each time it is called itself, sleeps once for every further
+    one, and talks to somebody else over a connection while it does.
 
 Why it hurts:
     A peer that is too busy to answer gets each request several times: that keeps it busy. With retries on several

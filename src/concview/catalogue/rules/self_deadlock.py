@@ -6,8 +6,8 @@ What it sees:
     collector, a signal handler.
 
 Why it hurts:
-    It stands for ever, and everybody who needs the lock behind it. It happens at any line in which the last reference
-    goes, the collector runs or a signal comes: once in a million times, and never in a test.
+    It stands for ever, and so does everybody who needs the lock. It happens at any line in which the last reference
+    goes away, the collector runs or a signal comes: once in a million times, and never in a test.
 
 How it is measured:
     What the thread waits for and what it holds are read from memory (exact); where it was taken by acquire() and
@@ -16,7 +16,7 @@ How it is measured:
     where it is inferred [D: nobody else can release it]: score 100 and 95. Demo pair: for ever (bad), never (fixed).
 
 Fix:
-    Take no lock there. Leave word of what is to be done, and let the program do it where it holds nothing.
+    Take no lock there. Note what is to be done, and let the program do it where it holds no lock.
 
         def __del__(self): _closed.append(self.handle)        # collections.deque: takes no lock of Python's
 

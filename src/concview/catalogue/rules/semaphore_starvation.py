@@ -4,8 +4,9 @@ What it sees:
     A semaphore whose permits are all out, and threads that wait for one, several at a time.
 
 Why it hurts:
-    As many threads get on as there are permits, whatever the number of threads. What a thread does with a permit in
-    its hands and does not need it for, all others wait for; a permit that is never given back is one less for good.
+    No more threads make progress than there are permits, however many threads there are. All others also wait for what
+    a thread does while it has a permit that it does not need for that; a permit that is never given back is one less
+    for good.
 
 How it is measured:
     The mean number of threads that wait in acquire(), on the lower end of the 95 % interval; threads that have waited

@@ -4,8 +4,8 @@ What it sees:
     Workers that begin together and end one by one, while somebody waits for all of them; then the next round begins.
 
 Why it hurts:
-    A round takes as long as its slowest part. With four workers of which one has three quarters of the work, three are
-    paid for waiting, and a fifth worker would change nothing.
+    A round takes as long as its slowest part. With four workers of which one has three quarters of the work, three
+    mostly wait, and a fifth worker would change nothing.
 
 How it is measured:
     A round begins when at least half of a group's workers leave their idle wait (or are born) within 50 ms, and ends

@@ -8,12 +8,12 @@ Why it hurts:
     wakes up now and then for nothing. It goes unnoticed for days and ends with memory or the limit on threads.
 
 How it is measured:
-    The number of threads that run one function, when they came one after another over 20 seconds or more: at least
-    two in every quarter of that time, none of them ended while concview watched (10 seconds at least), and each runs
-    less than 1 % of the time. The kernel keeps when every thread was started, so what came before concview was
-    attached counts too. Thresholds 20 and 50 threads [H: the catalogue asks for 50 over five minutes; a leak of one
-    a second is so named as a hint after 20 seconds and as a warning after 50]: on the demo pair one more every second
-    (bad), 5 at any time (fixed). Workers of a ThreadPoolExecutor have a maximum and do not count.
+    The number of threads that run one function, when they came one after another over 20 seconds or more: at least two
+    in every quarter of that time, none of them ended while concview watched (10 seconds at least), and each runs less
+    than 1 % of the time. The kernel keeps when every thread was started, so what came before concview was attached
+    counts too. Thresholds 20 and 50 threads [H: a leak of one thread a second is a hint after 20 seconds and a warning
+    after 50]: on the demo pair one more every second (bad), 5 at any time (fixed). Workers of a ThreadPoolExecutor have
+    a maximum and do not count.
 
 Fix:
     Whoever starts a thread tells it to stop, and joins it.

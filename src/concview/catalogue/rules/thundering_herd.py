@@ -6,8 +6,8 @@ What it sees:
     nobody did: a value that has expired is made by everybody.
 
 Why it hurts:
-    The same answer is fetched many times where one would do, and the one who answers has it worst just when it has
-    most to do: its load comes in peaks that grow with the number of threads, and every thread waits for the peak.
+    The same answer is fetched many times where once would do. The load of the side that answers comes in peaks that
+    grow with the number of threads, and every thread waits for the peak.
 
 How it is measured:
     The median number of threads that begin I/O with one peer from one line within 100 ms, after 100 ms in which none

@@ -19,7 +19,7 @@ Fix:
     Give it a bound, and decide what happens at it: wait, or refuse.
 
         jobs = queue.Queue(maxsize=100)      # put() waits, and so does whoever sends the work
-        jobs.put(job, timeout=1.0)           # queue.Full: say no while it can still be heard
+        jobs.put(job, timeout=1.0)           # queue.Full: refuse the job at once
 
 When it is fine:
     A batch: everything is put in once, then worked off, and it fits into memory.

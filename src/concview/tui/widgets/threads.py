@@ -150,6 +150,8 @@ def fit_cause(because: str, root: str, width: int) -> str:
     for said in ways:
         if cell_len(said) <= width:
             return fit(said, width)
+    if root.startswith(UNEXPLAINED):
+        return fit(f"{fit(what, max(1, width - len(UNEXPLAINED) - 3)).rstrip()} ← {UNEXPLAINED}", width)
     room = width - cell_len(root) - 3
     if LEAST_WHAT // 2 <= room < cell_len(what):
         return fit(f"{fit(what, room).rstrip()} ← {root}", width)
