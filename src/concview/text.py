@@ -16,12 +16,18 @@ _UNSAFE = re.compile(
 )
 #: Longest string kept from a target; longer ones are cut with an ellipsis.
 MAX_LENGTH = 240
+_BREAKS = re.compile(r"\s*[\n\r\t]\s*")
 _POOL_NAME = re.compile(r"^(?:Thread-\d+ \((?P<target>.+)\)|(?P<prefix>.*?)[-_ #]*\d+)$")
 
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def one_line(raw: str) -> str:
+    """A text of several lines, as the program behind `python -c`, on one; nothing else is changed."""
+    return _BREAKS.sub(" ", raw).strip() if "\n" in raw or "\t" in raw or "\r" in raw else raw
 
 
 def clean(raw: str, limit: int = MAX_LENGTH) -> str:

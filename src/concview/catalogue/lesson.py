@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from concview import registry
 from concview.catalogue.base import Rule
 from concview.catalogue.docs import documentation
@@ -15,6 +17,8 @@ SOURCES = {
     "[M]": "measured",
     "[H]": "an estimate, calibrated on the demo's two variants",
 }
+#: '[H]', '[M: 0.4 ms, 3.11]', '[S: a published limit; H where to begin]'.
+_BRACKETS, _LETTER = re.compile(r"\[([SDMH](?=[\]:;])[^\]]*)\]"), re.compile(r"(?:^|; )([SDMH])(?![A-Za-z])")
 #: Where to look next, by the group of the rule.
 _NEXT = {
     "GIL and scheduler": "The views Threads (who runs, who waits for the GIL or a CPU) and Flame (which calls).",
@@ -58,8 +62,8 @@ def source(rule: Rule) -> str:
 
 def letters(text: str) -> str:
     """What the letters in a text mean; '' where it has none."""
-    found = [f"{letter} {words}" for letter, words in SOURCES.items() if letter in text]
-    return "; ".join(found)
+    used = {letter for inside in _BRACKETS.findall(text) for letter in _LETTER.findall(inside)}
+    return "; ".join(f"{letter} {words}" for letter, words in SOURCES.items() if letter[1] in used)
 
 
 def sections(rule: Rule, finding: Finding | None = None) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from concview.model import Target
 from concview.process.instead import other_python, pythons_below
 from concview.process.pythons import Python, looks_like_python, python_of
 from concview.process.support import unsupported
-from concview.text import clean
+from concview.text import clean, one_line
 
 #: Threads whose switches are counted in one listing, all processes together (12 µs each).
 _MAX_THREADS = 2000
@@ -274,7 +274,7 @@ def human_name(command: tuple[str, ...], name: str, embedded: bool) -> str:
         if word in takes_value:
             next(words, None)
         elif word in ("-m", "-c"):
-            return clean(f"{word} {next(words, '')}", 60)
+            return clean(one_line(f"{word} {next(words, '').strip()}"), 60)
         elif not word.startswith("-"):
             return clean(word.rstrip("/").rpartition("/")[2] or word, 60)
     return clean(name, 60)
@@ -298,7 +298,7 @@ def _command(process: psutil.Process) -> tuple[str, ...]:
 
 
 def _cleaned(command: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(clean(word) for word in command)
+    return tuple(clean(one_line(word)) for word in command)
 
 
 def _user(process: psutil.Process) -> str:

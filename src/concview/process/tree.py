@@ -16,7 +16,7 @@ from concview.linux.family import children_of
 from concview.model import Role
 from concview.process.discovery import human_name, is_own
 from concview.process.pythons import Python, looks_like_python, python_of
-from concview.text import clean
+from concview.text import clean, one_line
 
 #: Processes looked at below one, and how deep.
 MOST, DEEPEST = 200, 12
@@ -203,6 +203,6 @@ def _command(pid: int) -> tuple[str, tuple[str, ...]]:
             raw = file.read(_MOST_BYTES)
     except OSError:
         return "", ()
-    words = tuple(clean(word.decode("utf-8", "replace").rstrip()) for word in raw.rstrip(b"\0").split(b"\0"))
+    words = tuple(clean(one_line(word.decode("utf-8", "replace").rstrip())) for word in raw.rstrip(b"\0").split(b"\0"))
     title = words[0] if len(words) == 1 and (" " in words[0] or words[0].startswith("[")) else ""
     return clean(title, 60), words
