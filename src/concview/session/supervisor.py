@@ -35,7 +35,7 @@ def judged(
     below = [w for w in workers.workers if w.role is not Role.HELPER] if workers is not None else []
     if blame is None or not below:
         return blame
-    names = _count(below)
+    names, were = _count(below), "was" if len(below) == 1 else "were"
     if _only_watches(blame, below, cpu_percent, findings):
         if not alone:
             return msgspec.structs.replace(
@@ -45,13 +45,13 @@ def judged(
             blame,
             verdict=WATCHES,
             severity=Severity.INFO,
-            sentence=f"No verdict on the service: this process only waits for its {names}, which {'was' if len(below) == 1 else 'were'} not looked at"
+            sentence=f"No verdict on the service: this process only waits for its {names}, which {were} not looked at"
             f"{_busiest(below)}.",
             more=(f"All of them: concview check --tree {pid}", *blame.more),
         )
     if not alone:
         return blame
-    said = f"Its {names} {'was' if len(below) == 1 else 'were'} not looked at{_busiest(below)}: concview check --tree {pid}"
+    said = f"Its {names} {were} not looked at{_busiest(below)}: concview check --tree {pid}"
     return msgspec.structs.replace(blame, more=(*blame.more, said))
 
 
