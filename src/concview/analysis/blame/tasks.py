@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from concview.analysis.blame.world import Moment, World
     from concview.analysis.records import Run
 
+#: Calls that wait for the other side to take something.
+_SENDS = re.compile("send|drain|write")
 _DEFAULT_NAME = re.compile(r"Task-\d+$")
 #: Seen so from the beginning, give or take the first looks.
 _FIRST_NS = 500_000_000
@@ -127,6 +129,9 @@ class TaskMoment:
             if of_a_library(run.stack) and (peer is None or peer.accepted):
                 what = "a request" if peer is not None else wait.via or "what it watches"
                 return Root(End.IDLE, f"a library's own task waits for {what}", place)
+            if peer is not None and peer.accepted and not _SENDS.search(wait.via):
+                # Its client has not sent anything yet: nothing here is in the way of that.
+                return Root(End.IDLE, "waits for what its client sends", place)
             return Root(End.PEER, f"{peer.kind} {peer.known_as or peer.name}" if peer is not None else wait.via, place)
         if state is TaskState.EXECUTOR:
             return self._executor(node, task, run, place)
@@ -337,7 +342,7 @@ class TaskMoment:
         return Root(End.UNEXPLAINED, f"{name}: nobody seen to set it", place)
 
     @cached_property
-    def _stacks(self) -> dict[Stack, list[Node]]:
+    def stacks(self) -> dict[Stack, list[Node]]:
         found: dict[Stack, list[Node]] = defaultdict(list)
         for node, run in self.runs.items():
             found[run.stack].append(node)
@@ -357,7 +362,7 @@ class TaskMoment:
 
         def found(wanted: Way) -> list[Node]:
             nodes: list[Node] = []
-            for stack, those in self._stacks.items():
+            for stack, those in self.stacks.items():
                 their = world.standing(stack)
                 key = ("way", stack, run.stack, look.place, on, method)
                 if their.own and world.remembered(key, lambda their=their: way(world, their, look, reach)) == wanted:  # type: ignore[misc]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from msgspec import structs
+
 from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.roles import TO_TRANSPORT
 from concview.cpython.aio.values import BAD, Values
@@ -73,7 +75,9 @@ class Transports:
         if extra and values.type_name(extra) == "dict":
             peer = self._named(values.objects.lookup(extra, "peername"))
             if peer is not None:
-                return peer
+                # A transport knows the server that accepted its connection, for as long as it is open.
+                served = values.type_name(attributes.get("_server", 0)) not in ("", "NoneType")
+                return structs.replace(peer, accepted=True) if served else peer
         if "_sock_fd" in attributes:
             return self._peers.of(values.integer(attributes["_sock_fd"]))
         for name in TO_TRANSPORT:

@@ -113,9 +113,9 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
         lost = "each place that would wake it is in a function in which threads wait for it themselves"
         return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, lost))
     sites = would(reach)
-    told = (
-        f"{what}: {sites} would wake it, no thread is there" if sites else f"{what}: nothing found that would wake it"
-    )
+    # Which object a task's variables lead to is not read: one of them may come by.
+    there = "no thread is there; a task may come by" if waiter.moment.tasks.runs else "no thread is there"
+    told = f"{what}: {sites} would wake it, {there}" if sites else f"{what}: nothing found that would wake it"
     if of_a_library(waiter.look.stack):
         return waiter.end(End.IDLE, f"a library's own thread waits for {what}")
     run, history = waiter.run, waiter.world.history
