@@ -77,6 +77,13 @@ class _Scope(_Anything):
         return "http" if limit == 16 else FREE
 
 
+class _Operation(_Anything):
+    """Of GraphQL: it says of itself which kind it is."""
+
+    def text(self, limit: int = 0) -> str:
+        return "query" if limit == 16 else FREE
+
+
 class _View:
     def __init__(self, ref: _Anything) -> None:
         self._ref = ref
@@ -89,16 +96,31 @@ class _View:
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-@pytest.mark.parametrize("ref", [_Anything(), _Scope()])
+@pytest.mark.parametrize("ref", [_Anything(), _Scope(), _Operation()])
 def test_no_kind_lets_free_text_through(name: str, ref: _Anything) -> None:
     raw = KINDS[name].read(_View(ref))  # type: ignore[arg-type]
     if raw is None:
-        assert type(ref) is _Anything  # what is read of a scope must be that of a request
+        assert not isinstance(ref, _Scope) or name == "graphql"  # what is read of a scope must be that of a request
         return
     told = label(raw, False)
     assert "xyzzysecret" not in repr(told) and (told.missing or not told.name or told.name.isascii())
 
 
+EVERY = (_Anything(), _Scope(), _Operation())
+
+
+def test_what_graphql_is_asked_for_belongs_to_its_request() -> None:
+    server = Raw(REQUEST, ("asgi", 1), method="POST", path="/graphql", route="/graphql", system="starlette")
+    asked = Raw(REQUEST, ("graphql", 1), operation="query user, slow", name="SecretName", system="graphql")
+    again = Raw(REQUEST, ("graphql", 1), operation="query user, slow", name="SecretName", system="graphql")
+    (one,) = joined([again, asked, server])
+    assert one.key == server.key and label(one, False).name == "POST /graphql query user, slow"
+    assert label(asked, False).name == "query user, slow"
+    assert label(Raw(REQUEST, (), method="POST", operation="query x y"), False).name == "POST"
+    two = Raw(REQUEST, ("graphql", 2), operation="mutation pay")  # one in a test client's request inside another
+    assert len(joined([two, asked, server])) == 2
+
+
 def test_every_kind_reads_something_of_a_frame_that_has_it_all() -> None:
-    read = {n for n, k in KINDS.items() for r in (_Anything(), _Scope()) if k.read(_View(r)) is not None}  # type: ignore[arg-type]
+    read = {n for n, k in KINDS.items() for r in EVERY if k.read(_View(r)) is not None}  # type: ignore[arg-type]
     assert read == set(KINDS)

@@ -32,6 +32,7 @@ class Raw:
     route: str = ""  #: the template of the path, as the program's source has it
     mount: str = ""  #: what stands in front of the templates of all that is inside
     handler: str = ""  #: the class or function of the program's that handles it, where there is no template
+    operation: str = ""  #: of a request that asks for several things by one route (GraphQL): 'query user'
     host: str = ""
     statement: str = ""  #: SQL
     command: str = ""  #: of a database that has no statements

@@ -25,6 +25,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|\[?[
 #: Of a route as the program's source has it.
 _ROUTE = re.compile(r"[^\x00-\x20\x7f?#]{1,200}")
 _LONGEST = 200
+#: A kind of GraphQL's operations, and names of fields.
+_OPERATION = re.compile(
+    r"(?:query|mutation|subscription) (?:[_A-Za-z]\w{0,99}|\?)(?:, (?:[_A-Za-z]\w{0,99}|\?|\.{3}))*", re.ASCII
+)
 #: Names of Redis's and MongoDB's commands; of a collection; of a gRPC method, of an operation of AWS.
 _COMMAND = re.compile(r"[A-Za-z]{2,24}(?:[ ._-][A-Za-z]{2,24})?")
 _COLLECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,100}")
@@ -47,6 +51,15 @@ def _method(raw: Raw) -> str:
 
 
 def _request(raw: Raw) -> tuple[str, str]:
+    if not raw.operation or not _OPERATION.fullmatch(raw.operation):
+        return _routed(raw)
+    if not raw.method:
+        return raw.operation, ""
+    routed, missing = _routed(raw)
+    return f"{routed} {raw.operation}", missing
+
+
+def _routed(raw: Raw) -> tuple[str, str]:
     if raw.route and _ROUTE.fullmatch(raw.route):
         return f"{_method(raw)} {raw.route}", ""
     if raw.handler and len(raw.handler) <= _LONGEST and _NAME.fullmatch(raw.handler):

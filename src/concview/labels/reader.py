@@ -283,6 +283,8 @@ def same(outer: Raw, inner: Raw) -> bool:
     if outer.kind is not inner.kind:
         return False
     if outer.kind is WorkKind.REQUEST:
+        if inner.operation and not inner.method:  # what a request asks for, not one of its own
+            return not outer.operation or outer.operation == inner.operation
         alike = outer.path == inner.path or (
             bool(inner.path) and outer.path.partition("?")[0].endswith(inner.path.partition("?")[0])
         )
@@ -305,6 +307,7 @@ def join(outer: Raw, inner: Raw) -> Raw:
         route=f"{outer.mount.rstrip('/')}{inner.route}" if inner.route else outer.route,
         mount=f"{outer.mount}{inner.mount}",
         handler=inner.handler or outer.handler,
+        operation=outer.operation or inner.operation,
         host=inner.host or outer.host,
         statement=outer.statement or inner.statement,
         command=outer.command or inner.command,

@@ -441,6 +441,7 @@ class LabelLook:
                     if future:
                         serves[future] = whose
         inherited: list[tuple[int, bool, _Item | None, list[_Item]]] = []
+        parts: dict[int, _Item] = {}  #: what turned out to be another one's, as somebody else tells it -> that one
         every = [(id_, owner, True) for id_, owner in self._tasks.items()]
         every += [(tid, owner, False) for tid, owner in self._threads.items()]
         for _, owner, _ in every:
@@ -450,7 +451,7 @@ class LabelLook:
             outer = next((serves[f] for f in owner.serves if f in serves), None)
             if outer is None:
                 outer = awaiters.get(id_ if is_task else -id_)
-            own, around = self._chain(owner, outer) if outer is not None else (owner.items, [])
+            own, around = self._chain(owner, outer, parts) if outer is not None else (owner.items, [])
             if around:
                 inherited.append((id_, is_task, own[-1] if own else None, around))
             _put(own, id_, is_task, found)
@@ -458,6 +459,7 @@ class LabelLook:
             _put(around, id_, is_task, found)
             if last is not None and last is not around[0]:
                 last.inside = around[0].id
+        _join(found, parts)
         for item in found.values():
             item.used_ns = now
         return sorted(found.values(), key=lambda item: item.started_ns or item.seen_ns)
@@ -486,15 +488,17 @@ class LabelLook:
                     break
         return found
 
-    def _chain(self, owner: _Owner, outer: _Owner) -> tuple[list[_Item], list[_Item]]:
+    def _chain(self, owner: _Owner, outer: _Owner, parts: dict[int, _Item]) -> tuple[list[_Item], list[_Item]]:
         """What is done here, and what that is done for. A request that the task has from its server and the thread
         from its framework is one."""
         inner = list(owner.items)
         if owner.raws and outer.raws and same(outer.raws[0], owner.raws[-1]):
             whole = outer.items[0]
             found = label(join(outer.raws[0], owner.raws[-1]), self._full)
-            if inner[-1] is not whole and not found.missing:
-                whole.label = found
+            if inner[-1] is not whole:
+                parts[inner[-1].id] = whole
+                if not found.missing:
+                    whole.label = found
             inner.pop()
         return inner, [i for i in outer.items if i not in inner]
 
@@ -506,6 +510,23 @@ def _put(chain: Sequence[_Item], id_: int, is_task: bool, found: dict[int, _Item
         (item.tasks if is_task else item.threads).append(id_)
         if around is not None:
             item.inside = around.id
+
+
+def _join(found: dict[int, _Item], parts: dict[int, _Item]) -> None:
+    """Whoever works on a part works on the whole: where tasks wait for tasks, another one may tell which that is."""
+    for id_ in [id_ for id_ in found if id_ in parts]:
+        item = found[id_]
+        whole, steps = parts[id_], 0
+        while whole.id in parts and steps < _MOST_BETWEEN:
+            whole, steps = parts[whole.id], steps + 1
+        if whole.id not in found or whole is item:
+            continue
+        del found[id_]
+        whole.threads += [t for t in item.threads if t not in whole.threads]
+        whole.tasks += [t for t in item.tasks if t not in whole.tasks]
+        for other in found.values():
+            if other.inside == id_:
+                other.inside = whole.id
 
 
 def _zone_file(root: str) -> bytes:
