@@ -11,7 +11,7 @@ from concview.analysis.blame.tracker import Tracker
 from concview.analysis.window import Window
 from concview.catalogue.rules.gil_deadlock import RULE as GIL_DEADLOCK
 from concview.catalogue.rules.native_lock_contention import RULE as CONTENTION
-from concview.model import Finding, NativeWait, NativeWaits, Owner, Wait, WaitKind
+from concview.model import Finding, NativeWait, NativeWaits, Owner, State, Wait, WaitKind
 from concview.source.wakes import Wakes
 
 RULES = {rule.id: rule for rule in (GIL_DEADLOCK, CONTENTION)}
@@ -139,3 +139,37 @@ def test_where_the_wait_ends(does: Wait, more: dict[str, Any], expected: tuple[s
     assert (cause.family, cause.kind, cause.exact) == expected
     if cause.path:
         assert cause.path[0].via == "native lock" and cause.path[0].what == "a mutex inside libx.so"
+
+
+def _now(scene: Scene, tid: int) -> tuple[State, str]:
+    run = scene.history.threads[tid].current
+    assert run is not None
+    return run.state, run.classification.reason
+
+
+def test_a_lock_of_a_c_library_is_a_lock_from_the_beginning_of_the_wait() -> None:
+    scene = Scene(rules=RULES)
+    owner, waiter, other = (scene.thread(name) for name in ("owner", "waiter", "other"))
+    scene.do(owner, [frame("has", 1)], Wait(WaitKind.SLEEP, "clock_nanosleep"))
+    for tid in (waiter, other):
+        scene.do(tid, [frame("call", 10)], waits_for())
+    scene.play(0.4)
+    threads = scene.history.threads
+    assert _now(scene, waiter) == (State.UNKNOWN, "waits inside native code (a futex that is no lock of Python's)")
+    told = NativeWait(waiter, 4096, "libpq.so.5", kind="mutex", owner=owner)
+    scene.history.apply(NativeWaits(scene.history.now_ns, (told, NativeWait(other, 8192, "libx.so"))))
+    scene.play(1)
+    assert _now(scene, waiter) == (State.LOCK, "waits for a mutex inside libpq.so.5")
+    assert _now(scene, other)[0] is State.UNKNOWN  # what has no owner is no lock
+    first = threads[waiter].buckets[0].sampled
+    assert not first[State.UNKNOWN] and first[State.LOCK]
+
+    scene.do(waiter, [frame("call", 20)])
+    scene.play(0.1)
+    scene.do(waiter, [frame("call", 20)], waits_for())  # the next wait of the same thread, not looked at yet
+    scene.play(0.1)
+    assert _now(scene, waiter)[0] is State.LOCK
+    scene.history.apply(NativeWaits(scene.history.now_ns, ()))
+    scene.do(waiter, [frame("call", 30)], waits_for())
+    scene.play(0.1)
+    assert _now(scene, waiter)[0] is State.UNKNOWN

@@ -204,6 +204,13 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
     return Classification(State.UNKNOWN, "waits inside native code (a futex that is no lock of Python's)", via="native")
 
 
+def in_native_lock(known: Classification, lock: str) -> Classification:
+    """The same thread, once it is known that what it waits for in C is a lock that somebody has. Else as it was."""
+    if known.state is not State.UNKNOWN or known.via != "native":
+        return known
+    return Classification(State.LOCK, f"waits for {lock}", via="native")
+
+
 def _imports(leaf: Frame) -> bool:
     """Whether it waits in the import system: for a module that another thread imports."""
     return leaf.origin == "frozen" and "importlib" in leaf.file and bare(leaf.function) in _IMPORT_LOCKS

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from concview.analysis.classify import Classification, classify
+from concview.analysis.classify import Classification, classify, in_native_lock
 from concview.analysis.exact_waits import ExactWaits
 from concview.analysis.interpreters import InterpreterHistory
 from concview.analysis.queues import QueueHistories
@@ -165,6 +165,7 @@ class History:
         self.tables = Tables()
         self._bucket: ProcessBucket | None = None
         self._gil_waiters: set[int] = set()
+        self._c_locks: dict[int, str] = {}  #: tid -> the lock of a C library that it waits for, as told last
         self._counted_ns = 0  #: the last sample before the last counters
 
     def name(self, tid: int) -> str:
@@ -242,7 +243,9 @@ class History:
             self.parent = event
         elif isinstance(event, Depths):
             self.depths.add(event)
-        elif isinstance(event, (Relations, Links, FileLocks, Children, NativeWaits, Semaphores)):
+        elif isinstance(event, NativeWaits):
+            self._in_c(event)
+        elif isinstance(event, (Relations, Links, FileLocks, Children, Semaphores)):
             self.relations.add(event)
         elif isinstance(event, Switches):
             self.exact.add(event, self.tables.stacks, self.tables.waits, self.tables.classifications)
@@ -305,6 +308,8 @@ class History:
                 if len(tables.classifications) >= MAX_CLASSIFICATIONS:
                     tables.classifications.clear()
                 classification = tables.classifications[key] = classify(wait, stack)
+            if tid in self._c_locks:
+                classification = in_native_lock(classification, self._c_locks[tid])
             begin = start if thread.current is None else max(start, thread.acc_since)
             run = Run(begin, stack, wait, holds, classification)
             if thread.current is None and classification.state in _BLOCKED and not self._born(thread):
@@ -339,6 +344,27 @@ class History:
                     bucket.gil_held_ns += dt
             if tick.collecting:
                 bucket.collecting_ns += dt
+
+    def _in_c(self, event: NativeWaits) -> None:
+        """What is known of a wait in C only once somebody has looked, half a second later or so, holds from its
+        beginning."""
+        self.relations.add(event)
+        self._c_locks = {one.tid: one.what for one in event.waits if one.kind}
+        for tid, lock in self._c_locks.items():
+            thread = self.threads.get(tid)
+            run = thread.current if thread is not None else None
+            if thread is None or run is None:
+                continue
+            known = in_native_lock(run.classification, lock)
+            if known is run.classification:
+                continue
+            thread.settle(self.now_ns)
+            late = min(thread.acc[run.state], self.now_ns - run.start_ns)
+            thread.acc[run.state] -= late
+            thread.acc[known.state] += late
+            run.classification = known
+            if len(thread.runs) == 1 and run.before_ns < 0 and not self._born(thread):
+                run.before_ns = 0
 
     def _counters(self, event: Counters) -> None:
         for one in event.threads:

@@ -26,8 +26,10 @@ _WRPHASE_AT, _WRITERS_AT = 8, 12
 #: include/uapi/linux/futex.h
 _WAIT, _LOCK_PI, _WAIT_BITSET, _LOCK_PI2 = 0, 6, 9, 13
 _WAITERS, _TID = 0x80000000, 0x3FFFFFFF
+#: include/linux/threads.h, PID_MAX_LIMIT on 64 bits: a larger number is no thread's, but half of a pointer.
+_MOST_TID = 1 << 22
 #: glibc, lowlevellock.h: taken, and somebody waits.
-_CONTENDED = 2
+CONTENDED = 2
 #: nptl/pthreadP.h: type in the low two bits; robust, priority inheritance, priority protection, shared; elision.
 _KINDS, _ROBUST, _PI = 0x3F3, 0x10, 0x20
 #: More users of one mutex, or deeper recursion, are no mutex; a thread spins at most 100 times (tunables.list).
@@ -51,7 +53,7 @@ def lock_of(line: SyscallLine, read: Read) -> Lock | None:
         return _mutex(address, read, _PI)
     if command not in (_WAIT, _WAIT_BITSET):
         return None
-    if value == _CONTENDED:
+    if value == CONTENDED:
         found = _mutex(address, read, 0)
     elif value & _WAITERS:
         found = _mutex(address, read, _ROBUST)
@@ -69,11 +71,11 @@ def _mutex(address: int, read: Read, flag: int) -> Lock | None:
         return None
     if users > _MOST_USERS or count > _MOST_USERS or abs(spins & 0xFFFF) > _MOST_SPINS:
         return None
-    if not flag and (word & 0xFFFFFFFF != _CONTENDED or not users or after or before):
+    if not flag and (word & 0xFFFFFFFF != CONTENDED or not users or after or before):
         return None
     if flag and word & _TID != owner:
         return None  # changes hands
-    return Lock("mutex", owner, address) if 0 < owner <= _TID else None
+    return Lock("mutex", owner, address) if 0 < owner < _MOST_TID else None
 
 
 def _rwlock(address: int, read: Read) -> Lock | None:
@@ -84,4 +86,4 @@ def _rwlock(address: int, read: Read) -> Lock | None:
     # The third and fourth hold 1 for taken and 2 for 'somebody sleeps'.
     if readers & _WRITING != _WRITING or phase > _WRITING or futex > _WRITING or pad or pad_too or shared not in (0, 1):
         return None
-    return Lock("rwlock", writer, address) if 0 < writer <= _TID else None
+    return Lock("rwlock", writer, address) if 0 < writer < _MOST_TID else None

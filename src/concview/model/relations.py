@@ -204,9 +204,15 @@ class NativeWait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     shared: int = 0  #: inode of the shared mapping that the futex lies in: other processes can wake it
     #: The process whose thread has it, where that is another one.
     others: tuple[Owner, ...] = ()
-    kind: str = ""  #: 'mutex', 'rwlock' (pthread's), whose owner was read; '' it is none that records one
+    #: 'mutex', 'rwlock' (pthread's), 'stdio lock', 'lock', whose owner was read; '' it is none that records one
+    kind: str = ""
     owner: int = 0  #: the thread that has it, of this process or the other one
     lost: bool = False  #: no thread has the owner's number any more
+
+    @property
+    def what(self) -> str:
+        """'a mutex inside libpq.so.5', of one whose owner was read."""
+        return f"a {self.kind} inside {self.library or 'C code'}"
 
 
 class NativeWaits(Event, frozen=True, tag=34):

@@ -1,4 +1,4 @@
-"""Threads that wait for pthread locks of every kind that records its owner, and one that waits for none."""
+"""Threads that wait for locks in C of every kind that tells its owner, and one that waits for none."""
 
 import ctypes
 import json
@@ -75,6 +75,35 @@ def waits_for_none():
     libc.pthread_cond_wait(condition, its_mutex)
 
 
+libc.tmpfile.restype = ctypes.c_void_p
+libc.flockfile.argtypes = [ctypes.c_void_p]
+stream = libc.tmpfile()
+buffered = os.fdopen(os.pipe()[1], "wb")
+
+
+def has_stream():
+    libc.flockfile(stream)
+    note("has stream")
+    time.sleep(1000)
+
+
+def wants_stream():
+    note("wants stream")
+    libc.flockfile(stream)
+
+
+def has_buffered():
+    note("has buffered")
+    buffered.write(bytes(1 << 20))  # more than a pipe takes, and nobody reads
+
+
+def wants_buffered():
+    note("wants buffered")
+    while True:
+        buffered.write(b"x")
+        time.sleep(0.01)
+
+
 def start(work, *args):
     threading.Thread(target=work, args=args, daemon=True).start()
     there.acquire()
@@ -91,9 +120,13 @@ for name in LOCKS:
         start(ends_with_it)
     elif name != "shared":
         start(has, name)
+start(has_stream)
+start(has_buffered)
 time.sleep(0.1)
 for name in LOCKS:
     start(wants, name)
+start(wants_stream)
+start(wants_buffered)
 start(wants_to_read)
 start(waits_for_none)
 print("ready", flush=True)

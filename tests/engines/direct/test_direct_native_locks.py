@@ -51,6 +51,12 @@ def test_the_owner_is_who_took_it(direct_python: Interpreter) -> None:
     for who in ("wants written", "wants to read"):
         assert (waits[tids[who]].kind, waits[tids[who]].owner) == ("rwlock", tids["has written"]), who
 
+    stream = waits[tids["wants stream"]]
+    assert (stream.kind, stream.owner, stream.lost) == ("stdio lock", tids["has stream"], False)
+    buffered = waits[tids["wants buffered"]]
+    assert (buffered.kind, buffered.owner, buffered.lost) == ("lock", tids["has buffered"], False)
+    assert buffered.what == "a lock inside a BufferedWriter"
+
     shared = waits[tids["wants shared"]]
     child = tids["has shared"]  # its only thread has the number of the process
     assert shared.shared and (shared.kind, shared.owner, shared.lost) == ("mutex", child, False)

@@ -79,7 +79,7 @@ class GilDeadlock:
         have, needs = holder.history.current, owner.history.current
         assert have is not None and needs is not None
         others = [t.tid for t in gil.threads if t.tid not in (holder.tid, owner.tid) and _wants(t)]
-        what = f"a {lock.kind} inside {lock.library or 'C code'}"
+        what = lock.what
         behind = f" {plural(len(others), 'more thread waits', 'more threads wait')} for the GIL." if others else ""
         leaf = have.stack.user_leaf
         return Observation(

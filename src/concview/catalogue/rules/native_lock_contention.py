@@ -2,7 +2,9 @@
 
 What it sees:
     Threads in a C library (a database driver, a linear algebra library, an embedded store) that wait for a pthread
-    mutex or rwlock of its own. No `Lock` is to be seen in the program: what looks like a slow call is a queue.
+    mutex or rwlock of its own, or for one that C code notes the owner of: that of a buffered file, of a FILE of C's
+    stdio, a re-entrant lock of Cython's (h5py, lxml). No `Lock` is to be seen in the program: what looks like a slow
+    call is a queue.
 
 Why it hurts:
     What the library does under its lock is done one at a time, however many threads call it, and whether or not the
@@ -61,6 +63,8 @@ _KNOWN = (
     ("libopenblas", _BLAS),
     ("lmdb", "LMDB has one writer at a time, in all processes. Prepare outside, write many at once.\n\n"
      "    values = list(compute())\n    with env.begin(write=True) as txn: txn.cursor().putmulti(values)"),
+    ("a Buffered", "Let one thread write the file, and the others put into a queue; or give each a file of its own.\n\n"
+     "    logging.handlers.QueueHandler(queue)   # and a QueueListener that writes"),
     ("libhdf5", "HDF5 does one call at a time in a process. Let processes do it, each with files of its own.\n\n"
      "    ProcessPoolExecutor().map(convert, files)"),
 )  # fmt: skip
@@ -93,7 +97,7 @@ class NativeLockContention:
                 crowd = crowds.get(lock.address)
                 if crowd is None:
                     key = f"{lock.library} {lock.address:#x}"
-                    crowd = crowds[lock.address] = _Queue(Crowd(window, key, _name(lock)), lock)
+                    crowd = crowds[lock.address] = _Queue(Crowd(window, key, lock.what), lock)
                 crowd.crowd.waits.append((thread, slice_))
                 crowd.seen_ns += slice_.ns * seen
         for queue in crowds.values():
@@ -109,10 +113,6 @@ class _Queue:
 
 def _native(profile: WaitProfile) -> bool | None:
     return True if profile.wait.kind is WaitKind.FUTEX and not profile.wait.lock else None
-
-
-def _name(lock: NativeWait) -> str:
-    return f"a {lock.kind} inside {lock.library or 'C code'}"
 
 
 def _is_lock(row: NativeWait) -> bool:

@@ -38,7 +38,7 @@ class Native:
 
     @staticmethod
     def _owned(waiter: Waiter, told: NativeWait, at_ns: int) -> Root | Link:
-        what = f"a {told.kind} inside {told.library or 'C code'}"
+        what = told.what
         for process in told.others:
             who = f"process {process.name or '?'} (pid {process.pid})"
             end = waiter.end(End.PEER, who)

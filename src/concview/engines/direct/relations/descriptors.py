@@ -14,6 +14,7 @@ from concview.cpython.code import Code
 from concview.cpython.memory import BadAddress
 from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.natives import NativeReader
+from concview.engines.direct.relations.noted_owners import NotedOwners
 from concview.engines.direct.relations.parents import ParentReader
 from concview.engines.direct.relations.polled import PolledLocks, Tried
 from concview.engines.direct.relations.search import LOOK_NS, Pace, Search, Waiting, Waits
@@ -54,7 +55,9 @@ class DescriptorReader:
         self._file_locks = FileLockReader(pid, sink, search)
         self._polled = PolledLocks(search, pid)
         self._children = ChildReader(search)
-        self._natives = NativeReader(search.reader.memory, sink)
+        memory, table = search.reader.memory, search.table
+        noted = NotedOwners(search.reader.objects, lambda: table.by_ident, memory.read_some)
+        self._natives = NativeReader(memory, sink, noted)
         self._parent = ParentReader(search)
         self._joined: dict[int, int] = {}
         self._before = Waits()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from concview.cpython.memory import Memory
+from concview.engines.direct.relations.noted_owners import Noted, NotedOwners
 from concview.engines.direct.thread_table import ThreadRow
 from concview.linux import other_ends, pthread_locks, syscall_line
 from concview.linux.modules import STACK, Modules, is_python, library
@@ -26,8 +27,8 @@ _PROCESS = re.compile(rb"^Tgid:\s*(\d+)", re.MULTILINE)
 
 
 class NativeReader:
-    def __init__(self, memory: Memory, sink: Sink) -> None:
-        self._memory, self._sink = memory, sink
+    def __init__(self, memory: Memory, sink: Sink, noted: NotedOwners | None = None) -> None:
+        self._memory, self._sink, self._noted = memory, sink, noted
         self.modules = Modules(memory.facts)
         self._numbers = ThreadNumbers(memory.facts)
         #: thread -> (stack pointer, first argument), and the module that it waits in: a call that lasts has not moved.
@@ -42,21 +43,40 @@ class NativeReader:
             if line is None or line.shape not in _FUTEXES:
                 continue
             path = self.module(row.tid, line)
-            lock = pthread_locks.lock_of(line, self._memory.read_some)
+            # First: the lock of a FILE has the beginning of a mutex.
+            noted = self._note(row.tid, line, now)
+            lock = pthread_locks.lock_of(line, self._memory.read_some) if noted is None else None
             # Of a program with the interpreter linked in (Nuitka, PyInstaller, uWSGI) that has another name.
             inside = bool(row.states) and path == self._memory.interpreter
             if not path or inside or is_python(path):
-                if lock is None:
+                if noted is not None:
+                    path = self._beyond(line) if not noted.of else ""
+                elif lock is None:
                     continue  # a lock of Python's that could not be found is none of a C library's
-                # A lock of Python's own is never such a one: what was found is left over from an earlier call.
-                path = self._beyond(line)
+                else:
+                    # A lock of Python's own is never such a one: what was found is left over from an earlier call.
+                    path = self._beyond(line)
             shared = self.modules.shared(line.arguments[0])
             wait = NativeWait(row.tid, line.arguments[0], clean(library(path)), clean(path, 1000), shared)
-            rows.append(wait if lock is None else self._owned(wait, line, lock))
+            if noted is not None:
+                name = f"a {clean(noted.of)}" if noted.of else wait.library
+                rows.append(msgspec.structs.replace(wait, library=name, kind=noted.kind, owner=noted.owner))
+            else:
+                rows.append(wait if lock is None else self._owned(wait, line, lock))
         said = tuple(rows)
         if said != self._last or not self._told:
             self._last, self._told = said, True
             self._sink.emit(NativeWaits(now, said))
+
+    def _note(self, tid: int, line: syscall_line.SyscallLine, now: int) -> Noted | None:
+        """Who has it by a note beside it: read twice the same, while the thread has not moved."""
+        if self._noted is None:
+            return None
+        stack = self._memory.read_some(line.stack_pointer, STACK)
+        noted = self._noted.of(tid, line, stack, now)
+        if noted is None or syscall_line.read(self._memory.facts, tid) != line:
+            return None
+        return noted if self._noted.of(tid, line, stack, now) == noted else None
 
     def _beyond(self, line: syscall_line.SyscallLine) -> str:
         """Path of the first module on the stack that is not the interpreter; '' for none."""
