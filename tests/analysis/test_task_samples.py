@@ -16,7 +16,7 @@ from concview.analysis.task_samples import TaskSamples
 from concview.analysis.tasks import flame
 from concview.analysis.window import Window
 from concview.exporters.base import Nothing, Request
-from concview.model import TASK_STATES, AsyncObject, Bye, TaskState, TaskWait
+from concview.model import TASK_STATES, AsyncObject, Bye, Label, LabelDef, TaskState, TaskWait, Work, WorkItem, WorkKind
 from concview.session.recording import Recording
 
 
@@ -70,6 +70,35 @@ def test_tasks_without_a_name_have_their_functions_and_both_select() -> None:
         assert {t.name for pieces in _read(stream, Selection((chosen,))) for t, *_ in pieces} == {name}
     only = Selection(states=frozenset({int(TaskState.IO)}))
     assert {t.name for pieces in _read(stream, only) for t, *_ in pieces} == {"mailer"}
+
+
+def test_in_whose_name_tasks_wait() -> None:
+    stream = Stream()
+    one, two = stream.task("a", "fetch"), stream.task("b", "fetch")
+    stream.does(one, SLEEP)
+    stream.does(two, READ)
+    stream.run(1)
+    stream.events.append(LabelDef(901, Label(WorkKind.REQUEST, "starlette", "GET /x/{id}")))
+    stream.events.append(Work(stream.at, (WorkItem(1, 901, stream.at, 0, (), (one,)),)))
+    stream.run(1)
+    stream.does(one, READ)
+    stream.run(1)
+    stream.events.append(Work(stream.at, ()))
+    stream.run(1)
+    named = _total(_read(stream, Selection(labels=("GET /x*",))))
+    assert set(named) == {("GET /x/{id}", "sleep"), ("GET /x/{id}", "io")}
+    assert all(abs(ns - S) <= S // 5 for ns in named.values())
+    io = Selection(labels=("GET /x*",), states=frozenset({int(TaskState.IO)}))
+    assert set(_total(_read(stream, io))) == {("GET /x/{id}", "io")}
+    assert not _total(_read(stream, Selection(labels=("POST*",))))
+
+
+def _total(samples: TaskSamples) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for pieces in samples:
+        for _, start, end, condition, _, _ in pieces:
+            found[condition.doing.work, condition.word] += end - start
+    return found
 
 
 def test_one_that_ended_and_one_that_came_are_told_for_their_time() -> None:

@@ -78,6 +78,27 @@ def test_what_is_unknown_has_not_ended() -> None:
     assert route.ended == []
 
 
+def test_what_was_unknown_and_comes_again_is_the_same_and_what_does_not_ended_then() -> None:
+    history = _history()
+    one, two = WorkItem(1, 11, 100 * MS, 0, (7,)), WorkItem(2, 12, 100 * MS, 0, (7,))
+    history.apply(Work(200 * MS, (one, two)))
+    history.apply(Work(400 * MS, (), unknown=2))
+    history.apply(Work(600 * MS, (one,)))
+    history.apply(Work(800 * MS, ()))
+    _tick(history, 1000)
+    found = {r.name: r for r in routes(history.work.between(0, history.now_ns), history.threads).values()}
+    assert [(r.seen, r.ended) for r in (found[ORDERS.name], found[SQL.name])] == [(1, [0.7]), (1, [0.3])]
+    # Too long unknown: neither how long it lasted nor that it ended is known.
+    history = _history()
+    history.apply(Work(200 * MS, (one,)))
+    for at in range(400, 3400, 200):
+        history.apply(Work(at * MS, (), unknown=1 + at % 400 // 200))
+    history.apply(Work(3400 * MS, ()))
+    _tick(history, 3500)
+    (route,) = routes(history.work.between(0, history.now_ns), history.threads).values()
+    assert route.ended == []
+
+
 def test_labels_survive_a_forget() -> None:
     history = _history()
     history.apply(Work(200 * MS, (WorkItem(1, 11, 100 * MS, 0, (7,)),)))

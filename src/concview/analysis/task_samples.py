@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from concview import codec
 from concview.analysis.classify import Classification
 from concview.analysis.samples import Activity, Blocker, LockName, SampledThread, Samples, Selection
+from concview.analysis.work import IN_NOBODYS_NAME
 from concview.model import (
     NO_STACK,
     NO_WAIT,
@@ -24,6 +25,7 @@ from concview.model import (
     FrameDef,
     Hold,
     HoldsDef,
+    LabelDef,
     Notice,
     Stack,
     StackDef,
@@ -41,6 +43,7 @@ from concview.model import (
     Wait,
     WaitDef,
     WaitKind,
+    Work,
 )
 
 #: The thread state that is nearest to a task's.
@@ -55,6 +58,7 @@ _SHARED = frozenset({TaskState.LOCK, TaskState.QUEUE, TaskState.POOL})
 _NOTHING = TaskWait(TaskState.UNKNOWN)
 WANTED = (
     FrameDef, StackDef, HoldsDef, TaskDef, TaskWaitDef, TaskTick, TasksGone, AsyncObjects, Forget, Notice, Stats,
+    LabelDef, Work,
 )  # fmt: skip
 _lean: list[object] = []
 
@@ -130,6 +134,8 @@ class TaskSamples(Samples):
             if task is None:
                 task = self._new(changes[i], f"task {changes[i]}")
             now = self._doing(task, changes[i + 1], changes[i + 2], changes[i + 3])
+            if task.doing is not IN_NOBODYS_NAME:
+                now = self._naming.in_name(now, task.doing)
             if task.now is not now:
                 self._change(task, start, now)
                 if not now.plain:
@@ -163,7 +169,7 @@ class TaskSamples(Samples):
             Classification(NEAREST[wait.state], TASK_STATES[wait.state]),
             lock,
             held,
-            not self.selection.states or int(wait.state) in self.selection.states,
+            self.selection.takes_state(wait.state) and self.selection.takes_doing(IN_NOBODYS_NAME),
             lock is None and not held,
             (TASK_STATES[wait.state], _detail(wait)),
         )

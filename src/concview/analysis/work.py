@@ -16,6 +16,8 @@ from concview.model import Label, State, Work, WorkKind
 
 #: Reports are kept so long, and no more than so many.
 KEPT_NS, REPORTS = 20_000_000_000, 128
+#: What is missing while somebody is unknown is neither over nor in progress; after this time nothing is said of it.
+KEPT_IN_DOUBT_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,8 @@ class Sums(Generic[R]):
 
     def __init__(self) -> None:
         self._running: dict[int, tuple[Piece, R]] = {}
+        #: Those that a report did not have in which somebody was unknown, since when: they may be over, or come again.
+        self._missed: dict[int, tuple[Piece, R, int]] = {}
         self._over: set[int] = set()  #: of these, those whose threads have ended
 
     @property
@@ -228,6 +232,8 @@ class Sums(Generic[R]):
         inner = {p.inside for p in report.pieces}
         for piece in report.pieces:
             known = running.get(piece.id)
+            if known is None and piece.id in self._missed:
+                known = self._missed.pop(piece.id)[:2]
             route = known[1] if known is not None and known[0].label == piece.label else self.of(piece.label)
             if known is None or known[1] is not route:
                 route.seen += 1
@@ -242,8 +248,13 @@ class Sums(Generic[R]):
                 self._over.add(piece.id)
                 route.end((until - piece.begin_ns) / 1e9, bool(piece.started_ns))
         for id_, (piece, route) in running.items():
-            if id_ not in there and not report.unknown and id_ not in self._over:
-                route.end((begin_ns - piece.begin_ns) / 1e9, bool(piece.started_ns))
+            if id_ not in there and id_ not in self._over:
+                self._missed[id_] = piece, route, begin_ns
+        for id_, (piece, route, since_ns) in list(self._missed.items()):
+            if not report.unknown or begin_ns - since_ns > KEPT_IN_DOUBT_NS:
+                del self._missed[id_]
+                if not report.unknown:
+                    route.end((since_ns - piece.begin_ns) / 1e9, bool(piece.started_ns))
         self._running = there
         self._over &= there.keys()
 

@@ -107,8 +107,6 @@ def _request(options: argparse.Namespace, exporter: Exporter) -> Request:
         raise CommandError(f"--state: no such state: {', '.join(unknown)}", Exit.USAGE, f"states: {', '.join(known)}")
     if options.tasks and not exporter.tasks:
         raise CommandError(f"--tasks: not for {options.format}", Exit.USAGE, f"for {_having('tasks')}")
-    if options.tasks and (options.label or options.group_by == "label"):
-        raise CommandError("--label: not with --tasks", Exit.USAGE, "leave out --tasks: threads are told by label")
     begin, end = interval(options)
     states = frozenset(known.index(w) for w in words)
     groups = options.group_by or (exporter.groups[0] if exporter.groups else "")

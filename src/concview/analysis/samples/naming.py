@@ -13,6 +13,7 @@ from concview.analysis.work import IN_NOBODYS_NAME, Doing
 from concview.model import (
     NO_STACK,
     NO_WAIT,
+    TASK_STATES,
     Confidence,
     Frame,
     FrameDef,
@@ -113,7 +114,9 @@ class Naming:
             if len(self._named) >= MOST_ACTIVITIES:
                 self.left_out += 1
                 return bare
-            wanted = self._selection.takes_state(bare.state) and self._selection.takes_doing(doing)
+            # Of a task its own state is asked for.
+            state = TASK_STATES.index(bare.told[0]) if bare.told is not None else bare.state
+            wanted = self._selection.takes_state(state) and self._selection.takes_doing(doing)
             found = self._named[bare, doing] = replace(bare, doing=doing, wanted=wanted)
             self._bare[found] = bare
         return found

@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 
 from concview.analysis.samples.values import SampledThread
 from concview.analysis.work import Doing
-from concview.model import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +36,5 @@ class Selection:
         names = {thread.name, thread.own_name, thread.alias}
         return any(p == str(thread.tid) or any(fnmatchcase(name, p) for name in names) for p in self.threads)
 
-    def takes_state(self, state: State) -> bool:
+    def takes_state(self, state: int) -> bool:
         return not self.states or state in self.states

@@ -179,7 +179,9 @@ class Samples:
             label = labels.get(item.label)
             return title(label) if label is not None else ""
 
-        found = {tid: self._naming.one_doing(doing) for tid, doing in doings(event.items, titled).items()}
+        tasks = self.whose == "task"
+        named = doings(event.items, titled, tasks)
+        found = {-n if tasks else n: self._naming.one_doing(doing) for n, doing in named.items()}
         touched: dict[SampledThread, None] = {}
         at = min(event.at_ns, self.last_ns)
         for thread in self._alive.values():
