@@ -41,6 +41,35 @@ print("ready", flush=True)
 print(id(SHARED), has.native_id, wants.native_id, flush=True)
 time.sleep(1000)
 """
+#: On one CPU that others want, too: whoever gives way to others waits for a turn of the run queue.
+TRIES = """
+import os, threading, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+LOCK, OTHER = threading.Lock(), threading.Lock()
+def holds():
+    while True:
+        with LOCK: time.sleep(0.2)
+        time.sleep(0.01)
+def wants():
+    while True:
+        with LOCK:
+            pass
+        time.sleep(0.01)
+def asks():
+    while not OTHER.acquire(False): pass
+def inside():
+    with OTHER:
+        while True: sum(range(100))
+def computes():
+    while True: sum(range(100))
+threads = [threading.Thread(target=t, daemon=True) for t in (holds, wants, inside, asks, computes)]
+for thread in threads:
+    thread.start()
+    time.sleep(0.05)
+print("ready", flush=True)
+print(id(LOCK), *(t.native_id for t in threads[1:]), flush=True)
+time.sleep(1000)
+"""
 
 
 def waits(sink: KeepingSink, tids: list[int]) -> list[Wait]:
@@ -70,3 +99,18 @@ def test_whose_operation_keeps_the_object_is_read(python: Interpreter) -> None:
 
         (wait,) = tick_until(engine, told)
         assert (wait.lock, wait.lock_kind, wait.target) == (address, "dict", has)
+
+
+@pytest.mark.units(2)
+@pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
+def test_who_tries_for_a_lock_before_it_parks_waits_for_it(python: Interpreter) -> None:
+    with target(python, TRIES) as process, watching(process.pid) as (engine, sink):
+        lock, wants, *others = map(int, process.line().split())
+
+        def tries() -> bool:
+            wait = sink.wait_of(wants)
+            told = [w for w in waits(sink, others) if w.syscall == "sched_yield"]
+            assert told == [], "who has it, who only asks for it, and who computes"
+            return wait is not None and wait.syscall == "sched_yield" and wait.lock == lock
+
+        tick_until(engine, tries, pause=0.002)

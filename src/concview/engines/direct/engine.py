@@ -7,12 +7,14 @@ is read again (`scheduled`). Where a tick has no room for all threads (`room_ns`
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterable
 from time import monotonic_ns, thread_time_ns
 from typing import ClassVar, Protocol
 
 from concview.cpython.attributes import Attributes
+from concview.cpython.code import Place
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress, Memory
 from concview.cpython.offsets import Offsets
@@ -63,6 +65,8 @@ _FILLING = 200
 _LISTING_SHARE, _FUTURES_SHARE = 0.15, 0.05
 
 _NO_GIL = "this build has no GIL"
+#: A line that takes a lock if it is free.
+_ONLY_ASKS = re.compile(r"\bacquire\(\s*(?:blocking\s*=\s*)?(?:False|0)\b")
 
 
 class SameProcess(Protocol):
@@ -184,7 +188,7 @@ class DirectEngine:
         )  # fmt: skip
         self._wait_targets = WaitTargets(
             reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures,
-            lambda: self._sampler.threads,
+            lambda: self._sampler.threads, self._acquires,
         )  # fmt: skip
         waits.futex_resolver, waits.futexes_resolver = self._wait_targets.resolve, self._wait_targets.resolve_many
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))
@@ -512,6 +516,13 @@ class DirectEngine:
 
     def _tid_of(self, ident: int) -> int:
         return self._table.by_ident.get(ident, 0)
+
+    def _acquires(self, place: Place) -> bool:
+        """Whether the source says that the line takes a lock, and waits for it."""
+        code = place.code
+        facts = self._facts.lookup(code.qualname, code.file, place.line)
+        taken = facts.acquires
+        return taken is not None and taken.line == place.line and not _ONLY_ASKS.search(facts.text)
 
     def _site(self, function: str, file: str, line: int, with_line: int, nth: int) -> Site | None:
         """What the source calls the lock; None when it cannot be told."""

@@ -45,9 +45,12 @@ class WaitTargets:
         owners: RLockOwners,
         futures: Futures,
         threads: Callable[[], Sequence[Thread]],
+        acquires: Callable[[Place], bool] = lambda _: False,
     ) -> None:
         """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives; `outer`: our number of
-        a thread as the process numbers it; `threads`: all thread states."""
+        a thread as the process numbers it; `threads`: all thread states; `acquires`: whether the source says that a
+        line takes a lock."""
+        self._acquires = acquires
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._tid_of, self._outer = tid_of, outer
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
@@ -98,9 +101,15 @@ class WaitTargets:
 
     def trying(self, threads: Iterable[Thread]) -> dict[int, Wait]:
         """tid -> what a thread that runs tries to get, in a build without a GIL. The object is the one among the values
-        of its innermost frame whose lock somebody has."""
+        of its innermost frame whose lock somebody has; the lock, where its line takes one, likewise."""
         found: dict[int, Wait] = {}
-        for thread in self._without_gil.trying(threads):
+        asked = list(threads)
+        for thread in asked:
+            wait = self._tried(thread)
+            if wait is not None:
+                found[thread.tid] = wait
+        objects: dict[int, Wait] = {}
+        for thread in self._without_gil.trying([t for t in asked if t.tid not in found]):
             walk = thread.walk
             if not walk.places:
                 continue
@@ -112,12 +121,39 @@ class WaitTargets:
             except (BadAddress, struct.error):
                 continue
             if owner:
-                found[thread.tid] = Wait(WaitKind.FUTEX, "sched_yield", lock=owner, lock_kind=kind, via=OBJECT)
-        users = self._without_gil.users({wait.lock for wait in found.values()})
-        return {
+                objects[thread.tid] = Wait(WaitKind.FUTEX, "sched_yield", lock=owner, lock_kind=kind, via=OBJECT)
+        users = self._without_gil.users({wait.lock for wait in objects.values()})
+        return found | {
             tid: msgspec.structs.replace(wait, target=users[wait.lock]) if users.get(wait.lock, tid) != tid else wait
-            for tid, wait in found.items()
+            for tid, wait in objects.items()
         }
+
+    def _tried(self, thread: Thread) -> Wait | None:
+        """The lock that a thread which runs tries to get before it parks: its innermost line takes one, it is not in
+        what that line began, and of the locks at hand there one alone is taken."""
+        walk = thread.walk
+        if not walk.places:
+            return None
+        place = walk.places[0]
+        if any(one.line == place.line for one in place.withs) or not self._acquires(place):
+            return None
+        code, reader = place.code, self._reader
+        count = min(code.nlocalsplus + code.stacksize, _MAX_SLOTS)
+        try:
+            heads = reader.heads(reader.slots(walk, walk.addresses[0], 0, count))
+            inner = [each for lock, (kind, head) in heads.items() for each in self._inside(lock, kind.name, head)]
+            taken = [
+                (lock, PRIMITIVES[kind.name])
+                for lock, (kind, head) in (heads | reader.heads(inner)).items()
+                if kind.name in PRIMITIVES
+                and (state := reader.state(kind, head)).locked
+                and not (state.owner and state.owner == thread.ident)
+            ]
+        except (BadAddress, struct.error):
+            return None
+        if len(taken) != 1:
+            return None
+        return Wait(WaitKind.FUTEX, "sched_yield", lock=taken[0][0], lock_kind=taken[0][1])
 
     def _tell_users(self, asked: list[tuple[Thread | None, Hashable]], waits: list[Wait | None]) -> None:
         """Who has it at this moment: changes by the microsecond, so that it is no part of an answer that is kept."""
