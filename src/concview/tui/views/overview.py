@@ -20,6 +20,7 @@ from concview.tui.widgets.aio import loop_line, state_line, unseen
 from concview.tui.widgets.baseline import difference_lines
 from concview.tui.widgets.causes import blame_bar, blame_entries, blame_legend, tree_lines, worth_drawing
 from concview.tui.widgets.findings import finding_line, findings_table
+from concview.tui.widgets.findings import key as finding_key
 from concview.tui.widgets.numbers import Numbers, Spot
 from concview.tui.widgets.states import GAUGES, bar, gauge_lines, legend, slice_number
 from concview.tui.widgets.table import Table
@@ -229,7 +230,8 @@ class Overview(View):
         findings.display = bool(shown)
         findings.styles.height = shown
         findings.styles.margin = (0, 0, 1 if roomy else 0, 0)
-        findings.set_rows(found)
+        # The first is what the verdict says in full: its row says where Enter leads.
+        findings.set_rows(found, finding_key(found[0]) if found and not found[0].recent else None)
         threads = self.query_one("#threads", Table)
         threads.display = snapshot.target is not None
         shown_columns = columns_of(snapshot, width, COLUMNS if width >= 110 else BRIEF)

@@ -43,7 +43,7 @@ def loop_line(loop: LoopView, width: int, palette: Palette) -> Line:
     if loop.p50_s is not None and loop.p95_s is not None:
         late = palette.warn if loop.p95_s >= LATE_S else palette.ok
         if loop.p95_s < 0.0005:
-            parts.append(("they run at once", late))
+            parts.append(("on time", late))
         else:
             parts.append((f"they wait {text.duration(loop.p50_s)}, 95 % {text.duration(loop.p95_s)}", late))
     if loop.late_s is not None and loop.late_s >= 0.001:

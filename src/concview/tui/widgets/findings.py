@@ -32,18 +32,20 @@ def _score(finding: Finding, width: int, palette: Palette, context: Any) -> Line
 
 
 def _title(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(finding.title, width), palette.dim if finding.recent else palette.bright)]
+    said = f"{finding.id}: where, evidence, fix" if context == key(finding) else finding.title
+    return [Segment(fit(said, width), palette.dim if finding.recent else palette.bright)]
 
 
 def _summary(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(finding.summary, width), palette.dim)]
+    return [Segment(fit("" if context == key(finding) else finding.summary, width), palette.dim)]
 
 
+#: In a table whose context is the key of a finding, that one has been told above in full.
 COLUMNS = (
     Column("severity", "FINDING", 7, _severity),
     Column("score", "", 3, _score, right=True),
-    Column("title", "", 24, _title, most=56, want=40),
-    Column("summary", "", 30, _summary, most=140, want=60, drop=3),
+    Column("title", "", 24, _title, most=56, want=40, data=lambda f: f.title),
+    Column("summary", "", 30, _summary, most=140, want=60, drop=3, data=lambda f: f.summary),
 )
 
 
