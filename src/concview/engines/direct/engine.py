@@ -517,12 +517,15 @@ class DirectEngine:
     def _tid_of(self, ident: int) -> int:
         return self._table.by_ident.get(ident, 0)
 
-    def _acquires(self, place: Place) -> bool:
-        """Whether the source says that the line takes a lock, and waits for it."""
+    def _acquires(self, place: Place) -> bool | None:
+        """None where the source does not say that the line takes a lock and waits for it, else whether only for some
+        time."""
         code = place.code
         facts = self._facts.lookup(code.qualname, code.file, place.line)
         taken = facts.acquires
-        return taken is not None and taken.line == place.line and not _ONLY_ASKS.search(facts.text)
+        if taken is None or taken.line != place.line or _ONLY_ASKS.search(facts.text):
+            return None
+        return "timeout" in facts.text
 
     def _site(self, function: str, file: str, line: int, with_line: int, nth: int) -> Site | None:
         """What the source calls the lock; None when it cannot be told."""

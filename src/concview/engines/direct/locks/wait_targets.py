@@ -45,11 +45,11 @@ class WaitTargets:
         owners: RLockOwners,
         futures: Futures,
         threads: Callable[[], Sequence[Thread]],
-        acquires: Callable[[Place], bool] = lambda _: False,
+        acquires: Callable[[Place], bool | None] = lambda _: None,
     ) -> None:
         """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives; `outer`: our number of
-        a thread as the process numbers it; `threads`: all thread states; `acquires`: whether the source says that a
-        line takes a lock."""
+        a thread as the process numbers it; `threads`: all thread states; `acquires`: None where the source does not
+        say that a line takes a lock and waits for it, else whether only for some time."""
         self._acquires = acquires
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._tid_of, self._outer = tid_of, outer
@@ -135,7 +135,8 @@ class WaitTargets:
         if not walk.places:
             return None
         place = walk.places[0]
-        if any(one.line == place.line for one in place.withs) or not self._acquires(place):
+        timed = self._acquires(place)
+        if timed is None or any(one.line == place.line for one in place.withs):
             return None
         code, reader = place.code, self._reader
         count = min(code.nlocalsplus + code.stacksize, _MAX_SLOTS)
@@ -143,17 +144,17 @@ class WaitTargets:
             heads = reader.heads(reader.slots(walk, walk.addresses[0], 0, count))
             inner = [each for lock, (kind, head) in heads.items() for each in self._inside(lock, kind.name, head)]
             taken = [
-                (lock, PRIMITIVES[kind.name])
+                (lock, PRIMITIVES[kind.name], "")
                 for lock, (kind, head) in (heads | reader.heads(inner)).items()
                 if kind.name in PRIMITIVES
                 and (state := reader.state(kind, head)).locked
                 and not (state.owner and state.owner == thread.ident)
             ]
+            if len(taken) != 1:
+                return None
+            return self._told(self._by_role(thread, 0, taken[0]) or taken[0], "sched_yield", timed)
         except (BadAddress, struct.error):
             return None
-        if len(taken) != 1:
-            return None
-        return Wait(WaitKind.FUTEX, "sched_yield", lock=taken[0][0], lock_kind=taken[0][1])
 
     def _tell_users(self, asked: list[tuple[Thread | None, Hashable]], waits: list[Wait | None]) -> None:
         """Who has it at this moment: changes by the microsecond, so that it is no part of an answer that is kept."""
@@ -177,15 +178,16 @@ class WaitTargets:
         found = self._by_role(thread, address, mutex) or mutex or self._search(thread, address)
         if found is None:
             found = self._without_gil.parked(thread, address, stack_pointer)
-        if found is None:
-            return None
+        return self._told(found, "futex", timed) if found is not None else None
+
+    def _told(self, found: tuple[int, str, str], call: str, timed: bool) -> Wait:
         lock, kind, via = found
         target = 0
         if via == "Thread.join":
             target = self._native_id(lock)
         elif via == "import":
             target = self._importer(lock)
-        return Wait(WaitKind.FUTEX, "futex", timed=timed, lock=lock, lock_kind=kind, via=via, target=target)
+        return Wait(WaitKind.FUTEX, call, timed=timed, lock=lock, lock_kind=kind, via=via, target=target)
 
     def _native_id(self, thread: int) -> int:
         """The tid of a `threading.Thread`; 0 when it cannot be told."""
