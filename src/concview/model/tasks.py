@@ -40,7 +40,8 @@ class TaskWait(Struct, frozen=True):
     #: 'Lock.acquire', 'Queue.get', 'sleep', 'gather', 'wait', 'TaskGroup', 'Pool.acquire', 'StreamReader.read', ...
     via: str = ""
     #: Of a future made by hand, by who can set it (inferred): 'future' (TASK, EXECUTOR: those tasks, that thread),
-    #: 'timer' (SLEEP: a timer of the loop's), 'enter' (LOCK: tasks that are in an `async with` of it).
+    #: 'timer' (SLEEP: a timer of the loop's), 'enter' (LOCK: tasks that are in an `async with` of it), 'ended'
+    #: (UNKNOWN: `kind` says which task would have set it, and how it ended).
     object: int = 0  #: id of the `AsyncObject` waited at; 0 none, or not known
     kind: str = ""  #: of that object: 'Lock', 'Queue', 'Pool', ...; of a future that tells no more: its type
     peer: Peer | None = None  #: io: what the connection leads to

@@ -121,11 +121,12 @@ class _Maker:
         held: dict[str, None] = {}
         for task in ordered:
             for hold in task.current.holds if task.current is not None else ():
-                held.setdefault(hold.site.expression or hold.kind)
+                told = self._history.object(hold.lock) if hold.lock else None
+                held.setdefault((told.told.name if told is not None else "") or hold.site.expression or hold.kind)
         if ordered and ordered[0].current is not None:
             what = words.reason(self._history, ordered[0], ordered[0].current, self._threads)
         return TaskGroupView(
-            key.function or "(a coroutine that was not seen)",
+            key.function or ("(compiled code)" if key.via == "compiled" else "(a coroutine that was not seen)"),
             key.file,
             key.line,
             key.state,
@@ -139,7 +140,18 @@ class _Maker:
             one,
             tuple(t.id for t in ordered[:MOST_OF_GROUP]),
             tuple(held)[:6],
-            sum(self._behind.get(t.id, 0) for t in tasks),
+            self._behind_all(tasks),
+        )
+
+    def _behind_all(self, tasks: Iterable[TaskHistory]) -> int:
+        """How many wait for what these have: each is counted once, however many of these it waits for."""
+        told = self._history.objects[-1].objects if self._history.objects else {}
+        # What was told half a second ago is old news of one that now waits for it itself.
+        waits = {t.id: t.current.wait.object for t in tasks if t.current is not None}
+        return sum(
+            number
+            for id_, number in self._waiting.items()
+            if id_ in told and any(waits.get(t, id_) != id_ for t in told[id_].told.holders)
         )
 
     # ------------------------------------------------------------ tasks

@@ -1,4 +1,4 @@
-"""Tasks that asyncio's C module does not make. `other_loops.py trio|python`; prints 'ready' or 'missing'."""
+"""Tasks that asyncio's C module does not make. `other_loops.py trio|grpc|python`; prints 'ready' or 'missing'."""
 
 import asyncio
 import sys
@@ -65,6 +65,30 @@ def with_trio():
             print("ready", flush=True)
 
     trio.run(main)
+
+
+def with_grpc():
+    import grpc
+
+    held = asyncio.Lock()
+
+    async def handler(request, context):
+        async with held:
+            await asyncio.sleep(100_000)
+
+    async def main():
+        server = grpc.aio.server()
+        method = grpc.unary_unary_rpc_method_handler(handler)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("service", {"Method": method}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        call = grpc.aio.insecure_channel(f"127.0.0.1:{port}").unary_unary("/service/Method")
+        calls = [asyncio.ensure_future(call(b"")) for _ in range(3)]
+        await asyncio.sleep(1)
+        print("ready", flush=True)
+        await asyncio.gather(*calls)
+
+    asyncio.run(main())
 
 
 def with_python():

@@ -1,6 +1,7 @@
 """Tasks that wait for futures made by hand; a task's name says who will set it: KIND|WHO|what it is.
 
-KIND: task (WHO: the task's name), executor (WHO: the thread's), lock (WHO: who is inside), sleep (a timer), unknown.
+KIND: task (WHO: the task's name), executor (WHO: the thread's), lock (WHO: who is inside), sleep (a timer), unknown
+(WHO: a task that has ended, and how).
 """
 
 import asyncio
@@ -103,6 +104,17 @@ class Bucket:
         self._waiting.pop()[1].set_result(None)
 
 
+class Left(Client):
+    """Its reader fails."""
+
+    def __init__(self):
+        super().__init__()
+        self.reader = start(self.read(), "dead reader")
+
+    async def read(self):
+        raise LookupError("gone")
+
+
 async def batch(waiting):
     await asyncio.sleep(FOREVER)
     for future in waiting:
@@ -158,6 +170,7 @@ async def main():
     start(batch(list(futures)), "batch")
     while futures:
         start(plain(futures.pop()), "task|batch|batched")
+    start(Left().ask(), "unknown|dead reader: failed with LookupError|left alone")
     await asyncio.sleep(0.2)
     start(enter(gate), "lock|insider|gate")
     start(enter(Side(other)), "lock|other insider|side")

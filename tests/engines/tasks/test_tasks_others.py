@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tasks_helpers import watched
+from tasks_helpers import Row, watched
 from test_tasks_pools import PYTHON
 from test_tasks_standing import GIL, right
 
@@ -41,6 +41,21 @@ def test_tasks_of_trio() -> None:
             loops = watch.until(lambda: told.loops and told.loops.loops)
             assert [(loop.kind, loop.tid) for loop in loops] == [("trio", process.pid)]
             assert {d.kind for d in told.definitions.values()} == {"trio"}
+
+
+def test_tasks_of_compiled_coroutines() -> None:
+    """grpc.aio's are compiled by Cython; the handlers that they await are not."""
+    with target(PYTHON, SOURCE, "grpc", ready=None) as process:
+        if process.line() == "missing":
+            pytest.skip(f"NOT TESTED: grpc is not installed in {PYTHON.path}")
+        with watched(process.pid) as watch:
+
+            def handlers() -> list[Row]:
+                rows = watch.told.tasks.values()
+                return [r for r in rows if any(f.function.endswith("handler") for f in r.stack)]
+
+            watch.until(lambda: watch.told.complete and len(handlers()) == 3)
+            assert sorted(row.state for row in handlers()) == ["lock", "lock", "sleep"]
 
 
 @pytest.mark.parametrize("python", (GIL[0], GIL[-1]), ids=lambda i: i.label)

@@ -18,7 +18,7 @@ SOURCE = (Path(__file__).parent / "promised.py").read_text()
 
 
 #: Kinds of futures that `promised.py` makes.
-KINDS = 9
+KINDS = 10
 
 
 def _who(watch: Watch, row: Row) -> str:
@@ -32,7 +32,7 @@ def _who(watch: Watch, row: Row) -> str:
     if row.state == "lock":
         shared = told.objects.get(row.wait.object)
         return f"lock|{' '.join(told.tasks[t].name for t in shared.holders) if shared is not None else '?'}"
-    return f"{row.state}|"
+    return f"{row.state}|{row.wait.kind if row.wait.via == 'ended' else ''}"
 
 
 @pytest.mark.few
@@ -53,3 +53,14 @@ def test_who_sets_a_future(direct_python: Interpreter) -> None:
         except AssertionError:
             assert not {f"{name}: told as {told}" for name, told in found() if name.rpartition("|")[0] != told}
             raise
+
+
+@pytest.mark.some(12)
+def test_a_task_that_failed_before_anybody_looked_is_told(direct_python: Interpreter) -> None:
+    """From 3.14 on asyncio's lists have living tasks only."""
+    if direct_python.version >= (3, 14):
+        pytest.skip("NOT TESTED: tasks that have ended are not listed")
+    with target(direct_python, SOURCE) as process, watched(process.pid) as watch:
+        loops = watch.until(lambda: watch.told.loops and watch.told.loops.failures and watch.told.loops)
+        assert [f.exception for f in loops.failures] == ["LookupError"]
+        assert watch.told.definitions[loops.failures[0].task].name == "dead reader"

@@ -143,8 +143,14 @@ class TaskMoment:
             return self._signal(node, task, run, place)
         if state in (TaskState.LOCK, TaskState.POOL):
             return self._object(node, run, place)
+        if wait.via == "ended":
+            who, _, how = wait.kind.rpartition(": ")
+            nobody = Root(End.NOBODY, f"{who} {how}, and nobody else is seen to have it", place)
+            return self._link(
+                node, place, Via.RESULT, f"what {who} would set", [], Confidence.INFERRED, ("ended", wait.kind), nobody
+            )
         what = f"a future ({wait.kind or 'that tells no more'})"
-        if of_a_library(run.stack) and not self._wanted(-node):
+        if (of_a_library(run.stack) or wait.via == "compiled") and not self._wanted(-node):
             return Root(End.IDLE, f"a library's own task waits for {what}", place)
         return Root(End.UNEXPLAINED, f"{what}: not seen who sets it", place)
 
@@ -256,7 +262,8 @@ class TaskMoment:
     @cached_property
     def _wanted_ones(self) -> set[int]:
         found: set[int] = set()
-        todo = [t for run in self.runs.values() if run.awaits and not of_a_library(run.stack) for t in run.awaits]
+        own = (r for r in self.runs.values() if r.awaits and r.leaf is not None and r.leaf.origin == "user")
+        todo = [t for run in own for t in run.awaits]
         while todo:
             task = todo.pop()
             run = self.runs.get(node_of(task))

@@ -41,6 +41,8 @@ from concview.model import Confidence, TaskFailure
 from concview.text import duration, listed, plural
 
 OLD_NS = 3_000_000_000
+#: Tasks that are there at the beginning are taken in within so long.
+FIRST_NS = 1_000_000_000
 
 
 class NeverRetrievedException:
@@ -68,11 +70,13 @@ class NeverRetrievedException:
         classes = Counter(f.exception for f in old)
         function = functions.most_common(1)[0][0] if functions else None
         age = (report.at_ns - min(f.since_ns for f in old)) / 1e9
+        # Of one that had failed before anybody looked, nothing tells when.
+        when = "at least" if any(f.since_ns <= aio.history.first_ns + FIRST_NS for f in old) else "up to"
         names = f" of {function.function}" if function is not None and len(functions) == 1 else ""
         more = f" ({report.unretrieved} in all)" if report.unretrieved > number else ""
         last = known[-1].runs[-1] if known and known[-1].runs else None
         summary = (
-            f"{plural(number, 'task')}{names}{more} ended with {listed(list(classes), 3)} up to {duration(age)} ago, "
+            f"{plural(number, 'task')}{names}{more} ended with {listed(list(classes), 3)} {when} {duration(age)} ago, "
             f"and nothing has asked for the exception{_told(known, old)}"
         )
         yield Observation(

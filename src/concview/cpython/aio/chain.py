@@ -29,6 +29,9 @@ _WRAPPERS = frozenset(
     {"coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable", "_asyncio.FutureIter"}
 )
 FUTURE_ITERATOR = "_asyncio.FutureIter"
+#: Cython 3 shares its types between modules under such a name ('_cython_3_2_8.coroutine'). Fields of one, in words
+#: after its type (__pyx_CoroutineObject of Cython/Utility/Coroutine.c).
+_CYTHON, _CYTHON_FIELDS = "_cython_", 12
 
 _WORD = struct.Struct("<Q").unpack_from
 _INT = struct.Struct("<i").unpack_from
@@ -125,6 +128,8 @@ class Chains:
                     chain.end = inner
                 elif inner:
                     following.append((chain, inner))
+            elif kind.startswith(_CYTHON) and (inner := self._awaited(data)):
+                following.append((chain, inner))
             else:
                 chain.end = address
         links = self._heap_links(frames) if self._heap else [self._link(a, data) for _, a, data in frames]
@@ -136,6 +141,15 @@ class Chains:
             if link.top and not link.created:
                 following.append((chain, link.top))
         return following
+
+    def _awaited(self, data: bytes) -> int:
+        """What a coroutine that Cython compiled (grpc.aio) waits for: the one of its fields that can be awaited. It has
+        no frame, and no line. 0 where there is none."""
+        words = [w for w in struct.unpack_from(f"<{_CYTHON_FIELDS}Q", data, self._type + 8) if w > 4096 and not w & 7]
+        for word, kind in zip(words, self.values.type_names(words), strict=True):
+            if kind in _FRAMES or kind in _WRAPPERS or kind.startswith(_CYTHON):
+                return int(word)
+        return 0
 
     def _link(self, address: int, data: bytes) -> Link | None:
         o, frame = self._o, self._frame

@@ -114,6 +114,8 @@ LIBRARIES: dict[tuple[str, str], Role] = {
     ("aiohttp/web_protocol.py", "RequestHandler.start"): Role(IDLE, "RequestHandler.start", library="aiohttp",
                                                               direct=True),
     ("aiohttp/web.py", "_run_app"): Role(IDLE, "run_app", subject="", library="aiohttp"),
+    ("grpc/aio/_server.py", "Server.wait_for_termination"): Role(IDLE, "wait_for_termination", subject="",
+                                                                 library="grpc"),
     ("uvicorn/server.py", "Server.main_loop"): Role(IDLE, "Server.main_loop", subject="", library="uvicorn"),
     ("uvicorn/lifespan/on.py", "LifespanOn.receive"): Role(IDLE, "lifespan", subject="", library="uvicorn"),
     ("hypercorn/asyncio/lifespan.py", "Lifespan.asgi_receive"): Role(IDLE, "lifespan", subject="", library="hypercorn"),

@@ -266,7 +266,8 @@ class Waits:
         if peer is not None or kind in _SOCKET_FUTURES:
             via = chain.links[-1].place.code.qualname if chain.links else ""
             return Waiting(TaskState.IO, via, peer=peer)
-        return Waiting(TaskState.UNKNOWN, "future", kind=kind.rpartition(".")[2])
+        # A coroutine that was compiled has no frames: a library's own.
+        return Waiting(TaskState.UNKNOWN, "future" if chain.links else "compiled", kind=kind.rpartition(".")[2])
 
     def _in_closure(self, head: bytes, wanted: tuple[str, str]) -> int:
         """What the first callback of a future, if it is this function, has in a variable of its closure; 0 for none."""

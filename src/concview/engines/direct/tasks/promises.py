@@ -406,7 +406,16 @@ class Promises:
         if each.tasks:
             addresses = [t.address for t in each.tasks]
             return Waiting(TaskState.TASK, "future", awaited=addresses, total=len(addresses), kind=self._kind(each))
-        return None
+        ended = self._ended(each.keeper) if each.keeper else ""
+        return Waiting(TaskState.UNKNOWN, "ended", kind=ended) if ended else None
+
+    def _ended(self, owner: int) -> str:
+        """A task that the object which has the future keeps, and that has ended: nobody else sets it any more."""
+        values = self._values
+        parts = list(values.attributes(owner).values())[:_VARIABLES]
+        tasks = [p for p, kind in zip(parts, values.type_names(parts), strict=True) if kind.endswith("Task")]
+        told = [said for task in tasks if (said := self._tracker.ended(task))]
+        return next((said for said in told if "failed" in said), told[0] if told else "")
 
     def _kind(self, each: _Wanted) -> str:
         return self._values.type_name(each.keeper).rpartition(".")[2] if each.keeper else "Future"

@@ -270,6 +270,10 @@ class Reporter:
             waiting = each.waiter.waiting
             if waiting is not None and waiting.via == "enter":  # a library's own kind of lock: its parts have no name
                 name = self._tracker.sites.entered(each.waiter.links) or name or each.kind.strip("_")
+            elif not name and each.library in ("", "asyncio", "anyio", "trio"):
+                name = self._tracker.sites.entered(
+                    each.waiter.links, direct=True
+                )  # a global has no variable of a frame's
         name = name or self._queues.get(address, "")
         self._names[address] = name, where
         return self._names[address]

@@ -6,6 +6,7 @@ import re
 
 from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.holders import Held, lock_kind, locked
+from concview.cpython.aio.roles import helps
 from concview.cpython.aio.values import BAD, Values
 from concview.cpython.code import Code, Place
 from concview.model import Confidence, Hold, Site
@@ -16,8 +17,11 @@ from concview.text import clean
 _FRAMES = 8
 _SLOTS = 24
 _MAX_PLACES = 10_000
-#: What a line enters or acquires: 'async with rw.reader:', 'await lock.acquire()'.
-_ENTERS = re.compile(r"async with ([^:,]+?)(?: as \w+)?\s*[:,]|await ([\w.]+)\.acquire\w*\(")
+#: What a line enters or waits at: 'async with rw.reader:', 'await lock.acquire()', 'await event.wait()'.
+_ENTERS = re.compile(
+    r"async with ([\w.\[\]]+)(?: as \w+)?\s*[:,]"
+    r"|await ([\w.]+)\.(?:acquire\w*|wait|get|put|join|receive|send|notify\w*)\("
+)
 
 
 class Sites:
@@ -122,10 +126,16 @@ class Sites:
         user = next((k for k in reversed(links) if self._origin(k) == "user"), None)
         return "", user.place.frame_id if user is not None else 0
 
-    def entered(self, links: list[Link]) -> str:
-        """What the innermost line of the program's own is about to enter or acquire, as it is written there:
-        'rw.reader_lock'; '' where the source does not tell."""
-        link = next((k for k in reversed(links) if self._origin(k) == "user"), None)
+    def entered(self, links: list[Link], direct: bool = False) -> str:
+        """What the innermost line of the program's own is about to enter, or waits at, as it is written there:
+        'rw.reader_lock'; '' where the source does not tell. `direct`: only where no library's code lies in between."""
+        link = None
+        for each in reversed(links):
+            if self._origin(each) == "user":
+                link = each
+                break
+            if direct and self._origin(each) == "library" and not helps(each.place.code.file, ""):
+                return ""
         if link is None:
             return ""
         code, line = link.place.code, link.place.line

@@ -248,6 +248,11 @@ class TaskTracker:
             self._look_at = 0
             self.poll(now, interpreters, threads, idents)
 
+    def ended(self, address: int) -> str:
+        """'read_loop: failed with ValueError', of a task that has ended; '' of anything else."""
+        how = self._walker.ended(address)
+        return f"{self._walker.name(address) or 'a task'}: {how}" if how else ""
+
     def managers(self, links: list[Link]) -> list[int]:
         """Addresses of the context managers whose blocks a task's frames are in. Raises BAD."""
         return self._holders.managers(links)
@@ -374,6 +379,8 @@ class TaskTracker:
                     self._refused.clear()
                 self._refused.pop(address, None)
                 self._refused[address] = _Refused(now, origin[address])
+                if outcome is Outcome.FAILED:
+                    self.failed_before(now, address)
         for address in found.torn:
             if address in self.tasks:
                 self._moved[address] = None
@@ -510,6 +517,16 @@ class TaskTracker:
             # Still listed as long as somebody holds it; after that, the next one may lie there.
             self._refused.pop(task.address, None)
             self._refused[task.address] = _Refused(now, task.interpreter)
+
+    def failed_before(self, now: int, address: int) -> None:
+        """A task that had failed when it was first seen, and whose exception nobody has asked for: it is told as one
+        that ends now."""
+        if address in self.failed or len(self.failed) >= _FAILED or not self._walker.unretrieved(address):
+            return
+        self._next_id += 1
+        self._sink.emit(TaskDef(self._next_id, clean(self._walker.name(address)), 0, 0))
+        self._gone += (self._next_id, int(Outcome.FAILED))
+        self.failed[address] = self._next_id, now
 
     def unretrieved(self) -> list[tuple[int, str, int]]:
         """(task id, class of its exception, since when) of ended tasks whose exception nobody has asked for."""

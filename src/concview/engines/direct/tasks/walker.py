@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from collections.abc import Collection
@@ -59,6 +60,11 @@ class Walked:
         self.seen: list[Seen] = []
         self.ended: dict[int, Outcome] = {}  #: no living tasks (any more)
         self.torn: list[int] = []  #: they moved meanwhile
+
+
+_NUMBERED = re.compile(r"Task-\d+$")
+#: Words after the head of a coroutine among which its name and, behind that, its qualified name are (3.8 to 3.15).
+_NAMES = 7
 
 
 class Walker:
@@ -229,6 +235,35 @@ class Walker:
             if not self.is_task(head) or _INT(head, at.state)[0] != FINISHED or not head[at.state + 4] & 1:
                 return ""
             return self._values.type_name(_WORD(head, at.exception)[0]).rpartition(".")[2]
+        except BAD:
+            return ""
+
+    def name(self, address: int) -> str:
+        """A task's name; where that is only a number, its coroutine's."""
+        try:
+            head = self._memory.read(address, self._at.head)
+            given = self._names([_WORD(head, self._at.name)[0]])[0][0]
+            if given and not _NUMBERED.match(given):
+                return given
+            coroutine = _WORD(head, self._at.coroutine)[0]
+            words = self._memory.words(coroutine + self._values.o.header, _NAMES)
+            strings = [w for w, kind in zip(words, self._values.type_names(words), strict=True) if kind == "str"]
+            return self._values.text(strings[:2][-1]) if strings else given
+        except BAD:
+            return ""
+
+    def ended(self, address: int) -> str:
+        """How a task has ended: 'failed with ValueError', 'was cancelled', 'has ended'; '' while it has not, or is no
+        task."""
+        try:
+            head = self._memory.read(address, self._at.head)
+            if not self.is_task(head) or _INT(head, self._at.state)[0] == PENDING:
+                return ""
+            outcome = self._outcome(head)
+            if outcome is Outcome.FAILED:
+                kind = self._values.type_name(_WORD(head, self._at.exception)[0]).rpartition(".")[2]
+                return f"failed with {kind or 'an exception'}"
+            return {Outcome.CANCELLED: "was cancelled", Outcome.RETURNED: "has ended"}.get(outcome, "")
         except BAD:
             return ""
 
