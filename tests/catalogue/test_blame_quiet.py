@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from build import SELECT, SLEEP, Scene, frame, stdlib, waits_for
+from build import RUNNING, SELECT, SLEEP, Scene, frame, stdlib, waits_for
 
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.window import Window
-from concview.model import Frame, Reference, Related, Relations, Role, Worker, Workers
+from concview.model import Frame, Reference, Related, Relations, Role, Wait, Worker, Workers
 from concview.snapshot import Blame
 from concview.source import uses
 from concview.source.wakes import File, Wakes
@@ -234,3 +234,81 @@ def test_a_barrier_to_which_nobody_comes_any_more(comes: bool) -> None:
     found = blame(scene, "def cell():\n    ask()\n    step.wait()\n")
     cause = max((c for c in found.causes if tid in c.threads), key=lambda c: c.thread_s)
     assert cause.kind == ("sleep" if comes else "nobody")
+
+
+@pytest.mark.parametrize(("loop", "quiet"), [("while True:", True), ("while thread.is_alive():", False)])
+def test_who_looks_now_and_then_whether_a_thread_has_ended_does_not_wait_for_that(loop: str, quiet: bool) -> None:
+    text = f"def keepalive(thread):\n    {loop}\n        thread.join(20)\n        if stopped():\n            break\n"
+    scene, _ = waiting([stdlib("Thread.join", "threading.py"), frame("keepalive", 3)], "Thread.join", timed=True)
+    scene.do(scene.thread("reader"), [frame("read", 90)], SLEEP)
+    found = blame(scene, text)
+    assert (not [c for c in found.causes if c.path]) == quiet
+
+
+LENDS = """\
+def view(db):
+    while True:
+        db.{take}()
+        render()
+        db.close()
+"""
+
+
+@pytest.mark.parametrize(("take", "held_up"), [("connect", True), ("recv", False)])
+def test_what_a_library_lends_is_had_until_it_is_told_to_have_it_back(take: str, held_up: bool) -> None:
+    """The wait is the library's own, with a limit, in a loop: who has what it waits for, the program's lines tell."""
+    pool = "/site-packages/orm/pool.py"
+    wait = [CONDITION, frame("Pool.connect", 9, pool, "library"), frame("view", 3)]
+    scene = Scene(rules={})
+    having = [scene.thread(f"view-{n}") for n in range(2)]
+    wanting = [scene.thread(f"view-{n}") for n in range(2, 5)]
+    for tid in having:
+        scene.do(tid, [frame("render", 90), frame("view", 4)], SLEEP)
+    for tid in wanting:
+        scene.do(tid, wait, waits_for(0x40, via="Condition.wait", timed=True, kind="Condition"))
+    scene.play(4)
+    source = {
+        FILE: LENDS.format(take=take).split("\n"),
+        pool: ["", "", "", "", "", "class Pool:", "    def connect(self):", "        while True:",
+               "            self.cond.wait(1)", "            if self.free:", "                return self.free.pop()"],
+    }  # fmt: skip
+    found = Tracker(Wakes(lambda name: source.get(name, ()))).blame(Window(scene.history))
+    assert found is not None
+    taken = [c for c in found.causes if c.path and c.path[0].via == "resource"]
+    assert bool(taken) == held_up
+    if held_up:
+        assert (taken[0].path[0].what, set(taken[0].path[0].owners)) == ("what db has to give", set(having))
+        assert not taken[0].exact
+
+
+@pytest.mark.parametrize(
+    ("others", "quiet"), [(waits_for(0x50, via="Queue.get", kind="Queue"), True), (RUNNING, False)]
+)
+def test_what_comes_now_and_then_by_a_way_that_the_source_does_not_show(others: Wait, quiet: bool) -> None:
+    scene = Scene(rules={})
+    tid, other = scene.thread("shell"), scene.thread("transport")
+    stack = [CONDITION, frame("Pipe.read", 9, "/site-packages/ssh/pipe.py", "library"), frame("serve", 5)]
+    scene.do(other, [stdlib("Queue.get", "queue.py"), frame("run", 70)], others)
+    for _ in range(6):
+        scene.do(tid, [frame("serve", 6)])
+        scene.play(0.02)
+        scene.do(tid, stack, waits_for(0x40, via="Condition.wait", kind="Condition"))
+        scene.play(0.7)
+    found = Tracker(Wakes(lambda name: ())).blame(Window(scene.history))
+    assert found is not None
+    assert (found.unexplained < 0.1) == quiet  # of two threads
+
+
+def test_what_came_and_comes_no_more_is_not_quiet() -> None:
+    scene = Scene(rules={})
+    tid, other = scene.thread("shell"), scene.thread("transport")
+    stack = [CONDITION, frame("Pipe.read", 9, "/site-packages/ssh/pipe.py", "library"), frame("serve", 5)]
+    scene.do(other, [frame("run", 70)], SLEEP)
+    for _ in range(4):
+        scene.do(tid, [frame("serve", 6)])
+        scene.play(0.02)
+        scene.do(tid, stack, waits_for(0x40, via="Condition.wait", kind="Condition"))
+        scene.play(0.2)
+    scene.play(8)
+    found = Tracker(Wakes(lambda name: ())).blame(Window(scene.history))
+    assert found is not None and found.unexplained > 0.3  # of two threads

@@ -253,8 +253,8 @@ def test_a_chain_of_steps_alike_is_told_once() -> None:
         "stall", "sleep", "sleeps", FILE, 9, "work", 1.0, 1.0, (1,), path=(step, step, step, lock), ends="web"
     )
     assert words.story(cause, 1).startswith(
-        "1 thread () waits for a permit to be set or notified (app.py:3), and so on from one member to the next, to "
-        "come from member, which waits for LOCK (app.py:9), held by web, which sleeps (app.py:9)"
+        "1 thread () waits for a permit to be set or notified (app.py:3), and so on from one member to the next, by "
+        "member, which waits for LOCK (app.py:9), held by web, which sleeps (app.py:9)"
     )
 
 

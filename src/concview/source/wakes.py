@@ -32,6 +32,12 @@ _READS = frozenset(
 )
 #: Calls that are followed from the place of a wake-up outwards, in the same file.
 DEPTH = 3
+#: Methods by which something is taken out of a pool, and by which a pool is told that it is had no more. Not `recv`:
+#: what is received is not given back, though its connection is closed in the end.
+_TAKES_OUT = frozenset(
+    {"acquire", "connect", "connection", "get_connection", "getconn", "get_conn", "checkout", "borrow", "lease"}
+)
+_GIVES_BACK = frozenset({"close", "release", "checkin", "give_back", "put_back", "putconn", "disconnect", "return_"})
 #: Functions of which everybody has one: that something of this name is called says nothing.
 _COMMON = frozenset({"<module>", "run", "get", "put", "close", "wait", "__init__", "__enter__", "__exit__"})
 
@@ -212,6 +218,16 @@ class File:
         methods = {c.method for c in found.calls if c.line == line}
         names = {n for m, n in found.kept if m in methods}
         return max((c.line for c in found.calls if c.on in names and c.line > line), default=0)
+
+    def had_of(self, name: str, line: int) -> tuple[str, int]:
+        """(what is asked, the line that gives back) where this line asks a thing by one method and a later one tells it
+        by another that it is had no more: `db.connect()` ... `db.close()`; ('', 0) where none does."""
+        found = self.function_at(name, line)
+        if found is None:
+            return "", 0
+        asked = {c.on for c in found.calls if c.line == line and c.on and c.method in _TAKES_OUT}
+        last = max(((c.line, c.on) for c in found.calls if c.on in asked and c.method in _GIVES_BACK), default=(0, ""))
+        return (last[1], last[0]) if last[0] > line else ("", 0)
 
     def body(self, name: str, line: int) -> tuple[int, int]:
         """The lines of the block that a `with` on this line leads into; (0, 0) when there is none."""

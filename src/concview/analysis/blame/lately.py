@@ -65,6 +65,10 @@ class SeenSets(Generic[_K, _V]):
         known.add(value)
         self._sets[key] = known
 
+    def keys_of(self, value: _V) -> list[_K]:
+        """Those whose set this is in. Takes as long as there are keys."""
+        return [key for key, known in self._sets.items() if value in known]
+
     def keep(self, values: set[_V]) -> None:
         """Drop the keys of none of these; and of a set with many members, those that are none of these."""
         for key, known in list(self._sets.items()):

@@ -93,6 +93,19 @@ def further_on(waiter: Waiter) -> list[Node]:
     return [t for t in found if t not in waiter.same]
 
 
+def between(waiter: Waiter) -> tuple[str, list[Node]]:
+    """(what a library is asked for something, those that have it) where this one's line in the program asks, and the
+    same function gives back further down by another method: those between. ('', []) where it does not."""
+    asks = next((f for f in waiter.look.own if f.origin == "user"), None)
+    if asks is None or waiter.look.own[0].origin != "library":
+        return "", []
+    of, last = waiter.world.file(asks.file).had_of(asks.function, asks.line)
+    if not of:
+        return "", []
+    standing = waiter.moment.standing.get((asks.file, asks.function), ())
+    return of, list(dict.fromkeys(t for t, line in standing if asks.line < line <= last and t not in waiter.same))
+
+
 def on_the_way(waiter: Waiter, on: str, method: str) -> tuple[list[Node], list[Node]]:
     """(those that have it, those that will only make it), of all that do not wait as this one does."""
     owners = waiter.moment.once(("own", waiter.look, on, method), lambda: _all(waiter, on, method, Way.OWNER))

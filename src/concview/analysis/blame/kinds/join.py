@@ -17,7 +17,10 @@ class Join:
         return look.via in ("Thread.join", "atexit")
 
     def follow(self, waiter: Waiter) -> Root | Link:
-        moment, target = waiter.moment, waiter.wait.target
+        moment, target, frame = waiter.moment, waiter.wait.target, waiter.frame
+        loop = waiter.source.loop(frame.function, frame.line) if waiter.wait.timed else None
+        if loop is not None and loop.endless and "is_alive" not in loop.test:  # `while t.is_alive()` waits for the end
+            return waiter.end(End.PACE, "looks now and then whether a thread has ended, in a loop")
         if target and target in moment.runs and target != waiter.tid:
             return waiter.link(Via.END, "its end", [target], Confidence.EXACT, key=("join", target))
         others = [t for t in moment.runs if t not in (waiter.tid, waiter.world.main)]

@@ -51,13 +51,18 @@ class Polled:
         if all(world.file(f.file).loop(f.function, f.line) is None for f in inner):
             return None
         owner = frame.function.rpartition(".")[0].rpartition(".")[2]
-        of = f" of {_package(frame)}" if frame.origin == "library" else f" ({owner})" if owner else ""
+        package = _package(frame) if frame.origin == "library" else ""
+        of = f" of {package}" if package else f" ({owner})" if owner else ""
         told = world.kernel.polled(waiter.tid)
         if told is not None:
             return self._told(waiter, told, of)
         what = f"a lock{of} that it tries for again and again"
+        inside, asked = inside_block(waiter), _asked(waiter)
+        if not inside and asked:
+            end = waiter.end(End.PEER, f"whoever has it by what {asked} says, which is asked each time")
+            return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
-        return waiter.link(Via.LOCK, what, inside_block(waiter), otherwise=otherwise)
+        return waiter.link(Via.LOCK, what, inside, otherwise=otherwise)
 
     @staticmethod
     def _told(waiter: Waiter, told: FileLock, of: str) -> Link:
@@ -71,6 +76,12 @@ class Polled:
         users = inside_block(waiter) or users
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: this process has it, not seen in which thread")
         return waiter.link(Via.FILE_LOCK, what, users, otherwise=otherwise, key=("polled", told.path))
+
+
+def _asked(waiter: Waiter) -> str:
+    """The one peer that this thread was seen to talk to: a lock that is kept there (redis and its like)."""
+    peers = {other for _, other in waiter.world.seen.tcp.keys_of(waiter.tid)}
+    return f"tcp {peers.pop()}" if len(peers) == 1 else ""
 
 
 KIND = Polled()

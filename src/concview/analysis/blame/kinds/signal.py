@@ -7,19 +7,24 @@ make what it waits for), a queue by hand (whoever would make some work is idle i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import inside_block, on_the_way, would
+from concview.analysis.blame.kinds._ways import between, inside_block, on_the_way, would
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter, is_machinery
 from concview.analysis.known_places import TOLD_TO_END, is_file, of_a_library
-from concview.model import WaitKind
+from concview.model import State, WaitKind
 from concview.source.calls import THREADING
 
 _VIA = frozenset({"Condition.wait", "Event.wait"})
 #: It has been so since anybody looked, give or take what the first samples take.
 _FIRST_NS = 100_000_000
+#: Woken so often at one place, and so many times the usual pause ago at most, what it waits for comes now and then.
+_TIMES, _LATER = 3, 3.0
+#: Of its last runs, and waits, so many are looked at.
+_RUNS = 64
 
 
 class Signal:
@@ -52,6 +57,9 @@ class Signal:
             return waiter.link(Via.PERMIT if method == "acquire" else Via.RESOURCE, on, owners)
         if inside:
             return waiter.link(Via.RESOURCE, on or "what a `with` gives", inside)
+        of, have = between(waiter)
+        if have:
+            return waiter.link(Via.RESOURCE, f"what {of} has to give", have)
         loop = waiter.source.loop(frame.function, frame.line)
         if wait.timed and loop is not None and method != "acquire":
             return waiter.end(End.PACE, f"waits for {on or 'a signal'} with a timeout, in a loop")
@@ -122,7 +130,25 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     # On a machine that others keep busy the first sample of a thread may be late: that it was there already is known.
     if run.woken is None and (run.before_ns >= 0 or run.start_ns <= history.first_ns + _FIRST_NS):
         return waiter.end(End.DORMANT, told)
+    if _comes(waiter):
+        return waiter.end(End.IDLE, f"waits for {what}, which comes now and then, and nobody else does anything")
     return waiter.link(via, what, [], otherwise=waiter.end(End.UNEXPLAINED, told))
+
+
+def _comes(waiter: Waiter) -> bool:
+    """Whether it was woken here time and again, the last time not much longer ago than between the others, and all
+    other threads rest: what is awaited comes by a way that the source does not show (a table of handlers)."""
+    moment, thread = waiter.moment, waiter.world.history.threads.get(waiter.tid)
+    if thread is None or moment.tasks.runs:
+        return False
+    last = [run for run in islice(reversed(thread.runs), _RUNS) if run.stack == waiter.run.stack]
+    began = sorted([at for run in last for at in (run.start_ns, *(run.woken or ()))])[-_RUNS:]
+    if len(began) < _TIMES:
+        return False
+    usual = (began[-1] - began[0]) / (len(began) - 1)
+    if moment.at_ns - began[-1] > _LATER * usual + _FIRST_NS:
+        return False
+    return all(r.state in (State.IDLE, State.SLEEP) for t, r in moment.runs.items() if t != waiter.tid)
 
 
 def _all_wait(waiter: Waiter, reach: dict[tuple[str, int], tuple[int, ...]]) -> bool:
