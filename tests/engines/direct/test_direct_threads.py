@@ -7,6 +7,7 @@ import time
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
+from concview.engines.direct.thread_table import PATIENCE_NS
 from interpreters import Interpreter, target
 
 NAMES = r"""
@@ -179,6 +180,20 @@ def test_hundreds_of_threads(direct_python: Interpreter) -> None:
         stacks = [tuple(f[0] for f in sink.stack_of(t)) for t in sink.names if t != process.pid]
         assert len(stacks) == 560
         assert set(stacks) == {("work", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap")}
+
+
+@pytest.mark.few
+def test_names_that_are_looked_up_late_are_looked_up(direct_python: Interpreter) -> None:
+    """Naming the first threads may have used up its share of the budget, until the others are no longer young."""
+    with target(direct_python, POOL) as process, watching(process.pid) as (engine, sink):
+        engine._table._names_paid = time.monotonic_ns() + PATIENCE_NS + 500_000_000
+
+        def named() -> int:
+            return sum(name.startswith("Thread-") for name, _ in sink.names.values())
+
+        tick_until(engine, lambda: len(sink.names) == 561)
+        assert named() == 0
+        tick_until(engine, lambda: named() == 560, pause=0.05)
 
 
 NATIVE = """

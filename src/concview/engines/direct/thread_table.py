@@ -23,6 +23,8 @@ NAMES_NS = 100_000_000
 #: Threads can be renamed: a few of the names are read again this often, in turn.
 RENAMED_NS = 2_000_000_000
 RENAMED_AT_ONCE = 8
+#: Threads without a name that are looked up at once: some 40 µs each.
+NAMED_AT_ONCE = 2_000
 #: Threads that Python does not know, taken in at once: 60 µs each.
 _NEW_AT_ONCE = 300
 #: Listing and naming may take this share of the budget each: with very many threads they come less often.
@@ -35,7 +37,7 @@ class ThreadRow:
     """One thread of the kernel's, and the row last sent for it."""
 
     __slots__ = (
-        "born_ns", "holds", "interpreter", "looked_ns", "name", "named", "native", "sent", "stack", "states",
+        "asked", "born_ns", "holds", "interpreter", "looked_ns", "name", "named", "native", "sent", "stack", "states",
         "tid", "wait",
     )  # fmt: skip
 
@@ -46,6 +48,7 @@ class ThreadRow:
         self.states: list[Thread] = []  #: innermost first: several when it runs a subinterpreter
         self.interpreter = 0  #: address of the one that its innermost frames run in; 0: not known yet
         self.name = ""
+        self.asked = False  #: whether its name was ever looked for
         self.named = False  #: by `threading`, not by the kernel
         self.native = False
         self.stack = self.wait = self.holds = 0
@@ -184,7 +187,8 @@ class ThreadTable:
 
     def _name(self, now: int) -> None:
         everyone = [p for p in self.by_tid.values() if p.states]
-        young = [p for p in everyone if not p.named and now - p.born_ns < PATIENCE_NS]
+        # One that was never asked for is asked however old: naming the first ones may have used up its share for long.
+        young = [p for p in everyone if not p.named and (not p.asked or now - p.born_ns < PATIENCE_NS)][:NAMED_AT_ONCE]
         asked = young
         if now >= self._renamed_at:
             self._renamed_at = now + RENAMED_NS
@@ -201,6 +205,7 @@ class ThreadTable:
             if name != row.name:
                 self._announce(row, name)
         for row in young:
+            row.asked = True
             # It may give itself a name (prctl) after it was first seen.
             if row.named or row.tid == self._pid:
                 continue

@@ -29,7 +29,11 @@ def apart(names: Sequence[str], width: int) -> dict[str, str]:
 
 
 def _differing(names: Sequence[str], width: int) -> dict[str, str]:
-    """These all look the same when they are cut: shown from shortly before where they begin to differ."""
+    """These look the same when they are cut in the middle: cut at the end where that tells them apart, else shown from
+    shortly before where they begin to differ."""
+    plain = {name: fit(name, width) for name in names}
+    if len(set(plain.values())) == len(names):
+        return plain
     first, last = min(names), max(names)  # what these two begin with, all do
     same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     head = min(same, max(1, width // 3))
