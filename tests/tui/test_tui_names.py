@@ -37,7 +37,7 @@ def test_a_name_that_many_have_is_told_with_the_id_which_is_never_cut(width: int
 
 
 def test_what_tells_names_apart_is_kept() -> None:
-    shown = apart(["consumer-of-orders-thread", "consumer-of-invoices-thread"], 14)
+    shown = apart(["consumer-of-orders-thread", "consumer-of-invoices-thread"], 11)
     assert [s.partition("…")[2][:4] for s in shown.values()] == ["-ord", "-inv"]
 
 

@@ -189,11 +189,12 @@ def test_names_that_are_looked_up_late_are_looked_up(direct_python: Interpreter)
         engine._table._names_paid = time.monotonic_ns() + PATIENCE_NS + 500_000_000
 
         def named() -> int:
-            return sum(name.startswith("Thread-") for name, _ in sink.names.values())
+            return sum(row.named for row in engine._table.by_tid.values())
 
         tick_until(engine, lambda: len(sink.names) == 561)
         assert named() == 0
-        tick_until(engine, lambda: named() == 560, pause=0.05)
+        tick_until(engine, lambda: named() == 561, pause=0.05)
+        assert sum(name.startswith("Thread-") for name, _ in sink.names.values()) == 560
 
 
 NATIVE = """
