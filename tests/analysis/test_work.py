@@ -6,6 +6,7 @@ from concview.analysis.blame.tracker import Ahead, Told
 from concview.analysis.history import History
 from concview.analysis.served import Names, words
 from concview.analysis.work import routes
+from concview.analysis.work_totals import Totals
 from concview.model import (
     Capability,
     Forget,
@@ -16,7 +17,10 @@ from concview.model import (
     LabelDef,
     Served,
     StackDef,
+    State,
     Target,
+    TaskDef,
+    TasksGone,
     ThreadDef,
     Tick,
     Wait,
@@ -76,6 +80,38 @@ def test_what_is_unknown_has_not_ended() -> None:
     _tick(history, 1000)
     (route,) = routes(history.work.between(0, history.now_ns), history.threads).values()
     assert route.ended == []
+
+
+def test_a_worker_that_waits_for_more_work_has_ended_its_last() -> None:
+    history = _history()
+    history.apply(FrameDef(31, Frame("_worker", "concurrent/futures/thread.py", 81, origin="stdlib")))
+    history.apply(StackDef(2, (31,)))
+    history.apply(WaitDef(3, Wait(WaitKind.FUTEX, "futex")))
+    request = WorkItem(1, 11, 100 * MS, 100 * MS, (7,))
+    history.apply(Work(200 * MS, (request,)))
+    history.apply(Tick(250 * MS, 10 * MS, 0, False, (7, 2, 3, 0)))
+    history.apply(Work(400 * MS, ()))
+    _tick(history, 1000)
+    assert history.threads[7].runs[-1].state is State.IDLE
+    whole = routes(history.work.between(0, history.now_ns), history.threads)[WorkKind.REQUEST, "flask", ORDERS.name]
+    assert whole.ended == [0.14] and whole.busy_ns == 40 * MS and whole.states[State.IDLE] == 0
+    # The same where a report is told of in parts.
+    totals = Totals()
+    for now in (230, 300, 350, 500, 1000):
+        totals.follow(history.work, now * MS, history.threads)
+    (total,) = totals.every()
+    assert (total.over, total.busy_ns, total.states[State.IDLE]) == (1, 40 * MS, 0) and round(total.over_s, 3) == 0.14
+
+
+def test_work_of_tasks_ends_with_them() -> None:
+    history = _history()
+    history.apply(TaskDef(9, "Task-9", 0, 1))
+    history.apply(Work(200 * MS, (WorkItem(1, 11, 100 * MS, 100 * MS, (7,), (9,)),)))
+    history.apply(TasksGone(260 * MS, (9, 0)))
+    history.apply(Work(1000 * MS, ()))
+    _tick(history, 2000)
+    (route,) = routes(history.work.between(0, history.now_ns), history.threads, history.aio.find).values()
+    assert route.ended == [0.16] and route.busy_ns == 60 * MS
 
 
 def test_what_was_unknown_and_comes_again_is_the_same_and_what_does_not_ended_then() -> None:

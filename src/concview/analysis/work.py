@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from concview.analysis.known_places import in_loop
 from concview.analysis.records import ThreadHistory
+from concview.analysis.tasks.records import TaskHistory
 from concview.model import Label, State, Work, WorkKind
 
 #: Reports are kept so long, and no more than so many.
@@ -204,6 +206,14 @@ class Route:
 Key = tuple[WorkKind, str, str]
 
 
+#: What is known of a task by its id, also of one that has ended not long ago.
+TaskOf = Callable[[int], TaskHistory | None]
+
+
+def no_task(_: int) -> TaskHistory | None:
+    return None
+
+
 R = TypeVar("R", bound=Route)
 
 
@@ -214,6 +224,8 @@ class Sums(Generic[R]):
         self._running: dict[int, tuple[Piece, R]] = {}
         #: Those that a report did not have in which somebody was unknown, since when: they may be over, or come again.
         self._missed: dict[int, tuple[Piece, R, int]] = {}
+        self._at_ns = 0
+        self._lefts: dict[int, int] = {}  #: of the last report: when those that worked on a piece went to wait for more
         self._over: set[int] = set()  #: of these, those whose threads have ended
 
     @property
@@ -225,11 +237,16 @@ class Sums(Generic[R]):
         """Where to add what has this label."""
         raise NotImplementedError
 
-    def add(self, report: Report, begin_ns: int, end_ns: int, threads: Mapping[int, ThreadHistory]) -> None:
+    def add(
+        self, report: Report, begin_ns: int, end_ns: int, threads: Mapping[int, ThreadHistory], task: TaskOf = no_task
+    ) -> None:
         """What held between these two moments."""
         there: dict[int, tuple[Piece, R]] = {}
         running = self._running
         inner = {p.inside for p in report.pieces}
+        # One report may be added in several parts.
+        lefts = self._lefts if report.at_ns == self._at_ns else {}
+        self._at_ns = report.at_ns
         for piece in report.pieces:
             known = running.get(piece.id)
             if known is None and piece.id in self._missed:
@@ -238,8 +255,12 @@ class Sums(Generic[R]):
             if known is None or known[1] is not route:
                 route.seen += 1
             there[piece.id] = piece, route
-            until = min(end_ns, max(begin_ns, _gone(piece, threads) or end_ns))
-            route.busy_ns += until - begin_ns
+            until = min(end_ns, max(begin_ns, _gone(piece, threads, task) or end_ns))
+            if piece.id in lefts:
+                continue
+            if left := _left(piece, threads, begin_ns, until):
+                lefts[piece.id] = left
+            route.busy_ns += (left or until) - begin_ns
             for tid in piece.threads:
                 _add_states(route.states, threads.get(tid), begin_ns, until)
             if not piece.threads and piece.id not in inner:
@@ -249,13 +270,13 @@ class Sums(Generic[R]):
                 route.end((until - piece.begin_ns) / 1e9, bool(piece.started_ns))
         for id_, (piece, route) in running.items():
             if id_ not in there and id_ not in self._over:
-                self._missed[id_] = piece, route, begin_ns
+                self._missed[id_] = piece, route, self._lefts.get(id_, begin_ns)
         for id_, (piece, route, since_ns) in list(self._missed.items()):
             if not report.unknown or begin_ns - since_ns > KEPT_IN_DOUBT_NS:
                 del self._missed[id_]
                 if not report.unknown:
                     route.end((since_ns - piece.begin_ns) / 1e9, bool(piece.started_ns))
-        self._running = there
+        self._running, self._lefts = there, lefts
         self._over &= there.keys()
 
 
@@ -272,22 +293,48 @@ class _OfWindow(Sums[Route]):
         return route
 
 
-def routes(reports: Iterable[tuple[Report, int, int]], threads: Mapping[int, ThreadHistory]) -> dict[Key, Route]:
+def routes(
+    reports: Iterable[tuple[Report, int, int]], threads: Mapping[int, ThreadHistory], task: TaskOf = no_task
+) -> dict[Key, Route]:
     """Work by its name, over a window."""
     sums = _OfWindow()
     for report, begin, end in reports:
-        sums.add(report, begin, end, threads)
+        sums.add(report, begin, end, threads, task)
     return sums.found
 
 
-def _gone(piece: Piece, threads: Mapping[int, ThreadHistory]) -> int:
-    """When the last of those that worked on it ended, and so it did too: a report may be older. 0: not all have."""
+def _gone(piece: Piece, threads: Mapping[int, ThreadHistory], task: TaskOf) -> int:
+    """When the last of those that worked on it ended, and so it did too: a report may be older. 0: not all have. Where
+    tasks work on it, threads do so for them."""
+    if piece.tasks:
+        ended = [t.gone_ns for id_ in piece.tasks if (t := task(id_)) is not None]
+        return max(ended) if len(ended) == len(piece.tasks) and all(ended) else 0
     ended = [thread.gone_ns for tid in piece.threads if (thread := threads.get(tid)) is not None]
-    return max(ended) if not piece.tasks and len(ended) == len(piece.threads) and ended and all(ended) else 0
+    return max(ended) if len(ended) == len(piece.threads) and ended and all(ended) else 0
+
+
+def _left(piece: Piece, threads: Mapping[int, ThreadHistory], start_ns: int, end_ns: int) -> int:
+    """When the last of the threads that worked on it went to wait for more work: if the next report does not have it
+    any more, it was over then. 0: not all of them did."""
+    went = [_went_idle(threads.get(tid), start_ns, end_ns) for tid in piece.threads]
+    return max(went) if went and all(went) and not piece.tasks else 0
+
+
+def _went_idle(thread: ThreadHistory | None, start_ns: int, end_ns: int) -> int:
+    """When a thread, between two moments, began to wait for work in its pool's own loop; 0: it did not."""
+    found = 0
+    for run in reversed(thread.runs if thread is not None else ()):
+        if run.start_ns <= start_ns:
+            break
+        if run.state is State.IDLE and run.start_ns < end_ns and in_loop(run.stack):
+            found = run.start_ns
+    return found
 
 
 def _add_states(states: list[int], thread: ThreadHistory | None, start_ns: int, end_ns: int) -> None:
-    """What the thread did between two moments; what is not known of it is unknown."""
+    """What the thread did between two moments, until it went to wait for more work; what is not known of it is
+    unknown."""
+    end_ns = _went_idle(thread, start_ns, end_ns) or end_ns
     left = end_ns - start_ns
     runs = thread.runs if thread is not None else ()
     for run in reversed(runs):

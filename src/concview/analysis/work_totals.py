@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from concview.analysis.records import ThreadHistory
-from concview.analysis.work import Doing, Key, Route, Sums, WorkHistory, title
+from concview.analysis.work import Doing, Key, Route, Sums, TaskOf, WorkHistory, no_task, title
 from concview.model import Label, WorkKind
 
 #: Names at a time. A place is given to another name when nothing was added to it for so long.
@@ -45,11 +45,13 @@ class Totals(Sums[Total]):
     def every(self) -> list[Total]:
         return [*self._named.values(), *self._others.values()]
 
-    def follow(self, work: WorkHistory, now_ns: int, threads: Mapping[int, ThreadHistory]) -> None:
+    def follow(
+        self, work: WorkHistory, now_ns: int, threads: Mapping[int, ThreadHistory], task: TaskOf = no_task
+    ) -> None:
         """Add what happened since the last time, which must be less than `KEPT_NS` ago."""
         for report, begin, end in work.between(self._until_ns, now_ns):
             self._until_ns = end
-            self.add(report, begin, end, threads)
+            self.add(report, begin, end, threads, task)
             for total in self.running:
                 total.added_ns = end
 

@@ -79,9 +79,7 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
         pen.line()
         pen.table(["work", "seen", "in flight", "p50", "p95", "mostly"], rows)
         if any(r.p50_s is not None and not r.exact for r in work.routes[:MOST_ROUTES]):
-            pen.paragraph(
-                "~ counted from when it was first seen: up to 0.2 s longer; more where it had begun before the watching"
-            )
+            pen.paragraph("~ counted from when it was first seen: up to 0.2 s longer, on a full machine more")
     if hint := without_route((*work.now, *work.routes), work.mode):
         pen.paragraph(hint)
     if len(work.routes) > MOST_ROUTES:

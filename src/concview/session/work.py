@@ -60,11 +60,11 @@ class WorkComposer:
         seconds = sum(end - begin for _, begin, end in told) / 1e9
         self._seconds = seconds
         threads = {t.tid: t for t in (*history.gone, *history.threads.values())}
-        found = routes(told, threads)
+        found = routes(told, threads, history.aio.find)
         every = sorted(found.values(), key=lambda r: -r.busy_ns)[:MAX_ROUTES]
         self._routes = tuple([_route(r, seconds) for r in every])
         if self._totals is not None:
-            self._totals.follow(history.work, end_ns, threads)
+            self._totals.follow(history.work, end_ns, threads, history.aio.find)
             self._counted = tuple([_total(t) for t in self._totals.every()])
 
 
