@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kernel_sink import Sink, eventually
 
 from concview.linux import WaitReader, syscalls
-from concview.linux.decode import Decoder
+from concview.linux.decode import _MUSL, Decoder
 from concview.model import Peer, Wait, WaitKind
 from concview.sink import Sink as SinkProtocol
 from interpreters import Interpreter, Process, current, target
@@ -334,10 +334,10 @@ def test_what_goes_on_after_a_stop(any_python: Interpreter) -> None:
         reader.close()
 
 
-def line(machine: str, name: str, *arguments: int) -> bytes:
+def line(machine: str, name: str, *arguments: int, stack_pointer: int = 0x7FFF0000) -> bytes:
     number = next(n for n, (found, _) in syscalls.table(machine).items() if found == name)
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
-    return f"{number} {' '.join(hex(a) for a in (*padded, 0x7FFF0000, 0x7FFF1000))}\n".encode()
+    return f"{number} {' '.join(hex(a) for a in (*padded, stack_pointer, 0x7FFF1000))}\n".encode()
 
 
 @pytest.mark.parametrize("machine", syscalls.MACHINES)
@@ -380,6 +380,48 @@ def test_first_address_of_a_vector_is_what_counts() -> None:
     reader.gil_range = [(0xABC0, 0xABC4)]
     wait, _ = reader.parse(os.getpid(), line(os.uname().machine, "futex_waitv", 0x5000, 1))
     assert wait.kind is WaitKind.GIL
+
+
+@pytest.mark.parametrize("musl", [True, False])
+def test_who_waits_for_the_gil_with_musl_waits_on_his_own_stack(musl: bool) -> None:
+    """A list of nodes (prev, next, state, barrier, notify), the newest at the condition's head; another one belongs to a
+    condition of somebody else's."""
+    gil, first, second, other = 0x5000, 0x7F00_0000_1000, 0x7F00_0000_2000, 0x7F00_0000_3000
+    memory = {gil + 8: second, second + 8: first, first + 8: 0, gil + 88 + 8: 0, other + 8: 0}
+    reader = reader_for(
+        os.getpid(), Sink(), read=lambda address, size: struct.pack("<Q", memory.get(address, 0))[:size]
+    )
+    vars(reader._decoder)["musl"] = musl
+    reader.gil_range = [(gil, gil + 176)]
+
+    def kind(node: int) -> WaitKind:
+        text = line(os.uname().machine, "futex", node + 20, 0x80, 2, stack_pointer=node - 0xD8)
+        return reader.parse(os.getpid(), text)[0].kind
+
+    gil_kind = WaitKind.GIL if musl else WaitKind.FUTEX
+    assert [kind(node) for node in (first, second, other)] == [gil_kind, gil_kind, WaitKind.FUTEX]
+    memory[gil + 88 + 8] = other
+    assert kind(other) is gil_kind, "it has given the GIL up, and waits until somebody has taken it"
+    memory.update({first + 8: second})
+    assert kind(0x7F00_0000_4000) is WaitKind.FUTEX, "a list that goes round in a circle has an end"
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "musl"),
+    [
+        ("/lib/ld-musl-x86_64.so.1", True),
+        ("/lib/ld-musl-aarch64.so.1", True),
+        ("/lib/libc.musl-x86_64.so.1", True),
+        ("/usr/lib/x86_64-linux-musl/libc.so", True),
+        ("/usr/lib/x86_64-linux-gnu/libc.so.6", False),
+        ("/srv/musl-notes/server", False),
+    ],
+)
+def test_musl_is_told_by_what_is_mapped(path: str, musl: bool) -> None:
+    assert (
+        _MUSL.search(f"7f00-7f01 r-xp 00000000 fe:00 12       {path}\n7ffd-7ffe rw-p\n".encode()) is not None
+    ) == musl
 
 
 def test_lines_without_arguments_and_of_unknown_calls() -> None:

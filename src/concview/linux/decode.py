@@ -6,9 +6,11 @@ Line format (fs/proc/base.c, proc_pid_syscall): 'running', or '-1 SP PC', or 'NR
 from __future__ import annotations
 
 import os
+import re
 import struct
 import time
 from collections.abc import Callable
+from functools import cached_property
 
 from msgspec.structs import replace
 
@@ -37,6 +39,15 @@ FutexResolver = Callable[[int, int, bool, int], Wait | None]
 FutexQuestion = tuple[int, int, bool, int]
 FutexesResolver = Callable[[list[FutexQuestion]], list[Wait | None]]
 MemoryReader = Callable[[int, int], bytes]
+
+
+#: musl's pthread_cond_wait (src/thread/pthread_cond_timedwait.c, 1.1 to 1.2): each waiter waits at the `barrier` in a
+#: node on its own stack (prev, next, state, barrier, notify); the condition has the newest one at `_c_head`.
+_BARRIER, _HEAD, _NEAR, _MOST_QUEUED = 20, 8, 4096, 256
+#: `cond` and `switch_cond` of the GIL, from the first one on: a mutex of 40 bytes lies between them.
+_GIL_CONDITIONS = (0, 88)
+_MUSL = re.compile(rb"/(?:ld-musl-|libc\.musl-)[\w.-]+|/[\w./-]*musl[\w./-]*/libc\.so$", re.MULTILINE)
+_MAX_MAPS = 4 << 20
 
 
 class Decoder:
@@ -127,10 +138,37 @@ class Decoder:
         if len(fields) != 9:
             return None
         address = int(fields[1], 16)
-        if any(start <= address < end for start, end in self.gil_range):
+        stack_pointer = int(fields[7], 16)
+        if self._for_gil(address, stack_pointer):
             return None
         command = int(fields[2], 16) & syscalls.FUTEX_COMMAND_MASK
-        return tid, address, int(fields[4], 16) != 0 and command in syscalls.FUTEX_WAITS, int(fields[7], 16)
+        return tid, address, int(fields[4], 16) != 0 and command in syscalls.FUTEX_WAITS, stack_pointer
+
+    def _for_gil(self, address: int, stack_pointer: int) -> bool:
+        if any(start <= address < end for start, end in self.gil_range):
+            return True
+        node = address - _BARRIER
+        if not self.musl or node & 7 or not 0 <= address - stack_pointer < _NEAR:
+            return False
+        return any(self._queued(start + cond, node) for start, _ in self.gil_range for cond in _GIL_CONDITIONS)
+
+    def _queued(self, condition: int, node: int) -> bool:
+        """Whether a waiter of musl's is in the list of a condition."""
+        at = _u64(self._memory(condition + _HEAD, 8).ljust(8, b"\0"), 0)
+        for _ in range(_MOST_QUEUED):
+            if at == node or not at:
+                break
+            at = _u64(self._memory(at + 8, 8).ljust(8, b"\0"), 0)
+        return at == node
+
+    @cached_property
+    def musl(self) -> bool:
+        """Whether the process has musl for its C library (Alpine)."""
+        try:
+            with open(f"{self._facts.folder}/maps", "rb") as file:
+                return _MUSL.search(file.read(_MAX_MAPS)) is not None
+        except OSError:
+            return False
 
     @staticmethod
     def answered(question: FutexQuestion, named: Wait | None) -> tuple[Wait, int]:
@@ -140,9 +178,8 @@ class Decoder:
         return Wait(WaitKind.FUTEX, "futex", timed=question[2]), RECHECK
 
     def _futex(self, tid: int, name: str, address: int, timed: bool, stack_pointer: int) -> tuple[Wait, int]:
-        for start, end in self.gil_range:
-            if start <= address < end:
-                return _GIL, RECHECK
+        if self._for_gil(address, stack_pointer):
+            return _GIL, RECHECK
         if self.futex_resolver is not None:
             named = self.futex_resolver(tid, address, timed, stack_pointer)
             if named is not None:

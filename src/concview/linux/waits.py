@@ -268,7 +268,8 @@ class WaitReader:
         self.parsed += 1
         wait, left = self.parse(tid, line)
         slot.line, slot.left, slot.wait = line, left, self._sink.wait(wait)
-        if wait.kind in _PLAIN:
+        # musl's waiters for the GIL wait on their own stacks, where something else may wait the next time.
+        if wait.kind in _PLAIN and not (wait.kind is WaitKind.GIL and self._decoder.musl):
             if len(self._plain) >= _MAX_PLAIN:
                 self._plain.clear()
             self._plain[line] = slot.wait
