@@ -384,7 +384,7 @@ def test_first_address_of_a_vector_is_what_counts() -> None:
 
 @pytest.mark.parametrize("musl", [True, False])
 def test_who_waits_for_the_gil_with_musl_waits_on_his_own_stack(musl: bool) -> None:
-    """A list of nodes (prev, next, state, barrier, notify), the newest at the condition's head; another one belongs to a
+    """A list of nodes (prev, next, state, barrier, notify), the newest at the condition's head; another one is in a
     condition of somebody else's."""
     gil, first, second, other = 0x5000, 0x7F00_0000_1000, 0x7F00_0000_2000, 0x7F00_0000_3000
     memory = {gil + 8: second, second + 8: first, first + 8: 0, gil + 88 + 8: 0, other + 8: 0}
