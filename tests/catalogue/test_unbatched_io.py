@@ -8,7 +8,7 @@ import pytest
 from build import DB, RUNNING, SLEEP, Scene, frame, recv
 
 from concview.catalogue.rules.unbatched_io import RULE
-from concview.model import Frame, Peer, Severity, Wait
+from concview.model import Frame, Label, LabelDef, Peer, Severity, Wait, Work, WorkItem, WorkKind
 
 SEND = frame("insert", 26, text='db.sendall(row + b"\\n")')
 ANSWER = frame("insert", 27, text="db.recv(100)")
@@ -104,3 +104,55 @@ def test_a_line_that_sends_is_enough_however_rarely_it_is_seen() -> None:
 
     scene.play(8, script)
     assert scene.found("unbatched-io") is not None
+
+
+PAGE = frame("page", 9, text="return [db.execute(CUSTOMER, (i,)).fetchone() for i in orders]")
+CUSTOMER = "SELECT name FROM customers WHERE id = ?"
+
+
+@pytest.mark.parametrize(
+    ("names", "per_tick", "title"),
+    [
+        ([CUSTOMER], 20, "The same query"),
+        ([CUSTOMER], 2, "The same query"),  # over a network: 200 a second
+        ([CUSTOMER, CUSTOMER, "SELECT id FROM orders"], 2, "The same query"),  # whose rows are gone through
+        ([CUSTOMER, "SELECT a FROM b", "SELECT c FROM d"], 20, "exchanges a second"),
+        ([CUSTOMER, "SELECT a FROM b", "SELECT c FROM d"], 2, ""),  # a page that asks for this and that
+        (["INSERT INTO t VALUES (?)"], 20, "exchanges a second"),
+        (["INSERT INTO t VALUES (?)"], 2, ""),
+    ],
+)
+def test_a_query_for_each_row_of_another_one(names: list[str], per_tick: int, title: str) -> None:
+    scene = scene_of()
+    for number, name in enumerate(dict.fromkeys(names), 1):
+        scene.history.apply(LabelDef(number, Label(WorkKind.QUERY, "psycopg", name)))
+    ids = {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+    one = exchanges(scene, PAGE, PAGE, recv(), per_tick, asleep=0)
+
+    def script(at: float) -> None:
+        one(at)
+        tick = round(at * 100)
+        if tick % 25 == 0:
+            label = ids[names[tick // 25 % len(names)]]
+            scene.history.apply(Work(scene.history.now_ns, (WorkItem(tick + 1, label, 0, 0, (101,)),)))
+
+    scene.play(8, script)
+    finding = scene.found("unbatched-io")
+    assert (finding is not None) == bool(title)
+    if finding is not None:
+        assert title in finding.title
+        assert ("N+1" in finding.summary) == finding.fix.startswith("Ask for all") == title.startswith("The same")
+
+
+def test_a_batch_that_rests_between_its_queries_is_none() -> None:
+    scene = scene_of()
+    scene.history.apply(LabelDef(1, Label(WorkKind.QUERY, "psycopg", CUSTOMER)))
+    one = exchanges(scene, PAGE, PAGE, recv(), 2, asleep=0.6)
+
+    def script(at: float) -> None:
+        one(at)
+        if round(at * 100) % 25 == 0:
+            scene.history.apply(Work(scene.history.now_ns, (WorkItem(int(at * 100) + 1, 1, 0, 0, (101,)),)))
+
+    scene.play(8, script)
+    assert scene.ever() == set()
