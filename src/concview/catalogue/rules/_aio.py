@@ -10,10 +10,10 @@ from concview.analysis.tasks.records import TaskHistory, TaskRun
 from concview.analysis.tasks.window import AioWindow, ObjectWindow
 from concview.analysis.window import Window
 from concview.catalogue import evidence
-from concview.catalogue.base import Inapplicable
+from concview.catalogue.base import Inapplicable, Observation
 from concview.catalogue.evidence import LASTING_NS, MAX_FRAMES
 from concview.catalogue.rules._loops import is_loop
-from concview.model import Hold, Stack, StackEvidence, State, TaskState, Where
+from concview.model import Confidence, Hold, Stack, StackEvidence, State, TaskState, Where
 from concview.text import duration, percent
 
 #: Waits of which only others, or the loop, are the end: everything but being run.
@@ -74,6 +74,26 @@ def lower_waiters(aio: AioWindow, one: ObjectWindow) -> tuple[float, float, int]
     ticks = looks_in(aio, aio.span_ns)
     lower = lower_mean(mean, len(one.waiters), ticks, max(one.waits, len(one.waiters)))
     return mean, max(lower, min(mean, float(stuck))), stuck
+
+
+def queued(aio: AioWindow, one: ObjectWindow, kind: str, most: int, stacks: int) -> Observation:
+    """What is measured of an object that tasks wait for, without words. `most` holders and waiters are named, and
+    `stacks` waiters shown."""
+    mean, lower, stuck = lower_waiters(aio, one)
+    waiters, holders = by_time(one.waiters), by_time(one.holders)
+    return Observation(
+        subject=f"{kind} {one.id:#x}",
+        value=mean,
+        lower=lower,
+        lasting=stuck,
+        samples=max(looks_in(aio, one.wait_ns), stuck),
+        episodes=max(one.waits, stuck),
+        confidence=Confidence.EXACT if one.exact else Confidence.INFERRED,
+        label=name_of(one),
+        where=where(one),
+        tasks=(*holders[:most], *(t for t in waiters[:most] if t not in one.holders)),
+        stacks=holder_stack(aio, one) + waiter_stacks(aio, one, stacks),
+    )
 
 
 # ---------------------------------------------------------------- words and stacks

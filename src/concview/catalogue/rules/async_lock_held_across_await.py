@@ -30,6 +30,7 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.tasks.window import AioWindow, ObjectWindow
@@ -37,7 +38,6 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _aio
-from concview.model import Confidence
 from concview.text import duration, percent, plural
 
 #: Holders that are suspended for less of the held time are held up by the loop, not by what they await.
@@ -63,8 +63,8 @@ class AsyncLockHeldAcrossAwait:
                     yield self._one(aio, one)
 
     def _one(self, aio: AioWindow, one: ObjectWindow) -> Observation:
-        mean, lower, stuck = _aio.lower_waiters(aio, one)
-        name = _aio.name_of(one)
+        measured = _aio.queued(aio, one, "lock", 50, 2)
+        name, mean, stuck = measured.label, measured.value, measured.lasting
         waiters, holders = _aio.by_time(one.waiters), _aio.by_time(one.holders)
         what, part = _aio.holders_do(one)
         run = one.hold_run
@@ -79,15 +79,8 @@ class AsyncLockHeldAcrossAwait:
             summary += (
                 f". {plural(stuck, 'task')} {'has' if stuck == 1 else 'have'} not moved for {duration(longest / 1e9)}"
             )
-        return Observation(
-            subject=f"lock {one.id:#x}",
-            value=mean,
-            lower=lower,
-            lasting=stuck,
-            samples=max(_aio.looks_in(aio, one.wait_ns), stuck),
-            episodes=max(one.waits, stuck),
-            confidence=Confidence.EXACT if one.exact else Confidence.INFERRED,
-            label=name,
+        return replace(
+            measured,
             title=f"{name} is held across an await: "
             f"{plural(_aio.crowd(waiters, mean), 'task waits', 'tasks wait')} for it",
             summary=summary + ".",
@@ -98,9 +91,6 @@ class AsyncLockHeldAcrossAwait:
             ),
             check_next=f"Is everything between taking and releasing {name} needed under it? Start at "
             f"{evidence.frame_spot(leaf)}.",
-            where=_aio.where(one),
-            tasks=(*holders[:50], *(t for t in waiters[:50] if t not in one.holders)),
-            stacks=_aio.holder_stack(aio, one) + _aio.waiter_stacks(aio, one),
             explains=(("async-semaphore-saturated", f"semaphore {one.id:#x}"), ("async-straggler", "*")),
         )
 

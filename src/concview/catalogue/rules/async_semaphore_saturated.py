@@ -26,6 +26,7 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.tasks import words
@@ -34,7 +35,6 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _aio
-from concview.model import Confidence
 from concview.text import percent, plural
 
 
@@ -54,9 +54,9 @@ class AsyncSemaphoreSaturated:
                 yield self._one(aio, one)
 
     def _one(self, aio: AioWindow, one: ObjectWindow) -> Observation:
-        mean, lower, stuck = _aio.lower_waiters(aio, one)
-        name, used = _aio.name_of(one), words.usage(one.usual)
-        waiters, holders = _aio.by_time(one.waiters), _aio.by_time(one.holders)
+        measured = _aio.queued(aio, one, "semaphore", 30, 1)
+        name, mean, used = measured.label, measured.value, words.usage(one.usual)
+        waiters = _aio.by_time(one.waiters)
         what, part = _aio.holders_do(one)
         summary = f"{_aio.who(aio, waiters)} wait for {name} in {_aio.spot_of(one)}, {mean:.1f} at a time on average"
         summary += f"; {used}" if used else ""
@@ -64,15 +64,8 @@ class AsyncSemaphoreSaturated:
         ended = one.waits
         rate = f" Some {ended / aio.seconds:.0f} a second get in." if ended > len(one.waiters) else ""
         held = one.hold_run
-        return Observation(
-            subject=f"semaphore {one.id:#x}",
-            value=mean,
-            lower=lower,
-            lasting=stuck,
-            samples=max(_aio.looks_in(aio, one.wait_ns), stuck),
-            episodes=max(one.waits, stuck),
-            confidence=Confidence.EXACT if one.exact else Confidence.INFERRED,
-            label=name,
+        return replace(
+            measured,
             title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}"
             + (f": {used}" if used else ""),
             summary=f"{summary}.{rate}",
@@ -82,9 +75,6 @@ class AsyncSemaphoreSaturated:
             else "",
             check_next=f"Is the number of permits of {name} a choice? "
             f"{evidence.frame_spot(held[0].stack.user_leaf) if held is not None else 'The section'} takes the time.",
-            where=_aio.where(one),
-            tasks=(*holders[:30], *(t for t in waiters[:30] if t not in one.holders)),
-            stacks=_aio.holder_stack(aio, one) + _aio.waiter_stacks(aio, one, 1),
             severity_cap="info",
         )
 

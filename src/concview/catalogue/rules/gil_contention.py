@@ -35,11 +35,11 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import GilWindow, ThreadWindow, Window
+from concview.analysis.window import GilWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.catalogue.rules.gil_convoy import MIN_SECONDS, parties
-from concview.model import Confidence, Frame, StackEvidence, State
+from concview.catalogue.rules._gil import gils, parties, shown
+from concview.model import Confidence, Frame, State
 from concview.text import percent
 
 #: A thread that runs or waits for the GIL for this share of the time is busy.
@@ -63,10 +63,7 @@ class GilContention:
     measure: ClassVar[str] = "waiting for the GIL"
 
     def observe(self, window: Window) -> Iterable[Observation]:
-        evidence.require_gil(window)
-        if window.seconds < MIN_SECONDS:
-            return
-        for gil in window.gils:
+        for gil in gils(window):
             yield from self._one(window, gil)
 
     def _one(self, window: Window, gil: GilWindow) -> Iterable[Observation]:
@@ -114,19 +111,10 @@ class GilContention:
             check_next="How large are the arguments and results? They are pickled on the way to a process and back.",
             where=tuple(evidence.at(f) for f, _ in hot[:3]),
             threads=tuple(t.tid for t in hogs),
-            stacks=_stacks(hogs),
+            stacks=shown("hog", hogs[:_SHOWN], State.RUNNING, State.GIL),
             explains=() if len(victims) >= len(computing) else (("gil-convoy", gil.subject),),
             severity_cap="" if window.cpus >= 1.5 else "info",
         )
-
-
-def _stacks(hogs: list[ThreadWindow]) -> tuple[StackEvidence, ...]:
-    out: tuple[StackEvidence, ...] = ()
-    for thread in hogs[:_SHOWN]:
-        stack = evidence.heaviest_in(thread.wait_profiles, State.RUNNING, State.GIL)
-        note = f"running {percent(thread.share(State.RUNNING))}, waiting for the GIL {percent(thread.share(State.GIL))}"
-        out += evidence.shown("hog", thread.tid, thread.name, stack, note)
-    return out
 
 
 def _fix(hot: Frame | None, gil: GilWindow) -> str:

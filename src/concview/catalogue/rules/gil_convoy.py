@@ -32,27 +32,16 @@ When it is fine:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar
 
 from concview.analysis.statistics import lower_share
-from concview.analysis.window import GilWindow, ThreadWindow, Window
+from concview.analysis.window import GilWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
-from concview.model import Confidence, StackEvidence, State
+from concview.catalogue.rules._gil import blocks, gils, parties, shown
+from concview.model import Confidence, State
 from concview.text import duration, percent
-
-#: A victim runs less than this, waits for the GIL at least so much of the time and blocks so often by itself.
-MAX_RUNNING = 0.2
-MIN_GIL = 0.1
-MIN_PER_S = 3.0
-#: While a program's threads are being started they wait for each other.
-MIN_SECONDS = 2.0
-#: Somebody must compute: a thread with this share of running and waiting for the GIL, and of running alone.
-HOG = 0.5
-HOG_RUNNING = 0.1
-#: A thread that runs more than this part of what the busiest runs computes as well.
-EQUALS = 0.4
 
 
 class GilConvoy:
@@ -67,10 +56,7 @@ class GilConvoy:
     measure: ClassVar[str] = "waiting for the GIL after a call"
 
     def observe(self, window: Window) -> Iterable[Observation]:
-        evidence.require_gil(window)
-        if window.seconds < MIN_SECONDS:
-            return
-        for gil in window.gils:
+        for gil in gils(window):
             yield from self._one(window, gil)
 
     def _one(self, window: Window, gil: GilWindow) -> Iterable[Observation]:
@@ -86,20 +72,11 @@ class GilConvoy:
         share = waiting / busy
         samples = evidence.samples_in(window, busy)
         episodes = sum(t.episodes(State.GIL) for t in victims)
-        late = waiting / 1e9 / max(1.0, sum(_blocks(t) for t in victims))
+        late = waiting / 1e9 / max(1.0, sum(blocks(t) for t in victims))
         hot = evidence.hot(hogs, State.RUNNING, State.GIL)
         names, computing = (evidence.who(window, [t.tid for t in those]) for those in (victims, hogs))
         computing += " computes" if len(hogs) == 1 else " compute"
         lost = evidence.heaviest_in(victims[0].wait_profiles, State.GIL)
-        stacks: tuple[StackEvidence, ...] = ()
-        for thread in hogs[:2]:
-            stack = evidence.heaviest_in(thread.wait_profiles, State.RUNNING, State.GIL)
-            note = f"runs {percent(thread.share(State.RUNNING))}"
-            stacks += evidence.shown("hog", thread.tid, thread.name, stack, note)
-        for thread in victims[:3]:
-            stack = evidence.heaviest_in(thread.wait_profiles, State.GIL)
-            note = f"waits for the GIL {percent(thread.share(State.GIL))}, runs {percent(thread.share(State.RUNNING))}"
-            stacks += evidence.shown("victim", thread.tid, thread.name, stack, note)
         yield Observation(
             subject=gil.subject,
             value=share,
@@ -117,36 +94,11 @@ class GilConvoy:
             check_next="Is what the computing thread does needed in this process?",
             where=(*(evidence.at(f) for f, _ in hot[:2]), *evidence.places(lost)),
             threads=tuple(t.tid for t in [*hogs, *victims]),
-            stacks=stacks,
+            stacks=shown("hog", hogs[:2], State.RUNNING, State.GIL) + shown("victim", victims[:3], State.GIL),
             # Two that compute wait for each other, too: what matters is who waits for both. Where more compute than
             # wait it is the other way round (see gil-contention).
             explains=(("gil-contention", gil.subject),) if len(victims) >= len(hogs) else (),
         )
-
-
-def _blocks(thread: ThreadWindow) -> int:
-    """How often it went to sleep in the kernel: at least once for every wait for the GIL."""
-    return sum(b.voluntary for b in thread.buckets if b.voluntary > 0)
-
-
-def parties(threads: Sequence[ThreadWindow]) -> tuple[list[ThreadWindow], list[ThreadWindow]]:
-    """Threads that compute, and those that wait for the GIL because of them."""
-    hogs = [t for t in threads if _is_hog(t)]
-    most = max((t.share(State.RUNNING) for t in hogs), default=0.0)
-    # Among equals nobody is the victim, however little of the CPU a busy machine leaves to each.
-    victims = [t for t in threads if t not in hogs and t.share(State.RUNNING) < EQUALS * most and _is_victim(t)]
-    return hogs, victims
-
-
-def _is_hog(thread: ThreadWindow) -> bool:
-    return thread.share(State.RUNNING, State.GIL) >= HOG and thread.share(State.RUNNING) >= HOG_RUNNING
-
-
-def _is_victim(thread: ThreadWindow) -> bool:
-    seconds = sum(thread.nanoseconds) / 1e9
-    if seconds <= 0 or thread.share(State.RUNNING) >= MAX_RUNNING or thread.share(State.GIL) < MIN_GIL:
-        return False
-    return _blocks(thread) >= MIN_PER_S * seconds
 
 
 RULE = GilConvoy()

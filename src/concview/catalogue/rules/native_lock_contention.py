@@ -84,10 +84,10 @@ class NativeLockContention:
     measure: ClassVar[str] = "mean number of threads that wait for the lock"
 
     def observe(self, window: Window) -> Iterable[Observation]:
-        told = _told(window)
+        told = _Told(window)
         crowds: dict[int, _Queue] = {}
         for thread in window.threads:
-            rows = told.get(thread.tid, [])
+            rows = told.of_thread.get(thread.tid, [])
             if not any(_is_lock(row) for _, row in rows):
                 continue
             for slice_, _ in thread.slices_of(_native):
@@ -101,7 +101,7 @@ class NativeLockContention:
                 crowd.crowd.waits.append((thread, slice_))
                 crowd.seen_ns += slice_.ns * seen
         for queue in crowds.values():
-            yield _one(window, queue)
+            yield _one(window, queue, told.of_lock[queue.lock.address])
 
 
 @dataclass
@@ -119,13 +119,17 @@ def _is_lock(row: NativeWait) -> bool:
     return bool(row.kind) and not row.lost
 
 
-def _told(window: Window) -> dict[int, list[tuple[int, NativeWait]]]:
-    """What was told of each thread, with the moment, oldest first."""
-    found: dict[int, list[tuple[int, NativeWait]]] = defaultdict(list)
-    for report in window.history.relations.reports(NativeWaits, window.start_ns, window.end_ns):
-        for row in report.waits:
-            found[row.tid].append((report.at_ns, row))
-    return found
+class _Told:
+    """What was told within the window, oldest first."""
+
+    def __init__(self, window: Window) -> None:
+        self.of_thread: dict[int, list[tuple[int, NativeWait]]] = defaultdict(list)  #: with the moment
+        self.of_lock: dict[int, list[NativeWait]] = defaultdict(list)  #: by address
+        for report in window.history.relations.reports(NativeWaits, window.start_ns, window.end_ns):
+            for row in report.waits:
+                self.of_thread[row.tid].append((report.at_ns, row))
+                if row.kind:
+                    self.of_lock[row.address].append(row)
 
 
 def _lock_of(slice_: Slice, rows: list[tuple[int, NativeWait]]) -> tuple[NativeWait | None, bool]:
@@ -139,17 +143,15 @@ def _lock_of(slice_: Slice, rows: list[tuple[int, NativeWait]]) -> tuple[NativeW
     return (near, False) if _is_lock(near) else (None, False)
 
 
-def _owners(window: Window, address: int) -> tuple[list[int], list[NativeWait]]:
+def _owners(rows: list[NativeWait]) -> tuple[list[int], list[NativeWait]]:
     """Threads of this process that had it, most often seen first, and waits for which another process had it."""
-    reports = window.history.relations.reports(NativeWaits, window.start_ns, window.end_ns)
-    rows = [one for report in reports for one in report.waits if one.address == address and one.kind]
     seen = Counter(one.owner for one in rows if not one.others and one.owner)
     return [tid for tid, _ in seen.most_common()], [one for one in rows if one.others]
 
 
-def _one(window: Window, queue: _Queue) -> Observation:
+def _one(window: Window, queue: _Queue, rows: list[NativeWait]) -> Observation:
     crowd, lock = queue.crowd, queue.lock
-    owners, outside = _owners(window, lock.address)
+    owners, outside = _owners(rows)
     read = queue.seen_ns >= READ_SHARE * sum(s.ns for _, s in crowd.waits)
     meanwhile = _crowd.doing(crowd.beside(owners))
     summary = (
