@@ -11,6 +11,7 @@ from build import RUNNING, Scene, frame
 
 from concview.analysis.window import Window
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
+from concview.catalogue.judge import PATIENCE_NS
 from concview.catalogue.rules._track import curve
 from concview.config import Limits, RuleConfig, RuleOptions
 from concview.model import Confidence, ProcessStatus, Severity, Where
@@ -374,3 +375,17 @@ def test_of_a_process_in_which_nothing_moves_only_what_is_for_ever_is_judged() -
     made.play(4)
     assert made.judgement.findings and {f.id for f in made.judgement.findings} == {"lasting"}
     assert [(n.id, "frozen" in n.why) for n in made.judgement.not_applicable] == [("other", True)]
+
+
+def test_a_rule_that_only_lacks_evidence_is_asked_again_soon() -> None:
+    rule = make()
+    made = scene(rule)
+    made.play(3)
+    soon, later = made.now_ns + 1_000_000_000, made.now_ns + PATIENCE_NS
+    assert not made.judge.due(soon, PATIENCE_NS) and made.judge.due(later, PATIENCE_NS)
+    rule.now = [saw(0.6, needs="the same twice (has 1)")]  # seldom enough that it may be gone in five seconds
+    made.play(0.25)
+    assert made.judge.due(soon, PATIENCE_NS)
+    rule.now = [saw(INFO / 10)]
+    made.play(0.25)
+    assert not made.judge.due(soon, PATIENCE_NS)

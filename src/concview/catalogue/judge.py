@@ -224,7 +224,7 @@ class Judge:
                 lacks = lacks or f"the same in {RAISE_AFTER} windows in a row (has {track.streak})"
                 missing.extend(_pend(rule, one, limits, lacks))
         self._unsettled.discard(rule.id)
-        if missing:  # it is about to reach its threshold, or has but for evidence
+        if missing:  # it would be told, but for evidence: that may be there a second later, and gone again
             self._unsettled.add(rule.id)
         for key, track in list(self._tracks.items()):
             if key[0] == rule.id:

@@ -211,14 +211,14 @@ class Samples:
         changes = tick.changes
         known, alive, out, turned = self._naming.tables.activities, self._alive, self._out, self._turned
         touched: dict[SampledThread, None] = {}
-        for i in range(0, len(changes) - 3, 4):
-            thread = alive.get(changes[i])
+        numbers = iter(changes)
+        for tid, stack, wait, holds in zip(numbers, numbers, numbers, numbers, strict=False):
+            thread = alive.get(tid)
             if thread is None:
-                thread = self._new(changes[i], f"thread {changes[i]}")
-            key = (changes[i + 1], changes[i + 2], changes[i + 3])
-            now = known.get(key)
+                thread = self._new(tid, f"thread {tid}")
+            now = known.get((stack, wait, holds))
             if now is None:
-                now = known[key] = self._naming.activity(key)
+                now = known[stack, wait, holds] = self._naming.activity((stack, wait, holds))
             if thread.doing is not IN_NOBODYS_NAME:
                 now = self._naming.in_name(now, thread.doing)
             old = thread.now
