@@ -48,9 +48,20 @@ _LOOKS = 64
 _TOGETHER_NS, _TOGETHER = 250_000_000, 25
 
 
+_FEW = 32
+
+
 def _classes(lengths: list[int]) -> tuple[int, ...]:
     """Class, number, class, number ..."""
-    return tuple([n for pair in sorted(Counter(map(length_class, lengths)).items()) for n in pair])
+    if not lengths:
+        return ()
+    counts: dict[int, int] = {}
+    if len(lengths) > _FEW:
+        counts = Counter(map(length_class, lengths))
+    else:  # what a counter takes for itself is more
+        for each in map(length_class, lengths):
+            counts[each] = counts.get(each, 0) + 1
+    return tuple([n for pair in sorted(counts.items()) for n in pair])
 
 
 def _most(wakers: dict[int, int], most: int) -> tuple[int, ...]:
