@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 from build import RUNNING, SLEEP, Scene, frame, recv, stdlib, waits_for
 
+from concview.analysis.known_places import POOLS
 from concview.analysis.window import Window
+from concview.catalogue.rules import _pools
 from concview.catalogue.rules._queues import users
-from concview.model import Depths, Frame, PoolDepth, QueueDepth, Severity, Wait
+from concview.model import Depths, Frame, PoolDepth, QueueDepth, Severity, Stack, Wait
 
 ADDRESS = 0xA0
 PUT = [stdlib("Condition.wait", "threading.py"), stdlib("Queue.put", "queue.py")]
@@ -347,3 +349,9 @@ def test_a_few_items_that_are_soon_done_are_no_backlog() -> None:
     scene.do(one, [frame("receive", 10)], SLEEP)
     scene.play(9, lambda at: queue.tell(at, 5 + 8 * at, 5 + 508 * at, 500 * at))
     assert scene.ever() == set()
+
+
+def test_of_every_pool_that_is_known_it_is_told_what_to_do() -> None:
+    for library in {library for rows in POOLS.values() for _, library in rows}:
+        advice = _pools.fix(library, library in _pools.USED and not _pools.keeps(library, Stack()))
+        assert "as many as are in use at once" in advice, library

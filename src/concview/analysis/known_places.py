@@ -146,7 +146,7 @@ MANAGERS = "multiprocessing/managers.py"
 TASK_TIMEOUTS = places(("asyncio/tasks.py", "wait_for"))
 #: Connection pools: (file, functions in which a caller waits for a connection) -> whose pool it is.
 #: Source: SQLAlchemy 1.4 and 2.0, psycopg_pool 3, urllib3 1 and 2, redis 4 and 5, PyMongo 4, httpcore 1, DBUtils 3,
-#: kombu 5.
+#: kombu 5, peewee 4.
 POOLS: dict[str, tuple[tuple[Places, str], ...]] = {
     name: tuple((Places(file, frozenset(functions.split())), library) for file, functions, library in rows)
     for name, rows in {
@@ -157,6 +157,7 @@ POOLS: dict[str, tuple[tuple[Places, str], ...]] = {
         "pooled_db.py": [("dbutils/pooled_db.py", "connection _wait_lock", "DBUtils")],
         "resource.py": [("kombu/resource.py", "acquire", "kombu")],
         "pool.py": [
+            ("playhouse/pool.py", "connect", "peewee"),
             ("psycopg_pool/pool.py", "getconn _getconn_unchecked", "psycopg"),
             ("pymongo/pool.py", "_get_conn _get_socket", "PyMongo"),
             ("pymongo/synchronous/pool.py", "_get_conn", "PyMongo"),

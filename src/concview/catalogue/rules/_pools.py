@@ -23,6 +23,8 @@ _TAKEN = {
     "psycopg": "with pool.connection() as db: rows = db.execute(query).fetchall()",
     "PyMongo": "rows = list(collection.find(query))",
     "DBUtils": "with pool.connection() as db, db.cursor() as cursor: rows = fetch(cursor, query)",
+    "kombu": "with producers[connection].acquire(block=True) as producer: producer.publish(body)",
+    "peewee": "with database.connection_context(): rows = list(query)",
     "redis": "with client.pipeline() as pipe: pipe.watch(key); rows = pipe.get(key); ...; pipe.execute()",
 }
 #: Library -> how its pool is made larger.
@@ -31,6 +33,8 @@ _SIZED = {
     "psycopg": "ConnectionPool(conninfo, max_size=10)",
     "PyMongo": "MongoClient(uri, maxPoolSize=10)",
     "DBUtils": "PooledDB(driver, maxconnections=10, blocking=True)",
+    "kombu": "kombu.pools.set_limit(10)",
+    "peewee": "PooledPostgresqlDatabase(name, max_connections=10)",
     "urllib3": "PoolManager(maxsize=10, block=True)",
     "HTTPX": "httpx.Client(limits=httpx.Limits(max_connections=10))",
     "redis": "BlockingConnectionPool(max_connections=10)",
