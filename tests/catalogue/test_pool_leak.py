@@ -15,7 +15,8 @@ TAKES = site("pool", 6, "job", how="get")
 
 def reference(tid: int, **more: object) -> Reference:
     known: dict[str, object] = {"source": True, "will": "release", "will_line": 9, "loops": True}
-    return Reference(tid, 1, "global", "sem", "fetch", "/srv/app.py", 5, (0, 0), **{**known, **more})  # type: ignore[arg-type]
+    path = str(more.pop("path", "sem"))
+    return Reference(tid, 1, "global", path, "fetch", "/srv/app.py", 5, (0, 0), **{**known, **more})  # type: ignore[arg-type]
 
 
 def semaphore(*more: Reference, value: int = 0, complete: bool = True) -> Scene:
@@ -67,6 +68,14 @@ def test_where_somebody_may_give_one_back(scene: dict[str, object]) -> None:
     more = scene.pop("more", None)
     made = semaphore(*([more] if isinstance(more, Reference) else []), **scene)  # type: ignore[arg-type]
     assert "pool-leak" not in made.ever()
+
+
+@pytest.mark.parametrize(("text", "leak"), [("mine.acquire()", False), ("following.acquire()", True)])
+def test_who_hands_it_on_and_never_takes_it_gives_a_signal(text: str, leak: bool) -> None:
+    """A ring: its turn comes later, however long that takes on a full machine."""
+    scene = semaphore(reference(103, path="following"))
+    lines = ["def member(mine, following):", "    while True:", f"        {text}", "        following.release()"]
+    assert bool(list(RULE.observe(Window(scene.history, lines_of=lambda _: lines)))) == leak
 
 
 def empty(name: str, tid: int) -> Related:

@@ -33,6 +33,7 @@ When it is fine:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
@@ -44,7 +45,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _pools
 from concview.catalogue.rules._crowd import Crowd
 from concview.catalogue.rules.connection_starvation import subject_of
-from concview.model import Concern, Confidence, Frame, Related, Where
+from concview.model import Concern, Confidence, Frame, Reference, Related, Where
 from concview.source import takers
 from concview.source.takers import Taken, Taker
 from concview.text import duration, file_name, waits
@@ -111,7 +112,8 @@ def _dry(window: Window, crowd: Crowd, known: Related) -> bool:
     if library:
         return not _used(window) and not _had_lately(window, crowd)
     if known.kind == "Semaphore":
-        return known.value == 0
+        others = [r for r in giving if r.tid not in known.waiters]
+        return known.value == 0 and not any(_only_gives(window, r) for r in others)
     if via == "pool":
         return known.kind not in ("Queue", "SimpleQueue") or known.value == 0
     # A Condition: of a pool, where whoever waits for one will give back the very same by another method.
@@ -122,6 +124,14 @@ def _dry(window: Window, crowd: Crowd, known: Related) -> bool:
     lines = window.lines_of(asking.file)
     taken = takers.takes(lines, asking.line)
     return taken is not None and takers.gives_back(lines, asking.line, taken, frozenset(r.through for r in mine))
+
+
+def _only_gives(window: Window, one: Reference) -> bool:
+    """Whether what gives it back there never takes it by that name: a semaphore as a signal, handed on in a ring."""
+    name = re.escape(one.path.rpartition(".")[2])
+    takes = re.compile(rf"\b{name}\.acquire\(|\bwith\b.*\b{name}\b")
+    lines = window.lines_of(one.file)
+    return bool(name and lines) and not any(takes.search(line) for line in lines)
 
 
 def _used(window: Window) -> bool:
