@@ -75,10 +75,10 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
         elif after is None and not cause.ends:
             pen.line(f"{indent}{words.had(step)} {cause.what}")
         elif after is None:
-            pen.line(f"{indent}{words.had(step)} {words.those(step, cause.ends)}{words.they_do(cause)}")
+            pen.line(f"{indent}{words.had_by(step, cause.ends)}{words.they_do(cause)}")
         else:
             pen.line(
-                f"{indent}{words.had(step)} {words.those(step, after.who)}"
+                f"{indent}{words.had_by(step, after.who)}"
                 f"{words.they_wait(step, after, words.at(after))}   {after.confidence.value}"
             )
     notes = []

@@ -115,10 +115,10 @@ def chain(cause: BlameCause, blame: Blame) -> list[str]:
     for depth, step in enumerate(cause.path):
         after = cause.path[depth + 1] if depth + 1 < len(cause.path) else None
         if after is None:
-            told.append(f"{words.had(step)} {words.those(step, cause.ends)}{words.they_do(cause)}")
+            told.append(f"{words.had_by(step, cause.ends)}{words.they_do(cause)}")
         else:
             waits = words.they_wait(step, after, words.at(after))
-            told.append(f"{words.had(step)} {words.those(step, after.who)}{waits}")
+            told.append(f"{words.had_by(step, after.who)}{waits}")
     return told
 
 

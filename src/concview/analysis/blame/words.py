@@ -35,6 +35,7 @@ _HAD = {
     Via.TURN: "which is kept by",
     Via.ANSWER: "to come from",
 }
+_ONE_AT_A_TIME = frozenset({Via.LOCK, Via.DATABASE, Via.GIL})
 #: What one does at the end, and several.
 _PLURAL = {"waits": "wait", "sleeps": "sleep", "runs": "run", "is": "are", "has": "have"}
 #: Ends that are something which others wait for; the rest say themselves what is done there.
@@ -84,6 +85,13 @@ def those(step: BlameStep, name: str) -> str:
     return f"{owners} {kind_of(step.owners, step.owning_tasks)} ({name})" if owners > 1 else name
 
 
+def had_by(step: BlameStep, name: str) -> str:
+    """'held by web-3'; of what one can have at a time 'held in turn by 8 threads (web)'."""
+    several = len(step.owners) + len(step.owning_tasks) > 1
+    how = had(step).replace(" by", " in turn by") if several and step.via in _ONE_AT_A_TIME else had(step)
+    return f"{how} {those(step, name)}"
+
+
 def they_do(cause: BlameCause) -> str:
     """Behind those at the end of a path: ', which sleeps (semN.py:7)', ': cannot be read (semN.py:7)'."""
     last = cause.path[-1]
@@ -127,7 +135,7 @@ def story(cause: BlameCause, waiting: float) -> str:
             told += f", and so on from one {step.who} to the next"
             alike = 0
         who = after.who if after is not None else cause.ends
-        told += f", {had(step)} {those(step, who)}"
+        told += f", {had_by(step, who)}"
         if after is not None:
             told += they_wait(step, after, at(after))
     return f"{told}: {does(cause)}" if cause.kind == End.CYCLE else f"{told}{they_do(cause)}"
