@@ -39,6 +39,8 @@ LOOKUP_THREADS, LOOKUP_SHARE = (0.5, 1.5), 0.2
 LEAST_SAMPLES = 15
 #: Part of the time for which each of a circle must have been in it, on average.
 STANDS = 0.1
+#: So much of the time for which somebody waits in vain must have been seen to be in vain.
+SEEN_SO = 0.5
 #: Nothing is judged before so much was seen.
 ENOUGH_S = 2.0
 
@@ -119,7 +121,7 @@ def _largest(blame: Blame, what: str) -> str:
 
 def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     """The largest cause that is over its thresholds."""
-    stuck = [c for c in blame.causes if _is_stuck(c)]
+    stuck = [c for c in blame.causes if _is_stuck(c, blame.seconds)]
     circles = [c for c in blame.causes if c.kind == End.CYCLE and _threads(blame, c) >= 0.3 and _stands(blame, c)]
     if circles:
         return "stuck", Severity.WARN, f"Stuck: {_told(blame, circles[0])}"
@@ -205,11 +207,13 @@ def _stands(blame: Blame, cause: BlameCause) -> bool:
     return _threads(blame, cause) >= STANDS * (len(cause.threads) + len(cause.tasks))
 
 
-def _is_stuck(cause: BlameCause) -> bool:
+def _is_stuck(cause: BlameCause, seconds: float) -> bool:
     if cause.stuck_s < STUCK_S or not cause.path:
         return False
     if cause.kind == End.NOBODY:
-        return True
+        # How long is known of the first wait. That nobody is there must have been seen for a good part of that: behind
+        # one who joins a thread that others starve of a lock, nobody has the lock for the moment of a hand-over.
+        return cause.thread_s >= SEEN_SO * min(cause.stuck_s, seconds)
     # How long is known of the first wait alone: who joins a thread that waits for the GIL now and then is not stuck.
     first = Via(cause.path[0].via)
     taken = cause.family == Family.TAKEN and first in TAKEN and first is not Via.GIL

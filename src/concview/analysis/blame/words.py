@@ -135,7 +135,7 @@ def story(cause: BlameCause, waiting: float) -> str:
             told += f", and so on from one {step.who} to the next"
             alike = 0
         who = after.who if after is not None else cause.ends
-        told += f", {had_by(step, who)}"
+        told += f"{' ' if step.via == Via.END else ', '}{had_by(step, who)}"
         if after is not None:
             told += they_wait(step, after, at(after))
     return f"{told}: {does(cause)}" if cause.kind == End.CYCLE else f"{told}{they_do(cause)}"
@@ -163,7 +163,7 @@ def largest(parts: Sequence[Part]) -> Part:
 
 
 #: What is waited for says itself what it is: 'a connection of psycopg's pool', 'the import of app'.
-_NAMED = frozenset({*Via} - {Via.LOCK, Via.PERMIT, Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.END, Via.TURN})
+_NAMED = frozenset({*Via} - {Via.LOCK, Via.PERMIT, Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.TURN})
 
 
 def because(parts: Sequence[Part]) -> str:

@@ -22,7 +22,7 @@ class Join:
         if loop is not None and loop.endless and "is_alive" not in loop.test:  # `while t.is_alive()` waits for the end
             return waiter.end(End.PACE, "looks now and then whether a thread has ended, in a loop")
         if target and target in moment.runs and target != waiter.tid:
-            return waiter.link(Via.END, "its end", [target], Confidence.EXACT, key=("join", target))
+            return waiter.link(Via.END, "the end", [target], Confidence.EXACT, key=("join", target))
         others = [t for t in moment.runs if t not in (waiter.tid, waiter.world.main)]
         if not others:
             return waiter.end(End.IDLE, "waits for threads to end")
