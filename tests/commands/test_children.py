@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -126,3 +127,36 @@ def test_a_module_runs(tmp_path: Path) -> None:
     result = run("check", "--duration", "2", "--", sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
     assert result.returncode == 0, result.stderr
     assert "http.server" in result.stdout
+
+
+JOINS = """
+import multiprocessing, os, signal, time
+fork = multiprocessing.get_context("fork")
+queue = fork.JoinableQueue()
+def work():
+    while True:
+        if queue.get() == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        queue.task_done()
+for _ in range(2):
+    fork.Process(target=work, daemon=True).start()
+for item in range(6):
+    queue.put(item)
+print("ready", flush=True)
+queue.join()
+"""
+
+
+def test_a_queue_between_processes_whose_worker_was_killed() -> None:
+    with target(current(), JOINS) as process:
+
+        def killed() -> bool:
+            states = [
+                Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in children(process.pid)
+            ]
+            return states.count("Z") == 1
+
+        eventually(killed)
+        said = " ".join(run("check", process.pid, "--duration", "10", "--fail-on", "never").stdout.split())
+    assert re.search("waits? for all items of a queue between processes to be reported as done", said), said
+    assert re.search(r"1 child of this process ended \(pid \d+\), and 1 worker that lives uses no CPU", said), said

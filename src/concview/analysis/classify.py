@@ -23,7 +23,7 @@ from concview.analysis.known_places import (
 )
 from concview.analysis.known_places import bare as bare
 from concview.model import Frame, Site, Stack, State, Wait, WaitKind
-from concview.source.calls import THREADING, calls_of
+from concview.source.calls import PROCESSES_JOIN, THREADING, calls_of
 
 #: Of builds without a GIL: the lock in the head of an object (a critical section), a stop of all threads, and whoever
 #: asked for it and waits until all have stopped.
@@ -40,6 +40,7 @@ IDLE_VIA = frozenset(
         "Event.wait",
         "Thread.join",
         "Queue.join",
+        PROCESSES_JOIN,
         "Future.result",
         "futures.wait",
         "SimpleQueue.get",
@@ -225,6 +226,7 @@ def _via_words(via: str, wait: Wait) -> str:
         "Event.wait": "waits for an event (Event.wait)",
         "Thread.join": "joins a thread",
         "Queue.join": "waits until a queue is worked off",
+        PROCESSES_JOIN: "waits until a queue between processes is worked off",
         "Semaphore.acquire": "waits for a semaphore",
         "Barrier.wait": "waits at a barrier",
         "Future.result": "waits for a future's result",

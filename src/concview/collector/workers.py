@@ -11,6 +11,8 @@ from concview.process.tree import Tree
 EVERY_NS = 2_000_000_000
 #: Looking may take this share of the time at most.
 _SHARE = 0.003
+#: Ended ones that are told.
+MOST_ENDED = 32
 
 
 class WorkerWatch:
@@ -39,6 +41,7 @@ class WorkerWatch:
         )  # fmt: skip
         self._cpu = {m.key: m.cpu_s for m in below}
         self._at_ns = now
-        if rows or self._told:
-            self._told = bool(rows)
-            self._recorder.emit(Workers(now, rows, self._tree.more))
+        ended = tuple(self._tree.ended[:MOST_ENDED])
+        if rows or ended or self._told:
+            self._told = bool(rows or ended)
+            self._recorder.emit(Workers(now, rows, self._tree.more, ended))

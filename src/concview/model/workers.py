@@ -28,11 +28,12 @@ class Worker(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Workers(Event, frozen=True, tag=36):
-    """Written when there are any, every other second, and once when there are none any more."""
+    """Written when there are any or ended ones, every other second, and once when there are none any more."""
 
     at_ns: int
     workers: tuple[Worker, ...]
     more: int = 0  #: processes that were not looked at
+    ended: tuple[int, ...] = ()  #: pids of its own children that have ended and that it has not collected
 
 
 class Parent(Event, frozen=True, tag=22):

@@ -65,12 +65,15 @@ class Tree:
         self._known: dict[tuple[int, int, str], _Found] = {}
         self._slots: dict[tuple[int, int], str] = {}
         self.more = 0  #: processes that were not looked at, at the last look
+        #: At the last look, children of the process itself that have ended and that it has not collected.
+        self.ended: list[int] = []
         self._ticks = os.sysconf("SC_CLK_TCK")
 
     def members(self) -> list[Member]:
         """The process itself first, then those below it, parents before children; empty when it is gone. Processes that
         are no Python (a shell, a launcher) are passed through."""
         self.more = 0
+        self.ended = []
         found: list[Member] = []
         known: dict[tuple[int, int, str], _Found] = {}
         todo: list[tuple[int, int, int, bool]] = [(self.root, 0, 0, False)]
@@ -86,6 +89,8 @@ class Tree:
             seen.add(pid)
             fields = _stat(pid)
             if not fields or fields[0] in "ZX":
+                if fields and parent == self.root and depth == 1:
+                    self.ended.append(pid)
                 continue
             ticks = int(fields[_STARTED])
             what = self._what(pid, ticks, known)

@@ -31,6 +31,8 @@ CHILDREN = (
     "multiprocessing/popen_fork.py", "multiprocessing/popen_forkserver.py", "multiprocessing/popen_spawn_posix.py",
     "billiard/popen_fork.py", "billiard/popen_forkserver.py", "billiard/popen_spawn_posix.py",
 )  # fmt: skip
+#: Until all that was put into a queue between processes is reported as done.
+PROCESSES_JOIN = "JoinableQueue.join"
 THREADING, QUEUE, FUTURES = "threading.py", "queue.py", "concurrent/futures/_base.py"
 THREAD_POOL = "concurrent/futures/thread.py"
 IMPORT = "importlib/_bootstrap.py"
@@ -63,6 +65,7 @@ CALLS: tuple[Call, ...] = (
     # Room in a bounded queue between processes: its semaphore is waited for in C.
     Call("multiprocessing/queues.py", "Queue.put", "Queue.put"),
     Call("multiprocessing/queues.py", "JoinableQueue.put", "Queue.put"),
+    Call("multiprocessing/queues.py", "JoinableQueue.join", PROCESSES_JOIN),
     # psycopg_pool 3: who waits has a condition of its own, and is given a connection of the pool.
     Call(_PSYCOPG, "WaitingClient.wait", "Condition.wait", "Condition"),
     Call(_PSYCOPG, "ConnectionPool._getconn_unchecked", "Queue.get", CONNECTION_POOL),
