@@ -161,6 +161,14 @@ class TaskFailure(msgspec.Struct, frozen=True, array_like=True, gc=False):
     since_ns: int
 
 
+class TaskCancel(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A living task that was told to end (`cancel`), and has not taken that back (`uncancel`). From Python 3.11 on."""
+
+    task: int
+    times: int
+    since_ns: int  #: when it was first seen so
+
+
 class Loops(Event, frozen=True, tag=28):
     """All event loops, a few times a second; `loops` is empty while there are none. Totals since attach."""
 
@@ -180,6 +188,7 @@ class Loops(Event, frozen=True, tag=28):
     why: str = ""  #: why tasks cannot be seen though a loop is there; empty when they can
     enable: str = ""  #: what would help
     unseen: tuple[str, ...] = ()  #: kinds of tasks that this look leaves out: a sentence each
+    cancelled: tuple[TaskCancel, ...] = ()  #: at most 20, those cancelled longest ago
 
 
 class AsyncObject(msgspec.Struct, frozen=True, array_like=True, gc=False):

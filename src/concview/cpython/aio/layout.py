@@ -36,6 +36,8 @@ class TaskLayout:
     namespace: int  #: tp_dict of a type
     member: int  #: PyMemberDef of a member descriptor
     head: int  #: bytes to read of a task
+    #: task_num_cancels_requested, an int: calls of `cancel` that no `uncancel` has taken back. 0: before 3.11.
+    cancels: int
     #: The part of a task that changes with every step: from `state`, or from fut_waiter where that lies before it.
     span: tuple[int, int]
 
@@ -61,6 +63,7 @@ def layout(version: tuple[int, int], header: int) -> TaskLayout:
         namespace=264 + more,
         member=40 + more,
         head=waiter + 24 + more,
+        cancels=0 if version < (3, 11) else (waiter - 8 if version >= (3, 13) else waiter + 40) + more,
         span=(state + more, waiter + 16 - state),
     )
 

@@ -11,7 +11,7 @@ from concview.cpython.aio.pools import Numbers, Pools, QueueCounts
 from concview.cpython.aio.values import BAD
 from concview.engines.direct.tasks.lent import Lent
 from concview.engines.direct.tasks.records import Task
-from concview.model import AsyncObject, AsyncObjects, Loops, LoopState, TaskFailure
+from concview.model import AsyncObject, AsyncObjects, Loops, LoopState, TaskCancel, TaskFailure
 from concview.sink import Sink
 from concview.text import clean
 
@@ -25,6 +25,8 @@ MAX_OBJECTS = 200
 OBJECTS_CPU_NS = 6_000_000
 _MAX_HOLDERS = 64
 _MAX_FAILURES = 20
+#: Tasks whose counter of `cancel` is read in one report; more than this is no counter.
+_COUNTED, _MOST_CANCELS = 1_000, 1 << 24
 #: Tasks whose frames are searched for queues at each report, in turn; variables of a frame; queues known at most.
 _SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
 #: Of one coroutine function, so many are searched in one turn through all tasks; so many are passed over at once.
@@ -72,6 +74,8 @@ class Reporter:
         self._looked = 0
         self._last_ns = 0
         self._told = False
+        self._cancelled: dict[Task, tuple[int, int]] = {}  #: -> (since when, how often)
+        self._cancel_turn = 0
 
     def poll(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
         """After a look. `loops`: running loop -> tid, where thread states say so; `running`: task -> tid."""
@@ -131,6 +135,7 @@ class Reporter:
                 )
             )  # fmt: skip
         failures = tracker.unretrieved()
+        self._cancels(now)
         born = tracker.top_number - tracker.first_number + 1 if tracker.first_number >= 0 else -1
         problem = tracker.problem
         self._sink.emit(
@@ -140,12 +145,34 @@ class Reporter:
                 tuple(TaskFailure(t, clean(e), since) for t, e, since in failures[:_MAX_FAILURES]), len(failures),
                 f"tasks are not read: {problem}" if problem else "",
                 "run concview with --agent, which asks asyncio itself" if problem else "",
-                tracker.unseen_kinds,
+                tracker.unseen_kinds, self._told_cancels(),
             )
         )  # fmt: skip
         self._last_ns = now
         self._ran.clear()
         self._looked = 0
+
+    def _cancels(self, now: int) -> None:
+        """Tasks that were told to end and have not: a counter of each, some tasks at a time."""
+        at = self._values.layout.cancels
+        if not at:
+            return
+        tasks = [t for t in self._tracker.tasks.values() if t.kind == "task"]
+        first = self._cancel_turn % len(tasks) if len(tasks) > _COUNTED else 0
+        some = (tasks[first:] + tasks[:first])[:_COUNTED]
+        self._cancel_turn = first + len(some)
+        parts = self._values.memory.read_many([(t.address + at, 4) for t in some])
+        for task, part in zip(some, parts, strict=True):
+            times = int.from_bytes(part, "little") if part is not None else 0
+            if not 0 < times < _MOST_CANCELS:
+                self._cancelled.pop(task, None)
+            else:
+                self._cancelled[task] = self._cancelled.get(task, (now, 0))[0], times
+        self._cancelled = {t: c for t, c in self._cancelled.items() if t.alive}
+
+    def _told_cancels(self) -> tuple[TaskCancel, ...]:
+        first = sorted(self._cancelled.items(), key=lambda each: each[1][0])[:_MAX_FAILURES]
+        return tuple(TaskCancel(task.id, times, since) for task, (since, times) in first)
 
     # ------------------------------------------------------------------ objects
 

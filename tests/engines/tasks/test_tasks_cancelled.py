@@ -1,0 +1,53 @@
+"""How often a living task was cancelled is read, and that it was taken back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tasks_helpers import watched
+
+from interpreters import Interpreter, target
+
+SOURCE = """
+import asyncio
+async def stubborn():
+    while True:
+        try:
+            await asyncio.sleep(100_000)
+        except asyncio.CancelledError:
+            pass
+async def timed():
+    while True:
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(100_000)
+        except TimeoutError:
+            pass
+async def main():
+    tasks = [asyncio.create_task(stubborn(), name="stubborn"), asyncio.create_task(timed(), name="timed")]
+    for _ in range(3):
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+    print("ready", flush=True)
+    await asyncio.sleep(100_000)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.some(11, 12, 13, 14, 15)
+def test_a_task_that_was_cancelled_and_goes_on_is_told(direct_python: Interpreter) -> None:
+    if direct_python.version < (3, 11):
+        pytest.skip("asyncio does not count this")
+    with target(direct_python, SOURCE) as process, watched(process.pid) as watch:
+        loops = watch.until(lambda: watch.told.loops and watch.told.loops.cancelled and watch.told.loops)
+        told = [(watch.told.tasks[c.task].name, c.times) for c in loops.cancelled]
+        # That of a time limit is taken back within the same step of the loop, or nearly so.
+        assert ("stubborn", 3) in told and {name for name, _ in told} <= {"stubborn", "timed"}
+        watch.run(1.5)
+        later = watch.told.loops
+        assert later is not None and later.cancelled[0].since_ns == loops.cancelled[0].since_ns
