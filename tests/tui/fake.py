@@ -67,6 +67,7 @@ from concview.snapshot import (
     WorkView,
 )
 from concview.tui.screens.dashboard import Dashboard
+from concview.tui.widgets.table import Table
 
 
 def _work() -> WorkSummary:
@@ -609,3 +610,14 @@ async def drawn(pilot: Any, seconds: float = 20.0) -> None:
         if pilot.app._exit:
             return
         rests = rests + 1 if _at_rest(pilot.app) else 0
+
+
+async def threads_table(pilot: Any) -> Table:
+    """Press the key of the threads view; its table, once it has rows."""
+    board = pilot.app.screen
+    assert isinstance(board, Dashboard)
+    await pilot.press("2")
+    await until(pilot, lambda: board.active == "threads" and board.view.ready)
+    table = board.view.query(Table).first()
+    await until(pilot, lambda: len(table.rows) > 5)
+    return table

@@ -463,12 +463,7 @@ async def test_what_is_over_keeps_no_place_that_others_could_have() -> None:
     picture = fake.busy(12)
     app = ConcviewApp(fake.FakeSession([picture]))
     async with app.run_test(size=(120, 40)) as pilot:
-        board = app.screen
-        assert isinstance(board, Dashboard)
-        await pilot.press("2")
-        await fake.until(pilot, lambda: board.active == "threads" and board.view.ready)
-        table = board.view.query(Table).first()
-        await fake.until(pilot, lambda: len(table.rows) > 5)
+        table = await fake.threads_table(pilot)
         top = table.rows[0]
         ended = tuple(msgspec.structs.replace(t, alive=t.alive and t.tid != top.tid) for t in picture.threads)
         table.set_rows(ended, table.context)

@@ -43,12 +43,7 @@ async def test_the_wheel_scrolls_what_is_under_it(key: str, which: type[Table] |
 async def test_a_click_chooses_a_row_and_one_on_a_header_sorts() -> None:
     app = ConcviewApp(fake.FakeSession([fake.busy(40)]))
     async with app.run_test(size=(80, 24)) as pilot:
-        board = app.screen
-        assert isinstance(board, Dashboard)
-        await pilot.press("2")
-        await fake.until(pilot, lambda: board.active == "threads" and board.view.ready)
-        table = board.view.query(Table).first()
-        await fake.until(pilot, lambda: len(table.rows) > 5)
+        table = await fake.threads_table(pilot)
         await pilot.click(table, offset=(5, 4))
         await fake.until(pilot, lambda: table.cursor == 3)
         await pilot.click(table, offset=(3, 0))
