@@ -1,7 +1,8 @@
 """Threads or processes queue for a lock on a file.
 
 What it sees:
-    Threads in flock(), lockf() or fcntl() that wait for a lock on a file which another thread or process has.
+    Threads in flock(), lockf() or fcntl() that wait for a lock on a file which another thread or process has; or that
+    try for it again and again, with a pause in between (filelock, portalocker, fasteners).
 
 Why it hurts:
     What is done under it is done one at a time, on the whole machine: any number of workers and processes together does
@@ -11,7 +12,8 @@ How it is measured:
     The mean number of threads of this process that wait for the lock on one file, read from the kernel, on the lower
     end of the 95 % interval; threads that have waited for five seconds without a break are counted, not estimated. Who
     has the lock is told by the kernel's table of file locks (the process), and in the process by the threads in whose
-    frames the descriptor is that has it, else by those at a later line of the function that waits (inferred).
+    frames the descriptor is that has it, else by those at a later line of the function that waits (inferred). Of
+    those that try again and again the pauses count, and which file it is about their frames tell (inferred).
     Thresholds 0.5 and 1.5 [H]: demo pair 3.9 to 4.0 (bad), 0.0 (fixed).
 
 Fix:
@@ -34,13 +36,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
+from concview.analysis.known_places import bare
 from concview.analysis.window import WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, FileLock, FileLocks, State
+from concview.source.calls import ACQUIRES
 from concview.text import percent, plural, waits
+
+#: Frames from the pause outwards that may belong to one attempt.
+_NEAR = 4
 
 
 class FileLockContention:
@@ -54,7 +61,29 @@ class FileLockContention:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):
-            yield _one(window, crowd)
+            yield _one(window, crowd, Confidence.EXACT)
+        for crowd in _polled(window):
+            yield _one(window, crowd, Confidence.INFERRED)
+
+
+def _polled(window: Window) -> Iterable[Crowd]:
+    """Those that try for the lock on one file again and again."""
+    reports = window.history.relations.reports(FileLocks, window.start_ns, window.end_ns)
+    paths = {tid: one.path for r in reports for one in r.locks if one.polled and one.holder for tid in one.waiters}
+    crowds: dict[str, Crowd] = {}
+    for thread in window.threads:
+        path = paths.get(thread.tid)
+        paused = [(thread, slice_) for slice_, _ in thread.slices_of(_tries)] if path is not None else []
+        if path is not None and paused:
+            crowd = crowds.setdefault(path, Crowd(window, path, path.rpartition("/")[2], polls=True))
+            crowd.waits += paused
+    return crowds.values()
+
+
+def _tries(profile: WaitProfile) -> bool | None:
+    """In the pause between two tries: of a function that acquires, by its name."""
+    near = profile.stack.frames[:_NEAR]
+    return True if profile.state is State.SLEEP and any(bare(f.function) in ACQUIRES for f in near) else None
 
 
 def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
@@ -74,7 +103,7 @@ def _threads(window: Window, crowd: Crowd) -> set[int]:
     return {user.tid for one in locks for user in one.users if user.tid not in one.waiters}
 
 
-def _one(window: Window, crowd: Crowd) -> Observation:
+def _one(window: Window, crowd: Crowd, confidence: Confidence) -> Observation:
     lock = _holder(window, crowd.key)
     read = _threads(window, crowd)
     standing = [(t, s) for t, s in crowd.beside(read) if s.run.state is not State.RUNNING]
@@ -97,7 +126,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     else:
         summary += "; who has it was not seen"
     return replace(
-        crowd.in_turn(Confidence.EXACT, owners, meanwhile),
+        crowd.in_turn(confidence, owners, meanwhile),
         title=f"{crowd.at_once('queues', 'queue')} for the lock on {crowd.name}",
         summary=summary + crowd.lasting_words + ".",
         gain=(
