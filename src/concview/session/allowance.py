@@ -15,7 +15,7 @@ JUDGING, PICTURES = 0.6, 0.4
 #: In the first seconds, when what is wrong shall be named soon, so many times as much.
 EARLY = 4.0
 #: However dear it is, it comes so often (nanoseconds): rules look back 10 s, and want to see a thing three times.
-LONGEST_JUDGING_NS, LONGEST_EARLY_NS, LONGEST_PICTURES_NS = 4_000_000_000, 1_500_000_000, 2_000_000_000
+LONGEST_JUDGING_NS, LONGEST_EARLY_NS, LONGEST_PICTURES_NS = 4_000_000_000, 1_000_000_000, 2_000_000_000
 
 
 class Allowance:
