@@ -61,7 +61,7 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
     threads = f"{cause.who} ({number:.1f})"
     head = f"  {cause.share * 100:3.0f} %  "
     if not cause.path:
-        pen.line(f"{head}{threads} {words.does(cause, several)}")
+        pen.line(f"{head}{words.they(threads, cause, several)}")
         return
     first = cause.path[0]
     wait = "wait" if several else "waits"

@@ -108,7 +108,7 @@ def chain(cause: BlameCause, blame: Blame) -> list[str]:
     threads = f"{cause.who} ({cause.thread_s / blame.seconds if blame.seconds else 0.0:.1f} threads)"
     several = len(cause.threads) + len(cause.tasks) > 1
     if not cause.path:
-        return [f"{threads} {words.does(cause, several)}"]
+        return [words.they(threads, cause, several)]
     first = cause.path[0]
     wait = "wait" if several else "waits"
     told = [f"{threads} {wait} for {words.waited_for(first)}{words.at(first)}, {first.confidence.value}"]

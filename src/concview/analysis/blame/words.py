@@ -79,6 +79,13 @@ def does(cause: BlameCause, many: bool = False) -> str:
     return (f"{_PLURAL.get(verb, verb)}{space}{rest}" if many else told) + at(cause)
 
 
+def they(who: str, cause: BlameCause, many: bool) -> str:
+    """'web (2.0) sleep (semN.py:7)'; of what is no verb 'web (2.0): Event: nothing found that would wake it'."""
+    said = does(cause, many)
+    verb = said.partition(" ")[0]
+    return f"{who} {said}" if verb in _PLURAL or verb in _PLURAL.values() else f"{who}: {said}"
+
+
 def those(step: BlameStep, name: str) -> str:
     """Who has it: 'web-3', '8 threads (web)'."""
     owners = len(step.owners) + len(step.owning_tasks)
