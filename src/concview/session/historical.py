@@ -6,6 +6,7 @@ import zlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
@@ -13,7 +14,7 @@ from concview.analysis.blame.tracker import Told, Tracker
 from concview.analysis.replay_buffer import KEPT_NS, REPLAY_NS, HistoricalView, Plan
 from concview.analysis.window import WINDOW_NS, Window
 from concview.catalogue.judge import Judgement
-from concview.session.blame import named
+from concview.session.blame import bounded, named
 from concview.session.compose import Composer
 from concview.session.thread_views import STRIP
 from concview.snapshot import Blame, Mark, Point, Snapshot
@@ -107,7 +108,9 @@ def look_back(
         tracker = Tracker(wakes)
         blame = named(tracker.blame(window), judgement.findings, pending=judgement.pending)
         because = tracker.now()
-        if span_ns == WINDOW_NS and said.blame is not None:
+        if said.blame is None:  # waits were not followed then, so that no finding has its bound
+            judgement = replace(judgement, findings=bounded(judgement.findings, blame))
+        elif span_ns == WINDOW_NS:
             blame = said.blame
     composer = Composer(live, span_ns, [p for p in points if p.at_ns <= past.now_ns])
     return composer.compose(past, window, judgement, False, blame, because), past
