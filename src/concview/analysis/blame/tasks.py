@@ -174,10 +174,10 @@ class TaskMoment:
             if thread is not None and loop is not None and self._not_woken(run, thread, loop):
                 nobody = Root(End.NOBODY, "it could run, but the loop sleeps, and nobody has woken it", place)
                 return self._link(
-                    node, place, Via.TURN, "its turn in the loop", [], Confidence.EXACT, ("asleep", tid), nobody
+                    node, place, Via.TURN, "a turn in the loop", [], Confidence.EXACT, ("asleep", tid), nobody
                 )
             return Root(End.CPU, "is about to run", place)
-        return self._link(node, place, Via.TURN, "its turn in the loop", [tid], Confidence.EXACT, ("turn", tid))
+        return self._link(node, place, Via.TURN, "a turn in the loop", [tid], Confidence.EXACT, ("turn", tid))
 
     def _not_woken(self, run: TaskRun, thread: Run, loop: LoopState) -> bool:
         """The task has been ready, and the loop's thread asleep, for so long that it is no moment in between."""
@@ -342,11 +342,13 @@ class TaskMoment:
             return Root(End.IDLE, f"waits for {name}, which comes now and then", place)
         if of_a_library(run.stack):
             return Root(End.IDLE, f"a library's own task waits for {name}", place)
+        there = words.usage(self._told(run.wait.object)) if run.wait.via == "Barrier.wait" else ""
+        nobody = f"{name}: {there}, nobody is seen to come" if there else f"{name}: nobody seen to set it"
         if self._all_along(task, run):
             if any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
                 return Root(End.PACE, f"waits for {name}, or until its time is over", place)
-            return Root(End.DORMANT, f"{name}: nobody seen to set it", place)
-        return Root(End.UNEXPLAINED, f"{name}: nobody seen to set it", place)
+            return Root(End.DORMANT, nobody, place)
+        return Root(End.UNEXPLAINED, nobody, place)
 
     @cached_property
     def stacks(self) -> dict[Stack, list[Node]]:

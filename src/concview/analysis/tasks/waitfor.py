@@ -110,7 +110,7 @@ class _Builder:
                 return None
             # Since the loop's thread stands: before it did, the task was not in its way.
             since = max(run.began_ns if state is TaskState.READY else 0, thread.current.since_ns)
-            what = "its turn in the loop"
+            what = "a turn in the loop"
             return WaitEdge(task_node(task.id), (tid,), True, what, True, since, run.stack)
         return None
 

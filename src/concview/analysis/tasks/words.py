@@ -47,6 +47,8 @@ def usage(told: SharedObject | None) -> str:
         if one.used < 0:
             return ""
         return f"{one.used} of {one.limit} items" if one.limit > 0 else plural(one.used, "item")
+    if one.kind == "Barrier":
+        return f"{one.used} of {one.limit} are there" if one.limit > 0 and one.used >= 0 else ""
     if one.limit > 0 and one.used >= 0 and one.kind != "Lock":
         return f"{one.used} of {one.limit} in use"
     return ""

@@ -170,6 +170,9 @@ class Pools:
         out.used = values.length(members)
         out.owners = values.set_items(members, _MOST)
 
+    def _barrier(self, address: int, found: dict[str, int], out: Numbers) -> None:
+        out.limit, out.used = self._values.integer(found["_parties"]), self._values.integer(found["_count"])
+
     def _executor(self, address: int, found: dict[str, int], out: Numbers) -> None:
         values = self._values
         out.limit = values.integer(found["_max_workers"])
@@ -184,6 +187,7 @@ class Pools:
         "Condition": _lock,
         "Semaphore": _semaphore,
         "Limiter": _limiter,
+        "Barrier": _barrier,
         "Executor": _executor,
     }
     _by_library: dict[str, Callable[[Pools, int, dict[str, int], Numbers], None]] = {  # noqa: RUF012

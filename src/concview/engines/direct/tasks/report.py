@@ -32,7 +32,7 @@ _SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
 #: Of one coroutine function, so many are searched in one turn through all tasks; so many are passed over at once.
 _ALIKE, _PASSED = 32, 2_000
 _MAX_USERS = 16
-_PLAIN = ("Condition", "Event", "Barrier", "TaskGroup")
+_PLAIN = ("Condition", "Event", "TaskGroup")
 _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
 
 
