@@ -126,7 +126,8 @@ class TaskMoment:
             return Root(End.IDLE, f"waits for work: {wait.via}", place)
         if state is TaskState.IO:
             peer = wait.peer
-            if of_a_library(run.stack) and (peer is None or peer.accepted):
+            served = peer.accepted if peer is not None else not self._wanted(-node)
+            if of_a_library(run.stack) and served:
                 what = "a request" if peer is not None else wait.via or "what it watches"
                 return Root(End.IDLE, f"a library's own task waits for {what}", place)
             if peer is not None and peer.accepted and not _SENDS.search(wait.via):
