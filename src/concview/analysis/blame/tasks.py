@@ -212,6 +212,12 @@ class TaskMoment:
                 node, place, Via.RESULT, "a call in a thread", self._trio_workers, Confidence.INFERRED,
                 ("trio thread", task.loop), Root(End.UNEXPLAINED, "a call in a thread: not seen which runs it", place),
             )  # fmt: skip
+        if not wait.queued and (workers or beside):  # a worker has taken it up since who runs what was looked at
+            others = workers or beside
+            how = ("some call", task.loop, tuple(others))
+            return self._link(node, place, Via.RESULT, "a call in a thread", others, Confidence.INFERRED, how)
+        if told is not None and not beside and 0 <= told.told.used < told.told.limit:
+            return Root(End.CPU, "has a call that is about to be taken up", place)
         sure, what = Confidence.EXACT, "a worker thread of the executor"
         if beside and not set(beside) & set(workers):  # another executor than the loop's own
             sure, what, workers = Confidence.INFERRED, "a worker thread of its executor", beside
