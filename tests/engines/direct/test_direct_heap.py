@@ -6,6 +6,7 @@ import ast
 import ctypes
 import dis
 import os
+import struct
 import sys
 from array import array
 from types import CodeType
@@ -15,6 +16,7 @@ from direct_helpers import tick_until, ticks, watching
 
 from concview import engines
 from concview.cpython.heap import native
+from concview.cpython.heap.layout import PTHREAD_TID
 from concview.cpython.heap.lines import parse_linetable, parse_lnotab
 from concview.cpython.memory import Memory
 from concview.cpython.offsets import describe
@@ -211,3 +213,32 @@ def test_a_copy_never_exceeds_the_buffer() -> None:
         batch.predict(thread, frames, dict.fromkeys(frames, 400), 0)
         copied = batch.copy_some([thread])
         assert copied is not None and len(copied[0]) == 8 + thread.end - thread.start <= len(batch._buffer)
+
+
+class Structs:
+    """Stands in for memory: `struct pthread` of threads, with their number at the place that glibc has on x86-64."""
+
+    def __init__(self, numbers: dict[int, int]) -> None:
+        self._numbers = numbers
+
+    def read_many(self, wanted: list[tuple[int, int]]) -> list[bytes | None]:
+        parts: list[bytes | None] = []
+        for address, size in wanted:
+            part = bytearray(struct.pack("<Q", address) * (size // 8))
+            struct.pack_into("<i", part, PTHREAD_TID[0], self._numbers[address])
+            parts.append(bytes(part))
+        return parts
+
+
+@pytest.mark.parametrize(
+    ("ended", "begun", "at"),
+    [(0, 0, PTHREAD_TID[0]), (10, 2, PTHREAD_TID[0]), (0, 8, -1), (25, 0, -1)],
+    ids=["all stay", "some come and go", "too many strangers", "too few that stay"],
+)
+def test_where_threads_come_and_go_their_numbers_are_found_all_the_same(ended: int, begun: int, at: int) -> None:
+    """A copy of many is hardly ever of one moment there: the kernel clears the number of one that has ended."""
+    handles = [0x7F00_0000_0000 + 0x1000 * n for n in range(40)]
+    numbers = {handle: 1000 + n for n, handle in enumerate(handles)}
+    known = {number: 0 for handle, number in numbers.items() if handle not in handles[:begun]}
+    numbers.update(dict.fromkeys(handles[40 - ended :], 0))
+    assert native._find(Structs(numbers), handles, known) == at  # type: ignore[arg-type]

@@ -73,8 +73,13 @@ def _find(memory: Memory, handles: Iterable[int], known: dict[int, int]) -> int:
     """The place (bytes) of the number in `struct pthread`; -1 when there is none."""
     parts = memory.read_many([(handle, _SEARCHED) for handle in dict.fromkeys(handles)])
     structs = [part for part in parts if part is not None]  # the others' threads have ended
-    likely: list[int] = [*PTHREAD_TID, *range(0, _SEARCHED, 4)]
-    for at in likely:
+    for at in PTHREAD_TID:
+        # Where it is expected, some may have ended (the kernel clears it then) or begun since the list was read.
+        numbers = [number for data in structs if (number := _INT(data, at)[0])]
+        strangers = len(set(numbers) - known.keys())
+        if numbers and len(set(numbers)) == len(numbers) > len(structs) // 2 and strangers <= len(numbers) // 8:
+            return at
+    for at in range(0, _SEARCHED, 4):
         found = {_INT(data, at)[0] for data in structs}
         if structs and len(found) == len(structs) and found <= known.keys():
             return at
