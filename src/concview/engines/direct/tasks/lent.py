@@ -27,8 +27,8 @@ _POOLS, _TASKS, _FRAMES, _VARIABLES, _ITEMS, _LEVELS = 4, 300, 8, 16, 1_000, 3
 class Lent:
     def __init__(self, tracker: TaskTracker) -> None:
         self._tracker = tracker
-        self._at = 0
-        self._turn = 0
+        self._at = self._turn = 0
+        self._seen = -1
         self._began = 0
         self._known: dict[tuple[int, int], frozenset[int]] = {}  #: (object, levels) -> pools, in this look
         self.holders: dict[int, list[Task]] = {}  #: pool -> tasks that were found to have something of it
@@ -37,6 +37,9 @@ class Lent:
         if now < self._at:
             return
         self._at = now + EVERY_NS
+        if self._tracker.version == self._seen:
+            return
+        self._seen = self._tracker.version
         waiting = self._waited()
         self.holders = {p: [t for t in tasks if t.alive] for p, tasks in self.holders.items() if p in waiting}
         if not waiting:

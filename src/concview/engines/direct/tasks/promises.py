@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from concview.engines.direct.tasks.tracker import TaskTracker
 
 #: How often, and from which age of a wait on, it is looked for; nanoseconds. A look's CPU at most, and its share.
-EVERY_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 200_000_000, 5_000_000, 0.005
+EVERY_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 200_000_000, 8_000_000, 0.005
 #: At first, while tasks are still being taken in, more often.
 FIRST_NS, SOON_NS = 1_000_000_000, 20_000_000
 #: Where nothing was found, it is looked for again after so long, and twice that each time; no longer than the last.
@@ -95,7 +95,10 @@ class Promises:
         self._tracker, self._frames = tracker, frames
         self._values, self._chains = tracker.values, tracker.chains
         self._look_at = self._first_ns = 0
-        self._concluded: dict[int, tuple[int, Waiting]] = {}  #: task -> (its future, what it was found to wait for)
+        self._seen = -1  #: version of the tracker's tasks in which nobody waited for a bare future
+        self._began = 0  #: this look, in our CPU's time
+        #: Task -> (its future, what it was found to wait for, where): an address is used again.
+        self._concluded: dict[int, tuple[int, Waiting, Place | None]] = {}
         self._places: dict[tuple[Place, int], Waiting] = {}  #: (where in which object's method) -> the same
         self._again: dict[int, tuple[int, int, int]] = {}  #: task -> (its future, not before, the pause)
         self.holders: dict[int, list[Task]] = {}  #: object -> tasks that are in an `async with` of it
@@ -114,13 +117,13 @@ class Promises:
         if not _bare(waiting):
             return waiting
         told = self._concluded.get(address)
-        if told is not None and told[0] == future:
+        if told is not None and told[0] == future and told[2] is _at(links):
             return told[1]
         if self._places:
             for place, owner in self._standing(links):
                 here = self._places.get((place, owner))
                 if here is not None and self._holds_still(here):
-                    self._concluded[address] = future, here
+                    self._concluded[address] = future, here, _at(links)
                     return here
         return waiting
 
@@ -139,24 +142,29 @@ class Promises:
         if now < self._look_at:
             return
         self._look_at = now + EVERY_NS
+        if self._tracker.version == self._seen:
+            return
         wanted = self._wanted(now)
         if not wanted:
+            self._seen = self._tracker.version if self._first_ns and now - self._first_ns > FIRST_NS else -1
             self.holders.clear()
             if self._tracker.tasks and not self._first_ns:
                 self._first_ns = now
             if now - self._first_ns < FIRST_NS:
                 self._look_at = now + SOON_NS
             return
-        began = time.thread_time_ns()
+        self._began = time.thread_time_ns()
         self._owners(wanted)
         self._timers(wanted)
-        if time.thread_time_ns() - began < MOST_NS:
-            self._among_threads(wanted, threads)
-            self._among_tasks(wanted)
+        self._among_threads(wanted, threads)
+        self._among_tasks(wanted)
         self._entered(wanted)
         self._tell(now, wanted)
-        cost = time.thread_time_ns() - began
+        cost = time.thread_time_ns() - self._began
         self._look_at = now + max(EVERY_NS, int(cost / SHARE))
+
+    def _late(self) -> bool:
+        return time.thread_time_ns() - self._began > MOST_NS
 
     def _wanted(self, now: int) -> list[_Wanted]:
         """Tasks that wait for a bare future, and those of which more than that was concluded here."""
@@ -193,7 +201,7 @@ class Promises:
                     each.owners.append(owner)
             for owner in each.owners:
                 if owner not in looked:
-                    if len(looked) >= _OTHERS:
+                    if len(looked) >= _OTHERS or self._late():
                         break
                     looked[owner] = set()
                     with contextlib.suppress(*BAD):
@@ -292,10 +300,11 @@ class Promises:
     def _among_threads(self, wanted: list[_Wanted], threads: list[Thread]) -> None:
         loops = {loop.tid for loop in self._tracker.loops.known.values()}
         others = [t for t in threads if t.tid not in loops][:_THREADS]
-        if not others:
+        if not others or self._late():
             return
+        of_interest = _of_interest(wanted)
         for frame in self._frames.read(others):
-            values = {*frame.values, *frame.cells.values()} - {0}
+            values = {*frame.values, *frame.cells.values()} & of_interest
             if not values:
                 continue
             first = frame.values[0] if frame.values else 0
@@ -314,14 +323,17 @@ class Promises:
         waiting = {w.task.address for w in wanted}
         by_future = {w.future: w for w in wanted}
         others = [t for t in self._tracker.tasks.values() if t.address not in waiting and t.kind == "task" and t.links]
+        of_interest = _of_interest(wanted)
         for task in others[:_OTHERS]:
+            if self._late():
+                break
             for link in (*task.links[:2], *task.links[2:][-_FRAMES + 2 :]):
                 with contextlib.suppress(*BAD):
                     names = list(self._chains.variables(link).items())[:_VARIABLES]
                     found = {name: self._values.cell(v) for name, s in names if (v := self._chains.slot(link, s))}
                     values = set(found.values())
                     first = found.get("self", 0)
-                    for each in wanted:
+                    for each in wanted if not values.isdisjoint(of_interest) else ():
                         self._near(each, values, first, 0, task)
                     self._collected(list(values), by_future, task)
         for each in wanted:
@@ -384,7 +396,7 @@ class Promises:
                 del self._concluded[task.address]
                 waiting = Waiting(TaskState.UNKNOWN, "future", kind=self._kind(each))
             else:
-                _keep(self._concluded, task.address, (each.future, waiting))
+                _keep(self._concluded, task.address, (each.future, waiting, _at(task.links)))
                 for place, owner in self._standing(task.links):
                     if owner == each.keeper:
                         _keep(self._places, (place, owner), replace(waiting, due_s=0.0))
@@ -394,7 +406,7 @@ class Promises:
                 self._tracker.describe(task)
                 self._tracker.touch(task)
             else:
-                self._concluded[task.address] = each.future, old
+                self._concluded[task.address] = each.future, old, _at(task.links)
 
     def _conclusion(self, each: _Wanted) -> Waiting | None:
         if each.due_s:
@@ -419,6 +431,15 @@ class Promises:
 
     def _kind(self, each: _Wanted) -> str:
         return self._values.type_name(each.keeper).rpartition(".")[2] if each.keeper else "Future"
+
+
+def _at(links: list[Link]) -> Place | None:
+    return links[-1].place if links else None
+
+
+def _of_interest(wanted: list[_Wanted]) -> set[int]:
+    """The futures, and what has them."""
+    return {w.future for w in wanted}.union(*(w.reach for w in wanted))
 
 
 def _bare(waiting: Waiting) -> bool:

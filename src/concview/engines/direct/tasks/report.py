@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 #: Intervals in nanoseconds.
 LOOPS_NS, OBJECTS_NS, TIMERS_NS, THREADS_NS = 500_000_000, 500_000_000, 100_000_000, 1_000_000_000
+CANCELS_NS = 1_000_000_000
 #: Objects told at once: those with most waiters first. Reading them takes so much of our CPU at most, nanoseconds.
 MAX_OBJECTS = 200
 OBJECTS_CPU_NS = 6_000_000
 _MAX_HOLDERS = 64
 _MAX_FAILURES = 20
 #: Tasks whose counter of `cancel` is read in one report; more than this is no counter.
-_COUNTED, _MOST_CANCELS = 1_000, 1 << 24
+_COUNTED, _MOST_CANCELS = 500, 1 << 24
 #: Tasks whose frames are searched for queues at each report, in turn; variables of a frame; queues known at most.
 _SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
 #: Of one coroutine function, so many are searched in one turn through all tasks; so many are passed over at once.
@@ -75,7 +76,8 @@ class Reporter:
         self._last_ns = 0
         self._told = False
         self._cancelled: dict[Task, tuple[int, int]] = {}  #: -> (since when, how often)
-        self._cancel_turn = 0
+        self._cancel_turn = self._cancels_at = 0
+        self._cancels_of = -1
 
     def poll(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
         """After a look. `loops`: running loop -> tid, where thread states say so; `running`: task -> tid."""
@@ -155,8 +157,12 @@ class Reporter:
     def _cancels(self, now: int) -> None:
         """Tasks that were told to end and have not: a counter of each, some tasks at a time."""
         at = self._values.layout.cancels
-        if not at:
+        if not at or now < self._cancels_at:
             return
+        self._cancels_at = now + CANCELS_NS
+        if self._tracker.version == self._cancels_of and not self._cancelled:
+            return  # nobody has run since
+        self._cancels_of = self._tracker.version
         tasks = [t for t in self._tracker.tasks.values() if t.kind == "task"]
         first = self._cancel_turn % len(tasks) if len(tasks) > _COUNTED else 0
         some = (tasks[first:] + tasks[:first])[:_COUNTED]
