@@ -1,4 +1,4 @@
-"""Tasks that asyncio's C module does not make. `other_loops.py trio|grpc|python`; prints 'ready' or 'missing'."""
+"""Tasks that asyncio's C module does not make. `other_loops.py trio|grpc|anyio|python`; prints 'ready' or 'missing'."""
 
 import asyncio
 import sys
@@ -89,6 +89,24 @@ def with_grpc():
         await asyncio.gather(*calls)
 
     asyncio.run(main())
+
+
+def with_anyio():
+    import anyio
+
+    async def node(out, into):
+        await out.send(1)
+        await into.receive()
+
+    async def main():
+        (out, there), (back, into) = anyio.create_memory_object_stream(0), anyio.create_memory_object_stream(0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(node, out, into, name="one")
+            group.start_soon(node, back, there, name="other")
+            await anyio.sleep(0.2)
+            print("ready", flush=True)
+
+    anyio.run(main)
 
 
 def with_python():

@@ -58,6 +58,23 @@ def test_tasks_of_compiled_coroutines() -> None:
             assert sorted(row.state for row in handlers()) == ["lock", "lock", "sleep"]
 
 
+def test_who_takes_things_out_of_a_stream() -> None:
+    """anyio's: the two ends of one have their state in common."""
+    with target(PYTHON, SOURCE, "anyio", ready=None) as process:
+        if process.line() == "missing":
+            pytest.skip(f"NOT TESTED: anyio is not installed in {PYTHON.path}")
+        with watched(process.pid) as watch:
+
+            def takers() -> dict[str, set[str]]:
+                told = watch.told
+                rows = {r.name: told.objects.get(r.wait.object) for r in told.tasks.values() if r.state == "queue"}
+                return {n: {told.tasks[t].name for t in o.users if t in told.tasks} for n, o in rows.items() if o}
+
+            # Whoever made the streams may have their ends, too.
+            both = {"one", "other"}
+            watch.until(lambda: {n: t & both for n, t in takers().items()} == {"one": {"other"}, "other": {"one"}})
+
+
 @pytest.mark.parametrize("python", (GIL[0], GIL[-1]), ids=lambda i: i.label)
 def test_tasks_in_pure_python_are_said_to_be_unseen(python: Interpreter) -> None:
     with target(python, SOURCE, "python") as process, watched(process.pid) as watch:

@@ -135,7 +135,7 @@ HELPERS: tuple[str, ...] = (
     "asyncio/locks.py", "asyncio/queues.py", "asyncio/tasks.py", "asyncio/timeouts.py", "asyncio/futures.py",
     "async_timeout/__init__.py", "anyio/_backends/_asyncio.py", "anyio/_core/_synchronization.py", "anyio/lowlevel.py",
     "httpcore/_synchronization.py", "psycopg_pool/_acompat.py", "psycopg/_acompat.py", "pymongo/lock.py",
-    "sqlalchemy/util/compat.py", "sqlalchemy/util/queue.py",
+    "sqlalchemy/util/compat.py", "sqlalchemy/util/queue.py", "anyio/streams/memory.py",
 )  # fmt: skip
 
 

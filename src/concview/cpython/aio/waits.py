@@ -177,6 +177,8 @@ class Waits:
                 return None
             found.subject = link, self._chains.slot_of(link, role.subject)
             found.kind = role.kind or values.type_name(found.object).rpartition(".")[2]
+        if role.library == "anyio" and "_state" in (ends := values.attributes(found.object)):
+            found.object = ends["_state"]  # both ends of a stream have it
         if role.library == "sqlalchemy":
             found.object = self._sqlalchemy(chain, found.object)
             if not found.object:

@@ -39,10 +39,11 @@ class Lent:
         self._at = now + EVERY_NS
         if self._tracker.version == self._seen:
             return
-        self._seen = self._tracker.version
+        version = self._tracker.version
         waiting = self._waited()
         self.holders = {p: [t for t in tasks if t.alive] for p, tasks in self.holders.items() if p in waiting}
         if not waiting:
+            self._seen = version
             return
         values, self._began = self._tracker.values, time.thread_time_ns()
         self._known.clear()
@@ -54,7 +55,7 @@ class Lent:
                 some = values.set_items if values.type_name(kept) == "set" else values.list_items
                 items.update(dict.fromkeys(some(kept, _ITEMS) if kept else (), pool))
         tasks = [t for t in self._tracker.tasks.values() if t.links]
-        first = self._turn % len(tasks) if len(tasks) > _TASKS else 0
+        first = self._turn % max(1, len(tasks))
         found: dict[int, list[Task]] = {}
         looked = 0
         for task in (tasks[first:] + tasks[:first])[:_TASKS]:
@@ -66,8 +67,8 @@ class Lent:
             for pool in self._has(task, items):
                 found.setdefault(pool, []).append(task)
         self._turn = first + looked
-        if looked >= len(tasks):
-            self.holders = found
+        if looked >= len(tasks) and time.thread_time_ns() - self._began <= MOST_NS:
+            self.holders, self._seen = found, version
         else:  # in turns: what was found before stands until it is looked at again
             for pool, those in found.items():
                 known = self.holders.setdefault(pool, [])

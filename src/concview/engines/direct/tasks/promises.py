@@ -94,7 +94,7 @@ class Promises:
     def __init__(self, tracker: TaskTracker, frames: Frames) -> None:
         self._tracker, self._frames = tracker, frames
         self._values, self._chains = tracker.values, tracker.chains
-        self._look_at = self._first_ns = 0
+        self._look_at = self._first_ns = self._turn = 0
         self._seen = -1  #: version of the tracker's tasks in which nobody waited for a bare future
         self._began = 0  #: this look, in our CPU's time
         #: Task -> (its future, what it was found to wait for, where): an address is used again.
@@ -324,9 +324,11 @@ class Promises:
         by_future = {w.future: w for w in wanted}
         others = [t for t in self._tracker.tasks.values() if t.address not in waiting and t.kind == "task" and t.links]
         of_interest = _of_interest(wanted)
-        for task in others[:_OTHERS]:
+        first = self._turn % max(1, len(others))
+        for task in (others[first:] + others[:first])[:_OTHERS]:
             if self._late():
                 break
+            self._turn += 1
             for link in (*task.links[:2], *task.links[2:][-_FRAMES + 2 :]):
                 with contextlib.suppress(*BAD):
                     names = list(self._chains.variables(link).items())[:_VARIABLES]

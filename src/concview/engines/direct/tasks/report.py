@@ -35,6 +35,8 @@ _ALIKE, _PASSED = 32, 2_000
 _MAX_USERS = 16
 _PLAIN = ("Condition", "Event", "TaskGroup")
 _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
+#: The end of anyio's streams at which items are taken out.
+_RECEIVES = "MemoryObjectReceiveStream"
 
 
 class _Shared:
@@ -220,7 +222,7 @@ class Reporter:
             self._sink.emit(AsyncObjects(now, rows, len(order) - len(rows)))
         for address in self._queues.keys() - numbers.keys():
             del self._queues[address]
-        self._users = {q: u for q, u in self._users.items() if q in self._queues}
+        self._users = {q: u for q, u in self._users.items() if q in self._queues or q in shared}
 
     def _gather(self) -> dict[int, _Shared]:
         shared: dict[int, _Shared] = {}
@@ -345,6 +347,8 @@ class Reporter:
                         if kind in _QUEUES and "_getters" in values.attributes(value):
                             self._queues[value] = name
                             self._used(value, task)
+                        elif kind == _RECEIVES:
+                            self._used(values.attribute(value, "_state"), task)
                         elif name == "self" and kind:
                             self._attributes(value, task)
                 except BAD:
@@ -371,3 +375,5 @@ class Reporter:
             if kind in _QUEUES and "_getters" in values.attributes(value):
                 self._queues.setdefault(value, f"self.{name}")
                 self._used(value, task)
+            elif kind == _RECEIVES:
+                self._used(values.attribute(value, "_state"), task)
