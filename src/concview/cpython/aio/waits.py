@@ -57,7 +57,7 @@ class Waiting:
     began_s: float = 0.0  #: when the sleep began; 0 not known
     call: int = 0  #: the future of `concurrent.futures` that it waits for
     queued: bool = False
-    thread: int = 0  #: tid of the thread that will set what it waits for, where no call of an executor's tells it
+    thread: int = 0  #: tid of the thread that runs that call, or will set what it waits for; 0 not known (yet)
     #: Asking again without a new wait may have another answer: children end, workers take calls up.
     changes: bool = False
     #: Where what was concluded from lies: (link, slot); the same object there means the same answer.

@@ -568,10 +568,13 @@ class TaskTracker:
     def _tid(self, task: Task, call: int) -> int:
         """Tid of the thread that runs a call; sets whether it is still queued."""
         waiting = task.waiting
+        if waiting is not None and waiting.thread:
+            return waiting.thread  # who runs a call does so to its end
         tid = self.reporter.calls.get(call, 0)
         if not tid and self.values.is_a(call, "Thread"):  # anyio's worker
             tid = self._outer(self.values.integer(self.values.attribute(call, "_native_id"), 0))
         if waiting is not None:
+            waiting.thread = tid
             waiting.queued = not tid and self.waits.call_state(call) == "PENDING"
         return tid
 
@@ -613,6 +616,8 @@ class TaskTracker:
         same, self._population = population == self._population, population
         for task in list(self._changing.values()):
             if task.waiting is not None and task.waiting.call:
+                if task.waiting.thread:
+                    continue
                 self.describe(task)
             elif same:
                 continue  # nobody came or went
