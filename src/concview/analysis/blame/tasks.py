@@ -151,7 +151,7 @@ class TaskMoment:
                 node, place, Via.RESULT, f"what {who} would set", [], Confidence.INFERRED, ("ended", wait.kind), nobody
             )
         what = f"a future ({wait.kind or 'that tells no more'})"
-        if (of_a_library(run.stack) or wait.via == "compiled") and not self._wanted(-node):
+        if self._others(node, run):
             return Root(End.IDLE, f"a library's own task waits for {what}", place)
         return Root(End.UNEXPLAINED, f"{what}: not seen who sets it", place)
 
@@ -262,6 +262,13 @@ class TaskMoment:
             return False
         return len(run.awaits) != 1 or self._awaited[run.awaits[0]] < 2
 
+    def _others(self, node: Node, run: TaskRun) -> bool:
+        """Whether no code of the program's own is in it, and none of the program's own tasks waits for it."""
+        frames = run.stack.frames
+        if not frames and run.wait.via != "compiled":
+            return False  # not read
+        return not any(f.origin == "user" for f in frames) and not self._wanted(-node)
+
     def _wanted(self, task: int) -> bool:
         """Whether one of the program's own tasks waits for it, by others or not."""
         return task in self._wanted_ones
@@ -347,7 +354,7 @@ class TaskMoment:
             return link
         if run.waits > 1 or len(task.runs) > 2:
             return Root(End.IDLE, f"waits for {name}, which comes now and then", place)
-        if of_a_library(run.stack):
+        if self._others(node, run):
             return Root(End.IDLE, f"a library's own task waits for {name}", place)
         there = words.usage(self._told(run.wait.object)) if run.wait.via == "Barrier.wait" else ""
         nobody = f"{name}: {there}, nobody is seen to come" if there else f"{name}: nobody seen to set it"
