@@ -33,6 +33,7 @@ def test_hostile_tasks(python: Interpreter) -> None:
         assert next(row for row in rows if row.function == "circle").wait.via == "gather"
         # Most of the fifty at a time are gone before the next look; their number is known all the same.
         watch.until(lambda: told.loops and told.loops.born > told.loops.seen)
+        assert told.loops is not None
         assert {f.exception for f in told.loops.failures} == {"LookupError"}
         assert Outcome.FAILED in told.gone.values()
         # Another loop is made, run and closed all the time.
