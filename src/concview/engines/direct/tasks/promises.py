@@ -171,7 +171,9 @@ class Promises:
         found: list[_Wanted] = []
         for task in self._tracker.tasks.values():
             waiting = task.waiting
-            if waiting is None or task.kind != "task" or not task.future:
+            if waiting is None or (waiting.state is not TaskState.UNKNOWN and task.address not in self._concluded):
+                continue
+            if task.kind != "task" or not task.future:
                 continue
             mine = self._concluded.get(task.address)
             ours = mine is not None and mine[0] == task.future and mine[1] is waiting
