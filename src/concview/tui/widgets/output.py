@@ -31,10 +31,21 @@ class OutputPane(Vertical):
         super().__init__(id="output")
         self._output = output
         self._drawn = -1
+        self._following = True  #: nobody has scrolled up since the end was shown
 
     def compose(self) -> ComposeResult:
         yield Bar(id="output-title")
         yield Page(id="output-lines")
+
+    def on_mount(self) -> None:
+        self.watch(self.query_one(Page), "scroll_y", self._scrolled, init=False)
+
+    def _scrolled(self, before: float, now: float) -> None:
+        # By where it stands alone it cannot be told: just after new lines it is not at their end yet.
+        if now >= self.query_one(Page).max_scroll_y:
+            self._following = True
+        elif now < before:
+            self._following = False
 
     def draw(self, anew: bool = False) -> None:
         """Show what came since; everything `anew` after a change of size or theme."""
@@ -43,12 +54,11 @@ class OutputPane(Vertical):
             return
         self._drawn = written
         page, palette = self.query_one(Page), palette_of(self)
-        following = page.scroll_offset.y >= page.max_scroll_y
         said = f" printed by the target: {text.size(written)}" if written else " the target has printed nothing yet"
         title: Line = [Segment(said, palette.bar), Segment("   O closes   tab, then arrows scroll", palette.bar_dim)]
         self.query_one(Bar).set_lines([title])
         page.set_lines([[Segment(line, palette.base)] for line in self._output.lines(LINES)])
-        if following:
+        if self._following:
             page.scroll_end(animate=False)
 
     def on_page_resized(self, event: Page.Resized) -> None:
