@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, place_of
-from concview.analysis.blame.ways import Way, way
+from concview.analysis.blame.ways import Reach, Way, way
 from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among, bare, is_file, of_a_library
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
@@ -21,7 +21,7 @@ from concview.model import Confidence, Frame, LoopState, Site, Stack, State, Tas
 from concview.text import group, plural
 
 if TYPE_CHECKING:
-    from concview.analysis.blame.world import Moment, World
+    from concview.analysis.blame.world import Look, Moment, World
     from concview.analysis.records import Run
 
 #: Calls that wait for the other side to take something.
@@ -371,6 +371,19 @@ class TaskMoment:
             found[run.stack].append(node)
         return found
 
+    def placed(
+        self, look: Look, on: str, method: str, reach: Reach, wanted: Way, counted: frozenset[str] = frozenset()
+    ) -> list[Node]:
+        """Tasks that stand so to a wait: see `way`."""
+        world, nodes = self._moment.world, list[Node]()
+        for stack, those in self.stacks.items():
+            their = world.standing(stack)
+            key = ("way", stack, look.stack, look.place, on, method)
+            stands = partial(way, world, their, look, reach, counted)
+            if their.own and world.remembered(key, stands) == wanted:
+                nodes += those
+        return nodes
+
     def _by_source(self, run: TaskRun) -> tuple[str, list[Node], list[Node]]:
         """(what is waited for, tasks that have it, tasks that will only make it), by what the source of the file says
         about waking, and where the others stand. Nothing where it says nothing."""
@@ -384,13 +397,8 @@ class TaskMoment:
         look = world.standing(run.stack)
 
         def found(wanted: Way) -> list[Node]:
-            nodes: list[Node] = []
-            for stack, those in self.stacks.items():
-                their = world.standing(stack)
-                key = ("way", stack, run.stack, look.place, on, method)
-                if their.own and world.remembered(key, lambda their=their: way(world, their, look, reach)) == wanted:  # type: ignore[misc]
-                    nodes += [n for n in those if self.runs[n].wait.object != run.wait.object]
-            return nodes
+            placed = self.placed(look, on, method, reach, wanted)
+            return [n for n in placed if self.runs[n].wait.object != run.wait.object]
 
         key = ("source", run.stack, run.wait.object)
         owners = self._moment.once((*key, "own"), lambda: found(Way.OWNER))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from time import thread_time_ns
-from typing import TypeVar
 
 from concview.cpython.code import Code, Place
 from concview.cpython.locks import LockReader
@@ -17,6 +16,7 @@ from concview.cpython.memory import BadAddress
 from concview.cpython.queues import Queue, QueueReader
 from concview.cpython.threads import Thread
 from concview.cpython.walk import Walk
+from concview.engines.direct.bounded import remember
 from concview.model import Depths, PoolDepth, QueueDepth
 from concview.sink import Sink
 from concview.source.calls import QUEUE, THREAD_POOL
@@ -47,8 +47,8 @@ _SEEN_NS = 5_000_000_000
 _OBJECTS = 16
 _NAMESPACES = 8
 _MAX_GLOBALS = 2_000
-
-_V = TypeVar("_V")
+#: Entries of each table of what frames, objects and modules were seen to have.
+_MOST_KNOWN = 1024
 
 
 class _Known:
@@ -169,7 +169,7 @@ class QueueFinder:
             places, looked = self._stacks.get(thread.address, (None, 0))
             if places is thread.walk.places and now - looked < _SAME_NS:
                 continue  # not a byte of it changed since
-            _remember(self._stacks, thread.address, (thread.walk.places, now))
+            remember(self._stacks, thread.address, (thread.walk.places, now), _MOST_KNOWN)
             try:
                 self._frames(thread, found, owners, now)
             except (BadAddress, struct.error):
@@ -274,14 +274,14 @@ class QueueFinder:
         for address, (tid, name) in owners.items():
             if now - self._looked.get(address, -_SEEN_NS) >= _SEEN_NS and left:
                 left -= 1
-                _remember(self._looked, address, now)
+                remember(self._looked, address, now, _MOST_KNOWN)
                 try:
                     values = self._objects.attributes(address)
                 except BadAddress:
                     values = {}
                 if "mutex" in values:
                     continue  # a queue itself
-                _remember(self._attributes, address, self._among({v: k for k, v in values.items()}, now))
+                remember(self._attributes, address, self._among({v: k for k, v in values.items()}, now), _MOST_KNOWN)
             for queue, attribute in self._attributes.get(address, {}).items():
                 self._seen_again(queue, tid, f"{name}.{attribute}", now)
 
@@ -293,15 +293,15 @@ class QueueFinder:
             recent = sum(now - then < LOOK_NS for a, then in self._looked.items() if a in self._globals)
             if recent >= _NAMESPACES:
                 return
-            _remember(self._looked, namespace, now)
-            _remember(self._globals, namespace, self._values(namespace, now))
+            remember(self._looked, namespace, now, _MOST_KNOWN)
+            remember(self._globals, namespace, self._values(namespace, now), _MOST_KNOWN)
         queues = self._globals.get(namespace)
         if not queues:
             return
         names = self._names.get(code.address)
         if names is None:
             names = self._referred(code)
-            _remember(self._names, code.address, names)
+            remember(self._names, code.address, names, _MOST_KNOWN)
         for queue, name in queues.items():
             self._seen_again(queue, thread.tid if name in names else 0, name, now)
 
@@ -337,10 +337,3 @@ class QueueFinder:
             return frozenset(n for n in self._objects.strings(list(names)) if n is not None)
         except BadAddress:
             return frozenset()
-
-
-def _remember(table: dict[int, _V], key: int, value: _V) -> None:
-    """Addresses come and go for ever: the tables do not grow with them."""
-    if len(table) >= 1024 and key not in table:
-        table.clear()
-    table[key] = value

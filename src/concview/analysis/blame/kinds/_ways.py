@@ -128,11 +128,7 @@ def _all(waiter: Waiter, on: str, method: str, wanted: Way) -> list[Node]:
         key = ("way", their.stack, look.stack, look.place, on, method)
         if world.remembered(key, lambda their=their: way(world, their, look, reach, counted)) == wanted:  # type: ignore[misc]
             found.append(tid)
-    for stack, nodes in moment.tasks.stacks.items():
-        their = world.standing(stack)
-        key = ("way", stack, look.stack, look.place, on, method)
-        if their.own and world.remembered(key, lambda their=their: way(world, their, look, reach, counted)) == wanted:  # type: ignore[misc]
-            found += nodes
+    found += moment.tasks.placed(look, on, method, reach, wanted, counted)
     return found
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from concview.cpython.attributes import Attributes
 from concview.cpython.code import Code, Place
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress
+from concview.engines.direct.bounded import remember
 from concview.engines.direct.relations.frames import Frames, LiveFrame, Variable
 
 #: Attributes of attributes that are followed: `self.pool._cond`.
@@ -20,8 +21,6 @@ _OBJECTS, _KEPT, _BELIEVED_NS = 128, 2048, 3_000_000_000
 _NAMESPACES, _ENTRIES, _NAMED = 8, 4_000, 400
 #: Ways to one object that are followed.
 _WAYS = 64
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 class Link(NamedTuple):
@@ -141,7 +140,7 @@ class Finder:
                 attributes = self._attributes.of(address, kind)
             except (BadAddress, struct.error):
                 attributes = {}
-            _remember(self._known, address, (now, attributes), _KEPT)
+            remember(self._known, address, (now, attributes), _KEPT)
         return {a: self._known[a][1] for a in order if a in self._known}
 
     def _ways(self, targets: set[int], instances: dict[int, dict[str, int]]) -> dict[int, list[Way]]:
@@ -184,7 +183,7 @@ class Finder:
                     continue
                 left -= 1
                 module = self._module(frame.namespace, now)
-                _remember(self._modules, frame.namespace, module, 256)
+                remember(self._modules, frame.namespace, module, 256)
             if module.names:
                 values += [module.names[name] for name in self._names_of(frame.code) if name in module.names]
         return values
@@ -215,7 +214,7 @@ class Finder:
             names = frozenset(t for t in texts if t is not None)
         except (BadAddress, struct.error):
             names = frozenset()
-        _remember(self._names, code.address, (code.fingerprint, names), 4096)
+        remember(self._names, code.address, (code.fingerprint, names), 4096)
         return names
 
     def _globals(
@@ -287,10 +286,3 @@ def of_target(found: Iterable[Found]) -> dict[int, list[Found]]:
     for each in found:
         by.setdefault(each.target, []).append(each)
     return by
-
-
-def _remember(table: dict[_K, _V], key: _K, value: _V, most: int) -> None:
-    """Addresses come and go for ever: the tables do not grow with them."""
-    if len(table) >= most and key not in table:
-        table.clear()
-    table[key] = value

@@ -20,6 +20,7 @@ from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Place
 from concview.cpython.threads import Thread
+from concview.engines.direct.bounded import remember
 from concview.engines.direct.tasks.records import Task
 from concview.model import TaskState
 from concview.source.calls import ACQUIRES
@@ -392,7 +393,7 @@ class Promises:
             if waiting is None:
                 pause = self._again.get(task.address)
                 longer = min(SELDOM_NS, 2 * pause[2]) if pause is not None and pause[0] == each.future else AGAIN_NS
-                _keep(self._again, task.address, (each.future, now + longer, longer))
+                remember(self._again, task.address, (each.future, now + longer, longer), _MOST_KNOWN)
                 mine = self._concluded.get(task.address)
                 if mine is None or mine[0] != each.future:
                     continue
@@ -400,10 +401,10 @@ class Promises:
                 del self._concluded[task.address]
                 waiting = Waiting(TaskState.UNKNOWN, "future", kind=self._kind(each))
             else:
-                _keep(self._concluded, task.address, (each.future, waiting, _at(task.links)))
+                remember(self._concluded, task.address, (each.future, waiting, _at(task.links)), _MOST_KNOWN)
                 for place, owner in self._standing(task.links):
                     if owner == each.keeper:
-                        _keep(self._places, (place, owner), replace(waiting, due_s=0.0))
+                        remember(self._places, (place, owner), replace(waiting, due_s=0.0), _MOST_KNOWN)
                         break
             if old is None or old != waiting:
                 task.waiting = waiting
@@ -452,9 +453,3 @@ def _bare(waiting: Waiting) -> bool:
 
 def _rank(task: Task) -> int:
     return _RANK[task.waiting.state] if task.waiting is not None else _NEVER
-
-
-def _keep(table: dict, key: object, value: object) -> None:  # type: ignore[type-arg]  # of any of the tables here
-    if len(table) >= _MOST_KNOWN and key not in table:
-        table.clear()
-    table[key] = value
