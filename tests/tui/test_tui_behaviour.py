@@ -25,6 +25,7 @@ from concview.tui.screens.picker import PickerScreen
 from concview.tui.theme import GLYPHS, MEANINGS, WORDS
 from concview.tui.verdict import verdict
 from concview.tui.views.base import View
+from concview.tui.widgets.bars import Tabs
 from concview.tui.widgets.columns import Column, layout
 from concview.tui.widgets.header import BADGES
 from concview.tui.widgets.page import Page
@@ -206,6 +207,20 @@ async def test_clicks() -> None:
         await pilot.click("#footer", offset=(at, 0))
         await fake.drawn(pilot)
         assert app.screen.paused
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (140, 42)])
+async def test_the_view_that_is_shown_is_the_one_that_is_marked(size: tuple[int, int]) -> None:
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    async with app.run_test(size=size) as pilot:
+        await _open(pilot, "queues")
+        await pilot.press("0")
+        await fake.drawn(pilot)
+        tabs = app.screen.query_one("#tabs", Tabs)
+        assert app.screen.active == "work" and tabs.marked == "work" and "Requests" in tabs.as_text()[0]
+        await pilot.press("escape")
+        await fake.drawn(pilot)
+        assert tabs.marked == "queues" and "Requests" not in tabs.as_text()[0]
 
 
 async def test_a_finding_leads_to_its_evidence() -> None:

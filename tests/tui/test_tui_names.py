@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from concview.tui.text_render import fit_name
+from concview.tui.text_render import fit_command, fit_name
 from concview.tui.widgets.names import Names, apart
 
 POOLS = [
@@ -45,3 +45,12 @@ def test_what_tells_names_apart_is_kept() -> None:
 def test_a_cut_name_has_the_width_asked_for(width: int) -> None:
     for name in ("工作线程-3-处理请求的线程", "ThreadPoolExecutor-0_12", "e\u0301" * 20):
         assert cell_len(fit_name(name, width)) == width
+
+
+@pytest.mark.parametrize("width", range(1, 60))
+def test_a_cut_command_keeps_both_ends(width: int) -> None:
+    command = "gunicorn -w 2 --threads 8 -b 127.0.0.1:8303 store:application"
+    shown = fit_command(command, width)
+    assert cell_len(shown) == width and cell_len(fit_command("工作" * 20, width)) == width
+    if width >= 34:
+        assert shown.startswith("gunicorn -w 2") and shown.endswith("store:application")

@@ -10,6 +10,7 @@ import pytest
 from concview.tui.app import ConcviewApp
 from concview.tui.ports import Picker
 from concview.tui.screens.picker import PickerScreen
+from concview.tui.widgets.bars import Bar
 from concview.tui.widgets.process_rows import depths, under_masters
 
 
@@ -71,3 +72,26 @@ async def test_on_screen() -> None:
         assert [r.pid for r in screen.table.rows] == [10, 11]
         assert screen.table.current.pid == 11, "what was looked for, not its master"
         assert screen.table.matched == 1
+
+
+async def test_the_command_of_the_selected_process_is_told_whole_without_moving_the_list() -> None:
+    long = "-w 2 --threads 8 -b 127.0.0.1:8303"
+    rows = [
+        Row(10, "gunicorn", ("gunicorn", *long.split(), "store.wsgi:application"), cpu_percent=9),
+        Row(11, "gunicorn", ("gunicorn", *long.split(), "other.wsgi:application"), cpu_percent=5),
+        row(12, 11),
+    ]
+    app = ConcviewApp(None, Picker(lambda: rows, fake.refuse, lambda: fake.DEMOS, fake.start_demo))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, PickerScreen)
+        await fake.until(pilot, lambda: screen.listed)
+        await fake.drawn(pilot)
+        title, place = screen.query_one("#title", Bar), screen.table.region
+        assert f"gunicorn {long} store.wsgi:application" in title.as_text()[1]
+        picture = app.export_screenshot(simplify=True).replace("&#160;", " ")
+        assert "store.wsgi:application" in picture and "other.wsgi:application" in picture, "told apart in the list"
+        await pilot.press("down")
+        await fake.drawn(pilot)
+        assert "other.wsgi:application" in title.as_text()[1] and "w: with the 1 below it" in title.as_text()[1]
+        assert screen.table.region == place

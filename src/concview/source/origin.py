@@ -11,7 +11,13 @@ import sys
 from functools import lru_cache
 
 _NATIVE = re.compile(r"\.(?:so|pyd|dylib)(?:\.\d+)*$|\.(?:c|cc|cpp|cxx|h|hpp|pyx|rs)$")
-_GENERATED = re.compile(r"^<(?:attrs generated|decorator-gen|__array_function__)")
+#: What a library wrote at run time, by the names that they give it: '<attrs generated methods a.B>', '<sqlalchemy
+#: generated _go() wrapper for ...>', '<lambdifygenerated-1>' (SymPy), '<makefun-gen-1>', '<decorator-gen-1>',
+#: '<boltons.funcutils.FunctionBuilder-0>', '<@beartype(a.f) at 0x7f..>'. What a user's own program is called by,
+#: '<stdin>', '<string>' or '<ipython-input-1-..>', is none of these.
+_GENERATED = re.compile(
+    r"<(?:[^>]*generated\b|[\w.]+-gen-|[\w.]+\.FunctionBuilder-|@\w+\(|__array_function__|werkzeug routing>)"
+)
 _FROZEN = re.compile(r"<frozen ([\w.]+)>")
 #: Folders of libraries, in any of them the last one counts: a virtual environment may lie in another library's folder.
 _LIBRARY = re.compile(r".*(?:/(?:site|dist)-packages/|\.(?:egg|whl|pex)/)(.*)", re.DOTALL)

@@ -41,11 +41,18 @@ def fit_place(text: str, width: int, right: bool = False) -> str:
     return f"{fit(head, room)}:{line}"
 
 
-def fit_name(text: str, width: int) -> str:
-    """A name in exactly `width` cells, cut in its middle: its end often is a number that tells it from its like."""
+def fit_command(text: str, width: int) -> str:
+    """A command in exactly `width` cells, cut in its middle: servers are told apart by the application, which mostly
+    comes last ('gunicorn -w 4 ... shop.wsgi:application')."""
+    return fit_name(text, width, width // 2)
+
+
+def fit_name(text: str, width: int, most: int = 6) -> str:
+    """A name in exactly `width` cells, cut in its middle: its end often is a number that tells it from its like. `most`
+    cells of its end stay, at most."""
     if width < 8 or cell_len(text) <= width:
         return fit(text, width)
-    tail = min(6, width // 3)
+    tail = min(most, width // 3 if most <= 6 else width - 4)
     if text.isascii():
         return f"{text[: width - tail - 1]}…{text[-tail:]}"
     end = text[-tail:]

@@ -132,7 +132,10 @@ class Dashboard(TakeAway):
         self.query_one(Header).show(self.shown, self.newest, self.paused, self.moved)
         self.draw_time()
         tabs = [(s.id, s.tab, s.title, s.short or s.title, s.mark(self.shown)) for s in self._tabs()]
-        active = self.active if self.specs[self.active].tab else (self.trail[-1][0] if self.trail else "")
+        here = self.specs[self.active]
+        if here.own_key:
+            tabs.append((here.id, 0, here.title, here.short or here.title, ""))
+        active = self.active if here.tab or here.own_key else (self.trail[-1][0] if self.trail else "")
         self.query_one(Tabs).show(tabs, active)
         offered = PAUSED_KEYS if self.paused and self.kept is not None else self.view.keys
         if self.paused:  # first, so that there is always room for it

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.message import Message
@@ -15,7 +16,7 @@ from concview.text import short_command
 from concview.tui import keys
 from concview.tui.ports import Picker, Service, ViewedSession
 from concview.tui.screens.list_screen import ListScreen
-from concview.tui.text_render import Line, fit, paragraph
+from concview.tui.text_render import Line, fit, fit_command, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, text_cell
 from concview.tui.widgets.page import Panel
@@ -38,7 +39,9 @@ def _attach(row: Any, width: int, palette: Palette, context: Any) -> Line:
 
 
 def _command_cell(row: Any, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(branch(row, context) + _command(row), width), palette.base if row.attachable else palette.dim)]
+    before = branch(row, context)
+    said = before + fit_command(_command(row), max(0, width - len(before)))
+    return [Segment(fit(said, width), palette.base if row.attachable else palette.dim)]
 
 
 PROCESSES = (
@@ -177,7 +180,7 @@ class PickerScreen(ListScreen):
         found = text.plural(len(self.rows), "Python process", "Python processes") if self.listed else "looking …"
         title: list[Line] = [
             [Segment(" concview ", palette.badges["info"]), Segment(f" {found}", palette.bar_bright)],
-            [Segment(fit(SUBTITLE, min(len(SUBTITLE), width)), palette.bar_dim)],
+            self._second_line(width, palette),
         ]
         lines: list[Line] = []
         for tone, words in self.said:
@@ -192,15 +195,25 @@ class PickerScreen(ListScreen):
         if table.id == "processes" and row is not None and not row.attachable and not self.said:
             lines += paragraph(row.why, width - 3, palette.warn)
             lines += paragraph(row.remedy, width - 3, palette.base) if row.remedy else []
-        below = sum(1 for r in self.rows if row is not None and getattr(r, "parent", 0) == row.pid)
-        if table.id == "processes" and below and not lines:
-            said = f"{row.pid} has {text.plural(below, 'Python process', 'Python processes')} below it: "
-            lines += paragraph(f"{said}{keys.by_id('pick_tree').shown} shows them together", width - 3, palette.dim)
         if table.id == "processes":
             table.set_rows(self.rows, depths(self.rows))
         else:
             table.set_rows(self.demos)
         self.show(title, [[], *lines, []] if lines else [[]])
+
+    def _second_line(self, width: int, palette: Palette) -> Line:
+        """The selected process's whole command, as far as there is room, and what is below it.
+
+        Always in the same place: the list stays where it is while the selection moves.
+        """
+        row = self.table.current if self.table.id == "processes" else None
+        if row is None:
+            return [Segment(fit(SUBTITLE, min(len(SUBTITLE), width)), palette.bar_dim)]
+        below = sum(1 for r in self.rows if getattr(r, "parent", 0) == row.pid)
+        more = f"  {keys.by_id('pick_tree').shown}: with the {below} below it" if below else ""
+        room = max(0, width - 2 - len(more))
+        said = fit_command(_command(row), min(room, cell_len(_command(row))))
+        return [Segment(f" {said}", palette.bar_bright), Segment(fit(more, min(len(more), width)), palette.bar_dim)]
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self.said = []

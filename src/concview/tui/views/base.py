@@ -44,6 +44,8 @@ class ViewSpec:
     mark: Callable[[Snapshot], str] = lambda snapshot: ""
     short: str = ""
     present: Callable[[Snapshot], bool] = lambda snapshot: True
+    #: Reached by key 0 from everywhere: among the tabs, without lasting room there, while it is shown.
+    own_key: bool = False
 
 
 class View(Vertical, Steady):

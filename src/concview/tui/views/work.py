@@ -183,4 +183,4 @@ def _mostly(route: RouteView) -> str:
     return f"{state.name.lower()} {text.percent(share)}" if share > 0 else ""
 
 
-VIEW = ViewSpec("work", 0, "Requests", Requests)
+VIEW = ViewSpec("work", 0, "Requests", Requests, own_key=True)

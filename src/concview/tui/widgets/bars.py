@@ -67,6 +67,7 @@ class Tabs(Bar):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._at: list[tuple[int, int, str]] = []
+        self.marked = ""  #: the view that is shown as the open one
 
     def show(self, tabs: Sequence[tuple[str, int, str, str, str]], active: str) -> None:
         """`tabs`: view, number, title, a shorter one, mark.
@@ -75,6 +76,7 @@ class Tabs(Bar):
         are titles cut.
         """
         palette, width = palette_of(self), self.size.width
+        self.marked = active
         for short, letters, marks, gap, space in (
             (False, 99, True, "  ", " "),
             (False, 99, False, "  ", " "),

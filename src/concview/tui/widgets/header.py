@@ -7,7 +7,7 @@ from rich.segment import Segment
 from concview import text
 from concview.snapshot import Snapshot, Status
 from concview.tui.keys import by_id
-from concview.tui.text_render import Line, cells, fit, seconds
+from concview.tui.text_render import Line, cells, fit, fit_command, seconds
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.bars import Bar
 
@@ -68,7 +68,8 @@ def first_line(
         line.append(Segment(fit(both, min(len(both), max(0, rest))), palette.bar_dim))
         return line
     name = text.short_command(target.command)
-    line.append(Segment(fit(name, min(len(name) + 6, max(8, room - len(facts)))).rstrip(), palette.bar_bright))
+    said = fit_command(name, min(len(name) + 6, max(8, room - len(facts)))).rstrip()
+    line.append(Segment(said, palette.bar_bright))
     line.append(Segment(fit(facts, min(len(facts), max(0, width - cells(line)))), palette.bar_dim))
     return line
 
