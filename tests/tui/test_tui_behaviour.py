@@ -484,3 +484,10 @@ async def test_what_is_over_keeps_no_place_that_others_could_have() -> None:
         table.set_rows(ended, table.context)
         assert not table.rows[-1].alive and table.rows[0].alive and top.tid != table.rows[0].tid
         assert top.tid in {row.tid for row in table.rows if not row.alive}
+        # Nor when the order is asked for anew: where a row stands does not depend on when the last picture came.
+        for order in ("down", "up"):
+            table.sort_to("cpu", order)
+            asked = [row.tid for row in table.rows]
+            assert table.total == len(asked) and not table.rows[-1].alive and table.rows[0].alive
+            table.set_rows(ended, table.context)
+            assert [row.tid for row in table.rows] == asked

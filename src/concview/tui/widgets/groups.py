@@ -99,6 +99,7 @@ class Groups:
         heads = [(self._head(n, m) if len(m) > 1 else m[0], n, m) for n, m in members.items()]
         if by is not None:
             heads.sort(key=lambda head: by(head[0]), reverse=down)
+        heads.sort(key=lambda head: not head[0].alive)
         out: list[Any] = []
         for head, name, threads in heads:
             out.append(head)

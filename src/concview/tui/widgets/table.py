@@ -93,7 +93,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         id: str | None = None,  # noqa: A002
     ) -> None:
         """`others`: columns that the view does not show by itself, and that can be chosen. `over`: whether a row is
-        of something that is over; it keeps no place that others could have."""
+        of something that is over; it comes after those that others could do something about."""
         super().__init__(id=id)
         self.columns, self.key, self.haystack = tuple(columns), key, haystack
         self.others, self.over = tuple(others), over
@@ -152,8 +152,9 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
             rows.reverse()
         if hold:
             last = len(self._places)
-            rows.sort(key=lambda row: (self.over(row), self._places.get(self.key(row), last)))
-        else:
+            rows.sort(key=lambda row: self._places.get(self.key(row), last))
+        rows.sort(key=self.over)
+        if not hold:
             self._places, self._sorted_at = {self.key(row): at for at, row in enumerate(rows)}, monotonic()
         self.ungrouped = rows
         if self.regroup is not None:
