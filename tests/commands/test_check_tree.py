@@ -147,7 +147,7 @@ def test_waits_across_processes() -> None:
     with target(current(), ACROSS) as process:
         master, one, two, has, wants = map(int, process.line().split())
         said: Any
-        # Locks, children and file locks are looked for each in its own turn, as often as the budget allows, and believed
+        # Locks, children and file locks are looked for each in its turn, as often as the budget allows, and believed
         # when they were seen twice: on a full machine three seconds show one of them without another.
         needed = {(one, two), (two, one), (wants, has), (master, one)}
         for seconds in (3, 6, 12, 24):
