@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from test_tasks import LOCK, READ, SLEEP, kept, queue_for_a_lock
 
 from concview import codec, registry
 from concview.analysis import calltree
-from concview.analysis.samples import Selection
+from concview.analysis.samples import Samples, Selection
 from concview.analysis.task_samples import TaskSamples
 from concview.analysis.tasks import flame
 from concview.analysis.window import Window
@@ -101,6 +103,14 @@ def _total(samples: TaskSamples) -> Counter[tuple[str, str]]:
     return found
 
 
+def _by_name(samples: Samples) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for pieces in samples:
+        for task, start, end, condition, _, _ in pieces:
+            found[task.name, condition.word] += end - start
+    return found
+
+
 def test_one_that_ended_and_one_that_came_are_told_for_their_time() -> None:
     stream = Stream()
     first = stream.task("first")
@@ -121,7 +131,7 @@ def test_every_format_that_takes_tasks_writes_them_with_their_states(tmp_path: P
     stream, _ = queue_for_a_lock()
     recording = _saved(stream, tmp_path / "r")
     taken = {n: e for n, e in registry.everything("concview.exporters", "EXPORTER").items() if e.tasks}
-    assert set(taken) == {"collapsed", "speedscope", "pprof", "perfetto", "gecko", "jsonl", "otlp", "csv"}
+    assert set(taken) == {"collapsed", "speedscope", "pprof", "perfetto", "gecko", "jsonl", "otlp", "csv", "html"}
     for name, exporter in taken.items():
         out = tmp_path / name
         if exporter.write_folder is not None:
@@ -139,6 +149,13 @@ def test_every_format_that_takes_tasks_writes_them_with_their_states(tmp_path: P
     lines = (tmp_path / "collapsed").read_text().splitlines()
     assert any(line.startswith("one;") and "[lock];[self._lock (app.py) held by owner]" in line for line in lines)
     assert not any("epoll" in line or "MainThread" in line for line in lines)
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', (tmp_path / "html").read_text(), re.DOTALL)[0])
+    spent: Counter[tuple[str, str]] = Counter()
+    for task, state, _, _, us in data["keys"]:
+        spent[data["threads"][task]["name"], data["states"][state]] += us * 1000
+    assert spent == _by_name(recording.samples(tasks=True)) and data["whose"] == "task"
+    mostly = {t["name"]: set(strip) for t, strip in zip(data["threads"], data["strips"], strict=True)}
+    assert mostly["one"] <= {chr(ord("0") + data["states"].index("lock")), "-"}
 
 
 def test_a_recording_without_tasks_says_so(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@
       }
     };
     if (zoom.total) draw(zoom, 0, (above.length - 1) * ROW, width, false);
-    const said = zoom.total ? seconds(root.total) + " of thread time" : "nothing of what is chosen";
+    const said = zoom.total ? seconds(root.total) + " of " + data.whose + " time" : "nothing of what is chosen";
     $("said").textContent = said + (words && root.total ? ", " + (100 * found / root.total).toFixed(1) + " % in matches" : "");
   };
 

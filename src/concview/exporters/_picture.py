@@ -1,4 +1,4 @@
-"""What the page's pictures are drawn from: time by thread, state and stack, and what each thread mostly did when."""
+"""What the page's pictures are drawn from: time by thread (or task), state and stack, and what each mostly did when."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from operator import add
 
 from concview.analysis.samples import Samples
@@ -13,37 +14,65 @@ from concview.exporters import _names
 from concview.exporters._names import Named
 from concview.exporters._totals import nothing
 from concview.exporters.base import Nothing, remarks
-from concview.model import STATES, Severity, Stack, State
+from concview.model import STATES, TASK_STATES, Severity, Stack, State, TaskState
 from concview.session.account import Account
 
 #: Columns of the time line, and its rows.
 BUCKETS, ROWS = 600, 400
 #: Different pieces that the flame graph is made of; the smallest of more are put together by thread and state.
 MOST_KEYS = 20_000
-COLOURS = ("#43a563", "#d8b52a", "#f0922b", "#e0567f", "#4d94e8", "#a9b6c6", "#d5dbe3", "#8a93a0")
-_N = len(STATES)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Whose time it is: what one is called, its states in order, their colours, and those of one that wants nothing."""
+
+    word: str
+    states: tuple[str, ...]
+    colours: tuple[str, ...]
+    quiet: tuple[int, ...]
+
+
+THREADS = Kind(
+    "thread",
+    STATES,
+    ("#43a563", "#d8b52a", "#f0922b", "#e0567f", "#4d94e8", "#a9b6c6", "#d5dbe3", "#8a93a0"),
+    (State.SLEEP, State.IDLE),
+)
+#: A state that threads have, too, has the same colour.
+TASKS = Kind(
+    "task",
+    TASK_STATES,
+    (
+        "#43a563", "#d8b52a", "#e0567f", "#b76fd6", "#f0922b", "#a9b6c6", "#4d94e8", "#2fb0a8", "#8d7be8", "#d5dbe3",
+        "#8a93a0",
+    ),
+    (TaskState.SLEEP, TaskState.IDLE),
+)  # fmt: skip
 
 
 class _Strip:
     """Nanoseconds a bucket and state of one thread."""
 
-    __slots__ = ("ns",)
+    __slots__ = ("_n", "ns")
 
-    def __init__(self) -> None:
-        self.ns = array("q", bytes(8 * BUCKETS * _N))
+    def __init__(self, states: int) -> None:
+        self._n = states
+        self.ns = array("q", bytes(8 * BUCKETS * states))
 
     def halve(self) -> None:
-        old, new = self.ns, array("q", bytes(8 * BUCKETS * _N))
-        for s in range(_N):
-            new[s : BUCKETS // 2 * _N : _N] = array("q", map(add, old[s :: 2 * _N], old[s + _N :: 2 * _N]))
+        n, old, new = self._n, self.ns, array("q", bytes(8 * BUCKETS * self._n))
+        for s in range(n):
+            new[s : BUCKETS // 2 * n : n] = array("q", map(add, old[s :: 2 * n], old[s + n :: 2 * n]))
         self.ns = new
 
     def text(self, used: int) -> str:
-        out = []
+        """A character a bucket: '0' and those behind it for the states, '-' where nothing was seen."""
+        out, n = [], self._n
         for i in range(used):
-            row = self.ns[i * _N : (i + 1) * _N]
+            row = self.ns[i * n : (i + 1) * n]
             most = max(row)
-            out.append(str(row.index(most)) if most else "-")
+            out.append(chr(ord("0") + row.index(most)) if most else "-")
         return "".join(out)
 
 
@@ -56,13 +85,14 @@ class _Thread:
 class Picture:
     """`missing`: what was not seen, a sentence each. Made by `of_samples` or `of_runs`; Nothing where they are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind = THREADS) -> None:
+        self.kind = kind
         self.missing: list[str] = []
         self.begin_s = 0.0  #: of the time line, seconds since the first sample
         self._width = 1_000_000  #: nanoseconds a bucket; twice as much whenever the recording turns out longer
         self._used = 0
         self._strips: dict[Named, _Strip] = {}
-        self.ns: dict[Named, list[int]] = defaultdict(lambda: [0] * _N)
+        self.ns: dict[Named, list[int]] = defaultdict(lambda: [0] * len(kind.states))
         self._frames: dict[str, int] = {}
         self._own: list[int] = []
         self._stacks: dict[int, int] = {}
@@ -72,7 +102,8 @@ class Picture:
 
     @classmethod
     def of_samples(cls, samples: Samples, side: str) -> Picture:
-        picture = cls()
+        picture = cls(TASKS if samples.whose == "task" else THREADS)
+        number_of = cache(picture.kind.states.index)
         leaf_of: dict[tuple[int, int], int] = {}
         for pieces in samples:
             zero = samples.first_ns + int(samples.selection.from_s * 1e9)
@@ -81,7 +112,7 @@ class Picture:
                 leaf = leaf_of.get(pair)
                 if leaf is None:
                     leaf = leaf_of[pair] = picture._leaf(_names.waits(activity, blocker, side))
-                picture._add(thread, start - zero, end - zero, activity.state, activity.stack, leaf)
+                picture._add(thread, start - zero, end - zero, number_of(activity.word), activity.stack, leaf)
         if not picture._keys:
             raise nothing(samples)
         picture.begin_s = samples.selection.from_s
@@ -118,8 +149,8 @@ class Picture:
         self._lists.append(numbers)
         return self._stacks[id(stack)]
 
-    def _add(self, thread: Named, start: int, end: int, state: State, stack: Stack, leaf: int) -> None:
-        """Nanoseconds since the beginning of the time line."""
+    def _add(self, thread: Named, start: int, end: int, state: int, stack: Stack, leaf: int) -> None:
+        """Nanoseconds since the beginning of the time line. `state`: its place in those of the kind."""
         number = self._stacks.get(id(stack))
         if number is None:
             number = self._stack(stack)
@@ -129,27 +160,27 @@ class Picture:
         if strip is None:
             if len(self._strips) >= ROWS:
                 return
-            strip = self._strips[thread] = _Strip()
+            strip = self._strips[thread] = _Strip(len(self.kind.states))
         while end > self._width * BUCKETS:
             for other in self._strips.values():
                 other.halve()
             self._width *= 2
             self._used = (self._used + 1) // 2
-        width, ns = self._width, strip.ns
+        width, ns, states = self._width, strip.ns, len(self.kind.states)
         first, last = start // width, (end - 1) // width
         self._used = max(self._used, last + 1)
         if first == last:
-            ns[first * _N + state] += end - start
+            ns[first * states + state] += end - start
             return
-        ns[first * _N + state] += (first + 1) * width - start
+        ns[first * states + state] += (first + 1) * width - start
         for i in range(first + 1, last):
-            ns[i * _N + state] += width
-        ns[last * _N + state] += end - last * width
+            ns[i * states + state] += width
+        ns[last * states + state] += end - last * width
 
     @property
     def threads(self) -> list[Named]:
         """Those that want or do something first."""
-        quiet = (State.SLEEP, State.IDLE)
+        quiet = self.kind.quiet
         return sorted(self.ns, key=lambda t: (sum(self.ns[t][s] for s in quiet) - sum(self.ns[t]), t.tid))
 
     @property
@@ -180,7 +211,8 @@ class Picture:
                 warn = m.severity is Severity.WARN
                 marks.append({"a": round(a, 3), "b": round(b, 3), "warn": warn, "id": m.id, "title": m.title})
         return {
-            "states": list(STATES), "colours": list(COLOURS), "frames": list(self._frames), "own": self._own,
+            "whose": self.kind.word, "states": list(self.kind.states), "colours": list(self.kind.colours),
+            "frames": list(self._frames), "own": self._own,
             "stacks": self._lists, "leaves": list(self._leaves), "keys": rows,
             "threads": [{"name": _names.thread(t), "tid": t.tid} for t in threads],
             "strips": [self._strips[t].text(self._used) if t in self._strips else "" for t in threads],

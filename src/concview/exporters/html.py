@@ -19,9 +19,9 @@ from typing import BinaryIO, Protocol
 from concview import __version__
 from concview.analysis.blame import words
 from concview.exporters import _names
-from concview.exporters._picture import COLOURS, Picture
+from concview.exporters._picture import THREADS, Kind, Picture
 from concview.exporters.base import Exporter, Request, remarks
-from concview.model import STATES, Finding, Severity, Stack, State
+from concview.model import Finding, Severity, Stack, State
 from concview.session.account import Account, account_of_file, clock, unseen
 from concview.session.brief import chain, chosen
 from concview.session.phrases import measured_text
@@ -55,7 +55,7 @@ def _hash(text: str) -> str:
 
 
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
-    samples = recording.samples(request.selection, request.side)
+    samples = recording.samples(request.selection, request.side, tasks=request.tasks)
     picture = Picture.of_samples(samples, request.side)
     account = account_of_file(
         recording.path,
@@ -68,7 +68,8 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     page(account, picture, out)
     said = remarks(samples)
     if picture.rows_left_out:
-        said.append(f"the time line shows the first {len(picture.threads) - picture.rows_left_out} threads")
+        drawn = len(picture.threads) - picture.rows_left_out
+        said.append(f"the time line shows the first {drawn} {picture.kind.word}s")
     return said
 
 
@@ -102,7 +103,7 @@ def page(account: Account, picture: Picture, out: BinaryIO) -> None:
         *_blame(account.shown),
         *_findings(account),
         *_pictures(account, picture),
-        *_threads(picture),
+        *_rows(picture),
         *_locks(account.shown),
         *_unseen(account, picture),
         f'<p class="dim">Written by concview {_t(__version__)}. Weights are elapsed time. The page loads nothing.</p>',
@@ -165,9 +166,10 @@ def _blame(snapshot: Snapshot) -> list[str]:
     blame = snapshot.blame
     if blame is None or not blame.causes:
         return []
+    whose = "threads and tasks" if any(c.tasks for c in blame.causes) else "threads"
     parts = [
         "<h2>Who is to blame</h2>",
-        f'<p class="dim">{blame.active:.1f} of {blame.threads:.1f} threads are active: held up '
+        f'<p class="dim">{blame.active:.1f} of {blame.threads:.1f} {whose} are active: held up '
         f"{percent(blame.share(blame.held_up))}, waits {percent(blame.share(blame.waits))}, starved "
         f"{percent(blame.share(blame.starved))}, unexplained {percent(blame.share(blame.unexplained))}.</p>",
     ]
@@ -248,39 +250,44 @@ def _finding(finding: Finding, unfolded: bool) -> list[str]:
 
 def _pictures(account: Account, picture: Picture) -> list[str]:
     total = sum(sum(ns) for ns in picture.ns.values())
-    said = f"{plural(len(picture.ns), 'thread')}, {duration(total / 1e9)} of thread time"
+    whose = picture.kind.word
+    said = f"{plural(len(picture.ns), whose)}, {duration(total / 1e9)} of {whose} time"
+    stacks = "What awaits stands above what it awaits" if whose == "task" else "Outermost call on top"
     return [
         "<h2>Where the time went</h2>",
-        '<div class="tools"><label>threads <input type="text" id="threads" placeholder="all" size="18"></label>'
+        f'<div class="tools"><label>{whose}s <input type="text" id="threads" placeholder="all" size="18"></label>'
         '<label>search <input type="text" id="search" size="18"></label>'
         '<label><input type="checkbox" id="own"> own code only</label><span id="states"></span>'
         '<button id="out" type="button">whole picture</button><span id="said" class="dim"></span></div>',
         f'<div class="scroll"><canvas id="flame" role="img" aria-label="Flame graph of {_t(said)}; the tables below '
         'have the numbers"></canvas></div>',
-        '<p class="dim">Outermost call on top; widths are elapsed time of threads, colours their states, bold is the '
+        f'<p class="dim">{stacks}; widths are elapsed time of {whose}s, colours their states, bold is the '
         "program's own code. A click zooms in, one on the same box out again.</p>",
         "<h2>Time line</h2>",
-        '<div class="scroll"><canvas id="time" role="img" aria-label="What each thread mostly did over the time; the '
-        'table of threads has the sums"></canvas></div>',
-        '<p class="dim">Bars above the threads: when findings were there.</p>',
+        f'<div class="scroll"><canvas id="time" role="img" aria-label="What each {whose} mostly did over the time; the '
+        f'table of {whose}s has the sums"></canvas></div>',
+        f'<p class="dim">Bars above the {whose}s: when findings were there.</p>',
         "<noscript><p>The two pictures need JavaScript.</p></noscript>",
     ]
 
 
-def _bar(ns: Iterable[int]) -> str:
+def _bar(ns: Iterable[int], kind: Kind) -> str:
     values = list(ns)
     total = sum(values) or 1
     return '<div class="bar">' + "".join(
-        f'<span style="width:{value / total * 100:.2f}%;background:{COLOURS[s]}" '
-        f'title="{STATES[s]} {value / total * 100:.0f} %"></span>'
-        for s, value in enumerate(values)
+        f'<span style="width:{value / total * 100:.2f}%;background:{colour}" '
+        f'title="{state} {value / total * 100:.0f} %"></span>'
+        for state, colour, value in zip(kind.states, kind.colours, values, strict=True)
         if value
     ) + "</div>"  # fmt: skip
 
 
-def _threads(picture: Picture) -> list[str]:
+def _rows(picture: Picture) -> list[str]:
+    """The table of threads, or of tasks."""
+    kind = picture.kind
     head = "".join(
-        f'<th class="n"><span class="swatch" style="background:{COLOURS[s]}"></span>{STATES[s]}</th>' for s in State
+        f'<th class="n"><span class="swatch" style="background:{colour}"></span>{state}</th>'
+        for state, colour in zip(kind.states, kind.colours, strict=True)
     )
     rows = []
     for thread in picture.threads[:MOST_ROWS]:
@@ -289,13 +296,14 @@ def _threads(picture: Picture) -> list[str]:
         cells = "".join(f'<td class="n">{f"{v / total * 100:.0f} %" if v * 200 >= total else "·"}</td>' for v in ns)
         rows.append(
             f'<tr><td class="name">{_t(_names.thread(thread))}</td><td class="n">{thread.tid}</td>'
-            f'<td class="n">{duration(sum(ns) / 1e9)}</td><td>{_bar(ns)}</td>{cells}</tr>'
+            f'<td class="n">{duration(sum(ns) / 1e9)}</td><td>{_bar(ns, kind)}</td>{cells}</tr>'
         )
     rest = len(picture.threads) - MOST_ROWS
-    more = f'<p class="dim">{plural(rest, "more thread")} not shown here.</p>' if rest > 0 else ""
+    more = f'<p class="dim">{plural(rest, f"more {kind.word}")} not shown here.</p>' if rest > 0 else ""
+    number = "tid" if kind is THREADS else "number"
     return [
-        "<h2>Threads</h2>",
-        f'<table><tr><th>name</th><th class="n">tid</th><th class="n">seen</th><th>states</th>{head}</tr>'
+        f"<h2>{kind.word.capitalize()}s</h2>",
+        f'<table><tr><th>name</th><th class="n">{number}</th><th class="n">seen</th><th>states</th>{head}</tr>'
         f"{''.join(rows)}</table>",
         more,
     ]
@@ -337,5 +345,6 @@ EXPORTER = Exporter(
     write,
     sides=True,
     suffix=".html",
+    tasks=True,
     judges=True,
 )

@@ -105,7 +105,8 @@ def _blame(snapshot: Snapshot) -> list[str]:
 
 def chain(cause: BlameCause, blame: Blame) -> list[str]:
     """Who waits for what, and below it, step by step, who has it and what that one does."""
-    threads = f"{cause.who} ({cause.thread_s / blame.seconds if blame.seconds else 0.0:.1f} threads)"
+    number = f"{cause.thread_s / blame.seconds if blame.seconds else 0.0:.1f}"
+    threads = f"{cause.who} ({number} {words.kind_of(cause.threads, cause.tasks)})"
     several = len(cause.threads) + len(cause.tasks) > 1
     if not cause.path:
         return [words.they(threads, cause, several)]
