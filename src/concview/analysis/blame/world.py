@@ -240,8 +240,11 @@ class Moment:
         self._cache: dict[object, list[Node]] = {}
         self._found: dict[object, object] = {}
 
-    def look(self, tid: Node) -> Look:
-        return self.world.look(self.runs[tid], self._kinds)
+    def look(self, node: Node) -> Look:
+        """How a thread waits and where; of a task, where it stands."""
+        if node < 0:
+            return self.world.standing(self.tasks.runs[node].stack)
+        return self.world.look(self.runs[node], self._kinds)
 
     def waiter(self, tid: Node) -> Waiter:
         run = self.runs[tid]
