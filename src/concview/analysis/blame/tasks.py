@@ -150,6 +150,8 @@ class TaskMoment:
             return self._link(
                 node, place, Via.RESULT, f"what {who} would set", [], Confidence.INFERRED, ("ended", wait.kind), nobody
             )
+        if wait.via == "yield":
+            return Root(End.NOBODY, "an async generator that nobody iterates any more", place)
         what = f"a future ({wait.kind or 'that tells no more'})"
         if self._others(node, run):
             return Root(End.IDLE, f"a library's own task waits for {what}", place)

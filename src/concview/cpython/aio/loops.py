@@ -43,6 +43,7 @@ class Loop:
     interpreter: int = 0
     ready_at: int = 0  #: address of the deque
     scheduled: int = 0  #: of the heap of timers
+    generators: int = 0  #: of the set of weak references to asynchronous generators that were begun in it
     executor: int = 0
     tid: int = 0
     running: bool = False
@@ -148,6 +149,7 @@ class Loops:
             loop.scheduled = attributes.get("_scheduled", 0)
             executor = attributes.get("_default_executor", 0)
             loop.executor = executor if values.is_a(executor, "ThreadPoolExecutor") else 0
+            loop.generators = values.attribute(attributes.get("_asyncgens", 0), "data")
             return
         # uvloop's is a C struct: its ready queue is the only deque among its first fields.
         words = struct.unpack(f"<{_WORDS}Q", self._memory.read(loop.address, 8 * _WORDS))
@@ -157,6 +159,8 @@ class Loops:
                 loop.ready_at = word
             elif name == "ThreadPoolExecutor":
                 loop.executor = word
+            elif name == "WeakSet":
+                loop.generators = values.attribute(word, "data")
 
     def refresh(self, loop: Loop) -> bool:
         """Read again what changes seldom. False when it is a loop no more."""

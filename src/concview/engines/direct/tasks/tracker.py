@@ -32,6 +32,7 @@ from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Objects
 from concview.cpython.threads import Interpreter, Thread
 from concview.engines.direct.relations.frames import Frames
+from concview.engines.direct.tasks.generators import Generators
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
 from concview.engines.direct.tasks.promises import Promises
 from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row, Task
@@ -153,6 +154,7 @@ class TaskTracker:
         self._greenlets = GreenletTasks(self, self._holders, self._transports)
         self.reporter = Reporter(self, sink)
         self.promises = Promises(self, frames)
+        self._generators = Generators(self, self._holders)
 
     def close(self) -> None:
         self._transports.close()
@@ -299,6 +301,7 @@ class TaskTracker:
                 self._touched[task.address] = task
         self._changing_ones(now)
         self.promises.look(now, threads)
+        self._generators.look(now)
         self._tell(now, torn)
 
     def _with_threads(self, running: dict[int, int], idents: dict[int, int]) -> dict[int, int]:
@@ -418,6 +421,7 @@ class TaskTracker:
         if waiting.state is not TaskState.RUNNING:
             task.check, task.held = seen.check, seen.held
             task.held += self.sites.inferred(seen.links, seen.held)
+            task.held += self._generators.held(task)
             if waiting.via == "Condition.wait":
                 self.give_up(task, waiting.object)
             task.again = self._again(task, seen)

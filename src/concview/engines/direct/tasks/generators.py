@@ -1,0 +1,268 @@
+"""Asynchronous generators that stand at a `yield` inside the block of something that tasks wait for.
+
+Such a generator is in nobody's chain of coroutines: whoever iterates it does something else between two items, and a
+lock, permit or connection stays taken meanwhile. A loop keeps weak references to all that were begun in it. What one
+has is told as had by the task that iterates it, exact where its frame keeps the generator on its value stack, as
+`async for` does; where no task has it any more, as had by itself: an entry of its own among the tasks.
+
+Looked for only while tasks wait for something that no task is known to have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from concview.cpython.aio.chain import Link
+from concview.cpython.aio.holders import Held
+from concview.cpython.aio.values import BAD
+from concview.cpython.aio.waits import Waiting
+from concview.engines.direct.tasks.records import Task
+from concview.model import Outcome, TaskState
+
+if TYPE_CHECKING:
+    from concview.cpython.aio.holders import Holders
+    from concview.engines.direct.tasks.tracker import TaskTracker
+
+#: How often they are looked for, and from which age of a wait on; our CPU for one look, and its share; nanoseconds.
+EVERY_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 200_000_000, 8_000_000, 0.005
+#: Generators of one loop, those that have something, tasks that are searched for one, objects of one frame.
+_GENERATORS, _MOST, _TASKS, _OBJECTS = 1_000, 64, 2_000, 8
+_SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
+#: What `Task.kind` and `Waiting.via` say of one that nobody iterates.
+KIND, AT_YIELD = "generator", "yield"
+
+
+@dataclass(slots=True)
+class _Stands:
+    """One generator at a `yield`."""
+
+    address: int
+    link: Link
+    loop: int
+    held: list[Held]
+    check: list[tuple[int, bytes]]  #: what must read the same as long as it stands there
+
+
+class Generators:
+    """`look` gives tasks what generators have for them; `held` says it again of one that is walked anew."""
+
+    def __init__(self, tracker: TaskTracker, holders: Holders) -> None:
+        self._tracker, self._holders = tracker, holders
+        self._values, self._chains = tracker.values, tracker.chains
+        self._look_at = 0
+        self._began = 0  #: this look, in our CPU's time
+        self._seen = -1  #: version of the tracker's tasks in which nobody waited for something that nobody has
+        self._given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}  #: by the task's address
+        self._own: dict[int, Task] = {}  #: generator -> the entry that stands for it
+
+    def held(self, task: Task) -> list[Held]:
+        """What generators that it iterates have, as far as they stand where they stood."""
+        known = self._given.get(task.address)
+        return _holds(known[1], self._still) if known is not None and known[0] is task else []
+
+    def look(self, now: int) -> None:
+        if now < self._look_at:
+            return
+        self._look_at = now + EVERY_NS
+        version = self._tracker.version
+        if version == self._seen:
+            return
+        self._began = time.thread_time_ns()
+        wanted, young = self._wanted(now)
+        if wanted or self._given or self._own:
+            found = self._standing(wanted) if wanted else []
+            given, alone = self._iterated(found) if found else ({}, [])
+            self._tell(now, given, alone)
+        cost = time.thread_time_ns() - self._began
+        self._look_at = now + max(EVERY_NS, int(cost / SHARE))
+        self._seen = -1 if young or cost > MOST_NS else version
+
+    # ------------------------------------------------------------------ what is waited for
+
+    def _wanted(self, now: int) -> tuple[set[int], bool]:
+        """Objects that tasks wait for and no task is known to have but by a generator, and whether some have not waited
+        for long enough. Of a semaphore or a pool others may have a part."""
+        waited: set[int] = set()
+        had: set[int] = set()
+        single: set[int] = set()
+        young = False
+        for task in self._tracker.tasks.values():
+            waiting = task.waiting
+            if task.held and task.kind != KIND:
+                given = self._given.get(task.address)
+                mine = {h for stands, _ in given[1] for h in stands.held} if given is not None else set()
+                had.update(h.object for h in task.held if h not in mine)
+            if waiting is None or not waiting.object or waiting.via in _SIGNALS:
+                continue
+            if waiting.state is not TaskState.LOCK and waiting.state is not TaskState.POOL:
+                continue
+            if now - task.since_ns < AGE_NS:
+                young = True
+                continue
+            waited.add(waiting.object)
+            if waiting.kind == "Lock":
+                single.add(waiting.object)
+        return waited - (had & single), young
+
+    # ------------------------------------------------------------------ generators
+
+    def _standing(self, wanted: set[int]) -> list[_Stands]:
+        """Those at a `yield` that have something of that."""
+        found: list[_Stands] = []
+        chained: set[int] | None = None
+        for loop in self._tracker.loops.known.values():
+            try:
+                addresses = self._alive(loop.generators) if loop.generators else []
+            except BAD:
+                continue
+            if addresses and chained is None:
+                chained = {k.object for t in self._tracker.tasks.values() if t.kind != KIND for k in t.links}
+            for address in addresses:
+                if len(found) >= _MOST or time.thread_time_ns() - self._began > MOST_NS:
+                    return found
+                if chained is not None and address in chained:
+                    continue
+                one = self._stands(address, loop.address)
+                if one is not None and not wanted.isdisjoint([h.object for h in one.held]):
+                    found.append(one)
+        return found
+
+    def _alive(self, references: int) -> list[int]:
+        """Of a set of weak references. Raises BAD."""
+        values = self._values
+        every = values.set_items(references, _GENERATORS)
+        parts = values.memory.read_many([(r + values.o["weakref.wr_object"], 8) for r in every])
+        addresses = [int.from_bytes(part, "little") for part in parts if part is not None]
+        kinds = values.type_names(addresses)
+        return [a for a, kind in zip(addresses, kinds, strict=True) if kind == "async_generator"]
+
+    def _stands(self, address: int, loop: int) -> _Stands | None:
+        """None where it does not stand at a `yield`: it runs, waits for something itself, or was not begun."""
+        try:
+            chain = self._chains.walk([address])[0]
+            if chain.torn or len(chain.links) != 1 or (chain.end and self._values.is_a(chain.end, "Future")):
+                return None
+            link = chain.links[0]
+            if link.created or not link.place.withs:
+                return None
+            check = list(link.stand)
+            held = self._holders.of(chain.links, check)
+        except BAD:
+            return None
+        one = _Stands(address, link, loop, held, check)
+        return one if held and self._still(one) else None
+
+    def _still(self, one: _Stands) -> bool:
+        parts = self._values.memory.read_many([(at, len(data)) for at, data in one.check])
+        return all(part == data for part, (_, data) in zip(parts, one.check, strict=True))
+
+    # ------------------------------------------------------------------ who iterates them
+
+    def _iterated(
+        self, found: list[_Stands]
+    ) -> tuple[dict[int, tuple[Task, list[tuple[_Stands, bool]]]], list[_Stands]]:
+        """(what tasks have by them, and whether that is exact, by the task's address; those that no task has)."""
+        wanted = {one.address: one for one in found}
+        tasks: dict[int, tuple[Task, bool]] = {}  #: generator -> who has it, and whether on the value stack
+        within: dict[int, int] = {}  #: generator -> the one that iterates it
+        for task in list(self._tracker.tasks.values())[:_TASKS]:
+            if task.kind == KIND or time.thread_time_ns() - self._began > MOST_NS:
+                continue
+            for address, iterates in self._has(task.links, wanted):
+                if iterates or address not in tasks:
+                    tasks[address] = task, iterates
+        for one in found:
+            for address, _ in self._has([one.link], wanted):
+                if address != one.address:
+                    within.setdefault(address, one.address)
+        given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}
+        alone: list[_Stands] = []
+        for one in found:
+            at, sure = one.address, True
+            for _ in range(_OBJECTS):
+                if at in tasks or at not in within:
+                    break
+                at = within[at]
+            if at in tasks:
+                task, iterates = tasks[at]
+                given.setdefault(task.address, (task, []))[1].append((one, sure and iterates))
+            else:
+                alone.append(one)
+        return given, alone
+
+    def _has(self, links: Iterable[Link], wanted: dict[int, _Stands]) -> Iterator[tuple[int, bool]]:
+        """(a generator, whether it is on the value stack) of those that frames have: as such, or as what an object on
+        the value stack has."""
+        for link in links:
+            slots = [w & self._values.o.tag_mask for w in memoryview(link.data[: len(link.data) & ~7]).cast("Q")]
+            variables = link.place.code.nlocalsplus
+            depth = variables + link.place.code.stacksize
+            for i, value in enumerate(slots[:depth]):
+                if value in wanted:
+                    yield value, i >= variables
+            objects = [v for v in slots[variables:depth] if v and v not in wanted][:_OBJECTS]
+            try:
+                kinds = self._values.type_names(objects)
+                for value, kind in zip(objects, kinds, strict=True):
+                    if kind and "." not in kind and kind[:1].isupper():
+                        inside = self._values.attributes(value).values()
+                        yield from ((a, True) for a in inside if a in wanted)
+            except BAD:
+                continue
+
+    # ------------------------------------------------------------------ telling
+
+    def _tell(self, now: int, given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]], alone: list[_Stands]) -> None:
+        tracker, before = self._tracker, self._given
+        self._given = given
+        for address in before.keys() | given.keys():
+            task = tracker.tasks.get(address)
+            old = {h for one, _ in before[address][1] for h in one.held} if address in before else set()
+            if task is None:
+                continue
+            new = _holds(given[address][1], None) if address in given and given[address][0] is task else []
+            others = [h for h in task.held if h not in old]
+            if [h.object for h in task.held] != [h.object for h in (*others, *new)]:
+                task.held = [*others, *new]
+                tracker.describe(task)
+                tracker.touch(task)
+            else:
+                task.held = [*others, *new]
+        there = {one.address for one in alone}
+        for address, task in list(self._own.items()):
+            same = tracker.tasks.get(address) is task
+            if address not in there or not same:
+                del self._own[address]
+                if same:
+                    tracker.end(now, task, Outcome.NOT_SEEN)
+        for one in alone:
+            self._alone(now, one)
+
+    def _alone(self, now: int, one: _Stands) -> None:
+        tracker, task = self._tracker, self._own.get(one.address)
+        if task is None:
+            if one.address in tracker.tasks:
+                return
+            task = self._own[one.address] = Task(one.address, 0, 0)
+            task.kind, task.loop = KIND, one.loop
+            task.name = one.link.place.code.qualname
+            tracker.begin(task, task.name)
+        elif task.waiting is not None and task.links and task.links[0].place is one.link.place:
+            return
+        task.since_ns = now if task.waiting is not None else 0
+        task.links, task.held, task.waiting = [one.link], one.held, Waiting(TaskState.UNKNOWN, AT_YIELD)
+        tracker.describe(task)
+        tracker.touch(task)
+
+
+def _holds(given: list[tuple[_Stands, bool]], still) -> list[Held]:  # type: ignore[no-untyped-def]
+    found: list[Held] = []
+    for one, exact in given:
+        if still is None or still(one):
+            for held in one.held:
+                held.exact = held.exact and exact
+                found.append(held)
+    return found
