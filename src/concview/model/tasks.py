@@ -41,7 +41,8 @@ class TaskWait(Struct, frozen=True):
     via: str = ""
     #: Of a future made by hand, by who can set it (inferred): 'future' (TASK, EXECUTOR: those tasks, that thread),
     #: 'timer' (SLEEP: a timer of the loop's), 'enter' (LOCK: tasks that are in an `async with` of it), 'ended'
-    #: (UNKNOWN: `kind` says which task would have set it, and how it ended).
+    #: (UNKNOWN: `kind` says which task would have set it, and how it ended). 'yield' (UNKNOWN): a generator stands
+    #: there.
     object: int = 0  #: id of the `AsyncObject` waited at; 0 none, or not known
     kind: str = ""  #: of that object: 'Lock', 'Queue', 'Pool', ...; of a future that tells no more: its type
     peer: Peer | None = None  #: io: what the connection leads to
@@ -61,7 +62,9 @@ class TaskDef(Event, frozen=True, tag=24):
     function: int  #: id of a FrameDef: the coroutine function and its first line; 0 not known
     loop: int  #: id of its `LoopState`
     born_ns: int = 0  #: when it was first seen; 0: it was there before the first look
-    kind: str = "task"  #: 'task' (asyncio), 'trio', 'greenlet'
+    #: 'task' (asyncio), 'trio', 'greenlet'; 'generator': an asynchronous one that nobody iterates, and that has what
+    #: tasks wait for.
+    kind: str = "task"
     parent: int = 0  #: id of the `AsyncObject` (a trio nursery) that it is a child of; 0 not known
     interpreter: int = 0  #: id of its (sub)interpreter; 0 the main one
     #: Address of the future of `concurrent.futures` that gets its result (run_coroutine_threadsafe): what a thread in

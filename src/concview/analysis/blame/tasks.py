@@ -126,11 +126,13 @@ class TaskMoment:
             return Root(End.IDLE, f"waits for work: {wait.via}", place)
         if state is TaskState.IO:
             peer = wait.peer
+            # What its client does not take is in the way of all that the task has.
+            sends = peer is not None and _SENDS.search(wait.via) is not None
             served = peer.accepted if peer is not None else not self._wanted(-node)
-            if of_a_library(run.stack) and served:
+            if of_a_library(run.stack) and served and not sends:
                 what = "a request" if peer is not None else wait.via or "what it watches"
                 return Root(End.IDLE, f"a library's own task waits for {what}", place)
-            if peer is not None and peer.accepted and not _SENDS.search(wait.via):
+            if peer is not None and peer.accepted and not sends:
                 # Its client has not sent anything yet: nothing here is in the way of that.
                 return Root(End.IDLE, "waits for what its client sends", place)
             return Root(End.PEER, f"{peer.kind} {peer.known_as or peer.name}" if peer is not None else wait.via, place)
@@ -151,7 +153,8 @@ class TaskMoment:
                 node, place, Via.RESULT, f"what {who} would set", [], Confidence.INFERRED, ("ended", wait.kind), nobody
             )
         if wait.via == "yield":
-            return Root(End.NOBODY, "an async generator that nobody iterates any more", place)
+            kept = f"{name_of(task)} has it, an asynchronous generator that nobody iterates any more"
+            return Root(End.NOBODY, kept, place)
         what = f"a future ({wait.kind or 'that tells no more'})"
         if self._others(node, run):
             return Root(End.IDLE, f"a library's own task waits for {what}", place)

@@ -108,6 +108,11 @@ def who(aio: AioWindow, ids: Sequence[int]) -> str:
     return f"{len(ids)} tasks{of}"
 
 
+def generators(aio: AioWindow, one: ObjectWindow) -> list[int]:
+    """Ids of the asynchronous generators which have it, and that nobody iterates."""
+    return [i for i in by_time(one.holders) if (task := aio.history.find(i)) is not None and task.kind == "generator"]
+
+
 def by_time(spent: dict[int, int]) -> list[int]:
     return sorted(spent, key=lambda t: -spent[t])
 
@@ -117,6 +122,8 @@ def doing(run: TaskRun) -> str:
     peer = run.wait.peer
     if run.wait.state is TaskState.IO and peer is not None:
         return f"waiting for {peer.described}"
+    if run.wait.via == "yield":
+        return "standing at a yield"
     return DOING[run.wait.state]
 
 

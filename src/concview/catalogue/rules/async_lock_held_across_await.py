@@ -57,7 +57,7 @@ class AsyncLockHeldAcrossAwait:
         aio = _aio.require_tasks(window)
         for one in aio.objects.values():
             single = one.kind == "Lock" or (one.kind == "Semaphore" and one.limit == 1)
-            if single and one.waiters and one.held_ns:
+            if single and one.waiters and one.held_ns and not _aio.generators(aio, one):
                 suspended = sum(ns for state, ns in one.doing.items() if state in _aio.ASIDE) / one.held_ns
                 if suspended >= SUSPENDED:
                     yield self._one(aio, one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 from dataclasses import dataclass, field
 
@@ -64,6 +65,11 @@ class Waiting:
     subject: tuple[Link, int] | None = None
 
 
+_SIGNALS = frozenset({"Event.wait", "Condition.wait"})
+#: Methods that wait until a transport takes more.
+_DRAINS = re.compile("_*drain(_|$)")
+
+
 class _Known:
     """What the functions of one code object mean."""
 
@@ -109,6 +115,8 @@ class Waits:
         found = None if (task and not apart) or kind == "_GatheringFuture" else self._library(chain)
         if found is None:
             found = self._primitive(chain, task)
+        if found is not None and found.via in _SIGNALS:
+            found = self._drains(chain) or found
         if found is None:
             found = self._future(chain, future, head, kind, task)
         return found
@@ -161,6 +169,19 @@ class Waits:
             if not known.helps and role is None:
                 break
         return best
+
+    def _drains(self, chain: Chain) -> Waiting | None:
+        """A server whose transport tells by an event that it takes more (uvicorn) waits for its peer, as who waits in
+        `StreamWriter.drain` does. None where it is no such wait."""
+        for link in reversed(chain.links[-_MAX_LINKS:]):
+            code = link.place.code
+            known = self.meaning(code)
+            if known.helps or known.primitive is not None:
+                continue
+            owner = self._chains.local(link, "self") if _DRAINS.match(code.name) else 0
+            peer = self._transports.of(owner) if owner else None
+            return Waiting(TaskState.IO, code.qualname, peer=peer) if peer is not None else None
+        return None
 
     def _of_role(self, chain: Chain, at: int, role: Role) -> Waiting | None:
         """None where the object that the role speaks of is not there."""

@@ -11,11 +11,11 @@ Looked for only while tasks wait for something that no task is known to have.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from concview.cpython.aio.chain import Link
+from concview.cpython.aio.chain import Chain, Link
 from concview.cpython.aio.holders import Held
 from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 #: How often they are looked for, and from which age of a wait on; our CPU for one look, and its share; nanoseconds.
 EVERY_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 200_000_000, 8_000_000, 0.005
-#: Generators of one loop, those that have something, tasks that are searched for one, objects of one frame.
-_GENERATORS, _MOST, _TASKS, _OBJECTS = 1_000, 64, 2_000, 8
+#: Generators of one loop, those that have something, tasks that are searched for one, objects of one frame, generators
+#: that iterate one another.
+_GENERATORS, _MOST, _TASKS, _OBJECTS, _DEEP = 1_000, 64, 2_000, 8, 8
+_GENERATOR = "async_generator"
 _SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
 #: What `Task.kind` and `Waiting.via` say of one that nobody iterates.
 KIND, AT_YIELD = "generator", "yield"
@@ -73,8 +75,8 @@ class Generators:
         self._began = time.thread_time_ns()
         wanted, young = self._wanted(now)
         if wanted or self._given or self._own:
-            found = self._standing(wanted) if wanted else []
-            given, alone = self._iterated(found) if found else ({}, [])
+            found, frames = self._standing(wanted) if wanted else ([], {})
+            given, alone = self._iterated(found, frames) if found else ({}, [])
             self._tell(now, given, alone)
         cost = time.thread_time_ns() - self._began
         self._look_at = now + max(EVERY_NS, int(cost / SHARE))
@@ -109,26 +111,32 @@ class Generators:
 
     # ------------------------------------------------------------------ generators
 
-    def _standing(self, wanted: set[int]) -> list[_Stands]:
-        """Those at a `yield` that have something of that."""
+    def _standing(self, wanted: set[int]) -> tuple[list[_Stands], dict[int, Link]]:
+        """(those at a `yield` that have something of that, the frames of all that stand at one)."""
         found: list[_Stands] = []
+        frames: dict[int, Link] = {}
         chained: set[int] | None = None
         for loop in self._tracker.loops.known.values():
             try:
                 addresses = self._alive(loop.generators) if loop.generators else []
+                if not addresses:
+                    continue
+                if chained is None:
+                    chained = {k.object for t in self._tracker.tasks.values() if t.kind != KIND for k in t.links}
+                addresses = [a for a in addresses if a not in chained]
+                chains = self._chains.walk(addresses)
             except BAD:
                 continue
-            if addresses and chained is None:
-                chained = {k.object for t in self._tracker.tasks.values() if t.kind != KIND for k in t.links}
-            for address in addresses:
+            for address, chain in zip(addresses, chains, strict=True):
                 if len(found) >= _MOST or time.thread_time_ns() - self._began > MOST_NS:
-                    return found
-                if chained is not None and address in chained:
+                    break
+                if not self._at_yield(chain):
                     continue
-                one = self._stands(address, loop.address)
+                frames[address] = chain.links[0]
+                one = self._stands(address, chain, loop.address)
                 if one is not None and not wanted.isdisjoint([h.object for h in one.held]):
                     found.append(one)
-        return found
+        return found, frames
 
     def _alive(self, references: int) -> list[int]:
         """Of a set of weak references. Raises BAD."""
@@ -137,19 +145,25 @@ class Generators:
         parts = values.memory.read_many([(r + values.o["weakref.wr_object"], 8) for r in every])
         addresses = [int.from_bytes(part, "little") for part in parts if part is not None]
         kinds = values.type_names(addresses)
-        return [a for a, kind in zip(addresses, kinds, strict=True) if kind == "async_generator"]
+        return [a for a, kind in zip(addresses, kinds, strict=True) if kind == _GENERATOR]
 
-    def _stands(self, address: int, loop: int) -> _Stands | None:
-        """None where it does not stand at a `yield`: it runs, waits for something itself, or was not begun."""
+    def _at_yield(self, chain: Chain) -> bool:
+        """Not where it waits for something itself, or was not begun."""
+        if chain.torn or not chain.links or chain.links[0].created:
+            return False
+        # Nobody awaits a generator itself: where one lies on top of the stack, that is what an `async for` iterates.
+        if self._values.type_name(chain.links[0].top) == _GENERATOR:
+            return True
+        return len(chain.links) == 1 and not (chain.end and self._values.is_a(chain.end, "Future"))
+
+    def _stands(self, address: int, chain: Chain, loop: int) -> _Stands | None:
+        """None where it has nothing, or runs."""
+        link = chain.links[0]
+        if not link.place.withs:
+            return None
+        check = list(link.stand)
         try:
-            chain = self._chains.walk([address])[0]
-            if chain.torn or len(chain.links) != 1 or (chain.end and self._values.is_a(chain.end, "Future")):
-                return None
-            link = chain.links[0]
-            if link.created or not link.place.withs:
-                return None
-            check = list(link.stand)
-            held = self._holders.of(chain.links, check)
+            held = self._holders.of([link], check)
         except BAD:
             return None
         one = _Stands(address, link, loop, held, check)
@@ -162,38 +176,37 @@ class Generators:
     # ------------------------------------------------------------------ who iterates them
 
     def _iterated(
-        self, found: list[_Stands]
+        self, found: list[_Stands], frames: dict[int, Link]
     ) -> tuple[dict[int, tuple[Task, list[tuple[_Stands, bool]]]], list[_Stands]]:
         """(what tasks have by them, and whether that is exact, by the task's address; those that no task has)."""
-        wanted = {one.address: one for one in found}
         tasks: dict[int, tuple[Task, bool]] = {}  #: generator -> who has it, and whether on the value stack
         within: dict[int, int] = {}  #: generator -> the one that iterates it
         for task in list(self._tracker.tasks.values())[:_TASKS]:
             if task.kind == KIND or time.thread_time_ns() - self._began > MOST_NS:
                 continue
-            for address, iterates in self._has(task.links, wanted):
+            for address, iterates in self._has(task.links, frames):
                 if iterates or address not in tasks:
                     tasks[address] = task, iterates
-        for one in found:
-            for address, _ in self._has([one.link], wanted):
-                if address != one.address:
-                    within.setdefault(address, one.address)
+        for outer, link in frames.items():
+            for address, _ in self._has([link], frames):
+                if address != outer:
+                    within.setdefault(address, outer)
         given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}
         alone: list[_Stands] = []
         for one in found:
-            at, sure = one.address, True
-            for _ in range(_OBJECTS):
+            at = one.address
+            for _ in range(_DEEP):
                 if at in tasks or at not in within:
                     break
                 at = within[at]
             if at in tasks:
                 task, iterates = tasks[at]
-                given.setdefault(task.address, (task, []))[1].append((one, sure and iterates))
+                given.setdefault(task.address, (task, []))[1].append((one, iterates))
             else:
                 alone.append(one)
         return given, alone
 
-    def _has(self, links: Iterable[Link], wanted: dict[int, _Stands]) -> Iterator[tuple[int, bool]]:
+    def _has(self, links: Iterable[Link], wanted: Container[int]) -> Iterator[tuple[int, bool]]:
         """(a generator, whether it is on the value stack) of those that frames have: as such, or as what an object on
         the value stack has."""
         for link in links:

@@ -1,0 +1,141 @@
+"""Who has what an asynchronous generator took: tasks' names say it, and so must the stream."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tasks_helpers import Told, Watch, watched
+
+from interpreters import Interpreter, target
+
+SOURCE = """
+import asyncio, signal
+
+kept = []
+
+async def rows(lock):
+    async with lock:
+        for row in range(1000):
+            yield row
+
+async def wrapped(lock):
+    async for row in rows(lock):
+        yield row
+
+class Stream:
+    def __init__(self, inner):
+        self.inner = inner
+    def __aiter__(self):
+        return self
+    async def __anext__(self):
+        return await self.inner.__anext__()
+
+class Response:
+    def __init__(self, body):
+        self.body = body
+    async def send(self):
+        async for row in self.body:
+            await asyncio.sleep(100_000)
+
+async def iterates(lock):
+    async for row in rows(lock):
+        await asyncio.sleep(100_000)
+
+async def iterates_one_that_iterates(lock):
+    async for row in wrapped(lock):
+        await asyncio.sleep(100_000)
+
+async def iterates_a_stream(lock):
+    async for row in Stream(rows(lock)):
+        await asyncio.sleep(100_000)
+
+async def iterates_an_attribute(lock):
+    await Response(rows(lock)).send()
+
+async def waits_inside(lock):
+    async def slow():
+        async with lock:
+            await asyncio.sleep(100_000)
+            yield 1
+    async for row in slow():
+        pass
+
+async def leaves(lock):
+    found = rows(lock)
+    kept.append(found)
+    async for row in found:
+        break
+    del found
+    await asyncio.sleep(100_000)
+
+async def waits(lock):
+    async with lock:
+        pass
+
+def task(coroutine, name):
+    made = asyncio.get_running_loop().create_task(coroutine)
+    made.set_name(name)
+    return made
+
+async def main():
+    users = (iterates, iterates_one_that_iterates, iterates_a_stream, iterates_an_attribute, waits_inside, leaves)
+    tasks = []
+    for function in users:
+        lock = asyncio.Lock()
+        tasks.append(task(function(lock), function.__name__))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert lock.locked()
+        holder = "rows" if function is leaves else function.__name__
+        tasks.append(task(waits(lock), "lock|" + holder))
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
+    print("ready", flush=True)
+    await told.wait()
+    # A generator that is closed gives back what it had.
+    await kept.pop().aclose()
+    await asyncio.sleep(100_000)
+
+asyncio.run(main())
+"""
+USERS = 6
+
+
+def _told(told: Told) -> dict[str, str]:
+    """Name of a task that waits for a lock -> who has that, as the stream tells it."""
+    found: dict[str, str] = {}
+    for row in told.tasks.values():
+        if row.name.startswith("lock|") and row.state == "lock":
+            having = [t for t in told.tasks.values() if any(h.lock == row.wait.object for h in t.holds)]
+            found[row.name] = "lock|" + " ".join(sorted(t.name for t in having))
+    return found
+
+
+@pytest.mark.few
+def test_what_a_generator_took_is_had_by_who_iterates_it_or_by_itself(direct_python: Interpreter) -> None:
+    with target(direct_python, SOURCE) as process, watched(process.pid) as watch:
+        _until_right(watch)
+        alone = [t for t in watch.told.definitions.values() if t.kind == "generator"]
+        assert [t.name for t in alone] == ["rows"] and alone[0].id in watch.told.tasks
+        os.kill(process.pid, signal.SIGUSR1)
+        watch.until(lambda: alone[0].id in watch.told.gone and len(_told(watch.told)) == USERS - 1)
+        assert all(name == told for name, told in _told(watch.told).items())
+
+
+def _until_right(watch: Watch) -> None:
+    def right() -> bool:
+        found = _told(watch.told)
+        return len(found) == USERS and all(name == told for name, told in found.items())
+
+    try:
+        watch.until(right, 20)
+    except AssertionError:
+        assert not {f"{name}: told as {told}" for name, told in _told(watch.told).items() if name != told}
+        raise
