@@ -77,8 +77,8 @@ async def test_on_screen() -> None:
 async def test_the_command_of_the_selected_process_is_told_whole_without_moving_the_list() -> None:
     long = "-w 2 --threads 8 -b 127.0.0.1:8303"
     rows = [
-        Row(10, "gunicorn", ("gunicorn", *long.split(), "store.wsgi:application"), cpu_percent=9),
-        Row(11, "gunicorn", ("gunicorn", *long.split(), "other.wsgi:application"), cpu_percent=5),
+        Row(10, "gunicorn", ("gunicorn", *long.split(), "store:app"), cpu_percent=9),
+        Row(11, "gunicorn", ("gunicorn", *long.split(), "other:app"), cpu_percent=5),
         row(12, 11),
     ]
     app = ConcviewApp(None, Picker(lambda: rows, fake.refuse, lambda: fake.DEMOS, fake.start_demo))
@@ -88,10 +88,10 @@ async def test_the_command_of_the_selected_process_is_told_whole_without_moving_
         await fake.until(pilot, lambda: screen.listed)
         await fake.drawn(pilot)
         title, place = screen.query_one("#title", Bar), screen.table.region
-        assert f"gunicorn {long} store.wsgi:application" in title.as_text()[1]
+        assert f"gunicorn {long} store:app" in title.as_text()[1]
         picture = app.export_screenshot(simplify=True).replace("&#160;", " ")
-        assert "store.wsgi:application" in picture and "other.wsgi:application" in picture, "told apart in the list"
+        assert "store:app" in picture and "other:app" in picture, "told apart in the list"
         await pilot.press("down")
         await fake.drawn(pilot)
-        assert "other.wsgi:application" in title.as_text()[1] and "w: with the 1 below it" in title.as_text()[1]
+        assert "other:app" in title.as_text()[1] and "w: with the 1 below it" in title.as_text()[1]
         assert screen.table.region == place
