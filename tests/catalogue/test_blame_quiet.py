@@ -132,6 +132,47 @@ def test_who_is_past_the_line_that_asks_has_a_connection_until_its_last_use() ->
     assert (cause.path[0].via, cause.path[0].owners) == ("resource", (has,))
 
 
+SESSIONS = """\
+def pay(n, db):
+    order = find(db, n)
+    charge(order)
+    db.commit()
+    tell(order)
+def find(db, n):
+    return db.query(Order).filter(Order.id == n).one()
+def orders(db):
+    return db.scalars(select(Order))
+def report():
+    with Session() as db:
+        rows = db.execute(query)
+        send(rows)
+    rest()
+"""
+
+
+@pytest.mark.parametrize(("asks", "line", "has"), [
+    ([frame("find", 7), frame("pay", 2)], 3, True),  # the session was handed in
+    ([frame("find", 7), frame("pay", 2)], 5, False),  # and gave its connection back by now
+    ([frame("report", 12)], 13, True),
+    ([frame("report", 12)], 14, False),  # outside of the block that made it
+])  # fmt: skip
+def test_a_session_keeps_its_connection_from_call_to_call(asks: list[Frame], line: int, has: bool) -> None:
+    """Also seen from one that waits in another function, at whose line nobody can be past."""
+    function = asks[-1].function
+    between = [
+        CONDITION,
+        frame("QueuePool._do_get", 9, "/site-packages/sqlalchemy/pool/impl.py", "library"),
+        frame("Session.execute", 90, "/site-packages/sqlalchemy/orm/session.py", "library"),
+    ]
+    scene, tid = waiting([*between, frame("orders", 9)], "Condition.wait")
+    scene.do(scene.thread("asks"), [*between, *asks], waits_for(0x40, via="Condition.wait", kind="Condition"))
+    other = scene.thread("other")
+    scene.do(other, [frame("elsewhere", 90), frame(function, line)], SLEEP)
+    found = [c for c in blame(scene, SESSIONS).causes if c.path and tid in c.threads and c.path[0].owners]
+    assert [c.path[0].owners for c in found] == ([(other,)] if has else [])
+    assert not any(c.exact for c in found)
+
+
 @pytest.mark.parametrize(("cpu", "still"), [(0.2, True), (60.0, False)])
 def test_the_result_of_a_pool_of_processes(cpu: float, still: bool) -> None:
     pool = stdlib("ApplyResult.wait", "multiprocessing/pool.py")

@@ -164,6 +164,9 @@ POOLS: dict[str, tuple[tuple[Places, str], ...]] = {
         ],
     }.items()
 }
+#: Sessions: they take a connection with the first statement, and keep it from call to call until they are told to give
+#: it back. Source: SQLAlchemy 1.4 to 2.1.
+SESSIONS = places(("sqlalchemy/orm/session.py", ""))
 #: What programs call that by which they tell threads and tasks to end: for those who wait for it, that is all there is
 #: to do. Not 'finished' or 'closed': who waits for those wants something to be done.
 TOLD_TO_END = re.compile(r"(?:^|_)(?:stop|shut|exit|quit|terminat|abort|kill)", re.IGNORECASE)

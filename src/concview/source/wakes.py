@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from concview.source import uses
 from concview.source.obligations import Obligations
-from concview.source.uses import Function, Uses
+from concview.source.uses import ELSEWHERE, Call, Function, Uses
 
 #: What ends a wait of this kind: methods that are called on the thing waited for.
 WAKES: dict[str, frozenset[str]] = {
@@ -38,6 +38,12 @@ _TAKES_OUT = frozenset(
     {"acquire", "connect", "connection", "get_connection", "getconn", "get_conn", "checkout", "borrow", "lease"}
 )
 _GIVES_BACK = frozenset({"close", "release", "checkin", "give_back", "put_back", "putconn", "disconnect", "return_"})
+#: Methods by which a session of an object-relational mapper is asked for something, and told to give back what it took.
+#: Source: SQLAlchemy 1.4 to 2.1, `orm.Session`; SQLModel has `exec`.
+_SESSION = frozenset(
+    {"query", "get", "get_one", "execute", "scalar", "scalars", "flush", "refresh", "merge", "connection", "exec"}
+)
+_SESSION_ENDS = frozenset({"commit", "rollback", "close", "remove", "reset", "invalidate"})
 #: Functions of which everybody has one: that something of this name is called says nothing.
 _COMMON = frozenset({"<module>", "run", "get", "put", "close", "wait", "__init__", "__enter__", "__exit__"})
 
@@ -218,6 +224,31 @@ class File:
         methods = {c.method for c in found.calls if c.line == line}
         names = {n for m, n in found.kept if m in methods}
         return max((c.line for c in found.calls if c.on in names and c.line > line), default=0)
+
+    def session(self, name: str, line: int) -> str:
+        """The variable with the session that this line asks something of ('db' of `db.get(Order, 1)`, 'db.session' of
+        `db.session.execute(...)`); '' where none is to be seen."""
+        return next((c.path for c in self._on(name, line) if c.method in _SESSION and c.path), "")
+
+    def hands_on(self, name: str, line: int, variable: str) -> bool:
+        """Whether a call on this line is given that variable: `crud.find(db, 1)`."""
+        return any(variable in c.arguments for c in self._on(name, line))
+
+    def _on(self, name: str, line: int) -> list[Call]:
+        found = self.parsed.function(name, line)
+        return [c for c in found.calls if c.at.line <= line <= c.at.end_line and c.path != ELSEWHERE] if found else []
+
+    def session_until(self, name: str, line: int, variable: str) -> int:
+        """The last line on which a session keeps what it took on this one: until it is told to give it back, else to
+        the end of the outermost `with` around the line, where it is made, or of the function that was given it."""
+        found = self.parsed.function(name, line)
+        if found is None:
+            return 0
+        inside = [b for b in found.blocks if b.body.line <= line <= b.body.end_line]
+        given = variable.partition(".")[0] in found.parameters
+        last = max(b.body.end_line for b in inside) if inside and not given else found.last
+        back = [c.at.line for c in found.calls if c.path == variable and c.method in _SESSION_ENDS and c.at.line > line]
+        return min([last, *back])
 
     def had_of(self, name: str, line: int) -> tuple[str, int]:
         """(what is asked, the line that gives back) where this line asks a thing by one method and a later one tells it

@@ -5,17 +5,21 @@ Everything concluded here is inferred.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from concview.analysis.blame.nouns import Node
 from concview.analysis.blame.ways import Reach, Way, way
 from concview.analysis.blame.world import Waiter, is_machinery
+from concview.analysis.known_places import SESSIONS, is_any
 from concview.model import Frame
 
 if TYPE_CHECKING:
     from concview.analysis.tasks.records import TaskRun
+
+#: Lines from which sessions asked one pool for a connection that are remembered.
+_MOST_PLACES = 64
 
 
 def inside_block(waiter: Waiter) -> list[Node]:
@@ -91,6 +95,49 @@ def further_on(waiter: Waiter) -> list[Node]:
         ],
     )
     return [t for t in found if t not in waiter.same]
+
+
+def in_sessions(waiter: Waiter) -> list[Node]:
+    """Threads with a session that has a connection of the pool that this one waits for: they are past a line from which
+    somebody's session was seen to ask for one."""
+    lock = waiter.wait.lock
+    if not lock:
+        return []
+    found = waiter.moment.once(("sessions", lock), lambda: _in_sessions(waiter, lock))
+    return [t for t in found if t not in waiter.same]
+
+
+def _in_sessions(waiter: Waiter, lock: int) -> list[Node]:
+    asked = cast("dict[tuple[str, str, int], int]", waiter.world.remembered(("asked in sessions", lock), dict))
+    for tid in waiter.same:
+        for place, last in _asked(waiter, tid):
+            if len(asked) < _MOST_PLACES:
+                asked[place] = last
+    found: list[Node] = []
+    for (file, function, line), last in asked.items():
+        found += [tid for tid, at in waiter.moment.standing.get((file, function), ()) if line < at <= last]
+    return list(dict.fromkeys(found))
+
+
+def _asked(waiter: Waiter, tid: Node) -> Iterator[tuple[tuple[str, str, int], int]]:
+    """((file, function, line), last line on which it is kept) from the program's line that asks its session on, as far
+    out as the session was handed in."""
+    frames = waiter.moment.runs[tid].stack.frames
+    inner = next((at for at, f in enumerate(frames) if f.origin == "user"), 0)
+    if not inner or not any(is_any(f, SESSIONS) for f in frames[:inner]):
+        return
+    variable = ""
+    for frame in frames[inner:]:
+        if frame.origin != "user":
+            return
+        file = waiter.world.file(frame.file)
+        if variable and not file.hands_on(frame.function, frame.line, variable):
+            return
+        variable = variable or file.session(frame.function, frame.line)
+        if not variable:
+            return
+        last = file.session_until(frame.function, frame.line, variable)
+        yield (frame.file, frame.function, frame.line), last
 
 
 def between(waiter: Waiter) -> tuple[str, list[Node]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import between, further_on, inside_block, on_the_way
+from concview.analysis.blame.kinds._ways import between, further_on, in_sessions, inside_block, on_the_way
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.ties import ties, without_others
 from concview.analysis.blame.world import Look, Waiter
@@ -47,7 +47,7 @@ class Resource:
         else:
             owners = without_others(waiter, on, on_the_way(waiter, on, "get")[0]) if reach else []
         if pool and not inside and not owners:
-            owners = further_on(waiter) or between(waiter)[1]
+            owners = further_on(waiter) or between(waiter)[1] or in_sessions(waiter)
         what = what or on or "a pool"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: all are out, not seen who has them")
         if told is not None and told.dry:
