@@ -11,9 +11,6 @@ import os
 import struct
 from dataclasses import dataclass
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 from concview.cpython.memory import BadAddress, Memory, mappings
 
 _SECTION = ".AsyncioDebug"
@@ -33,6 +30,8 @@ class DebugOffsets:
 
 def find(memory: Memory) -> DebugOffsets | None:
     """None where no loaded module has the section. Raises TargetGone or NotPermitted."""
+    from elftools.common.exceptions import ELFError  # a fifth of what a collector imports, and few need it
+
     seen: set[str] = set()
     for mapping in mappings(memory.facts):
         base = os.path.basename(mapping.path)  # noqa: PTH119 - the target's path
@@ -48,6 +47,8 @@ def find(memory: Memory) -> DebugOffsets | None:
 
 
 def _read(memory: Memory, path: str, start: int) -> DebugOffsets | None:
+    from elftools.elf.elffile import ELFFile
+
     with open(memory.facts.file(path), "rb") as file:
         if file.read(4) != b"\x7fELF":
             return None

@@ -22,7 +22,6 @@ import sys
 import time
 from calendar import timegm
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from concview.engines.pyspy.failures import PySpyFailed, explain
@@ -55,6 +54,8 @@ def executable() -> str:
 @cache
 def version() -> str:
     """py-spy's version, '' when its package says nothing."""
+    from importlib import metadata  # brings the parsers of e-mail with it, and this engine is mostly not used
+
     try:
         return metadata.version("py-spy")
     except metadata.PackageNotFoundError:
