@@ -330,6 +330,26 @@ def test_of_two_pools_alike_the_one_is_not_blamed_for_the_other() -> None:
         assert [row.owners[0] for row in behind if waiters[address] in row.ns] == [{owners[address]}]
 
 
+def test_what_became_known_later_explains_what_was_before() -> None:
+    """Nothing in the stacks tells who has it; that it is read takes a while."""
+    scene = Scene(rules={})
+    waiter, owner = scene.thread("w-0"), scene.thread("w-1")
+    scene.do(waiter, [frame("Wrapper.take", 3)], waits_for(0x100, kind="Lock"))
+    scene.do(owner, [frame("ask", 90)], recv())
+    blamer = Blamer(Wakes(lambda _: ()))
+    for _ in range(5):
+        scene.play(0.5)
+        blamer.advance(scene.history)
+    assert sum(s.unexplained_ns for s in blamer.slices) == scene.history.now_ns - scene.history.first_ns
+    row = Related(0x100, "Lock", "Lock", "self.lock", (waiter,), value=1, owner=owner)
+    scene.history.apply(Relations(scene.history.now_ns, (row,), 2, 2))
+    for _ in range(2):
+        scene.play(0.5)
+        blamer.advance(scene.history)
+    assert sum(s.total_ns for s in blamer.slices) == 2 * (scene.history.now_ns - scene.history.first_ns)
+    assert not sum(s.unexplained_ns for s in blamer.slices)
+
+
 def test_who_puts_in_something_else_than_it_took_has_nothing_of_it() -> None:
     scene = Scene(rules={})
     waiter, busy = scene.thread("w-0"), scene.thread("w-1")

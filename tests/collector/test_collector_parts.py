@@ -177,6 +177,18 @@ def test_a_look_that_was_not_through_everything_comes_again_soon() -> None:
     assert slow.complete == 4, "three seconds apart until it was through once, then when it has paid"
 
 
+def test_a_look_is_behind_until_it_has_had_a_turn_since() -> None:
+    clock = _Clock()
+    looks = Looks([_Costly("one", clock, 1_000), _Costly("other", clock, 1_000)], Budget(5, clock).earned, clock)
+    moment, now, turns = 5_000_000_000, 5_000_000_000, 0
+    while looks.behind(moment, now):
+        looks.turn(now)
+        turns, now = turns + 1, now + 10_000_000
+    assert turns == 2, "one each; and then it is enough, though they are due again"
+    later = now + 10_000_000_000
+    assert looks.due_ns < later and not looks.behind(moment, later) and looks.behind(moment + now, later)
+
+
 def test_looks_are_slowed_to_their_part_of_the_budget() -> None:
     clock = _Clock()
     cheap, costly = _Costly("cheap", clock, 500_000), _Costly("costly", clock, 40_000_000)

@@ -60,6 +60,11 @@ class RelationHistory:
         then nothing follows from a missing row."""
         return bool(self._reports)
 
+    @property
+    def last_ns(self) -> int:
+        """When the last report of any kind was made; 0: there was none."""
+        return max((reports[-1].at_ns for reports in self._reports.values()), default=0)
+
     def objects(self, at_ns: int | None = None) -> tuple[Related, ...]:
         report = self.at(Relations, at_ns)
         return report.objects if report is not None else ()

@@ -60,6 +60,10 @@ class Looks:
             self._give(one, now_ns)
         self.due_ns = min(a.due_ns for a in accounts)
 
+    def behind(self, moment_ns: int, now_ns: int) -> bool:
+        """Whether one is due that has not had a turn since that moment."""
+        return any(a.settled_ns < moment_ns and a.due_ns <= now_ns for a in self._accounts)
+
     def _give(self, one: _Account, now_ns: int) -> None:
         part = SHARE / len(self._accounts)
         period = one.look.every_ns

@@ -49,6 +49,9 @@ TICK_SHARE, WARM_SHARE = 0.4, 0.5
 SETTLE_NS = 40_000_000
 #: At rest: so long nobody looks, and so seldom is looked for what can have changed from outside only.
 REST_NS, RESTED_LOOK_NS, RESTED_COUNTERS_NS, RESTED_FLUSH_NS = 50_000_000, 1_000_000_000, 1_000_000_000, 250_000_000
+#: ... which is so once each look has had a turn that began so long after somebody ran: two of those who look at waits
+#: that last.
+STAYS_NS = 260_000_000
 #: ... and after so long at rest, so long: a program with a heartbeat of a second or two never gets there. What has been
 #: spent is asked for less often, too.
 LONG_REST_NS, LONG_REST_AFTER_NS, RESTED_SETTLE_NS = 100_000_000, 2_500_000_000, 250_000_000
@@ -176,6 +179,7 @@ class Collector:
         engine.budget = pace.budget / 100
         engine.room_ns = int(1e9 * WARM_SHARE / min(PARTS_HZ, pace.asked_hz))
         settle_at = owed = rested_look = rests_since = 0
+        active_ns = now
         while not self._stopping:
             # A sample that took long has to be paid for at once.
             if now >= settle_at or owed > now or time.monotonic_ns() - now > SETTLE_NS:
@@ -209,7 +213,11 @@ class Collector:
                 if resting:
                     chores.awake(now)
                     settle_at = now
-            look = now >= looks.due_ns and (not engine.resting or now >= rested_look)
+            if not engine.resting:
+                active_ns = now
+            look = now >= looks.due_ns and (
+                not engine.resting or now >= rested_look or looks.behind(min(now, active_ns + STAYS_NS), now)
+            )
             if look or now >= chores.due:
                 before = cpu_ns()
                 if look:

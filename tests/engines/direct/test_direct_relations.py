@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ TARGET = (Path(__file__).parent / "relations_target.py").read_text()
 def _objects(sink: KeepingSink) -> dict[int, Related]:
     reports = [e for e in sink.events if isinstance(e, Relations)]
     return {o.address: o for o in reports[-1].objects} if reports else {}
+
+
+def _told(sink: KeepingSink, address: int) -> Related | None:
+    return _objects(sink).get(address)
 
 
 def test_who_refers_to_what_is_waited_for(direct_python: Interpreter) -> None:
@@ -98,6 +103,39 @@ time.sleep(1000)
         address = json.loads(process.line())
         tick_until(engine, lambda: address in _objects(sink), looks=True)
     assert not _objects(sink)[address].complete
+
+
+REBORN = """
+import sys, threading, time
+class Wrapper:
+    def __init__(self, lock): self.lock = lock
+    def take(self):
+        self.lock.acquire()
+        self.lock.release()
+print("ready", flush=True)
+wrapper = Wrapper(None)
+def turn(lock):
+    wrapper.lock = lock
+    thread = threading.Thread(target=wrapper.take)
+    with lock:
+        thread.start()
+        print(id(lock), flush=True)
+        sys.stdin.readline()
+    thread.join()
+for lock in [threading.Lock() for _ in range(4)]:
+    turn(lock)
+"""
+
+
+def test_an_object_that_has_got_another_attribute_is_read_anew(direct_python: Interpreter) -> None:
+    """What a thread refers to is believed for seconds, but not of one that has moved."""
+    with target(direct_python, REBORN) as process, watching(process.pid) as (engine, sink):
+        for _ in range(4):
+            lock = int(process.line())
+            # When it is told for the first time: later it would be read again in any case.
+            found = tick_until(engine, partial(_told, sink, lock), looks=True)
+            assert "self.lock" in {r.path for r in found.references if r.tid in found.waiters}
+            process.send("go")
 
 
 def test_only_what_is_new_is_searched_at_once() -> None:

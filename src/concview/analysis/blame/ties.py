@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: Objects that names are remembered of, and rows kept of one.
 MOST_OBJECTS, MOST_ROWS = 2_000, 48
+_LOCKS = frozenset({"Lock", "RLock"})
 #: Names of one object that are remembered.
 MOST_NAMES, MOST_OWNERS = 64, 8
 
@@ -103,12 +104,16 @@ class Objects:
         known = self._known.get(address)
         return known if known is not None and known.kind == kind else None
 
-    def row(self, address: int, kind: str, at_ns: int) -> tuple[int, Related] | None:
-        """The last report before a moment with this object, else the first after it."""
-        known = self.of(address, kind)
+    def row(self, waiter: Waiter) -> tuple[int, Related] | None:
+        """The last report before the moment with the object that it waits for, else the first after it. Those made
+        during this very wait come first: what lay there before may have been another object. And of a lock those made
+        while it was taken."""
+        known, run, at_ns = self.of(waiter.wait.lock, waiter.wait.lock_kind), waiter.run, waiter.moment.at_ns
         if known is None:
             return None
-        return next((r for r in reversed(known.rows) if r[0] <= at_ns), known.rows[0])
+        rows = [r for r in known.rows if not (known.kind in _LOCKS and r[1].value == 0)] or known.rows
+        rows = [r for r in rows if run.start_ns <= r[0] and (not run.end_ns or r[0] <= run.end_ns)] or rows
+        return next((r for r in reversed(rows) if r[0] <= at_ns), rows[0])
 
     def another(self, waiter: Waiter, tid: Node, on: str) -> bool:
         """Whether what that thread calls by this name is another object than the one waited for."""
@@ -160,7 +165,7 @@ def _ties(waiter: Waiter) -> Ties | None:
     moment, wait = waiter.moment, waiter.wait
     objects = moment.world.objects
     known = objects.of(wait.lock, wait.lock_kind)
-    told = objects.row(wait.lock, wait.lock_kind, moment.at_ns)
+    told = objects.row(waiter)
     if known is None or told is None:
         return None
     at_ns, row = told

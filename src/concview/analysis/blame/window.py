@@ -2,6 +2,9 @@
 
 A moment lasts from one change of any thread's condition to the next. Of a half second, as many moments are followed as
 can be afforded; when there are more, random ones stand for equal stretches of it, and that is said.
+
+Who refers to what is waited for, and the source of a file, become known a little after the wait has begun. So what was
+left unexplained is followed once more when more is known.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ LEAST_MOMENTS = 2
 LONGEST_NS = 5_000_000_000
 #: Tasks that are followed at most.
 MOST_TASKS = 3_000
+#: What was left unexplained is followed again so much later (two looks at who refers to what), and no more after so
+#: long; so often, where that is more than such a part of a slice's time.
+AGAIN_NS, LATEST_NS, MOST_AGAIN, AGAIN_SHARE = 1_000_000_000, 4_000_000_000, 2, 0.005
 _STARVED = Root(End.STARVED, "waits for a CPU")
 
 
@@ -46,6 +52,12 @@ class Slice:
     followed: int = 0  #: of these
     threads: int = 0
     total_ns: int = 0  #: of all threads together
+    known: tuple[int, int] | None = None  #: what was known then (see `Blamer._known`); None: it is not followed again
+    again: int = 0  #: how often it was
+
+    @property
+    def unexplained_ns(self) -> int:
+        return sum(row.total for row in self.rows.values() if row.root.kind is End.UNEXPLAINED)
 
 
 class Blamer:
@@ -56,7 +68,7 @@ class Blamer:
         self._budget = budget
         self._seed = seed
         self._kinds: Sequence[Kind] = ()
-        self._memory = Memory()
+        self._memory, self._memory_again = Memory(), Memory()
         self.world: World | None = None
         self.slices: deque[Slice] = deque()
         self._until = 0
@@ -83,11 +95,31 @@ class Blamer:
             end = min(now, self._until + length)
             if now - end < length // 2:
                 end = now
-            self.slices.append(self._slice(history, self._until, end))
+            self.slices.append(self._slice(history, self._until, end, self._memory))
             self._until = end
             between()
+        self._follow_again(history, between)
         while self.slices and self.slices[0].end_ns < now - RUNS_NS:
             self.slices.popleft()
+
+    def _known(self, history: History) -> tuple[int, int]:
+        """Grows when who waits for what becomes known, and when source is read."""
+        return history.relations.last_ns, self._wakes.uses.changes
+
+    def _follow_again(self, history: History, between: Callable[[], None]) -> None:
+        """What was not explained, when more is known."""
+        known, now = self._known(history), history.now_ns
+        recent = takewhile(lambda i: self.slices[i].end_ns > now - LATEST_NS, range(len(self.slices) - 1, -1, -1))
+        for i in reversed(list(recent)):
+            one = self.slices[i]
+            if one.known in (None, known) or one.end_ns > now - AGAIN_NS:
+                continue
+            if one.again == MOST_AGAIN or one.unexplained_ns <= AGAIN_SHARE * one.total_ns:
+                one.known = None
+                continue
+            made = self.slices[i] = self._slice(history, one.start_ns, one.end_ns, self._memory_again)
+            made.again = one.again + 1
+            between()
 
     def now(self) -> dict[Node, list[Part]]:
         """Every thread at the end of the stream, followed."""
@@ -113,7 +145,7 @@ class Blamer:
         threads = len(history.threads) + min(MOST_TASKS, len(history.aio.tasks))
         return min(LONGEST_NS, max(SLICE_NS, SLICE_NS * threads * LEAST_MOMENTS // self._budget))
 
-    def _slice(self, history: History, start: int, end: int) -> Slice:
+    def _slice(self, history: History, start: int, end: int, memory: Memory) -> Slice:
         world = self.world
         assert world is not None
         every = [*history.threads.values(), *(t for t in history.gone if t.gone_ns > start)]
@@ -125,12 +157,14 @@ class Blamer:
             if fresh is not None:
                 world.seen.learn(tid, fresh)
         made = Slice(start, end, threads=len(now) + len(tasks))
+        if end - start <= SLICE_NS * 3 // 2:  # of so many threads that a slice is longer there is no time for that
+            made.known = self._known(history)
         together: list[_Change] = sorted([*changes, *more], key=lambda c: (c[0], c[2] is not None))
         late = {t.tid: share for t in every if (share := _late(t, start)) > 0}
         wanted = max(LEAST_MOMENTS, self._budget // max(1, len(now) + len(tasks)))
         for at, ns, runs in self._moments(now, tasks, together, start, end, wanted, made):
             moment = Moment(at, runs, world, self._kinds, tasks)
-            found = follow([*runs, *tasks], moment.answer, at, self._memory)
+            found = follow([*runs, *tasks], moment.answer, at, memory)
             made.followed += 1
             for tid, parts in found.items():
                 running = tid > 0 and runs[tid].state is State.RUNNING

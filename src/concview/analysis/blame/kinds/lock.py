@@ -101,8 +101,9 @@ def _lost(waiter: Waiter, told: Ties) -> bool:
     release() behind it may well be a way to wait for a signal, which somebody gives by release()."""
     site, row = waiter.run.classification.site, told.row
     taken = site is not None and (site.how == "with" or _pairs(waiter, told) or _alone(waiter))
-    # Frames of tasks are not searched: a coroutine may have it across an `await`.
-    searched = row.complete and not waiter.moment.tasks.runs
+    # Frames of tasks are not searched: a coroutine may have it across an `await`. And before this wait somebody may
+    # have been seen at another lock, which lay there.
+    searched = row.complete and not waiter.moment.tasks.runs and still(waiter.moment, waiter.tid, told.at_ns)
     return taken and searched and row.value == 1 and not (told.have or told.make or told.took)
 
 

@@ -46,7 +46,7 @@ class DescriptorReader:
     """Implements `engines.base.Look`: what threads wait for in the kernel, and inside C code."""
 
     name: str = "descriptors"
-    every_ns: int = LOOK_NS
+    every_ns: int = 2 * LOOK_NS
 
     def __init__(self, search: Search) -> None:
         self._search = search
@@ -60,17 +60,13 @@ class DescriptorReader:
         self._natives = NativeReader(memory, sink, noted)
         self._parent = ParentReader(search)
         self._joined: dict[int, int] = {}
-        self._before = Waits()
-        self._looked = False
+        self._before: Waits | None = None  #: at the last look
         self._pace = Pace()
 
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         search = self._search
         waits = search.waits(at_ns)
         chosen = waits.both(self._before)
-        if not self._looked:
-            # Nothing is known of any thread in C yet, and a second look is half a second away.
-            self._looked, chosen.natives = True, waits.natives
         self._before = waits
         asked = {**chosen.descriptors, **{-1 - fd: who for fd, who in chosen.file_locks.items()}}
         # One transaction follows another with the same threads waiting: where they sleep so, each look is a search.

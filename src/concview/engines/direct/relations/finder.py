@@ -15,8 +15,9 @@ from concview.engines.direct.relations.frames import Frames, LiveFrame, Variable
 
 #: Attributes of attributes that are followed: `self.pool._cond`.
 LEVELS = 2
-#: Objects whose attributes are read in one look, kept, and believed for so long without a second look.
-_OBJECTS, _KEPT, _BELIEVED_NS = 128, 2048, 3_000_000_000
+#: Objects whose attributes are read in one look, kept, and believed for so long without a second look. Those that a
+#: thread refers to which has moved are read again at once: another object may lie there now.
+_OBJECTS, _KEPT, _BELIEVED_NS = 192, 2048, 3_000_000_000
 #: Namespaces (modules) read in one look; entries of one; believed for so long.
 _NAMESPACES, _ENTRIES, _NAMED = 8, 4_000, 400
 #: Ways to one object that are followed.
@@ -76,6 +77,9 @@ class Finder:
         self.complete = True  #: every frame given was searched in full
         self.frames: list[LiveFrame] = []
         self.instances: dict[int, dict[str, int]] = {}  #: that the frames refer to -> their attributes
+        self._walks: dict[
+            int, list[object]
+        ] = {}  #: tid -> what was found of its stacks at the last look; each walk makes it anew
 
     def forget(self) -> None:
         """Addresses may have been reused."""
@@ -83,6 +87,7 @@ class Finder:
         self._plain.clear()
         self._modules.clear()
         self._names.clear()
+        self._walks.clear()
 
     # ------------------------------------------------------------------ one look
 
@@ -110,13 +115,17 @@ class Finder:
             self._plain_until = now + _BELIEVED_NS
             self._plain.clear()
         waiting, owners, others = [], [], []
+        moved, doubtful = self._moved(frames), set[int]()
         for frame in frames:
             values = [*frame.values, *frame.cells.values(), *(m.value for m in frame.managers)]
+            if frame.thread.tid in moved:
+                doubtful.update(values)
             if frame.thread.tid in first:
                 waiting += values
             else:
                 owners += values[:1]
                 others += values[1:]
+        self._plain -= doubtful
         order = dict.fromkeys(waiting)
         order.update(dict.fromkeys(self._referred(frames, first, now)))
         order.update(dict.fromkeys(owners))
@@ -124,12 +133,15 @@ class Finder:
         for address in self._plain:
             order.pop(address, None)
         order.pop(0, None)
-        stale = [a for a in order if a not in self._known or now - self._known[a][0] > _BELIEVED_NS]
+        stale = [a for a in order if a not in self._known or a in doubtful or now - self._known[a][0] > _BELIEVED_NS]
         if len(stale) > 2 * _KEPT:
             self.complete = False
             del stale[2 * _KEPT :]
         kinds = self._attributes.instances(stale)
-        self._plain.update(a for a in stale if a not in kinds)
+        plain = [a for a in stale if a not in kinds]
+        self._plain.update(plain)
+        for address in plain:
+            self._known.pop(address, None)
         left = _OBJECTS
         for address, kind in kinds.items():
             if not left:
@@ -142,6 +154,21 @@ class Finder:
                 attributes = {}
             remember(self._known, address, (now, attributes), _KEPT)
         return {a: self._known[a][1] for a in order if a in self._known}
+
+    def _moved(self, frames: list[LiveFrame]) -> set[int]:
+        """Threads whose stacks are not those of the last look."""
+        walks: dict[int, list[object]] = {}
+        for frame in frames:
+            known = walks.setdefault(frame.thread.tid, [])
+            if all(frame.thread.walk.addresses is not one for one in known):
+                known.append(frame.thread.walk.addresses)
+        before, self._walks = self._walks, walks
+        return {
+            tid
+            for tid, known in walks.items()
+            if len(known) != len(before.get(tid, ()))
+            or any(a is not b for a, b in zip(known, before[tid], strict=True))
+        }
 
     def _ways(self, targets: set[int], instances: dict[int, dict[str, int]]) -> dict[int, list[Way]]:
         ways: dict[int, list[Way]] = {t: [Way(t, ())] for t in targets}

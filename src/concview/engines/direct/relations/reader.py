@@ -1,8 +1,9 @@
-"""Objects that threads wait for, twice a second: their state, and whose frames refer to them.
+"""Objects that threads wait for: their state, and whose frames refer to them.
 
-An object is looked at when somebody waited for it at two looks in a row, so what is contended for moments costs
-nothing. Frames that refer to it are found by its address, in variables, cells, globals and attributes; every such
-reference is read a second time before it is told, and what changed meanwhile is dropped and counted.
+Who waits is looked at four times a second. An object is searched for when somebody waited for it at two looks in a row,
+so what is contended for moments costs nothing; only the first look takes all that is waited for. Frames that refer to
+one are found by its address, in variables, cells, globals and attributes; each such reference is read a second time
+before it is told, and what changed meanwhile is dropped and counted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class RelationReader:
         self._objects = search.reader.objects
         self._states = search.states
         self._positions = Positions(self._objects)
-        self._before = Waits()  #: at the last look
+        self._before: Waits | None = None  #: at the last look
         self._pace = Pace()
         self._last: tuple[object, ...] | None = None
 

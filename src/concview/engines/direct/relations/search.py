@@ -20,9 +20,10 @@ from concview.source.obligations import Obligations
 from concview.source.uses import Uses
 
 #: How often who waits is looked at; threads whose frames are searched in one look.
-LOOK_NS, MAX_THREADS = 500_000_000, 256
-#: Frames are searched again after so long where only who waits has changed, and where nothing has.
-MOVED_NS, STILL_NS = 1_000_000_000, 2_000_000_000
+LOOK_NS, MAX_THREADS = 250_000_000, 256
+#: Frames are searched again after so long where something new is waited for, where only who waits has changed, and
+#: where nothing has.
+NEW_NS, MOVED_NS, STILL_NS = 450_000_000, 1_000_000_000, 2_000_000_000
 _FORGET_NS = 30_000_000_000
 _SHARED_NS = 100_000_000
 #: Files of source that are parsed in one look.
@@ -69,8 +70,11 @@ class Waits:
         elif wait.kind is WaitKind.CHILD:
             self.children.append(row)
 
-    def both(self, before: Waits) -> Waits:
-        """What somebody waits for now and waited for at the look before."""
+    def both(self, before: Waits | None) -> Waits:
+        """What somebody waits for now and waited for at the look before; None: there was none, and the next one is too
+        far away to know nothing until then."""
+        if before is None:
+            return self
         same = Waits()
         same.objects = {a: w for a, w in self.objects.items() if a in before.objects}
         same.descriptors = {fd: w for fd, w in self.descriptors.items() if fd in before.descriptors}
@@ -95,7 +99,7 @@ def _acquires(row: ThreadRow) -> bool:
 
 
 class Pace:
-    """When frames are searched again: at once for something new that is waited for, later where only who waits has
+    """When frames are searched again: soon for something new that is waited for, later where only who waits has
     changed, and rarely where nothing has. A search costs some 50 µs a thread, a glance at who waits next to nothing."""
 
     def __init__(self) -> None:
@@ -105,8 +109,10 @@ class Pace:
 
     def due(self, now: int, waiting: Waiting) -> bool:
         what, who = set(waiting), {key: [row.tid for row, _ in rows] for key, rows in waiting.items()}
-        since = now - self._at_ns
-        if what == self._what and since < (MOVED_NS if who != self._who else STILL_NS):
+        since, new = now - self._at_ns, what - self._what
+        self._what &= what  # what is waited for again later is new then
+        over = not what and bool(self._who)  # which costs nothing to tell
+        if not over and since < (NEW_NS if new else MOVED_NS if who != self._who else STILL_NS):
             return False
         self._what, self._who, self._at_ns = what, who, now
         return True
