@@ -156,7 +156,7 @@ class Blamer:
         for _, tid, fresh in changes:
             if fresh is not None:
                 world.seen.learn(tid, fresh)
-        made = Slice(start, end, threads=len(now) + len(tasks))
+        made = Slice(start, end, threads=len(now) + len(tasks) - sum(map(_is_generator, tasks.values())))
         if end - start <= SLICE_NS * 3 // 2:  # of so many threads that a slice is longer there is no time for that
             made.known = self._known(history)
         together: list[_Change] = sorted([*changes, *more], key=lambda c: (c[0], c[2] is not None))
@@ -167,6 +167,8 @@ class Blamer:
             found = follow([*runs, *tasks], moment.answer, at, memory)
             made.followed += 1
             for tid, parts in found.items():
+                if tid < 0 and _is_generator(tasks[tid]):
+                    continue  # it is in the way of others, and waits for nothing itself
                 running = tid > 0 and runs[tid].state is State.RUNNING
                 _add(made, tid, parts, ns, late.get(tid, 0.0) if running else 0.0)
         world.seen.forget(set(history.threads))
@@ -199,6 +201,10 @@ class Blamer:
                     now[tid] = run
                 position += 1
             yield at, ns, now
+
+
+def _is_generator(run: TaskRun) -> bool:
+    return run.wait.via == "yield"
 
 
 def _changes(

@@ -212,7 +212,8 @@ class Generators:
         for link in links:
             slots = [w & self._values.o.tag_mask for w in memoryview(link.data[: len(link.data) & ~7]).cast("Q")]
             variables = link.place.code.nlocalsplus
-            depth = variables + link.place.code.stacksize
+            # Above the top of the stack lies what was there before, of other frames in the same memory, too.
+            depth = (link.top_at - link.slots) // 8 + 1 if link.top_at else variables
             for i, value in enumerate(slots[:depth]):
                 if value in wanted:
                     yield value, i >= variables
