@@ -6,6 +6,8 @@ the healthy programs and cases from bug reports.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from concview.analysis.blame import words
@@ -13,9 +15,10 @@ from concview.analysis.blame.closed import closed
 from concview.analysis.blame.nouns import TAKEN, End, Family, Via
 from concview.analysis.history import History
 from concview.analysis.known_places import EVENT_LOOPS, among
+from concview.analysis.work import KINDS, title
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
-from concview.snapshot import Blame, BlameCause, BlameStep
-from concview.text import duration, percent, plural
+from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
+from concview.text import duration, listed, percent, plural
 
 #: kind -> (share of the time of threads that do or want something, threads on average): both are reached.
 HELD_UP, STALLED, STARVED, UNEXPLAINED = (0.15, 0.3), (0.30, 2.0), (0.20, 0.5), (0.10, 0.3)
@@ -66,7 +69,7 @@ def _judge(blame: Blame, history: History) -> _Said:
         return "early", None, "Too little was seen for a verdict.", _more(blame), 0.0
     still = _still(history)
     still_s = still if still >= STUCK_S else 0.0
-    problem = _problem(blame)
+    problem = _problem(blame, history)
     shut = closed(history) if problem is None or problem[1] is not Severity.WARN else None
     if shut is not None and shut.still_s >= STUCK_S:
         said = f"{shut.said} Nothing has moved for {duration(shut.still_s)}."
@@ -119,7 +122,7 @@ def _largest(blame: Blame, what: str) -> str:
     return f" {what}: {words.story(blame.causes[0], _threads(blame, blame.causes[0]))}."
 
 
-def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
+def _problem(blame: Blame, history: History) -> tuple[str, Severity | None, str] | None:
     """The largest cause that is over its thresholds."""
     stuck = [c for c in blame.causes if _is_stuck(c, blame.seconds)]
     circles = [c for c in blame.causes if c.kind == End.CYCLE and _threads(blame, c) >= 0.3 and _stands(blame, c)]
@@ -180,14 +183,36 @@ def _problem(blame: Blame) -> tuple[str, Severity | None, str] | None:
     if _over(blame, blame.starved, STARVED):
         share = percent(blame.share(blame.starved))
         return "starved", Severity.INFO, f"Starved: threads that are ready to run wait for a CPU, {share} of the time."
-    sleeping = [q for q in blame.quiets if q.kind == End.DORMANT and len(q.tids) + len(q.tasks) > 1]
+    serves = _serve(history)
+    sleeping = [
+        q for q in blame.quiets if q.kind == End.DORMANT and (len(q.tids) + len(q.tasks) > 1 or _served(q, serves))
+    ]
     if sleeping:
         asleep = sleeping[0]
         place = words.where(asleep.file, asleep.line)
-        threads = f"{len(asleep.tids) + len(asleep.tasks)} {words.kind_of(asleep.tids, asleep.tasks)}"
-        said = f"Nobody wakes {threads}{place}, which wait since before anybody looked: {asleep.what}."
-        return "dormant", Severity.INFO, said
+        number = len(asleep.tids) + len(asleep.tasks)
+        kind = words.kind_of(asleep.tids, asleep.tasks)
+        threads = f"{number} {kind if number > 1 else kind.removesuffix('s')}"
+        wait = "waits" if number == 1 else "wait"
+        said = f"Nobody wakes {threads}{place}, which {wait} since before anybody looked: {asleep.what}."
+        served = _served(asleep, serves)
+        return "dormant", Severity.INFO, f"{said} In flight there: {listed(served, 3)}." if served else said
     return None
+
+
+def _serve(history: History) -> dict[int, str]:
+    """Thread, or -id of a task, -> the request or job it is in."""
+    now = history.work.now
+    told: dict[int, str] = {}
+    for piece in now.pieces if now is not None else ():
+        if KINDS[piece.label.kind] in ("request", "job"):
+            told.update(dict.fromkeys((*piece.threads, *(-t for t in piece.tasks)), title(piece.label)))
+    return told
+
+
+def _served(quiet: QuietView, serves: Mapping[int, str]) -> list[str]:
+    nodes = (*quiet.tids, *(-t for t in quiet.tasks))
+    return list(dict.fromkeys(serves[n] for n in nodes if n in serves))
 
 
 def _whose(blame: Blame) -> str:

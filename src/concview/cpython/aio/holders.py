@@ -16,6 +16,8 @@ from concview.cpython.code import Code
 
 #: Managers inside managers that are followed, and holds of one task.
 _MAX_DEPTH, MAX_HOLDS = 6, 64
+#: Stands for "how many further in on the line" where the line does not name it.
+_NOT_WRITTEN = 1 << 16
 _GENERATORS = ("_AsyncGeneratorContextManager", "_GeneratorContextManager")
 _STACKS = ("AsyncExitStack", "ExitStack")
 _THREAD_LOCKS = {"_thread.lock": "Lock", "_thread.RLock": "RLock"}
@@ -167,7 +169,8 @@ class Holders:
                 callback = (*values.objects.tuple_items(entry, 4), 0, 0)[1]
                 if values.type_name(callback) == "method":
                     inner = self._memory.word(callback + self._o["method.im_self"])
-                    self._resolve(inner, link, site, found, check, depth + 1)
+                    # What the stack was given is not written at its `with`.
+                    self._resolve(inner, link, (site[0], _NOT_WRITTEN), found, check, depth + 1)
             return
         path = roles.MANAGERS.get(name)
         if path is not None:

@@ -44,6 +44,10 @@ class Answer:
                 what, sure = "a connection to be accepted", Confidence.INFERRED
         if others:
             return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
+        if told is not None and told.peer_fds and not told.owners and (told.pending or told.complete):
+            itself = _by_loops(waiter, what, kind)
+            if itself is not None:
+                return itself
         if told is not None and told.owners and all(o.stopped for o in told.owners):
             return waiter.end(End.STOPPED, _outside(told, kind))
         return waiter.end(End.PEER, _outside(told, kind)) if told is not None and _outside(told, kind) else None
@@ -72,6 +76,19 @@ def _at_the_other_end(waiter: Waiter, link: Ends) -> list[Node]:
     having = list(dict.fromkeys(u.tid for u in users))
     others = [t for t in having if runs[t].wait.fd != link.fd]
     return [t for t in others if runs[t].wait.fd in link.peer_fds] or others
+
+
+def _by_loops(waiter: Waiter, what: str, kind: str) -> Link | None:
+    """The other end is in this process, and no thread's frames have it: a loop's transports have theirs. None where no
+    loop runs here."""
+    loops = {s.tid for s in waiter.world.history.aio.loops if s.tid in waiter.moment.runs}
+    others = sorted(loops - {waiter.tid})
+    if others:
+        return waiter.link(Via.ANSWER, what, others, Confidence.INFERRED, settle=_transit(waiter, kind))
+    if waiter.tid not in loops:
+        return None
+    text = "it waits for itself: this process has the other end, and its only event loop runs this very call"
+    return waiter.link(Via.ANSWER, what, [], Confidence.INFERRED, otherwise=waiter.end(End.CYCLE, text))
 
 
 def _outside(link: Ends, kind: str) -> str:
