@@ -16,8 +16,6 @@ from concview.cpython.code import Code
 
 #: Managers inside managers that are followed, and holds of one task.
 _MAX_DEPTH, MAX_HOLDS = 6, 64
-#: Stands for "how many further in on the line" where the line does not name it.
-_NOT_WRITTEN = 1 << 16
 _GENERATORS = ("_AsyncGeneratorContextManager", "_GeneratorContextManager")
 _STACKS = ("AsyncExitStack", "ExitStack")
 _THREAD_LOCKS = {"_thread.lock": "Lock", "_thread.RLock": "RLock"}
@@ -30,12 +28,13 @@ _WORD = struct.Struct("<Q").unpack_from
 class Held:
     """Something that a task has: `object` an address."""
 
-    __slots__ = ("exact", "kind", "library", "line", "link", "nth", "object")
+    __slots__ = ("exact", "kind", "library", "line", "link", "named", "nth", "object")
 
     def __init__(self, object_: int, kind: str, library: str, link: Link, line: int, nth: int, exact: bool) -> None:
         self.object, self.kind, self.library = object_, kind, library
         self.link, self.line, self.nth = link, line, nth  #: the frame, the `with`'s line, how many further in on it
         self.exact = exact
+        self.named = True  #: what is written at the `with` is its name: not of what an exit stack was given
 
 
 class Holders:
@@ -169,8 +168,10 @@ class Holders:
                 callback = (*values.objects.tuple_items(entry, 4), 0, 0)[1]
                 if values.type_name(callback) == "method":
                     inner = self._memory.word(callback + self._o["method.im_self"])
-                    # What the stack was given is not written at its `with`.
-                    self._resolve(inner, link, (site[0], _NOT_WRITTEN), found, check, depth + 1)
+                    before = len(found)
+                    self._resolve(inner, link, site, found, check, depth + 1)
+                    for held in found[before:]:
+                        held.named = False
             return
         path = roles.MANAGERS.get(name)
         if path is not None:

@@ -297,7 +297,7 @@ class Reporter:
         for task, held in each.holders[:1]:
             hold = next((h for h in self._tracker.sites.holds(task.held) if h.lock == address), None)
             # A library's own names say nothing to a reader, and a pool is taken from by a session or a request.
-            if hold is not None and each.kind != "Pool" and self._tracker.sites.is_own(held.link):
+            if hold is not None and held.named and each.kind != "Pool" and self._tracker.sites.is_own(held.link):
                 name = hold.site.expression
             where = held.link.place.frame_id
         if each.waiter is not None and not name:
