@@ -5,6 +5,7 @@ from __future__ import annotations
 from concview.analysis.blame.nouns import End, Family
 from concview.analysis.blame.summary import MOST_CAUSES, _kept
 from concview.analysis.blame.verdict import _problem
+from concview.analysis.history import History
 from concview.snapshot import Blame, BlameCause
 
 
@@ -19,5 +20,5 @@ def test_the_largest_of_each_sort_is_kept() -> None:
     assert kept == (*own[:MOST_CAUSES], taken[0])
     assert _kept(own[:5]) == tuple(own[:5])
     blame = Blame(10.0, 10.0, 10.0, 0.6, 0.3, 0.0, 0.0, 0.1, 0.0, causes=kept)
-    problem = _problem(blame)
+    problem = _problem(blame, History())
     assert problem is not None and problem[0] == "held up"
