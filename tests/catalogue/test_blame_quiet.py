@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from build import RUNNING, SELECT, SLEEP, Scene, frame, stdlib, waits_for
+from build import RUNNING, SELECT, SLEEP, Scene, frame, recv, stdlib, waits_for
 
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.window import Window
@@ -353,3 +353,23 @@ def test_what_came_and_comes_no_more_is_not_quiet() -> None:
     scene.play(8)
     found = Tracker(Wakes(lambda name: ())).blame(Window(scene.history))
     assert found is not None and found.unexplained > 0.3  # of two threads
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_lock_that_is_kept_in_a_server_is_held_by_somebody(held: bool) -> None:
+    """Tried for again and again, or waited for as a message: who waits for a message has nothing to do."""
+    polled = [frame("Lock.acquire", 235, "/site-packages/redis/lock.py", "library"), frame("work", 2)]
+    told = [
+        frame("ListCommands.blpop", 4862, "/site-packages/redis/commands/core.py", "library"),
+        frame("Lock.acquire", 231, "/site-packages/redis_lock/__init__.py", "library"),
+        frame("work", 2),
+    ]
+    for stack, wait in ((polled, SLEEP), (told, recv())):
+        scene = Scene(rules={})
+        scene.do(scene.thread("w-0"), stack, wait)
+        if held:
+            scene.do(scene.thread("w-1"), [frame("ask", 90), frame("work", 3)], recv())
+        found = blame(scene, "def work():\n    with lock:\n        ask()\n")
+        step = next(c.path[0] for c in found.causes if c.path)
+        assert (step.via, bool(step.owners), found.unexplained) == ("lock", held, 0)
+        assert found.verdict == "held up"

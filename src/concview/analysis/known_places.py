@@ -95,6 +95,9 @@ LISTENS = places(
     ("kombu/connection.py", "drain_events"),
     ("paho/mqtt/client.py", "_loop loop_forever"),
 )
+#: Functions that take a lock which is kept in a server, by asking again and again or by waiting for a message. Source:
+#: redis 3 to 8, python-redis-lock 3 and 4, as of 2026.
+SERVER_LOCKS = places(("redis/lock.py", "acquire"), ("redis_lock/__init__.py", "acquire"))
 #: Calls that wait for the result of a job that some worker does (`analysis/jobs.py` has those that do it). Source:
 #: celery 5.
 JOB_RESULTS = places(("celery/result.py", "get join join_native collect"))
@@ -188,8 +191,19 @@ def listens(stack: Stack) -> bool:
         if frame.origin == "user":
             return False
         if among(frame, LISTENS):
-            return True
+            return server_lock(stack) is None
     return False
+
+
+@lru_cache(maxsize=4096)
+def server_lock(stack: Stack) -> Frame | None:
+    """The function that takes a lock which is kept in a server, where the thread waits inside of it."""
+    for frame in stack.frames[: 2 * _DEPTH]:
+        if frame.origin == "user":
+            return None
+        if among(frame, SERVER_LOCKS):
+            return frame
+    return None
 
 
 def of_a_library(stack: Stack) -> bool:

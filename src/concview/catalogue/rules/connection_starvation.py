@@ -38,15 +38,19 @@ from typing import ClassVar
 from concview.analysis.known_places import lent, pool_asked
 from concview.analysis.locks import sweep
 from concview.analysis.records import Run
+from concview.analysis.second import has_one
 from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _pools
 from concview.catalogue.rules._kinds import CONNECTED
 from concview.model import Concern, Confidence, Frame, Site, Stack, State, WaitKind
+from concview.source.uses import Uses
 from concview.text import percent
 
 MIN_THREADS = 3
+#: Files that are parsed for one finding.
+_FILES = 8
 #: Calls that use the connection; waiting in poll for it to become ready (a timeout is set) is the same.
 _READS = frozenset({"read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "poll", "ppoll"})
 
@@ -113,6 +117,11 @@ class ConnectionStarvation:
                 f"; {evidence.who(window, keepers)} {'seems' if len(keepers) == 1 else 'seem'} to have one in turn"
             )
             summary += f", {at_a_time:.1f} at a time, mostly {doing} ({percent(part)} of that time)"
+        second = _second(window, one) if stuck else 0
+        if second:
+            summary += (
+                f"; {second} of them {'has one and waits' if second == 1 else 'have one and wait'} for a second one"
+            )
         stacks = meanwhile.shown("holder")
         for tid in waiters[:3]:
             thread = next(t for t, _ in one.waits if t.tid == tid)
@@ -130,7 +139,7 @@ class ConnectionStarvation:
             label=one.name,
             title=f"{evidence.at_once(mean, len(waiters), stuck, 'queues', 'queue')} for {one.name}",
             summary=summary + ".",
-            fix=_fix(one),
+            fix=_HAND_ON if second else _fix(one),
             gain=_gain(mean, size, part, doing, one.one_request),
             check_next=(
                 "How long does the other side take to answer, and since when?"
@@ -145,6 +154,23 @@ class ConnectionStarvation:
             explains=(("lock-contention", "*"),) if one.kind == "library" else (),
             needs="those who have one to get a CPU: see cpu-starvation" if _starved(one, doing, part) else "",
         )
+
+
+_HAND_ON = (
+    "Hand the connection on to what needs one, instead of taking a second one while the first is kept: with as many "
+    "threads as connections, each has one and nobody gets a second.\n\n"
+    "    with pool.connection() as db:\n"
+    "        audit(db, what)            # not: a function that takes one itself\n\n"
+    "A larger pool only moves the number of threads at which it happens."
+)
+
+
+def _second(window: Window, one: _Checkout) -> int:
+    """Threads that have one already."""
+    if one.kind not in ("library", "block"):
+        return 0
+    source = Uses(window.lines_of, _FILES).file
+    return len({t.tid for t, p in one.waits if has_one(p.run.stack, source)})
 
 
 # ---------------------------------------------------------------- who waits, who has one

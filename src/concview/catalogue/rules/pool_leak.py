@@ -39,6 +39,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.known_places import pool_asked
+from concview.analysis.second import has_one
 from concview.analysis.window import WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -48,6 +49,7 @@ from concview.catalogue.rules.connection_starvation import subject_of
 from concview.model import Concern, Confidence, Frame, Reference, Related, Where
 from concview.source import takers
 from concview.source.takers import Taken, Taker
+from concview.source.uses import Uses
 from concview.text import duration, file_name, waits
 
 STANDS_S = 5.0
@@ -110,6 +112,9 @@ def _dry(window: Window, crowd: Crowd, known: Related) -> bool:
         return False  # what somebody will do with it is not known
     library = any(pool_asked(f) for f in crowd.stack.frames) if crowd.stack is not None else False
     if library:
+        source = Uses(window.lines_of, MOST_FILES).file
+        if any(has_one(p.run.stack, source) for _, p in crowd.waits):
+            return False  # they have one, and wait for a second one
         return not _used(window) and not _had_lately(window, crowd)
     if known.kind == "Semaphore":
         others = [r for r in giving if r.tid not in known.waiters]

@@ -12,8 +12,8 @@ from concview.analysis.blame.kinds._ways import inside_block
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import bare
-from concview.model import Confidence, FileLock, Frame, State
+from concview.analysis.known_places import bare, server_lock
+from concview.model import Confidence, FileLock, Frame, State, WaitKind
 from concview.source.calls import ACQUIRES
 from concview.source.origin import place
 
@@ -40,9 +40,14 @@ class Polled:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
+        if look.wait.kind in (WaitKind.IO, WaitKind.SLEEP) and server_lock(look.stack) is not None:
+            return True
         return look.state is State.SLEEP and look.wait.via != "native" and acquiring(look) is not None
 
     def follow(self, waiter: Waiter) -> Link | None:
+        kept = server_lock(waiter.look.stack)
+        if kept is not None:
+            return _kept(waiter, kept)
         frame = acquiring(waiter.look)
         world, look = waiter.world, waiter.look
         if frame is None:
@@ -76,6 +81,16 @@ class Polled:
         users = inside_block(waiter) or users
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: this process has it, not seen in which thread")
         return waiter.link(Via.FILE_LOCK, what, users, otherwise=otherwise, key=("polled", told.path))
+
+
+def _kept(waiter: Waiter, frame: Frame) -> Link:
+    """A lock that is kept in a server: who has it is known there alone, unless it is a thread in the same `with`."""
+    package = frame.file.rpartition("/")[0].rpartition("/")[2]
+    what, inside, asked = f"a lock of {package}", inside_block(waiter), _asked(waiter)
+    if inside:
+        return waiter.link(Via.LOCK, what, inside)
+    end = waiter.end(End.PEER, f"whoever has it by what its server says{f' ({asked})' if asked else ''}")
+    return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
 
 
 def _asked(waiter: Waiter) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from concview.analysis.blame.kinds._second import each_has_one, seconds
 from concview.analysis.blame.kinds._ways import between, further_on, in_sessions, inside_block, on_the_way
-from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.ties import ties, without_others
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import pool_asked
@@ -26,7 +27,7 @@ class Resource:
     def applies(self, look: Look) -> bool:
         return look.wait.kind is WaitKind.FUTEX and look.via in _GETS and bool(look.own)
 
-    def follow(self, waiter: Waiter) -> Link | None:
+    def follow(self, waiter: Waiter) -> Root | Link | None:
         frame, world = waiter.frame, waiter.world
         known = world.history.depths.last(waiter.wait.lock) if waiter.wait.lock else None
         pool = waiter.look.via == "pool" or (known is not None and known[0].kind == CONNECTION_POOL)
@@ -49,6 +50,11 @@ class Resource:
         if pool and not inside and not owners:
             owners = further_on(waiter) or between(waiter)[1] or in_sessions(waiter)
         what = what or on or "a pool"
+        if pool and not inside and not owners and (those := seconds(waiter)):
+            circle = each_has_one(waiter, what, those) if waiter.tid in those else None
+            if circle is not None:
+                return circle
+            owners = [t for t in those if t != waiter.tid]
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: all are out, not seen who has them")
         if told is not None and told.dry:
             otherwise = waiter.end(End.NOBODY, "all are out, and no thread has one that it will give back")
