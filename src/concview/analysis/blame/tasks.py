@@ -376,6 +376,15 @@ class TaskMoment:
             found[run.stack].append(node)
         return found
 
+    @cached_property
+    def standing(self) -> dict[tuple[str, str], list[tuple[Node, int]]]:
+        """(file, function) of frames -> (task, line)."""
+        found: dict[tuple[str, str], list[tuple[Node, int]]] = defaultdict(list)
+        for stack, nodes in self.stacks.items():
+            for frame in stack.frames:
+                found[frame.file, frame.function] += [(n, frame.line) for n in nodes]
+        return found
+
     def placed(
         self, look: Look, on: str, method: str, reach: Reach, wanted: Way, counted: frozenset[str] = frozenset()
     ) -> list[Node]:

@@ -183,7 +183,8 @@ def _ties(waiter: Waiter) -> Ties | None:
             made.sure.add(one.tid)
             made.known.add(one.tid)
     for name, tids in known.names.items():
-        for tid, line in moment.standing.get((name.file, name.function), ()):
+        there = (name.file, name.function)
+        for tid, line in (*moment.standing.get(there, ()), *moment.tasks.standing.get(there, ())):
             if tid not in tids and name not in known.everybody:
                 continue
             made.known.add(tid)
@@ -228,7 +229,7 @@ def _asked(moment: Moment, known: Known, name: Name, line: int, kind: str) -> Wi
 
 def still(moment: Moment, tid: Node, at_ns: int) -> bool:
     """Whether the thread does what it did when something was read: then what was read holds."""
-    run = moment.runs.get(tid)
+    run = moment.tasks.runs.get(tid) if tid < 0 else moment.runs.get(tid)
     return run is not None and run.start_ns <= at_ns and (not run.end_ns or at_ns <= run.end_ns)
 
 

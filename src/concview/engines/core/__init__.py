@@ -106,7 +106,8 @@ class CoreEngine(DirectEngine):
         facts, core = self.facts, self._core
         waits = WaitReader(facts, sink, core.read)
         reader = self._open(_Unchanging(), self._mine, self._source, waits, sink)
-        self.looks = [RelationReader(Search(reader, self._codes, sink, self._table, self._facts), lambda: 1 << 62)]
+        search = Search(reader, self._codes, sink, self._table, self._facts, self._tasks.stacks)
+        self.looks = [RelationReader(search, lambda: 1 << 62)]
 
     @property
     def threads_seen(self) -> int:

@@ -175,8 +175,10 @@ def _all(waiter: Waiter, on: str, method: str, wanted: Way) -> list[Node]:
         key = ("way", their.stack, look.stack, look.place, on, method)
         if world.remembered(key, lambda their=their: way(world, their, look, reach, counted)) == wanted:  # type: ignore[misc]
             found.append(tid)
-    found += moment.tasks.placed(look, on, method, reach, wanted, counted)
-    return found
+    tasks = moment.tasks.placed(look, on, method, reach, wanted, counted)
+    # What a loop's thread does there, it does for one of its tasks.
+    loops = {moment.tasks.thread(node) for node in tasks}
+    return [t for t in found if t not in loops] + tasks
 
 
 def would(reach: Reach) -> str:

@@ -120,19 +120,24 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     if _all_wait(waiter, reach):
         lost = "each place that would wake it is in a function in which threads wait for it themselves"
         return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, lost))
-    sites = would(reach)
-    # Which object a task's variables lead to is not read: one of them may come by.
-    there = "no thread is there; a task may come by" if waiter.moment.tasks.runs else "no thread is there"
-    told = f"{what}: {sites} would wake it, {there}" if sites else f"{what}: nothing found that would wake it"
     if of_a_library(waiter.look.stack):
         return waiter.end(End.IDLE, f"a library's own thread waits for {what}")
+    told = ties(waiter)
+    tasks = [n for n in told.known if n < 0] if told is not None else []
+    if tasks:
+        # They have it, by way of what they use: by which of its methods they will come is not known.
+        return waiter.link(via, what, tasks, settle=no_work(waiter, on, tasks))
+    sites = would(reach)
+    # Not all tasks may have been searched.
+    there = "no thread is there; a task may come by" if waiter.moment.tasks.runs else "no thread is there"
+    said = f"{what}: {sites} would wake it, {there}" if sites else f"{what}: nothing found that would wake it"
     run, history = waiter.run, waiter.world.history
     # On a machine that others keep busy the first sample of a thread may be late: that it was there already is known.
     if run.woken is None and (run.before_ns >= 0 or run.start_ns <= history.first_ns + _FIRST_NS):
-        return waiter.end(End.DORMANT, told)
+        return waiter.end(End.DORMANT, said)
     if _comes(waiter):
         return waiter.end(End.IDLE, f"waits for {what}, which comes now and then, and nobody else does anything")
-    return waiter.link(via, what, [], otherwise=waiter.end(End.UNEXPLAINED, told))
+    return waiter.link(via, what, [], otherwise=waiter.end(End.UNEXPLAINED, said))
 
 
 def _comes(waiter: Waiter) -> bool:

@@ -9,7 +9,7 @@ from concview.cpython.locks import LockReader
 from concview.engines.base import Look
 from concview.engines.direct.relations.descriptors import DescriptorReader
 from concview.engines.direct.relations.reader import RelationReader
-from concview.engines.direct.relations.search import Search
+from concview.engines.direct.relations.search import Search, Suspended
 from concview.engines.direct.relations.semaphores import SemaphoreReader
 from concview.engines.direct.thread_table import ThreadTable
 from concview.sink import Sink
@@ -17,8 +17,10 @@ from concview.source.facts import SourceFacts
 
 
 def relations(
-    reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts, ran: Callable[[], int]
-) -> list[Look]:
-    """The looks of one engine. `ran`: when a thread was on a CPU for the last time, as far as is known."""
-    search = Search(reader, codes, sink, table, facts)
+    reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts, ran: Callable[[], int],
+    tasks: Suspended,
+) -> list[Look]:  # fmt: skip
+    """The looks of one engine. `ran`: when a thread was on a CPU for the last time, as far as is known. `tasks`: the
+    frames of suspended tasks."""
+    search = Search(reader, codes, sink, table, facts, tasks)
     return [RelationReader(search, ran), DescriptorReader(search), SemaphoreReader(search)]

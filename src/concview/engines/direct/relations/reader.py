@@ -59,7 +59,7 @@ class RelationReader:
         tids = {row.tid for waiting in chosen.values() for row, _ in waiting}
         # A thread is known by its number: to wait for one needs no search.
         sought = any(w[0][1].lock_kind != _THREAD for w in chosen.values())
-        searched, of = self._search.begin(at_ns, tids) if sought else (0, len(self._search.everyone()))
+        searched, of = self._search.begin(at_ns, tids, tasks=True) if sought else (0, len(self._search.everyone()))
         complete = self._report(at_ns, chosen, searched, of, more)
         self._whole_ns = at_ns if complete and not more and len(chosen) == len(waits.objects) else 0
         return True

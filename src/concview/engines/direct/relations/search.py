@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from concview.cpython.attributes import Attributes
 from concview.cpython.code import Codes
 from concview.cpython.locks import LockReader
@@ -21,6 +23,8 @@ from concview.source.uses import Uses
 
 #: How often who waits is looked at; threads whose frames are searched in one look.
 LOOK_NS, MAX_THREADS = 250_000_000, 256
+#: The same of suspended tasks.
+MAX_TASKS = 64
 #: Frames are searched again after so long where something new is waited for, where only who waits has changed, and
 #: where nothing has.
 NEW_NS, MOVED_NS, STILL_NS = 450_000_000, 1_000_000_000, 2_000_000_000
@@ -33,6 +37,8 @@ _ACQUIRING = 8
 #: Kinds of descriptors that have another end on some host.
 _LINKED = frozenset({"tcp", "unix", "pipe", "socket"})
 
+#: How many at most -> the frames of suspended tasks, and how many of these there are.
+Suspended = Callable[[int], tuple[list[Thread], int]]
 #: By address, and by descriptor.
 Waiting = dict[int, list[tuple[ThreadRow, Wait]]]
 
@@ -121,7 +127,10 @@ class Pace:
 class Search:
     """`begin` reads the frames of the threads; then `finder.find` tells which of them refer to what."""
 
-    def __init__(self, reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts) -> None:
+    def __init__(
+        self, reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts, tasks: Suspended
+    ) -> None:
+        self._suspended = tasks
         self.sink, self.table, self.reader = sink, table, reader
         self.attributes = Attributes(reader.objects)
         self.frames = Frames(reader, codes, self.attributes)
@@ -148,8 +157,9 @@ class Search:
     def everyone(self) -> list[ThreadRow]:
         return [row for row in self.table.by_tid.values() if row.states]
 
-    def begin(self, now: int, waiting: set[int]) -> tuple[int, int]:
-        """(threads whose frames are searched, how many there are). `waiting`: tids that come first."""
+    def begin(self, now: int, waiting: set[int], tasks: bool = False) -> tuple[int, int]:
+        """(threads whose frames are searched, how many there are). `waiting`: tids that come first. `tasks`: suspended
+        tasks' frames, too: they count as threads whose tid is minus their id."""
         if now >= self._forget_at:
             self._forget_at = now + _FORGET_NS
             self.attributes.forget()
@@ -160,8 +170,13 @@ class Search:
         self.obligations.refill()
         everyone = self.everyone()
         threads, searched = self._threads(waiting, everyone)
+        there = len(everyone)
+        if tasks:
+            suspended, more = self._suspended(MAX_TASKS)
+            threads += suspended
+            searched, there = searched + len(suspended), there + more
         self.finder.begin(self.frames.read(threads), waiting, now)
-        return searched, len(everyone)
+        return searched, there
 
     def _threads(self, waiting: set[int], everyone: list[ThreadRow]) -> tuple[list[Thread], int]:
         """Whose frames are searched: those that wait, and of the others as many as one look may take, in turn."""

@@ -38,6 +38,7 @@ from concview.engines.direct.tasks.promises import Promises
 from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
+from concview.engines.direct.tasks.stacks import TaskStacks
 from concview.engines.direct.tasks.trio_tasks import TrioTasks
 from concview.engines.direct.tasks.wait_order import WaitOrder
 from concview.engines.direct.tasks.walker import Seen, Walker
@@ -155,6 +156,7 @@ class TaskTracker:
         self.reporter = Reporter(self, sink)
         self.promises = Promises(self, frames)
         self._generators = Generators(self, self._holders)
+        self.stacks = TaskStacks(self)
 
     def close(self) -> None:
         self._transports.close()
