@@ -56,11 +56,61 @@ never.wait()
 """
 
 
+#: Arguments: CONNECTIONS WORKERS DEPTH. Like a service of sync handlers behind an asyncio server: each connection makes
+#: a task for a request, which goes down DEPTH coroutines, each in a block of its own, to a worker's call.
+SERVICE = """
+import asyncio, contextlib, queue, sys, threading, time
+connections, workers, depth = map(int, sys.argv[1:4])
+jobs, lock, cache = queue.Queue(), threading.Lock(), {}
+def worker():
+    while True:
+        loop, future = jobs.get()
+        with lock:
+            cache[time.time_ns() % 100] = len(cache)
+        time.sleep(0.03)
+        answer = sum(range(3000))
+        loop.call_soon_threadsafe(lambda: future.done() or future.set_result(answer))
+class Layer:
+    def __init__(self, inner, n):
+        self.inner, self.name, self.options, self.n = inner, "layer", {}, n
+    async def __aenter__(self):
+        return self
+    async def __aexit__(self, *failed):
+        pass
+    async def __call__(self, request):
+        if self.n % 3:
+            return await self.inner(request)
+        async with contextlib.AsyncExitStack() as stack, self:
+            request["stack"] = stack
+            return await self.inner(request)
+async def handler(request):
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    jobs.put((loop, future))
+    return await future
+app = handler
+for n in range(depth):
+    app = Layer(app, n)
+async def connection(n):
+    while True:
+        await asyncio.create_task(app({"n": n}))
+        await asyncio.sleep(0.05)
+async def main():
+    for _ in range(workers):
+        threading.Thread(target=worker, daemon=True).start()
+    every = [asyncio.create_task(connection(n)) for n in range(connections)]
+    print("ready", flush=True)
+    await asyncio.gather(*every)
+asyncio.run(main())
+"""
+
+
 class Case(NamedTuple):
     name: str
     active: int
     idle: int
     growing: int = 0
+    source: str = TARGET
 
 
 CASES = (
@@ -74,6 +124,7 @@ CASES = (
     Case("10 active, 2,990 idle", 10, 2990),
     Case("10,000 idle", 0, 10_000),
     Case("10 active, growing by 200/s", 10, 0, 4000),
+    Case("a service: 41 threads, 30 to 60 tasks", 30, 40, 9, SERVICE),
 )
 
 
@@ -145,7 +196,7 @@ def compare(case: Case, sources: dict[str, Path], options: argparse.Namespace, p
     rounds: list[dict[str, Watch]] = []
     peers: list[tuple[float, float, float]] = []
     for _ in range(options.rounds):
-        with target(python, TARGET, *case[1:]) as process:
+        with target(python, case.source, case.active, case.idle, case.growing) as process:
             rounds.append(watch(sources, process.pid, options.rate, options.budget, options.seconds))
             if options.peer:
                 with contextlib.suppress(ZeroDivisionError):

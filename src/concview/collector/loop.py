@@ -45,6 +45,8 @@ COLLECT_NS = 60_000_000_000
 #: Of the budget, a tick has what everything beside the samples leaves, and this share at least. While we warm up, this
 #: share of a core.
 TICK_SHARE, WARM_SHARE = 0.4, 0.5
+#: The rate counts as slowed by the budget below this share of what was asked.
+SLOWED = 0.8
 #: With cold caches the question how much CPU was used takes as long as a small part of a sample.
 SETTLE_NS = 40_000_000
 #: At rest: so long nobody looks, and so seldom is looked for what can have changed from outside only.
@@ -284,6 +286,7 @@ class Collector:
                 Notice(now, "info", f"sampling slowed to {pace.target_hz:.0f} Hz to stay within the budget "
                        f"of {pace.budget:g} % of a core")
             )  # fmt: skip
+        engine.slowed = pace.target_hz < SLOWED * pace.asked_hz
         self._recorder.emit(
             Stats(
                 now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
@@ -336,6 +339,7 @@ class Collector:
                 self._pace.ask(min(1000.0, max(1.0, command.hz)))
             elif isinstance(command, control.SetBudget):
                 self._pace.budget = self._budget.percent = min(100.0, max(0.05, command.percent))
+                self._engine.budget = self._pace.budget / 100
             else:
                 self._agent.obey(command)
         return True

@@ -55,6 +55,8 @@ class Objects:
         self._keys, self._values = o["dict.ma_keys"], o["dict.ma_values"]
         self._types: dict[int, Type] = {}
         self._key_names: dict[tuple[int, int], tuple[str, ...]] = {}
+        self._shared: dict[int, tuple[int, tuple[str, ...]]] = {}  #: address of a type -> (its keys, their names)
+        self._cached_keys: int = o.values.get("ht.ht_cached_keys", 0)
         # 3.14 without a GIL widened `interned` from two bits to a byte.
         self.kind_shift = 8 if o.free_threaded and o.version >= (3, 14) else 2
 
@@ -188,6 +190,7 @@ class Objects:
         """Drop what is cached by address: called now and then, because addresses are reused."""
         self._types.clear()
         self._key_names.clear()
+        self._shared.clear()
 
     def attributes(self, address: int) -> dict[str, int]:
         """Instance attributes: name -> address of the value. Slots and class attributes are not included."""
@@ -218,12 +221,24 @@ class Objects:
         return self.attributes(address).get(name, 0)
 
     def _split(self, kind: Type, values: int) -> dict[str, int]:
-        keys = self.memory.word(kind.address + self.offsets["ht.ht_cached_keys"])
+        """Attributes out of an array of values, whose names the type's keys have: one call where those are known, and
+        are as many as they were."""
+        memory, at = self.memory, kind.address + self._cached_keys
+        known = self._shared.get(kind.address)
+        if known is not None:
+            keys, names = known
+            word, used, data = memory.read_many([(at, 8), (keys + 24, 8), (values, 8 * len(names))])
+            same = word is not None and _WORD(word)[0] == keys and used is not None and _WORD(used)[0] == len(names)
+            if same and data is not None:
+                return _named(names, struct.unpack(f"<{len(names)}Q", data))
+        keys = memory.word(at)
         if not keys:
             return {}
         names = self._names(keys)
-        found = self.memory.words(values, len(names))
-        return {name: value for name, value in zip(names, found, strict=True) if value}
+        if len(self._shared) >= 4096:
+            self._shared.clear()
+        self._shared[kind.address] = keys, names
+        return _named(names, memory.words(values, len(names)))
 
     def _names(self, keys: int) -> tuple[str, ...]:
         """Names of shared keys. Cached by address and number: shared keys only grow."""
@@ -281,6 +296,10 @@ class Objects:
     def lookup(self, address: int, name: str) -> int:
         """Value under a string key; 0 when there is none."""
         return self.items_by_name(address).get(name, 0)
+
+
+def _named(names: tuple[str, ...], values: tuple[int, ...]) -> dict[str, int]:
+    return {name: value for name, value in zip(names, values, strict=True) if value}
 
 
 class TypeKinds:

@@ -80,6 +80,8 @@ class Engine(Protocol):
     room_ns: int
     #: What may be spent in all, as a share of a core; 0: not bounded. What is done now and then keeps to its part.
     budget: float
+    #: The budget does not let the asked rate be kept: what is looked at beside threads takes a smaller part of it.
+    slowed: bool
     #: Most threads have not been looked at yet: it has no room for that.
     filling: bool
     #: For a while no thread has been on a CPU, and it would be known if one had: moments may be let pass.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from direct_helpers import ticks, watching
+import pytest
+from direct_helpers import tick_until, ticks, watching
 
+from concview.cpython.threads import Thread
+from concview.engines.direct.locks.verify import Look
 from concview.model import Confidence, WaitKind
 from interpreters import Interpreter, target
 
@@ -48,3 +51,40 @@ def test_held_locks_and_waiters(direct_python: Interpreter) -> None:
         timed = {n: sink.wait_of(c["tid"]).timed for n, c in truth["cases"].items() if c["waits"]}  # type: ignore[union-attr]
         assert timed["wait_timeout"] and timed["condition_wait_timeout"] and timed["wait_spent"]
         assert not timed["wait_with"] and not timed["queue_get"]
+
+
+IDLE = """
+import queue, threading, time
+jobs = queue.Queue()
+def worker():
+    while True:
+        try: jobs.get(timeout=0.02)
+        except queue.Empty: pass
+for _ in range(6): threading.Thread(target=worker, daemon=True).start()
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_who_is_back_in_the_same_blocks_is_not_looked_at_anew(direct_python: Interpreter) -> None:
+    """Workers that come back to a queue: their exit methods are others each time, their condition is the same."""
+    if direct_python.version < (3, 11):
+        pytest.skip("frames lie apart: what is in their slots is not copied with the stack")
+    with target(direct_python, IDLE) as process, watching(process.pid) as (engine, _):
+        holds, asked, anew = engine._holds, 0, 0
+        quick, begin = holds._quick, holds._begin
+
+        def count_asked(thread: Thread) -> Any:
+            nonlocal asked
+            asked += 1
+            return quick(thread)
+
+        def count_anew(look: Look) -> bool:
+            nonlocal anew
+            anew += 1
+            return begin(look)
+
+        ticks(engine, 100, 0.01)
+        holds._quick, holds._begin = count_asked, count_anew  # type: ignore[method-assign]
+        tick_until(engine, lambda: asked > 300)
+        assert anew < 0.5 * asked

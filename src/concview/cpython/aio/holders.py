@@ -184,8 +184,8 @@ class Holders:
         if kind is not None:
             self._lock(manager, kind, attributes, link, site, found)
             return
-        for value in list(attributes.values())[:_MAX_ATTRIBUTES]:
-            inner_name = values.type_name(value)
+        parts = list(attributes.values())[:_MAX_ATTRIBUTES]
+        for value, inner_name in zip(parts, values.type_names(parts) if parts else (), strict=True):
             if inner_name in ("Lock", "Semaphore", "BoundedSemaphore"):
                 inside = values.attributes(value)
                 kind = lock_kind(values, inner_name, inside)

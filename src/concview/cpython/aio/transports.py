@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
 from msgspec import structs
 
 from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.roles import TO_TRANSPORT
 from concview.cpython.aio.values import BAD, Values
+from concview.cpython.code import Code
+from concview.cpython.read_cache import ReadCache
 from concview.linux.peers import Peers
 from concview.linux.process_facts import ProcessFacts
 from concview.linux.sockets import join, known_as
@@ -33,28 +36,64 @@ class Transports:
     def __init__(self, values: Values, chains: Chains, process: int | ProcessFacts) -> None:
         self._values, self._chains = values, chains
         self._peers = Peers(process)
+        #: Objects from which no peer was found, by their memory alone.
+        self._nothing = ReadCache[Peer | None](values.memory)
+        self._asked = False  #: the last search has asked the kernel
+        self._slots: dict[int, tuple[Code, tuple[int, ...]]] = {}
 
     def close(self) -> None:
         self._peers.close()
 
     def of_chain(self, links: list[Link]) -> Peer | None:
         """From the innermost frame outwards."""
-        seen: set[int] = set()
-        for link in reversed(links[-_MAX_LINKS:]):
-            for name in _STARTS:
-                value = self._chains.local(link, name)
-                peer = self.of(value, seen) if value else None
-                if peer is not None:
-                    return peer
+        values = self._values
+        starts: dict[int, None] = {}
+        with contextlib.suppress(*BAD):
+            for link in reversed(links[-_MAX_LINKS:]):
+                for slot in self._starts(link):
+                    starts[self._chains.slot(link, slot)] = None
+        addresses = [a for a in starts if a]
+        kinds = dict(zip(addresses, values.type_names(addresses), strict=True)) if addresses else {}
+        addresses = [a for a in dict.fromkeys(values.cell(a) if kinds[a] == "cell" else a for a in addresses) if a]
+        addresses = [a for a in addresses if kinds.get(a, "object") not in _PLAIN]
+        # What tasks of a server have in common (its application, its layers) is asked by every one of them.
+        nothing = self._nothing.ask_many(addresses)
+        left = _MAX_OBJECTS
+        for address in addresses:
+            if address in nothing:
+                continue
+            seen: set[int] = set()
+            self._asked = False
+            peer = self._nothing.work_out(address, functools.partial(self.of, address, seen))
+            left -= len(seen)
+            if peer is not None or self._asked or left <= 0:
+                self._nothing.drop(address)
+            if peer is not None or left <= 0:
+                return peer
         return None
+
+    def _starts(self, link: Link) -> tuple[int, ...]:
+        """Slots of a frame's variables from which a search begins."""
+        code = link.place.code
+        known = self._slots.get(code.address)
+        if known is None or known[0] is not code:
+            if len(self._slots) >= 4096:
+                self._slots.clear()
+            names = self._chains.variables(link)
+            known = self._slots[code.address] = code, tuple(names[name] for name in _STARTS if name in names)
+        return known[1]
 
     def of(self, address: int, seen: set[int] | None = None) -> Peer | None:
         """What an object leads to, or the number of a descriptor; None where nothing is found."""
         with contextlib.suppress(*BAD):
             if self._values.type_name(address) == "int":
-                return self._peers.of(self._values.integer(address))
+                return self._of_descriptor(self._values.integer(address))
             return self._search(address, set() if seen is None else seen, _MAX_DEPTH)
         return None
+
+    def _of_descriptor(self, fd: int) -> Peer | None:
+        self._asked = True
+        return self._peers.of(fd)
 
     def _search(self, address: int, seen: set[int], depth: int) -> Peer | None:
         if not address or address in seen or depth < 0 or len(seen) >= _MAX_OBJECTS:
@@ -65,11 +104,11 @@ class Transports:
         if kind in _PLAIN:
             return None
         if values.is_a(address, "_socket.socket"):
-            return self._peers.of(values.int32(address + values.layout.fd))
+            return self._of_descriptor(values.int32(address + values.layout.fd))
         if kind.startswith("uvloop.") and "Transport" in kind:
             handle = values.memory.word(address + _UV_HANDLE)
             fd = values.int32(handle + _UV_FD) if handle else -1
-            return self._peers.of(fd) if fd > 2 else None
+            return self._of_descriptor(fd) if fd > 2 else None
         attributes = values.attributes(address)
         extra = attributes.get("_extra", 0)
         if extra and values.type_name(extra) == "dict":
@@ -79,7 +118,7 @@ class Transports:
                 served = values.type_name(attributes.get("_server", 0)) not in ("", "NoneType")
                 return structs.replace(peer, accepted=True) if served else peer
         if "_sock_fd" in attributes:
-            return self._peers.of(values.integer(attributes["_sock_fd"]))
+            return self._of_descriptor(values.integer(attributes["_sock_fd"]))
         for name in TO_TRANSPORT:
             if name in attributes:
                 peer = self._search(attributes[name], seen, depth - 1)

@@ -87,7 +87,7 @@ class DirectEngine:
         self.tally = Tally()
         self.looks: list[Look] = []
         self.room_ns = 0
-        self.filling = self.resting = False
+        self.filling = self.resting = self.slowed = False
         self.budget = 0.0
         self.gentle = False
         self._switches: SwitchWatch | None = None
@@ -205,6 +205,7 @@ class DirectEngine:
         self._beside_ns = 0  #: CPU time of this tick for what is not looking at threads
         self._futures_at = 0
         self._begun = False
+        self._shared_out = 0.0  #: the budget that all of it was told last
         self._went = False  #: threads have ended that this tick may still speak of
         self._due = 0  #: until then a quiet tick is enough
         self._misses = 0
@@ -372,6 +373,7 @@ class DirectEngine:
                 # All that comes of what somebody did has been looked at: nobody is born where nobody runs.
                 self._due = max(self._due, at_ns + _RESTED_NS)
         if at_ns >= self._tasks.due:
+            self._tasks.slowed = self.slowed
             self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
         tally.system_calls = self._memory.calls
 
@@ -413,15 +415,19 @@ class DirectEngine:
     def _begin(self, room_ns: int) -> None:
         """At the first tick: what everybody may spend, and whether it has room for all threads."""
         self._begun = True
-        self._table.budget = self._tasks.budget = self._queue_finder.budget = self.budget
-        if self._switches is not None:
-            self._switches.budget = self.budget
+        self._share_out()
         if not room_ns:
             return
         self._sampler.prepare()
         self._scheduled.expect(len(self._sampler.threads), room_ns)
         if self._scheduled.in_parts:
             self._unbound = self._sampler.threads.copy()
+
+    def _share_out(self) -> None:
+        """What is done now and then keeps to its part of the budget."""
+        self._shared_out = self._table.budget = self._tasks.budget = self._queue_finder.budget = self.budget
+        if self._switches is not None:
+            self._switches.budget = self.budget
 
     def _name_futures(self, at_ns: int) -> list[ThreadRow]:
         began = thread_time_ns()
@@ -557,6 +563,8 @@ class DirectEngine:
         self._table.announce_all()
 
     def _watch(self, at_ns: int) -> None:
+        if self.budget != self._shared_out:
+            self._share_out()
         missed = self.tally.misses != self._misses
         if missed or at_ns >= self._identity_at:
             self._misses = self.tally.misses

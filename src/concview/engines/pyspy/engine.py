@@ -61,7 +61,7 @@ class PySpyEngine:
         self.looks: list[Look] = []
         self.budget = 0.0
         self.gentle = False
-        self.filling = self.resting = False
+        self.filling = self.resting = self.slowed = False
         self.room_ns = 0  #: its own program is held to its part by itself
         self.rate_hz = rate_hz  #: of py-spy; follows the rate of the ticks
         self.blocking = blocking

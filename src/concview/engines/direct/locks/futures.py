@@ -14,8 +14,8 @@ import msgspec
 
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress
+from concview.cpython.read_cache import ReadCache
 from concview.cpython.threads import Thread
-from concview.engines.direct.locks.read_cache import ReadCache
 from concview.engines.direct.thread_table import ThreadRow
 from concview.model import Wait
 from concview.sink import Sink

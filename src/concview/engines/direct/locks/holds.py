@@ -9,21 +9,31 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from concview.cpython.code import Codes, Place
 from concview.cpython.locks import MAX_LOCK_FRAMES, PRIMITIVES, LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Type
+from concview.cpython.read_cache import ReadCache, Reads, Seen, still
 from concview.cpython.threads import Thread
 from concview.engines.direct.locks.context_managers import ContextManagers, Found
-from concview.engines.direct.locks.read_cache import ReadCache, Reads, Seen, still
 from concview.engines.direct.locks.verify import Candidates, Entry, Known, Look, Verifier
 
 #: (frame, address of a slot in it) of each block
 Slots = tuple[tuple[int, int], ...]
 
+
+class _Layout(NamedTuple):
+    """Where the slots lie that tell what a thread that stands in certain blocks holds."""
+
+    blocks: Slots
+    conditions: Slots  #: `self` of each `Condition.wait`
+
+
 _WORD = struct.Struct("<Q").unpack_from
 _NO_LOOK = Look(Thread(0, 0, 0))  #: where none is needed
+_NOWHERE = _Layout((), ())
 
 
 class Holds:
@@ -49,14 +59,14 @@ class Holds:
         header = o["ob.type"] + 8
         gaps = (o["ob.type"], o["cfunction.m_ml"] - header, o["cfunction.m_self"] - o["cfunction.m_ml"] - 8)
         self._method = struct.Struct("<{}xQ{}xQ{}xQ".format(*gaps)).unpack_from
-        self._slots_of: dict[tuple[tuple[Place, int], ...], Slots] = {}  #: where threads stand ->
-        self._quickly: dict[object, Known] = {}  #: (thread, where it stands, managers) ->
+        self._layouts: dict[tuple[tuple[Place, int], ...], _Layout] = {}  #: where threads stand ->
+        self._quickly: dict[object, Known] = {}  #: (thread, where it stands, managers, conditions) ->
         self._primitives: dict[int, list[Found]] = {}
         self._behind = ReadCache[list[Found]](reader.memory)  #: (manager, its type, who) -> the locks it stands for
         self._inner = ReadCache[int](reader.memory)  #: Condition -> its lock
 
     def forget(self) -> None:
-        self._slots_of.clear()
+        self._layouts.clear()
         self._quickly.clear()
         self._primitives.clear()
         self._behind.clear()
@@ -76,10 +86,12 @@ class Holds:
             known, look = self._quick(thread)
             if known is None:
                 looks.append(look)
-            elif known.seen is not None:
-                asked.append((look, known.candidates, known.seen))
-            else:
+            elif known.seen is None:
                 found[thread.tid] = known.candidates
+            elif (seen := known.now(thread.walk)) is not None:
+                asked.append((look, known.candidates, seen))
+            else:
+                looks.append(look)
         if asked:
             same = still(self._memory, [seen for _, _, seen in asked])
             for (look, suspects_then, _), holds in zip(asked, same, strict=True):
@@ -94,7 +106,7 @@ class Holds:
             for look in looks:
                 candidates = found[look.thread.tid] = self._judge.candidates(look)
                 if candidates is not None and look.key is not None and look.reads is not None:
-                    self._know(look.key, candidates, look.reads, look.parts)
+                    self._know(look.key, candidates, look.reads, look.parts, look.moving)
         return found
 
     def _quick(self, thread: Thread) -> tuple[Known | None, Look]:
@@ -104,18 +116,24 @@ class Holds:
         """
         walk, unpack = thread.walk, self._unpack
         marked = tuple(walk.marked)
-        places = self._slots_of.get(marked)
-        if places is None:
-            places = self._lay_out(marked)
+        layout = self._layouts.get(marked)
+        if layout is None:
+            layout = self._lay_out(marked)
         size, find = 8 * self._width, walk.find
         slots: list[tuple[int, ...]] = []
-        for frame, address in places:
+        for frame, address in layout.blocks:
             copied = find(frame, address, size)
             if copied is None:
                 return None, Look(thread)
             slots.append(unpack(*copied))
         if not slots:
             return None, Look(thread)
+        conditions: list[int] = []
+        for frame, address in layout.conditions:
+            copied = find(frame, address, 8)
+            if copied is None:
+                return None, Look(thread)
+            conditions.append(_WORD(*copied)[0] & self._o.tag_mask)
         mask, exits, heads = self._o.tag_mask, self._stand.exits, None
         if not self._unbound:
             heads = self._copied(thread, [slot[0] & mask for slot in slots])
@@ -124,7 +142,7 @@ class Holds:
                 look.heads = heads
                 return None, look
             slots = [self._method(head) for head in heads]  # type: ignore[arg-type]
-        key = (thread.ident, marked, tuple(slots))
+        key = (thread.ident, marked, tuple(slots), tuple(conditions))
         known = self._quickly.get(key)
         if known is not None and known.seen is None:
             return known, _NO_LOOK
@@ -134,27 +152,37 @@ class Holds:
             return known, look
         kinds = [exits.get(slot[0] & mask if self._unbound else slot[:2]) for slot in slots]
         managers = [slot[-1] & mask for slot in slots]
-        if None in kinds or 0 in managers or not self._begin(look):
+        if None in kinds or 0 in managers or conditions or not self._begin(look):
             return None, look
         look.locks = [[Found(m, kind or "", m)] for m, kind in zip(managers, kinds, strict=True)]
         candidates = self._judge.candidates(look)
-        return (self._know(key, candidates, [], []), look) if candidates is not None else (None, look)
+        return (self._know(key, candidates, [], [], []), look) if candidates is not None else (None, look)
 
-    def _lay_out(self, marked: tuple[tuple[Place, int], ...]) -> Slots:
-        """(frame, address of the slot) of all blocks; none where `_quick` cannot tell."""
-        slots: list[tuple[int, int]] = []
+    def _lay_out(self, marked: tuple[tuple[Place, int], ...]) -> _Layout:
+        """Without blocks where `_quick` cannot tell."""
+        blocks: list[tuple[int, int]] = []
+        conditions: list[tuple[int, int]] = []
         for place, frame in marked:
-            slots += [(frame, frame + self._slot + 8 * block.slot) for block in place.withs]
-        sure = all(not place.code.role and all(block.sure for block in place.withs) for place, _ in marked)
-        if len(self._slots_of) >= 4096:
-            self._slots_of.clear()
-        found = self._slots_of[marked] = tuple(slots) if sure else ()
+            blocks += [(frame, frame + self._slot + 8 * block.slot) for block in place.withs]
+            if place.code.role == "Condition.wait":
+                conditions.append((frame, frame + self._slot))
+        sure = all(block.sure for place, _ in marked for block in place.withs) and len(marked) <= MAX_LOCK_FRAMES
+        if len(self._layouts) >= 4096:
+            self._layouts.clear()
+        found = self._layouts[marked] = _Layout(tuple(blocks), tuple(conditions)) if sure else _NOWHERE
         return found
 
-    def _know(self, key: object, candidates: Candidates, reads: Reads, parts: list[bytes | None]) -> Known:
+    def _know(
+        self,
+        key: object,
+        candidates: Candidates,
+        reads: Reads,
+        parts: list[bytes | None],
+        moving: list[tuple[int, int]],
+    ) -> Known:
         if len(self._quickly) >= 4096:
             self._quickly.clear()
-        known = self._quickly[key] = Known(candidates, Seen(reads, parts) if reads else None)
+        known = self._quickly[key] = Known(candidates, Seen(reads, parts) if reads else None, moving)
         return known
 
     def _begin(self, look: Look) -> bool:
@@ -211,7 +239,8 @@ class Holds:
                 inner_still[key] = lock
         late: list[tuple[Look, int]] = []
         for look in looks:
-            look.reads = [] if not look.conditions else None
+            # A condition that a closure shares lies behind its slot: the key does not tell which it is.
+            look.reads = [] if look.key is None or look.key[-1] == tuple(look.conditions) else None
             ident = look.thread.ident
             for n, (entry, manager) in enumerate(zip(look.entries, look.managers, strict=True)):
                 kind = kinds.get(manager)
@@ -233,8 +262,11 @@ class Holds:
                         look.reads = None
                     elif look.reads is not None:
                         depends, as_read = behind.depends((manager, ident))
-                        look.reads += [*depends, *self._of_entry(entry)]
-                        look.parts += [*as_read, *words_now]
+                        stands = self._of_entry(entry)
+                        if not self._unbound:
+                            look.moving.append((entry[1], stands.pop()[0]))
+                        look.reads += [*depends, *stands]
+                        look.parts += [*as_read, *words_now[: len(stands)]]
                 else:
                     primitives.pop(manager, None)
                     locks = behind.work_out((manager, ident), partial(self._stand.anew, manager, ident))
@@ -248,6 +280,12 @@ class Holds:
                     look.released = None
                 elif look.released is not None:
                     look.released.add(lock)
+                    if not inner.known(condition):
+                        look.reads = None
+                    elif look.reads is not None:
+                        depends, as_read = inner.depends(condition)
+                        look.reads += depends
+                        look.parts += as_read
         if late:
             parts = self._memory.read_many([w for look, n in late for w in self._of_entry(look.entries[n])])
             for i, (look, n) in enumerate(late):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from concview.cpython.code import Place
 from concview.cpython.locks import LockReader
 from concview.cpython.objects import Type
+from concview.cpython.read_cache import Reads, Seen
 from concview.cpython.threads import Thread
+from concview.cpython.walk import Walk
 from concview.engines.direct.locks.context_managers import Found
-from concview.engines.direct.locks.read_cache import Reads, Seen
 from concview.model import Confidence, Hold, Site
 from concview.text import clean
 
@@ -42,8 +43,8 @@ class Look:
     """One thread being looked at. Lists run along `entries`."""
 
     __slots__ = (
-        "conditions", "entries", "heads", "key", "locks", "managers", "methods", "parts", "reads", "released", "slots",
-        "thread",
+        "conditions", "entries", "heads", "key", "locks", "managers", "methods", "moving", "parts", "reads", "released",
+        "slots", "thread",
     )  # fmt: skip
 
     def __init__(self, thread: Thread) -> None:
@@ -56,19 +57,34 @@ class Look:
         self.managers: list[int] = []
         self.locks: list[list[Found]] = []
         self.released: set[int] | None = set()  #: locks of `conditions`; None: could not be told
-        self.key: object = None  #: see `Known`
+        self.key: tuple[object, ...] | None = None  #: see `Known`; last the conditions
         self.reads: Reads | None = None  #: what the answer depends on besides the key; None: cannot be told
         self.parts: list[bytes | None] = []
+        self.moving: list[tuple[int, int]] = []  #: see `Known`
 
 
 class Known:
     """What a thread holds that stands in the same blocks with the same managers, while what it depends on reads as it
-    did; None: it depends on nothing else."""
+    did; None: it depends on nothing else. `moving`: (frame, address in it) of slots that must read as when the stack
+    was copied, whatever that was: an exit method is made anew for each block that is entered."""
 
-    __slots__ = ("candidates", "seen")
+    __slots__ = ("candidates", "moving", "seen")
 
-    def __init__(self, candidates: Candidates, seen: Seen | None) -> None:
-        self.candidates, self.seen = candidates, seen
+    def __init__(self, candidates: Candidates, seen: Seen | None, moving: list[tuple[int, int]]) -> None:
+        self.candidates, self.seen, self.moving = candidates, seen, moving
+
+    def now(self, walk: Walk) -> Seen | None:
+        """What must read how; None where that cannot be told of this copy."""
+        if self.seen is None or not self.moving:
+            return self.seen
+        words: list[bytes] = []
+        for frame, address in self.moving:
+            copied = walk.find(frame, address, 8)
+            if copied is None:
+                return None
+            data, at = copied
+            words.append(data[at : at + 8])
+        return self.seen.and_words([address for _, address in self.moving], words)
 
 
 class Verifier:

@@ -12,9 +12,9 @@ from concview.cpython.code import Place
 from concview.cpython.locks import HEAD, PRIMITIVES, LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Type
+from concview.cpython.read_cache import ReadCache
 from concview.cpython.threads import Thread
 from concview.engines.direct.locks.futures import Futures
-from concview.engines.direct.locks.read_cache import ReadCache
 from concview.engines.direct.locks.rlock_owners import RLockOwners
 from concview.engines.direct.locks.without_gil import NEAR, OBJECT, STOP, WithoutGil
 from concview.model import Wait, WaitKind

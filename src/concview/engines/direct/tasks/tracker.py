@@ -13,7 +13,7 @@ import random
 import re
 import struct
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import NamedTuple
 
@@ -64,6 +64,8 @@ QUIET_NS = 1_000_000_000
 #: Looking at tasks may take this share of a core where the budget is 5 % of one, and more or less as that is; a look
 #: that cost more is followed by a longer pause. Looking for asyncio's modules: this share of the budget.
 SHARE, _DEFAULT_BUDGET = 0.02, 0.05
+#: The same where the budget does not let the asked rate of samples be kept.
+_SLOWED_SHARE = 0.0125
 _FIND_SHARE = 0.05
 #: The same while the tasks that were there at the beginning are walked for the first time, for so long at most.
 FILL_SHARE, FILL_NS = 0.2, 15_000_000_000
@@ -71,8 +73,10 @@ FILL_SHARE, FILL_NS = 0.2, 15_000_000_000
 LONGEST_PAUSE_NS, _PAUSE_EACH_NS = 400_000_000, 15_000
 #: Walks of one look, in nanoseconds of our CPU: what does not fit is left for the next ones, in random order.
 WALK_NS = 8_000_000
-#: Tasks walked together.
-_BATCH = 64
+#: Tasks walked together: the less, the more of them go on meanwhile. In parts of a batch: where more of one than the
+#: first moved while it was walked, the next ones are half as large, where no more than the second, twice.
+_BATCH, _LEAST_BATCH = 64, 4
+_MANY_TORN, _FEW_TORN = 0.2, 0.05
 #: New tasks taken up at one look: more do not fit into its time.
 _MOST_NEW = 1024
 #: Ended tasks whose exception nobody has asked for, watched at most.
@@ -123,7 +127,7 @@ class TaskTracker:
         self._blocks = Blocks(self._memory, at.span, at.state)
         self.sites = Sites(facts, self.values, self.chains)
         self.totals = Totals()
-        self.budget = 0.0  #: as the engine's
+        self.budget, self.slowed = 0.0, False  #: as the engine's
         self.version = 0  #: changes when any task does
         self.tasks: dict[int, Task] = {}  #: by address
         self.numbered: dict[int, int] = {}  #: interpreter -> its id
@@ -148,6 +152,7 @@ class TaskTracker:
         self._touched: dict[int, Task] = {}  #: may have another row than was told
         self._gone: list[int] = []  #: ids and outcomes of tasks that ended, not told yet
         self.unseen = 0
+        self._batch = _BATCH
         self._random = random.Random(process.pid)
         trio = Trio(self.values, self.chains, self._holders, self._transports)
         self._trio = TrioTasks(self, trio)
@@ -216,7 +221,8 @@ class TaskTracker:
             self._first_ns = self._first_ns or now
             filling = (not self.filled or self._greenlets.searching) and now - self._first_ns < FILL_NS
             longest = LONGEST_PAUSE_NS + _PAUSE_EACH_NS * len(self.tasks)
-            share = FILL_SHARE if filling else SHARE * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
+            share = _SLOWED_SHARE if self.slowed else SHARE
+            share = FILL_SHARE if filling else share * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
             self._look_at = now + max(LOOK_NS, min(longest, int(cost / share)))
             self._full_look_at = now + QUIET_NS
         # A program that merely has asyncio among its modules pays for no look at every tick.
@@ -350,9 +356,16 @@ class TaskTracker:
         old, new = list(self._moved), list(islice(self._pending, _MOST_NEW))
         if len(old) > _BATCH:
             self._random.shuffle(old)
-        torn = 0
-        for batch in _batches(old + new):
-            torn += self._walk(now, batch)
+        every, at, torn = old + new, 0, 0
+        while at < len(every):
+            batch = every[at : at + self._batch]
+            at += len(batch)
+            lost = self._walk(now, batch)
+            torn += lost
+            if lost > _MANY_TORN * len(batch):
+                self._batch = max(_LEAST_BATCH, self._batch // 2)
+            elif lost <= _FEW_TORN * len(batch) and len(batch) == self._batch:
+                self._batch = min(_BATCH, 2 * self._batch)
             if time.thread_time_ns() - began > WALK_NS:
                 break
         self.unseen = max(0, len(self._moved) + len(self._pending) - torn)
@@ -712,11 +725,6 @@ def _selects(threads: list[Thread], tid: int) -> bool:
             code = thread.walk.places[0].code
             return code.file.endswith(_SELECTORS) or (code.name == "run" and code.file.endswith(_RUNNERS))
     return False
-
-
-def _batches(addresses: list[int]) -> Iterator[list[int]]:
-    for i in range(0, len(addresses), _BATCH):
-        yield addresses[i : i + _BATCH]
 
 
 class _AnyOf:

@@ -6,7 +6,7 @@ import ctypes
 import os
 
 from concview.cpython.memory import MAX_SEGMENTS, Memory
-from concview.engines.direct.locks.read_cache import ReadCache, Seen, still
+from concview.cpython.read_cache import ReadCache, Seen, still
 
 
 def seen(memory: Memory, *addresses: int) -> Seen:
@@ -51,3 +51,17 @@ def test_an_answer_is_worked_out_again_only_when_what_it_depends_on_changed() ->
     words[0] = 1
     assert answers.ask_many(["sum"]) == {}
     assert answers.ask("sum", sum_of_it) == 8
+
+
+def test_words_that_move_are_compared_with_what_they_are_to_be() -> None:
+    memory, words = Memory(os.getpid()), (ctypes.c_uint64 * 3)(1, 2, 3)
+    first, second, third = [ctypes.addressof(words) + 8 * i for i in range(3)]
+    known = seen(memory, first)
+    for value in (2, 9):
+        words[1] = value
+        both = known.and_words([second, third], [value.to_bytes(8, "little"), (3).to_bytes(8, "little")])
+        assert still(memory, [both, known]) == [True, True]
+    words[1] = 4
+    assert still(memory, [both, known]) == [False, True]
+    words[0] = 4
+    assert still(memory, [known]) == [False]

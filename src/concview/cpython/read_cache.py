@@ -34,6 +34,15 @@ class Seen:
         self.data = b"".join([part or b"" for part in self.parts])
         self.size = sum(size for _, size in self.reads)
 
+    def and_words(self, addresses: Iterable[int], words: list[bytes]) -> Seen:
+        """The same, and words that are to read so."""
+        more = Seen.__new__(Seen)
+        reads = [(address, 8) for address in addresses]
+        more.reads, more.parts = self.reads + reads, [*self.parts, *words]
+        more.words = self.words + array("Q", [n for read in reads for n in read])
+        more.data, more.size = self.data + b"".join(words), self.size + 8 * len(reads)
+        return more
+
 
 def still(memory: Memory, seen: list[Seen]) -> list[bool]:
     """Which of them read as they did. One call, unless something is gone or they are too many."""
@@ -95,12 +104,19 @@ class ReadCache(Generic[T]):
             self._known.pop(key, None)
         return answer
 
+    def drop(self, key: Hashable) -> None:
+        self._known.pop(key, None)
+
     # For answers together with something else in one call: read what `reads` gives, hand the bytes to `answer`.
 
     def reads(self, keys: Iterable[Hashable]) -> dict[Hashable, Reads]:
         """What must be read to know whether the answers to these still hold; only those that are known."""
         known = self._known
         return {key: known[key][0].reads for key in dict.fromkeys(keys) if key in known}
+
+    def known(self, key: Hashable) -> bool:
+        """Whether `depends` can tell."""
+        return key in self._known
 
     def depends(self, key: Hashable) -> tuple[Reads, list[bytes | None]]:
         """What the answer that is known depends on: reads, and what they gave."""
