@@ -373,3 +373,18 @@ def test_a_lock_that_is_kept_in_a_server_is_held_by_somebody(held: bool) -> None
         step = next(c.path[0] for c in found.causes if c.path)
         assert (step.via, bool(step.owners), found.unexplained) == ("lock", held, 0)
         assert found.verdict == "held up"
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_a_message_that_another_thread_of_the_library_reads(server: bool) -> None:
+    """A server's handler has no request; a client waits for the other end."""
+    folder = "/site-packages/websockets/sync"
+    stack = [
+        frame("Assembler.get_next_frame", 90, f"{folder}/messages.py", "library"),
+        frame("Connection.recv", 328, f"{folder}/connection.py", "library"),
+        frame("work", 5),
+        *([frame("serve.<locals>.sock_handler", 781, f"{folder}/server.py", "library")] if server else []),
+    ]
+    found = blame(waiting(stack, "SimpleQueue.get")[0])
+    assert found.unexplained == 0
+    assert [c.kind for c in found.causes if "message" in c.what] == ([] if server else ["peer"])

@@ -17,6 +17,8 @@ from concview.model import (
     FileLock,
     FileLocks,
     Frame,
+    Link,
+    Links,
     Peer,
     Reference,
     Related,
@@ -266,3 +268,26 @@ def test_a_ring_at_the_moment_of_a_hand_over_is_no_circle(part: float, stands: b
     cause = BlameCause("stall", "cycle", "each other", "", 0, "", part, 64 * 10 * part, tids, path=(step,), ends="m")
     made = Blame(10.0, 64.0, 64.0, 0.5, part, 0.5 - part / 2, 0.0, 0.0, 0.0, causes=(cause,))
     assert (judge(made, process().history).verdict == "stuck") == stands
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_workers_that_ask_their_own_server_and_none_is_left(free: bool) -> None:
+    """The requests lie in the server's queue, where no thread's frames have them."""
+    scene = process()
+    main = scene.thread("MainThread")
+    scene.do(main, [EVENT, frame("main", 9)], waits_for(0x22, via="Event.wait"))
+    run = frame("WorkerThread.run", 150, "/site-packages/cheroot/workers/threadpool.py", "library")
+    asking = [frame("view", 5), run]
+    tids = [scene.thread(f"worker-{n}") for n in range(2)]
+    ask = Wait(WaitKind.IO, "recvfrom", 7, Peer("tcp", "127.0.0.1:8000", "127.0.0.1:5001"))
+    for tid in tids:
+        scene.do(tid, asking, ask)
+    if free:
+        scene.do(scene.thread("worker-2"), [GET, run], waits_for(0x30, via="Queue.get"))
+    link = Link(7, "tcp", tuple(tids), 11, True, peer_fds=(9,), complete=True, role="client", remote="127.0.0.1:8000")
+    scene.play(1)
+    scene.history.apply(Links(scene.history.now_ns, (link,)))
+    found = blame(scene)
+    assert (found.verdict == "stuck") != free
+    if not free:
+        assert "an answer of this process's own server, all 2 workers of which are busy" in found.sentence

@@ -81,6 +81,13 @@ LOOPS = places(
     ("waitress/task.py", "handler_thread"),
     ("waitress/wasyncore.py", "poll poll2"),
 )
+#: Main functions of those threads of a server that serve one connection after the other. Source: the packages' own code
+#: as of 2026.
+SERVERS = places(
+    ("cheroot/workers/threadpool.py", "run"),
+    ("waitress/task.py", "handler_thread"),
+    ("gunicorn/workers/gthread.py", "handle"),
+)
 #: Calls that wait for what others may send some time: who blocks in one, with none but libraries' code inside of it,
 #: has no work. A call that answers a question is none. Source: redis 3 to 8, psycopg 3, rq 1 to 3, kafka-python 2 and
 #: 3, pika 1, kombu 5, paho-mqtt 1 and 2, as of 2026.
@@ -204,6 +211,12 @@ def server_lock(stack: Stack) -> Frame | None:
         if among(frame, SERVER_LOCKS):
             return frame
     return None
+
+
+@lru_cache(maxsize=4096)
+def serves(stack: Stack) -> bool:
+    """Whether it is a thread of a server's that serves connections, at work or not."""
+    return any(among(f, SERVERS) for f in stack.frames)
 
 
 def of_a_library(stack: Stack) -> bool:

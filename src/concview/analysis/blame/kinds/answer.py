@@ -8,6 +8,7 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import serves
 from concview.analysis.other_end import users_of
 from concview.model import Confidence, State, WaitKind
 from concview.model import Link as Ends
@@ -45,7 +46,7 @@ class Answer:
         if others:
             return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
         if told is not None and told.peer_fds and not told.owners and (told.pending or told.complete):
-            itself = _by_loops(waiter, what, kind)
+            itself = _by_loops(waiter, what, kind) or _by_workers(waiter, told)
             if itself is not None:
                 return itself
         if told is not None and told.owners and all(o.stopped for o in told.owners):
@@ -89,6 +90,21 @@ def _by_loops(waiter: Waiter, what: str, kind: str) -> Link | None:
         return None
     text = "it waits for itself: this process has the other end, and its only event loop runs this very call"
     return waiter.link(Via.ANSWER, what, [], Confidence.INFERRED, otherwise=waiter.end(End.CYCLE, text))
+
+
+def _by_workers(waiter: Waiter, link: Ends) -> Link | None:
+    """The other end is at a server of this process, and no thread's frames have it: it lies in a queue before those who
+    serve. None where one of them is free, or none is known to be one."""
+    moment = waiter.moment
+    if link.kind != "tcp" or link.role != "client":
+        return None
+    workers = moment.once(("serve",), lambda: [t for t, r in moment.runs.items() if serves(r.stack)])
+    if not workers or any(moment.look(t).state is State.IDLE for t in workers):
+        return None
+    what = f"an answer of this process's own server, all {len(workers)} workers of which are busy"
+    others = [t for t in workers if t != waiter.tid]
+    itself = waiter.end(End.CYCLE, "it waits for itself: it is the only worker of the server that it asks")
+    return waiter.link(Via.ANSWER, what, others, Confidence.INFERRED, otherwise=itself)
 
 
 def _outside(link: Ends, kind: str) -> str:
