@@ -12,7 +12,8 @@ from concview.snapshot import Blame
 from concview.tui.theme import _ansi_palette
 from concview.tui.verdict import verdict
 from concview.tui.widgets.causes import blame_legend, tree_lines, worth_drawing
-from concview.tui.widgets.threads import fit_cause
+from concview.tui.widgets.columns import layout
+from concview.tui.widgets.threads import COLUMNS, columns_of, fit_cause
 
 
 def told(lines: list[list[Segment]]) -> list[str]:
@@ -70,3 +71,14 @@ def test_the_end_of_the_way_stays_however_narrow_it_is() -> None:
     for width in (24, 30, 40, 60, 100):
         said = fit_cause(because, "sleeps (peer.py:18)", width)
         assert len(said) == width and ":18)" in said and "self" in said
+
+
+@pytest.mark.parametrize("width", [132, 140, 160])
+def test_the_reason_has_the_room_that_the_cause_does_not_need(width: int) -> None:
+    reason, root = "waits for room in done: Queue(maxsize=4), 4 in it", "sleeps (x.py:14)"
+    waiter = msgspec.structs.replace(
+        fake.held_up().threads[0], reason=reason, because=f"room in done (x.py:10) <- {root}", root=root, waiting=0
+    )
+    picture = msgspec.structs.replace(fake.held_up(), threads=(waiter,))
+    widths = {c.id: cells for c, cells in layout(columns_of(picture, width, COLUMNS), width)}
+    assert widths["why"] >= len(reason) and widths["cause"] >= len(root)

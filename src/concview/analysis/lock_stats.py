@@ -120,7 +120,7 @@ def _doing(lock: LockWindow) -> tuple[tuple[str, float], ...]:
         what = STATES[run.state]
         if run.state is State.IO:
             peer = run.wait.peer
-            what = f"io {peer.kind} {peer.name}" if peer is not None else f"io {run.wait.syscall}".rstrip()
+            what = f"io {peer.described}" if peer is not None else f"io {run.wait.syscall}".rstrip()
         elif run.state is State.IDLE and run.classification.via:
             what = f"idle in {run.classification.via}"
         spent[what] += hold.ns

@@ -44,6 +44,8 @@ def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
         # Nobody holds a queue, but somebody may be known whom it depends on: what the waiters' reasons say.
         first = snapshot.thread(lock.waiting[0])
         thread = snapshot.thread(first.blocked_by) if first is not None and first.blocked_by else None
+    if thread is None and lock.kind in NOT_HELD:
+        return [Segment(fit("-", width), palette.faint)]
     if thread is None or snapshot is None:
         return [Segment(fit("nobody" if not lock.waiters_now else "not known", width), palette.faint)]
     return [Segment(names_of(snapshot).fit(thread.tid, thread.name, width), palette.base)]

@@ -104,7 +104,7 @@ class Peers(TableView):
                     Segment(names.fit(thread.tid, thread.name, 22), palette.base),
                     Segment(fit(lasting(thread) if here else "", 10, right=True), palette.bright),
                     Segment(fit(f"  {text.percent(thread.shares[State.IO])} in I/O", 16), palette.dim),
-                    Segment(fit_place(place(thread), max(0, width - 52)).rstrip(), palette.dim),
+                    Segment(fit_place(f"now in {place(thread)}", max(0, width - 52)).rstrip(), palette.dim),
                 ]
             )
         return lines

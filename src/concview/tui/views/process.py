@@ -13,6 +13,9 @@ from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, View, ViewSpec
 from concview.tui.widgets.page import Page
 
+#: Lines of one value: a command may be long, and the application stands at its end.
+_MOST_LINES = 6
+
 
 def _pairs(title: str, pairs: list[tuple[str, str]], width: int, palette: Palette) -> list[Line]:
     lines: list[Line] = [[Segment(title, palette.title)]]
@@ -20,7 +23,7 @@ def _pairs(title: str, pairs: list[tuple[str, str]], width: int, palette: Palett
         head = [Segment(fit("  " + name, 20), palette.dim)]
         body = paragraph(value, max(8, width - 21), palette.base)
         lines.append([*head, *body[0]])
-        lines += [[Segment(" " * 20, palette.dim), *more] for more in body[1:3]]
+        lines += [[Segment(" " * 20, palette.dim), *more] for more in body[1:_MOST_LINES]]
     return [*lines, []]
 
 
@@ -103,13 +106,13 @@ def _capabilities(snapshot: Snapshot, width: int, palette: Palette) -> list[Line
     lines: list[Line] = [[Segment("What can be seen", palette.title)]]
     for name, capability in snapshot.capabilities.items():
         mark, style = ("✓", palette.ok) if capability.available else ("×", palette.warn)
-        lines.append(
-            [
-                Segment(f"  {mark} ", style),
-                Segment(fit(name, 13), palette.bright if capability.available else palette.base),
-                Segment(fit(CAPABILITIES.get(name, ""), max(0, width - 17)).rstrip(), palette.dim),
-            ]
-        )
+        said = paragraph(CAPABILITIES.get(name, ""), max(8, width - 18), palette.dim) or [[]]
+        head = [
+            Segment(f"  {mark} ", style),
+            Segment(fit(name, 13), palette.bright if capability.available else palette.base),
+        ]
+        lines.append([*head, *said[0]])
+        lines += [[Segment(" " * 17, palette.dim), *more] for more in said[1:]]
         if not capability.available and capability.why:
             lines += paragraph(capability.why, width, palette.base, 4)
         if not capability.available and capability.enable:

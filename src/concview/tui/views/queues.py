@@ -149,7 +149,7 @@ class QueuesView(TableView):
             ("Wait for room", queue.putting),
             ("Wait for an item", queue.getting),
             ("Workers", queue.workers),
-            ("Use it", queue.users),
+            ("Refer to it, and do not wait", queue.users),
         ):
             threads = [t for t in map(snapshot.thread, tids) if t is not None and t.tid not in told]
             told |= {t.tid for t in threads}

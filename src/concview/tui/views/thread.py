@@ -41,6 +41,10 @@ def _head(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
     return [*lines, []]
 
 
+#: Cells that the figures of one row take.
+_FIGURES = 62
+
+
 def _number(value: float | None, unit: str, digits: int = 0) -> str:
     return "n/a" if value is None else f"{value:.{digits}f}{unit}"
 
@@ -72,41 +76,43 @@ def _exact(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
     if waits is None:
         return []
     sure = "exact" if waits.complete else "some records were lost"
+    label = max(28, min(60, width - _FIGURES))
     lines: list[Line] = [
         [Segment("Every wait ", palette.title), Segment(f"last {waits.seconds:.0f} s, {sure}", palette.dim)],
-        _waits_line(fit(f"  {text.plural(waits.waits, 'wait')}", 28), waits, palette),
+        _waits_line(fit(f"  {text.plural(waits.waits, 'wait')}", label), waits, palette),
         [
             Segment("  kept off the CPU by others ", palette.dim),
             Segment(f"{text.plural(waits.aside, 'time')}, {text.duration(waits.aside_s)} in all", palette.bright),
         ],
     ]
     if waits.wakes is not None:
-        lines += _wakes(waits.wakes, palette, width)
+        lines += _wakes(waits.wakes, palette, width, label)
     for place in waits.places:
-        lines.append(_waits_line(fit(f"  {place.waits:,} seen: {place.reason}", max(28, width - 70)), place, palette))
+        lines.append(_waits_line(fit(f"  {place.waits:,} seen: {place.reason}", label), place, palette))
         if place.wakers:
             said = f"      woken by {_wakers(place.wakers)}"
             if place.late_s is not None:
                 said += f"; then {text.duration(place.late_s)} until it was on a CPU (median)"
             if place.back:
                 said += f"; {text.plural(place.back, 'time')} back here at once"
-            lines.append([Segment(fit(said, width).rstrip(), palette.dim)])
+            lines += paragraph(said.strip(), width, palette.dim, 6)
     unseen = waits.waits - sum(place.waits for place in waits.places)
     if unseen > 0:
-        said = f"  {unseen:,} others ended before a sample fell into them: their places are not known"
+        said = f"  {text.plural(unseen, 'other')} ended before a sample was taken: where is not known"
         lines.append([Segment(fit(said, width).rstrip(), palette.dim)])
     return [*lines, []]
 
 
-def _wakes(wakes: WakeTimes, palette: Palette, width: int) -> list[Line]:
-    line: Line = [Segment(fit(f"  woken {text.plural(wakes.wakes, 'time')}; to a CPU", 28), palette.base)]
+def _wakes(wakes: WakeTimes, palette: Palette, width: int, label: int) -> list[Line]:
+    # Without the sum of the waits, which stands in the other rows.
+    line: Line = [Segment(fit(f"  woken {text.plural(wakes.wakes, 'time')}; to a CPU", label + 9), palette.base)]
     for value, word in ((wakes.median_s, "median"), (wakes.p95_s, "95 %"), (wakes.longest_s, "longest")):
         shown = "n/a" if value is None else text.duration(value)
         line += [Segment(f"  {word} ", palette.dim), Segment(f"{shown:>7}", palette.bright)]
     said = f"      by {_wakers(wakes.wakers)}"
     if wakes.brief:
         said += f"; {text.plural(wakes.brief, 'time')} only to wait again within 50 µs"
-    return [line, [Segment(fit(said, width).rstrip(), palette.dim)]]
+    return [line, *paragraph(said.strip(), width, palette.dim, 6)]
 
 
 def _wakers(wakers: tuple[WakerView, ...]) -> str:

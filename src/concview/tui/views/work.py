@@ -11,8 +11,8 @@ from concview import text
 from concview.model import State
 from concview.session.work import age_words, inmost, title, who, why_none, without_route
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
-from concview.tui.text_render import Line, fit, paragraph
-from concview.tui.theme import Palette, palette_of
+from concview.tui.text_render import Line, fit, fit_name, paragraph
+from concview.tui.theme import WORDS, Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
 from concview.tui.widgets.columns import Column, text_cell
 from concview.tui.widgets.table import Table
@@ -38,7 +38,7 @@ def _age(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
 def _state(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
     if w.tasks and not w.threads:
         return [Segment(fit("awaits", width), palette.dim)]
-    return [Segment(fit(w.state.name.lower(), width), palette.states[w.state])]
+    return [Segment(fit(WORDS[w.state], width), palette.states[w.state])]
 
 
 def _doing(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
@@ -49,7 +49,7 @@ def _doing(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
 
 
 def _who(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(who(w, context.snapshot), width), palette.dim)]
+    return [Segment(fit_name(who(w, context.snapshot), width), palette.dim)]
 
 
 COLUMNS = (
@@ -180,7 +180,7 @@ def _mostly(route: RouteView) -> str:
     if route.tasks_share >= 0.5:
         return "awaits"
     share, state = max(zip(route.shares, State, strict=True))
-    return f"{state.name.lower()} {text.percent(share)}" if share > 0 else ""
+    return f"{WORDS[state]} {text.percent(share)}" if share > 0 else ""
 
 
 VIEW = ViewSpec("work", 0, "Requests", Requests, own_key=True)

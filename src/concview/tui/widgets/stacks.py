@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from rich.cells import cell_len
 from rich.segment import Segment
 
 from concview import text
 from concview.model import Frame
-from concview.tui.text_render import Line, beside, fit
+from concview.tui.text_render import Line, beside, fit, paragraph
 from concview.tui.theme import Palette
 
 
@@ -75,10 +76,12 @@ def columns(
     """Titled stacks: `(title, note, frames)`. Two by two where there is room for it."""
 
     def block(title: str, note: str, frames: Sequence[Frame], room: int) -> list[Line]:
-        head: Line = [Segment(fit(title, min(room, len(title) + 1)), palette.title)]
-        if note:
-            head.append(Segment(" " + fit(note, max(0, room - len(title) - 1)).rstrip(), palette.dim))
-        return [head, *stack_lines(frames, room, palette, fold)]
+        head: list[Line] = [[Segment(fit(title, min(room, cell_len(title))), palette.title)]]
+        if note and cell_len(title) + 2 + cell_len(note) <= room:
+            head[0].append(Segment(f"  {note}", palette.dim))
+        elif note:
+            head += paragraph(note, room, palette.dim, 2)
+        return [*head, *stack_lines(frames, room, palette, fold)]
 
     lines: list[Line] = []
     if width < 96 or len(blocks) < 2:

@@ -272,6 +272,7 @@ CAUSE = Column("cause", "CAUSE", 24, _cause, most=60, want=34, sort=lambda t: t.
 WHY_OR_CAUSE = Column("why", "WHY", 30, _reason_or_cause, most=70, want=52, sort=trouble)
 #: Beside its cause the reason needs less room: the last minute has it.
 WHY_BESIDE = replace(WHY, want=38)
+CAUSE_LEAST, STEP = 16, 8
 #: From so many cells on there is room for both.
 ROOM_FOR_BOTH = 130
 
@@ -286,7 +287,19 @@ def columns_of(snapshot: Snapshot, width: int, columns: tuple[Column, ...]) -> t
         return columns
     if width < ROOM_FOR_BOTH:
         return tuple(WHY_OR_CAUSE if c is WHY else c for c in columns)
-    return tuple(each for c in columns for each in ((WHY_BESIDE, CAUSE) if c is WHY else (c,)))
+    why, cause = _beside(snapshot)
+    return tuple(each for c in columns for each in ((why, cause) if c is WHY else (c,)))
+
+
+def _beside(snapshot: Snapshot) -> tuple[Column, Column]:
+    """WHY and CAUSE: what one does not need, the other has. In steps, so that they do not move all the time."""
+    threads = [t for t in snapshot.threads if t.alive]
+    cause = max((cell_len(_own_lines(t.root)) for t in threads if behind(t)), default=0)
+    why = max((cell_len(_said(t)) for t in threads), default=0)
+    room = CAUSE.want + WHY_BESIDE.want
+    cause = min(CAUSE.want, max(CAUSE_LEAST, -(-cause // STEP) * STEP))
+    why = min(room - cause, -(-why // STEP) * STEP)
+    return replace(WHY, want=max(WHY.width, why)), replace(CAUSE, width=min(CAUSE.width, cause), want=cause)
 
 
 def thread_table(columns: tuple[Column, ...] = COLUMNS, id: str | None = None) -> Table:  # noqa: A002
