@@ -215,6 +215,23 @@ class PeerView(View, frozen=True):
     threads: tuple[int, ...]
 
 
+class ListeningView(View, frozen=True):
+    """A socket of the process that listens, over the window, with those that nobody has accepted yet."""
+
+    kind: str  #: 'tcp', 'unix'
+    name: str  #: its address or path
+    waiting: int  #: connections in the queue, at the last look
+    mean: float
+    most: int  #: in the window
+    limit: int  #: so many the queue has room for; -1 not told
+    refused: int  #: attempts that were turned away in the window, for it was full; -1 not told
+    waited_s: float  #: the longest time for which one connection was seen in the queue: it waited longer than that
+    oldest_s: float  #: the same of those that wait now
+    threads: tuple[int, ...]  #: those that accept there; empty: none is known to
+    exact: bool  #: that was seen
+    shared: tuple[int, ...]  #: other processes that have it, where that was looked for
+
+
 class QueueView(View, frozen=True):
     """A queue of the target, or the work queue of a pool. Rates are per second; None: not known."""
 
@@ -649,6 +666,7 @@ class Snapshot(View, frozen=True):
     locks: tuple[LockView, ...] = ()  #: most waited for first
     chains: tuple[ChainView, ...] = ()  #: circles first, then the longest queue
     peers: tuple[PeerView, ...] = ()  #: most waited for first
+    listening: tuple[ListeningView, ...] = ()  #: longest queue first
     depths: tuple[QueueView, ...] = ()  #: queues read from memory, those that something waits at first
     states: Shares = NO_SHARES  #: all Python threads together
     cpu_percent: float | None = None

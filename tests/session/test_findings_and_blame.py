@@ -11,7 +11,7 @@ from concview.session.blame import NOT_YET, UNNAMED, bounded, named, unnamed
 from concview.snapshot import Blame, BlameCause, BlameStep
 
 FINDING = Finding(
-    "a", "", Severity.WARN, 50, Confidence.EXACT, "", "", "", "", Measured("", 1, 1, 1, ""), gain="If so."
+    "a", "", Severity.WARN, 50, Confidence.EXACT, "T", "", "", "", Measured("", 1, 1, 1, ""), gain="If so."
 )
 CAUSE = BlameCause("taken", "lock", "lock", "x.py", 1, "wait", 1.0, 10.0, (1,), rule="a", at_most=5.34)
 
@@ -84,7 +84,7 @@ def test_what_is_nothing_to_look_into_is_no_finding(verdict: str) -> None:
 def test_where_a_rule_has_found_something_nobody_is_told_that_all_is_clear(verdict: str) -> None:
     found = named(judged(verdict, None), [FINDING])
     assert found is not None and (found.verdict, found.severity, found.rule) == ("found", Severity.WARN, "a")
-    assert found.sentence == "Found: a. As to waits: Said: so."
+    assert found.sentence == "Found: T (a). As to waits: Said: so."
     past = named(judged(verdict, None), [msgspec.structs.replace(FINDING, recent=True)])
     assert past is not None and past.verdict == verdict
 
@@ -99,7 +99,7 @@ def test_a_hint_that_cpus_are_short_does_not_come_before_what_threads_do() -> No
     )
     assert found.sentence == "Nobody is in another's way: Said: so. Found besides: cpu-starvation."
     both = named(judged("clear", None), [hint, FINDING])
-    assert both is not None and both.sentence.startswith("Found: cpu-starvation, a.")
+    assert both is not None and both.sentence.startswith("Found: T (cpu-starvation, a).")
 
 
 def test_what_a_finding_tells_is_not_unexplained() -> None:

@@ -24,6 +24,7 @@ from concview.model import (
     FRESH_COUNTERS,
     NO_STACK,
     NO_WAIT,
+    AcceptQueues,
     AgentStatus,
     AnyEvent,
     AsyncObjects,
@@ -245,7 +246,7 @@ class History:
             self.depths.add(event)
         elif isinstance(event, NativeWaits):
             self._in_c(event)
-        elif isinstance(event, (Relations, Links, FileLocks, Children, Semaphores)):
+        elif isinstance(event, (Relations, Links, FileLocks, Children, Semaphores, AcceptQueues)):
             self.relations.add(event)
         elif isinstance(event, Switches):
             self.exact.add(event, self.tables.stacks, self.tables.waits, self.tables.classifications)

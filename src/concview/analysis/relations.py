@@ -11,6 +11,7 @@ from collections import deque
 from typing import TypeVar
 
 from concview.model import (
+    AcceptQueues,
     Child,
     Children,
     FileLock,
@@ -28,8 +29,8 @@ from concview.model import (
 #: Reports of one kind kept: 20 s at two a second, and the one before that.
 REPORTS = 48
 
-AnyRelation = Relations | Links | FileLocks | Children | NativeWaits | Semaphores
-_R = TypeVar("_R", Relations, Links, FileLocks, Children, NativeWaits, Semaphores)
+AnyRelation = Relations | Links | FileLocks | Children | NativeWaits | Semaphores | AcceptQueues
+_R = TypeVar("_R", Relations, Links, FileLocks, Children, NativeWaits, Semaphores, AcceptQueues)
 
 
 class RelationHistory:

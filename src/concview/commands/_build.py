@@ -10,7 +10,7 @@ from concview.analysis.graph import LINKS
 from concview.commands import _schema as out
 from concview.commands import _tasks_json as tasks_json
 from concview.commands._blame_json import blame_out, served_out
-from concview.commands._work import work_out
+from concview.commands._work import listening_out, work_out
 from concview.model import STATES, AgentStatus, Confidence, Finding, Hold, State, Target, Where
 from concview.snapshot import ChainView, EdgeView, LockView, Snapshot, Status, ThreadView, WaitTimes, WakerView
 
@@ -100,6 +100,7 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
         tasks=tasks_json.tasks_out(snapshot.aio) if snapshot.aio is not None else None,
         loops=tasks_json.loops_out(snapshot.aio),
         work=work_out(snapshot.work),
+        listening=listening_out(snapshot),
     )
 
 
@@ -410,6 +411,7 @@ def dump_out(snapshot: Snapshot, deep: dict[int, list[out.FrameOut]] | None = No
         deadlocks=[_cycle_out(snapshot, circle) for circle in deadlocks(snapshot)],
         chains=[_chain(c) for c in snapshot.chains],
         work=work_out(snapshot.work),
+        listening=listening_out(snapshot),
     )
     return tasks_json.dump_into(dump, snapshot.aio)
 

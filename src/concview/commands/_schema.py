@@ -381,6 +381,27 @@ class WorkSummaryOut(msgspec.Struct):
     libraries: list[str] = []  #: those that it knows and has seen in a stack
 
 
+class ListeningOut(msgspec.Struct):
+    """A socket of the process that listens, over the window. `waiting`: connections that nobody has accepted, now;
+    `mean`, `most`: in the window; `limit`: what the queue has room for; `refused`: attempts that were turned away
+    meanwhile, for it was full. `waited_s`: the longest time for which one connection was seen to wait, `oldest_s` the
+    same of those that wait now: at least so long. `threads`: those that accept there, `exact` where that was seen.
+    `shared`: other processes that have the socket, where that was looked for."""
+
+    kind: str
+    address: str
+    waiting: int
+    mean: float
+    most: int
+    limit: int | None
+    refused: int | None
+    waited_s: float
+    oldest_s: float
+    threads: list[int]
+    exact: bool
+    shared: list[int]
+
+
 class RefusalOut(msgspec.Struct):
     """What was asked for and could not be done. `code`: see `errors.Code`; '' where there is none."""
 
@@ -552,6 +573,8 @@ class CheckOut(msgspec.Struct):
     loops: list[LoopOut] = []
     #: Requests, jobs, queries and calls; null: not told (switched off, or by an engine that does not see them).
     work: WorkSummaryOut | None = None
+    #: Sockets that listen, with the connections that nobody has accepted; of several processes those of the first one.
+    listening: list[ListeningOut] = []
     #: With --baseline: what differs from it.
     comparison: ComparisonOut | None = None
     #: What the exit code says: something is at or above --fail-on, a finding or a verdict that no rule names; null
@@ -792,6 +815,7 @@ class DumpOut(msgspec.Struct):
     loops: list[LoopOut] = []
     unseen: list[str] = []
     work: WorkSummaryOut | None = None
+    listening: list[ListeningOut] = []  #: as in `check`
     #: With --tree, or of several PIDs: each of them; what is above is of the first one.
     processes: list[DumpPartOut] = []
     missed: list[str] = []

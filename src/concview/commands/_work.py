@@ -5,7 +5,7 @@ from __future__ import annotations
 from concview.commands import _schema as out
 from concview.commands._text_writer import BOLD, Pen
 from concview.model import STATES, State, WorkKind
-from concview.session.work import age_words, inmost, title, who, why_none, without_route
+from concview.session.work import age_words, inmost, queues_in_front, title, who, why_none, without_route
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
 from concview.text import clean, duration, listed, plural
 
@@ -56,6 +56,17 @@ def _seconds(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
+def listening_out(snapshot: Snapshot) -> list[out.ListeningOut]:
+    return [
+        out.ListeningOut(
+            v.kind, v.name, v.waiting, round(v.mean, 3), v.most, v.limit if v.limit >= 0 else None,
+            v.refused if v.refused >= 0 else None, round(v.waited_s, 3), round(v.oldest_s, 3), list(v.threads), v.exact,
+            list(v.shared),
+        )
+        for v in snapshot.listening
+    ]  # fmt: skip
+
+
 def work_text(snapshot: Snapshot, pen: Pen) -> None:
     """What is in progress, oldest first, then by name over the window; where there is none, why."""
     work = snapshot.work
@@ -63,12 +74,15 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
         if said := why_none(snapshot):
             pen.line("Requests and jobs in flight", BOLD)
             pen.paragraph(f"{said[0].upper()}{said[1:]}.")
+        _in_front(snapshot, pen)
+        if said:
             pen.line()
         return
     outer = [w for w in work.now if not w.inside]
     by_id = {w.id: w for w in work.now}
     pen.line("Requests and jobs in flight", BOLD)
     pen.paragraph(_headline(outer, work))
+    _in_front(snapshot, pen)
     alike = _alike(outer, by_id)
     for same in alike[:MOST_NOW]:
         pen.paragraph(_told(same, by_id, snapshot))
@@ -85,6 +99,11 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
     if len(work.routes) > MOST_ROUTES:
         pen.line(f"  ... {len(work.routes) - MOST_ROUTES} more (all in --format json)")
     pen.line()
+
+
+def _in_front(snapshot: Snapshot, pen: Pen) -> None:
+    for said in queues_in_front(snapshot):
+        pen.paragraph(f"in front: {said}")
 
 
 def _headline(outer: list[WorkView], work: WorkSummary) -> str:

@@ -147,7 +147,7 @@ def fill(page: _Page, watched: Watched) -> None:
     if target is not None:
         info = {**common, "python": target.python, "engine": snapshot.engine, "command": " ".join(target.command)}
         page.gauge("target_info", "What is watched; always 1", info, 1.0)
-    for part in (_process, _threads, _locks, _queues, _findings, _blame, _work, _own):
+    for part in (_process, _threads, _locks, _queues, _listening, _findings, _blame, _work, _own):
         part(page, common, snapshot)
 
 
@@ -210,6 +210,22 @@ def _queues(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
               ((n, float(q.most)) for n, q in named if q.most))  # fmt: skip
     page.many("queue_puts_per_second", "Items put", common, ((n, q.put_rate) for n, q in named))
     page.many("queue_gets_per_second", "Items taken", common, ((n, q.get_rate) for n, q in named))
+
+
+def _listening(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
+    named = [({"address": v.name, "kind": v.kind}, v) for v in s.listening]
+    page.many("accept_queue_connections", "Connections that nobody has accepted yet, on average, by the socket",
+              common, ((n, v.mean) for n, v in named))  # fmt: skip
+    page.many("accept_queue_capacity", "Connections that the queue has room for", common,
+              ((n, float(v.limit)) for n, v in named if v.limit >= 0))  # fmt: skip
+    page.many(
+        "accept_queue_oldest_seconds",
+        "How long the oldest of those that wait to be accepted has been seen to wait, at least",
+        common,
+        ((n, v.oldest_s) for n, v in named),
+    )
+    page.many("accept_queue_refused", "Attempts to connect that were turned away within the window: the queue was full",
+              common, ((n, float(v.refused)) for n, v in named if v.refused >= 0))  # fmt: skip
 
 
 def _findings(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:

@@ -20,12 +20,17 @@ _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
 #: unix_diag: UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN; the attributes that answer it.
 _SHOW, _PEER, _CALLERS, _QUEUES = 0x4 | 0x8 | 0x10, 2, 3, 4
+#: ... with UDIAG_SHOW_NAME, which is answered by the path.
+_SHOW_NAME, _NAME = 1, 0
 #: inet_diag_sockid: ports in network order, 16 bytes each of source and destination, interface, cookie.
 _SOCKID = struct.Struct("=2s2s16s16sI8s")
 #: inet_diag: the message before its attributes; INET_DIAG_INFO asked for and answered; in tcp_info
 #: (`include/uapi/linux/tcp.h`) where tcpi_notsent_bytes is, since Linux 4.6.
 _MESSAGE = 4 + _SOCKID.size + 20
 _SHOW_INFO, _INFO, _UNSENT = 1 << 1, 2, 144
+#: INET_DIAG_SKMEMINFO asked for and answered; in it SK_MEMINFO_DROPS (`include/uapi/linux/sock_diag.h`), of a listening
+#: socket how often somebody who wanted to connect was turned away (`tcp_listendrop`), since Linux 4.6.
+_SHOW_MEMORY, _MEMORY, _DROPS = 1 << 6, 7, 32
 _TCP_STATES = {
     1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 8: "CLOSE_WAIT", 9: "LAST_ACK",
     11: "CLOSING",
@@ -33,6 +38,8 @@ _TCP_STATES = {
 _LISTEN = 10
 #: Sockets of one kind that are looked at.
 MAX_SOCKETS = 50_000
+#: Connections at one port that are looked through for those that wait.
+MAX_CONNECTIONS = 20_000
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 _TIMEOUT_S = 1.0
@@ -53,6 +60,18 @@ class UnixSocket(NamedTuple):
 class TcpListener(NamedTuple):
     inode: int
     waiting: int  #: connections that nobody has accepted yet
+
+
+class Listening(NamedTuple):
+    """A socket that listens, with the queue of those that nobody has accepted yet."""
+
+    inode: int
+    kind: str  #: 'tcp', 'unix'
+    local: End  #: address and port; of a Unix socket its path (in the abstract name space with a 0 before it) and 0
+    waiting: int
+    most: int = -1  #: `waiting` is above it when the queue is full; -1 not told
+    refused: int = -1  #: how often somebody was turned away for that since it listens; -1 not told
+    callers: tuple[int, ...] = ()  #: of a Unix socket: inodes of those that wait
 
 
 class TcpSocket(NamedTuple):
@@ -124,6 +143,18 @@ class Network:
         with self._link() as link:
             return _tcp_listener(link, local)
 
+    def listening(self) -> list[Listening]:
+        """All sockets that listen, of TCP and of Unix. OSError where the kernel does not answer."""
+        with self._link() as link:
+            of_tcp = [one for family in (socket.AF_INET, socket.AF_INET6) for one in _tcp_listening(link, family)]
+            return [*of_tcp, *_unix_listening(link)]
+
+    def unaccepted(self, local: End) -> list[End] | None:
+        """Of a TCP port: the other ends of those that nobody has accepted; None where there are too many connections to
+        look through. OSError where the kernel does not answer."""
+        with self._link() as link:
+            return _unaccepted(link, local)
+
 
 def _new_link() -> socket.socket:
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
@@ -174,6 +205,56 @@ def _tcp_listener(link: socket.socket, local: End) -> TcpListener | None:
         return None
     _, waiting, _, _, inode = struct.unpack_from("=5I", body, 4 + _SOCKID.size)
     return TcpListener(inode, waiting)
+
+
+def _tcp_listening(link: socket.socket, family: int) -> Iterator[Listening]:
+    for body in _tcp_dump(link, family, 1 << _LISTEN, 0, _SHOW_MEMORY):
+        port, _, address, _, _, _ = _SOCKID.unpack_from(body, 4)
+        _, waiting, most, _, inode = struct.unpack_from("=5I", body, 4 + _SOCKID.size)
+        memory = next((value for kind, value in _attributes(body, _MESSAGE) if kind == _MEMORY), b"")
+        refused = struct.unpack_from("=I", memory, _DROPS)[0] if len(memory) >= _DROPS + 4 else -1
+        local = address[: 4 if family == socket.AF_INET else 16], int.from_bytes(port, "big")
+        yield Listening(inode, "tcp", local, waiting, most, refused)
+
+
+def _unaccepted(link: socket.socket, local: End) -> list[End] | None:
+    """No process has them open yet: their inode is 0."""
+    family = socket.AF_INET if len(local[0]) == 4 else socket.AF_INET6
+    found: list[End] = []
+    at = 4 + _SOCKID.size + 16
+    states = 1 << 1 | 1 << 8  # ESTABLISHED; CLOSE_WAIT: who waited has given up meanwhile
+    for count, body in enumerate(_tcp_dump(link, family, states, local[1], 0)):
+        if count >= MAX_CONNECTIONS:
+            return None
+        if body[at : at + 4] == b"\0\0\0\0":
+            _, port, _, address, _, _ = _SOCKID.unpack_from(body, 4)
+            found.append((address[: len(local[0])], int.from_bytes(port, "big")))
+    return found
+
+
+def _tcp_dump(link: socket.socket, family: int, states: int, port: int, show: int) -> Iterator[bytes]:
+    """All sockets in one of these states, `port` their own; 0 any."""
+    request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, show, 0, states)
+    request += _SOCKID.pack(port.to_bytes(2, "big"), bytes(2), b"", b"", 0, bytes(8))
+    return (body for body in _ask(link, request, _DUMP) if len(body) >= _MESSAGE)
+
+
+def _unix_listening(link: socket.socket) -> Iterator[Listening]:
+    show = _SHOW_NAME | _SHOW
+    request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 1 << _LISTEN, 0, show, 0xFFFFFFFF, 0xFFFFFFFF)
+    for body in _ask(link, request, _DUMP):
+        if len(body) < 16 or body[2] != _LISTEN:
+            continue
+        name, waiting, most, callers = b"", 0, -1, ()
+        for kind, value in _attributes(body, 16):
+            if kind == _NAME:
+                name = value
+            elif kind == _QUEUES and len(value) >= 8:
+                waiting, most = struct.unpack_from("=II", value)
+            elif kind == _CALLERS:
+                callers = tuple([caller for (caller,) in struct.iter_unpack("=I", value[: len(value) & ~3])])
+        inode = struct.unpack_from("=I", body, 4)[0]
+        yield Listening(inode, "unix", (name, 0), waiting, most, -1, callers)
 
 
 def _one_tcp(

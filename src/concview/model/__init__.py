@@ -6,6 +6,7 @@ Strings are already clean (see `text.clean`).
 
 from __future__ import annotations
 
+from concview.model.accept_queues import AcceptQueue, AcceptQueues
 from concview.model.agent import (
     AGENT_THREAD,
     OUR_THREADS,
@@ -143,6 +144,8 @@ __all__ = [
     "TASK_STATES",
     "VERDICT",
     "WATCHER_THREAD",
+    "AcceptQueue",
+    "AcceptQueues",
     "AgentStatus",
     "AnyEvent",
     "AsyncObject",

@@ -6,6 +6,7 @@ found, and a test compares both. A number is never used again: kept recordings h
 
 from __future__ import annotations
 
+from concview.model.accept_queues import AcceptQueues
 from concview.model.agent import AgentStatus, Calls, Pauses, Queues, Tasks
 from concview.model.events import (
     Bye,
@@ -77,6 +78,7 @@ AnyEvent = (
     | Parent
     | Interpreters
     | OtherGils
+    | AcceptQueues
 )
 
 #: tag -> event
@@ -123,4 +125,5 @@ TAGS: dict[int, type[AnyEvent]] = {
     40: Of,
     41: Interpreters,
     42: OtherGils,
+    43: AcceptQueues,
 }

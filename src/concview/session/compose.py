@@ -10,6 +10,7 @@ import msgspec
 
 from concview.analysis import accounting, graph, rates
 from concview.analysis import window as windows
+from concview.analysis.accept_queues import queues as accept_queues
 from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.interpreters import MAIN
@@ -29,6 +30,7 @@ from concview.snapshot import (
     Blame,
     GilView,
     InterpreterView,
+    ListeningView,
     LockView,
     PeerView,
     Point,
@@ -64,6 +66,7 @@ class Composer:
         self._pointed: ProcessBucket | None = None
         self._locks: tuple[LockView, ...] = ()
         self._peers: tuple[PeerView, ...] = ()
+        self._listening: tuple[ListeningView, ...] = ()
         self._depths: tuple[QueueView, ...] = ()
         self._states: Shares = NO_SHARES
         self._summed: Window | None = None
@@ -96,6 +99,7 @@ class Composer:
             self._summed = window
             self._locks = lock_views(window)
             self._peers = _peer_views(window)
+            self._listening = _listening_views(window)
             self._depths = queue_views(window)
         locks = as_of_now(self._locks, alive, exact_available)
         stats = history.stats
@@ -140,6 +144,7 @@ class Composer:
             locks=locks,
             chains=chain_views(edges, history, locks),
             peers=_peers_now(self._peers, alive),
+            listening=self._listening,
             depths=queues_now(self._depths, alive),
             states=self._states,
             cpu_percent=rates.cpu_percent(recent),
@@ -315,6 +320,18 @@ def _interpreters(history: History, recent: list[ProcessBucket]) -> tuple[Interp
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _listening_views(window: Window) -> tuple[ListeningView, ...]:
+    views = [
+        ListeningView(
+            q.last.kind, q.last.name, q.last.waiting, q.mean, q.most, q.last.most + 1 if q.last.most >= 0 else -1,
+            q.refused, q.waited_s, max(0, q.at_ns - q.last.since_ns) / 1e9 if q.last.since_ns else 0.0,
+            q.threads, q.exact, q.shared,
+        )
+        for q in accept_queues(window.history, window.start_ns, window.end_ns)
+    ]  # fmt: skip
+    return tuple(sorted(views, key=lambda v: (-v.mean, -v.waiting, v.name)))
 
 
 def _peer_views(window: Window) -> tuple[PeerView, ...]:

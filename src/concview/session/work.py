@@ -15,7 +15,7 @@ from concview.analysis.work import Piece, Route, routes
 from concview.analysis.work import title as title
 from concview.analysis.work_totals import Total, Totals
 from concview.model import State, TaskState, WorkKind
-from concview.snapshot import RouteView, Snapshot, ThreadView, WorkSummary, WorkTotal, WorkView
+from concview.snapshot import ListeningView, RouteView, Snapshot, ThreadView, WorkSummary, WorkTotal, WorkView
 from concview.text import clean, duration, plural
 
 #: Names told of one window.
@@ -249,6 +249,40 @@ def why_none(snapshot: Snapshot) -> str:
 def join_names(names: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
+
+
+#: Sockets that listen, of which nobody waits: so many are told by name. Shorter waits are not told of.
+_QUIET, _LONG_S = 3, 0.1
+
+
+def queues_in_front(snapshot: Snapshot) -> list[str]:
+    """Who waits in front of the process, for nobody has accepted the connection yet: a sentence for each socket at
+    which somebody did, and one for all others. Empty: it listens nowhere, or that is not told."""
+    said = [_queued(one, snapshot) for one in snapshot.listening if one.most]
+    quiet = [one.name for one in snapshot.listening if not one.most]
+    if quiet:
+        more = f" and {len(quiet) - _QUIET} more" if len(quiet) > _QUIET else ""
+        said.append(f"nobody waits to be accepted at {', '.join(quiet[:_QUIET])}{more}")
+    return said
+
+
+def _queued(one: ListeningView, snapshot: Snapshot) -> str:
+    number = plural(one.waiting, "connection") if one.waiting else "nobody"
+    room = f"; room for {one.limit}" if one.limit >= 0 else ""
+    said = f"{number} {'waits' if one.waiting < 2 else 'wait'} to be accepted at {one.name}"
+    said += f" ({one.mean:.1f} on average, at most {one.most}{room})"
+    if one.oldest_s >= _LONG_S:
+        said += f", the oldest for more than {duration(one.oldest_s)}"
+    if one.waited_s > max(_LONG_S, one.oldest_s):
+        said += f", one did for more than {duration(one.waited_s)}"
+    if one.refused > 0:
+        said += f"; {plural(one.refused, 'attempt')} to connect turned away: the queue was full"
+    names = [clean(t.name, 32) for tid in one.threads[:3] if (t := snapshot.thread(tid)) is not None]
+    more = f" and {len(one.threads) - 3} more" if len(one.threads) > 3 else ""
+    whose = f"{', '.join(names)}{more} {'accepts' if len(one.threads) == 1 else 'accept'} there" if names else ""
+    if one.waiting and whose:
+        said += f"; {whose}"
+    return said
 
 
 def without_route(views: Iterable[WorkView | RouteView], mode: str) -> str:

@@ -209,7 +209,8 @@ def _server(window: Window, group: _Group, runs: list[Run], stood: float, waitin
         check_next="What are these clients: idle keep-alive connections, probes, slow senders? A limit ends each wait.",
         score=90 if waiting else None,
         severity_cap="" if waiting else "info",
-        explains=(("pool-oversized", "*"), ("unbounded-queue", group.queue.key if group.queue is not None else "-")),
+        explains=(("pool-oversized", "*"), ("unbounded-queue", group.queue.key if group.queue is not None else "-"))
+        + ((("accept-backlog", "*"),) if waiting else ()),
     )
 
 

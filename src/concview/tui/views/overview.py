@@ -91,6 +91,19 @@ def aio_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
     return lines
 
 
+def front_lines(snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
+    """Who waits outside, where somebody does; of more than two sockets the longest queues."""
+    there = [one for one in snapshot.listening if one.waiting][:2]
+    lines: list[Line] = []
+    for one in there:
+        room = f" of {one.limit}" if one.limit >= 0 else ""
+        age = f", the oldest for more than {text.duration(one.oldest_s)}" if one.oldest_s else ""
+        number = text.plural(one.waiting, "connection")
+        said = f"In front of {one.name}: {number}{room} not accepted{age}"
+        lines.append([Segment(fit(said, width).rstrip(), palette.warn if one.oldest_s >= 1 else palette.dim)])
+    return lines
+
+
 def state_spots(legend_lines: list[Line], first: int) -> list[Spot]:
     """Of a legend whose first line is number `first` on screen."""
     spots = []
@@ -202,6 +215,7 @@ class Overview(View):
                 spots.append(Spot("baseline", len(lines), 0, width, "threads", "change"))
                 lines += difference_lines(base.snapshot, snapshot, width, palette)
             lines += aio_lines(snapshot, width, palette)
+            lines += front_lines(snapshot, width, palette)
             if roomy:
                 lines.append([])
             if blame is not None and told and not tree:

@@ -9,7 +9,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import State
-from concview.session.work import age_words, inmost, title, who, why_none, without_route
+from concview.session.work import age_words, inmost, queues_in_front, title, who, why_none, without_route
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
 from concview.tui.text_render import Line, fit, fit_name, paragraph
 from concview.tui.theme import WORDS, Palette, palette_of
@@ -84,7 +84,8 @@ class Requests(TableView):
     def why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.target is None:
             return NOTHING_YET
-        return why_none(snapshot) or NOTHING_YET
+        said = why_none(snapshot) or NOTHING_YET
+        return "; ".join([said, *queues_in_front(snapshot)])
 
     def detail(self, row: Any, snapshot: Snapshot, width: int) -> list[Line] | None:
         work = snapshot.work
@@ -94,6 +95,8 @@ class Requests(TableView):
         lines: list[Line] = []
         if isinstance(row, WorkView):
             lines += self._one(row, snapshot, width, palette)
+        for said in queues_in_front(snapshot):
+            lines += paragraph(f"in front: {said}", width, palette.base)
         lines += _routes(work, width, palette)
         return lines
 

@@ -1,4 +1,4 @@
-"""Waits on descriptors: the other end on this host, file locks, children."""
+"""Waits on descriptors: the other end on this host, file locks, children; who waits where the process listens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from concview.cpython.code import Code
 from concview.cpython.memory import BadAddress
+from concview.engines.direct.relations.accept_queues import AcceptQueueReader
 from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.natives import NativeReader
 from concview.engines.direct.relations.noted_owners import NotedOwners
@@ -59,6 +60,7 @@ class DescriptorReader:
         noted = NotedOwners(search.reader.objects, lambda: table.by_ident, memory.read_some)
         self._natives = NativeReader(memory, sink, noted)
         self._parent = ParentReader(search)
+        self._accept_queues = AcceptQueueReader(search)
         self._joined: dict[int, int] = {}
         self._before: Waits | None = None  #: at the last look
         self._pace = Pace()
@@ -86,6 +88,7 @@ class DescriptorReader:
         self._children.report(at_ns, chosen.children, self._links.speakers, joined)
         self._natives.report(at_ns, chosen.natives)
         self._parent.report(at_ns)
+        self._accept_queues.report(at_ns)
         return True
 
 
