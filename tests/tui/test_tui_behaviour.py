@@ -14,6 +14,7 @@ import pytest
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.app import App, ComposeResult
+from textual.widgets import Input
 
 from concview.snapshot import Snapshot, Status
 from concview.text import short_command
@@ -27,6 +28,7 @@ from concview.tui.verdict import verdict
 from concview.tui.views.base import View
 from concview.tui.widgets.bars import Tabs
 from concview.tui.widgets.columns import Column, layout
+from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.header import BADGES
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.states import _slices
@@ -221,6 +223,22 @@ async def test_the_view_that_is_shown_is_the_one_that_is_marked(size: tuple[int,
         await pilot.press("escape")
         await fake.drawn(pilot)
         assert tabs.marked == "queues" and "Requests" not in tabs.as_text()[0]
+
+
+async def test_the_first_screen_can_be_filtered() -> None:
+    """Letters behind the slash are no keys: 'e' would write files."""
+    app = ConcviewApp(fake.FakeSession([fake.busy(22)]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = await _open(pilot, "overview")
+        table, tabs = view.query_one("#threads", Table), view.parts()
+        every = len(table.rows)
+        await pilot.press("slash", *"worker-1", "enter")
+        await fake.drawn(pilot)
+        assert {t.name for t in table.rows} == {t.name for t in fake.busy(22).threads if "worker-1" in t.name}
+        assert table.has_focus and "worker-1" in str(view.query_one("FilterBar Input", Input).value)
+        await pilot.press("escape")
+        await fake.drawn(pilot)
+        assert len(table.rows) == every and view.parts() == tabs and not view.query_one(FilterBar).display
 
 
 async def test_a_finding_leads_to_its_evidence() -> None:

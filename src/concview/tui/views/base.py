@@ -139,7 +139,46 @@ class View(Vertical, Steady):
             self.call_after_refresh(self.redraw)
 
 
-class TableView(View):
+class Filtered(View):
+    """A view with a table that can be filtered; it has a `FilterBar`."""
+
+    @property
+    def grid(self) -> Table:
+        return self.query_one(Table)
+
+    def count(self) -> None:
+        bar = self.query_one(FilterBar)
+        if self.grid.wrong:
+            bar.say(self.grid.wrong)
+        else:
+            bar.count(self.grid.matched, self.grid.total)
+
+    def filtered(self) -> None:
+        """Other rows are shown than before."""
+
+    def do_filter(self) -> None:
+        self.query_one(FilterBar).open()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.grid.set_filter(event.value)
+        self.count()
+        self.filtered()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.query_one(FilterBar).close(keep=True)
+        self.grid.focus()
+
+    def back(self) -> bool:
+        bar = self.query_one(FilterBar)
+        if bar.display:
+            bar.close(keep=False)
+            self.grid.set_filter("")
+            self.grid.focus()
+            return True
+        return False
+
+
+class TableView(Filtered):
     """A table, what it says about the selected row below or beside it, and a filter."""
 
     keys: tuple[str, ...] = ("open", "filter", "sort", "pause", "back")
@@ -168,22 +207,11 @@ class TableView(View):
         yield Page(id="detail")
         yield FilterBar()
 
-    @property
-    def grid(self) -> Table:
-        return self.query_one(Table)
-
     def draw(self, snapshot: Snapshot) -> None:
         self.grid.say_when_empty(self.why_empty(snapshot))
         self.grid.set_rows(self.rows(snapshot), self.context(snapshot))
         self.count()
         self.draw_detail()
-
-    def count(self) -> None:
-        bar = self.query_one(FilterBar)
-        if self.grid.wrong:
-            bar.say(self.grid.wrong)
-        else:
-            bar.count(self.grid.matched, self.grid.total)
 
     def draw_detail(self) -> None:
         page = self.query_one("#detail", Page)
@@ -212,24 +240,11 @@ class TableView(View):
     def do_reverse(self) -> None:
         self.grid.reverse()
 
-    def do_filter(self) -> None:
-        self.query_one(FilterBar).open()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self.grid.set_filter(event.value)
-        self.count()
+    def filtered(self) -> None:
         self.draw_detail()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.query_one(FilterBar).close(keep=True)
-        self.grid.focus()
-
     def back(self) -> bool:
-        bar = self.query_one(FilterBar)
-        if bar.display:
-            bar.close(keep=False)
-            self.grid.set_filter("")
-            self.grid.focus()
+        if super().back():
             return True
         if not self.grid.has_focus:
             self.grid.focus()

@@ -15,16 +15,17 @@ from concview.snapshot import Blame, Snapshot, ThreadView
 from concview.tui.text_render import Line, beside, cells, cut, fit, paragraph, seconds, wrap
 from concview.tui.theme import GLYPHS, Palette, palette_of
 from concview.tui.verdict import verdict
-from concview.tui.views.base import View, ViewSpec
+from concview.tui.views.base import Filtered, ViewSpec
 from concview.tui.widgets.aio import loop_line, state_line, unseen
 from concview.tui.widgets.baseline import difference_lines
 from concview.tui.widgets.causes import blame_bar, blame_entries, blame_legend, tree_lines, worth_drawing
+from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.findings import finding_line, findings_table
 from concview.tui.widgets.findings import key as finding_key
 from concview.tui.widgets.numbers import Numbers, Spot
 from concview.tui.widgets.states import GAUGES, bar, gauge_lines, legend, slice_number
 from concview.tui.widgets.table import Table
-from concview.tui.widgets.threads import BRIEF, COLUMNS, as_line, columns_of, thread_table
+from concview.tui.widgets.threads import BRIEF, COLUMNS, HINT, as_line, columns_of, thread_table
 
 #: Where Enter leads from a state's share (else to the calls in that state) and from a gauge: a view, and what is asked
 #: of it, which of threads is the column to sort by.
@@ -167,13 +168,18 @@ def _there(snapshot: Snapshot) -> Sequence[ThreadView]:
     return [t for t in snapshot.threads if t.alive] or snapshot.threads
 
 
-class Overview(View):
+class Overview(Filtered):
     keys = ("open", "focus", "pause", "sort", "copy", "export")
 
     def compose(self) -> ComposeResult:
         yield Numbers(id="summary")
         yield findings_table(id="findings")
         yield thread_table(BRIEF, id="threads")
+        yield FilterBar(hint=HINT)
+
+    @property
+    def grid(self) -> Table:
+        return self.query_one("#threads", Table)
 
     def draw(self, snapshot: Snapshot) -> None:
         palette, width, height = palette_of(self), self.size.width, self.size.height
@@ -251,6 +257,7 @@ class Overview(View):
         shown_columns = columns_of(snapshot, width, COLUMNS if width >= 110 else BRIEF)
         threads.columns = shown_columns if base is None else base.columns(shown_columns)
         threads.set_rows(_there(snapshot), slice_number(snapshot))
+        self.count()
         if findings.display and threads.has_focus and not threads.touched:
             # The first finding came while the keyboard was with the threads: Enter shall lead to what the verdict says.
             findings.focus()
@@ -306,6 +313,10 @@ class Overview(View):
         primary = self.primary()
         if primary is not None:
             primary.focus()
+
+    def do_filter(self) -> None:
+        if self.grid.display:  # large print has no list
+            super().do_filter()
 
     def on_numbers_opened(self, event: Numbers.Opened) -> None:
         event.stop()

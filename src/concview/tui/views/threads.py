@@ -14,9 +14,7 @@ from concview.tui.widgets.groups import MANY, Groups, pool_of
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.states import slice_number
 from concview.tui.widgets.table import Table
-from concview.tui.widgets.threads import COLUMNS, as_line, columns_of, thread_table
-
-HINT = "text, or state:lock name:web in:recv why:redis, or ~regular expression"
+from concview.tui.widgets.threads import COLUMNS, HINT, as_line, columns_of, thread_table
 
 
 class Threads(TableView):

@@ -69,6 +69,8 @@ def haystack(thread: ThreadView) -> str:
 UNEXPLAINED = "unexplained"
 #: So much of what is waited for is kept beside its holder.
 LEAST_WHAT = 16
+#: What stands in the empty field of a filter for threads.
+HINT = "text, or state:lock name:web in:recv why:redis, or ~regular expression"
 #: What a filter can ask for by name: 'state:lock'.
 FIELDS: dict[str, Callable[[Any], str]] = {
     "name": lambda t: t.name.lower(),
