@@ -62,10 +62,15 @@ class Loop:
     _asleep: float = 0.0
     _time: float = 0.0
     _last_ns: int = 0
+    _ran: tuple[bool, bool] = False, False  #: `busy` and `asleep` of the last step
+
+    def again(self, now: int) -> None:
+        """A look at a queue that is certain to be as it was at the one before."""
+        self.step(now, self.ready, self._state, *self._ran)
 
     def step(self, now: int, size: int, state: int, busy: bool, asleep: bool = False) -> None:
         """One look at the ready queue. `asleep`: its thread waits for events."""
-        before, self._state = self._state, state
+        before, self._state, self._ran = self._state, state, (busy, asleep)
         had, self.ready = self.ready, size
         if before < 0:
             self.pushes, self.pops = size, 0

@@ -204,6 +204,7 @@ class DirectEngine:
         self._ticked_ns = self._active_ns = 0  #: the last tick, and the last one before which somebody ran
         self._beside_ns = 0  #: CPU time of this tick for what is not looking at threads
         self._futures_at = 0
+        self._tasks_stirred = True  #: a thread was on a CPU since tasks were looked at last
         self._begun = False
         self._shared_out = 0.0  #: the budget that all of it was told last
         self._went = False  #: threads have ended that this tick may still speak of
@@ -272,7 +273,7 @@ class DirectEngine:
         self._ticked_ns = at_ns
         still = recorded is not None and not recorded and not in_parts and not unbound and not scheduled.computing
         if not still:
-            self._active_ns = at_ns
+            self._active_ns, self._tasks_stirred = at_ns, True
             if self.resting:
                 self._due = 0  # what was put off
         self._quiet_ticks = self._quiet_ticks + 1 if still else 0
@@ -373,8 +374,7 @@ class DirectEngine:
                 # All that comes of what somebody did has been looked at: nobody is born where nobody runs.
                 self._due = max(self._due, at_ns + _RESTED_NS)
         if at_ns >= self._tasks.due:
-            self._tasks.slowed = self.slowed
-            self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
+            self._look_at_tasks(at_ns)
         tally.system_calls = self._memory.calls
 
     def catch_up(self, moments: list[int]) -> None:
@@ -409,8 +409,13 @@ class DirectEngine:
         self._sink.tick(at_ns, sampler.gil_holder, sampler.collecting, [], self.tally.gil_switches)
         self._asked += scheduled.asked
         if at_ns >= self._tasks.due:
-            self._tasks.poll(at_ns, sampler.interpreters, sampler.threads, self._table.by_ident)
+            self._look_at_tasks(at_ns)
         return True
+
+    def _look_at_tasks(self, at_ns: int) -> None:
+        tasks, still = self._tasks, not self._tasks_stirred
+        self._tasks_stirred, tasks.slowed = False, self.slowed
+        tasks.poll(at_ns, self._sampler.interpreters, self._sampler.threads, self._table.by_ident, still)
 
     def _begin(self, room_ns: int) -> None:
         """At the first tick: what everybody may spend, and whether it has room for all threads."""

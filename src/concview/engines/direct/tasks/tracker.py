@@ -144,6 +144,8 @@ class TaskTracker:
         self.filled = False  #: all tasks that were there at the beginning have been walked
         self._first_ns = 0
         self._stirred = True  #: something may have moved since the last look
+        self._stepped = -1  #: loops that the last step has read
+        self._seen_running: tuple[dict[int, int], dict[int, int]] = {}, {}  #: as `Listing.running` said last
         self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
         self.due = 0  #: when `poll` has something to do
         self._full_look_at = 0  #: until then, where there is nobody, only the lists are looked through
@@ -184,8 +186,15 @@ class TaskTracker:
 
     # ------------------------------------------------------------------ one tick of the engine
 
-    def poll(self, now: int, interpreters: list[Interpreter], threads: list[Thread], idents: dict[int, int]) -> None:
-        """`idents`: threading.get_ident() -> tid."""
+    def poll(
+        self,
+        now: int,
+        interpreters: list[Interpreter],
+        threads: list[Thread],
+        idents: dict[int, int],
+        still: bool = False,
+    ) -> None:
+        """`idents`: threading.get_ident() -> tid. `still`: no thread was on a CPU since the last call."""
         if now >= self._find_at:
             began = time.thread_time_ns()
             self.listing.look_for(interpreters)
@@ -200,7 +209,9 @@ class TaskTracker:
             return
         if self._sink.generation != self._generation:
             self._renew()
-        running, loops = self.listing.running(threads)
+        still = still and self._stepped == len(self.loops.known)
+        running, loops = self._seen_running if still else self.listing.running(threads)
+        self._seen_running = running, loops
         if (
             now < self._full_look_at
             and not self._anybody(running, loops)
@@ -212,7 +223,13 @@ class TaskTracker:
                 self.due = now + NOBODY_NS
                 return
             self._look_at = 0
-        self._step(now, running, loops, threads)
+        if still:
+            for loop in self.loops.known.values():
+                loop.again(now)
+                self._stirred = self._stirred or loop.ready > 0
+            self._stirred = self._stirred or bool(running)
+        else:
+            self._step(now, running, loops, threads)
         if now >= self._look_at:
             began = time.thread_time_ns()
             self._look(now, threads, running, loops, idents)
@@ -239,7 +256,7 @@ class TaskTracker:
             self.loops.open(address, 0, now)
         busy = {task.loop for address in running if (task := self.tasks.get(address)) is not None}
         stirred = bool(running) or not known
-        every = list(known.values())
+        every, self._stepped = list(known.values()), 0
         for loop, part in zip(every, self._memory.read_many(self.loops.segments(every)), strict=True):
             if part is None or not loop.ready_at:
                 stirred = True
@@ -249,6 +266,7 @@ class TaskTracker:
                 runs = loop.address in busy
                 asleep = size > 0 and not runs and _selects(threads, loops.get(loop.address, loop.tid))
                 loop.step(now, size, state, size > 0 or runs, asleep)
+                self._stepped += 1
                 stirred = stirred or loop.moved or size > 0
         self._stirred = self._stirred or stirred
 
