@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ DEMOS = list(demos().values())
 
 #: Demos that start processes, as far as their source tells
 PARENTS = [d for d in DEMOS if any(word in Path(d.path).read_text() for word in ("database(", "get_context("))]
+#: Those that come to a stand as a whole: no Python code is left that could answer a signal
+DEAF = {d.id for d in DEMOS if "deaf=True" in Path(d.path).read_text()}
 
 
 def _family(session: int) -> list[int]:
@@ -83,7 +86,24 @@ def test_a_build_with_a_gil_is_told_what_is_missing(demo: Demo) -> None:
 
 @pytest.mark.parametrize(("python", "demo"), _pairs())
 def test_runs_and_ends(python: Interpreter, demo: Demo) -> None:
-    _ends(python, demo, signal.SIGTERM, 0)
+    _ends(python, demo, signal.SIGTERM, -signal.SIGTERM if demo.id in DEAF else 0)
+
+
+def test_one_that_stands_as_a_whole_ends_when_told() -> None:
+    (demo,) = [d for d in DEMOS if d.id in DEAF]
+    with target(interpreters()[0], demo.path, "bad") as process:
+        looks, deadline = 0, time.monotonic() + 60
+        while looks < 10:  # both of its threads in futex(), time and again: one of them has the GIL
+            assert time.monotonic() < deadline
+            calls = [_syscall(task) for task in Path(f"/proc/{process.pid}/task").iterdir()]
+            looks = looks + 1 if calls.count("202" if platform.machine() == "x86_64" else "98") >= 2 else 0
+            time.sleep(0.05)
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(30) == -signal.SIGTERM
+
+
+def _syscall(task: Path) -> str:
+    return (task / "syscall").read_text().partition(" ")[0].strip()
 
 
 @pytest.mark.parametrize("demo", PARENTS, ids=lambda demo: demo.id)

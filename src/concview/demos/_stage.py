@@ -50,24 +50,25 @@ asyncio.run(main())
 """
 
 
-def perform(bad: Workload, fixed: Workload, free_threaded: bool = False) -> NoReturn:
+def perform(bad: Workload, fixed: Workload, free_threaded: bool = False, deaf: bool = False) -> NoReturn:
     """Run the script's `bad` or `fixed` workload until SIGTERM, Ctrl-C or the end of --seconds. `free_threaded`: it
-    shows what happens on builds without a GIL alone, and ends with code 2 on others."""
+    shows what happens on builds without a GIL alone, and ends with code 2 on others. `deaf`: its Python code comes to
+    a stand as a whole, and could not answer a signal: the kernel ends it by the signal."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("variant", choices=["bad", "fixed"])
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long (default: run until killed)")
     options = parser.parse_args()
     if free_threaded and not sysconfig.get_config_var("Py_GIL_DISABLED"):
         parser.exit(2, "needs a free-threaded build of Python (3.13t and later), this is %s\n" % sys.executable)
-    play(bad if options.variant == "bad" else fixed, options.seconds)
+    play(bad if options.variant == "bad" else fixed, options.seconds, deaf)
 
 
-def play(workload: Workload, seconds: float = 0.0) -> NoReturn:
+def play(workload: Workload, seconds: float = 0.0, deaf: bool = False) -> NoReturn:
     """Run one workload: it starts threads and returns, or is a coroutine function that runs for ever, or prepares
     what it needs and returns a function that runs for ever in the main thread."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         # os._exit: half the demos have threads that would never end in an orderly way
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, signal.SIG_DFL if deaf else lambda *_: os._exit(0))
 
     def ready() -> None:
         # Not counted from the start: a busy machine may take as long to start what the demo needs.

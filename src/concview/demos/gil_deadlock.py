@@ -53,4 +53,4 @@ def fixed() -> None:
 
 
 if __name__ == "__main__":
-    perform(bad, fixed)
+    perform(bad, fixed, deaf=True)
