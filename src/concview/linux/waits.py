@@ -25,6 +25,8 @@ SHORT_LINE = 64  #: the same of schedstat: 3 numbers of at most 20 digits
 MAX_CACHED = 32_768
 #: What the line alone tells, whatever the thread's stack and descriptors are by now.
 _PLAIN = frozenset({WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP})
+#: Kinds of locks that a thread has for itself: who waits for one does not have it.
+_TAKEN = frozenset({"Lock", "RLock"})
 _MAX_PLAIN = 4096
 
 
@@ -84,6 +86,7 @@ class WaitReader:
         self.denied = ""  #: why wait states cannot be read; empty when they can
         self.futexes_resolver: FutexesResolver | None = None
         self.parsed = 0  #: lines that were worked out, of all that were read
+        self.locks: dict[int, int] = {}  #: wait id -> the Lock or RLock that is waited for
         self._facts = facts_of(process)
         self._decoder = Decoder(self._facts, read, machine)
         self.peers = self._decoder.peers
@@ -146,7 +149,7 @@ class WaitReader:
             for row, (slot, line, question), named in zip(put_off, later, answers, strict=True):
                 self.parsed += 1
                 answer, left = self._decoder.answered(question, named)
-                slot.line, slot.left, slot.wait = line, left, self._sink.wait(answer)
+                slot.line, slot.left, slot.wait = line, left, self._number(answer)
                 if slot.wait != row.wait:
                     found.append((row, slot.wait))
         return found
@@ -187,6 +190,15 @@ class WaitReader:
         if slot.schedule_fd == -1 and slot.fd >= 0:
             self._open_schedule(tid, slot)
         return slot
+
+    def times(self, tid: int) -> bytes:
+        """How long and how often it has been on a CPU, as the kernel has it; equal when it has not run in between. b""
+        where that cannot be had."""
+        slot = self.slot(tid)
+        if slot.schedule_fd >= 0:
+            with contextlib.suppress(OSError):
+                return pread(slot.schedule_fd, _LINE, 0)
+        return b""
 
     def provisional(self, tid: int) -> bool:
         """Whether the last answer is good for some time only, though the thread may not have moved."""
@@ -261,19 +273,26 @@ class WaitReader:
             for other in self._slots.values():
                 other.line = b""
             self._plain.clear()
+            self.locks.clear()
         known = self._plain.get(line)
         if known is not None:
             slot.line, slot.left, slot.wait = line, -1, known
             return known
         self.parsed += 1
         wait, left = self.parse(tid, line)
-        slot.line, slot.left, slot.wait = line, left, self._sink.wait(wait)
+        slot.line, slot.left, slot.wait = line, left, self._number(wait)
         # musl's waiters for the GIL wait on their own stacks, where something else may wait the next time.
         if wait.kind in _PLAIN and not (wait.kind is WaitKind.GIL and self._decoder.musl):
             if len(self._plain) >= _MAX_PLAIN:
                 self._plain.clear()
             self._plain[line] = slot.wait
         return slot.wait
+
+    def _number(self, wait: Wait) -> int:
+        number = self._sink.wait(wait)
+        if wait.lock and wait.lock_kind in _TAKEN and not wait.via:
+            self.locks[number] = wait.lock
+        return number
 
     def parse(self, tid: int, line: bytes) -> tuple[Wait, int]:
         """(what a line means, how many equal lines the answer stays good for)."""

@@ -8,11 +8,13 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
 from capacity import BUSY, MEASURES
+from concview.linux.waits import WaitReader
 from interpreters import Interpreter, target
 
 LEVELS, WIDTH = 10, 12
@@ -204,3 +206,54 @@ def test_locks_of_running_threads(direct_python: Interpreter) -> None:
         # Missed is what the thread had already left when its locks were looked at: these are held for microseconds, a
         # busy machine makes it more, and up to 3.13 a slot that was left names nothing, not somebody else's lock.
         assert missed <= (2 if direct_python.version < (3, 14) else 0.5) * detected + 2, report
+
+
+TURNS = """
+import threading, time
+lock = threading.Lock()
+def work():
+    while True:
+        with lock:
+            time.sleep(0.004)
+def waits_for_itself():
+    own = threading.Lock()
+    with own:
+        own.acquire()
+for i in range(3):
+    threading.Thread(target=work, daemon=True).start()
+threading.Thread(target=waits_for_itself, name="itself", daemon=True).start()
+print("ready", flush=True)
+time.sleep(100000)
+"""
+
+
+@pytest.mark.few
+def test_nobody_has_the_lock_that_it_waits_for(direct_python: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full machine time passes between the copy of a stack and the question what its thread waits for: one that
+    had the lock has come for it again by then. One that waits for itself does so all the time."""
+    news = WaitReader.news
+
+    def late(self: WaitReader, rows: Any) -> Any:
+        rows = list(rows)
+        time.sleep(0.006)
+        return news(self, rows)
+
+    monkeypatch.setattr(WaitReader, "news", late)
+    with target(direct_python, TURNS) as process, watching(process.pid) as (engine, sink):
+        itself = tick_until(engine, lambda: next((t for t, (n, _) in sink.names.items() if n == "itself"), 0))
+        held: set[int] = set()
+
+        def wrong() -> list[int]:
+            found = []
+            for tid in sink.names:
+                wait, holds = sink.wait_of(tid), {hold.lock for hold in sink.holds_of(tid)}
+                held.update({tid} if holds else ())
+                if wait is not None and wait.lock and wait.lock in holds:
+                    found.append(tid)
+            return found
+
+        tick_until(engine, lambda: wrong() == [itself])
+        for _ in range(150):
+            ticks(engine, 1)
+            assert wrong() == [itself]
+        assert len(held) >= 3, "the others had it, too"

@@ -356,6 +356,8 @@ class DirectEngine:
         for row in others:
             sent = (row.tid, row.stack, row.wait, row.holds)
             if sent != row.sent:
+                if row.holds and row.wait in waits.locks and self._moved_on(row, waits):
+                    continue
                 row.sent = sent
                 news.append(sent)
         if not self._interpreters.idle:
@@ -376,6 +378,16 @@ class DirectEngine:
         if at_ns >= self._tasks.due:
             self._look_at_tasks(at_ns)
         tally.system_calls = self._memory.calls
+
+    def _moved_on(self, row: ThreadRow, waits: WaitReader) -> bool:
+        """Its stack was copied when it had a lock, and what it waits for was read later: on a full machine it may have
+        given the lock back and come for it again in between. Who waits for itself does not run between two looks at
+        both. Of one that has moved on the next sample tells; until then what was said of it stands."""
+        if not self._ownership.has(row.tid, waits.locks[row.wait]):
+            return False
+        times = waits.times(row.tid)
+        changed = self._sampler.once_more(row.states)
+        return changed or waits.read(row.tid) != row.wait or waits.times(row.tid) != times
 
     def catch_up(self, moments: list[int]) -> None:
         first = self._switches.first_since() if self._switches is not None else -1

@@ -188,12 +188,14 @@ class Sampler:
         self._tally.samples += 1
         return True
 
-    def once_more(self, threads: list[Thread]) -> None:
-        """Copy these beside the samples, for who must know that a stack is still what it was. The next sample tells of
-        what has changed as if it had seen it first."""
+    def once_more(self, threads: list[Thread]) -> bool:
+        """Copy these beside the samples, for who must know that a stack is still what it was: whether it may not be.
+        The next sample tells of what has changed as if it had seen it first."""
         self._tally.samples -= 1
+        misses = self._tally.misses
         for thread in self.sample(threads):
             self._changed[thread] = None
+        return self._tally.misses != misses or not self._changed.keys().isdisjoint(threads)
 
     def _sample(self, moved: Collection[Thread] | None) -> bool:
         """False: the lists must be read again."""

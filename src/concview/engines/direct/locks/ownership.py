@@ -50,6 +50,10 @@ class Ownership:
             elif found is not self._candidates.get(tid) or found.holds is not self._framed.get(tid):
                 self._suspect(row, found)
 
+    def has(self, tid: int, lock: int) -> bool:
+        """By what its frames say."""
+        return any(hold.lock == lock for hold in self._framed.get(tid, ()))
+
     @property
     def asks(self) -> bool:
         """Whether `confirm` has something to do."""
