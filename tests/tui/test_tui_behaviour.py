@@ -359,6 +359,25 @@ async def test_starting_again_shows_the_new_target_or_why_not() -> None:
         assert asked == [True, False] and app.session is second and not second.closed
 
 
+async def test_a_baseline_lasts_when_the_program_is_started_again() -> None:
+    """Its threads are known by their names then: the new run's have other ids."""
+    moved = msgspec.structs.replace(
+        fake.busy(12), threads=tuple(msgspec.structs.replace(t, tid=t.tid + 1_000) for t in fake.busy(12).threads)
+    )
+    second = fake.FakeSession([moved])
+    app = ConcviewApp(
+        fake.FakeSession([fake.busy(12)]),
+        Picker(lambda: fake.PROCESSES, fake.refuse, again=lambda: lambda other: Started(second, None, "bad")),
+    )
+    async with app.run_test(size=(120, 36)) as pilot:
+        await fake.until(pilot, lambda: app.screen.view.ready)
+        await pilot.press("b", "R")
+        await fake.until(pilot, lambda: app.session is second and app.screen.view.ready)
+        base = app.screen.baseline
+        assert base.snapshot.target == fake.busy(12).target
+        assert all(base.change(t) is not None for t in moved.threads)
+
+
 def test_needs_something_to_show() -> None:
     with pytest.raises(ValueError, match="needs a session"):
         ConcviewApp()

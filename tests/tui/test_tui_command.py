@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import command_keys
@@ -52,6 +54,30 @@ async def _say(pilot, line: str) -> None:  # type: ignore[no-untyped-def]
         await pilot.press("enter")
         await fake.until(pilot, lambda: done == [line])
     await pilot.pause()
+
+
+async def test_a_recording_is_the_baseline(tmp_path: Path) -> None:
+    kept = tmp_path / "before.concview"
+    program = (
+        "import threading, time; threading.Thread(target=time.sleep, args=(60,), name='w').start(); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        record = [sys.executable, "-m", "concview", "record", str(process.pid), "-o", str(kept), "--duration", "2"]
+        subprocess.run(record, check=True, capture_output=True, timeout=120)
+        process.kill()
+    async with _app().run_test(size=(120, 40)) as pilot:
+        shown = await _at(pilot, "overview")
+        await _say(pilot, f"baseline {tmp_path / 'none'}")
+        await fake.until(pilot, lambda: any("No such file" in str(n.message) for n in pilot.app._notifications))
+        assert shown.baseline is None
+        await _say(pilot, f"baseline {kept}")
+        await fake.until(pilot, lambda: shown.baseline is not None)
+        await fake.drawn(pilot)
+        base = shown.baseline
+        assert base is not None and {t.name for t in base.snapshot.threads} == {"MainThread", "w"}
+        assert "Against the baseline before.concview" in "\n".join(shown.view.as_text())
+        await _say(pilot, "baseline")
+        assert shown.baseline is None
 
 
 async def test_a_view_a_sort_order_columns_and_a_thread_by_name() -> None:

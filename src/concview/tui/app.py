@@ -238,6 +238,8 @@ class ConcviewApp(App[None]):
             return
         # What is judged is the live program, also when the view was paused in its past.
         baseline = Baseline(shown.newest, other=True) if other and started.variant else shown.baseline
+        if baseline is shown.baseline and baseline is not None:  # threads of the new run have other ids
+            baseline = Baseline(baseline.snapshot, other=True, name=baseline.name)
         view = shown.active if shown.specs[shown.active].tab else ""
         self.remember(shown)
         shown.retire()

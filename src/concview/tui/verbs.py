@@ -211,6 +211,14 @@ def _save(app: ConcviewApp, said: str) -> str:
     return ""
 
 
+def _baseline(app: ConcviewApp, said: str) -> str:
+    if said:
+        _shown(app).read_baseline(Path(said).expanduser())
+    else:
+        _shown(app).action_baseline()
+    return ""
+
+
 def _csv(app: ConcviewApp, said: str) -> str:
     return _shown(app).save_csv(Path(said).expanduser()) if said else _shown(app).take_csv()
 
@@ -227,6 +235,8 @@ WITH_ARGUMENTS: tuple[Verb, ...] = (
          _names_of_work),
     Verb("theme", "change the colours", _theme, "NAME", _themes, each=True),
     Verb("save", "save the minutes in memory as a recording", _save, "[FILE]"),
+    Verb("baseline", "compare with the end of a recording; without a file, with what is shown, or no longer", _baseline,
+         "[FILE]"),
     Verb("csv", "the table as CSV: into a file, or copied", _csv, "[FILE]"),
 )  # fmt: skip
 

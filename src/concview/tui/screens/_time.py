@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from textual.message import Message
@@ -35,6 +36,13 @@ class TimeTravel(SizedScreen):
         def __init__(self, back: tuple[int, int], snapshot: Snapshot | None, error: str) -> None:
             super().__init__()
             self.back, self.snapshot, self.error = back, snapshot, error
+
+    class BaselineRead(Message):
+        """A recording was read to its end, or could not be."""
+
+        def __init__(self, baseline: Baseline | None, said: str) -> None:
+            super().__init__()
+            self.baseline, self.said = baseline, said
 
     session: ViewedSession
     newest: Snapshot
@@ -223,6 +231,36 @@ class TimeTravel(SizedScreen):
         self.app.notify(said, markup=False, timeout=3)
         self.draw_view()
         self.draw_bars()
+
+    def read_baseline(self, path: Path) -> None:
+        """The end of a recording as the baseline: of an earlier run, of another day, of another machine."""
+        self.app.notify(f"reading {path} …", markup=False, timeout=2)
+
+        def run() -> None:
+            from concview import api
+            from concview.config import Config, ConfigError
+            from concview.session import AttachError
+
+            base = None
+            try:
+                with api.recorded(path, Config(), to_end=True) as recording:
+                    base = Baseline(recording.finish(), other=True, name=path.name)
+                said = f"{path.name} is the baseline now; overview and threads show what differs from it, b forgets it"
+            except (OSError, AttachError, ConfigError) as error:
+                said = f"{path}: {getattr(error, 'strerror', None) or error}"
+            if self.is_running:
+                self.post_message(self.BaselineRead(base, said))
+
+        # A daemon: the program does not wait for it at its end.
+        threading.Thread(target=run, name="concview-baseline", daemon=True).start()
+
+    def on_time_travel_baseline_read(self, event: BaselineRead) -> None:
+        event.stop()
+        self.app.notify(event.said, severity="information" if event.baseline else "error", markup=False)
+        if event.baseline is not None:
+            self.baseline = event.baseline
+            self.draw_view()
+            self.draw_bars()
 
     def speed_of_replay(self, step: int) -> None:
         player: Any = self.player

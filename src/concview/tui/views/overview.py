@@ -219,7 +219,7 @@ class Overview(Filtered):
                 spots += state_spots(lines[before:], before)
             if base is not None:
                 spots.append(Spot("baseline", len(lines), 0, width, "threads", "change"))
-                lines += difference_lines(base.snapshot, snapshot, width, palette)
+                lines += difference_lines(base, snapshot, width, palette)
             lines += aio_lines(snapshot, width, palette)
             lines += front_lines(snapshot, width, palette)
             if roomy:

@@ -47,10 +47,11 @@ def _states(base: Shares, now: Shares) -> list[tuple[int, float]]:
     return sorted([c for c in changed if abs(c[1]) >= SAME], key=lambda c: -abs(c[1]))
 
 
-def difference_lines(base: Snapshot, now: Snapshot, width: int, palette: Palette) -> list[Line]:
+def difference_lines(marked: Baseline, now: Snapshot, width: int, palette: Palette) -> list[Line]:
     """Two lines about the process: states in percentage points, then the numbers, those that moved in bright."""
+    base = marked.snapshot
     away = (now.at_ns - base.at_ns) / 1e9
-    when = f"{seconds(abs(away))} {'before' if away >= 0 else 'after'}"
+    when = marked.name or f"{seconds(abs(away))} {'before' if away >= 0 else 'after'}"
     first: Line = [Segment(f"Against the baseline {when}: ", palette.title)]
     moved = _states(base.states, now.states)
     if not moved:
@@ -71,10 +72,11 @@ def difference_lines(base: Snapshot, now: Snapshot, width: int, palette: Palette
 
 
 class Baseline:
-    """A snapshot that was marked. `other`: of another run of the program, whose threads are known by their names."""
+    """A snapshot that was marked. `other`: of another run of the program, whose threads are known by their names.
+    `name`: of the recording whose end it is."""
 
-    def __init__(self, snapshot: Snapshot, other: bool = False) -> None:
-        self.snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, other: bool = False, name: str = "") -> None:
+        self.snapshot, self.name = snapshot, name
         self._threads: dict[int | str, ThreadView] = {t.name if other else t.tid: t for t in snapshot.threads}
         self._other = other
         self._pools = pool_shares(snapshot.threads)
