@@ -13,6 +13,7 @@ import fake
 import msgspec
 import pytest
 from textual import events
+from textual.widgets import Input
 
 from concview.snapshot import Snapshot
 from concview.tui import keys, remember, verbs
@@ -54,6 +55,19 @@ async def _say(pilot, line: str) -> None:  # type: ignore[no-untyped-def]
         await pilot.press("enter")
         await fake.until(pilot, lambda: done == [line])
     await pilot.pause()
+
+
+@pytest.mark.parametrize(("key", "field"), [("colon", "#command-input"), ("slash", "#filter-input")])
+async def test_letters_stay_when_the_news_of_the_focus_comes_late(key: str, field: str) -> None:
+    """As it does on a full machine."""
+    async with _app().run_test(size=(100, 30)) as pilot:
+        shown = await _at(pilot, "overview")
+        await pilot.press(key, *"view")
+        line = shown.query_one(field, Input)
+        await fake.until(pilot, lambda: line.value == "view")
+        line.post_message(events.Focus())
+        await pilot.press("space", "x")
+        await fake.until(pilot, lambda: line.value == "view x")
 
 
 async def test_a_recording_is_the_baseline(tmp_path: Path) -> None:

@@ -99,7 +99,13 @@ class CommandLine(Vertical):
 
     def compose(self) -> ComposeResult:
         yield _Offer()
-        yield _Field(compact=True, placeholder="a command; tab completes, esc leaves", id="command-input")
+        # The news of the focus may come after the first letters: what was selected then, the next letter would replace.
+        yield _Field(
+            compact=True,
+            placeholder="a command; tab completes, esc leaves",
+            id="command-input",
+            select_on_focus=False,
+        )
 
     @property
     def field(self) -> Input:

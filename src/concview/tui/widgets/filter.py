@@ -48,7 +48,8 @@ class FilterBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield _Word(f"{self.label} ", "filter-label")
-        yield Input(id="filter-input", compact=True, placeholder=self.hint)
+        # As in the command line: letters typed before the news of the focus stay.
+        yield Input(id="filter-input", compact=True, placeholder=self.hint, select_on_focus=False)
         yield _Word("", "filter-count")
 
     @property
