@@ -136,6 +136,10 @@ CASES = [
      [lib("get", "requests/api.py"), std("Thread._bootstrap", "threading.py")], State.IO, ""),
     ("SQLite's busy wait", Wait(WaitKind.SLEEP, "clock_nanosleep", timed=True, via="native"),
      [own("write", "app.py", 'db.execute("begin immediate")')], State.LOCK, "database"),
+    ("a statement that is executed by another name", Wait(WaitKind.SLEEP, "clock_nanosleep", timed=True, via="native"),
+     [own("write", "app.py", "sql('BEGIN IMMEDIATE')")], State.LOCK, "database"),
+    ("a C library's pause", Wait(WaitKind.SLEEP, "clock_nanosleep", timed=True, via="native"),
+     [own("write", "app.py", "device.begin('fast')")], State.SLEEP, "native"),
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from concview.analysis import known_places
 from concview.analysis.known_places import lent
 from concview.model import Frame, Stack
 
@@ -25,3 +26,15 @@ GENERATOR = Frame("connection", "/srv/app.py", 20, "c = pool.take()", "user")
 def test_the_head_of_a_block(text: str, inner: list[Frame], name: str | None) -> None:
     found = lent(Stack((*inner, Frame("handle", "/srv/app.py", 12, text, "user"))))
     assert (found[0] if found else None) == name
+
+
+@pytest.mark.parametrize(("file", "origin", "same"), [
+    ("/usr/lib/python3.12/site-packages/multiprocess/pool.py", "library", True),
+    ("/opt/app/lib/multiprocess/pool.py", "library", True),
+    ("/srv/multiprocess/pool.py", "user", False),
+    ("/usr/lib/python3.12/site-packages/multiprocess/other.py", "library", False),
+])  # fmt: skip
+def test_the_copy_of_multiprocessing_is_known_as_it(file: str, origin: str, same: bool) -> None:
+    frame = Frame("worker", file, 1, "", origin)
+    assert known_places.is_file(frame, "multiprocessing/pool.py") == same
+    assert known_places.among(frame, known_places.WORKERS) == same

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from build import RUNNING, SLEEP, Scene, frame, holds, recv, site, stdlib, waits_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -577,6 +578,45 @@ def test_who_waits_for_sqlite_waits_for_who_is_in_a_transaction() -> None:
     assert (inside.path[0].what, inside.path[0].owners, inside.exact) == ("the lock of a.db", (job,), True)
     outside = next(c for c in found.causes if c.threads == (other,))
     assert (outside.path[0].what, outside.what) == ("the lock of b.db", "process cron (pid 99)")
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_statement_is_known_by_the_database_that_it_sleeps_for_and_who_has_it_by_the_block(told: bool) -> None:
+    """Its line does not look like one; and the connection lies where no variable leads to."""
+    from concview.model import FileLock, FileLocks
+
+    scene = Scene(rules={})
+    job, web = scene.thread("job"), scene.thread("web")
+    scene.do(job, [frame("nightly", 4)], SLEEP)
+    scene.do(web, [frame("save", 9, text="run(it)")], Wait(WaitKind.SLEEP, "clock_nanosleep", timed=True, via="native"))
+    scene.play(1)
+    if told:
+        row = FileLock("/srv/a.db", "SQLite", "WRITE", (web,), 1, "")
+        scene.history.apply(FileLocks(scene.history.now_ns, (row,)))
+    scene.play(8)
+    lines = ["def nightly():", "    with db.atomic():", "        save(1)", "        wait()", ""]
+    found = Tracker(Wakes(lambda file: lines if file == FILE else ())).blame(Window(scene.history))
+    assert found is not None
+    assert [c.path[0].owners for c in found.causes if c.path] == ([(job,)] if told else [])
+
+
+def test_a_librarys_own_thread_makes_room_in_a_queue_that_it_takes_from() -> None:
+    """Its source is not read: that it refers to the queue, in its main loop, is all that is known."""
+    scene = Scene(rules={})
+    web, listener = scene.thread("web-0"), scene.thread("listener")
+    scene.do(web, [stdlib("Queue.put", "queue.py"), frame("work", 3)], waits_for(0x40, via="Queue.put", kind="Queue"))
+    scene.do(listener, [frame("Remote.emit", 9), stdlib("QueueListener._monitor", "logging/handlers.py")], recv())
+    scene.play(1)
+    by = Reference(
+        listener, 1, "local", "self.queue", "QueueListener._monitor", "/usr/lib/python3.12/logging/handlers.py", 1
+    )
+    row = Related(0x40, "Queue", "Queue", "q", (web,), 20, 20, references=(by,), complete=True)
+    scene.history.apply(Relations(scene.history.now_ns, (row,), 2, 2))
+    scene.play(6)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    room = next(c for c in found.causes if c.path and c.path[0].via == "room")
+    assert (room.kind, room.path[0].owners) == ("peer", (listener,))
 
 
 ANSWERS = """\

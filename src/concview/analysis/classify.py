@@ -7,6 +7,7 @@ thread that waits to be lent something out of a pool is not idle, whatever the p
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from concview.analysis.known_places import (
@@ -73,6 +74,8 @@ _IMPORT_LOCKS = frozenset({"acquire", "__enter__", "acquire_lock", "_acquire"})
 _BETWEEN_INTERPRETERS = ("concurrent/interpreters/_queues.py", "support/interpreters/queues.py")
 #: Lines on which SQLite runs, which sleeps and tries again while another connection writes.
 _DATABASE_CALLS = (".execute", ".commit(", ".rollback(", ".backup(")
+#: A statement in the line itself, whatever executes it.
+_STATEMENT = re.compile(r"""["'](?:BEGIN|INSERT|UPDATE|DELETE|REPLACE|COMMIT|SELECT|PRAGMA|VACUUM)\b""")
 #: How many frames from the leaf may still belong to a primitive of the standard library.
 _DEPTH = 8
 
@@ -154,7 +157,7 @@ def _sleep(wait: Wait, stack: Stack) -> Classification:
             return Classification(State.IDLE, words, via="Queue.get")
     if wait.via != "native" or leaf is None:
         return Classification(State.SLEEP, "sleeps")
-    if any(call in leaf.text for call in _DATABASE_CALLS):
+    if any(call in leaf.text for call in _DATABASE_CALLS) or _STATEMENT.search(leaf.text):
         return Classification(State.LOCK, "waits for the database's lock (SQLite tries again)", via="database")
     return Classification(State.SLEEP, "sleeps inside native code", via="native")
 

@@ -71,6 +71,7 @@ LOOPS = places(
     ("huey/consumer.py", "loop run"),
     ("ipykernel/heartbeat.py", "run"),
     ("kafka/producer/sender.py", "run"),
+    ("pebble/pool/thread.py", "worker_thread get_next_task pool_manager_loop"),
     ("rq/worker.py", "dequeue_job_and_maintain_ttl"),
     ("sentry_sdk/worker.py", "_target"),
     ("trio/_core/_run.py", "unrolled_run"),
@@ -133,8 +134,12 @@ MACHINERY = places(
     ("ssl.py", ""),
 )
 #: Workers of a thread pool: their own function, and the one in which they run a task.
-WORKERS = places(("concurrent/futures/thread.py", "_worker worker"), ("multiprocessing/pool.py", "worker"))
-WORK_ITEMS = places(("concurrent/futures/thread.py", "run"))
+WORKERS = places(
+    ("concurrent/futures/thread.py", "_worker worker"),
+    ("multiprocessing/pool.py", "worker"),
+    ("pebble/pool/thread.py", "worker_thread"),
+)
+WORK_ITEMS = places(("concurrent/futures/thread.py", "run"), ("pebble/pool/thread.py", "execute_next_task"))
 PROCESS_POOLS = places(("concurrent/futures/process.py", ""))
 #: What stands below these on a stack is somebody's task.
 TASKS = places(
@@ -177,6 +182,8 @@ POOLS: dict[str, tuple[tuple[Places, str], ...]] = {
 #: Sessions: they take a connection with the first statement, and keep it from call to call until they are told to give
 #: it back. Source: SQLAlchemy 1.4 to 2.1.
 SESSIONS = places(("sqlalchemy/orm/session.py", ""))
+#: Folder of pathos' copy of multiprocessing, which is that in all that is known of it here.
+_COPY = "/multiprocess/"
 #: What programs call that by which they tell threads and tasks to end: for those who wait for it, that is all there is
 #: to do. Not 'finished' or 'closed': who waits for those wants something to be done.
 TOLD_TO_END = re.compile(r"(?:^|_)(?:stop|shut|exit|quit|terminat|abort|kill)", re.IGNORECASE)
@@ -227,7 +234,11 @@ def of_a_library(stack: Stack) -> bool:
 
 def is_file(frame: Frame, end: str) -> bool:
     """Whether it is that file of a library or of the standard library: not one that happens to be called so."""
-    return frame.origin != "user" and is_module(frame.file, end, frame.origin)
+    if frame.origin == "user":
+        return False
+    if _COPY in frame.file and end.startswith("multiprocessing/"):
+        return is_module(frame.file, f"multiprocess/{end.partition('/')[2]}", frame.origin)
+    return is_module(frame.file, end, frame.origin)
 
 
 def among(frame: Frame, places: dict[str, tuple[Places, ...]]) -> bool:

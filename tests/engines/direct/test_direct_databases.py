@@ -36,7 +36,13 @@ def has(store, name):
 def wants(path, name):
     cursor = sqlite3.connect(path, timeout=1000, isolation_level=None).cursor()
     tids[name] = threading.get_native_id()
+    if name == "wants wal":  # a bound method is all that leads there
+        sql = [sqlite3.connect(path, timeout=1000, isolation_level=None).execute]
+        del cursor
+        call(sql[0])
     cursor.execute("insert into t values (1)")
+def call(sql):
+    sql("insert into t values (1)")
 for path, name in ((rollback, "rollback"), (wal, "wal")):
     threading.Thread(target=has, args=(Store(path), name), daemon=True).start()
 while len(tids) < 2: time.sleep(0.01)

@@ -8,6 +8,7 @@ from concview.analysis.blame.kinds._ways import on_the_way
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import LOOPS, among
 
 _TAKES = frozenset({"get", "get_nowait"})
 
@@ -43,7 +44,10 @@ class Room:
         if not takers and told is not None:
             takers = {r.tid for r in told.row.references if r.will in _TAKES and r.tid in alive}
             others = [t for t in takers if t != waiter.tid]
-            if not takers and told.row.complete:
+            # Of code whose source is not read: a library's own thread that takes things out in its main loop.
+            unread = {r.tid for r in told.row.references if not r.source and r.tid in alive} - set(told.row.waiters)
+            others = others or [t for t in unread if any(among(f, LOOPS) for f in alive[t].stack.frames)]
+            if not takers and not unread and told.row.complete:
                 otherwise = waiter.end(End.NOBODY, "no thread is left that takes anything out of it")
         if takers == {waiter.tid}:
             name = world.name(waiter.tid)

@@ -27,6 +27,8 @@ from concview.text import clean
 
 _WORD = struct.Struct("<Q").unpack_from
 _CONNECTION, _CURSOR = "sqlite3.Connection", "sqlite3.Cursor"
+#: A method of either that a variable keeps: `sql = connection.execute`; what it is bound to lies behind its definition.
+_BOUND, _BOUND_TO = "builtin_function_or_method", 8
 #: sqlite3.aDb; Db.pBt; Btree.db, .pBt, .inTrans; BtShared.pPager; words of the pager that are looked at.
 _DATABASES, _TREE, _BACK, _SHARED, _STATE, _PAGER, _WORDS = 32, 8, 0, 8, 16, 0, 64
 #: Btree.inTrans: 0 none, 1 reads, 2 writes.
@@ -46,7 +48,7 @@ class Open(NamedTuple):
 
 
 def _judge(name: str, own: bool) -> str:
-    return name if name in (_CONNECTION, _CURSOR) else ""
+    return name if name in (_CONNECTION, _CURSOR) or (own and name == _BOUND) else ""
 
 
 class Databases:
@@ -117,7 +119,7 @@ class Databases:
     # ------------------------------------------------------------------ what frames refer to
 
     def _referred(self, finder: Finder) -> tuple[dict[int, Open], dict[int, int]]:
-        """Connections that frames lead to, and cursors with the connection of each."""
+        """Connections that frames lead to; cursors, and methods bound to either, with the connection of each."""
         wanted: dict[int, None] = {}
         for frame in finder.frames:
             wanted.update(dict.fromkeys(frame.values))
@@ -135,16 +137,23 @@ class Databases:
             if not kind or len(connections) >= _MOST:
                 continue
             try:
-                owner = self._memory.word(address + self._header) if kind == _CURSOR else address
+                one_of = self._memory.word(address + self._header + _BOUND_TO) if kind == _BOUND else address
+                kind = self._kind(one_of) if kind == _BOUND else kind
+                if kind not in (_CONNECTION, _CURSOR):
+                    continue
+                owner = self._memory.word(one_of + self._header) if kind == _CURSOR else one_of
                 one = connections.get(owner) or self._read(self._memory.word(owner + self._header))
             except (BadAddress, struct.error):
                 continue
             if one is None:
                 continue
             connections[owner] = one
-            if kind == _CURSOR:
+            if address != owner:
                 cursors[address] = owner
         return connections, cursors
+
+    def _kind(self, address: int) -> str:
+        return self._kinds.of(self._memory.word(address + self._type)) if address > 4096 and not address & 7 else ""
 
     def _read(self, database: int) -> Open | None:
         """None for a closed one, one in memory, and whatever does not look as it should."""
