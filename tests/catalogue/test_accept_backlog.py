@@ -176,3 +176,16 @@ def test_it_is_over_when_they_are_accepted() -> None:
     scene.play(20, port.look)
     found = scene.found(RULE)
     assert found is None or found.recent
+
+
+def test_who_was_turned_away_where_nobody_was_seen_to_wait() -> None:
+    scene = Scene()
+    server = scene.thread("server")
+    port = Port(scene)
+    scene.do(server, [frame("serve", 20)], ACCEPTS)
+    scene.play(3, port.look)
+    port.refused = 4
+    scene.play(3, port.look)
+    finding = _told(scene)
+    assert finding.title == f"4 attempts to connect to {AT} were turned away: the queue was full"
+    assert "Nobody was seen to wait" in finding.summary

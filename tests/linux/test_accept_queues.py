@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from concview.linux import socket_diag
-from concview.linux.accept_queues import AcceptQueues, Queue, holders
+from concview.linux.accept_queues import AcceptQueues, Queue, holders, overflows
 
 
 class Clock:
@@ -100,6 +100,24 @@ def test_a_full_queue_turns_away(clock: Clock) -> None:
         assert late.connect_ex(one.getsockname()) != 0
         turned = found(queues, one)
         assert turned.refused > full.refused >= 0 and turned.waiting == 2
+
+
+def test_packets_that_a_listening_socket_drops_are_nobody_turned_away(clock: Clock) -> None:
+    """Of a socket with TCP_DEFER_ACCEPT the kernel drops a packet of each connection, and accepts it."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 4)
+        queues = AcceptQueues(os.getpid(), clock)
+        before, overflowed = found(queues, one).refused, overflows(os.getpid())
+        for _ in range(20):
+            with connect(one) as client:
+                client.sendall(b"x")
+                one.accept()[0].close()
+        listening = next(q for q in queues._network.listening() if q.inode == os.fstat(one.fileno()).st_ino)
+        if listening.drops < 20:
+            pytest.skip("this kernel does not count them")
+        # Other programs here may overflow meanwhile.
+        assert found(queues, one).refused - before <= overflows(os.getpid()) - overflowed
+        assert before == 0
 
 
 def test_names(listening: socket.socket, clock: Clock) -> None:

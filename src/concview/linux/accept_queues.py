@@ -41,7 +41,7 @@ class Queue:
     fds: tuple[int, ...]  #: of this process
     waiting: int
     most: int  #: the queue is full where `waiting` is above it; -1 not told
-    refused: int  #: how often somebody was turned away for that since it listens; -1 not told
+    refused: int  #: how often somebody was turned away for that since the first look, at most; -1 not told
     since: float = 0.0  #: when the oldest of those that wait was seen first; 0 nobody waits, or it cannot be told
     before: bool = False  #: it waited already when we came
     epolls: tuple[int, ...] = ()  #: descriptors of epolls of this process that watch it
@@ -57,6 +57,8 @@ class _Known:
     """Of one socket, what holds from look to look."""
 
     begun: float = 0.0  #: it has not been seen empty since; 0 it was
+    drops: int = -1  #: as the kernel counted them at the last look
+    refused: int = 0  #: those of them, since the first look, that may have found the queue full
     callers: dict[object, float] = field(default_factory=dict)  #: who waits -> seen first
 
 
@@ -72,6 +74,8 @@ class AcceptQueues:
         self._own_again = self._others_again = 0.0
         self._shared: dict[int, tuple[int, ...]] = {}
         self._known: dict[int, _Known] = {}
+        self._overflows = -1  #: of all queues of the network namespace; -1 not read yet, or not to be had
+        self._overflows_again = 0.0
         self._began = clock()
         self.why = ""  #: why nothing can be told; '' when it can
 
@@ -93,14 +97,34 @@ class AcceptQueues:
         if waited_at and now >= self._others_again:
             self._others_again = now + _OTHERS_S
             self._shared = holders({one.inode for one in mine}, self._pid)
+        self._count_refused(mine, now)
         return [self._queue(one, now) for one in mine]
 
     def _queue(self, one: Listening, now: float) -> Queue:
-        since = self._since(one, self._known[one.inode], now)
+        known = self._known[one.inode]
+        since = self._since(one, known, now)
+        told = one.drops >= 0 and self._overflows >= 0
         return Queue(
-            one.inode, one.kind, name_of(one), self._own[one.inode], one.waiting, one.most, one.refused, since,
+            one.inode, one.kind, name_of(one), self._own[one.inode], one.waiting, one.most,
+            known.refused if told else -1, since,
             0 < since <= self._began, self._epolls.get(one.inode, ()), self._shared.get(one.inode, ()),
         )  # fmt: skip
+
+    def _count_refused(self, mine: list[Listening], now: float) -> None:
+        """Not everything that a listening socket drops was turned away: of one with TCP_DEFER_ACCEPT (uWSGI, Apache)
+        it is a packet of each connection. So no more of them than queues were found full meanwhile, anywhere in the
+        network namespace."""
+        moved = [one for one in mine if one.drops >= 0 and one.drops != self._known[one.inode].drops]
+        if not moved and now < self._overflows_again:
+            return
+        self._overflows_again = now + _OWN_S
+        before, self._overflows = self._overflows, overflows(self._pid)
+        full = self._overflows - before if 0 <= before <= self._overflows else 0
+        for one in moved:
+            known = self._known[one.inode]
+            if known.drops >= 0:
+                known.refused += min(full, (one.drops - known.drops) & 0xFFFFFFFF)
+            known.drops = one.drops
 
     def _since(self, one: Listening, known: _Known, now: float) -> float:
         """Since when the oldest of those that wait has been there, as far as looks tell. Of sockets that share a port
@@ -187,6 +211,18 @@ class AcceptQueues:
         self._epolls = {
             inode: tuple([epoll for epoll, fds in watched.items() if not fds.isdisjoint(own[inode])]) for inode in own
         }
+
+
+def overflows(pid: int) -> int:
+    """How often a connection found a queue full in a process's network namespace, whichever queue it was
+    (TcpExtListenOverflows); -1 where that cannot be read."""
+    try:
+        with open(f"/proc/{pid}/net/netstat", "rb") as file:
+            lines = [line.split() for line in file.read(1 << 16).splitlines() if line.startswith(b"TcpExt:")]
+        names, values = lines
+        return int(values[names.index(b"ListenOverflows")])
+    except (OSError, ValueError, IndexError):
+        return -1
 
 
 def _watched(pid: int, epoll: int) -> set[int]:

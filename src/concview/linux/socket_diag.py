@@ -29,7 +29,7 @@ _SOCKID = struct.Struct("=2s2s16s16sI8s")
 _MESSAGE = 4 + _SOCKID.size + 20
 _SHOW_INFO, _INFO, _UNSENT = 1 << 1, 2, 144
 #: INET_DIAG_SKMEMINFO asked for and answered; in it SK_MEMINFO_DROPS (`include/uapi/linux/sock_diag.h`), of a listening
-#: socket how often somebody who wanted to connect was turned away (`tcp_listendrop`), since Linux 4.6.
+#: socket since Linux 4.6 also how often somebody who wanted to connect was turned away (`tcp_listendrop`).
 _SHOW_MEMORY, _MEMORY, _DROPS = 1 << 6, 7, 32
 _TCP_STATES = {
     1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 8: "CLOSE_WAIT", 9: "LAST_ACK",
@@ -70,7 +70,8 @@ class Listening(NamedTuple):
     local: End  #: address and port; of a Unix socket its path (in the abstract name space with a 0 before it) and 0
     waiting: int
     most: int = -1  #: `waiting` is above it when the queue is full; -1 not told
-    refused: int = -1  #: how often somebody was turned away for that since it listens; -1 not told
+    #: Packets that it has dropped since it listens: those of who was turned away, and others; -1 not told.
+    drops: int = -1
     callers: tuple[int, ...] = ()  #: of a Unix socket: inodes of those that wait
 
 
@@ -212,9 +213,9 @@ def _tcp_listening(link: socket.socket, family: int) -> Iterator[Listening]:
         port, _, address, _, _, _ = _SOCKID.unpack_from(body, 4)
         _, waiting, most, _, inode = struct.unpack_from("=5I", body, 4 + _SOCKID.size)
         memory = next((value for kind, value in _attributes(body, _MESSAGE) if kind == _MEMORY), b"")
-        refused = struct.unpack_from("=I", memory, _DROPS)[0] if len(memory) >= _DROPS + 4 else -1
+        drops = struct.unpack_from("=I", memory, _DROPS)[0] if len(memory) >= _DROPS + 4 else -1
         local = address[: 4 if family == socket.AF_INET else 16], int.from_bytes(port, "big")
-        yield Listening(inode, "tcp", local, waiting, most, refused)
+        yield Listening(inode, "tcp", local, waiting, most, drops)
 
 
 def _unaccepted(link: socket.socket, local: End) -> list[End] | None:

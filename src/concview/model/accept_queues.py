@@ -18,7 +18,7 @@ class AcceptQueue(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fds: tuple[int, ...]
     waiting: int  #: connections in the queue
     most: int = -1  #: the queue is full where `waiting` is above this, the argument of `listen`; -1 not told
-    refused: int = -1  #: attempts that were turned away since it listens, for the queue was full; -1 not told
+    refused: int = -1  #: attempts that were turned away since the first look, for the queue was full; -1 not told
     since_ns: int = 0  #: when the oldest of those that wait was seen first; 0 nobody waits, or it cannot be told
     before: bool = False  #: it was there before anybody looked
     epolls: tuple[int, ...] = ()  #: epolls of the process that watch it: event loops accept there

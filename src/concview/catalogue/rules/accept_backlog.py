@@ -91,10 +91,9 @@ def _told(window: Window, queue: QueueWindow) -> Observation:
         episodes=1,
         confidence=Confidence.EXACT if queue.exact or not threads else Confidence.INFERRED,
         label=at,
-        title=f"{plural(many, 'connection')} {'waits' if many == 1 else 'wait'} at {at}, and nobody accepts "
-        f"{'it' if many == 1 else 'them'}",
+        title=_title(at, many, queue.refused),
         summary=" ".join([_queued(window, queue, many), *_turned_away(queue), _who(window, queue, threads, stacks)]),
-        gain=f"{plural(many, 'client')} answered up to {duration(value)} sooner.",
+        gain=f"{plural(many or queue.refused, 'client')} answered up to {duration(value)} sooner.",
         check_next=_next(queue),
         where=evidence.places(*stacks.values()),
         threads=tuple([t.tid for t in threads[:MOST_NAMED]]),
@@ -107,8 +106,18 @@ def _told(window: Window, queue: QueueWindow) -> Observation:
     )
 
 
+def _title(at: str, many: int, refused: int) -> str:
+    if not many:
+        turned = "was" if refused == 1 else "were"
+        return f"{plural(refused, 'attempt')} to connect to {at} {turned} turned away: the queue was full"
+    wait, them = ("waits", "it") if many == 1 else ("wait", "them")
+    return f"{plural(many, 'connection')} {wait} at {at}, and nobody accepts {them}"
+
+
 def _queued(window: Window, queue: QueueWindow, many: int) -> str:
     now = queue.last.waiting
+    if not many:
+        return f"Nobody was seen to wait at {queue.last.kind} {queue.last.name}."
     said = f"{plural(many, 'connection')} to {queue.last.kind} {queue.last.name} waited to be accepted"
     if now != many:
         said += f" at a time ({now} now)"
