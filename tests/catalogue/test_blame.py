@@ -221,6 +221,30 @@ def test_who_waits_for_a_lock_that_processes_share_is_not_called_idle() -> None:
     assert "check --tree" in found.causes[0].what
 
 
+@pytest.mark.parametrize(("inner", "via", "kind", "verdict", "said"), [
+    ([], "", "multiprocessing.Lock", "held up", "held by another process, or one that has ended with it"),
+    # One reads at a time, and the others wait for their turn: no fault, unless it has ended.
+    ([stdlib("Queue.get", "multiprocessing/queues.py")], "", "multiprocessing.Lock", "outside", "its turn at a queue"),
+    ([stdlib("Queue.put", "multiprocessing/queues.py")], "Queue.put", "multiprocessing.Semaphore", "stuck",
+     "to be made by a process that takes something out of it"),
+])  # fmt: skip
+def test_what_this_process_has_not_taken_itself_another_one_has(
+    inner: list[Frame], via: str, kind: str, verdict: str, said: str
+) -> None:
+    scene = Scene(rules={})
+    tids = tuple(scene.thread(f"w-{n}") for n in range(3))
+    stack = [stdlib("SemLock.__enter__", "multiprocessing/synchronize.py", 95), *inner, frame("work", 4)]
+    for tid in tids:
+        scene.do(tid, stack, waits_for(0x5000, via=via, kind=kind))
+    scene.play(1)
+    row = Related(0x5000, kind, "Lock", "lock", tids, complete=True)
+    scene.history.apply(Relations(scene.history.now_ns, (row,), 3, 3))
+    scene.play(8)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    assert (found.verdict, found.unexplained) == (verdict, 0) and said in found.sentence
+
+
 def test_nothing_is_called_clear_whose_states_cannot_be_read() -> None:
     scene = Scene(rules={})
     for i in range(3):

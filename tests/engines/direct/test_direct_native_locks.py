@@ -111,3 +111,31 @@ def test_a_wait_in_the_program_that_the_interpreter_lies_in_is_not_taken_for_one
     natives.NativeReader(memory, sink).report(1, [row])
     last = _last(sink)
     assert last is not None and bool(last.waits) == told
+
+
+FULL_QUEUE = """
+import json, multiprocessing, threading, time
+queue, tids = multiprocessing.Queue(1), {}
+queue.put(0)
+def put(name):
+    tids[name] = threading.get_native_id()
+    queue.put(1)
+for n in range(2):
+    threading.Thread(target=put, args=(n,), daemon=True).start()
+while len(tids) < 2: time.sleep(0.01)
+time.sleep(0.3)
+print("ready", flush=True)
+print(json.dumps(list(tids.values())), flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.few
+def test_who_took_a_semaphore_last_is_no_owner(direct_python: Interpreter) -> None:
+    """multiprocessing notes that beside it; who waits for room in its queue waits for whoever takes something out."""
+    with target(direct_python, FULL_QUEUE) as process, watching(process.pid) as (engine, sink):
+        waiters = set(json.loads(process.line()))
+        tick_until(engine, lambda: _all_wait(sink, waiters), looks=True, pause=0.05)
+    last = _last(sink)
+    assert last is not None
+    assert [(w.kind, w.owner) for w in last.waits if w.tid in waiters] == [("", 0)] * len(waiters)

@@ -242,7 +242,10 @@ def _is_stuck(cause: BlameCause, seconds: float) -> bool:
     # How long is known of the first wait alone: who joins a thread that waits for the GIL now and then is not stuck.
     first = Via(cause.path[0].via)
     taken = cause.family == Family.TAKEN and first in TAKEN and first is not Via.GIL
-    return taken or (cause.family == Family.STALL and cause.kind == End.UNEXPLAINED and len(cause.path) == 1)
+    outside = cause.kind == End.PEER and not cause.ends  # another process has to do it
+    return taken or (
+        cause.family == Family.STALL and (cause.kind == End.UNEXPLAINED or outside) and len(cause.path) == 1
+    )
 
 
 def _over(blame: Blame, part: float, gate: tuple[float, float]) -> bool:

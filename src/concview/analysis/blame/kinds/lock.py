@@ -10,7 +10,7 @@ from concview.analysis.blame.nouns import QUIET, End, Link, Part, Root, Via
 from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
-from concview.analysis.known_places import MANAGERS, is_file
+from concview.analysis.known_places import MANAGERS, bare, is_file
 from concview.model import Confidence, State
 
 _OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native", "import", "database", "pool"})
@@ -59,6 +59,13 @@ class Lock:
         mutex = told is not None and _pairs(waiter, told)
         if address and not others and not shared and not mutex and self._parked(waiter):
             return waiter.end(End.IDLE, "parks at a lock of its own until somebody has work for it")
+        if shared and not others and told is not None and not told.row.owner:
+            # What this process has taken of it its own object counts.
+            if _turn(waiter.look):
+                turn = "its turn at a queue between processes: another one has it and waits for an item, or has ended"
+                return waiter.end(End.PEER, f"{turn} with it (check --tree tells which)")
+            end = waiter.end(End.PEER, "another process, or one that has ended with it (check --tree looks at them)")
+            return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
         unseen = "no thread of this process is seen to hold it"
         if shared:
             unseen += ", and who else does is not recorded in it (check --tree looks at the other processes)"
@@ -89,6 +96,11 @@ class Lock:
 def _lent(look: Look) -> bool:
     """Whether the process of a multiprocessing.Manager takes it for somebody who asked."""
     return look.stack.leaf is not None and is_file(look.stack.leaf, MANAGERS)
+
+
+def _turn(look: Look) -> bool:
+    """Whether it takes from a queue of multiprocessing, at whose pipe one process reads at a time: that is no fault."""
+    return any(bare(f.function) == "get" and is_file(f, "multiprocessing/queues.py") for f in look.stack.frames[:4])
 
 
 def _alone(waiter: Waiter) -> bool:

@@ -8,8 +8,10 @@ from concview.analysis.blame.kinds._ways import on_the_way
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.ties import ties
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import LOOPS, among
+from concview.analysis.known_places import LOOPS, among, bare, is_file
+from concview.model import Confidence
 
+_BETWEEN = "multiprocessing/queues.py"
 _TAKES = frozenset({"get", "get_nowait"})
 
 
@@ -49,6 +51,9 @@ class Room:
             others = others or [t for t in unread if any(among(f, LOOPS) for f in alive[t].stack.frames)]
             if not takers and not unread and told.row.complete:
                 otherwise = waiter.end(End.NOBODY, "no thread is left that takes anything out of it")
+        if not others and any(bare(f.function) == "put" and is_file(f, _BETWEEN) for f in waiter.look.stack.frames[:8]):
+            end = waiter.end(End.PEER, "a process that takes something out of it")
+            return waiter.outside(Via.ROOM, "room in a queue between processes", Confidence.INFERRED, end)
         if takers == {waiter.tid}:
             name = world.name(waiter.tid)
             otherwise = waiter.end(End.CYCLE, f"{name} waits for {what} itself, and nobody else takes anything out")

@@ -31,6 +31,8 @@ _SIZE, _MOST, _KNOWN = 256, 200, 1024
 _AGAIN_NS = 5_000_000_000
 #: Include/cpython/lock.h: _Py_LOCKED and _Py_HAS_PARKED.
 _PARKED = b"\3"
+#: Of multiprocessing, beside the semaphore: who took it last, which others may have given back.
+_TAKEN_LAST = "SemLock"
 _TYPE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
 
 
@@ -95,7 +97,10 @@ class NotedOwners:
                     continue
                 parked = lock != address and self._parks(lock, words)
                 if lock == address or parked:
-                    if name := self._type(at):
+                    name = self._type(at)
+                    if name == _TAKEN_LAST:
+                        return 0, "", False
+                    if name:
                         return at + 8 * i + 8, name, parked
                     unnamed, is_parked = unnamed or at + 8 * i + 8, parked
         return unnamed, "", is_parked
