@@ -357,7 +357,9 @@ class DirectEngine:
             sent = (row.tid, row.stack, row.wait, row.holds)
             if sent != row.sent:
                 if row.holds and row.wait in waits.locks and self._moved_on(row, waits):
-                    continue
+                    row.wait = 0
+                    scheduled.changed_sides()
+                    sent = (row.tid, row.stack, 0, row.holds)
                 row.sent = sent
                 news.append(sent)
         if not self._interpreters.idle:
@@ -382,7 +384,7 @@ class DirectEngine:
     def _moved_on(self, row: ThreadRow, waits: WaitReader) -> bool:
         """Its stack was copied when it had a lock, and what it waits for was read later: on a full machine it may have
         given the lock back and come for it again in between. Who waits for itself does not run between two looks at
-        both. Of one that has moved on the next sample tells; until then what was said of it stands."""
+        both. Of one that has moved on it is known that it had the lock, and not what it waited for meanwhile."""
         if not self._ownership.has(row.tid, waits.locks[row.wait]):
             return False
         times = waits.times(row.tid)
