@@ -436,6 +436,7 @@ class BlameStep(View, frozen=True):
     waiting_tasks: tuple[int, ...] = ()  #: ids of tasks, likewise
     owning_tasks: tuple[int, ...] = ()
     inside: str = ""  #: 'psycopg_pool/pool.py:887': the library's line, where file and line are the program's own
+    at_a_time: float = 0.0  #: of `owners` and `owning_tasks`, on average; 0: not known
 
 
 class BlameCause(View, frozen=True):

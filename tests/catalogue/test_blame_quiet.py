@@ -9,6 +9,7 @@ import pytest
 from build import RUNNING, SELECT, SLEEP, Scene, frame, recv, stdlib, waits_for
 
 from concview.analysis.blame.tracker import Tracker
+from concview.analysis.blame.words import story
 from concview.analysis.window import Window
 from concview.model import Frame, Reference, Related, Relations, Role, Wait, Worker, Workers
 from concview.snapshot import Blame
@@ -130,6 +131,25 @@ def test_who_is_past_the_line_that_asks_has_a_connection_until_its_last_use() ->
     scene.do(had, [frame("rest", 60), frame("job", 5)], SLEEP)
     (cause,) = [c for c in blame(scene, POOL).causes if c.path and tid in c.threads]
     assert (cause.path[0].via, cause.path[0].owners) == ("resource", (has,))
+
+
+def test_how_many_have_a_connection_at_a_time_is_told_not_only_how_many_ever_had_one() -> None:
+    pool = frame("PooledDB.connection", 9, "/site-packages/dbutils/pooled_db.py", "library")
+    asks = [CONDITION, pool, frame("job", 2)]
+    wait = waits_for(0x40, via="Condition.wait", kind="Condition")
+    scene, tid = waiting(asks, "Condition.wait", name="job-0")
+    others = [scene.thread(f"job-{n}") for n in range(1, 5)]
+    for turn in range(4):
+        for number, other in enumerate(others):
+            has = number == turn
+            scene.do(other, [frame("work", 50), frame("job", 3)] if has else asks, SLEEP if has else wait)
+        scene.play(1)
+    found = Tracker(Wakes(lambda name: POOL.split("\n") if name == FILE else ())).blame(Window(scene.history))
+    assert found is not None
+    cause = next(c for c in found.causes if c.path and tid in c.threads)
+    step = cause.path[0]
+    assert set(step.owners) == set(others) and step.at_a_time == pytest.approx(1.0, abs=0.1)
+    assert "in use by 1 of 4 threads (job) at a time, which sleep" in story(cause, 4.0)
 
 
 SESSIONS = """\

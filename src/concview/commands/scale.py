@@ -204,7 +204,7 @@ def _conclusion(usl: Fit, amdahl: Fit, which: str, rows: list[tuple[int, float, 
         )
     if which == "Amdahl":
         limit = (
-            f"never more than {amdahl.most:.4g}, {amdahl.most / amdahl.gamma.value:.1f} times one worker"
+            f"never beyond a throughput of {amdahl.most:.4g}, {amdahl.most / amdahl.gamma.value:.1f} times one worker's"
             if math.isfinite(amdahl.most)
             else "and no limit shows"
         )

@@ -180,6 +180,8 @@ class Row:
     path: tuple[Step, ...]
     ns: dict[Node, int] = field(default_factory=dict)
     owners: list[set[Node]] = field(default_factory=list)
+    #: Nanoseconds times those in the way of the first step at that moment: over time there are more than at a time.
+    had_ns: int = 0
 
     @property
     def total(self) -> int:

@@ -41,6 +41,7 @@ class Merged:
     ns: dict[Node, int] = field(default_factory=lambda: defaultdict(int))
     owners: list[set[Node]] = field(default_factory=list)
     exact_ns: int = 0
+    had_ns: int = 0  #: as in `Row`
 
     @property
     def total(self) -> int:
@@ -59,6 +60,7 @@ def rows_of(slices: Iterable[Slice]) -> list[Row]:
                 known.ns[tid] = known.ns.get(tid, 0) + ns
             for mine, theirs in zip(known.owners, row.owners, strict=False):
                 mine |= theirs
+            known.had_ns += row.had_ns
     return list(found.values())
 
 
@@ -81,6 +83,7 @@ def merged(rows: Iterable[Row]) -> list[Merged]:
                 one.owners[0] |= first_owners
         elif one.owners and row.owners:
             one.owners[0] |= row.owners[0]
+        one.had_ns += row.had_ns
         if exact(row.path):
             one.exact_ns += total
         for tid, ns in row.ns.items():
@@ -223,6 +226,7 @@ class _Teller:
                     _few_tasks(waiters),
                     _few_tasks(owners),
                     step.place.inside,
+                    round(m.had_ns / total, 2) if not i and total else 0.0,
                 )
             )
             waiters = owners

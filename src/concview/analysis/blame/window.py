@@ -290,5 +290,6 @@ def _count(made: Slice, tid: Node, part: Part, ns: int) -> None:
     row.ns[tid] = row.ns.get(tid, 0) + ns
     if row.owners:
         row.owners[0].update(part.owners)
+        row.had_ns += ns * max(1, len({*part.owners, *part.nodes[:1]}))
     for owners, node in zip(row.owners, part.nodes, strict=False):
         owners.add(node)

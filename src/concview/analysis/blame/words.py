@@ -35,6 +35,8 @@ _HAD = {
     Via.TURN: "which is kept by",
     Via.ANSWER: "to come from",
 }
+#: What several have at once, fewer than all that have it over time.
+_SHARED = frozenset({Via.RESOURCE, Via.PERMIT})
 _ONE_AT_A_TIME = frozenset({Via.LOCK, Via.DATABASE, Via.GIL})
 #: What one does at the end, and several.
 _PLURAL = {"waits": "wait", "sleeps": "sleep", "runs": "run", "is": "are", "has": "have"}
@@ -93,9 +95,13 @@ def those(step: BlameStep, name: str) -> str:
 
 
 def had_by(step: BlameStep, name: str) -> str:
-    """'held by web-3'; of what one can have at a time 'held in turn by 8 threads (web)'."""
-    several = len(step.owners) + len(step.owning_tasks) > 1
-    how = had(step).replace(" by", " in turn by") if several and step.via in _ONE_AT_A_TIME else had(step)
+    """'held by web-3'; of what one can have at a time 'held in turn by 8 threads (web)'; of what several can have
+    'in use by 2.6 of 12 threads (web) at a time'."""
+    owners = len(step.owners) + len(step.owning_tasks)
+    if owners > 1 and step.via in _SHARED and 0 < step.at_a_time < owners - 0.5:
+        number = f"{step.at_a_time:.1f}".removesuffix(".0")
+        return f"{had(step)} {number} of {those(step, name)} at a time"
+    how = had(step).replace(" by", " in turn by") if owners > 1 and step.via in _ONE_AT_A_TIME else had(step)
     return f"{how} {those(step, name)}"
 
 
