@@ -68,6 +68,9 @@ class _Anything:
     def truth(self) -> bool:
         return False
 
+    def word(self, offset: int) -> _Anything:
+        return self
+
     def raw(self, offset: int, size: int) -> bytes:
         return bytes(size)
 

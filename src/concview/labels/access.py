@@ -332,6 +332,12 @@ class Ref:
         access.note(self.address + access.o["long.lv_tag"], 12)
         return access.objects.integers([self.address])[0] == 1
 
+    def word(self, offset: int) -> Ref:
+        """The object that a field refers to, `offset` from behind the header: for types made in C."""
+        access = self._access
+        at = self.address + access.o.header + offset
+        return Ref(access, access.word(at, self.address) if self.address else 0)
+
     def raw(self, offset: int, size: int) -> bytes:
         """Bytes of the object, from behind its header: for types made in C."""
         access = self._access

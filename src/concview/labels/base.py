@@ -39,6 +39,9 @@ class Raw:
     rpc: str = ""  #: '/package.Service/Method'
     name: str = ""  #: of a job: the function's; of a command: what it is about, a collection
     id: str = ""
+    partition: int = -1  #: of a job that is a record of one: `name` is the topic, `id` the offset
+    #: It asks for the next one: what frames around it still have of the same system is over.
+    next: bool = False
     started_s: float = 0.0  #: on CLOCK_MONOTONIC; 0: not known
     wall_s: float = 0.0  #: the same as seconds since the epoch
     local: float | None = None  #: the same as a clock on the wall, in the target's time zone, shows it
@@ -69,6 +72,8 @@ class Kind:
     methods: frozenset[str] = frozenset()
     #: Functions of any name and place with these arguments, behind `self` or not, are asked, too.
     arguments: tuple[str, ...] = ()
+    #: Functions that have a variable of one of these names are asked, too.
+    variables: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ _NAME = re.compile(r"[A-Za-z_][\w]*(?:[.:/-][A-Za-z_<][\w<>]*){0,20}", re.ASCII)
 #: An id that a library made: of hexadecimal digits and hyphens. One that was chosen by the program may be anything.
 _ID = re.compile(r"[0-9a-fA-F]{8,64}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|\[?[0-9a-fA-F:.]{2,45}\]?)(?::\d{1,5})?")
+#: Of Kafka (`Topic.LEGAL_CHARS`), and where in a partition a record lies.
+_TOPIC, _OFFSET = re.compile(r"[a-zA-Z0-9._-]{1,249}"), re.compile(r"\d{1,20}", re.ASCII)
 #: Of a route as the program's source has it.
 _ROUTE = re.compile(r"[^\x00-\x20\x7f?#]{1,200}")
 _LONGEST = 200
@@ -38,7 +40,8 @@ _RPC = re.compile(r"/[A-Za-z_][A-Za-z0-9_.-]{0,150}/[A-Za-z_][A-Za-z0-9_]{0,100}
 def label(raw: Raw, full: bool) -> Label:
     """`full`: as it is, cleaned and cut."""
     name, missing = _NAMERS[raw.kind](raw)
-    id_ = raw.id if full or _ID.fullmatch(raw.id) else ""
+    made = _ID.fullmatch(raw.id) or (raw.partition >= 0 and _OFFSET.fullmatch(raw.id))
+    id_ = raw.id if full or made else ""
     detail = ""
     if full:
         detail = raw.detail or raw.path or raw.statement or raw.name
@@ -68,6 +71,8 @@ def _routed(raw: Raw) -> tuple[str, str]:
 
 
 def _job(raw: Raw) -> tuple[str, str]:
+    if raw.partition >= 0:
+        return (f"{raw.name} partition {raw.partition}", "") if _TOPIC.fullmatch(raw.name) else ("", "name")
     return (raw.name, "") if raw.name and len(raw.name) <= _LONGEST and _NAME.fullmatch(raw.name) else ("", "name")
 
 

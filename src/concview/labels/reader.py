@@ -70,12 +70,15 @@ class LabelReader:
         self._packages: dict[str, str] = {"-packages/gevent/": "gevent"}  #: part of a file's path -> system
         self.seen: set[str] = set()  #: systems whose code was in a stack
         self._shaped: list[Kind] = []
+        self._keepers: list[Kind] = []
         for kind in registry.everything("concview.labels.kinds", "KIND").values():
             for place in kind.places:
                 self._packages[_package(place.file)] = kind.system
                 self._kinds.setdefault(place.function, []).append((place.file, kind))
             if kind.methods:
                 self._callers.append(kind)
+            if kind.variables:
+                self._keepers.append(kind)
             if kind.arguments:
                 self._shaped.append(kind)
         for link in registry.everything("concview.labels.kinds", "LINK").values():
@@ -118,10 +121,12 @@ class LabelReader:
             names = self._called(code)
             kinds = tuple(k for k in self._callers if not k.methods.isdisjoint(names))
         shaped = () if kinds or links else tuple(k for k in self._shaped if self._takes(code, k.arguments))
+        if not there:
+            kinds += tuple(k for k in self._keepers if k not in kinds and self._has(code, k.variables))
         if len(self._known) >= _MOST_CODES:
             self._known.clear()
         self.seen.update(s for part, s in self._packages.items() if part in code.file)
-        known = self._known[code.address] = _Known(code, kinds or shaped, links, bool(shaped))
+        known = self._known[code.address] = _Known(code, kinds + shaped, links, bool(shaped))
         return known
 
     def _takes(self, code: Code, arguments: tuple[str, ...]) -> bool:
@@ -132,6 +137,13 @@ class LabelReader:
             return False
         first = slots.get(arguments[0], -1)
         return first in (0, 1) and all(slots.get(n, -1) == first + i for i, n in enumerate(arguments))
+
+    def _has(self, code: Code, variables: frozenset[str]) -> bool:
+        """Whether a function has a variable of one of these names."""
+        try:
+            return not variables.isdisjoint(self._chains.names(code))
+        except BAD:
+            return False
 
     def _called(self, code: Code) -> set[str]:
         """Names of attributes and globals that a function uses."""
@@ -149,6 +161,7 @@ class LabelReader:
         """What these frames tell."""
         access, result = self.access, Reading()
         access.begin()
+        over: set[str] = set()
         try:
             for candidate in candidates:
                 frame = candidate.frame
@@ -157,9 +170,13 @@ class LabelReader:
                     if kind.arguments and any(r.kind is WorkKind.REQUEST for r in result.raws):
                         continue
                     raw = kind.read(view)
-                    if raw is not None:
-                        raw.system = kind.system
-                        result.raws.append(raw)
+                    if raw is None or kind.system in over:
+                        continue
+                    if raw.next:
+                        over.add(kind.system)
+                        continue
+                    raw.system = kind.system
+                    result.raws.append(raw)
                 for link in candidate.links:
                     future = link.read(view)
                     if future:
@@ -314,6 +331,7 @@ def join(outer: Raw, inner: Raw) -> Raw:
         rpc=outer.rpc or inner.rpc,
         name=outer.name or inner.name,
         id=outer.id or inner.id,
+        partition=outer.partition,
         started_s=outer.started_s or inner.started_s,
         wall_s=outer.wall_s or inner.wall_s,
         local=outer.local if outer.local is not None else inner.local,
