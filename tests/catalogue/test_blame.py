@@ -604,6 +604,34 @@ def test_who_waits_for_sqlite_waits_for_who_is_in_a_transaction() -> None:
     assert (outside.path[0].what, outside.what) == ("the lock of b.db", "process cron (pid 99)")
 
 
+TABLE = """\
+def load(key):
+    locks[key].acquire()
+    try:
+        ask()
+    finally:
+        locks[key].release()
+"""
+
+
+@pytest.mark.parametrize("past", [1, 2])
+def test_a_lock_of_a_table_has_who_alone_is_past_the_line_that_takes_one(past: int) -> None:
+    """Two may have two of them."""
+    scene = Scene(rules={})
+    at = site("locks[key]", 2, "load", how="acquire")
+    waiters = [scene.thread(f"w-{n}") for n in range(3)]
+    for tid in waiters:
+        scene.do(tid, [frame("load", 2, acquires=at)], waits_for(0x100, kind="Lock"))
+    owners = [scene.thread(f"o-{n}") for n in range(past)]
+    for tid in owners:
+        scene.do(tid, [frame("ask", 90), frame("load", 4)], recv())
+    scene.play(4)
+    found = Tracker(Wakes(lambda file: TABLE.split("\n") if file == FILE else ())).blame(Window(scene.history))
+    assert found is not None
+    assert [c.path[0].owners for c in found.causes if c.path] == ([(owners[0],)] if past == 1 else [])
+    assert (found.unexplained > 0.5) == (past == 2)
+
+
 @pytest.mark.parametrize("told", [False, True])
 def test_a_statement_is_known_by_the_database_that_it_sleeps_for_and_who_has_it_by_the_block(told: bool) -> None:
     """Its line does not look like one; and the connection lies where no variable leads to."""

@@ -138,6 +138,39 @@ def test_an_object_that_has_got_another_attribute_is_read_anew(direct_python: In
             process.send("go")
 
 
+TWO_NAMES = """
+import threading, time
+condition = threading.Condition()
+class Cache:
+    def __init__(self): self.lock = self.condition = condition
+    def call(self, first):
+        lock, condition = self.lock, self.condition
+        with lock:
+            while not first: condition.wait()
+        try:
+            time.sleep(1000)
+        finally:
+            with lock: condition.notify_all()
+cache = Cache()
+for first in (True, False):
+    threading.Thread(target=cache.call, args=(first,), daemon=True).start()
+    time.sleep(0.2)
+print("ready", flush=True)
+print(id(condition), flush=True)
+time.sleep(1000)
+"""
+
+
+def test_of_two_names_of_one_object_the_one_counts_by_which_something_is_done(direct_python: Interpreter) -> None:
+    with target(direct_python, TWO_NAMES) as process, watching(process.pid) as (engine, sink):
+        address = int(process.line())
+        found = tick_until(engine, partial(_told, sink, address), looks=True)
+        tick_until(engine, lambda: any(r.will for r in _objects(sink)[address].references), looks=True)
+        found = _objects(sink)[address]
+    giving = [r for r in found.references if r.will and r.tid not in found.waiters]
+    assert {(r.path, r.will) for r in giving} == {("condition", "notify_all")}
+
+
 def test_only_what_is_new_is_searched_at_once() -> None:
     pace = Pace()
     rows = [(ThreadRow(tid, 0), NO_WAIT) for tid in (1, 2, 3)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import in_tasks
-from concview.analysis.blame.nouns import QUIET, End, Link, Part, Root, Via
+from concview.analysis.blame.kinds._ways import in_tasks, on_the_way
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Via
 from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
@@ -54,6 +54,8 @@ class Lock:
                     f"{what}: {who} has it across an `await`, and this thread is the loop in which {who} would go on"
                 )
                 return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, circle))
+        if not others and site is not None and "[" in site.expression:
+            others = _of_a_table(waiter)
         # One that several processes have is nobody's own.
         shared = waiter.wait.lock_kind.startswith("multiprocessing.")
         mutex = told is not None and _pairs(waiter, told)
@@ -96,6 +98,14 @@ class Lock:
 def _lent(look: Look) -> bool:
     """Whether the process of a multiprocessing.Manager takes it for somebody who asked."""
     return look.stack.leaf is not None and is_file(look.stack.leaf, MANAGERS)
+
+
+def _of_a_table(waiter: Waiter) -> list[Node]:
+    """`locks[key].acquire()`: no variable leads to it, and one who is past that line may have another one of the table.
+    Where there is one alone who is, and has yet to give it back, it has this one."""
+    method, on = waiter.source.waited(waiter.frame.function, waiter.frame.line)
+    owners = on_the_way(waiter, on, method)[0] if on and method == "acquire" else []
+    return owners if len(owners) == 1 else []
 
 
 def _turn(look: Look) -> bool:

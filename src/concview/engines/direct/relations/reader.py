@@ -131,13 +131,13 @@ class RelationReader:
 
     def _references(self, found: Iterable[Found], kind: str, owner: tuple[str, str]) -> tuple[Reference, ...]:
         references: list[Reference] = []
-        told: set[tuple[int, int, bool]] = set()
+        told: dict[tuple[int, int, bool], int] = {}  #: -> which of the references
         for each in found:
             frame, place = each.variable.frame, each.place
             key = frame.thread.tid, frame.address, each.variable.by == "with"
-            if key in told:
-                continue  # the shortest way is enough; a `with` says more: it has been entered
-            told.add(key)
+            at = told.get(key, -1)
+            if at >= 0 and (references[at].will or references[at].past or each.variable.by == "with"):
+                continue  # one name is enough; a `with` says more: it has been entered
             code = place.code
             columns = self._positions.of(code, place.lasti)
             will = Will()
@@ -149,19 +149,22 @@ class RelationReader:
             elif not self._frames.stdlib(code.file):
                 column = columns[0] if columns != (0, 0) else -1
                 will = self._obligations.of(code.qualname, code.file, place.line, column, each.path, kind, owner)
-            references.append(
-                Reference(
-                    frame.thread.tid,
-                    frame.depth,
-                    each.variable.by,
-                    clean(each.path),
-                    clean(code.qualname),
-                    clean(code.file, 1000),
-                    place.line,
-                    columns,
-                    *will,
-                )
+            one = Reference(
+                frame.thread.tid,
+                frame.depth,
+                each.variable.by,
+                clean(each.path),
+                clean(code.qualname),
+                clean(code.file, 1000),
+                place.line,
+                columns,
+                *will,
             )
+            if at < 0:
+                told[key] = len(references)
+                references.append(one)
+            elif will.will or will.past:
+                references[at] = one  # the same by another name, by which something is done with it
         return tuple(references)
 
     def _type(self, address: int) -> str:
