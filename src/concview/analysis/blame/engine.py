@@ -197,7 +197,7 @@ def _join(
     if link.settle is not None:
         end = link.settle(made)
         if end is not None:
-            found[node] = [Part(1.0, end)]
+            found[node] = [Part(1.0, end, (link.step,) if end.kind is End.NOBODY else ())]
             return
     if len(made) > MOST_PARTS:
         made = _folded(made)

@@ -208,6 +208,8 @@ class TaskMoment:
             key = ("call", wait.tid)
             sure = Confidence.INFERRED if wait.via == "future" else Confidence.EXACT
             return self._link(node, place, Via.RESULT, "a call in a thread", [wait.tid], sure, key)
+        if wait.kind == "processes":
+            return Root(End.CHILD, "a worker process of its pool", place)
         loop = self._loop(task)
         told = self._told(loop.executor) if loop is not None else None
         workers = [t for t in told.told.threads if t in self._moment.runs] if told is not None else []
@@ -256,9 +258,22 @@ class TaskMoment:
         what, sure = f"the end of {names or 'tasks'}", Confidence.EXACT
         if run.wait.via == "future":  # that one of them has, and so will set
             what, sure = f"what {names or 'a task'} will set", Confidence.INFERRED
+        if run.wait.via == "start":
+            what = f"{names or 'a task'} to say that it has started"
         link = self._link(node, place, Via.RESULT, what, others, sure, ("end", node), nobody)
-        link.settle = self._no_work(others, place)
+        link.settle = self._not_started(names, place) if run.wait.via == "start" else self._no_work(others, place)
         return link
+
+    @staticmethod
+    def _not_started(names: str, place: Place):  # type: ignore[no-untyped-def]
+        """Who waits for work has been started, and has not said so."""
+
+        def settle(parts: Sequence[Part]) -> Root | None:
+            if all(p.root.kind in QUIET for p in parts):
+                return Root(End.NOBODY, f"{names} waits for work, and has not called `task_status.started()`", place)
+            return None
+
+        return settle
 
     def _supervises(self, task: TaskHistory, run: TaskRun) -> bool:
         """It has waited for the same ones since before anybody looked, and not one of them has ended. One that others

@@ -238,7 +238,8 @@ def _is_stuck(cause: BlameCause, seconds: float) -> bool:
     if cause.kind == End.NOBODY:
         # How long is known of the first wait. That nobody is there must have been seen for a good part of that: behind
         # one who joins a thread that others starve of a lock, nobody has the lock for the moment of a hand-over.
-        return cause.thread_s >= SEEN_SO * min(cause.stuck_s, seconds)
+        waiting = max(1, len(cause.threads) + len(cause.tasks))
+        return cause.thread_s / waiting >= SEEN_SO * min(cause.stuck_s, seconds)
     # How long is known of the first wait alone: who joins a thread that waits for the GIL now and then is not stuck.
     first = Via(cause.path[0].via)
     taken = cause.family == Family.TAKEN and first in TAKEN and first is not Via.GIL

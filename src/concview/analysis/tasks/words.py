@@ -95,6 +95,8 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
     if state is TaskState.EXECUTOR:
         if wait.tid:
             return f"waits for a call that {names.get(wait.tid, f'thread {wait.tid}')} runs{at}"
+        if wait.kind == "processes":
+            return f"waits for a call in a worker process{at}"
         what = "a worker thread: its call is queued" if wait.queued else "a call in a thread"
         return f"waits for {what}{at}"
     if state is TaskState.TASK:
@@ -122,6 +124,9 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
 
 
 def _tasks(history: TaskHistories, run: TaskRun) -> str:
+    if run.wait.via == "start":
+        names = [history.tasks[t].name for t in run.awaits if t in history.tasks]
+        return f"waits for {alike(names, run.awaited) if names else 'a task'} to say that it has started"
     how = run.wait.via or "await"
     names = [history.tasks[t].name for t in run.awaits if t in history.tasks]
     if not names:

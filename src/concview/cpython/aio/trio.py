@@ -43,6 +43,7 @@ ROLES: dict[tuple[str, str], Role] = {
     (_SYNC, "CapacityLimiter.acquire_on_behalf_of"): Role(POOL, "CapacityLimiter.acquire", "Limiter", library="trio"),
     (_CHANNEL, "MemoryReceiveChannel.receive"): Role(QUEUE, "MemoryReceiveChannel.receive", library="trio"),
     (_CHANNEL, "MemorySendChannel.send"): Role(QUEUE, "MemorySendChannel.send", library="trio"),
+    (_RUN, "Nursery.start"): Role(TASK, "start", "Nursery", "", library="trio"),
     (_RUN, "Nursery._nested_child_finished"): Role(TASK, "Nursery", "Nursery", library="trio"),
     ("trio/_core/_run.py", "NurseryManager.__aexit__"): Role(TASK, "Nursery", "Nursery", "", library="trio"),
     ("trio/_threads.py", "to_thread_run_sync"): Role(EXECUTOR, "to_thread.run_sync", "", "", library="trio"),

@@ -245,7 +245,9 @@ class Waits:
             found.object, found.kind = 0, ""
         with contextlib.suppress(*BAD):
             kind = values.type_name(place)
-            if kind in ("set", "frozenset"):
+            if values.is_a(place, TASK):
+                self._pending([place], found)
+            elif kind in ("set", "frozenset"):
                 self._pending(values.set_items(place, _MAX_AWAITED), found)
             elif kind in ("list", "tuple"):
                 self._pending(values.list_items(place, _MAX_AWAITED), found)

@@ -23,6 +23,11 @@ from concview.source.origin import is_module
 
 VIA = "Future.result"
 _ITEM, _FILE = "_WorkItem.run", "concurrent/futures/thread.py"
+#: The thread that brings a process pool its calls and their results: 3.9 and newer; 3.8, whose third argument they are.
+_MANAGER_METHOD, _MANAGER_FUNCTION = "_ExecutorManagerThread.run", "_queue_management_worker"
+_MANAGERS, _PROCESSES = frozenset({_MANAGER_METHOD, _MANAGER_FUNCTION}), "concurrent/futures/process.py"
+#: Calls of one process pool that are looked at.
+_MOST_ITEMS = 256
 #: A worker's outermost frames, among which that of the work item is: bootstrap, run, _worker, and what wraps them.
 _OUTERMOST = 12
 
@@ -89,6 +94,27 @@ class Futures:
                     continue
             if future:
                 found[future] = tid
+        return found
+
+    def in_processes(self, by_tid: dict[int, ThreadRow]) -> set[int]:
+        """Addresses of the futures of calls that were given to process pools and have not come back."""
+        reader, found = self._reader, set[int]()
+        for thread in (t for row in by_tid.values() for t in row.states):
+            walk = thread.walk
+            for place, frame in zip(walk.places[-_OUTERMOST:], walk.addresses[-_OUTERMOST:], strict=True):
+                if place.code.qualname not in _MANAGERS or not is_module(place.code.file, _PROCESSES):
+                    continue
+                try:
+                    if place.code.qualname == _MANAGER_FUNCTION:
+                        items = reader.slots(walk, frame, 2, 1)[0]
+                    else:
+                        items = reader.objects.attribute(reader.first_local(walk, frame), "pending_work_items")
+                    values = [item for _, item in reader.objects.items(items)][:_MOST_ITEMS] if items else []
+                    found.update(reader.objects.attribute(item, "future") for item in values)
+                except (BadAddress, struct.error):
+                    continue
+                break
+        found.discard(0)
         return found
 
     def _future(self, thread: Thread, frame: int) -> int:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from concview.cpython.aio.holders import Holders
     from concview.engines.direct.tasks.tracker import TaskTracker
 
-#: How often they are looked for, and from which age of a wait on; our CPU for one look, and its share; nanoseconds.
-EVERY_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 200_000_000, 8_000_000, 0.005
+#: How often they are looked for, at least, and from which age of a wait on; our CPU for one look, and its share;
+#: nanoseconds.
+EVERY_NS, LONGEST_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 1_500_000_000, 200_000_000, 8_000_000, 0.005
 #: Generators of one loop, those that have something, tasks that are searched for one, objects of one frame, generators
 #: that iterate one another.
 _GENERATORS, _MOST, _TASKS, _OBJECTS, _DEEP = 1_000, 64, 2_000, 8, 8
@@ -58,12 +59,29 @@ class Generators:
         self._began = 0  #: this look, in our CPU's time
         self._seen = -1  #: version of the tracker's tasks in which nobody waited for something that nobody has
         self._given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}  #: by the task's address
+        self.iterated: dict[int, list[Link]] = {}  #: by a task's address: frames of generators that it iterates
         self._own: dict[int, Task] = {}  #: generator -> the entry that stands for it
 
     def held(self, task: Task) -> list[Held]:
         """What generators that it iterates have, as far as they stand where they stood."""
         known = self._given.get(task.address)
-        return _holds(known[1], self._still) if known is not None and known[0] is task else []
+        if known is None or known[0] is not task:
+            return []
+        again = [(now, exact) for one, exact in known[1] if (now := self._anew(one)) is not None]
+        self._given[task.address] = task, again
+        return _holds(again)
+
+    def _anew(self, one: _Stands) -> _Stands | None:
+        """The same generator where it stands by now; None where that is no `yield` with something taken."""
+        if self._still(one):
+            return one
+        try:
+            if self._values.type_name(one.address) != _GENERATOR:
+                return None
+            chain = self._chains.walk([one.address])[0]
+            return self._stands(one.address, chain, one.loop) if self._at_yield(chain) else None
+        except BAD:
+            return None
 
     def look(self, now: int) -> None:
         if now < self._look_at:
@@ -74,13 +92,19 @@ class Generators:
             return
         self._began = time.thread_time_ns()
         wanted, young = self._wanted(now)
-        if wanted or self._given or self._own:
+        if wanted or self._given or self._own or self.iterated:
             found, frames = self._standing(wanted) if wanted else ([], {})
-            given, alone = self._iterated(found, frames) if found else ({}, [])
-            self._tell(now, given, alone)
+            if not self._late() or found:  # what a look that was cut off did not see may be there yet
+                self.iterated = {}
+                given, alone = self._iterated(found, frames) if frames else ({}, [])
+                self._tell(now, given, alone)
         cost = time.thread_time_ns() - self._began
-        self._look_at = now + max(EVERY_NS, int(cost / SHARE))
+        # Sources are parsed at a first look alone: what follows is not put off for long by that.
+        self._look_at = now + max(EVERY_NS, min(LONGEST_NS, int(cost / SHARE)))
         self._seen = -1 if young or cost > MOST_NS else version
+
+    def _late(self) -> bool:
+        return time.thread_time_ns() - self._began > MOST_NS
 
     # ------------------------------------------------------------------ what is waited for
 
@@ -128,7 +152,7 @@ class Generators:
             except BAD:
                 continue
             for address, chain in zip(addresses, chains, strict=True):
-                if len(found) >= _MOST or time.thread_time_ns() - self._began > MOST_NS:
+                if len(found) >= _MOST or self._late():
                     break
                 if not self._at_yield(chain):
                     continue
@@ -181,9 +205,8 @@ class Generators:
         """(what tasks have by them, and whether that is exact, by the task's address; those that no task has)."""
         tasks: dict[int, tuple[Task, bool]] = {}  #: generator -> who has it, and whether on the value stack
         within: dict[int, int] = {}  #: generator -> the one that iterates it
-        for task in list(self._tracker.tasks.values())[:_TASKS]:
-            if task.kind == KIND or time.thread_time_ns() - self._began > MOST_NS:
-                continue
+        others = [t for t in list(self._tracker.tasks.values())[:_TASKS] if t.kind != KIND]
+        for task in others:
             for address, iterates in self._has(task.links, frames):
                 if iterates or address not in tasks:
                     tasks[address] = task, iterates
@@ -191,14 +214,23 @@ class Generators:
             for address, _ in self._has([link], frames):
                 if address != outer:
                     within.setdefault(address, outer)
+        # As what an object on the value stack has: dearer, and for those alone that nobody else has.
+        left = {one.address for one in found if _outermost(one.address, tasks, within) not in tasks}
+        for task in others if left else ():
+            if self._late():
+                break
+            tasks.update({a: (task, True) for a in self._through(task.links, left) if a not in tasks})
+        for outer, link in frames.items() if left else ():
+            within.update({a: outer for a in self._through([link], left) if a != outer and a not in within})
         given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}
         alone: list[_Stands] = []
+        self.iterated = {}
+        for address, link in frames.items():
+            at = _outermost(address, tasks, within)
+            if at in tasks:
+                self.iterated.setdefault(tasks[at][0].address, []).append(link)
         for one in found:
-            at = one.address
-            for _ in range(_DEEP):
-                if at in tasks or at not in within:
-                    break
-                at = within[at]
+            at = _outermost(one.address, tasks, within)
             if at in tasks:
                 task, iterates = tasks[at]
                 given.setdefault(task.address, (task, []))[1].append((one, iterates))
@@ -207,25 +239,30 @@ class Generators:
         return given, alone
 
     def _has(self, links: Iterable[Link], wanted: Container[int]) -> Iterator[tuple[int, bool]]:
-        """(a generator, whether it is on the value stack) of those that frames have: as such, or as what an object on
-        the value stack has."""
+        """(a generator, whether it is on the value stack) of those that frames have."""
         for link in links:
-            slots = [w & self._values.o.tag_mask for w in memoryview(link.data[: len(link.data) & ~7]).cast("Q")]
             variables = link.place.code.nlocalsplus
-            # Above the top of the stack lies what was there before, of other frames in the same memory, too.
-            depth = (link.top_at - link.slots) // 8 + 1 if link.top_at else variables
-            for i, value in enumerate(slots[:depth]):
+            for i, value in enumerate(self._slots(link)):
                 if value in wanted:
                     yield value, i >= variables
-            objects = [v for v in slots[variables:depth] if v and v not in wanted][:_OBJECTS]
+
+    def _slots(self, link: Link) -> list[int]:
+        slots = [w & self._values.o.tag_mask for w in memoryview(link.data[: len(link.data) & ~7]).cast("Q")]
+        # Above the top of the stack lies what was there before, of other frames in the same memory, too.
+        return slots[: (link.top_at - link.slots) // 8 + 1 if link.top_at else link.place.code.nlocalsplus]
+
+    def _through(self, links: Iterable[Link], wanted: set[int]) -> set[int]:
+        """Generators that objects on the value stacks of frames have."""
+        found: set[int] = set()
+        for link in links:
+            objects = [v for v in self._slots(link)[link.place.code.nlocalsplus :] if v][-_OBJECTS:]
             try:
-                kinds = self._values.type_names(objects)
-                for value, kind in zip(objects, kinds, strict=True):
+                for value, kind in zip(objects, self._values.type_names(objects), strict=True):
                     if kind and "." not in kind and kind[:1].isupper():
-                        inside = self._values.attributes(value).values()
-                        yield from ((a, True) for a in inside if a in wanted)
+                        found |= wanted.intersection(self._values.attributes(value).values())
             except BAD:
                 continue
+        return found
 
     # ------------------------------------------------------------------ telling
 
@@ -237,7 +274,7 @@ class Generators:
             old = {h for one, _ in before[address][1] for h in one.held} if address in before else set()
             if task is None:
                 continue
-            new = _holds(given[address][1], None) if address in given and given[address][0] is task else []
+            new = _holds(given[address][1]) if address in given and given[address][0] is task else []
             others = [h for h in task.held if h not in old]
             if [h.object for h in task.held] != [h.object for h in (*others, *new)]:
                 task.held = [*others, *new]
@@ -272,11 +309,19 @@ class Generators:
         tracker.touch(task)
 
 
-def _holds(given: list[tuple[_Stands, bool]], still) -> list[Held]:  # type: ignore[no-untyped-def]
+def _outermost(address: int, tasks: Container[int], within: dict[int, int]) -> int:
+    """The first of the generators that iterate one another which a task has."""
+    for _ in range(_DEEP):
+        if address in tasks or address not in within:
+            break
+        address = within[address]
+    return address
+
+
+def _holds(given: list[tuple[_Stands, bool]]) -> list[Held]:
     found: list[Held] = []
     for one, exact in given:
-        if still is None or still(one):
-            for held in one.held:
-                held.exact = held.exact and exact
-                found.append(held)
+        for held in one.held:
+            held.exact = held.exact and exact
+            found.append(held)
     return found

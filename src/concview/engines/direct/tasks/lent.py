@@ -83,7 +83,7 @@ class Lent:
         """Pools that something lies in a task's variables of, or in attributes of these."""
         values, chains = self._tracker.values, self._tracker.chains
         pools: set[int] = set()
-        for link in task.links[-_FRAMES:]:
+        for link in (*task.links[-_FRAMES:], *self._tracker.generators.iterated.get(task.address, ())[:_FRAMES]):
             with contextlib.suppress(*BAD):
                 slots = list(chains.variables(link).values())[:_VARIABLES]
                 addresses = [values.cell(v) for s in slots if (v := chains.slot(link, s))]

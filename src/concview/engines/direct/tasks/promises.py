@@ -38,6 +38,8 @@ AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
 #: Waiting tasks, other tasks and threads in one look; frames of one; variables of a frame; members of a collection;
 #: members that are looked into themselves.
 _TASKS, _OTHERS, _THREADS, _FRAMES, _VARIABLES, _MEMBERS, _INSIDE = 200, 200, 64, 8, 24, 512, 64
+#: Objects of one frame whose attributes are looked at.
+_OBJECTS = 4
 _MOST_KNOWN = 4_096
 _COLLECTIONS = (
     "list",
@@ -48,6 +50,8 @@ _COLLECTIONS = (
     "collections.OrderedDict",
     "collections.defaultdict",
 )
+#: What everybody may have.
+_OF_ALL = frozenset({"NoneType", "Task", "Future", "Context", "Loop", "_UnixSelectorEventLoop"})
 _ENTERS = ACQUIRES | {"__aenter__"}
 #: Who waits for other tasks is one that waits for the object, too.
 _NEVER = 9
@@ -348,8 +352,14 @@ class Promises:
                 each.tasks = [t for t, rank in zip(each.tasks, ranks, strict=True) if rank == best < _NEVER]
 
     def _collected(self, values: list[int], futures: dict[int, _Wanted], task: Task) -> None:
-        """Collections among the variables of a task that have futures in them."""
+        """Collections among the variables of a task that have futures in them, and objects that have one as a part."""
+        objects = 0
         for value, kind in zip(values, self._values.type_names(values), strict=True):
+            if kind.lstrip("_")[:1].isupper() and "." not in kind and kind not in _OF_ALL and objects < _OBJECTS:
+                objects += 1
+                with contextlib.suppress(*BAD):
+                    for future in futures.keys() & set(self._values.attributes(value).values()):
+                        futures[future].found(2, task)
             if kind in ("list", "tuple", "collections.deque", "dict"):
                 with contextlib.suppress(*BAD):
                     for future in futures.keys() & self._members(value, kind, False):

@@ -35,7 +35,7 @@ from concview.engines.direct.relations.frames import Frames
 from concview.engines.direct.tasks.generators import Generators
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
 from concview.engines.direct.tasks.promises import Promises
-from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Row, Task
+from concview.engines.direct.tasks.records import IN_PROCESSES, NAME_PART, PROCESSES, Again, Blocks, Row, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
 from concview.engines.direct.tasks.stacks import TaskStacks
@@ -162,7 +162,7 @@ class TaskTracker:
         self._greenlets = GreenletTasks(self, self._holders, self._transports)
         self.reporter = Reporter(self, sink)
         self.promises = Promises(self, frames)
-        self._generators = Generators(self, self._holders)
+        self.generators = Generators(self, self._holders)
         self.stacks = TaskStacks(self)
 
     def close(self) -> None:
@@ -327,7 +327,7 @@ class TaskTracker:
                 self._touched[task.address] = task
         self._changing_ones(now)
         self.promises.look(now, threads)
-        self._generators.look(now)
+        self.generators.look(now)
         self._tell(now, torn)
 
     def _with_threads(self, running: dict[int, int], idents: dict[int, int]) -> dict[int, int]:
@@ -454,7 +454,7 @@ class TaskTracker:
         if waiting.state is not TaskState.RUNNING:
             task.check, task.held = seen.check, seen.held
             task.held += self.sites.inferred(seen.links, seen.held)
-            task.held += self._generators.held(task)
+            task.held += self.generators.held(task)
             if waiting.via == "Condition.wait":
                 self.give_up(task, waiting.object)
             task.again = self._again(task, seen)
@@ -608,6 +608,10 @@ class TaskTracker:
         if waiting is not None and waiting.thread:
             return waiting.thread  # who runs a call does so to its end
         tid = self.reporter.calls.get(call, 0)
+        if tid == IN_PROCESSES:
+            if waiting is not None:
+                waiting.kind, waiting.queued = PROCESSES, False
+            return 0
         if not tid and self.values.is_a(call, "Thread"):  # anyio's worker
             tid = self._outer(self.values.integer(self.values.attribute(call, "_native_id"), 0))
         if waiting is not None:
