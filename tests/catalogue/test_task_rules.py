@@ -350,6 +350,14 @@ def test_without_tasks_or_sight_of_them_nothing_is_clear() -> None:
 # ---------------------------------------------------------------- blame
 
 
+def with_source(stream: Stream, source: str) -> Blame:
+    """The blame, where the program's file reads so."""
+    lines = source.split("\n")
+    found = Tracker(Wakes(lambda file: lines if file == "/srv/app.py" else ())).blame(window(stream))
+    assert found is not None
+    return found
+
+
 def blamed(stream: Stream) -> Blame:
     history = History()
     for event in stream.events:
@@ -465,15 +473,57 @@ def test_who_has_something_of_a_pool_made_by_hand_is_told_by_the_source() -> Non
         else:
             stream.does(task, TaskWait(TaskState.SLEEP, "sleep"), 18, "job")
     stream.run(10)
-    lines = POOL_BY_HAND.split("\n")
-    history = History()
-    for event in stream.events:
-        history.apply(event)
-    said = Tracker(Wakes(lambda file: lines if file == "/srv/app.py" else ())).blame(Window(history))
-    assert said is not None
-    top = said.causes[0]
+    top = with_source(stream, POOL_BY_HAND).causes[0]
     assert (len(top.tasks), top.kind, top.exact) == (3, "sleep", False) and "cond" in top.path[0].what
     assert len(top.path[0].owning_tasks) == 1
+
+
+IN_A_CIRCLE = """
+class Link:
+    async def produce(self):
+        await self.ready.wait()
+        while True:
+            await self.q.put(1)
+
+    async def consume(self):
+        await self.q.get()
+        self.ready.set()
+        while True:
+            await self.q.get()
+
+
+async def others(link):
+    await link.q.put(2)
+"""
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_an_empty_queue_is_no_lack_of_work_where_who_fills_it_waits_for_who_empties_it(another: bool) -> None:
+    """Not where somebody else may fill it."""
+    stream = Stream()
+    producer, consumer = stream.task("p", "Link.produce", 3), stream.task("c", "Link.consume", 8)
+    stream.does(producer, TaskWait(TaskState.LOCK, "Event.wait", 0xE, "Event"), 4, "Link.produce")
+    stream.does(consumer, TaskWait(TaskState.QUEUE, "Queue.get", 0x9, "Queue"), 9, "Link.consume")
+    if another:
+        stream.does(stream.task("o", "others", 15), TaskWait(TaskState.SLEEP, "sleep"), 15, "others")
+    stream.run(10)
+    said = with_source(stream, IN_A_CIRCLE)
+    assert (said.verdict, bool([c for c in said.causes if c.kind == "cycle"])) == (
+        ("clear", False) if another else ("stuck", True)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_task_that_does_not_say_that_it_has_started(idle: bool) -> None:
+    stream = Stream()
+    serve, main = stream.task("serve"), stream.task("main", "main")
+    wait = TaskWait(TaskState.IDLE, "accept") if idle else TaskWait(TaskState.IO, "read", peer=DATABASE)
+    stream.does(serve, wait, 20)
+    stream.does(main, TaskWait(TaskState.TASK, "start"), 30, "main", awaits=(serve,))
+    stream.run(10)
+    top = next(c for c in blamed(stream).causes if c.path)
+    assert "to say that it has started" in top.path[0].what and top.kind == ("nobody" if idle else "peer")
+    assert (blamed(stream).verdict == "stuck") is idle
 
 
 def test_one_that_now_waits_for_it_is_not_in_the_way_of_the_others() -> None:

@@ -147,6 +147,21 @@ async def inside_and_asks(client):
         await client.ask()
 
 
+class Status:
+    """As anyio tells by one that a task has started."""
+
+    def __init__(self, future):
+        self._future = future
+
+    def started(self):
+        self._future.set_result(None)
+
+
+async def begins(status):
+    await asyncio.sleep(FOREVER)
+    status.started()
+
+
 class Entered(Client):
     async def __aenter__(self):
         return self
@@ -178,6 +193,10 @@ async def main():
     start(bucket.acquire(), "sleep||bucket")
     start(pause(), "sleep||pause")
     start(plain(loop.create_future()), "unknown||nobody")
+    begun = loop.create_future()
+    start(begins(Status(begun)), "beginner")
+    start(plain(begun), "task|beginner|part of an object")
+    del begun
     entered = Entered()
     start(inside_and_asks(entered), "unknown||asks what it is in")
     await asyncio.sleep(0.2)

@@ -342,10 +342,18 @@ class TaskMoment:
                 node, place, Via.RESOURCE, lent[0].expression, have, Confidence.INFERRED, ("lent", lent[0].key), nobody
             )
         if wait.via not in ("Queue.put", "Queue.join", "MemoryObjectSendStream.send"):
+            makers = self._in_a_circle(node, task, run)
+            if makers:
+                return self._link(
+                    node, place, Via.RESULT, f"an item of {name}", makers, Confidence.INFERRED, ("item", wait.object)
+                )
             return Root(End.IDLE, f"no work in {name}", place)
         same = {n for n, r in self.runs.items() if r.wait.object == wait.object and r.wait.via == wait.via}
         users = [node_of(t) for t in told.told.users] if told is not None else []
         takers = [n for n in users if n in self.runs and n not in same and not self._watches(n)]
+        if not takers:
+            _, owners, makers = self._by_source(run)
+            takers = [n for n in (*owners, *makers) if n not in same and not self._watches(n)]
         via, what = (Via.END, f"all items of {name}") if wait.via == "Queue.join" else (Via.ROOM, f"room in {name}")
         nobody = Root(End.UNEXPLAINED, f"{what}: nobody seen to take anything out", place)
         if via is Via.END and told is not None and told.told.used == 0 and told.told.backlog > 0:
@@ -358,6 +366,24 @@ class TaskMoment:
                     Root(End.NOBODY, f"{lost}, and those that take it out wait for more of it", place),
                 )  # fmt: skip
         return self._link(node, place, via, what, takers, Confidence.INFERRED, (via, wait.object), nobody)
+
+    def _in_a_circle(self, node: Node, task: TaskHistory, run: TaskRun) -> list[Node]:
+        """All that by their source would put something into the queue that a task waits at, where each of them waits
+        in turn for what only tasks at that queue would do. All since before anybody looked: nobody will begin."""
+        if not self._all_along(task, run):
+            return []
+        _, owners, makers = self._by_source(run)
+        others = [n for n in dict.fromkeys((*owners, *makers)) if n != node and not self.runs[n].awaits]
+        for other in others:
+            theirs, told = self.runs[other], self._aio.find(-other)
+            signal = theirs.wait.state is TaskState.LOCK and theirs.wait.via in _SIGNALS
+            if told is None or not (signal or theirs.wait.via == "Queue.get") or not self._all_along(told, theirs):
+                return []
+            _, have, make = self._by_source(theirs)
+            wake = [n for n in (*have, *make) if n != other and not self.runs[n].awaits]
+            if not wake or any(self.runs[n].wait.object != run.wait.object for n in wake):
+                return []
+        return others
 
     def _signal(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
         """Who will set it, nothing says that is read: the source does, where it names it. One that comes now and then
@@ -427,7 +453,9 @@ class TaskMoment:
 
         def found(wanted: Way) -> list[Node]:
             placed = self.placed(look, on, method, reach, wanted)
-            return [n for n in placed if self.runs[n].wait.object != run.wait.object]
+            others = [n for n in placed if self.runs[n].wait.object != run.wait.object]
+            # Who waits for tasks does it by them.
+            return [n for n in others if not self.runs[n].awaits] or others
 
         key = ("source", run.stack, run.wait.object)
         owners = self._moment.once((*key, "own"), lambda: found(Way.OWNER))
