@@ -144,6 +144,9 @@ class ThreadView(View, frozen=True):
     waiting: int = 0  #: threads and tasks that wait now, directly or behind others, until it goes on
     interpreter: int = 0  #: id of the one that it runs in now; the main one is 0
     exact: WaitTimes | None = None  #: None: it was on no CPU, or the kernel's records cannot be had ("switches")
+    #: tid of one that has what it waits for, by what `because` tells; 0: none, a task, or outside of the process.
+    held_by: int = 0
+    held_confidence: Confidence = Confidence.UNKNOWN
 
 
 class HolderView(View, frozen=True):

@@ -224,6 +224,28 @@ def test_dump_finds_the_circle() -> None:
         assert "DEADLOCK" in run("dump", stuck.pid).stdout
 
 
+PERMIT = """
+import threading, time
+permits = threading.BoundedSemaphore(1)
+def use():
+    with permits: time.sleep(600)
+for name in ("has", "wants"):
+    threading.Thread(target=use, name=name, daemon=True).start()
+    time.sleep(0.3)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_dump_names_who_has_what_is_no_lock_of_pythons_own() -> None:
+    with target(current(), PERMIT) as stuck:
+        dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
+    tids = {t.name: t.tid for t in dump.threads}
+    waiting = next(t.waiting_for for t in dump.threads if t.name == "wants")
+    assert waiting is not None and waiting.holder == tids["has"]
+    assert waiting.confidence in ("exact", "inferred")
+
+
 ALIKE = """
 import threading, time
 class Account:

@@ -340,6 +340,8 @@ def _waiting_for(snapshot: Snapshot, thread: ThreadView) -> out.WaitingForOut | 
             waiting.lock = lock_id(lock.address, lock.key)
         if not thread.blocked_by:
             waiting.confidence = Confidence.UNKNOWN.value
+            if thread.held_by:  # of a permit, a connection, a lock in a C library: by blame
+                waiting.holder, waiting.confidence = thread.held_by, thread.held_confidence.value
     if thread.blocked_by:
         waiting.holder, waiting.confidence = thread.blocked_by, thread.blocked_confidence.value
     if thread.state is State.GIL and (holder := _gil_holder(snapshot, thread)) > 0:

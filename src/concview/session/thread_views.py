@@ -82,6 +82,9 @@ def thread_view(
     state = run.state if run is not None and alive else State.UNKNOWN
     edge = edges.get(thread.tid) if alive else None
     strip = tuple(cache.strip)[-width:] if width else ()
+    ahead = told.way[0] if told is not None and alive and told.way else None
+    if ahead is not None and not (ahead.taken and ahead.nodes and ahead.nodes[0] > 0):
+        ahead = None
     return ThreadView(
         tid=thread.tid,
         name=thread.name,
@@ -110,6 +113,8 @@ def thread_view(
         root=told.root if told is not None and alive else "",
         waiting=told.waiting if told is not None and alive else 0,
         exact=waits,
+        held_by=ahead.nodes[0] if ahead is not None else 0,
+        held_confidence=ahead.confidence if ahead is not None else Confidence.UNKNOWN,
     )
 
 

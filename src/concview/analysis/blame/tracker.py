@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from concview.analysis.blame import words
-from concview.analysis.blame.nouns import End, Node, Part
+from concview.analysis.blame.nouns import TAKEN, End, Node, Part
 from concview.analysis.blame.summary import summarise
 from concview.analysis.blame.verdict import judge
 from concview.analysis.blame.window import MOST_NODES, Blamer
 from concview.analysis.window import Window
+from concview.model import Confidence
 from concview.snapshot import Blame
 from concview.source.wakes import Wakes
 
@@ -25,6 +26,8 @@ class Ahead(NamedTuple):
     what: str  #: 'a permit of sem'
     had: str  #: 'held by'
     nodes: tuple[Node, ...]
+    taken: bool = False  #: they have it; else they have yet to make it
+    confidence: Confidence = Confidence.INFERRED
 
 
 class Told(NamedTuple):
@@ -103,7 +106,8 @@ def _way(part: Part) -> tuple[Ahead, ...]:
     for i, step in enumerate(part.path[:8]):
         first = part.nodes[i : i + 1]
         others = tuple(n for n in part.owners if n not in first) if not i else ()
-        found.append(Ahead(words.waited_for(step), words.had(step), (*first, *others)))
+        taken = step.via in TAKEN
+        found.append(Ahead(words.waited_for(step), words.had(step), (*first, *others), taken, step.confidence))
     return tuple(found)
 
 
