@@ -209,3 +209,11 @@ while True:
                 latest = max(latest, number)
         assert fresh > 20
         assert stale <= fresh / 10, (stale, fresh)
+
+
+def test_a_changed_budget_is_that_of_all_that_is_done_now_and_then(direct_python: Interpreter) -> None:
+    with target(direct_python, SLEEP) as process, watching(process.pid) as (engine, _):
+        engine.budget = 0.05
+        tick_until(engine, lambda: engine._tasks.budget == 0.05)
+        engine.budget = 0.3
+        tick_until(engine, lambda: engine._tasks.budget == engine._queue_finder.budget == engine._table.budget == 0.3)
