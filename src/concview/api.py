@@ -91,6 +91,9 @@ class Observation:
         """Pictures of consecutive windows of so many seconds each, from the beginning on; findings as they were judged
         at each window's end. `count`: so many, else until the end. A last window that is not whole is left out.
 
+        A picture ends with the last sample of its window. Where samples are rarer than windows (a full machine), one
+        without any is the picture before it once more, with the same `at_ns`.
+
         One that is asked for late is made of what was kept: ten minutes are (48 MiB at most). Times of threads are
         counted in half seconds, so that ValueError refuses windows of less than one second.
         """
