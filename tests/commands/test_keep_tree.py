@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from running import CONCVIEW, one_line, run
@@ -26,6 +28,22 @@ from concview.session.several import cast_of
 from interpreters import current, target
 
 
+@contextlib.contextmanager
+def recording(master: int, keep: str, folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """The flight recorder of a tree, which writes to x-*.concview: the process, and what it says."""
+    recorder = subprocess.Popen(
+        [*CONCVIEW, "record", "--tree", str(master), "--keep", keep, "-o", str(folder / "x.concview"), *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert recorder.stderr is not None
+        assert "and all below" in (said := recorder.stderr.readline()), said
+        yield recorder, recorder.stderr
+    finally:
+        recorder.kill()
+        recorder.communicate()
+
+
 def test_around_a_finding_of_a_worker(tmp_path: Path) -> None:
     verdict, hook = tmp_path / "verdict.json", tmp_path / "hook.py"
     hook.write_text(
@@ -36,30 +54,21 @@ def test_around_a_finding_of_a_worker(tmp_path: Path) -> None:
     )
     with target(current(), MASTER) as process:
         master, first, fine, second = map(int, process.line().split())
-        recorder = subprocess.Popen(
-            [*CONCVIEW, "record", "--tree", str(master), "--keep", "60s", "-o", str(tmp_path / "x.concview"), "--when",
-             "deadlock", "--on-finding", f"{sys.executable} {hook}"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        try:
-            assert recorder.stderr is not None
-            assert "and all below" in (said := recorder.stderr.readline()), said
-            said = recorder.stderr.readline()
+        more = ("--when", "deadlock", "--on-finding", f"{sys.executable} {hook}")
+        with recording(master, "60s", tmp_path, *more) as (recorder, stderr):
+            said = stderr.readline()
             assert said.startswith("concview: deadlock: the last "), said
             deadline = time.monotonic() + 60
             while not verdict.exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             os.kill(fine, signal.SIGKILL)  # --when names other reasons to write
-            assert f"({fine}) was killed by SIGKILL" in (said := recorder.stderr.readline()), said
+            assert f"({fine}) was killed by SIGKILL" in (said := stderr.readline()), said
             os.kill(recorder.pid, signal.SIGUSR1)
-            assert "as asked" in (said := recorder.stderr.readline()), said
+            assert "as asked" in (said := stderr.readline()), said
             recorder.send_signal(signal.SIGINT)
-            assert "2 files written" in recorder.stderr.readline()
+            assert "2 files written" in stderr.readline()
             assert recorder.wait(30) == 0
-        finally:
-            recorder.kill()
-            recorder.communicate()
     told: Any = json.loads(verdict.read_text())
     assert {p["pid"] for p in told["processes"]} == {master, first, fine, second}
     (deadlock,) = [f for f in told["findings"] if f["id"] == "deadlock"]
@@ -153,25 +162,16 @@ def test_a_worker_that_dies_is_written_without_a_finding(tmp_path: Path) -> None
     )
     with target(current(), code) as process:
         master, bad, leaving, last = map(int, process.line().split())
-        recorder = subprocess.Popen(
-            [*CONCVIEW, "record", "--tree", str(master), "--keep", "10s", "-o", str(tmp_path / "x.concview")],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        try:
-            assert recorder.stderr is not None
-            assert "and all below" in recorder.stderr.readline()
+        with recording(master, "10s", tmp_path) as (recorder, stderr):
             time.sleep(1)
             os.kill(leaving, signal.SIGUSR2)  # as it should be: nothing is written
-            assert f"({leaving}) has ended\n" in recorder.stderr.readline()
+            assert f"({leaving}) has ended\n" in stderr.readline()
             os.kill(bad, signal.SIGKILL)
-            assert f"({bad}) was killed by SIGKILL" in (said := recorder.stderr.readline()), said
-            assert (said := recorder.stderr.readline()).startswith("concview: process-died: the last "), said
+            assert f"({bad}) was killed by SIGKILL" in (said := stderr.readline()), said
+            assert (said := stderr.readline()).startswith("concview: process-died: the last "), said
             recorder.send_signal(signal.SIGINT)
-            assert "1 file written" in recorder.stderr.read()
+            assert "1 file written" in stderr.read()
             assert recorder.wait(30) == 0
-        finally:
-            recorder.kill()
-            recorder.communicate()
         (file,) = tmp_path.glob("x-*.concview")
         told: Any = json.loads(run("check", file, "--format", "json").stdout)
         parts = {p["pid"]: p for p in told["processes"]}
