@@ -174,6 +174,25 @@ def test_other_waits_are_not_contention(via: str) -> None:
     assert "lock-held-across-io" not in scene.ever()
 
 
+def test_how_many_permits_would_do_counts_who_has_one_at_a_time() -> None:
+    """Six threads take turns at two permits: four wait, so six permits would do, and not ten."""
+    scene = Scene()
+    tids = [scene.thread(f"w-{n}") for n in range(6)]
+
+    def script(at: float) -> None:
+        for n, tid in enumerate(tids):
+            if (int(at * 4) + n) % 6 < 2:
+                scene.do(tid, [frame("ask", 90), frame("send", 6)], SLEEP)
+            else:
+                scene.do(tid, [frame("send", 5)], waits_for(ADDRESS, via="Semaphore.acquire", kind="Semaphore"))
+
+    scene.play(12, script)
+    found = scene.found("semaphore-starvation")
+    assert found is not None
+    assert "6 threads (w-*) have one in turn, mostly sleeping" in found.summary
+    assert "With 6 permits nobody would wait" in found.gain
+
+
 def test_a_semaphore_is_not_a_lock() -> None:
     scene = Scene()
     tids = [scene.thread(f"w-{n}") for n in range(6)]

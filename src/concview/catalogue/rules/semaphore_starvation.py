@@ -72,14 +72,19 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     owners = list(dict.fromkeys(r.tid for r in exact)) or _crowd.by_time(kept)
     meanwhile = _crowd.doing(kept)
     what, stack = meanwhile.words, meanwhile.stack
+    # Over the window more threads have one than there are permits.
+    span = max(1, window.end_ns - window.start_ns)
+    at_a_time = round(sum(slice_.ns for _, slice_ in kept) / span)
+    out = known.most - known.value if known is not None and known.most > 0 else max(1, min(len(owners), at_a_time))
     summary = (
         f"{crowd.who} wait for a permit of {name} in {crowd.spot}, {crowd.mean:.1f} at a time on average and at most "
         f"{crowd.most}{_counts(known)}"
     )
     if owners and what:
         has = "has" if len(owners) == 1 else "have"
+        turn = " in turn" if len(owners) > out else ""
         summary += (
-            f"; {evidence.who(window, owners)} {has} one, mostly {what} ({percent(meanwhile.share)} of that time)"
+            f"; {evidence.who(window, owners)} {has} one{turn}, mostly {what} ({percent(meanwhile.share)} of that time)"
         )
     elif not owners:
         summary += "; nobody is seen who has one and will come to release it"
@@ -95,7 +100,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
             "    page = render(answer)\n\n"
             "If the other side handles more at once, give it more permits; release() belongs in a finally."
         ),
-        gain=_gain(crowd, owners, what),
+        gain=_gain(crowd, out if owners else 0, what),
         check_next=(
             f"Must a permit be kept at {evidence.frame_spot(stack.user_leaf)}? What limits the other side?"
             if stack is not None
@@ -113,10 +118,11 @@ def _counts(known: Related | None) -> str:
     return f" ({free} free)"
 
 
-def _gain(crowd: Crowd, owners: list[int], what: str) -> str:
-    if not owners or not what:
+def _gain(crowd: Crowd, out: int, what: str) -> str:
+    """`out`: permits that are in use at a time."""
+    if not out or not what:
         return ""
-    permits = len(owners) + round(crowd.mean)
+    permits = out + round(crowd.mean)
     return f"With {permits} permits nobody would wait, if the service it protects allows that many at once."
 
 
