@@ -351,9 +351,11 @@ class TaskMoment:
         same = {n for n, r in self.runs.items() if r.wait.object == wait.object and r.wait.via == wait.via}
         users = [node_of(t) for t in told.told.users] if told is not None else []
         takers = [n for n in users if n in self.runs and n not in same and not self._watches(n)]
-        if not takers:
+        if not set(users) - same:  # no other frame has it in a variable: a global, of which the source tells
             _, owners, makers = self._by_source(run)
-            takers = [n for n in (*owners, *makers) if n not in same and not self._watches(n)]
+            # Who stands at another queue of that name takes out of that one.
+            some = [n for n in (*owners, *makers) if n not in same and self.runs[n].wait.via != "Queue.get"]
+            takers = [n for n in some if not self._watches(n)]
         via, what = (Via.END, f"all items of {name}") if wait.via == "Queue.join" else (Via.ROOM, f"room in {name}")
         nobody = Root(End.UNEXPLAINED, f"{what}: nobody seen to take anything out", place)
         if via is Via.END and told is not None and told.told.used == 0 and told.told.backlog > 0:

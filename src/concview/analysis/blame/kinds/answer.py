@@ -83,7 +83,8 @@ def _by_loops(waiter: Waiter, what: str, kind: str) -> Link | None:
     """The other end is in this process, and no thread's frames have it: a loop's transports have theirs. None where no
     loop runs here."""
     loops = {s.tid for s in waiter.world.history.aio.loops if s.tid in waiter.moment.runs}
-    others = sorted(loops - {waiter.tid})
+    # One that waits for events would have been woken by this one.
+    others = sorted(t for t in loops - {waiter.tid} if waiter.moment.runs[t].state is not State.IDLE)
     if others:
         return waiter.link(Via.ANSWER, what, others, Confidence.INFERRED, settle=_transit(waiter, kind))
     if waiter.tid not in loops:
