@@ -513,6 +513,37 @@ def test_an_empty_queue_is_no_lack_of_work_where_who_fills_it_waits_for_who_empt
     )  # fmt: skip
 
 
+POLLED = """
+class DistLock:
+    async def __aenter__(self):
+        while not await self.store.set(self.key):
+            await asyncio.sleep(0.1)
+
+    async def work(self):
+        async with self:
+            await asyncio.sleep(9)
+"""
+
+
+@pytest.mark.parametrize(("cls", "inside"), [("DistLock", False), ("DistLock", True), ("Connection", False)])
+def test_a_lock_that_tasks_try_for_again_and_again(cls: str, inside: bool) -> None:
+    """A pause while something else is entered is a pause."""
+    stream = Stream()
+    enter = Frame(f"{cls}.__aenter__", "/srv/app.py", 5, "await asyncio.sleep(0.1)")
+    for i in range(3):
+        wait = TaskWait(TaskState.SLEEP, "sleep")
+        stream.does(stream.task(f"t{i}", "work"), wait, 8, f"{cls}.work", inner=(enter,))
+    if inside:
+        stream.does(stream.task("i", "work"), TaskWait(TaskState.IO, "read", peer=DATABASE), 9, f"{cls}.work")
+    stream.run(10)
+    said = with_source(stream, POLLED.replace("DistLock", cls))
+    told = {(c.path[0].via, c.kind) for c in said.causes if c.path} | {("", c.kind) for c in said.causes if not c.path}
+    if cls == "Connection":
+        assert said.verdict == "idle"
+    else:
+        assert ("lock", "peer") in told if inside else ("", "unexplained") in told
+
+
 @pytest.mark.parametrize("idle", [False, True])
 def test_a_task_that_does_not_say_that_it_has_started(idle: bool) -> None:
     stream = Stream()

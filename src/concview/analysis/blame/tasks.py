@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from concview.analysis.blame.attempts import acquiring, again_and_again, of_what
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, place_of
 from concview.analysis.blame.ways import Reach, Way, way
-from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among, bare, is_file, of_a_library
+from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among, bare, is_file, of_a_library, server_lock
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
 from concview.model import Confidence, Frame, LoopState, Site, Stack, State, TaskState
+from concview.source.calls import ACQUIRES
 from concview.text import group, plural
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ _LATELY_NS, _REPORTS = 5_000_000_000, 4
 ASLEEP_NS = 1_000_000_000
 _SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
 _TRIO_THREADS = "trio/_core/_thread_cache.py"
+_ENTERS = ACQUIRES | {"__aenter__"}
+#: Classes whose `__aenter__` takes something that others may have.
+_LOCKS = re.compile("(?i)lock|mutex|semaphore|lease|permit|leader")
 _SUPERVISES = frozenset({"gather", "wait", "TaskGroup", "Nursery", "await", "shield"})
 
 
@@ -121,6 +126,9 @@ class TaskMoment:
         if state is TaskState.SLEEP and wait.via == "timer":
             return Root(End.PACE, f"waits for its turn, which a timer of {wait.kind} gives", place)
         if state is TaskState.SLEEP:
+            tries = self._tries(node, run, place)
+            if tries is not None:
+                return tries
             return Root(End.PACE if self._paces(run) else End.SLEEP, "sleeps", place)
         if state is TaskState.IDLE:
             return Root(End.IDLE, f"waits for work: {wait.via}", place)
@@ -201,6 +209,31 @@ class TaskMoment:
         if leaf is None or leaf.origin != "user":
             return True  # a library's own pause
         return self._moment.world.file(leaf.file).loop(leaf.function, leaf.line) is not None
+
+    def _tries(self, node: Node, run: TaskRun, place: Place) -> Link | None:
+        """It sleeps between two attempts to get something; None where it does not."""
+        world = self._moment.world
+        own = world.standing(run.stack).own
+        kept = server_lock(run.stack)
+        frame = acquiring(own, _ENTERS)
+        if frame is not None and bare(frame.function) not in ACQUIRES and not _LOCKS.search(frame.function):
+            frame = None  # what else may be entered, a connection for one, is no lock
+        if kept is None and (frame is None or not again_and_again(world, own, frame)):
+            return None
+        what = f"a lock{of_what(kept or frame or own[0])} that it tries for again and again"
+        inside = [n for n in self._in_body(own) if n != node]
+        nobody = Root(End.UNEXPLAINED, f"{what}: not seen who has it", place)
+        return self._link(node, place, Via.LOCK, what, inside, Confidence.INFERRED, ("tries", place, what), nobody)
+
+    def _in_body(self, own: Sequence[Frame]) -> list[Node]:
+        """Tasks that stand in the body of a `with` whose head these frames are in."""
+        found: list[Node] = []
+        for frame in own:
+            first, last = self._moment.world.file(frame.file).body(frame.function, frame.line)
+            if first > frame.line:
+                there = self.standing.get((frame.file, frame.function), ())
+                found += [n for n, line in there if first <= line <= last]
+        return list(dict.fromkeys(found))
 
     def _executor(self, node: Node, task: TaskHistory, run: TaskRun, place: Place) -> Root | Link:
         wait = run.wait

@@ -8,31 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from concview.analysis.blame.attempts import acquiring, again_and_again, of_what
 from concview.analysis.blame.kinds._ways import inside_block
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import bare, server_lock
+from concview.analysis.known_places import server_lock
 from concview.model import Confidence, FileLock, Frame, State, WaitKind
-from concview.source.calls import ACQUIRES
-from concview.source.origin import place
-
-#: Frames from the pause outwards that may belong to the same attempt.
-_DEPTH = 4
-
-
-def acquiring(look: Look) -> Frame | None:
-    """The frame of the function that acquires, where the pause is in it or in what it calls of its own package."""
-    for frame in look.own[:_DEPTH]:
-        if frame.origin != look.own[0].origin or _package(frame) != _package(look.own[0]):
-            return None
-        if bare(frame.function) in ACQUIRES:
-            return frame
-    return None
-
-
-def _package(frame: Frame) -> str:
-    return place(frame.file)[1].partition("/")[0] if frame.origin == "library" else frame.file
 
 
 class Polled:
@@ -42,22 +24,19 @@ class Polled:
     def applies(self, look: Look) -> bool:
         if look.wait.kind in (WaitKind.IO, WaitKind.SLEEP) and server_lock(look.stack) is not None:
             return True
-        return look.state is State.SLEEP and look.wait.via != "native" and acquiring(look) is not None
+        return look.state is State.SLEEP and look.wait.via != "native" and acquiring(look.own) is not None
 
     def follow(self, waiter: Waiter) -> Link | None:
         kept = server_lock(waiter.look.stack)
         if kept is not None:
             return _kept(waiter, kept)
-        frame = acquiring(waiter.look)
+        frame = acquiring(waiter.look.own)
         world, look = waiter.world, waiter.look
         if frame is None:
             return None
-        inner = look.own[: look.own.index(frame) + 1]
-        if all(world.file(f.file).loop(f.function, f.line) is None for f in inner):
+        if not again_and_again(world, look.own, frame):
             return None
-        owner = frame.function.rpartition(".")[0].rpartition(".")[2]
-        package = _package(frame) if frame.origin == "library" else ""
-        of = f" of {package}" if package else f" ({owner})" if owner else ""
+        of = of_what(frame)
         told = world.kernel.polled(waiter.tid)
         if told is not None:
             return self._told(waiter, told, of)

@@ -1,0 +1,45 @@
+"""Something that is tried for again and again, with a pause in between: by the name of the function whose loop the
+pause is in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from concview.analysis.known_places import bare
+from concview.model import Frame
+from concview.source.calls import ACQUIRES
+from concview.source.origin import place
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.world import World
+
+#: Frames from the pause outwards that may belong to the same attempt.
+_DEPTH = 4
+
+
+def acquiring(own: Sequence[Frame], names: Collection[str] = ACQUIRES) -> Frame | None:
+    """The frame of the function that acquires, where the pause is in it or in what it calls of its own package. `own`:
+    frames without the standard library's, innermost first."""
+    for frame in own[:_DEPTH]:
+        if frame.origin != own[0].origin or package(frame) != package(own[0]):
+            return None
+        if bare(frame.function) in names:
+            return frame
+    return None
+
+
+def package(frame: Frame) -> str:
+    return place(frame.file)[1].partition("/")[0] if frame.origin == "library" else frame.file
+
+
+def again_and_again(world: World, own: Sequence[Frame], frame: Frame) -> bool:
+    """Whether the pause is in a loop of the function that acquires, or of what that calls."""
+    return any(world.file(f.file).loop(f.function, f.line) is not None for f in own[: own.index(frame) + 1])
+
+
+def of_what(frame: Frame) -> str:
+    """Behind "a lock": ' of filelock', ' (DistLock)'."""
+    owner = frame.function.rpartition(".")[0].rpartition(".")[2]
+    library = package(frame) if frame.origin == "library" else ""
+    return f" of {library}" if library else f" ({owner})" if owner else ""
