@@ -84,8 +84,7 @@ class Requests(TableView):
     def why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.target is None:
             return NOTHING_YET
-        said = why_none(snapshot) or NOTHING_YET
-        return "; ".join([said, *queues_in_front(snapshot)])
+        return why_none(snapshot) or NOTHING_YET
 
     def detail(self, row: Any, snapshot: Snapshot, width: int) -> list[Line] | None:
         work = snapshot.work
