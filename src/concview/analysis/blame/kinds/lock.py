@@ -45,15 +45,11 @@ class Lock:
             others = [t for t in told.have if t not in same] or others
             # Who waits here by a line that also gives back has no use for one that took it and is gone on: a mutex.
             others = others or [t for t in dict.fromkeys(told.took) if t not in same]
-        if not others:
-            others = in_tasks(waiter)
-            loops = {moment.tasks.thread(t) for t in others}
-            if loops == {waiter.tid}:
-                who = waiter.world.name(others[0])
-                circle = (
-                    f"{what}: {who} has it across an `await`, and this thread is the loop in which {who} would go on"
-                )
-                return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, circle))
+        others = others or in_tasks(waiter)
+        if others and all(t < 0 for t in others) and {moment.tasks.thread(t) for t in others} == {waiter.tid}:
+            who = waiter.world.name(others[0])
+            circle = f"{what}: {who} has it across an `await`, and this thread is the loop in which {who} would go on"
+            return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, circle))
         if not others and site is not None and "[" in site.expression:
             others = _of_a_table(waiter)
         # One that several processes have is nobody's own.
