@@ -16,6 +16,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections import deque
 
 from _stage import perform, start  # type: ignore[import-not-found]
 
@@ -23,7 +24,8 @@ ID = "import-contention"
 GROUP = "Locks"
 NEEDS_SECONDS = 9
 
-server = socket.create_server(("127.0.0.1", 0))  # accepts nobody: the kernel does, and nothing is answered
+server = socket.create_server(("127.0.0.1", 0))
+kept: deque[socket.socket] = deque(maxlen=100)  # connections that it has accepted, and does not answer
 folder = tempfile.mkdtemp(prefix="modules-")
 sys.path.insert(0, folder)
 
@@ -48,6 +50,11 @@ def write(text: str) -> None:
         file.write(text.format(port=server.getsockname()[1]))
 
 
+def say_nothing() -> None:
+    while True:
+        kept.append(server.accept()[0])
+
+
 def work_bad() -> None:
     import remote_settings  # type: ignore[import-not-found]
 
@@ -63,12 +70,14 @@ def work_fixed() -> None:
 
 
 def bad() -> None:
+    start("silent server", say_nothing)
     write(BAD)
     for number in range(5):
         start(f"worker-{number}", work_bad)
 
 
 def fixed() -> None:
+    start("silent server", say_nothing)
     write(FIXED)
     for number in range(5):
         start(f"worker-{number}", work_fixed)
