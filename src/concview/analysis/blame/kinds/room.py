@@ -49,7 +49,7 @@ class Room:
             # Of code whose source is not read: a library's own thread that takes things out in its main loop.
             unread = {r.tid for r in told.row.references if not r.source and r.tid in alive} - set(told.row.waiters)
             others = others or [t for t in unread if any(among(f, LOOPS) for f in alive[t].stack.frames)]
-            if not takers and not unread and told.row.complete:
+            if not takers and not others and told.row.complete:
                 otherwise = waiter.end(End.NOBODY, "no thread is left that takes anything out of it")
         if not others and any(bare(f.function) == "put" and is_file(f, _BETWEEN) for f in waiter.look.stack.frames[:8]):
             end = waiter.end(End.PEER, "a process that takes something out of it")
