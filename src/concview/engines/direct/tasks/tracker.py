@@ -48,6 +48,8 @@ from concview.sink import Sink
 from concview.source.facts import SourceFacts
 from concview.text import clean
 
+#: A program at rest is read so often all the same, nanoseconds: records of switches are believed for no longer.
+_BELIEVED_NS = 250_000_000
 #: Intervals in nanoseconds. A look; what changes without the loop taking part; asyncio's modules; caches by address;
 #: a look although nothing seems to have moved; looks without news told together.
 LOOK_NS = 20_000_000
@@ -144,6 +146,7 @@ class TaskTracker:
         self.filled = False  #: all tasks that were there at the beginning have been walked
         self._first_ns = 0
         self._stirred = True  #: something may have moved since the last look
+        self._believed_until = 0
         self._stepped = -1  #: loops that the last step has read
         self._seen_running: tuple[dict[int, int], dict[int, int]] = {}, {}  #: as `Listing.running` said last
         self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
@@ -209,7 +212,7 @@ class TaskTracker:
             return
         if self._sink.generation != self._generation:
             self._renew()
-        still = still and self._stepped == len(self.loops.known)
+        still = still and self._stepped == len(self.loops.known) and now < self._believed_until
         running, loops = self._seen_running if still else self.listing.running(threads)
         self._seen_running = running, loops
         if (
@@ -229,6 +232,7 @@ class TaskTracker:
                 self._stirred = self._stirred or loop.ready > 0
             self._stirred = self._stirred or bool(running)
         else:
+            self._believed_until = now + _BELIEVED_NS
             self._step(now, running, loops, threads)
         if now >= self._look_at:
             began = time.thread_time_ns()
