@@ -105,7 +105,9 @@ LISTENS = places(
 )
 #: Functions that take a lock which is kept in a server, by asking again and again or by waiting for a message. Source:
 #: redis 3 to 8, python-redis-lock 3 and 4, as of 2026.
-SERVER_LOCKS = places(("redis/lock.py", "acquire"), ("redis_lock/__init__.py", "acquire"))
+SERVER_LOCKS = places(
+    ("redis/lock.py", "acquire"), ("redis/asyncio/lock.py", "acquire"), ("redis_lock/__init__.py", "acquire")
+)
 #: Calls that wait for the result of a job that some worker does (`analysis/jobs.py` has those that do it). Source:
 #: celery 5.
 JOB_RESULTS = places(("celery/result.py", "get join join_native collect"))

@@ -36,6 +36,8 @@ _LATELY_NS, _REPORTS = 5_000_000_000, 4
 ASLEEP_NS = 1_000_000_000
 _SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
 _TRIO_THREADS = "trio/_core/_thread_cache.py"
+#: Attempts for so long are no pace.
+_TRIES_NS = 2_000_000_000
 _ENTERS = ACQUIRES | {"__aenter__"}
 #: Classes whose `__aenter__` takes something that others may have.
 _LOCKS = re.compile("(?i)lock|mutex|semaphore|lease|permit|leader")
@@ -220,8 +222,14 @@ class TaskMoment:
             frame = None  # what else may be entered, a connection for one, is no lock
         if kept is None and (frame is None or not again_and_again(world, own, frame)):
             return None
+        # Who lets one after another through, so many a second, is no lock: there it is soon over.
+        if kept is None and self._moment.at_ns - run.start_ns < _TRIES_NS:
+            return None
         what = f"a lock{of_what(kept or frame or own[0])} that it tries for again and again"
         inside = [n for n in self._in_body(own) if n != node]
+        if kept is not None and not inside:
+            step = Step(Via.LOCK, what, task_name(world, node), place, Confidence.INFERRED)
+            return Link(step, outside=Root(End.PEER, "whoever has it by what its server says", place))
         nobody = Root(End.UNEXPLAINED, f"{what}: not seen who has it", place)
         return self._link(node, place, Via.LOCK, what, inside, Confidence.INFERRED, ("tries", place, what), nobody)
 
