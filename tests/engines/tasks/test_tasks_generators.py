@@ -16,7 +16,7 @@ from tasks_helpers import Told, Watch, watched
 from interpreters import Interpreter, target
 
 SOURCE = """
-import asyncio, signal
+import asyncio, contextlib, signal
 
 kept = []
 
@@ -67,6 +67,21 @@ async def waits_inside(lock):
     async for row in slow():
         pass
 
+@contextlib.asynccontextmanager
+async def lent(lock):
+    async with lock:
+        yield
+
+async def has_one_as_a_manager(lock):
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(lent(lock))
+        await asyncio.sleep(100_000)
+
+async def has_many_variables(lock):
+    VARIABLES = range(40)
+    async for row in rows(lock):
+        await asyncio.sleep(100_000)
+
 async def leaves(lock):
     found = rows(lock)
     kept.append(found)
@@ -85,10 +100,11 @@ def task(coroutine, name):
     return made
 
 async def main():
-    users = (iterates, iterates_one_that_iterates, iterates_a_stream, iterates_an_attribute, waits_inside, leaves)
+    users = (iterates, iterates_one_that_iterates, iterates_a_stream, iterates_an_attribute, waits_inside,
+             has_one_as_a_manager, has_many_variables, leaves)
     tasks = []
     for function in users:
-        lock = asyncio.Lock()
+        lock = asyncio.Semaphore(1) if function is has_one_as_a_manager else asyncio.Lock()
         tasks.append(task(function(lock), function.__name__))
         for _ in range(5):
             await asyncio.sleep(0)
@@ -104,8 +120,8 @@ async def main():
     await asyncio.sleep(100_000)
 
 asyncio.run(main())
-"""
-USERS = 6
+""".replace("VARIABLES", ", ".join(f"v{i}" for i in range(40)))
+USERS = 8
 
 
 def _told(told: Told) -> dict[str, str]:

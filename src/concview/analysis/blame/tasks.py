@@ -163,7 +163,7 @@ class TaskMoment:
                 node, place, Via.RESULT, f"what {who} would set", [], Confidence.INFERRED, ("ended", wait.kind), nobody
             )
         if wait.via == "yield":
-            kept = f"{name_of(task)} has it, an asynchronous generator that nobody iterates any more"
+            kept = f"{name_of(task)} has it, an asynchronous generator that no task iterates"
             return Root(End.NOBODY, kept, place)
         what = f"a future ({wait.kind or 'that tells no more'})"
         if self._others(node, run):

@@ -105,7 +105,7 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
         who, _, how = wait.kind.rpartition(": ")
         return f"waits for what {who} would set, which {how}{at}"
     if state is TaskState.UNKNOWN and wait.via == "yield":
-        return f"stands at a yield, and nobody iterates it{at}"
+        return f"stands at a yield, and no task iterates it{at}"
     if state is TaskState.UNKNOWN:
         return f"waits for a future ({wait.kind or 'that tells no more'}){at}"
     told = history.object(wait.object) if wait.object else None

@@ -1,8 +1,8 @@
-"""An asynchronous generator that nobody iterates any more keeps something that tasks wait for.
+"""An asynchronous generator that nobody iterates keeps something that tasks wait for.
 
 What it sees:
     Tasks wait for a lock, permit or connection that an asynchronous generator has: it stands at a `yield` inside an
-    `async with`, and no task iterates it or waits inside it.
+    `async with`, and no task iterates it, waits inside it, or has it as the context manager of a block.
 
 Why it hurts:
     Who leaves an `async for` by break, return or an exception does not close the generator. Its `finally` and its
@@ -68,7 +68,7 @@ class AbandonedGenerator:
         summary = (
             f"{_aio.who(aio, waiters)} wait for {measured.label} in {_aio.spot_of(one)}, {measured.value:.1f} at a "
             f"time on average. {plural(len(alone), 'asynchronous generator')} {has} it: {names}, at the yield in "
-            f"{spot}, and no task iterates {'them' if many else 'it'} any more"
+            f"{spot}, and no task iterates {'them' if many else 'it'}"
         )
         if measured.lasting:
             longest = max((aio.end_ns - t.current.began_ns for t in one.now if t.current is not None), default=0)

@@ -42,6 +42,7 @@ class Holders:
         self._values, self._chains = values, chains
         self._memory, self._o = values.memory, values.o
         self._unbound = values.o.version >= (3, 14)  #: the stack keeps the method and, above it, the manager
+        self._passed: set[int] | None = None  #: generators that were looked into, while somebody asks for them
         self._users: dict[int, tuple[Code, roles.User | None]] = {}
 
     def forget(self) -> None:
@@ -59,6 +60,17 @@ class Holders:
                 self._user(link, link, found)
             if len(found) >= MAX_HOLDS:
                 break
+        return found
+
+    def generators(self, links: list[Link]) -> set[int]:
+        """Addresses of the generators that are the managers of these frames' blocks, or of exit stacks there: what
+        those have, the frames have. Raises BadAddress."""
+        found: set[int] = set()
+        self._passed = found
+        try:
+            self.of(links, [])
+        finally:
+            self._passed = None
         return found
 
     def managers(self, links: list[Link]) -> list[int]:
@@ -157,6 +169,8 @@ class Holders:
         if name in _GENERATORS:
             inner = values.attribute(manager, "gen")
             frame = self._chains.frame(inner) if inner else None
+            if self._passed is not None:
+                self._passed.add(inner)
             if frame is not None:
                 check += frame.stand[:1]
                 self._frame(frame, link, site, found, check, depth + 1)

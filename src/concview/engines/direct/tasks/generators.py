@@ -19,6 +19,7 @@ from concview.cpython.aio.chain import Chain, Link
 from concview.cpython.aio.holders import Held
 from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
+from concview.cpython.code import Place
 from concview.engines.direct.tasks.records import Task
 from concview.model import Outcome, TaskState
 
@@ -32,6 +33,8 @@ EVERY_NS, LONGEST_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 1_500_000_000, 200_0
 #: Generators of one loop, those that have something, tasks that are searched for one, objects of one frame, generators
 #: that iterate one another.
 _GENERATORS, _MOST, _TASKS, _OBJECTS, _DEEP = 1_000, 64, 2_000, 8, 8
+#: Variables and value stack of one frame.
+_SLOTS = 256
 _GENERATOR = "async_generator"
 _SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
 #: What `Task.kind` and `Waiting.via` say of one that nobody iterates.
@@ -60,6 +63,7 @@ class Generators:
         self._seen = -1  #: version of the tracker's tasks in which nobody waited for something that nobody has
         self._given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}  #: by the task's address
         self.iterated: dict[int, list[Link]] = {}  #: by a task's address: frames of generators that it iterates
+        self._alone_at: dict[int, Place] = {}  #: at the last look: generators that no task had, and where they stood
         self._own: dict[int, Task] = {}  #: generator -> the entry that stands for it
 
     def held(self, task: Task) -> list[Held]:
@@ -101,7 +105,7 @@ class Generators:
         cost = time.thread_time_ns() - self._began
         # Sources are parsed at a first look alone: what follows is not put off for long by that.
         self._look_at = now + max(EVERY_NS, min(LONGEST_NS, int(cost / SHARE)))
-        self._seen = -1 if young or cost > MOST_NS else version
+        self._seen = -1 if young or cost > MOST_NS or self._alone_at.keys() - self._own.keys() else version
 
     def _late(self) -> bool:
         return time.thread_time_ns() - self._began > MOST_NS
@@ -205,7 +209,10 @@ class Generators:
         """(what tasks have by them, and whether that is exact, by the task's address; those that no task has)."""
         tasks: dict[int, tuple[Task, bool]] = {}  #: generator -> who has it, and whether on the value stack
         within: dict[int, int] = {}  #: generator -> the one that iterates it
-        others = [t for t in list(self._tracker.tasks.values())[:_TASKS] if t.kind != KIND]
+        every = self._tracker.tasks.values()
+        others = [t for t in list(every)[:_TASKS] if t.kind != KIND]
+        # Of a task that runs now only the outermost frame is known.
+        whole = len(every) <= _TASKS and not any(t.waiting and t.waiting.state is TaskState.RUNNING for t in others)
         for task in others:
             for address, iterates in self._has(task.links, frames):
                 if iterates or address not in tasks:
@@ -218,6 +225,7 @@ class Generators:
         left = {one.address for one in found if _outermost(one.address, tasks, within) not in tasks}
         for task in others if left else ():
             if self._late():
+                whole = False
                 break
             tasks.update({a: (task, True) for a in self._through(task.links, left) if a not in tasks})
         for outer, link in frames.items() if left else ():
@@ -236,7 +244,26 @@ class Generators:
                 given.setdefault(task.address, (task, []))[1].append((one, iterates))
             else:
                 alone.append(one)
-        return given, alone
+        alone = self._without_managers(alone, others) if whole else [a for a in alone if a.address in self._own]
+        return given, self._twice(alone)
+
+    def _without_managers(self, alone: list[_Stands], tasks: list[Task]) -> list[_Stands]:
+        """Those that are no context managers, by @asynccontextmanager, of a block that a task is in: what they have the
+        task is known to have."""
+        objects = {h.object for one in alone for h in one.held}
+        for task in tasks if alone else ():
+            if any(h.object in objects for h in task.held):
+                try:
+                    passed = self._holders.generators(task.links)
+                except BAD:
+                    return []
+                alone = [one for one in alone if one.address not in passed]
+        return alone
+
+    def _twice(self, alone: list[_Stands]) -> list[_Stands]:
+        """Those that stood so at the look before, too: somebody may call `__anext__` now and then."""
+        before, self._alone_at = self._alone_at, {one.address: one.link.place for one in alone}
+        return [one for one in alone if before.get(one.address) is one.link.place]
 
     def _has(self, links: Iterable[Link], wanted: Container[int]) -> Iterator[tuple[int, bool]]:
         """(a generator, whether it is on the value stack) of those that frames have."""
@@ -247,9 +274,15 @@ class Generators:
                     yield value, i >= variables
 
     def _slots(self, link: Link) -> list[int]:
-        slots = [w & self._values.o.tag_mask for w in memoryview(link.data[: len(link.data) & ~7]).cast("Q")]
         # Above the top of the stack lies what was there before, of other frames in the same memory, too.
-        return slots[: (link.top_at - link.slots) // 8 + 1 if link.top_at else link.place.code.nlocalsplus]
+        count = (link.top_at - link.slots) // 8 + 1 if link.top_at else link.place.code.nlocalsplus
+        data = link.data[: 8 * min(count, _SLOTS)]
+        if len(data) < 8 * min(count, _SLOTS):
+            try:
+                data = self._values.memory.read(link.slots, 8 * min(count, _SLOTS))
+            except BAD:
+                return []
+        return [w & self._values.o.tag_mask for w in memoryview(data).cast("Q")]
 
     def _through(self, links: Iterable[Link], wanted: set[int]) -> set[int]:
         """Generators that objects on the value stacks of frames have."""
