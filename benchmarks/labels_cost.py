@@ -82,11 +82,13 @@ never.wait()
 
 
 def target(folder: Path, python: str, threads: int, kind: str) -> subprocess.Popen[bytes]:
-    for name, source in (("gunicorn/workers/gthread.py", GUNICORN), ("flask/app.py", FLASK), ("target.py", TARGET)):
+    library = "lib/site-packages"  # a kind asks only what is installed
+    files = {f"{library}/gunicorn/workers/gthread.py": GUNICORN, f"{library}/flask/app.py": FLASK, "target.py": TARGET}
+    for name, source in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
-    line = [python, "target.py", str(folder), str(threads), kind]
+    line = [python, "target.py", str(folder / library), str(threads), kind]
     process = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
