@@ -14,6 +14,8 @@ from concview.model import Confidence, State, WaitKind
 from concview.model import Link as Ends
 
 _READS = frozenset({"recvfrom", "recv", "read", "recvmsg", "poll", "ppoll", "readv"})
+#: Within one machine nothing is on its way for longer.
+_WAY_NS = 1_000_000_000
 _WRITES = frozenset({"write", "writev", "sendto", "sendmsg"})
 
 
@@ -43,6 +45,9 @@ class Answer:
             sure = Confidence.EXACT if len(others) == 1 else Confidence.INFERRED
             if told.pending:
                 what, sure = "a connection to be accepted", Confidence.INFERRED
+        rest = others and all(waiter.moment.look(o).state is State.IDLE for o in others)
+        if rest and told is not None and (queued := _by_workers(waiter, told)) is not None:
+            return queued  # a server's own loop has it, and nobody to hand it to
         if others:
             return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
         if told is not None and told.peer_fds and not told.owners and (told.pending or told.complete):
@@ -134,7 +139,9 @@ def _transit(waiter: Waiter, kind: str):  # type: ignore[no-untyped-def]
 
     def settle(parts: Sequence[Part]) -> Root | None:
         if all(p.root.kind is End.IDLE and len(p.path) == 1 for p in parts):
-            return waiter.end(End.PEER, f"both ends of a {kind} wait to read: what was sent is on its way")
+            both = f"both ends of a {kind} wait to read"
+            young = waiter.moment.at_ns - (waiter.run.since_ns or waiter.run.start_ns) < _WAY_NS
+            return waiter.end(End.PEER, f"{both}: what was sent is on its way" if young else both)
         return None
 
     return settle
