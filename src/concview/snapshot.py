@@ -467,6 +467,9 @@ class BlameCause(View, frozen=True):
     inside: str = ""  #: 'psycopg/connection.py:495': the library's line, where file and line are the program's own
     work: tuple[Served, ...] = ()  #: in whose name they wait
     work_ahead: tuple[Served, ...] = ()  #: and those that they wait for
+    #: Of waits at connections, each of which is short, with a time limit or begun anew: for how long nothing has been
+    #: sent and nothing has come there while one of them stood in this line.
+    silent_s: float = 0.0
 
     @property
     def place(self) -> str:

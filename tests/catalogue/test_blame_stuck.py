@@ -291,3 +291,30 @@ def test_workers_that_ask_their_own_server_and_none_is_left(free: bool) -> None:
     assert (found.verdict == "stuck") != free
     if not free:
         assert "an answer of this process's own server, all 2 workers of which are busy" in found.sentence
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_client_that_waits_in_slices_for_what_does_not_come(moves: bool) -> None:
+    """psycopg looks ten times a second whether it is to stop: no slice is long. Queries one after another in one line
+    send something each time."""
+    scene = process()
+    client = frame("Connection.wait", 495, "/site-packages/psycopg/connection.py", "library")
+    tids = [scene.thread(f"web-{n}") for n in range(2)]
+    peer = Peer("tcp", "10.0.0.5:5432", "127.0.0.1:5001")
+    scene.do(scene.thread("MainThread"), [EVENT, frame("main", 9)], waits_for(0x22, via="Event.wait"))
+    began = scene.history.now_ns
+    for number in range(100):
+        for tid in tids:
+            wait = Wait(WaitKind.IO, "poll", 7, peer, timed=True)
+            scene.do(
+                tid, [client, frame("order", 5)] if number % 2 else [client, frame("order", 5), frame("f", 1)], wait
+            )
+        moved = scene.history.now_ns if moves else began + 1
+        link = Link(7, "tcp", tuple(tids), 11, True, complete=True, role="client", moved_ns=moved)
+        scene.play(0.1)
+        scene.history.apply(Links(scene.history.now_ns, (link,)))
+    found = blame(scene, seconds=0.1)
+    said = [said for said in (found.sentence, *found.more) if "nothing has been sent or has come" in said]
+    assert bool(said) is not moves
+    silent = max(c.silent_s for c in found.causes)
+    assert silent < 1 if moves else silent >= 8

@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,28 @@ def test_a_second_small_write_is_held_back() -> None:
         assert any(held() for _ in range(200))
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         assert not any(held() for _ in range(200))
+
+
+def test_for_how_long_nothing_has_moved_on_a_connection() -> None:
+    network = socket_diag.Network("self")
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as server:
+        here, there = (socket_diag.end(f"{n[0]}:{n[1]}") for n in (client.getsockname(), client.getpeername()))
+        assert here and there
+
+        def silent() -> float:
+            found = network.tcp_socket(here, there)
+            assert found is not None
+            return found.silent_ms / 1e3
+
+        for who in (client, server):  # what was sent counts, and what has come
+            before = time.monotonic()
+            who.send(b"x")
+            after = time.monotonic()
+            while time.monotonic() < after + 0.3:
+                low = time.monotonic() - after
+                assert low - 0.02 <= silent() <= time.monotonic() - before + 0.02
+                time.sleep(0.05)
 
 
 @given(st.text(max_size=60))

@@ -61,6 +61,7 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         exact=cause.exact,
         rule=cause.rule or None,
         tasks=list(cause.tasks), work=served_out(cause.work), work_ahead=served_out(cause.work_ahead),
+        silent_s=round(cause.silent_s, 3),
     )  # fmt: skip
 
 

@@ -86,6 +86,8 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
         notes.append(words.bound(cause.at_most))
     if cause.stuck_s >= 5:
         notes.append(f"without a break for {duration(cause.stuck_s)}")
+    elif cause.silent_s >= 5:
+        notes.append(f"nothing sent and nothing come for {duration(cause.silent_s)}")
     notes.append(f"named by {cause.rule}" if cause.rule else "no rule names it" if cause.family == "taken" else "")
     pen.line(f"{' ' * len(head)}  {'; '.join(n for n in notes if n)}".rstrip())
 

@@ -45,6 +45,7 @@ class End:
     pending: int = 0
     local: str = ""
     remote: str = ""
+    silent_ms: int = -1  #: TCP: for so long nothing has been sent, and nothing has come; -1 not told
     writes: bool = False  #: of a pipe: this end is the one that is written to
 
 
@@ -113,6 +114,7 @@ class OtherEnds:
             return
         found = ends[fd] = End("tcp", inode, local=peer.local, remote=peer.name)
         found.received, found.sent, found.unsent = mine.received, mine.sent, mine.unsent
+        found.silent_ms = mine.silent_ms
         if peer.accepted:
             listener = self._network.tcp_listener(local)
             found.backlog = listener.waiting if listener is not None else -1

@@ -28,6 +28,8 @@ _SOCKID = struct.Struct("=2s2s16s16sI8s")
 #: (`include/uapi/linux/tcp.h`) where tcpi_notsent_bytes is, since Linux 4.6.
 _MESSAGE = 4 + _SOCKID.size + 20
 _SHOW_INFO, _INFO, _UNSENT = 1 << 1, 2, 144
+#: ... and tcpi_last_data_sent and tcpi_last_data_recv: milliseconds ago.
+_LAST_SENT, _LAST_CAME = 44, 52
 #: INET_DIAG_SKMEMINFO asked for and answered; in it SK_MEMINFO_DROPS (`include/uapi/linux/sock_diag.h`), of a listening
 #: socket since Linux 4.6 also how often somebody who wanted to connect was turned away (`tcp_listendrop`).
 _SHOW_MEMORY, _MEMORY, _DROPS = 1 << 6, 7, 32
@@ -81,6 +83,7 @@ class TcpSocket(NamedTuple):
     received: int
     sent: int  #: not yet acknowledged
     unsent: int = -1  #: of these, bytes that the kernel holds back; -1 it does not tell
+    silent_ms: int = -1  #: for so long nothing has been sent, and nothing has come; -1 it does not tell
 
 
 class Network:
@@ -195,7 +198,10 @@ def _tcp_socket(link: socket.socket, local: End, remote: End) -> TcpSocket | Non
     _, received, sent, _, inode = struct.unpack_from("=5I", body, 4 + _SOCKID.size)
     info = next((value for kind, value in _attributes(body, _MESSAGE) if kind == _INFO), b"")
     unsent = struct.unpack_from("=I", info, _UNSENT)[0] if len(info) >= _UNSENT + 4 else -1
-    return TcpSocket(inode, _TCP_STATES.get(body[1], str(body[1])), received, sent, unsent)
+    silent = -1
+    if len(info) >= _LAST_CAME + 4:
+        silent = min(struct.unpack_from("=I", info, at)[0] for at in (_LAST_SENT, _LAST_CAME))
+    return TcpSocket(inode, _TCP_STATES.get(body[1], str(body[1])), received, sent, unsent, silent)
 
 
 def _tcp_listener(link: socket.socket, local: End) -> TcpListener | None:

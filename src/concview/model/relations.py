@@ -137,6 +137,8 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     #: Of a client, nobody has accepted its connection yet: how many wait so. The other end is then the listening socket
     #: with all that is told of it. 0: accepted, or not known.
     pending: int = 0
+    #: TCP: when something was last sent or came, on the stream's clock, to within a tenth of a second; 0 not told.
+    moved_ns: int = 0
 
 
 class Links(Event, frozen=True, tag=31):

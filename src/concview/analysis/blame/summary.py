@@ -248,6 +248,7 @@ class _Teller:
             at_most=self._at_most(m) if m.family is Family.TAKEN else None,
             stuck_s=self._stuck(m),
             inside=m.root.place.inside,
+            silent_s=self._silent(m),
         )
 
     def quiet(self, m: Merged, seconds: float) -> QuietView:
@@ -307,6 +308,22 @@ class _Teller:
             if run.wait.timed or run.wait.kind in (WaitKind.RUNNING, WaitKind.GIL, WaitKind.SLEEP):
                 continue
             longest = max(longest, self._history.now_ns - run.since_ns)
+        return longest / 1e9
+
+    def _silent(self, m: Merged) -> float:
+        """For how long nothing has moved on a connection at which a thread waits in slices: its client looks now and
+        then whether it is to stop (psycopg), and no slice is long."""
+        if m.path or m.root.kind is not End.PEER:
+            return 0.0
+        moved = {tid: link.moved_ns for link in self._history.relations.links() for tid in link.waiters}
+        longest = 0
+        for tid in m.ns:
+            thread = self._history.threads.get(tid)
+            run = thread.current if thread is not None else None
+            if thread is None or run is None or not moved.get(tid) or not _stands_at(run.stack, m.root.place):
+                continue
+            since = max(moved[tid], _there_since(thread, run, m.root.place))
+            longest = max(longest, self._history.now_ns - since)
         return longest / 1e9
 
     def _task_name(self, node: Node) -> str:

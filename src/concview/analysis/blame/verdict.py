@@ -285,6 +285,9 @@ def _more(blame: Blame, verdict: str = "") -> list[str]:
         if (alone or in_vain) and cause.kind != verdict and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds):
             story = words.story(cause, len(cause.threads) + len(cause.tasks))
             said.append(f"{story}, without a time limit, for up to {duration(cause.stuck_s)} now.")
+        elif alone and cause.kind != verdict and cause.silent_s >= max(STUCK_S, 0.9 * blame.seconds):
+            story = words.story(cause, len(cause.threads) + len(cause.tasks))
+            said.append(f"{story}: nothing has been sent or has come there for {duration(cause.silent_s)}.")
     return said[:5]
 
 

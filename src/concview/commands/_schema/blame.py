@@ -45,6 +45,7 @@ class BlameCauseOut(msgspec.Struct):
     tasks: list[int] = []  #: ids, of those whose time it is
     work: list[ServedOut] = []  #: in whose name they wait
     work_ahead: list[ServedOut] = []  #: and those that they wait for
+    silent_s: float = 0.0  #: of waits at a connection, in slices: nothing was sent and nothing came for so long
 
 
 class BlameQuietOut(msgspec.Struct):

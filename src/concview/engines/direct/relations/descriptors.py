@@ -33,6 +33,8 @@ from concview.text import clean
 
 #: In one report.
 MAX_LINKS, MAX_LOCKS, MAX_CHILDREN, MAX_OWNERS = 128, 32, 32, 16
+#: Two moments as near as this are one: the kernel tells how long ago it was in milliseconds.
+_SAME_NS = 60_000_000
 _WRITES = frozenset(
     {"write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "sendfile", "splice"}
 )
@@ -97,6 +99,7 @@ class LinkReader:
         self._sink = sink
         self._ends = OtherEnds(pid)
         self._last: object = None
+        self._moved_at: dict[int, int] = {}  #: inode of a connection -> when something was last sent or came
         self.speakers: dict[int, set[int]] = {}  #: process at the other end of a pipe -> tids that read what it writes
 
     def report(self, now: int, waiting: Waiting, users: Users) -> None:
@@ -150,12 +153,23 @@ class LinkReader:
                     end.peer_unsent,
                     end.backlog,
                     end.pending,
+                    self._moved(now, end),
                 )
             )
+        self._moved_at = {k: self._moved_at[k] for k in self._moved_at if k in {e.inode for e in ends.values()}}
         said = (tuple(links), more, self._ends.why if waiting else "")
         if said != self._last:
             self._last = said
             self._sink.emit(Links(now, *said))
+
+    def _moved(self, now: int, end: other_ends.End) -> int:
+        """When something was last sent or came there: as it was told, until it is another moment."""
+        if end.silent_ms < 0:
+            return 0
+        at, before = max(1, now - end.silent_ms * 1_000_000), self._moved_at.get(end.inode, 0)
+        if abs(at - before) > _SAME_NS:
+            self._moved_at[end.inode] = before = at
+        return before
 
 
 class FileLockReader:
