@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import resource
 import select
 import time
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from concview.errors import CannotAttach, Code, TargetError, TargetGone
 from concview.linux import CounterReader
 from concview.linux.exit_status import UNKNOWN, ExitWatch
 from concview.linux.freezer import Freezer
+from concview.linux.own_memory import own_peak
 from concview.linux.stopped import stopped_by
 from concview.model import Bye, Capability, Hello, Notice, ProcessStatus, Stats, Target
 from concview.process import discovery
@@ -290,7 +290,7 @@ class Collector:
         self._recorder.emit(
             Stats(
                 now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
-                hz, pace.target_hz, own + children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                hz, pace.target_hz, own + children, own_peak(),
                 children, 100 * engine.HELPER_CPU, waited, *engine.coverage(now), self._looks.report(now),
             )
         )  # fmt: skip

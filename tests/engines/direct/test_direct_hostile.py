@@ -4,10 +4,8 @@ target is as it would be without us."""
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,17 +41,23 @@ def offsets(python: Interpreter) -> str:
     return json.dumps({name: o.get(name) for name in NAMES})
 
 
+#: Between us and the command: the kernel counts what a process had before its `exec`, so that a child of ours would
+#: seem to have what we have.
+LAUNCHER = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+print(json.dumps([code, used.ru_maxrss << 10, used.ru_utime + used.ru_stime]))
+"""
+
+
 def watch(pid: int, command: list[str]) -> tuple[int, str, int, float]:
     """(exit code, standard error, most memory in bytes, CPU seconds) of one command and all that it started."""
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "concview", command[0], str(pid), *command[1:]], stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        errors.seek(0)
-        return process.returncode, errors.read(), usage.ru_maxrss << 10, usage.ru_utime + usage.ru_stime
+    words = [sys.executable, "-m", "concview", command[0], str(pid), *command[1:]]
+    done = subprocess.run([sys.executable, "-c", LAUNCHER, *words], capture_output=True, text=True)
+    code, memory, cpu = json.loads(done.stdout)
+    return code, done.stderr, memory, cpu
 
 
 @pytest.mark.timeout(300)
