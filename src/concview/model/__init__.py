@@ -90,6 +90,9 @@ from concview.model.switches import (
     length_class,
 )
 from concview.model.tasks import (
+    AT_YIELD,
+    GENERATOR,
+    IN_PROCESSES,
     MOST_AWAITED,
     TASK_STATES,
     AsyncObject,
@@ -130,10 +133,13 @@ from concview.model.workers import Parent, Role, Worker, Workers
 
 __all__ = [
     "AGENT_THREAD",
+    "AT_YIELD",
     "CAPABILITIES",
     "CONNECTION_POOL",
     "FRESH_COUNTERS",
+    "GENERATOR",
     "INTERRUPT",
+    "IN_PROCESSES",
     "MOST_AWAITED",
     "NOBODY_KNOWN",
     "NO_STACK",

@@ -18,7 +18,7 @@ from concview.analysis.blame.ways import Reach, Way, way
 from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among, bare, is_file, of_a_library, server_lock
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
-from concview.model import Confidence, Frame, LoopState, Site, Stack, State, TaskState
+from concview.model import AT_YIELD, IN_PROCESSES, Confidence, Frame, LoopState, Site, Stack, State, TaskState
 from concview.source.calls import ACQUIRES
 from concview.text import group, plural
 
@@ -162,7 +162,7 @@ class TaskMoment:
             return self._link(
                 node, place, Via.RESULT, f"what {who} would set", [], Confidence.INFERRED, ("ended", wait.kind), nobody
             )
-        if wait.via == "yield":
+        if wait.via == AT_YIELD:
             kept = f"{name_of(task)} has it, an asynchronous generator that no task iterates"
             return Root(End.NOBODY, kept, place)
         what = f"a future ({wait.kind or 'that tells no more'})"
@@ -249,7 +249,7 @@ class TaskMoment:
             key = ("call", wait.tid)
             sure = Confidence.INFERRED if wait.via == "future" else Confidence.EXACT
             return self._link(node, place, Via.RESULT, "a call in a thread", [wait.tid], sure, key)
-        if wait.kind == "processes":
+        if wait.kind == IN_PROCESSES:
             return Root(End.CHILD, "a worker process of its pool", place)
         loop = self._loop(task)
         told = self._told(loop.executor) if loop is not None else None

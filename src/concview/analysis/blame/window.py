@@ -23,7 +23,7 @@ from concview.analysis.blame.world import Moment, World
 from concview.analysis.history import RUNS_NS, History
 from concview.analysis.records import Run, ThreadHistory
 from concview.analysis.tasks.records import TaskHistory, TaskRun
-from concview.model import Relations, State
+from concview.model import AT_YIELD, Relations, State
 from concview.source.wakes import Wakes
 
 #: Length of a slice, and thread-moments that are followed in one: at some 15 us each, 30 ms.
@@ -204,7 +204,7 @@ class Blamer:
 
 
 def _is_generator(run: TaskRun) -> bool:
-    return run.wait.via == "yield"
+    return run.wait.via == AT_YIELD
 
 
 def _changes(

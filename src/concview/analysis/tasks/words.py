@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
-from concview.model import Frame, TaskState, TaskWait
+from concview.model import AT_YIELD, IN_PROCESSES, Frame, TaskState, TaskWait
 from concview.text import clean, file_name, plural
 from concview.text import group as group_of
 
@@ -95,7 +95,7 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
     if state is TaskState.EXECUTOR:
         if wait.tid:
             return f"waits for a call that {names.get(wait.tid, f'thread {wait.tid}')} runs{at}"
-        if wait.kind == "processes":
+        if wait.kind == IN_PROCESSES:
             return f"waits for a call in a worker process{at}"
         what = "a worker thread: its call is queued" if wait.queued else "a call in a thread"
         return f"waits for {what}{at}"
@@ -104,7 +104,7 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
     if state is TaskState.UNKNOWN and wait.via == "ended":
         who, _, how = wait.kind.rpartition(": ")
         return f"waits for what {who} would set, which {how}{at}"
-    if state is TaskState.UNKNOWN and wait.via == "yield":
+    if state is TaskState.UNKNOWN and wait.via == AT_YIELD:
         return f"stands at a yield, and no task iterates it{at}"
     if state is TaskState.UNKNOWN:
         return f"waits for a future ({wait.kind or 'that tells no more'}){at}"

@@ -13,7 +13,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation
 from concview.catalogue.evidence import LASTING_NS, MAX_FRAMES
 from concview.catalogue.rules._loops import is_loop
-from concview.model import Confidence, Hold, Stack, StackEvidence, State, TaskState, Where
+from concview.model import AT_YIELD, GENERATOR, Confidence, Hold, Stack, StackEvidence, State, TaskState, Where
 from concview.text import duration, percent
 
 #: Waits of which only others, or the loop, are the end: everything but being run.
@@ -110,7 +110,7 @@ def who(aio: AioWindow, ids: Sequence[int]) -> str:
 
 def generators(aio: AioWindow, one: ObjectWindow) -> list[int]:
     """Ids of the asynchronous generators which have it, and that nobody iterates."""
-    return [i for i in by_time(one.holders) if (task := aio.history.find(i)) is not None and task.kind == "generator"]
+    return [i for i in by_time(one.holders) if (task := aio.history.find(i)) is not None and task.kind == GENERATOR]
 
 
 def by_time(spent: dict[int, int]) -> list[int]:
@@ -122,7 +122,7 @@ def doing(run: TaskRun) -> str:
     peer = run.wait.peer
     if run.wait.state is TaskState.IO and peer is not None:
         return f"waiting for {peer.described}"
-    if run.wait.via == "yield":
+    if run.wait.via == AT_YIELD:
         return "standing at a yield"
     return DOING[run.wait.state]
 

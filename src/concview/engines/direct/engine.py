@@ -36,7 +36,7 @@ from concview.engines.direct.relations.frames import Frames
 from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.tasks import TaskTracker
-from concview.engines.direct.tasks.records import IN_PROCESSES
+from concview.engines.direct.tasks.records import NO_THREAD
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
 from concview.linux import WaitReader, switches, wakeups
@@ -535,9 +535,9 @@ class DirectEngine:
         row.stack = self._sink.stack(frames, truncated)
 
     def _calls(self) -> dict[int, int]:
-        """Futures of `concurrent.futures` -> tid of the thread that runs each, or IN_PROCESSES."""
+        """Futures of `concurrent.futures` -> tid of the thread that runs each, or NO_THREAD."""
         by_tid = self._table.by_tid
-        return {**dict.fromkeys(self._futures.in_processes(by_tid), IN_PROCESSES), **self._futures.running(by_tid)}
+        return {**dict.fromkeys(self._futures.in_processes(by_tid), NO_THREAD), **self._futures.running(by_tid)}
 
     def _thread_of(self, tid: int) -> Thread | None:
         row = self._table.by_tid.get(tid)

@@ -21,7 +21,7 @@ from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Place
 from concview.engines.direct.tasks.records import Task
-from concview.model import Outcome, TaskState
+from concview.model import AT_YIELD, GENERATOR, Outcome, TaskState
 
 if TYPE_CHECKING:
     from concview.cpython.aio.holders import Holders
@@ -37,8 +37,6 @@ _GENERATORS, _MOST, _TASKS, _OBJECTS, _DEEP = 1_000, 64, 2_000, 8, 8
 _SLOTS = 256
 _GENERATOR = "async_generator"
 _SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
-#: What `Task.kind` and `Waiting.via` say of one that nobody iterates.
-KIND, AT_YIELD = "generator", "yield"
 
 
 @dataclass(slots=True)
@@ -121,7 +119,7 @@ class Generators:
         young = False
         for task in self._tracker.tasks.values():
             waiting = task.waiting
-            if task.held and task.kind != KIND:
+            if task.held and task.kind != GENERATOR:
                 given = self._given.get(task.address)
                 mine = {h for stands, _ in given[1] for h in stands.held} if given is not None else set()
                 had.update(h.object for h in task.held if h not in mine)
@@ -150,7 +148,7 @@ class Generators:
                 if not addresses:
                     continue
                 if chained is None:
-                    chained = {k.object for t in self._tracker.tasks.values() if t.kind != KIND for k in t.links}
+                    chained = {k.object for t in self._tracker.tasks.values() if t.kind != GENERATOR for k in t.links}
                 addresses = [a for a in addresses if a not in chained]
                 chains = self._chains.walk(addresses)
             except BAD:
@@ -210,7 +208,7 @@ class Generators:
         tasks: dict[int, tuple[Task, bool]] = {}  #: generator -> who has it, and whether on the value stack
         within: dict[int, int] = {}  #: generator -> the one that iterates it
         every = self._tracker.tasks.values()
-        others = [t for t in list(every)[:_TASKS] if t.kind != KIND]
+        others = [t for t in list(every)[:_TASKS] if t.kind != GENERATOR]
         # Of a task that runs now only the outermost frame is known.
         whole = len(every) <= _TASKS and not any(t.waiting and t.waiting.state is TaskState.RUNNING for t in others)
         for task in others:
@@ -331,7 +329,7 @@ class Generators:
             if one.address in tracker.tasks:
                 return
             task = self._own[one.address] = Task(one.address, 0, 0)
-            task.kind, task.loop = KIND, one.loop
+            task.kind, task.loop = GENERATOR, one.loop
             task.name = one.link.place.code.qualname
             tracker.begin(task, task.name)
         elif task.waiting is not None and task.links and task.links[0].place is one.link.place:

@@ -16,8 +16,8 @@ BLOCK = 250
 COOL_NS, SETTLE_NS = 500_000_000, 250_000_000
 #: Where in a name (an int or a short str) lies what tells it from another: (offset, size).
 NAME_PART = (16, 40)
-#: What stands for the tid where a call was given to a process pool, and what `TaskWait.kind` then says.
-IN_PROCESSES, PROCESSES = -1, "processes"
+#: What stands for the tid where a call was given to a process pool.
+NO_THREAD = -1
 #: As told: task id, stack, wait and holds, since when, due when.
 Row = tuple[int, int, int, int, int, int]
 

@@ -10,7 +10,7 @@ from concview.cpython.aio.holders import Held
 from concview.cpython.aio.pools import Numbers, Pools, QueueCounts
 from concview.cpython.aio.values import BAD
 from concview.engines.direct.tasks.lent import Lent
-from concview.engines.direct.tasks.records import IN_PROCESSES, Task
+from concview.engines.direct.tasks.records import NO_THREAD, Task
 from concview.model import AsyncObject, AsyncObjects, Loops, LoopState, TaskCancel, TaskFailure
 from concview.sink import Sink
 from concview.text import clean
@@ -277,7 +277,7 @@ class Reporter:
             used = limit - free if limit >= 0 <= free else each.held
         threads: tuple[int, ...] = ()
         if each.kind == "Executor":
-            threads = tuple(sorted(set(self.calls.values()) - {IN_PROCESSES}))
+            threads = tuple(sorted(set(self.calls.values()) - {NO_THREAD}))
             used = len(threads)
         name, where = self._name(address, each)
         kind = each.kind

@@ -35,7 +35,7 @@ from concview.engines.direct.relations.frames import Frames
 from concview.engines.direct.tasks.generators import Generators
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
 from concview.engines.direct.tasks.promises import Promises
-from concview.engines.direct.tasks.records import IN_PROCESSES, NAME_PART, PROCESSES, Again, Blocks, Row, Task
+from concview.engines.direct.tasks.records import NAME_PART, NO_THREAD, Again, Blocks, Row, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
 from concview.engines.direct.tasks.stacks import TaskStacks
@@ -43,7 +43,7 @@ from concview.engines.direct.tasks.trio_tasks import TrioTasks
 from concview.engines.direct.tasks.wait_order import WaitOrder
 from concview.engines.direct.tasks.walker import Seen, Walker
 from concview.linux.process_facts import ProcessFacts
-from concview.model import MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
+from concview.model import IN_PROCESSES, MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
 from concview.text import clean
@@ -612,9 +612,9 @@ class TaskTracker:
         if waiting is not None and waiting.thread:
             return waiting.thread  # who runs a call does so to its end
         tid = self.reporter.calls.get(call, 0)
-        if tid == IN_PROCESSES:
+        if tid == NO_THREAD:
             if waiting is not None:
-                waiting.kind, waiting.queued = PROCESSES, False
+                waiting.kind, waiting.queued = IN_PROCESSES, False
             return 0
         if not tid and self.values.is_a(call, "Thread"):  # anyio's worker
             tid = self._outer(self.values.integer(self.values.attribute(call, "_native_id"), 0))
