@@ -15,6 +15,8 @@ from concview.model import (
     Hello,
     Label,
     LabelDef,
+    Link,
+    Links,
     Served,
     StackDef,
     State,
@@ -165,6 +167,25 @@ def test_views() -> None:
     assert age_words(request) == "1.0 s" and age_words(query) == "first seen 900 ms ago"
     assert age_words(bare) == "more than 890 ms" and title(bare) == "GET (route not known)"
     assert inmost(request, {w.id: w for w in work.now}) is query
+
+
+def test_a_statement_that_is_executed_again_and_again_is_no_long_query() -> None:
+    """What was read of it is the same each time; the connection tells when it was sent."""
+    history = _history()
+    items = (
+        WorkItem(1, 12, 100 * MS, 0, (7,), before=True), WorkItem(2, 12, 100 * MS, 0, (8,), before=True),
+        WorkItem(3, 11, 100 * MS, 0, (9,), before=True),
+    )  # fmt: skip
+    history.apply(Work(200 * MS, items))
+    often, once, request = (
+        Link(fd, "tcp", (tid,), fd, True, sent_ns=sent * MS, came_ns=900 * MS)
+        for fd, tid, sent in ((4, 7, 1000), (5, 8, 90), (6, 9, 1000))
+    )
+    history.apply(Links(1040 * MS, (often, once, request)))
+    _tick(history, 1050)
+    work = WorkComposer().compose(history, 10_000 * MS, (), {})
+    assert work is not None
+    assert [age_words(w) for w in work.now] == ["first seen 50 ms ago", "more than 950 ms", "more than 950 ms"]
 
 
 def test_a_stream_without_work_has_none() -> None:

@@ -310,7 +310,7 @@ def test_a_client_that_waits_in_slices_for_what_does_not_come(moves: bool) -> No
                 tid, [client, frame("order", 5)] if number % 2 else [client, frame("order", 5), frame("f", 1)], wait
             )
         moved = scene.history.now_ns if moves else began + 1
-        link = Link(7, "tcp", tuple(tids), 11, True, complete=True, role="client", moved_ns=moved)
+        link = Link(7, "tcp", tuple(tids), 11, True, complete=True, role="client", sent_ns=moved)
         scene.play(0.1)
         scene.history.apply(Links(scene.history.now_ns, (link,)))
     found = blame(scene, seconds=0.1)

@@ -45,7 +45,8 @@ class End:
     pending: int = 0
     local: str = ""
     remote: str = ""
-    silent_ms: int = -1  #: TCP: for so long nothing has been sent, and nothing has come; -1 not told
+    sent_ms: int = -1  #: TCP: so long ago something was last sent, and came; -1 not told
+    came_ms: int = -1
     writes: bool = False  #: of a pipe: this end is the one that is written to
 
 
@@ -114,7 +115,7 @@ class OtherEnds:
             return
         found = ends[fd] = End("tcp", inode, local=peer.local, remote=peer.name)
         found.received, found.sent, found.unsent = mine.received, mine.sent, mine.unsent
-        found.silent_ms = mine.silent_ms
+        found.sent_ms, found.came_ms = mine.sent_ms, mine.came_ms
         if peer.accepted:
             listener = self._network.tcp_listener(local)
             found.backlog = listener.waiting if listener is not None else -1

@@ -83,7 +83,9 @@ class TcpSocket(NamedTuple):
     received: int
     sent: int  #: not yet acknowledged
     unsent: int = -1  #: of these, bytes that the kernel holds back; -1 it does not tell
-    silent_ms: int = -1  #: for so long nothing has been sent, and nothing has come; -1 it does not tell
+    #: So long ago something was last sent, and came; milliseconds, -1 it does not tell.
+    sent_ms: int = -1
+    came_ms: int = -1
 
 
 class Network:
@@ -198,10 +200,8 @@ def _tcp_socket(link: socket.socket, local: End, remote: End) -> TcpSocket | Non
     _, received, sent, _, inode = struct.unpack_from("=5I", body, 4 + _SOCKID.size)
     info = next((value for kind, value in _attributes(body, _MESSAGE) if kind == _INFO), b"")
     unsent = struct.unpack_from("=I", info, _UNSENT)[0] if len(info) >= _UNSENT + 4 else -1
-    silent = -1
-    if len(info) >= _LAST_CAME + 4:
-        silent = min(struct.unpack_from("=I", info, at)[0] for at in (_LAST_SENT, _LAST_CAME))
-    return TcpSocket(inode, _TCP_STATES.get(body[1], str(body[1])), received, sent, unsent, silent)
+    last = [struct.unpack_from("=I", info, at)[0] if len(info) >= at + 4 else -1 for at in (_LAST_SENT, _LAST_CAME)]
+    return TcpSocket(inode, _TCP_STATES.get(body[1], str(body[1])), received, sent, unsent, *last)
 
 
 def _tcp_listener(link: socket.socket, local: End) -> TcpListener | None:

@@ -137,8 +137,14 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     #: Of a client, nobody has accepted its connection yet: how many wait so. The other end is then the listening socket
     #: with all that is told of it. 0: accepted, or not known.
     pending: int = 0
-    #: TCP: when something was last sent or came, on the stream's clock, to within a tenth of a second; 0 not told.
-    moved_ns: int = 0
+    #: TCP: when something was last sent, and came, on the stream's clock, to within a tenth of a second; 0 not told.
+    sent_ns: int = 0
+    came_ns: int = 0
+
+    @property
+    def moved_ns(self) -> int:
+        """When something was last sent or came; 0 not told."""
+        return max(self.sent_ns, self.came_ns)
 
 
 class Links(Event, frozen=True, tag=31):

@@ -49,7 +49,8 @@ class WorkComposer:
             if piece.inside:
                 parts.setdefault(piece.inside, []).append(piece.id)
         ways = Ways(report.pieces, history, told)
-        views = tuple([_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p)) for p in report.pieces])
+        sent = {tid: link.sent_ns for link in history.relations.links() for tid in link.waiters if link.sent_ns}
+        views = tuple([_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent) for p in report.pieces])
         return WorkSummary(
             hello.labels, views, self._routes, self._seconds, report.looked, report.unknown, report.torn, report.more,
             report.systems, self._counted,
@@ -87,15 +88,21 @@ def _route(route: Route, seconds: float) -> RouteView:
 
 
 def _view(
-    piece: Piece, parts: tuple[int, ...], history: History, threads: Mapping[int, ThreadView], way: Way
-) -> WorkView:
+    piece: Piece, parts: tuple[int, ...], history: History, threads: Mapping[int, ThreadView], way: Way,
+    sent: Mapping[int, int],
+) -> WorkView:  # fmt: skip
+    """`sent`: when each thread that waits at a connection last sent something there. A query that waits for its answer
+    was sent then: one statement that a cursor executes again and again looks like one that lasts."""
     label = piece.label
     doing, state = _doing(piece, history, threads)
+    begin, exact, before = piece.begin_ns, bool(piece.started_ns), piece.before and not piece.started_ns
+    asked = max((sent.get(tid, 0) for tid in piece.threads), default=0) if label.kind is WorkKind.QUERY else 0
+    if asked > begin:
+        begin, before = asked, False  # as of the last look at the connection: it may be younger
     return WorkView(
         piece.id, label.kind, label.system, label.name, label.missing, label.id, label.detail,
-        max(0.0, (history.now_ns - piece.begin_ns) / 1e9), bool(piece.started_ns),
-        piece.before and not piece.started_ns, piece.threads, piece.tasks, doing, state, piece.inside, parts,
-        label.after, way.said, way.behind, piece.trace, piece.span,
+        max(0.0, (history.now_ns - begin) / 1e9), exact, before, piece.threads,
+        piece.tasks, doing, state, piece.inside, parts, label.after, way.said, way.behind, piece.trace, piece.span,
     )  # fmt: skip
 
 

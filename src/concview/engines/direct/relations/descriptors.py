@@ -99,7 +99,8 @@ class LinkReader:
         self._sink = sink
         self._ends = OtherEnds(pid)
         self._last: object = None
-        self._moved_at: dict[int, int] = {}  #: inode of a connection -> when something was last sent or came
+        #: (inode of a connection, 'sent' or 'came') -> when something last was so
+        self._moved_at: dict[tuple[int, str], int] = {}
         self.speakers: dict[int, set[int]] = {}  #: process at the other end of a pipe -> tids that read what it writes
 
     def report(self, now: int, waiting: Waiting, users: Users) -> None:
@@ -153,22 +154,24 @@ class LinkReader:
                     end.peer_unsent,
                     end.backlog,
                     end.pending,
-                    self._moved(now, end),
+                    self._when(now, end.inode, "sent", end.sent_ms),
+                    self._when(now, end.inode, "came", end.came_ms),
                 )
             )
-        self._moved_at = {k: self._moved_at[k] for k in self._moved_at if k in {e.inode for e in ends.values()}}
+        there = {end.inode for end in ends.values()}
+        self._moved_at = {key: at for key, at in self._moved_at.items() if key[0] in there}
         said = (tuple(links), more, self._ends.why if waiting else "")
         if said != self._last:
             self._last = said
             self._sink.emit(Links(now, *said))
 
-    def _moved(self, now: int, end: other_ends.End) -> int:
-        """When something was last sent or came there: as it was told, until it is another moment."""
-        if end.silent_ms < 0:
+    def _when(self, now: int, inode: int, how: str, ago_ms: int) -> int:
+        """When something was last sent, or came: as it was told before, until it is another moment; 0 not known."""
+        if ago_ms < 0:
             return 0
-        at, before = max(1, now - end.silent_ms * 1_000_000), self._moved_at.get(end.inode, 0)
+        at, before = max(1, now - ago_ms * 1_000_000), self._moved_at.get((inode, how), 0)
         if abs(at - before) > _SAME_NS:
-            self._moved_at[end.inode] = before = at
+            self._moved_at[inode, how] = before = at
         return before
 
 
