@@ -91,5 +91,6 @@ def test_a_frozen_thread_is_stopped_and_waits_for_no_disk(controller: str, contr
             return wait and wait.kind
 
         eventually(lambda: watched.frozen())
-        eventually(lambda: kind() in (WaitKind.STOPPED, WaitKind.GIL))
+        # One that was frozen while it waited for the GIL stays in that wait, which nobody here knows from others.
+        eventually(lambda: kind() in (WaitKind.STOPPED, WaitKind.GIL, WaitKind.FUTEX))
         assert kind() is not WaitKind.DISK
