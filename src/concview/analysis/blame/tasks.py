@@ -226,14 +226,14 @@ class TaskMoment:
         if kept is None and self._moment.at_ns - run.start_ns < _TRIES_NS:
             return None
         what = f"a lock{of_what(kept or frame or own[0])} that it tries for again and again"
-        inside = [n for n in self._in_body(own) if n != node]
+        inside = [n for n in self.in_body(own) if n != node]
         if kept is not None and not inside:
             step = Step(Via.LOCK, what, task_name(world, node), place, Confidence.INFERRED)
             return Link(step, outside=Root(End.PEER, "whoever has it by what its server says", place))
         nobody = Root(End.UNEXPLAINED, f"{what}: not seen who has it", place)
         return self._link(node, place, Via.LOCK, what, inside, Confidence.INFERRED, ("tries", place, what), nobody)
 
-    def _in_body(self, own: Sequence[Frame]) -> list[Node]:
+    def in_body(self, own: Sequence[Frame]) -> list[Node]:
         """Tasks that stand in the body of a `with` whose head these frames are in."""
         found: list[Node] = []
         for frame in own:

@@ -14,7 +14,7 @@ from concview.catalogue.base import Inapplicable, Observation
 from concview.catalogue.evidence import LASTING_NS, MAX_FRAMES
 from concview.catalogue.rules._loops import is_loop
 from concview.model import AT_YIELD, GENERATOR, Confidence, Hold, Stack, StackEvidence, State, TaskState, Where
-from concview.text import duration, percent
+from concview.text import duration, percent, plural
 
 #: Waits of which only others, or the loop, are the end: everything but being run.
 ASIDE = frozenset(TaskState) - {TaskState.RUNNING, TaskState.READY}
@@ -106,6 +106,14 @@ def who(aio: AioWindow, ids: Sequence[int]) -> str:
     functions = {w.task.function.function for t in ids if (w := aio.tasks.get(t)) is not None and w.task.function}
     of = f" of {next(iter(functions)).rpartition('.')[2]}" if len(functions) == 1 else ""
     return f"{len(ids)} tasks{of}"
+
+
+def unmoved(aio: AioWindow, one: ObjectWindow, stuck: int) -> str:
+    """'. 6 tasks have not moved for 9.5 s', of those that wait for it; '' where none is stuck."""
+    if not stuck:
+        return ""
+    longest = max((aio.end_ns - t.current.began_ns for t in one.now if t.current is not None), default=0)
+    return f". {plural(stuck, 'task')} {'has' if stuck == 1 else 'have'} not moved for {duration(longest / 1e9)}"
 
 
 def generators(aio: AioWindow, one: ObjectWindow) -> list[int]:

@@ -37,7 +37,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _aio
-from concview.text import duration, listed, plural
+from concview.text import listed, plural
 
 
 class AbandonedGenerator:
@@ -70,10 +70,7 @@ class AbandonedGenerator:
             f"time on average. {plural(len(alone), 'asynchronous generator')} {has} it: {names}, at the yield in "
             f"{spot}, and no task iterates {'them' if many else 'it'}"
         )
-        if measured.lasting:
-            longest = max((aio.end_ns - t.current.began_ns for t in one.now if t.current is not None), default=0)
-            stands = "has" if measured.lasting == 1 else "have"
-            summary += f". {plural(measured.lasting, 'task')} {stands} not moved for {duration(longest / 1e9)}"
+        summary += _aio.unmoved(aio, one, measured.lasting)
         return replace(
             measured,
             title=f"{measured.label} is kept by a generator that nobody iterates: "

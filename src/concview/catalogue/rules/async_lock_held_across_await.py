@@ -38,7 +38,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _aio
-from concview.text import duration, percent, plural
+from concview.text import percent, plural
 
 #: Holders that are suspended for less of the held time are held up by the loop, not by what they await.
 SUSPENDED = 0.5
@@ -74,11 +74,7 @@ class AsyncLockHeldAcrossAwait:
             f"{_aio.who(aio, holders)} {'holds' if len(holders) == 1 else 'hold'} it, {what} for {percent(part)} of "
             f"the time, in {evidence.frame_spot(leaf)}"
         )
-        if stuck:
-            longest = max((aio.end_ns - t.current.began_ns for t in one.now if t.current is not None), default=0)
-            summary += (
-                f". {plural(stuck, 'task')} {'has' if stuck == 1 else 'have'} not moved for {duration(longest / 1e9)}"
-            )
+        summary += _aio.unmoved(aio, one, stuck)
         return replace(
             measured,
             title=f"{name} is held across an await: "

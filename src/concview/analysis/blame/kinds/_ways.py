@@ -5,7 +5,7 @@ Everything concluded here is inferred.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +16,7 @@ from concview.analysis.known_places import SESSIONS, is_any
 from concview.model import Frame
 
 if TYPE_CHECKING:
-    from concview.analysis.tasks.records import TaskRun
+    pass
 
 #: Lines from which sessions asked one pool for a connection that are remembered.
 _MOST_PLACES = 64
@@ -31,29 +31,11 @@ def inside_block(waiter: Waiter) -> list[Node]:
 
 def in_tasks(waiter: Waiter) -> list[Node]:
     """Tasks that stand in the body of the very `with` whose head this thread is in: they have it across an `await`."""
-    tasks = waiter.moment.tasks.runs
-    if not tasks:
+    tasks = waiter.moment.tasks
+    if not tasks.runs:
         return []
-    return waiter.moment.once(("in tasks", waiter.look.stack), lambda: _tasks_in_body(waiter, tasks))
-
-
-def _tasks_in_body(waiter: Waiter, tasks: Mapping[Node, TaskRun]) -> list[Node]:
-    found: list[Node] = []
-    for frame in waiter.look.own:
-        if is_machinery(frame):
-            continue
-        first, last = waiter.world.file(frame.file).body(frame.function, frame.line)
-        if first <= frame.line:
-            continue
-        found += [
-            node
-            for node, run in tasks.items()
-            if any(
-                (f.file, f.function) == (frame.file, frame.function) and first <= f.line <= last
-                for f in run.stack.frames
-            )
-        ]
-    return list(dict.fromkeys(found))
+    own = [f for f in waiter.look.own if not is_machinery(f)]
+    return waiter.moment.once(("in tasks", waiter.look.stack), lambda: tasks.in_body(own))
 
 
 def _in_body(waiter: Waiter) -> list[Node]:
