@@ -544,6 +544,22 @@ def test_a_lock_that_tasks_try_for_again_and_again(cls: str, inside: bool) -> No
         assert ("lock", "peer") in told if inside else ("", "unexplained") in told
 
 
+def test_a_lock_in_a_server_is_told_alike_of_threads_and_of_tasks() -> None:
+    lib = "/usr/lib/python3/site-packages/redis/"
+    stream = Stream()
+    ours = Frame("Lock.acquire", f"{lib}asyncio/lock.py", 200, "await asyncio.sleep(sleep)", "library")
+    for i in range(3):
+        stream.does(stream.task(f"t{i}"), TaskWait(TaskState.SLEEP, "sleep"), 8, inner=(ours,))
+    stream.run(0.5)
+    theirs = Frame("Lock.acquire", f"{lib}lock.py", 190, "mod_time.sleep(sleep)", "library")
+    work = Frame("work", "/srv/app.py", 40)
+    thread(stream, 200, "w", Wait(WaitKind.SLEEP, "clock_nanosleep", timed=True), theirs, work)
+    stream.run(10)
+    told = {(bool(c.tasks), c.path[0].via, c.path[0].what, c.what) for c in blamed(stream).causes if c.path}
+    one = ("lock", "a lock of redis", "whoever has it by what its server says")
+    assert told == {(True, *one), (False, *one)}
+
+
 @pytest.mark.parametrize("idle", [False, True])
 def test_a_task_that_does_not_say_that_it_has_started(idle: bool) -> None:
     stream = Stream()

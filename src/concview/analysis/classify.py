@@ -23,7 +23,7 @@ from concview.analysis.known_places import (
     watches_children,
 )
 from concview.analysis.known_places import bare as bare
-from concview.model import Frame, Site, Stack, State, Wait, WaitKind
+from concview.model import SIGNAL_VIA, Frame, Site, Stack, State, Wait, WaitKind
 from concview.source.calls import PROCESSES_JOIN, THREADING, calls_of
 
 #: Of builds without a GIL: the lock in the head of an object (a critical section), a stop of all threads, and whoever
@@ -63,7 +63,7 @@ _NEWS = {
 }
 _PIPES = ("multiprocessing/connection.py", "billiard/connection.py")
 #: What a pool makes its callers wait with: besides these, a lock is a lock.
-_LENDING_VIA = frozenset({"Queue.get", "SimpleQueue.get", "Condition.wait", "Event.wait"})
+_LENDING_VIA = SIGNAL_VIA | {"Queue.get", "SimpleQueue.get"}
 _PLAIN_LOCKS = frozenset({"Lock", "RLock"})
 _RUN_TASKS = ("multiprocessing/pool.py", "multiprocessing/managers.py")
 #: What a server that has nothing to do says, before the address at which it does so.

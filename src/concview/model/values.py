@@ -149,6 +149,12 @@ class Peer(Struct, frozen=True):
         return self.shown if says else f"{self.kind} {self.shown}"
 
 
+#: `Wait.via` and `TaskWait.via` of those that wait to be told something, and of all that wait for what nobody can have:
+#: who will come, nothing says that is read of the object.
+SIGNAL_VIA = frozenset({"Event.wait", "Condition.wait"})
+UNOWNED_VIA = SIGNAL_VIA | {"Barrier.wait"}
+
+
 class Wait(Struct, frozen=True):
     """What a thread waits for, as the kernel and the target's memory tell it. Interned."""
 

@@ -38,6 +38,16 @@ def again_and_again(world: World, own: Sequence[Frame], frame: Frame) -> bool:
     return any(world.file(f.file).loop(f.function, f.line) is not None for f in own[: own.index(frame) + 1])
 
 
+def lock_of(frame: Frame, in_server: bool) -> str:
+    """'a lock of redis', 'a lock of filelock that it tries for again and again', by the frame that acquires it."""
+    return f"a lock{of_what(frame)}{'' if in_server else ' that it tries for again and again'}"
+
+
+def by_server(asked: str = "") -> str:
+    """Who has a lock that is kept in a server is known there alone. `asked`: the peer that the waiter talks to."""
+    return f"whoever has it by what its server says{f' ({asked})' if asked else ''}"
+
+
 def of_what(frame: Frame) -> str:
     """Behind "a lock": ' of filelock', ' (DistLock)'."""
     owner = frame.function.rpartition(".")[0].rpartition(".")[2]

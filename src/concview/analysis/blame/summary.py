@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from concview.analysis.blame.nouns import End, Family, Node, Place, Root, Row, Step, Via, exact, family, quiet
-from concview.analysis.blame.tasks import name_of
+from concview.analysis.blame.tasks.names import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
 from concview.analysis.known_places import TASK_TIMEOUTS, among

@@ -18,7 +18,7 @@ from itertools import pairwise, takewhile
 from concview.analysis.blame.engine import Memory, follow
 from concview.analysis.blame.kinds.base import Kind, kinds
 from concview.analysis.blame.nouns import End, Node, Part, Root, Row
-from concview.analysis.blame.tasks import node_of
+from concview.analysis.blame.tasks.names import node_of
 from concview.analysis.blame.world import Moment, World
 from concview.analysis.history import RUNS_NS, History
 from concview.analysis.records import Run, ThreadHistory

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from concview.analysis.blame.kernel import Kernel
 from concview.analysis.blame.lately import Lately, SeenSets
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, called_from, place_of
-from concview.analysis.blame.tasks import TaskMoment, task_name
+from concview.analysis.blame.tasks.moment import TaskMoment
+from concview.analysis.blame.tasks.names import task_name
 from concview.analysis.blame.ties import Objects
 from concview.analysis.classify import via_of
 from concview.analysis.known_places import MACHINERY, is_any

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from concview.analysis.records import Record
-from concview.model import AsyncObject, Frame, Hold, Loops, Outcome, Stack, TaskState, TaskWait
+from concview.model import AsyncObject, Frame, Hold, Loops, Outcome, Site, Stack, TaskState, TaskWait
 
 NO_TASK_WAIT = TaskWait(TaskState.UNKNOWN)
 #: Runs that one task keeps at most.
@@ -31,6 +31,10 @@ class TaskRun(Record):
     @property
     def state(self) -> TaskState:
         return self.wait.state
+
+    def sites(self, how: str) -> list[Site]:
+        """Of queues used as pools: where its frames ask for something ('get'), or have it ('kept')."""
+        return [f.checkout for f in self.stack.frames if f.checkout is not None and f.checkout.how == how]
 
     @property
     def began_ns(self) -> int:

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from concview.analysis.window import ThreadWindow, Window
-from concview.model import Frame, Stack, State
+from concview.model import UNOWNED_VIA, Frame, Stack, State
 
 #: Threads at once, and how often that must have been seen.
 MIN_THREADS, MIN_TIMES = 5, 2
@@ -30,7 +30,7 @@ TOGETHER_NS, TOGETHER = 150_000_000, 0.3
 MOSTLY = 0.5
 _WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
 #: Who waited so was sent by another thread: with work, or all at once at the end of a phase.
-_SENT = frozenset({"work", "Queue.get", "SimpleQueue.get", "Barrier.wait", "Condition.wait", "Event.wait"})
+_SENT = UNOWNED_VIA | {"work", "Queue.get", "SimpleQueue.get"}
 
 
 class Stay(NamedTuple):

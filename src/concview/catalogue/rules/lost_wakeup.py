@@ -39,11 +39,10 @@ from concview.analysis.window import WaitProfile, Window
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
-from concview.model import Concern, Confidence, Related
+from concview.model import SIGNAL_VIA, Concern, Confidence, Related
 from concview.text import duration, plural, waits
 
 MIN_THREADS = 2
-_VIA = frozenset({"Event.wait", "Condition.wait"})
 _WAKES = frozenset({"set", "notify", "notify_all", "notifyAll"})
 #: What a program calls the events by which it tells threads to end: for these, waiting is all there is to do.
 _ENDS = re.compile(r"stop|shut|exit|quit|clos|kill|finish|terminat|end(?:ed|ing)?\b|cancel|abort", re.IGNORECASE)
@@ -74,7 +73,7 @@ class LostWakeup:
 
 
 def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
-    if profile.classification.via not in _VIA or profile.wait.timed or not profile.wait.lock:
+    if profile.classification.via not in SIGNAL_VIA or profile.wait.timed or not profile.wait.lock:
         return None
     user = profile.stack.user_leaf
     if user is None or user.origin != "user" or profile.stack.leaf is None:

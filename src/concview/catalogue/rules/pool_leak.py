@@ -46,14 +46,14 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _pools
 from concview.catalogue.rules._crowd import Crowd
 from concview.catalogue.rules.connection_starvation import subject_of
-from concview.model import Concern, Confidence, Frame, Reference, Related, Where
+from concview.model import SIGNAL_VIA, Concern, Confidence, Frame, Reference, Related, Where
 from concview.source import takers
 from concview.source.takers import Taken, Taker
 from concview.source.uses import Uses
 from concview.text import duration, file_name, waits
 
 STANDS_S = 5.0
-_VIA = frozenset({"pool", "Semaphore.acquire", "Condition.wait", "Event.wait"})
+_VIA = SIGNAL_VIA | {"pool", "Semaphore.acquire"}
 _GIVES = frozenset({"release", "put", "put_nowait", "notify", "notify_all", "notifyAll", "exit"})
 #: Files of the program that are searched for who takes one.
 MOST_FILES = 12

@@ -43,7 +43,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
 from concview.catalogue.rules import _aio
-from concview.model import Concern, Confidence, Frame, Stack, StackEvidence, TaskInfo, TaskState, Where
+from concview.model import SIGNAL_VIA, Concern, Confidence, Frame, Stack, StackEvidence, TaskInfo, TaskState, Where
 from concview.source.origin import origin
 from concview.text import duration, file_name, plural
 
@@ -199,7 +199,7 @@ class TaskLeak:
 
 def _nobody(state: TaskState, via: str) -> bool:
     """Whether such a wait ends only when somebody remembers it: for an event, a condition, a bare future."""
-    return state is TaskState.UNKNOWN or (state is TaskState.LOCK and via in ("Event.wait", "Condition.wait"))
+    return state is TaskState.UNKNOWN or (state is TaskState.LOCK and via in SIGNAL_VIA)
 
 
 def _rises(counts: Iterable[TaskCounts], now_ns: int) -> list[Rise]:

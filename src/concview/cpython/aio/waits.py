@@ -14,7 +14,7 @@ from concview.cpython.aio.roles import Role
 from concview.cpython.aio.transports import Transports
 from concview.cpython.aio.values import BAD, Values
 from concview.cpython.code import Code, Codes
-from concview.model import Peer, TaskState
+from concview.model import SIGNAL_VIA, Peer, TaskState
 
 #: Of a chain's frames, innermost first, are asked for a role.
 _MAX_LINKS = 24
@@ -65,7 +65,6 @@ class Waiting:
     subject: tuple[Link, int] | None = None
 
 
-_SIGNALS = frozenset({"Event.wait", "Condition.wait"})
 #: Methods that wait until a transport takes more.
 _DRAINS = re.compile("_*drain(_|$)")
 
@@ -115,7 +114,7 @@ class Waits:
         found = None if (task and not apart) or kind == "_GatheringFuture" else self._library(chain)
         if found is None:
             found = self._primitive(chain, task)
-        if found is not None and found.via in _SIGNALS:
+        if found is not None and found.via in SIGNAL_VIA:
             found = self._drains(chain) or found
         if found is None:
             found = self._future(chain, future, head, kind, task)

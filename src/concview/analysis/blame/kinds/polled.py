@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.attempts import acquiring, again_and_again, of_what
+from concview.analysis.blame.attempts import acquiring, again_and_again, by_server, lock_of, of_what
 from concview.analysis.blame.kinds._ways import inside_block
 from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import server_lock
-from concview.model import Confidence, FileLock, Frame, State, WaitKind
+from concview.model import Confidence, FileLock, State, WaitKind
 
 
 class Polled:
@@ -27,23 +27,18 @@ class Polled:
         return look.state is State.SLEEP and look.wait.via != "native" and acquiring(look.own) is not None
 
     def follow(self, waiter: Waiter) -> Link | None:
-        kept = server_lock(waiter.look.stack)
-        if kept is not None:
-            return _kept(waiter, kept)
-        frame = acquiring(waiter.look.own)
         world, look = waiter.world, waiter.look
-        if frame is None:
+        kept = server_lock(look.stack)
+        frame = kept or acquiring(look.own)
+        if frame is None or (kept is None and not again_and_again(world, look.own, frame)):
             return None
-        if not again_and_again(world, look.own, frame):
-            return None
-        of = of_what(frame)
-        told = world.kernel.polled(waiter.tid)
+        told = world.kernel.polled(waiter.tid) if kept is None else None
         if told is not None:
-            return self._told(waiter, told, of)
-        what = f"a lock{of} that it tries for again and again"
+            return self._told(waiter, told, of_what(frame))
+        what = lock_of(frame, kept is not None)
         inside, asked = inside_block(waiter), _asked(waiter)
-        if not inside and asked:
-            end = waiter.end(End.PEER, f"whoever has it by what {asked} says, which is asked each time")
+        if not inside and (kept is not None or asked):
+            end = waiter.end(End.PEER, by_server(asked))
             return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
         return waiter.link(Via.LOCK, what, inside, otherwise=otherwise)
@@ -60,16 +55,6 @@ class Polled:
         users = inside_block(waiter) or users
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: this process has it, not seen in which thread")
         return waiter.link(Via.FILE_LOCK, what, users, otherwise=otherwise, key=("polled", told.path))
-
-
-def _kept(waiter: Waiter, frame: Frame) -> Link:
-    """A lock that is kept in a server: who has it is known there alone, unless it is a thread in the same `with`."""
-    package = frame.file.rpartition("/")[0].rpartition("/")[2]
-    what, inside, asked = f"a lock of {package}", inside_block(waiter), _asked(waiter)
-    if inside:
-        return waiter.link(Via.LOCK, what, inside)
-    end = waiter.end(End.PEER, f"whoever has it by what its server says{f' ({asked})' if asked else ''}")
-    return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
 
 
 def _asked(waiter: Waiter) -> str:

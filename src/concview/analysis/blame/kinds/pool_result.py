@@ -12,7 +12,7 @@ from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.jobs import hands_over
 from concview.analysis.known_places import POOL_RESULTS, among
-from concview.model import Role
+from concview.model import SIGNAL_VIA, Role
 from concview.text import plural
 
 #: Percent of a core, all of them together: with less they do nothing.
@@ -24,7 +24,7 @@ class PoolResult:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
-        return look.via in ("Event.wait", "Condition.wait") and among(look.frame, POOL_RESULTS)
+        return look.via in SIGNAL_VIA and among(look.frame, POOL_RESULTS)
 
     def follow(self, waiter: Waiter) -> Root | Link:
         if hands_over(waiter.look.stack):

@@ -15,10 +15,9 @@ from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter, is_machinery
 from concview.analysis.known_places import TOLD_TO_END, is_file, of_a_library
-from concview.model import State, WaitKind
+from concview.model import SIGNAL_VIA, State, WaitKind
 from concview.source.calls import THREADING
 
-_VIA = frozenset({"Condition.wait", "Event.wait"})
 #: It has been so since anybody looked, give or take what the first samples take.
 _FIRST_NS = 100_000_000
 #: Woken so often at one place, and so many times the usual pause ago at most, what it waits for comes now and then.
@@ -32,7 +31,7 @@ class Signal:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
-        return look.via in _VIA and look.wait.kind in (WaitKind.FUTEX, WaitKind.SLEEP)
+        return look.via in SIGNAL_VIA and look.wait.kind in (WaitKind.FUTEX, WaitKind.SLEEP)
 
     def follow(self, waiter: Waiter) -> Root | Link:
         frame, wait = waiter.frame, waiter.wait

@@ -21,7 +21,7 @@ from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Place
 from concview.engines.direct.tasks.records import Task
-from concview.model import AT_YIELD, GENERATOR, Outcome, TaskState
+from concview.model import AT_YIELD, GENERATOR, UNOWNED_VIA, Outcome, TaskState
 
 if TYPE_CHECKING:
     from concview.cpython.aio.holders import Holders
@@ -36,7 +36,6 @@ _GENERATORS, _MOST, _TASKS, _OBJECTS, _DEEP = 1_000, 64, 2_000, 8, 8
 #: Variables and value stack of one frame.
 _SLOTS = 256
 _GENERATOR = "async_generator"
-_SIGNALS = frozenset({"Event.wait", "Condition.wait", "Barrier.wait"})
 
 
 @dataclass(slots=True)
@@ -50,6 +49,25 @@ class _Stands:
     check: list[tuple[int, bytes]]  #: what must read the same as long as it stands there
 
 
+@dataclass(slots=True, frozen=True)
+class _Given:
+    """What one task has by generators that it iterates: each, and whether by its value stack, which is exact."""
+
+    task: Task
+    generators: tuple[tuple[_Stands, bool], ...]
+
+    @property
+    def held(self) -> list[Held]:
+        return [hold for one, _ in self.generators for hold in one.held]
+
+    def exactly(self) -> list[Held]:
+        """The same, marked as exact no longer where the task is not seen to iterate it."""
+        for one, exact in self.generators:
+            for hold in one.held:
+                hold.exact = hold.exact and exact
+        return self.held
+
+
 class Generators:
     """`look` gives tasks what generators have for them; `held` says it again of one that is walked anew."""
 
@@ -59,7 +77,7 @@ class Generators:
         self._look_at = 0
         self._began = 0  #: this look, in our CPU's time
         self._seen = -1  #: version of the tracker's tasks in which nobody waited for something that nobody has
-        self._given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}  #: by the task's address
+        self._given: dict[int, _Given] = {}  #: by the task's address
         self.iterated: dict[int, list[Link]] = {}  #: by a task's address: frames of generators that it iterates
         self._alone_at: dict[int, Place] = {}  #: at the last look: generators that no task had, and where they stood
         self._own: dict[int, Task] = {}  #: generator -> the entry that stands for it
@@ -67,11 +85,11 @@ class Generators:
     def held(self, task: Task) -> list[Held]:
         """What generators that it iterates have, as far as they stand where they stood."""
         known = self._given.get(task.address)
-        if known is None or known[0] is not task:
+        if known is None or known.task is not task:
             return []
-        again = [(now, exact) for one, exact in known[1] if (now := self._anew(one)) is not None]
-        self._given[task.address] = task, again
-        return _holds(again)
+        again = [(now, exact) for one, exact in known.generators if (now := self._anew(one)) is not None]
+        known = self._given[task.address] = _Given(task, tuple(again))
+        return known.exactly()
 
     def _anew(self, one: _Stands) -> _Stands | None:
         """The same generator where it stands by now; None where that is no `yield` with something taken."""
@@ -121,9 +139,9 @@ class Generators:
             waiting = task.waiting
             if task.held and task.kind != GENERATOR:
                 given = self._given.get(task.address)
-                mine = {h for stands, _ in given[1] for h in stands.held} if given is not None else set()
+                mine = set(given.held) if given is not None else set()
                 had.update(h.object for h in task.held if h not in mine)
-            if waiting is None or not waiting.object or waiting.via in _SIGNALS:
+            if waiting is None or not waiting.object or waiting.via in UNOWNED_VIA:
                 continue
             if waiting.state is not TaskState.LOCK and waiting.state is not TaskState.POOL:
                 continue
@@ -201,10 +219,8 @@ class Generators:
 
     # ------------------------------------------------------------------ who iterates them
 
-    def _iterated(
-        self, found: list[_Stands], frames: dict[int, Link]
-    ) -> tuple[dict[int, tuple[Task, list[tuple[_Stands, bool]]]], list[_Stands]]:
-        """(what tasks have by them, and whether that is exact, by the task's address; those that no task has)."""
+    def _iterated(self, found: list[_Stands], frames: dict[int, Link]) -> tuple[dict[int, _Given], list[_Stands]]:
+        """(what tasks have by them, by the task's address; those that no task has)."""
         tasks: dict[int, tuple[Task, bool]] = {}  #: generator -> who has it, and whether on the value stack
         within: dict[int, int] = {}  #: generator -> the one that iterates it
         every = self._tracker.tasks.values()
@@ -228,7 +244,7 @@ class Generators:
             tasks.update({a: (task, True) for a in self._through(task.links, left) if a not in tasks})
         for outer, link in frames.items() if left else ():
             within.update({a: outer for a in self._through([link], left) if a != outer and a not in within})
-        given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]] = {}
+        given: dict[int, _Given] = {}
         alone: list[_Stands] = []
         self.iterated = {}
         for address, link in frames.items():
@@ -239,7 +255,8 @@ class Generators:
             at = _outermost(one.address, tasks, within)
             if at in tasks:
                 task, iterates = tasks[at]
-                given.setdefault(task.address, (task, []))[1].append((one, iterates))
+                before = given[task.address].generators if task.address in given else ()
+                given[task.address] = _Given(task, (*before, (one, iterates)))
             else:
                 alone.append(one)
         alone = self._without_managers(alone, others) if whole else [a for a in alone if a.address in self._own]
@@ -297,15 +314,15 @@ class Generators:
 
     # ------------------------------------------------------------------ telling
 
-    def _tell(self, now: int, given: dict[int, tuple[Task, list[tuple[_Stands, bool]]]], alone: list[_Stands]) -> None:
+    def _tell(self, now: int, given: dict[int, _Given], alone: list[_Stands]) -> None:
         tracker, before = self._tracker, self._given
         self._given = given
         for address in before.keys() | given.keys():
             task = tracker.tasks.get(address)
-            old = {h for one, _ in before[address][1] for h in one.held} if address in before else set()
             if task is None:
                 continue
-            new = _holds(given[address][1]) if address in given and given[address][0] is task else []
+            old = set(before[address].held) if address in before else set()
+            new = given[address].exactly() if address in given and given[address].task is task else []
             others = [h for h in task.held if h not in old]
             if [h.object for h in task.held] != [h.object for h in (*others, *new)]:
                 task.held = [*others, *new]
@@ -347,12 +364,3 @@ def _outermost(address: int, tasks: Container[int], within: dict[int, int]) -> i
             break
         address = within[address]
     return address
-
-
-def _holds(given: list[tuple[_Stands, bool]]) -> list[Held]:
-    found: list[Held] = []
-    for one, exact in given:
-        for held in one.held:
-            held.exact = held.exact and exact
-            found.append(held)
-    return found

@@ -1,0 +1,74 @@
+"""Where one task's wait ends, or whom it waits for, by its state."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.tasks.names import name_of
+from concview.analysis.blame.tasks.objects import at_object, at_queue
+from concview.analysis.blame.tasks.results import of_call, of_tasks
+from concview.analysis.blame.tasks.signals import at_signal
+from concview.analysis.blame.tasks.turns import in_the_loop, sleeping
+from concview.analysis.known_places import of_a_library
+from concview.model import AT_YIELD, UNOWNED_VIA, TaskState
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.tasks.moment import TaskWaiter
+
+#: Calls that wait for the other side to take something.
+_SENDS = re.compile("send|drain|write")
+
+
+def answer(waiter: TaskWaiter) -> Root | Link:
+    state, wait = waiter.wait.state, waiter.wait
+    if state is TaskState.RUNNING or state is TaskState.READY:
+        return in_the_loop(waiter)
+    if state is TaskState.SLEEP:
+        return sleeping(waiter)
+    if state is TaskState.IDLE:
+        return waiter.end(End.IDLE, f"waits for work: {wait.via}")
+    if state is TaskState.IO:
+        return _at_peer(waiter)
+    if state is TaskState.EXECUTOR:
+        return of_call(waiter)
+    if state is TaskState.TASK:
+        return of_tasks(waiter)
+    if state is TaskState.QUEUE:
+        return at_queue(waiter)
+    if state is TaskState.LOCK and wait.via in UNOWNED_VIA:
+        return at_signal(waiter)
+    if state in (TaskState.LOCK, TaskState.POOL):
+        return at_object(waiter)
+    return _at_future(waiter)
+
+
+def _at_peer(waiter: TaskWaiter) -> Root:
+    wait = waiter.wait
+    peer = wait.peer
+    # What its client does not take is in the way of all that the task has.
+    sends = peer is not None and _SENDS.search(wait.via) is not None
+    served = peer.accepted if peer is not None else not waiter.tasks.wanted(waiter.node)
+    if of_a_library(waiter.run.stack) and served and not sends:
+        what = "a request" if peer is not None else wait.via or "what it watches"
+        return waiter.end(End.IDLE, f"a library's own task waits for {what}")
+    if peer is not None and peer.accepted and not sends:
+        # Its client has not sent anything yet: nothing here is in the way of that.
+        return waiter.end(End.IDLE, "waits for what its client sends")
+    return waiter.end(End.PEER, f"{peer.kind} {peer.known_as or peer.name}" if peer is not None else wait.via)
+
+
+def _at_future(waiter: TaskWaiter) -> Root | Link:
+    wait = waiter.wait
+    if wait.via == "ended":
+        who, _, how = wait.kind.rpartition(": ")
+        nobody = waiter.end(End.NOBODY, f"{who} {how}, and nobody else is seen to have it")
+        return waiter.link(Via.RESULT, f"what {who} would set", [], ("ended", wait.kind), otherwise=nobody)
+    if wait.via == AT_YIELD:
+        kept = f"{name_of(waiter.task)} has it, an asynchronous generator that no task iterates"
+        return waiter.end(End.NOBODY, kept)
+    what = f"a future ({wait.kind or 'that tells no more'})"
+    if waiter.tasks.of_a_library(waiter.node, waiter.run):
+        return waiter.end(End.IDLE, f"a library's own task waits for {what}")
+    return waiter.end(End.UNEXPLAINED, f"{what}: not seen who sets it")

@@ -1,0 +1,80 @@
+"""Tasks at an object that others have or use: a lock, a permit, a pool, a queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.tasks.circles import in_a_circle
+from concview.analysis.blame.tasks.names import node_of
+from concview.analysis.tasks import words
+from concview.model import Confidence, TaskState
+from concview.text import plural
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.tasks.moment import TaskWaiter
+
+
+def at_object(waiter: TaskWaiter) -> Link:
+    wait, name, tasks, node = waiter.wait, waiter.object_name, waiter.tasks, waiter.node
+    held = dict(tasks.holders.get(wait.object, {}))
+    told = tasks.told(wait.object)
+    for id_ in told.told.holders if told is not None and not held else ():
+        other = node_of(id_)
+        # What was reported half a second ago is old news of one that now stands in the queue itself.
+        if other in tasks.runs and tasks.runs[other].wait.object != wait.object:
+            held[other] = Confidence.EXACT if told is not None and told.told.exact else Confidence.INFERRED
+    if not held:
+        held = dict.fromkeys(tasks.by_source(waiter.run)[1], Confidence.INFERRED)
+    others = [n for n in held if n != node] or list(held)
+    if wait.state is TaskState.POOL:
+        via, what = Via.RESOURCE, name
+    elif wait.kind == "Semaphore":
+        via, what = Via.PERMIT, name
+    else:
+        via, what = Via.LOCK, name
+    if others == [node]:
+        end = waiter.end(End.CYCLE, f"{what}: it holds it itself")
+        return waiter.link(via, what, [], None, Confidence.EXACT, end)
+    sure = Confidence.EXACT if all(c is Confidence.EXACT for c in held.values()) else Confidence.INFERRED
+    nobody = waiter.end(End.UNEXPLAINED, f"{what}: no task is seen to have it")
+    known = tasks.had(wait.object)  # then they only change hands
+    if told is not None and not known and via is not Via.LOCK and 0 < told.told.limit <= told.told.used:
+        nobody = waiter.end(
+            End.NOBODY,
+            f"{words.usage(told)}, and no task is seen that will give one back: kept in a variable, or forgotten",
+        )
+    return waiter.link(via, what, others, (via, wait.object), sure, nobody)
+
+
+def at_queue(waiter: TaskWaiter) -> Root | Link:
+    wait, name, tasks, node = waiter.wait, waiter.object_name, waiter.tasks, waiter.node
+    told = tasks.told(wait.object)
+    lent = waiter.run.sites("get")
+    if lent:
+        have = [n for n in tasks.kept.get(lent[0].key, ()) if n != node]
+        nobody = waiter.end(End.UNEXPLAINED, f"{name}: all are out, not seen who has them")
+        return waiter.link(Via.RESOURCE, lent[0].expression, have, ("lent", lent[0].key), otherwise=nobody)
+    if wait.via not in ("Queue.put", "Queue.join", "MemoryObjectSendStream.send"):
+        makers = in_a_circle(waiter)
+        if makers:
+            return waiter.link(Via.RESULT, f"an item of {name}", makers, ("item", wait.object))
+        return waiter.end(End.IDLE, f"no work in {name}")
+    same = {n for n, r in tasks.runs.items() if r.wait.object == wait.object and r.wait.via == wait.via}
+    users = [node_of(t) for t in told.told.users] if told is not None else []
+    takers = [n for n in users if n in tasks.runs and n not in same and not tasks.watches(n)]
+    if not set(users) - same:  # no other frame has it in a variable: a global, of which the source tells
+        _, owners, makers = tasks.by_source(waiter.run)
+        # Who stands at another queue of that name takes out of that one.
+        some = [n for n in (*owners, *makers) if n not in same and tasks.runs[n].wait.via != "Queue.get"]
+        takers = [n for n in some if not tasks.watches(n)]
+    via, what = (Via.END, f"all items of {name}") if wait.via == "Queue.join" else (Via.ROOM, f"room in {name}")
+    nobody = waiter.end(End.UNEXPLAINED, f"{what}: nobody seen to take anything out")
+    if via is Via.END and told is not None and told.told.used == 0 and told.told.backlog > 0:
+        # All were taken out. Who is back at the empty queue has no more to report.
+        busy = [n for n in takers if tasks.runs[n].wait.object != wait.object]
+        if takers and not busy:
+            lost = f"{plural(told.told.backlog, 'item')} of {name} not reported as done"
+            nobody = waiter.end(End.NOBODY, f"{lost}, and those that take it out wait for more of it")
+            return waiter.link(via, what, [], (via, wait.object), otherwise=nobody)
+    return waiter.link(via, what, takers, (via, wait.object), otherwise=nobody)

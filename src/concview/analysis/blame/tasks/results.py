@@ -1,0 +1,85 @@
+"""Tasks that wait for a result: of a call in a thread or process, or of other tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Via
+from concview.analysis.blame.tasks.names import node_of, task_name
+from concview.analysis.tasks import words
+from concview.model import IN_PROCESSES, Confidence
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.tasks.moment import TaskWaiter
+
+#: Of more that are waited for, so many are asked for their names, or whether they have work.
+_ASKED = 50
+
+
+def of_call(waiter: TaskWaiter) -> Root | Link:
+    wait, tasks, task = waiter.wait, waiter.tasks, waiter.task
+    if wait.tid:
+        sure = Confidence.INFERRED if wait.via == "future" else Confidence.EXACT
+        return waiter.link(Via.RESULT, "a call in a thread", [wait.tid], ("call", wait.tid), sure)
+    if wait.kind == IN_PROCESSES:
+        return waiter.end(End.CHILD, "a worker process of its pool")
+    loop = tasks.loop(task)
+    told = tasks.told(loop.executor) if loop is not None else None
+    workers = [t for t in told.told.threads if t in waiter.moment.runs] if told is not None else []
+    beside = tasks.calls.get(waiter.run.leaf, [])
+    if task.kind == "trio":
+        nobody = waiter.end(End.UNEXPLAINED, "a call in a thread: not seen which runs it")
+        key = ("trio thread", task.loop)
+        return waiter.link(Via.RESULT, "a call in a thread", tasks.trio_workers, key, otherwise=nobody)
+    if not wait.queued and (workers or beside):  # a worker has taken it up since who runs what was looked at
+        others = workers or beside
+        return waiter.link(Via.RESULT, "a call in a thread", others, ("some call", task.loop, tuple(others)))
+    if told is not None and not beside and 0 <= told.told.used < told.told.limit:
+        return waiter.end(End.CPU, "has a call that is about to be taken up")
+    sure, what = Confidence.EXACT, "a worker thread of the executor"
+    if beside and not set(beside) & set(workers):  # another executor than the loop's own
+        sure, what, workers = Confidence.INFERRED, "a worker thread of its executor", beside
+    nobody = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has them")
+    return waiter.link(Via.RESOURCE, what, workers, ("worker", task.loop, what), sure, nobody)
+
+
+def of_tasks(waiter: TaskWaiter) -> Root | Link:
+    run, tasks, via = waiter.run, waiter.tasks, waiter.wait.via
+    others = [n for t in run.awaits if (n := node_of(t)) in tasks.runs and n != waiter.node]
+    if tasks.supervises(waiter.task, run):
+        return waiter.end(End.IDLE, f"waits for tasks that go on ({via})")
+    names = words.alike((task_name(waiter.world, n) for n in others[:_ASKED]), len(others))
+    nobody = waiter.end(End.UNEXPLAINED, f"{via or 'tasks'}: not seen what it waits for")
+    what, sure = f"the end of {names or 'tasks'}", Confidence.EXACT
+    if via == "future":  # that one of them has, and so will set
+        what, sure = f"what {names or 'a task'} will set", Confidence.INFERRED
+    if via == "start":
+        what = f"{names or 'a task'} to say that it has started"
+    settle = _not_started(waiter, names) if via == "start" else no_work(waiter, others)
+    return waiter.link(Via.RESULT, what, others, ("end", waiter.node), sure, nobody, settle)
+
+
+def _not_started(waiter: TaskWaiter, names: str) -> Callable[[Sequence[Part]], Root | None]:
+    """Who waits for work has been started, and has not said so."""
+
+    def settle(parts: Sequence[Part]) -> Root | None:
+        if all(p.root.kind in QUIET for p in parts):
+            return waiter.end(End.NOBODY, f"{names} waits for work, and has not called `task_status.started()`")
+        return None
+
+    return settle
+
+
+def no_work(waiter: TaskWaiter, others: Sequence[Node]) -> Callable[[Sequence[Part]], Root | None]:
+    """Settles that it has none, where nobody of those has any."""
+
+    def settle(parts: Sequence[Part]) -> Root | None:
+        if not all(len(p.path) == 1 and p.root.kind in (*QUIET, End.SLEEP) for p in parts):
+            return None
+        said = [waiter.tasks.answer(o) for o in others[:_ASKED]]
+        if all(isinstance(s, Root) and s.kind in QUIET for s in said):
+            return waiter.end(End.IDLE, "waits for tasks that have no work")
+        return None
+
+    return settle

@@ -1,0 +1,37 @@
+"""Tasks at an event, a condition or a barrier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.tasks.results import no_work
+from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among
+from concview.analysis.tasks import words
+
+if TYPE_CHECKING:
+    from concview.analysis.blame.tasks.moment import TaskWaiter
+
+
+def at_signal(waiter: TaskWaiter) -> Root | Link:
+    """Who will set it, nothing says that is read: the source does, where it names it. One that comes now and then is
+    work to come."""
+    name, run, tasks = waiter.object_name, waiter.run, waiter.tasks
+    if TOLD_TO_END.search(name.rpartition(".")[2]):
+        return waiter.end(End.IDLE, f"waits for {name}, to be told to end")
+    on, owners, makers = tasks.by_source(run)
+    if owners:
+        return waiter.link(Via.RESOURCE, on, owners, ("given", run.wait.object))
+    if makers:
+        return waiter.link(Via.SIGNAL, on, makers, ("set", run.wait.object), settle=no_work(waiter, makers))
+    if run.waits > 1 or len(waiter.task.runs) > 2:
+        return waiter.end(End.IDLE, f"waits for {name}, which comes now and then")
+    if tasks.of_a_library(waiter.node, run):
+        return waiter.end(End.IDLE, f"a library's own task waits for {name}")
+    there = words.usage(tasks.told(run.wait.object)) if run.wait.via == "Barrier.wait" else ""
+    nobody = f"{name}: {there}, nobody is seen to come" if there else f"{name}: nobody seen to set it"
+    if tasks.all_along(waiter.task, run):
+        if any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
+            return waiter.end(End.PACE, f"waits for {name}, or until its time is over")
+        return waiter.end(End.DORMANT, nobody)
+    return waiter.end(End.UNEXPLAINED, nobody)
