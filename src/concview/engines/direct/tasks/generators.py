@@ -326,8 +326,7 @@ class Generators:
             others = [h for h in task.held if h not in old]
             if [h.object for h in task.held] != [h.object for h in (*others, *new)]:
                 task.held = [*others, *new]
-                tracker.describe(task)
-                tracker.touch(task)
+                tracker.telling.anew(task)
             else:
                 task.held = [*others, *new]
         there = {one.address for one in alone}
@@ -353,8 +352,7 @@ class Generators:
             return
         task.since_ns = now if task.waiting is not None else 0
         task.links, task.held, task.waiting = [one.link], one.held, Waiting(TaskState.UNKNOWN, AT_YIELD)
-        tracker.describe(task)
-        tracker.touch(task)
+        tracker.telling.anew(task)
 
 
 def _outermost(address: int, tasks: Container[int], within: dict[int, int]) -> int:

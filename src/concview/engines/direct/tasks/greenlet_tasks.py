@@ -441,5 +441,4 @@ class GreenletTasks:
         task.name = name or f"{_function(task.links)}-{task.id}"
         if waiting.state is not TaskState.RUNNING:
             task.held = [h for h in held if h.object != waiting.object]
-        tracker.describe(task)
-        tracker.touch(task)
+        tracker.telling.anew(task)

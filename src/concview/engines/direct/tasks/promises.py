@@ -418,8 +418,7 @@ class Promises:
                         break
             if old is None or old != waiting:
                 task.waiting = waiting
-                self._tracker.describe(task)
-                self._tracker.touch(task)
+                self._tracker.telling.anew(task)
             else:
                 self._concluded[task.address] = each.future, old, _at(task.links)
 

@@ -138,7 +138,7 @@ class Reporter:
                     seen.asleep,
                 )
             )  # fmt: skip
-        failures = tracker.unretrieved()
+        failures = tracker.failures.unretrieved()
         self._cancels(now)
         born = tracker.top_number - tracker.first_number + 1 if tracker.first_number >= 0 else -1
         problem = tracker.problem

@@ -8,7 +8,6 @@ it differs.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import re
 import struct
@@ -22,47 +21,43 @@ from concview.cpython.aio.holders import Holders
 from concview.cpython.aio.layout import layout
 from concview.cpython.aio.listing import MAX_TASKS, Listing
 from concview.cpython.aio.loops import Loops as LoopReader
-from concview.cpython.aio.roles import wraps
 from concview.cpython.aio.transports import Transports
 from concview.cpython.aio.trio import Trio
 from concview.cpython.aio.values import BAD, Values
 from concview.cpython.aio.waits import Waiting, Waits
 from concview.cpython.code import Codes
-from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Objects
 from concview.cpython.threads import Interpreter, Thread
 from concview.engines.direct.relations.frames import Frames
+from concview.engines.direct.tasks.failures import Failures
 from concview.engines.direct.tasks.generators import Generators
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
 from concview.engines.direct.tasks.promises import Promises
-from concview.engines.direct.tasks.records import NAME_PART, NO_THREAD, Again, Blocks, Row, Task
+from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
 from concview.engines.direct.tasks.stacks import TaskStacks
+from concview.engines.direct.tasks.telling import Telling
 from concview.engines.direct.tasks.trio_tasks import TrioTasks
 from concview.engines.direct.tasks.wait_order import WaitOrder
 from concview.engines.direct.tasks.walker import Seen, Walker
 from concview.linux.process_facts import ProcessFacts
-from concview.model import IN_PROCESSES, MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
+from concview.model import Outcome, TaskState
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
-from concview.text import clean
 
 #: A program at rest is read so often all the same, nanoseconds: records of switches are believed for no longer.
 _BELIEVED_NS = 250_000_000
-#: Intervals in nanoseconds. A look; what changes without the loop taking part; asyncio's modules; caches by address;
-#: a look although nothing seems to have moved; looks without news told together.
+#: Intervals in nanoseconds. A look; asyncio's modules; caches by address; a look although nothing seems to have moved.
 LOOK_NS = 20_000_000
-CHANGING_NS = 100_000_000
-#: While there is neither a loop nor a task, only modules: they are looked for so often.
-NOBODY_NS = 200_000_000
+#: While there is neither a loop nor a task, only modules: they are looked for so often, and the whole is looked at.
+NOBODY_NS, _ANYBODY_NS = 200_000_000, 1_000_000_000
 FIND_NS = 500_000_000
 FORGET_NS = 30_000_000_000
 FULL_NS = 5_000_000_000
 #: Whether waits at locks and queues are still the same ones.
 ORDER_NS = 500_000_000
 _FULL_EACH_NS = 500_000  #: later by so much for each task
-QUIET_NS = 1_000_000_000
 #: Looking at tasks may take this share of a core where the budget is 5 % of one, and more or less as that is; a look
 #: that cost more is followed by a longer pause. Looking for asyncio's modules: this share of the budget.
 SHARE, _DEFAULT_BUDGET = 0.02, 0.05
@@ -81,8 +76,6 @@ _BATCH, _LEAST_BATCH = 64, 4
 _MANY_TORN, _FEW_TORN = 0.2, 0.05
 #: New tasks taken up at one look: more do not fit into its time.
 _MOST_NEW = 1024
-#: Ended tasks whose exception nobody has asked for, watched at most.
-_FAILED = 500
 #: Addresses of ended tasks that are asked at a look whether another one lies there, and of what was no task.
 MOST_REVIVED = 1_000
 _PENDING = bytes(4)
@@ -107,7 +100,7 @@ class _Refused(NamedTuple):
 
 
 class TaskTracker:
-    """`poll` at every tick of the engine. Writes TaskDef, TaskTick and TasksGone; `Reporter` the rest."""
+    """`poll` at every tick of the engine. What it finds is written by `Telling` and `Reporter`."""
 
     def __init__(
         self, process: ProcessFacts, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
@@ -115,7 +108,6 @@ class TaskTracker:
     ) -> None:  # fmt: skip
         """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each; `outer`: our number of a
         thread as the process numbers it; `frames`: reads the variables of threads' frames."""
-        self._sink, self._calls_of, self._outer = sink, calls, outer
         self._layout = at = layout(objects.offsets.version, objects.offsets.header)
         self._memory, self._o = objects.memory, objects.offsets
         self.values = Values(objects, at)
@@ -132,30 +124,21 @@ class TaskTracker:
         self.budget, self.slowed = 0.0, False  #: as the engine's
         self.version = 0  #: changes when any task does
         self.tasks: dict[int, Task] = {}  #: by address
-        self.numbered: dict[int, int] = {}  #: interpreter -> its id
-        self.failed: dict[int, tuple[int, int]] = {}  #: address of an ended task -> (its id, since when)
         self.top_number = self.first_number = -1  #: greatest N of a 'Task-N' so far, and the first
         self._pending: dict[int, int] = {}  #: address -> interpreter: seen in a list, not walked yet
         self._moved: dict[int, None] = {}  #: addresses of tasks that moved, and were not walked yet, or were torn
         self._refused: dict[int, _Refused] = {}  #: listed, but no living task; those found last at the end
         self.running: dict[int, int] = {}
-        self._changing: dict[int, Task] = {}
         self._next_id = 0
-        self._generation = sink.generation
-        self._population = -1  #: tasks begun and ended when awaited ones were last looked through
         self.filled = False  #: all tasks that were there at the beginning have been walked
         self._first_ns = 0
         self._stirred = True  #: something may have moved since the last look
         self._believed_until = 0
         self._stepped = -1  #: loops that the last step has read
         self._seen_running: tuple[dict[int, int], dict[int, int]] = {}, {}  #: as `Listing.running` said last
-        self._look_at = self._find_at = self._forget_at = self._full_at = self._changing_at = 0
+        self._look_at = self._find_at = self._forget_at = self._full_at = 0
         self.due = 0  #: when `poll` has something to do
         self._full_look_at = 0  #: until then, where there is nobody, only the lists are looked through
-        self._quiet_ns = 0  #: the last look that found nothing, not told yet
-        self._told_ns = 0  #: moment of the last tick told
-        self._touched: dict[int, Task] = {}  #: may have another row than was told
-        self._gone: list[int] = []  #: ids and outcomes of tasks that ended, not told yet
         self.unseen = 0
         self._batch = _BATCH
         self._random = random.Random(process.pid)
@@ -163,6 +146,8 @@ class TaskTracker:
         self._trio = TrioTasks(self, trio)
         self._order, self._order_at, self._ordered = WaitOrder(self.values), 0, 0
         self._greenlets = GreenletTasks(self, self._holders, self._transports)
+        self.failures = Failures(self, self._walker, sink)
+        self.telling = Telling(self, sink, calls, outer)
         self.reporter = Reporter(self, sink)
         self.promises = Promises(self, frames)
         self.generators = Generators(self, self._holders)
@@ -210,7 +195,7 @@ class TaskTracker:
         if not self.active:
             self.due = self._find_at
             return
-        if self._sink.generation != self._generation:
+        if self.telling.void:
             self._renew()
         still = still and self._stepped == len(self.loops.known) and now < self._believed_until
         running, loops = self._seen_running if still else self.listing.running(threads)
@@ -245,7 +230,7 @@ class TaskTracker:
             share = _SLOWED_SHARE if self.slowed else SHARE
             share = FILL_SHARE if filling else share * (self.budget or _DEFAULT_BUDGET) / _DEFAULT_BUDGET
             self._look_at = now + max(LOOK_NS, min(longest, int(cost / share)))
-            self._full_look_at = now + QUIET_NS
+            self._full_look_at = now + _ANYBODY_NS
         # A program that merely has asyncio among its modules pays for no look at every tick.
         self.due = 0 if self._anybody(running, loops) else now + NOBODY_NS
 
@@ -328,11 +313,11 @@ class TaskTracker:
             self._order_at, self._ordered = now + ORDER_NS, self.totals.looks - self.totals.skipped
             for task in self._order.anew(now, list(self.tasks.values())):
                 task.since_ns = now
-                self._touched[task.address] = task
-        self._changing_ones(now)
+                self.telling.touch(task)
+        self.telling.changing(now)
         self.promises.look(now, threads)
         self.generators.look(now)
-        self._tell(now, torn)
+        self.telling.tell(now, torn, self.unseen + self._greenlets.behind)
 
     def _with_threads(self, running: dict[int, int], idents: dict[int, int]) -> dict[int, int]:
         """Running task -> tid; up to 3.13 its loop knows the thread."""
@@ -420,7 +405,7 @@ class TaskTracker:
                 self._refused.pop(address, None)
                 self._refused[address] = _Refused(now, origin[address])
                 if outcome is Outcome.FAILED:
-                    self.failed_before(now, address)
+                    self.failures.before(now, address)
         for address in found.torn:
             if address in self.tasks:
                 self._moved[address] = None
@@ -464,14 +449,10 @@ class TaskTracker:
             task.again = self._again(task, seen)
             task.pulse = self.chains.pulse(seen.links[-1]) if seen.links else 0
         if task.loop not in self.loops.known:
-            self.loops.open(task.loop, self._number(task.interpreter), now)
-        self.describe(task, seen.truncated)
+            self.loops.open(task.loop, self.telling.number(task.interpreter), now)
+        self.telling.describe(task, seen.truncated)
         self._blocks.put(task, now)
-        self._touched[task.address] = task
-        if waiting.changes:
-            self._changing[task.address] = task
-        else:
-            self._changing.pop(task.address, None)
+        self.telling.touch(task, changes=waiting.changes)
         return task
 
     def _moved_on(self, now: int, task: Task, waiting: Waiting) -> Task:
@@ -485,9 +466,9 @@ class TaskTracker:
         task.stepped = False
         task.future, task.waiting = task.next_future, waiting
         if old is None or (old.state, old.via, old.object) != (waiting.state, waiting.via, waiting.object):
-            self.describe(task)
+            self.telling.describe(task)
         self._blocks.put(task, now)
-        self._touched[task.address] = task
+        self.telling.touch(task)
         return task
 
     def _again(self, task: Task, seen: Seen) -> Again | None:
@@ -522,8 +503,7 @@ class TaskTracker:
 
     def begin(self, task: Task, name: str) -> None:
         """A task that is new here."""
-        self._next_id += 1
-        task.id = self._next_id
+        task.id = self.next_id()
         self.tasks[task.address] = task
         self.totals.seen += 1
         number = _DEFAULT_NAME.match(name) if task.kind == "task" else None
@@ -533,191 +513,34 @@ class TaskTracker:
                 self.first_number = value
             self.top_number = max(self.top_number, value)
 
-    def touch(self, task: Task) -> None:
-        """It may have another row than was told."""
-        self._touched[task.address] = task
+    def next_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
 
     def spent(self, since: int) -> int:
         """CPU of ours since that moment of `thread_time_ns`."""
         return time.thread_time_ns() - since
 
     def end(self, now: int, task: Task, outcome: Outcome) -> None:
-        self._gone += (task.id, int(outcome))
+        self.telling.ended(task, outcome)
         del self.tasks[task.address]
         self.version += 1
         task.alive = False
-        self._touched.pop(task.address, None)
-        self._changing.pop(task.address, None)
         self._blocks.drop(task)
         self.totals.ended += 1
         if outcome is Outcome.FAILED:
             self.totals.failed += 1
-            if len(self.failed) < _FAILED:
-                self.failed[task.address] = task.id, now
+            self.failures.add(now, task)
         if outcome is not Outcome.NOT_SEEN:
             # Still listed as long as somebody holds it; after that, the next one may lie there.
             self._refused.pop(task.address, None)
             self._refused[task.address] = _Refused(now, task.interpreter)
 
-    def failed_before(self, now: int, address: int) -> None:
-        """A task that had failed when it was first seen, and whose exception nobody has asked for: it is told as one
-        that ends now."""
-        if address in self.failed or len(self.failed) >= _FAILED or not self._walker.unretrieved(address):
-            return
-        self._next_id += 1
-        self._sink.emit(TaskDef(self._next_id, clean(self._walker.name(address)), 0, 0))
-        self._gone += (self._next_id, int(Outcome.FAILED))
-        self.failed[address] = self._next_id, now
-
-    def unretrieved(self) -> list[tuple[int, str, int]]:
-        """(task id, class of its exception, since when) of ended tasks whose exception nobody has asked for."""
-        found: list[tuple[int, str, int]] = []
-        for address, (id_, since) in list(self.failed.items()):
-            exception = self._walker.unretrieved(address) if address not in self.tasks else ""
-            if exception:
-                found.append((id_, exception, since))
-            else:
-                del self.failed[address]
-        return found
-
-    # ------------------------------------------------------------------ telling
-
-    def describe(self, task: Task, truncated: bool = False) -> None:
-        """Ids of what it does, in the sink's present generation."""
-        sink, waiting = self._sink, task.waiting
-        if waiting is None:
-            return
-        if task.generation != self._generation:
-            self._announce(task)
-        running = waiting.state is TaskState.RUNNING
-        places = [link.place for link in task.links]
-        task.stack = 0 if running else sink.stack(tuple([p.frame_id for p in reversed(places)]), truncated)
-        task.wait = sink.task_wait(
-            TaskWait(
-                waiting.state,
-                clean(waiting.via),
-                waiting.object,
-                clean(waiting.kind),
-                waiting.peer,
-                self._tid(task, waiting.call) if waiting.call else waiting.thread or self.running.get(task.address, 0),
-                waiting.queued,
-            )
-        )
-        holds = self.sites.holds(task.held) if task.held else ()
-        task.holds = sink.holds(holds) if holds else 0
-
-    def _tid(self, task: Task, call: int) -> int:
-        """Tid of the thread that runs a call; sets whether it is still queued."""
-        waiting = task.waiting
-        if waiting is not None and waiting.thread:
-            return waiting.thread  # who runs a call does so to its end
-        tid = self.reporter.calls.get(call, 0)
-        if tid == NO_THREAD:
-            if waiting is not None:
-                waiting.kind, waiting.queued = IN_PROCESSES, False
-            return 0
-        if not tid and self.values.is_a(call, "Thread"):  # anyio's worker
-            tid = self._outer(self.values.integer(self.values.attribute(call, "_native_id"), 0))
-        if waiting is not None:
-            waiting.thread = tid
-            waiting.queued = not tid and self.waits.call_state(call) == "PENDING"
-        return tid
-
-    def _announce(self, task: Task) -> None:
-        task.generation = self._generation
-        function = 0
-        if task.links:
-            codes = [link.place.code for link in task.links[:4]]
-            inner = next((c for c in codes if not wraps(c.file, c.qualname)), None)
-            code = inner or codes[0]
-            if inner is None and task.kind == "task":
-                task.generation = -1  # not started yet: told again with the function it is for
-            function = self._sink.frame(code.qualname, code.file, code.first_line)
-        self._sink.emit(
-            TaskDef(
-                task.id, clean(task.name), function, task.loop, task.born_ns, task.kind, task.parent,
-                self._number(task.interpreter), task.serves,
-            )
-        )  # fmt: skip
-
-    def _number(self, interpreter: int) -> int:
-        """Id of an interpreter."""
-        known = self.numbered.get(interpreter)
-        if known is None:
-            known = 0
-            with contextlib.suppress(BadAddress):
-                known = self._memory.word(interpreter + self._o["is.id"]) if interpreter else 0
-            self.numbered[interpreter] = known = known if known < 1 << 31 else 0
-        return known
-
-    def _changing_ones(self, now: int) -> None:
-        """Waits that change though their own task does not run: calls are taken up, awaited tasks end."""
-        if now < self._changing_at or not self._changing:
-            return
-        self._changing_at = now + CHANGING_NS
-        if any(t.waiting is not None and t.waiting.call for t in self._changing.values()):
-            self.reporter.calls = self._calls_of()
-        population = self.totals.seen + self.totals.ended
-        same, self._population = population == self._population, population
-        for task in list(self._changing.values()):
-            if task.waiting is not None and task.waiting.call:
-                if task.waiting.thread:
-                    continue
-                self.describe(task)
-            elif same:
-                continue  # nobody came or went
-            self._touched[task.address] = task
-
-    def _changes(self) -> tuple[list[int], list[int]]:
-        """Rows, and tasks awaited, of those that changed since they were last told."""
-        rows: list[int] = []
-        awaits: list[int] = []
-        for task in self._touched.values():
-            waiting = task.waiting
-            if waiting is None or not task.alive:
-                continue
-            row: Row = (task.id, task.stack, task.wait, task.holds, task.since_ns, int(waiting.due_s * 1e9))
-            if row != task.row:
-                task.row = row
-                rows += row
-            if waiting.awaited or task.told_awaits:
-                tasks = self.tasks
-                ids = [t.id for a in waiting.awaited if (t := tasks.get(a)) is not None]
-                others = waiting.total - len(waiting.awaited)
-                if len(ids) < len(waiting.awaited):  # not known yet, or ended: told when that changes
-                    self._changing[task.address] = task
-                told = (len(ids) + max(0, others), *ids[:MOST_AWAITED])
-                if told != task.told_awaits:
-                    task.told_awaits = told if told[0] else ()
-                    awaits += (task.id, told[0], len(told) - 1, *told[1:])
-        if self._touched:
-            self.version += 1
-        self._touched.clear()
-        return rows, awaits
-
-    def _tell(self, now: int, torn: int) -> None:
-        """One TaskTick, where there is news; looks without any are told together, before it."""
-        rows, awaits = self._changes()
-        sink, last = self._sink, self._told_ns or now
-        unseen = self.unseen + self._greenlets.behind
-        news = bool(rows or awaits or self._gone or torn or unseen)
-        if not news and now - last < QUIET_NS:
-            self._quiet_ns = now
-            return
-        if self._quiet_ns > last and news:
-            sink.emit(TaskTick(self._quiet_ns, self._quiet_ns - last, alive=len(self.tasks)))
-            last = self._quiet_ns
-        self._quiet_ns, self._told_ns = 0, now
-        sink.emit(TaskTick(now, now - last, tuple(rows), tuple(awaits), len(self.tasks), torn, unseen))
-        if self._gone:
-            sink.emit(TasksGone(now, tuple(self._gone)))
-            self._gone.clear()
-
     # ------------------------------------------------------------------ now and then
 
     def _renew(self) -> None:
         """The sink's ids are void: tell everything again, as it is walked again."""
-        self._generation = self._sink.generation
+        self.telling.renew()
         self.sites.forget()
         for task in self.tasks.values():
             task.row = None

@@ -79,5 +79,4 @@ class TrioTasks:
         )  # fmt: skip
         if seen.waiting.state is TaskState.LOCK and seen.waiting.via == "Condition.wait":
             tracker.give_up(task, seen.waiting.object)
-        tracker.describe(task)
-        tracker.touch(task)
+        tracker.telling.anew(task)
