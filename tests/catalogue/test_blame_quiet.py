@@ -11,7 +11,7 @@ from build import RUNNING, SELECT, SLEEP, Scene, frame, recv, stdlib, waits_for
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.blame.words import story
 from concview.analysis.window import Window
-from concview.model import Frame, Reference, Related, Relations, Role, Wait, Worker, Workers
+from concview.model import Frame, Reference, Related, Relations, Role, Severity, Wait, Worker, Workers
 from concview.snapshot import Blame
 from concview.source import uses
 from concview.source.wakes import File, Wakes
@@ -408,3 +408,53 @@ def test_a_message_that_another_thread_of_the_library_reads(server: bool) -> Non
     found = blame(waiting(stack, "SimpleQueue.get")[0])
     assert found.unexplained == 0
     assert [c.kind for c in found.causes if "message" in c.what] == ([] if server else ["peer"])
+
+
+LOOP = "def f(fn, *a):\n    while True:\n"
+
+
+@pytest.mark.parametrize(("body", "line", "error"), [
+    ("        try: return ask()\n        except (E, err.URLError):\n            sleep(1)", 5, "E, URLError"),
+    ("        try: return ask()\n        except OSError: pass\n        sleep(1)", 5, "OSError"),
+    ("        try: return ask()\n        except Exception: sleep(1)", 4, ""),
+    ("        try: r = fn(*a)\n        except E: keep()\n        if good(r): return r\n        sleep(1)", 6, "E"),
+    ("        try: ask()\n        except OSError: log()\n        sleep(1)", 5, None),  # a pause between two rounds
+    ("        try: return q.get_nowait()\n        except queue.Empty: sleep(1)", 4, None),
+    ("        try: ask()\n        except E:\n            sleep(1)\n            raise", 5, None),
+])  # fmt: skip
+def test_a_pause_between_two_tries(body: str, line: int, error: str | None) -> None:
+    assert File(uses.parse(LOOP + body + "\n")).tries_again("f", line) == error
+
+
+RETRIES = """\
+def fetch():
+    while True:
+        try:
+            return ask()
+        except OSError:
+            pause(1)
+def pause(n):
+    sleep(n)
+"""
+CALLS_AGAIN = "def call(fn, *args):\n    while True:\n        try: return fn(*args)\n        except E: sleep(1)\n"
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_who_tries_again_what_fails_is_no_idle_thread(number: int) -> None:
+    scene = Scene(rules={})
+    for n in range(number):
+        scene.do(scene.thread(f"web-{n}"), [frame("pause", 8), frame("fetch", 6), frame("work", 90)], SLEEP)
+    found = blame(scene, RETRIES)
+    assert (found.verdict, found.severity) == ("retry", Severity.WARN if number == 3 else Severity.INFO)
+    assert "OSError" in found.sentence
+
+
+@pytest.mark.parametrize(("text", "verdict"), [
+    (CALLS_AGAIN, "retry"),  # what the program gave it
+    (RETRIES.replace("fetch", "call"), "clear"),  # what the library does in a thread of its own
+])  # fmt: skip
+def test_a_library_that_tries_again(text: str, verdict: str) -> None:
+    scene = Scene(rules={})
+    line = 4 if text == CALLS_AGAIN else 6
+    scene.do(scene.thread("t"), [frame("call", line, WATCH, "library"), stdlib("Thread.run", "threading.py")], SLEEP)
+    assert blame(scene, text, WATCH).verdict in (verdict, "idle" if verdict == "clear" else verdict)

@@ -108,6 +108,12 @@ LISTENS = places(
 SERVER_LOCKS = places(
     ("redis/lock.py", "acquire"), ("redis/asyncio/lock.py", "acquire"), ("redis_lock/__init__.py", "acquire")
 )
+#: Functions in which a library pauses before it tries again what failed, without a loop that shows it. Source: tenacity
+#: 8 and 9, urllib3 1 and 2, botocore 1, as of 2026.
+RETRIES = places(
+    ("tenacity/nap.py", "sleep sleep_using_event"), ("urllib3/util/retry.py", "sleep"),
+    ("botocore/endpoint.py", "_needs_retry"),
+)  # fmt: skip
 #: Calls that wait for the result of a job that some worker does (`analysis/jobs.py` has those that do it). Source:
 #: celery 5.
 JOB_RESULTS = places(("celery/result.py", "get join join_native collect"))

@@ -36,6 +36,8 @@ _WHY = {
     "whatever it holds. Where the OOM killer is off, until somebody gives memory back or raises the limit.",
     End.LOOKUP: "A lookup waits 5 s for each name server that does not answer, twice; the timeout of a connection, "
     "request or pool does not begin before it is over.",
+    End.RETRY: "Each try fails, and what has to be done is not done meanwhile: a thread, and whatever it holds, is "
+    "kept for the pauses. Tries of many threads at once are a load of their own on what they try to reach.",
 }
 _FIX = {
     "": "See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
@@ -45,6 +47,8 @@ _FIX = {
     "memory.oom_control, in the folder of the cgroup counts how often it was hit.",
     End.LOOKUP: "Ask where the process runs (in its container): `getent hosts NAME`; which name server does its "
     "/etc/resolv.conf name, and does it answer? Keep connections open, so that names are not looked up for each.",
+    End.RETRY: "See why it fails (the error, and whether what it asks is up). Limit the tries or the time for all of "
+    "them, then fail; let pauses grow and differ; and do not try again what cannot succeed.",
 }
 
 

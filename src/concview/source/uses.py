@@ -20,6 +20,13 @@ MOST_LINES, MOST_FILES, MOST_EVENTS = 20_000, 200, 2_000
 PARSE_S = 0.15
 #: The path of what is no name and no attribute of names: it is equal to none that is asked for.
 ELSEWHERE = "?"
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_ANY = frozenset({"Exception", "BaseException"})
+#: Errors by which one is told that what it waits for has not come yet.
+_NOT_YET = frozenset(
+    {"Empty", "QueueEmpty", "Full", "QueueFull", "WouldBlock", "BlockingIOError", "InterruptedError", "timeout"}
+    | {"TimeoutError", "IndexError", "KeyError", "StopIteration", "FileExistsError"}
+)
 _LAST = 1 << 30
 
 
@@ -68,6 +75,16 @@ class Loop(NamedTuple):
     for_ever: bool = False  #: `while True`, and nothing in it leaves it
 
 
+class Again(NamedTuple):
+    """A loop in which what failed is tried again: with a `try` of which a handler does not leave it."""
+
+    loop: Range
+    handler: Range
+    error: str  #: 'HTTPError, URLError'; '' for all or what is no name
+    after: int  #: from this line of the loop on, too, one has failed; 0: in the handler alone
+    forwards: bool  #: it tries what it was given, with the arguments that it was given: `fn(*args, **kwargs)`
+
+
 class Change(NamedTuple):
     """`path.name += ...` (up) or `-= ...`."""
 
@@ -90,6 +107,7 @@ class Function:
     splits: list[tuple[Range, ...]] = field(default_factory=list)  #: branches of which only one runs
     guarded: list[Range] = field(default_factory=list)  #: bodies of `try` with a `finally`
     changes: list[Change] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
     kept: set[tuple[str, str]] = field(default_factory=set)  #: (method, name): x = q.get(), q.put(x)
 
     @property
@@ -221,6 +239,7 @@ class _Visitor:
                 test = _names(node.test) if isinstance(node, ast.While) else frozenset()
                 for_ever = isinstance(node, ast.While) and _always(node.test) and not _leaves(node.body)
                 function.loops.append(Loop(_range(node), isinstance(node, ast.While), test, for_ever))
+                function.again += _again(node)
                 self.expression(node.test if isinstance(node, ast.While) else node.iter, handler, maybe)
                 endless = isinstance(node, ast.While) and _always(node.test)
                 self.block(node.body, handler, maybe or not endless)
@@ -344,12 +363,36 @@ def _leaves(body: Sequence[ast.AST], inner: bool = False) -> bool:
     for node in body:
         if isinstance(node, ast.Return) or (isinstance(node, ast.Break) and not inner):
             return True
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        if isinstance(node, _SCOPES):
             continue
         loop = inner or isinstance(node, (ast.For, ast.AsyncFor, ast.While))
         if _leaves(list(ast.iter_child_nodes(node)), loop):
             return True
     return False
+
+
+def _again(loop: ast.For | ast.AsyncFor | ast.While) -> list[Again]:
+    """Of each handler that stays in the loop. What is waited for by trying (`except Empty`) has not failed."""
+    found: list[Again] = []
+    todo: list[ast.AST] = list(loop.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (*_SCOPES, ast.For, ast.AsyncFor, ast.While)):
+            continue
+        todo += ast.iter_child_nodes(node)
+        if not isinstance(node, (ast.Try, ast.TryStar)):
+            continue
+        ends = _leaves(node.body) or _leaves(node.orelse)
+        calls = [c for statement in node.body for c in ast.walk(statement) if isinstance(c, ast.Call)]
+        forwards = any(isinstance(a, ast.Starred) for c in calls for a in c.args)
+        for part in node.handlers:
+            errors = part.type.elts if isinstance(part.type, ast.Tuple) else [part.type] if part.type else []
+            names = [n for error in errors if (n := subject(error)) and n not in _ANY]
+            stays = part.body and not isinstance(part.body[-1], (ast.Raise, ast.Return, ast.Break))
+            if stays and calls and not (names and _NOT_YET.issuperset(names)):
+                after = (node.end_lineno or node.lineno) + 1 if ends else loop.lineno if forwards else 0
+                found.append(Again(_range(loop), _range(part), ", ".join(names[:3]), after, forwards))
+    return found
 
 
 def _range(node: ast.AST) -> Range:

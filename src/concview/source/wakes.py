@@ -308,6 +308,20 @@ class File:
         taken = {c.on for c in inside if c.method == "acquire" and c.line < line}
         return not any(c.on in taken for c in inside if c.method == "release" and c.line > line)
 
+    def tries_again(self, name: str, line: int, given: bool = False) -> str | None:
+        """The errors ('HTTPError'; '' not known) after which one that pauses on this line tries again; None where that
+        is no such pause. `given`: only in a function that tries what it was given."""
+        found = self.parsed.function(name, line)
+        loop = _innermost(self._reading(found), line) if found is not None else None
+        if found is None or loop is None:
+            return None
+        for again in found.again:
+            if again.loop.line != loop.first or (given and not again.forwards):
+                continue
+            if again.handler.line <= line <= again.handler.end_line or 0 < again.after <= line:
+                return again.error
+        return None
+
     def counted(self, name: str, line: int, on: str, method: str) -> frozenset[str]:
         """Functions that take what one waits for here: they change the count that the loop around the wait looks at in
         the other direction than those that end the wait. So it is with a lock of readers and writers: a writer waits

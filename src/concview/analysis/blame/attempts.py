@@ -3,11 +3,12 @@ pause is in."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from concview.analysis.known_places import bare
-from concview.model import Frame
+from concview.analysis.known_places import RETRIES, among, bare, of_a_library
+from concview.model import Frame, Stack
 from concview.source.calls import ACQUIRES
 from concview.source.origin import place
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Frames from the pause outwards that may belong to the same attempt.
 _DEPTH = 4
+#: Functions in which nothing is done but to pause.
+_PAUSES = re.compile(r"sleep|wait|pause|back_?off|delay|retry", re.IGNORECASE)
 
 
 def acquiring(own: Sequence[Frame], names: Collection[str] = ACQUIRES) -> Frame | None:
@@ -53,3 +56,17 @@ def of_what(frame: Frame) -> str:
     owner = frame.function.rpartition(".")[0].rpartition(".")[2]
     library = package(frame) if frame.origin == "library" else ""
     return f" of {library}" if library else f" ({owner})" if owner else ""
+
+
+def failing(world: World, stack: Stack, own: Sequence[Frame]) -> str:
+    """What one does that pauses here, where that is a pause between two tries of what fails; '' where it is none."""
+    for frame in own[:_DEPTH]:
+        alone = frame.origin == "library" and of_a_library(stack)
+        error = "" if among(frame, RETRIES) else None
+        if error is None:
+            error = world.file(frame.file).tries_again(frame.function, frame.line, alone)
+        if error is not None:
+            return f"pauses between two tries of what fails{f' with {error}' if error else ''}"
+        if not _PAUSES.search(bare(frame.function)):
+            return ""
+    return ""

@@ -26,6 +26,7 @@ class End(StrEnum):
     FILE = "file"  #: a disk or a device
     MEMORY = "memory"  #: more than its cgroup may have
     NATIVE = "native"  #: inside a C library, for something of its own: which library was read, for what was not
+    RETRY = "retry"  #: a pause between two tries of what fails
     SLEEP = "sleep"  #: a sleep that somebody's work contains
     IDLE = "idle"  #: no work, with evidence
     PACE = "pace"  #: a pause of its own choice

@@ -38,6 +38,9 @@ QUEUE = 3
 #: threads do or want. A name server answers in milliseconds: a program that asks it again and again for half of a
 #: thread's time does not get its answers.
 LOOKUP_THREADS, LOOKUP_SHARE = (0.5, 1.5), 0.2
+#: Threads that pause between tries of what fails, on average, from which on that is told, and a warning; and the share
+#: of what threads do or want. One alone may well try every few seconds to reach what is down.
+RETRY_THREADS, RETRY_SHARE = (0.9, 3.0), 0.2
 #: Fewer samples than this in a window (concview got no CPU, or no budget) do not show that nobody waits.
 LEAST_SAMPLES = 15
 #: Part of the time for which each of a circle must have been in it, on average.
@@ -176,6 +179,12 @@ def _problem(blame: Blame, history: History) -> tuple[str, Severity | None, str]
         share = percent(asked / blame.active)
         said = f"Looks up names, {share} of the time: {words.story(lookups[0], asked)}."
         return End.LOOKUP, severity, f"{said} No timeout of a connection counts meanwhile."
+    tries = [c for c in blame.causes if c.kind == End.RETRY and not c.path]
+    pausing = sum(_threads(blame, c) for c in tries)
+    if tries and pausing >= RETRY_THREADS[0] and pausing >= RETRY_SHARE * blame.active:
+        severity = Severity.WARN if pausing >= RETRY_THREADS[1] else Severity.INFO
+        share = percent(pausing / blame.active)
+        return End.RETRY, severity, f"Retries, {share} of the time: {words.story(tries[0], _threads(blame, tries[0]))}."
     if _over(blame, blame.unexplained, UNEXPLAINED):
         top = next(c for c in blame.causes if c.kind == End.UNEXPLAINED)
         share = percent(blame.share(blame.unexplained))

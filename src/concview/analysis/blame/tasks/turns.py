@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from concview.analysis.blame.attempts import acquiring, again_and_again, by_server, lock_of
+from concview.analysis.blame.attempts import acquiring, again_and_again, by_server, failing, lock_of
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.known_places import bare, server_lock
 from concview.model import Confidence, State, TaskState
@@ -53,6 +53,10 @@ def sleeping(waiter: TaskWaiter) -> Root | Link:
     tries = _tries(waiter)
     if tries is not None:
         return tries
+    stack = waiter.run.stack
+    said = failing(waiter.world, stack, waiter.world.standing(stack).own)
+    if said:
+        return waiter.end(End.RETRY, said)
     return waiter.end(End.PACE if _paces(waiter) else End.SLEEP, "sleeps")
 
 
