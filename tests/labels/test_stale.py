@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concview.engines.direct.labels import LabelLook, _Item, _Owner
+from concview.engines.direct.labels import LabelLook
+from concview.engines.direct.labels.records import Item, Owner
 
 S = 1_000_000_000
 
@@ -12,8 +13,8 @@ def look(off_cpu: dict[int, bytes]) -> LabelLook:
     made._threads, made._tasks, made._unknown = {}, {}, set()
     made._off_cpu = lambda tid: off_cpu.get(tid, b"")
     for tid in off_cpu:
-        owner = made._threads[tid] = _Owner()
-        owner.items, owner.proof, owner.rested, owner.sure_ns = [_Item(tid, (tid,), 0, False)], (), b"a", 10 * S
+        owner = made._threads[tid] = Owner()
+        owner.items, owner.proof, owner.rested, owner.sure_ns = [Item(tid, (tid,), 0, False)], (), b"a", 10 * S
     return made
 
 
@@ -30,8 +31,8 @@ def test_a_thread_that_has_run_and_had_no_turn_is_unknown_after_a_second() -> No
 
 def test_a_task_that_had_no_turn_is_unknown_too() -> None:
     made = look({})
-    owner = made._tasks[7] = _Owner()
-    owner.items, owner.proof, owner.sure_ns = [_Item(7, (7,), 0, False)], (), 10 * S
+    owner = made._tasks[7] = Owner()
+    owner.items, owner.proof, owner.sure_ns = [Item(7, (7,), 0, False)], (), 10 * S
     made._drop_stale(11 * S)
     assert owner.items and not made._unknown
     made._drop_stale(12 * S)
