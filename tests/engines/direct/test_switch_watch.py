@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from direct_helpers import KeepingSink, tick_until, ticks, watching
 
-from concview.engines.direct import switch_watch
+from concview.engines.direct import exact_waits, switch_watch
 from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.thread_table import ThreadRow
@@ -380,7 +380,7 @@ def test_dear_records_are_had_from_programs_where_these_may_run(
 
 
 def test_wakers_beyond_the_most_are_told_together() -> None:
-    assert switch_watch._most({1: 5, 2: 4, 3: 3, 4: 2}, 3) == (1, 5, NOBODY_KNOWN, 5, 2, 4)
+    assert exact_waits._most({1: 5, 2: 4, 3: 3, 4: 2}, 3) == (1, 5, NOBODY_KNOWN, 5, 2, 4)
 
 
 def test_those_that_ended_are_forgotten(watched: Watched) -> None:
@@ -388,7 +388,7 @@ def test_those_that_ended_are_forgotten(watched: Watched) -> None:
     assert len(watched.report().threads) == 500
     watched.report()
     watched.report()
-    assert not watched.watch._lives
+    assert not watched.watch._waits._lives
 
 
 def test_lengths_fall_into_classes_of_a_quarter() -> None:
