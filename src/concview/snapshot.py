@@ -470,6 +470,10 @@ class BlameCause(View, frozen=True):
     #: Of waits at connections, each of which is short, with a time limit or begun anew: for how long nothing has been
     #: sent and nothing has come there while one of them stood in this line.
     silent_s: float = 0.0
+    #: Beside `at_most`: with what is known of the next thing that they would wait for; and where all of which it is not
+    #: known whether it can do more at once can not.
+    estimate: float | None = None
+    at_least: float | None = None
 
     @property
     def place(self) -> str:

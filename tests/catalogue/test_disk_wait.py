@@ -11,7 +11,7 @@ FSYNC = Wait(WaitKind.DISK, "fsync", 5, Peer("file", "/srv/journal"))
 PAGE = Wait(WaitKind.DISK)
 
 
-@pytest.mark.parametrize(("wait", "what"), [(FSYNC, "fsync (/srv/journal)"), (PAGE, "a page of memory")])
+@pytest.mark.parametrize(("wait", "what"), [(FSYNC, "(fsync of /srv/journal)"), (PAGE, "(a page of memory)")])
 def test_threads_that_wait_for_the_disk(wait: Wait, what: str) -> None:
     scene = Scene()
     tids = [scene.thread(f"writer-{n}") for n in range(4)]

@@ -47,7 +47,7 @@ def test_threads_queue_for_what_one_has_in_c() -> None:
     finding = _found(_queue(), "native-lock-contention")
     assert finding.severity == "warn" and finding.confidence == "exact"
     assert (finding.severity, finding.confidence) == ("warn", "exact")
-    assert "3.0 at a time on average" in finding.summary
+    assert "On average 3.0 of" in finding.summary
     assert "a mutex inside libsqlite3.so.0" in finding.title
     assert "report has it in turn, mostly sleeping" in finding.summary
     assert "connection of its own" in finding.fix  # SQLite is known

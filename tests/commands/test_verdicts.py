@@ -211,7 +211,7 @@ def test_a_verdict_that_no_rule_names_fails_a_check_as_a_finding_does(words: lis
     assert json.loads(as_json.write(checked))["failed"] is fails
     (suite,) = junitparser.JUnitXml.fromstring(junit.write(checked).encode())
     assert suite.failures == fails and "verdict" in {case.name for case in suite}
-    assert all("no rule knows this shape" in form.write(checked) for form in (sarif, github, md))
+    assert all("no rule covers this" in form.write(checked) for form in (sarif, github, md))
     assert not Checked((seen(),)).failed and not Checked((seen(),)).findings
 
 

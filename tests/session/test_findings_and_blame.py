@@ -20,10 +20,19 @@ def blame(*causes: BlameCause) -> Blame:
     return Blame(10.0, 8.0, 8.0, 0.2, 0.8, 0.0, 0.0, 0.0, 0.0, verdict="held up", causes=causes)
 
 
-def test_the_largest_cause_gives_the_bound() -> None:
+def test_the_largest_cause_gives_the_gain_with_its_range() -> None:
     smaller = msgspec.structs.replace(CAUSE, at_most=1.2)
-    (one,) = bounded([FINDING], blame(CAUSE, smaller))
-    assert one.gain == "Without this wait at most 5.3 times the throughput. If so."
+    wide = msgspec.structs.replace(CAUSE, estimate=4.1, at_least=1.3)
+    (one,) = bounded([FINDING], blame(wide, smaller))
+    assert one.gain.startswith(
+        "Without this wait an estimated 4.1 times the throughput (1.3 to at most 5.3). The least"
+    )
+    assert one.gain.endswith(" If so.")
+
+
+def test_a_gain_without_a_range_is_one_number() -> None:
+    (one,) = bounded([FINDING], blame(CAUSE))
+    assert one.gain == "Without this wait 5.3 times the throughput, by estimate and at most. If so."
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
@@ -61,7 +70,7 @@ def test_a_verdict_that_no_rule_names_is_a_finding_at_the_lines_that_wait() -> N
     one = unnamed(found)
     assert one is not None and (one.id, one.severity, one.threads) == ("verdict", Severity.WARN, (1,))
     assert one.where[0] == Where("x.py", 1, "wait") and one.summary == "Said: so."
-    assert "no rule knows this shape" in one.title
+    assert "no rule covers this" in one.title
     assert found is not None and unnamed(msgspec.structs.replace(found, seconds=4.0)) is None  # a rule may yet name it
 
 

@@ -104,6 +104,17 @@ def who(window: Window, tids: Sequence[int]) -> str:
     return f"{len(names)} threads ({listed}{', …' if len(groups) > 3 else ''})"
 
 
+def waiting(who: str, mean: float, what: str) -> str:
+    """`mean` of them at a time, in one way of counting with the title: 'On average 7.8 of 12 threads (web-*) wait for
+    ...'; of one by its name 'web-3 waits for ..., 86 % of the time'."""
+    number = f"{mean:.1f}" if mean >= 0.1 else f"{mean:.2f}"
+    if who[:1].isdigit():
+        return f"On average {number} of {who} wait {what}"
+    if " and " in who:
+        return f"{who} wait {what}, {number} of them at a time on average"
+    return f"{who} waits {what}, {percent(min(1.0, mean))} of the time"
+
+
 def at_once(mean: float, total: int, stuck: int, one: str, several: str) -> str:
     """'7 of 20 threads queue', '1 of 9 threads queues': how many do it at a time, of those that ever did. Of waits that
     last (`stuck`) the window may have the time before them, when nobody waited: these wait now."""

@@ -62,6 +62,8 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         rule=cause.rule or None,
         tasks=list(cause.tasks), work=served_out(cause.work), work_ahead=served_out(cause.work_ahead),
         silent_s=round(cause.silent_s, 3),
+        estimate=round(cause.estimate, 3) if cause.estimate is not None else None,
+        at_least=round(cause.at_least, 3) if cause.at_least is not None else None,
     )  # fmt: skip
 
 

@@ -82,8 +82,7 @@ def _cause(cause: BlameCause, blame: Blame, pen: Pen) -> None:
                 f"{words.they_wait(step, after, words.at(after))}   {after.confidence.value}"
             )
     notes = []
-    if cause.at_most is not None and cause.at_most >= 1.05:
-        notes.append(words.bound(cause.at_most))
+    notes.append(words.gained(cause))
     if cause.stuck_s >= 5:
         notes.append(f"without a break for {duration(cause.stuck_s)}")
     elif cause.silent_s >= 5:

@@ -177,8 +177,8 @@ def _blame(snapshot: Snapshot) -> list[str]:
         first, *steps = chain(cause, blame)
         below = "".join(f"<div>{'  ' * (i + 1)}└ {_t(step)}</div>" for i, step in enumerate(steps))
         notes = []
-        if cause.at_most is not None and cause.at_most >= 1.05:
-            notes.append(words.bound(cause.at_most))
+        if gained := words.gained(cause):
+            notes.append(gained)
         if cause.rule:
             notes.append(f"named by {cause.rule}")
         note = f'<div class="dim">  {_t("; ".join(notes))}</div>' if notes else ""

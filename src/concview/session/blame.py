@@ -18,7 +18,7 @@ from concview.session.supervisor import WATCHES
 from concview.snapshot import Blame, BlameCause
 from concview.text import duration, listed, percent
 
-UNNAMED = "No rule knows this shape."
+UNNAMED = "No rule covers this wait: it is measured, but there is no ready-made fix."
 #: So begins what stands there instead while rules still look.
 NOT_YET = "Not yet judged by rules: "
 #: By then rules have the evidence that they need for most of what they name.
@@ -89,7 +89,7 @@ def unnamed(blame: Blame | None) -> Finding | None:
         score=min(100, round(100 * share)),
         confidence=Confidence.EXACT if top is not None and top.exact else Confidence.INFERRED,
         title=f"{blame.verdict.capitalize()}; "
-        + (f"to {blame.rule} alone it is a hint" if blame.rule else "no rule knows this shape"),
+        + (f"to {blame.rule} alone it is a hint" if blame.rule else "no rule covers this"),
         summary=blame.sentence,
         why=_WHY.get(blame.verdict, _WHY[""]),
         fix=_FIX.get(blame.verdict, _FIX[""]),
@@ -119,13 +119,13 @@ def _where(blame: Blame) -> tuple[Where, ...]:
 
 
 def _unnamed_so_far(pending: Sequence[Pending]) -> str:
-    """That no rule knows it is said when all have judged."""
+    """That no rule covers it is said when all have judged."""
     ids = sorted({p.id for p in pending if p.subject})
     return f"{NOT_YET}{listed(ids, 3)} {'needs' if len(ids) == 1 else 'need'} more evidence." if ids else UNNAMED
 
 
 def _named(blame: Blame | None, findings: Sequence[Finding], pending: Sequence[Pending]) -> Blame | None:
-    """Each cause with the id of the finding about it, and the verdict with its fix, or that no rule knows the shape.
+    """Each cause with the id of the finding about it, and the verdict with its fix, or that no rule covers it.
 
     A finding explains what nothing else does: its cause counts as a wait, not as unexplained time. And where rules have
     found something, nobody is told that all is clear.
@@ -209,17 +209,15 @@ def _found(blame: Blame, live: Sequence[Finding]) -> Blame:
 
 
 def bounded(findings: Sequence[Finding], blame: Blame | None) -> tuple[Finding, ...]:
-    """The findings, those that name a cause with the bound of what its end would bring: one number for one thing."""
+    """The findings, those that name a cause with what its end would bring: one estimate for one thing."""
     if blame is None:
         return tuple(findings)
-    most: dict[str, float] = {}
+    gains: dict[str, str] = {}
     for cause in blame.causes:
-        if cause.rule and cause.at_most is not None and cause.at_most > 1:
-            most.setdefault(cause.rule, cause.at_most)  # causes come largest first
+        if cause.rule and (gained := words.gained_sentence(cause)):
+            gains.setdefault(cause.rule, f"{gained} {words.gain_range(cause)}".rstrip())  # causes come largest first
     return tuple(
-        msgspec.structs.replace(f, gain=" ".join((words.bound_sentence(most[f.id]), f.gain)).strip())
-        if f.id in most and not f.recent
-        else f
+        msgspec.structs.replace(f, gain=f"{gains[f.id]} {f.gain}".strip()) if f.id in gains and not f.recent else f
         for f in findings
     )
 

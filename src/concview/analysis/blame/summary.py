@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from concview.analysis.blame.nouns import End, Family, Node, Place, Root, Row, Step, Via, exact, family, quiet
+from concview.analysis.blame.gain import Gain, Limit, error_of, gain, seen_at_once
+from concview.analysis.blame.nouns import TAKEN, End, Family, Node, Place, Root, Row, Step, Via, exact, family, quiet
 from concview.analysis.blame.tasks.names import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
@@ -28,6 +30,21 @@ _MOVES = frozenset({TaskState.RUNNING, TaskState.READY, TaskState.SLEEP, TaskSta
 _NAMED_ENDS = frozenset(
     {End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.MEMORY, End.NATIVE, End.FILE, End.UNEXPLAINED, End.CYCLE}
 )  # fmt: skip
+
+
+#: Of what is there it is not known how much it can do at once.
+_OUTSIDE = frozenset({End.PEER, End.LOOKUP, End.CHILD, End.FILE, End.NATIVE})
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Nanoseconds of threads and tasks in one slice, by what they were started for."""
+
+    ns: int
+    rounds: dict[object, int] = field(default_factory=lambda: defaultdict(int))
+    waited: dict[tuple[_Key, object], int] = field(default_factory=lambda: defaultdict(int))
+    outside: dict[tuple[object, str], int] = field(default_factory=lambda: defaultdict(int))  #: by whom it ends at, too
+    late: dict[object, int] = field(default_factory=lambda: defaultdict(int))  #: without a CPU
 
 
 @dataclass(slots=True)
@@ -91,8 +108,14 @@ def merged(rows: Iterable[Row]) -> list[Merged]:
     return sorted(found.values(), key=lambda m: -m.total)
 
 
-def summarise(slices: Sequence[Slice], history: History, limits: tuple[float, float]) -> Blame | None:
-    """None without any thread time. `limits`: the parts of the GIL and of the CPUs that are in use."""
+def summarise(
+    slices: Sequence[Slice],
+    history: History,
+    limits: tuple[float, float],
+    held: Sequence[tuple[frozenset[int], Limit]] = (),
+) -> Blame | None:
+    """None without any thread time. `limits`: the parts of the GIL and of the CPUs that are in use. `held`: locks and
+    the like that nobody waits for, with the tids that have them now and then."""
     total = sum(s.total_ns for s in slices)
     seconds = sum(s.end_ns - s.start_ns for s in slices) / 1e9
     if total <= 0 or seconds <= 0:
@@ -114,7 +137,7 @@ def summarise(slices: Sequence[Slice], history: History, limits: tuple[float, fl
                 busy[tid] += part
     together = merged(rows)
     active = total - sums["quiet"]
-    tell = _Teller(history, busy, together, limits, max(1, active))
+    tell = _Teller(history, busy, together, limits, max(1, active), slices, held)
     causes = [tell.cause(m) for m in together if not quiet(m.root, m.path)]
     return Blame(
         seconds=seconds,
@@ -180,10 +203,11 @@ class _Teller:
     """Turns merged rows into what is shown."""
 
     def __init__(
-        self, history: History, busy: dict[Node, int], every: Sequence[Merged], limits: tuple[float, float], active: int
-    ) -> None:
+        self, history: History, busy: dict[Node, int], every: Sequence[Merged], limits: tuple[float, float],
+        active: int, slices: Sequence[Slice] = (), held: Sequence[tuple[frozenset[int], Limit]] = (),
+    ) -> None:  # fmt: skip
         self._history, self._busy, self._active = history, busy, active
-        self._limits = limits
+        self._limits, self._slices, self._held = limits, slices, held
         self._threads: dict[Node, ThreadHistory] = {t.tid: t for t in [*history.gone, *history.threads.values()]}
         #: By their numbers as nodes.
         self._tasks = {-t.id: t for t in [*history.aio.gone, *history.aio.tasks.values()]}
@@ -207,6 +231,7 @@ class _Teller:
 
     def cause(self, m: Merged) -> BlameCause:
         total = m.total
+        won = self._gain(m) if m.family is Family.TAKEN else None
         tids = sorted(m.ns, key=lambda t: -m.ns[t])
         steps = []
         waiters: set[Node] = set(tids)
@@ -245,10 +270,12 @@ class _Teller:
             who=self._names(tids),
             ends=self._names(m.owners[-1]) if m.path and len(m.owners) == len(m.path) else "",
             exact=m.exact_ns * 2 > total and exact(m.path),
-            at_most=self._at_most(m) if m.family is Family.TAKEN else None,
+            at_most=won.at_most if won is not None else None,
             stuck_s=self._stuck(m),
             inside=m.root.place.inside,
             silent_s=self._silent(m),
+            estimate=won.estimate if won is not None else None,
+            at_least=won.low if won is not None else None,
         )
 
     def quiet(self, m: Merged, seconds: float) -> QuietView:
@@ -258,19 +285,62 @@ class _Teller:
             m.root.kind, m.root.what, threads, place.file, place.line, _few(set(m.ns)), _few_tasks(set(m.ns))
         )
 
-    def _at_most(self, m: Merged) -> float | None:
-        """How many times as many rounds the loops of those who wait could do at most without this wait, if nothing
-        else became the limit: X = N / (R + Z), a closed loop. The GIL and the CPUs are looked at, other limits not.
-        Those that have what is waited for run in the same loop as those that wait for it. None where none was made:
-        they stand still, and nothing can be multiplied."""
-        waited = self._waited[m.path[0].via, m.path[0].what]
+    def _gain(self, m: Merged) -> Gain | None:
+        """How many times as many rounds the loops of those who wait would do without this wait: see `gain`. Those that
+        have what is waited for run in the same loop as those that wait for it. None where no round was made: they stand
+        still, and nothing can be multiplied."""
+        key = m.path[0].via, m.path[0].what
+        waited = self._waited[key]
         loops = {self._loop(tid) for tid in waited}
         rounds = sum(self._rounds[loop] for loop in loops)
         lost = sum(waited.values())
         if rounds <= 0 or lost >= _ALL * rounds or m.root.kind in (End.CYCLE, End.NOBODY):
             return None
-        gil, cpu = self._limits
-        return min(1 / max(0.01, 1 - lost / rounds), 1 / max(0.01, gil), 1 / max(0.01, cpu))
+        ns = max(1, sum(s.end_ns - s.start_ns for s in self._slices))
+        late, queues = 0.0, []
+        for other, waiting in self._waited.items():
+            if other == key or other[0] not in TAKEN:
+                continue
+            mean = sum([part for tid, part in waiting.items() if self._loop(tid) in loops]) / ns
+            if other[0] is Via.GIL:
+                late += mean
+            else:
+                queues.append(mean)
+        pieces = self._pieces
+        late += sum([p.late[loop] for p in pieces for loop in loops]) / ns
+        ends = {what for p in pieces for loop, what in p.outside if loop in loops}
+        unsure = [
+            seen_at_once([sum([p.outside.get((loop, what), 0) for loop in loops]) / p.ns for p in pieces])
+            for what in ends
+        ]
+        unsure += [limit for tids, limit in self._held if any(self._loop(tid) in loops for tid in tids)]
+        error = error_of(
+            [sum([p.waited[key, loop] for loop in loops]) / whole for p in pieces
+             if (whole := sum([p.rounds[loop] for loop in loops])) > 0]
+        )  # fmt: skip
+        return gain(rounds / ns, lost / ns, max(self._limits), late, queues, unsure, error * rounds / ns)
+
+    @cached_property
+    def _pieces(self) -> list[_Piece]:
+        """What the loops did, slice by slice."""
+        return [self._piece(one) for one in self._slices]
+
+    def _piece(self, one: Slice) -> _Piece:
+        piece = _Piece(max(1, one.end_ns - one.start_ns))
+        for row in one.rows.values():
+            if row.root.kind is End.IDLE and not row.path:
+                continue
+            key = (row.path[0].via, row.path[0].what) if row.path else None
+            for tid, ns in row.ns.items():
+                loop = self._loop(tid)
+                piece.rounds[loop] += ns
+                if key is not None:
+                    piece.waited[key, loop] += ns
+                elif row.root.kind in _OUTSIDE:
+                    piece.outside[loop, row.root.what] += ns
+                elif row.root.kind is End.STARVED:
+                    piece.late[loop] += ns
+        return piece
 
     def _loop(self, tid: Node) -> object:
         """What a thread was started for: its outermost function of the program, else its name's group."""

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from concview.analysis.blame import words
+from concview.analysis.blame.gain import Limit
 from concview.analysis.blame.nouns import TAKEN, End, Node, Part
 from concview.analysis.blame.summary import summarise
 from concview.analysis.blame.verdict import judge
 from concview.analysis.blame.window import MOST_NODES, Blamer
+from concview.analysis.locks import distinct, sweep
 from concview.analysis.window import Window
 from concview.model import Confidence
 from concview.snapshot import Blame
@@ -59,7 +61,7 @@ class Tracker:
         self._blamer.advance(history, window.start_ns, between)
         # Whole slices: the window begins within one.
         slices = [s for s in self._blamer.slices if s.end_ns > window.start_ns]
-        found = summarise(slices, history, _limits(window))
+        found = summarise(slices, history, _limits(window), _held(window))
         return judge(found, history) if found is not None else None
 
     def now(self) -> dict[int, Told]:
@@ -109,6 +111,19 @@ def _way(part: Part) -> tuple[Ahead, ...]:
         taken = step.via in TAKEN
         found.append(Ahead(words.waited_for(step), words.had(step), (*first, *others), taken, step.confidence))
     return tuple(found)
+
+
+def _held(window: Window) -> list[tuple[frozenset[int], Limit]]:
+    """What is had now and then and nobody waits for: it could be what they queue for next."""
+    found = []
+    for lock in window.locks.values():
+        if lock.waits or not lock.holds or lock.ambiguous:
+            continue
+        depths = list(sweep(distinct(lock.holds)))
+        used = sum([(end - start) * n for start, end, n in depths]) / lock.window_ns
+        most = max([n for _, _, n in depths], default=1)
+        found.append((frozenset([one.tid for one in lock.holds]), Limit(used, most)))
+    return found
 
 
 def _limits(window: Window) -> tuple[float, float]:

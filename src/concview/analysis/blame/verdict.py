@@ -272,10 +272,7 @@ def _told(blame: Blame, cause: BlameCause) -> str:
     first = cause.path[0] if cause.path else None
     alike = [c for c in blame.causes if first is not None and _meets(c, first)] or [cause]
     waiting = sum(_threads(blame, c) for c in alike)
-    gain = ""
-    if cause.at_most is not None and cause.at_most >= 1.05:
-        gain = f" {words.bound_sentence(cause.at_most)}"
-    return f"{words.story(cause, waiting)}.{gain}"
+    return f"{words.story(cause, waiting)}. {words.gained_sentence(cause)}".rstrip()
 
 
 def _meets(cause: BlameCause, step: BlameStep) -> bool:

@@ -154,15 +154,35 @@ def story(cause: BlameCause, waiting: float) -> str:
     return f"{told}: {does(cause)}" if cause.kind == End.CYCLE else f"{told}{they_do(cause)}"
 
 
-def bound(at_most: float) -> str:
-    """'without this wait at most 5.3 times the throughput'. A bound: how near it is, depends on what comes next."""
-    return f"without this wait at most {at_most:.1f} times the throughput"
+#: A gain that is told is at least so many times the throughput at most.
+LEAST_GAIN = 1.05
 
 
-def bound_sentence(at_most: float) -> str:
-    """`bound` as a sentence of its own."""
-    said = bound(at_most)
-    return f"{said[0].upper()}{said[1:]}."
+def gained(cause: BlameCause) -> str:
+    """'without this wait an estimated 4.1 times the throughput (1.3 to at most 5.3)'; '' where there is little or
+    nothing to win. The last figure is a bound: nothing else becomes the limit."""
+    if cause.at_most is None or cause.at_most < LEAST_GAIN:
+        return ""
+    low, about, most = (f"{v or cause.at_most:.1f}" for v in (cause.at_least, cause.estimate, cause.at_most))
+    if low == most:
+        return f"without this wait {most} times the throughput, by estimate and at most"
+    return f"without this wait an estimated {about} times the throughput ({low} to at most {most})"
+
+
+def gained_sentence(cause: BlameCause) -> str:
+    """`gained` as a sentence of its own, or ''."""
+    said = gained(cause)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
+
+
+def gain_range(cause: BlameCause) -> str:
+    """What the ends of that range mean, or '' where there is none."""
+    if not gained(cause) or cause.at_least is None or f"{cause.at_least:.1f}" == f"{cause.at_most:.1f}":
+        return ""
+    return (
+        "The least is where what they go on to (a server, a disk, another lock) can do no more at once than it was "
+        "seen to do, the most where nothing else becomes the limit."
+    )
 
 
 def end(root: Root) -> str:

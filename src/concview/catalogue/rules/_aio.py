@@ -108,6 +108,11 @@ def who(aio: AioWindow, ids: Sequence[int]) -> str:
     return f"{len(ids)} tasks{of}"
 
 
+def waiting(aio: AioWindow, ids: Sequence[int], mean: float, what: str) -> str:
+    """'On average 18.0 of 20 tasks of fetch wait for ...'."""
+    return evidence.waiting(who(aio, ids), mean, what)
+
+
 def unmoved(aio: AioWindow, one: ObjectWindow, stuck: int) -> str:
     """'. 6 tasks have not moved for 9.5 s', of those that wait for it; '' where none is stuck."""
     if not stuck:

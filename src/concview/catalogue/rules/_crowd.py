@@ -105,6 +105,10 @@ class Crowd:
         """'7 of 20 threads queue': for titles; `who` are all that ever did."""
         return evidence.at_once(self.mean, len(self.tids), len(self.stuck), one, several)
 
+    def waiting(self, what: str) -> str:
+        """'On average 7.8 of 12 threads (web-*) wait for ...': for summaries."""
+        return evidence.waiting(self.who, self.mean, what)
+
     @property
     def lasting_words(self) -> str:
         """What is added to a summary where some have waited for long; '' where none has."""

@@ -66,8 +66,8 @@ class AbandonedGenerator:
         spot, many = evidence.frame_spot(leaf), len(alone) > 1
         has = "have" if many else "has"
         summary = (
-            f"{_aio.who(aio, waiters)} wait for {measured.label} in {_aio.spot_of(one)}, {measured.value:.1f} at a "
-            f"time on average. {plural(len(alone), 'asynchronous generator')} {has} it: {names}, at the yield in "
+            _aio.waiting(aio, waiters, measured.value, f"for {measured.label} in {_aio.spot_of(one)}")
+            + f". {plural(len(alone), 'asynchronous generator')} {has} it: {names}, at the yield in "
             f"{spot}, and no task iterates {'them' if many else 'it'}"
         )
         summary += _aio.unmoved(aio, one, measured.lasting)

@@ -70,7 +70,7 @@ class AsyncLockHeldAcrossAwait:
         run = one.hold_run
         leaf = run[0].stack.user_leaf if run is not None else None
         summary = (
-            f"{_aio.who(aio, waiters)} wait for {name} in {_aio.spot_of(one)}, {mean:.1f} at a time on average, while "
+            f"{_aio.waiting(aio, waiters, mean, f'for {name} in {_aio.spot_of(one)}')}, while "
             f"{_aio.who(aio, holders)} {'holds' if len(holders) == 1 else 'hold'} it, {what} for {percent(part)} of "
             f"the time, in {evidence.frame_spot(leaf)}"
         )

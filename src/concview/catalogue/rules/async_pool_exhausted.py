@@ -87,7 +87,7 @@ class AsyncPoolExhausted:
             what, kept = (_aio.doing(run), run.stack) if run is not None else ("", None)
             stacks = _aio.shown("holder", aio, keepers[0], kept, what) if keepers else ()
         spot = _aio.spot_of(one)
-        summary = f"{_aio.who(aio, waiters)} wait for {name} in {spot}, {mean:.1f} at a time on average"
+        summary = _aio.waiting(aio, waiters, mean, f"for {name} in {spot}")
         if used:
             summary += f"; {used}"
         if what:

@@ -58,7 +58,7 @@ class AsyncSemaphoreSaturated:
         name, mean, used = measured.label, measured.value, words.usage(one.usual)
         waiters = _aio.by_time(one.waiters)
         what, part = _aio.holders_do(one)
-        summary = f"{_aio.who(aio, waiters)} wait for {name} in {_aio.spot_of(one)}, {mean:.1f} at a time on average"
+        summary = _aio.waiting(aio, waiters, mean, f"for {name} in {_aio.spot_of(one)}")
         summary += f"; {used}" if used else ""
         summary += f", and those inside are mostly {what} ({percent(part)} of that time)" if what else ""
         ended = one.waits

@@ -106,7 +106,7 @@ class ConnectionStarvation:
         )
         where = evidence.frame_spot(one.frame)
         names = evidence.who(window, waiters)
-        summary = f"{names} wait for {one.name} in {where}, {mean:.1f} at a time on average and at most {most}"
+        summary = f"{evidence.waiting(names, mean, f'for {one.name} in {where}')}, at most {most} at once"
         if size:
             summary += f"; at most {size} have one at a time"
         if doing and size:

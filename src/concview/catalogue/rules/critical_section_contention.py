@@ -41,7 +41,7 @@ from concview.analysis.window import Slice, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Stack, StackEvidence
-from concview.text import duration, percent, plural
+from concview.text import duration, percent
 
 #: What to do where many threads work on one object of that kind.
 _FIXES = {
@@ -139,8 +139,8 @@ class CriticalSectionContention:
             label=what,
             title=f"{evidence.at_once(mean, len(involved), stuck, 'queues', 'queue')} for {what}",
             summary=(
-                f"{mean:.1f} of {plural(len(involved), 'thread')} ({evidence.who(window, involved)}) wait on average "
-                f"for {what}, mostly in {evidence.frame_spot(waits.user_leaf if waits is not None else None)}"
+                evidence.waiting(evidence.who(window, involved), mean, f"for {what}")
+                + f", mostly in {evidence.frame_spot(waits.user_leaf if waits is not None else None)}"
                 + (
                     f"; who has it then is mostly in {evidence.frame_spot(leaf)} "
                     f"(seen in {percent(seen)} of the waits)."

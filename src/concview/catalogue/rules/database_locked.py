@@ -41,7 +41,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Concern, Confidence, FileLocks
-from concview.text import percent, waits
+from concview.text import percent
 
 #: Calls by which a transaction begins, goes on or ends.
 _USES = (".execute", ".commit(", ".begin(")
@@ -115,10 +115,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     kept = _inside(crowd)
     meanwhile = _crowd.doing(kept)
     owners = list(dict.fromkeys(r.tid for r in inside)) or _crowd.by_time(kept)
-    summary = (
-        f"{crowd.who} {waits(len(crowd.tids))} for the lock of {name} in {crowd.spot}, "
-        f"{crowd.mean:.1f} at a time on average"
-    )
+    summary = crowd.waiting(f"for the lock of {name} in {crowd.spot}")
     if elsewhere:
         summary += f"; process {elsewhere[0].holder_name or '?'} (pid {elsewhere[0].holder}) has it"
     elif inside and turns == 1:

@@ -37,7 +37,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, State, WaitKind
-from concview.text import duration, percent, waits
+from concview.text import duration, percent
 
 _SYNCS = frozenset({"fsync", "fdatasync", "sync_file_range", "msync", "sync", "syncfs"})
 
@@ -71,8 +71,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     files = sorted({p.run.wait.peer.name for _, p in crowd.waits if p.run.wait.peer is not None})
     share = crowd.mean / max(1, len(crowd.tids))
     what = calls or "a page of memory"
-    on = f" ({files[0]})" if len(files) == 1 else f" ({len(files)} files)" if files else ""
-    verb = waits(len(crowd.tids))
+    on = f" of {files[0]}" if len(files) == 1 else f" of {len(files)} files" if files else ""
     each = _each(crowd, window)
     return replace(
         crowd.in_turn(Confidence.EXACT),
@@ -80,8 +79,8 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         label=crowd.spot,
         title=f"{crowd.at_once('waits', 'wait')} for the disk",
         summary=(
-            f"{crowd.who} {verb} for the disk in {crowd.spot}: {what}{on}, {crowd.mean:.1f} at a time on average, "
-            f"{percent(share)} of the time of each{each}."
+            f"{crowd.waiting(f'for the disk in {crowd.spot} ({what}{on})')}"
+            f"{f', {percent(share)} of the time of each' if len(crowd.tids) > 1 else ''}{each}."
         ),
         gain="What is synced together is waited for once; the threads would do something else meanwhile.",
         check_next=(

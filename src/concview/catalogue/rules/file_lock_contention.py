@@ -44,7 +44,7 @@ from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, FileLock, FileLocks, State
 from concview.source.calls import ACQUIRES
-from concview.text import percent, plural, waits
+from concview.text import percent, plural
 
 #: Frames from the pause outwards that may belong to one attempt.
 _NEAR = 4
@@ -110,10 +110,7 @@ def _one(window: Window, crowd: Crowd, confidence: Confidence) -> Observation:
     kept = standing if read else crowd.beyond()
     owners = _crowd.by_time(kept)
     meanwhile = _crowd.doing(kept)
-    summary = (
-        f"{crowd.who} {waits(len(crowd.tids))} for the lock on {crowd.key} in {crowd.spot}, "
-        f"{crowd.mean:.1f} at a time on average"
-    )
+    summary = crowd.waiting(f"for the lock on {crowd.key} in {crowd.spot}")
     outside = lock is not None and lock.holder != window.target.pid
     if outside and lock is not None:
         summary += f"; process {lock.holder} ({lock.holder_name or 'its name could not be read'}) has it"

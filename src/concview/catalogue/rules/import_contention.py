@@ -41,7 +41,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd, _importing
 from concview.catalogue.rules._crowd import Crowd, Slices
 from concview.model import Confidence
-from concview.text import percent, waits
+from concview.text import percent
 
 
 class ImportContention:
@@ -78,8 +78,8 @@ def _one(window: Window, crowd: Crowd) -> Observation:
             kept += _inside(thread, sure=bool(read))
     owners = _crowd.by_time(kept) or sorted(read)
     meanwhile = _crowd.doing(kept)
-    stack, verb = meanwhile.stack, waits(len(crowd.tids))
-    summary = f"{crowd.who} {verb} in {crowd.spot} for the import of {name}, {crowd.mean:.1f} at a time on average"
+    stack = meanwhile.stack
+    summary = crowd.waiting(f"in {crowd.spot} for the import of {name}")
     if owners:
         summary += f"; {evidence.who(window, owners)} {'imports' if len(owners) == 1 else 'import'} it"
         body = _importing.body(stack)

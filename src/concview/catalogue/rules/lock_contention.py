@@ -95,8 +95,8 @@ class LockContention:
         holder, stack = evidence.main_hold(holds)
         main, part = _main_state(lock)
         summary = (
-            f"{mean:.1f} threads on average wait for {name} ({evidence.lock_spot(lock)}), at most "
-            f"{lock.waiters_max} of {len(involved)}; it is held {percent(held)} of the time"
+            evidence.waiting(evidence.who(window, involved), mean, f"for {name} ({evidence.lock_spot(lock)})")
+            + f", at most {lock.waiters_max} at once; it is held {percent(held)} of the time"
         )
         if main:
             summary += f", its holder mostly {main} ({percent(part)})"

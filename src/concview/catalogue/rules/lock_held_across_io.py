@@ -41,7 +41,7 @@ from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import State, Wait, WaitKind
-from concview.text import duration, percent, plural, waits
+from concview.text import duration, percent, plural
 
 BLOCKED = frozenset({State.IO, State.SLEEP})
 #: Mean waiters below which the lock is left alone, and below which it is worth an information at most.
@@ -84,9 +84,8 @@ class LockHeldAcrossIo:
         own = _guarded(blocked)
         waiters = lock.waiters()
         summary = (
-            f"{evidence.who(window, waiters)} {waits(len(waiters))} for {name} "
-            f"({evidence.lock_spot(lock)}), {mean:.1f} at a time on average; its holder spends {percent(share)} of "
-            f"the hold time {evidence.doing(wait)}."
+            evidence.waiting(evidence.who(window, waiters), mean, f"for {name} ({evidence.lock_spot(lock)})")
+            + f"; its holder spends {percent(share)} of the hold time {evidence.doing(wait)}."
         )
         if own:
             summary += f" Every holder waits on the same descriptor ({own}): the lock seems to guard that connection."

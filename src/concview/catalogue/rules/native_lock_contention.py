@@ -42,7 +42,7 @@ from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules import _crowd
 from concview.catalogue.rules._crowd import Crowd
 from concview.model import Confidence, NativeWait, NativeWaits, WaitKind
-from concview.text import percent, plural, waits
+from concview.text import percent, plural
 
 _EACH = "Give each thread a connection of its own: one connection does one thing at a time."
 _BLAS = (
@@ -154,9 +154,7 @@ def _one(window: Window, queue: _Queue, rows: list[NativeWait]) -> Observation:
     owners, outside = _owners(rows)
     read = queue.seen_ns >= READ_SHARE * sum(s.ns for _, s in crowd.waits)
     meanwhile = _crowd.doing(crowd.beside(owners))
-    summary = (
-        f"{crowd.who} {waits(len(crowd.tids))} for {crowd.name} in {crowd.spot}, {crowd.mean:.1f} at a time on average"
-    )
+    summary = crowd.waiting(f"for {crowd.name} in {crowd.spot}")
     process = outside[-1].others[0] if outside else None
     if process is not None and not owners:
         summary += f"; process {process.pid} ({process.name or 'its name could not be read'}) has it"

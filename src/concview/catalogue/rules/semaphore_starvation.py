@@ -77,8 +77,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
     at_a_time = round(sum(slice_.ns for _, slice_ in kept) / span)
     out = known.most - known.value if known is not None and known.most > 0 else max(1, min(len(owners), at_a_time))
     summary = (
-        f"{crowd.who} wait for a permit of {name} in {crowd.spot}, {crowd.mean:.1f} at a time on average and at most "
-        f"{crowd.most}{_counts(known)}"
+        f"{crowd.waiting(f'for a permit of {name} in {crowd.spot}')}, at most {crowd.most} at once{_counts(known)}"
     )
     if owners and what:
         has = "has" if len(owners) == 1 else "have"

@@ -64,8 +64,8 @@ class SlowLogging:
         callers = evidence.heaviest((w.run.stack, w.ns) for w in lock.waits)
         caller = callers.user_leaf if callers is not None else None
         summary = (
-            f"{evidence.who(window, waiters)} wait to log, {mean:.2f} at a time on average; the handler's lock is "
-            f"held {percent(lock.held_share)} of the time"
+            evidence.waiting(evidence.who(window, waiters), mean, "to log")
+            + f"; the handler's lock is held {percent(lock.held_share)} of the time"
         )
         if writing is not None:
             summary += f", most of it in {evidence.frame_spot(writing)}"

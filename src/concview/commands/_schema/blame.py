@@ -29,7 +29,8 @@ class BlameRootOut(msgspec.Struct):
 
 class BlameCauseOut(msgspec.Struct):
     """`share` of the time of active threads; `at_most`: without this wait its threads get at most
-    so many times as much done."""
+    so many times as much done; `estimate`: with what is known of the next thing that they would wait for; `at_least`:
+    where nothing of which it is not known can do more at once than it was seen to do."""
 
     root: BlameRootOut
     family: str
@@ -46,6 +47,8 @@ class BlameCauseOut(msgspec.Struct):
     work: list[ServedOut] = []  #: in whose name they wait
     work_ahead: list[ServedOut] = []  #: and those that they wait for
     silent_s: float = 0.0  #: of waits at a connection, in slices: nothing was sent and nothing came for so long
+    estimate: float | None = None
+    at_least: float | None = None
 
 
 class BlameQuietOut(msgspec.Struct):
