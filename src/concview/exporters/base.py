@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 
 from concview.analysis.samples import Samples, Selection
 from concview.config import RuleConfig
+from concview.session.account import Account, account_of_file
 from concview.session.recording import Recording
 
 
@@ -32,6 +33,13 @@ class Request:
     group_by: str = ""
     rules: RuleConfig | None = None  #: of the settings, for formats that judge
     tasks: bool = False  #: tasks instead of threads
+
+    def account(self, recording: Recording, samples: Samples) -> Account:
+        """What was judged of the selected time."""
+        chosen = self.selection
+        return account_of_file(
+            recording.path, self.rules, chosen.from_s, chosen.to_s, samples.seconds, recording.number
+        )
 
 
 class Write(Protocol):

@@ -21,7 +21,7 @@ from concview.exporters import _names
 from concview.exporters._totals import totals
 from concview.exporters.base import Exporter, Request, remarks
 from concview.model import STATES, Measured, Peer, Site, Stack, StackEvidence, TaskState, TaskWait, Wait, Where
-from concview.session.account import Account, account_of_file
+from concview.session.account import Account
 from concview.session.recording import Recording
 from concview.snapshot import Snapshot
 
@@ -126,14 +126,7 @@ def write_tables(recording: Recording, folder: Path, request: Request) -> list[s
          "seconds": s, "samples": int(n)}
         for (name, tid, state, what, behind, confidence), (s, n) in sorted(waits.items(), key=lambda item: -item[1][0])
     ))  # fmt: skip
-    account = account_of_file(
-        recording.path,
-        request.rules,
-        request.selection.from_s,
-        request.selection.to_s,
-        samples.seconds,
-        recording.number,
-    )  # fmt: skip
+    account = request.account(recording, samples)
     _views(account, table)
     empty = [name for name, number in written.items() if not number]
     said = [f"{len(written) - len(empty)} tables"]

@@ -22,7 +22,7 @@ from concview.exporters import _names
 from concview.exporters._picture import THREADS, Kind, Picture
 from concview.exporters.base import Exporter, Request, remarks
 from concview.model import Finding, Severity, Stack, State
-from concview.session.account import Account, account_of_file, clock, unseen
+from concview.session.account import Account, clock, unseen
 from concview.session.brief import chain, chosen
 from concview.session.phrases import measured_text
 from concview.session.recording import Recording
@@ -57,14 +57,7 @@ def _hash(text: str) -> str:
 def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
     samples = recording.samples(request.selection, request.side, tasks=request.tasks)
     picture = Picture.of_samples(samples, request.side)
-    account = account_of_file(
-        recording.path,
-        request.rules,
-        request.selection.from_s,
-        request.selection.to_s,
-        samples.seconds,
-        recording.number,
-    )  # fmt: skip
+    account = request.account(recording, samples)
     page(account, picture, out)
     said = remarks(samples)
     if picture.rows_left_out:

@@ -139,6 +139,22 @@ class View(Vertical, Steady):
             self.call_after_refresh(self.redraw)
 
 
+class OfOne(View):
+    """A page about one thread or task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tid = 0  #: of a task its id; the way back remembers it by this name
+
+    def compose(self) -> ComposeResult:
+        yield Page(id="page")
+
+    def aim(self, subject: Any) -> None:
+        self.tid = int(subject)
+        self.query_one(Page).scroll_home(animate=False)
+        self.redraw()
+
+
 class Filtered(View):
     """A view with a table that can be filtered; it has a `FilterBar`."""
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.segment import Segment
-from textual.app import ComposeResult
 
 from concview import text
 from concview.model import TaskState
 from concview.snapshot import AioView, Snapshot, TaskView
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
-from concview.tui.views.base import NOTHING_YET, View, ViewSpec
+from concview.tui.views.base import NOTHING_YET, OfOne, ViewSpec
 from concview.tui.widgets.aio import beside, holds_lines, shared_line, since, style_of, tree
 from concview.tui.widgets.page import Page
 
@@ -35,20 +32,8 @@ def _head(task: TaskView, aio: AioView, width: int, palette: Palette) -> list[Li
     return lines
 
 
-class Task(View):
+class Task(OfOne):
     keys = ("back", "open_holder", "pause", "copy")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tid = 0  #: id of the task; the way back remembers it by this name
-
-    def compose(self) -> ComposeResult:
-        yield Page(id="page")
-
-    def aim(self, subject: Any) -> None:
-        self.tid = int(subject)
-        self.query_one(Page).scroll_home(animate=False)
-        self.redraw()
 
     def _found(self, snapshot: Snapshot) -> TaskView | None:
         return snapshot.aio.task(self.tid) if snapshot.aio is not None else None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.segment import Segment
-from textual.app import ComposeResult
 
 from concview import text
 from concview.model import Confidence, State
@@ -13,7 +10,7 @@ from concview.session.phrases import lasting
 from concview.snapshot import PlaceWaitTimes, Snapshot, ThreadView, WaitTimes, WakerView, WakeTimes
 from concview.tui.text_render import Line, beside, fit, paragraph
 from concview.tui.theme import GLYPHS, WORDS, Palette, palette_of
-from concview.tui.views.base import NOTHING_YET, View, ViewSpec
+from concview.tui.views.base import NOTHING_YET, OfOne, ViewSpec
 from concview.tui.widgets.page import Page
 from concview.tui.widgets.stacks import stack_lines
 from concview.tui.widgets.states import bar, legend, slice_number, strip_cells
@@ -141,21 +138,12 @@ def _holds(thread: ThreadView, palette: Palette, width: int) -> list[Line]:
     return [*lines, []]
 
 
-class Thread(View):
+class Thread(OfOne):
     keys = ("back", "open_holder", "calls", "deep", "native", "fold")
 
     def __init__(self) -> None:
         super().__init__()
-        self.tid = 0
         self.folded = True
-
-    def compose(self) -> ComposeResult:
-        yield Page(id="page")
-
-    def aim(self, subject: Any) -> None:
-        self.tid = int(subject)
-        self.query_one(Page).scroll_home(animate=False)
-        self.redraw()
 
     def draw(self, snapshot: Snapshot) -> None:
         page = self.query_one(Page)

@@ -35,8 +35,8 @@ _DATABASES, _TREE, _BACK, _SHARED, _STATE, _PAGER, _WORDS = 32, 8, 0, 8, 16, 0, 
 WRITES = 2
 #: Bytes that SQLite locks: in the database from PENDING_BYTE on, and WAL_WRITE_LOCK in the -shm file beside it.
 _PENDING, _PENDING_END, _WAL_WRITE = 0x40000000, 0x40000000 + 512, 120
-#: Objects whose type is looked at, bases of a type, connections that are read, in one look.
-_OBJECTS, _MOST = 4_000, 256
+#: Connections that are read in one look.
+_MOST = 256
 _PATH, _MOST_FILES = 512, 16
 
 
@@ -120,15 +120,7 @@ class Databases:
 
     def _referred(self, finder: Finder) -> tuple[dict[int, Open], dict[int, int]]:
         """Connections that frames lead to; cursors, and methods bound to either, with the connection of each."""
-        wanted: dict[int, None] = {}
-        for frame in finder.frames:
-            wanted.update(dict.fromkeys(frame.values))
-            wanted.update(dict.fromkeys(frame.cells.values()))
-            wanted.update(dict.fromkeys(m.value for m in frame.managers))
-        for attributes in finder.instances.values():
-            wanted.update(dict.fromkeys(attributes.values()))
-        wanted.update(dict.fromkeys(finder.named_globals()))
-        addresses = [a for a in wanted if a > 4096 and not a & 7][:_OBJECTS]
+        addresses = finder.referred(named_globals=True)
         words = self._memory.read_many([(a + self._type, 8) for a in addresses])
         connections: dict[int, Open] = {}
         cursors: dict[int, int] = {}

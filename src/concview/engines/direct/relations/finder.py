@@ -53,6 +53,10 @@ class Found(NamedTuple):
         return ".".join([name, *(link.name for link in self.links)])
 
 
+#: Objects whose types are looked at in one search. Linux maps nothing below (vm.mmap_min_addr).
+MOST_REFERRED, LOWEST = 4_000, 4096
+
+
 class _Module:
     """The globals of some functions: value -> address of the key, and names where they are few."""
 
@@ -275,7 +279,20 @@ class Finder:
             return {}
         return {name: pair for name, pair in zip(names, now, strict=True) if name is not None}
 
-    def named_globals(self) -> list[int]:
+    def referred(self, named_globals: bool = False) -> list[int]:
+        """Addresses of objects that frames refer to, or an attribute of such an instance; of globals where asked."""
+        wanted: dict[int, None] = {}
+        for frame in self.frames:
+            wanted.update(dict.fromkeys(frame.values))
+            wanted.update(dict.fromkeys(frame.cells.values()))
+            wanted.update(dict.fromkeys(m.value for m in frame.managers))
+        for attributes in self.instances.values():
+            wanted.update(dict.fromkeys(attributes.values()))
+        if named_globals:
+            wanted.update(dict.fromkeys(self._named_globals()))
+        return [a for a in wanted if a > LOWEST and not a & 7][:MOST_REFERRED]
+
+    def _named_globals(self) -> list[int]:
         """Values of the globals that the functions of these frames refer to by name, as they were read last."""
         values: list[int] = []
         for frame in self.frames:

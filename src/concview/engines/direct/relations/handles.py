@@ -15,8 +15,6 @@ from concview.sink import Sink
 from concview.text import clean
 
 _WORD = struct.Struct("<Q").unpack_from
-#: Objects whose type is looked at in one search, and bases of a type.
-_OBJECTS = 4_000
 #: Objects inside objects: a text file over a buffer over a raw file over a socket.
 _DEPTH = 5
 #: Where the descriptor, or the object with it, lies behind the header (Modules/socketmodule.h, Modules/_io/*.c): the
@@ -50,14 +48,7 @@ class Handles:
 
     def with_numbers(self, finder: Finder) -> dict[int, int]:
         """Objects that frames refer to, or one attribute further, which have a descriptor -> its number."""
-        wanted: dict[int, None] = {}
-        for frame in finder.frames:
-            wanted.update(dict.fromkeys(frame.values))
-            wanted.update(dict.fromkeys(frame.cells.values()))
-            wanted.update(dict.fromkeys(m.value for m in frame.managers))
-        for attributes in finder.instances.values():
-            wanted.update(dict.fromkeys(attributes.values()))
-        addresses = [a for a in wanted if a > 4096 and not a & 7][:_OBJECTS]
+        addresses = finder.referred()
         words = self._memory.read_many([(a + self._type, 8) for a in addresses])
         found: dict[int, int] = {}
         for address, word in zip(addresses, words, strict=True):
