@@ -48,7 +48,8 @@ def graphs(draw: st.DrawFn) -> dict[Node, Root | Link]:
             via = draw(st.sampled_from(list(Via)))
             outside = draw(st.sampled_from([None, None, Root(End.PEER, "process x (pid 9)")]))
             step = Step(via, f"thing {node}", f"t{node}", NOWHERE, sure)
-            found[node] = Link(step, others, ("thing", node % 3), outside=outside)
+            alone = draw(st.sampled_from([None, None, Root(End.IDLE, "minds others")]))
+            found[node] = Link(step, others, ("thing", node % 3), outside=outside, alone=alone)
     return found
 
 

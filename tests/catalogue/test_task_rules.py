@@ -513,6 +513,70 @@ def test_an_empty_queue_is_no_lack_of_work_where_who_fills_it_waits_for_who_empt
     )  # fmt: skip
 
 
+SET_BY_WHO_WAITS = """
+class Job:
+    async def part(self):
+        await self.finished.wait()
+
+    async def run(self):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.part())
+        self.finished.set()
+
+
+async def main(job):
+    loop.add_signal_handler(SIGTERM, ARGUMENT)
+    await asyncio.gather(job.run(), ticks())
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "stands"), [("print", True), ("job.finished.set", False), ("job.finished", False)]
+)
+def test_who_waits_for_tasks_and_alone_would_set_what_they_wait_for(argument: str, stands: bool) -> None:
+    """Not where it is passed on: to a signal handler, a timer, anybody."""
+    stream = Stream()
+    parts = [stream.task(f"p{n}", "Job.part", 3) for n in range(3)]
+    run, ticks, main = stream.task("run", "Job.run", 6), stream.task("ticks"), stream.task("main", "main", 12)
+    for part in parts:
+        stream.does(part, TaskWait(TaskState.LOCK, "Event.wait", 0xE, "Event"), 4, "Job.part")
+    stream.does(run, TaskWait(TaskState.TASK, "TaskGroup"), 7, "Job.run", awaits=tuple(parts))
+    stream.does(ticks, SLEEP, 90, "ticks")
+    stream.does(main, TaskWait(TaskState.TASK, "gather"), 14, awaits=(run, ticks), function="main")
+    stream.run(10)
+    said = with_source(stream, SET_BY_WHO_WAITS.replace("ARGUMENT", argument))
+    circle = {t for c in said.causes if c.kind == "cycle" for t in c.tasks}
+    assert (said.verdict == "stuck", circle) == (stands, {*parts, run} if stands else set()), said.sentence
+
+
+def test_a_lock_is_followed_through_who_waits_for_its_tasks_inside() -> None:
+    """Who only waits for tasks that go on is idle itself."""
+    stream = Stream()
+    waits, holds, child = stream.task("waits"), stream.task("holds"), stream.task("child")
+    stream.does(waits, lock(0xA), 11)
+    stream.does(holds, TaskWait(TaskState.TASK, "gather"), 21, holds=(held(0xA, "a"),), awaits=(child,))
+    stream.does(child, READ, 31)
+    stream.run(8)
+    said = blamed(stream)
+    ways = {c.tasks: (c.kind, [s.via for s in c.path]) for c in said.causes}
+    assert ways == {(waits,): ("peer", ["lock", "result"]), (child,): ("peer", [])} and said.verdict == "held up"
+    assert any("waits for tasks that go on" in q.what for q in said.quiets)
+
+
+def test_permits_with_who_waits_for_tasks_that_want_one_are_a_circle() -> None:
+    stream = Stream()
+    parents, children = [stream.task(f"p{n}") for n in range(2)], [stream.task(f"c{n}") for n in range(2)]
+    for parent, child in zip(parents, children, strict=True):
+        permit = held(0x5, "gate", "Semaphore")
+        stream.does(parent, TaskWait(TaskState.TASK, "await"), 21, holds=(permit,), awaits=(child,))
+        stream.does(child, lock(0x5, "Semaphore.acquire", "Semaphore"), 31)
+    stream.objects[0x5] = AsyncObject(0x5, "Semaphore", "gate", "asyncio", 2, 2, 2, tuple(parents), True)
+    stream.run(8)
+    said = blamed(stream)
+    assert said.verdict == "stuck" and {t for c in said.causes for t in c.tasks} == {*parents, *children}
+    assert "await such tasks outside of it" in one(list(AsyncDeadlock().observe(window(stream)))).fix
+
+
 POLLED = """
 class DistLock:
     async def __aenter__(self):

@@ -172,6 +172,15 @@ class File:
             names |= more - _COMMON
         return {key: tuple(sorted(lines)) for key, lines in reach.items()}
 
+    def only_waker(self, on: str, method: str) -> bool:
+        """Whether one function alone of this file calls what wakes, and neither that method nor the thing itself is
+        passed on: to a signal handler, a timer, another file."""
+        wake = WAKES.get(method, frozenset())
+        direct = [f for f in self.functions if any(c.on == on and c.method in wake for c in f.calls)]
+        passed = (a for f in self.parsed.functions for c in f.calls for a in c.arguments)
+        ends = {on, *(f"{on}.{name}" for name in wake)}
+        return len(direct) == 1 and not any(a in ends or any(a.endswith(f".{e}") for e in ends) for a in passed)
+
     def role(self, name: str, line: int) -> str:
         """Of one that reads here: 'client' (it has sent on the same thing), 'server' (it answers), '' unknown."""
         found = self.function_at(name, line)

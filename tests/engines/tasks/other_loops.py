@@ -26,6 +26,26 @@ def with_trio():
     async def event():
         await trio.Event().wait()
 
+    by_calls, full = trio.Lock(), trio.open_memory_channel(0)
+
+    async def calls():
+        await by_calls.acquire()
+        try:
+            await trio.sleep(100_000)
+        finally:
+            by_calls.release()
+
+    async def waits_for_calls():
+        async with by_calls:
+            pass
+
+    async def sends(channel):
+        await channel.send(1)
+
+    async def takes(channel):
+        await trio.sleep(100_000)
+        await channel.receive()
+
     async def receive(channel):
         await channel.receive()
 
@@ -53,7 +73,11 @@ def with_trio():
             nursery.start_soon(sleeper, name="sleep||sleep")
             nursery.start_soon(limited, name="sleep|Limiter|limiter")
             nursery.start_soon(locked, name="sleep|Lock|lock")
+            nursery.start_soon(calls, name="sleep|Lock|calls")
+            nursery.start_soon(takes, full[1], name="sleep||takes")
             await trio.sleep(0.1)
+            nursery.start_soon(waits_for_calls, name="lock||calls")
+            nursery.start_soon(sends, full[0], name="queue||full")
             nursery.start_soon(limited, name="pool||limiter")
             nursery.start_soon(locked, name="lock||lock")
             nursery.start_soon(event, name="lock||event")

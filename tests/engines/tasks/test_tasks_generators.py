@@ -77,6 +77,51 @@ async def has_one_as_a_manager(lock):
         await stack.enter_async_context(lent(lock))
         await asyncio.sleep(100_000)
 
+async def rows_by_calls(lock):
+    await lock.acquire()
+    try:
+        for row in range(1000):
+            yield row
+    finally:
+        lock.release()
+
+async def iterates_one_that_calls(lock):
+    async for row in rows_by_calls(lock):
+        await asyncio.sleep(100_000)
+
+@contextlib.asynccontextmanager
+async def lent_by_calls(lock):
+    await lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+async def has_a_manager_that_calls(lock):
+    async with lent_by_calls(lock):
+        await asyncio.sleep(100_000)
+
+class Pool:
+    def __init__(self):
+        self.free = asyncio.Queue()
+        self.free.put_nowait(object())
+
+    @contextlib.asynccontextmanager
+    async def one(self):
+        taken = await self.free.get()
+        try:
+            yield taken
+        finally:
+            self.free.put_nowait(taken)
+
+async def has_one_of_a_pool(pool):
+    async with pool.one():
+        await asyncio.sleep(100_000)
+
+async def waits_at_the_pool(pool):
+    async with pool.one():
+        pass
+
 async def has_many_variables(lock):
     VARIABLES = range(40)
     async for row in rows(lock):
@@ -101,7 +146,7 @@ def task(coroutine, name):
 
 async def main():
     users = (iterates, iterates_one_that_iterates, iterates_a_stream, iterates_an_attribute, waits_inside,
-             has_one_as_a_manager, has_many_variables, leaves)
+             has_one_as_a_manager, has_many_variables, leaves, iterates_one_that_calls, has_a_manager_that_calls)
     tasks = []
     for function in users:
         lock = asyncio.Semaphore(1) if function is has_one_as_a_manager else asyncio.Lock()
@@ -111,6 +156,10 @@ async def main():
         assert lock.locked()
         holder = "rows" if function is leaves else function.__name__
         tasks.append(task(waits(lock), "lock|" + holder))
+    pool = Pool()
+    tasks.append(task(has_one_of_a_pool(pool), "has_one_of_a_pool"))
+    await asyncio.sleep(0)
+    tasks.append(task(waits_at_the_pool(pool), "lock|has_one_of_a_pool"))
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
     print("ready", flush=True)
@@ -121,14 +170,14 @@ async def main():
 
 asyncio.run(main())
 """.replace("VARIABLES", ", ".join(f"v{i}" for i in range(40)))
-USERS = 8
+USERS = 11
 
 
 def _told(told: Told) -> dict[str, str]:
     """Name of a task that waits for a lock -> who has that, as the stream tells it."""
     found: dict[str, str] = {}
     for row in told.tasks.values():
-        if row.name.startswith("lock|") and row.state == "lock":
+        if row.name.startswith("lock|") and row.state in ("lock", "queue"):
             having = [t for t in told.tasks.values() if any(h.lock == row.wait.object for h in t.holds)]
             found[row.name] = "lock|" + " ".join(sorted(t.name for t in having))
     return found

@@ -20,7 +20,7 @@ def test_tasks_of_trio() -> None:
             pytest.skip(f"NOT TESTED: trio is not installed in {PYTHON.path}")
         with watched(process.pid) as watch:
             told = watch.told
-            watch.until(lambda: told.complete and len([r for r in told.tasks.values() if "|" in r.name]) == 10)
+            watch.until(lambda: told.complete and len([r for r in told.tasks.values() if "|" in r.name]) == 14)
             rows = {row.name: row for row in told.tasks.values() if "|" in row.name}
             assert not [
                 (r.name, r.state, r.wait.via, r.holds) for r in rows.values() if r.state != r.name.split("|")[0]
@@ -31,11 +31,16 @@ def test_tasks_of_trio() -> None:
                 holder = rows[f"sleep|{kind}|{waiter.split('|')[-1]}"]
                 assert (shared.kind, shared.library, shared.limit) == (kind, "trio", 1)
                 assert shared.holders == (holder.id,) and shared.waiting == 1
+            by_calls = told.objects[rows["lock||calls"].wait.object]
+            assert (by_calls.holders, by_calls.exact) == ((rows["sleep|Lock|calls"].id,), False)
+            # Both ends of a channel are one object.
+            users = watch.until(lambda: told.objects[rows["queue||full"].wait.object].users)
+            assert rows["sleep||takes"].id in users
             # A call in a thread that asks for another one has its token while it waits for the second.
             nested = rows["pool|Limiter|nested"]
             assert [h.lock for h in nested.holds] == [nested.wait.object]
             assert told.objects[nested.wait.object].holders == (nested.id,)
-            main = next(row for row in told.tasks.values() if row.wait.via == "Nursery" and row.awaited == 10)
+            main = next(row for row in told.tasks.values() if row.wait.via == "Nursery" and row.awaited == 14)
             assert set(main.awaits) == {row.id for row in rows.values()}
             assert rows["io||stream"].wait.peer is not None
             loops = watch.until(lambda: told.loops and told.loops.loops)

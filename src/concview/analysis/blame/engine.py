@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from concview.analysis.blame.lately import Lately
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Step
@@ -70,18 +71,25 @@ def follow(
             continue
         others = [o for o in dict.fromkeys(said.others) if o != node and o in among]
         if others:
-            links[node] = Link(said.step, others, said.key, said.otherwise, said.settle)
+            links[node] = replace(said, others=others)
             behind[node] = others
         else:
             found[node] = _remembered(said, node, at_ns, memory)
     shared: _Known = {}
     for group in _components(behind):
         _resolve(group, links, found, at_ns, memory, shared)
+    for node, link in links.items():
+        if link.alone is not None and not _in_circle(found[node]):
+            found[node] = [Part(1.0, link.alone)]
     for node in {p.nodes[-1] for parts in found.values() for p in parts if p.path and p.nodes}:
         own = found.get(node, ())
         if len(own) == 1 and own[0].root.kind is End.PACE and not own[0].path:  # others wait for its pause
             found[node] = [Part(1.0, own[0].root._replace(kind=End.SLEEP))]
     return found
+
+
+def _in_circle(parts: Sequence[Part]) -> bool:
+    return len(parts) == 1 and parts[0].root.kind is End.CYCLE and len(parts[0].path) == 1
 
 
 def _remembered(link: Link, node: Node, at_ns: int, memory: Memory) -> list[Part]:

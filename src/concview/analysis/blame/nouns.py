@@ -163,6 +163,9 @@ class Link:
     Without either, what was found under the same `key` a moment ago is believed (at a hand-over nobody seems to have
     the thing), and else `otherwise` is where it ends. `settle` may look at what was found of the others and say that it
     is an end after all (None: it is not).
+
+    `alone`: what it is itself, where those that wait for it see what it waits for: who minds tasks that go on is idle,
+    and may have a lock that is missing elsewhere until they end. In a circle it is one of those that wait.
     """
 
     step: Step
@@ -171,6 +174,7 @@ class Link:
     otherwise: Root | None = None
     settle: Callable[[Sequence[Part]], Root | None] | None = None
     outside: Root | None = None
+    alone: Root | None = None
 
 
 @dataclass(slots=True)

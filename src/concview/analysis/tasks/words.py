@@ -16,6 +16,8 @@ _AT_QUEUE = {
     "Queue.join": "all items of {} to be done",
     "MemoryObjectReceiveStream.receive": "an item of {}",
     "MemoryObjectSendStream.send": "room in {}",
+    "MemoryReceiveChannel.receive": "an item of {}",
+    "MemorySendChannel.send": "room in {}",
 }
 
 

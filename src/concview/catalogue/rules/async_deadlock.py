@@ -175,6 +175,11 @@ def _fix(edges: list[WaitEdge], whats: list[str]) -> str:
             f"Whoever has a part of {whats[0]} asks for another one, and all parts are taken so: give what is called "
             "from inside a limit of its own, or take both parts at once."
         )
+    if len(whats) == 1 and len({e.object for e in edges} - {0}) == 1 and all(e.waiter < 0 for e in edges):
+        return (
+            f"Who has {whats[0]} waits for the end of a task that needs {whats[0]} itself: await such tasks outside of "
+            "it, or give them a limit of their own."
+        )
     if any(e.waiter > 0 for e in edges):
         return (
             "A thread and a task wait for each other. Do not block for a task's result while that task needs what the "

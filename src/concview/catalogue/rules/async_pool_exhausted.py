@@ -81,11 +81,17 @@ class AsyncPoolExhausted:
             stacks = _aio.holder_stack(aio, one, "holder")
             kept = one.hold_run[0].stack if one.hold_run is not None else None
         else:
-            kept_by, run, part = keep(aio, site)
-            name, keepers = site.expression, _aio.by_time(kept_by)
+            name = site.expression
+            if one.holders:  # in the frame of a context manager, which is in no task's chain
+                keepers, (what, part) = _aio.by_time(one.holders), _aio.holders_do(one)
+                stacks = _aio.holder_stack(aio, one, "holder")
+                kept = one.hold_run[0].stack if one.hold_run is not None else None
+            else:
+                kept_by, run, part = keep(aio, site)
+                keepers = _aio.by_time(kept_by)
+                what, kept = (_aio.doing(run), run.stack) if run is not None else ("", None)
+                stacks = _aio.shown("holder", aio, keepers[0], kept, what) if keepers else ()
             used = f"{plural(len(keepers), 'task')} {'has' if len(keepers) == 1 else 'have'} one" if keepers else ""
-            what, kept = (_aio.doing(run), run.stack) if run is not None else ("", None)
-            stacks = _aio.shown("holder", aio, keepers[0], kept, what) if keepers else ()
         spot = _aio.spot_of(one)
         summary = _aio.waiting(aio, waiters, mean, f"for {name} in {spot}")
         if used:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from collections.abc import Callable
 
 from concview.cpython.aio import roles
 from concview.cpython.aio.chain import Chains, Link
@@ -38,8 +39,11 @@ class Held:
 
 
 class Holders:
-    def __init__(self, values: Values, chains: Chains) -> None:
-        self._values, self._chains = values, chains
+    def __init__(
+        self, values: Values, chains: Chains, by_source: Callable[[list[Link], list[Held]], list[Held]]
+    ) -> None:
+        """`by_source`: what frames have by calls rather than blocks, beside what they are known to have."""
+        self._values, self._chains, self._by_source = values, chains, by_source
         self._memory, self._o = values.memory, values.o
         self._unbound = values.o.version >= (3, 14)  #: the stack keeps the method and, above it, the manager
         self._passed: set[int] | None = None  #: generators that were looked into, while somebody asks for them
@@ -175,6 +179,8 @@ class Holders:
                 check += frame.stand[:1]
                 self._frame(frame, link, site, found, check, depth + 1)
                 self._user(frame, link, found)
+                called = self._by_source([frame], found)
+                found += [Held(h.object, h.kind, h.library, link, *site, False) for h in called]
             return
         if name in _STACKS:
             callbacks = values.attribute(manager, "_exit_callbacks")

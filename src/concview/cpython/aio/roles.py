@@ -140,6 +140,8 @@ HELPERS: tuple[str, ...] = (
     "async_timeout/__init__.py", "anyio/_backends/_asyncio.py", "anyio/_core/_synchronization.py", "anyio/lowlevel.py",
     "httpcore/_synchronization.py", "psycopg_pool/_acompat.py", "psycopg/_acompat.py", "pymongo/lock.py",
     "sqlalchemy/util/compat.py", "sqlalchemy/util/queue.py", "anyio/streams/memory.py",
+    "trio/_channel.py", "trio/_sync.py", "trio/_util.py", "trio/_core/_ki.py", "trio/_core/_parking_lot.py",
+    "trio/_core/_run.py", "trio/_core/_traps.py",
 )  # fmt: skip
 
 

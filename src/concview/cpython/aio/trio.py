@@ -156,7 +156,9 @@ class Trio:
         elif role.state is TaskState.TASK:
             self._children(chain, found)
         elif subject and role.state is not TaskState.IDLE:
-            found.object = subject
+            # Both ends of a channel have its state, and so have copies of either.
+            state = self._values.attribute(subject, "_state") if role.state is QUEUE else 0
+            found.object = state or subject
             found.kind = role.kind or self._values.type_name(subject).rpartition(".")[2]
         return found
 

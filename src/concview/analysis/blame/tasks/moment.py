@@ -219,12 +219,22 @@ class TaskMoment:
             placed = self.placed(look, on, method, reach, wanted)
             others = [n for n in placed if self.runs[n].wait.object != run.wait.object]
             # Who waits for tasks does it by them.
-            return [n for n in others if not self.runs[n].awaits] or others
+            those = set(others)
+            by_itself = [n for n in others if those.isdisjoint(map(node_of, self.runs[n].awaits))]
+            return [n for n in others if not self.runs[n].awaits] or by_itself or others
 
         key = ("source", run.stack, run.wait.object)
         owners = self.moment.once((*key, "own"), lambda: found(Way.OWNER))
         makers = self.moment.once((*key, "make"), lambda: found(Way.MAKER))
         return on, owners, makers
+
+    def only_waker(self, run: TaskRun) -> bool:
+        """Whether one function alone of its file is seen to wake who waits so."""
+        if run.leaf is None:
+            return False
+        file = self.world.file(run.leaf.file)
+        method, on = file.waited(run.leaf.function, run.leaf.line)
+        return bool(on) and file.only_waker(on, method)
 
 
 @dataclass(slots=True, frozen=True)
@@ -267,8 +277,9 @@ class TaskWaiter:
         confidence: Confidence = Confidence.INFERRED,
         otherwise: Root | None = None,
         settle: Callable[[Sequence[Part]], Root | None] | None = None,
+        alone: Root | None = None,
     ) -> Link:
-        return Link(self._step(via, what, confidence), others, key, otherwise, settle)
+        return Link(self._step(via, what, confidence), others, key, otherwise, settle, alone=alone)
 
     def outside(self, via: Via, what: str, end: Root) -> Link:
         """Another process has it."""

@@ -14,6 +14,9 @@ from concview.text import plural
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
 
+#: Waits at a queue that end when somebody takes something out.
+_UNTIL_TAKEN = frozenset({"Queue.put", "Queue.join", "MemoryObjectSendStream.send", "MemorySendChannel.send"})
+
 
 def at_object(waiter: TaskWaiter) -> Link:
     wait, name, tasks, node = waiter.wait, waiter.object_name, waiter.tasks, waiter.node
@@ -52,10 +55,11 @@ def at_queue(waiter: TaskWaiter) -> Root | Link:
     told = tasks.told(wait.object)
     lent = waiter.run.sites("get")
     if lent:
-        have = [n for n in tasks.kept.get(lent[0].key, ()) if n != node]
+        kept = list(tasks.holders.get(wait.object, {})) or tasks.kept.get(lent[0].key, [])
+        have = [n for n in kept if n != node]
         nobody = waiter.end(End.UNEXPLAINED, f"{name}: all are out, not seen who has them")
         return waiter.link(Via.RESOURCE, lent[0].expression, have, ("lent", lent[0].key), otherwise=nobody)
-    if wait.via not in ("Queue.put", "Queue.join", "MemoryObjectSendStream.send"):
+    if wait.via not in _UNTIL_TAKEN:
         makers = in_a_circle(waiter)
         if makers:
             return waiter.link(Via.RESULT, f"an item of {name}", makers, ("item", wait.object))

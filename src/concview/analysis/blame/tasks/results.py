@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Of more that are waited for, so many are asked for their names, or whether they have work.
 _ASKED = 50
+#: Of more tasks than this nobody looks what they wait for, on behalf of who minds them.
+_MINDED = 64
 
 
 def of_call(waiter: TaskWaiter) -> Root | Link:
@@ -47,8 +49,11 @@ def of_call(waiter: TaskWaiter) -> Root | Link:
 def of_tasks(waiter: TaskWaiter) -> Root | Link:
     run, tasks, via = waiter.run, waiter.tasks, waiter.wait.via
     others = [n for t in run.awaits if (n := node_of(t)) in tasks.runs and n != waiter.node]
+    alone = None
     if tasks.supervises(waiter.task, run):
-        return waiter.end(End.IDLE, f"waits for tasks that go on ({via})")
+        alone = waiter.end(End.IDLE, f"waits for tasks that go on ({via})")
+        if len(others) > _MINDED:
+            return alone
     names = words.alike((task_name(waiter.world, n) for n in others[:_ASKED]), len(others))
     nobody = waiter.end(End.UNEXPLAINED, f"{via or 'tasks'}: not seen what it waits for")
     what, sure = f"the end of {names or 'tasks'}", Confidence.EXACT
@@ -56,8 +61,10 @@ def of_tasks(waiter: TaskWaiter) -> Root | Link:
         what, sure = f"what {names or 'a task'} will set", Confidence.INFERRED
     if via == "start":
         what = f"{names or 'a task'} to say that it has started"
-    settle = _not_started(waiter, names) if via == "start" else no_work(waiter, others)
-    return waiter.link(Via.RESULT, what, others, ("end", waiter.node), sure, nobody, settle)
+    settle = None
+    if alone is None:
+        settle = _not_started(waiter, names) if via == "start" else no_work(waiter, others)
+    return waiter.link(Via.RESULT, what, others, ("end", waiter.node), sure, nobody, settle, alone)
 
 
 def _not_started(waiter: TaskWaiter, names: str) -> Callable[[Sequence[Part]], Root | None]:
@@ -75,10 +82,14 @@ def no_work(waiter: TaskWaiter, others: Sequence[Node]) -> Callable[[Sequence[Pa
     """Settles that it has none, where nobody of those has any."""
 
     def settle(parts: Sequence[Part]) -> Root | None:
-        if not all(len(p.path) == 1 and p.root.kind in (*QUIET, End.SLEEP) for p in parts):
+        if any(p.root.kind is End.CYCLE for p in parts):
             return None
         said = [waiter.tasks.answer(o) for o in others[:_ASKED]]
-        if all(isinstance(s, Root) and s.kind in QUIET for s in said):
+        minds = any(isinstance(s, Link) for s in said)  # what those wait for is nobody's loss yet
+        if not minds and not all(len(p.path) == 1 and p.root.kind in (*QUIET, End.SLEEP) for p in parts):
+            return None
+        ends = [s.alone if isinstance(s, Link) else s for s in said]
+        if all(e is not None and e.kind in QUIET for e in ends):
             return waiter.end(End.IDLE, "waits for tasks that have no work")
         return None
 

@@ -22,6 +22,8 @@ def at_signal(waiter: TaskWaiter) -> Root | Link:
     on, owners, makers = tasks.by_source(run)
     if owners:
         return waiter.link(Via.RESOURCE, on, owners, ("given", run.wait.object))
+    if makers and all(tasks.watches(n) for n in makers) and not tasks.only_waker(run):
+        return waiter.end(End.IDLE, f"waits for {name}, which comes after tasks that go on")
     if makers:
         return waiter.link(Via.SIGNAL, on, makers, ("set", run.wait.object), settle=no_work(waiter, makers))
     if run.waits > 1 or len(waiter.task.runs) > 2:

@@ -203,11 +203,10 @@ class Generators:
     def _stands(self, address: int, chain: Chain, loop: int) -> _Stands | None:
         """None where it has nothing, or runs."""
         link = chain.links[0]
-        if not link.place.withs:
-            return None
         check = list(link.stand)
         try:
-            held = self._holders.of([link], check)
+            held = self._holders.of([link], check) if link.place.withs else []
+            held += self._tracker.sites.inferred([link], held)
         except BAD:
             return None
         one = _Stands(address, link, loop, held, check)

@@ -35,8 +35,8 @@ _ALIKE, _PASSED = 32, 2_000
 _MAX_USERS = 16
 _PLAIN = ("Condition", "Event", "TaskGroup")
 _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
-#: The end of anyio's streams at which items are taken out.
-_RECEIVES = "MemoryObjectReceiveStream"
+#: The ends of anyio's streams and of trio's channels at which items are taken out.
+_RECEIVES = frozenset({"MemoryObjectReceiveStream", "MemoryReceiveChannel"})
 
 
 class _Shared:
@@ -347,7 +347,7 @@ class Reporter:
                         if kind in _QUEUES and "_getters" in values.attributes(value):
                             self._queues[value] = name
                             self._used(value, task)
-                        elif kind == _RECEIVES:
+                        elif kind in _RECEIVES:
                             self._used(values.attribute(value, "_state"), task)
                         elif name == "self" and kind:
                             self._attributes(value, task)
@@ -375,5 +375,5 @@ class Reporter:
             if kind in _QUEUES and "_getters" in values.attributes(value):
                 self._queues.setdefault(value, f"self.{name}")
                 self._used(value, task)
-            elif kind == _RECEIVES:
+            elif kind in _RECEIVES:
                 self._used(values.attribute(value, "_state"), task)

@@ -17,9 +17,12 @@ from concview.text import clean
 _FRAMES = 8
 _SLOTS = 24
 _MAX_PLACES = 10_000
-#: What a line enters or waits at: 'async with rw.reader:', 'await lock.acquire()', 'await event.wait()'.
+#: Attributes of asyncio's queues, and of classes derived from them, on 3.8 to 3.15.
+_QUEUE = {"_getters", "_putters", "_unfinished_tasks"}
+#: What a line enters or waits at: 'async with rw.reader:', 'async for order in self.orders:', 'await lock.acquire()',
+#: 'await event.wait()'.
 _ENTERS = re.compile(
-    r"async with ([\w.\[\]]+)(?: as \w+)?\s*[:,]"
+    r"async (?:with|for [\w, ]+ in) ([\w.\[\]]+)(?: as \w+)?\s*[:,]"
     r"|await ([\w.]+)\.(?:acquire\w*|wait|get|put|join|receive|send|notify\w*)\("
 )
 
@@ -74,8 +77,9 @@ class Sites:
         return known
 
     def inferred(self, links: list[Link], held: list[Held]) -> list[Held]:
-        """Locks taken by `await x.acquire()` before a `try` that gives them back: the source says so, and the lock that
-        its expression means there is a lock, and locked."""
+        """Locks taken by `await x.acquire()` before a `try` that gives them back, and queues out of which something
+        was taken that is put back: the source says so, and what its expression means there is a locked lock, or a
+        queue."""
         known = {h.object for h in held}
         found: list[Held] = []
         for link in links:
@@ -84,8 +88,11 @@ class Sites:
                 if not address or address in known:
                     continue
                 attributes = self._values.attributes(address)
-                kind = lock_kind(self._values, self._values.type_name(address), attributes)
-                if kind is not None and locked(self._values, kind[0], attributes):
+                if site.how == "kept":
+                    kind = ("Queue", "asyncio") if attributes.keys() >= _QUEUE else None
+                else:
+                    kind = lock_kind(self._values, self._values.type_name(address), attributes)
+                if kind is not None and (site.how == "kept" or locked(self._values, kind[0], attributes)):
                     known.add(address)
                     found.append(Held(address, kind[0], kind[1], link, site.line, 0, False))
         return found
@@ -95,7 +102,8 @@ class Sites:
         if known is None:
             code = place.code
             facts = self._facts.lookup(code.qualname, code.file, place.line)
-            known = tuple(s for s in facts.awaited if s.how == "acquire") if facts.origin == "user" else ()
+            lent = (facts.checkout,) if facts.checkout is not None and facts.checkout.how == "kept" else ()
+            known = (*(s for s in facts.awaited if s.how == "acquire"), *lent) if facts.origin == "user" else ()
             if len(self._acquired) >= _MAX_PLACES:
                 self._acquired.clear()
             self._acquired[place] = known

@@ -114,12 +114,12 @@ class TaskTracker:
         self.chains = Chains(self.values, codes)
         self._transports = Transports(self.values, self.chains, process)
         self.waits = Waits(self.values, self.chains, codes, self._transports)
-        self._holders = Holders(self.values, self.chains)
+        self.sites = Sites(facts, self.values, self.chains)
+        self._holders = Holders(self.values, self.chains, self.sites.inferred)
         self._walker = Walker(self.values, self.chains, self.waits, self._holders)
         self.listing = Listing(self.values)
         self.loops = LoopReader(self.values)
         self._blocks = Blocks(self._memory, at.span, at.state)
-        self.sites = Sites(facts, self.values, self.chains)
         self.totals = Totals()
         self.budget, self.slowed = 0.0, False  #: as the engine's
         self.version = 0  #: changes when any task does

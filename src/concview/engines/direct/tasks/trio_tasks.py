@@ -22,6 +22,7 @@ class TrioTasks:
     def __init__(self, tracker: TaskTracker, trio: Trio) -> None:
         self._tracker, self._trio = tracker, trio
         self._due_ns = 0
+        self._filled: set[int] = set()  #: runners whose tasks of the first look are known
 
     @property
     def any(self) -> bool:
@@ -54,6 +55,7 @@ class TrioTasks:
                 self._tracker.end(now, task, Outcome.NOT_SEEN)
             for seen in found:
                 self._accept(now, seen, runner, tid)
+            self._filled.add(runner)
         spent = self._tracker.spent(clock)
         self._due_ns = now + max(_LEAST_NS, _PAUSE * spent)
         return torn
@@ -65,7 +67,7 @@ class TrioTasks:
             tracker.end(now, task, Outcome.NOT_SEEN)
             task = None
         if task is None:
-            task = Task(seen.address, 0, now if tracker.filled else 0)
+            task = Task(seen.address, 0, now if runner in self._filled else 0)
             task.kind, task.parent = "trio", seen.nursery
             tracker.begin(task, seen.name)
         old = task.waiting
@@ -77,6 +79,7 @@ class TrioTasks:
         task.name, task.loop, task.links, task.held, task.waiting = (
             seen.name, runner, seen.links, seen.held, seen.waiting,
         )  # fmt: skip
+        task.held += tracker.sites.inferred(seen.links, seen.held)
         if seen.waiting.state is TaskState.LOCK and seen.waiting.via == "Condition.wait":
             tracker.give_up(task, seen.waiting.object)
         tracker.telling.anew(task)
