@@ -5,7 +5,7 @@ import threading
 import time
 import _go
 
-EXPECT = "says not everybody moves"
+EXPECT = "held up"
 if __name__ == "__main__":
     m = mp.get_context("fork").Manager()
     lock = m.Lock()

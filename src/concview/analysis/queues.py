@@ -70,6 +70,15 @@ class QueueHistories:
         known = self._known.get(address)
         return (known.last, known.points[-1].at_ns) if known is not None else None
 
+    def behind(self, tid: int) -> tuple[PoolDepth, int] | None:
+        """The executor that a thread is a worker of, and how many tasks wait for one; None where it has a worker free,
+        may start one more, or is not known."""
+        for known in self._known.values():
+            pool = known.pool
+            if pool is not None and tid in pool.workers and 0 < pool.most <= pool.threads and known.last.size > 0:
+                return pool, known.last.size
+        return None
+
     def window(self, start_ns: int, end_ns: int) -> list[QueueWindow]:
         found = [QueueWindow(q, start_ns, end_ns) for q in self._known.values()]
         return [q for q in found if q.points]

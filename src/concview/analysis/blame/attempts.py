@@ -33,7 +33,11 @@ def acquiring(own: Sequence[Frame], names: Collection[str] = ACQUIRES) -> Frame 
 
 
 def package(frame: Frame) -> str:
-    return place(frame.file)[1].partition("/")[0] if frame.origin == "library" else frame.file
+    if frame.origin != "library":
+        return frame.file
+    kind, path = place(frame.file)
+    # In a folder whose name does not tell (pip install --target), the innermost one stands for the package.
+    return path.partition("/")[0] if kind == "library" else path.rpartition("/")[0].rpartition("/")[2]
 
 
 def again_and_again(world: World, own: Sequence[Frame], frame: Frame) -> bool:

@@ -371,7 +371,7 @@ class Waiter:
 
     def outside(self, via: Via, what: str, confidence: Confidence, end: Root) -> Link:
         """Another process has it."""
-        return Link(Step(via, what, self.world.name(self.tid), self.look.place, confidence), outside=end)
+        return Link(Step(via, what, self.world.name(self.tid), self.look.told, confidence), outside=end)
 
     def link(
         self,
@@ -382,10 +382,12 @@ class Waiter:
         otherwise: Root | None = None,
         settle: Callable[[Sequence[Part]], Root | None] | None = None,
         key: object = None,
+        told: bool = False,
     ) -> Link:
+        """`told`: at the program's own line, where it waits in a library or the standard library."""
         if len(others) > MOST_OTHERS:
             others = others[:: len(others) // MOST_OTHERS + 1]
         # A lock's name is that of the file it is taken in; a thing out of a pool is had by the line that asks for it.
-        place = self.look.told if via is Via.RESOURCE else self.look.place
+        place = self.look.told if told or via is Via.RESOURCE else self.look.place
         step = Step(via, what, self.world.name(self.tid), place, confidence)
         return Link(step, others, key or (via, self.wait.lock or self.look.place), otherwise, settle)

@@ -13,6 +13,7 @@ from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
 from concview.analysis.known_places import MANAGERS, bare, is_file
 from concview.model import Confidence, State
 
+_GIVES = frozenset({"release", "exit"})
 _OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native", "import", "database", "pool"})
 
 #: It has been so since anybody looked, give or take what the first samples take.
@@ -45,6 +46,9 @@ class Lock:
             others = [t for t in told.have if t not in same] or others
             # Who waits here by a line that also gives back has no use for one that took it and is gone on: a mutex.
             others = others or [t for t in dict.fromkeys(told.took) if t not in same]
+            if not others and not waiter.wait.timed and _has_itself(waiter, told):
+                itself = "this thread has it itself, from further out in its own stack"
+                return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, f"{what}: {itself}"))
         others = others or in_tasks(waiter)
         if others and all(t < 0 for t in others) and {moment.tasks.thread(t) for t in others} == {waiter.tid}:
             who = waiter.world.name(others[0])
@@ -89,6 +93,18 @@ class Lock:
         late = run.before_ns < 0 and run.start_ns > waiter.world.history.first_ns + _FIRST_NS
         began = late or run.woken is not None
         return began and seen.waiters.get(address, set()) <= {waiter.tid} and not seen.holders.get(address)
+
+
+def _has_itself(waiter: Waiter, told: Ties) -> bool:
+    """Whether it waits for a lock that is no RLock and that a function further out in its own stack has yet to give
+    back, by the source."""
+    row, frames = told.row, waiter.look.stack.frames
+    if row.kind != "Lock" or row.value != 1 or not row.complete or row.more:
+        return False
+    asks = next((i for i, f in enumerate(frames) if f.origin == "user"), 0)
+    outer = {(f.file, f.function) for f in frames[asks + 1 :]}
+    mine = [r for r in row.references if r.tid == waiter.tid and r.source and r.past and r.part != "head"]
+    return any(r.will in _GIVES and (r.file, r.function) in outer for r in mine)
 
 
 def _lent(look: Look) -> bool:

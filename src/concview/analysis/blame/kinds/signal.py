@@ -17,7 +17,9 @@ from concview.analysis.blame.world import Look, Waiter, is_machinery
 from concview.analysis.known_places import TOLD_TO_END, is_file, of_a_library
 from concview.model import SIGNAL_VIA, State, WaitKind
 from concview.source.calls import THREADING
+from concview.text import plural
 
+_ENDLESS = SIGNAL_VIA | {"Future.result", "futures.wait"}
 #: It has been so since anybody looked, give or take what the first samples take.
 _FIRST_NS = 100_000_000
 #: Woken so often at one place, and so many times the usual pause ago at most, what it waits for comes now and then.
@@ -119,6 +121,9 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     if _all_wait(waiter, reach):
         lost = "each place that would wake it is in a function in which threads wait for it themselves"
         return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, lost))
+    full = _full_pool(waiter)
+    if full:
+        return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, full))
     if of_a_library(waiter.look.stack):
         return waiter.end(End.IDLE, f"a library's own thread waits for {what}")
     told = ties(waiter)
@@ -137,6 +142,23 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     if _comes(waiter):
         return waiter.end(End.IDLE, f"waits for {what}, which comes now and then, and nobody else does anything")
     return waiter.link(via, what, [], otherwise=waiter.end(End.UNEXPLAINED, said))
+
+
+def _full_pool(waiter: Waiter) -> str:
+    """Why nobody is left to set it: all workers of its pool wait so, and the tasks behind them have no worker; '' where
+    it is not so."""
+    behind = waiter.world.history.depths.behind(waiter.tid) if not waiter.wait.timed else None
+    if behind is None:
+        return ""
+    pool, tasks = behind
+    runs = waiter.moment.runs
+    workers = [t for t in pool.workers if t in runs]
+    if len(workers) < pool.most or not all(runs[t].wait.via in _ENDLESS and not runs[t].wait.timed for t in workers):
+        return ""
+    wait = "the only worker of its pool waits" if len(workers) == 1 else f"all {len(workers)} workers of its pool wait"
+    return (
+        f"{wait}, with {plural(tasks, 'task')} behind that no worker is left to run, and no other thread would set it"
+    )
 
 
 def _comes(waiter: Waiter) -> bool:

@@ -62,7 +62,7 @@ class Work:
             makers = [t for t in dict.fromkeys(found) if t != waiter.tid]
         what = f"an answer in {name or 'a queue'}"
         nobody = waiter.end(End.UNEXPLAINED, f"{what}: not seen who puts it in")
-        return waiter.link(Via.RESULT, what, makers, otherwise=nobody, settle=_no_work(idle), key=("answer", place))
+        return waiter.link(Via.RESULT, what, makers, otherwise=nobody, settle=no_work(idle), key=("answer", place))
 
     @staticmethod
     def _join(waiter: Waiter, name: str) -> Root | Link:
@@ -93,7 +93,7 @@ def _made_there(waiter: Waiter, one: Reference) -> bool:
     return function is not None and first not in ("self", "cls", *function.parameters)
 
 
-def _no_work(idle: Root):  # type: ignore[no-untyped-def]
+def no_work(idle: Root):  # type: ignore[no-untyped-def]
     """Nobody is asked for anything while those that would answer have nothing to do."""
 
     def settle(parts: Sequence[Part]) -> Root | None:
