@@ -24,7 +24,8 @@ from concview.model import (
     Worker,
 )
 from concview.session import across
-from concview.session.across import Side, explained, look
+from concview.session.across import explained, look
+from concview.session.side import Side
 from concview.snapshot import Blame, BlameCause, Snapshot, Status, ThreadView
 
 KEY = "00:1b:77+0"

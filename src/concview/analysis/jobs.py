@@ -7,6 +7,7 @@ broker, other processes may run them, too, and this process alone does not tell.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -110,6 +111,17 @@ def job_of(stack: Stack, library: Library) -> Role | None:
 def awaiting(stack: Stack) -> Library | None:
     """The library for another of whose jobs a worker waits in a job."""
     return next((one for one in LIBRARIES if job_of(stack, one) is Role.AWAITS), None)
+
+
+def awaits_since(library: Library, began_ns: int, earlier: Iterable[tuple[Stack, int]]) -> int:
+    """Since when a worker, which does so now since `began_ns`, waits for a result without a break; what it does to look
+    again is a part of that. `earlier`: (stack, begin) of what it did before, the latest first."""
+    since = began_ns
+    for stack, start_ns in earlier:
+        if job_of(stack, library) is not Role.AWAITS:
+            break
+        since = min(since, start_ns)
+    return since
 
 
 @lru_cache(8192)

@@ -305,6 +305,24 @@ def is_pool_worker(stack: Stack) -> bool:
     return in_loop(stack) and any(among(f, WORKERS) and is_file(f, "multiprocessing/pool.py") for f in stack.frames)
 
 
+def between_processes(stack: Stack) -> str:
+    """'Event', 'Condition' or 'Barrier', where it waits for one of multiprocessing; ''."""
+    frames = stack.frames[:_DEPTH]
+    at = next((i for i, f in enumerate(frames) if bare(f.function) == "wait" and _synchronizes(f)), -1)
+    if at < 0:
+        return ""
+    outer = [f for f in frames[at + 1 :] if _synchronizes(f) or is_file(f, "threading.py")]
+    if any(f.function.startswith("Barrier.") or bare(f.function) == "_wait" for f in outer):
+        return "Barrier"
+    # Up to 3.10 functions have bare names.
+    event = any(bare(f.function) == "wait" and _synchronizes(f) for f in outer)
+    return "Event" if event else "Condition"
+
+
+def _synchronizes(frame: Frame) -> bool:
+    return is_file(frame, "multiprocessing/synchronize.py") or is_file(frame, "billiard/synchronize.py")
+
+
 def asks_manager(stack: Stack) -> bool:
     """Whether it waits for a multiprocessing.Manager's process to do something for it."""
     return any(bare(f.function) == "_callmethod" and is_file(f, MANAGERS) for f in stack.frames[:_DEPTH])

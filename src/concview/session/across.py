@@ -6,42 +6,31 @@ of a pipe or connection; a lock on a file. What is told is of one moment, the la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from concview.analysis.known_places import bare, is_file, is_pool_result, is_pool_worker, joins_child
+from concview.analysis.known_places import bare, is_file, joins_child
 from concview.analysis.other_end import users_of
 from concview.model import (
-    Child,
     Confidence,
-    FileLock,
-    Link,
-    Role,
     Semaphore,
     Severity,
     State,
     WaitKind,
-    Worker,
 )
 from concview.session.blame import NOT_YET, UNNAMED
-from concview.snapshot import Snapshot, ThreadView
+from concview.session.side import Side
+from concview.session.standstill import Never, Node, Sharers, never
+from concview.snapshot import BlameCause, Snapshot, ThreadView
 from concview.text import file_name, plural, waits
-
-if TYPE_CHECKING:
-    from concview.session.session import Session
 
 #: In a recording, which cannot be asked again: so long a thread must have waited for a lock that nobody has, seconds.
 LOST_S = 10.0
 #: Who is at both ends of a connection waits for the other one for good when both have stood there for so long: what is
 #: on its way arrives sooner, and what is told of each is of moments up to two seconds apart. Seconds.
 STEADY_S = 2.5
-#: A result of a pool whose processes have had nothing to do for so long does not come, seconds.
-IDLE_S = 5.0
-#: (pid, tid): a thread of any of the processes.
-Node = tuple[int, int]
 #: Told at most.
 MOST = 100
 _ONE = frozenset({"Lock", "RLock"})  #: that one thread can have at a time
@@ -82,56 +71,16 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
-class Never:
-    """Threads that wait for the result of a multiprocessing.Pool, all processes of which wait for work."""
-
-    waiters: tuple[Node, ...]
-    workers: tuple[int, ...]  #: their pids
-
-    @property
-    def why(self) -> str:
-        number = len(self.workers)
-        return (
-            f"the result of a task, and {plural(number, 'worker')} of the pool {waits(number)} for work: it will not "
-            "come. A worker that is killed takes its task with it, and the pool starts another one"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     edges: tuple[Across, ...] = ()
     circles: tuple[tuple[Node, ...], ...] = ()  #: of threads that wait for each other, over at least one border
     orphans: tuple[Orphan, ...] = ()
-    never: tuple[Never, ...] = ()
+    never: tuple[Never, ...] = ()  #: what processes wait for and does not come
 
     @property
     def waiters(self) -> frozenset[Node]:
         """Threads of which it is known for whom they wait, or that nobody can help them."""
         return frozenset((*(e.waiter for e in self.edges), *(w for o in self.orphans for w in o.waiters)))
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What is told of one process for this, at one moment."""
-
-    snapshot: Snapshot
-    children: tuple[Child, ...] = ()
-    links: tuple[Link, ...] = ()
-    file_locks: tuple[FileLock, ...] = ()
-    semaphores: tuple[Semaphore, ...] = ()
-    workers: tuple[Worker, ...] = ()
-
-
-def side_of(session: Session) -> Side:
-    known, below = session.history.relations, session.history.workers
-    return Side(
-        session.snapshot(), known.children(), known.links(), known.file_locks(), known.semaphores(),
-        below.workers if below is not None else (),
-    )  # fmt: skip
-
-
-#: By key of a semaphore, the processes that have it.
-Sharers = Callable[[Collection[str]], Mapping[str, frozenset[int]]]
 
 
 #: Whether nobody has a semaphore at this moment: by pid, what each process said of it.
@@ -152,7 +101,8 @@ def look(sides: Mapping[int, Side], sharers: Sharers | None = None, untaken: Unt
             # One of ours shares it and has not been looked through yet: nothing is known.
             if not having.get(o.key, frozenset()) & sides.keys() - o.asked
         ]
-    return Found(tuple(edges), _circles(edges, pictures), tuple(orphans), tuple(_never(sides)))
+    lost = {node for orphan in orphans for node in orphan.waiters}
+    return Found(tuple(edges), _circles(edges, pictures), tuple(orphans), tuple(never(sides, sharers, lost)))
 
 
 # ---------------------------------------------------------------- edges
@@ -277,36 +227,6 @@ def _does(thread: ThreadView) -> str:
     return thread.because or thread.reason or thread.state.name.lower()
 
 
-# ---------------------------------------------------------------- results that do not come
-
-
-def _never(sides: Mapping[int, Side]) -> Iterable[Never]:
-    """Nobody in the process that waits does anything for it either: what a generator yields becomes tasks, too."""
-    for pid, side in sides.items():
-        threads = [t for t in side.snapshot.threads if t.alive and not t.native]
-        waiting = [t for t in threads if _stands(t) and not t.wait.timed and is_pool_result(t.stack)]
-        # Those of a fork server are below it.
-        parents = {pid, *(w.pid for w in side.workers if w.role is Role.HELPER and w.parent == pid)}
-        workers = [w.pid for w in side.workers if w.role is Role.WORKER and w.parent in parents]
-        if (
-            waiting
-            and workers
-            and all(_stands(t) for t in threads)
-            and all(w in sides and _is_free(sides[w].snapshot) for w in workers)
-        ):
-            yield Never(tuple((pid, t.tid) for t in waiting), tuple(workers))
-
-
-def _stands(thread: ThreadView) -> bool:
-    return thread.state is State.IDLE and thread.since_s >= IDLE_S
-
-
-def _is_free(snapshot: Snapshot) -> bool:
-    """Whether it is a process of a pool, and all it does is to wait for work."""
-    threads = [t for t in snapshot.threads if t.alive and not t.native]
-    return bool(threads) and all(_stands(t) for t in threads) and any(is_pool_worker(t.stack) for t in threads)
-
-
 # ---------------------------------------------------------------- circles
 
 
@@ -348,21 +268,23 @@ def _circles(edges: Sequence[Across], pictures: Mapping[int, Snapshot]) -> tuple
 
 
 def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node], str]) -> Snapshot:
-    """The same picture, where all that is unexplained in it is that its threads wait for other processes: then with who
-    these are. `name`: of a thread."""
+    """The same picture, where what it cannot tell is for which other processes its threads wait: then with who these
+    are. `name`: of a thread."""
     blame = snapshot.blame
     if blame is None:
         return snapshot
-    never = next((n for n in found.never if n.waiters[0][0] == pid), None)
-    if never is not None and blame.severity is not Severity.WARN:
-        number = len(never.waiters)
-        views = [snapshot.thread(tid) for _, tid in never.waiters[:1]]
-        who = f" ({views[0].name})" if views[0] is not None else ""
-        sentence = f"Stuck: {plural(number, 'thread')}{who} {waits(number)} for {never.why}."
-        said = msgspec.structs.replace(blame, verdict="stuck", severity=Severity.WARN, rule="", sentence=sentence)
+    stands = next((n for n in found.never if any(w[0] == pid for w in n.waiters)), None)
+    if stands is not None and blame.severity is not Severity.WARN:
+        mine = [tid for p, tid in stands.waiters if p == pid]
+        number, one = len(mine), snapshot.thread(mine[0])
+        who = f" ({one.name})" if one is not None else ""
+        sentence = f"Stuck: {plural(number, 'thread')}{who} {waits(number)} for {stands.why}."
+        # What a rule found in a worker that waits itself is the same thing, seen from there alone.
+        rule = blame.rule if pid in stands.workers else ""
+        said = msgspec.structs.replace(
+            blame, verdict="stuck", severity=Severity.WARN, rule=rule, sentence=sentence, more=_other(blame.more)
+        )
         return msgspec.structs.replace(snapshot, blame=said)
-    if not blame.unexplained:
-        return snapshot
     why: dict[int, tuple[str, bool]] = {
         w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid
     }  # fmt: skip
@@ -370,13 +292,14 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
         if edge.waiter[0] == pid:
             does = f": {edge.does}" if edge.does else ""
             why.setdefault(edge.waiter[1], (f"{edge.what}, held by {name(edge.holder)}{does}", False))
-    open_ends = [c for c in blame.causes if c.kind == "unexplained"]
+    open_ends = [c for c in blame.causes if _leads_out(c)]
     if not open_ends or any(not c.threads or not set(c.threads) <= why.keys() for c in open_ends):
         return snapshot
+    in_the_way = [c for c in blame.causes if _leads_out(c) or c.family == "taken"]
+    if not _leads_out(max(in_the_way, key=lambda c: c.thread_s)):
+        return snapshot
     causes = tuple(
-        msgspec.structs.replace(c, family="taken", kind="process", what=why[c.threads[0]][0])
-        if c.kind == "unexplained"
-        else c
+        msgspec.structs.replace(c, family="taken", kind="process", what=why[c.threads[0]][0]) if _leads_out(c) else c
         for c in blame.causes
     )
     first = max(open_ends, key=lambda c: c.thread_s)
@@ -394,6 +317,16 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
             held_up=blame.held_up + blame.unexplained,
             unexplained=0.0,
             causes=causes,
-            more=tuple(m for m in blame.more if m != UNNAMED and not m.startswith(NOT_YET)),
+            more=_other(blame.more),
         ),
     )
+
+
+def _other(more: Sequence[str]) -> tuple[str, ...]:
+    """What holds as well once it is explained."""
+    return tuple(m for m in more if m != UNNAMED and not m.startswith(NOT_YET))
+
+
+def _leads_out(cause: BlameCause) -> bool:
+    """Whether it ends at nothing that this process knows of, or at a lock that another one has."""
+    return cause.kind == "unexplained" or (cause.family == "taken" and cause.kind == "peer")

@@ -21,6 +21,7 @@ from concview.process.tree import Member, Tree
 from concview.session import across
 from concview.session.launcher import Launcher, Nursery
 from concview.session.session import Session
+from concview.session.side import side_of
 from concview.session.stream_source import AttachError
 from concview.snapshot import Snapshot, Status
 
@@ -286,7 +287,7 @@ class Group(Family[Session]):
     def look_across(self) -> across.Found:
         """Who waits for whom in another process now."""
         alive = {p.member.pid: p.session for p in self.parts() if p.session is not None and not p.ended}
-        return across.look({pid: across.side_of(session) for pid, session in alive.items()}, sharers, untaken)
+        return across.look({pid: side_of(session) for pid, session in alive.items()}, sharers, untaken)
 
 
 def shares(budget: float, rates: Sequence[tuple[float, float]]) -> list[float]:

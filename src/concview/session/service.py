@@ -9,10 +9,11 @@ from pathlib import Path
 
 from concview.config import RuleConfig
 from concview.model import Finding, Role, Severity
-from concview.session import across
+from concview.session import across, standstill
 from concview.session.group import Group
 from concview.session.session import Session
 from concview.session.several import Cast
+from concview.session.side import side_of
 from concview.session.stream_source import FileSource
 from concview.snapshot import Snapshot, Status
 from concview.text import listed, plural
@@ -117,7 +118,7 @@ def told(
     """(tone, words) of what concerns several, worst first."""
     names = {row.pid: f"{row.name} ({row.pid})" for row in rows}
 
-    def name(node: across.Node) -> str:
+    def name(node: standstill.Node) -> str:
         return names.get(node[0], f"process {node[0]}")
 
     said: list[tuple[str, str]] = []
@@ -167,7 +168,7 @@ class LiveService:
     def rows(self) -> Sequence[ServiceRow]:
         return [row for row, _ in self._pictures()]
 
-    def _named(self, node: across.Node) -> str:
+    def _named(self, node: standstill.Node) -> str:
         names = (p.member.name for p in self._group.parts() if p.member.pid == node[0])
         return f"{next(names, 'process')} ({node[0]})"
 
@@ -266,7 +267,7 @@ class RecordedService:
         pictures = self._pictures()
         alive = [(row, snapshot) for row, snapshot in pictures if not row.state]
         sides = {
-            p.pid: across.side_of(self._sessions[p.number])
+            p.pid: side_of(self._sessions[p.number])
             for p in self._cast.watched
             if any(row.key == (p.pid, p.start_ticks) for row, _ in alive)
         }

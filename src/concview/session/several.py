@@ -20,6 +20,7 @@ from concview.process.tree import Member
 from concview.session import across
 from concview.session.rolling_recording import RollingRecording
 from concview.session.session import read_through
+from concview.session.side import Side, side_of
 from concview.session.stream_source import FileSource, LiveSource, Patience
 from concview.snapshot import Snapshot, Status
 
@@ -264,7 +265,7 @@ def read_all(path: Path, cast: Cast, rules: RuleConfig | None) -> tuple[list[See
     """Every process that was watched, judged on the way, one after the other; then who waited for whom in another one
     at the end. OSError when it cannot be opened; ValueError where settings contradict themselves."""
     seen: list[Seen] = []
-    sides: dict[int, across.Side] = {}
+    sides: dict[int, Side] = {}
     for process in cast.watched:
         session = read_through(FileSource(path, 0.0, process.number), rules, alone=False)
         try:
@@ -277,7 +278,7 @@ def read_all(path: Path, cast: Cast, rules: RuleConfig | None) -> tuple[list[See
             last = msgspec.structs.replace(session.snapshot(), findings=session.fired())
             ended = last.status is Status.EXITED
             if not ended:
-                sides[process.pid] = across.side_of(session)
+                sides[process.pid] = side_of(session)
         finally:
             session.close()
         seen.append(Seen(process, last, ended))

@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from concview.analysis.blame.nouns import Node
-from concview.model import Child, Children, FileLock, FileLocks, Link, Links, NativeWait, NativeWaits
+from concview.model import (
+    Child,
+    Children,
+    FileLock,
+    FileLocks,
+    Link,
+    Links,
+    NativeWait,
+    NativeWaits,
+    Semaphore,
+    Semaphores,
+)
 
 if TYPE_CHECKING:
     from concview.analysis.blame.world import Moment
@@ -61,6 +72,7 @@ class Kernel:
         self.database_ns = -1
         self._polled: dict[Node, FileLock] = {}  #: by the thread that tries for it, as told last
         self.children: Told[Child] = Told()
+        self.semaphores: Told[Semaphore] = Told()  #: of multiprocessing
         self._natives: Told[NativeWait] = Told()
         self._native_last: dict[Node, NativeWait] = {}  #: by the thread that waits, as told last
 
@@ -82,6 +94,7 @@ class Kernel:
                     self._databases.clear()
                 self._databases.update({t: one for one in locks.locks if one.kind == SQLITE for t in one.waiters})
         _learn(history.reports(Children), self.children, lambda r: ((one, one.waiters) for one in r.children))
+        _learn(history.reports(Semaphores), self.semaphores, lambda r: ((one, one.waiters) for one in r.semaphores))
         waits = history.reports(NativeWaits)
         _learn(waits, self._natives, lambda r: ((one, (one.tid,)) for one in r.waits))
         for told in waits:
@@ -120,7 +133,7 @@ def _waited(one: FileLock) -> bool:
     return one.kind != SQLITE and not one.polled
 
 
-_E = TypeVar("_E", FileLocks, Children, NativeWaits)
+_E = TypeVar("_E", FileLocks, Children, NativeWaits, Semaphores)
 
 
 def _learn(events: Iterable[_E], told: Told[_T], rows: Callable[[_E], Iterable[tuple[_T, Sequence[Node]]]]) -> None:

@@ -36,7 +36,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from concview.analysis.classify import bare
-from concview.analysis.jobs import LIBRARIES, Library, Role, hands_over, job_of
+from concview.analysis.jobs import LIBRARIES, Library, Role, awaits_since, hands_over, job_of
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -193,12 +193,9 @@ def _awaits_for(thread: ThreadWindow, library: Library) -> int:
     """Nanoseconds since it has been in a wait for a result without a break, as far as the window reaches; what it does
     to look again is a part of that."""
     run = thread.history.current
-    since = run.began_ns if run is not None else thread.end_ns
-    for one in reversed(thread.slices):
-        if job_of(one.run.stack, library) is not Role.AWAITS:
-            break
-        since = min(since, one.start_ns)
-    return max(0, thread.end_ns - since)
+    began_ns = run.began_ns if run is not None else thread.end_ns
+    earlier = ((one.run.stack, one.start_ns) for one in reversed(thread.slices))
+    return max(0, thread.end_ns - awaits_since(library, began_ns, earlier))
 
 
 def _is_task(frame: Frame) -> bool:

@@ -33,6 +33,7 @@ class Lock:
             return None
         moment, same = waiter.moment, waiter.same
         what = site.expression if site is not None and site.expression else (waiter.wait.lock_kind or "a lock")
+        semaphore = waiter.world.kernel.semaphores.of(moment, waiter.tid)
         exact = [t for t in moment.holders.get(address, ()) if t != waiter.tid] if address else []
         if exact:
             return waiter.link(Via.LOCK, what, exact, Confidence.EXACT, settle=_followers(waiter, exact))
@@ -57,11 +58,14 @@ class Lock:
         if not others and site is not None and "[" in site.expression:
             others = _of_a_table(waiter)
         # One that several processes have is nobody's own.
-        shared = waiter.wait.lock_kind.startswith("multiprocessing.")
+        shared = waiter.wait.lock_kind.startswith("multiprocessing.") or semaphore is not None
         mutex = told is not None and _pairs(waiter, told)
         if address and not others and not shared and not mutex and self._parked(waiter):
             return waiter.end(End.IDLE, "parks at a lock of its own until somebody has work for it")
-        if shared and not others and told is not None and not told.row.owner:
+        elsewhere = (told is not None and not told.row.owner) or (
+            semaphore is not None and semaphore.known and semaphore.count <= 0
+        )
+        if shared and not others and elsewhere:
             # What this process has taken of it its own object counts.
             if _turn(waiter.look):
                 turn = "its turn at a queue between processes: another one has it and waits for an item, or has ended"
