@@ -113,10 +113,11 @@ class Stream:
     def does(
         self, task: int, wait: TaskWait, line: int = 10, function: str = "work", holds: tuple[Hold, ...] = (),
         awaits: tuple[int, ...] = (), awaited: int = -1, since: int | None = None, inner: tuple[Frame, ...] = (),
+        text: str = "",
     ) -> None:  # fmt: skip
         stack = 0
         if wait.state is not TaskState.RUNNING:
-            stack = self.stack(*inner, Frame(function, "/srv/app.py", line, f"line {line}"))
+            stack = self.stack(*inner, Frame(function, "/srv/app.py", line, text or f"line {line}"))
         number = next(self._ids)
         self.events.append(TaskWaitDef(number, wait))
         holding = 0

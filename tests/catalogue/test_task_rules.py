@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 from aio_build import DATABASE, LOOP, PID, TID, S, Stream, held
@@ -20,6 +21,7 @@ from concview.catalogue.base import Inapplicable, Observation, task_twin_of
 from concview.catalogue.judge import Judge, Judgement
 from concview.catalogue.rules import _aio
 from concview.catalogue.rules._loops import Stretch, apart, callback_of, greenlet_of
+from concview.catalogue.rules.async_busy_wait import AsyncBusyWait
 from concview.catalogue.rules.async_deadlock import AsyncDeadlock
 from concview.catalogue.rules.async_lock_held_across_await import AsyncLockHeldAcrossAwait
 from concview.catalogue.rules.async_pool_exhausted import AsyncPoolExhausted
@@ -291,6 +293,37 @@ def test_a_loop_that_never_idles() -> None:
     found = one(list(LoopStarvation().observe(window(busy_loop(0.9)))))
     assert found.lower == pytest.approx(0.04) and found.severity_cap == ""
     assert one(list(LoopStarvation().observe(window(busy_loop(0.1))))).severity_cap == "info", "many short steps"
+
+
+YIELDS = "await asyncio.sleep(0)"
+
+
+@pytest.mark.parametrize(("text", "computes", "polls"), [
+    (YIELDS, False, True),
+    ("while not self.ready: await asyncio.sleep( 0.001 )", False, True),
+    ("await trio.lowlevel.checkpoint()", False, True),
+    (YIELDS, True, False),  # on other lines of theirs
+    ("await asyncio.sleep(0.05)", False, False),
+    ("await self.sleep(queue)", False, False),
+])  # fmt: skip
+def test_tasks_that_come_back_to_a_line_which_does_not_wait(text: str, computes: bool, polls: bool) -> None:
+    stream = Stream(thread_wait=Wait(WaitKind.RUNNING))
+    assert stream.loop is not None
+    stream.loop = structs.replace(stream.loop, busy=1.0)
+    handle = Frame("Handle._run", "/usr/lib/python3.12/asyncio/events.py", 88, "", "stdlib")
+    machinery = stream.loop_stack[1:]
+    stream.loop_stack = (Frame("work", "/srv/app.py", 40, "crunch()"), handle, *machinery) if computes else machinery
+    for n in range(3):
+        stream.does(stream.task(f"t{n}"), TaskWait(TaskState.READY), 41, text=text)
+    stream.run(6)
+    found = list(AsyncBusyWait().observe(window(stream)))
+    assert bool(found) == polls
+    if polls:
+        assert (
+            one(found).value == pytest.approx(1, abs=0.02)
+            and "3 tasks of work take 100 % of a core" in found[0].summary
+        )
+        assert "app.py:41" in found[0].summary and ("loop-starvation", "*") in found[0].explains
 
 
 def reports(pops: int, longest_ns: int) -> list[Loops]:

@@ -72,6 +72,7 @@ class Loop:
         """One look at the ready queue. `asleep`: its thread waits for events."""
         before, self._state, self._ran = self._state, state, (busy, asleep)
         had, self.ready = self.ready, size
+        popped = self.pops
         if before < 0:
             self.pushes, self.pops = size, 0
             self.moved = True
@@ -85,7 +86,11 @@ class Loop:
                 self._waiting.clear()
         waiting = self._waiting
         while waiting and self.pops >= waiting[0][1]:
-            self._waits.append(now - waiting.popleft()[0])
+            when, pushed = waiting.popleft()
+            # Between two looks thousands may have run: at an even pace, so many of them by then.
+            part = (pushed - popped) / (self.pops - popped) if self.pops > popped else 1.0
+            ran = self._last_ns + int((now - self._last_ns) * min(1.0, max(0.0, part)))
+            self._waits.append(max(0, ran - when))
         if size and len(waiting) < _MAX_LOOKS:
             waiting.append((now, self.pushes))
         elif not size:

@@ -1,0 +1,139 @@
+"""Tasks ask again and again whether there is something to do, with a `sleep(0)` in between.
+
+What it sees:
+    Tasks that are nearly always ready, on a line that yields and does not wait (`await asyncio.sleep(0)`, a pause of a
+    few milliseconds, a checkpoint), in a loop's thread that spends its CPU time there and in the loop's own code.
+
+Why it hurts:
+    The loop never idles: every such task runs once in every round, and whatever becomes ready waits for that round. A
+    core is spent on finding out that nothing has changed, and one more task that asks makes all others slower.
+
+How it is measured:
+    The CPU of the loop's thread, by the kernel's account, times the part of its samples on such a line or in the
+    loop's own code: its callbacks. Where tasks compute between two yields, that is found on their other lines, and
+    does not count; with less than half of the samples on these lines it is another rule's (loop-starvation).
+    Thresholds 2 % and 10 % of a core [M: as busy-wait's]; demo pair: 78 % to 97 % of a core (bad), none (fixed).
+
+Fix:
+    Wait for it; whoever has something to do wakes you.
+
+        await self.ready.wait()          # an asyncio.Event instead of: while not self.ready: await asyncio.sleep(0)
+        item = await queue.get()         # instead of get_nowait() and a sleep
+
+When it is fine:
+    A program that has nothing else to do, and must not be a moment late.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import ClassVar
+
+from concview.analysis.tasks.window import AioWindow, LoopWindow, TaskWindow
+from concview.analysis.window import ThreadWindow, Window
+from concview.catalogue import evidence
+from concview.catalogue.base import Observation, Thresholds
+from concview.catalogue.rules import _aio
+from concview.catalogue.rules._loops import callback_of
+from concview.model import Confidence, Frame, Stack, State, TaskState
+from concview.text import count, percent
+
+#: A line that yields, or pauses for less than 10 ms.
+_YIELDS = re.compile(
+    r"\bawait\b.*(?:\bsleep\(\s*(?:0?\.00\d*|0(?:\.0*)?|[1-9](?:\.\d*)?e-[3-9])?\s*\)|\b(?:cancel_shielded_)?checkpoint\(\))"
+)
+#: A task asks when it is on such a line for this share of its time; so must be this part of the thread's samples.
+ASKING_SHARE, SAMPLES_SHARE = 0.5, 0.5
+_ON_IT = (TaskState.READY, TaskState.RUNNING, TaskState.SLEEP)
+
+
+class AsyncBusyWait:
+    id: ClassVar[str] = "async-busy-wait"
+    title: ClassVar[str] = "Tasks poll instead of waiting"
+    group: ClassVar[str] = "Async and I/O"
+    thresholds: ClassVar[Thresholds] = Thresholds(0.02, 0.1, "share of a core", "[M] as busy-wait's")
+    needs: ClassVar[tuple[str, ...]] = ("stacks", "tasks")
+    permanent: ClassVar[bool] = False
+    measure: ClassVar[str] = "CPU of tasks that poll"
+
+    def observe(self, window: Window) -> Iterable[Observation]:
+        aio = _aio.require_tasks(window)
+        asking: dict[int, dict[Frame, list[TaskWindow]]] = defaultdict(lambda: defaultdict(list))
+        for task in aio.tasks.values():
+            line = _line(task)
+            if line is not None:
+                asking[task.task.loop][line].append(task)
+        for loop in aio.loops.values():
+            thread = window.thread(loop.last.tid)
+            lines = asking.get(loop.last.id)
+            if lines and thread is not None:
+                part, stack = _spent(thread, {(f.file, f.function): f.line for f in lines})
+                if part >= SAMPLES_SHARE:
+                    yield self._one(aio, loop, thread, lines, part, stack)
+
+    def _one(
+        self, aio: AioWindow, loop: LoopWindow, thread: ThreadWindow, lines: dict[Frame, list[TaskWindow]],
+        part: float, stack: Stack | None,
+    ) -> Observation:  # fmt: skip
+        frame = max(lines, key=lambda f: len(lines[f]))
+        tasks = [t for some in lines.values() for t in some]
+        ids = [t.task.id for t in tasks]
+        cpu = thread.share(State.RUNNING) * part
+        one = len(ids) == 1
+        rate = f": {count(loop.pops_per_s)} callbacks a second" if loop.pops_per_s > 0 else ""
+        run = next((r for t in lines[frame] for r in reversed(t.task.runs) if r.leaf == frame), None)
+        samples = _aio.looks_in(aio, sum(t.total_ns for t in tasks) / max(1, len(tasks)))
+        late = 0.0 if loop.p95_s < 0 else loop.p95_s
+        return Observation(
+            subject=f"{frame.file}:{frame.function}",
+            value=cpu,
+            lower=cpu,
+            samples=samples,
+            episodes=max(samples, 1),
+            confidence=Confidence.INFERRED,
+            title=f"{_aio.who(aio, ids)} poll{'s' if one else ''}",
+            summary=(
+                f"{_aio.who(aio, ids)} {'takes' if one else 'take'} {percent(cpu)} of a core by coming back to "
+                f"{evidence.frame_spot(frame)}, which yields and does not wait{rate}. {percent(part)} of the CPU time "
+                f"of the loop in {thread.name} is spent there and in the loop's own code."
+            ),
+            gain=f"{percent(cpu)} of a core, and {late * 1e3:.1f} ms at every await of the others.",
+            check_next=f"What changes the answer? It should wake {'it' if one else 'them'}: an Event, a future.",
+            where=evidence.places(run.stack if run is not None else None, stack),
+            threads=(loop.last.tid,) if loop.last.tid else (),
+            tasks=tuple(ids[:50]),
+            stacks=_aio.shown("polls", aio, ids[0], run.stack if run is not None else None, "")
+            + evidence.shown("runs", loop.last.tid, thread.name, stack, f"{percent(cpu)} of a core"),
+            explains=(("loop-starvation", "*"), ("cpu-saturation", "*"), ("async-straggler", "*")),
+        )
+
+
+def _line(task: TaskWindow) -> Frame | None:
+    """The line of the program's own on which it is nearly always, and that does not wait."""
+    lines: dict[Frame, int] = defaultdict(int)
+    for piece in task.slices:
+        leaf = piece.run.leaf
+        if piece.run.wait.state in _ON_IT and leaf is not None and leaf.origin == "user" and _YIELDS.search(leaf.text):
+            lines[leaf] += piece.ns
+    line = max(lines, key=lines.__getitem__, default=None)
+    return line if line is not None and lines[line] >= ASKING_SHARE * task.total_ns else None
+
+
+def _spent(thread: ThreadWindow, asking: dict[tuple[str, str], int]) -> tuple[float, Stack | None]:
+    """(part of the thread's CPU time on these lines and in the loop's own code, the stack in which most of it is)."""
+    whole, mine = 0, defaultdict[Stack, int](int)
+    for profile in thread.wait_profiles:
+        if profile.state is not State.RUNNING:
+            continue
+        whole += profile.ns
+        leaf = profile.stack.user_leaf
+        if callback_of(profile.stack) is None or (
+            leaf is not None and asking.get((leaf.file, leaf.function)) == leaf.line
+        ):
+            mine[profile.stack] += profile.ns
+    return (sum(mine.values()) / whole if whole else 0.0), max(mine, key=mine.__getitem__, default=None)
+
+
+RULE = AsyncBusyWait()
