@@ -96,7 +96,9 @@ class ReadCache(Generic[T]):
             answer = work_out()
         finally:
             memory.log = None
-        if len(log) <= MAX_READS and sum(n for _, n, _ in log) <= MAX_BYTES:
+        # What was never an address can be no part of a call that reads all again.
+        able = all(0 < a < 1 << 63 and n >= 0 for a, n, _ in log)
+        if able and len(log) <= MAX_READS and sum(n for _, n, _ in log) <= MAX_BYTES:
             if len(self._known) >= MAX_ANSWERS:
                 self._known.clear()
             self._known[key] = Seen([(a, n) for a, n, _ in log], [data for _, _, data in log]), answer

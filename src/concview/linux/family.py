@@ -7,8 +7,9 @@ import os
 
 import psutil
 
-#: Above this many threads of the parent its children are asked for in one go: dearer, but bounded.
-MAX_PARENT_THREADS = 100
+#: Children of so many threads are asked for thread by thread in any case; of more, where that is cheaper than to read
+#: of every process who its parent is: of one process that takes as long as of so many threads.
+MAX_PARENT_THREADS, THREADS_PER_PROCESS = 100, 3
 
 
 def os_threads(pid: int) -> list[int]:
@@ -28,10 +29,18 @@ def thread_count(folder: str) -> int:
         return 0
 
 
+def _processes() -> int:
+    """How many processes there are, nearly: the kernel gives /proc a link for each. 0 where that cannot be told."""
+    try:
+        return os.stat("/proc").st_nlink  # noqa: PTH116
+    except OSError:
+        return 0
+
+
 def children_of(pid: int) -> list[int]:
     """Pids of the children of a process, threads' included. A few µs a thread; psutil reads every process there is."""
     tasks = os_threads(pid)
-    if len(tasks) <= MAX_PARENT_THREADS:
+    if len(tasks) <= MAX_PARENT_THREADS or len(tasks) <= THREADS_PER_PROCESS * _processes():
         children: list[int] = []
         try:
             for tid in tasks:

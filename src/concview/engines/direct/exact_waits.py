@@ -256,16 +256,20 @@ class ExactWaits:
             waits = life.waits
             if not (life.runs or life.aside or waits):
                 continue
+            lengths, lates = _classes(waits), _classes(life.lates)
+            # Most have been at one place all the time: what is told of it is then what is told of the thread.
             places = tuple([
                 PlaceWaits(
-                    stack, wait, len(p.lengths), sum(p.lengths), max(p.lengths), _classes(p.lengths),
-                    _most(p.wakers, _PLACE_WAKERS), _classes(p.lates), p.back,
+                    stack, wait, len(p.lengths), sum(p.lengths), max(p.lengths),
+                    lengths if len(p.lengths) == len(waits) else _classes(p.lengths),
+                    _most(p.wakers, _PLACE_WAKERS),
+                    lates if len(p.lates) == len(life.lates) else _classes(p.lates), p.back,
                 ) for (stack, wait), p in life.places.items()
             ])  # fmt: skip
             rows.append(
                 ThreadSwitches(
                     tid, life.runs, len(waits), sum(waits), max(waits, default=0), life.aside, life.aside_ns,
-                    _classes(waits), places, _most(life.wakers, _WAKERS), _classes(life.lates), sum(life.lates),
+                    lengths, places, _most(life.wakers, _WAKERS), lates, sum(life.lates),
                     max(life.lates, default=0), life.brief,
                 )
             )  # fmt: skip

@@ -196,7 +196,8 @@ class ScheduledThreads:
     def _by_records(
         self, at_ns: int, by_tid: dict[int, ThreadRow], room_ns: int, ran: set[int]
     ) -> list[ThreadRow] | None:
-        began = thread_time_ns() if room_ns else 0
+        measured = self.in_parts and room_ns > 0
+        began = thread_time_ns() if measured else 0
         stale = self._stale
         if stale is None:
             # What happened before the records began is not known.
@@ -219,7 +220,7 @@ class ScheduledThreads:
         chosen = [row for tid in tids if (row := by_tid.get(tid)) is not None]
         self.still = _AllBut({*self._stale, *tids})
         self.asked = len(by_tid) - len(self._stale)
-        self._asking_ns = thread_time_ns() - began if room_ns else 0
+        self._asking_ns = thread_time_ns() - began if measured else 0
         if not self.in_parts and 2 * len(chosen) > len(by_tid):
             self.ran = chosen
             return None

@@ -6,6 +6,7 @@ depth that the exception table tells exactly. So the holder is known without any
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -249,7 +250,9 @@ class Holds:
                     look.reads = None
                 elif kind.name in PRIMITIVES:
                     look.locks.append(self._primitive(manager, kind))
-                    self._learn(look, n, kind)
+                    # Of a method that was made for this block alone only a copy is left: what it led to may be gone.
+                    with contextlib.suppress(BadAddress, struct.error):
+                        self._learn(look, n, kind)
                     if look.reads is not None:
                         look.reads.append(reader.type_word(manager))
                         look.parts.append(words[manager])
