@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import random
 import shutil
@@ -14,9 +15,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from running import CONCVIEW, ROOT, Terminal, alive, children, eventually, one_line, run
 
+from concview import codec
 from interpreters import Process, current, target
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
@@ -266,6 +269,15 @@ def test_a_recording_cut_off_anywhere_is_read_as_far_as_it_goes(tmp_path: Path, 
         else:
             one_line(result, 5, "breaks off")
     assert 0 in codes
+
+
+def test_a_recording_that_breaks_off_behind_its_greeting(tmp_path: Path, recording: bytes) -> None:
+    """Before anything was seen: no process has gone, the file is damaged."""
+    greeting = next(iter(codec._payloads(io.BytesIO(recording))))
+    hello = msgspec.msgpack.decode(greeting)[0]
+    path = tmp_path / "greeting.concview"
+    path.write_bytes(codec.MAGIC + codec.block_of(msgspec.msgpack.encode([hello])) + recording[-20:])
+    one_line(run("check", path), 5, "breaks off")
 
 
 def test_a_flipped_byte_is_noticed(tmp_path: Path, recording: bytes) -> None:

@@ -53,6 +53,15 @@ def prstatus(tid: int, signal: int = 0, **registers: int) -> bytes:
     return note(1, bytes(body) + struct.pack("<27Q", *words) + bytes(8))
 
 
+def prstatus_aarch64(tid: int, sp: int = 0, pc: int = 0, tls: int = 0, **registers: int) -> bytes:
+    """With the note that has the thread pointer, where there is one."""
+    words = [registers.get(f"x{n}", 0) & (1 << 64) - 1 for n in range(31)] + [sp, pc, 0]
+    body = bytearray(112)
+    struct.pack_into("<i", body, 32, tid)
+    status = note(1, bytes(body) + struct.pack("<34Q", *words) + bytes(8))
+    return status + (note(0x401, struct.pack("<Q", tls), b"LINUX\0") if tls else b"")
+
+
 def psinfo(pid: int, name: bytes, command: bytes) -> bytes:
     body = bytearray(136)
     struct.pack_into("<i", body, 24, pid)

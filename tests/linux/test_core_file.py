@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from core_builder import PAGE, Segment, core, files, note, prstatus, psinfo
+from core_builder import PAGE, Segment, core, files, note, prstatus, prstatus_aarch64, psinfo
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,7 +132,40 @@ def test_files_are_looked_for_where_one_says(tmp_path: Path) -> None:
 )
 def test_what_a_thread_waits_for_is_in_its_registers(tmp_path: Path, registers: dict[str, int], line: str) -> None:
     opened = _open(tmp_path, [], prstatus(7, rsp=0x9000, rip=0x77, **registers))
-    assert opened.threads[0].syscall_line == line + "\n"
+    assert opened.syscall_line(opened.threads[0]) == line + "\n"
+
+
+SVC, OTHER = 0xD4000001, 0xD503201F
+
+
+@pytest.mark.parametrize(
+    ("code", "registers", "call"),
+    [
+        ((OTHER, SVC), {"x8": 98, "x0": 0x10, "x1": 0x189, "x3": 5}, ("futex", (0x10, 0x189, 0, 5, 0, 0))),
+        ((SVC, OTHER), {"x8": 22, "x0": -4, "x1": 7}, ("epoll_pwait", ((1 << 64) - 1, 7, 0, 0, 0, 0))),
+        ((SVC, OTHER), {"x8": 98, "x0": 0}, None),  # it has come back
+        ((OTHER, OTHER), {"x8": 98, "x0": -4}, None),
+    ],
+)
+def test_what_a_thread_waits_for_on_aarch64_is_in_its_code_and_registers(
+    tmp_path: Path, code: tuple[int, int], registers: dict[str, int], call: tuple[str, tuple[int, ...]] | None
+) -> None:
+    """With our machine's number of it, whichever that is."""
+    notes = prstatus_aarch64(7, sp=0x9000, pc=0x50004, tls=0x7000, **registers) + psinfo(7, b"python", b"")
+    text = Segment(0x50000, struct.pack("<II", *code), PAGE, 5)
+    stack = Segment(0x6000, bytes(0xD0) + struct.pack("<I", 7) + bytes(0xF2C), 0x1000)
+    opened = CoreFile(_write(tmp_path, core([stack, text], notes, machine=183)))
+    (tmp_path / "proc").mkdir()
+    line = read_syscall(lay_out(opened, tmp_path / "proc", {}), 7)
+    assert opened.machine.name == "aarch64" and opened.threads[0].stack_pointer == 0x9000
+    assert (None if line is None else (line.name, line.arguments)) == call
+    assert opened.handles == {7: 0x6000}, "where struct pthread of glibc begins"
+
+
+def test_of_code_that_is_not_there_nobody_knows_whether_it_is_in_a_call(tmp_path: Path) -> None:
+    opened = CoreFile(_write(tmp_path, core([], prstatus_aarch64(7, pc=0x50004, x8=98), machine=183)))
+    assert opened.syscall_line(opened.threads[0]) == ""
+    assert opened.handles == {}
 
 
 def test_it_is_laid_out_as_proc_tells_it(tmp_path: Path) -> None:
@@ -179,7 +212,7 @@ def test_the_command_line_lies_on_the_main_stack(tmp_path: Path) -> None:
         (core([], NOTES)[:40], "cut off within its header", "ulimit"),
         (core([], NOTES)[:90], "cut off within its table", "ulimit"),
         (core([], NOTES)[:200], "cut off within its notes", "ulimit"),
-        (core([], NOTES, machine=183), "aarch64", "concview dump PID"),
+        (core([], NOTES, machine=183)[:5] + b"\x02" + core([], NOTES, machine=183)[6:], "big-endian aarch64", "gdb"),
         (core([], NOTES, machine=3), "i386", "gdb"),
         (core([], NOTES, kind=3), "no core file: a program or a library", "gcore"),
         (core([], b""), "no threads", "ulimit"),

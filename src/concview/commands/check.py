@@ -229,7 +229,7 @@ class _Watch:
                 if self.interrupt is not None and not self.seen:
                     raise self.interrupt
                 why = f" ({snapshot.ending})" if snapshot.ending else ""
-                raise CommandError(f"nothing was seen{why}", Exit.NO_TARGET)
+                raise CommandError(f"nothing was seen{why}", self._of_nothing(snapshot))
         except CommandError as error:
             if not which or error.code != Exit.NO_TARGET:
                 raise
@@ -239,6 +239,14 @@ class _Watch:
         self.seen.append(snapshot)
         if (ending := _build.unusual_ending(snapshot)) and self.options.format != "text" and not self.options.rest:
             complain(ending)  # the text says it itself
+
+    def _of_nothing(self, snapshot: Snapshot) -> Exit:
+        """The exit code where nothing was seen: a file that breaks off is no process that has gone."""
+        from concview.snapshot import Status
+
+        options = self.options
+        of_file = not options.rest and options.core is None and not options.subject.isdecimal()
+        return Exit.BAD_FILE if of_file and snapshot.status is Status.LOST else Exit.NO_TARGET
 
     def _measure(self, observation: Observation, which: str, snapshot: Snapshot) -> None:
         from concview.compare import measure

@@ -30,7 +30,8 @@ def lay_out(core: CoreFile, folder: Path, inner: Mapping[int, int]) -> ProcessFa
     for thread in core.threads:
         task = f"task/{thread.tid}"
         (folder / task).mkdir(parents=True, exist_ok=True)
-        write(f"{task}/syscall", thread.syscall_line)
+        if line := core.syscall_line(thread):
+            write(f"{task}/syscall", line)
         write(f"{task}/status", _status(thread.tid, inner.get(thread.tid, 0), bool(inner)))
     here = core.here(core.program)
     return ProcessFacts(core.pid, str(folder), False, core.program, here)

@@ -1,8 +1,8 @@
 """A core file of Linux: what memory it has, which threads with their registers, and which files were mapped.
 
 Written by the kernel, or by gdb (`gcore`). Everything in it is somebody else's: every number is checked against the
-file's size before it is used, and nothing is read into memory as a whole. 64-bit x86 only: the notes of other machines
-have other layouts.
+file's size before it is used, and nothing is read into memory as a whole. Of machines whose registers are known
+(`core_registers`), wherever it is read.
 
     program headers --> PT_LOAD: memory, in order of address --> `read`
                     --> PT_NOTE: threads (NT_PRSTATUS), the process (NT_PRPSINFO), auxiliary vector, mapped files
@@ -15,22 +15,24 @@ import os
 import stat
 import struct
 from bisect import bisect_right
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from concview.errors import Code, TargetError
+from concview.linux import syscalls
+from concview.linux.core_registers import AT_REGISTERS, MACHINES, Machine
 from concview.text import clean, plural
 
 _ET_CORE = 4
-_EM_X86_64 = 62
 _PT_LOAD, _PT_NOTE = 1, 4
-_NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV, _NT_FILE = 1, 3, 6, 0x46494C45
+_NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV, _NT_FILE, _NT_ARM_TLS = 1, 3, 6, 0x46494C45, 0x401
 _PN_XNUM = 0xFFFF  #: the number of segments is in sh_info of section 0
 _AT_PHDR = 3
 _WRITABLE = 2
 #: What is looked at: of notes bytes, of threads and mapped files how many.
 _MAX_NOTES, _MAX_THREADS, _MAX_FILES = 256 << 20, 200_000, 200_000
-_MACHINES = {3: "i386", 40: "32-bit ARM", 183: "aarch64", 243: "RISC-V", 21: "PowerPC", 22: "s390"}
+_OTHER_MACHINES = {3: "i386", 40: "32-bit ARM", 243: "RISC-V", 21: "PowerPC", 22: "s390"}
 #: What else is taken for a core: first bytes, what it is, what to do.
 _OTHERS = (
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it first: zstd -d {}"),
@@ -41,17 +43,13 @@ _OTHERS = (
     (b"ProblemType:", "a report of apport", "take the core out of it: apport-unpack {} FOLDER, then FOLDER/CoreDump"),
     (b"MDMP", "a minidump, which has no memory of the interpreter's", "let the kernel or gcore write a core"),
 )
-#: user_regs_struct of x86-64, as NT_PRSTATUS has it at byte 112.
-_REGISTERS = struct.Struct("<27Q")
-_AT_REGISTERS = 112
-_R10, _R9, _R8, _RAX, _RDX, _RSI, _RDI, _ORIG_RAX, _RIP, _RSP, _FS_BASE = 7, 8, 9, 10, 12, 13, 14, 15, 16, 19, 21
-#: What a call gives back that was blocked when the process was stopped: it is to be begun anew (ERESTARTSYS,
-#: ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK of include/linux/errno.h), or ends, as epoll_wait does (EINTR).
-_INTERRUPTED = frozenset((1 << 64) - number for number in (512, 513, 514, 516, 4))
 #: Bytes of a mapped file by which it is known again.
 _BEGINNING = 1 << 16
 #: Bytes at the stack pointer by which a stack that was not written is told.
 _PROBED = 256
+#: `struct pthread` of glibc lies below the thread pointer on aarch64, and ends there: its size at most, what it is a
+#: multiple of, and where in it the kernel's number of the thread is (`cpython.heap.layout.PTHREAD_TID`); and musl's.
+_PTHREAD_SIZE, _PTHREAD_ALIGNED, _GLIBC_TID, _MUSL_TID = 4096, 8, 208, 48
 
 
 class BadCore(TargetError):
@@ -63,26 +61,9 @@ class BadCore(TargetError):
 class CoreThread(NamedTuple):
     tid: int  #: as whoever wrote the core numbers it: the kernel as the process does, gdb as its own host does
     signal: int  #: what ended the process, 0 where nothing did
-    registers: tuple[int, ...]  #: user_regs_struct
-
-    @property
-    def handle(self) -> int:
-        """The pthread handle: `threading.get_ident()`."""
-        return self.registers[_FS_BASE]
-
-    @property
-    def stack_pointer(self) -> int:
-        return self.registers[_RSP]
-
-    @property
-    def syscall_line(self) -> str:
-        """What it waited for, as /proc/PID/task/TID/syscall says it; 'running' outside of calls, and in one that was
-        not interrupted."""
-        r = self.registers
-        if r[_ORIG_RAX] >= 1 << 63 or r[_RAX] not in _INTERRUPTED:
-            return "running\n"
-        arguments = " ".join(f"{r[i]:#x}" for i in (_RDI, _RSI, _RDX, _R10, _R8, _R9))
-        return f"{r[_ORIG_RAX]} {arguments} {r[_RSP]:#x} {r[_RIP]:#x}\n"
+    registers: tuple[int, ...]  #: as NT_PRSTATUS has them
+    stack_pointer: int
+    base: int  #: of the thread's own data; 0 not told
 
 
 class MappedFile(NamedTuple):
@@ -107,7 +88,7 @@ class CoreFile:
 
     def __init__(self, path: Path, sysroot: str = "", program: str = "") -> None:
         self.path = path
-        self._map, self.size, self.written = _opened(path)
+        self._map, self.size, self.written, self.machine = _opened(path)
         self.threads: list[CoreThread] = []
         self.files: list[MappedFile] = []
         self.auxv = b""
@@ -134,6 +115,42 @@ class CoreFile:
     @property
     def segments(self) -> int:
         return len(self._loads)
+
+    def syscall_line(self, thread: CoreThread) -> str:
+        """What a thread waited for, as /proc/PID/task/TID/syscall says it here: with our machine's numbers. 'running'
+        outside of calls, and in one that was not interrupted; '' where that cannot be told."""
+        try:
+            call = self.machine.call(thread.registers, self.read)
+            if call is None:
+                return "running\n"
+            number = _here(self.machine.name, call[0])
+        except LookupError:
+            return ""
+        arguments = " ".join(f"{word:#x}" for word in call[1])
+        return f"{number} {arguments} {thread.stack_pointer:#x} {thread.registers[self.machine.instruction]:#x}\n"
+
+    @cached_property
+    def handles(self) -> dict[int, int]:
+        """tid -> the pthread handle, `threading.get_ident()`; without those that cannot be told."""
+        if self.machine.base >= 0:
+            return {t.tid: t.base for t in self.threads}
+        below = self._below_base()
+        return {t.tid: t.base - below for t in self.threads} if below else {}
+
+    def _below_base(self) -> int:
+        """How far below the thread pointer `struct pthread` begins: where all threads' own numbers are. 0: unknown."""
+        tid_at = _MUSL_TID if any("musl" in file.path for file in self.files) else _GLIBC_TID
+        asked = [t for t in self.threads if t.base > _PTHREAD_SIZE]
+        areas = [self.read(t.base - _PTHREAD_SIZE, _PTHREAD_SIZE) for t in asked]
+        for below in range(_PTHREAD_ALIGNED, _PTHREAD_SIZE + 1, _PTHREAD_ALIGNED):
+            at = _PTHREAD_SIZE - below + tid_at
+            if (
+                at < _PTHREAD_SIZE
+                and asked
+                and all(a[at : at + 4] == t.tid.to_bytes(4, "little") for a, t in zip(areas, asked, strict=True))
+            ):
+                return below
+        return 0
 
     @property
     def signal(self) -> int:
@@ -296,14 +313,22 @@ class CoreFile:
             data_at, at = at, at + (size + 3 & ~3)
             if data_at + size > end:
                 return
-            if self._map[name_at : name_at + min(name_size, 8)].rstrip(b"\0") == b"CORE":
+            name = self._map[name_at : name_at + min(name_size, 8)].rstrip(b"\0")
+            if name == b"CORE":
                 self._note(kind, data_at, size)
+            elif name == b"LINUX" and kind == _NT_ARM_TLS and size >= 8 and self.threads:
+                # It comes behind the registers of its thread.
+                base = struct.unpack_from("<Q", self._map, data_at)[0]
+                self.threads[-1] = self.threads[-1]._replace(base=base)
 
     def _note(self, kind: int, at: int, size: int) -> None:
-        if kind == _NT_PRSTATUS and size >= _AT_REGISTERS + _REGISTERS.size and len(self.threads) < _MAX_THREADS:
+        machine = self.machine
+        if kind == _NT_PRSTATUS and size >= AT_REGISTERS + machine.registers.size and len(self.threads) < _MAX_THREADS:
             signal = struct.unpack_from("<h", self._map, at + 12)[0]
             tid = struct.unpack_from("<i", self._map, at + 32)[0]
-            self.threads.append(CoreThread(tid, signal, _REGISTERS.unpack_from(self._map, at + _AT_REGISTERS)))
+            registers = machine.registers.unpack_from(self._map, at + AT_REGISTERS)
+            base = registers[machine.base] if machine.base >= 0 else 0
+            self.threads.append(CoreThread(tid, signal, registers, registers[machine.stack_pointer], base))
         elif kind == _NT_PRPSINFO and size >= 136:
             self.pid = struct.unpack_from("<i", self._map, at + 24)[0]
             self.name = _text(self._map[at + 40 : at + 56])
@@ -325,8 +350,20 @@ class CoreFile:
 _WRITE_ANEW = "write it anew, with room on the disk and without a limit: ulimit -c unlimited, or gcore PID"
 
 
-def _opened(path: Path) -> tuple[mmap.mmap, int, float]:
-    """(its bytes, their number, when it was written). Raises BadCore for what is no core file of ours."""
+def _here(machine: str, number: int) -> int:
+    """What a machine's number of a system call is on ours. LookupError where that is not known."""
+    own = os.uname().machine
+    if machine == own:
+        return number
+    name = syscalls.table(machine)[number][0]
+    for here, (known, _) in syscalls.table(own).items():
+        if known == name:
+            return here
+    raise LookupError(f"{own} has no {name}")
+
+
+def _opened(path: Path) -> tuple[mmap.mmap, int, float, Machine]:
+    """(its bytes, their number, when it was written, of which machine). Raises BadCore for what is none of ours."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         status = os.fstat(descriptor)
@@ -342,17 +379,17 @@ def _opened(path: Path) -> tuple[mmap.mmap, int, float]:
         if len(head) < 64:
             raise BadCore("the core file is cut off within its header", _WRITE_ANEW)
         kind, machine = struct.unpack_from("<HH", head, 16)
-        if head[4:6] != b"\x02\x01" or machine != _EM_X86_64:
-            name = _MACHINES.get(machine, f"machine {machine}")
+        if head[4:6] != b"\x02\x01" or machine not in MACHINES:
+            name = MACHINES[machine].name if machine in MACHINES else _OTHER_MACHINES.get(machine, f"machine {machine}")
+            bits, order = ("", "32-bit ")[head[4:5] == b"\x01"], ("", "big-endian ")[head[5:6] == b"\x02"]
             raise BadCore(
-                f"a core file of {name}: only those of 64-bit x86 can be read",
-                "where the process still runs, 'concview dump PID' there works on aarch64, too"
-                if machine == 183
-                else "look at it with gdb on such a machine",
+                f"a core file of {bits * (machine in MACHINES)}{order}{name}: only those of 64-bit x86 and of aarch64, "
+                "little-endian, can be read",
+                "look at it with gdb on such a machine",
             )
         if kind != _ET_CORE:
             raise BadCore("an ELF file, but no core file: a program or a library", "gcore PID writes a core file")
-        return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ), status.st_size, status.st_mtime
+        return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ), status.st_size, status.st_mtime, MACHINES[machine]
     finally:
         os.close(descriptor)
 

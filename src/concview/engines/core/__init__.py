@@ -179,7 +179,8 @@ def _inner_numbers(core: CoreFile) -> dict[int, int]:
     for at in PTHREAD_TID:
         found: dict[int, int] = {}
         for thread in core.threads:
-            word = core.read(thread.handle + at, 4) if thread.handle else b""
+            handle = core.handles.get(thread.tid, 0)
+            word = core.read(handle + at, 4) if handle else b""
             number = int.from_bytes(word, "little") if len(word) == 4 else 0
             if 0 < number < _MOST_TID:
                 found[thread.tid] = number
