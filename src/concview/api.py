@@ -92,7 +92,7 @@ class Observation:
         at each window's end. `count`: so many, else until the end. A last window that is not whole is left out.
 
         A picture ends with the last sample of its window. Where samples are rarer than windows (a full machine), one
-        without any is the picture before it once more, with the same `at_ns`.
+        without any is part of the next: `Snapshot.seconds` says how long that is.
 
         One that is asked for late is made of what was kept: ten minutes are (48 MiB at most). Times of threads are
         counted in half seconds, so that ValueError refuses windows of less than one second.
@@ -100,14 +100,16 @@ class Observation:
         if not seconds >= 1:
             raise ValueError(f"a window must be of 1 second at least, not {seconds!r}")
         span = int(seconds * 1e9)
-        end = self.session.history.first_ns
+        begin = end = self.session.history.first_ns
         made = 0
         while count is None or made < count:
             end += span
             if not self._reach(end):
                 return
-            yield self.session.at(end, span)
-            made += 1
+            picture = self.session.at(end, end - begin)
+            if picture.at_ns > begin:
+                yield picture
+                begin, made = end, made + 1
 
     def finish(self) -> Snapshot:
         """Watch no longer, or read the recording to its end; the last picture, with the totals and with every finding

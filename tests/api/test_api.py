@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import concview
+from concview import codec
 from concview.api import recorded
 from concview.config import Config
-from concview.model import Measured
+from concview.model import Bye, Hello, Measured, Target, ThreadDef, Tick
 from interpreters import Interpreter, target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,26 @@ def test_windows_follow_each_other_and_miss_nothing() -> None:
         assert len(list(recording.windows(1, count=2))) == 2
         with pytest.raises(ValueError, match="at least"):
             next(recording.windows(0.5))
+
+
+def test_a_window_without_a_sample_is_part_of_the_next(tmp_path: Path) -> None:
+    """A sample every two and a half seconds."""
+    path, second = tmp_path / "rare.concview", 1_000_000_000
+    with path.open("wb") as out:
+        writer = codec.Writer(out)
+        target = Target(7, "3.12.1", ("/usr/bin/python3", "/srv/app.py"), 1.7e9)
+        writer.add(Hello(codec.STREAM_VERSION, "0", target, "direct", 0.4, 5, 10 * second, 1.7e9, {}))
+        writer.add(ThreadDef(100, "worker"))
+        for n in range(1, 5):
+            at = 10 * second + n * 5 * second // 2
+            writer.add(Tick(at, 5 * second // 2, 0, False, (100, 0, 0, 0) if n == 1 else ()))
+            writer.flush()
+        writer.add(Bye(at, "stopped"))
+        writer.flush()
+    with concview.open(path) as recording:
+        windows = list(recording.windows(1))
+    assert [(w.at_ns - 10 * second) / second for w in windows] == [2.5, 5.0, 7.5, 10.0]
+    assert all(2 <= w.seconds <= 3 for w in windows)
 
 
 def test_what_fired_once_is_told_at_the_end() -> None:

@@ -503,6 +503,27 @@ def test_who_waits_for_a_process_that_is_stopped() -> None:
     assert "(job) waits for the lock on x (app.py:11), held by process cron (pid 99), which is" in found.sentence
 
 
+def test_a_wait_at_a_connection_is_at_the_programs_own_line() -> None:
+    """Like where it ends, and not at the library's alone, which is the same for every call."""
+    from concview.model import Link as Ends
+    from concview.model import User
+
+    scene = Scene(rules={})
+    client, server = scene.thread("client"), scene.thread("server")
+    read = stdlib("HTTPResponse._read_status", "http/client.py", 292)
+    scene.do(client, [read, frame("fetch", 13)], Wait(WaitKind.IO, "recvfrom", 7, Peer("unix", "socket:[7]")))
+    scene.do(server, [frame("handle", 6)], SLEEP)
+    scene.play(1)
+    ends = Ends(7, "unix", (client,), 7, True, (9,), 1, (User(server, "local"),), complete=True)
+    scene.history.apply(Links(scene.history.now_ns, (ends,)))
+    scene.play(12)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    (cause,) = [c for c in found.causes if client in c.threads]
+    (step,) = cause.path
+    assert (step.file, step.line, step.inside) == ("/srv/app.py", 13, "http/client.py:292")
+
+
 def test_a_peer_that_is_stopped_is_the_verdict() -> None:
     from concview.model import Link as Ends
     from concview.model import Owner

@@ -35,6 +35,9 @@ _NO_FRAME = Frame("?", "", 0)
 MOST_LOOKS, MOST_ANSWERS, WHILE_NS = 8_000, 50_000, 30_000_000_000
 #: Sockets, pipes and locks of which it is remembered who was seen at them.
 MOST_SEEN = 4_000
+#: Waited for by the program's line that asks, in whatever library that waits. A lock has its name from the file that it
+#: is taken in, be that a library's.
+_BY_CALLER = frozenset({Via.RESOURCE, Via.ANSWER, Via.DATABASE})
 #: Of more that are in the way of one, so many stand for all.
 MOST_OTHERS = 64
 #: Lines that are remembered to take answers out of queues.
@@ -387,7 +390,6 @@ class Waiter:
         """`told`: at the program's own line, where it waits in a library or the standard library."""
         if len(others) > MOST_OTHERS:
             others = others[:: len(others) // MOST_OTHERS + 1]
-        # A lock's name is that of the file it is taken in; a thing out of a pool is had by the line that asks for it.
-        place = self.look.told if told or via is Via.RESOURCE else self.look.place
+        place = self.look.told if told or via in _BY_CALLER else self.look.place
         step = Step(via, what, self.world.name(self.tid), place, confidence)
         return Link(step, others, key or (via, self.wait.lock or self.look.place), otherwise, settle)
