@@ -30,10 +30,12 @@ from concview.catalogue.rules.executor_exhausted import ExecutorExhausted
 from concview.catalogue.rules.loop_starvation import LoopStarvation
 from concview.catalogue.rules.task_leak import TaskLeak
 from concview.model import (
+    IN_PROCESSES,
     AsyncObject,
     Frame,
     Loops,
     LoopState,
+    Peer,
     Stack,
     TaskState,
     TaskWait,
@@ -462,6 +464,34 @@ def test_a_future_that_tells_no_more_is_unexplained_never_clear() -> None:
         stream.does(stream.task(f"t-{n}"), TaskWait(TaskState.UNKNOWN, "future", kind="Future"), 3)
     stream.run(6)
     assert blamed(stream).verdict == "unexplained"
+
+
+@pytest.mark.parametrize(
+    "may", ["", "timer", "outside", "unknown", "ready", "peer", "stop", "thread", "process", "unseen"]
+)
+def test_a_loop_that_nothing_will_wake_is_closed(may: str) -> None:
+    """Not where something may, or it is not known."""
+    asleep = Wait(WaitKind.IO, "epoll_wait", 3, Peer("epoll", "epoll"))
+    stream = Stream(thread_wait=asleep, unseen=("tasks in pure Python",) if may == "unseen" else ())
+    assert stream.loop is not None
+    outside = {"outside": 1, "unknown": -1}.get(may, 0)
+    stream.loop = structs.replace(stream.loop, ready=int(may == "ready"), timers=int(may == "timer"), outside=outside)
+    stream.objects[0xE] = AsyncObject(0xE, "Event", "self.stopping" if may == "stop" else "self.full", "asyncio")
+    for n in range(3):
+        stream.does(stream.task(f"w{n}"), lock(0xE, "Event.wait", "Event"), 11)
+    first = stream.task("first")
+    stream.does(first, READ if may == "peer" else TaskWait(TaskState.QUEUE, "Queue.get", 0x9, "Queue"), 12)
+    if may == "process":
+        stream.does(first, TaskWait(TaskState.EXECUTOR, "executor", kind=IN_PROCESSES), 12)
+    stream.run(1)
+    if may == "thread":
+        thread(stream, 200, "ticker", Wait(WaitKind.SLEEP), Frame("tick", "/srv/app.py", 70))
+    stream.run(8)
+    said = blamed(stream)
+    assert ("Nothing can go on" in said.sentence) == (not may), said.sentence
+    if not may:
+        assert said.verdict == "stuck" and "each of the 4 tasks waits" in said.sentence
+        assert "3 w for self.full to be set (app.py:11)" in said.sentence
 
 
 def test_tasks_that_cannot_be_read_are_no_verdict() -> None:

@@ -158,6 +158,9 @@ class LoopState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     #: not begun with: what a thread in `Future.result` waits for. Addresses, as `Wait.lock`.
     given: tuple[int, ...] = ()
     asleep: float = -1.0  #: share of the interval's time in which callbacks were due and its thread waited for events
+    #: Of a loop without a timer and with nothing due: descriptors that it watches, and signals that have a handler:
+    #: all by which something outside could make it go on.
+    outside: int = -1
 
 
 class TaskFailure(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,24 +1,33 @@
-"""A program in which nothing can go on: each thread waits, without a time limit, for what only another one gives.
+"""A program in which nothing can go on: each thread and task waits, without a time limit, for what only another gives.
 
 Nothing of this is concluded from names or source. Where every thread of a process waits at an object that lies inside
 of it, and none runs, sleeps, has a time limit, or is in a system call that something outside could end, no thread is
 left that could wake another one. What could still do so is code that runs in no thread that is seen: a signal handler
 (it runs in the main thread, and mostly sets an Event), a callback of a C library from a thread of its own, a greenlet,
 another process at a lock that both share. Where one of these is possible, nothing is said.
+
+A thread that runs an event loop is one of them where its loop has nothing due, no timer, and watches no descriptor but
+the one by which other threads wake it, and no signal has a handler: then only its tasks could do something, and each
+of those waits.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from concview.analysis.blame.tasks.names import name_of
 from concview.analysis.blame.words import where
 from concview.analysis.history import History
-from concview.analysis.known_places import in_loop, is_file
+from concview.analysis.known_places import TOLD_TO_END, in_loop, is_file
 from concview.analysis.records import Run, ThreadHistory
-from concview.model import WaitKind
+from concview.analysis.tasks import words
+from concview.analysis.tasks.history import TaskHistories
+from concview.analysis.tasks.records import TaskHistory, TaskRun
+from concview.model import GENERATOR, IN_PROCESSES, UNOWNED_VIA, LoopState, TaskState, WaitKind
 from concview.source.calls import THREADING
-from concview.text import group
+from concview.text import group, plural
 
 #: Ways to wait at an object of Python's that lies inside the process.
 _INSIDE = frozenset(
@@ -45,28 +54,94 @@ def closed(history: History) -> Closed | None:
     """None: something may go on, or it is not known."""
     main = history.hello.target.pid if history.hello is not None else 0
     threads = list(history.threads.values())
-    if len(threads) < 2 or history.aio.tasks or history.aio.loops:
+    loops = {state.tid: state for state in history.aio.loops if state.tid}
+    if (len(threads) < 2 and not loops) or any(_may_wake(state) for state in loops.values()):
         return None
     if history.counters is not None and history.counters.os_threads > len(threads):
         return None  # nobody has had room to look at all of them yet
     last = 0
+    runs: dict[ThreadHistory, Run] = {}  #: of those that run no loop
     for thread in threads:
         run = thread.current
-        if run is None or not thread.counts or not _inside(run):
-            return None
-        ended = thread.tid == main and _ended(run)
-        if thread.tid == main and not ended and run.classification.via in _BY_SIGNAL:
+        if run is None or not thread.counts:
             return None
         last = max(last, run.since_ns)
-    if main not in history.threads or history.now_ns <= last:
+        if thread.tid in loops:
+            if not _asleep(run):
+                return None
+            continue
+        runs[thread] = run
+        ended = thread.tid == main and _ended(run)
+        if not _inside(run) or (thread.tid == main and not ended and run.classification.via in _BY_SIGNAL):
+            return None
+    tasks = _tasks(history.aio, loops)
+    if main not in history.threads or tasks is None or (loops and not tasks):
         return None
-    runs = {t: t.current for t in threads if t.current is not None}  # each has one
-    over = "The main program has ended, and nothing" if _ended(runs[history.threads[main]]) else "Nothing"
-    said = (
-        f"{over} can go on: each of the {len(threads)} threads waits, without a time limit, for what only another one "
-        f"of them could give: {_told(runs)}."
-    )
-    return Closed((history.now_ns - last) / 1e9, said)
+    last = max([last, *(run.start_ns for run in tasks.values())])
+    if history.now_ns <= last:
+        return None
+    over = "The main program has ended, and nothing" if any(_ended(run) for run in runs.values()) else "Nothing"
+    alike = _of_threads(runs) + _of_tasks(history.aio, tasks)
+    if loops:
+        those = "the event loop has" if len(loops) == 1 else f"the {len(loops)} event loops have"
+        who = plural(len(tasks), "task") + (f" and {plural(len(runs), 'thread')}" if runs else "")
+        over += f" can go on: {those} no timer and nothing outside to wait for, and each of the {who} waits"
+    else:
+        over += f" can go on: each of the {len(runs)} threads waits"
+    what = "what only another one of them could give" if len(tasks) + len(runs) > 1 else "what nobody is left to give"
+    said = f"{over.replace('each of the 1 task waits', 'its only task waits')}, without a time limit, for {what}"
+    return Closed((history.now_ns - last) / 1e9, f"{said}: {_told(alike)}.")
+
+
+# ---------------------------------------------------------------- event loops and their tasks
+
+
+def _may_wake(loop: LoopState) -> bool:
+    """Whether something but a task or a thread could make a loop do anything, or it is not known."""
+    return loop.ready != 0 or loop.timers != 0 or loop.outside != 0
+
+
+def _asleep(run: Run) -> bool:
+    return run.wait.kind is WaitKind.IO and not run.wait.timed and in_loop(run.stack)
+
+
+def _tasks(aio: TaskHistories, loops: Mapping[int, LoopState]) -> dict[TaskHistory, TaskRun] | None:
+    """What each of them waits for; None where one may go on, or could not be looked at."""
+    report = aio.report
+    if report is not None and (report.why or report.unseen):
+        return None
+    known = {state.id for state in loops.values()}
+    found: dict[TaskHistory, TaskRun] = {}
+    for task in aio.tasks.values():
+        run = task.current
+        if task.kind == GENERATOR:
+            continue
+        if run is None or task.loop not in known or not _inside_loop(run):
+            return None
+        if run.wait.via in UNOWNED_VIA and TOLD_TO_END.search(_name(aio, run)):
+            return None  # a signal's handler may set it
+        found[task] = run
+    return found
+
+
+def _inside_loop(run: TaskRun) -> bool:
+    state = run.wait.state
+    if state is TaskState.EXECUTOR:
+        return run.wait.kind != IN_PROCESSES
+    return state in (TaskState.LOCK, TaskState.QUEUE, TaskState.POOL, TaskState.TASK)
+
+
+def _name(aio: TaskHistories, run: TaskRun) -> str:
+    told = aio.object(run.wait.object) if run.wait.object else None
+    return words.object_name(told, run.wait.kind, run.wait.object).rpartition(".")[2]
+
+
+def _of_tasks(aio: TaskHistories, tasks: Mapping[TaskHistory, TaskRun]) -> Counter[str]:
+    """'caller for a notify of self.cond (app.py:5)' -> how many."""
+    return Counter(f"{name_of(t)} {words.reason(aio, t, r).removeprefix('waits ')}" for t, r in tasks.items())
+
+
+# ---------------------------------------------------------------- threads
 
 
 def _inside(run: Run) -> bool:
@@ -90,18 +165,22 @@ def _ended(run: Run) -> bool:
     return any(is_file(f, THREADING) and f.function.rpartition(".")[2] == "_shutdown" for f in run.stack.frames)
 
 
-def _told(runs: Mapping[ThreadHistory, Run]) -> str:
-    """'MainThread for an item (app.py:7), 3 render for an item (app.py:4)'."""
-    alike: dict[tuple[str, str, int, str], int] = {}
+def _of_threads(runs: Mapping[ThreadHistory, Run]) -> Counter[str]:
+    """'render for an item of an empty queue (app.py:4)' -> how many."""
+    alike: Counter[str] = Counter()
     for thread, run in runs.items():
         frame = next((f for f in run.stack.frames if f.origin == "user"), run.stack.leaf)
         file, line = (frame.file, frame.line) if frame is not None else ("", 0)
-        key = (group(thread.name), file, line, _for(run))
-        alike[key] = alike.get(key, 0) + 1
-    rows = sorted(alike.items(), key=lambda each: -each[1])
-    told = [f"{f'{n} ' if n > 1 else ''}{who} {what}{where(file, line)}" for (who, file, line, what), n in rows]
-    more = len(told) - _TOLD
-    return ", ".join(told[:_TOLD]) + (f" and at {more} more places" if more > 0 else "")
+        alike[f"{group(thread.name)} {_for(run)}{where(file, line)}"] += 1
+    return alike
+
+
+def _told(alike: Counter[str]) -> str:
+    """'3 render for an item of an empty queue (app.py:4), MainThread for a thread to end (app.py:7)'."""
+    rows = alike.most_common()
+    more = len(rows) - _TOLD
+    told = ", ".join(f"{f'{n} ' if n > 1 else ''}{said}" for said, n in rows[:_TOLD])
+    return told + (f" and at {more} more places" if more > 0 else "")
 
 
 def _for(run: Run) -> str:

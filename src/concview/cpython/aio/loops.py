@@ -16,6 +16,8 @@ from concview.cpython.aio.values import BAD, Values
 
 #: Looks kept to find out when what was due has run.
 _MAX_LOOKS = 4096
+#: Descriptors that a process may have; more is no count.
+_MOST_WATCHED = 1 << 20
 #: Words of a loop that is no Python object that are searched.
 _WORDS = 64
 _MAX_MOVES = 1 << 40
@@ -221,6 +223,21 @@ class Loops:
             when = values.number(values.memory.word(first + values.layout.when))
             if when is not None and 0 < when < 1e12:
                 loop.lateness(max(0, now - int(when * 1e9)))
+
+    def outside(self, loop: Loop) -> int:
+        """Descriptors that asyncio's own loop watches, the one beside by which threads wake it left out, and signals
+        for which it has a handler; -1 where that cannot be told."""
+        if loop.kind != "asyncio":
+            return -1
+        values = self._values
+        with contextlib.suppress(*BAD):
+            attributes = values.attributes(loop.address)
+            watched = values.attribute(attributes.get("_selector", 0), "_fd_to_key")
+            handlers = attributes.get("_signal_handlers", 0)
+            if values.type_name(watched) == values.type_name(handlers) == "dict":
+                count = values.length(watched) - 1 + values.length(handlers)
+                return count if watched and 0 <= count < _MOST_WATCHED else -1
+        return -1
 
 
 def _kind(name: str) -> str:

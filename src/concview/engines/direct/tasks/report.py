@@ -7,10 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from concview.cpython.aio.holders import Held
+from concview.cpython.aio.loops import Loop
 from concview.cpython.aio.pools import Numbers, Pools, QueueCounts
 from concview.cpython.aio.values import BAD
 from concview.engines.direct.tasks.lent import Lent
 from concview.engines.direct.tasks.records import NO_THREAD, Task
+from concview.linux.caught_signals import caught_signals
 from concview.model import AsyncObject, AsyncObjects, Loops, LoopState, TaskCancel, TaskFailure
 from concview.sink import Sink
 from concview.text import clean
@@ -103,6 +105,12 @@ class Reporter:
 
     # ------------------------------------------------------------------ loops
 
+    def _outside(self, loop: Loop) -> int:
+        if loop.ready or loop.timers:
+            return -1
+        watched, caught = self._tracker.loops.outside(loop), caught_signals(self._tracker.process)
+        return watched + caught if watched >= 0 <= caught else -1
+
     def _tell_loops(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
         tracker, totals = self._tracker, self._tracker.totals
         if tracker.version != self._counted:
@@ -135,7 +143,7 @@ class Reporter:
                     runs.get(loop.address, 0), loop.executor, top,
                     self._ran[top] / self._looked if top and self._looked else 0.0, loop.interpreter,
                     tuple(tracker.waits.given(loop.ready_at)) if loop.ready and loop.kind == "asyncio" else (),
-                    seen.asleep,
+                    seen.asleep, self._outside(loop),
                 )
             )  # fmt: skip
         failures = tracker.failures.unretrieved()

@@ -112,6 +112,7 @@ class TaskTracker:
         self._memory, self._o = objects.memory, objects.offsets
         self.values = Values(objects, at)
         self.chains = Chains(self.values, codes)
+        self.process = process
         self._transports = Transports(self.values, self.chains, process)
         self.waits = Waits(self.values, self.chains, codes, self._transports)
         self.sites = Sites(facts, self.values, self.chains)

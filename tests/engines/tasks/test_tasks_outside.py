@@ -1,0 +1,68 @@
+"""By what something outside of a process could make its event loop go on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tasks_helpers import watched
+
+from concview.session import LiveSource, Session
+from interpreters import Interpreter, target
+
+SOURCE = r"""
+import asyncio, signal, sys
+HOW = sys.argv[1]
+async def produce(q):
+    await q.put(1)
+async def consume(q):
+    while True:
+        await q.get()
+async def main():
+    loop, q = asyncio.get_running_loop(), asyncio.Queue()
+    if HOW == "server":
+        server = await asyncio.start_server(print, "127.0.0.1", 0)
+    elif HOW == "loop's handler":
+        loop.add_signal_handler(signal.SIGUSR1, q.put_nowait, 2)
+    elif HOW == "handler":
+        signal.signal(signal.SIGHUP, lambda *a: loop.call_soon_threadsafe(q.put_nowait, 2))
+    elif HOW == "timer":
+        loop.call_later(100_000, q.put_nowait, 2)
+    tasks = [loop.create_task(produce(q)), loop.create_task(consume(q))]
+    await asyncio.sleep(0.05)
+    print("ready", flush=True)
+    await asyncio.gather(*tasks)
+asyncio.run(main())
+"""
+#: What is told of a loop with nothing due: -1 where it has a timer, and is not asked any further.
+OUTSIDE = {"none": (0,), "server": (1,), "loop's handler": (2,), "handler": (1,), "timer": (-1,)}
+
+
+@pytest.mark.few
+@pytest.mark.parametrize("how", OUTSIDE)
+def test_descriptors_and_signals_that_may_wake_a_loop(direct_python: Interpreter, how: str) -> None:
+    with target(direct_python, SOURCE, how) as process, watched(process.pid) as watch:
+        told = watch.told
+        watch.until(lambda: told.complete and told.loops is not None and told.loops.loops and told.loops.loops[0].looks)
+        assert told.loops is not None and told.loops.loops[0].outside in OUTSIDE[how]
+
+
+@pytest.mark.some(12)
+def test_a_loop_that_nothing_will_wake_is_stuck(direct_python: Interpreter) -> None:
+    with target(direct_python, SOURCE, "none") as process:
+        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
+        session.start()
+        try:
+            for seconds in range(4, 40, 2):
+                blame = session.wait(float(seconds)).blame
+                if blame is not None and blame.verdict == "stuck":
+                    break
+            assert blame is not None and blame.verdict == "stuck", blame
+            assert "Nothing can go on: the event loop has no timer" in blame.sentence
+            assert "each of the 2 tasks waits" in blame.sentence and "consume for an item of q" in blame.sentence
+        finally:
+            session.close()
