@@ -46,6 +46,7 @@ from concview.model import (
     Label,
     LabelDef,
     Links,
+    Loans,
     Loops,
     NativeWaits,
     Notice,
@@ -246,7 +247,7 @@ class History:
             self.depths.add(event)
         elif isinstance(event, NativeWaits):
             self._in_c(event)
-        elif isinstance(event, (Relations, Links, FileLocks, Children, Semaphores, AcceptQueues)):
+        elif isinstance(event, (Relations, Links, FileLocks, Children, Semaphores, AcceptQueues, Loans)):
             self.relations.add(event)
         elif isinstance(event, Switches):
             self.exact.add(event, self.tables.stacks, self.tables.waits, self.tables.classifications)

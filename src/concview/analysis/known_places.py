@@ -305,6 +305,11 @@ def is_pool_worker(stack: Stack) -> bool:
     return in_loop(stack) and any(among(f, WORKERS) and is_file(f, "multiprocessing/pool.py") for f in stack.frames)
 
 
+def serves_client(stack: Stack) -> bool:
+    """Whether it is a thread of a multiprocessing.Manager's process that does something for a client."""
+    return any(bare(f.function) == "serve_client" and is_file(f, MANAGERS) for f in stack.frames)
+
+
 def between_processes(stack: Stack) -> str:
     """'Event', 'Condition' or 'Barrier', where it waits for one of multiprocessing; ''."""
     frames = stack.frames[:_DEPTH]

@@ -18,6 +18,7 @@ from concview.model import (
     FileLocks,
     Link,
     Links,
+    Loans,
     NativeWait,
     NativeWaits,
     Related,
@@ -29,8 +30,8 @@ from concview.model import (
 #: Reports of one kind kept: 20 s at two a second, and the one before that.
 REPORTS = 48
 
-AnyRelation = Relations | Links | FileLocks | Children | NativeWaits | Semaphores | AcceptQueues
-_R = TypeVar("_R", Relations, Links, FileLocks, Children, NativeWaits, Semaphores, AcceptQueues)
+AnyRelation = Relations | Links | FileLocks | Children | NativeWaits | Semaphores | AcceptQueues | Loans
+_R = TypeVar("_R", Relations, Links, FileLocks, Children, NativeWaits, Semaphores, AcceptQueues, Loans)
 
 
 class RelationHistory:
@@ -89,6 +90,9 @@ class RelationHistory:
     def semaphores(self, at_ns: int | None = None) -> tuple[Semaphore, ...]:
         report = self.at(Semaphores, at_ns)
         return report.semaphores if report is not None else ()
+
+    def loans(self, at_ns: int | None = None) -> Loans | None:
+        return self.at(Loans, at_ns)
 
 
 def _at(report: AnyRelation) -> int:

@@ -60,6 +60,7 @@ from concview.model.findings import (
     Where,
 )
 from concview.model.forks import SETTLED_NS, ForkedChild, Forks
+from concview.model.loans import LENT, LENT_KIND, Loan, Loans
 from concview.model.processes import Of, ProcessDef
 from concview.model.queues import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
 from concview.model.relations import (
@@ -142,6 +143,8 @@ __all__ = [
     "GENERATOR",
     "INTERRUPT",
     "IN_PROCESSES",
+    "LENT",
+    "LENT_KIND",
     "MOST_AWAITED",
     "NOBODY_KNOWN",
     "NO_STACK",
@@ -190,6 +193,8 @@ __all__ = [
     "LabelDef",
     "Link",
     "Links",
+    "Loan",
+    "Loans",
     "LookStats",
     "LoopInfo",
     "LoopState",

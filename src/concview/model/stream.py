@@ -27,6 +27,7 @@ from concview.model.events import (
     WaitDef,
 )
 from concview.model.forks import Forks
+from concview.model.loans import Loans
 from concview.model.processes import Of, ProcessDef
 from concview.model.queues import Depths
 from concview.model.relations import Children, FileLocks, Links, NativeWaits, Relations, Semaphores
@@ -79,6 +80,7 @@ AnyEvent = (
     | Interpreters
     | OtherGils
     | AcceptQueues
+    | Loans
 )
 
 #: tag -> event
@@ -126,4 +128,5 @@ TAGS: dict[int, type[AnyEvent]] = {
     41: Interpreters,
     42: OtherGils,
     43: AcceptQueues,
+    44: Loans,
 }

@@ -21,6 +21,7 @@ from concview.model import (
     WaitKind,
 )
 from concview.session.blame import NOT_YET, UNNAMED
+from concview.session.lent import lent, serving
 from concview.session.side import Side
 from concview.session.standstill import Never, Node, Sharers, never
 from concview.snapshot import BlameCause, Snapshot, ThreadView
@@ -92,14 +93,17 @@ def look(sides: Mapping[int, Side], sharers: Sharers | None = None, untaken: Unt
     a recording cannot."""
     pictures = {pid: side.snapshot for pid, side in sides.items()}
     locks, orphans = _locks(sides, untaken)
-    edges = [*locks, *_told(sides, pictures)][:MOST]
+    every = [*locks, *_told(sides, pictures)]
+    borrowed, forsaken, waits_for = _lent(sides, every)
+    every = [replace(e, does=f"waits for {waits_for[e.holder]}") if e.holder in waits_for else e for e in every]
+    edges, orphans = [*borrowed, *every][:MOST], [*orphans, *forsaken]
     if orphans and sharers is not None:
-        having = sharers([o.key for o in orphans])
+        having = sharers([o.key for o in orphans if not o.sure])
         orphans = [
-            replace(o, sure=o.key in having and having[o.key] <= o.asked)
+            o if o.sure else replace(o, sure=o.key in having and having[o.key] <= o.asked)
             for o in orphans
             # One of ours shares it and has not been looked through yet: nothing is known.
-            if not having.get(o.key, frozenset()) & sides.keys() - o.asked
+            if o.sure or not having.get(o.key, frozenset()) & sides.keys() - o.asked
         ]
     lost = {node for orphan in orphans for node in orphan.waiters}
     return Found(tuple(edges), _circles(edges, pictures), tuple(orphans), tuple(never(sides, sharers, lost)))
@@ -150,6 +154,28 @@ def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Acr
     return edges, orphans
 
 
+def _lent(sides: Mapping[int, Side], edges: Sequence[Across]) -> tuple[list[Across], list[Orphan], dict[Node, str]]:
+    """The same of locks of a multiprocessing.Manager, whose process waits for them in place of its clients. The third:
+    for what each of its threads waits that does so."""
+    found: list[Across] = []
+    orphans: list[Orphan] = []
+    waits_for: dict[Node, str] = {}
+    for one in lent(sides):
+        served = [e.waiter for e in edges if e.holder in {(one.server, tid) for tid in one.waiters}]
+        client = sides[served[0][0]].snapshot.thread(served[0][1]) if served else None
+        what = "a Manager's lock" + (_place(client) if client is not None else "")
+        waits_for.update({(one.server, tid): what for tid in one.waiters})
+        for pid, tid in one.holders:
+            owner = sides[pid].snapshot.thread(tid)
+            does = _does(owner) if owner is not None else ""
+            sure = Confidence.EXACT if len(one.holders) == 1 else Confidence.INFERRED
+            found += [Across((one.server, w), (pid, tid), "lock", what, does, sure) for w in one.waiters]
+        if one.lost:
+            nodes = tuple((one.server, w) for w in one.waiters)
+            orphans.append(Orphan(f"{one.server}:{one.lock:x}", what, (*nodes, *served), sure=True))
+    return found, orphans, waits_for
+
+
 def _for_room(thread: ThreadView) -> bool:
     """In a queue of multiprocessing: whoever reads it gives that, not whoever has put something."""
     return any(
@@ -185,7 +211,8 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
                         continue  # a fork's copies: any of them could be meant
                     if users_of(link, thread.stack, tid):
                         continue
-                    other = _only(pictures[owner.pid])
+                    serves = pictures[owner.pid].thread(serving(sides[owner.pid], link.peer_inode))
+                    other = serves or _only(pictures[owner.pid])
                     node = (owner.pid, other.tid if other is not None else 0)
                     sure = Confidence.EXACT if len(link.owners) == 1 else Confidence.INFERRED
                     does = _does(other) if other is not None else ""
@@ -288,10 +315,15 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
     why: dict[int, tuple[str, bool]] = {
         w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid
     }  # fmt: skip
+    beyond = {e.waiter: e for e in found.edges if e.via == "lock"}
     for edge in found.edges:
         if edge.waiter[0] == pid:
+            tid = edge.waiter[1]
+            # A Manager's process waits in place of its clients.
+            if edge.via in _CONNECTIONS:
+                edge = beyond.get(edge.holder, edge)
             does = f": {edge.does}" if edge.does else ""
-            why.setdefault(edge.waiter[1], (f"{edge.what}, held by {name(edge.holder)}{does}", False))
+            why.setdefault(tid, (f"{edge.what}, held by {name(edge.holder)}{does}", False))
     open_ends = [c for c in blame.causes if _leads_out(c)]
     if not open_ends or any(not c.threads or not set(c.threads) <= why.keys() for c in open_ends):
         return snapshot

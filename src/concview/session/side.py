@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from concview.analysis.jobs import awaiting, awaits_since
-from concview.model import Child, FileLock, Link, Semaphore, Worker
+from concview.model import Child, FileLock, Link, Loans, Semaphore, Worker
 from concview.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Side:
     file_locks: tuple[FileLock, ...] = ()
     semaphores: tuple[Semaphore, ...] = ()
     workers: tuple[Worker, ...] = ()
+    loans: Loans | None = None  #: of the process of a multiprocessing.Manager
     #: tid -> (library, seconds) of workers that wait in a job for the result of another job of that library: since when
     #: without a break, as far as it was watched. What one does to look again is a part of that.
     awaits: Mapping[int, tuple[str, float]] = field(default_factory=dict)
@@ -33,7 +34,7 @@ def side_of(session: Session) -> Side:
     known, below = session.history.relations, session.history.workers
     return Side(
         session.snapshot(), known.children(), known.links(), known.file_locks(), known.semaphores(),
-        below.workers if below is not None else (), _awaits(session),
+        below.workers if below is not None else (), known.loans(), _awaits(session),
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
+from concview.analysis.known_places import serves_client
 from concview.analysis.window import WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -84,8 +85,9 @@ def _wanted(profile: WaitProfile) -> tuple[str, str] | None:
 
 
 def _between_processes(crowd: Crowd) -> bool:
-    leaf = crowd.stack.leaf if crowd.stack is not None else None
-    return leaf is not None and is_of(leaf, "multiprocessing/queues.py")
+    if crowd.stack is None or crowd.stack.leaf is None:
+        return False
+    return is_of(crowd.stack.leaf, "multiprocessing/queues.py") or serves_client(crowd.stack)
 
 
 def _outside(crowd: Crowd) -> Observation:

@@ -12,12 +12,15 @@ from concview.cpython.code import Codes, With
 from concview.cpython.locks import LOCK, PRIMITIVES, RLOCK, LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Type
+from concview.model import LENT, LENT_KIND
 
 _WORD = struct.Struct("<Q").unpack_from
 #: ContextManagers inside managers (a generator's `with` in a `with`) that are followed.
 _MAX_DEPTH = 8
 #: Slots read of a suspended generator's frame.
 _MAX_SLOTS = 512
+#: Of multiprocessing.managers, each with a lock in the Manager's process.
+_LENT = ("AcquirerProxy", "ConditionProxy")
 _SEMAPHORES = ("Semaphore", "BoundedSemaphore")
 #: Times that an exit method must be seen to be a lock's before it is taken to be one.
 _SURE = 3
@@ -125,6 +128,8 @@ class ContextManagers:
 
     def _custom(self, manager: int, attributes: dict[str, int], ident: int) -> list[Found]:
         """A manager class of the program's own: locks among its attributes, as a guess; multiprocessing's exactly."""
+        if self._objects.type_name(manager) in _LENT:
+            return self._lent(attributes)
         found: list[Found] = []
         for address, kind in self._reader.kinds(list(attributes.values())[:64]).items():
             if kind.name in (LOCK, RLOCK):
@@ -132,6 +137,13 @@ class ContextManagers:
             elif kind.name == "_multiprocessing.SemLock" and self._reader.semlock_owner(address) == ident:
                 found.append(Found(manager, "multiprocessing." + self._objects.type_name(manager), 0))
         return found
+
+    def _lent(self, attributes: dict[str, int]) -> list[Found]:
+        """A lock that the process of a multiprocessing.Manager lends: known by its address there."""
+        try:
+            return [Found(LENT | int(self._objects.string(attributes.get("_id", 0), 80), 16), LENT_KIND, 0)]
+        except ValueError:
+            return []
 
     def _generator(self, generator: int, ident: int, depth: int) -> list[Found]:
         """`with` blocks of a suspended generator."""

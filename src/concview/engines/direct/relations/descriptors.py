@@ -14,6 +14,7 @@ from concview.cpython.code import Code
 from concview.cpython.memory import BadAddress
 from concview.engines.direct.relations.accept_queues import AcceptQueueReader
 from concview.engines.direct.relations.handles import MAX_USERS, Users
+from concview.engines.direct.relations.managers import LoanReader
 from concview.engines.direct.relations.natives import NativeReader
 from concview.engines.direct.relations.noted_owners import NotedOwners
 from concview.engines.direct.relations.parents import ParentReader
@@ -62,6 +63,7 @@ class DescriptorReader:
         noted = NotedOwners(search.reader.objects, lambda: table.by_ident, memory.read_some)
         self._natives = NativeReader(memory, sink, noted)
         self._parent = ParentReader(search)
+        self._loans = LoanReader(search)
         self._accept_queues = AcceptQueueReader(search)
         self._joined: dict[int, int] = {}
         self._before: Waits | None = None  #: at the last look
@@ -90,6 +92,7 @@ class DescriptorReader:
         self._children.report(at_ns, chosen.children, self._links.speakers, joined)
         self._natives.report(at_ns, chosen.natives)
         self._parent.report(at_ns)
+        self._loans.report(at_ns)
         self._accept_queues.report(at_ns)
         return True
 

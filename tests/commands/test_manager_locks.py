@@ -1,0 +1,99 @@
+"""`check --tree`: who has a lock that the process of a multiprocessing.Manager lends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from running import run
+
+from interpreters import Interpreter, current, target
+
+PROGRAM = """
+import multiprocessing, os, sys, time
+kind = sys.argv[1]
+def has(lock, other, ready):
+    if kind == "acquire":
+        lock.acquire()
+        ready.release()
+        time.sleep(1000)
+    with lock:
+        ready.release()
+        if kind == "killed":
+            os.kill(os.getpid(), 9)
+        if kind == "asks":
+            other.append(1)
+        if kind == "circle":
+            time.sleep(0.5)
+            with other:
+                pass
+        time.sleep(1000)
+def wants(lock, ready):
+    ready.release()
+    with lock:
+        pass
+if __name__ == "__main__":
+    manager = multiprocessing.Manager()
+    ready = multiprocessing.Semaphore(0)
+    make = {"rlock": manager.RLock, "condition": manager.Condition}.get(kind, manager.Lock)
+    lock, other = make(), manager.list() if kind == "asks" else manager.Lock()
+    first = multiprocessing.Process(target=has, args=(lock, other, ready))
+    first.start()
+    ready.acquire()
+    if kind == "killed":
+        first.join()
+    if kind == "circle":
+        second = multiprocessing.Process(target=has, args=(other, lock, ready))
+    else:
+        second = multiprocessing.Process(target=wants, args=(lock, ready))
+    second.start()
+    ready.acquire()
+    print("ready", flush=True)
+    print(manager._process.pid, first.pid, second.pid, flush=True)
+    second.join()
+"""
+
+
+@pytest.mark.few
+def test_who_has_it(any_python: Interpreter) -> None:
+    for kind in ("with", "acquire"):
+        (manager, first, second), said = checked(any_python, kind)
+        edges = [(e["waiter"]["pid"], e["holder"]["pid"], e["holder"]["tid"]) for e in said["across"]]
+        assert (manager, first, first) in edges, edges
+        assert [e[1] for e in edges if e[0] == second] == [manager]
+        for pid in (manager, second):
+            assert "a Manager's lock" in sentence(said, pid) and f"({first})" in sentence(said, pid), sentence(
+                said, pid
+            )
+
+
+@pytest.mark.parametrize("kind", ["asks", "rlock", "condition"])
+def test_who_asked_for_other_things_since(kind: str) -> None:
+    (manager, first, second), said = checked(current(), kind)
+    assert (manager, first) in [(e["waiter"]["pid"], e["holder"]["pid"]) for e in said["across"]]
+    assert f"({first})" in sentence(said, second)
+
+
+def test_whoever_took_it_was_killed() -> None:
+    (manager, _, second), said = checked(current(), "killed")
+    (orphan,) = said["orphans"]
+    assert orphan["sure"] and {w["pid"] for w in orphan["waiters"]} == {manager, second}
+    assert "has died" in sentence(said, second) and "has died" in sentence(said, manager)
+
+
+def test_a_circle_by_way_of_the_manager() -> None:
+    (manager, first, second), said = checked(current(), "circle")
+    (circle,) = said["circles"]
+    assert [n["pid"] for n in circle].count(manager) == 2 and {first, second} < {n["pid"] for n in circle}
+
+
+def checked(interpreter: Interpreter, kind: str) -> tuple[tuple[int, ...], Any]:
+    with target(interpreter, PROGRAM, kind) as process:
+        pids = tuple(map(int, process.line().split()))
+        found = run("check", "--tree", process.pid, "--duration", 7, "--format", "json")
+        return pids, json.loads(found.stdout)
+
+
+def sentence(said: Any, pid: int) -> str:
+    return str(next(p["blame"]["sentence"] for p in said["processes"] if p["pid"] == pid))
