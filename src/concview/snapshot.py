@@ -604,6 +604,7 @@ class WorkSummary(View, frozen=True):
     more: int = 0  #: in progress, and left out
     systems: tuple[str, ...] = ()  #: libraries that it knows and has seen in a stack
     totals: tuple[WorkTotal, ...] = ()  #: where they are wanted
+    read_s: float = 0.0  #: how long ago that was read
 
 
 class Point(View, frozen=True):

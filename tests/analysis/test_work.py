@@ -250,7 +250,7 @@ def test_why_there_is_none_says_what_would_enable_it() -> None:
     assert "5 threads and tasks looked at" in seen and "flask and gunicorn" in seen
     assert "known" in _empty(Capability(True), WorkSummary("safe", looked=1))
     assert "greenlets" in _empty(Capability(True), WorkSummary("safe", looked=1, systems=("gevent",)))
-    assert "moved" in _empty(Capability(True), WorkSummary("safe", looked=3, unknown=2))
+    assert "went on" in _empty(Capability(True), WorkSummary("safe", looked=3, unknown=2))
     assert _empty(Capability(True), _waiting({})) == ""
 
 

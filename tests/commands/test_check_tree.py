@@ -173,7 +173,8 @@ def test_the_list_of_a_tree() -> None:
             terminal.wait_for("4 processes, 3 of them workers")
             terminal.wait_for("└ worker 3")
             terminal.wait_for("2 of 3 workers")  # have a deadlock, which is told once
-            assert all(str(pid) in terminal.text for pid in (master, *workers))
+            for pid in (master, *workers):
+                terminal.wait_for(str(pid))
             terminal.press("q")
             assert terminal.end() == 0
 

@@ -108,9 +108,10 @@ async def test_a_view_a_sort_order_columns_and_a_thread_by_name() -> None:
         numbers = [(not row.alive, -1.0 if row.cpu_percent is None else row.cpu_percent) for row in table.ungrouped]
         assert numbers == sorted(numbers)
         await _say(pilot, "columns cpu name")
-        assert [c.id for c, _ in table._layout] == ["cpu", "name"]
+        await fake.until(pilot, lambda: [c.id for c, _ in table._layout] == ["cpu", "name"])
+        await fake.until(pilot, lambda: shown.focused is table)  # it has the keyboard again behind the command line
         await pilot.press("greater_than_sign")
-        assert [c.id for c, _ in table._layout] == ["name", "cpu"]
+        await fake.until(pilot, lambda: [c.id for c, _ in table._layout] == ["name", "cpu"])
         await _say(pilot, "columns")
         assert "why" in [c.id for c, _ in table._layout]
         await _say(pilot, "thread worker-3")

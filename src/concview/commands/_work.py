@@ -107,7 +107,7 @@ def _in_front(snapshot: Snapshot, pen: Pen) -> None:
 
 
 def _headline(outer: list[WorkView], work: WorkSummary) -> str:
-    unknown = f"; {plural(work.unknown, 'thread or task', 'threads and tasks')} moved while they were read" \
+    unknown = f"; {plural(work.unknown, 'thread or task', 'threads and tasks')} went on while they were read" \
         if work.unknown else ""  # fmt: skip
     if not outer:
         return f"None{unknown}"

@@ -15,7 +15,7 @@ from concview.analysis.work import Piece, Route, routes
 from concview.analysis.work import title as title
 from concview.analysis.work_totals import Total, Totals
 from concview.model import State, TaskState, WorkKind
-from concview.snapshot import ListeningView, RouteView, Snapshot, ThreadView, WorkSummary, WorkTotal, WorkView
+from concview.snapshot import ListeningView, RouteView, Snapshot, Status, ThreadView, WorkSummary, WorkTotal, WorkView
 from concview.text import clean, duration, plural
 
 #: Names told of one window.
@@ -53,7 +53,7 @@ class WorkComposer:
         views = tuple([_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent) for p in report.pieces])
         return WorkSummary(
             hello.labels, views, self._routes, self._seconds, report.looked, report.unknown, report.torn, report.more,
-            report.systems, self._counted,
+            report.systems, self._counted, max(0.0, (now - report.at_ns) / 1e9),
         )  # fmt: skip
 
     def _sum(self, history: History, start_ns: int, end_ns: int) -> None:
@@ -238,6 +238,8 @@ def why_none(snapshot: Snapshot) -> str:
     if work is None:
         return NOT_YET
     number = plural(work.looked, "thread or task", "threads and tasks")
+    if work.unknown * 2 > work.looked:
+        return f"{as_read(snapshot)}: what is in flight is not known just now"
     said = f"nothing is in flight: {number} looked at"
     if work.systems:
         said += (
@@ -246,11 +248,23 @@ def why_none(snapshot: Snapshot) -> str:
     else:
         said += ", and none is in code of a server, job library, database driver or HTTP client that is known"
     if work.unknown:
-        moved = plural(work.unknown, "thread or task", "threads and tasks")
-        said += f"; {moved} moved while they were read, and are unknown"
+        said += f"; {as_read(snapshot)}"
     if "gevent" in work.systems:
         said += "; greenlets of gevent that wait are on no thread's stack: what they work on cannot be seen"
     return said
+
+
+def as_read(snapshot: Snapshot) -> str:
+    """What must be known beside the rows: how many could not be read, and how old they are; '' nothing."""
+    said, work = [], snapshot.work
+    if work is None:
+        return ""
+    if work.unknown:
+        said.append(f"{work.unknown} of {work.looked} threads and tasks went on while they were read, and are unknown")
+    # Recordings of an older concview tell of what did not change only once.
+    if work.read_s >= OLD_S and snapshot.status is Status.LIVE:
+        said.append(f"read {duration(work.read_s)} ago, for want of CPU time (--budget)")
+    return "; ".join(said)
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -258,6 +272,8 @@ def join_names(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 
+#: What was read longer ago than this is not what is in flight now.
+OLD_S = 1.5
 #: Sockets that listen, of which nobody waits: so many are told by name. Shorter waits are not told of.
 _QUIET, _LONG_S = 3, 0.1
 

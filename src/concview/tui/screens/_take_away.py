@@ -15,6 +15,7 @@ from concview.text import duration
 from concview.tui import clipboard, export
 from concview.tui.ports import Kept, Paged, Recordable
 from concview.tui.screens._time import TimeTravel
+from concview.tui.textual_private import picture
 from concview.tui.views.base import View
 from concview.tui.widgets.header import Header
 from concview.tui.widgets.table import Table
@@ -150,7 +151,7 @@ class TakeAway(TimeTravel):
         lines = [*self.query_one(Header).as_text(), "", *self.view.as_text()]
         pid = self.shown.target.pid if self.shown.target else 0
         try:
-            svg, plain = export.save(self.app.export_screenshot(simplify=True), lines, self.active, pid)
+            svg, plain = export.save(picture.svg(self.app), lines, self.active, pid)
         except OSError as error:
             self.app.notify(f"could not save: {error.strerror}", severity="error", markup=False)
             return

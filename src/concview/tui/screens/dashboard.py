@@ -173,13 +173,15 @@ class Dashboard(TakeAway):
         for child in views.children:
             child.display = child.id == f"view-{name}"
         self.active, self.subject = name, subject
-        if views.query(f"#view-{name}"):
+        if views.query(f"#view-{name}") and self.view.ready:
             # Drawn before it is laid out: it has the size of last time, so that one paint of the screen is enough.
             # Where the terminal has another size by now, the layout tells the view, and it draws again.
             self.on_view_ready()
             return
-        self._make(name)
         self.set_focus(None)  # what is typed now is meant for it, not for what was shown before
+        if views.query(f"#view-{name}"):
+            return  # made beforehand, and never shown: it says `Ready` when it has its place
+        self._make(name)
         if len(views.children) == 1:
             self.set_timer(PREPARE_S, self._prepare)
 
@@ -221,7 +223,7 @@ class Dashboard(TakeAway):
     def on_key(self, event: Key) -> None:
         """A key that comes while nothing has the keyboard, as for a moment after a view was shown, is for the view; one
         that comes before there is anything of the view waits for that."""
-        if self.focused is not None:
+        if self.focused is not None or self.too_small:
             return
         self.focus_view()
         if self.focused is None and event.key not in self.active_bindings and len(self._early) < _MOST_EARLY:
@@ -229,7 +231,8 @@ class Dashboard(TakeAway):
             event.stop()
 
     def focus_view(self) -> None:
-        primary = self.view.primary()
+        # Before the first picture it has parts, some of which that picture hides, and nothing to act on.
+        primary = self.view.primary() if self.view.snapshot is not None else None
         if primary is not None:
             self.set_focus(primary)
 

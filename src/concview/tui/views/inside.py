@@ -124,6 +124,9 @@ class Inside(TableView):
     def primary(self) -> Widget | None:
         if not self.ready:
             return None
+        top = self.query_one("#agent", Panel)
+        if top.can_focus:
+            return top
         return self.query_one("#queues", Page) if self.section == "queues" else self.grid
 
     def aim(self, subject: Any) -> None:
@@ -183,6 +186,10 @@ class Inside(TableView):
         )
         top.set_lines(said)
         told = snapshot.agent is not None
+        # Without an agent there is nothing else, and a widget that is hidden loses the keyboard a moment later.
+        top.can_focus = not told
+        if told and self.screen.focused is top:
+            self.screen.set_focus(self.primary())
         lines = [self._tabs(snapshot, palette), *self._about(snapshot, sections.room, palette)]
         sections.set_lines([[], *lines, []] if self.size.height >= 20 else lines)
         sections.display = told

@@ -9,7 +9,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.model import State
-from concview.session.work import age_words, inmost, queues_in_front, title, who, why_none, without_route
+from concview.session.work import age_words, as_read, inmost, queues_in_front, title, who, why_none, without_route
 from concview.snapshot import RouteView, Snapshot, WorkSummary, WorkView
 from concview.tui.text_render import Line, fit, fit_name, paragraph
 from concview.tui.theme import WORDS, Palette, palette_of
@@ -92,6 +92,8 @@ class Requests(TableView):
             return None
         palette = palette_of(self)
         lines: list[Line] = []
+        if work.now and (said := as_read(snapshot)):
+            lines += [*paragraph(said, width, palette.warn), []]
         if isinstance(row, WorkView):
             lines += self._one(row, snapshot, width, palette)
         for said in queues_in_front(snapshot):

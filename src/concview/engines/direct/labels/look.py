@@ -33,6 +33,8 @@ from concview.sink import Sink
 LOOK_NS, _FORGET_NS, _KEPT_NS = 200_000_000, 30_000_000_000, 1_500_000_000
 #: What a thread was in, that has run since and had no turn for so long, is not known any more.
 _STALE_NS = 1_000_000_000
+#: What has not changed is told again after so long: that it was looked at is news.
+_AGAIN_NS = 1_000_000_000
 #: Told in one report; threads and tasks of which something is kept.
 MAX_ITEMS, _MAX_OWNERS = 512, 20_000
 #: Stacks read before they are read again; tasks looked at in one turn.
@@ -90,6 +92,7 @@ class LabelLook:
         self._torn = 0
         self._generation = sink.generation
         self._told: object = None
+        self._told_ns = 0
         self._now = 0
 
     # ------------------------------------------------------------------ one turn
@@ -326,8 +329,8 @@ class LabelLook:
         )  # fmt: skip
         looked = len(self._threads) + len(self._tasks)
         said = rows, len(self._unknown), max(0, len(items) - MAX_ITEMS), tuple(sorted(self.reader.seen))
-        if said != self._told:
-            self._told = said
+        if said != self._told or ((rows or said[1]) and now - self._told_ns >= _AGAIN_NS):
+            self._told, self._told_ns = said, now
             self._sink.emit(Work(now, rows, looked, len(self._unknown), self._torn, *said[2:]))
 
     def _drop_stale(self, now: int) -> None:
