@@ -27,6 +27,13 @@ def main():
 def consume():
     while True:
         handle(inputs.get())
+def move():
+    with guard:
+        sleep(9)
+def look():
+    guard.acquire()
+    show()
+    guard.release()
 """,
     LIBRARY: """\
 def retrieve(self):
@@ -104,6 +111,19 @@ def test_a_lock_of_a_manager(method: str, held_up: bool) -> None:
     found = blame(scene)
     assert (found.verdict == "held up") is held_up
     assert not held_up or "a lock of a Manager (app.py:40" in found.sentence
+
+
+@pytest.mark.parametrize(("line", "has"), [(11, True), (10, False)])
+def test_who_has_a_lock_of_a_manager_in_this_process(line: int, has: bool) -> None:
+    scene = Scene(rules={})
+    stack = [*MANAGED, stdlib("AcquirerProxy.acquire", "multiprocessing/managers.py"), frame("look", 13)]
+    waits = scene.thread("look")
+    scene.do(waits, stack, ANSWER)
+    holder = scene.thread("mover")
+    scene.do(holder, [frame("move", line)], SLEEP)
+    (cause,) = [c for c in blame(scene).causes if waits in c.threads]
+    assert cause.path[0].what == "guard, a lock of a Manager"
+    assert cause.path[0].owners == ((holder,) if has else ())
 
 
 @pytest.mark.parametrize(("third", "stuck"), [(None, True), (SLEEP, False)])

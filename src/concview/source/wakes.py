@@ -275,6 +275,13 @@ class File:
         fits = [b for b in found.blocks if b.first <= line <= b.head < b.body] if found else []
         return (fits[-1].body, fits[-1].last) if fits else (0, 0)
 
+    def has_taken(self, name: str, line: int, on: str) -> bool:
+        """Whether this line is past the call that acquires what is called so, and before the one that releases it."""
+        found = self.function_at(name, line)
+        here = [c for c in found.calls if c.on == on] if found is not None else []
+        before = [c.line for c in here if c.method == "acquire" and c.line < line]
+        return bool(before) and any(c.method == "release" and max(before) < line <= c.line for c in here)
+
     def called_beside(self, name: str, line: int) -> set[str]:
         """Where head and body of a `with` share a line: what the body calls, and the head does not."""
         found = self.parsed.function(name, line)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import inside_block, on_the_way
-from concview.analysis.blame.nouns import End, Link, Via
+from concview.analysis.blame.kinds._ways import inside_block
+from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import MANAGED_LOCKS, among
 from concview.model import Confidence, WaitKind
@@ -26,13 +26,27 @@ class Managed:
         asks = next((f for f in waiter.look.own if f.origin == "user"), None)
         method, on = waiter.world.file(asks.file).waited(asks.function, asks.line) if asks is not None else ("", "")
         what = f"{on}, a lock of a Manager" if method == "acquire" and on else "a lock of a Manager"
-        have = inside_block(waiter) or (on_the_way(waiter, on, "acquire")[0] if method == "acquire" and on else [])
+        have = inside_block(waiter)
+        if not have and asks is not None and method == "acquire" and on:
+            key = ("managed", asks.file, on)
+            have = [t for t in waiter.moment.once(key, lambda: _between(waiter, asks.file, on)) if t != waiter.tid]
         if have:
             return waiter.link(Via.LOCK, what, have, told=True)
         peer = waiter.wait.peer
         asked = (peer.known_as if peer is not None else "") or "the Manager's process"
         end = waiter.end(End.PEER, f"whoever has it by what {asked} says (one that was killed with it keeps it)")
         return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
+
+
+def _between(waiter: Waiter, file: str, on: str) -> list[Node]:
+    """Threads in that file that have taken what is called so there, and have yet to give it back."""
+    found: list[Node] = []
+    for tid in waiter.moment.runs:
+        for frame in waiter.moment.look(tid).own:
+            if frame.file == file and waiter.world.file(file).has_taken(frame.function, frame.line, on):
+                found.append(tid)
+                break
+    return found
 
 
 KIND = Managed()
