@@ -108,6 +108,8 @@ LISTENS = places(
 SERVER_LOCKS = places(
     ("redis/lock.py", "acquire"), ("redis/asyncio/lock.py", "acquire"), ("redis_lock/__init__.py", "acquire")
 )
+#: What ends an executor: nothing but signs to end lies in its queue then.
+SHUTS_EXECUTORS = places(("concurrent/futures/thread.py", "shutdown _python_exit"))
 #: Functions of proxies that take a lock which the process of a multiprocessing.Manager keeps.
 MANAGED_LOCKS = places(("multiprocessing/managers.py", "acquire __enter__"))
 #: Functions in which a library pauses before it tries again what failed, without a loop that shows it. Source: tenacity

@@ -25,7 +25,7 @@ _ANY = frozenset({"Exception", "BaseException"})
 #: Errors by which one is told that what it waits for has not come yet.
 _NOT_YET = frozenset(
     {"Empty", "QueueEmpty", "Full", "QueueFull", "WouldBlock", "BlockingIOError", "InterruptedError", "timeout"}
-    | {"TimeoutError", "IndexError", "KeyError", "StopIteration", "FileExistsError"}
+    | {"TimeoutError", "IndexError", "KeyError", "StopIteration", "FileExistsError", "FileNotFoundError"}
 )
 _LAST = 1 << 30
 
@@ -101,6 +101,7 @@ class Function:
     first: int
     last: int
     parameters: tuple[str, ...] = ()
+    takes_all: bool = False  #: it has `*args, **kwargs`, as what is put around other functions has
     calls: list[Call] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
@@ -108,6 +109,7 @@ class Function:
     guarded: list[Range] = field(default_factory=list)  #: bodies of `try` with a `finally`
     changes: list[Change] = field(default_factory=list)
     again: list[Again] = field(default_factory=list)
+    aliases: set[tuple[str, str]] = field(default_factory=set)  #: (name, attribute): cond = entry.condition
     kept: set[tuple[str, str]] = field(default_factory=set)  #: (method, name): x = q.get(), q.put(x)
 
     @property
@@ -270,6 +272,8 @@ class _Visitor:
                     and len(function.changes) < MOST_EVENTS
                 ):
                     function.changes.append(Change(subject(node.target), isinstance(node.op, ast.Add), node.lineno))
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+                    function.aliases |= {(t.id, node.value.attr) for t in node.targets if isinstance(t, ast.Name)}
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
                     got = node.value.func
                     if isinstance(got, ast.Attribute):
@@ -280,7 +284,8 @@ class _Visitor:
         arguments = node.args
         parameters = tuple(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        function = Function(self._prefix + node.name, first, node.end_lineno or node.lineno, parameters)
+        every = arguments.vararg is not None and arguments.kwarg is not None
+        function = Function(self._prefix + node.name, first, node.end_lineno or node.lineno, parameters, every)
         self._functions.append(function)
         _Visitor(self._functions, function, f"{function.qualname}.<locals>.").block(node.body, None, False)
 
@@ -387,7 +392,7 @@ def _again(loop: ast.For | ast.AsyncFor | ast.While) -> list[Again]:
         forwards = any(isinstance(a, ast.Starred) for c in calls for a in c.args)
         for part in node.handlers:
             errors = part.type.elts if isinstance(part.type, ast.Tuple) else [part.type] if part.type else []
-            names = [n for error in errors if (n := subject(error)) and n not in _ANY]
+            names = [n for error in errors if (n := subject(error))[:1].isupper() and n not in _ANY]
             stays = part.body and not isinstance(part.body[-1], (ast.Raise, ast.Return, ast.Break))
             if stays and calls and not (names and _NOT_YET.issuperset(names)):
                 after = (node.end_lineno or node.lineno) + 1 if ends else loop.lineno if forwards else 0

@@ -6,7 +6,7 @@ the object itself was read, `obligations` knows more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from concview.source import uses
@@ -89,7 +89,7 @@ class Reading:
         self.first, self.last = function.first, function.last
         self.loops = [Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test, lp.for_ever) for lp in function.loops]
         self.guarded = [(g.line, g.end_line) for g in function.guarded]
-        self.changes = function.changes
+        self.changes, self.aliases = function.changes, function.aliases
         self.calls: list[Called] = []
         for call in function.calls:
             locks = call.method in ("flock", "lockf")
@@ -141,6 +141,11 @@ class File:
         here = [(c.method, c.on) for c in found.calls if c.line == line and c.method in WAKES and c.on] if found else []
         return here[0] if len({on for _, on in here}) == 1 else ("", "")
 
+    def those(self, keys: Iterable[Key]) -> list[Function]:
+        """The functions with these keys, as they were parsed."""
+        wanted = set(keys)
+        return [f for f in self.parsed.functions if key_of(f) in wanted]
+
     def wakers(self, on: str, method: str) -> dict[Key, tuple[int, ...]]:
         """Function -> lines at which it would wake who waits so for `on`, itself or by what it calls."""
         key = (on, method)
@@ -154,7 +159,7 @@ class File:
         reach: dict[Key, set[int]] = {}
         names: set[str] = set()
         for f in self.functions:
-            lines = {c.line for c in f.calls if c.on == on and c.method in wake}
+            lines = {c.line for c in f.calls if c.method in wake and (c.on == on or (c.on, on) in f.aliases)}
             if lines:
                 reach[f.key] = lines
                 names.add(f.name)
@@ -332,9 +337,11 @@ class File:
         if found is None or loop is None:
             return None
         for again in found.again:
-            if again.loop.line != loop.first or (given and not again.forwards):
+            if given and not again.forwards:
                 continue
-            if again.handler.line <= line <= again.handler.end_line or 0 < again.after <= line:
+            # The pause itself may be in a loop of its own there, second by second.
+            inside = again.handler.line <= line <= again.handler.end_line
+            if inside or (again.loop.line == loop.first and 0 < again.after <= line):
                 return again.error
         return None
 
@@ -369,6 +376,16 @@ class File:
             and any(c.name in ways and c.up is not ways[c.name] for c in f.changes)
             and not any(c.name in ways and c.up is ways[c.name] for c in f.changes)
         )
+
+    def within_change(self, test: frozenset[str]) -> dict[str, list[tuple[int, int]]]:
+        """Function -> (after, until) lines between which it has changed by `+=` a count of these, and not yet back."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for f in self.functions:
+            for up in (c for c in f.changes if c.up and c.name in test):
+                down = [c.line for c in f.changes if not c.up and c.name == up.name and c.line > up.line]
+                if down:
+                    found.setdefault(f.name, []).append((up.line, min(down)))
+        return found
 
     def released_after(self, name: str, line: int) -> int:
         """The last line of the function before which what is taken on this line is still had."""

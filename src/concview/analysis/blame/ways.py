@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from concview.analysis.blame.attempts import package
+from concview.model import Frame
+
 if TYPE_CHECKING:
     from concview.analysis.blame.world import Look, World
 
@@ -33,7 +36,7 @@ def way(world: World, their: Look, look: Look, reach: Reach, counted: frozenset[
         lines = reach.get(function.key, ()) if at.file == frame.file else ()
         took = bool(counted) and any(c.line < at.line and c.method in counted for c in function.calls)
         alike = took or (at.file, at.function) in functions
-        if not lines and at.file != frame.file and alike:
+        if not lines and at.file != frame.file and (alike or _one_library(at, frame)):
             lines = tuple(c.line for c in function.calls if c.method in names)
         if not lines:
             continue
@@ -45,3 +48,7 @@ def way(world: World, their: Look, look: Look, reach: Reach, counted: frozenset[
         ):
             return Way.OWNER if alike and at.file == frame.file and at.function == frame.function else Way.MAKER
     return Way.NOT
+
+
+def _one_library(one: Frame, other: Frame) -> bool:
+    return one.origin == other.origin == "library" and package(one) == package(other)

@@ -35,6 +35,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from concview.analysis.known_places import SHUTS_EXECUTORS, among
 from concview.analysis.queues import QueueWindow
 from concview.analysis.records import Run
 from concview.analysis.window import ThreadWindow, Window
@@ -89,6 +90,8 @@ class AllWorkersBusy:
             elif group.executor and group.queue is not None and group.queue.size > 0 and all(map(_busy, runs)):
                 if group.queue.get_rate:
                     continue  # tasks are taken: samples saw each at the same place by chance
+                if _shuts(window):
+                    continue  # what lies in the queue may be no tasks
                 yield _executor(window, group, runs, stood)
 
 
@@ -149,6 +152,12 @@ def _waiting(window: Window, group: _Group) -> str:
     if backlog > 0:
         return f"{plural(backlog, 'connection')} that nobody has accepted"
     return ""
+
+
+def _shuts(window: Window) -> bool:
+    """Whether a thread ends executors and waits for their workers."""
+    runs = (t.history.current for t in window.threads if t.alive)
+    return any(among(f, SHUTS_EXECUTORS) for r in runs if r is not None for f in r.stack.frames)
 
 
 def _may_grow(window: Window, group: _Group) -> bool:

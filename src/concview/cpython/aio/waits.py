@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from concview.cpython.aio import roles
@@ -33,6 +34,8 @@ _CHAINED, _PASSED_ON, _SHIELDED, _GIVEN = (
 )
 #: What stands in a ready queue; 3.14 has the second for callbacks from other threads.
 _HANDLES = frozenset({"Handle", "_ThreadSafeHandle"})
+#: Callbacks of one future, and functions behind them, that are looked at.
+_MOST_CALLBACKS, _MOST_FUNCTIONS = 8, 24
 #: Callbacks of a ready queue that are looked at.
 _MOST_READY = 64
 #: uvloop's sock_recv and the like: there is no frame.
@@ -312,6 +315,23 @@ class Waits:
                 if code.variable(values.objects, code.nlocalsplus - len(cells) + i) == variable:
                     return values.cell(cell)
         return 0
+
+    def passed_on(self, call: int, wanted: Collection[int]) -> set[int]:
+        """Those of these futures that a callback of a `concurrent.futures` one has in its closure, or in that of a
+        function that it has there: so tornado and others pass a result on to a future of their own."""
+        values, found, seen = self._values, set[int](), set[int]()
+        with contextlib.suppress(*BAD):
+            todo = values.list_items(values.attribute(call, "_done_callbacks"), _MOST_CALLBACKS)
+            while todo and len(seen) < _MOST_FUNCTIONS:
+                function = todo.pop()
+                if function in seen or values.type_name(function) != "function":
+                    continue
+                seen.add(function)
+                closure = self._memory.word(function + values.layout.closure)
+                kept = [values.cell(cell) for cell in (values.objects.tuple_items(closure, 16) if closure else ())]
+                found.update(set(kept).intersection(wanted))
+                todo += kept
+        return found
 
     def destination(self, head: bytes) -> int:
         """The future of `concurrent.futures` that a task's (or future's) first callback passes its result on to."""

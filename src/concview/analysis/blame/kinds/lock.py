@@ -13,6 +13,7 @@ from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
 from concview.analysis.known_places import MANAGERS, bare, is_file
 from concview.model import Confidence, State
 
+_ITSELF = "this thread has it itself, from further out in its own stack"
 _GIVES = frozenset({"release", "exit"})
 _OTHER = frozenset({*BLOCKING_VIA, *IDLE_VIA, "native", "import", "database", "pool"})
 
@@ -37,6 +38,8 @@ class Lock:
         exact = [t for t in moment.holders.get(address, ()) if t != waiter.tid] if address else []
         if exact:
             return waiter.link(Via.LOCK, what, exact, Confidence.EXACT, settle=_followers(waiter, exact))
+        if address and waiter.wait.lock_kind == "Lock" and not waiter.wait.timed and moment.holders.get(address):
+            return waiter.link(Via.LOCK, what, [], Confidence.EXACT, waiter.end(End.CYCLE, f"{what}: {_ITSELF}"))
         guessed = moment.inferred_holders.get(site.key, ()) if site is not None else ()
         others = [t for t in guessed if t not in same]
         told = ties(waiter)
@@ -48,8 +51,7 @@ class Lock:
             # Who waits here by a line that also gives back has no use for one that took it and is gone on: a mutex.
             others = others or [t for t in dict.fromkeys(told.took) if t not in same]
             if not others and not waiter.wait.timed and _has_itself(waiter, told):
-                itself = "this thread has it itself, from further out in its own stack"
-                return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, f"{what}: {itself}"))
+                return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, f"{what}: {_ITSELF}"))
         others = others or in_tasks(waiter)
         if others and all(t < 0 for t in others) and {moment.tasks.thread(t) for t in others} == {waiter.tid}:
             who = waiter.world.name(others[0])

@@ -6,15 +6,17 @@ make what it waits for), a queue by hand (whoever would make some work is idle i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import between, inside_block, on_the_way, would
+from concview.analysis.blame.kinds.work import lies_in_a_queue
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
+from concview.analysis.blame.ways import Reach
 from concview.analysis.blame.world import Look, Waiter, is_machinery
-from concview.analysis.known_places import TOLD_TO_END, is_file, of_a_library
+from concview.analysis.known_places import SHUTS_EXECUTORS, TOLD_TO_END, among, bare, is_file, of_a_library
 from concview.model import SIGNAL_VIA, State, WaitKind
 from concview.source.calls import THREADING
 from concview.text import plural
@@ -78,9 +80,31 @@ class Signal:
             if not have and waiter.source.counted(waiter.frame.function, waiter.frame.line, on, method):
                 # It gives back what it has counted itself in for, by another method than the one that waits.
                 have = [t for t in on_the_way(waiter, on, method)[0] if t in make]
-            return have, make
+            return (have, make) if have or make else (_counted_in(waiter), [])
         owners, makers = on_the_way(waiter, on, method)
-        return without_others(waiter, on, owners), without_others(waiter, on, makers)
+        if not owners and makers and told is not None and lies_in_a_queue(waiter, told):
+            return [], makers
+        owners, makers = without_others(waiter, on, owners), without_others(waiter, on, makers)
+        return (owners or _counted_in(waiter), []) if not makers else (owners, makers)
+
+
+def _counted_in(waiter: Waiter) -> list[Node]:
+    """Those that have changed the count for which it waits, and will change it back in the same function."""
+    frame, source = waiter.frame, waiter.source
+    loop = source.loop(frame.function, frame.line)
+    if loop is None or not loop.test:
+        return []
+    found: list[Node] = []
+    for name, spans in source.within_change(loop.test).items():
+        for (file, function), those in waiter.moment.standing.items():
+            if file == frame.file and bare(function) == name:
+                found += [t for t, line in those for first, last in spans if first < line <= last]
+    return _elsewhere(waiter, found)
+
+
+def _elsewhere(waiter: Waiter, tids: Iterable[Node]) -> list[Node]:
+    """Those that do not wait where it does, be it at another object."""
+    return [t for t in dict.fromkeys(tids) if t != waiter.tid and waiter.moment.look(t).frame != waiter.frame]
 
 
 def no_work(waiter: Waiter, on: str, makers: Sequence[int]):  # type: ignore[no-untyped-def]
@@ -124,7 +148,13 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     full = _full_pool(waiter)
     if full:
         return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, full))
-    if of_a_library(waiter.look.stack):
+    circle = _own_thread(waiter, what, reach)
+    if circle:
+        return waiter.link(via, what, [], otherwise=waiter.end(End.CYCLE, circle))
+    makers = _given(waiter, reach)
+    if makers:
+        return waiter.link(via, what, makers, settle=no_work(waiter, on, makers))
+    if of_a_library(waiter.look.stack) and not _decorates(waiter):
         return waiter.end(End.IDLE, f"a library's own thread waits for {what}")
     told = ties(waiter)
     tasks = [n for n in told.known if n < 0] if told is not None else []
@@ -152,6 +182,8 @@ def _full_pool(waiter: Waiter) -> str:
         return ""
     pool, tasks = behind
     runs = waiter.moment.runs
+    if any(among(f, SHUTS_EXECUTORS) for r in runs.values() for f in r.stack.frames):
+        return ""
     workers = [t for t in pool.workers if t in runs]
     if len(workers) < pool.most or not all(runs[t].wait.via in _ENDLESS and not runs[t].wait.timed for t in workers):
         return ""
@@ -159,6 +191,44 @@ def _full_pool(waiter: Waiter) -> str:
     return (
         f"{wait}, with {plural(tasks, 'task')} behind that no worker is left to run, and no other thread would set it"
     )
+
+
+def _own_thread(waiter: Waiter, on: str, reach: Reach) -> str:
+    """It waits in a callback that a library called, for what only that library's function would do which called it: the
+    client's own thread, which reads what comes. '' where it is not so."""
+    at, frames = waiter.frame, waiter.look.stack.frames
+    if waiter.wait.timed or at.origin != "library" or at not in frames:
+        return ""
+    called = next((i for i, f in enumerate(frames) if i > frames.index(at) and f.origin == "user"), len(frames))
+    for frame in frames[called:]:
+        found = waiter.source.function_at(frame.function, frame.line) if frame.file == at.file else None
+        if found is not None and found.key in reach:
+            return f"{on}: {bare(frame.function)} of this very thread would bring it, which waits here, in a callback"
+    return ""
+
+
+def _given(waiter: Waiter, reach: Reach) -> list[Node]:
+    """What would wake it was defined in the waiting function itself and given away: of a method to the thread that runs
+    another one of that class, as far as is known, a loop that does what others ask it for."""
+    at = waiter.frame
+    owner = at.function.rpartition(".")[0]
+    inner = f"{at.function}.<locals>."
+    if not owner or "<" in owner or not any(f.qualname.startswith(inner) for f in waiter.source.those(reach)):
+        return []
+    standing = waiter.moment.standing.items()
+    those = [t for (file, name), there in standing if file == at.file and name.rpartition(".")[0] == owner
+             for t, _ in there]  # fmt: skip
+    return _elsewhere(waiter, those)
+
+
+def _decorates(waiter: Waiter) -> bool:
+    """Whether the outermost function of a library there was put around one of the program's, and was started in its
+    place: it takes whatever that takes."""
+    outer = next((f for f in reversed(waiter.look.stack.frames) if f.origin == "library"), None)
+    if outer is None or "<locals>" not in outer.function:
+        return False
+    found = waiter.world.file(outer.file).parsed.function(outer.function, outer.line)
+    return found is not None and found.takes_all
 
 
 def _comes(waiter: Waiter) -> bool:

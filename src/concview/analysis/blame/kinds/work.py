@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Via
-from concview.analysis.blame.ties import ties
+from concview.analysis.blame.ties import Ties, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Reference
 from concview.text import plural
@@ -83,6 +83,14 @@ class Work:
             lost = f"{plural(told.row.unfinished, 'item')} not reported as done"
             otherwise = waiter.end(End.NOBODY, f"{lost}, and {nobody}")
         return waiter.link(Via.END, what, busy, otherwise=otherwise)
+
+
+def lies_in_a_queue(waiter: Waiter, told: Ties) -> bool:
+    """Whether what it waits at was made by the very function that waits, and given away with a request that nobody has
+    taken up: nobody else's variable has it, and those that have one of that name answer others now."""
+    mine = [r for r in told.row.references if r.tid == waiter.tid and r.by == "local"]
+    others = any(r.tid != waiter.tid for r in told.row.references)
+    return not others and any(_made_there(waiter, r) for r in mine)
 
 
 def _made_there(waiter: Waiter, one: Reference) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.tasks.names import name_of
 from concview.analysis.blame.tasks.objects import at_object, at_queue
 from concview.analysis.blame.tasks.results import of_call, of_tasks
 from concview.analysis.blame.tasks.signals import at_signal
 from concview.analysis.blame.tasks.turns import in_the_loop, sleeping
+from concview.analysis.classify import waits_for_work
 from concview.analysis.known_places import of_a_library
-from concview.model import AT_YIELD, UNOWNED_VIA, TaskState
+from concview.model import AT_YIELD, UNOWNED_VIA, Confidence, TaskState
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
@@ -71,4 +72,33 @@ def _at_future(waiter: TaskWaiter) -> Root | Link:
     what = f"a future ({wait.kind or 'that tells no more'})"
     if waiter.tasks.of_a_library(waiter.node, waiter.run):
         return waiter.end(End.IDLE, f"a library's own task waits for {what}")
+    call = _of_a_call(waiter)
+    if call is not None:
+        return call
     return waiter.end(End.UNEXPLAINED, f"{what}: not seen who sets it")
+
+
+def _of_a_call(waiter: TaskWaiter) -> Link | None:
+    """At a line at which others are known to wait for calls in threads: of those of whom it is not known, the ones that
+    have waited longest have a call in each thread that runs an unknown one, and the calls of others have not begun."""
+    moment, tasks, leaf = waiter.moment, waiter.tasks, waiter.run.leaf
+    known = cast("dict[Node, None]", waiter.world.remembered(("calls", leaf), dict))
+    mine = tasks.calls.get(leaf, [])
+    known.update(dict.fromkeys(mine))
+    workers = [t for t in known if t in moment.runs and not waits_for_work(moment.runs[t].stack)]
+    if not workers:
+        return None
+    some = [t for t in workers if t not in mine]
+    first = moment.once(("unknown calls", leaf), lambda: _longest(waiter))[: len(some)]
+    if waiter.node in first:
+        key = ("unknown call", waiter.place, tuple(some))
+        return waiter.link(Via.RESULT, "a call in a thread", some, key, Confidence.INFERRED)
+    what = "a worker thread of its executor"
+    return waiter.link(Via.RESOURCE, what, workers, ("not begun", waiter.place), Confidence.INFERRED)
+
+
+def _longest(waiter: TaskWaiter) -> list[Node]:
+    """Those that wait for a bare future at its line, who came first in front."""
+    runs = waiter.tasks.runs.items()
+    there = [(r.start_ns, n) for n, r in runs if r.leaf == waiter.run.leaf and r.wait.state is TaskState.UNKNOWN]
+    return [n for _, n in sorted(there)]

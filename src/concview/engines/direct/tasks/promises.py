@@ -21,8 +21,8 @@ from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Place
 from concview.cpython.threads import Thread
 from concview.engines.direct.bounded import remember
-from concview.engines.direct.tasks.records import Task
-from concview.model import TaskState
+from concview.engines.direct.tasks.records import NO_THREAD, Task
+from concview.model import IN_PROCESSES, TaskState
 from concview.source.calls import ACQUIRES
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class _Wanted:
     tasks: list[Task] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     due_s: float = 0.0  #: of a timer that will set it
+    runner: int = 0  #: tid of the thread that runs a call whose result is passed on to it; NO_THREAD: a process does
     holders: list[Task] = field(default_factory=list)
 
     def found(self, near: int, task: Task | None = None, tid: int = 0) -> None:
@@ -161,6 +162,7 @@ class Promises:
         self._began = time.thread_time_ns()
         self._owners(wanted)
         self._timers(wanted)
+        self._among_calls(wanted)
         self._among_threads(wanted, threads)
         self._among_tasks(wanted)
         self._entered(wanted)
@@ -304,6 +306,15 @@ class Promises:
 
     # ------------------------------------------------------------------ who has it
 
+    def _among_calls(self, wanted: list[_Wanted]) -> None:
+        """Calls that threads or processes run now, whose callbacks have a future."""
+        by_future = {w.future: w for w in wanted}
+        for call, tid in list(self._tracker.telling.calls().items())[:_THREADS]:
+            if self._late():
+                return
+            for future in self._tracker.waits.passed_on(call, by_future):
+                by_future[future].runner = tid
+
     def _among_threads(self, wanted: list[_Wanted], threads: list[Thread]) -> None:
         loops = {loop.tid for loop in self._tracker.loops.known.values()}
         others = [t for t in threads if t.tid not in loops][:_THREADS]
@@ -425,6 +436,9 @@ class Promises:
     def _conclusion(self, each: _Wanted) -> Waiting | None:
         if each.due_s:
             return Waiting(TaskState.SLEEP, "timer", kind=self._kind(each), due_s=each.due_s)
+        if each.runner:
+            kind, thread = (IN_PROCESSES, 0) if each.runner == NO_THREAD else (self._kind(each), each.runner)
+            return Waiting(TaskState.EXECUTOR, "executor", kind=kind, thread=thread)
         if each.holders:
             return Waiting(TaskState.LOCK, "enter", object=each.keeper, kind=self._kind(each))
         if each.threads:

@@ -25,7 +25,7 @@ class Telling:
         self, tracker: TaskTracker, sink: Sink, calls: Callable[[], dict[int, int]], outer: Callable[[int], int]
     ) -> None:
         """`calls`, `outer`: as the tracker's."""
-        self._tracker, self._sink, self._calls_of, self._outer = tracker, sink, calls, outer
+        self._tracker, self._sink, self.calls, self._outer = tracker, sink, calls, outer
         self._values = tracker.values
         self._generation = sink.generation
         self._numbered: dict[int, int] = {}  #: interpreter -> its id
@@ -144,7 +144,7 @@ class Telling:
             return
         self._changing_at = now + CHANGING_NS
         if any(t.waiting is not None and t.waiting.call for t in self._changing.values()):
-            self._tracker.reporter.calls = self._calls_of()
+            self._tracker.reporter.calls = self.calls()
         totals = self._tracker.totals
         population = totals.seen + totals.ended
         same, self._population = population == self._population, population

@@ -1,0 +1,54 @@
+"""A call in a thread whose result a library of its own way passes on to a task's future, as tornado's executors do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "direct"))
+
+from concview.session import LiveSource, Session
+from interpreters import Interpreter, target
+
+SOURCE = r"""
+import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+executor, hold = ThreadPoolExecutor(1, "slow"), threading.Event()
+def chain(call, future, loop):
+    def copy(done):
+        future.set_result(done.result())
+    call.add_done_callback(lambda done: loop.call_soon_threadsafe(copy, done))
+def slow():
+    hold.wait()
+async def view():
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    chain(executor.submit(slow), future, loop)
+    await future
+async def main():
+    views = [asyncio.ensure_future(view()) for _ in range(4)]
+    await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    await asyncio.wait(views)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.few
+def test_one_waits_for_the_call_and_the_others_for_a_worker(direct_python: Interpreter) -> None:
+    with target(direct_python, SOURCE) as process:
+        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
+        session.start()
+        told: dict[str, int] = {}
+        try:
+            for seconds in range(4, 40, 2):
+                blame = session.wait(float(seconds)).blame
+                causes = blame.causes if blame is not None else ()
+                told = {c.path[0].what: len(c.tasks) for c in causes if c.path and c.tasks and c.thread_s > 1.5}
+                if len(told) == 2:
+                    break
+            assert told == {"a call in a thread": 1, "a worker thread of its executor": 3}
+        finally:
+            session.close()
