@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -212,9 +211,10 @@ def old_pythons() -> list[str]:
     old_pythons() or [pytest.param("", marks=pytest.mark.skip(reason="NOT TESTED: no Python older than 3.8 found"))],
     ids=lambda p: Path(p).parts[-3] if p else "none",
 )
-def test_an_unsupported_version(python: str) -> None:
-    with process(python, "-c", "import time; time.sleep(60)") as popen:
-        time.sleep(0.3)
+def test_an_unsupported_version(python: str, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    with process(python, "-c", f"import time; open({str(begun)!r}, 'w'); time.sleep(60)") as popen:
+        eventually(begun.exists)
         result = run("check", popen.pid, "--engine", "direct", "--duration", "1")
         one_line(result, 4)
         assert "2.7" in result.stderr or "3." in result.stderr

@@ -581,11 +581,9 @@ def test_files_that_are_no_source(tmp_path: Path) -> None:
     (tmp_path / "loop.py").symlink_to("loop.py")
     files = [str(tmp_path / name) for name in (*contents, "loop.py", "fifo.py", "socket.py", "absent.py", "")]
     files += ["/dev/zero", "/dev/tty", "/proc/self/mem", "a\0b", "x" * 5000, "\ud800", "~", "../../.."]
-    began = time.monotonic()
     for file in files:
         found = SourceFacts(None, later).lookup("<module>", file, 2)
         assert (found.text, found.holds, found.acquires) == ("", (), None), file
-    assert time.monotonic() - began < 5
     listener.close()
 
 
