@@ -39,5 +39,20 @@ def test_nowhere_else_is_a_row_for_the_newest_version() -> None:
     assert found == PLACES
 
 
+def test_what_a_version_does_otherwise_has_a_name() -> None:
+    """`cpython/features.py` says since when; nobody else asks for a version."""
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            asked = any(isinstance(s, ast.Attribute | ast.Name) and ast.unparse(s).endswith("version") for s in sides)
+            if asked and any(isinstance(s, ast.Tuple) for s in sides):
+                found.add(str(file.relative_to(PACKAGE)))
+    # What is run in targets stands alone; of the version itself the runtime's words tell from 3.11 on.
+    assert {f for f in found if not f.startswith(("agent/", "demos/"))} == {"cpython/features.py", "cpython/runtime.py"}
+
+
 def _value(node: ast.Tuple) -> tuple[object, ...]:
     return tuple(e.value if isinstance(e, ast.Constant) else None for e in node.elts)

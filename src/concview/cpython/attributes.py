@@ -110,7 +110,7 @@ class Attributes:
 
     def _read_cells(self, code: Code) -> frozenset[int]:
         o = self._o
-        if o.heap_frames:  # arguments and locals first, then cells, then what comes from outside
+        if o.features.heap_frames:  # arguments and locals first, then cells, then what comes from outside
             plain = self._memory.word(code.names_at[0] + o["tuple.ob_size"])
             return frozenset(range(plain, code.nlocalsplus)) if plain < code.nlocalsplus else frozenset()
         at = o.get("co.localspluskinds")

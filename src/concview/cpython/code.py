@@ -190,7 +190,7 @@ class Code:
         found: list[With] = []
         seen: set[int] = set()
         code, size = self.opcodes, len(self.opcodes)
-        below = 2 if offsets.version >= (3, 14) else 1
+        below = 2 if offsets.features.exit_unbound else 1
         for _ in range(_MAX_NESTED):
             entry = next((e for e in self.handlers if e[0] <= lasti < e[1]), None)
             if entry is None or entry[2] in seen:

@@ -38,7 +38,7 @@ class ObjectPools:
 
     def __init__(self, memory: Memory, offsets: Offsets) -> None:
         self._memory, self._o = memory, offsets
-        self._size = 1 << 14 if offsets.version >= (3, 10) else 1 << 12
+        self._size = 1 << 14 if offsets.features.large_pools else 1 << 12
         self.pools = 0  #: pools seen in the last whole pass
         self.whole = True  #: the last pass left nothing out
 

@@ -57,8 +57,7 @@ class Objects:
         self._key_names: dict[tuple[int, int], tuple[str, ...]] = {}
         self._shared: dict[int, tuple[int, tuple[str, ...]]] = {}  #: address of a type -> (its keys, their names)
         self._cached_keys: int = o.values.get("ht.ht_cached_keys", 0)
-        # 3.14 without a GIL widened `interned` from two bits to a byte.
-        self.kind_shift = 8 if o.free_threaded and o.version >= (3, 14) else 2
+        self.kind_shift = 8 if o.free_threaded and o.features.wide_interned else 2
 
     # ------------------------------------------------------------------ scalars
 
@@ -107,7 +106,7 @@ class Objects:
                 result.append(-1)
                 continue
             tag = struct.unpack_from("<q", data)[0]
-            count = tag >> 3 if o.version >= (3, 12) else abs(tag)
+            count = tag >> 3 if o.features.long_tags else abs(tag)
             if not 0 <= count <= 3:
                 result.append(-1)
                 continue
@@ -195,17 +194,17 @@ class Objects:
     def attributes(self, address: int) -> dict[str, int]:
         """Instance attributes: name -> address of the value. Slots and class attributes are not included."""
         kind = self.type_of(address)
-        memory, version = self.memory, self.offsets.version
+        memory, has = self.memory, self.offsets.features
         if not kind.flags & _TPFLAGS_MANAGED_DICT:
             if kind.dictoffset <= 0 or kind.dictoffset > 1 << 16:
                 return {}
             place = memory.word(address + kind.dictoffset)
             return self.items_by_name(place) if place else {}
-        if version == (3, 11):
+        if has.values_before_dict:
             values, place = memory.words(address - 32, 2)
             if values:
                 return self._split(kind, values)
-        elif version == (3, 12):
+        elif has.values_or_dict:
             place = memory.word(address - 24)
             if place & 1:
                 return self._split(kind, place + 1)
@@ -282,7 +281,7 @@ class Objects:
         values = memory.word(address + self._values)
         entries = self._entries(keys)
         if values:
-            skip = 8 if self.offsets.version >= (3, 13) else 0
+            skip = 8 if self.offsets.features.values_with_head else 0
             found = memory.words(values + skip, len(entries))
             return [(key, value) for (key, _), value in zip(entries, found, strict=True) if key and value]
         return [(key, value) for key, value in entries if key and value]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from concview.cpython.features import Features
 from concview.cpython.heap import layout as heap
 from concview.cpython.versions import DIRECT
 from concview.errors import Unsupported
@@ -253,19 +254,16 @@ class Offsets:
     header: int = field(init=False)  #: sizeof(PyObject)
     #: What to keep of a reference on a frame: 3.14 tags two bits of it, 3.13 without a GIL one.
     tag_mask: int = field(init=False)
+    features: Features = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        bits = 3 if self.version >= (3, 14) else 1 if self.free_threaded else 0
+        object.__setattr__(self, "features", Features(self.version))
+        bits = 3 if self.features.tagged_references else 1 if self.free_threaded else 0
         object.__setattr__(self, "header", 32 if self.free_threaded else 16)
         object.__setattr__(self, "tag_mask", (1 << 64) - 1 & ~bits)
 
     def __getitem__(self, name: str) -> int:
         return self.values[name]
-
-    @property
-    def heap_frames(self) -> bool:
-        """Whether every frame is an object of its own; from 3.11 on they lie one behind the other."""
-        return self.version < (3, 11)
 
     def get(self, name: str, default: int = -1) -> int:
         return self.values.get(name, default)
@@ -336,18 +334,18 @@ OPCODES: dict[tuple[int, int], Opcodes] = {
 }
 
 #: Where the fields of asyncio's C objects lie (`Modules/_asynciomodule.c`), builds with a GIL: (state, sizeof Future,
-#: fut_waiter of a Task, when of a TimerHandle, exception, log_tb); coro and name lie behind fut_waiter. A Handle's
-#: `_args` comes right behind its header. Found by value in each interpreter's own process (3.8.18, 3.9.18, 3.10.13,
-#: 3.11.7, 3.12.1, 3.13.0, 3.14.10, 3.15.2).
-ASYNCIO: dict[tuple[int, int], tuple[int, int, int, int, int]] = {
-    (3, 8): (72, 104, 104, 88, 48),
-    (3, 9): (80, 144, 144, 88, 48),
-    (3, 10): (88, 152, 152, 88, 48),
-    (3, 11): (88, 128, 128, 88, 48),
-    (3, 12): (88, 128, 128, 80, 48),
-    (3, 13): (96, 104, 112, 80, 48),
-    (3, 14): (104, 112, 120, 80, 48),
-    (3, 15): (104, 112, 120, 80, 48),
+#: fut_waiter of a Task, when of a TimerHandle, exception, how often a Task was cancelled or 0); coro and name lie
+#: behind fut_waiter. A Handle's `_args` comes right behind its header. Found by value in each interpreter's own process
+#: (3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0, 3.14.10, 3.15.2).
+ASYNCIO: dict[tuple[int, int], tuple[int, int, int, int, int, int]] = {
+    (3, 8): (72, 104, 104, 88, 48, 0),
+    (3, 9): (80, 144, 144, 88, 48, 0),
+    (3, 10): (88, 152, 152, 88, 48, 0),
+    (3, 11): (88, 128, 128, 88, 48, 168),
+    (3, 12): (88, 128, 128, 80, 48, 168),
+    (3, 13): (96, 104, 112, 80, 48, 104),
+    (3, 14): (104, 112, 120, 80, 48, 112),
+    (3, 15): (104, 112, 120, 80, 48, 112),
 }
 
 #: tstate->context, builds with a GIL; found by value in each interpreter's own process.

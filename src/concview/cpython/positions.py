@@ -53,7 +53,7 @@ class Positions:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._at = -1 if objects.offsets.heap_frames else objects.offsets["co.linetable"]
+        self._at = -1 if objects.offsets.features.heap_frames else objects.offsets["co.linetable"]
         self._known: dict[tuple[int, int], tuple[bytes, tuple[int, int]]] = {}
 
     def of(self, code: Code, lasti: int) -> tuple[int, int]:

@@ -114,7 +114,7 @@ class QueueReader:
     def __init__(self, objects: Objects) -> None:
         self._objects, self._memory, self._o = objects, objects.memory, objects.offsets
         self._type, self._header = objects.offsets["ob.type"], objects.offsets.header
-        self._ring = objects.offsets.version >= (3, 13)
+        self._ring = objects.offsets.features.simple_queue_ring
         self._kinds = TypeKinds(objects, _judge)
 
     def forget(self) -> None:

@@ -216,7 +216,7 @@ def _scan_old(memory: Memory, mapping: Mapping, data: bytes, named: int) -> Runt
 
 def _is_task(memory: Memory, thread: int, o: Offsets, alive: dict[int, int]) -> bool:
     """Whether a thread state is that of a thread which the kernel knows."""
-    if not o.heap_frames:
+    if not o.features.heap_frames:
         return memory.word(thread + o["ts.native_thread_id"]) in alive
     handle = memory.word(thread + o["ts.thread_id"])
     return any(memory.int32(handle + at) in alive for at in PTHREAD_TID)

@@ -122,8 +122,8 @@ class Walker:
         self._unpack = frame_struct(offsets).unpack_from
         self._header = offsets["f.localsplus"]
         self._mask = offsets.tag_mask
-        self._cleared = offsets.version >= (3, 14)  #: popped frames are cleared, no stacktop
-        self._entry_flag = offsets.version == (3, 11)
+        self._cleared = offsets.features.cleared_frames
+        self._entry_flag = offsets.features.entry_flag
         self._tlbc = offsets.get("f.tlbc_index") if offsets.free_threaded else -1
 
     def walk(

@@ -107,16 +107,16 @@ class Access:
         offset = slots.get(name)
         if offset is not None:
             return self.word(address + offset, address)
-        version, free = self.o.version, self.o.free_threaded
+        has, free = self.o.features, self.o.free_threaded
         if not kind.flags & _MANAGED_DICT:
             if not 0 < kind.dictoffset < 1 << 16:
                 return 0
             place = self.word(address + kind.dictoffset, address)
-        elif version == (3, 11):
+        elif has.values_before_dict:
             values, place = struct.unpack("<QQ", self.note(address - 32, 16, address))
             if values:
                 return self._shared(self._cached_keys(kind), values, name)
-        elif version == (3, 12):
+        elif has.values_or_dict:
             place = self.word(address - 24, address)
             if place & 1:
                 return self._shared(self._cached_keys(kind), place + 1, name)
@@ -153,7 +153,7 @@ class Access:
             self.word(address + o["dict.ma_values"], address),
         )
         if values:
-            return self._shared(keys, values + (8 if o.version >= (3, 13) else 0), name)
+            return self._shared(keys, values + (8 if o.features.values_with_head else 0), name)
         start, width, used = objects.table(keys)
         if used > MAX_SEARCHED:
             raise BadAddress("a dict too large to be searched")
@@ -291,7 +291,7 @@ class Ref:
         if Ref(access, address).type != "function":
             return ""
         code = access.word(address + o["function.func_code"])
-        return access.text(access.word(code + o["co.qualname" if o.version >= (3, 11) else "co.name"]), 200)
+        return access.text(access.word(code + o["co.qualname" if o.features.code_qualname else "co.name"]), 200)
 
     def at(self, index: int) -> Ref:
         """Of a tuple, also a named one."""

@@ -141,7 +141,7 @@ class Spans:
             return 0
         o, access = self._o, self._access
         tag = struct.unpack("<q", access.note(at.address + o["long.lv_tag"], 8))[0]
-        count = tag >> 3 if o.version >= (3, 12) else tag
+        count = tag >> 3 if o.features.long_tags else tag
         if not 0 < count <= 5:
             return 0
         digits = struct.unpack(f"<{count}I", access.note(at.address + o["long.ob_digit"], 4 * count))

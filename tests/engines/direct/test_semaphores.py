@@ -49,7 +49,7 @@ def look(pid: int) -> list[Semaphore]:
     """What a look at one process says, as often as it takes until somebody waits."""
     memory = Memory(pid)
     offsets = layout(memory, find(memory))
-    objects = HeapObjects(memory, offsets) if offsets.heap_frames else Objects(memory, offsets)
+    objects = HeapObjects(memory, offsets) if offsets.features.heap_frames else Objects(memory, offsets)
     told: list[Any] = []
     search: Any = SimpleNamespace(
         reader=LockReader(memory, offsets, objects), everyone=list, table=SimpleNamespace(by_ident={}),

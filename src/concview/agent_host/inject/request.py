@@ -11,6 +11,7 @@ from concview.agent_host.inject import place
 from concview.agent_host.inject.layout import RINGS
 from concview.agent_host.inject.writable import WritableMemory
 from concview.cpython import runtime as runtimes
+from concview.cpython.features import Features
 from concview.cpython.memory import Memory, mappings
 from concview.errors import Code, TargetError, TargetGone, Unsupported
 
@@ -63,7 +64,7 @@ def prepare(pid: int, line: str, folder_inside: str, folder: Path) -> Request:
         )
     memory = WritableMemory(pid)
     try:
-        if found.version >= (3, 14):
+        if Features(found.version).remote_scripts:
             return ScriptRequest(memory, found, line, folder_inside, folder)
         if found.version not in RINGS:
             raise CannotInject(

@@ -78,7 +78,7 @@ class Chains:
         self._memory, self._o = values.memory, values.o
         self._layout: TaskLayout = values.layout
         o = self._o
-        self._heap = o.heap_frames
+        self._heap = o.features.heap_frames
         self._mask = o.tag_mask
         self._type = o["ob.type"]
         self._slot0 = o["f.localsplus"]
@@ -90,8 +90,8 @@ class Chains:
         if not self._heap:
             ends = [o[n] for n in ("f.executable", "f.instr_ptr", "f.stacktop", "f.stackpointer") if n in o.values]
             self._stand = (min(ends), max(ends) + 8 - min(ends))
-        version = o.version
-        self._created = -2 if version < (3, 13) else -3 if version < (3, 15) else 0
+        has = o.features
+        self._created = 0 if has.single_created_state else -3 if has.own_created_state else -2
         self._variables: dict[int, tuple[Code, dict[str, int]]] = {}
 
     # ------------------------------------------------------------------ walking
@@ -170,7 +170,7 @@ class Chains:
             top = (pointer - address - start) // 8 if pointer else -1
         else:
             top = _INT(data, frame + o["f.stacktop"])[0]
-        if o.version >= (3, 15) and state in (2, 3):
+        if o.features.sent_value_on_top and state in (2, 3):
             top -= 1  # the value that is sent in lies above what is awaited
         return self._with_top(link, top - 1)
 
@@ -219,7 +219,7 @@ class Chains:
         link.stand.append((address + o["gen.gi_frame"], struct.pack("<Q", frame)))
         link.created = lasti < 0
         stack = _WORD(data, 64)[0]  # f_valuestack
-        if o.version >= (3, 10):
+        if o.features.stack_depth:
             depth = _INT(data, 80)[0]  # f_stackdepth
         else:
             top = _WORD(data, 72)[0]  # f_stacktop; NULL while it runs

@@ -64,7 +64,7 @@ class Greenlets:
         self._values, self._chains = values, chains
         self._memory, self._o = values.memory, values.o
         self._modules = Modules(values.memory, values.o, values.objects)
-        self._heap = values.o.heap_frames
+        self._heap = values.o.features.heap_frames
         self._slot0 = self._o["f.localsplus"]
         self._at = self._o.header + _POINTER
         self.layout: Layout | None = None
@@ -168,7 +168,7 @@ class Greenlets:
         # greenlet 3.1 and newer keep a pointer to the object first; then come the state of exceptions, the arguments
         # of a switch, and the stack.
         first = 2 if all(_WORD(h.raw, 8)[0] == h.address for h in all_[:_PROOFS]) else 1
-        stack = first + (3 if self._o.version >= (3, 11) else 5) + 2
+        stack = first + (3 if self._o.features.exception_row else 5) + 2
         mains = [h for h in all_ if _WORD(h.raw, 8 * stack + 8)[0] == _TOP]
         if mains:
             self._prove(all_, mains, stack)

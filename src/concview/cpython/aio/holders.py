@@ -45,7 +45,7 @@ class Holders:
         """`by_source`: what frames have by calls rather than blocks, beside what they are known to have."""
         self._values, self._chains, self._by_source = values, chains, by_source
         self._memory, self._o = values.memory, values.o
-        self._unbound = values.o.version >= (3, 14)  #: the stack keeps the method and, above it, the manager
+        self._unbound = values.o.features.exit_unbound  #: the stack keeps the method and, above it, the manager
         self._passed: set[int] | None = None  #: generators that were looked into, while somebody asks for them
         self._users: dict[int, tuple[Code, roles.User | None]] = {}
 

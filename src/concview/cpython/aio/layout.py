@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from concview.cpython.features import Features
 from concview.cpython.offsets import ASYNCIO
 
 #: A future's `state`.
@@ -44,7 +45,7 @@ class TaskLayout:
 
 def layout(version: tuple[int, int], header: int) -> TaskLayout:
     """`header`: sizeof(PyObject); everything moves with it."""
-    state, size, waiter, when, exception = ASYNCIO[version]
+    state, size, waiter, when, exception, cancels = ASYNCIO[version]
     more = header - 16
     return TaskLayout(
         state=state + more,
@@ -57,13 +58,13 @@ def layout(version: tuple[int, int], header: int) -> TaskLayout:
         name=waiter + 16 + more,
         when=when + more,
         wrapped=16 + more,
-        closure=(72 if version >= (3, 10) else 48) + more,
+        closure=(72 if Features(version).function_builtins else 48) + more,
         fd=16 + more,
         bases=344 + more,
         namespace=264 + more,
         member=40 + more,
         head=waiter + 24 + more,
-        cancels=0 if version < (3, 11) else (waiter - 8 if version >= (3, 13) else waiter + 40) + more,
+        cancels=cancels + more if cancels else 0,
         span=(state + more, waiter + 16 - state),
     )
 

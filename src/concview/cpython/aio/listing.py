@@ -52,7 +52,7 @@ class Listing:
         self._modules = Modules(values.memory, values.o, values.objects)
         self._debug: DebugOffsets | None = None
         self._interpreters: dict[int, _Interpreter] = {}
-        self.linked = values.o.version >= (3, 14)
+        self.linked = values.o.features.linked_tasks
         self.problem = ""  #: why tasks cannot be listed
         self.unseen: tuple[str, ...] = ()  #: kinds of tasks that are there and not read, a sentence each
         self.greenlets = ""  #: what runs greenlets: 'gevent' or 'eventlet'

@@ -192,7 +192,7 @@ class Values:
 
     def _negative(self, address: int) -> bool:
         tag = struct.unpack("<q", self.memory.read(address + self.o["long.lv_tag"], 8))[0]
-        return bool(tag & 3 == 2) if self.o.version >= (3, 12) else tag < 0
+        return bool(tag & 3 == 2) if self.o.features.long_tags else tag < 0
 
     def integer(self, address: int, default: int = -1) -> int:
         found = self.number(address)

@@ -147,7 +147,7 @@ class Waits:
     def _apart(self, chain: Chain) -> Link | None:
         """The outermost frame of the task that `wait_for` made of what it waits for, up to 3.11."""
         last = chain.links[-1] if chain.links else None
-        if self._o.version >= (3, 12) or last is None or last.place.code.qualname != "wait_for":
+        if self._o.features.wait_for_inline or last is None or last.place.code.qualname != "wait_for":
             return None
         task = self._chains.local(last, "fut")
         if not self._values.is_a(task, TASK):
@@ -277,7 +277,7 @@ class Waits:
         inner = self._in_closure(head, _SHIELDED)
         if inner and values.is_a(inner, TASK):
             return Waiting(TaskState.TASK, "shield", awaited=[inner], total=1)
-        if self._o.version < (3, 12):  # wait_for makes a task of its own
+        if not self._o.features.wait_for_inline:
             for link in reversed(chain.links[-3:]):
                 if link.place.code.qualname == "wait_for":
                     waited = self._chains.local(link, "fut")

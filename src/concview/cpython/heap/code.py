@@ -86,12 +86,12 @@ class HeapCode(Code):
         self.file = source.absolute(objects.string(word("filename")))
         self.qualname = source.qualname(self.name, self.file, self.first_line)
         self.role = role_of(self.file, self.qualname)
-        parse = parse_linetable if o.version >= (3, 10) else parse_lnotab
+        parse = parse_linetable if o.features.line_table else parse_lnotab
         starts, lines = parse(objects.raw_bytes(word("linetable")), self.first_line)
         self.starts, self.lines = array("I", starts), array("i", lines)
         self.handlers = []
         self.young = _PROBATION
-        self.unit = 2 if o.version >= (3, 10) else 1  #: bytes per step of f_lasti and of a block's handler
+        self.unit = 2 if o.features.instruction_units else 1  #: bytes per step of f_lasti and of a block's handler
         self.exits = _exits(self.opcodes, self.unit)
         #: bytes of a frame that are copied along: where it may be in a `with`, its value stack too
         self.copied = o["f.localsplus"] + (8 * (self.nlocalsplus + self.stacksize) if self.exits else 0)

@@ -73,7 +73,7 @@ class HeapWalker:
                         (o["f.iblock"], "i", 4), (o["f.state"], "b", 1)])  # fmt: skip
         self._unpack = scattered(parts).unpack_from
         self._blocks, self.header = o["f.blockstack"], o["f.localsplus"]
-        self._runs = _EXECUTING_310 if offsets.version >= (3, 10) else _EXECUTING_38
+        self._runs = _EXECUTING_310 if offsets.features.stack_depth else _EXECUTING_38
 
     def walk(self, result: HeapWalk, frame: int, data: bytes, copies: Copies, tracing: bool = False) -> Outcome:
         """Fill `result` from the innermost frame on. `tracing`: a function that traces is running, which is the only

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from concview.cpython.memory import BadAddress, Memory
+from concview.cpython.offsets import OLDEST
 from concview.cpython.runtime import find, layout
 from concview.engines.pyspy.join import Moment, WaitTable
 from concview.engines.pyspy.threads import Task, Tasks
@@ -75,7 +76,7 @@ class Gil:
 def _address(memory: Memory) -> int:
     try:
         runtime = find(memory)
-        if runtime.version < (3, 8):
+        if runtime.version < OLDEST:
             raise GilNotFound("the GIL is read from Python 3.8 on")
         offsets = layout(memory, runtime)
         if offsets.free_threaded:

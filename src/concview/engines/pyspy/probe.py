@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from concview.cpython.features import Features
 from concview.cpython.memory import Memory
 from concview.cpython.runtime import find, layout
 from concview.engines.base import Probe
@@ -45,7 +46,7 @@ def _version(pid: int) -> tuple[str, bool]:
     memory = Memory(pid)
     try:
         runtime = find(memory)
-        free_threaded = runtime.version >= (3, 13) and layout(memory, runtime).free_threaded
+        free_threaded = Features(runtime.version).without_gil and layout(memory, runtime).free_threaded
     except Unsupported:
         return "", False
     return runtime.python, free_threaded

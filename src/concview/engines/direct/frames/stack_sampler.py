@@ -232,7 +232,7 @@ class StackSampler(Sampler):
                 return None
             data = b""
         if _WORD(again, 8 * thread.which)[0] != frame:
-            self._tally.doubtful += self._o.version < (3, 14)
+            self._tally.doubtful += not self._o.features.cleared_frames
         else:
             data = data[:live]
         outcome = self._walker.walk(walk, frame, chunk, data, thread.outs, outs)

@@ -38,7 +38,7 @@ def readers(
 ) -> Readers:
     """`frame` interns (function, file, line); `source` names functions that do not know their qualified names. Raises
     Unsupported."""
-    if offsets.heap_frames:
+    if offsets.features.heap_frames:
         objects: Objects = HeapObjects(memory, offsets)
         heap_codes = HeapCodes(objects, frame, source)
         native = NativeIds(memory, runtime, offsets, numbers)
@@ -50,5 +50,5 @@ def readers(
 
 def check(memory: Memory, runtime: Runtime, offsets: Offsets) -> None:
     """Raises Unsupported where `readers` would."""
-    if offsets.heap_frames:
+    if offsets.features.heap_frames:
         NativeIds(memory, runtime, offsets, ThreadNumbers(memory.facts))

@@ -42,7 +42,7 @@ class ContextManagers:
     def __init__(self, reader: LockReader, codes: Codes) -> None:
         self._reader, self._codes = reader, codes
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
-        self.unbound = reader.offsets.version >= (3, 14)  #: the stack keeps the method and the manager
+        self.unbound = reader.offsets.features.exit_unbound  #: the stack keeps the method and the manager
         #: The exit methods of locks -> the lock's kind. From 3.14 on by the method's address: it belongs to the type.
         #: Up to 3.13 by (type of a bound method, definition of the method): these belong to the C module.
         self.exits: dict[object, str] = {}

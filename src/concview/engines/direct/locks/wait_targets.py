@@ -237,7 +237,7 @@ class WaitTargets:
     def _mutex(self, address: int, stack_pointer: int) -> tuple[int, str, str] | None:
         """PyMutex: the futex is a semaphore in `struct wait_entry {void *arg; uintptr_t addr; sem}` on the waiter's
         own C stack; addr is what it waits for."""
-        if not 0 <= address - stack_pointer < NEAR or self._o.version < (3, 13):
+        if not 0 <= address - stack_pointer < NEAR or not self._o.features.parking_lot:
             return None
         parked = self._memory.word(address - 8)
         lock = parked - self._header
@@ -275,7 +275,7 @@ class WaitTargets:
     def _lives(self, address: int) -> bool:
         """Whether an object's count of references is one: of a freed object there stands 0 or the address of the next
         free one. Only such builds have locks with semaphores."""
-        return self._o.version >= (3, 14) or 0 < self._memory.word(address) < _MOST_REFERENCES
+        return self._o.features.locks_without_semaphore or 0 < self._memory.word(address) < _MOST_REFERENCES
 
     def _remember(self, semaphore: int, matched: tuple[int, str, str]) -> tuple[int, str, str]:
         if len(self._by_semaphore) >= _MOST_KNOWN:
@@ -288,7 +288,7 @@ class WaitTargets:
             return (lock, PRIMITIVES[kind.name], "") if self._reader.state(kind, head).semaphore == futex else None
         if kind.name == "_queue.SimpleQueue":
             # Up to 3.12 it has a lock of its own, later its waiters are parked at an address inside it.
-            parked = self._memory.word(futex - 8) if self._o.version >= (3, 13) else 0
+            parked = self._memory.word(futex - 8) if self._o.features.parking_lot else 0
             if _WORD(head, self._header)[0] == futex or lock <= parked < lock + kind.basicsize:
                 return lock, "SimpleQueue", "SimpleQueue.get"
         return None

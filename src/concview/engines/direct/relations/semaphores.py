@@ -205,7 +205,7 @@ class SemaphoreReader:
                 left -= end - start
         offsets = self._search.reader.offsets
         if not offsets.free_threaded:
-            pool = _POOLS[offsets.version >= (3, 10)]
+            pool = _POOLS[offsets.features.large_pools]
             for start, end in regions:
                 yield from self._pools(start, end, pool)
         for start, end in regions:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from concview.cpython.aio.values import BAD, Values
+from concview.cpython.features import Features
 from concview.model import TaskState
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ _ATTRIBUTES = ("_waiters", "_getters", "_putters")
 _MOST, _MOST_OBJECTS = 4096, 200
 
 
-def steps_of(name: str, kind: str, version: tuple[int, int]) -> tuple[int, ...]:
+def steps_of(name: str, kind: str, has: Features) -> tuple[int, ...]:
     """What taking one out of the row may count: `popleft` 1; `remove` 3, the first one 2 up to 3.9
     (Modules/_collectionsmodule.c). A queue wakes by the one, a lock's waiter takes itself out by the other, a
     semaphore's changed from the one to the other in 3.10."""
-    remove = 3 if version >= (3, 10) else 2
+    remove = 3 if has.deque_remove_counts_three else 2
     if name != "_waiters":
         return (1,)
-    return (1, remove) if kind == "Semaphore" and version < (3, 11) else (remove,)
+    return (1, remove) if kind == "Semaphore" and not has.semaphore_row_by_remove else (remove,)
 
 
 def still(before: Sequence[int], now: Sequence[int], moves: int, steps: Sequence[int]) -> set[int]:
@@ -80,7 +81,7 @@ class WaitOrder:
                 for name in _ATTRIBUTES:
                     if name in attributes:
                         kind = places[place][0].waiting
-                        steps = steps_of(name, kind.kind if kind is not None else "", self._values.o.version)
+                        steps = steps_of(name, kind.kind if kind is not None else "", self._values.o.features)
                         self._row(now, attributes[name], steps, by_future, rows, found)
             except BAD:
                 continue
