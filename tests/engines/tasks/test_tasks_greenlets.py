@@ -10,6 +10,7 @@ import pytest
 from tasks_helpers import Row, Watch, watched
 from test_tasks_pools import PYTHON
 
+from concview.cpython.features import Features
 from concview.model import AsyncObject
 from interpreters import target
 
@@ -77,7 +78,7 @@ def test_a_layout_that_does_not_fit_is_said() -> None:
 
     reader = Greenlets.__new__(Greenlets)
     reader.layout, reader.problem = None, ""
-    reader._o = type("Offsets", (), {"version": (3, 12)})()
+    reader._o = type("Offsets", (), {"features": Features((3, 12))})()
     words = [0] * 32
     for address in (0x1000, 0x2000):
         words[1], words[9] = address, (1 << 64) - 1  # where a main greenlet's stack would end, one word too far
