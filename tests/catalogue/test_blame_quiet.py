@@ -421,6 +421,10 @@ LOOP = "def f(fn, *a):\n    while True:\n"
     ("        try: ask()\n        except OSError: log()\n        sleep(1)", 5, None),  # a pause between two rounds
     ("        try: return q.get_nowait()\n        except queue.Empty: sleep(1)", 4, None),
     ("        try: ask()\n        except E:\n            sleep(1)\n            raise", 5, None),
+    # A worker that calls what it is given is in the call; one that calls it every minute pauses in any case.
+    ("        try: r = fn(*a)\n        except E: r = None\n        if stopped: return\n        tell(r)", 3, None),
+    ("        try: fn(*a)\n        except E: log()\n        sleep(60)", 5, None),
+    ("        try: fn(*a)\n        except E: log()\n        if stop.wait(60): return", 5, None),
 ])  # fmt: skip
 def test_a_pause_between_two_tries(body: str, line: int, error: str | None) -> None:
     assert File(uses.parse(LOOP + body + "\n")).tries_again("f", line) == error

@@ -81,6 +81,7 @@ class Again(NamedTuple):
     loop: Range
     handler: Range
     error: str  #: 'HTTPError, URLError'; '' for all or what is no name
+    tried: Range  #: who is in there waits for what is tried, and does not pause
     after: int  #: from this line of the loop on, too, one has failed; 0: in the handler alone
     forwards: bool  #: it tries what it was given, with the arguments that it was given: `fn(*args, **kwargs)`
 
@@ -395,9 +396,20 @@ def _again(loop: ast.For | ast.AsyncFor | ast.While) -> list[Again]:
             names = [n for error in errors if (n := subject(error))[:1].isupper() and n not in _ANY]
             stays = part.body and not isinstance(part.body[-1], (ast.Raise, ast.Return, ast.Break))
             if stays and calls and not (names and _NOT_YET.issuperset(names)):
-                after = (node.end_lineno or node.lineno) + 1 if ends else loop.lineno if forwards else 0
-                found.append(Again(_range(loop), _range(part), ", ".join(names[:3]), after, forwards))
+                end = node.end_lineno or node.lineno
+                after = end + 1 if ends else _left_before(loop, end) if forwards else 0
+                found.append(
+                    Again(_range(loop), _range(part), ", ".join(names[:3]), _spanned(node.body), after, forwards)
+                )
     return found
+
+
+def _left_before(loop: ast.For | ast.AsyncFor | ast.While, line: int) -> int:
+    """From which line on a round has failed, of a loop that is left behind this line where one has not: `if done:
+    return`. 0 where it is not: who calls something every minute pauses then whether it has failed or not."""
+    left = (s for s in loop.body if s.lineno > line and _leaves([s]))
+    first = next(left, None)
+    return (first.end_lineno or first.lineno) + 1 if first is not None else 0
 
 
 def _range(node: ast.AST) -> Range:

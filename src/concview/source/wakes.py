@@ -339,6 +339,8 @@ class File:
         for again in found.again:
             if given and not again.forwards:
                 continue
+            if again.tried.line <= line <= again.tried.end_line:
+                continue
             # The pause itself may be in a loop of its own there, second by second.
             inside = again.handler.line <= line <= again.handler.end_line
             if inside or (again.loop.line == loop.first and 0 < again.after <= line):
