@@ -25,6 +25,7 @@ from concview.catalogue.rules.async_busy_wait import AsyncBusyWait
 from concview.catalogue.rules.async_deadlock import AsyncDeadlock
 from concview.catalogue.rules.async_lock_held_across_await import AsyncLockHeldAcrossAwait
 from concview.catalogue.rules.async_pool_exhausted import AsyncPoolExhausted
+from concview.catalogue.rules.async_semaphore_saturated import AsyncSemaphoreSaturated
 from concview.catalogue.rules.async_straggler import AsyncStraggler
 from concview.catalogue.rules.executor_exhausted import ExecutorExhausted
 from concview.catalogue.rules.loop_starvation import LoopStarvation
@@ -539,6 +540,62 @@ def test_who_has_something_of_a_pool_made_by_hand_is_told_by_the_source() -> Non
     top = with_source(stream, POOL_BY_HAND).causes[0]
     assert (len(top.tasks), top.kind, top.exact) == (3, "sleep", False) and "cond" in top.path[0].what
     assert len(top.path[0].owning_tasks) == 1
+
+
+OF_READERS_AND_WRITERS = """
+class RW:
+    async def read_acquire(self):
+        async with self.cond:
+            self.readers += 1
+
+    async def read_release(self):
+        async with self.cond:
+            self.readers -= 1
+            self.cond.notify_all()
+
+    async def write(self):
+        async with self.cond:
+            while self.readers:
+                await self.cond.wait()
+
+
+async def reader(rw):
+    while True:
+        await rw.read_acquire()
+        try:
+            await asyncio.sleep(0.1)
+        finally:
+            await rw.read_release()
+"""
+
+
+def test_a_writer_waits_for_the_readers_that_have_counted_themselves_in() -> None:
+    stream = Stream()
+    writer, readers = stream.task("writer", "RW.write", 12), [stream.task(f"r{n}", "reader", 18) for n in range(3)]
+    stream.does(writer, TaskWait(TaskState.LOCK, "Condition.wait", 0xC, "Condition"), 15, "RW.write")
+    for each in readers:
+        stream.does(each, SLEEP, 22, "reader")
+    stream.run(10)
+    said = with_source(stream, OF_READERS_AND_WRITERS)
+    (waits,) = (c for c in said.causes if c.tasks == (writer,))
+    assert said.verdict == "held up" and set(waits.path[0].owning_tasks) == set(readers) and waits.kind == "sleep"
+
+
+@pytest.mark.parametrize("had", [False, True])
+def test_permits_that_nobody_is_seen_to_have_when_none_is_free(had: bool) -> None:
+    stream = Stream()
+    for n in range(4):
+        stream.does(stream.task(f"t{n}"), lock(0x5, "Semaphore.acquire", "Semaphore"), 11)
+    has = stream.task("has")
+    stream.does(has, SLEEP, 21, holds=(held(0x5, "gate", "Semaphore"),) if had else ())
+    # A semaphore does not say how many permits it had: what is free, and who is seen to have one, add up.
+    stream.objects[0x5] = AsyncObject(0x5, "Semaphore", "gate", "asyncio", int(had), int(had), 4, (has,) if had else ())
+    stream.run(10)
+    said = blamed(stream)
+    assert (said.verdict == "stuck") == (not had) == ("kept in a variable, or forgotten" in said.sentence)
+    if not had:
+        rule = AsyncSemaphoreSaturated()
+        assert "no task is seen to have one" in one(list(rule.observe(window(stream)))).summary
 
 
 IN_A_CIRCLE = """

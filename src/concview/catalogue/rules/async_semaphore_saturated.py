@@ -64,6 +64,16 @@ class AsyncSemaphoreSaturated:
         ended = one.waits
         rate = f" Some {ended / aio.seconds:.0f} a second get in." if ended > len(one.waiters) else ""
         held = one.hold_run
+        if measured.lasting and not one.holders and (one.told is None or not one.told.told.holders):
+            return replace(
+                measured,
+                title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}, and none has it",
+                summary=f"{summary}. No permit is free, and no task is seen to have one: it is kept in a variable, or "
+                "was never given back.",
+                fix=f"Give each permit back on every way out.\n\n    async with {name}: ...   # also on failure",
+                check_next=f"Where is {name} released, and what happens in between?",
+                severity_cap="info",
+            )
         return replace(
             measured,
             title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}"

@@ -186,7 +186,7 @@ MANAGERS: dict[str, tuple[str, ...]] = {
 TO_TRANSPORT: tuple[str, ...] = (
     "_transport", "transport", "_reader", "_protocol", "protocol", "_stream", "_network_stream", "_stream_reader",
     "_connection", "_conn", "connection", "_writer", "_sock", "_con", "_content", "content", "_raw_socket",
-    "transport_stream", "_payload", "conn", "pgconn",
+    "transport_stream", "_payload", "conn", "pgconn", "proc",
 )  # fmt: skip
 
 

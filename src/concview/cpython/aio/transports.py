@@ -119,11 +119,16 @@ class Transports:
                 return structs.replace(peer, accepted=True) if served else peer
         if "_sock_fd" in attributes:
             return self._of_descriptor(values.integer(attributes["_sock_fd"]))
+        if "_pid" in attributes and "_exit_waiters" in attributes:  # of a subprocess
+            self._asked = True
+            return self._peers.child(values.integer(attributes["_pid"]))
         for name in TO_TRANSPORT:
             if name in attributes:
                 peer = self._search(attributes[name], seen, depth - 1)
                 if peer is not None:
                     return peer
+        if "_pipe" in attributes and "_fileno" in attributes:  # a pipe to no child of asyncio's
+            return self._of_descriptor(values.integer(attributes["_fileno"]))
         return None
 
     def _named(self, address: int) -> Peer | None:

@@ -48,6 +48,8 @@ def answer(waiter: TaskWaiter) -> Root | Link:
 def _at_peer(waiter: TaskWaiter) -> Root:
     wait = waiter.wait
     peer = wait.peer
+    if peer is not None and peer.kind == "process":
+        return waiter.end(End.CHILD, f"process {peer.name}")
     # What its client does not take is in the way of all that the task has.
     sends = peer is not None and _SENDS.search(wait.via) is not None
     served = peer.accepted if peer is not None else not waiter.tasks.wanted(waiter.node)

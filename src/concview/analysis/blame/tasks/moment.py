@@ -214,9 +214,10 @@ class TaskMoment:
         if not reach:
             return on, [], []
         look = world.standing(run.stack)
+        counted = world.file(frame.file).counted(frame.function, frame.line, on, method)
 
         def found(wanted: Way) -> list[Node]:
-            placed = self.placed(look, on, method, reach, wanted)
+            placed = self.placed(look, on, method, reach, wanted, counted)
             others = [n for n in placed if self.runs[n].wait.object != run.wait.object]
             # Who waits for tasks does it by them.
             those = set(others)

@@ -42,11 +42,12 @@ def at_object(waiter: TaskWaiter) -> Link:
     sure = Confidence.EXACT if all(c is Confidence.EXACT for c in held.values()) else Confidence.INFERRED
     nobody = waiter.end(End.UNEXPLAINED, f"{what}: no task is seen to have it")
     known = tasks.had(wait.object)  # then they only change hands
-    if told is not None and not known and via is not Via.LOCK and 0 < told.told.limit <= told.told.used:
-        nobody = waiter.end(
-            End.NOBODY,
-            f"{words.usage(told)}, and no task is seen that will give one back: kept in a variable, or forgotten",
-        )
+    if told is not None and not known and via is not Via.LOCK and 0 <= told.told.limit <= told.told.used:
+        # Of permits of which none is free and none is seen to be had, it is not known how many there are.
+        used = words.usage(told) or ("none is free" if via is Via.PERMIT else "")
+        if used:
+            lost = f"{used}, and no task is seen that will give one back: kept in a variable, or forgotten"
+            nobody = waiter.end(End.NOBODY, lost)
     return waiter.link(via, what, others, (via, wait.object), sure, nobody)
 
 
