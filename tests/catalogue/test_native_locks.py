@@ -173,3 +173,25 @@ def test_a_lock_of_a_c_library_is_a_lock_from_the_beginning_of_the_wait() -> Non
     scene.do(waiter, [frame("call", 30)], waits_for())
     scene.play(0.1)
     assert _now(scene, waiter)[0] is State.UNKNOWN
+
+
+def test_who_waits_for_a_lock_has_it_no_more_whenever_it_was_seen_with_it() -> None:
+    """Each of them was read to have it once: a lock that goes round is no circle of those that wait for it."""
+    scene = Scene(rules={})
+    one, other, writes = (scene.thread(name) for name in ("one", "other", "writes"))
+    scene.do(writes, [frame("write", 3)], IN_C)
+    for tid in (one, other):
+        scene.do(tid, [frame("small", 10)], waits_for())
+    scene.play(1)
+    told = NativeWait(one, 4096, "libx.so", kind="lock", owner=other)
+    _told(scene, told, NativeWait(other, 4096, "libx.so", kind="lock", owner=one))
+    for line in range(11, 61):  # one wait after the other, in which nobody looked
+        for tid in (one, other):
+            scene.do(tid, [frame("small", line)])
+        scene.play(0.01)
+        for tid in (one, other):
+            scene.do(tid, [frame("small", line)], waits_for())
+        scene.play(0.1)
+    blame = Tracker(Wakes(lambda _: ())).blame(Window(scene.history))
+    assert blame is not None
+    assert not [cause for cause in blame.causes if cause.kind == "cycle"]

@@ -206,7 +206,8 @@ class NativeWait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A thread in futex(2) that no lock of Python's accounts for: it waits inside C code."""
 
     tid: int
-    address: int  #: of the futex
+    #: Of the futex; of a lock of Python's C interface its own, where each thread that waits has a futex of its own.
+    address: int
     library: str  #: base name of the module that a return address on its stack lies in; '' not known
     path: str = ""
     shared: int = 0  #: inode of the shared mapping that the futex lies in: other processes can wake it
@@ -214,7 +215,7 @@ class NativeWait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     others: tuple[Owner, ...] = ()
     #: 'mutex', 'rwlock' (pthread's), 'stdio lock', 'lock', whose owner was read; '' it is none that records one
     kind: str = ""
-    owner: int = 0  #: the thread that has it, of this process or the other one
+    owner: int = 0  #: the thread that has it, of this process or the other one; 0 nobody at that moment
     lost: bool = False  #: no thread has the owner's number any more
 
     @property

@@ -97,8 +97,8 @@ def has_buffered():
     buffered.write(bytes(1 << 20))  # more than a pipe takes, and nobody reads
 
 
-def wants_buffered():
-    note("wants buffered")
+def wants_buffered(name="wants buffered"):
+    note(name)
     while True:
         buffered.write(b"x")
         time.sleep(0.01)
@@ -127,6 +127,7 @@ for name in LOCKS:
     start(wants, name)
 start(wants_stream)
 start(wants_buffered)
+start(wants_buffered, "wants buffered, too")
 start(wants_to_read)
 start(waits_for_none)
 print("ready", flush=True)

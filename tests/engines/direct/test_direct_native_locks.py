@@ -56,6 +56,8 @@ def test_the_owner_is_who_took_it(direct_python: Interpreter) -> None:
     buffered = waits[tids["wants buffered"]]
     assert (buffered.kind, buffered.owner, buffered.lost) == ("lock", tids["has buffered"], False)
     assert buffered.what == "a lock inside a BufferedWriter"
+    too = waits[tids["wants buffered, too"]]
+    assert (too.address, too.owner) == (buffered.address, buffered.owner), "one lock, also where each has its own futex"
 
     shared = waits[tids["wants shared"]]
     child = tids["has shared"]  # its only thread has the number of the process

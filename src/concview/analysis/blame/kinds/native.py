@@ -51,8 +51,8 @@ class Native:
         owner = told.owner
         exact = bool(at_ns) and _stands(waiter, owner, at_ns)
         others = [owner] if owner != waiter.tid and owner in waiter.moment.runs else []
-        if others and not exact and _waits_there(waiter, owner, told):
-            others = []  # it has given it back and wants it again
+        if others and _waits_there(waiter, owner, told):
+            others, exact = [], False  # it has given it back and wants it again
         otherwise = waiter.end(End.NATIVE, f"waits for {what}")
         confidence = Confidence.EXACT if exact else Confidence.INFERRED
         return waiter.link(Via.NATIVE, what, others, confidence, otherwise, key=("native", told.address))
@@ -67,9 +67,12 @@ def _stands(waiter: Waiter, owner: int, at_ns: int) -> bool:
 
 
 def _waits_there(waiter: Waiter, tid: int, told: NativeWait) -> bool:
-    other, at_ns = waiter.world.kernel.native(waiter.moment, tid)
-    run = waiter.moment.runs[tid]
-    return run.wait.kind is WaitKind.FUTEX and bool(at_ns) and other is not None and other.address == told.address
+    """Also by what was seen of an earlier wait of the same thread, where nothing else accounts for this one."""
+    other, _ = waiter.world.kernel.native(waiter.moment, tid)
+    wait = waiter.moment.runs[tid].wait
+    if wait.kind is not WaitKind.FUTEX or wait.lock or other is None:
+        return False
+    return other.address == told.address and other.owner != tid  # a mutex that is taken twice by one stays his
 
 
 KIND = Native()

@@ -60,7 +60,8 @@ class NativeReader:
             wait = NativeWait(row.tid, line.arguments[0], clean(library(path)), clean(path, 1000), shared)
             if noted is not None:
                 name = f"a {clean(noted.of)}" if noted.of else wait.library
-                rows.append(msgspec.structs.replace(wait, library=name, kind=noted.kind, owner=noted.owner))
+                told = {"address": noted.lock, "library": name, "kind": noted.kind, "owner": noted.owner}
+                rows.append(msgspec.structs.replace(wait, **told))
             else:
                 rows.append(wait if lock is None else self._owned(wait, line, lock))
         said = tuple(rows)

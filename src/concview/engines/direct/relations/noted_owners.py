@@ -38,7 +38,8 @@ _TYPE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
 
 class Noted(NamedTuple):
     kind: str  #: 'stdio lock', 'lock'
-    owner: int  #: tid
+    owner: int  #: tid; 0 nobody at this moment
+    lock: int  #: its address: the same for all that wait for it, which that of the futex is not where each parks alone
     of: str  #: the type of the object that it is in: 'BufferedWriter'; '' for none
 
 
@@ -50,7 +51,7 @@ class NotedOwners:
         self._known: dict[int, tuple[int, str, int]] = {}
 
     def of(self, tid: int, line: SyscallLine, stack: bytes, now: int) -> Noted | None:
-        """Who has what this thread waits for in futex(2); None where that is noted nowhere, or nobody has it now."""
+        """Who has what this thread waits for in futex(2); None where that is noted nowhere."""
         if line.shape is not Shape.FUTEX or line.arguments[1] & FUTEX_COMMAND_MASK not in _WAITS:
             return None
         address = line.arguments[0]
@@ -61,7 +62,7 @@ class NotedOwners:
                 word, count, ident = _STREAM.unpack(data)
                 owner = tids.get(ident, 0)
                 if word == CONTENDED and 0 <= count < _DEEPEST and owner not in (0, tid):
-                    return Noted("stdio lock", owner, "")
+                    return Noted("stdio lock", owner, address, "")
         words = dict.fromkeys(w for (w,) in struct.iter_unpack("<Q", stack[: len(stack) & ~7]))
         place, of = self._place(address, words, tids, now)
         data = self._read(place - 8, 16) if place else b""
@@ -72,7 +73,10 @@ class NotedOwners:
             self._known.pop(address, None)
             return None
         owner = tids.get(ident, 0)
-        return Noted("lock", owner, of) if owner not in (0, tid) else None
+        if ident and not owner:
+            return None
+        # While it is handed over nobody is noted, or already whoever still waits.
+        return Noted("lock", owner if owner != tid else 0, lock, of)
 
     def _place(self, address: int, words: Mapping[int, None], tids: Mapping[int, int], now: int) -> tuple[int, str]:
         """Where the owner of the lock at an address is noted, and the type of the object that it is in; 0: nowhere."""
