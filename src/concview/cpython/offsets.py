@@ -230,8 +230,8 @@ _FIXED: dict[tuple[int, int], dict[str, int]] = {
 #: Of builds without a GIL alone (3.13.15, 3.14.7). Whoever follows these checks what it finds: the configuration lies
 #: between them and the fields that the debug offsets tell.
 _WITHOUT_GIL: dict[tuple[int, int], dict[str, int]] = {
-    (3, 13): {"is.stoptheworld": 10744, "ts.critical_section": 176},
-    (3, 14): {"is.stoptheworld": 10848, "ts.critical_section": 176},
+    (3, 13): {"is.stoptheworld": 10744, "rt.stoptheworld": 10360, "ts.critical_section": 176},
+    (3, 14): {"is.stoptheworld": 10848, "rt.stoptheworld": 10552, "ts.critical_section": 176},
 }
 
 #: `PyObject` is 32 bytes in free-threaded builds (ob_tid, ob_mutex, ..., ob_type at 24) instead of 16.

@@ -25,6 +25,23 @@ print("ready", flush=True)
 print(asks.native_id, *(t.native_id for t in others), flush=True)
 time.sleep(1000)
 """
+#: Of all interpreters: the request lies in the runtime.
+STOPS_ALL = """
+import sys, threading, time
+def deep(n):
+    if n: return deep(n - 1)
+    while True: time.sleep(1000)
+for _ in range(300): threading.Thread(target=deep, args=(50,), daemon=True).start()
+def asks():
+    while True: sys._current_frames()
+def computes():
+    while True: sum(range(100))
+threads = [threading.Thread(target=t, daemon=True) for t in (asks, computes, computes)]
+for thread in threads: thread.start()
+print("ready", flush=True)
+print(*(t.native_id for t in threads), flush=True)
+time.sleep(1000)
+"""
 SHARED = """
 import threading, time
 SHARED = {n: float(n) for n in range(2000000)}
@@ -77,9 +94,10 @@ def waits(sink: KeepingSink, tids: list[int]) -> list[Wait]:
 
 
 @pytest.mark.units(2)
+@pytest.mark.parametrize("source", [STOPS, STOPS_ALL], ids=["one", "all"])
 @pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
-def test_who_asked_for_the_stop_is_read(python: Interpreter) -> None:
-    with target(python, STOPS) as process, watching(process.pid) as (engine, sink):
+def test_who_asked_for_the_stop_is_read(python: Interpreter, source: str) -> None:
+    with target(python, source) as process, watching(process.pid) as (engine, sink):
         asks, *others = map(int, process.line().split())
 
         def told() -> list[Wait]:

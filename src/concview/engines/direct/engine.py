@@ -191,7 +191,7 @@ class DirectEngine:
         )  # fmt: skip
         self._wait_targets = WaitTargets(
             reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures,
-            lambda: self._sampler.threads, self._acquires,
+            lambda: self._sampler.threads, runtime.address, self._acquires,
         )  # fmt: skip
         waits.futex_resolver, waits.futexes_resolver = self._wait_targets.resolve, self._wait_targets.resolve_many
         self._ownership.awake = self._scheduled.awake = (0, sink.wait(Wait(WaitKind.RUNNING)))

@@ -45,17 +45,18 @@ class WaitTargets:
         owners: RLockOwners,
         futures: Futures,
         threads: Callable[[], Sequence[Thread]],
+        runtime: int = 0,
         acquires: Callable[[Place], bool | None] = lambda _: None,
     ) -> None:
         """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives; `outer`: our number of
-        a thread as the process numbers it; `threads`: all thread states; `acquires`: None where the source does not
+        a thread as the process numbers it; `threads`: all thread states; `runtime`: its address; `acquires`: None where the source does not
         say that a line takes a lock and waits for it, else whether only for some time."""
         self._acquires = acquires
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._tid_of, self._outer = tid_of, outer
         self._memory, self._objects, self._o = reader.memory, reader.objects, reader.offsets
         self._header = reader.offsets.header
-        self._without_gil = WithoutGil(reader.memory, reader.objects, reader.offsets, threads)
+        self._without_gil = WithoutGil(reader.memory, reader.objects, reader.offsets, threads, runtime)
         self._by_semaphore: dict[int, int] = {}  #: semaphore -> the lock that was found to have it
         self._answers = ReadCache[Wait | None](reader.memory)
 

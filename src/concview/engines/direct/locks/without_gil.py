@@ -2,7 +2,8 @@
 
 Every object has a lock in its head, which operations on it take for their time (a critical section). A thread links
 those it is in from its thread state, innermost first; they are given up, and marked so, while it is blocked. For a stop
-of the world the interpreter records who asked.
+of the world the interpreter records who asked; of one of all interpreters (sys._current_frames, fork, tracemalloc,
+settrace of all threads) the runtime does.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ _OBJECT_MUTEX = 10
 #: `state` of a thread state, at which it parks while the world stands still, lies behind four pointers and two words.
 _STATE_WITHIN = 64
 
-#: `struct _stoptheworld_state` (3.13 to 3.15): mutex, requested, world_stopped, is_global, stop_event; how many threads
+#: `struct _stoptheworld_state` (3.13 and 3.14), in each interpreter and in the runtime, there behind a lock of 8 bytes
+#: that whoever stops all of them takes: mutex, requested, world_stopped, is_global, stop_event; how many threads
 #: have yet to stop; the thread state that asked.
 _STOP = struct.Struct("<B??BBxxxqQ")
-_STOP_EVENT = 4
+_STOP_EVENT, _STOP_LOCK = 4, 8
 #: `PyCriticalSection2`: the link outwards, one mutex and, where the link to it says so, another.
 _SECTION = struct.Struct("<QQQ")
 #: Tags of a link: the section is given up for now; it has two mutexes.
@@ -45,10 +47,13 @@ class WithoutGil:
         objects: Objects,
         offsets: Offsets,
         threads: Callable[[], Sequence[Thread]],
+        runtime: int,
     ) -> None:
-        """`threads`: all thread states."""
+        """`threads`: all thread states. `runtime`: address of the runtime."""
         self._memory, self._objects, self._o, self._threads = memory, objects, offsets, threads
         self._stop = offsets.get("is.stoptheworld", 0)
+        of_all = offsets.get("rt.stoptheworld", 0)
+        self._stop_all = runtime + of_all if runtime and of_all else 0
         self._section = offsets.get("ts.critical_section", 0)
 
     def parked(self, thread: Thread, futex: int, stack_pointer: int) -> tuple[int, str, str] | None:
@@ -63,6 +68,8 @@ class WithoutGil:
             return 0, "", STOP
         if self._stop and 0 <= (inside := at - thread.interpreter - self._stop) < _STOP.size:
             # Two that want to stop the world do so one after the other.
+            return 0, "", STOPPING if inside == _STOP_EVENT else STOP
+        if self._stop_all and -_STOP_LOCK <= (inside := at - self._stop_all) < _STOP.size:
             return 0, "", STOPPING if inside == _STOP_EVENT else STOP
         owner = at - _OBJECT_MUTEX
         if owner <= 4096 or owner & 7:
@@ -123,17 +130,17 @@ class WithoutGil:
         return found[0] if len(found) == 1 else 0
 
     def stopper(self, interpreter: int) -> int:
-        """The tid of the thread that has asked for a stop of the interpreter's threads; 0 when nobody does at this
-        moment, or what is read makes no sense."""
+        """The tid of the thread that has asked for a stop of the interpreter's threads, or of all interpreters'; 0 when
+        nobody does at this moment, or what is read makes no sense."""
         if not self._stop:
             return 0
-        try:
-            raw = self._memory.read(interpreter + self._stop, _STOP.size)
-        except BadAddress:
-            return 0
-        if max(raw[:5]) > 3:
-            return 0
-        _, requested, _, is_global, _, to_come, asked = _STOP.unpack(raw)
-        if not requested or is_global or not 0 <= to_come <= 1 << 20:
-            return 0
-        return next((t.tid for t in self._threads() if t.address == asked and t.interpreter == interpreter), 0)
+        places = [(interpreter + self._stop, _STOP.size), (self._stop_all or interpreter + self._stop, _STOP.size)]
+        for raw, of_all in zip(self._memory.read_many(places), (False, True), strict=True):
+            if raw is None or max(raw[:5]) > 3:
+                continue
+            _, requested, _, is_global, _, to_come, asked = _STOP.unpack(raw)
+            if not requested or is_global != of_all or not 0 <= to_come <= 1 << 20:
+                continue
+            asks = (t for t in self._threads() if t.address == asked and (of_all or t.interpreter == interpreter))
+            return next((t.tid for t in asks), 0)
+        return 0
