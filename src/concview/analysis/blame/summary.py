@@ -59,6 +59,7 @@ class Merged:
     owners: list[set[Node]] = field(default_factory=list)
     exact_ns: int = 0
     had_ns: int = 0  #: as in `Row`
+    first: dict[tuple[object, ...], set[Node]] = field(default_factory=dict)  #: who is in front, by what it waits for
 
     @property
     def total(self) -> int:
@@ -81,6 +82,11 @@ def rows_of(slices: Iterable[Slice]) -> list[Row]:
     return list(found.values())
 
 
+def _behind(path: Sequence[Step]) -> tuple[object, ...]:
+    """What those in front are told to wait for themselves: others that do something else are not counted with them."""
+    return (path[1].via, path[1].what, path[1].who) if len(path) > 1 else ()
+
+
 def merged(rows: Iterable[Row]) -> list[Merged]:
     """Most time first."""
     found: dict[_Key, Merged] = {}
@@ -93,13 +99,12 @@ def merged(rows: Iterable[Row]) -> list[Merged]:
         if one is None:
             one = found[key] = Merged(row.root, row.path, kind)
         total = row.total
+        if row.owners:
+            one.first.setdefault(_behind(row.path), set()).update(row.owners[0])
         if total > one.most:
-            first_owners = one.owners[0] if one.owners else set()
             one.most, one.root, one.path, one.owners = total, row.root, row.path, [set(o) for o in row.owners]
-            if one.owners:
-                one.owners[0] |= first_owners
-        elif one.owners and row.owners:
-            one.owners[0] |= row.owners[0]
+        if one.owners:
+            one.owners[0] = one.first[_behind(one.path)]
         one.had_ns += row.had_ns
         if exact(row.path):
             one.exact_ns += total

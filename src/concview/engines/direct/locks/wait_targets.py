@@ -49,8 +49,9 @@ class WaitTargets:
         acquires: Callable[[Place], bool | None] = lambda _: None,
     ) -> None:
         """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives; `outer`: our number of
-        a thread as the process numbers it; `threads`: all thread states; `runtime`: its address; `acquires`: None where the source does not
-        say that a line takes a lock and waits for it, else whether only for some time."""
+        a thread as the process numbers it; `threads`: all thread states; `runtime`: address of the runtime;
+        `acquires`: None where the source does not say that a line takes a lock and waits for it, else whether only for
+        some time."""
         self._acquires = acquires
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._tid_of, self._outer = tid_of, outer

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
-from concview.cpython.memory import MAX_SEGMENTS, BadAddress, Memory
+from concview.cpython.memory import MAX_SEGMENTS, Memory
 from concview.cpython.objects import Objects
 from concview.cpython.offsets import Offsets
 from concview.cpython.threads import Thread
