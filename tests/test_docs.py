@@ -57,3 +57,19 @@ def test_rules_that_the_readme_names_exist() -> None:
     rows = re.findall(r"^\| .* \| .* \| ([a-z, -]+-[a-z, -]+) \|$", (ROOT / "README.md").read_text("utf-8"), re.M)
     named = {name for row in rows for name in row.split(", ")}
     assert len(named) > 10 and not named - rules
+
+
+def test_every_metric_has_its_row() -> None:
+    """`..._capacity` behind `concview_queue_items` stands for `concview_queue_capacity`."""
+    text = (ROOT / "docs" / "prometheus.md").read_text("utf-8")
+    source = (PACKAGE / "fleet" / "metrics.py").read_text("utf-8")
+    metrics = set(re.findall(r'\(\s*"([a-z_]+)",\s*f?"[A-Z0-9]', source))
+    rows = [re.findall(r"`(concview_|\.\.\._)([a-z_]+)", line) for line in text.splitlines()]
+    told: set[str] = set()
+    for row in rows:
+        first = next((name for start, name in row if start == "concview_"), "")
+        stems = [first[:at] for at in range(len(first)) if first[at] == "_"]
+        for start, name in row:
+            told |= {name} if start == "concview_" else {f"{stem}_{name}" for stem in stems}
+    told = {name.removesuffix("_total") for name in told}
+    assert len(metrics) > 30 and not metrics - told

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rich.cells import cell_len
 from rich.segment import Segment
 
 from concview.tui.text_render import Line, fit, fit_place
@@ -68,9 +69,24 @@ def number_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[A
     return draw
 
 
-def layout(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
-    """Which columns are shown in `width` cells, and how wide. One cell between neighbours."""
-    shown = list(columns)
+#: What is in a column is counted in steps of so many cells, so that columns do not move all the time.
+STEP = 4
+
+
+def needed(column: Column, rows: Iterable[Any], palette: Palette, context: Any) -> int:
+    """How many cells these rows fill of a column that may grow, in steps; at least its title's."""
+    most = len(column.title) + 1  # with the arrow of what is sorted by
+    for row in rows:
+        drawn = "".join([s.text for s in column.draw(row, column.most, palette, context)])
+        most = max(most, cell_len(drawn.strip() if column.right else drawn.rstrip()))
+    return min(column.most, -(-most // STEP) * STEP)
+
+
+def layout(columns: Sequence[Column], width: int, needs: Mapping[str, int] | None = None) -> list[tuple[Column, int]]:
+    """Which columns are shown in `width` cells, and how wide. One cell between neighbours. `needs`: cells that what is
+    in a column fills, where it is known: none gets more while another lacks some."""
+    needs = needs or {}
+    shown = [replace(c, want=min(c.want, n), most=min(c.most, n)) if (n := needs.get(c.id)) else c for c in columns]
 
     def need(comfort: bool = False) -> int:
         return sum(max(c.width, c.want if comfort else 0) for c in shown) + len(shown) - 1

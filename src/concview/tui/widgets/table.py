@@ -27,7 +27,7 @@ from concview.tui import keys
 from concview.tui.search import matcher
 from concview.tui.text_render import Line, differences, fit, strip_of, wrap
 from concview.tui.theme import Palette, palette_of
-from concview.tui.widgets.columns import Column, layout
+from concview.tui.widgets.columns import Column, layout, needed
 from concview.tui.widgets.steady import Plain
 
 
@@ -126,6 +126,8 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         #: that is drawn again is another object.
         self._drawn: dict[Any, tuple[Any, str, Strip]] = {}
         self._drawn_with: Any = None
+        self._seen: dict[Any, Any] = {}  #: rows whose cells were counted
+        self._needs: dict[str, int] = {}  #: cells that what was in sight fills of a column, the most so far
 
     # ------------------------------------------------------------ data
 
@@ -394,15 +396,30 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self, width: int, palette: Palette) -> None:
         """Share the room among the columns, and forget the rows that were drawn for something else."""
-        wanted = (self.shown_columns(), width, self.sort_by, palette, self.context)
-        if wanted != self._drawn_with:
-            if self._drawn_with is None or wanted[:3] != self._drawn_with[:3]:
+        shown = self.shown_columns()
+        grown = self._measure(shown, palette)
+        wanted = (shown, width, self.sort_by, palette, self.context)
+        if grown or wanted != self._drawn_with:
+            if grown or self._drawn_with is None or wanted[:3] != self._drawn_with[:3]:
                 # What is sorted by is seen.
-                columns = [replace(c, drop=0) if c.id == self.sort_by else c for c in self.shown_columns()]
-                self._layout = layout(columns, width)
+                columns = [replace(c, drop=0) if c.id == self.sort_by else c for c in shown]
+                self._layout = layout(columns, width, self._needs)
             self._drawn_with, self._drawn = wanted, {}
         elif len(self._drawn) > 4 * self.size.height + 100:
             self._drawn = {}  # scrolled through
+
+    def _measure(self, shown: Sequence[Column], palette: Palette) -> bool:
+        """Whether what is in sight needs more than it did. Columns never shrink while somebody reads."""
+        first = self._first()
+        rows = [r for r in self.rows[first : first + self.size.height] if self._seen.get(self.key(r)) is not r]
+        self._seen = {self.key(r): r for r in self.rows[first : first + self.size.height]}
+        grown = False
+        for column in shown:
+            if column.most and column.data is not False and rows:
+                need = needed(column, rows, palette, self.context)
+                if need > self._needs.get(column.id, 0):
+                    self._needs[column.id], grown = need, True
+        return grown
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
