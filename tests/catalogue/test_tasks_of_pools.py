@@ -158,3 +158,34 @@ def test_a_lock_that_the_thread_has_further_out_on_a_line_of_its_own(outer: str)
     scene.history.apply(Relations(scene.now_ns, (row,), 1, 1))
     found = blame(scene)
     assert ("this thread has it itself" in found.sentence) is (outer == "view")
+
+
+@pytest.mark.parametrize(("failed", "verdict"), [(12, "retry"), (0, "")])
+def test_a_pool_of_connections_that_has_made_none(failed: int, verdict: str) -> None:
+    pool = "/site-packages/psycopg_pool/pool.py"
+    scene = Scene(rules={})
+    tids = [scene.thread(f"view-{n}") for n in range(3)]
+    for n, tid in enumerate(tids):
+        stack = [stdlib("Condition.wait", "threading.py"), frame("ConnectionPool.getconn", 8, pool, "library")]
+        scene.do(tid, [*stack, frame("view", 60)], waits_for(0x90 + n, True, "Condition.wait", "Condition"))
+    row = QueueDepth(0xF0, "ConnectionPool", "pool", 0, 4, -1, -1, -1, tuple(tids), failed)
+    for _ in range(4):
+        scene.history.apply(Depths(scene.now_ns, (row,)))
+        scene.play(1)
+    found = blame(scene)
+    assert (found.verdict == "retry") is bool(verdict)
+    assert not verdict or "which has none: of 12 attempts to make one all have failed" in found.sentence
+
+
+def test_a_thread_pool_of_multiprocessing_has_its_workers_here() -> None:
+    file = "multiprocessing/pool.py"
+    scene = Scene(rules={})
+    caller, worker = scene.thread("MainThread"), scene.thread("worker")
+    waits = [stdlib("Condition.wait", "threading.py"), stdlib("ApplyResult.get", file), frame("main", 4)]
+    scene.do(caller, waits, waits_for(0xA0, via="Event.wait", kind="Event"))
+    scene.do(worker, [frame("render", 30), stdlib("worker", file)], SLEEP)
+    for n in range(2):
+        scene.do(scene.thread(f"handler-{n}"), [GET, stdlib("Pool._handle_results", file)],
+                 waits_for(0xB0 + n, via="SimpleQueue.get", kind="SimpleQueue"))  # fmt: skip
+    (cause,) = [c for c in blame(scene).causes if caller in c.threads]
+    assert cause.path[0].owners == (worker,)

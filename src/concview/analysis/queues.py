@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from concview.model import Depths, PoolDepth, QueueDepth
+from concview.model import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
 
 #: Reports kept of each queue: two minutes at four a second; a queue that no report names is kept so long.
 POINTS = 480
@@ -69,6 +69,11 @@ class QueueHistories:
         """What was reported last of a queue, and when (ns)."""
         known = self._known.get(address)
         return (known.last, known.points[-1].at_ns) if known is not None else None
+
+    def in_vain(self, tid: int) -> int:
+        """Of one that waits for a connection: attempts of its pool to make one, where all have failed; else 0."""
+        pools = [q.last for q in self._known.values() if q.last.kind == CONNECTION_POOL and tid in q.last.users]
+        return min((p.failed for p in pools), default=0) if all(p.failed > 0 for p in pools) else 0
 
     def behind(self, tid: int) -> tuple[PoolDepth, int] | None:
         """The executor that a thread is a worker of, and how many tasks wait for one; None where it has a worker free,

@@ -27,6 +27,9 @@ _UNFINISHED = "unfinished_tasks"
 _QUEUES = frozenset({"Queue", "LifoQueue", "PriorityQueue"})
 #: Of CONNECTION_POOL, psycopg_pool 3's; other libraries have classes of that name with other attributes.
 _LENDERS = ("_pool", "_max_size", "_nconns", "_waiting")
+#: What psycopg_pool 3 counts: connections that it tried to make, attempts that failed, and how long those took that did
+#: not, or were used, which is there once one was made.
+_TRIED, _FAILED, _MADE = "connections_num", "connections_errors", ("connections_ms", "usage_ms")
 _SIMPLE = "_queue.SimpleQueue"
 _DEQUE = "collections.deque"
 #: Base classes followed from a type on.
@@ -61,6 +64,7 @@ class Queue:
     size: int = -1
     most: int = 0
     unfinished: int = -1
+    failed: int = -1  #: of a pool of connections: attempts to make one, if all have failed; -1 not known
     puts: int = -1
     gets: int = -1
     again_ns: int = 0
@@ -172,7 +176,16 @@ class QueueReader:
         if not self._items(queue, items, names is _ATTRIBUTES):
             return False
         queue.most, queue.unfinished = max(0, most), unfinished if counted else -1
+        if kind == "lender":
+            queue.failed = self._failed(found.get("_stats", 0))
         return True
+
+    def _failed(self, counts: int) -> int:
+        told = self._objects.items_by_name(counts) if counts else {}
+        if _TRIED not in told or any(name in told for name in _MADE):
+            return 0 if told else -1
+        tried, failed = self._objects.integers([told[_TRIED], told.get(_FAILED, told[_TRIED])])
+        return failed if _FAILED in told and tried <= failed else 0
 
     def _items(self, queue: Queue, items: int, counts: bool) -> bool:
         kind = self._objects.type_name(items)

@@ -25,6 +25,9 @@ class QueueDepth(msgspec.Struct, frozen=True, array_like=True):
     puts: int
     gets: int
     users: tuple[int, ...] = ()  #: tids of threads whose frames were seen to refer to it
+    #: Of a pool of connections, as far as it counts that: attempts to make one where all have failed; 0 it has made
+    #: some; -1 not known.
+    failed: int = -1
 
 
 class PoolDepth(msgspec.Struct, frozen=True, array_like=True):

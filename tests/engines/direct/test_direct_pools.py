@@ -102,11 +102,22 @@ def test_an_exhausted_pool(library: str) -> None:
         tick_until(engine, lambda: bool(_of(sink, library)) and len(_waiting(sink, library)) == 1)
         pool = _of(sink, library)[-1]
         assert (pool.size, pool.most, pool.puts >= 0) == (0, 2, library == "sqlalchemy")
+        assert pool.failed == (0 if library == "psycopg_pool" else -1)
         assert set(_waiting(sink, library)) <= set(pool.users)
 
         process.send("")
         assert process.line() == "done"
         tick_until(engine, lambda: _of(sink, library)[-1].size == 2 and not _waiting(sink, library))
+
+
+def test_a_pool_whose_every_attempt_to_connect_fails() -> None:
+    refused = PSYCOPG.replace("return cls()", "raise psycopg.OperationalError('refused')").replace("pool.wait()", "")
+    source = PROGRAM % ([_folder("psycopg_pool")], "import psycopg\n" + refused)
+    with target(current(), source) as process, watching(process.pid) as (engine, sink):
+        tick_until(engine, lambda: any(q.failed > 0 for q in _of(sink, "psycopg_pool")))
+        pool = _of(sink, "psycopg_pool")[-1]
+        assert (pool.size, pool.most) == (0, 2)
+        tick_until(engine, lambda: len(_of(sink, "psycopg_pool")[-1].users) >= 3)
 
 
 def _of(sink: KeepingSink, library: str) -> list[QueueDepth]:

@@ -81,7 +81,7 @@ class ConnectionStarvation:
     def observe(self, window: Window) -> Iterable[Observation]:
         for key, one in _checkouts(window).items():
             tids = {t.tid for t, _ in one.waits}
-            if len(tids) >= MIN_THREADS:
+            if len(tids) >= MIN_THREADS and not all(window.history.depths.in_vain(tid) for tid in tids):
                 yield self._one(window, key, one)
 
     def _one(self, window: Window, key: str, one: _Checkout) -> Observation:

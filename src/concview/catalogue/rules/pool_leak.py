@@ -77,8 +77,8 @@ class PoolLeak:
     def observe(self, window: Window) -> Iterable[Observation]:
         for crowd in _crowd.crowds(window, _wanted):
             crowd.polls = any(p.run.wait.timed for _, p in crowd.waits)
-            if not crowd.stuck:
-                continue
+            if not crowd.stuck or all(window.history.depths.in_vain(tid) for tid in crowd.tids):
+                continue  # its pool has made none
             known = _crowd.related(window, crowd)
             if known is not None and known.complete and not known.more and _dry(window, crowd, known):
                 yield _one(window, crowd, known)

@@ -142,7 +142,16 @@ class QueueFinder:
             users = tuple(known.users)
             rows.append(
                 QueueDepth(
-                    q.address, clean(q.kind), clean(known.name), q.size, q.most, q.unfinished, q.puts, q.gets, users
+                    q.address,
+                    clean(q.kind),
+                    clean(known.name),
+                    q.size,
+                    q.most,
+                    q.unfinished,
+                    q.puts,
+                    q.gets,
+                    users,
+                    q.failed,
                 )
             )
             if known.workers:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from concview.analysis.blame.kinds.future import at_work
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.jobs import hands_over
-from concview.analysis.known_places import POOL_RESULTS, among
-from concview.model import SIGNAL_VIA, Role
+from concview.analysis.known_places import POOL_RESULTS, WORKERS, among, is_file
+from concview.model import SIGNAL_VIA, Role, Stack
 from concview.text import plural
 
 #: Percent of a core, all of them together: with less they do nothing.
@@ -37,13 +38,23 @@ class PoolResult:
             )
             nobody = waiter.end(End.NOBODY, lost)
             return waiter.link(Via.RESULT, "the result of a task of a pool", [], otherwise=nobody)
+        # A ThreadPool's workers are threads of this process, and it hands over by one thread of its own.
+        moment = waiter.moment
+        workers = moment.once(("threads of pools",), lambda: [t for t, r in moment.runs.items() if _works(r.stack)])
+        busy = [t for t in workers if at_work(moment.runs[t].stack) and t != waiter.tid]
         known = waiter.world.history.workers
         below = [w for w in known.workers if w.role is Role.WORKER] if known is not None else []
+        if busy and (not below or sum(hands_over(r.stack) for r in moment.runs.values()) == 1):
+            return waiter.link(Via.RESULT, "the result of a task of its pool", busy, told=True)
         what = "the result of a task in another process"
         if below and all(w.cpu_percent >= 0 for w in below) and sum(w.cpu_percent for w in below) < STILL:
             one = len(below) == 1
             what += f", and {plural(len(below), 'worker')} of this one {'uses' if one else 'use'} no CPU"
         return waiter.end(End.CHILD, what)
+
+
+def _works(stack: Stack) -> bool:
+    return any(among(f, WORKERS) and is_file(f, "multiprocessing/pool.py") for f in stack.frames)
 
 
 def _whole(waiter: Waiter) -> bool:

@@ -16,6 +16,7 @@ from concview.analysis.blame.ties import ties, without_others
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import pool_asked
 from concview.model import CONNECTION_POOL, WaitKind
+from concview.text import plural
 
 _GETS = frozenset({"pool", "Queue.get", "SimpleQueue.get", "work"})
 
@@ -35,6 +36,9 @@ class Resource:
         library = next((name for f in waiter.look.own if (name := pool_asked(f))), "") if pool else ""
         if library:  # inside of it the line that waits has a name of the library's own
             what = f"a connection of {library}'s pool"
+        if library and (tries := world.history.depths.in_vain(waiter.tid)):
+            none = f"which has none: of {plural(tries, 'attempt')} to make one all have failed"
+            return waiter.end(End.RETRY, f"waits for {what}, {none}")
         inside = inside_block(waiter)
         if inside and (pool or frame.origin == "library"):
             return waiter.link(Via.RESOURCE, what or "a connection of a pool", inside)
