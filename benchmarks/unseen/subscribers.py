@@ -4,7 +4,7 @@ import asyncio
 import signal
 import threading
 
-EXPECT = "still or unexplained"
+EXPECT = "stuck"
 signal.alarm(600)
 subs = {}
 
