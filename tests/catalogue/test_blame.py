@@ -394,6 +394,46 @@ def test_who_puts_in_something_else_than_it_took_has_nothing_of_it() -> None:
     assert found.held_up == 0
 
 
+LENDS = """\
+class Lender:
+    def lend(self):
+        return self.free.get()
+    def take_back(self, x):
+        self.free.put(x)
+def work(lender):
+    while True:
+        x = lender.lend()
+        try:
+            ask()
+        finally:
+            lender.take_back(x)
+"""
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_queue_behind_two_methods_is_a_pool_where_callers_pass_back_what_they_got(same: bool) -> None:
+    """Not where they put in something else: then it is work."""
+    scene = Scene(rules={})
+    waiters, busy = [scene.thread(f"w-{n}") for n in range(2)], scene.thread("busy")
+    asks = [stdlib("Queue.get", "queue.py"), frame("Lender.lend", 3), frame("work", 8)]
+    for waiter in waiters:
+        scene.do(waiter, asks, waits_for(0x100, via="Queue.get", kind="Queue"))
+    scene.do(busy, [frame("ask", 90), frame("work", 10)], recv())
+    names = [Reference(t, 1, "local", "self.free", "Lender.lend", FILE, 3) for t in waiters]
+    names += [Reference(t, 1, "local", "lender.free", "work", FILE, n) for t, n in ((waiters[0], 8), (busy, 10))]
+    scene.play(1)
+    row = Related(0x100, "Queue", "Queue", "self.free", tuple(waiters), references=tuple(names), complete=True)
+    scene.history.apply(Relations(scene.history.now_ns, (row,), 2, 2))
+    scene.play(5)
+    lines = (LENDS if same else LENDS.replace("take_back(x)", "take_back(made(x))")).split("\n")
+    found = Tracker(Wakes(lambda file: lines if file == FILE else ())).blame(Window(scene.history))
+    assert found is not None
+    held = [c for c in found.causes if set(c.threads) == set(waiters)]
+    assert [(c.kind, c.path[0].via, c.path[0].owners) for c in held] == (
+        [("peer", "resource", (busy,))] if same else []
+    )
+
+
 def test_permits_that_the_semaphore_itself_has_counted_are_exact() -> None:
     scene = Scene(rules={})
     waiting = [stdlib("Semaphore.acquire", "threading.py"), frame("limited", 5)]

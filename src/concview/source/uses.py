@@ -275,10 +275,10 @@ class _Visitor:
                     function.changes.append(Change(subject(node.target), isinstance(node.op, ast.Add), node.lineno))
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
                     function.aliases |= {(t.id, node.value.attr) for t in node.targets if isinstance(t, ast.Name)}
-                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-                    got = node.value.func
-                    if isinstance(got, ast.Attribute):
-                        function.kept |= {(got.attr, t.id) for t in node.targets if isinstance(t, ast.Name)}
+                if isinstance(node, ast.Assign):
+                    value = node.value.value if isinstance(node.value, ast.Await) else node.value
+                    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+                        function.kept |= {(value.func.attr, t.id) for t in node.targets if isinstance(t, ast.Name)}
                 self.expression(node, handler, maybe)
 
     def _inner(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:

@@ -220,6 +220,19 @@ class File:
         got = {n for m, n in found.kept if m in ("get", "get_nowait")}
         return any(m in ("put", "put_nowait") and n in got for m, n in found.kept)
 
+    def puts_into(self, on: str) -> frozenset[str]:
+        """Functions that put something into a queue of that name."""
+        puts = WAKES["get"]
+        return frozenset(f.name for f in self.functions if any(c.on == on and c.method in puts for c in f.calls))
+
+    def passes_back(self, name: str, line: int, take: str, gives: frozenset[str]) -> bool:
+        """What it has from the one method it passes to one of the others: `c = pool.lend()`, `pool.take_back(c)`."""
+        found = self.function_at(name, line)
+        if found is None:
+            return False
+        got = {n for m, n in found.kept if m == take}
+        return any(m in gives and n in got for m, n in found.kept)
+
     def gives_back(self, name: str, line: int, take: str, give: str) -> bool:
         """Whether what one method gave is, where that can be seen at all, what the other one is given."""
         found = self.parsed.function(name, line)

@@ -118,6 +118,30 @@ async def has_one_of_a_pool(pool):
     async with pool.one():
         await asyncio.sleep(100_000)
 
+class Lender:
+    def __init__(self):
+        self.free = asyncio.Queue()
+        self.free.put_nowait(object())
+
+    async def lend(self):
+        return await self.free.get()
+
+    def put(self, one):
+        self.free.put_nowait(one)
+
+    async def get(self):
+        return await self.lend()
+
+async def has_one_of_a_lender(lender):
+    one = await lender.get()
+    try:
+        await asyncio.sleep(100_000)
+    finally:
+        lender.put(one)
+
+async def waits_at_the_lender(lender):
+    await lender.get()
+
 async def waits_at_the_pool(pool):
     async with pool.one():
         pass
@@ -160,6 +184,10 @@ async def main():
     tasks.append(task(has_one_of_a_pool(pool), "has_one_of_a_pool"))
     await asyncio.sleep(0)
     tasks.append(task(waits_at_the_pool(pool), "lock|has_one_of_a_pool"))
+    lender = Lender()
+    tasks.append(task(has_one_of_a_lender(lender), "has_one_of_a_lender"))
+    await asyncio.sleep(0)
+    tasks.append(task(waits_at_the_lender(lender), "lock|has_one_of_a_lender"))
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
     print("ready", flush=True)
@@ -170,7 +198,7 @@ async def main():
 
 asyncio.run(main())
 """.replace("VARIABLES", ", ".join(f"v{i}" for i in range(40)))
-USERS = 11
+USERS = 12
 
 
 def _told(told: Told) -> dict[str, str]:

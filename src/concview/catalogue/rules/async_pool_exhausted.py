@@ -68,30 +68,25 @@ class AsyncPoolExhausted:
                 yield self._one(aio, one, None)
             elif "Queue" in one.kind:
                 site = lent(one)
-                if site is not None:
+                if site is not None or one.holders:
                     yield self._one(aio, one, site)
 
     def _one(self, aio: AioWindow, one: ObjectWindow, site: Site | None) -> Observation:
         mean, lower, stuck = _aio.lower_waiters(aio, one)
-        waiters = _aio.by_time(one.waiters)
-        if site is None:
-            name, used = _aio.name_of(one), words.usage(one.usual)
-            keepers = _aio.by_time(one.holders)
-            what, part = _aio.holders_do(one)
+        waiters, pool = _aio.by_time(one.waiters), one.kind in _POOLS
+        name = site.expression if site is not None else _aio.name_of(one)
+        if site is None or one.holders:
+            keepers, (what, part) = _aio.by_time(one.holders), _aio.holders_do(one)
             stacks = _aio.holder_stack(aio, one, "holder")
             kept = one.hold_run[0].stack if one.hold_run is not None else None
         else:
-            name = site.expression
-            if one.holders:  # in the frame of a context manager, which is in no task's chain
-                keepers, (what, part) = _aio.by_time(one.holders), _aio.holders_do(one)
-                stacks = _aio.holder_stack(aio, one, "holder")
-                kept = one.hold_run[0].stack if one.hold_run is not None else None
-            else:
-                kept_by, run, part = keep(aio, site)
-                keepers = _aio.by_time(kept_by)
-                what, kept = (_aio.doing(run), run.stack) if run is not None else ("", None)
-                stacks = _aio.shown("holder", aio, keepers[0], kept, what) if keepers else ()
-            used = f"{plural(len(keepers), 'task')} {'has' if len(keepers) == 1 else 'have'} one" if keepers else ""
+            kept_by, run, part = keep(aio, site)
+            keepers = _aio.by_time(kept_by)
+            what, kept = (_aio.doing(run), run.stack) if run is not None else ("", None)
+            stacks = _aio.shown("holder", aio, keepers[0], kept, what) if keepers else ()
+        used = words.usage(one.usual) if pool else ""
+        if keepers and not pool:
+            used = f"{plural(len(keepers), 'task')} {'has' if len(keepers) == 1 else 'have'} one"
         spot = _aio.spot_of(one)
         summary = _aio.waiting(aio, waiters, mean, f"for {name} in {spot}")
         if used:
@@ -110,12 +105,12 @@ class AsyncPoolExhausted:
             lasting=stuck,
             samples=max(_aio.looks_in(aio, one.wait_ns), stuck),
             episodes=max(one.waits, stuck),
-            confidence=Confidence.EXACT if site is None else Confidence.INFERRED,
+            confidence=Confidence.EXACT if pool else Confidence.INFERRED,
             label=name,
             title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}"
             + (f": {used}" if used else ""),
             summary=summary + ".",
-            gain=_gain(mean, one.limit if site is None else len(keepers)),
+            gain=_gain(mean, one.limit if pool else len(keepers)),
             check_next=(
                 f"Must it be kept at {evidence.frame_spot(kept.user_leaf)}?"
                 if kept is not None and kept.user_leaf is not None

@@ -14,10 +14,12 @@ from concview.analysis.blame.kinds._ways import between, further_on, in_sessions
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.ties import ties, without_others
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import pool_asked
+from concview.analysis.known_places import bare, pool_asked
 from concview.model import CONNECTION_POOL, WaitKind
 from concview.text import plural
 
+#: Frames further out that may keep what a method took out of a queue.
+_CALLERS = 2
 _GETS = frozenset({"pool", "Queue.get", "SimpleQueue.get", "work"})
 
 
@@ -44,7 +46,7 @@ class Resource:
             return waiter.link(Via.RESOURCE, what or "a connection of a pool", inside)
         method, on = waiter.source.waited(frame.function, frame.line)
         reach = waiter.source.wakers(on, "get") if on and method == "get" else {}
-        if not pool and not (reach and waiter.source.puts_back(frame.function, frame.line)):
+        if not pool and not (reach and (_puts_back(waiter) or _passed_back(waiter, on))):
             return None
         told = ties(waiter)
         if told is not None and told.have:
@@ -63,6 +65,17 @@ class Resource:
         if told is not None and told.dry:
             otherwise = waiter.end(End.NOBODY, "all are out, and no thread has one that it will give back")
         return waiter.link(Via.RESOURCE, what, inside or owners, otherwise=otherwise)
+
+
+def _puts_back(waiter: Waiter) -> bool:
+    return waiter.source.puts_back(waiter.frame.function, waiter.frame.line)
+
+
+def _passed_back(waiter: Waiter, on: str) -> bool:
+    """Of a method that hands on what it takes out, whoever calls it passes that to another one, which puts it back."""
+    gives, take = waiter.source.puts_into(on), bare(waiter.frame.function)
+    callers = waiter.look.own[1 : 1 + _CALLERS]
+    return any(waiter.world.file(f.file).passes_back(f.function, f.line, take, gives) for f in callers)
 
 
 KIND = Resource()

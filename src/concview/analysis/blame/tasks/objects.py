@@ -54,12 +54,12 @@ def at_object(waiter: TaskWaiter) -> Link:
 def at_queue(waiter: TaskWaiter) -> Root | Link:
     wait, name, tasks, node = waiter.wait, waiter.object_name, waiter.tasks, waiter.node
     told = tasks.told(wait.object)
-    lent = waiter.run.sites("get")
-    if lent:
-        kept = list(tasks.holders.get(wait.object, {})) or tasks.kept.get(lent[0].key, [])
-        have = [n for n in kept if n != node]
+    lent, kept = waiter.run.sites("get"), list(tasks.holders.get(wait.object, {}))
+    if lent or (kept and wait.via == "Queue.get"):
+        what, key = (lent[0].expression, lent[0].key) if lent else (name, str(wait.object))
+        have = [n for n in kept or tasks.kept.get(key, []) if n != node]
         nobody = waiter.end(End.UNEXPLAINED, f"{name}: all are out, not seen who has them")
-        return waiter.link(Via.RESOURCE, lent[0].expression, have, ("lent", lent[0].key), otherwise=nobody)
+        return waiter.link(Via.RESOURCE, what, have, ("lent", key), otherwise=nobody)
     if wait.via not in _UNTIL_TAKEN:
         makers = in_a_circle(waiter)
         if makers:

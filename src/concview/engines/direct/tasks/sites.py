@@ -89,13 +89,22 @@ class Sites:
                     continue
                 attributes = self._values.attributes(address)
                 if site.how == "kept":
-                    kind = ("Queue", "asyncio") if attributes.keys() >= _QUEUE else None
+                    address = self._queue(address, attributes)
+                    kind = ("Queue", "asyncio") if address and address not in known else None
                 else:
                     kind = lock_kind(self._values, self._values.type_name(address), attributes)
                 if kind is not None and (site.how == "kept" or locked(self._values, kind[0], attributes)):
                     known.add(address)
                     found.append(Held(address, kind[0], kind[1], link, site.line, 0, False))
         return found
+
+    def _queue(self, address: int, attributes: dict[str, int]) -> int:
+        """Itself, or the one that an object of the program's own lends out of; 0 where it has none, or several."""
+        if attributes.keys() >= _QUEUE:
+            return address
+        parts = list(attributes.values())[:_SLOTS]
+        inner = [a for a in parts if a and self._values.attributes(a).keys() >= _QUEUE]
+        return inner[0] if len(inner) == 1 else 0
 
     def _taken(self, place: Place) -> tuple[Site, ...]:
         known = self._acquired.get(place)
