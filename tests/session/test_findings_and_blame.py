@@ -175,3 +175,14 @@ def test_that_no_rule_knows_it_is_said_when_all_have_judged() -> None:
     # A rule that waits for samples in general has seen nothing of it.
     general = named(judged("held up", Severity.WARN, HELD), [], pending=[Pending("gc-storm", "at least 10 s")])
     assert general is not None and general.more[0] == UNNAMED
+
+
+def test_a_circle_is_not_named_by_a_hint_and_has_advice_of_its_own() -> None:
+    circle = msgspec.structs.replace(HELD, kind="cycle")
+    hint = msgspec.structs.replace(ABOUT_IT, severity=Severity.INFO)
+    found = named(judged("stuck", Severity.WARN, circle), [hint])
+    assert found is not None and not found.rule and "in one order everywhere" in found.more[0]
+    told = unnamed(found)
+    assert told is not None and "in one order everywhere" in told.fix and "nothing but a restart" in told.why
+    known = named(judged("stuck", Severity.WARN, circle), [ABOUT_IT])
+    assert known is not None and known.rule == "a"

@@ -31,6 +31,7 @@ _CALM = frozenset({"clear", "idle", "outside", "waits", "few samples"})
 #: By verdict, of one that no rule names.
 _WHY = {
     "": "Who waits for others gets on no faster than they do; nobody's own work is the limit.",
+    End.CYCLE: "Each of them waits for what another one of them has or would give: nothing but a restart ends that.",
     End.STOPPED: "A stopped process answers nobody: whoever waits for it waits until it goes on, or is ended.",
     End.MEMORY: "At the limit the kernel gives back what it can (file pages) and lets whoever asks for more wait, with "
     "whatever it holds. Where the OOM killer is off, until somebody gives memory back or raises the limit.",
@@ -41,6 +42,8 @@ _WHY = {
 }
 _FIX = {
     "": "See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
+    End.CYCLE: "Take what is needed in one order everywhere, give back what one has before waiting for more, and do "
+    "not wait for those that wait for oneself; where that cannot be, give the wait a time limit.",
     End.STOPPED: "Find out who stopped it, and for what. `kill -CONT PID` lets a process go on that a signal stopped; "
     "detach the debugger; unpause the container of a frozen one. Give the wait a time limit.",
     End.MEMORY: "Keep less, or raise the limit (memory.high, memory.max; memory.limit_in_bytes). memory.events, or "
@@ -82,6 +85,7 @@ def unnamed(blame: Blame | None) -> Finding | None:
         return None  # a rule may yet name it
     top = _about_what(blame)
     share = top.share if top is not None else 1.0
+    about = End.CYCLE if top is not None and top.kind == End.CYCLE else blame.verdict
     return Finding(
         id=VERDICT,
         subject=blame.verdict,
@@ -91,8 +95,8 @@ def unnamed(blame: Blame | None) -> Finding | None:
         title=f"{blame.verdict.capitalize()}; "
         + (f"to {blame.rule} alone it is a hint" if blame.rule else "no rule covers this"),
         summary=blame.sentence,
-        why=_WHY.get(blame.verdict, _WHY[""]),
-        fix=_FIX.get(blame.verdict, _FIX[""]),
+        why=_WHY.get(about, _WHY[""]),
+        fix=_FIX.get(about, _FIX[""]),
         measured=Measured("share of the active time", share, HELD_UP[0], HELD_UP[0], "of the time"),
         where=_where(blame),
         threads=top.threads if top is not None else (),
@@ -118,8 +122,10 @@ def _where(blame: Blame) -> tuple[Where, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _unnamed_so_far(pending: Sequence[Pending]) -> str:
+def _unnamed_so_far(pending: Sequence[Pending], circle: bool) -> str:
     """That no rule covers it is said when all have judged."""
+    if circle:
+        return _FIX[End.CYCLE]
     ids = sorted({p.id for p in pending if p.subject})
     return f"{NOT_YET}{listed(ids, 3)} {'needs' if len(ids) == 1 else 'need'} more evidence." if ids else UNNAMED
 
@@ -146,7 +152,8 @@ def _named(blame: Blame | None, findings: Sequence[Finding], pending: Sequence[P
         top = _top(blame, blame.causes)
         finding = told.get(top.rule) if top is not None else None
         rule = finding.id if finding is not None else ""
-        more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else _unnamed_so_far(pending)
+        unnamed = _unnamed_so_far(pending, top.kind == End.CYCLE if top is not None else False)
+        more = f"{finding.id}: {_first(finding.fix)}" if finding is not None else unnamed
         hint = finding is not None and _less(finding, blame)
         return msgspec.structs.replace(blame, rule=rule, hint=hint, more=(more, *blame.more))
     about = _rules_about(blame.verdict)
@@ -255,6 +262,8 @@ def _about(cause: BlameCause, findings: Sequence[Finding]) -> Finding | None:
     for finding in findings:
         if cause.path and cause.kind != "starved" and finding.concern is Concern.CPU:
             continue
+        if cause.kind == End.CYCLE and finding.severity is Severity.INFO:
+            continue  # what may be as it is meant is not what keeps a circle
         theirs = {(w.file, w.line) for w in finding.where}
         theirs |= {(f.file, f.line) for s in finding.stacks for f in s.frames}
         shared = len(lines & theirs)
