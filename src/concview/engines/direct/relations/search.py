@@ -34,6 +34,8 @@ _SHARED_NS = 100_000_000
 NEW_FILES = 2
 #: Innermost frames of a thread that sleeps, by which it may be trying for something again and again.
 _ACQUIRING = 8
+#: Stacks of which it is remembered whether they are in such a function.
+_STACKS = 20_000
 #: Kinds of descriptors that have another end on some host.
 _LINKED = frozenset({"tcp", "unix", "pipe", "socket"})
 
@@ -41,6 +43,28 @@ _LINKED = frozenset({"tcp", "unix", "pipe", "socket"})
 Suspended = Callable[[int], tuple[list[Thread], int]]
 #: By address, and by descriptor.
 Waiting = dict[int, list[tuple[ThreadRow, Wait]]]
+
+
+class Acquiring:
+    """Whether a thread stands in a function that acquires something, by its name: asked once of each stack."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._generation = sink.generation
+        self._known: dict[int, bool] = {}  #: by id of a stack
+
+    def __call__(self, row: ThreadRow) -> bool:
+        if self._generation != self._sink.generation or len(self._known) > _STACKS:
+            self._generation = self._sink.generation
+            self._known.clear()
+        known = self._known.get(row.stack) if row.stack else None
+        if known is None:
+            known = self._known[row.stack] = any(
+                place.code.qualname.rpartition(".")[2] in ACQUIRES
+                for thread in row.states
+                for place in thread.walk.places[:_ACQUIRING]
+            )
+        return known
 
 
 class Waits:
@@ -55,7 +79,7 @@ class Waits:
         self.sleepers: list[tuple[ThreadRow, Wait]] = []  #: inside native code
         self.pollers: list[tuple[ThreadRow, Wait]] = []  #: in a function that acquires something, by its name
 
-    def add(self, row: ThreadRow, wait: Wait) -> None:
+    def add(self, row: ThreadRow, wait: Wait, acquires: Callable[[ThreadRow], bool]) -> None:
         if wait.kind is WaitKind.FUTEX:
             if wait.lock:
                 self.objects.setdefault(wait.lock, []).append((row, wait))
@@ -71,7 +95,7 @@ class Waits:
         elif wait.kind is WaitKind.SLEEP and wait.via == "native":
             self.sleepers.append((row, wait))
         elif wait.kind is WaitKind.SLEEP:
-            if _acquires(row):
+            if acquires(row):
                 self.pollers.append((row, wait))
         elif wait.kind is WaitKind.CHILD:
             self.children.append(row)
@@ -97,11 +121,6 @@ class Waits:
     def tids(self) -> set[int]:
         every = (*self.objects.values(), *self.descriptors.values(), *self.file_locks.values())
         return {row.tid for waiting in (*every, self.sleepers, self.pollers) for row, _ in waiting}
-
-
-def _acquires(row: ThreadRow) -> bool:
-    places = (place for thread in row.states for place in thread.walk.places[:_ACQUIRING])
-    return any(place.code.qualname.rpartition(".")[2] in ACQUIRES for place in places)
 
 
 class Pace:
@@ -142,6 +161,7 @@ class Search:
         self._turn = 0
         self._forget_at = 0
         self._waits, self._waits_at = Waits(), -_SHARED_NS
+        self._acquiring = Acquiring(sink)
 
     def waits(self, now: int) -> Waits:
         """Of all threads of Python's, at this moment or a few samples ago: looks that come one after the other share
@@ -151,7 +171,7 @@ class Search:
         self._waits_at = now
         waits = self._waits = Waits()
         for row in self.everyone():
-            waits.add(row, self.sink.waited(row.wait))
+            waits.add(row, self.sink.waited(row.wait), self._acquiring)
         return waits
 
     def everyone(self) -> list[ThreadRow]:
