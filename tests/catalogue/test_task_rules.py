@@ -782,6 +782,15 @@ def test_calls_of_another_executor_than_the_loops_own_are_behind_its_threads() -
     assert top.path[0].owners == (100,)
 
 
+def test_a_loop_in_c_that_a_program_runs_without_a_runner() -> None:
+    """uvloop has no frames: what runs below the line that runs it is the callback."""
+    serves = Frame("Server.spawn", "/v/site-packages/server/mp.py", 249, "loop.run_until_complete(_main())", "library")
+    app = Frame("app", "/srv/app.py", 8)
+    assert callback_of(Stack((app, serves))) is app and callback_of(Stack((serves,))) is None
+    inner = Frame("BaseEventLoop._run_once", "/usr/lib/python3.12/asyncio/base_events.py", 1, "", "stdlib")
+    assert callback_of(Stack((inner, serves))) is None
+
+
 def test_the_callback_of_a_blocked_loop_of_trio() -> None:
     run = Frame("unrolled_run", "/x/site-packages/trio/_core/_run.py", 2866, "", "library")
     main = Frame("<module>", "/srv/app.py", 11, "trio.run(main)", "user")

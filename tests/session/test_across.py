@@ -223,3 +223,27 @@ def test_a_lock_that_workers_pass_on_is_no_orphan() -> None:
     assert look(sides, untaken=untaken(True)).orphans, "a worker that waits for work waits for ever, too"
     assert asked == [{1, 2}, {1, 2}]
     assert not look(sides).orphans, "a recording cannot be asked"
+
+
+def pool(*more: ThreadView) -> Snapshot:
+    hands = wait_at(WaitKind.IO, ("Pool._handle_results", "multiprocessing/pool.py"))
+    asks = wait_at(WaitKind.FUTEX, ("Event.wait", "threading.py"), ("ApplyResult.wait", "multiprocessing/pool.py"))
+    return Snapshot(Status.LIVE, threads=(msgspec.structs.replace(asks, tid=1), msgspec.structs.replace(hands, tid=8)))
+
+
+@pytest.mark.parametrize("busy", [1, 2])
+def test_who_works_on_what_is_waited_for(busy: int) -> None:
+    """One that is in a task and waits for its master in turn is a circle, where it is the only one in a task."""
+    below = tuple(Worker(n, n, 1, Role.WORKER, f"worker {n}") for n in (2, 3))
+    free = msgspec.structs.replace(wait_at(WaitKind.FUTEX, *WORKS), tid=3)
+    at_it = [side(2, sem(waiters=(2,))), side(3, None, State.SLEEP)]
+    if busy == 1:
+        at_it[1] = Side(Snapshot(Status.LIVE, threads=(free,)))
+    master = Side(pool(), semaphores=(sem(1),), workers=below)
+    found = look({1: master, 2: at_it[0], 3: at_it[1]})
+    told = {e.holder for e in found.edges if e.via == "result"}
+    assert told == ({(2, 2), (3, 3)} if busy == 2 else {(2, 2)})
+    assert all(e.waiter == (1, 1) for e in found.edges if e.via == "result")
+    # It has the lock that its worker waits for; of several workers another one may have the task.
+    one = Side(msgspec.structs.replace(pool(), threads=pool().threads), semaphores=(sem(1, tid=1),), workers=below)
+    assert bool(look({1: one, 2: at_it[0], 3: at_it[1]}).circles) is (busy == 1)

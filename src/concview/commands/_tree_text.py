@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concview.commands import _text
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._verdicts.base import Checked, Process, Repeated
+from concview.commands._work import tree_work_text
 from concview.model import Role, Severity
 from concview.session.supervisor import WATCHES
 from concview.snapshot import Snapshot, Status
@@ -22,6 +23,13 @@ def tree_text(checked: Checked, pen: Pen) -> None:
     verdicts(checked, pen)
     pen.line()
     table(checked, pen)
+    tree_work_text(
+        [
+            (f"{clean(p.name, 40)} ({p.pid})", p.role is Role.WORKER, s)
+            for p, s in zip(checked.processes, checked.runs, strict=True)
+        ],
+        pen,
+    )
     for repeated in checked.findings:
         pen.line(of_how_many(repeated.runs, checked) + ":", BOLD)
         _text.finding_text(repeated.finding, pen)
@@ -163,7 +171,7 @@ def _across(checked: Checked, pen: Pen) -> None:
         if edge.via == "child":
             what = f"the end of {holder}"
         else:
-            what = f"{edge.what}, {'held by' if edge.via in ('lock', 'file lock') else 'to come from'} {holder}"
+            what = f"{edge.what}, {edge.comes} {holder}"
         pen.paragraph(f"{thread_name(edge.waiter, checked)} waits for {what}{does}   {edge.confidence.value}")
     if len(edges) > _MOST_EDGES:
         pen.line(f"  ... {len(edges) - _MOST_EDGES} more (all in --format json)")

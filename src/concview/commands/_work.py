@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from concview.commands import _schema as out
 from concview.commands._text_writer import BOLD, Pen
 from concview.model import STATES, State, WorkKind
@@ -98,6 +100,38 @@ def work_text(snapshot: Snapshot, pen: Pen) -> None:
         pen.paragraph(hint)
     if len(work.routes) > MOST_ROUTES:
         pen.line(f"  ... {len(work.routes) - MOST_ROUTES} more (all in --format json)")
+    pen.line()
+
+
+def tree_work_text(those: Sequence[tuple[str, bool, Snapshot]], pen: Pen) -> None:
+    """What is in progress in several processes, oldest first. `those`: (name, whether it is a worker, picture)."""
+    rows: list[tuple[float, str]] = []
+    number, left, oldest = 0, 0, None
+    for name, _, snapshot in those:
+        work = snapshot.work
+        if work is None:
+            continue
+        outer = [w for w in work.now if not w.inside]
+        number += len(outer)
+        left += work.more
+        by_id = {w.id: w for w in work.now}
+        for same in _alike(outer, by_id):
+            rows.append((same[0].age_s, f"{name}: {_told(same, by_id, snapshot)}"))
+            if oldest is None or same[0].age_s > oldest.age_s:
+                oldest = same[0]
+    if oldest is None:
+        return
+    busy = sum(worker and s.work is not None and any(not w.inside for w in s.work.now) for _, worker, s in those)
+    workers = sum(worker for _, worker, _ in those)
+    pen.line("Requests and jobs in flight", BOLD)
+    more = f" (and {left} left out)" if left else ""
+    within = f", in {busy} of {plural(workers, 'worker')}" if workers else ""
+    pen.paragraph(f"{number}{more}{within}, the oldest {age_words(oldest)}")
+    rows.sort(key=lambda row: -row[0])
+    for _, told in rows[:MOST_NOW]:
+        pen.paragraph(told)
+    if len(rows) > MOST_NOW:
+        pen.line(f"  ... {plural(len(rows) - MOST_NOW, 'more row')} (all in --format json)")
     pen.line()
 
 

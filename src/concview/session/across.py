@@ -6,6 +6,7 @@ of a pipe or connection; a lock on a file. What is told is of one moment, the la
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from concview.model import (
 )
 from concview.session.blame import NOT_YET, UNNAMED
 from concview.session.lent import lent, serving
+from concview.session.results import results
 from concview.session.side import Side
 from concview.session.standstill import Never, Node, Sharers, never
 from concview.snapshot import BlameCause, Snapshot, ThreadView
@@ -46,11 +48,15 @@ class Across:
 
     waiter: Node
     holder: Node
-    via: str  #: 'lock', 'child', 'pipe', 'tcp', 'unix', 'file lock'
+    via: str  #: 'lock', 'child', 'pipe', 'tcp', 'unix', 'file lock', 'result'
     what: str  #: 'multiprocessing.Lock (jobs.py:7)'
     does: str  #: what the holder does
     confidence: Confidence
     timed: bool = False  #: the wait has a time limit
+
+    @property
+    def comes(self) -> str:
+        return "held by" if self.via in ("lock", "file lock") else "to come from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ def look(sides: Mapping[int, Side], sharers: Sharers | None = None, untaken: Unt
     a recording cannot."""
     pictures = {pid: side.snapshot for pid, side in sides.items()}
     locks, orphans = _locks(sides, untaken)
-    every = [*locks, *_told(sides, pictures)]
+    every = [*locks, *_told(sides, pictures), *_results(sides)]
     borrowed, forsaken, waits_for = _lent(sides, every)
     every = [replace(e, does=f"waits for {waits_for[e.holder]}") if e.holder in waits_for else e for e in every]
     edges, orphans = [*borrowed, *every][:MOST], [*orphans, *forsaken]
@@ -229,6 +235,15 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
                                  Confidence.EXACT, thread.wait.timed)  # fmt: skip
 
 
+def _results(sides: Mapping[int, Side]) -> Iterable[Across]:
+    for waiter, worker in results(sides):
+        asks, works = (_waiting(sides[pid].snapshot, tid) for pid, tid in (waiter, worker))
+        works = works or sides[worker[0]].snapshot.thread(worker[1])
+        if asks is not None and works is not None:
+            yield Across(waiter, worker, "result", f"a result{_place(asks)}", _does(works), Confidence.INFERRED,
+                         asks.wait.timed)  # fmt: skip
+
+
 def _for_end(thread: ThreadView) -> bool:
     return thread.wait.kind is not WaitKind.IO or joins_child(thread.stack)
 
@@ -261,10 +276,12 @@ def _circles(edges: Sequence[Across], pictures: Mapping[int, Snapshot]) -> tuple
     """Each once, beginning with its smallest node. Only waits without a time limit count: the others end."""
     ahead: dict[Node, list[Node]] = {}
     borders = set()
+    # Of several workers in a task, another one may have the one that is waited for.
+    asked = Counter(e.waiter for e in edges if e.via == "result")
     for edge in edges:
         waiting = pictures[edge.waiter[0]].thread(edge.waiter[1])
         steady = waiting is not None and (edge.via not in _CONNECTIONS or waiting.since_s >= STEADY_S)
-        if not edge.timed and edge.holder[1] and steady:
+        if not edge.timed and edge.holder[1] and steady and (edge.via != "result" or asked[edge.waiter] == 1):
             ahead.setdefault(edge.waiter, []).append(edge.holder)
             borders.add((edge.waiter, edge.holder))
     for pid, snapshot in pictures.items():
@@ -323,7 +340,7 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
             if edge.via in _CONNECTIONS:
                 edge = beyond.get(edge.holder, edge)
             does = f": {edge.does}" if edge.does else ""
-            why.setdefault(tid, (f"{edge.what}, held by {name(edge.holder)}{does}", False))
+            why.setdefault(tid, (f"{edge.what}, {edge.comes} {name(edge.holder)}{does}", False))
     open_ends = [c for c in blame.causes if _leads_out(c)]
     if not open_ends or any(not c.threads or not set(c.threads) <= why.keys() for c in open_ends):
         return snapshot

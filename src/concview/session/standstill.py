@@ -85,20 +85,20 @@ def _queue(pid: int, workers: list[int], sides: Mapping[int, Side]) -> Never | N
     """It waits at a queue that its workers would put something into, or report items of, and they wait for something to
     come out of a queue themselves. Nobody else does anything, and no other process has a queue of theirs."""
     threads = _threads(sides[pid].snapshot)
-    waiting = [t for t in threads if _is_in(t.stack, "get", "join")]
+    waiting = [t for t in threads if in_queue(t.stack, "get", "join")]
     family = {pid, *workers}
     others = [t for w in workers for t in _threads(sides[w].snapshot)]
     if (
         not waiting
         or any(t.wait.timed or not _stands(t) for t in waiting)
-        or not all(_is_in(t.stack, "get", "join", "_feed") and _stands(t) for t in (*threads, *others))
-        or not all(any(_is_in(t.stack, "get") for t in _threads(sides[w].snapshot)) for w in workers)
+        or not all(in_queue(t.stack, "get", "join", "_feed") and _stands(t) for t in (*threads, *others))
+        or not all(any(in_queue(t.stack, "get") for t in _threads(sides[w].snapshot)) for w in workers)
         or not _among_themselves(family, sides)
     ):
         return None
     number = len(workers)
     those = f"{plural(number, 'worker')} of this process {waits(number)} for something to do"
-    if any(_is_in(t.stack, "join") for t in waiting):
+    if any(in_queue(t.stack, "join") for t in waiting):
         why = (
             f"all items of a queue between processes to be reported as done, and {those}: nobody will report them. "
             f"{_LOST}, and one that fails before task_done() leaves it unreported"
@@ -128,7 +128,7 @@ def _semaphores(
         ends = {tid for c in sides[one].children if c.pid in family for tid in c.waiters}
         for thread in _threads(sides[one].snapshot):
             kind = between_processes(thread.stack)
-            within = _is_in(thread.stack, "get", "join", "put", "_feed") or thread.tid in ends
+            within = in_queue(thread.stack, "get", "join", "put", "_feed") or thread.tid in ends
             if thread.wait.timed or not _stands(thread) or kind == "Event" or not (kind or within or thread.tid in at):
                 return None
             if not within and (one, thread.tid) not in known:
@@ -181,6 +181,6 @@ def _stands(thread: ThreadView) -> bool:
     return thread.state in (State.IDLE, State.IO, State.LOCK) and thread.since_s >= STANDS_S
 
 
-def _is_in(stack: Stack, *calls: str) -> bool:
-    """Whether it waits in one of these methods of a queue between processes."""
+def in_queue(stack: Stack, *calls: str) -> bool:
+    """Whether it waits in one of these methods of a queue between processes: 'get', 'put', 'join', '_feed'."""
     return any(bare(f.function) in calls and any(is_file(f, q) for q in _QUEUES) for f in stack.frames[:_DEPTH])

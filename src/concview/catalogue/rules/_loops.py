@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ _HUB = "gevent/hub.py"
 _LOOP_FILES = ("asyncio/base_events.py", "asyncio/unix_events.py", "asyncio/runners.py", "uvloop/__init__.py")
 _LOOP_FUNCTIONS = frozenset({"_run_once", "run_forever", "run_until_complete", "run"})
 _C_LOOP_CALLERS = ("asyncio/runners.py", "uvloop/__init__.py")
+#: The line of a program that runs a loop, which has no frame of its own where it is in C.
+_RUNS_LOOP = re.compile(r"\.run_(until_complete|forever)\(")
 #: trio's loop calls a task's coroutine itself; its other calls are of its own package.
 TRIO = "trio/_core/_run.py"
 _TRIO_LOOP, _TRIO_PARTS = "unrolled_run", "/trio/_core/"
@@ -56,6 +59,8 @@ def _loop_depth(stack: Stack) -> int:
             return i
         if bare(frame.function) == _TRIO_LOOP and is_of(frame, TRIO):
             return i
+        if _RUNS_LOOP.search(frame.text):
+            return i  # a loop in C that a program runs without a runner
     return -1
 
 
@@ -87,7 +92,7 @@ def callback_of(stack: Stack) -> Frame | None:
     if is_of(frames[depth], TRIO):
         return frames[above] if _TRIO_PARTS not in frames[above].file else None
     # A loop in C (uvloop) has no frame of its own: what asyncio.run seems to call is the callback.
-    in_c = is_of(frames[depth], *_C_LOOP_CALLERS)
+    in_c = is_of(frames[depth], *_C_LOOP_CALLERS) or _RUNS_LOOP.search(frames[depth].text) is not None
     return frames[above] if in_c and frames[above].origin in ("user", "library") else None
 
 
