@@ -9,12 +9,14 @@ import importlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import fake
 import pytest
 from textual.command import CommandList
 from textual.pilot import Pilot
 
+from concview.tui import suspend
 from concview.tui.app import ConcviewApp
 from concview.tui.keys import KEYS, by_id, footer
 from concview.tui.ports import Picker
@@ -262,6 +264,12 @@ async def _processes(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) ->
     assert session.closed == 1
 
 
+async def _suspend(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
+    with mock.patch.object(suspend, "job_control", lambda: False):  # there may be a shell behind the tests
+        await press()
+        await fake.until(pilot, lambda: suspend.NO_SHELL in [str(n.message) for n in pilot.app._notifications])
+
+
 async def _help(pilot: Pilot[Any], press: Callable[[], Awaitable[None]]) -> None:
     await press()
     await fake.until(pilot, lambda: isinstance(pilot.app.screen, Help))
@@ -385,6 +393,7 @@ CHECKS: dict[str, Check] = {
     "help": _help,
     "palette": _palette,
     "quit": _quit,
+    "suspend": _suspend,
 }
 
 

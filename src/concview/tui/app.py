@@ -15,7 +15,7 @@ from textual.driver import Driver as BaseDriver
 from textual.screen import Screen
 from textual.widgets import Input
 
-from concview.tui import first, keys, remember, textual_private
+from concview.tui import first, keys, remember, suspend, textual_private
 from concview.tui.ports import DeepLook, Output, Picker, Service, StartAgain, Started, ViewedSession
 from concview.tui.screens.base import SizedScreen
 from concview.tui.screens.comparison import Comparison, Side
@@ -117,7 +117,13 @@ class ConcviewApp(App[None]):
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda _theme: self._restyle())
 
+    def _resumed(self, _: object) -> None:
+        """Behind a shell (Ctrl-Z, fg) or an editor there is nothing left on the terminal of what was painted."""
+        for widget in self.screen.walk_children(with_self=True):
+            widget.refresh()
+
     def on_ready(self) -> None:
+        self.app_resume_signal.subscribe(self, self._resumed)
         first.begun()
 
     def _restyle(self) -> None:
@@ -269,6 +275,15 @@ class ConcviewApp(App[None]):
 
     async def action_quit(self) -> None:
         self.exit()
+
+    def action_suspend(self) -> None:
+        refusal = suspend.WATCHED_PROGRAM if self.output is not None else ""
+        if not refusal and not suspend.job_control():
+            refusal = suspend.NO_SHELL
+        if refusal:
+            self.notify(refusal, markup=False, timeout=5)
+        else:
+            self.action_suspend_process()
 
     def action_help(self) -> None:
         from concview.tui.screens.help import Help

@@ -204,6 +204,9 @@ KEYS: tuple[Key, ...] = (
     Key("command", "colon", ":", "command", "a command by its name, with completion", *PROGRAM),
     Key("help", "question_mark,f1", "?", "help", "this help", "app", "Program", "help"),
     Key("palette", "ctrl+p", "ctrl+p", "command_palette", "every command by name", "app", "Program"),
+    Key(
+        "suspend", "ctrl+z", "ctrl+z", "suspend", "back to the shell for a while; its fg returns here", "app", "Program"
+    ),
     Key("quit", "q,ctrl+c", "q", "quit", "quit and detach; the process goes on", "app", "Program", "quit"),
 )
 
