@@ -54,8 +54,9 @@ async def test_a_program_of_its_own_is_not_left_with_a_full_pipe(monkeypatch: py
     stopped: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: stopped.append(number))
     app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
-    app.output = object()  # type: ignore[assignment]
     async with app.run_test(size=(100, 24)) as pilot:
+        await fake.drawn(pilot)
+        app.output = object()  # type: ignore[assignment]
         app.action_suspend()
         await fake.until(pilot, lambda: suspend.WATCHED_PROGRAM in [str(n.message) for n in app._notifications])
     assert signal.SIGTSTP not in stopped
