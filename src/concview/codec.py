@@ -83,6 +83,10 @@ def decode_payload(payload: bytes) -> list[AnyEvent]:
     return [_trusted(event) for event in events]
 
 
+#: The frequent events, which hold numbers only.
+_NUMBERS = (Tick, StackDef, Counters, TaskTick, TasksGone)
+
+
 def _trusted(event: AnyEvent) -> AnyEvent:
     """A recording is as untrusted as a target: its strings are cleaned where it is read."""
     if isinstance(event, Hello) and not OLDEST_VERSION <= event.version <= SEVERAL_VERSION:
@@ -90,8 +94,7 @@ def _trusted(event: AnyEvent) -> AnyEvent:
             f"the stream has version {event.version}; "
             f"this concview reads versions {OLDEST_VERSION} to {SEVERAL_VERSION}"
         )
-    # The frequent events hold numbers only.
-    return event if isinstance(event, (Tick, StackDef, Counters, TaskTick, TasksGone)) else clean_strings(event)
+    return event if isinstance(event, _NUMBERS) else clean_strings(event)
 
 
 def clean_strings(value: _T) -> _T:
@@ -159,24 +162,23 @@ def read_exactly(source: Readable, size: int) -> bytes:
     return b"".join(parts)
 
 
-class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Stands for an event that a lean reader does not look into."""
-
-
 def lean_decoder(wanted: Collection[type[msgspec.Struct]]) -> Callable[[bytes], list[AnyEvent]]:
-    """Decodes payloads like `decode_payload`, but builds nothing of events that are not `wanted`: a `Skipped` stands
-    in their place. Of the frequent counters of all threads alone that saves most of a recording's reading time.
+    """Decodes payloads like `decode_payload`, but builds nothing of events that are not `wanted`, and leaves them out.
+    Of the frequent counters of all threads alone that saves most of a recording's reading time.
 
     `wanted` may hold types of the caller's own that have an event's tag and only its first fields. The greeting and
     the farewell are always there.
     """
     ours: list[int] = [t.__struct_config__.tag for t in get_args(AnyEvent)]
-    types: dict[int, type[msgspec.Struct]] = {
-        tag: msgspec.defstruct(f"Skipped{tag}", [], bases=(Skipped,), tag=tag, array_like=True, frozen=True, gc=False)
-        for tag in ours
-    }
     kinds: tuple[type[msgspec.Struct], ...] = (*wanted, Hello, Bye)
-    types |= {cast(int, kind.__struct_config__.tag): kind for kind in kinds}
+    types: dict[int, type[msgspec.Struct]] = {cast(int, kind.__struct_config__.tag): kind for kind in kinds}
+    left_out = {
+        tag: msgspec.defstruct(f"LeftOut{tag}", [], tag=tag, array_like=True, frozen=True, gc=False)
+        for tag in ours
+        if tag not in types
+    }
+    skipped, numbers = frozenset(left_out.values()), frozenset(_NUMBERS)
+    types |= left_out
     decode = msgspec.msgpack.Decoder(list[Union[tuple(types.values())]]).decode  # type: ignore[misc]  # noqa: UP007
 
     def decoded(payload: bytes) -> list[AnyEvent]:
@@ -184,7 +186,7 @@ def lean_decoder(wanted: Collection[type[msgspec.Struct]]) -> Callable[[bytes], 
             events = decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Damaged(f"an event cannot be decoded: {error}") from None
-        return [e if isinstance(e, Skipped) else _trusted(cast(AnyEvent, e)) for e in events]  # type: ignore[misc]
+        return [e if type(e) in numbers else _trusted(e) for e in events if type(e) not in skipped]
 
     return decoded
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -95,6 +98,19 @@ def _random_stream(seed: int, exact: bool) -> list[AnyEvent]:
                 rows += (tid, chance.choice((1, 2, 3)), wait, holds)
         out.append(Tick(at, dt, chance.choice((0, *tids)), False, tuple(rows)))
     return out
+
+
+def test_the_same_file_reads_the_same_each_time(tmp_path: Path) -> None:
+    """Whatever the order in which a run of Python keeps sets of names."""
+    made.write(tmp_path / "x.concview", _random_stream(1, True))
+    told = []
+    for seed in ("1", "2", "3"):
+        command = [sys.executable, "-m", "concview", "export", "x.concview", "--format", "jsonl", "-o", f"{seed}.jsonl"]
+        subprocess.run(
+            command, check=True, cwd=tmp_path, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True
+        )
+        told.append((tmp_path / f"{seed}.jsonl").read_bytes())
+    assert len(told[0]) > 10_000 and told[0] == told[1] == told[2]
 
 
 def _hello(exact: bool) -> AnyEvent:

@@ -159,7 +159,7 @@ class TaskSamples(Samples):
         lock = None
         if wait.object and wait.state in _SHARED:
             lock = self._naming.lock(wait.object, wait.kind, None, True)
-        held = tuple(
+        held = self._naming.held(
             self._naming.lock(h.lock, h.kind, h.site, h.confidence is Confidence.EXACT) for h in holds if h.lock
         )
         return Activity(
@@ -179,7 +179,8 @@ class TaskSamples(Samples):
         others = [(t, exact) for t, exact in self._owners.get(lock.key, {}).items() if t is not waiter]
         if not others:
             return None
-        return self._blocker(others[0][0], Confidence.EXACT if others[0][1] else Confidence.INFERRED)
+        owner, exact = others[0]
+        return owner.exactly if exact else owner.perhaps
 
 
 def _detail(wait: TaskWait) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from concview.analysis.classify import classify
@@ -59,13 +60,14 @@ class Naming:
         self.left_out = 0  #: stacks and activities that were too many to be kept apart
         self.exact = False  #: whether who holds a lock is read from memory
         self.names: dict[str, str] = {}  #: of locks, by key
-        self.addresses: dict[str, set[str]] = defaultdict(set)  #: key of a site -> keys of objects seen there
+        self.addresses: dict[str, dict[str, None]] = defaultdict(dict)  #: key of a site -> keys of objects seen there
         self.activities: dict[tuple[int, int, int], Activity] = {}
         self.doings: dict[Doing, Doing] = {}
         self._frames: dict[Frame, Frame] = {}
         self._stacks: dict[tuple[int, ...], Stack] = {}
         self._waits: dict[Wait, Wait] = {}
         self._holds: dict[tuple[Hold, ...], tuple[Hold, ...]] = {}
+        self._held: dict[tuple[LockName, ...], tuple[LockName, ...]] = {}
         self._named: dict[tuple[Activity, Doing], Activity] = {}  #: activities with in whose name they are
         self._bare: dict[Activity, Activity] = {}  #: the other way round
         self._too_many = Stack((Frame(f"(more than {MOST_STACKS:,} different stacks)", "", 0, "", "native"),))
@@ -138,11 +140,17 @@ class Naming:
         key = f"{address:#x}" if address else named.key if named is not None else ""
         if named is not None:
             if address:
-                self.addresses[named.key].add(key)
+                self.addresses[named.key][key] = None
             file = file_name(named.file)
             # One object has one name, whatever its users call it.
             self.names.setdefault(key, named.expression + (f" ({file})" if file else ""))
-        return LockName(key, kind, exact and bool(address), named, self.names)
+        keys = (key,) if named is None or named.key == key else (key, named.key)
+        return LockName(key, kind, exact and bool(address), named, keys, self.names)
+
+    def held(self, locks: Iterable[LockName]) -> tuple[LockName, ...]:
+        """One object for equal ones."""
+        held = tuple(locks)
+        return self._held.setdefault(held, held)
 
     def _judged(self, stack: Stack, wait: Wait, holds: tuple[Hold, ...]) -> Activity:
         verdict = classify(wait, stack)
@@ -151,9 +159,10 @@ class Naming:
         if state is State.LOCK and (wait.lock or (verdict.site is not None and verdict.site.expression)):
             lock = self.lock(wait.lock, wait.lock_kind, verdict.site, bool(wait.lock))
         every = all_holds(holds, stack, self.exact) if holds or stack.holding else []
-        held = tuple(self.lock(h.lock, h.kind, h.site, h.confidence is Confidence.EXACT) for h in every)
+        locks = [self.lock(h.lock, h.kind, h.site, h.confidence is Confidence.EXACT) for h in every]
         if lock is not None:  # it cannot hold what it waits for: that is the line which is still acquiring
-            held = tuple(h for h in held if h.key != lock.key and (h.exact or h.site != lock.site))
+            locks = [h for h in locks if h.key != lock.key and (h.exact or h.site != lock.site)]
+        held = self.held(locks)
         involved = lock is not None or bool(held) or bool(wait.target)
         wanted = self._selection.takes_state(state) and self._selection.takes_doing(IN_NOBODYS_NAME)
         plain = not involved and not (self._gil_blockers and state is State.GIL)

@@ -77,8 +77,7 @@ class Samples:
         self._naming = Naming(self.selection, gil_blockers)
         self._owners: dict[str, dict[SampledThread, bool]] = defaultdict(dict)
         self._waiting: dict[str, dict[SampledThread, None]] = defaultdict(dict)
-        self._blockers: dict[tuple[SampledThread, Confidence], Blocker] = {}
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, None] = {}  #: in the order of the stream, so that the same file reads the same
         self._gil_waiters: dict[SampledThread, None] = {}
         self._gil_holder = 0
         self._out: list[SampledSlice] = []
@@ -268,7 +267,7 @@ class Samples:
                 owner = behind.thread
                 does = owner.now
                 if does is not None and owner.wanted and does.wanted:
-                    waiter = self._blocker(thread, behind.confidence)
+                    waiter = thread.exactly if behind.confidence is Confidence.EXACT else thread.perhaps
                     self._out.append((owner, since, at_ns, does, waiter, seen))
             thread.since_ns, thread.since_tick = at_ns, self.ticks
 
@@ -278,47 +277,53 @@ class Samples:
             for waiter in thread.blocks:
                 self._flush(waiter, min(at_ns, self.last_ns))
         self._flush(thread, at_ns)
-        if thread.behind is not None:
-            thread.behind.thread.blocks.pop(thread, None)
+        behind = thread.behind
+        if behind is not None:
+            behind.thread.blocks.pop(thread, None)
             thread.behind = None
-        if old is not None and not old.plain:
+        before = old.held if old is not None else ()
+        after = now.held if now is not None else ()
+        if old is not None:
             if old.lock is not None:
                 self._waiting[old.lock.key].pop(thread, None)
-            self._gil_waiters.pop(thread, None)
-            if now is None or old.held != now.held:
-                for lock in old.held:
-                    self._owners[lock.key].pop(thread, None)
-                    self._stir(lock)
+            elif old.state is State.GIL:
+                self._gil_waiters.pop(thread, None)
         thread.now = now
-        if now is not None and not now.plain:
+        if now is not None:
             if now.lock is not None:
                 self._waiting[now.lock.key][thread] = None
-            elif now.state is State.GIL:
+            elif now.state is State.GIL and not now.plain:
                 self._gil_waiters[thread] = None
-            if old is None or old.held != now.held:
-                for lock in now.held:
-                    self._owners[lock.key][thread] = lock.exact
-                    self._stir(lock)
+        if before is not after:
+            for lock in before:
+                self._owners[lock.key].pop(thread, None)
+                self._stir(lock)
+            for lock in after:
+                self._owners[lock.key][thread] = lock.exact
+                self._stir(lock)
 
     def _stir(self, lock: LockName) -> None:
         """Who waits for it may wait for somebody else now."""
-        self._dirty.add(lock.key)
-        if lock.site is not None:
-            self._dirty.add(lock.site.key)
-            if lock.key == lock.site.key:
-                self._dirty |= self._naming.addresses[lock.key]
+        dirty = self._dirty
+        for key in lock.keys:
+            dirty[key] = None
+        if lock.site is not None and lock.key == lock.site.key:
+            dirty |= self._naming.addresses[lock.key]
 
     def _settle(self, at_ns: int, touched: dict[SampledThread, None]) -> None:
         """Who is in whose way, once everything of a moment is known."""
+        waiting, blocker_of = self._waiting, self._blocker_of
         for key in self._dirty:
-            touched.update(self._waiting.get(key, ()))
+            if key in waiting:
+                touched.update(waiting[key])
         self._dirty.clear()
         for thread in touched:
-            behind = self._blocker_of(thread)
-            if behind is not thread.behind:
-                self._flush(thread, at_ns)
-                if thread.behind is not None:
-                    thread.behind.thread.blocks.pop(thread, None)
+            behind, before = blocker_of(thread), thread.behind
+            if behind is not before:
+                if at_ns > thread.since_ns:
+                    self._flush(thread, at_ns)
+                if before is not None:
+                    before.thread.blocks.pop(thread, None)
                 thread.behind = behind
                 if behind is not None:
                     behind.thread.blocks[thread] = None
@@ -327,15 +332,14 @@ class Samples:
         now = thread.now
         if now is None:
             return None
-        other = 0
-        if now.wait.target:
-            other = now.wait.target
-        elif now.lock is not None:
-            return self._owner(now.lock, thread)
-        elif now.state is State.GIL and self._gil_blockers:
-            other = self._gil_holder
+        other = now.wait.target
+        if not other:
+            if now.lock is not None:
+                return self._owner(now.lock, thread)
+            if now.state is State.GIL and self._gil_blockers:
+                other = self._gil_holder
         found = self._alive.get(other) if other > 0 else None
-        return self._blocker(found, Confidence.EXACT) if found is not None and found is not thread else None
+        return found.exactly if found is not None and found is not thread else None
 
     def _owner(self, lock: LockName, waiter: SampledThread) -> Blocker | None:
         """Who holds it; nobody when several seem to: one expression, many objects."""
@@ -347,15 +351,8 @@ class Samples:
                 owners = self._owners.get(lock.site.key if lock.exact else address)
         if not owners:
             return None
-        others = [(t, exact) for t, exact in owners.items() if t is not waiter]
+        others = list(owners) if waiter not in owners else [t for t in owners if t is not waiter]
         if not others or (len(others) > 1 and lock.kind not in SHARED_KINDS):
             return None
-        owner, exact = others[0]
-        return self._blocker(owner, Confidence.EXACT if exact and lock.exact else Confidence.INFERRED)
-
-    def _blocker(self, thread: SampledThread, confidence: Confidence) -> Blocker:
-        key = (thread, confidence)
-        known = self._blockers.get(key)
-        if known is None:
-            known = self._blockers[key] = Blocker(thread, confidence)
-        return known
+        owner = others[0]
+        return owner.exactly if lock.exact and owners[owner] else owner.perhaps

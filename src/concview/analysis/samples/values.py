@@ -17,6 +17,8 @@ class LockName:
     kind: str
     exact: bool  #: the object itself is known
     site: Site | None
+    #: By which those that wait for it may know it, as far as they do not depend on what is seen later.
+    keys: tuple[str, ...]
     names: dict[str, str] = field(compare=False)  #: those of all locks, by key: most are named by their holders
 
     @property
@@ -34,7 +36,7 @@ class Activity:
     wait: Wait
     verdict: Classification
     lock: LockName | None  #: that it waits for
-    held: tuple[LockName, ...]
+    held: tuple[LockName, ...]  #: one object for equal ones
     wanted: bool  #: by the selection
     plain: bool  #: it waits for no thread that could be named, and holds nothing
     #: Of a task: its own state, of which there are more than of threads, and what it waits for beside locks and peers.
@@ -82,6 +84,12 @@ class SampledThread:
     behind: Blocker | None = None
     doing: Doing = IN_NOBODYS_NAME
     blocks: dict[SampledThread, None] = field(default_factory=dict)
+    #: It as a blocker: as was read, or as is concluded.
+    exactly: Blocker = field(init=False)
+    perhaps: Blocker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.exactly, self.perhaps = Blocker(self, Confidence.EXACT), Blocker(self, Confidence.INFERRED)
 
     @property
     def counts(self) -> bool:
