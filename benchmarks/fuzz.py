@@ -2,10 +2,10 @@
 
     python benchmarks/fuzz.py [--seconds 60] [--only NAME ...] [--seed N] [--keep FOLDER]
 
-Recordings (values inside events, their order, and bytes), settings, commands to the collector, messages of the agent
-and tables of the kernel are changed at random and read as ever. Only the refusals that are meant for it may come out,
-and no rule may fail. An input may take 10 seconds of CPU, and ten times its size in memory (at least 64 MB). What
-fails is kept in FOLDER. The short form of it is in tests/core.
+Recordings (values inside events, their order, and bytes), settings, commands to the collector, messages of the agent,
+tables of the kernel, its answers about sockets, and core files are changed at random and read as ever. Only the
+refusals that are meant for it may come out, and no rule may fail. An input may take 10 seconds of CPU, and ten times
+its size in memory (at least 64 MB). What fails is kept in FOLDER. The short form of it is in tests/core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import io
 import random
 import resource
 import signal
+import socket
+import struct
 import sys
+import tempfile
 import time
 import tomllib
 import traceback
@@ -26,13 +29,19 @@ from typing import Any
 
 import msgspec
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/linux"))
+
+import core_builder
+
 from concview import codec, control
 from concview.agent_host import messages
 from concview.analysis.history import History
 from concview.analysis.window import Window
 from concview.catalogue.judge import Judge
 from concview.config import ConfigError, parse
-from concview.linux import kernel_locks, namespaces, socket_diag
+from concview.linux import core_command, kernel_locks, namespaces, socket_diag
+from concview.linux.core_facts import lay_out
+from concview.linux.core_file import BadCore, CoreFile
 from concview.session.blame import named
 from concview.session.compose import Composer
 
@@ -196,12 +205,94 @@ def read_table(data: bytes) -> None:
         socket_diag.end(word)
 
 
+class Link:
+    """In the place of the kernel's answers about sockets: what is given, in one piece, then nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def settimeout(self, seconds: float) -> None: ...
+
+    def send(self, request: bytes) -> int:
+        return len(request)
+
+    def recv(self, size: int) -> bytes:
+        data, self._data = self._data[:size], self._data[size:]
+        return data
+
+
+def sockets(chance: random.Random) -> bytes:
+    """Messages of `inet_diag` and `unix_diag` with attributes, some with lengths, kinds and words that are wrong."""
+    data = b""
+    for _ in range(chance.randrange(1, 6)):
+        body = bytearray(chance.randbytes(chance.choice([0, 3, 16, 72, 72, 72])))
+        if len(body) > 2:
+            body[chance.choice([0, 1, 2])] = chance.choice([1, 2, 8, 10, 255])
+        for _ in range(chance.randrange(5)):
+            value = chance.randbytes(chance.choice([0, 1, 4, 7, 8, 36, 140, 148, 224]))
+            length = 4 + len(value) if chance.random() < 0.8 else chance.choice([0, 1, 3, 4, 4000, 65535])
+            body += struct.pack("=HH", length, chance.choice([0, 2, 3, 4, 7, 9, 65535])) + value
+            body += bytes(-len(body) % 4)
+        length = 16 + len(body) if chance.random() < 0.8 else chance.choice([0, 15, 16, 17, 1 << 31, 2**32 - 1])
+        data += struct.pack("=IHHII", length, chance.choice([20, 20, 20, 2, 3]), 0, 1, 0) + body
+    return data[: chance.randrange(len(data))] if chance.random() < 0.2 else data
+
+
+def read_sockets(data: bytes) -> None:
+    here, there = (b"\x7f\0\0\1", 80), (b"\x7f\0\0\1", 5432)
+    for ask in (
+        socket_diag._unix_sockets,
+        lambda link: socket_diag._tcp_socket(link, here, there),
+        lambda link: socket_diag._tcp_listener(link, here),
+        lambda link: list(socket_diag._tcp_listening(link, socket.AF_INET)),
+        lambda link: list(socket_diag._unix_listening(link)),
+        lambda link: socket_diag._unaccepted(link, here),
+    ):
+        with contextlib.suppress(OSError):
+            ask(Link(data))
+
+
+def cores(chance: random.Random) -> bytes:
+    """A made-up core file of either machine, some of its bytes or words changed, or cut."""
+    registers = {"x8": 98, "x0": chance.choice([0x9000, -4])}
+    own = core_builder.prstatus_aarch64(7, sp=0x10100, pc=0x20004, tls=0x10800, **registers)
+    machine = chance.choice([62, 183])
+    if machine == 62:
+        own = core_builder.prstatus(7, rsp=0x10100, fs_base=0x10800, orig_rax=202, rax=-512)
+    notes = own + core_builder.psinfo(7, b"python", b"python app.py")
+    notes += core_builder.note(6, struct.pack("<4Q", 3, 0x20040, 0, 0))
+    notes += core_builder.files([(0x20000, 0x22000, 0, "/usr/bin/python3"), (0x30000, 0x31000, 2, "/x")])
+    text = core_builder.Segment(0x20000, struct.pack("<II", 0xD503201F, 0xD4000001) * 4, 8192, 5)
+    raw = bytearray(core_builder.core([core_builder.Segment(0x10000, b"abc" * 700, 4096), text], notes, machine))
+    for _ in range(chance.choice([0, 1, 1, 3, 9])):
+        at = chance.randrange(len(raw) // 8) * 8
+        word = chance.choice([w for w in WORST if isinstance(w, int) and not isinstance(w, bool)]) & (1 << 64) - 1
+        raw[at : at + 8] = struct.pack("<Q", word) if chance.random() < 0.5 else chance.randbytes(8)
+    return bytes(raw[: chance.randrange(len(raw))] if chance.random() < 0.2 else raw)
+
+
+def read_core(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "core")
+        path.write_bytes(data)
+        with contextlib.suppress(BadCore):
+            core = CoreFile(path)
+            for address in (0, 0x10000, 0x20000, 0x30000, (1 << 64) - 8):
+                core.read(address, 600)
+            lay_out(core, Path(folder), {})
+            core_command.command_of(core)
+            core.handles, core.lacking_stacks, core.maps()
+            core.close()
+
+
 READERS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[bytes], None]]] = {
     "recordings": (recording, read_recording),
     "settings": (settings, read_settings),
     "commands": (command, read_command),
     "messages": (message, read_message),
     "tables": (table, read_table),
+    "sockets": (sockets, read_sockets),
+    "cores": (cores, read_core),
 }
 
 

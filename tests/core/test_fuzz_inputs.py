@@ -16,7 +16,16 @@ _SPEC.loader.exec_module(fuzz)
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("recordings", 60), ("settings", 300), ("commands", 2000), ("messages", 2000), ("tables", 500)]
+    ("name", "most"),
+    [
+        ("recordings", 60),
+        ("settings", 300),
+        ("commands", 2000),
+        ("messages", 2000),
+        ("tables", 500),
+        ("sockets", 3000),
+        ("cores", 400),
+    ],
 )
 def test_nothing_raises(name: str, most: int) -> None:
     number, found = fuzz.run(name, seed=1, most=most)

@@ -140,7 +140,7 @@ class CoreFile:
     def _below_base(self) -> int:
         """How far below the thread pointer `struct pthread` begins: where all threads' own numbers are. 0: unknown."""
         tid_at = _MUSL_TID if any("musl" in file.path for file in self.files) else _GLIBC_TID
-        asked = [t for t in self.threads if t.base > _PTHREAD_SIZE]
+        asked = [t for t in self.threads if t.base > _PTHREAD_SIZE and t.tid > 0]
         areas = [self.read(t.base - _PTHREAD_SIZE, _PTHREAD_SIZE) for t in asked]
         for below in range(_PTHREAD_ALIGNED, _PTHREAD_SIZE + 1, _PTHREAD_ALIGNED):
             at = _PTHREAD_SIZE - below + tid_at

@@ -10,6 +10,7 @@ import ctypes
 import os
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,6 +19,7 @@ _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
 _REQUEST, _DUMP, _DONE, _ERROR = 1, 0x300, 3, 2
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
+_MOST_ERRNO = 4095  #: MAX_ERRNO, include/linux/err.h
 #: unix_diag: UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN; the attributes that answer it.
 _SHOW, _PEER, _CALLERS, _QUEUES = 0x4 | 0x8 | 0x10, 2, 3, 4
 #: ... with UDIAG_SHOW_NAME, which is answered by the path.
@@ -299,7 +301,8 @@ def _ask(link: socket.socket, request: bytes, flags: int) -> Iterator[bytes]:
             if kind == _DONE or length < _HEADER.size:
                 return
             if kind == _ERROR:
-                code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
+                number = data[at + _HEADER.size :][:4]
+                code = -int.from_bytes(number, sys.byteorder, signed=True) & _MOST_ERRNO
                 raise OSError(code, os.strerror(code))
             count += 1
             yield data[at + _HEADER.size : at + length]
