@@ -70,6 +70,11 @@ class QueueHistories:
         known = self._known.get(address)
         return (known.last, known.points[-1].at_ns) if known is not None else None
 
+    def crowded(self) -> list[PoolDepth]:
+        """Executors whose workers are all there, and that have tasks which wait for one."""
+        known = [(q.pool, q.last.size) for q in self._known.values() if q.pool is not None]
+        return [pool for pool, size in known if 0 < pool.most <= pool.threads and size > 0]
+
     def in_vain(self, tid: int) -> int:
         """Of one that waits for a connection: attempts of its pool to make one, where all have failed; else 0."""
         pools = [q.last for q in self._known.values() if q.last.kind == CONNECTION_POOL and tid in q.last.users]

@@ -114,6 +114,24 @@ def _judge(name: str, own: bool) -> str:
     return name if name == "cell" or name in _POOLS else ""
 
 
+def waiting_items(objects: Objects, address: int, most: int) -> list[int]:
+    """The first items of a SimpleQueue; none of what is no such queue. Raises BadAddress."""
+    memory, at = objects.memory, address + objects.offsets.header
+    if objects.type_name(address) != _SIMPLE:
+        return []
+    if objects.offsets.version >= (3, 13):
+        put, get, items, capacity, size = _RING(memory.read(at + 8, 40))
+        if not capacity or size > capacity or max(put, get) >= capacity:
+            return []
+        first = memory.words(items + 8 * get, min(size, most, capacity - get)) if size else ()
+        rest = min(size, most) - len(first)
+        return [*first, *(memory.words(items, rest) if rest > 0 else ())]
+    items, position = memory.words(at + 16, 2)
+    size, array = memory.words(items + objects.offsets.header, 2)
+    count = min(size - position, most) if position <= size < _MAX_SIZE else 0
+    return list(memory.words(array + 8 * position, count)) if count > 0 else []
+
+
 class QueueReader:
     def __init__(self, objects: Objects) -> None:
         self._objects, self._memory, self._o = objects, objects.memory, objects.offsets

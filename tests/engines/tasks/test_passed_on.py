@@ -36,6 +36,50 @@ asyncio.run(main())
 """
 
 
+#: The only worker waits for a coroutine, which waits for a call that lies in the queue behind others.
+CIRCLE = r"""
+import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+executor = ThreadPoolExecutor(1, "slow")
+def chain(call, future, loop):
+    def copy(done):
+        future.set_result(done.result())
+    call.add_done_callback(lambda done: loop.call_soon_threadsafe(copy, done))
+async def part(loop):
+    future = loop.create_future()
+    chain(executor.submit(int), future, loop)
+    await future
+def render(loop):
+    asyncio.run_coroutine_threadsafe(part(loop), loop).result()
+async def main():
+    loop = asyncio.get_running_loop()
+    executor.submit(render, loop)
+    for _ in range(5):
+        executor.submit(int)
+    await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.few
+def test_a_call_that_is_queued_behind_the_one_that_waits_for_it(direct_python: Interpreter) -> None:
+    with target(direct_python, CIRCLE) as process:
+        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
+        session.start()
+        blame = None
+        try:
+            for seconds in range(4, 40, 2):
+                blame = session.wait(float(seconds)).blame
+                if blame is not None and blame.verdict == "stuck" and "they wait for each other" in blame.sentence:
+                    break
+            assert blame is not None and "they wait for each other" in blame.sentence
+            assert any(c.path and c.path[0].what == "a worker thread of its executor" for c in blame.causes)
+        finally:
+            session.close()
+
+
 @pytest.mark.few
 def test_one_waits_for_the_call_and_the_others_for_a_worker(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE) as process:

@@ -36,7 +36,7 @@ from concview.engines.direct.relations.frames import Frames
 from concview.engines.direct.scheduled import ScheduledThreads
 from concview.engines.direct.switch_watch import SwitchWatch
 from concview.engines.direct.tasks import TaskTracker
-from concview.engines.direct.tasks.records import NO_THREAD
+from concview.engines.direct.tasks.records import NO_THREAD, Calls
 from concview.engines.direct.thread_table import ThreadRow, ThreadTable
 from concview.errors import Code, NotPermitted, Refusal, TargetGone, Unsupported
 from concview.linux import WaitReader, switches, wakeups
@@ -186,8 +186,8 @@ class DirectEngine:
         self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
         self._tasks = TaskTracker(
-            memory.facts, self._objects, self._codes, sink, source, self._calls, self._numbers.outer,
-            Frames(reader, self._codes, Attributes(self._objects)),
+            memory.facts, self._objects, self._codes, sink, source, Calls(self._calls, self._queued),
+            self._numbers.outer, Frames(reader, self._codes, Attributes(self._objects)),
         )  # fmt: skip
         self._wait_targets = WaitTargets(
             reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures,
@@ -538,6 +538,9 @@ class DirectEngine:
         """Futures of `concurrent.futures` -> tid of the thread that runs each, or NO_THREAD."""
         by_tid = self._table.by_tid
         return {**dict.fromkeys(self._futures.in_processes(by_tid), NO_THREAD), **self._futures.running(by_tid)}
+
+    def _queued(self) -> list[int]:
+        return self._futures.queued(self._table.by_tid)
 
     def _thread_of(self, tid: int) -> Thread | None:
         row = self._table.by_tid.get(tid)

@@ -42,6 +42,9 @@ def of_call(waiter: TaskWaiter) -> Root | Link:
     sure, what = Confidence.EXACT, "a worker thread of the executor"
     if beside and not set(beside) & set(workers):  # another executor than the loop's own
         sure, what, workers = Confidence.INFERRED, "a worker thread of its executor", beside
+    if wait.queued and not workers and len(crowded := waiter.world.history.depths.crowded()) == 1:
+        sure, what = Confidence.INFERRED, "a worker thread of its executor"
+        workers = [t for t in crowded[0].workers if t in waiter.moment.runs]
     nobody = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has them")
     return waiter.link(Via.RESOURCE, what, workers, ("worker", task.loop, what), sure, nobody)
 

@@ -7,6 +7,7 @@ no thread runs (still queued, or a process's, or an event loop's) has no such li
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from functools import partial
 
@@ -14,6 +15,7 @@ import msgspec
 
 from concview.cpython.locks import LockReader
 from concview.cpython.memory import BadAddress
+from concview.cpython.queues import waiting_items
 from concview.cpython.read_cache import ReadCache
 from concview.cpython.threads import Thread
 from concview.engines.direct.thread_table import ThreadRow
@@ -22,12 +24,12 @@ from concview.sink import Sink
 from concview.source.origin import is_module
 
 VIA = "Future.result"
-_ITEM, _FILE = "_WorkItem.run", "concurrent/futures/thread.py"
+_ITEM, _WORKER, _FILE = "_WorkItem.run", "_worker", "concurrent/futures/thread.py"
 #: The thread that brings a process pool its calls and their results: 3.9 and newer; 3.8, whose third argument they are.
 _MANAGER_METHOD, _MANAGER_FUNCTION = "_ExecutorManagerThread.run", "_queue_management_worker"
 _MANAGERS, _PROCESSES = frozenset({_MANAGER_METHOD, _MANAGER_FUNCTION}), "concurrent/futures/process.py"
-#: Calls of one process pool that are looked at.
-_MOST_ITEMS = 256
+#: Calls of one process pool that are looked at; queues of thread pools.
+_MOST_ITEMS, _MOST_QUEUES = 256, 8
 #: A worker's outermost frames, among which that of the work item is: bootstrap, run, _worker, and what wraps them.
 _OUTERMOST = 12
 
@@ -94,6 +96,22 @@ class Futures:
                     continue
             if future:
                 found[future] = tid
+        return found
+
+    def queued(self, by_tid: dict[int, ThreadRow]) -> list[int]:
+        """Addresses of the futures of calls that lie in the queues of thread pools: the first ones of each."""
+        reader, queues, found = self._reader, dict[int, None](), list[int]()
+        later = reader.offsets.version >= (3, 14)  # its second argument is how each worker is set up
+        for thread in (t for row in by_tid.values() for t in row.states):
+            walk = thread.walk
+            for place, frame in zip(walk.places[-_OUTERMOST:], walk.addresses[-_OUTERMOST:], strict=True):
+                if place.code.qualname == _WORKER and is_module(place.code.file, _FILE):
+                    with contextlib.suppress(BadAddress, struct.error):
+                        queues[reader.slots(walk, frame, 2 if later else 1, 1)[0]] = None
+        for queue in list(queues)[:_MOST_QUEUES]:
+            with contextlib.suppress(BadAddress, struct.error):
+                items = waiting_items(reader.objects, queue, _MOST_ITEMS // _MOST_QUEUES)
+                found += [f for item in items if (f := reader.objects.attribute(item, "future"))]
         return found
 
     def in_processes(self, by_tid: dict[int, ThreadRow]) -> set[int]:

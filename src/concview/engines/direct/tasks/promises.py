@@ -79,6 +79,7 @@ class _Wanted:
     near: int = 0
     tasks: list[Task] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
+    queued: bool = False  #: such a call lies in the queue of a pool of threads
     due_s: float = 0.0  #: of a timer that will set it
     runner: int = 0  #: tid of the thread that runs a call whose result is passed on to it; NO_THREAD: a process does
     holders: list[Task] = field(default_factory=list)
@@ -307,13 +308,20 @@ class Promises:
     # ------------------------------------------------------------------ who has it
 
     def _among_calls(self, wanted: list[_Wanted]) -> None:
-        """Calls that threads or processes run now, whose callbacks have a future."""
+        """Calls that threads or processes run now, or that lie in a pool's queue, whose callbacks have a future."""
         by_future = {w.future: w for w in wanted}
-        for call, tid in list(self._tracker.telling.calls().items())[:_THREADS]:
+        for call, tid in list(self._tracker.telling.calls.running().items())[:_THREADS]:
             if self._late():
                 return
             for future in self._tracker.waits.passed_on(call, by_future):
                 by_future[future].runner = tid
+        if all(w.runner for w in wanted):
+            return
+        for call in self._tracker.telling.calls.queued():
+            if self._late():
+                return
+            for future in self._tracker.waits.passed_on(call, by_future):
+                by_future[future].queued = True
 
     def _among_threads(self, wanted: list[_Wanted], threads: list[Thread]) -> None:
         loops = {loop.tid for loop in self._tracker.loops.known.values()}
@@ -439,6 +447,8 @@ class Promises:
         if each.runner:
             kind, thread = (IN_PROCESSES, 0) if each.runner == NO_THREAD else (self._kind(each), each.runner)
             return Waiting(TaskState.EXECUTOR, "executor", kind=kind, thread=thread)
+        if each.queued:
+            return Waiting(TaskState.EXECUTOR, "executor", kind=self._kind(each), queued=True)
         if each.holders:
             return Waiting(TaskState.LOCK, "enter", object=each.keeper, kind=self._kind(each))
         if each.threads:

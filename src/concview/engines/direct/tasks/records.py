@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from concview.cpython.aio.chain import Link
 from concview.cpython.aio.holders import Held
@@ -18,6 +19,15 @@ COOL_NS, SETTLE_NS = 500_000_000, 250_000_000
 NAME_PART = (16, 40)
 #: What stands for the tid where a call was given to a process pool.
 NO_THREAD = -1
+
+
+class Calls(NamedTuple):
+    """Calls given to executors, by their futures of `concurrent.futures`."""
+
+    running: Callable[[], dict[int, int]]  #: -> tid of the thread that runs each, NO_THREAD of a process pool's
+    queued: Callable[[], list[int]]  #: those that lie in the queues of thread pools, some of them
+
+
 #: As told: task id, stack, wait and holds, since when, due when.
 Row = tuple[int, int, int, int, int, int]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from concview.cpython.aio.roles import wraps
 from concview.cpython.memory import BadAddress
-from concview.engines.direct.tasks.records import NO_THREAD, Row, Task
+from concview.engines.direct.tasks.records import NO_THREAD, Calls, Row, Task
 from concview.model import IN_PROCESSES, MOST_AWAITED, Outcome, TaskDef, TasksGone, TaskState, TaskTick, TaskWait
 from concview.sink import Sink
 from concview.text import clean
@@ -21,10 +21,8 @@ CHANGING_NS, QUIET_NS = 100_000_000, 1_000_000_000
 
 
 class Telling:
-    def __init__(
-        self, tracker: TaskTracker, sink: Sink, calls: Callable[[], dict[int, int]], outer: Callable[[int], int]
-    ) -> None:
-        """`calls`, `outer`: as the tracker's."""
+    def __init__(self, tracker: TaskTracker, sink: Sink, calls: Calls, outer: Callable[[int], int]) -> None:
+        """`outer`: as the tracker's."""
         self._tracker, self._sink, self.calls, self._outer = tracker, sink, calls, outer
         self._values = tracker.values
         self._generation = sink.generation
@@ -144,7 +142,7 @@ class Telling:
             return
         self._changing_at = now + CHANGING_NS
         if any(t.waiting is not None and t.waiting.call for t in self._changing.values()):
-            self._tracker.reporter.calls = self.calls()
+            self._tracker.reporter.calls = self.calls.running()
         totals = self._tracker.totals
         population = totals.seen + totals.ended
         same, self._population = population == self._population, population

@@ -33,7 +33,7 @@ from concview.engines.direct.tasks.failures import Failures
 from concview.engines.direct.tasks.generators import Generators
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
 from concview.engines.direct.tasks.promises import Promises
-from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Task
+from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Calls, Task
 from concview.engines.direct.tasks.report import Reporter
 from concview.engines.direct.tasks.sites import Sites
 from concview.engines.direct.tasks.stacks import TaskStacks
@@ -104,10 +104,9 @@ class TaskTracker:
 
     def __init__(
         self, process: ProcessFacts, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
-        calls: Callable[[], dict[int, int]], outer: Callable[[int], int], frames: Frames,
+        calls: Calls, outer: Callable[[int], int], frames: Frames,
     ) -> None:  # fmt: skip
-        """`calls`: futures of `concurrent.futures` -> tid of the thread that runs each; `outer`: our number of a
-        thread as the process numbers it; `frames`: reads the variables of threads' frames."""
+        """`outer`: our number of a thread as the process numbers it; `frames`: reads variables of threads' frames."""
         self._layout = at = layout(objects.offsets.version, objects.offsets.header)
         self._memory, self._o = objects.memory, objects.offsets
         self.values = Values(objects, at)
