@@ -137,6 +137,17 @@ def calculate(core, func, args, kwargs):
 """
 
 
+def test_a_librarys_class_of_threads_with_a_decorated_run_is_its_own() -> None:
+    scene = Scene(rules={})
+    stack = [CONDITION, frame("Core.wait", 3, CACHE, "library"), frame("cached.<locals>.wrapper", 3, CORE, "library")]
+    tid = scene.thread("history")
+    scene.do(tid, [frame("start", 4, CORE, "library")])
+    scene.play(1)
+    scene.do(tid, [*stack, stdlib("Thread._bootstrap_inner", "threading.py")],
+             waits_for(0x70, via="Condition.wait", kind="Condition"))  # fmt: skip
+    assert blame(scene, {CORE: WRAPPER}).unexplained < 0.1
+
+
 def test_a_decorated_function_waits_for_the_thread_that_computes_it() -> None:
     """No frame of those that wait is the program's own, and the wake-up is in another file of the library, by another
     name of the object."""

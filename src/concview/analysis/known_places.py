@@ -131,6 +131,7 @@ PRIMITIVES = places(
     ("multiprocessing/connection.py", "accept recv recv_bytes recv_bytes_into _recv _recv_bytes poll _poll wait"),
     ("multiprocessing/queues.py", "get"),
     ("multiprocessing/synchronize.py", "__enter__ acquire wait"),
+    ("gevent/_threading.py", "acquire_with_timeout wait get"),
     ("billiard/connection.py", "accept recv recv_bytes recv_bytes_into _recv _recv_bytes poll _poll wait"),
     ("billiard/queues.py", "get get_payload _recv"),
     ("billiard/pool.py", "_recv _make_recv_method wait_for_job receive recv get_payload wait_for_syn"),

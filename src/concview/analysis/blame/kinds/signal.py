@@ -223,9 +223,12 @@ def _given(waiter: Waiter, reach: Reach) -> list[Node]:
 
 def _decorates(waiter: Waiter) -> bool:
     """Whether the outermost function of a library there was put around one of the program's, and was started in its
-    place: it takes whatever that takes."""
-    outer = next((f for f in reversed(waiter.look.stack.frames) if f.origin == "library"), None)
-    if outer is None or "<locals>" not in outer.function:
+    place: it takes whatever that takes. Not where a library's own class of threads has it around its `run`."""
+    frames = waiter.look.stack.frames
+    at = max((i for i, f in enumerate(frames) if f.origin == "library"), default=-1)
+    outer, calls = (frames[at], frames[at + 1 :]) if at >= 0 else (None, ())
+    target = bool(calls) and calls[0].origin == "stdlib" and bare(calls[0].function) == "run"
+    if outer is None or "<locals>" not in outer.function or not target:
         return False
     found = waiter.world.file(outer.file).parsed.function(outer.function, outer.line)
     return found is not None and found.takes_all
