@@ -297,3 +297,14 @@ def test_names_are_what_a_person_would_say(command: tuple[str, ...], name: str) 
 def test_a_name_alone_tells_python(name: str, command: tuple[str, ...], version: str | None) -> None:
     found = looks_like_python(name, command)
     assert (found.version if found is not None else None) == version
+
+
+def test_whether_a_process_lives() -> None:
+    """A zombie, and another process with its number, do not."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        started = discovery.start_ticks(child.pid)
+        assert discovery.lives(child.pid, started) and not discovery.lives(child.pid, started + 1)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not discovery.lives(child.pid, started)
+    assert not discovery.lives(child.pid, started)

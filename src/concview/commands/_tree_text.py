@@ -27,6 +27,7 @@ def tree_text(checked: Checked, pen: Pen) -> None:
         [
             (f"{clean(p.name, 40)} ({p.pid})", p.role is Role.WORKER, s)
             for p, s in zip(checked.processes, checked.runs, strict=True)
+            if not p.ended and s.status is not Status.EXITED
         ],
         pen,
     )
@@ -134,7 +135,8 @@ def _headline(checked: Checked, pen: Pen) -> None:
     if target is not None and target.place:
         pen.line(f"runs in {target.place}")
     seconds = max(s.elapsed_s for s in checked.runs)
-    cost = sum(s.own_cpu_percent for s in checked.runs)
+    # Of each over its own time: of many that live for a moment, all together take less than the sum.
+    cost = sum(s.own_cpu_percent * s.elapsed_s for s in checked.runs) / seconds if seconds > 0 else 0.0
     pen.line(f"{seconds:.1f} s · own cost {cost:.1f} % of a core for all together")
 
 

@@ -245,6 +245,17 @@ def start_ticks(pid: int) -> int:
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
+def lives(pid: int, started: int) -> bool:
+    """Whether that process is there, and has not ended. `started`: its start, in ticks."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        return fields[0] not in (b"Z", b"X") and int(fields[19]) == started
+    except (OSError, ValueError, IndexError):
+        return False
+
+
 def is_own(pid: int, command: tuple[str, ...]) -> bool:
     """Whether it is concview itself: we, our collector, or somebody else's. A demo's workload is a target, though."""
     if pid == os.getpid():

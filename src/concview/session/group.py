@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from concview.control import Command, SetBudget
 from concview.errors import Code
 from concview.model import Role
+from concview.process.discovery import lives
 from concview.process.shared import sharers, untaken
 from concview.process.tree import Member, Tree
 from concview.session import across
@@ -201,8 +202,9 @@ class Family(Generic[S]):
             part.session, error = outcome
             if error is not None:
                 part.why, part.remedy, part.code = str(error), error.remedy, error.code
-                # One that has come and gone meanwhile is no failure.
-                part.ended = error.code is Code.NO_SUCH_PROCESS and (late or member.parent != 0)
+                # One that has come and gone meanwhile is no failure, however far it was gone when it was looked at.
+                gone = error.code is Code.NO_SUCH_PROCESS or not lives(member.pid, member.start_ticks)
+                part.ended = gone and (late or member.parent != 0)
                 if not part.ended:
                     self.tell(f"{member.name} ({member.pid}) cannot be watched: {error}")
             elif late:

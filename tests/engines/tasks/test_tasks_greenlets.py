@@ -84,3 +84,5 @@ def test_a_layout_that_does_not_fit_is_said() -> None:
         words[1], words[9] = address, (1 << 64) - 1  # where a main greenlet's stack would end, one word too far
     reader.prove([Head(0x2000, 0, 0x3000, struct.pack("<32Q", *words))])
     assert reader.layout is None and "main greenlet" in reader.problem
+    reader.prove([])
+    assert not reader.problem, "the library is imported, and nobody uses it"

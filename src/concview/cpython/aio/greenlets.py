@@ -165,6 +165,9 @@ class Greenlets:
     def prove(self, heads: Iterable[Head]) -> None:
         """Work the layout out, and check it by the greenlets that there are. Sets `layout`, or `problem`."""
         all_ = list(heads)
+        if not all_:
+            self.problem = ""  # imported, and used by no thread: even a thread's main one is made when first asked for
+            return
         # greenlet 3.1 and newer keep a pointer to the object first; then come the state of exceptions, the arguments
         # of a switch, and the stack.
         first = 2 if all(_WORD(h.raw, 8)[0] == h.address for h in all_[:_PROOFS]) else 1
