@@ -113,11 +113,12 @@ class Stream:
     def does(
         self, task: int, wait: TaskWait, line: int = 10, function: str = "work", holds: tuple[Hold, ...] = (),
         awaits: tuple[int, ...] = (), awaited: int = -1, since: int | None = None, inner: tuple[Frame, ...] = (),
-        text: str = "",
+        text: str = "", stack: tuple[Frame, ...] | None = None,
     ) -> None:  # fmt: skip
-        stack = 0
+        at = 0
         if wait.state is not TaskState.RUNNING:
-            stack = self.stack(*inner, Frame(function, "/srv/app.py", line, text or f"line {line}"))
+            whole = (*inner, Frame(function, "/srv/app.py", line, text or f"line {line}"))
+            at = self.stack(*(whole if stack is None else stack))
         number = next(self._ids)
         self.events.append(TaskWaitDef(number, wait))
         holding = 0
@@ -125,7 +126,7 @@ class Stream:
             holding = next(self._ids)
             self.events.append(HoldsDef(holding, holds))
         began = self.at if since is None else since
-        self._changes += (task, stack, number, holding, began if self._told_ns else 0, 0)
+        self._changes += (task, at, number, holding, began if self._told_ns else 0, 0)
         if awaits or awaited >= 0:
             self._awaits += (task, max(awaited, len(awaits)), len(awaits), *awaits)
 

@@ -459,6 +459,24 @@ def test_an_event_that_nobody_sets_matters_to_who_waits_without_a_limit(limited:
     assert said.verdict == ("idle" if limited else "dormant"), said.sentence
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_an_event_that_is_waited_for_beside_work_is_no_riddle(beside: bool) -> None:
+    """`asyncio.wait({get, closed.wait()}, FIRST_COMPLETED)`, with new tasks each time."""
+    stream = Stream()
+    consumer = stream.task("consumer")
+    get, closed = stream.task("get"), stream.task("wait")
+    event = Frame("Event.wait", "/usr/lib/python3.12/asyncio/locks.py", 212, "", "stdlib")
+    stream.run(1)
+    for _ in range(7):
+        stream.end(get, closed)
+        get, closed = stream.task("get"), stream.task("wait")
+        stream.does(get, TaskWait(TaskState.QUEUE, "Queue.get", 0x9, "Queue"), 13)
+        stream.does(closed, lock(0xE, "Event.wait", "Event"), stack=(event,))
+        stream.does(consumer, TaskWait(TaskState.TASK, "wait" if beside else "gather"), 12, awaits=(get, closed))
+        stream.run(1)
+    assert blamed(stream).verdict == ("idle" if beside else "unexplained")
+
+
 def test_a_future_that_tells_no_more_is_unexplained_never_clear() -> None:
     stream = Stream()
     for n in range(3):

@@ -2,7 +2,7 @@
 
 What it sees:
     Tasks that are nearly always ready, on a line that yields and does not wait (`await asyncio.sleep(0)`, a pause of a
-    few milliseconds, a checkpoint), in a loop's thread that spends its CPU time there and in the loop's own code.
+    millisecond, a checkpoint), in a loop's thread that spends its CPU time there and in the loop's own code.
 
 Why it hurts:
     The loop never idles: every such task runs once in every round, and whatever becomes ready waits for that round. A
@@ -40,9 +40,10 @@ from concview.catalogue.rules._loops import callback_of
 from concview.model import Confidence, Frame, Stack, State, TaskState
 from concview.text import count, percent
 
-#: A line that yields, or pauses for less than 10 ms.
+#: A line that yields, or pauses for a millisecond or less: longer ones are a pace.
 _YIELDS = re.compile(
-    r"\bawait\b.*(?:\bsleep\(\s*(?:0?\.00\d*|0(?:\.0*)?|[1-9](?:\.\d*)?e-[3-9])?\s*\)|\b(?:cancel_shielded_)?checkpoint\(\))"
+    r"\bawait\b.*(?:\bsleep\(\s*(?:0?\.000\d*|0?\.0010*|0(?:\.0*)?|1(?:\.0*)?e-3|[1-9](?:\.\d*)?e-[4-9])?\s*\)"
+    r"|\b(?:cancel_shielded_)?checkpoint\(\))"
 )
 #: A task asks when it is on such a line for this share of its time; so must be this part of the thread's samples.
 ASKING_SHARE, SAMPLES_SHARE = 0.5, 0.5

@@ -158,6 +158,12 @@ class TaskMoment:
         return found
 
     @cached_property
+    def beside(self) -> dict[int, Node]:
+        """Task that somebody waits for together with others, by asyncio.wait -> who does."""
+        runs = self.runs.items()
+        return {t: n for n, run in runs if run.wait.via == "wait" and len(run.awaits) > 1 for t in run.awaits}
+
+    @cached_property
     def _awaited(self) -> Counter[int]:
         """Task -> how many wait for it alone."""
         return Counter(run.awaits[0] for run in self.runs.values() if len(run.awaits) == 1)

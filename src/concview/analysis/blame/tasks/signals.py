@@ -30,6 +30,9 @@ def at_signal(waiter: TaskWaiter) -> Root | Link:
         return waiter.end(End.IDLE, f"waits for {name}, which comes now and then")
     if tasks.of_a_library(waiter.node, run):
         return waiter.end(End.IDLE, f"a library's own task waits for {name}")
+    own = run.leaf is not None and run.leaf.origin == "user"
+    if not own and -waiter.node in tasks.beside:
+        return waiter.end(End.IDLE, f"waits for {name} on behalf of one that waits for others, too")
     there = words.usage(tasks.told(run.wait.object)) if run.wait.via == "Barrier.wait" else ""
     nobody = f"{name}: {there}, nobody is seen to come" if there else f"{name}: nobody seen to set it"
     if tasks.all_along(waiter.task, run):

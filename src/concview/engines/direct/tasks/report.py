@@ -27,6 +27,8 @@ CANCELS_NS = 1_000_000_000
 MAX_OBJECTS = 200
 OBJECTS_CPU_NS = 6_000_000
 _MAX_HOLDERS = 64
+#: Coroutine functions whose frames are asked what they call an object that they wait for.
+_NAMING = 3
 _MAX_FAILURES = 20
 #: Tasks whose counter of `cancel` is read in one report; more than this is no counter.
 _COUNTED, _MOST_CANCELS = 500, 1 << 24
@@ -44,12 +46,12 @@ _RECEIVES = frozenset({"MemoryObjectReceiveStream", "MemoryReceiveChannel"})
 class _Shared:
     """One object, as tasks see it."""
 
-    __slots__ = ("exact", "held", "holders", "kind", "library", "waiter", "waiting")
+    __slots__ = ("exact", "held", "holders", "kind", "library", "waiters", "waiting")
 
     def __init__(self, kind: str, library: str) -> None:
         self.kind, self.library = kind, library
         self.waiting = self.held = 0
-        self.waiter: Task | None = None
+        self.waiters: dict[int, Task] = {}  #: coroutine function -> a task of it that waits
         self.holders: list[tuple[Task, Held]] = []
         self.exact = True
 
@@ -242,7 +244,8 @@ class Reporter:
                 if each is None:
                     each = shared[waiting.object] = _Shared(waiting.kind, waiting.library)
                 each.waiting += 1
-                each.waiter = each.waiter or task
+                if len(each.waiters) < _NAMING and task.links:
+                    each.waiters.setdefault(task.links[0].place.code.address, task)
             for held in task.held:
                 each = shared.get(held.object)
                 if each is None:
@@ -308,15 +311,16 @@ class Reporter:
             if hold is not None and held.named and each.kind != "Pool" and self._tracker.sites.is_own(held.link):
                 name = hold.site.expression
             where = held.link.place.frame_id
-        if each.waiter is not None and not name:
-            name, where = self._tracker.sites.name_of(address, each.waiter.links)
-            waiting = each.waiter.waiting
+        for waiter in each.waiters.values():
+            if name:
+                break
+            name, where = self._tracker.sites.name_of(address, waiter.links)
+            waiting = waiter.waiting
             if waiting is not None and waiting.via == "enter":  # a library's own kind of lock: its parts have no name
-                name = self._tracker.sites.entered(each.waiter.links) or name or each.kind.strip("_")
+                name = self._tracker.sites.entered(waiter.links) or name or each.kind.strip("_")
             elif not name and each.library in ("", "asyncio", "anyio", "trio"):
-                name = self._tracker.sites.entered(
-                    each.waiter.links, direct=True
-                )  # a global has no variable of a frame's
+                # A global is in no variable of a frame's.
+                name = self._tracker.sites.entered(waiter.links, direct=True)
         name = name or self._queues.get(address, "")
         self._names[address] = name, where
         return self._names[address]
