@@ -49,6 +49,22 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{share * 100:.{digits}f} %"
 
 
+def fine_percent(share: float) -> str:
+    """A share whose first digits count, such as a threshold: '0.3 %', '1.5 %', '43 %'."""
+    value = share * 100
+    return f"{value:.2g} %" if abs(value) < 9.5 else f"{value:.0f} %"
+
+
+#: Of units, the first word for one, where it is not the other without its s.
+_ONE = {"children": "child", "switches": "switch"}
+
+
+def of_unit(value: float, unit: str) -> str:
+    """The unit behind that value: 'waiters', of 1 'waiter'; '5' 'tasks a worker', '1' 'task a worker'."""
+    first, space, rest = unit.partition(" ")
+    return f"{_ONE.get(first) or first.removesuffix('s')}{space}{rest}" if value == 1 else unit
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: '1.2 s', '340 ms', '85 µs', '3 min 20 s', '2 h 05 min'."""
     if seconds < 0:

@@ -8,7 +8,7 @@ from concview import registry
 from concview.catalogue.base import Rule
 from concview.catalogue.docs import documentation
 from concview.model import Finding
-from concview.text import duration, percent
+from concview.text import duration, fine_percent, of_unit
 
 #: What the letters before a threshold's source mean.
 SOURCES = {
@@ -37,10 +37,10 @@ def rule_of(name: str) -> Rule | None:
 def limit(value: float, unit: str) -> str:
     """A threshold with its unit: '20 %', '0.1 s', '16 locks'."""
     if unit.startswith("share"):
-        return percent(value)
+        return fine_percent(value)
     if unit == "s":
         return duration(value)
-    return f"{value:g} {unit}".strip()
+    return f"{value:g} {of_unit(value, unit)}".strip()
 
 
 def thresholds(rule: Rule) -> str:

@@ -28,7 +28,7 @@ _CLOCKS = ("wall", "cpu", "none")
 
 def add(parser: argparse.ArgumentParser, consent: bool = True) -> None:
     """--agent and --calls; --yes where the target may be another's (`consent`)."""
-    parser.add_argument("--agent", action="store_true", help="look inside, too, with an agent in the target")
+    parser.add_argument("--agent", action="store_true", help="also look inside, with an agent thread in the target")
     if consent:
         parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
     parser.add_argument(

@@ -30,7 +30,7 @@ ROLLING_BYTES = 4 << 20
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--tree", action="store_true", help="the processes below, too: workers of a master, as they come and go"
+        "--tree", action="store_true", help="also the processes below it (workers of a master), as they come and go"
     )
 
 

@@ -100,7 +100,11 @@ def _text(measured: Measured, some: bool) -> str:
             "wall-clock times hold waits for a CPU; CPU times are the better guide.",
             "",
         )
-    kept = "Only some were measured: nothing was kept." if some else "Kept: rules that reckon with such costs use them."
+    kept = (
+        "Only some were measured: nothing was kept."
+        if some
+        else "Kept: rules that use such costs take them from there."
+    )
     pen.paragraph(kept, "")
     return pen.text()
 
@@ -118,7 +122,7 @@ COMMAND = Command(
     summary="what threads, locks, queues, tasks and processes cost here",
     description="Measure what concurrency costs on this machine and on one Python: starting a thread, handing over a\n"
     "lock or an item, the GIL, futures, tasks, processes, pickling. Takes about ten seconds.\n"
-    "The result is kept per machine and Python version; rules that reckon with such costs then use it.",
+    "The result is kept per machine and Python version; rules that use such costs take them from there.",
     configure=configure,
     run=run,
     order=62,

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _several.add(parser)
     parser.add_argument("--format", choices=["text", "json"], default="text")
     parser.add_argument("--locals", action="store_true", help="local variables of every frame (by py-spy)")
-    parser.add_argument("--native", action="store_true", help="C frames, too (py-spy stops the process for a moment)")
+    parser.add_argument("--native", action="store_true", help="also C frames (py-spy stops the process for a moment)")
     _core.add(parser)
     _options.add_sampling(parser)
 

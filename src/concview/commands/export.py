@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="where to")
     parser.add_argument("--format", metavar="NAME", required=True, help=f"one of {', '.join(registry.names(PACKAGE))}")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
-    group = parser.add_argument_group("what of it")
+    group = parser.add_argument_group("which part")
     group.add_argument(
         "--threads", metavar="NAME", action="append", default=[],
         help="only threads of this name (* and ? match anything) or tid; may be repeated",

@@ -27,10 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", help="where to; '-' or nothing: standard output")
     parser.add_argument(
         "--format", choices=FORMATS, help="html: a page with pictures; md: twenty lines for a channel; json "
-        "(default: what OUT ends with, else md)",
+        "(default: by the ending of OUT, else md)",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
-    group = parser.add_argument_group("what of it")
+    group = parser.add_argument_group("which part")
     group.add_argument("--from", metavar="TIME", dest="begin", help="from here on: seconds, m:ss or h:mm:ss")
     group.add_argument("--to", metavar="TIME", dest="end", help="up to here")
 

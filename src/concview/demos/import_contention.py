@@ -3,7 +3,7 @@
 Five workers import a module inside their first call, as one does to make a program start sooner.
 
 bad:   the body of the module asks a server which does not answer; one worker imports it, four wait.
-fixed: the body defines a function, and whoever needs the answer calls it with a limit of time.
+fixed: the body defines a function, and whoever needs the answer calls it with a time limit.
 
 Look at: what the workers wait for at `import`, and in which line of the module the one who imports it is.
 """

@@ -31,7 +31,7 @@ def unended(lock: LockView) -> str:
 
 def _number(value: float, unit: str) -> str:
     if unit.startswith("share"):
-        return text.percent(value)
+        return text.fine_percent(value)
     if unit == "%":
         return f"{value:.0f} %"
     if unit == "s":
@@ -44,7 +44,7 @@ def measured_text(measured: Measured) -> str:
     74 % with 95 % confidence); info from 30 %, warn from 45 % (1245 samples, 476 episodes)'."""
     unit = measured.unit
     of = f" of {unit.removeprefix('share of ')}" if unit.startswith("share of ") else ""
-    named = "" if unit.startswith("share") or unit in ("", "%", "s") else f" {unit}"
+    named = "" if unit.startswith("share") or unit in ("", "%", "s") else f" {text.of_unit(measured.value, unit)}"
     said = measured.name
     if not said.endswith(UNTOLD):
         said += f": {_number(measured.value, unit)}{of}{named}"

@@ -138,7 +138,7 @@ class Crowd:
 
     def for_ever(self, confidence: Confidence, score: int | None) -> Observation:
         """For how long the last of them has stood, where nobody is seen who would end it. The rule adds the words.
-        Without a score it is an information: somebody may come who is not seen."""
+        Without a score it is INFO: somebody may come who is not seen."""
         return Observation(
             subject=self.key,
             value=self.least,

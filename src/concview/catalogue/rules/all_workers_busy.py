@@ -13,7 +13,7 @@ How it is measured:
     Every thread of the group is in one wait without a break for five seconds [H: no request of a healthy program takes
     so long everywhere at once], read from the kernel. A group is the workers of an executor that has started all its
     threads, or threads that run the same function. That others wait is read: tasks in the queue, connections that the
-    kernel holds at the port and nobody has accepted. Then the score is 90; where nobody waits yet it is an information.
+    kernel holds at the port and nobody has accepted. Then the score is 90; where nobody waits yet it is INFO.
     Demo pair: for ever (bad), never (fixed).
 
 Fix:

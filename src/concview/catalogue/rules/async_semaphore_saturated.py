@@ -10,7 +10,7 @@ Why it hurts:
 How it is measured:
     The mean number of tasks that wait for it, on the lower end of the 95 % interval. Holders are read from the
     coroutines' frames, its limit is their number and what is free. Threshold 1 task [H]: demo pair 195 (bad), 0
-    (fixed). It is an information whatever the number: only the other side can tell what is right.
+    (fixed). It is INFO whatever the number: only the other side can tell what is right.
 
 Fix:
     Measure what the service can take, and set the limit to that; keep only in the section what needs the permit.

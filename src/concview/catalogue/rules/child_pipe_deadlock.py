@@ -15,7 +15,7 @@ How it is measured:
     What each thread of the child is in, and which process has the other end of the pipe, are read from the kernel; the
     child must not have moved for five seconds [D: a reader that is only slow lets it move once it has read a piece].
     From the parent's side the score is 95; where threads are left that might still read, and from the child's side with
-    fewer than three threads at the pipe, it is an information. Demo pair: for ever (bad), never (fixed).
+    fewer than three threads at the pipe, it is INFO. Demo pair: for ever (bad), never (fixed).
 
 Fix:
     Read what the child writes, and wait for it afterwards.

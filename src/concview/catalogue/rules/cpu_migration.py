@@ -12,7 +12,7 @@ How it is measured:
     The kernel's count of migrations of every thread (/proc/PID/task/TID/sched), and their share of its context
     switches. It counts from 30 % of the switches on: an idle machine moves threads too, and rightly, but seldom so
     many. Threshold 1,000 migrations a second [H]: on the demo pair 2,000 to 3,000, half of the switches (bad), none
-    (fixed). An information only: perf tells whether it costs anything.
+    (fixed). INFO only: perf tells whether it costs anything.
 
 Fix:
     Leave threads where they are, or pin each once.
@@ -50,7 +50,7 @@ class CpuMigration:
     title: ClassVar[str] = "Threads are moved from CPU to CPU"
     group: ClassVar[str] = "GIL and scheduler"
     thresholds: ClassVar[Thresholds] = Thresholds(
-        1_000, 10_000, "migrations a second", "[H] calibrated on the demo pair; an information only"
+        1_000, 10_000, "migrations a second", "[H] calibrated on the demo pair; INFO only"
     )
     needs: ClassVar[tuple[str, ...]] = ("stacks", "counters")
     permanent: ClassVar[bool] = False

@@ -13,7 +13,7 @@ How it is measured:
     2 ms and more when they have it, since what they wait for is work that is there to be done. (A thread that is woken
     for microseconds also waits, but that is no work.) The lowest of three stretches of five seconds, so that a short
     burst does not count. Thresholds 80 % and 95 % [S: common alerting limits]: on the demo pair 97 % to 100 % (bad), 5
-    % to 20 % (fixed). Where the process itself got less than 80 %, because others took the CPU, it is an information at
+    % to 20 % (fixed). Where the process itself got less than 80 %, because others took the CPU, it is INFO at
     most.
 
 Fix:

@@ -11,7 +11,7 @@ How it is measured:
     Run-queue delay divided by CPU time plus delay, of all Python threads, as the kernel counts both, where together
     they make up at least half a core. Thresholds 10 % and 30 % [H]: on the demo pair 94 % (bad); the fixed one
     depends on what else the machine does. Cgroup throttling and the load of other processes are told apart: where
-    others take the CPU, it is an information at most, since this program cannot help it.
+    others take the CPU, it is INFO at most, since this program cannot help it.
 
 Fix:
     Give the process the CPU it needs: a higher quota, fewer neighbours, fewer threads or processes than CPUs.

@@ -12,7 +12,7 @@ Why it hurts:
 How it is measured:
     A child is a copy if the kernel shows its code and stack at the parent's own addresses, which exec would have
     changed. It counts if a thread of the parent is older than the child, apart from the one that forked [S: CPython
-    warns of the same from 3.12 on]: an information from one such child on that is two seconds old, for on a busy
+    warns of the same from 3.12 on]: INFO from one such child on that is two seconds old, for on a busy
     machine it may take a while from fork to exec. It is a warning when every thread of the child sleeps, without a
     timeout, on a futex that no other process can wake, from one look to the next a second later [D: then nobody is
     left to wake it]: on the demo pair four of four children (bad), none (fixed).

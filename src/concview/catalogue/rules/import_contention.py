@@ -93,7 +93,7 @@ def _one(window: Window, crowd: Crowd) -> Observation:
         label=name,
         title=f"{crowd.at_once('waits', 'wait')} for the import of {name}",
         summary=summary + crowd.lasting_words + ".",
-        gain="What the body of the module waits for would be waited for by whoever needs it, and with a limit of time.",
+        gain="What the body of the module waits for would be waited for by whoever needs it, with a time limit.",
         check_next=(
             f"Must {evidence.frame_spot(_importing.body(stack) or stack.user_leaf)} be done while {name} is imported?"
             if stack is not None

@@ -13,7 +13,7 @@ How it is measured:
     asleep, on the lower end of the 95 % interval. Held locks are read from the holder's frames, or inferred from the
     source around its current line where memory cannot be read. Thresholds 20 % and 50 % [H]: on the demo pair 97 %
     to 99 % (bad) and no waiters (fixed). A lock with fewer than 0.1 waiters on average is left alone, below 0.21 it
-    is an information at most.
+    is INFO at most.
 
 Fix:
     Do the I/O outside the lock; take the lock only to look and to store.
@@ -44,7 +44,7 @@ from concview.model import State, Wait, WaitKind
 from concview.text import duration, percent, plural
 
 BLOCKED = frozenset({State.IO, State.SLEEP})
-#: Mean waiters below which the lock is left alone, and below which it is worth an information at most.
+#: Mean waiters below which the lock is left alone, and below which it is worth INFO at most.
 MIN_WAITERS = 0.1
 INFO_WAITERS = 0.21
 #: The holder must have been seen for this part of the time in which somebody waited.

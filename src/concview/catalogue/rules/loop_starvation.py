@@ -13,7 +13,7 @@ How it is measured:
     first in, first out: the 95 % point of each half second, of these the median, and only of a loop that is in
     callbacks for 70 % of the time and late in most half seconds. Thresholds 10 ms and 20 ms [H]: on the demo pair
     40 ms (bad), 0 ms (fixed). It is a warning where one task has the loop for half of the time; where many share it,
-    the loop has more work than it can do, and that is an information. Of the wait only the part counts that the loop's
+    the loop has more work than it can do, and that is INFO. Of the wait only the part counts that the loop's
     thread computed, and did not wait for a CPU or the GIL; with less than 30 % it is not judged: others are in the way.
 
 Fix:

@@ -13,7 +13,7 @@ How it is measured:
     Every frame of every thread that refers to the object is read from memory; what lies ahead of each is told by its
     source. Nobody among them will set or notify it, and the threads have waited for five seconds at least [H: an
     initialisation may take that long; the number grows while nobody comes]. A signal handler or a callback that no
-    thread is in now is not seen: so it is an information, whatever the number. Demo pair: for ever (bad), never
+    thread is in now is not seen: so it is INFO, whatever the number. Demo pair: for ever (bad), never
     (fixed).
 
 Fix:

@@ -13,7 +13,7 @@ How it is measured:
     Resident memory over the cgroup's or the machine's, mapped memory over RLIMIT_AS, private writable memory over
     RLIMIT_DATA, the largest of the three; all read from the kernel, the limits when concview attached. The page cache
     is not part of resident memory. Thresholds 80 % and 95 % [S: common alerting limits]: on the demo pair 96 % to 99 %
-    and rising (bad), 25 % (fixed). What does not rise by at least 0.1 % of the limit in the window is an information
+    and rising (bad), 25 % (fixed). What does not rise by at least 0.1 % of the limit in the window is INFO
     at most, unless the kernel lets threads wait for more. Memory of other processes under the same limit is not
     counted: this is the least it can be.
 

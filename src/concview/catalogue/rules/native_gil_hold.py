@@ -15,7 +15,7 @@ How it is measured:
     no CPU; the lower end is from the first to the last sample of the stretch. Thresholds 20 and 100 ms [H; S: four
     and twenty switch intervals of 5 ms]: on the demo pair 140 to 190 ms (bad), none (fixed). At least three such
     stretches in the window, or a second in all; those that keep the GIL for less than 2 % of the time are left alone,
-    below 5 % they are an information, as they are where the holder had a CPU for less than 30 % of them.
+    below 5 % they are INFO, as they are where the holder had a CPU for less than 30 % of them.
 
 Fix:
     Give it less at a time, or let a process do it, which has a GIL of its own.
@@ -50,7 +50,7 @@ from concview.text import duration, percent, plural, waits
 SHORTEST_NS = 10_000_000
 MIN_HOLDS = 3
 ENOUGH_NS = 1_000_000_000
-#: Share of the time in which the GIL is kept so: below it is left alone, below that an information.
+#: Share of the time in which the GIL is kept so: below it is left alone, below that INFO.
 MIN_SHARE = 0.02
 INFO_SHARE = 0.05
 #: A holder that had a CPU for less of the stretch says little: of how it had it within, the counters know nothing.

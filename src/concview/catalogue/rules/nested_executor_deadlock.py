@@ -13,7 +13,7 @@ How it is measured:
     Every worker of the pool (by its name) has been in `result()` or `wait()` without a timeout, unchanged, for a
     second; none of any executor in this process is running a task, and there is no process pool or event loop that
     could finish the future [D: a pool without a free worker starts nothing]. The queue itself is not read, so the
-    finding is inferred. Jobs that come from a broker may also be run by other processes: there it is an information,
+    finding is inferred. Jobs that come from a broker may also be run by other processes: there it is INFO,
     and only after five seconds in which no worker's wait has ended [H: a job that is worth waiting for so takes less].
     Demo pair: 4 of 4 workers for ever (bad), never (fixed).
 

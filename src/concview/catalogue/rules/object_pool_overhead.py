@@ -16,7 +16,7 @@ How it is measured:
     function checks out is inferred from its source: what it takes it puts back. The class is that of `put(Class(...))`
     in the same file, and at least 50 of its objects must be made while calls are counted, anywhere in the program;
     else what making one costs is not known, and nothing is said. A pool whose users wait, for an object or while they
-    have one, for 5 % of that time [H] is none of this. Never more than an information, from 1 % of a core [H], or of
+    have one, for 5 % of that time [H] is none of this. Never more than INFO, from 1 % of a core [H], or of
     as much of a core as the kernel gave to a thread that wanted one: on the demo pair 5 % (bad, 3.11) and none
     (fixed).
 

@@ -15,7 +15,7 @@ How it is measured:
     [H] are waits for one, on the upper end of Wilson's 95 % interval, which takes 3,900 samples without a wait. And at
     one lock hardly anybody would: with r locks held at a time on average (upper end, too), a queue of r²/(1 - r) would
     stand at a single one (M/M/1); that, and the locks really seen held at the same time beyond the first, must both be
-    below 0.1 waiters, half of what lock-contention counts from [H]. Never more than an information. On the demo pair
+    below 0.1 waiters, half of what lock-contention counts from [H]. Never more than INFO. On the demo pair
     18 to 39 locks within ten seconds, at most 0.04 waiters expected at one (bad), and a single lock (fixed).
     Only locks that the `with` line itself picks by a key or an argument are judged, not a lock in every object, nor
     one that was put into a variable first.

@@ -12,7 +12,7 @@ How it is measured:
     Workers are threads of one name and entry that wait for work most of the time. Of their number, the part beyond the
     peak: the most that were busy at one moment of the window, or on average over any half second of the last minute.
     Judged once there are 20 seconds. Thresholds 0.8 and 0.95 [H]: demo pair 0.97 to 0.98 (bad), not observed (fixed:
-    two workers). It is information at most: what the pool needs at its busiest hour cannot be seen in a minute.
+    two workers). It is INFO at most: what the pool needs at its busiest hour cannot be seen in a minute.
 
 Fix:
     As many workers as are busy at the peak (tasks a second times seconds each), twice that for safety.

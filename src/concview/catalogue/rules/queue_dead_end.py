@@ -12,7 +12,7 @@ How it is measured:
     The queue's items, bound and unfinished tasks are read from memory, and every frame of every thread that refers to
     it. Who takes something out is told by the source of these frames, and by who was seen to. Nothing may move for
     five seconds [D: neither side can; the time excludes a hand-over]. Where the queue's own reader waits for room, or
-    for join(), the score is 95; where no reader is seen it is an information. Demo pair: for ever (bad), never
+    for join(), the score is 95; where no reader is seen it is INFO. Demo pair: for ever (bad), never
     (fixed).
 
 Fix:

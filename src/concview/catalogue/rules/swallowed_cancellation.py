@@ -11,7 +11,7 @@ How it is measured:
     The task's own counter of calls of `cancel` that no `uncancel` has taken back, read from memory (Python 3.11 and
     newer). A task with a count that has been so for 5 s [H] is counted: cleaning up takes a moment, and some take
     longer. Thresholds 1 and 1 [D]; it is a warning where another task waits for its end, or where it was cancelled more
-    than once, else an information. Demo pair: 3 (bad), 0 (fixed).
+    than once, else INFO. Demo pair: 3 (bad), 0 (fixed).
 
 Fix:
     Let the CancelledError pass. `except Exception` does not catch it; a bare `except` and `except BaseException` do.

@@ -15,7 +15,7 @@ How it is measured:
     Thresholds 50 and 200 tasks [H]: on the demo pair 240 after ten seconds (bad) and 0 (fixed). It is a warning when
     the rise has lasted a minute: until then tasks may only be slow; and at once where nearly all of them wait for an
     event, a condition or a bare future and not one has ended. Tasks that wait for a connection's next bytes are an
-    information at most. Tasks that begin and end between two counts are not seen, and do not pile up.
+    INFO at most. Tasks that begin and end between two counts are not seen, and do not pile up.
 
 Fix:
     Let somebody own every task, and end it: a TaskGroup (3.11 and newer) waits for its tasks or cancels them.

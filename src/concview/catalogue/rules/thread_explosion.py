@@ -14,7 +14,7 @@ How it is measured:
     second of the same growth adds, divided by four times the CPUs plus 100. It counts while it grows (in both halves of
     the last one and a half seconds), or from 500 threads on. Thresholds 1 and 1.5 [H]: the demo pair passes 1.5 after
     two to three seconds (bad) and stays at 0.01 (fixed). Workers of a ThreadPoolExecutor are bounded by its size, and a
-    large number that neither grows nor changes is a pool: both are an information at most.
+    large number that neither grows nor changes is a pool: both are INFO at most.
 
 Fix:
     A bounded pool; its queue, or a semaphore in front of it, pushes back.

@@ -12,7 +12,7 @@ How it is measured:
     The time in which the pool's workers compute in its own code, and submitters in submit, map and result, as a share
     of that plus all the time tasks take (waiting included: a task that waits for a network is work). Waking up does
     not count: how long it takes says how busy the machine is. Only where the pool's code takes 1 % of a core; below 5
-    % it is information at most. Lower end of the 95 % interval. Thresholds 0.17 and 0.33 [D: a fifth of the work, half
+    % it is INFO at most. Lower end of the 95 % interval. Thresholds 0.17 and 0.33 [D: a fifth of the work, half
     of the work]: demo pair 0.57 to 0.82, of 0.9 to 1.0 (bad), below 0.5 % of a core (fixed). A call of a C function
     has no frame of its own: it counts as work.
 

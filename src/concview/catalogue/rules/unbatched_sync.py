@@ -12,7 +12,7 @@ Why it hurts:
 How it is measured:
     Of the time in which the queue's threads compute (running, or waiting for a CPU or the GIL), the share spent inside
     the queue's methods, on the lower end of the 95 % interval; neither blocked time nor waking up counts. Only where
-    that takes 2 % of a core; below 5 % it is information at most. Thresholds 0.2 and 0.5 [D: at 0.5 the hand-over costs
+    that takes 2 % of a core; below 5 % it is INFO at most. Thresholds 0.2 and 0.5 [D: at 0.5 the hand-over costs
     as much as the work]: demo pair 0.6 to 0.86 (bad), below 1 % of a core (fixed). The queue itself counts items, where
     memory can be read; with py-spy their number is not known, and which queue it is was inferred from the name in the
     source line.

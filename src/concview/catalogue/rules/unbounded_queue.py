@@ -9,7 +9,7 @@ Why it hurts:
 
 How it is measured:
     The number of items, read four times a second over the last half minute; it must be 100 at least, and higher in
-    every quarter of that time than in the one before. After five seconds, or from ten items on, it is an information
+    every quarter of that time than in the one before. After five seconds, or from ten items on, it is INFO
     where one that is put in now waits a second or longer [H]. What counts is how much more goes in than comes out, as
     a share of what comes out; that is how fast the wait of an item grows (0.1: by 6 s every minute). A queue that
     counts no items (LifoQueue, PriorityQueue, SimpleQueue) is judged by its growth in a minute as a share of what it
@@ -43,7 +43,7 @@ from concview.text import count, duration, percent, plural, size
 SPAN_NS = 30_000_000_000
 ENOUGH_S = 10.0
 MIN_ITEMS = 100
-#: Sooner, and with fewer items, it is told as an information, where one that is put in now waits for long already, and
+#: Sooner, and with fewer items, it is told as INFO, where one that is put in now waits for long already, and
 #: more by the minute.
 SOON_S, FEW_ITEMS, LONG_S, FAST = 5.0, 10, 1.0, 0.1
 #: The value where nothing at all is taken out.
