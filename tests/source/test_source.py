@@ -717,3 +717,17 @@ def test_a_wait_that_is_repeated_and_looks_at_nothing_is_one_for_a_bell(text: st
     assert read.of("f", "x.py", line, 12, "c", "Queue").loops is False
     loop = File(uses.parse(text)).loop("f", line)
     assert bool(loop is not None and loop.for_ever) == bell
+
+
+@pytest.mark.parametrize(
+    ("after", "back"),
+    [
+        ("self.pool.put(c)", True),
+        ("POOL.put_nowait(c)", False),  # another queue: work that is handed on
+        ("self.done.put(c)", False),
+        ("self.pool.put(other)", False),
+    ],
+)
+def test_a_queue_is_a_pool_where_what_was_taken_out_of_it_is_put_back_into_it(after: str, back: bool) -> None:
+    text = f"def f(self):\n    c = self.pool.get()\n    use(c)\n    {after}\n"
+    assert File(uses.parse(text)).puts_back("f", 2) is back

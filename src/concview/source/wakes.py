@@ -44,6 +44,8 @@ _SESSION = frozenset(
     {"query", "get", "get_one", "execute", "scalar", "scalars", "flush", "refresh", "merge", "connection", "exec"}
 )
 _SESSION_ENDS = frozenset({"commit", "rollback", "close", "remove", "reset", "invalidate"})
+#: Methods of queues that take something out, and that put something in.
+_GETS, _PUTS = frozenset({"get", "get_nowait"}), frozenset({"put", "put_nowait"})
 #: Functions of which everybody has one: that something of this name is called says nothing.
 _COMMON = frozenset({"<module>", "run", "get", "put", "close", "wait", "__init__", "__enter__", "__exit__"})
 
@@ -217,8 +219,11 @@ class File:
         found = self.function_at(name, line)
         if found is None:
             return False
-        got = {n for m, n in found.kept if m in ("get", "get_nowait")}
-        return any(m in ("put", "put_nowait") and n in got for m, n in found.kept)
+        got = {n for m, n in found.kept if m in _GETS}
+        taken_from = {c.on for c in found.calls if c.method in _GETS}
+        # What is put into another queue is work that is handed on.
+        back = any(c.method in _PUTS and c.on in taken_from for c in found.calls)
+        return back and any(m in _PUTS and n in got for m, n in found.kept)
 
     def puts_into(self, on: str) -> frozenset[str]:
         """Functions that put something into a queue of that name."""
