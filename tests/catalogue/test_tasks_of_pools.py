@@ -147,6 +147,37 @@ def test_jobs_of_other_interpreters_that_wait_for_each_other(third: Wait | None,
     assert not stuck or "each of the 3 threads" in found.sentence
 
 
+STAGES = """\
+def make(q):
+    n = 0
+    while True: q.put(n)
+def use(q):
+    while True:
+        q.get()
+        work()
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_room_in_a_queue_between_interpreters_is_made_by_who_takes_out_of_one_called_so(there: bool) -> None:
+    """Each interpreter has an object of its own for it: nothing but the source ties them. Where the process has no
+    other thread, there is nobody."""
+    scene = Scene(rules={})
+    makes = scene.thread("make")
+    scene.do(makes, [stdlib("Queue.put", "concurrent/interpreters/_queues.py"), frame("make", 3)], SLEEP)
+    uses = scene.thread("use") if there else 0
+    if there:
+        scene.do(uses, [frame("use", 7)], SLEEP)
+    scene.play(6)
+    found = Tracker(Wakes(lambda file: STAGES.split("\n") if file == FILE else ())).blame(Window(scene.history))
+    assert found is not None
+    (cause,) = [c for c in found.causes if makes in c.threads]
+    if there:
+        assert (cause.path[0].what, cause.path[0].owners) == ("room in q", (uses,))
+    else:
+        assert cause.kind == "nobody"
+
+
 @pytest.mark.parametrize("outer", ["view", "elsewhere"])
 def test_a_lock_that_the_thread_has_further_out_on_a_line_of_its_own(outer: str) -> None:
     scene = Scene(rules={})

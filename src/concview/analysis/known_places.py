@@ -141,6 +141,8 @@ PRIMITIVES = places(
 MACHINERY = places(
     ("threading.py", ""),
     ("queue.py", ""),
+    ("concurrent/interpreters/_queues.py", ""),
+    ("support/interpreters/queues.py", ""),
     ("concurrent/futures/_base.py", ""),
     ("selectors.py", ""),
     ("socket.py", ""),

@@ -43,6 +43,8 @@ class Room:
         # Its only reader may be one of those that wait for room in it: then it is in its own way.
         others = [t for t in takers if t != waiter.tid]
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: nobody seen to take anything out")
+        if len(alive) == 1:
+            otherwise = waiter.end(End.NOBODY, "no thread is left that takes anything out of it")
         if not takers and told is not None:
             takers = {r.tid for r in told.row.references if r.will in _TAKES and r.tid in alive}
             others = [t for t in takers if t != waiter.tid]
