@@ -446,8 +446,8 @@ class BlameCause(View, frozen=True):
     """One end with the ways that lead to it over the same first step. Without a path: what threads do themselves."""
 
     family: str  #: 'taken' (held up), 'stall', 'made' (a call and its return), 'own'
-    #: Of the end: 'cpu', 'starved', 'peer', 'name lookup', 'child', 'stopped process', 'file', 'retry', 'sleep',
-    #: 'idle', 'cycle', 'unexplained'...
+    #: Of the end: 'cpu', 'starved', 'peer', 'name lookup', 'child', 'stopped process', 'file', 'retry', 'poll',
+    #: 'sleep', 'idle', 'cycle', 'unexplained'...
     kind: str
     what: str  #: the end in words
     file: str

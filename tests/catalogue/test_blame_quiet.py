@@ -430,6 +430,22 @@ def test_a_pause_between_two_tries(body: str, line: int, error: str | None) -> N
     assert File(uses.parse(LOOP + body + "\n")).tries_again("f", line) == error
 
 
+@pytest.mark.parametrize(("body", "main", "verdict"), [
+    ("while True:\n        if n in results: return results.pop(n)\n        sleep(1)", False, "poll"),
+    ("while exists(path):\n        sleep(1)\n        pass", False, "poll"),
+    ("while not stopped:\n        sleep(1)\n        pass", False, "idle"),  # until it is told to end
+    ("while True:\n        if n is None: return\n        sleep(1)", False, "idle"),  # nothing has come
+    ("while True:\n        look()\n        sleep(1)", False, "idle"),
+    ("while exists(path):\n        sleep(1)\n        pass", True, "idle"),  # outermost: nobody waits for it
+])  # fmt: skip
+def test_who_looks_again_and_again_for_what_has_not_come(body: str, main: bool, verdict: str) -> None:
+    scene, text = Scene(rules={}), f"def take(n):\n    {body}\n"
+    line = text.split("\n").index("        sleep(1)") + 1
+    for n in range(2):
+        scene.do(scene.thread(f"ask-{n}"), [frame("take", line), *([] if main else [frame("work", 90)])], SLEEP)
+    assert blame(scene, text).verdict == verdict
+
+
 RETRIES = """\
 def fetch():
     while True:

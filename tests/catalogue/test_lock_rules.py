@@ -134,6 +134,21 @@ def test_a_wait_that_does_not_end_is_evidence_by_its_length() -> None:
     assert found.measured.episodes == 2
 
 
+@pytest.mark.parametrize("signal", [True, False])
+def test_those_that_wait_to_be_told_by_a_process_do_not_queue_for_a_lock(signal: bool) -> None:
+    """An Event of multiprocessing is made of semaphores, which each of those that wait for it acquires."""
+    scene = Scene()
+    of = site("self._wait_semaphore", 268, "Condition.wait", "synchronize.py", "acquire")
+    file = "multiprocessing/synchronize.py" if signal else "mylib/locks.py"
+    name = "Condition.wait" if signal else "Guard.take"
+    for n in range(2):
+        leaf = frame(name, 268, f"/usr/lib/python3.13/{file}" if signal else file, "stdlib" if signal else "user",
+                     acquires=of)  # fmt: skip
+        scene.do(scene.thread(f"web-{n}"), [leaf, frame("serve", 30)], waits_for(ADDRESS))
+    scene.play(6)
+    assert (scene.found("lock-contention") is None) is signal
+
+
 def test_a_stuck_holder_in_io_is_named() -> None:
     scene = Scene()
     scene.play(9, queue(scene, 3, 100.0, 0.0, recv()))

@@ -39,6 +39,7 @@ _WHY = {
     "request or pool does not begin before it is over.",
     End.RETRY: "Each try fails, and what has to be done is not done meanwhile: a thread, and whatever it holds, is "
     "kept for the pauses. Tries of many threads at once are a load of their own on what they try to reach.",
+    End.POLL: "One that looks again and again is told neither that it comes, nor that nobody is left to bring it.",
 }
 _FIX = {
     "": "See what those in the way do meanwhile, at the lines named here, and whether the others must wait for it.",
@@ -52,6 +53,8 @@ _FIX = {
     "/etc/resolv.conf name, and does it answer? Keep connections open, so that names are not looked up for each.",
     End.RETRY: "See why it fails (the error, and whether what it asks is up). Limit the tries or the time for all of "
     "them, then fail; let pauses grow and differ; and do not try again what cannot succeed.",
+    End.POLL: "See who should bring it, and whether that one is still there. Have it told (an Event, a Condition, a "
+    "Future), and give the wait a limit.",
 }
 
 

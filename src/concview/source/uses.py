@@ -21,6 +21,8 @@ PARSE_S = 0.15
 #: The path of what is no name and no attribute of names: it is equal to none that is asked for.
 ELSEWHERE = "?"
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+#: Calls in a loop that only pauses.
+_MOST_PAUSES = 2
 _ANY = frozenset({"Exception", "BaseException"})
 #: Errors by which one is told that what it waits for has not come yet.
 _NOT_YET = frozenset(
@@ -73,6 +75,8 @@ class Loop(NamedTuple):
     endless: bool  #: `while True` or on a flag: not over a given number of things
     test: frozenset[str] = frozenset()  #: last names of what its condition looks at: 'readers' of `while self.readers`
     for_ever: bool = False  #: `while True`, and nothing in it leaves it
+    #: It does nothing but look whether something has come: its body only pauses, or it returns what has come.
+    polls: bool = False
 
 
 class Again(NamedTuple):
@@ -241,7 +245,8 @@ class _Visitor:
             case ast.For() | ast.AsyncFor() | ast.While():
                 test = _names(node.test) if isinstance(node, ast.While) else frozenset()
                 for_ever = isinstance(node, ast.While) and _always(node.test) and not _leaves(node.body)
-                function.loops.append(Loop(_range(node), isinstance(node, ast.While), test, for_ever))
+                polls = isinstance(node, ast.While) and _polls(node)
+                function.loops.append(Loop(_range(node), isinstance(node, ast.While), test, for_ever, polls))
                 function.again += _again(node)
                 self.expression(node.test if isinstance(node, ast.While) else node.iter, handler, maybe)
                 endless = isinstance(node, ast.While) and _always(node.test)
@@ -362,6 +367,28 @@ def _path(node: ast.expr) -> str:
 
 def _always(test: ast.expr) -> bool:
     return isinstance(test, ast.Constant) and bool(test.value)
+
+
+def _polls(loop: ast.While) -> bool:
+    if not _always(loop.test):
+        return (
+            all(
+                isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Call))
+                for s in loop.body
+            )
+            and len(loop.body) <= _MOST_PAUSES
+        )
+    return any(_returns(s) for s in loop.body)
+
+
+def _returns(node: ast.AST, under: bool = False) -> bool:
+    """Whether it returns something where something holds."""
+    if isinstance(node, ast.Return):
+        return under and node.value is not None and not isinstance(node.value, ast.Constant)
+    if isinstance(node, (*_SCOPES, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar)):
+        return False
+    under = under or isinstance(node, ast.If)
+    return any(_returns(part, under) for part in ast.iter_child_nodes(node))
 
 
 def _leaves(body: Sequence[ast.AST], inner: bool = False) -> bool:

@@ -74,6 +74,7 @@ class Loop(NamedTuple):
     endless: bool  #: `while True` or on a flag: not over a given number of things
     test: frozenset[str] = frozenset()  #: last names of what its condition looks at
     for_ever: bool = False  #: `while True`, and nothing in it leaves it
+    polls: bool = False  #: it only looks whether something has come
 
 
 Key = tuple[str, int]
@@ -89,7 +90,9 @@ class Reading:
     def __init__(self, function: Function) -> None:
         self.name, self.key, self.kept = function.name, key_of(function), function.kept
         self.first, self.last = function.first, function.last
-        self.loops = [Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test, lp.for_ever) for lp in function.loops]
+        self.loops = [
+            Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test, lp.for_ever, lp.polls) for lp in function.loops
+        ]
         self.guarded = [(g.line, g.end_line) for g in function.guarded]
         self.changes, self.aliases = function.changes, function.aliases
         self.calls: list[Called] = []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Frames from the pause outwards that may belong to the same attempt.
 _DEPTH = 4
 #: Functions in which nothing is done but to pause.
-_PAUSES = re.compile(r"sleep|wait|pause|back_?off|delay|retry", re.IGNORECASE)
+PAUSES = re.compile(r"sleep|wait|pause|back_?off|delay|retry", re.IGNORECASE)
 
 
 def acquiring(own: Sequence[Frame], names: Collection[str] = ACQUIRES) -> Frame | None:
@@ -71,6 +71,6 @@ def failing(world: World, stack: Stack, own: Sequence[Frame]) -> str:
             error = world.file(frame.file).tries_again(frame.function, frame.line, alone)
         if error is not None:
             return f"pauses between two tries of what fails{f' with {error}' if error else ''}"
-        if not _PAUSES.search(bare(frame.function)):
+        if not PAUSES.search(bare(frame.function)):
             return ""
     return ""

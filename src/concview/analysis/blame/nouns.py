@@ -27,6 +27,7 @@ class End(StrEnum):
     MEMORY = "memory"  #: more than its cgroup may have
     NATIVE = "native"  #: inside a C library, for something of its own: which library was read, for what was not
     RETRY = "retry"  #: a pause between two tries of what fails
+    POLL = "poll"  #: a pause between two looks whether something has come
     SLEEP = "sleep"  #: a sleep that somebody's work contains
     IDLE = "idle"  #: no work, with evidence
     PACE = "pace"  #: a pause of its own choice

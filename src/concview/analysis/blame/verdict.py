@@ -41,6 +41,8 @@ LOOKUP_THREADS, LOOKUP_SHARE = (0.5, 1.5), 0.2
 #: Threads that pause between tries of what fails, on average, from which on that is told, and a warning; and the share
 #: of what threads do or want. One alone may well try every few seconds to reach what is down.
 RETRY_THREADS, RETRY_SHARE = (0.9, 3.0), 0.2
+#: Threads that look again and again for what has not come, on average, from which on that is told.
+POLL_THREADS = 1.9
 #: Fewer samples than this in a window (concview got no CPU, or no budget) do not show that nobody waits.
 LEAST_SAMPLES = 15
 #: Part of the time for which each of a circle must have been in it, on average.
@@ -185,6 +187,12 @@ def _problem(blame: Blame, history: History) -> tuple[str, Severity | None, str]
         severity = Severity.WARN if pausing >= RETRY_THREADS[1] else Severity.INFO
         share = percent(pausing / blame.active)
         return End.RETRY, severity, f"Retries, {share} of the time: {words.story(tries[0], _threads(blame, tries[0]))}."
+    looks = [c for c in blame.causes if c.kind == End.POLL and not c.path]
+    polling = sum(_threads(blame, c) for c in looks)
+    if looks and polling >= POLL_THREADS and polling >= RETRY_SHARE * blame.active:
+        share = percent(polling / blame.active)
+        said = f"Polls, {share} of the time: {words.story(looks[0], _threads(blame, looks[0]))}."
+        return End.POLL, Severity.INFO, f"{said} Who would bring it is not told by that."
     if _over(blame, blame.unexplained, UNEXPLAINED):
         top = next(c for c in blame.causes if c.kind == End.UNEXPLAINED)
         share = percent(blame.share(blame.unexplained))

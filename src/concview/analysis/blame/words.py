@@ -39,7 +39,15 @@ _HAD = {
 _SHARED = frozenset({Via.RESOURCE, Via.PERMIT})
 _ONE_AT_A_TIME = frozenset({Via.LOCK, Via.DATABASE, Via.GIL})
 #: What one does at the end, and several.
-_PLURAL = {"waits": "wait", "sleeps": "sleep", "pauses": "pause", "runs": "run", "is": "are", "has": "have"}
+_PLURAL = {
+    "waits": "wait",
+    "sleeps": "sleep",
+    "pauses": "pause",
+    "looks": "look",
+    "runs": "run",
+    "is": "are",
+    "has": "have",
+}
 #: Ends that are something which others wait for; the rest say themselves what is done there.
 _WAITED_FOR = frozenset({End.PEER, End.LOOKUP, End.CHILD, End.STOPPED, End.FILE, End.MEMORY})
 

@@ -34,7 +34,9 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from concview.analysis.classify import BLOCKING_VIA
+from concview.analysis.known_places import between_processes
 from concview.analysis.locks import SHARED_KINDS, LockWindow
+from concview.analysis.records import Run
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
@@ -60,6 +62,11 @@ _DOING = {
 }
 
 
+def _is_lock(run: Run) -> bool:
+    """Not what a primitive has for those that wait to be told something."""
+    return run.classification.via not in BLOCKING_VIA and not between_processes(run.stack)
+
+
 class LockContention:
     id: ClassVar[str] = "lock-contention"
     title: ClassVar[str] = "Threads queue for a lock"
@@ -77,7 +84,7 @@ class LockContention:
             if lock.kind in SHARED_KINDS or (lock.ambiguous and not lock.address):
                 continue
             # A semaphore, a full queue or a barrier is waited for through a lock of its own: not this rule's business.
-            real = sum(w.ns for w in lock.waits if w.run.classification.via not in BLOCKING_VIA)
+            real = sum(w.ns for w in lock.waits if _is_lock(w.run))
             if real and real >= 0.5 * lock.wait_ns and not _parked(lock) and not _in_turn(lock):
                 yield self._one(window, lock)
 

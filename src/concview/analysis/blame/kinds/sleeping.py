@@ -21,7 +21,7 @@ def in_task(stack: Stack) -> bool:
 
 
 class Sleeping:
-    order: ClassVar[int] = 31
+    order: ClassVar[int] = 32
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
