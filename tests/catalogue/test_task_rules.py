@@ -687,6 +687,25 @@ def test_who_waits_for_tasks_and_alone_would_set_what_they_wait_for(argument: st
     assert (said.verdict == "stuck", circle) == (stands, {*parts, run} if stands else set()), said.sentence
 
 
+@pytest.mark.parametrize("reader", [False, True])
+def test_a_full_queue_whose_readers_are_gone_is_stuck(reader: bool) -> None:
+    stream = Stream()
+    writers, main = [stream.task(f"w{n}") for n in range(3)], stream.task("main")
+    for writer in writers:
+        stream.does(writer, TaskWait(TaskState.QUEUE, "Queue.put", 0x9, "Queue"), 11)
+    stream.does(main, TaskWait(TaskState.TASK, "gather"), 21, awaits=tuple(writers))
+    users = (*writers, main)
+    if reader:
+        users += (stream.task("reader"),)
+        stream.does(users[-1], READ, 31)
+    stream.objects[0x9] = AsyncObject(0x9, "Queue", "q", "asyncio", 10, 10, 3, users=users)
+    stream.run(10)
+    said = blamed(stream)
+    assert (said.verdict == "stuck") == (not reader), said.sentence
+    if not reader:
+        assert "nobody seen to take anything out" in said.sentence and said.unexplained == 0
+
+
 def test_a_lock_is_followed_through_who_waits_for_its_tasks_inside() -> None:
     """Who only waits for tasks that go on is idle itself."""
     stream = Stream()

@@ -74,7 +74,10 @@ def at_queue(waiter: TaskWaiter) -> Root | Link:
         some = [n for n in (*owners, *makers) if n not in same and tasks.runs[n].wait.via != "Queue.get"]
         takers = [n for n in some if not tasks.watches(n)]
     via, what = (Via.END, f"all items of {name}") if wait.via == "Queue.join" else (Via.ROOM, f"room in {name}")
-    nobody = waiter.end(End.UNEXPLAINED, f"{what}: nobody seen to take anything out")
+    # All that are known to have it wait there, or for others that do.
+    alone = bool(users) and not takers and all(n in same or tasks.watches(n) for n in users if n in tasks.runs)
+    lost = "nobody seen to take anything out"
+    nobody = waiter.end(End.NOBODY, lost) if alone else waiter.end(End.UNEXPLAINED, f"{what}: {lost}")
     if via is Via.END and told is not None and told.told.used == 0 and told.told.backlog > 0:
         # All were taken out. Who is back at the empty queue has no more to report.
         busy = [n for n in takers if tasks.runs[n].wait.object != wait.object]
