@@ -25,7 +25,7 @@ def test_the_largest_cause_gives_the_gain_with_its_range() -> None:
     wide = msgspec.structs.replace(CAUSE, estimate=4.1, at_least=1.3)
     (one,) = bounded([FINDING], blame(wide, smaller))
     assert one.gain.startswith(
-        "Without this wait an estimated 4.1 times the throughput (1.3 to at most 5.3). The least"
+        "Without this wait an estimated 4.1 times the throughput (1.3 to at most 5.3). The low end"
     )
     assert one.gain.endswith(" If so.")
 

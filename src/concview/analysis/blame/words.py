@@ -188,8 +188,8 @@ def gain_range(cause: BlameCause) -> str:
     if not gained(cause) or cause.at_least is None or f"{cause.at_least:.1f}" == f"{cause.at_most:.1f}":
         return ""
     return (
-        "The least is where what they go on to (a server, a disk, another lock) can do no more at once than it was "
-        "seen to do, the most where nothing else becomes the limit."
+        "The low end assumes that what they go on to (a server, a disk, another lock) can do no more at once than it "
+        "was seen to do; the high end, that nothing else becomes the limit."
     )
 
 
