@@ -32,6 +32,8 @@ from concview.model import (
     HoldsDef,
     Label,
     LabelDef,
+    NativeWait,
+    NativeWaits,
     Site,
     StackDef,
     State,
@@ -68,6 +70,7 @@ def _random_stream(seed: int, exact: bool) -> list[AnyEvent]:
         out.append(WaitDef(4, Wait(WaitKind.RUNNING)))
         out.append(WaitDef(5, Wait(WaitKind.GIL)))
         out.append(WaitDef(6, Wait(WaitKind.FUTEX, via="Thread.join", target=3)))
+        out.append(WaitDef(7, Wait(WaitKind.FUTEX, "futex")))
         holds = [Hold(address[i], "Lock", sites[i], Confidence.EXACT) for i in range(3)]
         out.extend(HoldsDef(i + 1, (holds[i],)) for i in range(3))
         out.append(HoldsDef(4, (holds[0], holds[1])))
@@ -91,12 +94,15 @@ def _random_stream(seed: int, exact: bool) -> list[AnyEvent]:
         rows: list[int] = []
         for tid in sorted(tids):
             if i in (0, 100) or chance.random() < 0.5:
-                wait = chance.randint(1, 6)
+                wait = chance.randint(1, 7)
                 holds = chance.choice((0, 0, 0, 1, 2, 3, 4)) if exact else 0
                 if holds == wait or (holds == 4 and wait in (1, 2)):  # no thread holds what it waits for
                     holds = 0
                 rows += (tid, chance.choice((1, 2, 3)), wait, holds)
         out.append(Tick(at, dt, chance.choice((0, *tids)), False, tuple(rows)))
+        if chance.random() < 0.3:  # somebody has looked into the C code that some of them wait in
+            looked = [NativeWait(t, 0x9, "libpq.so.5", kind="mutex") for t in sorted(tids) if chance.random() < 0.5]
+            out.append(NativeWaits(at, tuple(looked)))
     return out
 
 

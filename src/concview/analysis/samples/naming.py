@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from concview.analysis.classify import classify
+from concview.analysis.classify import classify, in_native_lock
 from concview.analysis.locks import all_holds
 from concview.analysis.samples.selection import Selection
 from concview.analysis.samples.values import Activity, LockName
@@ -69,6 +69,7 @@ class Naming:
         self._holds: dict[tuple[Hold, ...], tuple[Hold, ...]] = {}
         self._held: dict[tuple[LockName, ...], tuple[LockName, ...]] = {}
         self._named: dict[tuple[Activity, Doing], Activity] = {}  #: activities with in whose name they are
+        self._in_c: dict[tuple[Activity, str], Activity] = {}  #: those that wait for a lock in C
         self._bare: dict[Activity, Activity] = {}  #: the other way round
         self._too_many = Stack((Frame(f"(more than {MOST_STACKS:,} different stacks)", "", 0, "", "native"),))
 
@@ -121,6 +122,17 @@ class Naming:
             wanted = self._selection.takes_state(state) and self._selection.takes_doing(doing)
             found = self._named[bare, doing] = replace(bare, doing=doing, wanted=wanted)
             self._bare[found] = bare
+        return found
+
+    def in_c(self, bare: Activity, lock: str) -> Activity:
+        """The same, once it is known that what it waits for in C is that lock."""
+        verdict = in_native_lock(bare.verdict, lock)
+        if verdict is bare.verdict or len(self._in_c) >= MOST_ACTIVITIES:
+            return bare
+        found = self._in_c.get((bare, lock))
+        if found is None:
+            wanted = self._selection.takes_state(verdict.state) and self._selection.takes_doing(bare.doing)
+            found = self._in_c[bare, lock] = replace(bare, state=verdict.state, verdict=verdict, wanted=wanted)
         return found
 
     def bare(self, activity: Activity) -> Activity:

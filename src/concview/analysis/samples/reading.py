@@ -13,6 +13,7 @@ from concview.model import (
     FrameDef,
     HoldsDef,
     LabelDef,
+    NativeWaits,
     Notice,
     StackDef,
     Stats,
@@ -44,7 +45,7 @@ def read(source: codec.Readable, of: int = 0) -> Iterator[list[AnyEvent]]:
     if not _lean:
         wanted = (
             Tick, FrameDef, StackDef, WaitDef, HoldsDef, ThreadDef, ThreadGone, Forget, Notice, Stats, ProcessCounters,
-            LabelDef, Work,
+            LabelDef, Work, NativeWaits,
         )  # fmt: skip
         _lean.append(codec.lean_decoder(wanted))
     return codec.read_blocks(source, _lean[0], of)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from concview.model import (
     Hello,
     HoldsDef,
     LabelDef,
+    NativeWaits,
     Notice,
     StackDef,
     State,
@@ -80,6 +81,7 @@ class Samples:
         self._dirty: dict[str, None] = {}  #: in the order of the stream, so that the same file reads the same
         self._gil_waiters: dict[SampledThread, None] = {}
         self._gil_holder = 0
+        self._c_locks: dict[int, str] = {}  #: tid -> the lock in C that it waits for
         self._out: list[SampledSlice] = []
 
     @property
@@ -160,6 +162,8 @@ class Samples:
             self.notices.append(event)
         elif isinstance(event, Work):
             self._work(event)
+        elif isinstance(event, NativeWaits):
+            self._in_c(event)
         elif isinstance(event, Forget):
             self._naming.forget()
         elif isinstance(event, Hello):
@@ -195,6 +199,15 @@ class Samples:
         if touched:
             self._settle(at, touched)
 
+    def _in_c(self, event: NativeWaits) -> None:
+        """What is known of a wait in C only once somebody has looked holds from its beginning."""
+        self._c_locks = {one.tid: one.what for one in event.waits if one.kind}
+        for tid, lock in self._c_locks.items():
+            thread = self._alive.get(tid)
+            if thread is not None and thread.now is not None:
+                known = self._naming.in_c(self._naming.bare(thread.now), lock)
+                thread.now = self._naming.in_name(known, thread.doing)
+
     def _new(self, tid: int, name: str) -> SampledThread:
         thread = self._alive[tid] = SampledThread(tid, self._label + name, pid=self._pid, label=self._label)
         thread.wanted = self.selection.takes(thread)
@@ -218,10 +231,14 @@ class Samples:
             now = known.get((stack, wait, holds))
             if now is None:
                 now = known[stack, wait, holds] = self._naming.activity((stack, wait, holds))
+            if tid in self._c_locks:
+                now = self._naming.in_c(now, self._c_locks[tid])
             if thread.doing is not IN_NOBODYS_NAME:
                 now = self._naming.in_name(now, thread.doing)
             old = thread.now
             if old is now:
+                if now.state is State.UNKNOWN:  # what will be known of this wait is not known of the one before
+                    self._flush(thread, start)
                 continue
             if turned or not now.plain or (old is not None and not old.plain):
                 self._change(thread, start, now)

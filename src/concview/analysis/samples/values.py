@@ -59,6 +59,8 @@ class Activity:
             return peer.name if peer.name.startswith(kind) else f"{kind} {peer.name}"
         if self.told is not None:
             return self.told[1]
+        if self.state is State.LOCK and self.verdict.via == "native":
+            return self.verdict.reason.removeprefix("waits for ")
         if self.state in (State.LOCK, State.IDLE):
             return self.verdict.via
         return self.wait.syscall if self.state is State.IO else ""
