@@ -145,10 +145,32 @@ class LockWindow:
 
     def waiters(self) -> list[int]:
         """Tids that waited, longest first."""
+        return self._waiters
+
+    @cached_property
+    def _waiters(self) -> list[int]:
         per: dict[int, int] = defaultdict(int)
         for wait in self.waits:
             per[wait.tid] += wait.end_ns - wait.start_ns
         return sorted(per, key=lambda tid: -per[tid])
+
+    @cached_property
+    def waited_as(self) -> list[tuple[Run, int]]:
+        """A run of each stack and wait in which it was waited for, with the nanoseconds of all that are alike: there
+        are few of them, whatever the number of waits. In the order in which each was first seen."""
+        per: dict[tuple[int, int], int] = defaultdict(int)
+        runs: dict[tuple[int, int], Run] = {}
+        for wait in self.waits:
+            run = wait.run
+            kind = (id(run.stack), id(run.wait))  # both are interned
+            per[kind] += wait.end_ns - wait.start_ns
+            runs[kind] = run
+        return [(runs[kind], ns) for kind, ns in per.items()]
+
+    @cached_property
+    def still_waiting(self) -> list[tuple[int, Run]]:
+        """(tid, run) of waits that have not ended."""
+        return [(wait.tid, wait.run) for wait in self.waits if not wait.run.end_ns]
 
 
 def sweep(slices: Iterable[LockSlice]) -> Iterator[tuple[int, int, int]]:

@@ -249,16 +249,18 @@ def hot(threads: Iterable[ThreadWindow], *states: State) -> list[tuple[Frame, fl
 
 def waiter_stack(lock: LockWindow) -> Stack | None:
     """The stack in which a lock was waited for longest."""
-    return heaviest((w.run.stack, w.ns) for w in lock.waits)
+    return heaviest((run.stack, ns) for run, ns in lock.waited_as)
 
 
 def waiter_stacks(window: Window, lock: LockWindow, limit: int = 3) -> tuple[StackEvidence, ...]:
     """The stacks of those who waited longest for a lock, one a thread."""
-    per: dict[int, list[LockSlice]] = defaultdict(list)
+    longest = lock.waiters()[:limit]
+    per: dict[int, list[LockSlice]] = {tid: [] for tid in longest}
     for wait in lock.waits:
-        per[wait.tid].append(wait)
+        if wait.tid in per:
+            per[wait.tid].append(wait)
     out: tuple[StackEvidence, ...] = ()
-    for tid in lock.waiters()[:limit]:
+    for tid in longest:
         waited = sum(w.ns for w in per[tid]) / 1e9
         stack = heaviest((w.run.stack, w.ns) for w in per[tid])
         note = f"waited {duration(waited)} of the last {duration(window.seconds)}"

@@ -84,7 +84,7 @@ class LockContention:
             if lock.kind in SHARED_KINDS or (lock.ambiguous and not lock.address):
                 continue
             # A semaphore, a full queue or a barrier is waited for through a lock of its own: not this rule's business.
-            real = sum(w.ns for w in lock.waits if _is_lock(w.run))
+            real = sum(ns for run, ns in lock.waited_as if _is_lock(run))
             if real and real >= 0.5 * lock.wait_ns and not _parked(lock) and not _in_turn(lock):
                 yield self._one(window, lock)
 
@@ -93,7 +93,7 @@ class LockContention:
         waiters = lock.waiters()
         holders = [] if lock.ambiguous else [tid for tid, _ in lock.holder_shares()]
         involved = [*waiters, *(t for t in holders if t not in waiters)]
-        stuck = len(evidence.lasting(window, ((w.tid, w.run) for w in lock.waits)))
+        stuck = len(evidence.lasting(window, lock.still_waiting))
         lower = evidence.lower_waiters(window, mean, len(waiters), lock.episodes, stuck)
         cpu = window.cpu_percent
         serial = held >= SATURATED and cpu is not None and cpu <= ONE_CORE_PERCENT
@@ -144,7 +144,7 @@ class LockContention:
 def _parked(lock: LockWindow) -> bool:
     """Whether a single thread was ever seen at it, and nobody with it: the thread parks on a lock of its own, which
     whoever has work for it releases. It queues with nobody."""
-    return not lock.holds and len({w.tid for w in lock.waits}) == 1
+    return not lock.holds and len(lock.waiters()) == 1
 
 
 def _in_turn(lock: LockWindow) -> bool:
@@ -152,11 +152,11 @@ def _in_turn(lock: LockWindow) -> bool:
     others wait for their turn to do the same. Nobody has anything to do."""
     holds = lock.contended_holds()
     whole = sum(ns for _, ns in holds)
-    leading = [h for h, ns in holds if h.run.state is State.IDLE and h.run.classification.via in _FOR_WORK]
-    if not leading or sum(ns for h, ns in holds if h in leading) < TURNS * whole:
+    leading = [(h, ns) for h, ns in holds if h.run.state is State.IDLE and h.run.classification.via in _FOR_WORK]
+    if not leading or sum(ns for _, ns in leading) < TURNS * whole:
         return False
-    places = {(f.file, f.function) for h in leading if (f := h.run.stack.user_leaf) is not None}
-    return all((f := w.run.stack.user_leaf) is not None and (f.file, f.function) in places for w in lock.waits)
+    places = {(f.file, f.function) for h, _ in leading if (f := h.run.stack.user_leaf) is not None}
+    return all((f := w.stack.user_leaf) is not None and (f.file, f.function) in places for w, _ in lock.waited_as)
 
 
 def _main_state(lock: LockWindow) -> tuple[str, float]:

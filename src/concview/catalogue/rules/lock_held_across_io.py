@@ -89,7 +89,7 @@ class LockHeldAcrossIo:
         )
         if own:
             summary += f" Every holder waits on the same descriptor ({own}): the lock seems to guard that connection."
-        stuck = len(evidence.lasting(window, ((w.tid, w.run) for w in lock.waits)))
+        stuck = len(evidence.lasting(window, lock.still_waiting))
         if stuck and evidence.lasting(window, ((hold.tid, hold.run) for hold, _ in blocked)):
             since = min(hold.run.began_ns for hold, _ in blocked if not hold.run.end_ns)
             summary += f" Neither has moved for {duration((window.end_ns - since) / 1e9)}."
@@ -163,7 +163,7 @@ def _fix(name: str, own: str) -> str:
 
 
 def _gain(lock: LockWindow, share: float) -> str:
-    workers = len({w.tid for w in lock.waits} | {h.tid for h in lock.holds})
+    workers = len({*lock.waiters()} | {h.tid for h in lock.holds})
     factor = min(float(workers), 1 / max(1 - share, 1 / workers)) if workers else 1.0
     if factor < 1.2:
         return ""

@@ -61,7 +61,7 @@ class SlowLogging:
         mean, waiters = lock.waiters_mean, lock.waiters()
         holder, stack = evidence.main_hold(lock.contended_holds())
         writing = stack.leaf if stack is not None else None
-        callers = evidence.heaviest((w.run.stack, w.ns) for w in lock.waits)
+        callers = evidence.waiter_stack(lock)
         caller = callers.user_leaf if callers is not None else None
         summary = (
             evidence.waiting(evidence.who(window, waiters), mean, "to log")
@@ -69,7 +69,7 @@ class SlowLogging:
         )
         if writing is not None:
             summary += f", most of it in {evidence.frame_spot(writing)}"
-        stuck = len(evidence.lasting(window, ((w.tid, w.run) for w in lock.waits)))
+        stuck = len(evidence.lasting(window, lock.still_waiting))
         return Observation(
             subject=lock.key,
             value=mean,
@@ -94,7 +94,7 @@ class SlowLogging:
 
 def _is_handlers(lock: LockWindow) -> bool:
     """True when it is mostly waited for in logging's own code, before the handler emits."""
-    waited = sum(w.ns for w in lock.waits if _logs(w.run.stack))
+    waited = sum(ns for run, ns in lock.waited_as if _logs(run.stack))
     return waited > 0.5 * lock.wait_ns
 
 
