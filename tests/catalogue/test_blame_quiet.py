@@ -446,6 +446,15 @@ def test_who_looks_again_and_again_for_what_has_not_come(body: str, main: bool, 
     assert blame(scene, text).verdict == verdict
 
 
+def test_a_consumer_that_polls_a_queue_by_hand_has_no_work() -> None:
+    text = "def take():\n    while not items:\n        sleep(1)\n    return items.pop()\n"
+    text += "def work():\n    while True:\n        take()\n"
+    scene = Scene(rules={})
+    for n in range(2):
+        scene.do(scene.thread(f"worker-{n}"), [frame("take", 3), frame("work", 7)], SLEEP)
+    assert blame(scene, text).verdict == "idle"
+
+
 RETRIES = """\
 def fetch():
     while True:

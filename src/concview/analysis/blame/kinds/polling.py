@@ -11,7 +11,7 @@ from concview.analysis.blame.kinds.sleeping import in_task
 from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import TOLD_TO_END, bare
-from concview.model import State
+from concview.model import Frame, State
 
 #: What a loop looks at that goes on until the program ends.
 _GOES_ON = re.compile(r"run|alive|active|enabled|keep|open|connected|true", re.IGNORECASE)
@@ -35,11 +35,21 @@ class Polling:
                 ends = any(TOLD_TO_END.search(name) or _GOES_ON.search(name) for name in loop.test)
                 # In the outermost function of a thread nobody waits for it to be over, unless it returns what has come.
                 asked = own[-1] is not frame or not loop.test or in_task(waiter.look.stack)
-                polls = loop.polls and asked and not ends
+                polls = loop.polls and asked and not ends and not _consumes(waiter, frame)
                 return waiter.end(End.POLL, "looks again and again for what has not come") if polls else None
             if not PAUSES.search(bare(frame.function)):
                 return None
         return None
+
+
+def _consumes(waiter: Waiter, polls: Frame) -> bool:
+    """Whether it is taken in an endless loop further out: a consumer without work, as far as is known."""
+    own = waiter.look.own
+    for frame in own[own.index(polls) + 1 :]:
+        loop = waiter.world.file(frame.file).loop(frame.function, frame.line) if frame.origin == "user" else None
+        if loop is not None and loop.endless:
+            return True
+    return False
 
 
 KIND = Polling()
