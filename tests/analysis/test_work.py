@@ -22,6 +22,7 @@ from concview.model import (
     State,
     Target,
     TaskDef,
+    TaskLink,
     TasksGone,
     ThreadDef,
     Tick,
@@ -185,7 +186,20 @@ def test_a_statement_that_is_executed_again_and_again_is_no_long_query() -> None
     _tick(history, 1050)
     work = WorkComposer().compose(history, 10_000 * MS, (), {})
     assert work is not None
-    assert [age_words(w) for w in work.now] == ["first seen 50 ms ago", "more than 950 ms", "more than 950 ms"]
+    said = [(w.id, age_words(w)) for w in work.now]
+    assert said == [(2, "more than 950 ms"), (3, "more than 950 ms"), (1, "first seen 50 ms ago")]
+
+
+def test_so_it_is_of_tasks() -> None:
+    """And the list begins with the oldest by what was sent, not by what was seen."""
+    history = _history()
+    items = (WorkItem(1, 12, 90 * MS, 0, (), (8,), before=True), WorkItem(2, 12, 100 * MS, 0, (), (9,), before=True))
+    history.apply(Work(200 * MS, items))
+    history.apply(Links(1040 * MS, (), tasks=(TaskLink(8, 1000 * MS, 900 * MS), TaskLink(9, 80 * MS, 0))))
+    _tick(history, 1050)
+    work = WorkComposer().compose(history, 10_000 * MS, (), {})
+    assert work is not None
+    assert [(w.id, age_words(w)) for w in work.now] == [(2, "more than 950 ms"), (1, "first seen 50 ms ago")]
 
 
 def test_a_stream_without_work_has_none() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -89,6 +90,20 @@ class OtherEnds:
         ends.update({fd: self._pipe(fd, inode) for fd, (kind, inode) in wanted.items() if kind == "pipe"})
         self._elsewhere(ends)
         return ends
+
+    def moved(self, peers: Mapping[int, Peer]) -> dict[int, tuple[int, int]]:
+        """Of connections of TCP, by any key: how long ago something was last sent, and came, milliseconds, -1 not told.
+        Without those that the kernel knows nothing of."""
+        found: dict[int, tuple[int, int]] = {}
+        if self._network.why:
+            return found
+        with contextlib.suppress(OSError):
+            for key, peer in peers.items():
+                local, remote = socket_diag.end(peer.local), socket_diag.end(peer.name)
+                one = self._network.tcp_socket(local, remote) if local and remote else None
+                if one is not None:
+                    found[key] = one.sent_ms, one.came_ms
+        return found
 
     def _fds(self, kind: str, inode: int) -> list[int]:
         return [fd for fd, (k, i) in self._own.items() if i == inode and k == kind]

@@ -78,6 +78,7 @@ from concview.model.relations import (
     Relations,
     Semaphore,
     Semaphores,
+    TaskLink,
     User,
 )
 from concview.model.stream import AnyEvent
@@ -242,6 +243,7 @@ __all__ = [
     "TaskFailure",
     "TaskGroup",
     "TaskInfo",
+    "TaskLink",
     "TaskState",
     "TaskTick",
     "TaskWait",

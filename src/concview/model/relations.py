@@ -147,11 +147,20 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return max(self.sent_ns, self.came_ns)
 
 
+class TaskLink(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A connection of TCP that a task waits at: when something was last sent, and came, as in `Link`."""
+
+    task: int
+    sent_ns: int = 0
+    came_ns: int = 0
+
+
 class Links(Event, frozen=True, tag=31):
     at_ns: int
     links: tuple[Link, ...]
     more: int = 0
     why: str = ""  #: what could not be asked (another network namespace, no permission)
+    tasks: tuple[TaskLink, ...] = ()  #: of connections that the program has made, some of them
 
 
 class FileLock(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -14,7 +14,7 @@ from concview.analysis.tasks import words
 from concview.analysis.work import Piece, Route, routes
 from concview.analysis.work import title as title
 from concview.analysis.work_totals import Total, Totals
-from concview.model import State, TaskState, WorkKind
+from concview.model import Links, State, TaskState, WorkKind
 from concview.snapshot import ListeningView, RouteView, Snapshot, Status, ThreadView, WorkSummary, WorkTotal, WorkView
 from concview.text import clean, duration, plural
 
@@ -50,10 +50,14 @@ class WorkComposer:
                 parts.setdefault(piece.inside, []).append(piece.id)
         ways = Ways(report.pieces, history, told)
         sent = {tid: link.sent_ns for link in history.relations.links() for tid in link.waiters if link.sent_ns}
-        views = tuple([_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent) for p in report.pieces])
+        moved = history.relations.at(Links)
+        # Beside those of threads: ids of tasks as negative numbers.
+        sent.update({-t.task: t.sent_ns for t in (moved.tasks if moved is not None else ()) if t.sent_ns})
+        views = [_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent) for p in report.pieces]
+        views.sort(key=lambda v: -v.age_s)  # as what was sent tells, which is after what was seen
         return WorkSummary(
-            hello.labels, views, self._routes, self._seconds, report.looked, report.unknown, report.torn, report.more,
-            report.systems, self._counted, max(0.0, (now - report.at_ns) / 1e9),
+            hello.labels, tuple(views), self._routes, self._seconds, report.looked, report.unknown, report.torn,
+            report.more, report.systems, self._counted, max(0.0, (now - report.at_ns) / 1e9),
         )  # fmt: skip
 
     def _sum(self, history: History, start_ns: int, end_ns: int) -> None:
@@ -91,12 +95,13 @@ def _view(
     piece: Piece, parts: tuple[int, ...], history: History, threads: Mapping[int, ThreadView], way: Way,
     sent: Mapping[int, int],
 ) -> WorkView:  # fmt: skip
-    """`sent`: when each thread that waits at a connection last sent something there. A query that waits for its answer
-    was sent then: one statement that a cursor executes again and again looks like one that lasts."""
+    """`sent`: when each thread, or task by -id, that waits at a connection last sent something there. A query that
+    waits for its answer was sent then: one statement that is executed again and again looks like one that lasts."""
     label = piece.label
     doing, state = _doing(piece, history, threads)
     begin, exact, before = piece.begin_ns, bool(piece.started_ns), piece.before and not piece.started_ns
-    asked = max((sent.get(tid, 0) for tid in piece.threads), default=0) if label.kind is WorkKind.QUERY else 0
+    nodes = (*piece.threads, *(-task for task in piece.tasks)) if label.kind is WorkKind.QUERY else ()
+    asked = max((sent.get(node, 0) for node in nodes), default=0)
     if asked > begin:
         begin, before = asked, False  # as of the last look at the connection: it may be younger
     return WorkView(

@@ -116,7 +116,10 @@ class Transports:
             if peer is not None:
                 # A transport knows the server that accepted its connection, for as long as it is open.
                 served = values.type_name(attributes.get("_server", 0)) not in ("", "NoneType")
-                return structs.replace(peer, accepted=True) if served else peer
+                if served:
+                    return structs.replace(peer, accepted=True)
+                own = self._named(values.objects.lookup(extra, "sockname")) if peer.kind == "tcp" else None
+                return structs.replace(peer, local=own.name) if own is not None else peer
         if "_sock_fd" in attributes:
             return self._of_descriptor(values.integer(attributes["_sock_fd"]))
         if "_pid" in attributes and "_exit_waiters" in attributes:  # of a subprocess

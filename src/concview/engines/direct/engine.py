@@ -154,7 +154,14 @@ class DirectEngine:
         self._switches = None if self.gentle or not _recorded(pid) else SwitchWatch(pid, sink)
         # What is looked for beside the samples, each in its turn and charged to the budget.
         self.looks = relations(
-            reader, self._codes, sink, self._table, self._facts, lambda: self._active_ns, self._tasks.stacks
+            reader,
+            self._codes,
+            sink,
+            self._table,
+            self._facts,
+            lambda: self._active_ns,
+            self._tasks.stacks,
+            self._tasks.peers,
         )
         if self._labels != "off":
             full = self._labels == "full"

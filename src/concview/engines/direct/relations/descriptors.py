@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 from msgspec.structs import replace
@@ -27,7 +27,19 @@ from concview.linux.namespaces import ThreadNumbers
 from concview.linux.other_ends import OtherEnds
 from concview.linux.stopped import stopped_by
 from concview.linux.syscalls import Shape
-from concview.model import Child, Children, FileLock, FileLocks, Link, Links, Owner, User, Wait
+from concview.model import (
+    Child,
+    Children,
+    FileLock,
+    FileLocks,
+    Link,
+    Links,
+    Owner,
+    Peer,
+    TaskLink,
+    User,
+    Wait,
+)
 from concview.sink import Sink
 from concview.source.calls import CHILDREN
 from concview.text import clean
@@ -36,6 +48,11 @@ from concview.text import clean
 MAX_LINKS, MAX_LOCKS, MAX_CHILDREN, MAX_OWNERS = 128, 32, 32, 16
 #: Two moments as near as this are one: the kernel tells how long ago it was in milliseconds.
 _SAME_NS = 60_000_000
+#: How often it is asked when something was sent over tasks' connections.
+#: One that does something else at that moment is likely to come back to its connection.
+TASKS_NS, _BACK_NS = 500_000_000, 5_000_000_000
+#: Tasks whose connections are remembered.
+_MOST_TASKS = 32
 _WRITES = frozenset(
     {"write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "sendfile", "splice"}
 )
@@ -52,8 +69,9 @@ class DescriptorReader:
     name: str = "descriptors"
     every_ns: int = 2 * LOOK_NS
 
-    def __init__(self, search: Search) -> None:
-        self._search = search
+    def __init__(self, search: Search, peers: Callable[[], Mapping[int, Peer]]) -> None:
+        """`peers`: connections of TCP at which tasks wait, by their ids."""
+        self._search, self._peers = search, peers
         pid, sink = search.reader.memory.pid, search.sink
         self._links = LinkReader(pid, sink)
         self._file_locks = FileLockReader(pid, sink, search)
@@ -87,6 +105,7 @@ class DescriptorReader:
             if polls:
                 self._polled.look(at_ns, chosen.pollers)
             self._file_locks.report(at_ns, chosen.file_locks, users, databases, self._polled.of(chosen.pollers))
+        self._links.report_tasks(at_ns, self._peers())
         tids = chosen.tids() if self._joined else ()
         joined = {tid: pid for tid, pid in self._joined.items() if tid in tids}
         self._children.report(at_ns, chosen.children, self._links.speakers, joined)
@@ -102,6 +121,10 @@ class LinkReader:
         self._sink = sink
         self._ends = OtherEnds(pid)
         self._last: object = None
+        self._links: tuple[tuple[Link, ...], int, str] = ((), 0, "")  #: as told last
+        self._tasks: tuple[TaskLink, ...] = ()
+        self._tasks_due_ns = 0
+        self._known: dict[int, tuple[Peer, int]] = {}  #: task -> where it waited last, and when that was seen
         #: (inode of a connection, 'sent' or 'came') -> when something last was so
         self._moved_at: dict[tuple[int, str], int] = {}
         self.speakers: dict[int, set[int]] = {}  #: process at the other end of a pipe -> tids that read what it writes
@@ -162,11 +185,37 @@ class LinkReader:
                 )
             )
         there = {end.inode for end in ends.values()}
-        self._moved_at = {key: at for key, at in self._moved_at.items() if key[0] in there}
-        said = (tuple(links), more, self._ends.why if waiting else "")
+        self._moved_at = {key: at for key, at in self._moved_at.items() if key[0] in there or key[0] < 0}
+        self._links = (tuple(links), more, self._ends.why if waiting else "")
+        self._tell(now)
+
+    def _tell(self, now: int) -> None:
+        said = (*self._links, self._tasks)
         if said != self._last:
             self._last = said
             self._sink.emit(Links(now, *said))
+
+    def report_tasks(self, now: int, peers: Mapping[int, Peer]) -> None:
+        """When something was last sent over the connections that tasks wait at, and came."""
+        if now < self._tasks_due_ns:
+            return
+        self._tasks_due_ns = now + TASKS_NS
+        for task, peer in peers.items():
+            self._known.pop(task, None)
+            self._known[task] = peer, now
+        self._known = {
+            task: (peer, at) for task, (peer, at) in list(self._known.items())[-_MOST_TASKS:] if now - at <= _BACK_NS
+        }
+        moved = self._ends.moved({task: peer for task, (peer, _) in self._known.items()})
+        self._tasks = tuple(
+            [
+                TaskLink(task, self._when(now, -1 - task, "sent", sent), self._when(now, -1 - task, "came", came))
+                for task, (sent, came) in moved.items()
+            ]
+        )
+        gone = {-1 - task for task in moved}
+        self._moved_at = {key: at for key, at in self._moved_at.items() if key[0] >= 0 or key[0] in gone}
+        self._tell(now)
 
     def _when(self, now: int, inode: int, how: str, ago_ms: int) -> int:
         """When something was last sent, or came: as it was told before, until it is another moment; 0 not known."""

@@ -42,7 +42,7 @@ from concview.engines.direct.tasks.trio_tasks import TrioTasks
 from concview.engines.direct.tasks.wait_order import WaitOrder
 from concview.engines.direct.tasks.walker import Seen, Walker
 from concview.linux.process_facts import ProcessFacts
-from concview.model import Outcome, TaskState
+from concview.model import Outcome, Peer, TaskState
 from concview.sink import Sink
 from concview.source.facts import SourceFacts
 
@@ -97,6 +97,10 @@ class Totals:
 class _Refused(NamedTuple):
     at_ns: int
     interpreter: int
+
+
+#: Connections that are told.
+MOST_PEERS = 16
 
 
 class TaskTracker:
@@ -269,6 +273,17 @@ class TaskTracker:
         """'read_loop: failed with ValueError', of a task that has ended; '' of anything else."""
         how = self._walker.ended(address)
         return f"{self._walker.name(address) or 'a task'}: {how}" if how else ""
+
+    def peers(self) -> dict[int, Peer]:
+        """Connections of TCP that the program has made and tasks wait at, by the tasks' ids; at most so many."""
+        found: dict[int, Peer] = {}
+        for task in self.tasks.values():
+            peer = task.waiting.peer if task.waiting is not None else None
+            if peer is not None and peer.kind == "tcp" and peer.local and not peer.accepted and task.id:
+                found[task.id] = peer
+                if len(found) >= MOST_PEERS:
+                    break
+        return found
 
     def managers(self, links: list[Link]) -> list[int]:
         """Addresses of the context managers whose blocks a task's frames are in. Raises BAD."""
