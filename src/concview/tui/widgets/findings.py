@@ -28,7 +28,9 @@ def _severity(finding: Finding, width: int, palette: Palette, context: Any) -> L
 
 
 def _score(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
-    return [Segment(fit(str(finding.score), width, right=True), palette.dim if finding.recent else palette.base)]
+    # Apart from the title, which may begin with a number.
+    said = fit(str(finding.score), width - 1, right=True) + " "
+    return [Segment(said, palette.dim if finding.recent else palette.base)]
 
 
 def _title(finding: Finding, width: int, palette: Palette, context: Any) -> Line:
@@ -43,7 +45,7 @@ def _summary(finding: Finding, width: int, palette: Palette, context: Any) -> Li
 #: In a table whose context is the key of a finding, that one has been told above in full.
 COLUMNS = (
     Column("severity", "FINDING", 7, _severity),
-    Column("score", "", 3, _score, right=True),
+    Column("score", "", 4, _score),
     Column("title", "", 24, _title, most=56, want=40, data=lambda f: f.title),
     Column("summary", "", 30, _summary, most=140, want=60, drop=3, data=lambda f: f.summary),
 )
