@@ -147,6 +147,7 @@ class ThreadView(View, frozen=True):
     #: tid of one that has what it waits for, by what `because` tells; 0: none, a task, or outside of the process.
     held_by: int = 0
     held_confidence: Confidence = Confidence.UNKNOWN
+    c_lock: int = 0  #: address of the lock inside a C library that it waits for
 
 
 class HolderView(View, frozen=True):

@@ -12,6 +12,7 @@ from concview.analysis.window import Window
 from concview.catalogue.rules.gil_deadlock import RULE as GIL_DEADLOCK
 from concview.catalogue.rules.native_lock_contention import RULE as CONTENTION
 from concview.model import Finding, NativeWait, NativeWaits, Owner, State, Wait, WaitKind
+from concview.session.thread_views import ThreadCache, thread_view
 from concview.source.wakes import Wakes
 
 RULES = {rule.id: rule for rule in (GIL_DEADLOCK, CONTENTION)}
@@ -52,6 +53,14 @@ def test_threads_queue_for_what_one_has_in_c() -> None:
     assert "report has it in turn, mostly sleeping" in finding.summary
     assert "connection of its own" in finding.fix  # SQLite is known
     assert [s.role for s in finding.stacks] == ["holder", "waiter", "waiter", "waiter"]
+
+
+def test_a_view_of_a_thread_has_the_lock_in_c_that_it_waits_for() -> None:
+    scene = _queue()
+    views = [
+        thread_view(t, scene.history, ThreadCache(), {}, (), 0, True) for t in list(scene.history.threads.values())
+    ]
+    assert {v.name: v.c_lock for v in views} == {"report": 0, **{f"small-{n}": 4096 for n in range(3)}}
 
 
 def test_a_library_that_is_not_known_has_the_rules_own_advice() -> None:

@@ -338,6 +338,8 @@ def _waiting_for(snapshot: Snapshot, thread: ThreadView) -> out.WaitingForOut | 
             waiting.lock = f"{thread.wait.lock:#x}"
         elif lock is not None:
             waiting.lock = lock_id(lock.address, lock.key)
+        elif thread.c_lock:
+            waiting.lock = f"{thread.c_lock:#x}"
         if not thread.blocked_by:
             waiting.confidence = Confidence.UNKNOWN.value
             if thread.held_by:  # of a permit, a connection, a lock in a C library: by blame

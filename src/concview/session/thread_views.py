@@ -115,7 +115,14 @@ def thread_view(
         exact=waits,
         held_by=ahead.nodes[0] if ahead is not None else 0,
         held_confidence=ahead.confidence if ahead is not None else Confidence.UNKNOWN,
+        c_lock=_c_lock(run, history, thread.tid) if run is not None and alive else 0,
     )
+
+
+def _c_lock(run: Run, history: History, tid: int) -> int:
+    if run.state is not State.LOCK or run.classification.via != "native":
+        return 0
+    return next((one.address for one in history.relations.natives() if one.tid == tid and one.kind), 0)
 
 
 def _visible_holds(run: Run, exact: bool) -> tuple[Hold, ...]:
