@@ -72,6 +72,12 @@ def wants():
         with LOCK:
             pass
         time.sleep(0.01)
+def wants_one_of_two():
+    mine, other = LOCK, OTHER
+    while True:
+        mine.acquire()
+        mine.release()
+        time.sleep(0.01)
 def asks():
     while not OTHER.acquire(False): pass
 def inside():
@@ -79,7 +85,7 @@ def inside():
         while True: sum(range(100))
 def computes():
     while True: sum(range(100))
-threads = [threading.Thread(target=t, daemon=True) for t in (holds, wants, inside, asks, computes)]
+threads = [threading.Thread(target=t, daemon=True) for t in (holds, WANTS, inside, asks, computes)]
 for thread in threads:
     thread.start()
     time.sleep(0.05)
@@ -121,12 +127,14 @@ def test_whose_operation_keeps_the_object_is_read(python: Interpreter) -> None:
 
 @pytest.mark.units(2)
 @pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
-def test_who_tries_for_a_lock_before_it_parks_waits_for_it(python: Interpreter) -> None:
-    with target(python, TRIES) as process, watching(process.pid) as (engine, sink):
-        lock, wants, *others = map(int, process.line().split())
+@pytest.mark.parametrize("wants", ["wants", "wants_one_of_two"])
+def test_who_tries_for_a_lock_before_it_parks_waits_for_it(python: Interpreter, wants: str) -> None:
+    """Also where another lock is at hand that somebody has: the line says by which name it takes one."""
+    with target(python, TRIES.replace("WANTS", wants)) as process, watching(process.pid) as (engine, sink):
+        lock, tid, *others = map(int, process.line().split())
 
         def tries() -> bool:
-            wait = sink.wait_of(wants)
+            wait = sink.wait_of(tid)
             told = [w for w in waits(sink, others) if w.syscall == "sched_yield"]
             assert told == [], "who has it, who only asks for it, and who computes"
             return wait is not None and wait.syscall == "sched_yield" and wait.lock == lock

@@ -29,7 +29,7 @@ from concview.engines.direct.locks.holds import Holds
 from concview.engines.direct.locks.ownership import Ownership
 from concview.engines.direct.locks.rlock_owners import RLockOwners
 from concview.engines.direct.locks.verify import GIVEN_BACK, Candidates, Verifier
-from concview.engines.direct.locks.wait_targets import WaitTargets
+from concview.engines.direct.locks.wait_targets import Acquired, WaitTargets
 from concview.engines.direct.queue_finder import QueueFinder
 from concview.engines.direct.relations import relations
 from concview.engines.direct.relations.frames import Frames
@@ -556,15 +556,14 @@ class DirectEngine:
     def _tid_of(self, ident: int) -> int:
         return self._table.by_ident.get(ident, 0)
 
-    def _acquires(self, place: Place) -> bool | None:
-        """None where the source does not say that the line takes a lock and waits for it, else whether only for some
-        time."""
+    def _acquires(self, place: Place) -> Acquired | None:
+        """None where the source does not say that the line takes a lock and waits for it."""
         code = place.code
         facts = self._facts.lookup(code.qualname, code.file, place.line)
         taken = facts.acquires
         if taken is None or taken.line != place.line or _ONLY_ASKS.search(facts.text):
             return None
-        return "timeout" in facts.text
+        return Acquired("timeout" in facts.text, taken.expression)
 
     def _site(self, function: str, file: str, line: int, with_line: int, nth: int) -> Site | None:
         """What the source calls the lock; None when it cannot be told."""

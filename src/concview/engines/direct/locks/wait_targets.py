@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
-from concview.cpython.code import Place
+from concview.cpython.code import Code, Place
 from concview.cpython.locks import HEAD, PRIMITIVES, LockReader
 from concview.cpython.memory import BadAddress
 from concview.cpython.objects import Type
@@ -33,6 +34,13 @@ _MOST_REFERENCES = 1 << 33
 _WORD = struct.Struct("<Q").unpack_from
 
 
+class Acquired(NamedTuple):
+    """What the source says of a line that takes a lock and waits for it."""
+
+    timed: bool  #: only for some time
+    expression: str  #: 'self._lock'
+
+
 class WaitTargets:
     """`resolve` is the kernel wait reader's `futex_resolver`, `resolve_many` the one for many at once."""
 
@@ -46,12 +54,11 @@ class WaitTargets:
         futures: Futures,
         threads: Callable[[], Sequence[Thread]],
         runtime: int = 0,
-        acquires: Callable[[Place], bool | None] = lambda _: None,
+        acquires: Callable[[Place], Acquired | None] = lambda _: None,
     ) -> None:
         """`thread_of` a tid; `tid_of` a threading.get_ident(), 0 for none that lives; `outer`: our number of
         a thread as the process numbers it; `threads`: all thread states; `runtime`: address of the runtime;
-        `acquires`: None where the source does not say that a line takes a lock and waits for it, else whether only for
-        some time."""
+        `acquires`: None where the source does not say that a line takes a lock and waits for it."""
         self._acquires = acquires
         self._reader, self._thread_of, self._owners, self._futures = reader, thread_of, owners, futures
         self._tid_of, self._outer = tid_of, outer
@@ -137,13 +144,17 @@ class WaitTargets:
         if not walk.places:
             return None
         place = walk.places[0]
-        timed = self._acquires(place)
-        if timed is None or any(one.line == place.line for one in place.withs):
+        acquired = self._acquires(place)
+        if acquired is None or any(one.line == place.line for one in place.withs):
             return None
         code, reader = place.code, self._reader
         count = min(code.nlocalsplus + code.stacksize, _MAX_SLOTS)
         try:
-            heads = reader.heads(reader.slots(walk, walk.addresses[0], 0, count))
+            values = reader.slots(walk, walk.addresses[0], 0, count)
+            # By its name, where it has one: other locks that are at hand (that of a condition) are taken, too.
+            named = acquired.expression.isidentifier()
+            local = next((v for i, v in enumerate(values) if named and self._name(code, i) == acquired.expression), 0)
+            heads = reader.heads([local] if local else values)
             inner = [each for lock, (kind, head) in heads.items() for each in self._inside(lock, kind.name, head)]
             taken = [
                 (lock, PRIMITIVES[kind.name], "")
@@ -154,9 +165,12 @@ class WaitTargets:
             ]
             if len(taken) != 1:
                 return None
-            return self._told(self._by_role(thread, 0, taken[0]) or taken[0], "sched_yield", timed)
+            return self._told(self._by_role(thread, 0, taken[0]) or taken[0], "sched_yield", acquired.timed)
         except (BadAddress, struct.error):
             return None
+
+    def _name(self, code: Code, slot: int) -> str:
+        return code.variable(self._objects, slot) if slot < code.nlocalsplus else ""
 
     def _tell_users(self, asked: list[tuple[Thread | None, Hashable]], waits: list[Wait | None]) -> None:
         """Who has it at this moment: changes by the microsecond, so that it is no part of an answer that is kept."""
