@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from concview.engines.direct.labels import LabelLook
 from concview.engines.direct.labels.records import Item, Owner
+from concview.engines.direct.tasks.records import Task
+from concview.labels.base import Raw
+from concview.model import WorkKind
 
 S = 1_000_000_000
 
@@ -37,3 +40,21 @@ def test_a_task_that_had_no_turn_is_unknown_too() -> None:
     assert owner.items and not made._unknown
     made._drop_stale(12 * S)
     assert not owner.items and made._unknown == {(7, True)}
+
+
+def test_the_next_request_at_the_same_addresses_is_another_one() -> None:
+    """Objects of a request lie where those of the one before lay; but that one's task has ended."""
+    made = look({})
+    made._items, made._by_id, made._next_id, made._early, made._full = {}, {7: Task(1, 0, 0)}, 0, False, False
+    made._clock = type("Clock", (), {"began": lambda self, raw, now: 0})()
+    raw = Raw(WorkKind.REQUEST, ("sanic", 1, 2, "/orders/7"), method="GET", route="/orders/<id>")
+    seven, eight = Task(1, 0, 0), Task(2, 0, 0)
+    seven.id, eight.id = 7, 8
+    first = made._item(raw, S, seven)
+    first.tasks = [7]
+    assert made._item(raw, 2 * S, eight) is first, "two tasks may work on one request"
+    made._by_id = {8: eight}
+    second = made._item(raw, 2 * S, eight)
+    assert second is not first and second.seen_ns == 2 * S
+    second.tasks, second.threads = [7], [1]
+    assert made._item(raw, 3 * S, eight) is second, "a thread may work on it yet"

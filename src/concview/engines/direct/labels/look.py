@@ -239,7 +239,7 @@ class LabelLook:
                 continue
             owner.rested, owner.sure_ns = owner.off_cpu, now
             owner.proof, owner.raws, owner.serves = reading.proof, reading.raws, reading.serves
-            owner.items = [self._item(raw, now) for raw in reading.raws]
+            owner.items = [self._item(raw, now, owner.task) for raw in reading.raws]
             owner.proof += inside.stand
             if inside.span is not None:
                 self._in_span(owner.items, inside.span, now)
@@ -291,9 +291,10 @@ class LabelLook:
 
     # ------------------------------------------------------------------ items
 
-    def _item(self, raw: Raw, now: int) -> Item:
+    def _item(self, raw: Raw, now: int, task: Task | None) -> Item:
+        """`task`: who works on it, where that is none of the threads."""
         item = self._items.get(raw.key)
-        if item is None:
+        if item is None or (task is not None and self._was_of_others(item, task.id)):
             self._next_id += 1
             item = self._items[raw.key] = Item(self._next_id, raw.key, now, self._early)
         found = label(raw, self._full)
@@ -304,6 +305,11 @@ class LabelLook:
             item.started_ns = self._clock.began(raw, now)
         item.used_ns = now
         return item
+
+    def _was_of_others(self, item: Item, task: int) -> bool:
+        """Whether all tasks that worked on it have ended: what another one has at the same addresses is the next."""
+        ended = bool(item.tasks) and not item.threads
+        return ended and task not in item.tasks and not any(id_ in self._by_id for id_ in item.tasks)
 
     # ------------------------------------------------------------------ telling
 
