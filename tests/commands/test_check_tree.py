@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from typing import Any
 
+import psutil
 import pytest
 from running import Terminal, one_line, run
 
@@ -189,3 +191,20 @@ def test_a_worker_that_crashed_meanwhile_is_told() -> None:
     pen = Pen(False)
     _tree_text.verdicts(Checked(tuple(runs), processes=tuple(processes)), pen)
     assert "▲ worker 1 (1) was killed by SIGSEGV\n" in pen.text() and "worker 2" not in pen.text()
+
+
+def test_what_is_below_a_shell() -> None:
+    """A shell, a supervisor, an init process is no Python: what it started is looked at."""
+    program = 'for n in 1 2; do "$0" -c "import time; print(1, flush=True); time.sleep(1000)" & done; wait'
+    with subprocess.Popen(
+        ["sh", "-c", program, str(current().path)], stdout=subprocess.PIPE, start_new_session=True
+    ) as shell:
+        try:
+            assert shell.stdout is not None and [shell.stdout.readline() for _ in range(2)]
+            found = run("check", "--tree", shell.pid, "--duration", 2, "--format", "json")
+            said: Any = json.loads(found.stdout)
+            below = {p.pid for p in psutil.Process(shell.pid).children()}
+            assert {p["pid"] for p in said["processes"]} == below and len(below) == 2
+            assert f"process {shell.pid} is not Python: the 2 Python processes below it" in found.stderr
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -46,10 +47,28 @@ def given(options: argparse.Namespace, pids: Sequence[str]) -> list[int]:
     from concview.commands import _preflight
 
     numbers = list(dict.fromkeys(_options.pid_of(pid) for pid in pids))
+    if options.tree:
+        numbers = list(dict.fromkeys(root for number in numbers for root in _roots(number)))
     if len(numbers) == 1 or not options.tree:
         for number in numbers:
             _preflight.look_at(number)
     return numbers
+
+
+def _roots(pid: int) -> list[int]:
+    """Of a shell, a supervisor or an init process the nearest Python processes below it; else the process itself."""
+    from concview.process.instead import pythons_below
+    from concview.process.pythons import python_of
+
+    try:
+        is_python = python_of(pid) is not None
+    except OSError:
+        return [pid]  # what is wrong with it is told when it is looked at
+    below = [] if is_python else [p for p in pythons_below(pid) if p != os.getpid()]
+    if below:
+        those = "the Python process" if len(below) == 1 else f"the {len(below)} Python processes"
+        complain(f"process {pid} is not Python: {those} below it and what these start will be looked at")
+    return below or [pid]
 
 
 def group(
