@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from concview.analysis.blame.nouns import End, Family, Place, Root, Row, Step, Via
-from concview.analysis.blame.summary import MOST_CAUSES, _kept, merged
+from concview.analysis.blame.summary import MOST_CAUSES, Merged, _kept, merged
 from concview.analysis.blame.verdict import _problem
 from concview.analysis.history import History
 from concview.snapshot import Blame, BlameCause
 
 
-def _cause(family: Family, kind: End, line: int, share: float) -> BlameCause:
-    return BlameCause(family, kind, "x", "app.py", line, "f", share, share * 100, (line,))
+def _merged(family: Family, line: int) -> Merged:
+    return Merged(Root(End.CPU, "x", Place("app.py", line, "f")), (), family)
+
+
+def _cause(m: Merged, share: float) -> BlameCause:
+    place = m.root.place
+    return BlameCause(m.family, m.root.kind, "x", place.file, place.line, "f", share, share * 100, (place.line,))
 
 
 def test_the_largest_of_each_sort_is_kept() -> None:
-    own = [_cause(Family.OWN, End.CPU, i, 0.01) for i in range(MOST_CAUSES + 20)]
-    taken = [_cause(Family.TAKEN, End.CPU, 1000 + i, 0.005) for i in range(60)]
+    own = [_merged(Family.OWN, i) for i in range(MOST_CAUSES + 20)]
+    taken = [_merged(Family.TAKEN, 1000 + i) for i in range(60)]
     kept = _kept([*own, *taken])
-    assert kept == (*own[:MOST_CAUSES], taken[0])
-    assert _kept(own[:5]) == tuple(own[:5])
-    blame = Blame(10.0, 10.0, 10.0, 0.6, 0.3, 0.0, 0.0, 0.1, 0.0, causes=kept)
+    assert kept == [*own[:MOST_CAUSES], taken[0]]
+    assert _kept(own[:5]) == own[:5]
+    causes = tuple(_cause(m, 0.005 if m.family is Family.TAKEN else 0.01) for m in kept)
+    blame = Blame(10.0, 10.0, 10.0, 0.6, 0.3, 0.0, 0.0, 0.1, 0.0, causes=causes)
     problem = _problem(blame, History())
     assert problem is not None and problem[0] == "held up"
 

@@ -143,7 +143,7 @@ def summarise(
     together = merged(rows)
     active = total - sums["quiet"]
     tell = _Teller(history, busy, together, limits, max(1, active), slices, held)
-    causes = [tell.cause(m) for m in together if not quiet(m.root, m.path)]
+    causes = _kept([m for m in together if not quiet(m.root, m.path)])
     return Blame(
         seconds=seconds,
         threads=total / 1e9 / seconds,
@@ -157,7 +157,7 @@ def summarise(
         stalled=sums["stalled"] / total,
         exact=exact_ns / behind_ns if behind_ns else 0.0,
         unread=_unread(slices, history) / total,
-        causes=_kept(causes),
+        causes=tuple(tell.cause(m) for m in causes),
         quiets=tuple(tell.quiet(m, seconds) for m in together if quiet(m.root, m.path))[:MOST_QUIET],
         gil_held=limits[0],
         cpu_used=limits[1],
@@ -167,13 +167,13 @@ def summarise(
     )
 
 
-def _kept(causes: Sequence[BlameCause]) -> tuple[BlameCause, ...]:
+def _kept(causes: Sequence[Merged]) -> list[Merged]:
     """The largest, and of the others the largest of each sort: where very many places each take a little, what the
-    verdict is about must not be cut off."""
-    first: dict[tuple[str, str], BlameCause] = {}
+    verdict is about must not be cut off. `causes`: largest first."""
+    first: dict[tuple[Family, End], Merged] = {}
     for cause in causes:
-        first.setdefault((cause.family, cause.kind), cause)
-    return tuple(c for i, c in enumerate(causes) if i < MOST_CAUSES or first[c.family, c.kind] is c)
+        first.setdefault((cause.family, cause.root.kind), cause)
+    return [c for i, c in enumerate(causes) if i < MOST_CAUSES or first[c.family, c.root.kind] is c]
 
 
 def _part(row: Row) -> str:
@@ -222,6 +222,7 @@ class _Teller:
             self._rounds[self._loop(tid)] += ns
         #: A resource may be waited for on the way to several ends: what counts is all of it.
         self._waited: dict[_Key, dict[Node, int]] = defaultdict(lambda: defaultdict(int))
+        self._gains: dict[_Key, Gain | None] = {}  #: as far as they were asked for
         at: dict[Place, set[tuple[Via, str]]] = defaultdict(set)
         for m in every:
             if m.path:
@@ -294,12 +295,19 @@ class _Teller:
         """How many times as many rounds the loops of those who wait would do without this wait: see `gain`. Those that
         have what is waited for run in the same loop as those that wait for it. None where no round was made: they stand
         still, and nothing can be multiplied."""
+        if m.root.kind in (End.CYCLE, End.NOBODY):
+            return None
         key = m.path[0].via, m.path[0].what
+        if key not in self._gains:
+            self._gains[key] = self._gain_of(key)
+        return self._gains[key]
+
+    def _gain_of(self, key: _Key) -> Gain | None:
         waited = self._waited[key]
         loops = {self._loop(tid) for tid in waited}
         rounds = sum(self._rounds[loop] for loop in loops)
         lost = sum(waited.values())
-        if rounds <= 0 or lost >= _ALL * rounds or m.root.kind in (End.CYCLE, End.NOBODY):
+        if rounds <= 0 or lost >= _ALL * rounds:
             return None
         ns = max(1, sum(s.end_ns - s.start_ns for s in self._slices))
         late, queues = 0.0, []
