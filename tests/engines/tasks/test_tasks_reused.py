@@ -41,6 +41,46 @@ def test_all_of_a_batch_are_seen_batch_after_batch(python: Interpreter) -> None:
         watch.until(lambda: main.awaited == 20)
 
 
+ONE_BY_ONE = """
+import asyncio
+
+async def part():
+    await asyncio.sleep(100_000)
+
+async def one_by_one():
+    while True:
+        try:
+            await asyncio.wait_for(part(), 1)
+        except asyncio.TimeoutError:
+            pass
+
+async def main():
+    users = [asyncio.get_running_loop().create_task(one_by_one()) for _ in range(8)]
+    await asyncio.sleep(0)
+    print("ready", flush=True)
+    await asyncio.gather(*users)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("python", [i for i in GIL if (3, 9) <= i.version < (3, 12)][-1:], ids=lambda i: i.label)
+def test_who_waits_for_one_task_after_another_waits_for_the_last(python: Interpreter) -> None:
+    """Up to 3.11 `wait_for` makes a task of what it is given, and its own future lies where the one before did."""
+    with target(python, ONE_BY_ONE) as process, watched(process.pid) as watch:
+        told, looks = watch.told, list[bool]()
+
+        def look() -> bool:
+            users = [r for r in told.tasks.values() if r.function == "one_by_one"]
+            parts = {r.id for r in told.tasks.values() if r.function == "part"}
+            looks.append({i for r in users for i in r.awaits} == parts and len(users) == len(parts) == 8)
+            return told.clock >= 6e9
+
+        watch.until(look)
+        # Some are new each second: for a tenth of it their owners may not have been looked at yet.
+        assert sum(looks[len(looks) // 4 :]) > len(looks) / 2, looks
+
+
 ONES = """
 import asyncio
 

@@ -282,7 +282,7 @@ class Waits:
                 if link.place.code.qualname == "wait_for":
                     waited = self._chains.local(link, "fut")
                     if waited and values.is_a(waited, TASK):
-                        return Waiting(TaskState.TASK, "wait_for", awaited=[waited], total=1)
+                        return Waiting(TaskState.TASK, "wait_for", awaited=[waited], total=1, changes=True)
         call = self._in_closure(head, _CHAINED)
         if not call and inner:  # asgiref shields the future of a thread's call
             with contextlib.suppress(*BAD):

@@ -357,7 +357,8 @@ class Reporter:
                             value = values.cell(value)
                             kind = values.type_name(value)
                         if kind in _QUEUES and "_getters" in values.attributes(value):
-                            self._queues[value] = name
+                            # In a method of its own it is 'self': that is no name of it.
+                            self._queues[value] = name if name != "self" else self._queues.get(value, "")
                             self._used(value, task)
                         elif kind in _RECEIVES:
                             self._used(values.attribute(value, "_state"), task)

@@ -146,11 +146,15 @@ class Telling:
         totals = self._tracker.totals
         population = totals.seen + totals.ended
         same, self._population = population == self._population, population
+        tasks = self._tracker.tasks
         for task in list(self._changing.values()):
-            if task.waiting is not None and task.waiting.call:
-                if task.waiting.thread:
+            waiting = task.waiting
+            if waiting is not None and waiting.call:
+                if waiting.thread:
                     continue
                 self.describe(task)
+            elif waiting is not None and waiting.awaited and not any(a in tasks for a in waiting.awaited):
+                self._tracker.doubt(task)  # it waits for others by now, by a future in the same memory
             elif same:
                 continue  # nobody came or went
             self._touched[task.address] = task

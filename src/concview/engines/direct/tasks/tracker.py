@@ -504,6 +504,11 @@ class TaskTracker:
         waiter = seen.address + self._layout.waiter
         return Again(waiting, waiter, seen.name_at, link.slots + 8 * slot, raw, parts)
 
+    def doubt(self, task: Task) -> None:
+        """It cannot be where it was: to be walked anew, though its block says nothing."""
+        if task.kind == "task":
+            self._moved[task.address] = None
+
     def give_up(self, task: Task, condition: int) -> None:
         """A condition's lock is given back while its `wait` waits."""
         lock = self.values.attribute(condition, "_lock")
