@@ -31,7 +31,7 @@ from concview.snapshot import (
     WorkTotal,
     WorkView,
 )
-from interpreters import Interpreter, target
+from interpreters import Interpreter, current, target
 from workers import master
 
 HOSTILE = 'a"b\\c\nd{}é' + "x" * 10_000
@@ -295,3 +295,44 @@ def test_scrapes_while_processes_die() -> None:
             finally:
                 if server.poll() is None:
                     server.send_signal(signal.SIGINT)
+
+
+#: Whoever took it has died; two wait for it.
+ORPHANS = """
+import multiprocessing, os, time
+def takes(lock):
+    lock.acquire()
+    os.kill(os.getpid(), 9)
+def wants(lock):
+    lock.acquire()
+if __name__ == "__main__":
+    lock = multiprocessing.Lock()
+    first = multiprocessing.Process(target=takes, args=(lock,))
+    first.start()
+    first.join()
+    others = [multiprocessing.Process(target=wants, args=(lock,)) for _ in range(2)]
+    for other in others:
+        other.start()
+    print("ready", flush=True)
+    print(*[o.pid for o in others], flush=True)
+    for other in others:
+        other.join()
+"""
+
+
+def test_the_verdict_of_one_process_says_what_the_others_explain() -> None:
+    with target(current(), ORPHANS) as process:
+        workers = set(process.line().split())
+        command = [sys.executable, "-m", "concview", "serve", "--tree", str(process.pid), "--port", "0"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+            try:
+                url = next(m[1] for line in _lines(server) if (m := re.search(r"metrics at (\S+);", line)))
+                deadline, stuck = time.monotonic() + 60, set[str]()
+                while stuck != workers and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    found = {f.name: f for f in text_string_to_metric_families(_read(url))}
+                    said = found["concview_verdict"].samples if "concview_verdict" in found else []
+                    stuck = {s.labels["pid"] for s in said if s.labels["verdict"] == "stuck"}
+                assert stuck == workers
+            finally:
+                server.kill()

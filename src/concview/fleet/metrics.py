@@ -137,7 +137,7 @@ class _Page:
 
 def fill(page: _Page, watched: Watched) -> None:
     """The metrics of one process."""
-    snapshot = watched.session.snapshot() if watched.session is not None else None
+    snapshot = watched.snapshot()
     common = dict(zip(_LABELS, (str(watched.pid), _cut(watched.name)), strict=True))
     live = snapshot is not None and snapshot.status in (Status.LIVE, Status.STOPPED) and snapshot.samples > 0
     page.gauge("up", "1 while the process is watched, 0 when it cannot be or has ended", common, float(live))

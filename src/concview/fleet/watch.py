@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from concview.process.discovery import Discovery
 from concview.session import AttachError, LiveSource, Session
+from concview.session.across import Found, explained
 from concview.session.group import Group
 from concview.session.launcher import Nursery
-from concview.snapshot import Status
+from concview.session.service import ACROSS_S
+from concview.snapshot import Snapshot, Status
 from concview.text import clean, short_command
 
 #: At most so many processes at a time: each has a collector of its own. More are counted, not watched.
@@ -29,6 +33,15 @@ class Watched:
     session: Session | None = None
     why: str = ""
     given: bool = False  #: named on the command line: it stays on the page when it has ended
+    #: What the other processes that are watched with it explain of its picture.
+    explain: Callable[[Snapshot], Snapshot] | None = None
+
+    def snapshot(self) -> Snapshot | None:
+        """None where it could not be attached."""
+        if self.session is None:
+            return None
+        snapshot = self.session.snapshot()
+        return snapshot if self.explain is None else self.explain(snapshot)
 
 
 @dataclass
@@ -145,8 +158,11 @@ class Watch:
 class Together:
     """A master with all below it, or given processes: a `Group`, as what metrics are made of."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, clock: Callable[[], float] = time.monotonic) -> None:
         self.group = group
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found, self._due = Found(), 0.0
 
     def start(self) -> None:
         """AttachError when none can be watched."""
@@ -154,10 +170,23 @@ class Together:
 
     def watched(self) -> list[Watched]:
         return [
-            Watched(p.member.pid, p.member.name, p.session, p.why, given=not p.member.parent)
+            Watched(
+                p.member.pid, p.member.name, p.session, p.why, not p.member.parent,
+                functools.partial(self._explained, p.member.pid),
+            )
             for p in self.group.parts()
             if not p.ended or not p.member.parent
-        ]
+        ]  # fmt: skip
+
+    def _explained(self, pid: int, snapshot: Snapshot) -> Snapshot:
+        """Who waits for whom across processes is looked at every few seconds at most: a page asks for all of them."""
+        with self._lock:
+            if self._clock() >= self._due:
+                self._found = self.group.look_across()
+                self._due = self._clock() + ACROSS_S
+            found = self._found
+        names = {p.member.pid: f"{p.member.name} ({p.member.pid})" for p in self.group.parts()}
+        return explained(snapshot, pid, found, lambda node: names.get(node[0], f"process {node[0]}"))
 
     def all_ended(self) -> bool:
         return self.group.ended
