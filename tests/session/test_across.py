@@ -247,3 +247,20 @@ def test_who_works_on_what_is_waited_for(busy: int) -> None:
     # It has the lock that its worker waits for; of several workers another one may have the task.
     one = Side(msgspec.structs.replace(pool(), threads=pool().threads), semaphores=(sem(1, tid=1),), workers=below)
     assert bool(look({1: one, 2: at_it[0], 3: at_it[1]}).circles) is (busy == 1)
+
+
+@pytest.mark.parametrize(("seconds", "held"), [((8.0, 6.0), True), ((8.0, 2.0), False), ((8.0,), False)])
+def test_workers_that_all_wait_for_jobs_of_their_library(seconds: tuple[float, ...], held: bool) -> None:
+    """Another service may serve their queue: it is no error, and no verdict without all of them."""
+    below = tuple(Worker(n, n, 1, Role.WORKER, f"worker {n}") for n in (2, 3))
+    told = Blame(10.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, verdict="waits", sentence="Waits.")
+    sides = {1: Side(Snapshot(Status.LIVE, threads=(thread(1, State.IDLE),)), workers=below)}
+    for pid, s in zip((2, 3), (*seconds, -1.0), strict=False):
+        snapshot = Snapshot(Status.LIVE, threads=(thread(pid, State.IO),), blame=told)
+        sides[pid] = Side(snapshot, awaits={pid: ("celery", s)} if s >= 0 else {})
+    found = look(sides)
+    assert bool(found.never) is held
+    if held:
+        blame = explained(sides[2].snapshot, 2, found, str).blame
+        assert blame is not None and blame.severity is Severity.INFO and not found.never[0].sure
+        assert "another celery job, and so do all 2 workers of process 1" in blame.sentence

@@ -322,11 +322,17 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
         mine = [tid for p, tid in stands.waiters if p == pid]
         number, one = len(mine), snapshot.thread(mine[0])
         who = f" ({one.name})" if one is not None else ""
-        sentence = f"Stuck: {plural(number, 'thread')}{who} {waits(number)} for {stands.why}."
+        verdict = "Stuck" if stands.sure else "Held up"
+        sentence = f"{verdict}: {plural(number, 'thread')}{who} {waits(number)} for {stands.why}."
         # What a rule found in a worker that waits itself is the same thing, seen from there alone.
         rule = blame.rule if pid in stands.workers else ""
         said = msgspec.structs.replace(
-            blame, verdict="stuck", severity=Severity.WARN, rule=rule, sentence=sentence, more=_other(blame.more)
+            blame,
+            verdict=verdict.lower(),
+            severity=Severity.WARN if stands.sure else Severity.INFO,
+            rule=rule,
+            sentence=sentence,
+            more=_other(blame.more),
         )
         return msgspec.structs.replace(snapshot, blame=said)
     why: dict[int, tuple[str, bool]] = {

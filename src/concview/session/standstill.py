@@ -41,6 +41,7 @@ class Never:
     waiters: tuple[Node, ...]
     workers: tuple[int, ...]  #: pids of those that it would come from
     why: str  #: what it is, and why it does not come
+    sure: bool = True  #: nobody else can help: else another service might
 
 
 def never(sides: Mapping[int, Side], sharers: Sharers | None, known: Collection[Node]) -> Iterable[Never]:
@@ -166,7 +167,7 @@ def _jobs(pid: int, workers: list[int], sides: Mapping[int, Side]) -> Never | No
         f"the result of another {name} job, and so {every} of process {pid}: none is left to start it. It goes on only "
         "if a worker of another process serves the same queue"
     )
-    return Never(tuple(waiting), tuple(workers), why)
+    return Never(tuple(waiting), tuple(workers), why, sure=False)
 
 
 def _threads(snapshot: Snapshot) -> list[ThreadView]:

@@ -96,7 +96,11 @@ class Checked:
     @property
     def _lost(self) -> int:
         """Deadlocks across processes, locks whose holder has died, and what does not come."""
-        return len(self.across.circles) + self._orphans + len(self.across.never)
+        return len(self.across.circles) + self._orphans + self._standstills
+
+    @property
+    def _standstills(self) -> int:
+        return sum(n.sure for n in self.across.never)
 
     @property
     def _orphans(self) -> int:
@@ -133,7 +137,7 @@ class Checked:
             parts = [
                 (len(self.across.circles), plural(len(self.across.circles), "deadlock") + " across processes"),
                 (self._orphans, plural(self._orphans, "lock") + " without a living holder"),
-                (len(self.across.never), plural(len(self.across.never), "standstill") + " across processes"),
+                (self._standstills, plural(self._standstills, "standstill") + " across processes"),
             ]
             said = ", ".join(words for number, words in parts if number)
         if not said:
