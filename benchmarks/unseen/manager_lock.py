@@ -1,13 +1,17 @@
 """A lock of multiprocessing.Manager that is kept."""
 
 import multiprocessing as mp
+import signal
 import threading
 import time
+from multiprocessing.managers import SyncManager
+
 import _go
 
 EXPECT = "held up"
 if __name__ == "__main__":
-    m = mp.get_context("fork").Manager()
+    m = SyncManager(ctx=mp.get_context("fork"))
+    m.start(signal.alarm, (600,))  # it ends by itself, too, where this program was killed
     lock = m.Lock()
 
     def holder():
