@@ -72,11 +72,11 @@ class AsyncBusyWait:
             if lines and thread is not None:
                 part, stack = _spent(thread, {(f.file, f.function): f.line for f in lines})
                 if part >= SAMPLES_SHARE:
-                    yield self._one(aio, loop, thread, lines, part, stack)
+                    yield self._one(window, aio, loop, thread, lines, part, stack)
 
     def _one(
-        self, aio: AioWindow, loop: LoopWindow, thread: ThreadWindow, lines: dict[Frame, list[TaskWindow]],
-        part: float, stack: Stack | None,
+        self, window: Window, aio: AioWindow, loop: LoopWindow, thread: ThreadWindow,
+        lines: dict[Frame, list[TaskWindow]], part: float, stack: Stack | None,
     ) -> Observation:  # fmt: skip
         frame = max(lines, key=lambda f: len(lines[f]))
         tasks = [t for some in lines.values() for t in some]
@@ -85,7 +85,8 @@ class AsyncBusyWait:
         one = len(ids) == 1
         rate = f": {count(loop.pops_per_s)} callbacks a second" if loop.pops_per_s > 0 else ""
         run = next((r for t in lines[frame] for r in reversed(t.task.runs) if r.leaf == frame), None)
-        samples = _aio.looks_in(aio, sum(t.total_ns for t in tasks) / max(1, len(tasks)))
+        looks = _aio.looks_in(aio, sum(t.total_ns for t in tasks))  # at each of them
+        samples = max(looks, evidence.samples_in(window, sum(thread.nanoseconds)))
         late = 0.0 if loop.p95_s < 0 else loop.p95_s
         return Observation(
             subject=f"{frame.file}:{frame.function}",
