@@ -37,6 +37,8 @@ _SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
 #: Of one coroutine function, so many are searched in one turn through all tasks; so many are passed over at once.
 _ALIKE, _PASSED = 32, 2_000
 _MAX_USERS = 16
+#: Whose locks and queues other libraries use.
+_PLAIN_LIBRARIES = ("", "asyncio", "anyio", "trio")
 _PLAIN = ("Condition", "Event", "TaskGroup")
 _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
 #: The ends of anyio's streams and of trio's channels at which items are taken out.
@@ -318,10 +320,13 @@ class Reporter:
             waiting = waiter.waiting
             if waiting is not None and waiting.via == "enter":  # a library's own kind of lock: its parts have no name
                 name = self._tracker.sites.entered(waiter.links) or name or each.kind.strip("_")
-            elif not name and each.library in ("", "asyncio", "anyio", "trio"):
+            elif not name and each.library in _PLAIN_LIBRARIES:
                 # A global is in no variable of a frame's.
                 name = self._tracker.sites.entered(waiter.links, direct=True)
         name = name or self._queues.get(address, "")
+        if not name and each.library in _PLAIN_LIBRARIES:  # another one's own says more: 'asyncpg Pool'
+            names = (self._tracker.sites.name_in_library(address, w.links) for w in each.waiters.values())
+            name = next(filter(None, names), "")
         self._names[address] = name, where
         return self._names[address]
 

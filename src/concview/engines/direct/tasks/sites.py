@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from concview.cpython.aio.chain import Chains, Link
@@ -11,6 +12,7 @@ from concview.cpython.aio.values import BAD, Values
 from concview.cpython.code import Code, Place
 from concview.model import Confidence, Hold, Site
 from concview.source.facts import SourceFacts
+from concview.source.origin import place
 from concview.text import clean
 
 #: Frames of a chain, innermost first, in which a name is looked for.
@@ -142,6 +144,18 @@ class Sites:
                 return clean(name), link.place.frame_id
         user = next((k for k in reversed(links) if self._origin(k) == "user"), None)
         return "", user.place.frame_id if user is not None else 0
+
+    def name_in_library(self, address: int, links: list[Link]) -> str:
+        """What a library calls an object, with the library: '_close_event of asyncssh'; '' where none knows it."""
+        for link in reversed(links[-_FRAMES:]):
+            if self._origin(link) != "library":
+                continue
+            with contextlib.suppress(*BAD):
+                name = self._variable(link, address)
+                if name:
+                    package = place(link.place.code.file)[1].partition("/")[0].removesuffix(".py")
+                    return clean(f"{name.removeprefix('self.')} of {package}", 80)
+        return ""
 
     def entered(self, links: list[Link], direct: bool = False) -> str:
         """What the innermost line of the program's own is about to enter, or waits at, as it is written there:
