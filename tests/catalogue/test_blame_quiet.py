@@ -420,6 +420,7 @@ LOOP = "def f(fn, *a):\n    while True:\n"
     ("        try: r = fn(*a)\n        except E: keep()\n        if good(r): return r\n        sleep(1)", 6, "E"),
     ("        try: ask()\n        except OSError: log()\n        sleep(1)", 5, None),  # a pause between two rounds
     ("        try: return q.get_nowait()\n        except queue.Empty: sleep(1)", 4, None),
+    ("        try: return jobs.next()\n        except LookupError: sleep(1)", 4, None),
     ("        try: ask()\n        except E:\n            sleep(1)\n            raise", 5, None),
     # A worker that calls what it is given is in the call; one that calls it every minute pauses in any case.
     ("        try: r = fn(*a)\n        except E: r = None\n        if stopped: return\n        tell(r)", 3, None),
@@ -428,6 +429,27 @@ LOOP = "def f(fn, *a):\n    while True:\n"
 ])  # fmt: skip
 def test_a_pause_between_two_tries(body: str, line: int, error: str | None) -> None:
     assert File(uses.parse(LOOP + body + "\n")).tries_again("f", line) == error
+
+
+@pytest.mark.parametrize(("line", "name"), [
+    ("await asyncio.Future()", ""), ("await loop.create_future()", ""),
+    ("await asyncio.get_running_loop().create_future()", ""),
+    ("await self.closing", "closing"), ("x = await done", "done"),
+    ("await asyncio.Future(loop=mine)", ""), ("await pool.Future(1)", None),
+    ("await ask()", None), ("await a, await b", None),
+])  # fmt: skip
+def test_what_a_line_awaits(line: str, name: str | None) -> None:
+    assert File(uses.parse(f"async def f(self):\n    {line}\n")).awaited("f", 2) == name
+
+
+@pytest.mark.parametrize(("call", "set_by_it"), [
+    ("loop.add_signal_handler(SIGTERM, done.set_result, None)", True),
+    ("signal.signal(SIGHUP, lambda *a: loop.call_soon_threadsafe(self.done.set_result, 1))", True),
+    ("signal.signal(SIGHUP, lambda *a: done.set())", True),
+    ("loop.call_later(5, done.set_result, None)", False), ("signal.signal(SIGHUP, done.look)", False),
+])  # fmt: skip
+def test_what_a_handler_of_a_signal_sets(call: str, set_by_it: bool) -> None:
+    assert File(uses.parse(f"def f(self):\n    {call}\n")).by_signal("done") is set_by_it
 
 
 @pytest.mark.parametrize(("body", "main", "verdict"), [

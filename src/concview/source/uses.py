@@ -27,8 +27,12 @@ _ANY = frozenset({"Exception", "BaseException"})
 #: Errors by which one is told that what it waits for has not come yet.
 _NOT_YET = frozenset(
     {"Empty", "QueueEmpty", "Full", "QueueFull", "WouldBlock", "BlockingIOError", "InterruptedError", "timeout"}
-    | {"TimeoutError", "IndexError", "KeyError", "StopIteration", "FileExistsError", "FileNotFoundError"}
+    | {"TimeoutError", "LookupError", "IndexError", "KeyError", "StopIteration", "FileExistsError", "FileNotFoundError"}
 )
+#: Calls that make a future; that say what is done at a signal; methods that end a wait for a future or an event.
+_FUTURES = frozenset({"Future", "create_future"})
+_BY_SIGNAL = frozenset({"signal", "add_signal_handler"})
+_SETS = frozenset({"set", "set_result", "set_exception", "cancel"})
 _LAST = 1 << 30
 
 
@@ -116,6 +120,8 @@ class Function:
     again: list[Again] = field(default_factory=list)
     aliases: set[tuple[str, str]] = field(default_factory=set)  #: (name, attribute): cond = entry.condition
     kept: set[tuple[str, str]] = field(default_factory=set)  #: (method, name): x = q.get(), q.put(x)
+    awaited: list[tuple[Range, str]] = field(default_factory=list)  #: names that are awaited; '' for what is made there
+    by_signal: set[str] = field(default_factory=set)  #: last names of what handlers of signals set
 
     @property
     def name(self) -> str:
@@ -309,10 +315,22 @@ class _Visitor:
                 self._function.loops.append(Loop(_range(part), False))
             elif isinstance(part, ast.Call) and len(self._function.calls) < MOST_EVENTS:
                 self._call(part, handler, maybe)
+            elif isinstance(part, ast.Await) and len(self._function.awaited) < MOST_EVENTS:
+                self._await(part)
             todo += ast.iter_child_nodes(part)
+
+    def _await(self, node: ast.Await) -> None:
+        value = node.value
+        if isinstance(value, (ast.Name, ast.Attribute)):
+            self._function.awaited.append((_range(node), subject(value)))
+        elif isinstance(value, ast.Call) and not value.args and subject(value.func) in _FUTURES:
+            self._function.awaited.append((_range(node), ""))
 
     def _call(self, node: ast.Call, handler: Range | None, maybe: bool) -> None:
         function = self._function
+        if subject(node.func) in _BY_SIGNAL:
+            parts = (n for a in node.args for n in ast.walk(a))
+            function.by_signal |= {subject(n.value) for n in parts if isinstance(n, ast.Attribute) and n.attr in _SETS}
         arguments = tuple(_path(a) for a in node.args[:16])
         if isinstance(node.func, ast.Name):
             function.calls.append(Call("", node.func.id, _range(node), arguments, handler, maybe))

@@ -368,6 +368,17 @@ class File:
                 return again.error
         return None
 
+    def awaited(self, name: str, line: int) -> str | None:
+        """The last name of what is awaited on this line; '' for a future that is made there, which nobody else has;
+        None where it is none of these, or there are several."""
+        found = self.parsed.function(name, line)
+        here = {on for at, on in found.awaited if at.line <= line <= at.end_line} if found is not None else set()
+        return here.pop() if len(here) == 1 else None
+
+    def by_signal(self, on: str) -> bool:
+        """Whether a handler of a signal is seen to set what is called so."""
+        return any(on in f.by_signal for f in self.parsed.functions)
+
     def counted(self, name: str, line: int, on: str, method: str) -> frozenset[str]:
         """Functions that take what one waits for here: they change the count that the loop around the wait looks at in
         the other direction than those that end the wait. So it is with a lock of readers and writers: a writer waits

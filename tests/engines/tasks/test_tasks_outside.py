@@ -66,3 +66,51 @@ def test_a_loop_that_nothing_will_wake_is_stuck(direct_python: Interpreter) -> N
             assert "each of the 2 tasks waits" in blame.sentence and "consume for an item of q" in blame.sentence
         finally:
             session.close()
+
+
+TOLD = r"""
+import asyncio, signal, sys
+HOW = sys.argv[1]
+class Kept(asyncio.Protocol):
+    def __init__(self, answer):
+        self.answer = answer
+    def data_received(self, data):
+        self.answer.set_result(data)
+async def main():
+    loop = asyncio.get_running_loop()
+    server = await asyncio.start_server(lambda r, w: r.read(), "127.0.0.1", 0)
+    print("ready", flush=True)
+    if HOW == "made here":
+        await asyncio.Future()
+    elif HOW == "made here by the loop":
+        await asyncio.get_running_loop().create_future()
+    done = loop.create_future()
+    if HOW == "loop's handler":
+        loop.add_signal_handler(signal.SIGTERM, done.set_result, None)
+    elif HOW == "handler":
+        signal.signal(signal.SIGHUP, lambda *a: loop.call_soon_threadsafe(done.set_result, None))
+    elif HOW == "answer":
+        reply = loop.create_future()
+        await loop.create_connection(lambda: Kept(reply), *server.sockets[0].getsockname())
+        await reply
+    await done
+asyncio.run(main())
+"""
+
+
+@pytest.mark.some(12)
+@pytest.mark.parametrize("how", ["made here", "made here by the loop", "loop's handler", "handler", "answer"])
+def test_who_waits_until_the_program_is_told_to_end_is_idle(direct_python: Interpreter, how: str) -> None:
+    """And who waits for a future that a protocol sets is not."""
+    with target(direct_python, TOLD, how) as process:
+        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
+        session.start()
+        wanted = "idle" if how != "answer" else "still"
+        try:
+            for seconds in range(4, 40, 2):
+                blame = session.wait(float(seconds)).blame
+                if blame is not None and blame.verdict == wanted:
+                    break
+            assert blame is not None and blame.verdict == wanted, blame
+        finally:
+            session.close()

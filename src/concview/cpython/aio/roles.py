@@ -111,7 +111,8 @@ LIBRARIES: dict[tuple[str, str], Role] = {
                                                                            library="anyio"),
     ("anyio/streams/memory.py", "MemoryObjectSendStream.send"): Role(QUEUE, "MemoryObjectSendStream.send",
                                                                      library="anyio"),
-    # Servers and pools that wait for work.
+    # Servers and pools that wait for work, and who waits for a signal.
+    (_ANYIO, "_SignalReceiver.__anext__"): Role(IDLE, "a signal", subject="", library="anyio"),
     ("aiohttp/web_protocol.py", "RequestHandler.start"): Role(IDLE, "RequestHandler.start", library="aiohttp",
                                                               direct=True),
     ("aiohttp/web.py", "_run_app"): Role(IDLE, "run_app", subject="", library="aiohttp"),

@@ -53,6 +53,7 @@ ROLES: dict[tuple[str, str], Role] = {
     ("trio/_highlevel_socket.py", "SocketStream.send_all"): Role(IO, "SocketStream.send_all", library="trio"),
     ("trio/_highlevel_socket.py", "SocketListener.accept"): Role(IDLE, "accept", library="trio"),
     ("trio/_subprocess.py", "Process.wait"): Role(IO, "Process.wait", "", "", library="trio"),
+    ("trio/_signals.py", "SignalReceiver.__anext__"): Role(IDLE, "a signal", "", "", library="trio"),
     (_EPOLL, "EpollIOManager._epoll_wait"): Role(IO, "wait", "", "", library="trio"),
 }
 

@@ -12,7 +12,7 @@ from concview.analysis.blame.tasks.results import of_call, of_tasks
 from concview.analysis.blame.tasks.signals import at_signal
 from concview.analysis.blame.tasks.turns import in_the_loop, sleeping
 from concview.analysis.classify import waits_for_work
-from concview.analysis.known_places import of_a_library
+from concview.analysis.known_places import TOLD_TO_END, of_a_library
 from concview.model import AT_YIELD, UNOWNED_VIA, Confidence, TaskState
 
 if TYPE_CHECKING:
@@ -77,7 +77,22 @@ def _at_future(waiter: TaskWaiter) -> Root | Link:
     call = _of_a_call(waiter)
     if call is not None:
         return call
-    return waiter.end(End.UNEXPLAINED, f"{what}: not seen who sets it")
+    return _until_told(waiter) or waiter.end(End.UNEXPLAINED, f"{what}: not seen who sets it")
+
+
+def _until_told(waiter: TaskWaiter) -> Root | None:
+    """That it stays until the program is told to end is all it is for: at a future that is made where it is awaited
+    (`await asyncio.Future()`), which nobody else has, and at one that a signal's handler sets."""
+    leaf = waiter.run.leaf
+    if leaf is None or leaf.origin != "user":
+        return None
+    file = waiter.world.file(leaf.file)
+    on = file.awaited(leaf.function, leaf.line)
+    if on == "":
+        return waiter.end(End.IDLE, "waits until it is cancelled: for a future that nobody else has")
+    if on is not None and (TOLD_TO_END.search(on) or file.by_signal(on)):
+        return waiter.end(End.IDLE, f"waits for {on}, to be told to end")
+    return None
 
 
 def _of_a_call(waiter: TaskWaiter) -> Link | None:
