@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from concview.analysis.classify import bare
 from concview.analysis.window import ThreadWindow
@@ -191,17 +192,23 @@ def believable(found: list[Stretch], thread: ThreadWindow, tick_ns: float) -> li
 SEVERAL, WAITED = 3.0, 0.5
 #: ... told from this part of it at least.
 COVERED = 0.4
+#: In callbacks for this part of an interval: it is in one.
+IN_ONE = 0.6
 
 
-def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stretch]:
-    """What the counters of a loop's ready queue show to be several callbacks, cut to what one of them can have lasted.
+class _Counted(NamedTuple):
+    """What the counters of a loop's ready queue say of one interval."""
 
-    A callback that becomes due while another one runs waits for its end: with callbacks coming and going all the time,
-    none of which waited for long, there was no long one. Without a Python frame between two steps of a coroutine
-    (uvloop), successive steps look like one.
-    """
-    known = [
-        (report.at_ns - report.dt_ns, report.at_ns, before.pops, now.pops, now.max_ns)
+    start_ns: int
+    end_ns: int
+    ran: int  #: callbacks
+    longest_ns: int  #: for which one that was due waited
+
+
+def _counted(reports: Iterable[Loops], tid: int) -> list[_Counted]:
+    """Of the loop that a thread runs."""
+    return [
+        _Counted(report.at_ns - report.dt_ns, report.at_ns, now.pops - before.pops, now.max_ns)
         for earlier, report in pairwise(reports)
         for now in report.loops
         for before in earlier.loops
@@ -212,18 +219,34 @@ def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stre
         and now.pops >= before.pops >= 0
         and now.max_ns >= 0
     ]
+
+
+def _within(stretch: Stretch, known: Iterable[_Counted]) -> tuple[float, int]:
+    """(callbacks that ran in a stretch, the longest wait for one); -1: too little of it is told."""
+    around = [k for k in known if k.start_ns < stretch.end_ns and k.end_ns > stretch.start_ns]
+    parts = [min(k.end_ns, stretch.end_ns) - max(k.start_ns, stretch.start_ns) for k in around]
+    covered = sum(parts)
+    if not around or covered < COVERED * stretch.ns:
+        return -1.0, 0
+    inside = sum(k.ran * part / max(1, k.end_ns - k.start_ns) for k, part in zip(around, parts, strict=True))
+    return stretch.ns / max(1, covered) * inside, max(k.longest_ns for k in around)
+
+
+def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stretch]:
+    """What the counters of a loop's ready queue show to be several callbacks, cut to what one of them can have lasted.
+
+    A callback that becomes due while another one runs waits for its end: with callbacks coming and going all the time,
+    none of which waited for long, there was no long one. Without a Python frame between two steps of a coroutine
+    (uvloop), successive steps look like one.
+    """
+    known = _counted(reports, tid)
     cut: list[Stretch] = []
     for stretch in found:
-        around = [k for k in known if k[0] < stretch.end_ns and k[1] > stretch.start_ns]
-        covered = sum(min(b, stretch.end_ns) - max(a, stretch.start_ns) for a, b, *_ in around)
-        if not around or covered < COVERED * stretch.ns:
-            if not known or stretch.start_ns < known[0][0]:
+        ran, longest = _within(stretch, known)
+        if ran < 0:
+            if not known or stretch.start_ns < known[0].start_ns:
                 cut.append(stretch)
             continue  # what its counters say has not come yet
-        inside = [(after - before, min(b, stretch.end_ns) - max(a, stretch.start_ns), b - a)
-                  for a, b, before, after, _ in around]  # fmt: skip
-        ran = stretch.ns / max(1, covered) * sum(n * part / max(1, whole) for n, part, whole in inside)
-        longest = max(k[4] for k in around)
         if ran >= SEVERAL and longest < WAITED * stretch.ns:
             whole = max(1, stretch.ns)
             length = int(max(longest, whole / (ran + 1)))
@@ -231,6 +254,47 @@ def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stre
             stretch = replace(stretch, end_ns=stretch.start_ns + length, states=states)
         cut.append(stretch)
     return cut
+
+
+def on_average(found: list[Stretch], reports: Iterable[Loops], tid: int, least_ns: int) -> list[Stretch]:
+    """Of a loop that goes from one long callback straight into the next, and is never seen in between: where by its
+    counters callbacks lasted for so long on average, as many of that length as there must have been. In shorter ones
+    it cannot have spent more than their number times `least_ns`."""
+    known = _counted(reports, tid)
+    made: list[Stretch] = []
+    for stretch in found:
+        ran, _ = _within(stretch, known)
+        mean = int(stretch.ns / (ran + 1)) if ran >= 0 else 0
+        if mean < least_ns:
+            continue
+        count = max(1, int((stretch.ns - ran * least_ns) / mean))
+        states = [n * mean // stretch.ns for n in stretch.states]
+        starts = (stretch.start_ns + i * mean for i in range(count))
+        made += [replace(stretch, start_ns=at, end_ns=at + mean, states=list(states)) for at in starts]
+    return made
+
+
+def in_one(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stretch]:
+    """Intervals in which, by the counters, the loop began with no callback, and was in one for most of the time by
+    these stretches: a stack that is read while generators come and go may lack the frames that tell it."""
+    silent: list[list[int]] = []
+    for one in _counted(reports, tid):
+        if one.ran:
+            continue
+        if silent and silent[-1][1] == one.start_ns:
+            silent[-1][1] = one.end_ns
+        else:
+            silent.append([one.start_ns, one.end_ns])
+    made: list[Stretch] = []
+    for start, end in silent:
+        inside = [(min(s.end_ns, end) - max(s.start_ns, start), s) for s in found]
+        inside = [(ns, s) for ns, s in inside if ns > 0]
+        if sum(ns for ns, _ in inside) < IN_ONE * (end - start):
+            continue
+        states = [sum(s.states[i] * ns // max(1, s.ns) for ns, s in inside) for i in range(len(State))]
+        _, most = max(inside, key=lambda each: each[0])
+        made.append(replace(most, start_ns=start, end_ns=end, states=states))
+    return made
 
 
 def _alike(same: list[Stretch]) -> bool:

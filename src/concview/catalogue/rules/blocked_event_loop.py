@@ -11,8 +11,11 @@ Why it hurts:
 How it is measured:
     The longest continuous stretch of the last ten seconds in which the loop's thread was inside the same callback
     without coming back to the loop, less two sampling intervals; where the loop's ready queue is read, its counters cut
-    what were several callbacks one after the other. Thresholds 0.1 s and 1 s [S: asyncio's own debug
-    mode reports callbacks from 0.1 s]. Blocked for 30 % of the time by stretches above 0.1 s is a warning too [H].
+    what were several callbacks one after the other. Thresholds 0.1 s and 1 s [S: asyncio's own debug mode reports
+    callbacks from 0.1 s]. A loop that goes from one long callback straight into the next is never seen in between:
+    there the intervals of half a second in which no other callback began, or else the counters' mean length of a
+    callback, if it reaches 0.1 s. Blocked for 30 % of the time by stretches
+    above 0.1 s is a warning too [H].
     Stretches of pure computing count only when they are longer than many short calls of one callback in a row would
     be by chance. Demo pair: 2.0 s bad, 0.0 s fixed.
 
@@ -38,7 +41,17 @@ from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import is_of
-from concview.catalogue.rules._loops import TRIO, Stretch, apart, believable, is_hub, is_loop, stretches
+from concview.catalogue.rules._loops import (
+    TRIO,
+    Stretch,
+    apart,
+    believable,
+    in_one,
+    is_hub,
+    is_loop,
+    on_average,
+    stretches,
+)
 from concview.model import Confidence, State
 from concview.text import duration, percent, plural
 
@@ -83,7 +96,11 @@ class BlockedEventLoop:
         if early and window.can("tasks") and not any(s.tid == thread.tid for s in window.history.aio.loops):
             return  # the loop's counters tell one long callback from many short ones: they are on the way
         grace = thread.history.started_ns + GRACE_NS if thread.history.started_ns else 0
-        seen = apart(believable(stretches(thread, grace), thread, tick), window.history.aio.reports, thread.tid)
+        every, reports = stretches(thread, grace), window.history.aio.reports
+        seen = apart(believable(every, thread, tick), reports, thread.tid)
+        counted = on_average(every, reports, thread.tid, int(SHORT_S * 1e9))
+        silent = in_one(every, reports, thread.tid)
+        seen = max(seen, silent, counted, key=lambda some: sum(s.ns for s in some if s.ns >= SHORT_S * 1e9))
         found = [s for s in seen if s.ns - 2 * tick >= SHORT_S * 5e8]
         # Only the GIL in the way: the callback would be short, and another thread computes (gil-convoy).
         found = [s for s in found if s.states[State.GIL] <= 0.5 * s.ns]
