@@ -455,6 +455,9 @@ def test_what_a_handler_of_a_signal_sets(call: str, set_by_it: bool) -> None:
 @pytest.mark.parametrize(("body", "main", "verdict"), [
     ("while True:\n        if n in results: return results.pop(n)\n        sleep(1)", False, "poll"),
     ("while exists(path):\n        sleep(1)\n        pass", False, "poll"),
+    ("while exists(path) and time.time() < until:\n        sleep(1)\n        pass", False, "poll"),
+    ("while time.time() < until:\n        sleep(1)\n        pass", False, "idle"),
+    ("while (datetime.now() - self.since).seconds < 60:\n        sleep(1)\n        pass", False, "idle"),
     ("while not stopped:\n        sleep(1)\n        pass", False, "idle"),  # until it is told to end
     ("while True:\n        if n is None: return\n        sleep(1)", False, "idle"),  # nothing has come
     ("while True:\n        look()\n        sleep(1)", False, "idle"),

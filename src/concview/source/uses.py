@@ -33,6 +33,10 @@ _NOT_YET = frozenset(
 _FUTURES = frozenset({"Future", "create_future"})
 _BY_SIGNAL = frozenset({"signal", "add_signal_handler"})
 _SETS = frozenset({"set", "set_result", "set_exception", "cancel"})
+#: Functions that tell the time: of time, datetime, and event loops.
+_CLOCKS = frozenset(
+    {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "now", "utcnow", "today"}
+)
 _LAST = 1 << 30
 
 
@@ -389,14 +393,22 @@ def _always(test: ast.expr) -> bool:
 
 def _polls(loop: ast.While) -> bool:
     if not _always(loop.test):
+        parts = loop.test.values if isinstance(loop.test, ast.BoolOp) else [loop.test]
         return (
-            all(
+            not all(_looks_at_clock(part) for part in parts)
+            and all(
                 isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Call))
                 for s in loop.body
             )
             and len(loop.body) <= _MOST_PAUSES
         )
     return any(_returns(s) for s in loop.body)
+
+
+def _looks_at_clock(test: ast.expr) -> bool:
+    """Whether it only compares the time with something that is no call: when that is over is known beforehand."""
+    calls = [n for n in ast.walk(test) if isinstance(n, ast.Call)]
+    return isinstance(test, ast.Compare) and bool(calls) and all(subject(c.func) in _CLOCKS for c in calls)
 
 
 def _returns(node: ast.AST, under: bool = False) -> bool:
