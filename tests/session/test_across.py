@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -54,7 +55,29 @@ def test_the_process_that_took_it_is_named() -> None:
     found = look({1: side(1, sem(), State.IO), 2: side(2, sem(1), State.SLEEP), 3: side(3, sem(waiters=(3,)))})
     (edge,) = found.edges
     assert (edge.waiter, edge.holder, edge.via, edge.confidence) == ((3, 3), (2, 2), "lock", Confidence.EXACT)
-    assert edge.what == "multiprocessing.Lock (jobs.py:7)" and not found.orphans and not found.circles
+    assert edge.what == "multiprocessing lock or semaphore (jobs.py:7)", (
+        "a bounded semaphore with one permit looks alike"
+    )
+    assert not found.orphans and not found.circles
+
+
+@pytest.mark.parametrize(
+    ("by_itself", "by_its_user", "said"),
+    [
+        ("Lock", "multiprocessing.BoundedSemaphore", "multiprocessing.BoundedSemaphore"),
+        ("Lock", "multiprocessing.Lock", "multiprocessing.Lock"),
+        ("Lock", "multiprocessing.Condition", "multiprocessing lock or semaphore"),
+        ("RLock", "", "multiprocessing.RLock"),
+        ("", "", "multiprocessing lock or semaphore"),
+    ],
+)
+def test_what_it_is_called(by_itself: str, by_its_user: str, said: str) -> None:
+    waiter = side(3, sem(waiters=(3,), kind=by_itself))
+    one = waiter.snapshot.threads[0]
+    one = msgspec.structs.replace(one, wait=msgspec.structs.replace(one.wait, lock_kind=by_its_user))
+    waiter = dataclasses.replace(waiter, snapshot=msgspec.structs.replace(waiter.snapshot, threads=(one,)))
+    (edge,) = look({2: side(2, sem(1, kind=by_itself), State.SLEEP), 3: waiter}).edges
+    assert edge.what == f"{said} (jobs.py:7)"
 
 
 def test_two_claim_it() -> None:
@@ -264,3 +287,28 @@ def test_workers_that_all_wait_for_jobs_of_their_library(seconds: tuple[float, .
         blame = explained(sides[2].snapshot, 2, found, str).blame
         assert blame is not None and blame.severity is Severity.INFO and not found.never[0].sure
         assert "another celery job, and so do all 2 workers of process 1" in blame.sentence
+
+
+@pytest.mark.parametrize("verdict", ["watches", "idle", "clear", "outside"])
+def test_who_asks_its_workers_all_the_time_waits(verdict: str) -> None:
+    """Neither clear nor "only waits for its workers": which of them it is."""
+    asks = msgspec.structs.replace(thread(1, State.IDLE), since_s=9.0)
+    blame = Blame(9.5, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, verdict=verdict, sentence="Idle.")
+    snapshot = Snapshot(Status.LIVE, threads=(asks,), blame=blame)
+    edges = [
+        across.Across((1, 1), (p, p), "result", "a result (jobs.py:7)", "sleeps", Confidence.INFERRED) for p in (2, 3)
+    ]
+
+    def said(found: across.Found, picture: Snapshot = snapshot) -> Blame:
+        told = explained(picture, 1, found, lambda node: f"worker {node[0]}").blame
+        assert told is not None
+        return told
+
+    one, two = (said(across.Found(edges=tuple(edges[:n]))) for n in (1, 2))
+    assert one.verdict == two.verdict == "waits" and one.severity is None
+    assert "MainThread waits for a result (jobs.py:7), for 9.0 s, to come from worker 2: sleeps" in one.sentence
+    assert "one of 2 workers in a task, worker 2: sleeps, worker 3: sleeps" in two.sentence
+    short = msgspec.structs.replace(snapshot, threads=(thread(1, State.IDLE),))
+    assert said(across.Found(edges=tuple(edges)), short) == blame, "it has had results meanwhile"
+    warned = msgspec.structs.replace(snapshot, blame=msgspec.structs.replace(blame, severity=Severity.WARN))
+    assert said(across.Found(edges=tuple(edges)), warned).severity is Severity.WARN

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from concview.model import Confidence, Finding, Measured, Role, Severity, Worker, Workers
+from concview.commands._unjudged import unjudged
+from concview.model import Concern, Confidence, Finding, Measured, Role, Severity, Worker, Workers
 from concview.session.supervisor import WATCHES, judged
-from concview.snapshot import Blame, BlameCause, QuietView
+from concview.snapshot import Blame, BlameCause, QuietView, Snapshot, Status
 
 IDLE = Blame(10.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, verdict="idle", sentence="Idle.")
 WORKERS = Workers(
@@ -71,3 +72,18 @@ def test_a_program_beside_another_one() -> None:
 @pytest.mark.parametrize("workers", [None, Workers(1, ()), Workers(1, WORKERS.workers[:1])])
 def test_helpers_are_no_workers(workers: Workers | None) -> None:
     assert judged(IDLE, workers, 0.1, (), 1, alone=True) is IDLE
+
+
+def test_a_risk_in_a_master_is_no_verdict_on_its_service() -> None:
+    """Workers forked beside older threads: it is found, and the master still only waits for them."""
+    risk = msgspec.structs.replace(FINDING, id="fork-with-threads", concern=Concern.RISK)
+    found = msgspec.structs.replace(
+        IDLE, verdict="found", severity=Severity.INFO, rule=risk.id, sentence="Found: forked.", causes=(CHILD,)
+    )
+    said = judged(found, WORKERS, 0.3, (risk,), 1, alone=True)
+    assert said is not None and (said.verdict, said.severity) == (WATCHES, Severity.INFO)
+    assert "No verdict on the service" in said.sentence
+    assert unjudged(Snapshot(Status.EXITED, samples=400, findings=(risk,), blame=said)), "check passes nobody by that"
+    for other in (FINDING, msgspec.structs.replace(risk, severity=Severity.WARN)):
+        kept = judged(found, WORKERS, 0.3, (risk, other), 1, alone=True)
+        assert kept is not None and kept.verdict == "found"

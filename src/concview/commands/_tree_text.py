@@ -14,6 +14,8 @@ from concview.snapshot import Snapshot, Status
 from concview.text import clean, listed, plural, short_command
 
 _MOST_NAMED, _MOST_EDGES = 6, 20
+#: Verdicts of those that wait for others, without that anybody is in their way.
+_WAIT = frozenset({"waits", "outside"})
 _RANK = {Severity.WARN: 2, Severity.INFO: 1, None: 0}
 
 
@@ -84,6 +86,12 @@ def verdicts(checked: Checked, pen: Pen) -> None:
         pen.line(f"▲ {clean(process.name, 40)} ({process.pid}) {how}", RED)
     if not ordered and not died and not checked.across.circles and not checked.across.orphans:
         pen.line(calm(checked), BOLD)
+        waiting: dict[str, list[int]] = {}
+        for number, snapshot in enumerate(checked.runs, 1):
+            if snapshot.blame is not None and snapshot.blame.verdict in _WAIT:
+                waiting.setdefault(snapshot.blame.sentence, []).append(number)
+        for sentence, numbers in waiting.items():
+            pen.paragraph(f"{of_how_many(numbers, checked)}: {sentence}")
     for circle in checked.across.circles:
         pen.line(f"▲ DEADLOCK across processes: {plural(len(circle), 'thread')} wait for each other", RED)
         for waiter, holder in zip(circle, [*circle[1:], circle[0]], strict=True):
@@ -100,10 +108,10 @@ def calm(checked: Checked) -> str:
     """What is said when nobody is held up: of those that do something, not of whoever only watches them."""
     judged = [s for s in checked.runs if s.blame is not None and s.blame.verdict != WATCHES]
     told = plural(len(judged), "process", "processes")
+    if any(s.blame is not None and s.blame.verdict in _WAIT for s in judged):
+        return f"None of {told} is held up; some wait:"
     if any(s.blame is not None and s.blame.verdict == "clear" for s in judged):
         return f"Clear: none of {told} is held up."
-    if any(s.blame is not None and s.blame.verdict in ("waits", "outside") for s in judged):
-        return f"None of {told} is held up; some wait, see below."
     if judged and all(s.blame is not None and s.blame.verdict == "idle" for s in judged):
         return f"Idle: {told}, none is held up."
     return f"{told} looked at; each one's verdict is below."

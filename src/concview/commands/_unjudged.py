@@ -12,10 +12,12 @@ MOST_UNKNOWN = 0.5
 
 
 def unjudged(snapshot: Snapshot) -> str:
-    """'' where it was judged. Whatever was found is a verdict."""
+    """'' where it was judged. Whatever was found is a verdict, but for who only watches others."""
+    blame = snapshot.blame
+    if blame is not None and blame.verdict == WATCHES and blame.severity is not None:
+        return "what was looked at says nothing of the program"  # whatever may be a risk in it
     if snapshot.findings:
         return ""
-    blame = snapshot.blame
     if not snapshot.samples or blame is None:
         why = f" ({snapshot.ending})" if snapshot.ending else ""
         return f"no thread's time was seen{why}"
@@ -28,8 +30,6 @@ def unjudged(snapshot: Snapshot) -> str:
     if blame.verdict == MOMENT:
         lacks = snapshot.target.core_lacks if snapshot.target is not None else ""
         return f"this core file lacks {lacks}" if lacks else ""
-    if blame.verdict == WATCHES and blame.severity is not None:
-        return "what was looked at says nothing of the program"
     if blame.unexplained >= MOST_UNKNOWN and blame.verdict != "early":
         return f"{percent(blame.unexplained)} of the thread time is unexplained: {blame.sentence}"
     return ""

@@ -18,6 +18,8 @@ class Concern(enum.Enum):
     CPU = "cpu"
     #: Who ought to give what is waited for, and does not: it explains the wait.
     GIVER = "giver"
+    #: What may go wrong one day: as information, it says nothing of how anybody gets on now.
+    RISK = "risk"
 
 
 class Where(Struct, frozen=True):

@@ -26,8 +26,9 @@ from concview.session.lent import lent, serving
 from concview.session.results import results
 from concview.session.side import Side
 from concview.session.standstill import Never, Node, Sharers, never
-from concview.snapshot import BlameCause, Snapshot, ThreadView
-from concview.text import file_name, plural, waits
+from concview.session.supervisor import WATCHES
+from concview.snapshot import Blame, BlameCause, Snapshot, ThreadView
+from concview.text import duration, file_name, listed, plural, waits
 
 #: In a recording, which cannot be asked again: so long a thread must have waited for a lock that nobody has, seconds.
 LOST_S = 10.0
@@ -37,8 +38,14 @@ STEADY_S = 2.5
 #: Told at most.
 MOST = 100
 _ONE = frozenset({"Lock", "RLock"})  #: that one thread can have at a time
+#: `Wait.lock_kind` of those.
+_KINDS = frozenset(f"multiprocessing.{k}" for k in ("Lock", "RLock", "Semaphore", "BoundedSemaphore"))
 #: What a thread that waits so may still be woken by is told nowhere: with a time limit it goes on by itself.
 _SETTLED = (State.LOCK, State.IO, State.IDLE)
+#: Verdicts of one process that say that nobody is in anybody's way.
+_CALM = frozenset({"clear", "idle", "outside", "waits", WATCHES})
+#: Workers that are named in a sentence.
+MOST_NAMED = 3
 _CONNECTIONS = frozenset({"pipe", "tcp", "unix"})
 
 
@@ -130,6 +137,7 @@ def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Acr
         kind = next((row.kind for _, row in those if row.kind), "")
         # One process gives what another one takes: it counts something, or passes a signal on, and nobody "has" it.
         signal = any(row.count < 0 for _, row in those)
+        called = _called(kind, [sides[pid].snapshot.thread(tid) for pid, row in those for tid in row.waiters])
         holders = [(pid, row) for pid, row in those if row.count > 0 and not signal]
         # After a fork that multiprocessing knows nothing of, parent and child both count what the parent took; and the
         # reports are of moments up to two seconds apart.
@@ -140,7 +148,7 @@ def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Acr
                 thread = _waiting(sides[pid].snapshot, tid)
                 if thread is None or _for_room(thread):
                     continue
-                what = f"multiprocessing.{kind or 'Lock'}{_place(thread)}"
+                what = f"{called}{_place(thread)}"
                 for other, having in holders:
                     if other != pid:
                         owner = _owner(sides[other].snapshot, having.tid)
@@ -155,9 +163,18 @@ def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Acr
         if not lost or kind not in _ONE or not all(row.known or row.searched for _, row in those):
             continue
         if untaken is None or untaken(dict(those)):
-            what = f"multiprocessing.{kind}{_place(lost[0][1])}"
+            what = f"{called}{_place(lost[0][1])}"
             orphans.append(Orphan(key, what, tuple(node for node, _ in lost), asked=frozenset(pid for pid, _ in those)))
     return edges, orphans
+
+
+def _called(kind: str, waiting: Sequence[ThreadView | None]) -> str:
+    """'multiprocessing.BoundedSemaphore', as the object is called at which somebody waits. `kind`: by the semaphore
+    itself, which is the same for a lock and for a bounded semaphore that has one permit."""
+    for thread in waiting:
+        if thread is not None and thread.wait.lock_kind in _KINDS:
+            return thread.wait.lock_kind
+    return f"multiprocessing.{kind}" if kind in ("RLock", "Semaphore") else "multiprocessing lock or semaphore"
 
 
 def _lent(sides: Mapping[int, Side], edges: Sequence[Across]) -> tuple[list[Across], list[Orphan], dict[Node, str]]:
@@ -335,6 +352,8 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
             more=_other(blame.more),
         )
         return msgspec.structs.replace(snapshot, blame=said)
+    if (asks := _asks(snapshot, blame, pid, found, name)) is not None:
+        return msgspec.structs.replace(snapshot, blame=asks)
     why: dict[int, tuple[str, bool]] = {
         w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid
     }  # fmt: skip
@@ -375,6 +394,28 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
             more=_other(blame.more),
         ),
     )
+
+
+def _asks(snapshot: Snapshot, blame: Blame, pid: int, found: Found, name: Callable[[Node], str]) -> Blame | None:
+    """Where nothing else is in anybody's way: that one of its threads has waited for a result of its workers for as
+    long as it was looked at, and which of them are in a task. None where none has."""
+    if blame.severity is not None or blame.verdict not in _CALM or not blame.seconds:
+        return None
+    asked: dict[int, list[Across]] = {}
+    for edge in found.edges:
+        if edge.via == "result" and edge.waiter[0] == pid:
+            asked.setdefault(edge.waiter[1], []).append(edge)
+    waiting = {tid: t for tid in asked if (t := snapshot.thread(tid)) is not None and t.since_s >= 0.9 * blame.seconds}
+    if not waiting:
+        return None
+    one = max(waiting.values(), key=lambda t: t.since_s)
+    edges = asked[one.tid]
+    those = [f"{name(e.holder)}{f': {e.does}' if e.does else ''}" for e in edges]
+    whom = those[0] if len(those) == 1 else f"one of {len(those)} workers in a task, {listed(those, MOST_NAMED)}"
+    rest = len(waiting) - 1
+    more = f" So {waits(rest)} {plural(rest, 'more thread')}." if rest else ""
+    said = f"{one.name} waits for {edges[0].what}, for {duration(one.since_s)}, to come from {whom}.{more}"
+    return msgspec.structs.replace(blame, verdict="waits", sentence=f"Waits for a worker process: {said}")
 
 
 def _other(more: Sequence[str]) -> tuple[str, ...]:

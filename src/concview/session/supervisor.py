@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from concview.analysis.classify import ACCEPTS
-from concview.model import Finding, Role, Severity, Worker, Workers
+from concview.model import Concern, Finding, Role, Severity, Worker, Workers
 from concview.snapshot import Blame
 from concview.text import plural
 
@@ -39,12 +39,13 @@ def judged(
     if _only_watches(blame, below, cpu_percent, findings):
         if not alone:
             return msgspec.structs.replace(
-                blame, verdict=WATCHES, severity=None, sentence=f"It only waits for its {names}."
+                blame, verdict=WATCHES, severity=None, rule="", sentence=f"It only waits for its {names}."
             )
         return msgspec.structs.replace(
             blame,
             verdict=WATCHES,
             severity=Severity.INFO,
+            rule="",
             sentence=f"No verdict on the service: this process only waits for its {names}, which {were} not looked at"
             f"{_busiest(below)}.",
             more=(f"All of them: concview check --tree {pid}", *blame.more),
@@ -58,7 +59,10 @@ def judged(
 def _only_watches(
     blame: Blame, below: Sequence[Worker], cpu_percent: float | None, findings: Sequence[Finding]
 ) -> bool:
-    if blame.verdict not in _CALM or blame.severity is not None or any(not f.recent for f in findings):
+    if any(_is_judged(f) for f in findings):
+        return False
+    # What was found then is a risk: waits are calm, or the verdict would tell of them.
+    if (blame.verdict not in _CALM or blame.severity is not None) and blame.verdict != "found":
         return False
     if cpu_percent is None or cpu_percent >= CPU_PERCENT:
         return False
@@ -69,6 +73,12 @@ def _only_watches(
         return False  # an idle program that has started another one
     other = sum(c.thread_s for c in blame.causes if c.kind != "child") / blame.seconds
     return other < ACTIVE
+
+
+def _is_judged(finding: Finding) -> bool:
+    """Whether it says of this process that it does something badly, and not just that something may go wrong later,
+    or elsewhere: a master that has forked its workers beside other threads still only waits for them."""
+    return not finding.recent and (finding.severity is Severity.WARN or finding.concern is not Concern.RISK)
 
 
 def _count(below: Sequence[Worker]) -> str:

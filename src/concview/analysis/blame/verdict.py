@@ -280,7 +280,8 @@ def _told(blame: Blame, cause: BlameCause) -> str:
     first = cause.path[0] if cause.path else None
     alike = [c for c in blame.causes if first is not None and _meets(c, first)] or [cause]
     waiting = sum(_threads(blame, c) for c in alike)
-    return f"{words.story(cause, waiting)}. {words.gained_sentence(cause)}".rstrip()
+    among = len({t for c in alike for t in c.threads}) + len({t for c in alike for t in c.tasks})
+    return f"{words.story(cause, waiting, among)}. {words.gained_sentence(cause)}".rstrip()
 
 
 def _meets(cause: BlameCause, step: BlameStep) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from concview.analysis.blame.nouns import QUIET, End, Part, Root, Step, Via
 from concview.snapshot import BlameCause, BlameStep
-from concview.text import file_name, plural, waits
+from concview.text import file_name, percent, plural, waits
 
 _WHAT = {
     Via.PERMIT: "a permit of {}",
@@ -126,18 +126,24 @@ def they_wait(step: BlameStep, after: BlameStep, place: str) -> str:
     return f", which {waits(max(1, len(step.owners) + len(step.owning_tasks)))} for {waited_for(after)}{place}"
 
 
-def story(cause: BlameCause, waiting: float) -> str:
-    """'9.0 threads (rpc) wait for a permit of sem (semN.py:10), had by rpc, which waits for ..., which sleeps'."""
+def story(cause: BlameCause, waiting: float, among: int = 0) -> str:
+    """'9.0 threads (rpc) wait for a permit of sem (semN.py:10), had by rpc, which waits for ..., which sleeps'.
+
+    `waiting`: how many on average; `among`: how many different ones, if not those of the cause. One alone is one,
+    for a part of the time: '1 thread (rpc, 60 % of the time) waits for ...'."""
     number = f"{waiting:.0f}" if waiting >= 9.5 or abs(waiting - round(waiting)) < 0.05 else f"{waiting:.1f}"
+    who = cause.who
+    if number != "1" and waiting < 1 and (among or len(cause.threads) + len(cause.tasks)) == 1:
+        number, who = "1", f"{who}, {percent(waiting)} of the time" if who else f"{percent(waiting)} of the time"
     verb = "waits" if number == "1" else "wait"
     threads = kind_of(cause.threads, cause.tasks, number == "1")
     if not cause.path and cause.kind in _WAITED_FOR:
-        return f"{number} {threads} ({cause.who}) {verb} for {cause.what}{at(cause)}"
+        return f"{number} {threads} ({who}) {verb} for {cause.what}{at(cause)}"
     if not cause.path:
-        said = does(cause, number != "1")
-        return f"{number} {threads} ({cause.who}){' ' if said != does(cause) else ': '}{said}"
+        verb = does(cause).partition(" ")[0]
+        return f"{number} {threads} ({who}){' ' if verb in _PLURAL else ': '}{does(cause, number != '1')}"
     first = cause.path[0]
-    told = f"{number} {threads} ({cause.who}) {verb} for {waited_for(first)}{at(first)}"
+    told = f"{number} {threads} ({who}) {verb} for {waited_for(first)}{at(first)}"
     alike = 0  #: steps that were left out, as they say what the one before has said
     for i, step in enumerate(cause.path):
         if cause.kind == End.CYCLE and i == len(cause.path) - 1:

@@ -39,7 +39,7 @@ from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA, via_of, waits_for
 from concview.analysis.window import Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Inapplicable, Observation, Thresholds
-from concview.model import SETTLED_NS, Confidence, ForkedChild, Frame, Stack, Where
+from concview.model import SETTLED_NS, Concern, Confidence, ForkedChild, Frame, Stack, Where
 from concview.source.origin import place
 from concview.text import duration, plural
 
@@ -55,6 +55,7 @@ class ForkWithThreads:
     )
     needs: ClassVar[tuple[str, ...]] = ("waits",)
     permanent: ClassVar[bool] = True
+    concern: ClassVar[Concern] = Concern.RISK
     measure: ClassVar[str] = "children forked beside other threads"
 
     def observe(self, window: Window) -> Iterable[Observation]:
