@@ -104,8 +104,11 @@ def slowdown(python: Interpreter, kind: str) -> None:
     shown = [part.cost.factor for part in parts if part.cost.factor]
     low, high = (median(both) for both in zip(*map(_derived, parts), strict=True))
     measured = f"{median(shown):6.2f}" if shown else "     -"
-    print(f"{python.label:6} {kind:9} {source:10} {rate:6.2f}  {median(cpu):6.2f} ({min(cpu):5.2f} to {max(cpu):5.2f})"
-          f"  {measured} ({len(shown)}/{len(parts)})  {low:5.2f} to {high:5.2f}", flush=True)  # fmt: skip
+    print(
+        f"{python.label:6} {kind:9} {source:10} {rate:6.2f}  {median(cpu):6.2f} ({min(cpu):5.2f} to {max(cpu):5.2f})"
+        f"  {measured} ({len(shown)}/{len(parts)})  {low:5.2f} to {high:5.2f}",
+        flush=True,
+    )
 
 
 def _whole(attachment: h.Attachment) -> CallsPart:
@@ -116,15 +119,31 @@ def _whole(attachment: h.Attachment) -> CallsPart:
 def _derived(part: CallsPart) -> tuple[float, float]:
     cost = part.cost
     share = cost.spent / part.seconds
-    return derived(Calls(0, part.source, part.clock, part.seconds, False, True, part.calls, 0, share, (),
-                         cost.used, cost.bare, cost.drag))  # fmt: skip
+    return derived(
+        Calls(
+            0,
+            part.source,
+            part.clock,
+            part.seconds,
+            False,
+            True,
+            part.calls,
+            0,
+            share,
+            (),
+            cost.used,
+            cost.bare,
+            cost.drag,
+        )
+    )
 
 
 def table(chosen: list[Interpreter]) -> None:
     print(
         "\npython program   profiler   rounds/s  CPU per round           shown:       shown:"
-        "\n                            x fewer   x more (5 windows)      measured     derived", flush=True,
-    )  # fmt: skip
+        "\n                            x fewer   x more (5 windows)      measured     derived",
+        flush=True,
+    )
     for python in chosen:
         for kind in KINDS:
             slowdown(python, kind)

@@ -109,8 +109,11 @@ def windows(python: Interpreter, seconds: float) -> bool:
         after = min(ask("cost") for _ in range(5))
         quiet = process.errors() == "standard error: "
     fine = unhooked and quiet and not dirty and after < 2 * before
-    print(f"{python.label:6} {source:10} {done:5} {dirty:5} {before:8.0f} {ratios['wall']:7.1f} {ratios['cpu']:7.1f} "
-          f"{after:8.0f}   {'yes' if fine else 'NO'}", flush=True)  # fmt: skip
+    print(
+        f"{python.label:6} {source:10} {done:5} {dirty:5} {before:8.0f} {ratios['wall']:7.1f} {ratios['cpu']:7.1f} "
+        f"{after:8.0f}   {'yes' if fine else 'NO'}",
+        flush=True,
+    )
     return fine
 
 

@@ -126,10 +126,15 @@ class Cost:
         moments, followed = sum(s.moments for s in slices), sum(s.followed for s in slices)
         mean = statistics.mean(halves)
         row(
-            name, f"{mean:.1f}", f"{statistics.quantiles(halves, n=20)[-1]:.1f}", f"{max(self.halves):.1f}",
-            f"{statistics.median(self.pictures):.1f}", f"{followed} of {moments}",
-            f"{self.wakes.uses.parsed_s * 1000:.0f}", f"{self.unexplained * 100:.1f} %",
-        )  # fmt: skip
+            name,
+            f"{mean:.1f}",
+            f"{statistics.quantiles(halves, n=20)[-1]:.1f}",
+            f"{max(self.halves):.1f}",
+            f"{statistics.median(self.pictures):.1f}",
+            f"{followed} of {moments}",
+            f"{self.wakes.uses.parsed_s * 1000:.0f}",
+            f"{self.unexplained * 100:.1f} %",
+        )
         return mean
 
 

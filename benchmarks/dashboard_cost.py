@@ -65,8 +65,11 @@ def main() -> None:
         row("memory now", f"{rss_mib(terminal.pid):.0f} MiB", f"collector {rss_mib(collector):.0f} MiB")
         if options.minutes:
             time.sleep(options.minutes * 60)
-            row(f"memory after {options.minutes:g} min", f"{rss_mib(terminal.pid):.0f} MiB",
-                f"collector {rss_mib(collector):.0f} MiB (goal 100)")  # fmt: skip
+            row(
+                f"memory after {options.minutes:g} min",
+                f"{rss_mib(terminal.pid):.0f} MiB",
+                f"collector {rss_mib(collector):.0f} MiB (goal 100)",
+            )
         row("leaving takes", f"{terminal.quit():.2f} s")
 
 

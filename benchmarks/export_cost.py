@@ -200,9 +200,13 @@ def exports(file: Path, formats: list[str], seconds: float, folder: Path) -> Non
         share = cost["cpu"] / seconds
         late = " !" if share > BUDGET_SHARE or cost["mb"] > BUDGET_MB else ""
         row(
-                name, f"{cost['cpu']:.1f}", f"{share * 100:.1f} %", f"{cost['mb']:.0f}",
-                f"{cost['mb'] / BUDGET_MB * 100:.0f} %", f"{size:.1f}{late}",
-        )  # fmt: skip
+            name,
+            f"{cost['cpu']:.1f}",
+            f"{share * 100:.1f} %",
+            f"{cost['mb']:.0f}",
+            f"{cost['mb'] / BUDGET_MB * 100:.0f} %",
+            f"{size:.1f}{late}",
+        )
         for part in parts:
             if part.is_file():
                 part.unlink()

@@ -288,8 +288,11 @@ def main() -> int:
             reads, lies = liar.reads, liar.lies
             samples, wrong = watch(process.pid, liar, time.monotonic() + options.seconds, report)
         failed = failed or bool(wrong)
-        print(f"{python.label:6} {samples:6} samples, {liar.lies - lies} of {liar.reads - reads} reads changed: "
-              f"{sorted(wrong) or 'nothing wrong'}", flush=True)  # fmt: skip
+        print(
+            f"{python.label:6} {samples:6} samples, {liar.lies - lies} of {liar.reads - reads} reads changed: "
+            f"{sorted(wrong) or 'nothing wrong'}",
+            flush=True,
+        )
     return 1 if failed else 0
 
 

@@ -264,9 +264,13 @@ def main() -> int:
             wrong = not inside or (abs(off) > TOLERANCE and not pair.bound)
             failed += wrong
             row(
-                pair.name, f"{low:.2f}..{about:.2f}..{most:.2f}", f"{real:.2f}", f"{off * 100:+.1f} %",
-                "WRONG" if wrong else "in range" if pair.bound else "right", f"{what}: {pair.what}",
-            )  # fmt: skip
+                pair.name,
+                f"{low:.2f}..{about:.2f}..{most:.2f}",
+                f"{real:.2f}",
+                f"{off * 100:+.1f} %",
+                "WRONG" if wrong else "in range" if pair.bound else "right",
+                f"{what}: {pair.what}",
+            )
     return 1 if failed else 0
 
 

@@ -293,9 +293,13 @@ def visit(pid: int, folder: Path, token: str, kind: str) -> str:
     """One attach and detach; '' or what was wrong."""
     more = ("--tree",) if "tree" in kind else ()
     done = subprocess.run(
-        recorder(pid, folder, "--duration", "0.3", *more), env=surroundings(folder, token), stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, timeout=120,
-    )  # fmt: skip
+        recorder(pid, folder, "--duration", "0.3", *more),
+        env=surroundings(folder, token),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
     if done.returncode:
         return f"record ended with {done.returncode}: {done.stderr.strip().splitlines()[:1]}"
     return gone(token)
@@ -361,11 +365,17 @@ def campaign(python: Interpreter, kind: str, cycles: int, kills: int, folder: Pa
     wrong: list[str] = []
     token = f"{os.getpid()}-{random.random()}"
     steady, growth = kind in STEADY, 0
-    with tempfile.TemporaryDirectory() as name, subprocess.Popen(
-        [python.path, "-W", "ignore", "-c", FRAME + KINDS[kind]],
-        env={**os.environ, "TMPDIR": name, **({"PYTHONPATH": site} if site else {})},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as target:  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory() as name,
+        subprocess.Popen(
+            [python.path, "-W", "ignore", "-c", FRAME + KINDS[kind]],
+            env={**os.environ, "TMPDIR": name, **({"PYTHONPATH": site} if site else {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as target,
+    ):
         assert target.stdin is not None and target.stdout is not None and target.stderr is not None
         if target.stdout.readline() != "ready\n":
             why = target.stderr.read().strip().splitlines()[-1:]
@@ -411,16 +421,25 @@ def campaign(python: Interpreter, kind: str, cycles: int, kills: int, folder: Pa
 def ending(python: Interpreter, way: str) -> str:
     """A target that ends while it is watched; '' or what was wrong."""
     token = f"{os.getpid()}-{random.random()}"
-    with tempfile.TemporaryDirectory() as name, subprocess.Popen(
-        [python.path, "-W", "ignore", "-c", ENDING + ENDINGS[way]],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as target:  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory() as name,
+        subprocess.Popen(
+            [python.path, "-W", "ignore", "-c", ENDING + ENDINGS[way]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as target,
+    ):
         assert target.stdin is not None and target.stdout is not None and target.stderr is not None
         target.stdout.readline()
         with subprocess.Popen(
-            recorder(target.pid, Path(name), "--duration", "4"), env=surroundings(Path(name), token),
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        ) as process:  # fmt: skip
+            recorder(target.pid, Path(name), "--duration", "4"),
+            env=surroundings(Path(name), token),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
             time.sleep(random.uniform(0.0, 1.0))
             target.stdin.write("\n")
             target.stdin.flush()

@@ -289,9 +289,13 @@ def server(name: str, python: str, threads: int, wait: tuple[float, float]) -> I
         environment = {**os.environ, "LOG": str(log), "LOW": str(wait[0] / 1e3), "HIGH": str(wait[1] / 1e3)}
         environment["PYTHONPATH"] = folder
         process = subprocess.Popen(
-            line, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            line,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             yield port, log
         finally:

@@ -214,8 +214,14 @@ def compare(case: Case, sources: dict[str, Path], options: argparse.Namespace, p
     if peers:
         cost, hz, memory = (statistics.median(values) for values in zip(*peers, strict=True))
         mine = statistics.median(r["now"].each_us for r in rounds)
-        row("  py-spy --nonblocking", f"{cost * hz / 1e6:.1%}", f"{hz:.0f} Hz", f"{cost:.0f} us", f"{memory:.0f} MiB",
-            f"py-spy/now: {cost / mine:.1f} a tick")  # fmt: skip
+        row(
+            "  py-spy --nonblocking",
+            f"{cost * hz / 1e6:.1%}",
+            f"{hz:.0f} Hz",
+            f"{cost:.0f} us",
+            f"{memory:.0f} MiB",
+            f"py-spy/now: {cost / mine:.1f} a tick",
+        )
 
 
 def main() -> None:

@@ -138,8 +138,13 @@ def against_py_spy(seconds: float) -> None:
         )
         row(f"concview at {hz} Hz", f"{mine[0]:.0f}", f"{mine[1]:.0f}", f"{mine[2]:.0f}")
         each = ", ".join(f"{theirs[0] / own[0]:.1f}" for own, theirs in pairs)
-        row(f"py-spy --nonblocking at {hz} Hz", f"{peer[0]:.0f}", f"{peer[1]:.0f}", f"{peer[2]:.0f}",
-            f"{peer[0] / mine[0]:.1f} (goal {goal}; pair by pair: {each})")  # fmt: skip
+        row(
+            f"py-spy --nonblocking at {hz} Hz",
+            f"{peer[0]:.0f}",
+            f"{peer[1]:.0f}",
+            f"{peer[2]:.0f}",
+            f"{peer[0] / mine[0]:.1f} (goal {goal}; pair by pair: {each})",
+        )
 
 
 def against_tachyon(seconds: float) -> None:
@@ -184,8 +189,12 @@ def slowdown(seconds: float) -> None:
             for name, rate in (("not watched at all", 0), ("watched at 100 Hz, within 5 %", 100)):
                 lost, cpu, idle = _pairs(pairs, counts, process.pid, rate)
                 middle, error = trimmed(lost)
-                row(name, f"{middle:+.2%} ± {1.96 * error:.2%}", f"{cpu:.1%}",
-                    f"({len(lost)} pairs, {idle:.0%} of them on idle CPU time only)")  # fmt: skip
+                row(
+                    name,
+                    f"{middle:+.2%} ± {1.96 * error:.2%}",
+                    f"{cpu:.1%}",
+                    f"({len(lost)} pairs, {idle:.0%} of them on idle CPU time only)",
+                )
 
 
 def _pairs(pairs: int, counts: memoryview, pid: int, rate: int) -> tuple[list[float], float, float]:
@@ -274,8 +283,9 @@ def builds(seconds: float) -> None:
     every: dict[str, tuple[Path, tuple[str, ...]]] = {
         "the other build": (_build, ()), "this one": (here, ()), "this one, --labels off": (here, ("--labels", "off")),
     }  # fmt: skip
-    with subprocess.Popen([str(here), "-m", "concview", "demo", "lock-held-across-io", "--headless"],
-                          stdout=subprocess.PIPE, text=True) as demo:  # fmt: skip
+    with subprocess.Popen(
+        [str(here), "-m", "concview", "demo", "lock-held-across-io", "--headless"], stdout=subprocess.PIPE, text=True
+    ) as demo:
         assert demo.stdout is not None
         found = re.search(r"\d+", demo.stdout.readline())
         assert found is not None, "the demo did not say its number"
@@ -290,8 +300,13 @@ def builds(seconds: float) -> None:
         ratios = sorted(mine[0] / other[0] for mine, other in zip(cells, first, strict=True))
         cost, rate, share = (statistics.median(values) for values in zip(*cells, strict=True))
         quarter = len(ratios) // 4
-        row(name, f"{cost:.0f}", f"{rate:.0f}", f"{share:.2f}",
-            f"{statistics.median(ratios):.2f} ({ratios[quarter]:.2f} to {ratios[-1 - quarter]:.2f})")  # fmt: skip
+        row(
+            name,
+            f"{cost:.0f}",
+            f"{rate:.0f}",
+            f"{share:.2f}",
+            f"{statistics.median(ratios):.2f} ({ratios[quarter]:.2f} to {ratios[-1 - quarter]:.2f})",
+        )
 
 
 def _stretches(

@@ -70,8 +70,12 @@ def measure_keys(pid: int, threads: int, rounds: int, rate: float) -> None:
                 f"{statistics.median(values) * 1000:.0f} ms, p95 {sorted(values)[late] * 1000:.0f} ms"
                 for values in ([t[0] for t in times], [t[1] for t in times], [max(0.0, t[0] - t[2]) for t in times])
             ]
-            row(name, said[0], f"CPU {said[1]}; without waits for a CPU {said[2]}"
-                f"{' (goal: p95 below 50 ms)' if name == 'all keys' else ''}")  # fmt: skip
+            row(
+                name,
+                said[0],
+                f"CPU {said[1]}; without waits for a CPU {said[2]}"
+                f"{' (goal: p95 below 50 ms)' if name == 'all keys' else ''}",
+            )
     if lost:
         row("keys without an answer", str(len(lost)), ", ".join(sorted(set(lost))))
     terminal.quit()
@@ -89,8 +93,11 @@ def measure(pid: int, threads: int, seconds: float) -> None:
         time.sleep(seconds)
         elapsed = time.monotonic() - start
         row(f"{view}, screen alone", f"{(terminal.drawing()[0] - screen) / elapsed:.1%} of a core")
-        row(f"{view}, with all analysis", f"{(cpu_seconds(terminal.pid) - whole) / elapsed:.1%} of a core",
-            "(goal below 10 % at 100 threads)" if threads == 100 else "")  # fmt: skip
+        row(
+            f"{view}, with all analysis",
+            f"{(cpu_seconds(terminal.pid) - whole) / elapsed:.1%} of a core",
+            "(goal below 10 % at 100 threads)" if threads == 100 else "",
+        )
         row(f"{view}, to the terminal", f"{(terminal.received - sent) / elapsed / 1024:.1f} KiB/s")
     terminal.quit()
 

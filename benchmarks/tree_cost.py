@@ -168,9 +168,7 @@ def main() -> None:
     options = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
-        side_by_side(
-            options.python, options.workers, options.threads, options.seconds, options.rate, Path(folder)
-        )  # fmt: skip
+        side_by_side(options.python, options.workers, options.threads, options.seconds, options.rate, Path(folder))
         attaching(options.python, options.attach, Path(folder))
 
 

@@ -89,8 +89,10 @@ def test_shares_match_what_the_threads_measured(python: Interpreter, engine: str
             unsure = saw[State.RUNNABLE] if error < 0 and state is not State.RUNNING else 0.0
             worst = max(worst, abs(error) - unsure)
             if saw[state] > 0.005 or measured[state] > 0.005:
-                print(f"  {name:10} {STATES[state]:9} {saw[state]:6.1%} {measured[state]:6.1%} {100 * error:+5.1f}"
-                      f"{f'  (without a CPU {unsure:.1%})' if unsure > 0.001 else ''}")  # fmt: skip
+                print(
+                    f"  {name:10} {STATES[state]:9} {saw[state]:6.1%} {measured[state]:6.1%} {100 * error:+5.1f}"
+                    f"{f'  (without a CPU {unsure:.1%})' if unsure > 0.001 else ''}"
+                )
         assert abs(sum(saw) - 1) < 1e-6
     print(f"  worst error {100 * worst:.1f} points")
     assert worst <= TOLERANCE

@@ -227,8 +227,10 @@ def test_without_yappi_before_312(interpreter: Interpreter) -> None:
 
 
 def test_other_profilers_are_left_alone(gil_python: Interpreter) -> None:
-    source = "import threading, time\nthreading.setprofile(lambda *a: None)\nprint('ready', flush=True)\n" \
-             "while True: time.sleep(0.01)\n"  # fmt: skip
+    source = (
+        "import threading, time\nthreading.setprofile(lambda *a: None)\nprint('ready', flush=True)\n"
+        "while True: time.sleep(0.01)\n"
+    )
     with target(gil_python, source) as process:
         attachment = h.visit(process.pid)
         attachment.open_window("wall", 1.0)

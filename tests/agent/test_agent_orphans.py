@@ -90,9 +90,13 @@ class Case:
 
 @contextlib.contextmanager
 def case(
-    python: Interpreter, folder: Path, fate: signal.Signals, clock: str, also_the_collector: bool,
+    python: Interpreter,
+    folder: Path,
+    fate: signal.Signals,
+    clock: str,
+    also_the_collector: bool,
     program: str = PROGRAM,
-) -> Iterator[Case]:  # fmt: skip
+) -> Iterator[Case]:
     name = f"{fate.name}{' of both' * also_the_collector}{clock and ', counting ' + clock}"
     with target(python, program, "asleep") as process:
         output = folder / f"{process.pid}.concview"

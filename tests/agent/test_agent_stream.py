@@ -187,10 +187,15 @@ def test_a_forked_child_was_not_invited(gil_python: Interpreter, tmp_path: Path)
 @pytest.mark.few
 @pytest.mark.parametrize(
     "bytes_said",
-    [struct.pack("<I", 1 << 30), struct.pack("<I", 3) + b"{x}", struct.pack("<I", 2) + b"[]",
-     struct.pack("<I", 12) + b'{"do":"bye"}', struct.pack("<I", 33) + b'{"do":"welcome","token":"wrong"}\n'],
+    [
+        struct.pack("<I", 1 << 30),
+        struct.pack("<I", 3) + b"{x}",
+        struct.pack("<I", 2) + b"[]",
+        struct.pack("<I", 12) + b'{"do":"bye"}',
+        struct.pack("<I", 33) + b'{"do":"welcome","token":"wrong"}\n',
+    ],
     ids=["long", "no-json", "no-object", "no-welcome", "wrong-token"],
-)  # fmt: skip
+)
 def test_the_agent_distrusts(gil_python: Interpreter, tmp_path: Path, bytes_said: bytes) -> None:
     with target(gil_python, INVITING, h.SOURCE, env={"XDG_RUNTIME_DIR": str(tmp_path)}) as process:
         endpoint = find_listener(process.pid)

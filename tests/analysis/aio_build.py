@@ -111,10 +111,19 @@ class Stream:
         return number
 
     def does(
-        self, task: int, wait: TaskWait, line: int = 10, function: str = "work", holds: tuple[Hold, ...] = (),
-        awaits: tuple[int, ...] = (), awaited: int = -1, since: int | None = None, inner: tuple[Frame, ...] = (),
-        text: str = "", stack: tuple[Frame, ...] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        task: int,
+        wait: TaskWait,
+        line: int = 10,
+        function: str = "work",
+        holds: tuple[Hold, ...] = (),
+        awaits: tuple[int, ...] = (),
+        awaited: int = -1,
+        since: int | None = None,
+        inner: tuple[Frame, ...] = (),
+        text: str = "",
+        stack: tuple[Frame, ...] | None = None,
+    ) -> None:
         at = 0
         if wait.state is not TaskState.RUNNING:
             whole = (*inner, Frame(function, "/srv/app.py", line, text or f"line {line}"))
@@ -160,9 +169,23 @@ class Stream:
         rows = () if self.why else (self.loop,)
         self.events.append(
             Loops(
-                self.at, dt, rows, -1, self._seen, self._ended, self.failures, 0, 10, 0, 10, (), self.failures,
-                self.why, "", self.unseen,
+                self.at,
+                dt,
+                rows,
+                -1,
+                self._seen,
+                self._ended,
+                self.failures,
+                0,
+                10,
+                0,
+                10,
+                (),
+                self.failures,
+                self.why,
+                "",
+                self.unseen,
             )
-        )  # fmt: skip
+        )
         if self.objects:
             self.events.append(AsyncObjects(self.at, tuple(self.objects.values())))

@@ -104,8 +104,9 @@ def test_who_woke_it_and_how_long_that_took() -> None:
     assert (wakes.wakes, wakes.longest_s, wakes.brief) == (6, 0.001, 2)
     assert wakes.median_s == pytest.approx(0.00001, rel=0.25) and wakes.p95_s == pytest.approx(0.001, rel=0.25)
     assert [(w.kind, w.number, w.name, w.count) for w in wakes.wakers] == [
-        ("thread", 7, "worker-7", 4), ("interrupt", 0, "a timer or the network", 2),
-    ]  # fmt: skip
+        ("thread", 7, "worker-7", 4),
+        ("interrupt", 0, "a timer or the network", 2),
+    ]
     (seen,) = waits.places
     assert (seen.back, [(w.name, w.count) for w in seen.wakers]) == (2, [("worker-7", 4)])
     assert seen.late_s == pytest.approx(0.00001, rel=0.25)
@@ -118,8 +119,9 @@ def test_other_processes_and_those_that_are_not_known_are_told_apart() -> None:
     waits = told(exact)
     assert waits.wakes is not None
     assert [(w.kind, w.number, w.name) for w in waits.wakes.wakers] == [
-        ("process", 99, "process 99"), ("unknown", 0, "others"),
-    ]  # fmt: skip
+        ("process", 99, "process 99"),
+        ("unknown", 0, "others"),
+    ]
     report(exact, 1, MS)
     assert told(exact, S).wakes is None, "not told is not none"
 

@@ -16,9 +16,19 @@ def _joins(thread_s: float, stuck_s: float) -> BlameCause:
         BlameStep("lock", "lock", "w", "app.py", 5, "work", Confidence.EXACT, (2,), ()),
     )
     return BlameCause(
-        "stall", "nobody", "no thread of this process has it", "app.py", 5, "work", 0.1, thread_s, (1,), steps, "main",
+        "stall",
+        "nobody",
+        "no thread of this process has it",
+        "app.py",
+        5,
+        "work",
+        0.1,
+        thread_s,
+        (1,),
+        steps,
+        "main",
         stuck_s=stuck_s,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

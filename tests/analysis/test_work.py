@@ -46,10 +46,14 @@ def _history() -> History:
     history = History()
     history.apply(Hello(3, "0", Target(1, "3.12.0", ("x",), 0.0), "direct", 100.0, 5.0, 0, 0.0, {}, "safe"))
     for event in (
-        StackDef(1, ()), WaitDef(2, Wait(WaitKind.SLEEP, "nanosleep")), ThreadDef(7, "worker"),
-        LabelDef(11, ORDERS), LabelDef(12, SQL), LabelDef(13, BARE),
+        StackDef(1, ()),
+        WaitDef(2, Wait(WaitKind.SLEEP, "nanosleep")),
+        ThreadDef(7, "worker"),
+        LabelDef(11, ORDERS),
+        LabelDef(12, SQL),
+        LabelDef(13, BARE),
         Tick(1, 0, 0, False, (7, 1, 2, 0)),
-    ):  # fmt: skip
+    ):
         history.apply(event)
     return history
 
@@ -281,9 +285,11 @@ def _two_places() -> History:
     """Threads 7, 8 and 9 in `wait` until 500 ms, then in `other`; reports at 100, 300 and 690 ms."""
     history = _history()
     for event in (
-        FrameDef(1, Frame("wait", "/app/x.py", 5)), FrameDef(2, Frame("other", "/app/x.py", 9)),
-        StackDef(5, (1,)), StackDef(6, (2,)),
-    ):  # fmt: skip
+        FrameDef(1, Frame("wait", "/app/x.py", 5)),
+        FrameDef(2, Frame("other", "/app/x.py", 9)),
+        StackDef(5, (1,)),
+        StackDef(6, (2,)),
+    ):
         history.apply(event)
     history.apply(Tick(10 * MS, 0, 0, False, (7, 5, 2, 0, 8, 5, 2, 0, 9, 5, 2, 0)))
     query = WorkItem(4, 12, 0, 0, (7,), inside=1)

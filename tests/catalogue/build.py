@@ -49,9 +49,15 @@ DB = Peer("tcp", "127.0.0.1:5432", status="ESTABLISHED")
 
 
 def frame(
-    function: str, line: int = 1, file: str = "/srv/app.py", origin: str = "user", text: str = "",
-    holds: tuple[Site, ...] = (), acquires: Site | None = None, checkout: Site | None = None,
-) -> Frame:  # fmt: skip
+    function: str,
+    line: int = 1,
+    file: str = "/srv/app.py",
+    origin: str = "user",
+    text: str = "",
+    holds: tuple[Site, ...] = (),
+    acquires: Site | None = None,
+    checkout: Site | None = None,
+) -> Frame:
     return Frame(function, file, line, text, origin, holds, acquires, checkout)
 
 

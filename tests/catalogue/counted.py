@@ -75,11 +75,18 @@ def window(
         cpu = sum(r.cpu for r in threads.values()) * t
         history.apply(
             Counters(
-                at, cpu * (1 - system), cpu * system, rss[min(int(t), len(rss) - 1)], 10, len(rows), rows,
-                throttled_s=throttled * t, voluntary=sum(r.voluntary for r in rows),
+                at,
+                cpu * (1 - system),
+                cpu * system,
+                rss[min(int(t), len(rss) - 1)],
+                10,
+                len(rows),
+                rows,
+                throttled_s=throttled * t,
+                voluntary=sum(r.voluntary for r in rows),
                 involuntary=sum(r.involuntary for r in rows),
             )
-        )  # fmt: skip
+        )
     return Window(history, int(seconds * 1e9))
 
 

@@ -34,8 +34,16 @@ class Port:
             return
         self._at = at + 0.5
         queue = AcceptQueue(
-            77, "tcp", AT, (3,), self.waiting, 100, self.refused, self.since_ns, **self.more,  # type: ignore[arg-type]
-        )  # fmt: skip
+            77,
+            "tcp",
+            AT,
+            (3,),
+            self.waiting,
+            100,
+            self.refused,
+            self.since_ns,
+            **self.more,  # type: ignore[arg-type]
+        )
         self.scene.history.apply(AcceptQueues(self.scene.now_ns, (queue,)))
 
     def come(self, number: int) -> None:

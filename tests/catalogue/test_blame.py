@@ -336,14 +336,20 @@ def test_of_two_pools_alike_the_one_is_not_blamed_for_the_other() -> None:
         scene.do(tid, asking, recv())
     rows = [
         Related(
-            address, "Condition", "Condition", "self.cond", (waiters[address],), references=(
+            address,
+            "Condition",
+            "Condition",
+            "self.cond",
+            (waiters[address],),
+            references=(
                 Reference(owners[address], 1, "local", "pool.cond", "work", FILE, 14),
                 Reference(waiters[address], 1, "local", "self.cond", "Pool.get", FILE, 5),
                 Reference(waiters[address], 2, "local", "pool.cond", "work", FILE, 13),
-            ), complete=True,
+            ),
+            complete=True,
         )
         for address in waiters
-    ]  # fmt: skip
+    ]
     scene.play(1)
     scene.history.apply(Relations(scene.history.now_ns, tuple(rows), 4, 4))
     scene.play(3)
@@ -766,7 +772,14 @@ def test_an_answer_that_has_not_come_is_no_empty_queue() -> None:
     # The request of one is in the worker's hands, those of the others still lie in a queue.
     rows = [
         Related(
-            0x100 + i, "Queue", "Queue", "self._box", (tid,), 0, 0, complete=True,
+            0x100 + i,
+            "Queue",
+            "Queue",
+            "self._box",
+            (tid,),
+            0,
+            0,
+            complete=True,
             references=(
                 Reference(tid, 1, "local", "self._box", "value", FILE, 2),
                 Reference(tid, 2, "local", "promise._box", "client", FILE, 6),
@@ -774,11 +787,17 @@ def test_an_answer_that_has_not_come_is_no_empty_queue() -> None:
             ),
         )
         for i, tid in enumerate(clients)
-    ]  # fmt: skip
+    ]
     box = Related(
-        0x200, "Queue", "Queue", "box", (letters,), 0, 0,
+        0x200,
+        "Queue",
+        "Queue",
+        "box",
+        (letters,),
+        0,
+        0,
         references=(Reference(letters, 1, "local", "box", "letters", FILE, 14),),
-    )  # fmt: skip
+    )
     scene.history.apply(Relations(scene.history.now_ns, (*rows, box), 6, 6))
     scene.play(12)
     found = Tracker(Wakes(lambda file: lines if file == FILE else ())).blame(Window(scene.history))

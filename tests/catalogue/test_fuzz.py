@@ -46,10 +46,15 @@ def _stack(rng: random.Random) -> list[Frame]:
 
 def _wait(rng: random.Random) -> Wait:
     return Wait(
-        rng.choice(KINDS), rng.choice(SYSCALLS), rng.choice([-1, 0, 7]), rng.choice(PEERS), rng.random() < 0.3,
-        rng.choice([0, 0xA0, 0xB0]), rng.choice(["", "Lock", "RLock", "Semaphore"]),
+        rng.choice(KINDS),
+        rng.choice(SYSCALLS),
+        rng.choice([-1, 0, 7]),
+        rng.choice(PEERS),
+        rng.random() < 0.3,
+        rng.choice([0, 0xA0, 0xB0]),
+        rng.choice(["", "Lock", "RLock", "Semaphore"]),
         rng.choice(["", "", "Queue.put", "Condition.wait", "nonsense"]),
-    )  # fmt: skip
+    )
 
 
 def _holds(rng: random.Random) -> tuple[Hold, ...]:
@@ -65,12 +70,18 @@ def _depths(rng: random.Random, now: int, tids: list[int]) -> Depths:
     numbers = [-1, 0, 1, 100, 5000, 1 << 62]
     queues = tuple(
         QueueDepth(
-            rng.choice([0, 0xA0, 0xB0]), rng.choice(["Queue", "SimpleQueue", ""]), rng.choice(["", "jobs"]),
-            rng.choice(numbers), rng.choice(numbers), rng.choice(numbers), rng.choice(numbers), rng.choice(numbers),
+            rng.choice([0, 0xA0, 0xB0]),
+            rng.choice(["Queue", "SimpleQueue", ""]),
+            rng.choice(["", "jobs"]),
+            rng.choice(numbers),
+            rng.choice(numbers),
+            rng.choice(numbers),
+            rng.choice(numbers),
+            rng.choice(numbers),
             tuple(tids[: rng.randrange(4)]),
         )
         for _ in range(rng.randrange(3))
-    )  # fmt: skip
+    )
     pools = tuple(
         PoolDepth(q.address, "", rng.choice([-1, 0, 1, 2]), rng.choice([0, 2]), tuple(tids[:2])) for q in queues
     )
@@ -78,9 +89,14 @@ def _depths(rng: random.Random, now: int, tids: list[int]) -> Depths:
 
 
 @settings(max_examples=15)  # a second or more each
-@given(seed=st.integers(0, 2**32), hz=st.sampled_from([1, 7, 100]), cpus=st.sampled_from([0.0, 0.5, 1.0, 64.0]),
-       without=st.lists(st.sampled_from(["gil", "locks", "held-locks", "counters", "waits"]), max_size=2),
-       sticky=st.floats(0, 0.99), threads=st.integers(0, 12))  # fmt: skip
+@given(
+    seed=st.integers(0, 2**32),
+    hz=st.sampled_from([1, 7, 100]),
+    cpus=st.sampled_from([0.0, 0.5, 1.0, 64.0]),
+    without=st.lists(st.sampled_from(["gil", "locks", "held-locks", "counters", "waits"]), max_size=2),
+    sticky=st.floats(0, 0.99),
+    threads=st.integers(0, 12),
+)
 def test_random_streams(seed: int, hz: int, cpus: float, without: list[str], sticky: float, threads: int) -> None:
     rng = random.Random(seed)
     scene = Scene(hz=hz, cpus=cpus, without=without)

@@ -46,10 +46,13 @@ def refusal(one: Scene) -> NotApplicable:
 @pytest.mark.parametrize(
     "rule",
     [
-        "lock-per-call-counter", "rwlock-short-reads", "actor-for-trivial-state", "retry-storm",
+        "lock-per-call-counter",
+        "rwlock-short-reads",
+        "actor-for-trivial-state",
+        "retry-storm",
         "object-pool-overhead",
     ],
-)  # fmt: skip
+)
 def test_without_an_agent(rule: str) -> None:
     one = scene(rule, attached=False)
     one.play(3)
@@ -143,9 +146,15 @@ QUEUE, LOCK = "/usr/lib/python3.13/queue.py", "<method '__exit__' of '_thread.lo
 
 
 def call(
-    index: int, function: str, calls: int, total_s: float, tid: int, file: str = APP, line: int = 10,
+    index: int,
+    function: str,
+    calls: int,
+    total_s: float,
+    tid: int,
+    file: str = APP,
+    line: int = 10,
     callees: Sequence[tuple[int, int, float]] = (),
-) -> CallInfo:  # fmt: skip
+) -> CallInfo:
     made = tuple(Callee(i, n, n, s, s) for i, n, s in callees)
     return CallInfo(index, function, file, line, calls, calls, total_s, total_s, tid, made)
 
@@ -188,12 +197,19 @@ def reader(held_s: float, per_call: float = 1.0, give: str = "release_read") -> 
     counted(
         one,
         [
-            call(1, "Settings.get", callers, 2 * lock + reads * held_s, tid, line=20,
-                 callees=[(2, reads, lock), (3, reads, lock)]),
+            call(
+                1,
+                "Settings.get",
+                callers,
+                2 * lock + reads * held_s,
+                tid,
+                line=20,
+                callees=[(2, reads, lock), (3, reads, lock)],
+            ),
             call(2, "RW.acquire_read", reads, lock, tid, line=5),
             call(3, f"RW.{give}", reads, lock, tid, line=8),
         ],
-    )  # fmt: skip
+    )
     one.play(5)
     return one
 
@@ -278,9 +294,13 @@ def test_what_is_no_storm() -> None:
 
 
 def pooled(
-    makes_s: float = 0.2e-6, made: int = 2000, given: int = 100_000, item: str = "Box", wait: Wait = RUNNING,
+    makes_s: float = 0.2e-6,
+    made: int = 2000,
+    given: int = 100_000,
+    item: str = "Box",
+    wait: Wait = RUNNING,
     queue_s: float = 0.4,
-) -> Scene:  # fmt: skip
+) -> Scene:
     """A thread that takes 100,000 boxes out of a queue and puts them back, in a second."""
     one = scene("object-pool-overhead")
     tid = one.thread("worker")

@@ -204,8 +204,11 @@ def test_a_librarys_own_thread_that_waits_for_a_slot_keeps_nobody(timed: bool) -
         tid = scene.thread(queue)
         at = library("_StubConsumer.__next__", "dramatiq/brokers/stub.py", line)
         via = "Semaphore.acquire" if line == 220 else "Queue.get"
-        scene.do(tid, [at, library("_ConsumerThread.run", "dramatiq/worker.py")],
-                 Wait(WaitKind.FUTEX, "futex", via=via, timed=timed))  # fmt: skip
+        scene.do(
+            tid,
+            [at, library("_ConsumerThread.run", "dramatiq/worker.py")],
+            Wait(WaitKind.FUTEX, "futex", via=via, timed=timed),
+        )
     scene.play(8)
     found = said(scene)
     assert (found.verdict == "idle") == timed

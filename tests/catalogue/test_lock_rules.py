@@ -14,9 +14,16 @@ ADDRESS = 0x7F0000001000
 
 
 def queue(
-    scene: Scene, workers: int, held: float, think: float, inside: Wait, exact: bool = True, of: Site = LOCK,
-    address: int = ADDRESS, fd: Callable[[int], int] = lambda n: 7 + n,
-) -> Callable[[float], None]:  # fmt: skip
+    scene: Scene,
+    workers: int,
+    held: float,
+    think: float,
+    inside: Wait,
+    exact: bool = True,
+    of: Site = LOCK,
+    address: int = ADDRESS,
+    fd: Callable[[int], int] = lambda n: 7 + n,
+) -> Callable[[float], None]:
     """`workers` threads that take one lock in turn, each holding it `held` seconds and then thinking for `think`."""
     tids = [scene.thread(f"web-{n}") for n in range(workers)]
     outer = frame("worker", 30)
@@ -142,8 +149,9 @@ def test_those_that_wait_to_be_told_by_a_process_do_not_queue_for_a_lock(signal:
     file = "multiprocessing/synchronize.py" if signal else "mylib/locks.py"
     name = "Condition.wait" if signal else "Guard.take"
     for n in range(2):
-        leaf = frame(name, 268, f"/usr/lib/python3.13/{file}" if signal else file, "stdlib" if signal else "user",
-                     acquires=of)  # fmt: skip
+        leaf = frame(
+            name, 268, f"/usr/lib/python3.13/{file}" if signal else file, "stdlib" if signal else "user", acquires=of
+        )
         scene.do(scene.thread(f"web-{n}"), [leaf, frame("serve", 30)], waits_for(ADDRESS))
     scene.play(6)
     assert (scene.found("lock-contention") is None) is signal
@@ -242,10 +250,18 @@ A, B = site("alice", 20, "transfer"), site("bob", 30, "transfer")
 def embrace(scene: Scene, exact: bool = True, timed: bool = False) -> tuple[int, int]:
     one, two = scene.thread("alice-pays-bob"), scene.thread("bob-pays-alice")
     a, b = (0xA0, 0xB0) if exact else (0, 0)
-    scene.do(one, [frame("transfer", 22, holds=(A,), acquires=B, text="with bob:")], waits_for(b, timed),
-             holds(a, A) if exact else ())  # fmt: skip
-    scene.do(two, [frame("refund", 32, holds=(B,), acquires=A, text="with alice:")], waits_for(a, timed),
-             holds(b, B) if exact else ())  # fmt: skip
+    scene.do(
+        one,
+        [frame("transfer", 22, holds=(A,), acquires=B, text="with bob:")],
+        waits_for(b, timed),
+        holds(a, A) if exact else (),
+    )
+    scene.do(
+        two,
+        [frame("refund", 32, holds=(B,), acquires=A, text="with alice:")],
+        waits_for(a, timed),
+        holds(b, B) if exact else (),
+    )
     return one, two
 
 

@@ -394,8 +394,9 @@ def test_missing_timeout_lists_the_peers_of_one_line() -> None:
     found = [f for f in scene.judgement.findings if f.id == "missing-timeout"]
     assert [f.title for f in found] == ["Waiting for 40 peers without a time limit"]
     assert found[0].summary.startswith("66 threads (worker-*) have been waiting for 40 peers in app.py:29 in ask for 4")
-    assert found[0].summary.endswith("They are 10.0.0.0:5432, 10.0.0.1:5432, 10.0.0.2:5432, 10.0.0.3:5432, "
-                                     "10.0.0.4:5432, ….")  # fmt: skip
+    assert found[0].summary.endswith(
+        "They are 10.0.0.0:5432, 10.0.0.1:5432, 10.0.0.2:5432, 10.0.0.3:5432, 10.0.0.4:5432, …."
+    )
     assert len(found[0].threads) == 66
 
 

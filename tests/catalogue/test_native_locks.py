@@ -38,8 +38,13 @@ def _queue(kind: str = "mutex", library: str = "libsqlite3.so.0", elsewhere: boo
     for tid in waiters:
         scene.do(tid, [frame("small", 10)], waits_for())
     scene.play(1)
-    _told(scene, *(NativeWait(t, 4096, library, kind=kind, owner=98 if others else owner, others=others, lost=lost)
-                   for t in waiters))  # fmt: skip
+    _told(
+        scene,
+        *(
+            NativeWait(t, 4096, library, kind=kind, owner=98 if others else owner, others=others, lost=lost)
+            for t in waiters
+        ),
+    )
     scene.play(8)
     return scene
 

@@ -23,9 +23,15 @@ def scene(without: tuple[str, ...] = ()) -> Scene:
 
 
 def taking(
-    one: Scene, workers: int = 8, locks: int = 64, every: int = 25, ticks: int = 1, at_once: int = 1, of: Site = OF,
+    one: Scene,
+    workers: int = 8,
+    locks: int = 64,
+    every: int = 25,
+    ticks: int = 1,
+    at_once: int = 1,
+    of: Site = OF,
     waits: int = 0,
-) -> Callable[[float], None]:  # fmt: skip
+) -> Callable[[float], None]:
     """Every so many ticks `at_once` threads hold a lock each for some ticks; the next ones wait every `waits` ticks."""
     tids = [one.thread(f"web-{n}") for n in range(workers)]
     outer = frame("serve", 30)

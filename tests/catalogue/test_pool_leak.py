@@ -29,9 +29,17 @@ def semaphore(*more: Reference, value: int = 0, complete: bool = True) -> Scene:
     scene.do(other, [frame("elsewhere", 50)], SLEEP)
     references = (*(reference(t) for t in tids), *more)
     one = Related(
-        ADDRESS, "Semaphore", "BoundedSemaphore", "sem", tuple(tids), value, 3, references=references,
-        complete=complete, lent=3 - value,
-    )  # fmt: skip
+        ADDRESS,
+        "Semaphore",
+        "BoundedSemaphore",
+        "sem",
+        tuple(tids),
+        value,
+        3,
+        references=references,
+        complete=complete,
+        lent=3 - value,
+    )
     scene.history.apply(Relations(scene.now_ns, (one,), 3, 3))
     scene.play(9)
     return scene

@@ -171,8 +171,11 @@ def test_a_stage_of_a_pipeline_is_on_one_side_of_each_queue() -> None:
     window = Window(scene.history)
     sides = {(q.last.name, side): users(window, q, side) for q in window.queues for side in ("put", "get")}
     assert {key: [f.line for _, _, f in found] for key, found in sides.items()} == {
-        ("jobs", "put"): [], ("jobs", "get"): [20], ("done", "put"): [21], ("done", "get"): [],
-    }  # fmt: skip
+        ("jobs", "put"): [],
+        ("jobs", "get"): [20],
+        ("done", "put"): [21],
+        ("done", "get"): [],
+    }
 
 
 # ---------------------------------------------------------------- pools

@@ -53,8 +53,11 @@ def test_who_has_counted_himself_in_is_in_the_way(line: int, has: bool) -> None:
     for tid in (reader, writer):
         scene.do(tid, [frame("start", 90)])
     scene.play(1)
-    scene.do(reader, [CONDITION, frame("RW.read", 4), frame("price", 30), frame("total", 17)],
-             waits_for(0x40, via="Condition.wait", kind="Condition"))  # fmt: skip
+    scene.do(
+        reader,
+        [CONDITION, frame("RW.read", 4), frame("price", 30), frame("total", 17)],
+        waits_for(0x40, via="Condition.wait", kind="Condition"),
+    )
     scene.do(writer, [CONDITION, frame("RW.write", line)], waits_for(0x40, via="Condition.wait", kind="Condition"))
     causes = [c for c in blame(scene, {FILE: READ_TWICE}).causes if reader in c.threads and c.path]
     assert [c.path[0].owners for c in causes] == ([(writer,)] if has else [])
@@ -143,8 +146,11 @@ def test_a_librarys_class_of_threads_with_a_decorated_run_is_its_own() -> None:
     tid = scene.thread("history")
     scene.do(tid, [frame("start", 4, CORE, "library")])
     scene.play(1)
-    scene.do(tid, [*stack, stdlib("Thread._bootstrap_inner", "threading.py")],
-             waits_for(0x70, via="Condition.wait", kind="Condition"))  # fmt: skip
+    scene.do(
+        tid,
+        [*stack, stdlib("Thread._bootstrap_inner", "threading.py")],
+        waits_for(0x70, via="Condition.wait", kind="Condition"),
+    )
     assert blame(scene, {CORE: WRAPPER}).unexplained < 0.1
 
 
@@ -159,8 +165,9 @@ def test_a_decorated_function_waits_for_the_thread_that_computes_it() -> None:
     others = [scene.thread(f"web-{n}") for n in (1, 2)]
     for tid in others:
         stack = [CONDITION, frame("Core.wait", 3, CACHE, "library"), frame(around, 3, CORE, "library")]
-        scene.do(tid, [*stack, stdlib("Thread.run", "threading.py")],
-                 waits_for(0x70, via="Condition.wait", kind="Condition"))  # fmt: skip
+        scene.do(
+            tid, [*stack, stdlib("Thread.run", "threading.py")], waits_for(0x70, via="Condition.wait", kind="Condition")
+        )
     (cause,) = [c for c in blame(scene, {CACHE: MEMORY, CORE: WRAPPER}).causes if c.path]
     assert set(cause.threads) == set(others) and cause.path[0].owners == (computes,)
 

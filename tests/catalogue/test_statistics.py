@@ -15,8 +15,12 @@ shares = st.floats(0, 1)
 
 def test_wilson_against_published_values() -> None:
     # Newcombe 1998, table I, method 3 (81/263, 15/148, 0/20, 1/29)
-    for seen, of, low, high in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611),
-                                (1, 29, 0.0061, 0.1718)]:  # fmt: skip
+    for seen, of, low, high in [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ]:
         assert wilson(seen / of, of) == pytest.approx((low, high), abs=2e-4)
 
 

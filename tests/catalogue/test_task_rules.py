@@ -678,7 +678,7 @@ def test_an_empty_queue_is_no_lack_of_work_where_who_fills_it_waits_for_who_empt
     said = with_source(stream, IN_A_CIRCLE)
     assert (said.verdict, bool([c for c in said.causes if c.kind == "cycle"])) == (
         ("clear", False) if another else ("stuck", True)
-    )  # fmt: skip
+    )
 
 
 SET_BY_WHO_WAITS = """
@@ -881,7 +881,7 @@ def test_items_that_nobody_reports_as_done_are_told() -> None:
         takers, joiner = [stream.task(f"taker-{i}") for i in range(2)], stream.task("joiner")
         stream.objects[0x9] = AsyncObject(
             0x9, "Queue", "jobs", "asyncio", 0, 0, 3, backlog=unfinished, users=(*takers, joiner)
-        )  # fmt: skip
+        )
         for task in takers:
             stream.does(task, TaskWait(TaskState.QUEUE, "Queue.get", 0x9, "Queue"), 3)
         stream.does(joiner, TaskWait(TaskState.QUEUE, "Queue.join", 0x9, "Queue"), 7)

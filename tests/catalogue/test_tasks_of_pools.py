@@ -135,8 +135,11 @@ def test_who_has_a_lock_of_a_manager_in_this_process(line: int, has: bool) -> No
 def test_jobs_of_other_interpreters_that_wait_for_each_other(third: Wait | None, stuck: bool) -> None:
     """Their queues are polled; nothing tells who else has one. Where another thread does something it may put."""
     scene = Scene(rules={})
-    scene.do(scene.thread("MainThread"), [stdlib("Future.result", "concurrent/futures/_base.py"), frame("main", 4)],
-             waits_for(0x70, via="Future.result", kind="Future"))  # fmt: skip
+    scene.do(
+        scene.thread("MainThread"),
+        [stdlib("Future.result", "concurrent/futures/_base.py"), frame("main", 4)],
+        waits_for(0x70, via="Future.result", kind="Future"),
+    )
     polls = stdlib("Queue.get", "concurrent/interpreters/_queues.py")
     for n in range(2):
         scene.do(scene.thread(f"jobs_{n}"), [polls, frame("score", 2), *WORKER], SLEEP)
@@ -216,7 +219,10 @@ def test_a_thread_pool_of_multiprocessing_has_its_workers_here() -> None:
     scene.do(caller, waits, waits_for(0xA0, via="Event.wait", kind="Event"))
     scene.do(worker, [frame("render", 30), stdlib("worker", file)], SLEEP)
     for n in range(2):
-        scene.do(scene.thread(f"handler-{n}"), [GET, stdlib("Pool._handle_results", file)],
-                 waits_for(0xB0 + n, via="SimpleQueue.get", kind="SimpleQueue"))  # fmt: skip
+        scene.do(
+            scene.thread(f"handler-{n}"),
+            [GET, stdlib("Pool._handle_results", file)],
+            waits_for(0xB0 + n, via="SimpleQueue.get", kind="SimpleQueue"),
+        )
     (cause,) = [c for c in blame(scene).causes if caller in c.threads]
     assert cause.path[0].owners == (worker,)

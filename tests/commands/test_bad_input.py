@@ -112,9 +112,17 @@ def _nobody(*command: object) -> subprocess.CompletedProcess[str]:
 
 def _as_nobody(command: list[str], places: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, user=65534, group=65534, extra_groups=[], capture_output=True, text=True, cwd="/", timeout=60,
-        stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(places)},
-    )  # fmt: skip
+        command,
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(places)},
+    )
 
 
 @pytest.mark.parametrize("command", ["attach", "check", "dump"])

@@ -153,12 +153,14 @@ def test_what_can_never_be_significant_has_not_passed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
-        (["{r}", "{r}"], 2, "as BASE and as NEW"), (["{r}", "/none"], 5, "no such file"),
-        (["{r}", "{tmp}"], 5, "no recordings"), (["{r}", "{py}"], 5, "not a readable recording"),
+        (["{r}", "{r}"], 2, "as BASE and as NEW"),
+        (["{r}", "/none"], 5, "no such file"),
+        (["{r}", "{tmp}"], 5, "no recordings"),
+        (["{r}", "{py}"], 5, "not a readable recording"),
         (["{r}", "{r2}", "--fail-worse", "x"], 2, "number of percent"),
         (["{r}", "{empty}"], 5, ""),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_compared(tmp_path: Path, arguments: list[str], code: int, word: str) -> None:
     empty = tmp_path / "empty.file"
     empty.touch()

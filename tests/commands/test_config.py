@@ -131,9 +131,10 @@ def test_allow_and_deny_lists_of_rules() -> None:
 
 def test_threads_are_left_out_by_name() -> None:
     rules = RuleConfig(
-        only_threads=("web-*", "db-*"), exclude_threads=("web-9",),
+        only_threads=("web-*", "db-*"),
+        exclude_threads=("web-9",),
         options={"slow-logging": RuleOptions(exclude_threads=("db-*",))},
-    )  # fmt: skip
+    )
     assert [n for n in ("web-1", "web-9", "db-1", "MainThread") if not rules.excludes(n)] == ["web-1", "db-1"]
     assert rules.excludes("db-1", "slow-logging") and not rules.excludes("db-1", "gc-storm")
 
@@ -141,10 +142,17 @@ def test_threads_are_left_out_by_name() -> None:
 @pytest.mark.parametrize(
     ("pattern", "accepted"),
     [
-        ("cache.py", True), ("cache.py:Cache.get", True), ("app/cache.py:Cache.*", True), ("/srv/*", True),
-        ("*/app/*", True), ("ache.py", False), ("cache.py:get", False), ("other.py", False), ("cache.py:", False),
+        ("cache.py", True),
+        ("cache.py:Cache.get", True),
+        ("app/cache.py:Cache.*", True),
+        ("/srv/*", True),
+        ("*/app/*", True),
+        ("ache.py", False),
+        ("cache.py:get", False),
+        ("other.py", False),
+        ("cache.py:", False),
     ],
-)  # fmt: skip
+)
 def test_places_are_accepted(pattern: str, accepted: bool) -> None:
     everywhere = RuleConfig(exclude_places=(pattern,))
     for_one = RuleConfig(options={"deadlock": RuleOptions(exclude_places=(pattern,))})

@@ -35,20 +35,45 @@ FRAME = Frame("Cache.get", "/srv/cache.py", 41, "with self._lock:")
 
 def thread(tid: int, name: str = "w", **more: object) -> ThreadView:
     base = ThreadView(
-        tid=tid, name=name, native=False, alive=True, age_s=5, state=State.SLEEP, since_s=1.0, reason="sleeps",
-        shares=(0, 0, 0, 0, 0, 1, 0, 0), strip=(), cpu_percent=0.0, gil_held=0.0, holds_gil=False,
-        switches_per_s=None, voluntary_per_s=None, stack=Stack((FRAME,)), wait=NO_WAIT, holds=(),
-    )  # fmt: skip
+        tid=tid,
+        name=name,
+        native=False,
+        alive=True,
+        age_s=5,
+        state=State.SLEEP,
+        since_s=1.0,
+        reason="sleeps",
+        shares=(0, 0, 0, 0, 0, 1, 0, 0),
+        strip=(),
+        cpu_percent=0.0,
+        gil_held=0.0,
+        holds_gil=False,
+        switches_per_s=None,
+        voluntary_per_s=None,
+        stack=Stack((FRAME,)),
+        wait=NO_WAIT,
+        holds=(),
+    )
     return msgspec.structs.replace(base, **more)
 
 
 def finding(severity: Severity = Severity.WARN, recent: bool = False) -> Finding:
     return Finding(
-        "lock-contention", "x", severity, 90, Confidence.EXACT, "Threads queue", "7 of 8 wait.", "It serialises.",
-        "Hold it for less:\n\n    with lock: copy()\n\nor divide it.", Measured("waiters", 6.6, 0.2, 1, "threads", 6.1),
-        where=(Where("/srv/cache.py", 41, "Cache.get"),), threads=(1,),
-        stacks=(StackEvidence("waiter", 1, "w-1", (FRAME,) * 20),), recent=recent,
-    )  # fmt: skip
+        "lock-contention",
+        "x",
+        severity,
+        90,
+        Confidence.EXACT,
+        "Threads queue",
+        "7 of 8 wait.",
+        "It serialises.",
+        "Hold it for less:\n\n    with lock: copy()\n\nor divide it.",
+        Measured("waiters", 6.6, 0.2, 1, "threads", 6.1),
+        where=(Where("/srv/cache.py", 41, "Cache.get"),),
+        threads=(1,),
+        stacks=(StackEvidence("waiter", 1, "w-1", (FRAME,) * 20),),
+        recent=recent,
+    )
 
 
 TARGET = Target(7, "3.13.0", ("python", "app.py"), 1000.0)
@@ -75,10 +100,16 @@ def test_a_finding_in_full() -> None:
     )
     text = check_text(seen, Pen(styled=False, width=100))
     for words in (
-        "▲ WARN  90  lock-contention: Threads queue", "7 of 8 wait.", "at least 6.1 with 95 % confidence",
-        "where: Cache.get (/srv/cache.py:41)", "... 8 more", "\n           with lock: copy()\n", "or divide it.",
-        "deadlock (lock a): needs 1 s more", "gil-contention",
-    ):  # fmt: skip
+        "▲ WARN  90  lock-contention: Threads queue",
+        "7 of 8 wait.",
+        "at least 6.1 with 95 % confidence",
+        "where: Cache.get (/srv/cache.py:41)",
+        "... 8 more",
+        "\n           with lock: copy()\n",
+        "or divide it.",
+        "deadlock (lock a): needs 1 s more",
+        "gil-contention",
+    ):
         assert words in text, text
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "\x1b" not in text
@@ -90,18 +121,35 @@ def circle(confidence: Confidence) -> Snapshot:
     hold = {n: Hold(0x100 + i, "Lock", site[n], confidence) for i, n in enumerate("ab")}
     threads = [  # type: ignore[str-unpack]
         thread(
-            1 + i, f"t{i}", state=State.LOCK, reason=f"waits for {wanted}", holds=(hold[held],), blocked_by=2 - i,
-            blocked_confidence=confidence, wait=Wait(WaitKind.FUTEX, "futex", lock=hold[wanted].lock),
+            1 + i,
+            f"t{i}",
+            state=State.LOCK,
+            reason=f"waits for {wanted}",
+            holds=(hold[held],),
+            blocked_by=2 - i,
+            blocked_confidence=confidence,
+            wait=Wait(WaitKind.FUTEX, "futex", lock=hold[wanted].lock),
         )
         for i, (held, wanted) in enumerate(("ab", "ba"))
-    ]  # fmt: skip
+    ]
     locks = tuple(
         LockView(
-            f"{hold[n].lock:#x}", hold[n].lock, "Lock", site[n], 1.0, 1, 1.0, 1, 1.0,
-            (HolderView(1 + i, f"t{i}", 1.0, confidence),), (2 - i,), 1 + i, confidence,
+            f"{hold[n].lock:#x}",
+            hold[n].lock,
+            "Lock",
+            site[n],
+            1.0,
+            1,
+            1.0,
+            1,
+            1.0,
+            (HolderView(1 + i, f"t{i}", 1.0, confidence),),
+            (2 - i,),
+            1 + i,
+            confidence,
         )
         for i, n in enumerate("ab")
-    )  # fmt: skip
+    )
     edges = tuple(EdgeView(t.tid, t.blocked_by, f"{t.wait.lock:#x}", "ba"[t.tid - 1], confidence) for t in threads)
     chain = ChainView(1, "", edges, (1, 2), confidence is Confidence.EXACT, deadlock=True)
     behind = thread(9, "waits behind", blocked_by=1)

@@ -68,13 +68,17 @@ def test_every_format_is_a_file_and_offered() -> None:
 @pytest.mark.parametrize(
     ("words", "severity", "fails"),
     [
-        ([], Severity.WARN, True), ([], Severity.INFO, False), (["info"], Severity.INFO, True),
-        (["never"], Severity.WARN, False), (["never,lock-*=warn"], Severity.WARN, True),
+        ([], Severity.WARN, True),
+        ([], Severity.INFO, False),
+        (["info"], Severity.INFO, True),
+        (["never"], Severity.WARN, False),
+        (["never,lock-*=warn"], Severity.WARN, True),
         (["lock-contention=never"], Severity.WARN, False),
         (["lock-*=never", "lock-contention=info"], Severity.INFO, True),
-        (["lock-contention=info", "lock-*=never"], Severity.WARN, False), (["deadlock=never"], Severity.WARN, True),
+        (["lock-contention=info", "lock-*=never"], Severity.WARN, False),
+        (["deadlock=never"], Severity.WARN, True),
     ],
-)  # fmt: skip
+)
 def test_fail_on(words: list[str], severity: Severity, fails: bool, recent: bool) -> None:
     checked = Checked((snapshot(findings=(finding(severity, recent),)),), _fail_on.parse(words))
     assert checked.failed is fails and [r.fails for r in checked.findings] == [fails]
@@ -180,8 +184,11 @@ def test_markdown_takes_nothing_of_the_target_for_markup() -> None:
     assert sum(t.type == "td_open" for t in tokens) == 3
     blocks = [t.content for t in tokens if t.type == "html_block"]
     assert len(blocks) == 2 and re.findall(r"<[^>]*>", "".join(blocks)) == [
-        "<details>", "<summary>", "</summary>", "</details>",
-    ]  # fmt: skip
+        "<details>",
+        "<summary>",
+        "</summary>",
+        "</details>",
+    ]
     assert any(HOSTILE[:9] in t.content for t in inline if t.type == "text")
     assert "Not judged: retry-storm, task-leak: no agent" in written
 
@@ -270,10 +277,15 @@ def test_ctrl_c_prints_what_was_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["1", "--runs", "2"], ["--runs", "0", "--", "true"], ["--runs", "x", "--", "true"], ["1", "--save", "junit"],
-        ["1", "--save", "bad=x"], ["1", "--brief", "--format", "json"], ["1", "--fail-on", "bad"],
+        ["1", "--runs", "2"],
+        ["--runs", "0", "--", "true"],
+        ["--runs", "x", "--", "true"],
+        ["1", "--save", "junit"],
+        ["1", "--save", "bad=x"],
+        ["1", "--brief", "--format", "json"],
+        ["1", "--fail-on", "bad"],
     ],
-)  # fmt: skip
+)
 def test_wrong_options(arguments: list[str]) -> None:
     done = run("check", *arguments)
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr

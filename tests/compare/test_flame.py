@@ -214,12 +214,16 @@ def test_requests_are_compared_by_name_and_no_more_than_so_many() -> None:
         return RouteView(kind, "flask", name, "", 3, 2.0, 0.5, 0.9, exact, shares, 0.0)
 
     for one in (
-        route(WorkKind.REQUEST, "GET /a"), route(WorkKind.REQUEST, "GET /a", False), route(WorkKind.QUERY, "SELECT 1"),
-    ):  # fmt: skip
+        route(WorkKind.REQUEST, "GET /a"),
+        route(WorkKind.REQUEST, "GET /a", False),
+        route(WorkKind.QUERY, "SELECT 1"),
+    ):
         measure._route(run, now, one)
     assert {(m.name, m.unit): v for m, v in now.items()} == {
-        ("GET /a in flight", "on average"): 4.0, ("GET /a median", "s"): 0.5, ("GET /a p95", "s"): 0.9,
-    }  # fmt: skip
+        ("GET /a in flight", "on average"): 4.0,
+        ("GET /a median", "s"): 0.5,
+        ("GET /a p95", "s"): 0.9,
+    }
     for i in range(1000):
         measure._route(run, now, route(WorkKind.JOB, f"job_{i}"))
     assert len(run.routes) == measure.MOST_ROUTES and all(m.group in GROUPS for m in now)

@@ -43,8 +43,12 @@ def test_every_version_is_measured(interpreter: Interpreter) -> None:
 def _concview(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "concview", "costs", *arguments],
-        capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": str(home)}, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(home)},
+        timeout=120,
+        check=False,
+    )
 
 
 def test_what_was_measured_is_what_rules_reckon_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

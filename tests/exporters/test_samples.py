@@ -266,8 +266,9 @@ def test_labels_reach_the_files(tmp_path: Path) -> None:
         if name == "jsonl":
             pieces = [json.loads(line) for line in told.splitlines()]
             assert {(p["work"], p["query"]) for p in pieces if p["type"] == "piece"} == {
-                ("GET /orders/<id>", None), ("GET /orders/<id>", "SELECT a FROM t"),
-            }  # fmt: skip
+                ("GET /orders/<id>", None),
+                ("GET /orders/<id>", "SELECT a FROM t"),
+            }
     assert b"SELECT a FROM t" in gzip.decompress(_written("pprof", path, Request()))
     with pytest.raises(Nothing) as nothing:
         _written("pprof", path, Request(Selection(labels=("POST*",))))

@@ -158,8 +158,10 @@ def test_work_by_name() -> None:
         WorkView(n, request, "flask", "GET /orders/<id>", "", "", "", age, True, False, (n,), (), "", State.IO)
         for n, age in ((1, 2.0), (2, 31.0))
     )
-    many = [RouteView(query, "sqlite3", f"SELECT a FROM t{i}", "", 1, 1.0, None, None, False, NO_SHARES, 0.0)
-            for i in range(2 * MOST)]  # fmt: skip
+    many = [
+        RouteView(query, "sqlite3", f"SELECT a FROM t{i}", "", 1, 1.0, None, None, False, NO_SHARES, 0.0)
+        for i in range(2 * MOST)
+    ]
     endpoint = _page(Snapshot(Status.LIVE, samples=5, work=WorkSummary("safe", now, (route, *many))))
     try:
         families = {f.name: f for f in text_string_to_metric_families(_read(endpoint.url))}

@@ -43,7 +43,7 @@ REQUEST, JOB, QUERY, CALL = WorkKind.REQUEST, WorkKind.JOB, WorkKind.QUERY, Work
         (Raw(CALL, (), method="GET", host=f"host/{SECRET}"), "GET", "host"),
         (Raw(WorkKind.SPAN, (), name=SECRET, id="0af7651916cd43dd8448eb211c80319c"), "", ""),
     ],
-)  # fmt: skip
+)
 def test_safe(raw: Raw, name: str, missing: str) -> None:
     found = label(raw, full=False)
     assert (found.name, found.missing, found.detail) == (name, missing, "")

@@ -27,7 +27,7 @@ SECRET = "xyzzysecret"
         ("not sql at all", ""),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_what_is_kept(statement: str, expected: str) -> None:
     assert fingerprint(statement) == expected
 

@@ -317,9 +317,11 @@ def test_migrations_of_every_thread_are_read(gil_python: Interpreter) -> None:
             table = reader._threads
             before = {tid: t.migrations_at for tid, t in table._threads.items()}
             eventually(
-                lambda: reader.poll(1) and all(t.migrations_at > before[tid] for tid, t in table._threads.items()
-                                               if tid != process.pid),
+                lambda: (
+                    reader.poll(1)
+                    and all(t.migrations_at > before[tid] for tid, t in table._threads.items() if tid != process.pid)
+                ),
                 "each has its turn",
-            )  # fmt: skip
+            )
         finally:
             reader.close()

@@ -61,9 +61,17 @@ def test_the_module_that_waits_is_the_first_that_is_not_the_c_library() -> None:
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [("e8 11 22 33 44", True), ("ff d0", True), ("41 ff d7", True), ("ff 15 00 00 00 00", True), ("ff 50 18", True),
-     ("0f 1f 40 00 c3", False), ("66 90", False), ("", False)],
-)  # fmt: skip
+    [
+        ("e8 11 22 33 44", True),
+        ("ff d0", True),
+        ("41 ff d7", True),
+        ("ff 15 00 00 00 00", True),
+        ("ff 50 18", True),
+        ("0f 1f 40 00 c3", False),
+        ("66 90", False),
+        ("", False),
+    ],
+)
 def test_a_return_address_stands_behind_a_call(code: str, expected: bool) -> None:
     raw = bytes.fromhex(code)
     assert is_return(raw.rjust(7, b"\x90") if raw else raw, "x86_64") is expected
@@ -92,8 +100,10 @@ def test_the_kernel_tells_the_other_end_and_the_bytes_between() -> None:
             continue  # no IPv6 here
         with listener, socket.create_connection(listener.getsockname()[:2]) as client, listener.accept()[0] as server:
             client.send(b"123")
-            names = [f"[{n[0]}]:{n[1]}" if ":" in n[0] else f"{n[0]}:{n[1]}" for n in
-                     (server.getsockname(), server.getpeername())]  # fmt: skip
+            names = [
+                f"[{n[0]}]:{n[1]}" if ":" in n[0] else f"{n[0]}:{n[1]}"
+                for n in (server.getsockname(), server.getpeername())
+            ]
             here, there = socket_diag.end(names[0]), socket_diag.end(names[1])
             assert here and there
             network = socket_diag.Network("self")

@@ -370,8 +370,11 @@ def test_lines(machine: str, name: str, arguments: tuple[int, ...], kind: WaitKi
     reader = reader_for(os.getpid(), Sink(), machine=machine, read=lambda address, size: bytes(size))
     wait, _ = reader.parse(os.getpid(), line(machine, name, *arguments))
     assert (wait.kind, wait.syscall, wait.timed, wait.peer and wait.peer.kind == "epoll") == (
-        kind, name, timed, wait.peer and wait.peer.kind == "epoll"
-    )  # fmt: skip
+        kind,
+        name,
+        timed,
+        wait.peer and wait.peer.kind == "epoll",
+    )
     reader.close()
 
 

@@ -55,8 +55,11 @@ def test_tcp(peers: Peers) -> None:
         peer = peers.of(client.fileno())
         assert peer is not None
         assert (peer.kind, peer.name, peer.local, peer.status) == (
-            "tcp", name(client.getpeername()), name(client.getsockname()), "ESTABLISHED"
-        )  # fmt: skip
+            "tcp",
+            name(client.getpeername()),
+            name(client.getsockname()),
+            "ESTABLISHED",
+        )
         assert not peers.provisional
         listening = peers.of(server.fileno())
         assert listening is not None

@@ -73,10 +73,12 @@ def test_offsets_numbers_and_arguments_are_read_from_a_description() -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        lambda t: t.member("task_struct", "first"), lambda t: t.offset(".data..percpu", "bits"),
-        lambda t: t.offset("first", "counter"), lambda t: t.arguments("counter"),
+        lambda t: t.member("task_struct", "first"),
+        lambda t: t.offset(".data..percpu", "bits"),
+        lambda t: t.offset("first", "counter"),
+        lambda t: t.arguments("counter"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_in_it_is_said(asked: Callable[[Types], Any]) -> None:
     with pytest.raises(Unreadable):
         asked(Types(described(), WANTED))

@@ -187,10 +187,11 @@ def test_findings_fail_at_their_level_and_workers_report_to_the_controller(tmp_p
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--concview-fail-on", "bad"], "no level"), (["--concview-leaks", "bad"], "not bad"),
+        (["--concview-fail-on", "bad"], "no level"),
+        (["--concview-leaks", "bad"], "not bad"),
         (["--concview-config", "/none"], "cannot be watched"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_told_and_nothing_runs(tmp_path: Path, arguments: list[str], word: str) -> None:
     done = session(tmp_path, "", *arguments)
     assert done.returncode == 4 and word in done.stderr + done.stdout and "passed" not in done.stdout, done

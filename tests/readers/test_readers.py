@@ -162,7 +162,9 @@ def test_perfetto(recording: Recording, truth: Counter[str]) -> None:
         pytest.skip("no Perfetto UI: tools/fetch-readers DIR, CONCVIEW_READERS=DIR")
     file = export(recording, "perfetto")
     states, stats, flows, threads, counters, args = browse(
-        "perfetto", ui, file,
+        "perfetto",
+        ui,
+        file,
         "select slice.name, sum(dur) from slice join thread_track on slice.track_id = thread_track.id "
         "where depth = 0 and slice.name not like 'holds %' group by slice.name",
         "select name, value from stats where value > 0 and severity != 'info'",
@@ -170,7 +172,7 @@ def test_perfetto(recording: Recording, truth: Counter[str]) -> None:
         "select name from thread where name is not null",
         "select name, count(*) from counter join counter_track on track_id = counter_track.id group by name",
         "select count(*) from args where key = 'debug.held_by' and string_value = 'MainThread'",
-    )["answer"]  # fmt: skip
+    )["answer"]
     assert {name: ns for name, ns in states if name in STATES} == truth
     assert stats == [], "its own complaints"
     assert flows and all(out.startswith("holds self._lock") and start < end for out, start, _, end in flows)
@@ -196,9 +198,12 @@ def test_firefox_profiler(recording: Recording, truth: Counter[str], tmp_path: P
 
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["node", program, *words], capture_output=True, text=True, timeout=60,
+            ["node", program, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
             env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)},
-        )  # fmt: skip
+        )
 
     def ask(*words: str) -> str:
         done = call(*words)

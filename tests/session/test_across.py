@@ -37,9 +37,25 @@ def thread(tid: int, state: State = State.LOCK, line: int = 7, timed: bool = Fal
     where: Any = Stack((Frame("work", "/srv/jobs.py", line),))
     wait = Wait(WaitKind.FUTEX, "futex", timed=timed)
     return ThreadView(
-        tid, "MainThread", False, True, 1.0, state, 1.0, "sleeps", SHARES, (), None, None, False, None, None, where,
-        wait, (),
-    )  # fmt: skip
+        tid,
+        "MainThread",
+        False,
+        True,
+        1.0,
+        state,
+        1.0,
+        "sleeps",
+        SHARES,
+        (),
+        None,
+        None,
+        False,
+        None,
+        None,
+        where,
+        wait,
+        (),
+    )
 
 
 def side(pid: int, semaphore: Semaphore | None, state: State = State.LOCK, timed: bool = False) -> Side:
@@ -143,9 +159,7 @@ def test_one_that_goes_on_does_not_wait() -> None:
 def wait_at(kind: WaitKind, *frames: tuple[str, str], since: float = 20.0) -> ThreadView:
     stack: Any = Stack(tuple(Frame(f, f"/usr/lib/python3.12/{file}", 1, "", "stdlib") for f, file in frames))
     state = State.IDLE if kind is WaitKind.FUTEX else State.IO
-    return msgspec.structs.replace(
-        thread(1), state=state, stack=stack, wait=Wait(kind, "x"), since_s=since
-    )  # fmt: skip
+    return msgspec.structs.replace(thread(1), state=state, stack=stack, wait=Wait(kind, "x"), since_s=since)
 
 
 SENDS = (("Connection._send", "multiprocessing/connection.py"), ("Queue._feed", "multiprocessing/queues.py"))

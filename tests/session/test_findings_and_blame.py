@@ -53,9 +53,20 @@ ABOUT_IT = msgspec.structs.replace(FINDING, where=(Where("x.py", 1, "wait"),), t
 
 def judged(verdict: str, severity: Severity | None, *causes: BlameCause, unexplained: float = 0.0) -> Blame:
     return Blame(
-        10.0, 8.0, 8.0, 0.2, 0.8 - unexplained, 0.0, 0.0, 0.0, unexplained, verdict=verdict, severity=severity,
-        sentence="Said: so.", causes=causes,
-    )  # fmt: skip
+        10.0,
+        8.0,
+        8.0,
+        0.2,
+        0.8 - unexplained,
+        0.0,
+        0.0,
+        0.0,
+        unexplained,
+        verdict=verdict,
+        severity=severity,
+        sentence="Said: so.",
+        causes=causes,
+    )
 
 
 @pytest.mark.parametrize("recent", [False, True])

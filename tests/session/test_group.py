@@ -89,9 +89,7 @@ def test_one_that_cannot_be_read_among_others_that_can() -> None:
             made.start()
             parts: dict[int, Part[Fake]] = {p.member.pid: p for p in made.parts()}
             assert {pid for pid, p in parts.items() if p.session is not None} == {process.pid, first, third}
-            assert (parts[second].why, parts[second].code) == (
-                "the kernel does not let us read it", Code.NOT_PERMITTED
-            )  # fmt: skip
+            assert (parts[second].why, parts[second].code) == ("the kernel does not let us read it", Code.NOT_PERMITTED)
             assert said == [f"worker 2 ({second}) cannot be watched: the kernel does not let us read it"]
             # One ends: the rest goes on, its last picture stays.
             os.kill(first, signal.SIGKILL)

@@ -81,8 +81,11 @@ def test_a_moment_looks_as_it_did(recording: Path) -> None:
         assert [t.name for t in again.threads] == [t.name for t in then.threads]
         for one, other in zip(again.threads, then.threads, strict=True):
             assert (one.state, one.since_s, one.reason, one.blocked_by) == (
-                other.state, other.since_s, other.reason, other.blocked_by,
-            )  # fmt: skip
+                other.state,
+                other.since_s,
+                other.reason,
+                other.blocked_by,
+            )
             assert one.state is not State.RUNNING or not one.because
             # A half second more or less at the beginning of the window.
             assert one.shares == pytest.approx(other.shares, abs=0.05)
@@ -176,9 +179,16 @@ def test_a_recording_is_held_stepped_and_searched(recording: Path) -> None:
 
 def _events(seconds: float, threads: int, step_ns: int = 10_000_000, forget_at: int = 0) -> Iterator[object]:
     yield Hello(
-        codec.STREAM_VERSION, "0", Target(1, "3.13.0", (), 0.0), "direct", 100, 5, 0, 0.0,
+        codec.STREAM_VERSION,
+        "0",
+        Target(1, "3.13.0", (), 0.0),
+        "direct",
+        100,
+        5,
+        0,
+        0.0,
         {"stacks": Capability(True)},
-    )  # fmt: skip
+    )
 
     def definitions() -> Iterator[object]:
         for n in range(1, 9):

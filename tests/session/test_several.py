@@ -55,8 +55,9 @@ def test_each_stream_comes_out_as_it_went_in(tmp_path: Path) -> None:
     blocks = several(path)
     cast = cast_of(path)
     assert [(p.pid, p.parent, p.role) for p in cast.processes] == [
-        (4242, 0, Role.PROGRAM), (4250, 4242, Role.WORKER),
-    ]  # fmt: skip
+        (4242, 0, Role.PROGRAM),
+        (4250, 4242, Role.WORKER),
+    ]
     for process in cast.processes:
         with path.open("rb") as file:
             got = [codec.encode_events(list(e)) for e in codec.read_blocks(file, of=process.number)]

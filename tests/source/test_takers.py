@@ -69,9 +69,13 @@ class Service:
 def test_who_may_not_give_it_back() -> None:
     found = {t.function: (t.how, t.back) for t in takers(SOURCE, POOL, PUT)}
     assert found == {
-        "nowhere": ("nowhere", 0), "early": ("early", 10), "works": ("early", 15), "hands": ("returned", 0),
-        "straight": ("returned", 0), "fetch": ("nowhere", 0),
-    }  # fmt: skip
+        "nowhere": ("nowhere", 0),
+        "early": ("early", 10),
+        "works": ("early", 15),
+        "hands": ("returned", 0),
+        "straight": ("returned", 0),
+        "fetch": ("nowhere", 0),
+    }
 
 
 @pytest.mark.parametrize(("line", "found"), [

@@ -45,21 +45,45 @@ def _task(
 
 def aio() -> AioView:
     holder = _task(
-        1, "handle-1", "handle", TaskState.IO, "StreamReader.read tcp 10.0.0.7:443 (tokens.py:31)", _GET,
-        holds=(_HELD,), behind=6, wait=TaskWait(TaskState.IO, "StreamReader.read", peer=_PEER), since_s=0.28,
-    )  # fmt: skip
+        1,
+        "handle-1",
+        "handle",
+        TaskState.IO,
+        "StreamReader.read tcp 10.0.0.7:443 (tokens.py:31)",
+        _GET,
+        holds=(_HELD,),
+        behind=6,
+        wait=TaskWait(TaskState.IO, "StreamReader.read", peer=_PEER),
+        since_s=0.28,
+    )
     waiters = [
         _task(
-            n, f"handle-{n}", "handle", TaskState.LOCK, "waits for self._lock (tokens.py:21), held by handle-1", _WAIT,
-            wait=TaskWait(TaskState.LOCK, "Lock.acquire", LOCK, "Lock"), blocked_by=(1,), since_s=0.3 * n,
+            n,
+            f"handle-{n}",
+            "handle",
+            TaskState.LOCK,
+            "waits for self._lock (tokens.py:21), held by handle-1",
+            _WAIT,
+            wait=TaskWait(TaskState.LOCK, "Lock.acquire", LOCK, "Lock"),
+            blocked_by=(1,),
+            since_s=0.3 * n,
             because="self._lock (lock) (tokens.py:21) <- tcp 10.0.0.7:443 (tokens.py:31)",
         )
         for n in range(2, 8)
-    ]  # fmt: skip
+    ]
     main = _task(
-        20, "Task-1", "main", TaskState.TASK, "waits for handle-* (7) (gather) (api.py:90)", _SERVE,
-        awaits=tuple(range(1, 8)), awaited=7, since_open=True, since_s=64.0, wait=TaskWait(TaskState.TASK, "gather"),
-    )  # fmt: skip
+        20,
+        "Task-1",
+        "main",
+        TaskState.TASK,
+        "waits for handle-* (7) (gather) (api.py:90)",
+        _SERVE,
+        awaits=tuple(range(1, 8)),
+        awaited=7,
+        since_open=True,
+        since_s=64.0,
+        wait=TaskWait(TaskState.TASK, "gather"),
+    )
     beats = [
         _task(30 + n, f"beat-{n}", "heartbeat", TaskState.SLEEP, "sleeps (beat.py:12)", _DOZE, due_s=0.4)
         for n in range(40)
@@ -72,17 +96,46 @@ def aio() -> AioView:
         leaf = one.stack.user_leaf
         assert leaf is not None
         return TaskGroupView(
-            one.function, one.file, one.line, one.state, one.wait.via, leaf.file, leaf.line, one.reason, len(tasks),
-            mean, max(t.since_s for t in tasks), object_, tuple(t.id for t in tasks), holds, behind,
-        )  # fmt: skip
+            one.function,
+            one.file,
+            one.line,
+            one.state,
+            one.wait.via,
+            leaf.file,
+            leaf.line,
+            one.reason,
+            len(tasks),
+            mean,
+            max(t.since_s for t in tasks),
+            object_,
+            tuple(t.id for t in tasks),
+            holds,
+            behind,
+        )
 
     return AioView(
         alive=48,
         shares=_shares(sleep=0.78, lock=0.14, task=0.04, io=0.03, ready=0.01),
         seconds=10.0,
         loops=(
-            LoopView(LOOP, "asyncio", 4242, "MainThread", True, 48, 3, 96.0, 0.22, 0.0012, 0.041, 0.2, 0.003, "",
-                     "Task-1", 0.1),
+            LoopView(
+                LOOP,
+                "asyncio",
+                4242,
+                "MainThread",
+                True,
+                48,
+                3,
+                96.0,
+                0.22,
+                0.0012,
+                0.041,
+                0.2,
+                0.003,
+                "",
+                "Task-1",
+                0.1,
+            ),
         ),
         groups=(
             group([holder], 1.0, 6, ("self._lock",)),
@@ -92,14 +145,31 @@ def aio() -> AioView:
         ),
         tasks=(holder, *waiters, main, *beats),
         objects=(
-            SharedView(LOCK, "Lock", "self._lock", "asyncio", 1, 1, "", 6, 6.0, 60.0, 1.0, (1,), True, FILE, 21,
-                       "Tokens.get"),
-            SharedView(0x7F3000, "Pool", "asyncpg Pool", "asyncpg", 4, 4, "4 of 4 in use", 0, 0.3, 3.0, 4.0, (), True,
-                       "/srv/shop/api.py", 60, "rows"),
+            SharedView(
+                LOCK, "Lock", "self._lock", "asyncio", 1, 1, "", 6, 6.0, 60.0, 1.0, (1,), True, FILE, 21, "Tokens.get"
+            ),
+            SharedView(
+                0x7F3000,
+                "Pool",
+                "asyncpg Pool",
+                "asyncpg",
+                4,
+                4,
+                "4 of 4 in use",
+                0,
+                0.3,
+                3.0,
+                4.0,
+                (),
+                True,
+                "/srv/shop/api.py",
+                60,
+                "rows",
+            ),
         ),
         born_per_s=2.0,
         unseen=("greenlets of gevent are not read: their stacks lie in memory of greenlet's own",),
-    )  # fmt: skip
+    )
 
 
 def service() -> Snapshot:

@@ -34,9 +34,17 @@ class CallSession(fake.FakeSession):
         by_work: bool = False,
     ) -> CallReport:
         self.asked.append(
-            {"states": states, "tids": tids, "by_line": by_line, "fold": fold, "holding": holding, "tasks": tasks,
-             "labels": labels, "by_work": by_work}
-        )  # fmt: skip
+            {
+                "states": states,
+                "tids": tids,
+                "by_line": by_line,
+                "fold": fold,
+                "holding": holding,
+                "tasks": tasks,
+                "labels": labels,
+                "by_work": by_work,
+            }
+        )
         if self.fails is not None:
             raise self.fails
         snapshot = self.snapshot()

@@ -36,7 +36,12 @@ TASKS = Tasks(
     0,
     (
         LoopInfo(
-            4242, "_UnixSelectorEventLoop", 230, 3, 12, 0.134,
+            4242,
+            "_UnixSelectorEventLoop",
+            230,
+            3,
+            12,
+            0.134,
             (
                 TaskInfo("Task-1", "running", 88.0, CHAIN[:1]),
                 *(TaskInfo(f"session-{n}", "waiting", 60.0 - n, CHAIN) for n in range(30)),
@@ -45,7 +50,7 @@ TASKS = Tasks(
             (TaskGroup("serve", "/srv/shop/server.py", 80, 230, 0),),
         ),
     ),
-)  # fmt: skip
+)
 QUEUES = Queues(
     0,
     (QueueInfo(0x7F00, "Queue", 12, 0, (4250, 4251), (), Await("worker", "/srv/shop/jobs.py", 9)),),

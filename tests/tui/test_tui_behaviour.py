@@ -464,8 +464,9 @@ def test_verdict(picture: Snapshot, word: str, said: str) -> None:
 
 async def test_the_scrollbar_hides_no_part_of_a_row() -> None:
     """The last column is laid out beside the scrollbar, not below it."""
-    column = Column("n", "NUMBER", 6, lambda row, width, palette, context: [Segment(f"{row:>{width}}", palette.base)],
-                    most=200)  # fmt: skip
+    column = Column(
+        "n", "NUMBER", 6, lambda row, width, palette, context: [Segment(f"{row:>{width}}", palette.base)], most=200
+    )
 
     class Rows(App[None]):
         def compose(self) -> ComposeResult:

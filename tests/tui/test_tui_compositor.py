@@ -175,8 +175,12 @@ async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytes
             for data, _size in sent[fed:]:
                 screen.feed(data)
             fed = len(sent)
-            wrong = [(x, y, a, b) for y, (r, q) in enumerate(zip(screen.rows, _full(app, stock=True), strict=True))
-                     for x, (a, b) in enumerate(zip(r, q, strict=True)) if a != b]  # fmt: skip
+            wrong = [
+                (x, y, a, b)
+                for y, (r, q) in enumerate(zip(screen.rows, _full(app, stock=True), strict=True))
+                for x, (a, b) in enumerate(zip(r, q, strict=True))
+                if a != b
+            ]
             if not wrong:
                 break
             await fake.drawn(pilot)

@@ -151,9 +151,15 @@ async def test_states_lines_and_libraries() -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         view = await opened(pilot)
         assert session.asked[-1] == {
-            "states": None, "tids": None, "by_line": False, "fold": True, "holding": False, "tasks": False,
-            "labels": (), "by_work": False,
-        }  # fmt: skip
+            "states": None,
+            "tids": None,
+            "by_line": False,
+            "fold": True,
+            "holding": False,
+            "tasks": False,
+            "labels": (),
+            "by_work": False,
+        }
         of_threads = [mode for mode in MODES if not mode.tasks]  # there are no tasks here
         for mode in [*of_threads[1:], of_threads[0]]:
             await pilot.press("m")

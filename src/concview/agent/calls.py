@@ -209,15 +209,14 @@ class CallWindow:
         suspended = {row[8] for row in rows if getattr(row[13], "co_flags", 0) & _SUSPENDED}
         return [
             (
-                *row[:3], self._exact((row[10], row[8]), row[8] in suspended, *row[3:5], *row[6:8]), *row[4:9],
-                [
-                    (c[0], self._exact((row[10], row[8], c[0]), c[0] in suspended, *c[1:]), *c[2:])
-                    for c in row[9]
-                ],
+                *row[:3],
+                self._exact((row[10], row[8]), row[8] in suspended, *row[3:5], *row[6:8]),
+                *row[4:9],
+                [(c[0], self._exact((row[10], row[8], c[0]), c[0] in suspended, *c[1:]), *c[2:]) for c in row[9]],
                 *row[10:],
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def _exact(self, key: tuple[int, ...], suspended: bool, calls: int, own: int, total: float, spent: float) -> int:
         """The number of calls. Of one that returned some time was spent, unless it can be suspended half way."""
@@ -258,12 +257,20 @@ class CallWindow:
             "threads": [[c[1], natives.get(c[2], 0)] for c in contexts[:MAX_CONTEXTS] if c[1] not in ours],
             "rows": [
                 [
-                    row[8], plain(row[0]), plain(row[1], 1000), row[2], row[3], row[4], row[6], row[7], row[10],
+                    row[8],
+                    plain(row[0]),
+                    plain(row[1], 1000),
+                    row[2],
+                    row[3],
+                    row[4],
+                    row[6],
+                    row[7],
+                    row[10],
                     [list(callee) for callee in row[9][:MAX_CALLEES]] if final else [],
                 ]
                 for row in rows[:limit]
             ],
-        }  # fmt: skip
+        }
 
 
 #: Code flags of generators, coroutines and asynchronous generators.

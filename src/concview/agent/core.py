@@ -82,11 +82,17 @@ class Agent:
         """What was said behind the welcome."""
         link.send(
             {
-                "t": "hello", "protocol": PROTOCOL, "pid": self.pid, "token": self._mine,
-                "python": "%d.%d.%d" % sys.version_info[:3], "gil": self._has_gil, "library": cooperative(),
-                "asyncio": "asyncio" in sys.modules, "tid": _native_id(),
+                "t": "hello",
+                "protocol": PROTOCOL,
+                "pid": self.pid,
+                "token": self._mine,
+                "python": "%d.%d.%d" % sys.version_info[:3],
+                "gil": self._has_gil,
+                "library": cooperative(),
+                "asyncio": "asyncio" in sys.modules,
+                "tid": _native_id(),
             }
-        )  # fmt: skip
+        )
         end = time.monotonic() + WELCOME_S
         while True:
             messages = link.receive(max(0.0, end - time.monotonic()))
@@ -129,8 +135,15 @@ class Agent:
             elif message["do"] != "ping":
                 raise calls.Refused("not understood: %s" % plain(message["do"], 40))
         except calls.Refused as refused:
-            link.send({"t": "refused", "what": plain(message["do"], 40), "why": str(refused), "help": refused.remedy,
-                       "code": refused.code})  # fmt: skip
+            link.send(
+                {
+                    "t": "refused",
+                    "what": plain(message["do"], 40),
+                    "why": str(refused),
+                    "help": refused.remedy,
+                    "code": refused.code,
+                }
+            )
         except Gone:
             raise
         except Exception as error:  # a program may have replaced anything that is used here
@@ -138,8 +151,14 @@ class Agent:
         self.asked += message["do"] == "calls"
 
     def _say_failed(self, link: Link, what: str, error: Exception) -> None:
-        link.send({"t": "refused", "what": plain(what, 40), "why": "%s: %s" % (type(error).__name__, plain(str(error))),
-                   "help": ""})  # fmt: skip
+        link.send(
+            {
+                "t": "refused",
+                "what": plain(what, 40),
+                "why": "%s: %s" % (type(error).__name__, plain(str(error))),
+                "help": "",
+            }
+        )
 
     def _leave(self) -> None:
         """Undo everything, each part whether or not another one fails."""
@@ -188,11 +207,18 @@ class Agent:
         frames.clear()  # no thread's locals are kept alive by us
         link.send(
             {
-                "t": "report", "queues": queues, "pools": pools, "loops": loops, "pauses": self._pauses.take(),
-                "late": late, "wall": time.perf_counter() - began, "cpu": time.thread_time() - spent,
-                "blocks": sys.getallocatedblocks(), "problem": problem,
+                "t": "report",
+                "queues": queues,
+                "pools": pools,
+                "loops": loops,
+                "pauses": self._pauses.take(),
+                "late": late,
+                "wall": time.perf_counter() - began,
+                "cpu": time.thread_time() - spent,
+                "blocks": sys.getallocatedblocks(),
+                "problem": problem,
             }
-        )  # fmt: skip
+        )
         window = self._window
         if window is not None:
             if window.over:
@@ -215,8 +241,15 @@ class Agent:
         self._window = window
         window.start()
         if self._link is not None:
-            self._link.send({"t": "opened", "source": window.source, "clock": window.clock, "seconds": seconds,
-                             "origin": window.origin})  # fmt: skip
+            self._link.send(
+                {
+                    "t": "opened",
+                    "source": window.source,
+                    "clock": window.clock,
+                    "seconds": seconds,
+                    "origin": window.origin,
+                }
+            )
 
     def _close_window(self) -> None:
         window, self._window = self._window, None
@@ -232,8 +265,9 @@ class Agent:
         rows = account.pop("rows")
         parts = [rows[i : i + 250] for i in range(0, len(rows), 250)] or [[]]
         for number, part in enumerate(parts, 1):
-            self._link.send({"t": "calls", "running": False, "clean": clean, "rows": part,
-                             "more": number < len(parts), **account})  # fmt: skip
+            self._link.send(
+                {"t": "calls", "running": False, "clean": clean, "rows": part, "more": number < len(parts), **account}
+            )
 
     def _drop_window(self) -> None:
         window, self._window = self._window, None

@@ -114,12 +114,20 @@ class CountWindow:
             "threads": [],
             "rows": [
                 [
-                    index, plain(getattr(code, "co_qualname", code.co_name)), plain(code.co_filename, 1000),
-                    code.co_firstlineno, calls, calls, 0.0, 0.0, 0, [],
+                    index,
+                    plain(getattr(code, "co_qualname", code.co_name)),
+                    plain(code.co_filename, 1000),
+                    code.co_firstlineno,
+                    calls,
+                    calls,
+                    0.0,
+                    0.0,
+                    0,
+                    [],
                 ]
                 for index, (calls, code) in enumerate(rows[:limit])
             ],
-        }  # fmt: skip
+        }
 
 
 def _calls(row: Any) -> int:

@@ -128,10 +128,15 @@ def _groups(alive: list[Any], ended: list[Any]) -> list[dict[str, Any]]:
                 counts.setdefault(code, [0, 0])[at] += 1
     most = sorted(counts.items(), key=lambda item: (-item[1][0], -item[1][1]))[:MAX_GROUPS]
     return [
-        {"function": plain(getattr(code, "co_qualname", code.co_name)), "file": plain(code.co_filename, 1000),
-         "line": code.co_firstlineno, "tasks": numbers[0], "ended": numbers[1]}
+        {
+            "function": plain(getattr(code, "co_qualname", code.co_name)),
+            "file": plain(code.co_filename, 1000),
+            "line": code.co_firstlineno,
+            "tasks": numbers[0],
+            "ended": numbers[1],
+        }
         for code, numbers in most
-    ]  # fmt: skip
+    ]
 
 
 def _name(task: Any) -> str:
@@ -168,7 +173,12 @@ def _queue(frame: Any, how: str) -> dict[str, Any] | None:
     """The asyncio queue that a coroutine waits at."""
     queue = frame.f_locals.get("self")
     try:
-        return {"id": id(queue), "kind": plain(type(queue).__name__, 60), "size": len(queue._queue),
-                "most": int(queue._maxsize), "how": how}  # fmt: skip
+        return {
+            "id": id(queue),
+            "kind": plain(type(queue).__name__, 60),
+            "size": len(queue._queue),
+            "most": int(queue._maxsize),
+            "how": how,
+        }
     except (AttributeError, TypeError):
         return None

@@ -81,9 +81,18 @@ def _queue(queues: dict[int, dict[str, Any]], frame: Any, how: str, tid: int) ->
         return  # not a queue after all, or a subclass that has its own ideas
     entry = queues.setdefault(
         id(queue),
-        {"id": id(queue), "kind": plain(type(queue).__name__, 60), "size": size, "most": most,
-         "unfinished": unfinished, "get": [], "put": [], "join": [], "where": None},
-    )  # fmt: skip
+        {
+            "id": id(queue),
+            "kind": plain(type(queue).__name__, 60),
+            "size": size,
+            "most": most,
+            "unfinished": unfinished,
+            "get": [],
+            "put": [],
+            "join": [],
+            "where": None,
+        },
+    )
     entry[how].append(tid)
     caller = frame.f_back
     if entry["where"] is None and caller is not None:

@@ -41,9 +41,12 @@ class Attachment:
     """
 
     def __init__(
-        self, pid: int, patience_s: float = 10.0, yappi_folders: list[str] | None = None,
+        self,
+        pid: int,
+        patience_s: float = 10.0,
+        yappi_folders: list[str] | None = None,
         looked_at: Callable[[], bool] = lambda: True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.pid = pid
         self.state = "new"
         self.text = self.remedy = ""
@@ -118,12 +121,16 @@ class Attachment:
                 request.poke(again=True)
         if self.taken_at:
             if now - self.taken_at > HELLO_S:
-                self._end("the target took the request, but no agent came (it may not see the folder for temporary "
-                          "files, or another concview is attached)")  # fmt: skip
+                self._end(
+                    "the target took the request, but no agent came (it may not see the folder for temporary "
+                    "files, or another concview is attached)"
+                )
         elif waited > self._patience_s:
-            self._end("no thread of the target has run Python code for "
-                      f"{waited:.0f} s: it waits or is in native code; the request was withdrawn",
-                      "try again when it works, or call concview.agent.listen() in the program")  # fmt: skip
+            self._end(
+                "no thread of the target has run Python code for "
+                f"{waited:.0f} s: it waits or is in native code; the request was withdrawn",
+                "try again when it works, or call concview.agent.listen() in the program",
+            )
         elif waited > TELL_AFTER_S and not self.text:
             self.text = "the target waits or is in native code; the agent starts when Python runs again"
         return []
@@ -151,9 +158,11 @@ class Attachment:
                 self._end("another concview is already inside this process", "leave that one first")
                 return
             if (
-                isinstance(first, Hello) and visitor.peer_pid == self.pid and first.protocol == PROTOCOL
+                isinstance(first, Hello)
+                and visitor.peer_pid == self.pid
+                and first.protocol == PROTOCOL
                 and same(first.token, self._tokens[0])
-            ):  # fmt: skip
+            ):
                 self._welcome(visitor, first)
                 return
             visitor.close()

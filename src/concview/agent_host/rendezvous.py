@@ -35,8 +35,9 @@ class Meeting:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             if not self.inside.isascii() or len(str(self._files[0])) > _MAX_PATH:
-                raise CannotInject("the folder for temporary files has too long a name, or not a plain one",
-                                   "set TMPDIR=/tmp")  # fmt: skip
+                raise CannotInject(
+                    "the folder for temporary files has too long a name, or not a plain one", "set TMPDIR=/tmp"
+                )
             self.socket.bind(str(self._files[0]))
             self.socket.listen(4)
             self.socket.setblocking(False)

@@ -60,11 +60,18 @@ def queues(history: History, start_ns: int, end_ns: int) -> list[QueueWindow]:
         tids, exact = accepting(history, last, number, len(reports[-1].queues), start_ns)
         found.append(
             QueueWindow(
-                last, reports[-1].at_ns, weight / total if total else 0.0, max(q.waiting for _, q in inside),
-                max(0, longest) / 1e9, waited / total if total else 0.0, refused,
-                any(0 <= q.most < q.waiting for _, q in inside), tids, exact,
+                last,
+                reports[-1].at_ns,
+                weight / total if total else 0.0,
+                max(q.waiting for _, q in inside),
+                max(0, longest) / 1e9,
+                waited / total if total else 0.0,
+                refused,
+                any(0 <= q.most < q.waiting for _, q in inside),
+                tids,
+                exact,
             )
-        )  # fmt: skip
+        )
     return found
 
 

@@ -90,9 +90,11 @@ def callgrind(calls: Calls, command: str = "") -> str:
             other = functions.get(callee)
             if other is not None:
                 lines += [
-                    f"cfl={_file(other)}", f"cfn={_name(callee, other)}", f"calls={count} {other.line}",
+                    f"cfl={_file(other)}",
+                    f"cfn={_name(callee, other)}",
+                    f"calls={count} {other.line}",
                     f"{function.line} {_us(total)}",
-                ]  # fmt: skip
+                ]
         lines.append("")
     return "\n".join(lines)
 

@@ -199,18 +199,32 @@ class ExactWaits:
             longest_s=every.longest / 1e9,
             aside=aside,
             aside_s=aside_ns / 1e9,
-            places=tuple([
-                PlaceWaitTimes(
-                    place.classification.state, reason, place.stack.frames[0] if place.stack.frames else None,
-                    total.waits, total.total / 1e9, total.quantile_s(0.5), total.quantile_s(0.95), total.longest / 1e9,
-                    total.shown(name, MAX_PLACE_WAKERS), late.quantile_s(0.5), total.back,
-                )
-                for reason, (place, total, late) in best
-            ]),
+            places=tuple(
+                [
+                    PlaceWaitTimes(
+                        place.classification.state,
+                        reason,
+                        place.stack.frames[0] if place.stack.frames else None,
+                        total.waits,
+                        total.total / 1e9,
+                        total.quantile_s(0.5),
+                        total.quantile_s(0.95),
+                        total.longest / 1e9,
+                        total.shown(name, MAX_PLACE_WAKERS),
+                        late.quantile_s(0.5),
+                        total.back,
+                    )
+                    for reason, (place, total, late) in best
+                ]
+            ),
             wakes=WakeTimes(
-                lates.waits, lates.quantile_s(0.5), lates.quantile_s(0.95), lates.longest / 1e9,
-                lates.shown(name, MAX_WAKERS), brief,
+                lates.waits,
+                lates.quantile_s(0.5),
+                lates.quantile_s(0.95),
+                lates.longest / 1e9,
+                lates.shown(name, MAX_WAKERS),
+                brief,
             )
             if lates.waits
             else None,
-        )  # fmt: skip
+        )

@@ -290,9 +290,15 @@ class HistoricalView(History):
         if run is not None:
             woken = [at for at in run.woken or () if at <= known_ns] or None
             thread.current = Run(
-                run.start_ns, run.stack, run.wait, run.holds, run.classification, woken=woken,
-                unsure_ns=run.unsure_ns if woken else 0, before_ns=run.before_ns,
-            )  # fmt: skip
+                run.start_ns,
+                run.stack,
+                run.wait,
+                run.holds,
+                run.classification,
+                woken=woken,
+                unsure_ns=run.unsure_ns if woken else 0,
+                before_ns=run.before_ns,
+            )
             thread.runs.append(thread.current)
             if run.state is State.GIL:
                 self._gil_waiters.add(key.tid)

@@ -137,11 +137,16 @@ class AgentControl:
             library = attachment.hello.library if attachment.hello is not None else ""
             self._emit(
                 AgentStatus(
-                    now, attachment.state, clean(attachment.text or self._problem), clean(attachment.remedy),
+                    now,
+                    attachment.state,
+                    clean(attachment.text or self._problem),
+                    clean(attachment.remedy),
                     clean(library),
-                    self._cost, self._late, self._window,
+                    self._cost,
+                    self._late,
+                    self._window,
                 )
-            )  # fmt: skip
+            )
 
     def _pass_on(self, now: int, message: Message) -> None:
         if isinstance(message, Report):
@@ -160,11 +165,20 @@ class AgentControl:
         self._status(now)
         loops = tuple(
             LoopInfo(
-                self._numbers.outer(loop.tid), clean(loop.kind), loop.tasks, loop.ready, loop.timers, loop.lag,
+                self._numbers.outer(loop.tid),
+                clean(loop.kind),
+                loop.tasks,
+                loop.ready,
+                loop.timers,
+                loop.lag,
                 tuple(
                     TaskInfo(
-                        clean(t.name), clean(t.state), t.age, tuple(_place(spot) for spot in t.chain),
-                        clean(t.created[0], 1000) if t.created else "", t.created[1] if t.created else 0,
+                        clean(t.name),
+                        clean(t.state),
+                        t.age,
+                        tuple(_place(spot) for spot in t.chain),
+                        clean(t.created[0], 1000) if t.created else "",
+                        t.created[1] if t.created else 0,
                     )
                     for t in loop.told
                 ),
@@ -172,7 +186,7 @@ class AgentControl:
                 loop.debug,
             )
             for loop in report.loops
-        )  # fmt: skip
+        )
         queues = [
             QueueInfo(
                 q.id,
@@ -218,17 +232,39 @@ class AgentControl:
         tids = {context: self._numbers.outer(tid) for context, tid in part.threads}
         rows = tuple(
             CallInfo(
-                index, clean(name), clean(file, 1000), line, calls, own_calls, total, own, tids.get(context, 0),
+                index,
+                clean(name),
+                clean(file, 1000),
+                line,
+                calls,
+                own_calls,
+                total,
+                own,
+                tids.get(context, 0),
                 tuple(Callee(*callee) for callee in callees),
             )
             for each in parts
             for index, name, file, line, calls, own_calls, total, own, context, callees in each.rows
-        )  # fmt: skip
+        )
         self._emit(
-            Calls(now, clean(part.source), clean(part.clock), part.seconds, part.running, part.clean, part.calls,
-                  part.dropped, part.cost.spent / max(part.seconds, 0.001), rows, part.cost.used, part.cost.bare,
-                  part.cost.drag, part.cost.factor, part.cost.functions)
-        )  # fmt: skip
+            Calls(
+                now,
+                clean(part.source),
+                clean(part.clock),
+                part.seconds,
+                part.running,
+                part.clean,
+                part.calls,
+                part.dropped,
+                part.cost.spent / max(part.seconds, 0.001),
+                rows,
+                part.cost.used,
+                part.cost.bare,
+                part.cost.drag,
+                part.cost.factor,
+                part.cost.functions,
+            )
+        )
         if not part.running:
             self._window = ""
             self._status(now)

@@ -111,10 +111,18 @@ class Collector:
         now = time.monotonic_ns()
         self._recorder.emit(
             Hello(
-                STREAM_VERSION, __version__, target, self._engine.name, self._pace.asked_hz, self._pace.budget,
-                now, time.time(), _told(probe.capabilities, self._labels, self._gentle), self._labels,
+                STREAM_VERSION,
+                __version__,
+                target,
+                self._engine.name,
+                self._pace.asked_hz,
+                self._pace.budget,
+                now,
+                time.time(),
+                _told(probe.capabilities, self._labels, self._gentle),
+                self._labels,
             )
-        )  # fmt: skip
+        )
         if probe.why:
             self._recorder.emit(Notice(now, "info", f"engine {self._engine.name}, because {probe.why}"))
         self._engine.gentle = self._gentle
@@ -283,17 +291,33 @@ class Collector:
         self._stats_ns = now
         if adapt and pace.adapt(own / (1 - held_share)):
             self._recorder.emit(
-                Notice(now, "info", f"sampling slowed to {pace.target_hz:.0f} Hz to stay within the budget "
-                       f"of {pace.budget:g} % of a core")
-            )  # fmt: skip
+                Notice(
+                    now,
+                    "info",
+                    f"sampling slowed to {pace.target_hz:.0f} Hz to stay within the budget "
+                    f"of {pace.budget:g} % of a core",
+                )
+            )
         engine.slowed = pace.target_hz < SLOWED * pace.asked_hz
         self._recorder.emit(
             Stats(
-                now, tally.samples, tally.misses + pace.misses, tally.repaired, tally.dropped, tally.doubtful,
-                hz, pace.target_hz, own + children, own_peak(),
-                children, 100 * engine.HELPER_CPU, waited, *engine.coverage(now), self._looks.report(now),
+                now,
+                tally.samples,
+                tally.misses + pace.misses,
+                tally.repaired,
+                tally.dropped,
+                tally.doubtful,
+                hz,
+                pace.target_hz,
+                own + children,
+                own_peak(),
+                children,
+                100 * engine.HELPER_CPU,
+                waited,
+                *engine.coverage(now),
+                self._looks.report(now),
             )
-        )  # fmt: skip
+        )
 
     def _make_room(self, elapsed_ns: int) -> None:
         """What a tick may take: of an engine that can look at a part of the threads it is the last resort, when the

@@ -44,18 +44,33 @@ def write_core(path: Path, out: BinaryIO, program: str = "", sysroot: str = "", 
             engine = CoreEngine(core, Path(folder), facts)
             probe = engine.look()
             target = Target(
-                core.pid, probe.python, command_of(core), 0.0, executable=clean(core.program, 1000),
-                free_threaded=probe.free_threaded, cpus=0.0, machine_cpus=0, core=clean(str(path.absolute()), 1000),
+                core.pid,
+                probe.python,
+                command_of(core),
+                0.0,
+                executable=clean(core.program, 1000),
+                free_threaded=probe.free_threaded,
+                cpus=0.0,
+                machine_cpus=0,
+                core=clean(str(path.absolute()), 1000),
                 core_lacks=engine.lacks(),
-            )  # fmt: skip
+            )
             writer = Writer(out)
             recorder = _Moment(writer, facts)
             writer.add(
                 Hello(
-                    STREAM_VERSION, __version__, target, engine.name, 0.0, 0.0, MOMENT_NS, core.written,
-                    probe.capabilities, "off",
+                    STREAM_VERSION,
+                    __version__,
+                    target,
+                    engine.name,
+                    0.0,
+                    0.0,
+                    MOMENT_NS,
+                    core.written,
+                    probe.capabilities,
+                    "off",
                 )
-            )  # fmt: skip
+            )
             try:
                 _look(engine, target, recorder)
             except TargetGone:  # what our readers say of a process of which nothing can be read

@@ -165,8 +165,14 @@ class Recorder:
     def _forget(self, at_ns: int) -> None:
         self.generation += 1
         for table in (
-            self._frames, self._stacks, self._waits, self._waited, self._task_waits, self._labels, self._last,
-        ):  # fmt: skip
+            self._frames,
+            self._stacks,
+            self._waits,
+            self._waited,
+            self._task_waits,
+            self._labels,
+            self._last,
+        ):
             table.clear()
         self._holds = {(): 0}
         self._next = 1

@@ -34,11 +34,16 @@ class WorkerWatch:
         elapsed = (now - self._at_ns) / 1e9 if self._at_ns else 0.0
         rows = tuple(
             Worker(
-                m.pid, m.start_ticks, m.parent, m.role, m.name,
-                100 * (m.cpu_s - self._cpu[m.key]) / elapsed if elapsed and m.key in self._cpu else -1.0, m.threads,
+                m.pid,
+                m.start_ticks,
+                m.parent,
+                m.role,
+                m.name,
+                100 * (m.cpu_s - self._cpu[m.key]) / elapsed if elapsed and m.key in self._cpu else -1.0,
+                m.threads,
             )
             for m in below
-        )  # fmt: skip
+        )
         self._cpu = {m.key: m.cpu_s for m in below}
         self._at_ns = now
         ended = tuple(self._tree.ended[:MOST_ENDED])

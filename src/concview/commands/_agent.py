@@ -32,10 +32,12 @@ def add(parser: argparse.ArgumentParser, consent: bool = True) -> None:
     if consent:
         parser.add_argument("--yes", action="store_true", help="with --agent: yes, add a thread to the target")
     parser.add_argument(
-        "--calls", metavar="CLOCK[:S]", default="",
+        "--calls",
+        metavar="CLOCK[:S]",
+        default="",
         help="with --agent: count every call for S seconds (default 5), timed by CLOCK wall or cpu (yappi), or none "
         "(counts only, 3.12+); slows down code that calls much",
-    )  # fmt: skip
+    )
 
 
 def check(options: argparse.Namespace, ours: bool = False) -> None:

@@ -50,8 +50,15 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         threads=list(cause.threads),
         path=[
             out.BlameStepOut(
-                s.via, s.what, out.SiteOut(s.file, s.line, s.function), list(s.waiters), list(s.owners),
-                s.confidence.value, list(s.waiting_tasks), list(s.owning_tasks), s.inside,
+                s.via,
+                s.what,
+                out.SiteOut(s.file, s.line, s.function),
+                list(s.waiters),
+                list(s.owners),
+                s.confidence.value,
+                list(s.waiting_tasks),
+                list(s.owning_tasks),
+                s.inside,
             )
             for s in cause.path
         ],
@@ -60,11 +67,13 @@ def _cause(blame: Blame, cause: BlameCause) -> out.BlameCauseOut:
         stuck_s=round(cause.stuck_s, 3),
         exact=cause.exact,
         rule=cause.rule or None,
-        tasks=list(cause.tasks), work=served_out(cause.work), work_ahead=served_out(cause.work_ahead),
+        tasks=list(cause.tasks),
+        work=served_out(cause.work),
+        work_ahead=served_out(cause.work_ahead),
         silent_s=round(cause.silent_s, 3),
         estimate=round(cause.estimate, 3) if cause.estimate is not None else None,
         at_least=round(cause.at_least, 3) if cause.at_least is not None else None,
-    )  # fmt: skip
+    )
 
 
 def served_out(served: Iterable[Served]) -> list[out.ServedOut]:

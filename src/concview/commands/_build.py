@@ -365,13 +365,19 @@ def _gil_holder(snapshot: Snapshot, thread: ThreadView) -> int:
 def _interpreters(snapshot: Snapshot) -> list[out.InterpreterOut]:
     return [
         out.InterpreterOut(
-            i.id, True, list(i.threads), i.holder_now != 0, i.holder_now if i.holder_now > 0 else None, i.waiters_now,
-            _round(100 * i.held_share), _round(i.waiters_mean),
+            i.id,
+            True,
+            list(i.threads),
+            i.holder_now != 0,
+            i.holder_now if i.holder_now > 0 else None,
+            i.waiters_now,
+            _round(100 * i.held_share),
+            _round(i.waiters_mean),
         )
         if i.own_gil and snapshot.gil.available
         else out.InterpreterOut(i.id, i.own_gil, list(i.threads))
         for i in snapshot.gil.interpreters
-    ]  # fmt: skip
+    ]
 
 
 def dumped(snapshot: Snapshot) -> list[ThreadView]:

@@ -57,12 +57,16 @@ def comparison_text(comparison: Comparison, pen: Pen) -> None:
             [group, "base", "new", "change", "p", ""],
             [
                 [
-                    f"{clean(r.metric.name, 60)} ({r.metric.unit})", _value(r.base, r.base_interval),
-                    _value(r.new, r.new_interval), _change(r), "" if r.p is None else f"{r.p:.3f}", r.verdict,
+                    f"{clean(r.metric.name, 60)} ({r.metric.unit})",
+                    _value(r.base, r.base_interval),
+                    _value(r.new, r.new_interval),
+                    _change(r),
+                    "" if r.p is None else f"{r.p:.3f}",
+                    r.verdict,
                 ]
                 for r in rows[:MOST_ROWS]
             ],
-        )  # fmt: skip
+        )
         if len(rows) > MOST_ROWS:
             pen.line(f"  ... {len(rows) - MOST_ROWS} more, none of them differs more (all in --format json)", DIM)
         mean = comparison.geomean(group)
@@ -84,12 +88,15 @@ def _places(flame: Flame, pen: Pen) -> None:
         ["where the time of threads goes, threads on average", "base", "new", "change", *(["p", ""] if tested else [])],
         [
             [
-                place_text(p), f"{p.base:.2f}", f"{p.new:.2f}", f"{p.change:+.2f}",
+                place_text(p),
+                f"{p.base:.2f}",
+                f"{p.new:.2f}",
+                f"{p.change:+.2f}",
                 *([f"{p.p:.3f}", "" if p.significant else "~"] if p.p is not None else []),
             ]
             for p in shown
         ],
-    )  # fmt: skip
+    )
     if more := len(flame.places) - len(shown):
         pen.line(f"  ... {more} more, less different (all in --format json, drawn by --flame FILE.html)", DIM)
     pen.line()
@@ -169,8 +176,17 @@ def comparison_out(comparison: Comparison, failed: bool) -> _schema.ComparisonOu
         new=[_run_out(run) for run in comparison.new],
         rows=[
             _schema.ComparisonRowOut(
-                r.metric.group, r.metric.name, r.metric.unit, r.metric.better, r.base, r.new, r.base_interval,
-                r.new_interval, r.change, r.p, r.verdict,
+                r.metric.group,
+                r.metric.name,
+                r.metric.unit,
+                r.metric.better,
+                r.base,
+                r.new,
+                r.base_interval,
+                r.new_interval,
+                r.change,
+                r.p,
+                r.verdict,
             )
             for r in comparison.rows
         ],
@@ -184,7 +200,7 @@ def comparison_out(comparison: Comparison, failed: bool) -> _schema.ComparisonOu
             _schema.ComparedPlaceOut(p.function, p.file, p.state, p.lock, p.base, p.new, p.p)
             for p in (comparison.flame.places if comparison.flame is not None else ())
         ],
-    )  # fmt: skip
+    )
 
 
 def _run_out(run: Run) -> _schema.ComparedRunOut:

@@ -49,15 +49,19 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--keep", metavar="TIME", help="keep the last TIME (30s, 10m, 1h) in memory; write it when something is found"
     )
     group.add_argument(
-        "--when", metavar="RULE", action="append", default=[],
+        "--when",
+        metavar="RULE",
+        action="append",
+        default=[],
         help="with --keep: write on findings of these rules only ('deadlock', 'lock-*'; default: every warning, and "
         f"'{DIED}': one of several ended by a signal or with an error)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--on-finding", metavar="CMD",
+        "--on-finding",
+        metavar="CMD",
         help="with --keep: run it with the verdict as JSON on its standard input (and CONCVIEW_FILE, "
         f"CONCVIEW_FINDING); once in {HOOK_APART_S:.0f} s at most",
-    )  # fmt: skip
+    )
 
 
 def check(options: argparse.Namespace) -> None:
@@ -150,9 +154,12 @@ class Hook:
         told = {"CONCVIEW_FINDING": finding, "CONCVIEW_FILE": str(file.resolve()) if file is not None else ""}
         try:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=sys.stderr.fileno(), env={**os.environ, **told},
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=sys.stderr.fileno(),
+                env={**os.environ, **told},
                 start_new_session=True,
-            )  # fmt: skip
+            )
         except OSError as error:
             complain(f"--on-finding: {self.command[0]} cannot be run: {error.strerror}")
             return
@@ -336,9 +343,7 @@ class Recorder:
     def __init__(self, options: argparse.Namespace, path: Path) -> None:
         """CommandError for options that are wrong, and where nothing can be written."""
         self.keep = span(options.keep)
-        self.trigger = Trigger(
-            condition(options.when), min(AFTER_MOST_S, AFTER_PART * self.keep), APART * self.keep
-        )  # fmt: skip
+        self.trigger = Trigger(condition(options.when), min(AFTER_MOST_S, AFTER_PART * self.keep), APART * self.keep)
         self._died = not options.when or DIED in options.when
         self.files = Files(path)
         self.files.check()
@@ -360,8 +365,10 @@ class Recorder:
 
     def watch(self, watched: Watch, who: str, end: str, seconds: float) -> None:
         """`who` is watched, until it has ended, which `end` says in words, or for so many seconds (0: for ever)."""
-        complain(f"keeping the last {duration(self.keep)} of {who}; written on a finding, on SIGUSR1 to {os.getpid()}, "
-                 f"and when {end}; Ctrl-C ends it")  # fmt: skip
+        complain(
+            f"keeping the last {duration(self.keep)} of {who}; written on a finding, on SIGUSR1 to {os.getpid()}, "
+            f"and when {end}; Ctrl-C ends it"
+        )
         began = time.monotonic()
         interrupted = False
         try:

@@ -59,8 +59,9 @@ def one(cast: Cast, text: str | None, path: str | Path) -> int:
     if found is not None:
         return found.number
     if cast.processes:
-        raise CommandError(f"{path}: a recording of several processes: which one?", Exit.USAGE,
-                           f"--process PID; {those(cast)}")  # fmt: skip
+        raise CommandError(
+            f"{path}: a recording of several processes: which one?", Exit.USAGE, f"--process PID; {those(cast)}"
+        )
     return 0
 
 
@@ -83,10 +84,15 @@ def checked(path: Path, cast: Cast, rules: RuleConfig | None, **how: Any) -> Che
         missed.append(f"what came after the recording breaks off: {cast.broken}")
     processes = [
         Process(
-            e.process.pid, e.process.start_ticks, e.process.parent, e.process.role, e.process.name, e.ended,
+            e.process.pid,
+            e.process.start_ticks,
+            e.process.parent,
+            e.process.role,
+            e.process.name,
+            e.ended,
             e.process.late,
         )
         for e in seen
-    ]  # fmt: skip
+    ]
     runs = explained([e.snapshot for e in seen], processes, across)
     return Checked(runs, missed=tuple(missed), processes=tuple(processes), across=across, **how)

@@ -89,9 +89,12 @@ class Child:
     """A running target. `close()` ends it and everything in its process group."""
 
     def __init__(
-        self, command: list[str], output: Path | None = None, headless: bool = False,
+        self,
+        command: list[str],
+        output: Path | None = None,
+        headless: bool = False,
         environment: dict[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Start it. `headless`: what it prints goes to our standard error, or to `output`; otherwise to the ring
         and to `output`. `environment`: None is ours. CommandError when it cannot be started."""
         self.command = command

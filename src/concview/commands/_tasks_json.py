@@ -97,10 +97,23 @@ def loops_out(aio: AioView | None) -> list[out.LoopOut]:
 
 def _loop(loop: LoopView) -> out.LoopOut:
     return out.LoopOut(
-        f"{loop.id:#x}", loop.kind, loop.tid, loop.thread, loop.running, loop.tasks, loop.ready,
-        _maybe(loop.callbacks_per_s, 2), _maybe(loop.busy, 4), _maybe(loop.p50_s), _maybe(loop.p95_s),
-        _maybe(loop.max_s), _maybe(loop.late_s), loop.task, loop.top, _round(loop.top_share, 4),
-    )  # fmt: skip
+        f"{loop.id:#x}",
+        loop.kind,
+        loop.tid,
+        loop.thread,
+        loop.running,
+        loop.tasks,
+        loop.ready,
+        _maybe(loop.callbacks_per_s, 2),
+        _maybe(loop.busy, 4),
+        _maybe(loop.p50_s),
+        _maybe(loop.p95_s),
+        _maybe(loop.max_s),
+        _maybe(loop.late_s),
+        loop.task,
+        loop.top,
+        _round(loop.top_share, 4),
+    )
 
 
 def _waiting(task: TaskView, names: dict[int, SharedView]) -> out.TaskWaitingOut | None:

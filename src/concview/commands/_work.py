@@ -40,18 +40,43 @@ def work_out(work: WorkSummary | None) -> out.WorkSummaryOut | None:
 
 def _now_out(w: WorkView) -> out.WorkOut:
     return out.WorkOut(
-        w.id, w.kind.value, w.system, w.name, w.missing, w.trace, round(w.age_s, 3), w.exact, w.before,
-        list(w.threads), list(w.tasks), w.state.name.lower(), w.doing, w.inside or None, w.after, w.detail or None,
-        w.because or None, list(w.behind),
-        w.otel_trace or None, w.otel_span or None,
-    )  # fmt: skip
+        w.id,
+        w.kind.value,
+        w.system,
+        w.name,
+        w.missing,
+        w.trace,
+        round(w.age_s, 3),
+        w.exact,
+        w.before,
+        list(w.threads),
+        list(w.tasks),
+        w.state.name.lower(),
+        w.doing,
+        w.inside or None,
+        w.after,
+        w.detail or None,
+        w.because or None,
+        list(w.behind),
+        w.otel_trace or None,
+        w.otel_span or None,
+    )
 
 
 def _route_out(r: RouteView) -> out.RouteOut:
     return out.RouteOut(
-        r.kind.value, r.system, r.name, r.missing, r.seen, round(r.in_flight, 2), _seconds(r.p50_s), _seconds(r.p95_s),
-        r.exact, {s: round(v, 4) for s, v in zip(STATES, r.shares, strict=True)}, round(r.tasks_share, 4),
-    )  # fmt: skip
+        r.kind.value,
+        r.system,
+        r.name,
+        r.missing,
+        r.seen,
+        round(r.in_flight, 2),
+        _seconds(r.p50_s),
+        _seconds(r.p95_s),
+        r.exact,
+        {s: round(v, 4) for s, v in zip(STATES, r.shares, strict=True)},
+        round(r.tasks_share, 4),
+    )
 
 
 def _seconds(value: float | None) -> float | None:
@@ -61,12 +86,21 @@ def _seconds(value: float | None) -> float | None:
 def listening_out(snapshot: Snapshot) -> list[out.ListeningOut]:
     return [
         out.ListeningOut(
-            v.kind, v.name, v.waiting, round(v.mean, 3), v.most, v.limit if v.limit >= 0 else None,
-            v.refused if v.refused >= 0 else None, round(v.waited_s, 3), round(v.oldest_s, 3), list(v.threads), v.exact,
+            v.kind,
+            v.name,
+            v.waiting,
+            round(v.mean, 3),
+            v.most,
+            v.limit if v.limit >= 0 else None,
+            v.refused if v.refused >= 0 else None,
+            round(v.waited_s, 3),
+            round(v.oldest_s, 3),
+            list(v.threads),
+            v.exact,
             list(v.shared),
         )
         for v in snapshot.listening
-    ]  # fmt: skip
+    ]
 
 
 def work_text(snapshot: Snapshot, pen: Pen) -> None:
@@ -141,8 +175,11 @@ def _in_front(snapshot: Snapshot, pen: Pen) -> None:
 
 
 def _headline(outer: list[WorkView], work: WorkSummary) -> str:
-    unknown = f"; {plural(work.unknown, 'thread or task', 'threads and tasks')} went on while they were read" \
-        if work.unknown else ""  # fmt: skip
+    unknown = (
+        f"; {plural(work.unknown, 'thread or task', 'threads and tasks')} went on while they were read"
+        if work.unknown
+        else ""
+    )
     if not outer:
         return f"None{unknown}"
     more = f" (and {work.more} left out)" if work.more else ""

@@ -39,15 +39,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--save", metavar="FORMAT=FILE", action="append", default=[], help="write another format, too; may be repeated"
     )
     parser.add_argument(
-        "--fail-on", metavar="LEVEL", action="append", default=[],
+        "--fail-on",
+        metavar="LEVEL",
+        action="append",
+        default=[],
         help="exit with 1 from here on: info, warn (default) or never; RULE=LEVEL for single rules ('lock-*=info'), "
         "comma-separated",
-    )  # fmt: skip
+    )
     parser.add_argument("--runs", metavar="N", help="with -- CMD: run it so many times, each watched anew")
     parser.add_argument(
-        "--baseline", metavar="FILE", action="append", default=[],
+        "--baseline",
+        metavar="FILE",
+        action="append",
+        default=[],
         help="a recording, or a folder of them, of before: what it has fails nothing, and what differs is told",
-    )  # fmt: skip
+    )
     parser.add_argument("--output", metavar="FILE", help="with -- CMD: what it prints goes here, not to stderr")
     _core.add(parser)
     _agent.add(parser)
@@ -114,9 +120,15 @@ def run(options: argparse.Namespace) -> int:
         comparison = compare(baseline, watch.measured)
         fail_on = dataclasses.replace(fail_on, known=known_findings(baseline))
     checked = Checked(
-        tuple(watch.seen), fail_on, tuple(watch.missed), watch.interrupt is not None, options.brief,
-        tuple(watch.processes), comparison, watch.across,
-    )  # fmt: skip
+        tuple(watch.seen),
+        fail_on,
+        tuple(watch.missed),
+        watch.interrupt is not None,
+        options.brief,
+        tuple(watch.processes),
+        comparison,
+        watch.across,
+    )
     for form, path in [*saves, (options.format, None)]:
         verdict: Verdict = registry.load("concview.commands._verdicts", form, "VERDICT")
         text = verdict.write(checked)
@@ -201,10 +213,15 @@ class _Watch:
                     self.seen.append(snapshot)
                     self.processes.append(
                         Process(
-                            member.pid, member.start_ticks, member.parent, member.role, member.name, part.ended,
+                            member.pid,
+                            member.start_ticks,
+                            member.parent,
+                            member.role,
+                            member.name,
+                            part.ended,
                             part.late,
                         )
-                    )  # fmt: skip
+                    )
         finally:
             made.close()
         if not self.seen:

@@ -30,14 +30,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--new", metavar="FILE", dest="more_new", action="append", default=[], help="one more of after")
     parser.add_argument(
-        "--process", metavar="NAME",
+        "--process",
+        metavar="NAME",
         help="of recordings of several processes (record --tree): the one with this name, or number ('worker 1')",
-    )  # fmt: skip
+    )
     parser.add_argument("--format", choices=["text", "json", "md"], default="text")
     parser.add_argument(
-        "--fail-on", metavar="LEVEL", action="append", default=[],
+        "--fail-on",
+        metavar="LEVEL",
+        action="append",
+        default=[],
         help="exit with 1 when a finding came, from here on: info, warn (default), never, RULE=LEVEL",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--fail-worse", metavar="PERCENT", help="exit with 1 when a number is significantly worse by more than this"
     )
@@ -45,10 +49,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--flame", metavar="FILE", help="write the difference as a flame graph: FILE.html, a page, or FILE.svg"
     )
     parser.add_argument(
-        "--label", metavar="NAME", action="append", default=[],
+        "--label",
+        metavar="NAME",
+        action="append",
+        default=[],
         help="places and flame graph: only time in the name of this request, job, query or call, as check names it (* "
         "and ? match anything); may be repeated",
-    )  # fmt: skip
+    )
     parser.add_argument("--group-by", choices=["label"], default="", help="flame graph: below its root, in whose name")
     _options.add_config(parser)
 
@@ -129,8 +136,11 @@ def _number(path: Path, name: str | None) -> int:
             raise CommandError(f"--process: {path} is of one process", Exit.USAGE)
         return 0
     if name is None:
-        raise CommandError(f"{path}: a recording of several processes: which one?", Exit.USAGE,
-                           f"--process NAME; {_recorded.those(cast)}")  # fmt: skip
+        raise CommandError(
+            f"{path}: a recording of several processes: which one?",
+            Exit.USAGE,
+            f"--process NAME; {_recorded.those(cast)}",
+        )
     found = [p for p in cast.watched if name in (p.name, str(p.pid))]
     if not found:
         raise CommandError(f"--process: {path} has no process '{name}'", Exit.USAGE, _recorded.those(cast))

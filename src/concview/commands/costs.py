@@ -86,10 +86,16 @@ def _text(measured: Measured, some: bool) -> str:
     )
     pen.line()
     rows = [
-        [DESCRIBED[c.name][0], c.name, _time(c.wall_s), f"({_time(c.wall_low_s)} .. {_time(c.wall_high_s)})",
-         _time(c.cpu_s), f"({_time(c.cpu_low_s)} .. {_time(c.cpu_high_s)})"]
+        [
+            DESCRIBED[c.name][0],
+            c.name,
+            _time(c.wall_s),
+            f"({_time(c.wall_low_s)} .. {_time(c.wall_high_s)})",
+            _time(c.cpu_s),
+            f"({_time(c.cpu_low_s)} .. {_time(c.cpu_high_s)})",
+        ]
         for c in measured.costs
-    ]  # fmt: skip
+    ]
     pen.table(["operation", "name", "wall", "", "CPU", ""], rows, left=2)
     for name, why in measured.failed.items():
         pen.paragraph(f"{DESCRIBED[name][0]}: {why}", label="not measured")

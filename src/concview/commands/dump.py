@@ -79,9 +79,7 @@ def _dump_several(options: argparse.Namespace, config: Config) -> int:
         parts = _several.finish(made, SECONDS)
         seen = [p for p in parts if p.last.threads and not p.ended]
         missed = [f"{p.member.name} ({p.member.pid}): {p.why}" for p in parts if p.why and not p.ended]
-        deep = {
-            p.member.pid: _deep(p.member.pid, options, p.last) for p in seen if options.locals or options.native
-        }  # fmt: skip
+        deep = {p.member.pid: _deep(p.member.pid, options, p.last) for p in seen if options.locals or options.native}
     finally:
         made.close()
     if made.more:
@@ -91,11 +89,15 @@ def _dump_several(options: argparse.Namespace, config: Config) -> int:
     if options.format == "json":
         dumps = [
             _schema.DumpPartOut(
-                p.member.pid, p.member.start_ticks, p.member.parent, p.member.role.value, p.member.name,
+                p.member.pid,
+                p.member.start_ticks,
+                p.member.parent,
+                p.member.role.value,
+                p.member.name,
                 _build.dump_out(p.last, deep.get(p.member.pid, {})),
             )
             for p in seen
-        ]  # fmt: skip
+        ]
         out = msgspec.structs.replace(dumps[0].dump, processes=dumps, missed=missed)
         sys.stdout.write(_schema.encode(out))
         return Exit.FINE

@@ -31,25 +31,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
     group = parser.add_argument_group("which part")
     group.add_argument(
-        "--threads", metavar="NAME", action="append", default=[],
+        "--threads",
+        metavar="NAME",
+        action="append",
+        default=[],
         help="only threads of this name (* and ? match anything) or tid; may be repeated",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--tasks", action="store_true",
+        "--tasks",
+        action="store_true",
         help="tasks of asyncio and trio instead of threads: await chains, with the states of tasks",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--label", metavar="NAME", action="append", default=[],
+        "--label",
+        metavar="NAME",
+        action="append",
+        default=[],
         help="only time in the name of this request, job, query or call, as check names it (* and ? match anything); "
         "may be repeated",
-    )  # fmt: skip
+    )
     group.add_argument("--state", metavar="STATE,...", help="only time in these states: running, lock, gil, io, ...")
     group.add_argument("--from", metavar="TIME", dest="begin", help="from here on: seconds, m:ss or h:mm:ss")
     group.add_argument("--to", metavar="TIME", dest="end", help="up to here")
     group.add_argument(
-        "--side", choices=["waiter", "holder"], default="waiter",
+        "--side",
+        choices=["waiter", "holder"],
+        default="waiter",
         help="holder: the stacks of those that others waited for, weighted by that waiting",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--group-by", metavar="WHAT", default="", help="thread, state, label or none, as the format has it"
     )

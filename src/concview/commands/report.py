@@ -26,9 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _recorded.add(parser)
     parser.add_argument("-o", "--output", metavar="OUT", help="where to; '-' or nothing: standard output")
     parser.add_argument(
-        "--format", choices=FORMATS, help="html: a page with pictures; md: twenty lines for a channel; json "
+        "--format",
+        choices=FORMATS,
+        help="html: a page with pictures; md: twenty lines for a channel; json "
         "(default: by the ending of OUT, else md)",
-    )  # fmt: skip
+    )
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
     group = parser.add_argument_group("which part")
     group.add_argument("--from", metavar="TIME", dest="begin", help="from here on: seconds, m:ss or h:mm:ss")
@@ -81,14 +83,17 @@ def _text(account: Account, kind: str, checked: Checked | None) -> str:
             unseen=unseen(account),
             marks=[
                 _schema.MarkOut(
-                    m.id, m.severity.value, m.title, round(account.seconds_of(m.start_ns), 3),
+                    m.id,
+                    m.severity.value,
+                    m.title,
+                    round(account.seconds_of(m.start_ns), 3),
                     round(account.seconds_of(m.end_ns), 3),
                 )
                 for m in account.timeline.marks
             ],
             check=several(checked) if checked is not None else _build.check_out(account.shown),
         )
-    )  # fmt: skip
+    )
 
 
 def _others(account: Account, checked: Checked) -> str:

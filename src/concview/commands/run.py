@@ -83,8 +83,10 @@ class _ProgramLaunch:
                 environment=early.environment if early is not None else None,
             )
             if early is not None and not _launch.wait_for_agent(child) and child.running:
-                complain("the agent could not come in before the first line: the program is not Python, or was told "
-                         "not to load sitecustomize (-I, -E, -S); it is asked in now")  # fmt: skip
+                complain(
+                    "the agent could not come in before the first line: the program is not Python, or was told "
+                    "not to load sitecustomize (-I, -E, -S); it is asked in now"
+                )
         finally:
             if early is not None:
                 early.close()

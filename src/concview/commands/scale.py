@@ -167,9 +167,15 @@ def _text(points: list[tuple[int, float]], fits: list[Fit], problems: list[str],
         if best is not None:
             bar[min(len(bar) - 1, round(best.throughput(n) / top * _BAR))] = "|"
         table.append(
-            [str(n), "".join(bar).rstrip(), f"{x:.4g}", f"{speedup:.2f}", f"{efficiency * 100:.0f} %",
-             "" if serial is None else f"{serial:.3f}"]
-        )  # fmt: skip
+            [
+                str(n),
+                "".join(bar).rstrip(),
+                f"{x:.4g}",
+                f"{speedup:.2f}",
+                f"{efficiency * 100:.0f} %",
+                "" if serial is None else f"{serial:.3f}",
+            ]
+        )
     widest = max(len(row[1]) for row in table)
     for row in table:
         row[1] = row[1].ljust(widest)

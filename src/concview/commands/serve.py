@@ -40,21 +40,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--socket", metavar="PATH", default="", help="a Unix socket of this user's instead of a port")
     parser.add_argument(
-        "--otlp", metavar="URL", default="",
+        "--otlp",
+        metavar="URL",
+        default="",
         help="push the metrics there by OTLP over HTTP (http://127.0.0.1:4318), and listen only where --port or "
         "--socket says so",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--profiles", metavar="S",
+        "--profiles",
+        metavar="S",
         help="with --otlp: push profiles, too, every S seconds: stacks with states, locks and peers. A development "
         "signal of OpenTelemetry, which may still change",
-    )  # fmt: skip
+    )
     parser.add_argument("--every", metavar="S", default="10", help="with --otlp: seconds between two pushes (10)")
     parser.add_argument(
-        "--label", metavar="NAME", action="append", default=[],
+        "--label",
+        metavar="NAME",
+        action="append",
+        default=[],
         help="series of their own only for requests, jobs, queries and calls of this name ('GET /orders*'; *, ?); the "
         "others are added up. May be given again",
-    )  # fmt: skip
+    )
     _options.add_sampling(parser)
 
 
@@ -95,9 +101,15 @@ def run(options: argparse.Namespace) -> int:
         watch = Together(_several.unstarted(options, config, pids, rolling=each, totals=totals))
     else:
         watch = Watch(
-            pids, options.match, open_session, config.engine, config.rate,
-            config.budget / max(1, len(pids)), complain, config.labels,
-        )  # fmt: skip
+            pids,
+            options.match,
+            open_session,
+            config.engine,
+            config.rate,
+            config.budget / max(1, len(pids)),
+            complain,
+            config.labels,
+        )
     collector = SnapshotCollector(watch.watched)
     pushes = _pushes(options, collector.collect, watch.watched) if options.otlp else []
     endpoint: Endpoint | None = None
@@ -151,9 +163,10 @@ def _pushes(
         from concview.fleet.push import BadEndpoint, Push
     except ImportError as error:
         raise CommandError(
-            f"--otlp needs {(error.name or '').rpartition('.')[0] or error.name}", Exit.USAGE,
+            f"--otlp needs {(error.name or '').rpartition('.')[0] or error.name}",
+            Exit.USAGE,
             "pip install 'concview[fleet]'",
-        ) from None  # fmt: skip
+        ) from None
     try:
         pushes: list[Pushing] = [Push(options.otlp, every, collect, complain)]
         if options.profiles is not None:

@@ -68,10 +68,7 @@ class Comparison:
 
     def worse(self, percent: float) -> list[Row]:
         """Rows that are significantly worse by more than so many percent; from 0 to something is."""
-        return [
-            r for r in self.rows
-            if r.verdict == "worse" and (r.change is None or abs(r.change) * 100 > percent)
-        ]  # fmt: skip
+        return [r for r in self.rows if r.verdict == "worse" and (r.change is None or abs(r.change) * 100 > percent)]
 
 
 def compare(base: Sequence[Run], new: Sequence[Run], alpha: float = statistics.ALPHA) -> Comparison:
@@ -144,9 +141,14 @@ def _of_runs(metric: Metric, base: Sequence[Run], new: Sequence[Run], alpha: flo
     first, second = sides
     p = statistics.mann_whitney(first, second)
     return Row(
-        metric, statistics.median(first), statistics.median(second), statistics.median_interval(first, alpha),
-        statistics.median_interval(second, alpha), p, p <= alpha,
-    )  # fmt: skip
+        metric,
+        statistics.median(first),
+        statistics.median(second),
+        statistics.median_interval(first, alpha),
+        statistics.median_interval(second, alpha),
+        p,
+        p <= alpha,
+    )
 
 
 def _of_time(metric: Metric, base: Sequence[Run], new: Sequence[Run], alpha: float) -> Row | None:
@@ -156,9 +158,7 @@ def _of_time(metric: Metric, base: Sequence[Run], new: Sequence[Run], alpha: flo
     if min(len(first), len(second)) < statistics.LEAST_WINDOWS:
         return Row(metric, sum(first) / len(first), sum(second) / len(second), None, None, None, False)
     found = statistics.resample(first, second)
-    return Row(
-        metric, found.base, found.new, found.base_interval, found.new_interval, found.p, found.p <= alpha
-    )  # fmt: skip
+    return Row(metric, found.base, found.new, found.base_interval, found.new_interval, found.p, found.p <= alpha)
 
 
 def _findings(out: Comparison) -> None:

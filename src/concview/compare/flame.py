@@ -174,9 +174,11 @@ def _places(base: list[dict[_Key, float]], new: list[dict[_Key, float]]) -> list
     for key in sorted({k for run in (*base, *new) for k in run}):
         first, second = ([run.get(key, 0.0) for run in side] for side in (base, new))
         place = Place(
-            *key, sum(first) / len(first), sum(second) / len(second),
+            *key,
+            sum(first) / len(first),
+            sum(second) / len(second),
             statistics.mann_whitney(first, second) if tested else None,
-        )  # fmt: skip
+        )
         if abs(place.change) >= LEAST:
             found.append(place)
     return sorted(found, key=lambda p: -abs(p.change))

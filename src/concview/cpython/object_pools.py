@@ -99,9 +99,7 @@ class ObjectPools:
 
     def _heads(self, addresses: list[int]) -> list[tuple[int, int]]:
         """(pool, its class of size) of those that are pools with something in them."""
-        data = self._memory.read_joined(
-            array("Q", [n for a in addresses for n in (a, _HEAD)]), _HEAD * len(addresses)
-        )  # fmt: skip
+        data = self._memory.read_joined(array("Q", [n for a in addresses for n in (a, _HEAD)]), _HEAD * len(addresses))
         if data is None:
             parts = self._memory.read_many([(a, _HEAD) for a in addresses])
             data = b"".join([part if part is not None else bytes(_HEAD) for part in parts])

@@ -63,9 +63,15 @@ def read(path: Path) -> Demo:
     if not isinstance(needs, int | float) or not title or not story.strip():
         raise ValueError(f"{path.name}: needs a title, a story and, if any, a number as NEEDS_SECONDS")
     return Demo(
-        name, title.rstrip("."), group, story.strip(), str(path), float(needs), constants.get("PRINTS") is True,
+        name,
+        title.rstrip("."),
+        group,
+        story.strip(),
+        str(path),
+        float(needs),
+        constants.get("PRINTS") is True,
         constants.get("FREE_THREADED") is True,
-    )  # fmt: skip
+    )
 
 
 def is_free_threaded(python: str) -> bool:

@@ -44,11 +44,20 @@ TASKS = Kind(
     "task",
     TASK_STATES,
     (
-        "#43a563", "#d8b52a", "#e0567f", "#b76fd6", "#f0922b", "#a9b6c6", "#4d94e8", "#2fb0a8", "#8d7be8", "#d5dbe3",
+        "#43a563",
+        "#d8b52a",
+        "#e0567f",
+        "#b76fd6",
+        "#f0922b",
+        "#a9b6c6",
+        "#4d94e8",
+        "#2fb0a8",
+        "#8d7be8",
+        "#d5dbe3",
         "#8a93a0",
     ),
     (TaskState.SLEEP, TaskState.IDLE),
-)  # fmt: skip
+)
 
 
 class _Strip:
@@ -211,10 +220,17 @@ class Picture:
                 warn = m.severity is Severity.WARN
                 marks.append({"a": round(a, 3), "b": round(b, 3), "warn": warn, "id": m.id, "title": m.title})
         return {
-            "whose": self.kind.word, "states": list(self.kind.states), "colours": list(self.kind.colours),
-            "frames": list(self._frames), "own": self._own,
-            "stacks": self._lists, "leaves": list(self._leaves), "keys": rows,
+            "whose": self.kind.word,
+            "states": list(self.kind.states),
+            "colours": list(self.kind.colours),
+            "frames": list(self._frames),
+            "own": self._own,
+            "stacks": self._lists,
+            "leaves": list(self._leaves),
+            "keys": rows,
             "threads": [{"name": _names.thread(t), "tid": t.tid} for t in threads],
             "strips": [self._strips[t].text(self._used) if t in self._strips else "" for t in threads],
-            "from": begin, "seconds": seconds, "marks": marks,
-        }  # fmt: skip
+            "from": begin,
+            "seconds": seconds,
+            "marks": marks,
+        }

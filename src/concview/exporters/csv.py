@@ -113,19 +113,38 @@ def write_tables(recording: Recording, folder: Path, request: Request) -> list[s
     def table(name: str, rows: Iterable[Mapping[str, object]]) -> None:
         written[name] = _write(folder, name, rows)
 
-    table("time", (
-        {whose: name, number_of: tid, "state": state, "seconds": s, "samples": int(n)}
-        for (name, tid, state), (s, n) in sorted(time.items())
-    ))  # fmt: skip
-    table("code", (
-        {"function": function, "file": file, "line": line, "state": state, "own_s": own, "total_s": whole}
-        for (function, file, line, state), (own, whole) in sorted(code.items(), key=lambda item: -item[1][1])
-    ))  # fmt: skip
-    table("waits", (
-        {whose: name, number_of: tid, "state": state, "waits_for": what, role: behind, "confidence": confidence,
-         "seconds": s, "samples": int(n)}
-        for (name, tid, state, what, behind, confidence), (s, n) in sorted(waits.items(), key=lambda item: -item[1][0])
-    ))  # fmt: skip
+    table(
+        "time",
+        (
+            {whose: name, number_of: tid, "state": state, "seconds": s, "samples": int(n)}
+            for (name, tid, state), (s, n) in sorted(time.items())
+        ),
+    )
+    table(
+        "code",
+        (
+            {"function": function, "file": file, "line": line, "state": state, "own_s": own, "total_s": whole}
+            for (function, file, line, state), (own, whole) in sorted(code.items(), key=lambda item: -item[1][1])
+        ),
+    )
+    table(
+        "waits",
+        (
+            {
+                whose: name,
+                number_of: tid,
+                "state": state,
+                "waits_for": what,
+                role: behind,
+                "confidence": confidence,
+                "seconds": s,
+                "samples": int(n),
+            }
+            for (name, tid, state, what, behind, confidence), (s, n) in sorted(
+                waits.items(), key=lambda item: -item[1][0]
+            )
+        ),
+    )
     account = request.account(recording, samples)
     _views(account, table)
     empty = [name for name, number in written.items() if not number]
@@ -149,22 +168,45 @@ def _views(account: Account, table: Callable[[str, Iterable[Mapping[str, object]
     table("loops", (flat(loop) for loop in aio.loops) if aio is not None else ())
     table("shared", (flat(o) for o in aio.objects) if aio is not None else ())
     table("findings", (flat(f) for f in shown.findings))
-    table("stacks", (
-        {"finding": f.id, "subject": f.subject, "role": s.role, "tid": s.tid, "thread": s.name, "note": s.note,
-         "depth": depth, "function": _names.function(frame), "file": frame.file, "line": frame.line}
-        for f in shown.findings for s in f.stacks for depth, frame in enumerate(s.frames)
-    ))  # fmt: skip
+    table(
+        "stacks",
+        (
+            {
+                "finding": f.id,
+                "subject": f.subject,
+                "role": s.role,
+                "tid": s.tid,
+                "thread": s.name,
+                "note": s.note,
+                "depth": depth,
+                "function": _names.function(frame),
+                "file": frame.file,
+                "line": frame.line,
+            }
+            for f in shown.findings
+            for s in f.stacks
+            for depth, frame in enumerate(s.frames)
+        ),
+    )
     blame = shown.blame
     table("causes", (flat(c) for c in blame.causes) if blame is not None else ())
     table("quiet", (flat(q) for q in blame.quiets) if blame is not None else ())
     table("not_judged", (flat(n) for n in (*shown.not_applicable, *shown.pending)))
     table("calls", (flat(c) for c in shown.calls.rows) if shown.calls is not None else ())
     table("series", ({"at_s": account.seconds_of(p.at_ns), **flat(p)} for p in account.timeline.points))
-    table("marks", (
-        {"id": m.id, "severity": m.severity.value, "title": m.title, "start_s": account.seconds_of(m.start_ns),
-         "end_s": account.seconds_of(m.end_ns)}
-        for m in account.timeline.marks
-    ))  # fmt: skip
+    table(
+        "marks",
+        (
+            {
+                "id": m.id,
+                "severity": m.severity.value,
+                "title": m.title,
+                "start_s": account.seconds_of(m.start_ns),
+                "end_s": account.seconds_of(m.end_ns),
+            }
+            for m in account.timeline.marks
+        ),
+    )
 
 
 EXPORTER = Exporter(

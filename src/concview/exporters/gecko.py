@@ -85,42 +85,58 @@ class _Thread:
         nothing = "null"
         return ",".join(
             (
-                _table("stackTable", len(stacks), {
-                    "frame": _numbers(frame for _, frame in stacks),
-                    "prefix": _numbers(prefix for prefix, _ in stacks),
-                    "category": _numbers(frames[frame][2] for _, frame in stacks),
-                    "subcategory": _same("0", len(stacks)),
-                }),
-                _table("frameTable", len(frames), {
-                    "address": _same("-1", len(frames)),
-                    "inlineDepth": _same("0", len(frames)),
-                    "category": _numbers(category for *_, category in frames),
-                    "subcategory": _same("0", len(frames)),
-                    "func": _numbers(function for function, *_ in frames),
-                    "nativeSymbol": _same(nothing, len(frames)),
-                    "innerWindowID": _same(nothing, len(frames)),
-                    "implementation": _same(nothing, len(frames)),
-                    "line": _numbers(line or None for _, line, _ in frames),
-                    "column": _same(nothing, len(frames)),
-                }),
-                _table("funcTable", len(functions), {
-                    "name": _numbers(string(name) for name, _ in functions),
-                    "isJS": _same("false", len(functions)),
-                    "relevantForJS": _same("false", len(functions)),
-                    "resource": _numbers(self._files.get(file, -1) for _, file in functions),
-                    "fileName": _numbers(string(file) if file else None for _, file in functions),
-                    "lineNumber": _same(nothing, len(functions)),
-                    "columnNumber": _same(nothing, len(functions)),
-                }),
-                _table("resourceTable", len(self._files), {
-                    "lib": _same(nothing, len(self._files)),
-                    "name": _numbers(string(file) for file in self._files),
-                    "host": _same(nothing, len(self._files)),
-                    "type": _same("5", len(self._files)),
-                }),
+                _table(
+                    "stackTable",
+                    len(stacks),
+                    {
+                        "frame": _numbers(frame for _, frame in stacks),
+                        "prefix": _numbers(prefix for prefix, _ in stacks),
+                        "category": _numbers(frames[frame][2] for _, frame in stacks),
+                        "subcategory": _same("0", len(stacks)),
+                    },
+                ),
+                _table(
+                    "frameTable",
+                    len(frames),
+                    {
+                        "address": _same("-1", len(frames)),
+                        "inlineDepth": _same("0", len(frames)),
+                        "category": _numbers(category for *_, category in frames),
+                        "subcategory": _same("0", len(frames)),
+                        "func": _numbers(function for function, *_ in frames),
+                        "nativeSymbol": _same(nothing, len(frames)),
+                        "innerWindowID": _same(nothing, len(frames)),
+                        "implementation": _same(nothing, len(frames)),
+                        "line": _numbers(line or None for _, line, _ in frames),
+                        "column": _same(nothing, len(frames)),
+                    },
+                ),
+                _table(
+                    "funcTable",
+                    len(functions),
+                    {
+                        "name": _numbers(string(name) for name, _ in functions),
+                        "isJS": _same("false", len(functions)),
+                        "relevantForJS": _same("false", len(functions)),
+                        "resource": _numbers(self._files.get(file, -1) for _, file in functions),
+                        "fileName": _numbers(string(file) if file else None for _, file in functions),
+                        "lineNumber": _same(nothing, len(functions)),
+                        "columnNumber": _same(nothing, len(functions)),
+                    },
+                ),
+                _table(
+                    "resourceTable",
+                    len(self._files),
+                    {
+                        "lib": _same(nothing, len(self._files)),
+                        "name": _numbers(string(file) for file in self._files),
+                        "host": _same(nothing, len(self._files)),
+                        "type": _same("5", len(self._files)),
+                    },
+                ),
                 _table("nativeSymbols", 0, dict.fromkeys(("libIndex", "address", "name", "functionSize"), "[]")),
             )
-        )  # fmt: skip
+        )
 
 
 def _numbers(values: Iterable[int | None]) -> str:
@@ -168,15 +184,33 @@ def _meta(samples: Samples) -> str:
         "tableLabel": "{marker.data.what} {marker.data.behind}", "chartLabel": "{marker.data.what}",
         "display": ["marker-chart", "marker-table", "timeline-overview"], "fields": fields,
     }  # fmt: skip
-    return _text({
-        "version": 32, "preprocessedProfileVersion": 57, "processType": 0, "product": "Python", "stackwalk": 0,
-        "interval": 1000 / (hello.rate_hz or 100), "platform": "Linux", "oscpu": "", "toolkit": "", "abi": "",
-        "startTime": (hello.epoch + (samples.first_ns - hello.at_ns) / 1e9) * 1000, "shutdownTime": None,
-        "misc": " ".join(hello.target.command), "appBuildID": "", "symbolicated": True, "categories": categories,
-        "markerSchema": [schema], "importedFrom": f"concview {__version__}", "debug": False,
-        "arguments": " ".join(hello.target.command), "sourceURL": "", "usesOnlyOneStackType": True,
-        "extensions": {"id": [], "name": [], "baseURL": [], "length": 0},
-    })  # fmt: skip
+    return _text(
+        {
+            "version": 32,
+            "preprocessedProfileVersion": 57,
+            "processType": 0,
+            "product": "Python",
+            "stackwalk": 0,
+            "interval": 1000 / (hello.rate_hz or 100),
+            "platform": "Linux",
+            "oscpu": "",
+            "toolkit": "",
+            "abi": "",
+            "startTime": (hello.epoch + (samples.first_ns - hello.at_ns) / 1e9) * 1000,
+            "shutdownTime": None,
+            "misc": " ".join(hello.target.command),
+            "appBuildID": "",
+            "symbolicated": True,
+            "categories": categories,
+            "markerSchema": [schema],
+            "importedFrom": f"concview {__version__}",
+            "debug": False,
+            "arguments": " ".join(hello.target.command),
+            "sourceURL": "",
+            "usesOnlyOneStackType": True,
+            "extensions": {"id": [], "name": [], "baseURL": [], "length": 0},
+        }
+    )
 
 
 def _thread(

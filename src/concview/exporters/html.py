@@ -267,12 +267,16 @@ def _pictures(account: Account, picture: Picture) -> list[str]:
 def _bar(ns: Iterable[int], kind: Kind) -> str:
     values = list(ns)
     total = sum(values) or 1
-    return '<div class="bar">' + "".join(
-        f'<span style="width:{value / total * 100:.2f}%;background:{colour}" '
-        f'title="{state} {value / total * 100:.0f} %"></span>'
-        for state, colour, value in zip(kind.states, kind.colours, values, strict=True)
-        if value
-    ) + "</div>"  # fmt: skip
+    return (
+        '<div class="bar">'
+        + "".join(
+            f'<span style="width:{value / total * 100:.2f}%;background:{colour}" '
+            f'title="{state} {value / total * 100:.0f} %"></span>'
+            for state, colour, value in zip(kind.states, kind.colours, values, strict=True)
+            if value
+        )
+        + "</div>"
+    )
 
 
 def _rows(picture: Picture) -> list[str]:

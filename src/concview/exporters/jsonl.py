@@ -64,12 +64,22 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
             begun = True
             hello = samples.hello
             assert hello is not None
-            lines.append(_text({
-                "type": "recording", "schema": SCHEMA, "concview": __version__, "pid": hello.target.pid,
-                "python": hello.target.python, "command": list(hello.target.command), "engine": hello.engine,
-                "rate_hz": hello.rate_hz, "side": request.side,
-                "epoch": round(hello.epoch + (samples.first_ns - hello.at_ns) / 1e9, 6),
-            }))  # fmt: skip
+            lines.append(
+                _text(
+                    {
+                        "type": "recording",
+                        "schema": SCHEMA,
+                        "concview": __version__,
+                        "pid": hello.target.pid,
+                        "python": hello.target.python,
+                        "command": list(hello.target.command),
+                        "engine": hello.engine,
+                        "rate_hz": hello.rate_hz,
+                        "side": request.side,
+                        "epoch": round(hello.epoch + (samples.first_ns - hello.at_ns) / 1e9, 6),
+                    }
+                )
+            )
         first = samples.first_ns
         for thread, start, end, activity, blocker, seen in pieces:
             if thread not in threads:
@@ -89,29 +99,52 @@ def write(recording: Recording, out: BinaryIO, request: Request) -> list[str]:
         raise nothing(samples)
     first = samples.first_ns
     for c in samples.counters:
-        lines.append(_text({
-            "type": "counters", "at": round((c.at_ns - first) / 1e9, 6), "cpu_user_s": c.cpu_user_s,
-            "cpu_system_s": c.cpu_system_s, "rss": c.rss, "fds": c.fds, "os_threads": c.os_threads,
-        }))  # fmt: skip
+        lines.append(
+            _text(
+                {
+                    "type": "counters",
+                    "at": round((c.at_ns - first) / 1e9, 6),
+                    "cpu_user_s": c.cpu_user_s,
+                    "cpu_system_s": c.cpu_system_s,
+                    "rss": c.rss,
+                    "fds": c.fds,
+                    "os_threads": c.os_threads,
+                }
+            )
+        )
     lines += [
         _text({"type": "notice", "at": round((n.at_ns - first) / 1e9, 6), "level": n.level, "text": n.text})
         for n in samples.notices
     ]
     stats = samples.stats
-    lines.append(_text({
-        "type": "end", "seconds": round(samples.seconds, 6), "samples": samples.ticks,
-        "missed": stats.misses if stats is not None else None, "reason": samples.bye.reason if samples.bye else None,
-        "broken": samples.broken or None, "not_kept_apart": samples.left_out,
-        "gil_held_s": round(samples.gil_held_ns / 1e9, 6) if samples.gil_seen_ns else None,
-    }))  # fmt: skip
+    lines.append(
+        _text(
+            {
+                "type": "end",
+                "seconds": round(samples.seconds, 6),
+                "samples": samples.ticks,
+                "missed": stats.misses if stats is not None else None,
+                "reason": samples.bye.reason if samples.bye else None,
+                "broken": samples.broken or None,
+                "not_kept_apart": samples.left_out,
+                "gil_held_s": round(samples.gil_held_ns / 1e9, 6) if samples.gil_seen_ns else None,
+            }
+        )
+    )
     flush()
     return remarks(samples)
 
 
 def _thread(number: int, thread: SampledThread) -> str:
-    return _text({
-        "type": "thread", "id": number, "tid": thread.tid, "name": _names.thread(thread), "native": thread.native,
-    })  # fmt: skip
+    return _text(
+        {
+            "type": "thread",
+            "id": number,
+            "tid": thread.tid,
+            "name": _names.thread(thread),
+            "native": thread.native,
+        }
+    )
 
 
 EXPORTER = Exporter(

@@ -130,8 +130,12 @@ class _Page:
             text, labels = self._counted[name]
             self.gauge(name, text, dict(zip(labels, values, strict=True)), value, total=True)
         for (pid, process), number in self.left_out.items():
-            self.gauge("series_left_out", "Series beyond the bound, not shown or added up under 'other'",
-                       {"pid": pid, "process": process}, number)  # fmt: skip
+            self.gauge(
+                "series_left_out",
+                "Series beyond the bound, not shown or added up under 'other'",
+                {"pid": pid, "process": process},
+                number,
+            )
         yield from self._families.values()
 
 
@@ -152,16 +156,24 @@ def fill(page: _Page, watched: Watched) -> None:
 
 
 def _process(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
-    page.gauge("process_stopped", "1 while the process is stopped by a signal or a debugger", common,
-               float(s.status is Status.STOPPED))  # fmt: skip
+    page.gauge(
+        "process_stopped",
+        "1 while the process is stopped by a signal or a debugger",
+        common,
+        float(s.status is Status.STOPPED),
+    )
     page.gauge("cpu_cores", "CPU cores in use", common, None if s.cpu_percent is None else s.cpu_percent / 100)
     page.gauge("context_switches_per_second", "Context switches of all threads", common, s.switches_per_s)
     page.gauge("resident_memory_bytes", "Resident memory", common, float(s.rss) if s.rss else None)
     page.gauge("open_fds", "Open file descriptors", common, float(s.fds) if s.fds else None)
     point = s.series[-1] if s.series else None
     if point is not None:
-        page.gauge("run_queue_delay_ratio", "Seconds that threads waited for a CPU, per second, all together", common,
-                   point.run_delay)  # fmt: skip
+        page.gauge(
+            "run_queue_delay_ratio",
+            "Seconds that threads waited for a CPU, per second, all together",
+            common,
+            point.run_delay,
+        )
     if s.gil.available:
         page.gauge("gil_held_ratio", "Share of the time in which a thread held the GIL", common, s.gil.held_share)
         page.gauge("gil_waiters", "Threads that wait for the GIL, on average", common, s.gil.waiters_mean)
@@ -182,10 +194,14 @@ def _threads(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
         "threads_in_state",
         "Python threads in a state, on average, by the group that their names have in common",
         common,
-        (({"group": name, "state": state}, sums[i]) for name, sums in groups.items() for i, state in enumerate(STATES)
-         if sums[i] > 0),
+        (
+            ({"group": name, "state": state}, sums[i])
+            for name, sums in groups.items()
+            for i, state in enumerate(STATES)
+            if sums[i] > 0
+        ),
         add_up=True,
-    )  # fmt: skip
+    )
 
 
 def _locks(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
@@ -199,33 +215,50 @@ def _locks(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     page.many(
         "lock_waiters", "Threads that wait for a lock, on average", common, rows(lambda i: s.locks[i].waiters_mean)
     )
-    page.many("lock_held_ratio", "Share of the time in which a lock was held", common,
-              rows(lambda i: s.locks[i].held_share))  # fmt: skip
+    page.many(
+        "lock_held_ratio", "Share of the time in which a lock was held", common, rows(lambda i: s.locks[i].held_share)
+    )
 
 
 def _queues(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     named = [({"queue": q.name or q.kind, "kind": q.kind}, q) for q in s.depths]
     page.many("queue_items", "Items in a queue, now", common, ((n, float(q.size)) for n, q in named))
-    page.many("queue_capacity", "Items that a queue may hold; without a bound it has no series", common,
-              ((n, float(q.most)) for n, q in named if q.most))  # fmt: skip
+    page.many(
+        "queue_capacity",
+        "Items that a queue may hold; without a bound it has no series",
+        common,
+        ((n, float(q.most)) for n, q in named if q.most),
+    )
     page.many("queue_puts_per_second", "Items put", common, ((n, q.put_rate) for n, q in named))
     page.many("queue_gets_per_second", "Items taken", common, ((n, q.get_rate) for n, q in named))
 
 
 def _listening(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     named = [({"address": v.name, "kind": v.kind}, v) for v in s.listening]
-    page.many("accept_queue_connections", "Connections that nobody has accepted yet, on average, by the socket",
-              common, ((n, v.mean) for n, v in named))  # fmt: skip
-    page.many("accept_queue_capacity", "Connections that the queue has room for", common,
-              ((n, float(v.limit)) for n, v in named if v.limit >= 0))  # fmt: skip
+    page.many(
+        "accept_queue_connections",
+        "Connections that nobody has accepted yet, on average, by the socket",
+        common,
+        ((n, v.mean) for n, v in named),
+    )
+    page.many(
+        "accept_queue_capacity",
+        "Connections that the queue has room for",
+        common,
+        ((n, float(v.limit)) for n, v in named if v.limit >= 0),
+    )
     page.many(
         "accept_queue_oldest_seconds",
         "How long the oldest of those that wait to be accepted has been seen to wait, at least",
         common,
         ((n, v.oldest_s) for n, v in named),
     )
-    page.many("accept_queue_refused", "Attempts to connect that were turned away within the window: the queue was full",
-              common, ((n, float(v.refused)) for n, v in named if v.refused >= 0))  # fmt: skip
+    page.many(
+        "accept_queue_refused",
+        "Attempts to connect that were turned away within the window: the queue was full",
+        common,
+        ((n, float(v.refused)) for n, v in named if v.refused >= 0),
+    )
 
 
 def _findings(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
@@ -243,8 +276,12 @@ def _blame(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     if blame is None:
         return
     for part in ("own", "held_up", "waits", "starved", "quiet", "unexplained"):
-        page.gauge("thread_time_ratio", "Where all thread time went, each wait followed to its end; the parts sum to 1",
-                   {**common, "part": part}, getattr(blame, part))  # fmt: skip
+        page.gauge(
+            "thread_time_ratio",
+            "Where all thread time went, each wait followed to its end; the parts sum to 1",
+            {**common, "part": part},
+            getattr(blame, part),
+        )
     page.gauge("active_threads", "Active threads (not idle or pausing), on average", common, blame.active)
     page.gauge(
         "verdict",
@@ -269,40 +306,71 @@ def _work(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
         known = not work.totals or (w.kind, w.name) in named
         return {"kind": w.kind.value, "work": title(w) if known else OTHER}
 
-    page.many("work_in_flight", "Requests, jobs, queries and calls in flight, on average, by name", common,
-              ((name(r), r.in_flight) for r in work.routes), add_up=True)  # fmt: skip
-    page.many("work_oldest_seconds", "Age of the oldest one in flight, at least, by name", common,
-              ((name(w), w.age_s) for w in work.now))  # fmt: skip
+    page.many(
+        "work_in_flight",
+        "Requests, jobs, queries and calls in flight, on average, by name",
+        common,
+        ((name(r), r.in_flight) for r in work.routes),
+        add_up=True,
+    )
+    page.many(
+        "work_oldest_seconds",
+        "Age of the oldest one in flight, at least, by name",
+        common,
+        ((name(w), w.age_s) for w in work.now),
+    )
     page.many(
         "work_lasted_seconds",
         "How long those lasted that ended within the window, by name; of what is shorter than a look, too long",
         common,
-        (({**name(r), "quantile": quantile}, value) for r in work.routes if name(r)["work"] != OTHER
-         for quantile, value in (("0.5", r.p50_s), ("0.95", r.p95_s))),
-    )  # fmt: skip
+        (
+            ({**name(r), "quantile": quantile}, value)
+            for r in work.routes
+            if name(r)["work"] != OTHER
+            for quantile, value in (("0.5", r.p50_s), ("0.95", r.p95_s))
+        ),
+    )
     for total in work.totals:
         _total(page, {**common, **name(total), **({} if total.system else {"work": OTHER})}, total)
     _named(page, common, s)
 
 
 def _total(page: _Page, labels: Mapping[str, str], total: WorkTotal) -> None:
-    page.count("work_seen", "Requests, jobs, queries and calls that looks saw, by name: five looks a second", labels,
-               float(total.seen))  # fmt: skip
+    page.count(
+        "work_seen",
+        "Requests, jobs, queries and calls that looks saw, by name: five looks a second",
+        labels,
+        float(total.seen),
+    )
     page.count("work_ended", "Of these, those that were seen to end", labels, float(total.over))
     page.count("work_ended_seconds", "How long those lasted, together, in seconds", labels, total.over_s)
     page.count("work_busy_seconds", "How long all of them were in flight, together, in seconds", labels, total.busy_s)
     for state, seconds in zip((*STATES, "awaits"), (*total.states_s, total.tasks_s), strict=True):
         if seconds > 0:
-            page.count("work_state_seconds", "Seconds of the threads that work on it, by state; 'awaits': of tasks "
-                       "alone", {**labels, "state": state}, seconds)  # fmt: skip
+            page.count(
+                "work_state_seconds",
+                "Seconds of the threads that work on it, by state; 'awaits': of tasks alone",
+                {**labels, "state": state},
+                seconds,
+            )
 
 
 def _named(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
     """Findings and causes by in whose name they are."""
-    rows = [({"id": f.id, "kind": w.kind, "work": w.name}, float(w.threads))
-            for f in s.findings if not f.recent for w in f.work if w.threads]  # fmt: skip
-    page.many("finding_work_threads", "Threads and tasks that a finding is about, by what they served most of the time",
-              common, rows, add_up=True)  # fmt: skip
+    rows = [
+        ({"id": f.id, "kind": w.kind, "work": w.name}, float(w.threads))
+        for f in s.findings
+        if not f.recent
+        for w in f.work
+        if w.threads
+    ]
+    page.many(
+        "finding_work_threads",
+        "Threads and tasks that a finding is about, by what they served most of the time",
+        common,
+        rows,
+        add_up=True,
+    )
     blame = s.blame
     if blame is None or blame.seconds <= 0:
         return
@@ -311,8 +379,13 @@ def _named(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
         ("work_in_the_way_threads", "Those that others wait for, on average, by what they serve", "work_ahead"),
     ):
         served = [w for c in blame.causes if c.path for w in getattr(c, which)]
-        page.many(metric, text, common, (({"kind": w.kind, "work": w.name}, w.seconds / blame.seconds) for w in served),
-                  add_up=True)  # fmt: skip
+        page.many(
+            metric,
+            text,
+            common,
+            (({"kind": w.kind, "work": w.name}, w.seconds / blame.seconds) for w in served),
+            add_up=True,
+        )
 
 
 def _own(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:

@@ -171,12 +171,16 @@ class Together:
     def watched(self) -> list[Watched]:
         return [
             Watched(
-                p.member.pid, p.member.name, p.session, p.why, not p.member.parent,
+                p.member.pid,
+                p.member.name,
+                p.session,
+                p.why,
+                not p.member.parent,
                 functools.partial(self._explained, p.member.pid),
             )
             for p in self.group.parts()
             if not p.ended or not p.member.parent
-        ]  # fmt: skip
+        ]
 
     def _explained(self, pid: int, snapshot: Snapshot) -> Snapshot:
         """Who waits for whom across processes is looked at every few seconds at most: a page asks for all of them."""

@@ -105,10 +105,18 @@ class AcceptQueues:
         since = self._since(one, known, now)
         told = one.drops >= 0 and self._overflows >= 0
         return Queue(
-            one.inode, one.kind, name_of(one), self._own[one.inode], one.waiting, one.most,
-            known.refused if told else -1, since,
-            0 < since <= self._began, self._epolls.get(one.inode, ()), self._shared.get(one.inode, ()),
-        )  # fmt: skip
+            one.inode,
+            one.kind,
+            name_of(one),
+            self._own[one.inode],
+            one.waiting,
+            one.most,
+            known.refused if told else -1,
+            since,
+            0 < since <= self._began,
+            self._epolls.get(one.inode, ()),
+            self._shared.get(one.inode, ()),
+        )
 
     def _count_refused(self, mine: list[Listening], now: float) -> None:
         """Not everything that a listening socket drops was turned away: of one with TCP_DEFER_ACCEPT (uWSGI, Apache)

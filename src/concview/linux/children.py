@@ -51,8 +51,11 @@ class Children:
         if not fields:
             return Capability(False, "the process ended", "")
         if int(fields[_START_STACK]) <= 1:
-            return Capability(False, f"the kernel does not show where /proc/{self._pid} has its code and stack",
-                              f"concview doctor {self._pid} says what would allow it")  # fmt: skip
+            return Capability(
+                False,
+                f"the kernel does not show where /proc/{self._pid} has its code and stack",
+                f"concview doctor {self._pid} says what would allow it",
+            )
         return Capability(True)
 
     def poll(self, now_ns: int) -> list[Copy]:

@@ -54,8 +54,12 @@ def _yama() -> Row:
         return "ptrace_scope", True, "the kernel has no Yama restriction", ""
     allowed = scope == 0 or (scope < 3 and permission.has_ptrace_capability())
     remedy = {1: permission.SYSCTL, 2: f"sudo {sys.executable} -m concview"}.get(scope, "restart with a lower value")
-    return ("ptrace_scope", allowed, f"kernel.yama.ptrace_scope is {scope}: {_SCOPES.get(scope, 'unknown value')}",
-            "" if allowed else remedy)  # fmt: skip
+    return (
+        "ptrace_scope",
+        allowed,
+        f"kernel.yama.ptrace_scope is {scope}: {_SCOPES.get(scope, 'unknown value')}",
+        "" if allowed else remedy,
+    )
 
 
 def _seccomp() -> Row:
@@ -66,8 +70,12 @@ def _seccomp() -> Row:
 def _memory() -> Row:
     failed = permission.vm_read_error()
     if failed:
-        return ("memory reads", False, f"process_vm_readv fails even on concview itself: {os.strerror(failed)}; "
-                "a seccomp filter forbids it", permission.capability(unconfined=True))  # fmt: skip
+        return (
+            "memory reads",
+            False,
+            f"process_vm_readv fails even on concview itself: {os.strerror(failed)}; a seccomp filter forbids it",
+            permission.capability(unconfined=True),
+        )
     return "memory reads", True, "process_vm_readv works, as tried on concview itself", ""
 
 

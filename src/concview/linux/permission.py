@@ -134,11 +134,16 @@ def explain(pid: int) -> Refusal:
     if not uids:
         return Refusal(f"/proc hides process {pid} from this user (mounted with hidepid)", sudo(pid))
     if scope == 3:
-        return Refusal("kernel.yama.ptrace_scope is 3: no process may read another until the machine restarts",
-                       "set kernel.yama.ptrace_scope below 3 in /etc/sysctl.d and restart the machine")  # fmt: skip
+        return Refusal(
+            "kernel.yama.ptrace_scope is 3: no process may read another until the machine restarts",
+            "set kernel.yama.ptrace_scope below 3 in /etc/sysctl.d and restart the machine",
+        )
     if capable:
-        return Refusal("concview has CAP_SYS_PTRACE, but not in the user namespace of the process, or a security "
-                       "module (SELinux, AppArmor) forbids it", f"run concview on the host: {sudo(pid)}")  # fmt: skip
+        return Refusal(
+            "concview has CAP_SYS_PTRACE, but not in the user namespace of the process, or a security "
+            "module (SELinux, AppArmor) forbids it",
+            f"run concview on the host: {sudo(pid)}",
+        )
     if os.geteuid() == 0:
         return Refusal(
             "concview runs as root without CAP_SYS_PTRACE, as in a container that does not grant it", capability()
@@ -146,14 +151,13 @@ def explain(pid: int) -> Refusal:
     if set(uids) != {os.geteuid()}:
         return _other_user(pid, next(uid for uid in uids if uid != os.geteuid()))
     if scope == 2:
-        return Refusal("kernel.yama.ptrace_scope is 2: only a process with CAP_SYS_PTRACE may read another",
-                       sudo(pid))  # fmt: skip
+        return Refusal("kernel.yama.ptrace_scope is 2: only a process with CAP_SYS_PTRACE may read another", sudo(pid))
     if scope == 1 and not _is_descendant(pid):
-        return Refusal("kernel.yama.ptrace_scope is 1: only a parent may read a process",
-                       f"{SYSCTL} (or: {sudo(pid)})")  # fmt: skip
+        return Refusal("kernel.yama.ptrace_scope is 1: only a parent may read a process", f"{SYSCTL} (or: {sudo(pid)})")
     if not dumpable(pid):
-        return Refusal("the process is not dumpable (it changed its user, gained privileges, or asked for it by prctl)",
-                       sudo(pid))  # fmt: skip
+        return Refusal(
+            "the process is not dumpable (it changed its user, gained privileges, or asked for it by prctl)", sudo(pid)
+        )
     if int(fields.get("CapPrm", "0"), 16) & ~int(status_fields("self").get("CapPrm", "0"), 16):
         return Refusal("the process has capabilities that concview does not have", sudo(pid))
     return Refusal("the kernel refuses, and none of the known reasons applies (a security module?)", sudo(pid))

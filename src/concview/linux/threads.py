@@ -226,8 +226,11 @@ class CounterTable:
                     return True
         except (OSError, ValueError, IndexError):
             pass
-        self._say("schedstat", "this kernel keeps no per-thread run-queue delay (needs CONFIG_SCHED_INFO): time spent "
-                  "waiting for a CPU is shown as running")  # fmt: skip
+        self._say(
+            "schedstat",
+            "this kernel keeps no per-thread run-queue delay (needs CONFIG_SCHED_INFO): time spent "
+            "waiting for a CPU is shown as running",
+        )
         return False
 
     @staticmethod

@@ -314,12 +314,18 @@ class WaitReader:
             with open(f"/proc/{pid}/task/{pid}/syscall", "rb") as file:
                 file.read()
         except PermissionError as error:
-            return Capability(False, f"the kernel refuses {error.filename or '/proc/PID/syscall'}",
-                              f"concview doctor {pid} says what would allow it")  # fmt: skip
+            return Capability(
+                False,
+                f"the kernel refuses {error.filename or '/proc/PID/syscall'}",
+                f"concview doctor {pid} says what would allow it",
+            )
         except FileNotFoundError as error:
             if Path(f"/proc/{pid}").exists():
-                return Capability(False, f"{error.filename} does not exist: the kernel was built without "
-                                  "CONFIG_HAVE_ARCH_TRACEHOOK", "use a kernel with it")  # fmt: skip
+                return Capability(
+                    False,
+                    f"{error.filename} does not exist: the kernel was built without CONFIG_HAVE_ARCH_TRACEHOOK",
+                    "use a kernel with it",
+                )
             return Capability(False, "the process ended", "")
         except OSError as error:
             return Capability(False, f"/proc/{pid}/syscall: {error.strerror}", "")

@@ -319,9 +319,12 @@ def rows(data: bytes) -> Iterable[Row]:
     """Of a ring's records."""
     words, quads, signed = memoryview(data).cast("I"), memoryview(data).cast("Q"), memoryview(data).cast("q")
     return zip(
-        quads[2::_QWORDS].tolist(), words[3::_WORDS].tolist(), words[2::_WORDS].tolist(), signed[3::_QWORDS].tolist(),
+        quads[2::_QWORDS].tolist(),
+        words[3::_WORDS].tolist(),
+        words[2::_WORDS].tolist(),
+        signed[3::_QWORDS].tolist(),
         strict=True,
-    )  # fmt: skip
+    )
 
 
 def _opened(pid: int, switches: bool) -> _Ring:

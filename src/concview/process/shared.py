@@ -48,9 +48,7 @@ def sharers(keys: Collection[str]) -> dict[str, frozenset[int]]:
                 if key in found:
                     found[key].add(pid)
     unasked = {_session(pid) for pid in closed}
-    return {
-        key: frozenset(those) for key, those in found.items() if not unasked & {_session(pid) for pid in those}
-    }  # fmt: skip
+    return {key: frozenset(those) for key, those in found.items() if not unasked & {_session(pid) for pid in those}}
 
 
 def _session(pid: int) -> int:

@@ -28,7 +28,9 @@ def unsupported(python: Python) -> tuple[str, str]:
     if engines_for(python) or minor is None:
         return "", ""
     if minor > DIRECT[1]:
-        return (f"Python {python.version} is newer than this concview knows (up to 3.{DIRECT[1][1]})",
-                "pip install --upgrade concview")  # fmt: skip
+        return (
+            f"Python {python.version} is newer than this concview knows (up to 3.{DIRECT[1][1]})",
+            "pip install --upgrade concview",
+        )
     oldest, better = (".".join(map(str, each[0])) for each in (PYSPY, DIRECT))
     return f"Python {python.version} is older than {oldest}", f"run the program with Python {better} or newer"

@@ -101,10 +101,17 @@ class Tree:
                 role, name, serves = self._role(pid, what, told.get(parent), forkserver)
                 found.append(
                     Member(
-                        pid, ticks, parent, role, name, what.command, depth,
-                        (int(fields[11]) + int(fields[12])) / self._ticks, int(fields[17]),
+                        pid,
+                        ticks,
+                        parent,
+                        role,
+                        name,
+                        what.command,
+                        depth,
+                        (int(fields[11]) + int(fields[12])) / self._ticks,
+                        int(fields[17]),
                     )
-                )  # fmt: skip
+                )
                 above, told[pid] = pid, what
             todo += [(child, above, depth + 1, serves) for child in children_of(pid)]
         self._known = known

@@ -18,13 +18,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("concview", "threads, tasks, locks and deadlocks, by concview")
     group.addoption("--concview", action="store_true", help="watch the session from outside while the tests run")
     group.addoption(
-        "--concview-leaks", metavar="WHAT", default="threads,tasks",
+        "--concview-leaks",
+        metavar="WHAT",
+        default="threads,tasks",
         help="what a test must not leave behind: threads, tasks (default: both) or none",
-    )  # fmt: skip
+    )
     group.addoption(
-        "--concview-fail-on", metavar="LEVEL", default=DEFAULT_FAIL_ON,
+        "--concview-fail-on",
+        metavar="LEVEL",
+        default=DEFAULT_FAIL_ON,
         help=f"findings that fail a test: info, warn, never, RULE=LEVEL (default {DEFAULT_FAIL_ON})",
-    )  # fmt: skip
+    )
     group.addoption("--concview-rate", metavar="HZ", type=float, default=100.0, help="samples a second (default 100)")
     group.addoption("--concview-config", metavar="FILE", help="settings of rules, a concview.toml (default: none)")
     parser.addini("concview_allow_threads", "threads that may stay: patterns of names", type="linelist", default=[])

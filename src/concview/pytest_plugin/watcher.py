@@ -119,9 +119,14 @@ class Watcher:
             worse = known is not None and known.severity != "warn" and finding.severity is Severity.WARN
             if (known is None or worse) and (worse or len(self._found) < MOST_FOUND):
                 self._found[key] = messages.Found(
-                    finding.id, finding.severity.value, finding.title, self._test, self._began_ns, snapshot.at_ns,
+                    finding.id,
+                    finding.severity.value,
+                    finding.title,
+                    self._test,
+                    self._began_ns,
+                    snapshot.at_ns,
                     finding_text(finding),
-                )  # fmt: skip
+                )
 
     def _findings(self) -> messages.Findings:
         last = self._last

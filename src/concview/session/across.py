@@ -204,7 +204,7 @@ def _for_room(thread: ThreadView) -> bool:
     return any(
         bare(f.function) == "put" and (is_file(f, "multiprocessing/queues.py") or is_file(f, "billiard/queues.py"))
         for f in thread.stack.frames[:4]
-    )  # fmt: skip
+    )
 
 
 def _owner(snapshot: Snapshot, tid: int) -> ThreadView | None:
@@ -224,8 +224,15 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
                 if child.pid in pictures and thread is not None and _for_end(thread):
                     main = pictures[child.pid].thread(child.pid)
                     does = _does(main) if main is not None else ""
-                    yield Across((pid, tid), (child.pid, child.pid), "child", "its end",
-                                 does, Confidence.EXACT, thread.wait.timed)  # fmt: skip
+                    yield Across(
+                        (pid, tid),
+                        (child.pid, child.pid),
+                        "child",
+                        "its end",
+                        does,
+                        Confidence.EXACT,
+                        thread.wait.timed,
+                    )
         for link in known.links:
             for owner in link.owners:
                 for tid in link.waiters:
@@ -239,8 +246,15 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
                     node = (owner.pid, other.tid if other is not None else 0)
                     sure = Confidence.EXACT if len(link.owners) == 1 else Confidence.INFERRED
                     does = _does(other) if other is not None else ""
-                    yield Across((pid, tid), node, link.kind, f"the other end of a {link.kind}{_place(thread)}", does,
-                                 sure, thread.wait.timed)  # fmt: skip
+                    yield Across(
+                        (pid, tid),
+                        node,
+                        link.kind,
+                        f"the other end of a {link.kind}{_place(thread)}",
+                        does,
+                        sure,
+                        thread.wait.timed,
+                    )
         for lock in known.file_locks:
             for tid in lock.waiters:
                 thread = _waiting(snapshot, tid)
@@ -248,8 +262,15 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
                     other = _only(pictures[lock.holder])
                     node = (lock.holder, other.tid if other is not None else 0)
                     does = _does(other) if other is not None else ""
-                    yield Across((pid, tid), node, "file lock", f"the lock on {lock.path}{_place(thread)}", does,
-                                 Confidence.EXACT, thread.wait.timed)  # fmt: skip
+                    yield Across(
+                        (pid, tid),
+                        node,
+                        "file lock",
+                        f"the lock on {lock.path}{_place(thread)}",
+                        does,
+                        Confidence.EXACT,
+                        thread.wait.timed,
+                    )
 
 
 def _results(sides: Mapping[int, Side]) -> Iterable[Across]:
@@ -257,8 +278,9 @@ def _results(sides: Mapping[int, Side]) -> Iterable[Across]:
         asks, works = (_waiting(sides[pid].snapshot, tid) for pid, tid in (waiter, worker))
         works = works or sides[worker[0]].snapshot.thread(worker[1])
         if asks is not None and works is not None:
-            yield Across(waiter, worker, "result", f"a result{_place(asks)}", _does(works), Confidence.INFERRED,
-                         asks.wait.timed)  # fmt: skip
+            yield Across(
+                waiter, worker, "result", f"a result{_place(asks)}", _does(works), Confidence.INFERRED, asks.wait.timed
+            )
 
 
 def _for_end(thread: ThreadView) -> bool:
@@ -354,9 +376,7 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
         return msgspec.structs.replace(snapshot, blame=said)
     if (asks := _asks(snapshot, blame, pid, found, name)) is not None:
         return msgspec.structs.replace(snapshot, blame=asks)
-    why: dict[int, tuple[str, bool]] = {
-        w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid
-    }  # fmt: skip
+    why: dict[int, tuple[str, bool]] = {w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid}
     beyond = {e.waiter: e for e in found.edges if e.via == "lock"}
     for edge in found.edges:
         if edge.waiter[0] == pid:

@@ -311,26 +311,37 @@ def _interpreters(history: History, recent: list[ProcessBucket]) -> tuple[Interp
         seen = max(1, sum(s.seen_ns for s in sums))
         found.append(
             InterpreterView(
-                id_, gil, threads,
+                id_,
+                gil,
+                threads,
                 held_share=sum(s.held_ns for s in sums) / seen,
                 holder_now=last.holder if last is not None else 0,
                 waiters_now=last.waiters if last is not None else 0,
                 waiters_mean=sum(s.waiters_ns for s in sums) / seen,
                 waiters_max=max((s.waiters_max for s in sums), default=0),
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 
 def _listening_views(window: Window) -> tuple[ListeningView, ...]:
     views = [
         ListeningView(
-            q.last.kind, q.last.name, q.last.waiting, q.mean, q.most, q.last.most + 1 if q.last.most >= 0 else -1,
-            q.refused, q.waited_s, max(0, q.at_ns - q.last.since_ns) / 1e9 if q.last.since_ns else 0.0,
-            q.threads, q.exact, q.shared,
+            q.last.kind,
+            q.last.name,
+            q.last.waiting,
+            q.mean,
+            q.most,
+            q.last.most + 1 if q.last.most >= 0 else -1,
+            q.refused,
+            q.waited_s,
+            max(0, q.at_ns - q.last.since_ns) / 1e9 if q.last.since_ns else 0.0,
+            q.threads,
+            q.exact,
+            q.shared,
         )
         for q in accept_queues(window.history, window.start_ns, window.end_ns)
-    ]  # fmt: skip
+    ]
     return tuple(sorted(views, key=lambda v: (-v.mean, -v.waiting, v.name)))
 
 

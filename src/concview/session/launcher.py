@@ -62,9 +62,13 @@ class Alone:
         # A session of its own: where the kernel shares the CPUs out by session (sched_autogroup), two that both wake up
         # often starve each other on a full machine; the collector was seen to wait for 3 s behind the screen.
         return subprocess.Popen(  # type: ignore[return-value]
-            [*_COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=_environment(), start_new_session=True,
-        )  # fmt: skip
+            [*_COMMAND, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,
+        )
 
 
 class Nursery:

@@ -26,9 +26,13 @@ def judged(blame: Blame | None, findings: Sequence[Finding], target: Target) -> 
             blame, verdict=STUCK, severity=top.severity, sentence=f"{stuck}: {top.title}.{lacks}", still_s=0.0, more=()
         )
     return msgspec.structs.replace(
-        blame, verdict=MOMENT, severity=None, still_s=0.0, more=(),
+        blame,
+        verdict=MOMENT,
+        severity=None,
+        still_s=0.0,
+        more=(),
         sentence=f"Nobody waits in a circle in this moment; whether threads get on, a core file does not tell.{lacks}",
-    )  # fmt: skip
+    )
 
 
 def timeless(aio: AioView | None) -> AioView | None:

@@ -71,10 +71,16 @@ class State:
 
     def copy(self) -> State:
         return State(
-            self.at_ns, self.hello, {kind: dict(known) for kind, known in self.definitions.items()},
-            dict(self.threads), dict(self.rows), dict(self.tasks), dict(self.task_rows), dict(self.awaits),
+            self.at_ns,
+            self.hello,
+            {kind: dict(known) for kind, known in self.definitions.items()},
+            dict(self.threads),
+            dict(self.rows),
+            dict(self.tasks),
+            dict(self.task_rows),
+            dict(self.awaits),
             dict(self.latest),
-        )  # fmt: skip
+        )
 
     def fold(self, event: AnyEvent) -> None:
         """Take in one event."""

@@ -90,8 +90,9 @@ def merged(pictures: Sequence[tuple[ServiceRow, Snapshot]]) -> list[tuple[Findin
             key = finding.identity
             known = worst.get(key)
             if known is None or (finding.severity is Severity.WARN, finding.score) > (
-                known.severity is Severity.WARN, known.score
-            ):  # fmt: skip
+                known.severity is Severity.WARN,
+                known.score,
+            ):
                 worst[key] = finding
             rows = having.setdefault(key, [])
             if row not in rows:

@@ -160,9 +160,7 @@ class Session:
         those that are over, each as it was at its worst: at its end it may have been a hint only."""
         now = [f for f in self._snapshot.findings if not f.recent]
         there = {(f.id, f.subject) for f in now}
-        gone = [
-            msgspec.structs.replace(f, recent=True) for key, f in list(self._fired.items()) if key not in there
-        ]  # fmt: skip
+        gone = [msgspec.structs.replace(f, recent=True) for key, f in list(self._fired.items()) if key not in there]
         return (*now, *sorted(gone, key=lambda f: -f.score))
 
     def wait_until(self, at_ns: int, timeout_s: float, fresh: bool = False) -> bool:
@@ -574,9 +572,14 @@ def read_through(source: FileSource, config: RuleConfig | None = None, alone: bo
     at."""
     never_s = 1e9
     return Session(
-        source, config=config, alone=alone, patience_s=PATIENCE_NS / 1e9, blamed_every_s=never_s,
-        composed_every_s=PICTURE_S, looks_back=False,
-    )  # fmt: skip
+        source,
+        config=config,
+        alone=alone,
+        patience_s=PATIENCE_NS / 1e9,
+        blamed_every_s=never_s,
+        composed_every_s=PICTURE_S,
+        looks_back=False,
+    )
 
 
 def attach(pid: int, engine: str = "auto", rate: float = 100.0, budget: float = 5.0) -> Session:

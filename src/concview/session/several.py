@@ -56,10 +56,17 @@ class SeveralFile:
             number = self._numbers
         self._events(
             ProcessDef(
-                number, at_ns or time.monotonic_ns(), member.pid, member.start_ticks, member.parent, member.role,
-                member.name, late, why,
+                number,
+                at_ns or time.monotonic_ns(),
+                member.pid,
+                member.start_ticks,
+                member.parent,
+                member.role,
+                member.name,
+                late,
+                why,
             )
-        )  # fmt: skip
+        )
         return number
 
     def add(self, number: int, payload: bytes) -> None:
@@ -165,10 +172,15 @@ class Stream:
             )
         elif isinstance(event, Stats):
             self._snapshot = msgspec.structs.replace(
-                snapshot, at_ns=event.at_ns, samples=event.samples, misses=event.misses, target_hz=event.target_hz,
-                achieved_hz=event.achieved_hz, own_cpu_percent=event.own_cpu_percent,
+                snapshot,
+                at_ns=event.at_ns,
+                samples=event.samples,
+                misses=event.misses,
+                target_hz=event.target_hz,
+                achieved_hz=event.achieved_hz,
+                own_cpu_percent=event.own_cpu_percent,
                 elapsed_s=(event.at_ns - self._first_ns) / 1e9,
-            )  # fmt: skip
+            )
         elif isinstance(event, Bye):
             self._end(event)
 

@@ -33,9 +33,15 @@ class Side:
 def side_of(session: Session) -> Side:
     known, below = session.history.relations, session.history.workers
     return Side(
-        session.snapshot(), known.children(), known.links(), known.file_locks(), known.semaphores(),
-        below.workers if below is not None else (), known.loans(), _awaits(session),
-    )  # fmt: skip
+        session.snapshot(),
+        known.children(),
+        known.links(),
+        known.file_locks(),
+        known.semaphores(),
+        below.workers if below is not None else (),
+        known.loans(),
+        _awaits(session),
+    )
 
 
 def _awaits(session: Session) -> dict[int, tuple[str, float]]:

@@ -56,9 +56,18 @@ class WorkComposer:
         views = [_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent) for p in report.pieces]
         views.sort(key=lambda v: -v.age_s)  # as what was sent tells, which is after what was seen
         return WorkSummary(
-            hello.labels, tuple(views), self._routes, self._seconds, report.looked, report.unknown, report.torn,
-            report.more, report.systems, self._counted, max(0.0, (now - report.at_ns) / 1e9),
-        )  # fmt: skip
+            hello.labels,
+            tuple(views),
+            self._routes,
+            self._seconds,
+            report.looked,
+            report.unknown,
+            report.torn,
+            report.more,
+            report.systems,
+            self._counted,
+            max(0.0, (now - report.at_ns) / 1e9),
+        )
 
     def _sum(self, history: History, start_ns: int, end_ns: int) -> None:
         told = history.work.between(start_ns, end_ns)
@@ -76,25 +85,43 @@ class WorkComposer:
 def _total(total: Total) -> WorkTotal:
     seconds = tuple([ns / 1e9 for ns in total.states])
     return WorkTotal(
-        total.kind, total.system, total.name, total.missing, total.seen, total.over, total.over_s, total.busy_ns / 1e9,
-        seconds, total.tasks_ns / 1e9,
-    )  # fmt: skip
+        total.kind,
+        total.system,
+        total.name,
+        total.missing,
+        total.seen,
+        total.over,
+        total.over_s,
+        total.busy_ns / 1e9,
+        seconds,
+        total.tasks_ns / 1e9,
+    )
 
 
 def _route(route: Route, seconds: float) -> RouteView:
     return RouteView(
-        route.kind, route.system, route.name, route.missing, route.seen,
+        route.kind,
+        route.system,
+        route.name,
+        route.missing,
+        route.seen,
         route.busy_ns / 1e9 / seconds if seconds > 0 else 0.0,
-        route.lasted(0.5), route.lasted(0.95), bool(route.ended) and route.exact == len(route.ended),
+        route.lasted(0.5),
+        route.lasted(0.95),
+        bool(route.ended) and route.exact == len(route.ended),
         accounting.to_shares([float(v) for v in route.states]),
         route.tasks_ns / route.busy_ns if route.busy_ns else 0.0,
-    )  # fmt: skip
+    )
 
 
 def _view(
-    piece: Piece, parts: tuple[int, ...], history: History, threads: Mapping[int, ThreadView], way: Way,
+    piece: Piece,
+    parts: tuple[int, ...],
+    history: History,
+    threads: Mapping[int, ThreadView],
+    way: Way,
     sent: Mapping[int, int],
-) -> WorkView:  # fmt: skip
+) -> WorkView:
     """`sent`: when each thread, or task by -id, that waits at a connection last sent something there. A query that
     waits for its answer was sent then: one statement that is executed again and again looks like one that lasts."""
     label = piece.label
@@ -105,10 +132,28 @@ def _view(
     if asked > begin:
         begin, before = asked, False  # as of the last look at the connection: it may be younger
     return WorkView(
-        piece.id, label.kind, label.system, label.name, label.missing, label.id, label.detail,
-        max(0.0, (history.now_ns - begin) / 1e9), exact, before, piece.threads,
-        piece.tasks, doing, state, piece.inside, parts, label.after, way.said, way.behind, piece.trace, piece.span,
-    )  # fmt: skip
+        piece.id,
+        label.kind,
+        label.system,
+        label.name,
+        label.missing,
+        label.id,
+        label.detail,
+        max(0.0, (history.now_ns - begin) / 1e9),
+        exact,
+        before,
+        piece.threads,
+        piece.tasks,
+        doing,
+        state,
+        piece.inside,
+        parts,
+        label.after,
+        way.said,
+        way.behind,
+        piece.trace,
+        piece.span,
+    )
 
 
 def _doing(piece: Piece, history: History, threads: Mapping[int, ThreadView]) -> tuple[str, State]:

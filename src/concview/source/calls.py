@@ -95,6 +95,7 @@ def calls_of(file: str, function: str, told: str) -> list[Call]:
         return []
     bare = "." not in function
     return [
-        c for c in found
+        c
+        for c in found
         if (bare or "." not in c.function or c.function == function) and is_module(file, c.module, told)
-    ]  # fmt: skip
+    ]

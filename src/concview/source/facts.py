@@ -48,8 +48,11 @@ _T = TypeVar("_T")
 
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 #: Codecs that source may name. Python has others that are slow on purpose-made input or not for text.
-_CODEC = re.compile(r"utf-?8(-sig)?|ascii|us-ascii|latin-?1?|iso-?8859-\d+|cp\d+|windows-\d+|koi8-[ru]|gbk|gb2312"
-                    r"|gb18030|big5|euc-?(jp|kr)|shift-?jis", re.IGNORECASE)  # fmt: skip
+_CODEC = re.compile(
+    r"utf-?8(-sig)?|ascii|us-ascii|latin-?1?|iso-?8859-\d+|cp\d+|windows-\d+|koi8-[ru]|gbk|gb2312"
+    r"|gb18030|big5|euc-?(jp|kr)|shift-?jis",
+    re.IGNORECASE,
+)
 
 
 class Facts(NamedTuple):

@@ -147,9 +147,16 @@ class _Reading:
     """One question."""
 
     def __init__(
-        self, asked: Obligations, file: str, function: Function, line: int, column: int, path: str, kind: str,
+        self,
+        asked: Obligations,
+        file: str,
+        function: Function,
+        line: int,
+        column: int,
+        path: str,
+        kind: str,
         owner: tuple[str, str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._asked, self._file, self._function = asked, file, function
         self._line, self._column, self._path, self._kind = line, column, path, kind
         self._takes, self._gives = _BY_KIND.get(kind, (TAKES, GIVES))

@@ -248,12 +248,7 @@ def multi_line_call():
 
 @case
 def multi_line_expression():
-    return (
-        1
-        + 2
-        + block()
-        + 3
-    )  # fmt: skip
+    return 1 + 2 + block() + 3
 
 
 @case

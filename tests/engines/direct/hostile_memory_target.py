@@ -121,17 +121,36 @@ def build():
 
 
 def palette(n):
-    return CHANCE.choice([
-        lambda: BASE + CHANCE.randrange(used) & ~7,
-        lambda: BASE + 8 * n,
-        lambda: WORDS[CHANCE.randrange(used // WORD)],
-        lambda: CHANCE.choice(REAL),
-        lambda: CHANCE.choice([0, 1, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, 1 << 62, (1 << 63) - 1, 1 << 63,
-                               (1 << 64) - 1, 0x7FFFFFFFF000, 0xFFFF800000000000, 0xDDDDDDDDDDDDDDDD, 4096]),
-        lambda: CHANCE.getrandbits(64),
-        lambda: WORDS[n] + CHANCE.choice([-8, 8, 1, -1, 1 << 32]) & (1 << 64) - 1,
-        lambda: (WORDS[n] & ~0xFFFFFFFF) | CHANCE.getrandbits(32),
-    ])()  # fmt: skip
+    return CHANCE.choice(
+        [
+            lambda: BASE + CHANCE.randrange(used) & ~7,
+            lambda: BASE + 8 * n,
+            lambda: WORDS[CHANCE.randrange(used // WORD)],
+            lambda: CHANCE.choice(REAL),
+            lambda: CHANCE.choice(
+                [
+                    0,
+                    1,
+                    7,
+                    0x7FFFFFFF,
+                    0x80000000,
+                    0xFFFFFFFF,
+                    1 << 40,
+                    1 << 62,
+                    (1 << 63) - 1,
+                    1 << 63,
+                    (1 << 64) - 1,
+                    0x7FFFFFFFF000,
+                    0xFFFF800000000000,
+                    0xDDDDDDDDDDDDDDDD,
+                    4096,
+                ]
+            ),
+            lambda: CHANCE.getrandbits(64),
+            lambda: WORDS[n] + CHANCE.choice([-8, 8, 1, -1, 1 << 32]) & (1 << 64) - 1,
+            lambda: (WORDS[n] & ~0xFFFFFFFF) | CHANCE.getrandbits(32),
+        ]
+    )()
 
 
 def scribble(most):

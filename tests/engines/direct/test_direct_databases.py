@@ -72,9 +72,7 @@ def test_who_is_in_a_transaction_that_writes(direct_python: Interpreter) -> None
     assert {lock.kind for lock in locks.values()} == {"SQLite"}
     for name in ("rollback", "wal"):
         lock = locks[f"{name}.db"]
-        assert (lock.path, lock.holder, lock.waiters) == (
-            f"{folder}/{name}.db", process.pid, (tids[f"wants {name}"],)
-        )  # fmt: skip
+        assert (lock.path, lock.holder, lock.waiters) == (f"{folder}/{name}.db", process.pid, (tids[f"wants {name}"],))
         assert [(user.tid, user.path, user.function) for user in lock.users] == [(tids[name], "store.db", "has")]
     other = locks["foreign.db"]
     assert (other.holder, other.waiters, other.users) == (child, (tids["wants foreign"],), ())

@@ -83,13 +83,23 @@ def test_what_queues_hold(direct_python: Interpreter) -> None:
         tick_until(engine, lambda: names <= _last(sink)[0].keys())
         queues, (pool,) = _last(sink)
         assert {n: (q.size, q.most, q.unfinished) for n, q in queues.items()} == {
-            "self.jobs": (0, 8, 0), "bounded": (0, 300, 0), "lifo": (0, 5, 0), "ordered": (0, 0, 0),
-            "simple": (0, 0, -1), "GLOBAL": (0, 0, 0), "pool": (10, 0, -1),
-        }  # fmt: skip
+            "self.jobs": (0, 8, 0),
+            "bounded": (0, 300, 0),
+            "lifo": (0, 5, 0),
+            "ordered": (0, 0, 0),
+            "simple": (0, 0, -1),
+            "GLOBAL": (0, 0, 0),
+            "pool": (10, 0, -1),
+        }
         assert {n: q.kind for n, q in queues.items()} == {
-            "self.jobs": "Own", "bounded": "Queue", "lifo": "LifoQueue", "ordered": "PriorityQueue",
-            "simple": "SimpleQueue", "GLOBAL": "Queue", "pool": "SimpleQueue",
-        }  # fmt: skip
+            "self.jobs": "Own",
+            "bounded": "Queue",
+            "lifo": "LifoQueue",
+            "ordered": "PriorityQueue",
+            "simple": "SimpleQueue",
+            "GLOBAL": "Queue",
+            "pool": "SimpleQueue",
+        }
         assert tids["consumer"] in queues["self.jobs"].users and tids["closed"] in queues["bounded"].users
         assert tids["local"] in queues["lifo"].users and tids["user"] in queues["GLOBAL"].users
         assert tids["consumer"] not in queues["GLOBAL"].users, "its function does not refer to it"
@@ -102,8 +112,14 @@ def test_what_queues_hold(direct_python: Interpreter) -> None:
         tick_until(engine, lambda: _last(sink)[0]["GLOBAL"].unfinished == 1000)
         queues = _last(sink)[0]
         assert {n: q.size for n, q in queues.items()} == {
-            "self.jobs": 3, "bounded": 69, "lifo": 2, "ordered": 1, "simple": 123, "GLOBAL": 999, "pool": 10,
-        }  # fmt: skip
+            "self.jobs": 3,
+            "bounded": 69,
+            "lifo": 2,
+            "ordered": 1,
+            "simple": 123,
+            "GLOBAL": 999,
+            "pool": 10,
+        }
 
         def moved(name: str) -> tuple[int, int]:
             return queues[name].puts - before[name].puts, queues[name].gets - before[name].gets

@@ -55,8 +55,11 @@ def test_who_refers_to_what_is_waited_for(direct_python: Interpreter) -> None:
 
     cond = of("cond")
     assert (cond.kind, cond.name, cond.container, cond.container_type) == (
-        "Condition", "self._cond", ids["pool"], "Pool",
-    )  # fmt: skip
+        "Condition",
+        "self._cond",
+        ids["pool"],
+        "Pool",
+    )
     assert cond.value == 1 and cond.waiters == (tids["borrower"],)
     reference("cond", "lender", by="local", path="pool._cond", past="get", will="notify", through="put")
     reference("cond", "borrower", by="local", path="application.pool._cond", will="")

@@ -52,9 +52,11 @@ def look(pid: int) -> list[Semaphore]:
     objects = HeapObjects(memory, offsets) if offsets.features.heap_frames else Objects(memory, offsets)
     told: list[Any] = []
     search: Any = SimpleNamespace(
-        reader=LockReader(memory, offsets, objects), everyone=list, table=SimpleNamespace(by_ident={}),
+        reader=LockReader(memory, offsets, objects),
+        everyone=list,
+        table=SimpleNamespace(by_ident={}),
         sink=SimpleNamespace(emit=told.append),
-    )  # fmt: skip
+    )
     reader = SemaphoreReader(search)
     deadline = time.monotonic() + 60
     now = 10**12

@@ -126,13 +126,18 @@ def row(tid: int, stack: int, wait: int) -> ThreadRow:
 
 def test_waits_are_counted_when_they_end_with_all_their_length(watched: Watched) -> None:
     at = watched.now
-    watched.source.put([
-        (at + 1 * MS, 7, IN),  # how long it had waited is not known: no wait
-        (at + 2 * MS, 7, OUT), (at + 5 * MS, 7, IN),
-        (at + 6 * MS, 7, PUSHED_ASIDE), (at + 10 * MS, 7, IN),
-        (at + 11 * MS, 7, OUT), (at + 12 * MS, 7, IN),
-        (at + 13 * MS, 7, OUT),  # goes on
-    ])  # fmt: skip
+    watched.source.put(
+        [
+            (at + 1 * MS, 7, IN),  # how long it had waited is not known: no wait
+            (at + 2 * MS, 7, OUT),
+            (at + 5 * MS, 7, IN),
+            (at + 6 * MS, 7, PUSHED_ASIDE),
+            (at + 10 * MS, 7, IN),
+            (at + 11 * MS, 7, OUT),
+            (at + 12 * MS, 7, IN),
+            (at + 13 * MS, 7, OUT),  # goes on
+        ]
+    )
     found = one(watched.report())
     assert (found.runs, found.waits, found.waited_ns, found.longest_ns) == (4, 2, 4 * MS, 3 * MS)
     assert (found.aside, found.aside_ns) == (1, 4 * MS)
@@ -162,9 +167,16 @@ def test_what_is_too_young_waits_for_its_older_neighbours(watched: Watched) -> N
 
 def test_a_record_that_came_twice_changes_nothing(watched: Watched) -> None:
     at = watched.now
-    watched.source.put([
-        (at, 7, IN), (at, 7, IN), (at + MS, 7, OUT), (at + MS, 7, OUT), (at + 3 * MS, 7, IN), (at + 3 * MS, 7, IN),
-    ])  # fmt: skip
+    watched.source.put(
+        [
+            (at, 7, IN),
+            (at, 7, IN),
+            (at + MS, 7, OUT),
+            (at + MS, 7, OUT),
+            (at + 3 * MS, 7, IN),
+            (at + 3 * MS, 7, IN),
+        ]
+    )
     found = one(watched.report())
     assert (found.waits, found.waited_ns, found.runs) == (1, 2 * MS, 2)
 
@@ -176,9 +188,14 @@ def test_a_place_is_that_of_a_sample_within_the_wait(watched: Watched) -> None:
     watched.poll()
     watched.watch.looked([row(7, 11, watched.sleeping)], at + 3 * MS, at + 4 * MS)
     # The next wait was seen by no sample; the last one by one that began before it did.
-    watched.source.put([
-        (at + 9 * MS, 7, IN), (at + 10 * MS, 7, OUT), (at + 12 * MS, 7, IN), (at + 13 * MS, 7, OUT),
-    ])  # fmt: skip
+    watched.source.put(
+        [
+            (at + 9 * MS, 7, IN),
+            (at + 10 * MS, 7, OUT),
+            (at + 12 * MS, 7, IN),
+            (at + 13 * MS, 7, OUT),
+        ]
+    )
     watched.now = at + 15 * MS
     watched.poll()
     watched.watch.looked([row(7, 12, watched.sleeping)], at + 12 * MS, at + 14 * MS)
@@ -202,9 +219,7 @@ def test_what_reaches_over_a_gap_is_left_out_and_said(watched: Watched) -> None:
 
 def test_given_up_where_it_would_cost_too_much_and_tried_again_later(watched: Watched) -> None:
     at, every = watched.now, 1000
-    watched.source.put([
-        (at + i * every, 7, OUT if i % 2 else IN) for i in range(3 * Source.most_per_s)
-    ])  # fmt: skip
+    watched.source.put([(at + i * every, 7, OUT if i % 2 else IN) for i in range(3 * Source.most_per_s)])
     source = watched.source
     event = watched.report()
     assert "1 % of a core" in event.ended and not watched.watch.on and source.closed
@@ -294,13 +309,25 @@ def test_the_first_moment_at_which_somebody_ran(watched: Watched) -> None:
 
 def test_who_woke_it_and_how_long_it_waited_for_a_cpu(watched: Watched) -> None:
     at = watched.now
-    watched.source.put([
-        (at, 7, IN), (at + 1 * MS, 7, OUT), (at + 4 * MS, 7, WAKING, 8), (at + 5 * MS, 7, IN),
-        (at + 6 * MS, 7, OUT), (at + 8 * MS, 7, WAKING, INTERRUPT), (at + 9 * MS, 7, IN),
-        (at + 10 * MS, 7, PUSHED_ASIDE), (at + 11 * MS, 7, IN),  # for that nobody wakes it
-        (at + 12 * MS, 7, WAKING, 8), (at + 13 * MS, 7, OUT), (at + 15 * MS, 7, IN),  # before: for something else
-        (at + 16 * MS - 1000, 7, WAKING, 8), (at + 16 * MS, 7, OUT), (at + 17 * MS, 7, IN),  # on its way off the CPU
-    ])  # fmt: skip
+    watched.source.put(
+        [
+            (at, 7, IN),
+            (at + 1 * MS, 7, OUT),
+            (at + 4 * MS, 7, WAKING, 8),
+            (at + 5 * MS, 7, IN),
+            (at + 6 * MS, 7, OUT),
+            (at + 8 * MS, 7, WAKING, INTERRUPT),
+            (at + 9 * MS, 7, IN),
+            (at + 10 * MS, 7, PUSHED_ASIDE),
+            (at + 11 * MS, 7, IN),  # for that nobody wakes it
+            (at + 12 * MS, 7, WAKING, 8),
+            (at + 13 * MS, 7, OUT),
+            (at + 15 * MS, 7, IN),  # before: for something else
+            (at + 16 * MS - 1000, 7, WAKING, 8),
+            (at + 16 * MS, 7, OUT),
+            (at + 17 * MS, 7, IN),  # on its way off the CPU
+        ]
+    )
     found = one(watched.report())
     assert found.wakers == (8, 2, INTERRUPT, 1) and found.waits == 4
     assert (found.late_ns, found.late_longest_ns) == (3 * MS, MS)
@@ -340,10 +367,18 @@ def test_looks_at_one_that_was_woken_already_are_of_no_wait(watched: Watched) ->
 def test_when_it_came_to_a_peer_and_who_had_woken_it(watched: Watched) -> None:
     at = watched.now
     wait = watched.sink.wait(Wait(WaitKind.IO, "recvfrom", peer=Peer("tcp", "127.0.0.1:1")))
-    watched.source.put([
-        (at, 7, IN), (at + MS, 7, OUT), (at + 29 * MS, 7, WAKING, 8), (at + 30 * MS, 7, IN), (at + 31 * MS, 7, OUT),
-        (at + 31 * MS, 7, WAKING, 9), (at + 32 * MS, 7, IN), (at + 33 * MS, 7, OUT),
-    ])  # fmt: skip
+    watched.source.put(
+        [
+            (at, 7, IN),
+            (at + MS, 7, OUT),
+            (at + 29 * MS, 7, WAKING, 8),
+            (at + 30 * MS, 7, IN),
+            (at + 31 * MS, 7, OUT),
+            (at + 31 * MS, 7, WAKING, 9),
+            (at + 32 * MS, 7, IN),
+            (at + 33 * MS, 7, OUT),
+        ]
+    )
     watched.now = at + 35 * MS
     watched.poll()
     watched.watch.looked([row(7, 11, wait)], at + 34 * MS, at + 35 * MS)

@@ -107,5 +107,6 @@ def test_a_queue_leads_to_the_only_one_who_was_seen_to_empty_it(direct_python: I
         samples = truth.watch(process.pid, 0.5, 50, both_wait)
     found = {(e.waiter, e.holder, e.via, e.confidence) for e in samples[-1].edges}
     assert found == {
-        (producer, consumer, "Queue.put", Confidence.INFERRED), (consumer, producer, "Thread.join", Confidence.EXACT),
-    }  # fmt: skip
+        (producer, consumer, "Queue.put", Confidence.INFERRED),
+        (consumer, producer, "Thread.join", Confidence.EXACT),
+    }

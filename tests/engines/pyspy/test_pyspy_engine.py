@@ -99,10 +99,12 @@ def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpr
         right += weight * (function == name)
     errors = {key: 100 * (seen[key] - true[key]) / total for key in sorted(true.keys() | seen.keys())}
     rounded = {" ".join(k): round(v, 2) for k, v in errors.items()}
-    print(f"{interpreter.label}: errors in percentage points {rounded}; {100 * right / total:.1f} % of time in the "
-          f"true function; {len(disturbed)} of {len(rounds)} rounds disturbed; "
-          f"longest gap {engine.longest_gap_ns / 1e6:.1f} ms; "
-          f"{engine.tally}")  # fmt: skip
+    print(
+        f"{interpreter.label}: errors in percentage points {rounded}; {100 * right / total:.1f} % of time in the "
+        f"true function; {len(disturbed)} of {len(rounds)} rounds disturbed; "
+        f"longest gap {engine.longest_gap_ns / 1e6:.1f} ms; "
+        f"{engine.tally}"
+    )
     assert right / total > 0.9
     assert all(abs(error) < 4 for error in errors.values()), rounded
     assert engine.tally.dropped == 0

@@ -15,8 +15,15 @@ from concview.engines.pyspy.trace import MAX_FRAMES, Interner, Trace
 
 
 def event(ph: str, name: str, ts: int, tid: int = 1, file: str = "a.py", line: int = 1) -> dict[str, Any]:
-    return {"args": {"filename": file, "line": line}, "cat": "py-spy", "name": name, "ph": ph, "pid": 9, "tid": tid,
-            "ts": ts}  # fmt: skip
+    return {
+        "args": {"filename": file, "line": line},
+        "cat": "py-spy",
+        "name": name,
+        "ph": ph,
+        "pid": 9,
+        "tid": tid,
+        "ts": ts,
+    }
 
 
 def root(ph: str, ts: int, tid: int = 1, name: str = "worker") -> dict[str, Any]:
@@ -79,9 +86,21 @@ def test_pieces_give_the_same_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"[", b"null", b"{}", b"[{}]", b"[1,2]", b"\xff\xfe[{", b"[" * 100_000, b'[{"args":{}}]',
-     b'[{"args":{"filename":1},"name":[],"ph":"B","tid":-1,"ts":"x"}]', b'{"args":{"filename":"' + b"\\" * 99],
-)  # fmt: skip
+    [
+        b"",
+        b"[]",
+        b"[",
+        b"null",
+        b"{}",
+        b"[{}]",
+        b"[1,2]",
+        b"\xff\xfe[{",
+        b"[" * 100_000,
+        b'[{"args":{}}]',
+        b'[{"args":{"filename":1},"name":[],"ph":"B","tid":-1,"ts":"x"}]',
+        b'{"args":{"filename":"' + b"\\" * 99,
+    ],
+)
 def test_rubbish_never_raises(data: bytes) -> None:
     assert read(data).tracks.keys() <= {-1}
 
@@ -105,14 +124,19 @@ def test_deep_stacks_are_cut_at_the_root_end() -> None:
     [
         ("Permission Denied: Try running again with elevated permissions by going 'sudo env'", "may not read"),
         ("Error: Unsupported version of Python: 3.15.0a1\n\nStack backtrace:\n   0: anyhow", "cannot read Python 3.15"),
-        ("Error: Failed to get process executable name. Check that the process is running.\n\nCaused by:\n    0: No "
-         "such file or directory (os error 2)", "is gone"),
+        (
+            "Error: Failed to get process executable name. Check that the process is running.\n\nCaused by:\n    0: No "
+            "such file or directory (os error 2)",
+            "is gone",
+        ),
         ("Error: Failed to find python version from target process", "does not find a Python"),
-        ("[2026-01-01T00:00:00.0Z DEBUG py_spy::config] Config {\n    native: false,\n}\nError: Odd\x1b[2J thing\n",
-         "py-spy failed: Error: Odd\\x1b[2J thing"),
+        (
+            "[2026-01-01T00:00:00.0Z DEBUG py_spy::config] Config {\n    native: false,\n}\nError: Odd\x1b[2J thing\n",
+            "py-spy failed: Error: Odd\\x1b[2J thing",
+        ),
         ("", "without a word"),
     ],
-)  # fmt: skip
+)
 def test_what_py_spy_says_becomes_one_sentence(text: str, expected: str) -> None:
     failure = explain(text, 42, "0.4.3")
     assert expected in str(failure)

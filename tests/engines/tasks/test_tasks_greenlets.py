@@ -32,9 +32,7 @@ def seen(watch: Watch, functions: int) -> dict[str, Row]:
 
 def held(watch: Watch, waiter: Row) -> AsyncObject:
     """What a greenlet waits at, once its holders are told: objects are told seldom."""
-    found: AsyncObject = watch.until(
-        lambda: (o := watch.told.objects.get(waiter.wait.object)) and o.holders and o
-    )  # fmt: skip
+    found: AsyncObject = watch.until(lambda: (o := watch.told.objects.get(waiter.wait.object)) and o.holders and o)
     return found
 
 

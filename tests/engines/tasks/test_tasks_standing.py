@@ -13,9 +13,11 @@ from interpreters import Interpreter, interpreters, target
 SOURCE = (Path(__file__).parent / "standing.py").read_text()
 GIL = [i for i in interpreters() if not i.free_threaded]
 CASES = [(i, "plain") for i in GIL] + [
-    (i, mode) for i in GIL for mode, oldest in (("two", (3, 8)), ("eager", (3, 12))) if i.version >= oldest
-    and i.version in ((3, 12), GIL[-1].version)
-]  # fmt: skip
+    (i, mode)
+    for i in GIL
+    for mode, oldest in (("two", (3, 8)), ("eager", (3, 12)))
+    if i.version >= oldest and i.version in ((3, 12), GIL[-1].version)
+]
 
 
 @pytest.mark.parametrize(("python", "mode"), CASES, ids=[f"{i.label}-{mode}" for i, mode in CASES])

@@ -77,6 +77,6 @@ class ThreadStates:
             alive = namespaces.tasks(self._memory.pid)
         except OSError:
             return []
-        return [
-            state for state, tid in now if (state, tid) in before and tid != self._main_tid and tid in alive
-        ][:MAX_ASKED]  # fmt: skip
+        return [state for state, tid in now if (state, tid) in before and tid != self._main_tid and tid in alive][
+            :MAX_ASKED
+        ]

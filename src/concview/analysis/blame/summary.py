@@ -208,9 +208,15 @@ class _Teller:
     """Turns merged rows into what is shown."""
 
     def __init__(
-        self, history: History, busy: dict[Node, int], every: Sequence[Merged], limits: tuple[float, float],
-        active: int, slices: Sequence[Slice] = (), held: Sequence[tuple[frozenset[int], Limit]] = (),
-    ) -> None:  # fmt: skip
+        self,
+        history: History,
+        busy: dict[Node, int],
+        every: Sequence[Merged],
+        limits: tuple[float, float],
+        active: int,
+        slices: Sequence[Slice] = (),
+        held: Sequence[tuple[frozenset[int], Limit]] = (),
+    ) -> None:
         self._history, self._busy, self._active = history, busy, active
         self._limits, self._slices, self._held = limits, slices, held
         self._threads: dict[Node, ThreadHistory] = {t.tid: t for t in [*history.gone, *history.threads.values()]}
@@ -328,9 +334,12 @@ class _Teller:
         ]
         unsure += [limit for tids, limit in self._held if any(self._loop(tid) in loops for tid in tids)]
         error = error_of(
-            [sum([p.waited[key, loop] for loop in loops]) / whole for p in pieces
-             if (whole := sum([p.rounds[loop] for loop in loops])) > 0]
-        )  # fmt: skip
+            [
+                sum([p.waited[key, loop] for loop in loops]) / whole
+                for p in pieces
+                if (whole := sum([p.rounds[loop] for loop in loops])) > 0
+            ]
+        )
         return gain(rounds / ns, lost / ns, max(self._limits), late, queues, unsure, error * rounds / ns)
 
     @cached_property

@@ -175,9 +175,15 @@ class Blamer:
         return made
 
     def _moments(
-        self, now: dict[Node, Run], tasks: dict[Node, TaskRun], changes: list[_Change], start: int, end: int,
-        wanted: int, made: Slice,
-    ) -> Iterator[tuple[int, int, dict[Node, Run]]]:  # fmt: skip
+        self,
+        now: dict[Node, Run],
+        tasks: dict[Node, TaskRun],
+        changes: list[_Change],
+        start: int,
+        end: int,
+        wanted: int,
+        made: Slice,
+    ) -> Iterator[tuple[int, int, dict[Node, Run]]]:
         """(when, how long, who does what). Together they last from `start` to `end`."""
         cuts = sorted({start, *(c[0] for c in changes if start < c[0] < end)})
         made.moments = len(cuts)

@@ -154,8 +154,11 @@ def story(cause: BlameCause, waiting: float, among: int = 0) -> str:
         if after is None and not cause.ends:
             return f"{told}, {had(step)} {cause.what}"  # that is outside of the process
         if after is not None and (after.via, after.what, after.line, after.who) == (
-            step.via, step.what, step.line, step.who,
-        ):  # fmt: skip
+            step.via,
+            step.what,
+            step.line,
+            step.who,
+        ):
             alike += 1
             continue
         if alike:

@@ -179,9 +179,14 @@ class TaskHistories:
             if changes[i] in awaits:
                 task.awaited, task.awaits = awaits.pop(changes[i])
             self._change(
-                task, start, tables.stacks.get(changes[i + 1], NO_STACK), wait, tables.holds.get(changes[i + 3], ()),
-                changes[i + 4], changes[i + 5],
-            )  # fmt: skip
+                task,
+                start,
+                tables.stacks.get(changes[i + 1], NO_STACK),
+                wait,
+                tables.holds.get(changes[i + 3], ()),
+                changes[i + 4],
+                changes[i + 5],
+            )
         for id_, (awaited, ids) in awaits.items():
             task = self.tasks.get(id_)
             if task is not None:
@@ -212,9 +217,16 @@ class TaskHistories:
         if run is not None:
             run.end_ns = begin
         task.current = TaskRun(
-            begin, stack, wait, holds, since, due, awaits=task.awaits, awaited=task.awaited,
+            begin,
+            stack,
+            wait,
+            holds,
+            since,
+            due,
+            awaits=task.awaits,
+            awaited=task.awaited,
             waits=1 if run is None or run.wait != wait or since != run.since_ns else 0,
-        )  # fmt: skip
+        )
         task.runs.append(task.current)
 
     def end(self, event: TasksGone) -> None:

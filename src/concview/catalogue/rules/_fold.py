@@ -49,9 +49,12 @@ class Fold:
 
 def _order(finding: Finding, speaker: str | None) -> tuple[bool, bool, int, int, str]:
     return (
-        finding.severity is not Severity.WARN, finding.subject != speaker, -finding.score, finding.since_ns,
+        finding.severity is not Severity.WARN,
+        finding.subject != speaker,
+        -finding.score,
+        finding.since_ns,
         finding.subject,
-    )  # fmt: skip
+    )
 
 
 def _said_once(those: list[tuple[Finding, str]]) -> Finding:

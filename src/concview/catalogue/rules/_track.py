@@ -131,16 +131,34 @@ class Track:
         documented = documentation(rule)
         measured = Measured(
             f"{rule.measure}, {UNTOLD}" if at_once else rule.measure,
-            0.0 if at_once else one.value, limits.info, limits.warn, limits.unit,
-            None if one.lower == one.value else one.lower, one.samples, one.episodes,
-        )  # fmt: skip
+            0.0 if at_once else one.value,
+            limits.info,
+            limits.warn,
+            limits.unit,
+            None if one.lower == one.value else one.lower,
+            one.samples,
+            one.episodes,
+        )
         return Finding(
-            rule.id, one.subject, Severity.WARN if severe else Severity.INFO, points, one.confidence,
-            one.title or rule.title, one.summary or documented.summary, documented.why, one.fix or documented.fix,
-            measured, one.where, one.threads, one.stacks, one.gain, one.check_next, self.since_ns,
+            rule.id,
+            one.subject,
+            Severity.WARN if severe else Severity.INFO,
+            points,
+            one.confidence,
+            one.title or rule.title,
+            one.summary or documented.summary,
+            documented.why,
+            one.fix or documented.fix,
+            measured,
+            one.where,
+            one.threads,
+            one.stacks,
+            one.gain,
+            one.check_next,
+            self.since_ns,
             tasks=one.tasks,
             concern=concern_of(rule),
-        )  # fmt: skip
+        )
 
     def _warned(self) -> bool:
         return self.finding is not None and self.raised and self.finding.severity is Severity.WARN

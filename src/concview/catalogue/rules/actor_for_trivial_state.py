@@ -145,10 +145,7 @@ def _actor(window: Window, exact: _exact.Exact, asked: int, callers: set[int]) -
         thread = window.thread(tid)
         if thread is None or thread.share(State.IO, State.SLEEP) > WAITING:
             continue
-        own = [
-            r for r in exact.rows
-            if r.tid == tid and r.line and _alike(r.calls, asked) and not _of_queue(r.file)
-        ]  # fmt: skip
+        own = [r for r in exact.rows if r.tid == tid and r.line and _alike(r.calls, asked) and not _of_queue(r.file)]
         if own:
             handles = max(r.total_s / max(r.own_calls, 1) for r in own)
             if handles <= TRIVIAL_S:

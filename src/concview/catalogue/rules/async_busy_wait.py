@@ -75,9 +75,15 @@ class AsyncBusyWait:
                     yield self._one(window, aio, loop, thread, lines, part, stack)
 
     def _one(
-        self, window: Window, aio: AioWindow, loop: LoopWindow, thread: ThreadWindow,
-        lines: dict[Frame, list[TaskWindow]], part: float, stack: Stack | None,
-    ) -> Observation:  # fmt: skip
+        self,
+        window: Window,
+        aio: AioWindow,
+        loop: LoopWindow,
+        thread: ThreadWindow,
+        lines: dict[Frame, list[TaskWindow]],
+        part: float,
+        stack: Stack | None,
+    ) -> Observation:
         frame = max(lines, key=lambda f: len(lines[f]))
         tasks = [t for some in lines.values() for t in some]
         ids = [t.task.id for t in tasks]

@@ -113,13 +113,19 @@ class AsyncDeadlock:
             tasks=(*tasks, *(-n for n in others if n < 0))[:50],
             stacks=_stacks(window, aio, those),
             explains=(
-                ("async-lock-held-across-await", "*"), ("async-pool-exhausted", "*"), ("async-straggler", "*"),
-                ("async-semaphore-saturated", "*"), ("executor-exhausted", "*"), ("blocked-event-loop", "*"),
-                ("thundering-herd", "*"), ("lost-wakeup", "*"), ("nested-executor-deadlock", "*"),
+                ("async-lock-held-across-await", "*"),
+                ("async-pool-exhausted", "*"),
+                ("async-straggler", "*"),
+                ("async-semaphore-saturated", "*"),
+                ("executor-exhausted", "*"),
+                ("blocked-event-loop", "*"),
+                ("thundering-herd", "*"),
+                ("lost-wakeup", "*"),
+                ("nested-executor-deadlock", "*"),
             ),
             score=EXACT_SCORE if exact else INFERRED_SCORE,
             needs=needs,
-        )  # fmt: skip
+        )
 
 
 def _name(window: Window, aio: AioWindow, node: int) -> str:

@@ -108,11 +108,12 @@ class ContextSwitchStorm:
             stacks=tuple(
                 s
                 for t in busiest[:3]
-                for s in evidence.shown("switches", t.tid, t.name, evidence.heaviest_in(t.wait_profiles, *ACTIVE),
-                                        _note(counted, t.tid))
+                for s in evidence.shown(
+                    "switches", t.tid, t.name, evidence.heaviest_in(t.wait_profiles, *ACTIVE), _note(counted, t.tid)
+                )
             ),
             explains=(("cpu-starvation", "*"),) if system >= SYSTEM_SHARE else (),
-        )  # fmt: skip
+        )
 
 
 def _on_disk(thread: ThreadWindow) -> bool:

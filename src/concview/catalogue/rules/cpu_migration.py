@@ -101,11 +101,16 @@ class CpuMigration:
             stacks=tuple(
                 s
                 for t in busiest[:3]
-                for s in evidence.shown("moved", t.tid, t.name, evidence.heaviest_in(t.wait_profiles, *ACTIVE),
-                                        f"{count(rates[t.tid])} migrations a second")
+                for s in evidence.shown(
+                    "moved",
+                    t.tid,
+                    t.name,
+                    evidence.heaviest_in(t.wait_profiles, *ACTIVE),
+                    f"{count(rates[t.tid])} migrations a second",
+                )
             ),
             severity_cap="info",
-        )  # fmt: skip
+        )
 
 
 RULE = CpuMigration()

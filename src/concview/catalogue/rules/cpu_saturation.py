@@ -106,13 +106,17 @@ class CpuSaturation:
             stacks=tuple(
                 s
                 for t in busiest[:3]
-                for s in evidence.shown("uses CPU", t.tid, t.name,
-                                        evidence.heaviest_in(t.wait_profiles, State.RUNNING, State.RUNNABLE),
-                                        f"{percent(t.share(State.RUNNING))} of a core")
+                for s in evidence.shown(
+                    "uses CPU",
+                    t.tid,
+                    t.name,
+                    evidence.heaviest_in(t.wait_profiles, State.RUNNING, State.RUNNABLE),
+                    f"{percent(t.share(State.RUNNING))} of a core",
+                )
             ),
             severity_cap="info" if others else "",
             needs="" if enough else f"{STRETCHES * STRETCH_NS / 1e9:.0f} s of it (has {seconds:.0f} s)",
-        )  # fmt: skip
+        )
 
 
 def _stretches(window: Window) -> list[list[ProcessBucket]]:

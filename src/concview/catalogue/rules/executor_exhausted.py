@@ -104,10 +104,12 @@ class ExecutorExhausted:
             tasks=tuple(waiting[:50]),
             stacks=_shown(window, aio, tid, stack, doing, waiting, queued.stack),
             explains=(
-                ("thundering-herd", "*"), ("pool-undersized", "*"), ("async-straggler", "*"),
+                ("thundering-herd", "*"),
+                ("pool-undersized", "*"),
+                ("async-straggler", "*"),
                 ("connection-starvation", "*"),
             ),
-        )  # fmt: skip
+        )
 
 
 class _Queued:
@@ -168,8 +170,11 @@ def _workers(window: Window, tids: Iterable[int]) -> tuple[str, Stack | None, in
         for profile in thread.wait_profiles if thread is not None else ():
             if profile.ns > best[0] and profile.classification.state.name != "IDLE":
                 state = profile.state.name.lower()
-                what = evidence.doing(profile.wait) if state in ("io", "sleep") else {"running": "computing"}.get(
-                    state, f"waiting ({state})")  # fmt: skip
+                what = (
+                    evidence.doing(profile.wait)
+                    if state in ("io", "sleep")
+                    else {"running": "computing"}.get(state, f"waiting ({state})")
+                )
                 best = profile.ns, what, profile.stack, tid
     return best[1:]
 

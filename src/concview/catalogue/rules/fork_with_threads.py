@@ -101,10 +101,15 @@ class ForkWithThreads:
                 "child here?"
             ),
             where=_where(stack),
-            stacks=evidence.shown("stuck child", child.pid, f"child {child.pid}", stack,
-                                  "copied from the parent up to the line that forked"),
+            stacks=evidence.shown(
+                "stuck child",
+                child.pid,
+                f"child {child.pid}",
+                stack,
+                "copied from the parent up to the line that forked",
+            ),
             score=100,
-        )  # fmt: skip
+        )
 
     def _forked(self, window: Window, alive: list[tuple[ForkedChild, Stack]], total: int) -> Observation:
         child, stack = next(((c, s) for c, s in alive if s.frames), alive[0])
@@ -126,10 +131,11 @@ class ForkWithThreads:
             gain="None in speed: the program can no longer hang at this place.",
             check_next="Which locks can the other threads hold at that moment? Logging, imports and pools have some.",
             where=_where(stack),
-            stacks=evidence.shown("child", child.pid, f"child {child.pid}", stack,
-                                  "copied from the parent up to the line that forked"),
+            stacks=evidence.shown(
+                "child", child.pid, f"child {child.pid}", stack, "copied from the parent up to the line that forked"
+            ),
             severity_cap="info",
-        )  # fmt: skip
+        )
 
 
 def _has_nothing_to_do(stack: Stack) -> bool:

@@ -104,8 +104,11 @@ def _in_tasks(window: Window, crowd: Crowd) -> bool:
 
 def _forked(window: Window) -> bool:
     """Whether the stacks tell that this process was forked from another one."""
-    return any(in_child(c.stack.frames) or any("fork(" in f.text for f in c.stack.frames)
-               for t in window.threads for c in t.wait_profiles)  # fmt: skip
+    return any(
+        in_child(c.stack.frames) or any("fork(" in f.text for f in c.stack.frames)
+        for t in window.threads
+        for c in t.wait_profiles
+    )
 
 
 def _who(window: Window, crowd: Crowd) -> str:

@@ -82,8 +82,11 @@ class NativeOversubscription:
         native = len(computing) - len(python)
         python.sort(key=lambda t: -t.share(State.RUNNING, State.RUNNABLE))
         hot = evidence.hot(python, State.RUNNING, State.RUNNABLE)
-        who = evidence.who(window, [t.tid for t in python]) if python else plural(native, "thread of a C library",
-                                                                                  "threads of C libraries")  # fmt: skip
+        who = (
+            evidence.who(window, [t.tid for t in python])
+            if python
+            else plural(native, "thread of a C library", "threads of C libraries")
+        )
         if python and native:
             who += f" and {plural(native, 'thread of a C library', 'threads of C libraries')}"
         yield Observation(
@@ -114,13 +117,17 @@ class NativeOversubscription:
             stacks=tuple(
                 s
                 for t in python[:3]
-                for s in evidence.shown("computes", t.tid, t.name,
-                                        evidence.heaviest_in(t.wait_profiles, State.RUNNING, State.RUNNABLE),
-                                        f"waits for a CPU {percent(t.share(State.RUNNABLE))}")
+                for s in evidence.shown(
+                    "computes",
+                    t.tid,
+                    t.name,
+                    evidence.heaviest_in(t.wait_profiles, State.RUNNING, State.RUNNABLE),
+                    f"waits for a CPU {percent(t.share(State.RUNNABLE))}",
+                )
             ),
             # Whoever has the GIL meanwhile waits for a CPU, too, and with it those who want the GIL.
             explains=(("cpu-starvation", "*"), ("cpu-saturation", "*"), ("gil-convoy", "*"), ("gil-contention", "*")),
-        )  # fmt: skip
+        )
 
 
 def _alone(thread: Scheduled, seconds: float) -> float:

@@ -143,10 +143,11 @@ def _used(window: Window) -> bool:
     """Whether a thread uses a library's connection now."""
     runs = [t.history.current for t in window.threads if t.alive]
     return any(
-        r is not None and not any(pool_asked(f) for f in r.stack.frames)
+        r is not None
+        and not any(pool_asked(f) for f in r.stack.frames)
         and any(_pools.uses(library, f) for library in _pools.USED for f in r.stack.frames)
         for r in runs
-    )  # fmt: skip
+    )
 
 
 def _had_lately(window: Window, crowd: Crowd) -> bool:

@@ -53,10 +53,16 @@ SHORT_S = 10e-6
 LONGEST_S = 100e-6
 #: So many of the reads must be given back by the same caller.
 PAIRED = 0.9
-_TAKE = re.compile(r"^_*(acquire_?(read|reader|shared)|(read|reader|shared|r)_?acquire|lock_?(read|shared)|read_?lock"
-                   r"|start_?read)(_?lock)?$", re.I)  # fmt: skip
-_GIVE = re.compile(r"^_*(release_?(read|reader|shared)|(read|reader|shared|r)_?release|unlock_?(read|shared)"
-                   r"|read_?unlock|(end|stop|finish)_?read)(_?lock)?$", re.I)  # fmt: skip
+_TAKE = re.compile(
+    r"^_*(acquire_?(read|reader|shared)|(read|reader|shared|r)_?acquire|lock_?(read|shared)|read_?lock"
+    r"|start_?read)(_?lock)?$",
+    re.I,
+)
+_GIVE = re.compile(
+    r"^_*(release_?(read|reader|shared)|(read|reader|shared|r)_?release|unlock_?(read|shared)"
+    r"|read_?unlock|(end|stop|finish)_?read)(_?lock)?$",
+    re.I,
+)
 
 
 def takes(function: Function) -> bool:

@@ -211,8 +211,11 @@ def _joins(window: Window) -> _Spans:
 
 def _joined(joins: _Spans, one: _Round, busy: _Spans) -> bool:
     """Whether somebody waited while the last worker alone was busy. Sets when that was."""
-    ends = {tid: max(min(b, one.end_ns) for a, b in spans if a < one.end_ns and b > one.start_ns)
-            for tid, spans in busy.items() if tid in one.busy}  # fmt: skip
+    ends = {
+        tid: max(min(b, one.end_ns) for a, b in spans if a < one.end_ns and b > one.start_ns)
+        for tid, spans in busy.items()
+        if tid in one.busy
+    }
     order = sorted(ends.values())
     one.last_ns, one.until_ns = order[-2], order[-1]
     tail = one.until_ns - one.last_ns

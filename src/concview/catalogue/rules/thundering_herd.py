@@ -165,13 +165,16 @@ class _Times:
                 shown
                 for c in largest[:3]
                 for shown in evidence.shown(
-                    "herd", c.tid, self.window.name(c.tid), c.stack,
+                    "herd",
+                    c.tid,
+                    self.window.name(c.tid),
+                    c.stack,
                     _after(after.get(c.tid, c.at_ns - largest[0].at_ns)),
                 )
             ),
             severity_cap=told.severity_cap,
             needs="" if times >= least else f"the same {least} times (has {times})",
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,13 +165,15 @@ def _one(window: Window, name: str, pool: _Pool, handing: int, cores: float) -> 
             one
             for t in threads[:3]
             for one in evidence.shown(
-                "hands over", t.tid, t.name,
+                "hands over",
+                t.tid,
+                t.name,
                 evidence.heaviest((p.run.stack, p.ns) for owner, p in pool.handing if owner is t),
             )
         ),
         severity_cap="info" if cores < WARN_CORES else "",
         explains=(("gil-contention", "*"), ("gil-convoy", "*")) if hogs and hogs <= set(tids) else (),
-    )  # fmt: skip
+    )
 
 
 RULE = TinyTasks()

@@ -149,7 +149,8 @@ class UnbatchedIo:
             summary=(
                 f"{who} {'spends' if len(tids) == 1 else 'spend'} {percent(share)} of the active time in at least "
                 f"{count(rate)} exchanges a second with {peer}, {duration(each)} each, from "
-                f"{evidence.frame_spot(first.line)}" + (f" ({first.line.text})." if first.line.text else ".")
+                f"{evidence.frame_spot(first.line)}"
+                + (f" ({first.line.text})." if first.line.text else ".")
                 + (f" Nearly all of them are {statement}" + _ONE_MORE if statement else "")
             ),
             fix=_ASK_ONCE if statement else "",
@@ -163,13 +164,14 @@ class UnbatchedIo:
             stacks=tuple(
                 s
                 for e, stack in zip(exchanges, stacks, strict=False)
-                for s in evidence.shown("exchanges", e.thread.tid, e.thread.name, stack,
-                                        f"{count(e.rate)} a second of its active time")
+                for s in evidence.shown(
+                    "exchanges", e.thread.tid, e.thread.name, stack, f"{count(e.rate)} a second of its active time"
+                )
             ),
             explains=(
                 (("context-switch-storm", "*"),) if rate >= 0.25 * (switches_per_s(window.buckets) or 0.0) else ()
             ),
-        )  # fmt: skip
+        )
 
 
 def _statements(window: Window) -> dict[int, str]:

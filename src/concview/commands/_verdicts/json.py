@@ -69,17 +69,37 @@ def several(checked: Checked) -> _schema.CheckOut:
         locks += one.locks
     parts = [
         _schema.ProcessPartOut(
-            p.pid, p.start_ticks, p.parent, p.role.value, p.name, p.ended, p.late, one.target, one.sampling,
-            one.process, one.ending, one.blame,
+            p.pid,
+            p.start_ticks,
+            p.parent,
+            p.role.value,
+            p.name,
+            p.ended,
+            p.late,
+            one.target,
+            one.sampling,
+            one.process,
+            one.ending,
+            one.blame,
         )
         for p, one in zip(checked.processes, every, strict=True)
-    ]  # fmt: skip
+    ]
     return msgspec.structs.replace(
-        out, failed=checked.failed, threads=threads, locks=locks, findings=merged, processes=parts,
+        out,
+        failed=checked.failed,
+        threads=threads,
+        locks=locks,
+        findings=merged,
+        processes=parts,
         missed=list(checked.missed),
         across=[
             _schema.AcrossOut(
-                _schema.NodeOut(*e.waiter), _schema.NodeOut(*e.holder), e.via, e.what, e.does, e.confidence.value,
+                _schema.NodeOut(*e.waiter),
+                _schema.NodeOut(*e.holder),
+                e.via,
+                e.what,
+                e.does,
+                e.confidence.value,
                 e.timed,
             )
             for e in checked.across.edges
@@ -89,7 +109,7 @@ def several(checked: Checked) -> _schema.CheckOut:
             for o in checked.across.orphans
         ],
         circles=[[_schema.NodeOut(*node) for node in circle] for circle in checked.across.circles],
-    )  # fmt: skip
+    )
 
 
 VERDICT = Verdict("scripts; docs/schema", write)

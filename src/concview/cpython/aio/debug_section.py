@@ -62,5 +62,6 @@ def _read(memory: Memory, path: str, start: int) -> DebugOffsets | None:
     words = _WORDS.unpack(memory.read(at, _WORDS.size))
     if not all(word < _MOST for word in words):
         return None
-    return DebugOffsets(node=words[6], interpreter_tasks=words[8], thread_loop=words[10], thread_task=words[11],
-                        thread_tasks=words[12])  # fmt: skip
+    return DebugOffsets(
+        node=words[6], interpreter_tasks=words[8], thread_loop=words[10], thread_task=words[11], thread_tasks=words[12]
+    )

@@ -213,9 +213,14 @@ class Holders:
                     found.append(Held(value, kind[0], kind[1], link, *site, False))
 
     def _lock(
-        self, address: int, kind: tuple[str, str], attributes: dict[str, int], link: Link, site: tuple[int, int],
+        self,
+        address: int,
+        kind: tuple[str, str],
+        attributes: dict[str, int],
+        link: Link,
+        site: tuple[int, int],
         found: list[Held],
-    ) -> None:  # fmt: skip
+    ) -> None:
         name, library = kind
         if name == "Condition":  # it is its lock that is held
             inner = attributes.get("_lock", 0)

@@ -189,9 +189,15 @@ class Listing:
         return [(task, at) for task, at in found.items() if task not in skipped]
 
     def _backwards(
-        self, head: int, node: int, link: int, known: Container[int], skipped: Container[int], found: dict[int, int],
+        self,
+        head: int,
+        node: int,
+        link: int,
+        known: Container[int],
+        skipped: Container[int],
+        found: dict[int, int],
         interpreter: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Tasks are added at the end: from there back to the first known one."""
         memory = self._memory
         while node and node != head and len(found) < _MAX_NEW:
@@ -212,9 +218,15 @@ class Listing:
         return {task: _WORD(part)[0] for task, part in zip(every, parts, strict=True) if part is not None}
 
     def _forwards(
-        self, head: int, node: int, link: int, links: dict[int, int], known: Container[int], found: dict[int, int],
+        self,
+        head: int,
+        node: int,
+        link: int,
+        links: dict[int, int],
+        known: Container[int],
+        found: dict[int, int],
         interpreter: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """The whole list, oldest first: those that stay come before those that come and go."""
         memory = self._memory
         for _ in range(_MAX_NEW):

@@ -145,9 +145,11 @@ class Pools:
     def _sqlalchemy(self, address: int, found: dict[str, int], out: Numbers) -> None:
         values = self._values
         queue = values.attributes(found["_pool"])
-        size = values.integer(queue.get("maxsize", 0)) if "maxsize" in queue else values.integer(
-            values.attribute(queue["_queue"], "_maxsize")
-        )  # fmt: skip
+        size = (
+            values.integer(queue.get("maxsize", 0))
+            if "maxsize" in queue
+            else values.integer(values.attribute(queue["_queue"], "_maxsize"))
+        )
         free = values.length(values.attribute(queue["_queue"], "_queue"))
         overflow, most = values.number(found["_overflow"]), values.number(found["_max_overflow"])
         if overflow is not None and most is not None and free >= 0:

@@ -373,8 +373,14 @@ class Waits:
             return 0
         with contextlib.suppress(*BAD):
             owner = self._memory.word(function + self._o["method.im_self"])
-            for path in (("pool",), ("bind", "pool"), ("bind", "sync_engine", "pool"), ("sync_engine", "pool"),
-                         ("engine", "pool"), ("dispatch", "pool")):  # fmt: skip
+            for path in (
+                ("pool",),
+                ("bind", "pool"),
+                ("bind", "sync_engine", "pool"),
+                ("sync_engine", "pool"),
+                ("engine", "pool"),
+                ("dispatch", "pool"),
+            ):
                 pool = values.attribute(owner, *path)
                 if pool and values.attribute(pool, "_pool", "_queue") == waits_at:
                     return pool

@@ -193,9 +193,15 @@ class DirectEngine:
         self._queue_finder = QueueFinder(reader, sink)
         self._futures = Futures(reader, sink)
         self._tasks = TaskTracker(
-            memory.facts, self._objects, self._codes, sink, source, Calls(self._calls, self._queued),
-            self._numbers.outer, Frames(reader, self._codes, Attributes(self._objects)),
-        )  # fmt: skip
+            memory.facts,
+            self._objects,
+            self._codes,
+            sink,
+            source,
+            Calls(self._calls, self._queued),
+            self._numbers.outer,
+            Frames(reader, self._codes, Attributes(self._objects)),
+        )
         self._wait_targets = WaitTargets(
             reader, self._thread_of, self._tid_of, self._numbers.outer, owners, self._futures,
             lambda: self._sampler.threads, runtime.address, self._acquires,

@@ -258,21 +258,40 @@ class ExactWaits:
                 continue
             lengths, lates = _classes(waits), _classes(life.lates)
             # Most have been at one place all the time: what is told of it is then what is told of the thread.
-            places = tuple([
-                PlaceWaits(
-                    stack, wait, len(p.lengths), sum(p.lengths), max(p.lengths),
-                    lengths if len(p.lengths) == len(waits) else _classes(p.lengths),
-                    _most(p.wakers, _PLACE_WAKERS),
-                    lates if len(p.lates) == len(life.lates) else _classes(p.lates), p.back,
-                ) for (stack, wait), p in life.places.items()
-            ])  # fmt: skip
+            places = tuple(
+                [
+                    PlaceWaits(
+                        stack,
+                        wait,
+                        len(p.lengths),
+                        sum(p.lengths),
+                        max(p.lengths),
+                        lengths if len(p.lengths) == len(waits) else _classes(p.lengths),
+                        _most(p.wakers, _PLACE_WAKERS),
+                        lates if len(p.lates) == len(life.lates) else _classes(p.lates),
+                        p.back,
+                    )
+                    for (stack, wait), p in life.places.items()
+                ]
+            )
             rows.append(
                 ThreadSwitches(
-                    tid, life.runs, len(waits), sum(waits), max(waits, default=0), life.aside, life.aside_ns,
-                    lengths, places, _most(life.wakers, _WAKERS), lates, sum(life.lates),
-                    max(life.lates, default=0), life.brief,
+                    tid,
+                    life.runs,
+                    len(waits),
+                    sum(waits),
+                    max(waits, default=0),
+                    life.aside,
+                    life.aside_ns,
+                    lengths,
+                    places,
+                    _most(life.wakers, _WAKERS),
+                    lates,
+                    sum(life.lates),
+                    max(life.lates, default=0),
+                    life.brief,
                 )
-            )  # fmt: skip
+            )
             life.told()
         begun = tuple(self._begun) if len(self._begun) <= 3 * MOST_BEGUN else ()
         self._begun.clear()

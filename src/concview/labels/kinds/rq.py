@@ -14,9 +14,12 @@ def read(view: View) -> Raw | None:
         return None
     started = utc_time(job.attr("started_at"))
     return Raw(
-        WorkKind.JOB, ("rq", job.address, id_.address, id_.text(200)), name=name.text(), id=id_.text(200),
+        WorkKind.JOB,
+        ("rq", job.address, id_.address, id_.text(200)),
+        name=name.text(),
+        id=id_.text(200),
         wall_s=started,
-    )  # fmt: skip
+    )
 
 
 KIND = Kind("rq", (At("rq/job.py", "Job.perform"),), read)

@@ -14,9 +14,13 @@ def read(view: View) -> Raw | None:
         return None
     key = ("tornado", request.address, request.attr("headers").address, started.address, path.address, path.text())
     return Raw(
-        WorkKind.REQUEST, key, method=method.text(16), path=path.text(), handler=handler.type,
+        WorkKind.REQUEST,
+        key,
+        method=method.text(16),
+        path=path.text(),
+        handler=handler.type,
         wall_s=started.float() or 0.0,
-    )  # fmt: skip
+    )
 
 
 KIND = Kind("tornado", (At("tornado/web.py", "RequestHandler._execute"),), read)

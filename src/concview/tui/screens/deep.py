@@ -192,9 +192,13 @@ class DeepScreen(ModalScreen[None]):
                 [],
                 *paragraph(QUESTION, width, palette.base),
                 [],
-                [Segment("y", palette.bright), Segment(" stop it and read   ", palette.dim),
-                 Segment("esc", palette.bright), Segment(" leave it alone", palette.dim)],
-            ]  # fmt: skip
+                [
+                    Segment("y", palette.bright),
+                    Segment(" stop it and read   ", palette.dim),
+                    Segment("esc", palette.bright),
+                    Segment(" leave it alone", palette.dim),
+                ],
+            ]
         if self.reading:
             how = "it stands still meanwhile" if self.native else "it is not stopped"
             return [[Segment(f"Reading thread {self.tid} of process {self.pid}; {how} …", palette.dim)]]

@@ -193,9 +193,12 @@ class Flame(CallsView):
         box = self.graph.box
         calls = self.calls
         lines = call_lines(
-            box.node if box else None, calls.root.total_ns if calls else 0, calls.seconds if calls else 1.0,
-            call.room, palette,
-        )  # fmt: skip
+            box.node if box else None,
+            calls.root.total_ns if calls else 0,
+            calls.seconds if calls else 1.0,
+            call.room,
+            palette,
+        )
         call.set_lines(lines if self.size.height >= 12 else lines[:2])
 
     def _about(self, width: int) -> Line:

@@ -126,9 +126,15 @@ def tree(task: TaskView, aio: AioView, width: int, palette: Palette) -> list[Lin
 
 
 def _below(
-    task: TaskView, aio: AioView, depth: int, width: int, palette: Palette, lines: list[Line], seen: set[int],
+    task: TaskView,
+    aio: AioView,
+    depth: int,
+    width: int,
+    palette: Palette,
+    lines: list[Line],
+    seen: set[int],
     chosen: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     lines.append(_leaf(task, depth, width, palette, chosen))
     if depth >= 2 * _DEEP:
         return
@@ -171,6 +177,7 @@ def holds_lines(task: TaskView, aio: AioView, width: int, palette: Palette) -> l
         if waiting:
             names = [t.name for t in aio.tasks if hold.lock and t.wait.object == hold.lock][:_MOST]
             more = f" and {waiting - len(names)} more" if waiting > len(names) else ""
-            lines += paragraph(f"waited for by {text.plural(waiting, 'task')}: {', '.join(names)}{more}", width,
-                               palette.warn, 4)  # fmt: skip
+            lines += paragraph(
+                f"waited for by {text.plural(waiting, 'task')}: {', '.join(names)}{more}", width, palette.warn, 4
+            )
     return lines

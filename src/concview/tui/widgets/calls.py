@@ -179,9 +179,13 @@ def call_lines(node: Node | None, total_ns: int, seconds: float, width: int, pal
     return [
         [Segment(name, palette.title), *numbers],
         [Segment(place, palette.accent), Segment(f"  {origin}", palette.dim)],
-        [Segment(fit(node.frame.text or "source not readable", width).rstrip(),
-                 palette.base if node.frame.text else palette.faint)],
-    ]  # fmt: skip
+        [
+            Segment(
+                fit(node.frame.text or "source not readable", width).rstrip(),
+                palette.base if node.frame.text else palette.faint,
+            )
+        ],
+    ]
 
 
 def _share(which: Callable[[Entry], int]) -> Callable[[Any, int, Palette, Any], Line]:

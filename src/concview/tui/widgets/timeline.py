@@ -61,8 +61,10 @@ def marks(line: Timeline, end_ns: int, span_ns: int, base_ns: int, width: int, p
     def cell(at_ns: int) -> int:
         return max(0, min(width - 1, (at_ns - line.first_ns) * width // span))
 
-    row = [(_HELD if line.first_ns + at * span // width >= line.detail_ns else _COARSE, palette.bar_dim)
-           for at in range(width)]  # fmt: skip
+    row = [
+        (_HELD if line.first_ns + at * span // width >= line.detail_ns else _COARSE, palette.bar_dim)
+        for at in range(width)
+    ]
     for mark in sorted(line.marks, key=lambda m: m.severity is Severity.WARN):
         if mark.end_ns >= line.first_ns:
             style = palette.error if mark.severity is Severity.WARN else palette.warn

@@ -216,8 +216,9 @@ def _given(waiter: Waiter, reach: Reach) -> list[Node]:
     if not owner or "<" in owner or not any(f.qualname.startswith(inner) for f in waiter.source.those(reach)):
         return []
     standing = waiter.moment.standing.items()
-    those = [t for (file, name), there in standing if file == at.file and name.rpartition(".")[0] == owner
-             for t, _ in there]  # fmt: skip
+    those = [
+        t for (file, name), there in standing if file == at.file and name.rpartition(".")[0] == owner for t, _ in there
+    ]
     return _elsewhere(waiter, those)
 
 

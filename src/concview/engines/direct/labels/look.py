@@ -325,14 +325,21 @@ class LabelLook:
         rows = tuple(
             [
                 WorkItem(
-                    item.id, self._sink.label(item.label), item.seen_ns, item.started_ns, tuple(item.threads),
-                    tuple(item.tasks), item.inside, item.before, item.span.trace if item.span else "",
+                    item.id,
+                    self._sink.label(item.label),
+                    item.seen_ns,
+                    item.started_ns,
+                    tuple(item.threads),
+                    tuple(item.tasks),
+                    item.inside,
+                    item.before,
+                    item.span.trace if item.span else "",
                     item.span.span if item.span else "",
                 )
                 for item in items[:MAX_ITEMS]
                 if item.label is not None
             ]
-        )  # fmt: skip
+        )
         looked = len(self._threads) + len(self._tasks)
         said = rows, len(self._unknown), max(0, len(items) - MAX_ITEMS), tuple(sorted(self.reader.seen))
         if said != self._told or ((rows or said[1]) and now - self._told_ns >= _AGAIN_NS):

@@ -18,9 +18,15 @@ from concview.source.facts import SourceFacts
 
 
 def relations(
-    reader: LockReader, codes: Codes, sink: Sink, table: ThreadTable, facts: SourceFacts, ran: Callable[[], int],
-    tasks: Suspended, peers: Callable[[], Mapping[int, Peer]],
-) -> list[Look]:  # fmt: skip
+    reader: LockReader,
+    codes: Codes,
+    sink: Sink,
+    table: ThreadTable,
+    facts: SourceFacts,
+    ran: Callable[[], int],
+    tasks: Suspended,
+    peers: Callable[[], Mapping[int, Peer]],
+) -> list[Look]:
     """The looks of one engine. `ran`: when a thread was on a CPU for the last time, as far as is known. `tasks`: the
     frames of suspended tasks. `peers`: connections at which tasks wait, by their ids."""
     search = Search(reader, codes, sink, table, facts, tasks)

@@ -56,7 +56,16 @@ class AcceptQueueReader:
 
     def _told(self, one: Queue) -> AcceptQueue:
         return AcceptQueue(
-            one.inode, one.kind, clean(one.name, 200), one.fds, one.waiting, one.most, one.refused,
-            int(one.since * 1e9), one.before, one.epolls, one.shared,
+            one.inode,
+            one.kind,
+            clean(one.name, 200),
+            one.fds,
+            one.waiting,
+            one.most,
+            one.refused,
+            int(one.since * 1e9),
+            one.before,
+            one.epolls,
+            one.shared,
             self._users.get(one.inode, ()) if one.waiting else (),
-        )  # fmt: skip
+        )

@@ -87,9 +87,14 @@ class Databases:
         own = self._memory.pid
         holder, name = (own, "") if inside else self._elsewhere(path)
         return FileLock(
-            clean(path, 1000), "SQLite", "WRITE", tuple(sorted(waiters)), holder, clean(name),
+            clean(path, 1000),
+            "SQLite",
+            "WRITE",
+            tuple(sorted(waiters)),
+            holder,
+            clean(name),
             tuple(list(users.values())[:MAX_USERS]),
-        )  # fmt: skip
+        )
 
     def _elsewhere(self, path: str) -> tuple[int, str]:
         """The process that has SQLite's lock on the file, by the kernel's table; our own, where only it is listed."""

@@ -280,10 +280,20 @@ class FileLockReader:
             stopped = stopped_by(holder) if holder not in (0, self._pid) else ""
             found.append(
                 FileLock(
-                    path, lock.kind, lock.mode, tids, holder, clean(name), users, others, lock.start, lock.end, inode,
+                    path,
+                    lock.kind,
+                    lock.mode,
+                    tids,
+                    holder,
+                    clean(name),
+                    users,
+                    others,
+                    lock.start,
+                    lock.end,
+                    inode,
                     stopped,
                 )
-            )  # fmt: skip
+            )
         return found or [FileLock(path, "", "", tids, 0, "", inode=inode)]
 
     def _holder(self, lock: kernel_locks.KernelLock) -> tuple[int, int]:

@@ -125,6 +125,10 @@ def user_of(found: Found) -> User:
     code = found.place.code
     by = found.variable.by
     return User(
-        found.variable.frame.thread.tid, by, clean(found.path), clean(code.qualname), clean(code.file, 1000),
+        found.variable.frame.thread.tid,
+        by,
+        clean(found.path),
+        clean(code.qualname),
+        clean(code.file, 1000),
         found.place.line,
-    )  # fmt: skip
+    )

@@ -93,12 +93,23 @@ class RelationReader:
         own = (f.path for f in found if f.variable.frame.thread.tid in waiters and f.variable.by != "with")
         name = status.name or next(own, "")
         return Related(
-            address, clean(kind), clean(status.type), clean(name), waiters, status.value, status.most,
-            status.unfinished, self._table.by_ident.get(status.owner, 0) if status.owner else 0,
-            container, clean(self._type(container)), 0, references, complete and kind != _THREAD,
+            address,
+            clean(kind),
+            clean(status.type),
+            clean(name),
+            waiters,
+            status.value,
+            status.most,
+            status.unfinished,
+            self._table.by_ident.get(status.owner, 0) if status.owner else 0,
+            container,
+            clean(self._type(container)),
+            0,
+            references,
+            complete and kind != _THREAD,
             lent=status.most - status.value if kind == "Semaphore" and 0 <= status.value <= status.most else -1,
             more=max(0, len(found) - MAX_REFERENCES),
-        )  # fmt: skip
+        )
 
     def _in_library(self, found: Found) -> bool:
         return self._frames.stdlib(found.variable.frame.code.file)

@@ -77,9 +77,8 @@ class SemaphoreReader:
             waiters = self._waiters(wanted)
             taken = {start: self._taken(start) for start in wanted}
             missing = [
-                s for s in wanted
-                if not taken[s] and (s not in self._searched or at_ns - self._searched[s] > _AGAIN_NS)
-            ]  # fmt: skip
+                s for s in wanted if not taken[s] and (s not in self._searched or at_ns - self._searched[s] > _AGAIN_NS)
+            ]
             if missing:
                 complete = self._seek(frozenset(missing), at_ns, max(allowed_ns, _FIRST_NS))
                 taken |= {start: self._taken(start) for start in missing}
@@ -101,10 +100,19 @@ class SemaphoreReader:
             if number > 0:
                 tid = self._table.by_ident.get(ident, 0)
         return Semaphore(
-            key, kind, state[0], most, state[1], tuple(sorted(waiters)), count, tid, bool(taken),
-            bool(taken) or start in self._searched, start,
+            key,
+            kind,
+            state[0],
+            most,
+            state[1],
+            tuple(sorted(waiters)),
+            count,
+            tid,
+            bool(taken),
+            bool(taken) or start in self._searched,
+            start,
             tuple(address + self._header + _COUNT_AT for address in self._found.get(start, ())),
-        )  # fmt: skip
+        )
 
     # ------------------------------------------------------------------ where they are
 

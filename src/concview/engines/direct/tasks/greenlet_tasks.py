@@ -428,8 +428,10 @@ class GreenletTasks:
             tracker.begin(task, name)
         before = task.waiting
         same = before is not None and (before.state, before.via, before.object) == (
-            waiting.state, waiting.via, waiting.object,
-        )  # fmt: skip
+            waiting.state,
+            waiting.via,
+            waiting.object,
+        )
         if not same or [k.place for k in task.links] != [k.place for k in links]:
             task.since_ns = now if before is not None else task.born_ns
         task.waiting = waiting

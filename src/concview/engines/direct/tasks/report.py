@@ -142,28 +142,57 @@ class Reporter:
             top = max((t for t in self._ran if loop_of.get(t) == loop.address), key=self._ran.__getitem__, default=0)
             rows.append(
                 LoopState(
-                    loop.address, clean(loop.kind), tid, bool(tid), count, loop.ready, loop.timers, loop.pushes,
-                    loop.pops, loop.late, seen.late_p95, seen.p50, seen.p95, seen.longest, seen.busy, seen.looks,
-                    runs.get(loop.address, 0), loop.executor, top,
-                    self._ran[top] / self._looked if top and self._looked else 0.0, loop.interpreter,
+                    loop.address,
+                    clean(loop.kind),
+                    tid,
+                    bool(tid),
+                    count,
+                    loop.ready,
+                    loop.timers,
+                    loop.pushes,
+                    loop.pops,
+                    loop.late,
+                    seen.late_p95,
+                    seen.p50,
+                    seen.p95,
+                    seen.longest,
+                    seen.busy,
+                    seen.looks,
+                    runs.get(loop.address, 0),
+                    loop.executor,
+                    top,
+                    self._ran[top] / self._looked if top and self._looked else 0.0,
+                    loop.interpreter,
                     tuple(tracker.waits.given(loop.ready_at)) if loop.ready and loop.kind == "asyncio" else (),
-                    seen.asleep, self._outside(loop),
+                    seen.asleep,
+                    self._outside(loop),
                 )
-            )  # fmt: skip
+            )
         failures = tracker.failures.unretrieved()
         self._cancels(now)
         born = tracker.top_number - tracker.first_number + 1 if tracker.first_number >= 0 else -1
         problem = tracker.problem
         self._sink.emit(
             Loops(
-                now, now - self._last_ns if self._last_ns else 0, tuple(rows), born, totals.seen, totals.ended,
-                totals.failed, totals.torn, totals.walks, totals.skipped, totals.looks,
-                tuple(TaskFailure(t, clean(e), since) for t, e, since in failures[:_MAX_FAILURES]), len(failures),
+                now,
+                now - self._last_ns if self._last_ns else 0,
+                tuple(rows),
+                born,
+                totals.seen,
+                totals.ended,
+                totals.failed,
+                totals.torn,
+                totals.walks,
+                totals.skipped,
+                totals.looks,
+                tuple(TaskFailure(t, clean(e), since) for t, e, since in failures[:_MAX_FAILURES]),
+                len(failures),
                 f"tasks are not read: {problem}" if problem else "",
                 "run concview with --agent, which asks asyncio itself" if problem else "",
-                tracker.unseen_kinds, self._told_cancels(),
+                tracker.unseen_kinds,
+                self._told_cancels(),
             )
-        )  # fmt: skip
+        )
         self._last_ns = now
         self._ran.clear()
         self._looked = 0
@@ -297,10 +326,22 @@ class Reporter:
         if kind == "Executor":
             name = values.text(values.attribute(address, "_thread_name_prefix"))
         return AsyncObject(
-            address, clean(kind), clean(name), clean(each.library), limit, used, each.waiting,
-            tuple(holders[:_MAX_HOLDERS]), each.exact and not inside, *counts, backlog, threads, numbers.queue, where,
+            address,
+            clean(kind),
+            clean(name),
+            clean(each.library),
+            limit,
+            used,
+            each.waiting,
+            tuple(holders[:_MAX_HOLDERS]),
+            each.exact and not inside,
+            *counts,
+            backlog,
+            threads,
+            numbers.queue,
+            where,
             self._users_of(address),
-        )  # fmt: skip
+        )
 
     def _name(self, address: int, each: _Shared) -> tuple[str, int]:
         known = self._names.get(address)

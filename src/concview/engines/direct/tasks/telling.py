@@ -121,10 +121,17 @@ class Telling:
             function = self._sink.frame(code.qualname, code.file, code.first_line)
         self._sink.emit(
             TaskDef(
-                task.id, clean(task.name), function, task.loop, task.born_ns, task.kind, task.parent,
-                self.number(task.interpreter), task.serves,
+                task.id,
+                clean(task.name),
+                function,
+                task.loop,
+                task.born_ns,
+                task.kind,
+                task.parent,
+                self.number(task.interpreter),
+                task.serves,
             )
-        )  # fmt: skip
+        )
 
     def number(self, interpreter: int) -> int:
         """Id of an interpreter."""

@@ -107,9 +107,16 @@ class TaskTracker:
     """`poll` at every tick of the engine. What it finds is written by `Telling` and `Reporter`."""
 
     def __init__(
-        self, process: ProcessFacts, objects: Objects, codes: Codes, sink: Sink, facts: SourceFacts,
-        calls: Calls, outer: Callable[[int], int], frames: Frames,
-    ) -> None:  # fmt: skip
+        self,
+        process: ProcessFacts,
+        objects: Objects,
+        codes: Codes,
+        sink: Sink,
+        facts: SourceFacts,
+        calls: Calls,
+        outer: Callable[[int], int],
+        frames: Frames,
+    ) -> None:
         """`outer`: our number of a thread as the process numbers it; `frames`: reads variables of threads' frames."""
         self._layout = at = layout(objects.offsets.version, objects.offsets.header)
         self._memory, self._o = objects.memory, objects.offsets

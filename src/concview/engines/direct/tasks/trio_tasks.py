@@ -72,8 +72,10 @@ class TrioTasks:
             tracker.begin(task, seen.name)
         old = task.waiting
         same = old is not None and (old.state, old.via, old.object) == (
-            seen.waiting.state, seen.waiting.via, seen.waiting.object,
-        )  # fmt: skip
+            seen.waiting.state,
+            seen.waiting.via,
+            seen.waiting.object,
+        )
         if not same or [k.place for k in task.links] != [k.place for k in seen.links]:
             task.since_ns = now if old is not None else task.born_ns
         task.name, task.loop, task.links, task.held, task.waiting = (

@@ -89,9 +89,14 @@ class WaitOrder:
         return found
 
     def _row(
-        self, now: int, deque: int, steps: tuple[int, ...], by_future: dict[int, Task], rows: dict[int, _Row],
+        self,
+        now: int,
+        deque: int,
+        steps: tuple[int, ...],
+        by_future: dict[int, Task],
+        rows: dict[int, _Row],
         found: list[Task],
-    ) -> None:  # fmt: skip
+    ) -> None:
         values, o = self._values, self._values.o
         if values.type_name(deque) != "collections.deque":
             return
