@@ -12,7 +12,7 @@ class Features:
         "large_pools", "line_table", "linked_tasks", "locks_without_semaphore", "long_tags",
         "own_created_state", "parking_lot", "remote_scripts", "semaphore_row_by_remove", "sent_value_on_top",
         "simple_queue_ring", "single_created_state", "stack_depth", "tagged_references", "values_before_dict",
-        "values_or_dict", "values_with_head", "wait_for_inline", "wide_interned", "without_gil",
+        "values_or_dict", "values_with_head", "wait_for_inline", "wide_interned", "without_gil", "worker_context",
     )  # fmt: skip
 
     def __init__(self, version: tuple[int, int]) -> None:
@@ -71,6 +71,8 @@ class Features:
         self.linked_tasks = since(14)
         #: `threading.Lock` is a PyMutex on every build.
         self.locks_without_semaphore = since(14)
+        #: A worker of an executor is given what sets it up before the queue that it takes from.
+        self.worker_context = since(14)
         #: PEP 768: a debugger may ask for a script to be run.
         self.remote_scripts = since(14)
         #: Without a GIL a string's `interned` is a byte.

@@ -119,7 +119,7 @@ def waiting_items(objects: Objects, address: int, most: int) -> list[int]:
     memory, at = objects.memory, address + objects.offsets.header
     if objects.type_name(address) != _SIMPLE:
         return []
-    if objects.offsets.version >= (3, 13):
+    if objects.offsets.features.simple_queue_ring:
         put, get, items, capacity, size = _RING(memory.read(at + 8, 40))
         if not capacity or size > capacity or max(put, get) >= capacity:
             return []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from concview.cpython.features import Features
 from concview.engines.direct.locks.wait_targets import WaitTargets
 
 LOCK, SEMAPHORE = 0x7F5967464000, 0x5581AA00
@@ -26,7 +27,8 @@ class Memory:
 def waited_for(references: int, version: tuple[int, int]) -> Any:
     """What a thread waits for whose frames know no lock, at a semaphore that was that lock's."""
     targets: Any = WaitTargets.__new__(WaitTargets)
-    targets._memory, targets._o = Memory(references), SimpleNamespace(version=version)
+    targets._memory = Memory(references)
+    targets._o = SimpleNamespace(version=version, features=Features(version))
     targets._by_semaphore = {SEMAPHORE: LOCK}
     targets._reader = SimpleNamespace(
         kinds=lambda locks: {lock: SimpleNamespace(name="_thread.lock") for lock in locks},

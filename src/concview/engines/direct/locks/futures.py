@@ -101,7 +101,7 @@ class Futures:
     def queued(self, by_tid: dict[int, ThreadRow]) -> list[int]:
         """Addresses of the futures of calls that lie in the queues of thread pools: the first ones of each."""
         reader, queues, found = self._reader, dict[int, None](), list[int]()
-        later = reader.offsets.version >= (3, 14)  # its second argument is how each worker is set up
+        later = reader.offsets.features.worker_context
         for thread in (t for row in by_tid.values() for t in row.states):
             walk = thread.walk
             for place, frame in zip(walk.places[-_OUTERMOST:], walk.addresses[-_OUTERMOST:], strict=True):
