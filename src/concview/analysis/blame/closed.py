@@ -80,17 +80,26 @@ def closed(history: History) -> Closed | None:
     last = max([last, *(run.start_ns for run in tasks.values())])
     if history.now_ns <= last:
         return None
-    over = "The main program has ended, and nothing" if any(_ended(run) for run in runs.values()) else "Nothing"
     alike = _of_threads(runs) + _of_tasks(history.aio, tasks)
+    return Closed((history.now_ns - last) / 1e9, f"{_sentence(runs, tasks, len(loops))}: {_told(alike)}.")
+
+
+def _sentence(threads: Mapping[ThreadHistory, Run], tasks: Mapping[TaskHistory, TaskRun], loops: int) -> str:
+    """'Nothing can go on: the event loop has no timer ..., and each of the 4 tasks waits, without a time limit, for
+    what only another one of them could give'."""
+    over = "The main program has ended, and nothing" if any(map(_ended, threads.values())) else "Nothing"
+    idle = who = ""
     if loops:
-        those = "the event loop has" if len(loops) == 1 else f"the {len(loops)} event loops have"
-        who = plural(len(tasks), "task") + (f" and {plural(len(runs), 'thread')}" if runs else "")
-        over += f" can go on: {those} no timer and nothing outside to wait for, and each of the {who} waits"
-    else:
-        over += f" can go on: each of the {len(runs)} threads waits"
-    what = "what only another one of them could give" if len(tasks) + len(runs) > 1 else "what nobody is left to give"
-    said = f"{over.replace('each of the 1 task waits', 'its only task waits')}, without a time limit, for {what}"
-    return Closed((history.now_ns - last) / 1e9, f"{said}: {_told(alike)}.")
+        those = "the event loop has" if loops == 1 else f"the {loops} event loops have"
+        idle = f"{those} no timer and nothing outside to wait for, and "
+    if tasks:
+        who = plural(len(tasks), "task") + (" and " if threads else "")
+    if threads:
+        who += plural(len(threads), "thread")
+    each, what = f"each of the {who}", "what only another one of them could give"
+    if len(tasks) + len(threads) == 1:
+        each, what = "its only task", "what nobody is left to give"
+    return f"{over} can go on: {idle}{each} waits, without a time limit, for {what}"
 
 
 # ---------------------------------------------------------------- event loops and their tasks
