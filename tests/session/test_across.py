@@ -67,6 +67,19 @@ def sem(count: int = 0, waiters: tuple[int, ...] = (), value: int = 0, kind: str
     return Semaphore(KEY, kind, value, 1, 1, waiters, count, known=True, searched=True, **more)
 
 
+def test_a_holder_that_waits_for_another_process_is_told_by_what_it_waits_for() -> None:
+    def two(pid: int, first: int, second: int) -> Side:
+        one = sem(first, () if first else (pid,))
+        other = msgspec.structs.replace(sem(second, () if second else (pid,)), key="00:1b:99+0")
+        return Side(Snapshot(Status.LIVE, threads=(thread(pid),)), semaphores=(one, other))
+
+    found = look({2: two(2, 1, 0), 3: two(3, 0, 1)})
+    assert len(found.circles) == 1
+    assert {e.waiter: e.does for e in found.edges} == {
+        (pid, pid): "waits for multiprocessing lock or semaphore (jobs.py:7)" for pid in (2, 3)
+    }
+
+
 def test_the_process_that_took_it_is_named() -> None:
     found = look({1: side(1, sem(), State.IO), 2: side(2, sem(1), State.SLEEP), 3: side(3, sem(waiters=(3,)))})
     (edge,) = found.edges

@@ -108,6 +108,8 @@ def look(sides: Mapping[int, Side], sharers: Sharers | None = None, untaken: Unt
     locks, orphans = _locks(sides, untaken)
     every = [*locks, *_told(sides, pictures), *_results(sides)]
     borrowed, forsaken, waits_for = _lent(sides, every)
+    # Of one that waits for another process itself its own process knows less.
+    waits_for = {e.waiter: e.what for e in every if e.via == "lock"} | waits_for
     every = [replace(e, does=f"waits for {waits_for[e.holder]}") if e.holder in waits_for else e for e in every]
     edges, orphans = [*borrowed, *every][:MOST], [*orphans, *forsaken]
     if orphans and sharers is not None:
