@@ -78,6 +78,9 @@ def test_a_holder_that_waits_for_another_process_is_told_by_what_it_waits_for() 
     assert {e.waiter: e.does for e in found.edges} == {
         (pid, pid): "waits for multiprocessing lock or semaphore (jobs.py:7)" for pid in (2, 3)
     }
+    blame = explained(unexplained((3,)), 3, found, lambda node: f"worker {node[0]}").blame
+    assert blame is not None and (blame.verdict, blame.severity) == ("stuck", Severity.WARN)
+    assert "held by worker 2: waits for" in blame.sentence
 
 
 def test_the_process_that_took_it_is_named() -> None:

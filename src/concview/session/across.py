@@ -120,8 +120,9 @@ def look(sides: Mapping[int, Side], sharers: Sharers | None = None, untaken: Unt
             # One of ours shares it and has not been looked through yet: nothing is known.
             if o.sure or not having.get(o.key, frozenset()) & sides.keys() - o.asked
         ]
-    lost = {node for orphan in orphans for node in orphan.waiters}
-    return Found(tuple(edges), _circles(edges, pictures), tuple(orphans), tuple(never(sides, sharers, lost)))
+    circles = _circles(edges, pictures)
+    known = {node for nodes in (*circles, *(o.waiters for o in orphans)) for node in nodes}
+    return Found(tuple(edges), circles, tuple(orphans), tuple(never(sides, sharers, known)))
 
 
 # ---------------------------------------------------------------- edges
@@ -380,6 +381,7 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
         return msgspec.structs.replace(snapshot, blame=asks)
     why: dict[int, tuple[str, bool]] = {w[1]: (o.why, o.sure) for o in found.orphans for w in o.waiters if w[0] == pid}
     beyond = {e.waiter: e for e in found.edges if e.via == "lock"}
+    ring = {node for nodes in found.circles for node in nodes}
     for edge in found.edges:
         if edge.waiter[0] == pid:
             tid = edge.waiter[1]
@@ -387,7 +389,7 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
             if edge.via in _CONNECTIONS:
                 edge = beyond.get(edge.holder, edge)
             does = f": {edge.does}" if edge.does else ""
-            why.setdefault(tid, (f"{edge.what}, {edge.comes} {name(edge.holder)}{does}", False))
+            why.setdefault(tid, (f"{edge.what}, {edge.comes} {name(edge.holder)}{does}", (pid, tid) in ring))
     open_ends = [c for c in blame.causes if _leads_out(c)]
     if not open_ends or any(not c.threads or not set(c.threads) <= why.keys() for c in open_ends):
         return snapshot
