@@ -20,7 +20,7 @@ from concview.analysis.window import Window
 from concview.catalogue.base import Inapplicable, Observation, task_twin_of
 from concview.catalogue.judge import Judge, Judgement
 from concview.catalogue.rules import _aio
-from concview.catalogue.rules._loops import Stretch, apart, callback_of, greenlet_of, in_one, on_average
+from concview.catalogue.rules._loops import Stretch, apart, callback_of, counted, greenlet_of, in_one, on_average
 from concview.catalogue.rules.async_busy_wait import AsyncBusyWait
 from concview.catalogue.rules.async_deadlock import AsyncDeadlock
 from concview.catalogue.rules.async_lock_held_across_await import AsyncLockHeldAcrossAwait
@@ -339,20 +339,20 @@ def reports(pops: int, longest_ns: int) -> list[Loops]:
 
 def test_steps_one_after_another_are_not_one_stretch() -> None:
     stretch = Stretch(S, 4 * S, Frame("f", "/srv/app.py", 1), [3 * S, 0, 0, 0, 0, 0, 0, 0])
-    cut = apart([stretch], reports(12, 40_000_000), TID)[0]
+    cut = apart([stretch], counted(reports(12, 40_000_000), TID))[0]
     assert cut.ns < 0.1 * S
-    assert apart([stretch], reports(0, 0), TID)[0].ns == 3 * S, "no callback ran meanwhile"
-    assert apart([stretch], reports(12, 3 * S), TID)[0].ns == 3 * S, "others waited for all of it"
-    assert apart([stretch], reports(12, 40_000_000), TID + 1)[0].ns == 3 * S, "another thread's loop"
+    assert apart([stretch], counted(reports(0, 0), TID))[0].ns == 3 * S, "no callback ran meanwhile"
+    assert apart([stretch], counted(reports(12, 3 * S), TID))[0].ns == 3 * S, "others waited for all of it"
+    assert apart([stretch], counted(reports(12, 40_000_000), TID + 1))[0].ns == 3 * S, "another thread's loop"
     instant = replace(stretch, end_ns=stretch.start_ns)
-    assert apart([instant], reports(12, 40_000_000), TID + 1) == [instant], "one of no length at all"
+    assert apart([instant], counted(reports(12, 40_000_000), TID + 1)) == [instant], "one of no length at all"
 
 
 @pytest.mark.parametrize(("pops", "long"), [(2, True), (5, False)])
 def test_a_loop_that_goes_from_one_long_callback_into_the_next(pops: int, long: bool) -> None:
     """Never seen in between: 10 or 4 callbacks a second while it always computes."""
     stretch = Stretch(S, 5 * S, Frame("f", "/srv/app.py", 1), [4 * S, 0, 0, 0, 0, 0, 0, 0])
-    found = on_average([stretch], reports(pops, 0), TID, S // 10)
+    found = on_average([stretch], counted(reports(pops, 0), TID), S // 10)
     if long:
         mean = 4 / 17  # 16 callbacks in 4 s, and the one that it ends in
         assert all(s.ns / S == pytest.approx(mean, rel=0.01) for s in found)
@@ -372,7 +372,7 @@ def test_half_seconds_in_which_no_callback_began_are_in_one() -> None:
     told = [
         structs.replace(r, loops=(structs.replace(r.loops[0], pops=n),)) for r, n in zip(plain, totals, strict=True)
     ]
-    found = in_one(computes, told, TID)
+    found = in_one(computes, counted(told, TID))
     assert [(s.start_ns / S, s.end_ns / S) for s in found] == [(0.0, 1.0), (1.5, 2.0), (3.0, 4.5)]
     assert [s.states[State.RUNNING] for s in found] == [pytest.approx(part * S, rel=0.01) for part in (1.0, 0.5, 1.3)]
 

@@ -196,7 +196,7 @@ COVERED = 0.4
 IN_ONE = 0.6
 
 
-class _Counted(NamedTuple):
+class Counted(NamedTuple):
     """What the counters of a loop's ready queue say of one interval."""
 
     start_ns: int
@@ -205,10 +205,10 @@ class _Counted(NamedTuple):
     longest_ns: int  #: for which one that was due waited
 
 
-def _counted(reports: Iterable[Loops], tid: int) -> list[_Counted]:
+def counted(reports: Iterable[Loops], tid: int) -> list[Counted]:
     """Of the loop that a thread runs."""
     return [
-        _Counted(report.at_ns - report.dt_ns, report.at_ns, now.pops - before.pops, now.max_ns)
+        Counted(report.at_ns - report.dt_ns, report.at_ns, now.pops - before.pops, now.max_ns)
         for earlier, report in pairwise(reports)
         for now in report.loops
         for before in earlier.loops
@@ -221,7 +221,7 @@ def _counted(reports: Iterable[Loops], tid: int) -> list[_Counted]:
     ]
 
 
-def _within(stretch: Stretch, known: Iterable[_Counted]) -> tuple[float, int]:
+def _within(stretch: Stretch, known: Iterable[Counted]) -> tuple[float, int]:
     """(callbacks that ran in a stretch, the longest wait for one); -1: too little of it is told."""
     around = [k for k in known if k.start_ns < stretch.end_ns and k.end_ns > stretch.start_ns]
     parts = [min(k.end_ns, stretch.end_ns) - max(k.start_ns, stretch.start_ns) for k in around]
@@ -232,14 +232,13 @@ def _within(stretch: Stretch, known: Iterable[_Counted]) -> tuple[float, int]:
     return stretch.ns / max(1, covered) * inside, max(k.longest_ns for k in around)
 
 
-def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stretch]:
+def apart(found: list[Stretch], known: list[Counted]) -> list[Stretch]:
     """What the counters of a loop's ready queue show to be several callbacks, cut to what one of them can have lasted.
 
     A callback that becomes due while another one runs waits for its end: with callbacks coming and going all the time,
     none of which waited for long, there was no long one. Without a Python frame between two steps of a coroutine
     (uvloop), successive steps look like one.
     """
-    known = _counted(reports, tid)
     cut: list[Stretch] = []
     for stretch in found:
         ran, longest = _within(stretch, known)
@@ -248,19 +247,21 @@ def apart(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stre
                 cut.append(stretch)
             continue  # what its counters say has not come yet
         if ran >= SEVERAL and longest < WAITED * stretch.ns:
-            whole = max(1, stretch.ns)
-            length = int(max(longest, whole / (ran + 1)))
-            states = [n * length // whole for n in stretch.states]
-            stretch = replace(stretch, end_ns=stretch.start_ns + length, states=states)
+            stretch = _part(stretch, stretch.start_ns, int(max(longest, max(1, stretch.ns) / (ran + 1))))
         cut.append(stretch)
     return cut
 
 
-def on_average(found: list[Stretch], reports: Iterable[Loops], tid: int, least_ns: int) -> list[Stretch]:
+def _part(stretch: Stretch, start_ns: int, ns: int) -> Stretch:
+    """So much of it, with its share of what was done in it."""
+    states = [n * ns // max(1, stretch.ns) for n in stretch.states]
+    return replace(stretch, start_ns=start_ns, end_ns=start_ns + ns, states=states)
+
+
+def on_average(found: list[Stretch], known: list[Counted], least_ns: int) -> list[Stretch]:
     """Of a loop that goes from one long callback straight into the next, and is never seen in between: where by its
     counters callbacks lasted for so long on average, as many of that length as there must have been. In shorter ones
     it cannot have spent more than their number times `least_ns`."""
-    known = _counted(reports, tid)
     made: list[Stretch] = []
     for stretch in found:
         ran, _ = _within(stretch, known)
@@ -268,17 +269,15 @@ def on_average(found: list[Stretch], reports: Iterable[Loops], tid: int, least_n
         if mean < least_ns:
             continue
         count = max(1, int((stretch.ns - ran * least_ns) / mean))
-        states = [n * mean // stretch.ns for n in stretch.states]
-        starts = (stretch.start_ns + i * mean for i in range(count))
-        made += [replace(stretch, start_ns=at, end_ns=at + mean, states=list(states)) for at in starts]
+        made += [_part(stretch, stretch.start_ns + i * mean, mean) for i in range(count)]
     return made
 
 
-def in_one(found: list[Stretch], reports: Iterable[Loops], tid: int) -> list[Stretch]:
+def in_one(found: list[Stretch], known: list[Counted]) -> list[Stretch]:
     """Intervals in which, by the counters, the loop began with no callback, and was in one for most of the time by
     these stretches: a stack that is read while generators come and go may lack the frames that tell it."""
     silent: list[list[int]] = []
-    for one in _counted(reports, tid):
+    for one in known:
         if one.ran:
             continue
         if silent and silent[-1][1] == one.start_ns:

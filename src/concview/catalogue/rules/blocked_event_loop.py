@@ -46,6 +46,7 @@ from concview.catalogue.rules._loops import (
     Stretch,
     apart,
     believable,
+    counted,
     in_one,
     is_hub,
     is_loop,
@@ -96,11 +97,10 @@ class BlockedEventLoop:
         if early and window.can("tasks") and not any(s.tid == thread.tid for s in window.history.aio.loops):
             return  # the loop's counters tell one long callback from many short ones: they are on the way
         grace = thread.history.started_ns + GRACE_NS if thread.history.started_ns else 0
-        every, reports = stretches(thread, grace), window.history.aio.reports
-        seen = apart(believable(every, thread, tick), reports, thread.tid)
-        counted = on_average(every, reports, thread.tid, int(SHORT_S * 1e9))
-        silent = in_one(every, reports, thread.tid)
-        seen = max(seen, silent, counted, key=lambda some: sum(s.ns for s in some if s.ns >= SHORT_S * 1e9))
+        every, known = stretches(thread, grace), counted(window.history.aio.reports, thread.tid)
+        seen = apart(believable(every, thread, tick), known)
+        mean, silent = on_average(every, known, int(SHORT_S * 1e9)), in_one(every, known)
+        seen = max(seen, silent, mean, key=lambda some: sum(s.ns for s in some if s.ns >= SHORT_S * 1e9))
         found = [s for s in seen if s.ns - 2 * tick >= SHORT_S * 5e8]
         # Only the GIL in the way: the callback would be short, and another thread computes (gil-convoy).
         found = [s for s in found if s.states[State.GIL] <= 0.5 * s.ns]
