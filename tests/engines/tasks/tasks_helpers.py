@@ -30,6 +30,8 @@ from concview.model import (
     TaskWaitDef,
 )
 from concview.process.discovery import describe
+from concview.session import LiveSource, Session
+from concview.snapshot import Blame
 from concview.source.facts import SourceFacts
 
 
@@ -53,6 +55,20 @@ class Row:
     @property
     def state(self) -> str:
         return self.wait.state.name.lower()
+
+
+def blamed(pid: int, wanted: Callable[[Blame], bool]) -> Blame | None:
+    """What is said of a process's waits: the first that is as wanted, after 38 seconds of the stream the last."""
+    session, blame = Session(LiveSource(pid, "direct", 50.0, 50.0)), None
+    session.start()
+    try:
+        for seconds in range(4, 40, 2):
+            blame = session.wait(float(seconds)).blame
+            if blame is not None and wanted(blame):
+                break
+    finally:
+        session.close()
+    return blame
 
 
 class Told:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "direct"))
+sys.path.insert(0, str(Path(__file__).parent))
 
-from concview.session import LiveSource, Session
+from tasks_helpers import blamed
+
+from concview.snapshot import Blame
 from interpreters import Interpreter, target
 
 SOURCE = r"""
@@ -66,33 +68,19 @@ asyncio.run(main())
 @pytest.mark.few
 def test_a_call_that_is_queued_behind_the_one_that_waits_for_it(direct_python: Interpreter) -> None:
     with target(direct_python, CIRCLE) as process:
-        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
-        session.start()
-        blame = None
-        try:
-            for seconds in range(4, 40, 2):
-                blame = session.wait(float(seconds)).blame
-                if blame is not None and blame.verdict == "stuck" and "they wait for each other" in blame.sentence:
-                    break
-            assert blame is not None and "they wait for each other" in blame.sentence
-            assert any(c.path and c.path[0].what == "a worker thread of its executor" for c in blame.causes)
-        finally:
-            session.close()
+        blame = blamed(process.pid, lambda b: b.verdict == "stuck" and "they wait for each other" in b.sentence)
+        assert blame is not None and "they wait for each other" in blame.sentence
+        assert any(c.path and c.path[0].what == "a worker thread of its executor" for c in blame.causes)
 
 
 @pytest.mark.few
 def test_one_waits_for_the_call_and_the_others_for_a_worker(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE) as process:
-        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
-        session.start()
-        told: dict[str, int] = {}
-        try:
-            for seconds in range(4, 40, 2):
-                blame = session.wait(float(seconds)).blame
-                causes = blame.causes if blame is not None else ()
-                told = {c.path[0].what: len(c.tasks) for c in causes if c.path and c.tasks and c.thread_s > 1.5}
-                if len(told) == 2:
-                    break
-            assert told == {"a call in a thread": 1, "a worker thread of its executor": 3}
-        finally:
-            session.close()
+
+        def told(blame: Blame) -> dict[str, int]:
+            causes = blame.causes
+            return {c.path[0].what: len(c.tasks) for c in causes if c.path and c.tasks and c.thread_s > 1.5}
+
+        blame = blamed(process.pid, lambda b: len(told(b)) == 2)
+        assert blame is not None
+        assert told(blame) == {"a call in a thread": 1, "a worker thread of its executor": 3}

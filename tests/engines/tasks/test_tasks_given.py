@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "direct"))
 
 from direct_helpers import tick_until, watching
+from tasks_helpers import blamed
 
 from concview.model import Loops
-from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
 
 SOURCE = r"""
@@ -58,16 +59,8 @@ def test_each_loop_has_what_the_other_thread_waits_for(direct_python: Interprete
 @pytest.mark.some(12)
 def test_two_loops_that_wait_for_each_other_are_stuck(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE) as process:
-        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
-        session.start()
-        try:
-            for seconds in range(4, 40, 2):
-                blame = session.wait(float(seconds)).blame
-                if blame is not None and blame.verdict == "stuck":
-                    break
-            assert blame is not None and blame.verdict == "stuck", blame
-            cause = next(c for c in blame.causes if c.kind == "cycle" and c.path)
-            assert cause.exact and "they wait for each other" in cause.what
-            assert len(cause.threads) == 2
-        finally:
-            session.close()
+        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
+        assert blame is not None and blame.verdict == "stuck", blame
+        cause = next(c for c in blame.causes if c.kind == "cycle" and c.path)
+        assert cause.exact and "they wait for each other" in cause.what
+        assert len(cause.threads) == 2

@@ -9,9 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import watched
+from tasks_helpers import blamed, watched
 
-from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
 
 SOURCE = r"""
@@ -54,18 +53,10 @@ def test_descriptors_and_signals_that_may_wake_a_loop(direct_python: Interpreter
 @pytest.mark.some(12)
 def test_a_loop_that_nothing_will_wake_is_stuck(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE, "none") as process:
-        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
-        session.start()
-        try:
-            for seconds in range(4, 40, 2):
-                blame = session.wait(float(seconds)).blame
-                if blame is not None and blame.verdict == "stuck":
-                    break
-            assert blame is not None and blame.verdict == "stuck", blame
-            assert "Nothing can go on: the event loop has no timer" in blame.sentence
-            assert "each of the 2 tasks waits" in blame.sentence and "consume for an item of q" in blame.sentence
-        finally:
-            session.close()
+        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
+        assert blame is not None and blame.verdict == "stuck", blame
+        assert "Nothing can go on: the event loop has no timer" in blame.sentence
+        assert "each of the 2 tasks waits" in blame.sentence and "consume for an item of q" in blame.sentence
 
 
 TOLD = r"""
@@ -103,14 +94,6 @@ asyncio.run(main())
 def test_who_waits_until_the_program_is_told_to_end_is_idle(direct_python: Interpreter, how: str) -> None:
     """And who waits for a future that a protocol sets is not."""
     with target(direct_python, TOLD, how) as process:
-        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
-        session.start()
         wanted = "idle" if how != "answer" else "still"
-        try:
-            for seconds in range(4, 40, 2):
-                blame = session.wait(float(seconds)).blame
-                if blame is not None and blame.verdict == wanted:
-                    break
-            assert blame is not None and blame.verdict == wanted, blame
-        finally:
-            session.close()
+        blame = blamed(process.pid, lambda b: b.verdict == wanted)
+        assert blame is not None and blame.verdict == wanted, blame
