@@ -23,7 +23,7 @@ def test_a_callback_waits_for_those_in_front_of_it_however_far_apart_the_looks_a
         loop.step(
             look * apart_ms * MS, ready, 2 * ran + ready, True
         )  # the deque counts what goes in and what comes out
-    told = loop.interval(40 * apart_ms * MS)
+    told = loop.times(40 * apart_ms * MS)
     true = ready * each
     if true < apart_ms * MS:
         assert abs(told.p50 - true) <= each + 2, (told.p50, true)
@@ -34,4 +34,4 @@ def test_what_is_in_the_queue_and_not_run_waits_since_it_was_seen() -> None:
     loop = Loop(1, "asyncio")
     for look in range(10):
         loop.step(look * 10 * MS, 3, 3, True)
-    assert loop.interval(100 * MS).longest >= 90 * MS
+    assert loop.times(100 * MS).longest >= 90 * MS

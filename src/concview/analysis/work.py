@@ -23,7 +23,7 @@ KEPT_IN_DOUBT_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class WorkInProgress:
     """One piece of work at one moment, as in `WorkItem`."""
 
     id: int
@@ -47,7 +47,7 @@ class Report:
     """All that was in progress from `at_ns` until the next report, oldest first."""
 
     at_ns: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[WorkInProgress, ...]
     looked: int = 0
     unknown: int = 0
     torn: int = 0
@@ -139,7 +139,9 @@ class WorkHistory:
 
     def add(self, event: Work, labels: Mapping[int, Label]) -> None:
         pieces = [
-            Piece(i.id, label, i.seen_ns, i.started_ns, i.threads, i.tasks, i.inside, i.before, i.trace, i.span)
+            WorkInProgress(
+                i.id, label, i.seen_ns, i.started_ns, i.threads, i.tasks, i.inside, i.before, i.trace, i.span
+            )
             for i in event.items
             if (label := labels.get(i.label)) is not None
         ]
@@ -221,9 +223,9 @@ class Sums(Generic[R]):
     """Work by its name: reports are added in the order of time. What ended was in one report and not in the next."""
 
     def __init__(self) -> None:
-        self._running: dict[int, tuple[Piece, R]] = {}
+        self._running: dict[int, tuple[WorkInProgress, R]] = {}
         #: Those that a report did not have in which somebody was unknown, since when: they may be over, or come again.
-        self._missed: dict[int, tuple[Piece, R, int]] = {}
+        self._missed: dict[int, tuple[WorkInProgress, R, int]] = {}
         self._at_ns = 0
         self._lefts: dict[int, int] = {}  #: of the last report: when those that worked on a piece went to wait for more
         self._over: set[int] = set()  #: of these, those whose threads have ended
@@ -241,7 +243,7 @@ class Sums(Generic[R]):
         self, report: Report, begin_ns: int, end_ns: int, threads: Mapping[int, ThreadHistory], task: TaskOf = no_task
     ) -> None:
         """What held between these two moments."""
-        there: dict[int, tuple[Piece, R]] = {}
+        there: dict[int, tuple[WorkInProgress, R]] = {}
         running = self._running
         inner = {p.inside for p in report.pieces}
         # One report may be added in several parts.
@@ -303,7 +305,7 @@ def routes(
     return sums.found
 
 
-def _gone(piece: Piece, threads: Mapping[int, ThreadHistory], task: TaskOf) -> int:
+def _gone(piece: WorkInProgress, threads: Mapping[int, ThreadHistory], task: TaskOf) -> int:
     """When the last of those that worked on it ended, and so it did too: a report may be older. 0: not all have. Where
     tasks work on it, threads do so for them."""
     if piece.tasks:
@@ -313,7 +315,7 @@ def _gone(piece: Piece, threads: Mapping[int, ThreadHistory], task: TaskOf) -> i
     return max(ended) if len(ended) == len(piece.threads) and ended and all(ended) else 0
 
 
-def _left(piece: Piece, threads: Mapping[int, ThreadHistory], start_ns: int, end_ns: int) -> int:
+def _left(piece: WorkInProgress, threads: Mapping[int, ThreadHistory], start_ns: int, end_ns: int) -> int:
     """When the last of the threads that worked on it went to wait for more work: if the next report does not have it
     any more, it was over then. 0: not all of them did."""
     went = [_went_idle(threads.get(tid), start_ns, end_ns) for tid in piece.threads]

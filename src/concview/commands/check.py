@@ -64,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from concview import registry
     from concview.commands import _fail_on
-    from concview.commands._verdicts.base import Checked, Verdict
+    from concview.commands._verdicts.base import Checked, VerdictForm
 
     if bool(options.subjects) + bool(options.rest) + (options.core is not None) != 1:
         raise CommandError(
@@ -130,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
         watch.across,
     )
     for form, path in [*saves, (options.format, None)]:
-        verdict: Verdict = registry.load("concview.commands._verdicts", form, "VERDICT")
+        verdict: VerdictForm = registry.load("concview.commands._verdicts", form, "VERDICT")
         text = verdict.write(checked)
         if path is not None:
             path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -11,7 +11,7 @@ from concview.analysis.blame.nouns import Node
 from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.tasks import words
-from concview.analysis.work import Piece, Route, routes
+from concview.analysis.work import Route, WorkInProgress, routes
 from concview.analysis.work import title as title
 from concview.analysis.work_totals import Total, Totals
 from concview.model import Links, State, TaskState, WorkKind
@@ -115,7 +115,7 @@ def _route(route: Route, seconds: float) -> RouteView:
 
 
 def _view(
-    piece: Piece,
+    piece: WorkInProgress,
     parts: tuple[int, ...],
     history: History,
     threads: Mapping[int, ThreadView],
@@ -156,7 +156,7 @@ def _view(
     )
 
 
-def _doing(piece: Piece, history: History, threads: Mapping[int, ThreadView]) -> tuple[str, State]:
+def _doing(piece: WorkInProgress, history: History, threads: Mapping[int, ThreadView]) -> tuple[str, State]:
     for tid in piece.threads:
         thread = threads.get(tid)
         if thread is None or not thread.alive:
@@ -188,10 +188,10 @@ class Ways:
     #: Titles of those that have one thing; of more, the number is told.
     MOST = 2
 
-    def __init__(self, pieces: Sequence[Piece], history: History, told: Mapping[Node, Told]) -> None:
+    def __init__(self, pieces: Sequence[WorkInProgress], history: History, told: Mapping[Node, Told]) -> None:
         self._history, self._told = history, told
         self._by_id = {p.id: p for p in pieces}
-        self._inmost: dict[Node, Piece] = {}
+        self._inmost: dict[Node, WorkInProgress] = {}
         around = {p.inside for p in pieces}
         for piece in pieces:
             for node in _nodes(piece):
@@ -200,7 +200,7 @@ class Ways:
                     self._inmost[node] = piece
         self._known: dict[Node, Way] = {}
 
-    def of(self, piece: Piece) -> Way:
+    def of(self, piece: WorkInProgress) -> Way:
         for node in _nodes(piece):
             told = self._told.get(node)
             if told is not None and told.way:
@@ -244,7 +244,7 @@ class Ways:
         thread = self._history.threads.get(node)
         return clean(thread.name, 32) if thread is not None else f"tid {node}"
 
-    def _outmost(self, piece: Piece) -> Piece:
+    def _outmost(self, piece: WorkInProgress) -> WorkInProgress:
         seen = {piece.id}
         while (outer := self._by_id.get(piece.inside)) is not None and outer.id not in seen:
             seen.add(outer.id)
@@ -255,7 +255,7 @@ class Ways:
 _DOES = {WorkKind.QUERY: "run", WorkKind.CALL: "been in"}
 
 
-def _nodes(piece: Piece) -> tuple[Node, ...]:
+def _nodes(piece: WorkInProgress) -> tuple[Node, ...]:
     """Those that work on it, as nodes of blame."""
     return (*piece.threads, *(-t for t in piece.tasks))
 

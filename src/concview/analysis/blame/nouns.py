@@ -155,6 +155,10 @@ class Part(NamedTuple):
     owners: tuple[Node, ...] = ()
 
 
+#: Looks at what was found of those whom somebody waits for: the end that it is itself after all, or None.
+Settle = Callable[[Sequence["Part"]], Root | None]
+
+
 @dataclass(slots=True)
 class Link:
     """It waits for `others`: an equal part for each of them.
@@ -173,7 +177,7 @@ class Link:
     others: Sequence[Node] = ()
     key: object = None
     otherwise: Root | None = None
-    settle: Callable[[Sequence[Part]], Root | None] | None = None
+    settle: Settle | None = None
     outside: Root | None = None
     alone: Root | None = None
 

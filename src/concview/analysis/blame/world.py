@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 
 from concview.analysis.blame.kernel import Kernel
 from concview.analysis.blame.lately import Lately, SeenSets
-from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Place, Root, Step, Via, called_from, place_of
+from concview.analysis.blame.nouns import (
+    QUIET,
+    End,
+    Link,
+    Node,
+    Place,
+    Root,
+    Settle,
+    Step,
+    Via,
+    called_from,
+    place_of,
+)
 from concview.analysis.blame.tasks.moment import TaskMoment
 from concview.analysis.blame.tasks.names import task_name
 from concview.analysis.blame.ties import Objects
@@ -383,7 +395,7 @@ class Waiter:
         others: Sequence[Node],
         confidence: Confidence = Confidence.INFERRED,
         otherwise: Root | None = None,
-        settle: Callable[[Sequence[Part]], Root | None] | None = None,
+        settle: Settle | None = None,
         key: object = None,
         told: bool = False,
     ) -> Link:

@@ -168,7 +168,7 @@ def _rank(finding: Finding) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerdictForm:
     """One form. `summary`: who reads it."""
 
     summary: str

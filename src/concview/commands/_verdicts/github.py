@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concview.commands._verdicts.base import Checked, Repeated, Verdict, relative
+from concview.commands._verdicts.base import Checked, Repeated, VerdictForm, relative
 from concview.model import Severity
 
 
@@ -41,4 +41,4 @@ def _plain(line: str) -> str:
     return line if not line.startswith("::") else f" {line}"
 
 
-VERDICT = Verdict("GitHub Actions: annotations at the lines", write)
+VERDICT = VerdictForm("GitHub Actions: annotations at the lines", write)

@@ -6,7 +6,7 @@ import msgspec
 
 from concview import __version__
 from concview.commands import _build, _schema
-from concview.commands._verdicts.base import Checked, Verdict
+from concview.commands._verdicts.base import Checked, VerdictForm
 
 
 def write(checked: Checked) -> str:
@@ -112,4 +112,4 @@ def several(checked: Checked) -> _schema.CheckOut:
     )
 
 
-VERDICT = Verdict("scripts; docs/schema", write)
+VERDICT = VerdictForm("scripts; docs/schema", write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from concview.commands._verdicts.base import Checked, Verdict, relative
+from concview.commands._verdicts.base import Checked, VerdictForm, relative
 from concview.model import Finding
 from concview.session.phrases import measured_text
 from concview.snapshot import Snapshot
@@ -106,4 +106,4 @@ def _ok(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text)
 
 
-VERDICT = Verdict("every CI: a test case a rule", write)
+VERDICT = VerdictForm("every CI: a test case a rule", write)

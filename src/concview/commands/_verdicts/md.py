@@ -6,7 +6,7 @@ import re
 from html import escape
 
 from concview.commands._text_writer import Pen
-from concview.commands._verdicts.base import Checked, Repeated, Verdict, grouped, relative
+from concview.commands._verdicts.base import Checked, Repeated, VerdictForm, grouped, relative
 from concview.model import Severity
 from concview.snapshot import Snapshot
 from concview.text import clean, plural, short_command
@@ -94,4 +94,4 @@ def _text(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-VERDICT = Verdict("a job's summary, a comment", write)
+VERDICT = VerdictForm("a job's summary, a comment", write)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from concview import __version__
-from concview.commands._verdicts.base import Checked, Repeated, Verdict, relative
+from concview.commands._verdicts.base import Checked, Repeated, VerdictForm, relative
 from concview.model import Finding, Severity, StackEvidence, Where
 from concview.text import clean
 
@@ -121,4 +121,4 @@ def _stack(stack: StackEvidence) -> dict[str, Any]:
     return {"message": {"text": f"{stack.role}: {stack.name}"}, "frames": frames}
 
 
-VERDICT = Verdict("code scanning, editors, sarif-tools", write)
+VERDICT = VerdictForm("code scanning, editors, sarif-tools", write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concview.commands._text import check_text, headline
 from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._tree_text import finding_line, tree_text, verdicts
-from concview.commands._verdicts.base import Checked, Repeated, Verdict, grouped
+from concview.commands._verdicts.base import Checked, Repeated, VerdictForm, grouped
 from concview.model import Severity
 from concview.text import listed, plural, short_path
 
@@ -71,4 +71,4 @@ def _one(repeated: Repeated, runs: int) -> str:
     return f"{mark} {finding.score:3d}  {finding.id}: {finding.title}{where}{often}{recent}"
 
 
-VERDICT = Verdict("people", write)
+VERDICT = VerdictForm("people", write)

@@ -26,7 +26,7 @@ _WORD = struct.Struct("<Q").unpack_from
 
 
 @dataclass(slots=True)
-class Interval:
+class LoopTimes:
     """Over the looks since the last report. Nanoseconds; -1 not known."""
 
     p50: int = -1
@@ -111,11 +111,11 @@ class Loop:
         if late_ns >= 0 and len(self._lates) < _MAX_LOOKS:
             self._lates.append(late_ns)
 
-    def interval(self, now: int) -> Interval:
+    def times(self, now: int) -> LoopTimes:
         """What the looks since the last call say; what is still in the queue waits at least since it was seen."""
         waits = sorted(self._waits + [now - when for when, _ in self._waiting])
         lates = sorted(self._lates)
-        found = Interval(looks=len(waits))
+        found = LoopTimes(looks=len(waits))
         if waits:
             found.p50, found.p95, found.longest = _at(waits, 0.5), _at(waits, 0.95), waits[-1]
         if lates:

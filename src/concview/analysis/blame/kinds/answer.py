@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
+from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import serves
@@ -134,7 +134,7 @@ def _outside(link: Ends, kind: str) -> str:
     return ""
 
 
-def _transit(waiter: Waiter, kind: str):  # type: ignore[no-untyped-def]
+def _transit(waiter: Waiter, kind: str) -> Settle:
     """A client and a server that both read: what was sent is on its way."""
 
     def settle(parts: Sequence[Part]) -> Root | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import in_tasks, on_the_way
-from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Via
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
@@ -152,7 +152,7 @@ def _pairs(waiter: Waiter, told: Ties) -> bool:
     return any(r.tid == waiter.tid and r.source and r.will == "release" for r in told.row.references)
 
 
-def _followers(waiter: Waiter, others: Sequence[int]):  # type: ignore[no-untyped-def]
+def _followers(waiter: Waiter, others: Sequence[int]) -> Settle:
     """Leader and followers: whoever holds the lock waits for work at the place to which the others want to come."""
 
     def settle(parts: Sequence[Part]) -> Root | None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import between, inside_block, on_the_way, would
 from concview.analysis.blame.kinds.work import lies_in_a_queue
-from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Via
+from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.ways import Reach
 from concview.analysis.blame.world import Look, Waiter, is_machinery
@@ -107,7 +107,7 @@ def _elsewhere(waiter: Waiter, tids: Iterable[Node]) -> list[Node]:
     return [t for t in dict.fromkeys(tids) if t != waiter.tid and waiter.moment.look(t).frame != waiter.frame]
 
 
-def no_work(waiter: Waiter, on: str, makers: Sequence[int]):  # type: ignore[no-untyped-def]
+def no_work(waiter: Waiter, on: str, makers: Sequence[int]) -> Settle:
     """Quiet when whoever would make some is idle or paces itself. A pause of the main thread at the end of a program is
     no work that somebody waits for."""
     frame = waiter.frame

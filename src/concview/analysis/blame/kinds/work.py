@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Via
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.ties import Ties, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.model import Reference
@@ -101,7 +101,7 @@ def _made_there(waiter: Waiter, one: Reference) -> bool:
     return function is not None and first not in ("self", "cls", *function.parameters)
 
 
-def no_work(idle: Root):  # type: ignore[no-untyped-def]
+def no_work(idle: Root) -> Settle:
     """Nobody is asked for anything while those that would answer have nothing to do."""
 
     def settle(parts: Sequence[Part]) -> Root | None:

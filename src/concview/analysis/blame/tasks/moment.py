@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from concview.analysis.blame.nouns import End, Link, Node, Part, Place, Root, Step, Via, place_of
+from concview.analysis.blame.nouns import End, Link, Node, Place, Root, Settle, Step, Via, place_of
 from concview.analysis.blame.tasks.answer import answer
 from concview.analysis.blame.tasks.names import node_of, task_name
 from concview.analysis.blame.ways import Reach, Way, way
@@ -283,7 +283,7 @@ class TaskWaiter:
         key: object,
         confidence: Confidence = Confidence.INFERRED,
         otherwise: Root | None = None,
-        settle: Callable[[Sequence[Part]], Root | None] | None = None,
+        settle: Settle | None = None,
         alone: Root | None = None,
     ) -> Link:
         return Link(self._step(via, what, confidence), others, key, otherwise, settle, alone=alone)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Via
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.tasks.names import node_of, task_name
 from concview.analysis.tasks import words
 from concview.model import IN_PROCESSES, Confidence
@@ -70,7 +70,7 @@ def of_tasks(waiter: TaskWaiter) -> Root | Link:
     return waiter.link(Via.RESULT, what, others, ("end", waiter.node), sure, nobody, settle, alone)
 
 
-def _not_started(waiter: TaskWaiter, names: str) -> Callable[[Sequence[Part]], Root | None]:
+def _not_started(waiter: TaskWaiter, names: str) -> Settle:
     """Who waits for work has been started, and has not said so."""
 
     def settle(parts: Sequence[Part]) -> Root | None:
@@ -81,7 +81,7 @@ def _not_started(waiter: TaskWaiter, names: str) -> Callable[[Sequence[Part]], R
     return settle
 
 
-def no_work(waiter: TaskWaiter, others: Sequence[Node]) -> Callable[[Sequence[Part]], Root | None]:
+def no_work(waiter: TaskWaiter, others: Sequence[Node]) -> Settle:
     """Settles that it has none, where nobody of those has any."""
 
     def settle(parts: Sequence[Part]) -> Root | None:

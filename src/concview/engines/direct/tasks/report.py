@@ -138,7 +138,7 @@ class Reporter:
                     del tracker.loops.known[loop.address]
                 continue
             loop.seen_ns = now
-            seen = loop.interval(now)
+            seen = loop.times(now)
             top = max((t for t in self._ran if loop_of.get(t) == loop.address), key=self._ran.__getitem__, default=0)
             rows.append(
                 LoopState(
