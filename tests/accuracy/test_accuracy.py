@@ -15,17 +15,17 @@ from concview.analysis import accounting
 from concview.analysis.records import ThreadHistory
 from concview.model import STATES, State
 from concview.session import LiveSource, Session
-from interpreters import Interpreter, few, interpreters, target
+from interpreters import FULL, Interpreter, few, interpreters, target
 
 WORKLOAD = Path(__file__).parent / "workload.py"
-SECONDS = 10.0
-#: The promise: at 100 Hz over 10 s.
+#: The promise is of 10 s at 100 Hz; where a shorter time is as close, a longer one is.
+SECONDS = 10.0 if FULL else 6.0
 TOLERANCE = 0.03
 
 
 def cases() -> list[tuple[Interpreter, str]]:
     """States come from the kernel for every version alike, and how the GIL is read from each is tested where it is
-    read: a few versions, as these take twelve seconds of nearly the whole machine each."""
+    read: a few versions, as these take their time of nearly the whole machine each."""
     by_choice = [(i, "pyspy") for i in interpreters() if i.version == (3, 8) and not i.free_threaded]
     return [(i, "direct") for i in few(interpreters())] + by_choice
 
@@ -54,9 +54,9 @@ def cpu_at(clock: list[list[int]], at: int) -> float:
 
 def errors(life: dict[str, Any], history: ThreadHistory) -> tuple[list[float], list[float]]:
     """(shares that concview saw, shares that the thread measured) over the same time."""
-    buckets = list(history.buckets)[-20:]
+    buckets = list(history.buckets)[-round(2 * SECONDS) :]
     start, end = buckets[0].start_ns, buckets[-1].end_ns
-    assert end - start > 8e9, "too little was seen"
+    assert end - start > 0.8e9 * SECONDS, "too little was seen"
     saw = list(accounting.to_shares(accounting.total(buckets)[0]))
     return saw, truth(life, start, end)
 

@@ -8,9 +8,12 @@ from typing import Any
 import agent_helpers as h
 import pytest
 
+from capacity import WAITS
 from concview.agent.rates import Rates
 from concview.agent_host.messages import CallsPart, CountingCost, Message, Opened, Refused
 from interpreters import Interpreter, Process, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 #: `work` is called a known number of times in a second thread, on request; meanwhile threads are born and die.
 #: Prints ns per call of an empty function when asked for 'cost', and whether any hook is set when asked for 'hooks'.

@@ -17,7 +17,12 @@ from interpreters import current, target
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "commands"))
 
+import pytest
 from running import Terminal, one_line, run
+
+from capacity import WAITS
+
+pytestmark = pytest.mark.units(WAITS)
 
 CALLS = """
 import time

@@ -11,6 +11,7 @@ import agent_helpers as h
 import msgspec
 import pytest
 
+from capacity import WAITS
 from concview.agent_host import attach_agent
 from concview.agent_host.messages import Report
 from concview.agent_host.rendezvous import find_listener
@@ -19,6 +20,8 @@ from concview.model import AGENT_THREAD, AgentStatus, AnyEvent, Bye, Calls, Queu
 from concview.session import LiveSource
 from concview.session.session import attach
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 #: Two pool workers busy with five items more than they can take, a full queue with a thread at it, tasks in a chain.
 RICH = """

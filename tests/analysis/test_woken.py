@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from capacity import WAITS
 from concview.analysis.classify import classify
 from concview.analysis.history import History
 from concview.analysis.lock_stats import stats
@@ -31,6 +32,8 @@ from concview.model import (
 )
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 MS = 1_000_000
 LOCKED = Wait(WaitKind.FUTEX, "futex", lock=0x1000, lock_kind="Lock")

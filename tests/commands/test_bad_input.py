@@ -152,7 +152,7 @@ def samples(collector: int, pid: int) -> bool:
         files = [str(link.readlink()) for link in Path(f"/proc/{collector}/fd").iterdir()]
         status = Path(f"/proc/{collector}/status").read_text()
         rests = int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-        return rests > 200 and any(file.startswith(f"/proc/{pid}/task/") for file in files)
+        return rests > 50 and any(file.startswith(f"/proc/{pid}/task/") for file in files)
     return False
 
 

@@ -14,9 +14,12 @@ import pytest
 from contract import STATES, Check, Dump
 from running import CONCVIEW, ROOT, Terminal, children, gone, grown, run
 
+from capacity import WAITS
 from concview import __version__, codec
 from concview.model import Bye, Hello, Tick
 from interpreters import Interpreter, current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import Any
 
 import psutil
 import pytest
-from running import Terminal, one_line, run
+from running import Terminal, one_line, run, together
 
+from capacity import WAITS
 from concview.commands import _tree_text
 from concview.commands._text_writer import Pen
 from concview.commands._verdicts.base import Checked, Process
@@ -19,6 +20,8 @@ from concview.model import Role
 from concview.session.group import shares
 from concview.snapshot import Snapshot, Status
 from interpreters import current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 #: Two of three workers have a deadlock; a tracker is below, too.
 MASTER = """
@@ -57,7 +60,12 @@ if __name__ == "__main__":
 def test_a_master_with_its_workers() -> None:
     with target(current(), MASTER) as process:
         master, first, fine, second = map(int, process.line().split())
-        found = run("check", "--tree", master, "--duration", 3, "--format", "json")
+        found, told, alone, dump = together(
+            ("check", "--tree", master, "--duration", 3, "--format", "json"),
+            ("check", "--tree", master, "--duration", 3),
+            ("check", master, "--duration", 3),
+            ("dump", "--tree", master, "--format", "json"),
+        )
         assert found.returncode == 1, found.stderr
         said: Any = json.loads(found.stdout)
         parts = {p["pid"]: p for p in said["processes"]}
@@ -69,13 +77,12 @@ def test_a_master_with_its_workers() -> None:
         (deadlock,) = [f for f in said["findings"] if f["id"] == "deadlock"]
         assert sorted(deadlock["pids"]) == sorted((first, second)) and deadlock["pid"] in (first, second)
 
-        text = run("check", "--tree", master, "--duration", 3).stdout
+        text = told.stdout
         assert "2 of 3 workers" in text and "deadlock" in text and "It only waits for its 3 workers." in text
         # Without the tree it is no verdict on the service, and no success.
-        alone = run("check", master, "--duration", 3)
         assert alone.returncode == 6 and f"check --tree {master}" in alone.stdout and "NO VERDICT" in alone.stdout
 
-        dumped: Any = json.loads(run("dump", "--tree", master, "--format", "json").stdout)
+        dumped: Any = json.loads(dump.stdout)
         dumps = {p["pid"]: p["dump"] for p in dumped["processes"]}
         assert set(dumps) == set(parts) and dumps[first]["deadlocks"] and not dumps[fine]["deadlocks"]
 

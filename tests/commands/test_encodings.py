@@ -7,11 +7,14 @@ import os
 
 import msgspec
 import pytest
-from running import run
+from running import together
 
+from capacity import WAITS
 from concview.commands import _output
 from concview.commands._output import GLYPHS, write_anything
 from interpreters import current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 STUCK = """
 import threading, time
@@ -30,13 +33,13 @@ time.sleep(600)
 def test_check_and_dump_write_what_the_stream_can(encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     with target(current(), STUCK) as stuck:
-        for command in ("dump", "check"):
-            seconds = () if command == "dump" else ("--duration", "2.5")
-            text = run(command, stuck.pid, *seconds, env=environment, encoding=encoding)
+        dump, check, as_json = ("dump", stuck.pid), ("check", stuck.pid, "--duration", "2.5"), ("--format", "json")
+        commands = (dump, (*dump, *as_json), check, (*check, *as_json))
+        done = together(*commands, env=environment, encoding=encoding)
+        for command, (text, told) in (("dump", done[:2]), ("check", done[2:])):
             assert text.returncode == (command == "check"), text.stderr
             assert ("w?rker-?-?" if encoding == "ascii" else "wörker-?-?") in text.stdout
             assert ("^ DEADLOCK" if command == "dump" else "^ WARN") in text.stdout
-            told = run(command, stuck.pid, *seconds, "--format", "json", env=environment, encoding=encoding)
             assert told.returncode == text.returncode, told.stderr
             assert "wörker-π-😀" in {t["name"] for t in msgspec.json.decode(told.stdout.encode())["threads"]}
 

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 from running import CONCVIEW, one_line, run
 
+from capacity import WAITS
 from concview.commands._fail_on import FailOn
 from concview.commands._keep import Trigger, condition, span
 from concview.commands.base import CommandError
 from concview.model import Confidence, Finding, Measured, Severity
 from concview.snapshot import Snapshot, Status
 from interpreters import current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 #: Begins to deadlock when it is told to.
 PROGRAM = """

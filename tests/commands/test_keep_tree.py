@@ -17,6 +17,7 @@ import pytest
 from running import CONCVIEW, one_line, run
 from test_check_tree import MASTER
 
+from capacity import WAITS
 from concview import codec
 from concview.commands import _keep_several
 from concview.commands._keep_several import Kept
@@ -26,6 +27,8 @@ from concview.session.recording import Recording
 from concview.session.rolling_recording import RollingRecording
 from concview.session.several import cast_of
 from interpreters import current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
-from running import run
+from running import together
 
+from capacity import WAITS
 from interpreters import Interpreter, current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 PROGRAM = """
 import multiprocessing, os, sys, time
@@ -57,8 +61,7 @@ if __name__ == "__main__":
 
 @pytest.mark.few
 def test_who_has_it(any_python: Interpreter) -> None:
-    for kind in ("with", "acquire"):
-        (manager, first, second), said = checked(any_python, kind)
+    for (manager, first, second), said in checked(any_python, "with", "acquire"):
         edges = [(e["waiter"]["pid"], e["holder"]["pid"], e["holder"]["tid"]) for e in said["across"]]
         assert (manager, first, first) in edges, edges
         assert [e[1] for e in edges if e[0] == second] == [manager]
@@ -70,29 +73,31 @@ def test_who_has_it(any_python: Interpreter) -> None:
 
 @pytest.mark.parametrize("kind", ["asks", "rlock", "condition"])
 def test_who_asked_for_other_things_since(kind: str) -> None:
-    (manager, first, second), said = checked(current(), kind)
+    (((manager, first, second), said),) = checked(current(), kind)
     assert (manager, first) in [(e["waiter"]["pid"], e["holder"]["pid"]) for e in said["across"]]
     assert f"({first})" in sentence(said, second)
 
 
 def test_whoever_took_it_was_killed() -> None:
-    (manager, _, second), said = checked(current(), "killed")
+    (((manager, _, second), said),) = checked(current(), "killed")
     (orphan,) = said["orphans"]
     assert orphan["sure"] and {w["pid"] for w in orphan["waiters"]} == {manager, second}
     assert "has died" in sentence(said, second) and "has died" in sentence(said, manager)
 
 
 def test_a_circle_by_way_of_the_manager() -> None:
-    (manager, first, second), said = checked(current(), "circle")
+    (((manager, first, second), said),) = checked(current(), "circle")
     (circle,) = said["circles"]
     assert [n["pid"] for n in circle].count(manager) == 2 and {first, second} < {n["pid"] for n in circle}
 
 
-def checked(interpreter: Interpreter, kind: str) -> tuple[tuple[int, ...], Any]:
-    with target(interpreter, PROGRAM, kind) as process:
-        pids = tuple(map(int, process.line().split()))
-        found = run("check", "--tree", process.pid, "--duration", 7, "--format", "json")
-        return pids, json.loads(found.stdout)
+def checked(interpreter: Interpreter, *kinds: str) -> list[tuple[tuple[int, ...], Any]]:
+    """Of each kind of program its processes and what is said of them, all at the same time."""
+    with contextlib.ExitStack() as running:
+        processes = [running.enter_context(target(interpreter, PROGRAM, kind)) for kind in kinds]
+        pids = [tuple(map(int, process.line().split())) for process in processes]
+        found = together(*(("check", "--tree", p.pid, "--duration", 7, "--format", "json") for p in processes))
+        return [(numbers, json.loads(each.stdout)) for numbers, each in zip(pids, found, strict=True)]
 
 
 def sentence(said: Any, pid: int) -> str:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from running import run
 
+from capacity import WAITS
 from interpreters import current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 #: A worker that takes with it what it had taken. Then all others wait; or one of them still does something.
 PROGRAM = """

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from capacity import WAITS
 from interpreters import Interpreter, interpreters, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 PROGRAMS = sorted(p for p in Path(__file__).parent.glob("*.py") if not p.name.startswith(("_", "test_")))
 

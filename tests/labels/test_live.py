@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "direct"))
 
 from direct_helpers import KeepingSink, tick_until, watching
 
+from capacity import WAITS
 from concview.analysis.work import NO_WORK
 from concview.analysis.work_totals import Totals
 from concview.engines.direct import DirectEngine
@@ -19,6 +20,8 @@ from concview.model import Label, Work, WorkItem, WorkKind
 from concview.process.discovery import describe
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SECRET = "xyzzysecret"
 

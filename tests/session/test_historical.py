@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from test_session import CONVOY, record
 
+from capacity import WAITS
 from concview import codec
 from concview.analysis import replay_buffer as tapes
 from concview.analysis.history import History
@@ -36,6 +37,8 @@ from concview.session import FileSource, LiveSource, Session
 from concview.session.historical import Judged, Said
 from concview.snapshot import Snapshot
 from interpreters import Interpreter, interpreters, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 S = 1_000_000_000
 

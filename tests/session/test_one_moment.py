@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
+from capacity import WAITS
 from concview.model import State
 from concview.session import LiveSource, Session
 from interpreters import interpreters, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 CONVOY = """
 import threading, time

@@ -15,11 +15,14 @@ import msgspec
 import psutil
 import pytest
 
+from capacity import WAITS
 from concview import codec
 from concview.model import Bye, Counters, Hello, State, Stats, Tick
 from concview.session import AttachError, FileSource, LiveSource, Session
 from concview.snapshot import Status
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 CONVOY = """
 import threading, time

@@ -8,9 +8,12 @@ import time
 import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
+from capacity import WAITS
 from concview.model import AcceptQueue, AcceptQueues
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 #: One thread accepts and answers; clients say nothing, and it waits for the first one's request.
 THREAD = r"""

@@ -24,7 +24,7 @@ fuzz = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(fuzz)
 
 CHOSEN = [i for i in interpreters() if FULL or i.version in ((3, 8), (3, 12), (3, 15))]
-SECONDS = 60 if FULL else 6
+SECONDS = 60 if FULL else 3
 
 
 @pytest.mark.units(2)

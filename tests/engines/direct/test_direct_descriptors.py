@@ -9,8 +9,11 @@ from typing import TypeVar
 import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
+from capacity import WAITS
 from concview.model import Children, Event, FileLocks, Link, Links, NativeWaits, Relations
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 TARGET = (Path(__file__).parent / "descriptors_target.py").read_text()
 _E = TypeVar("_E", bound=Event)

@@ -14,6 +14,7 @@ from types import CodeType
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
+from capacity import WAITS
 from concview import engines
 from concview.cpython.heap import native
 from concview.cpython.heap.layout import PTHREAD_TID
@@ -25,6 +26,8 @@ from concview.engines.direct.frames.heap_batch import HeapBatch, HeapThread
 from concview.model import Confidence
 from concview.source.qualnames import outermost, qualnames
 from interpreters import Interpreter, interpreters, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 OLD = [i for i in interpreters() if i.version < (3, 11)]
 old_pythons = pytest.mark.parametrize("python", OLD, ids=[i.label for i in OLD])

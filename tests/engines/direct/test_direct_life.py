@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
+from capacity import WAITS
 from concview.cpython import runtime
 from concview.cpython.memory import Memory
 from concview.cpython.offsets import Unsupported, describe
@@ -20,6 +21,8 @@ from concview.engines.direct import DirectEngine
 from concview.errors import TargetGone
 from concview.model import CAPABILITIES
 from interpreters import Interpreter, current, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SLEEP = "import time\ndef main():\n    time.sleep(100000)\nprint('ready')\nmain()\n"
 

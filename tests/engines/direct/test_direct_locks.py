@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from direct_helpers import tick_until, ticks, watching
 
+from capacity import WAITS
 from concview.cpython.threads import Thread
 from concview.engines.direct.locks.verify import Look
 from concview.model import Confidence, WaitKind
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 LOCKS = Path(__file__).with_name("locks_target.py")
 #: What the source calls a lock where that is not its label.

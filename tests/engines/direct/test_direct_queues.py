@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from direct_helpers import KeepingSink, tick_until, ticks, watching
 
+from capacity import WAITS
 from concview.model import Depths, PoolDepth, QueueDepth
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 QUEUES = r"""
 import json, queue, sys, threading, time

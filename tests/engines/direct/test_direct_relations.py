@@ -7,12 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
+from capacity import WAITS
 from concview.engines.direct.relations.search import MOVED_NS, STILL_NS, Pace
 from concview.engines.direct.thread_table import ThreadRow
 from concview.model import NO_WAIT, Reference, Related, Relations
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 TARGET = (Path(__file__).parent / "relations_target.py").read_text()
 

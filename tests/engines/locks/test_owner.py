@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import truth
 
+from capacity import WAITS
 from concview.model import Confidence
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = """
 import threading, time

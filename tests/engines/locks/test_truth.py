@@ -8,8 +8,8 @@ import truth
 from capacity import BUSY
 from interpreters import Interpreter
 
-#: Per group of programs, of which there are five: about 14 s a version with starting and stopping.
-SECONDS = 2.0
+#: Per group of programs, of which there are five: about 10 s a version with starting and stopping.
+SECONDS = 1.2
 #: Samples of a lock held in a `with`; where the machine is busy, everything is done again for more of them.
 ENOUGH, ROUNDS = 300, 3
 #: A named exact holder is right: any wrong one is a bug. Samples are few thousands, so none is expected.

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from capacity import WAITS
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = """
 import threading, time

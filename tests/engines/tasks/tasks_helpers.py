@@ -62,7 +62,7 @@ def blamed(pid: int, wanted: Callable[[Blame], bool]) -> Blame | None:
     session, blame = Session(LiveSource(pid, "direct", 50.0, 50.0)), None
     session.start()
     try:
-        for seconds in range(4, 40, 2):
+        for seconds in range(3, 39):
             blame = session.wait(float(seconds)).blame
             if blame is not None and wanted(blame):
                 break

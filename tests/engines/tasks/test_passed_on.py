@@ -11,8 +11,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks_helpers import blamed
 
+from capacity import WAITS
 from concview.snapshot import Blame
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = r"""
 import asyncio, threading

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from tasks_helpers import watched
 
+from capacity import WAITS
 from concview.linux import switches, wakeups
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 ABLE = wakeups.probe() if wakeups.probe().available else switches.probe(os.getpid())
 RESTS = """

@@ -6,9 +6,12 @@ import time
 
 import pytest
 
+from capacity import WAITS
 from concview.model import Links
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 #: One task asks once, another again and again; a third serves both, and answers the second one only.
 PROGRAM = r"""

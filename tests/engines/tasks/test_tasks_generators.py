@@ -13,7 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks_helpers import Told, Watch, watched
 
+from capacity import WAITS
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = """
 import asyncio, contextlib, signal

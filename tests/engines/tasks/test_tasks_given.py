@@ -13,8 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "direct"))
 from direct_helpers import tick_until, watching
 from tasks_helpers import blamed
 
+from capacity import WAITS
 from concview.model import Loops
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = r"""
 import asyncio, threading

@@ -11,7 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks_helpers import blamed, watched
 
+from capacity import WAITS
 from interpreters import Interpreter, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = r"""
 import asyncio, signal, sys

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from tasks_helpers import Row, Told, watched
 
+from capacity import WAITS
 from concview.model import Confidence, TaskState
 from interpreters import Interpreter, interpreters, target
+
+pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = (Path(__file__).parent / "standing.py").read_text()
 GIL = [i for i in interpreters() if not i.free_threaded]
