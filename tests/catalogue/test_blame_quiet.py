@@ -13,7 +13,7 @@ from concview.analysis.blame.words import story
 from concview.analysis.window import Window
 from concview.model import Frame, Reference, Related, Relations, Role, Severity, Wait, Worker, Workers
 from concview.snapshot import Blame
-from concview.source import uses
+from concview.source.parse import parse
 from concview.source.wakes import File, Wakes
 
 FILE = "/srv/app.py"
@@ -115,14 +115,14 @@ def test_readers_are_in_the_way_of_a_writer(known: bool) -> None:
     ("def f():\n    while True:\n        lock.acquire()\n        lock.release()\n        sleep(1)\n", 5, True),
 ])  # fmt: skip
 def test_a_pause_has_nothing_to_give_back(text: str, line: int, pauses: bool) -> None:
-    assert File(uses.parse(text)).pauses("f", line) == pauses
+    assert File(parse(text)).pauses("f", line) == pauses
 
 
 POOL = "def job():\n    c = pool.connection()\n    work()\n    c.close()\n    rest()\n"
 
 
 def test_who_is_past_the_line_that_asks_has_a_connection_until_its_last_use() -> None:
-    file = File(uses.parse(POOL))
+    file = File(parse(POOL))
     assert (file.had_until("job", 2), file.had_until("job", 3)) == (4, 0)
     pool = frame("PooledDB.connection", 9, "/site-packages/dbutils/pooled_db.py", "library")
     scene, tid = waiting([CONDITION, pool, frame("job", 2)], "Condition.wait")
@@ -428,7 +428,7 @@ LOOP = "def f(fn, *a):\n    while True:\n"
     ("        try: fn(*a)\n        except E: log()\n        if stop.wait(60): return", 5, None),
 ])  # fmt: skip
 def test_a_pause_between_two_tries(body: str, line: int, error: str | None) -> None:
-    assert File(uses.parse(LOOP + body + "\n")).tries_again("f", line) == error
+    assert File(parse(LOOP + body + "\n")).tries_again("f", line) == error
 
 
 @pytest.mark.parametrize(("line", "name"), [
@@ -439,7 +439,7 @@ def test_a_pause_between_two_tries(body: str, line: int, error: str | None) -> N
     ("await ask()", None), ("await a, await b", None),
 ])  # fmt: skip
 def test_what_a_line_awaits(line: str, name: str | None) -> None:
-    assert File(uses.parse(f"async def f(self):\n    {line}\n")).awaited("f", 2) == name
+    assert File(parse(f"async def f(self):\n    {line}\n")).awaited("f", 2) == name
 
 
 @pytest.mark.parametrize(("call", "set_by_it"), [
@@ -449,7 +449,7 @@ def test_what_a_line_awaits(line: str, name: str | None) -> None:
     ("loop.call_later(5, done.set_result, None)", False), ("signal.signal(SIGHUP, done.look)", False),
 ])  # fmt: skip
 def test_what_a_handler_of_a_signal_sets(call: str, set_by_it: bool) -> None:
-    assert File(uses.parse(f"def f(self):\n    {call}\n")).by_signal("done") is set_by_it
+    assert File(parse(f"def f(self):\n    {call}\n")).by_signal("done") is set_by_it
 
 
 @pytest.mark.parametrize(("body", "main", "verdict"), [

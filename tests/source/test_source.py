@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concview.model import Site
-from concview.source import uses
 from concview.source.calls import calls_of, role_of
 from concview.source.facts import MAX_FILE, Facts, SourceFacts
 from concview.source.names import is_lock_name
 from concview.source.obligations import Obligations
 from concview.source.origin import is_module, origin
+from concview.source.parse import parse
 from concview.source.uses import Uses
 from concview.source.wakes import File
 
@@ -715,7 +715,7 @@ def test_a_wait_that_is_repeated_and_looks_at_nothing_is_one_for_a_bell(text: st
     read = Obligations(Uses(lambda _: text.split("\n")))
     assert read.of("f", "x.py", line, -1, "c", "Condition").loops == bell
     assert read.of("f", "x.py", line, 12, "c", "Queue").loops is False
-    loop = File(uses.parse(text)).loop("f", line)
+    loop = File(parse(text)).loop("f", line)
     assert bool(loop is not None and loop.for_ever) == bell
 
 
@@ -730,4 +730,4 @@ def test_a_wait_that_is_repeated_and_looks_at_nothing_is_one_for_a_bell(text: st
 )
 def test_a_queue_is_a_pool_where_what_was_taken_out_of_it_is_put_back_into_it(after: str, back: bool) -> None:
     text = f"def f(self):\n    c = self.pool.get()\n    use(c)\n    {after}\n"
-    assert File(uses.parse(text)).puts_back("f", 2) is back
+    assert File(parse(text)).puts_back("f", 2) is back

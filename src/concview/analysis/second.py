@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from concview.analysis.known_places import POOLS, pool_asked
 from concview.model import Frame, Stack
-from concview.source.uses import Block, File
+from concview.source.functions import Block, File
 
 
 def has_one(stack: Stack, source: Callable[[str], File | None]) -> bool:

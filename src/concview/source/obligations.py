@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from concview.source.uses import Block, Call, File, Function, Loop, Range, Uses
+from concview.source.functions import Block, Call, File, Function, Loop, Range
+from concview.source.uses import Uses
 
 #: Methods by which a thread gets something, waits for something; and by which it lets others go on.
 TAKES = frozenset({"acquire", "get", "get_nowait", "wait", "wait_for", "join", "result", "exception", "connect"})

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from concview.source import uses
+from concview.source.functions import ELSEWHERE, Call, Function
+from concview.source.functions import File as UsesFile
 from concview.source.obligations import Obligations
-from concview.source.uses import ELSEWHERE, Call, Function, Uses
+from concview.source.uses import MOST_FILES, Uses
 
 #: What ends a wait of this kind: methods that are called on the thing waited for.
 WAKES: dict[str, frozenset[str]] = {
@@ -115,7 +116,7 @@ class Reading:
 class File:
     """What one file says. Answers are kept: they are asked for the same few lines again and again."""
 
-    def __init__(self, parsed: uses.File) -> None:
+    def __init__(self, parsed: UsesFile) -> None:
         self.parsed = parsed
         self._readings: dict[Key, Reading] = {}
         self._every: list[Reading] | None = None
@@ -433,7 +434,7 @@ class File:
         return loop.last if loop is not None else found.last
 
 
-_EMPTY = File(uses.File())
+_EMPTY = File(UsesFile())
 
 
 def _innermost(function: Reading, line: int) -> Loop | None:
@@ -461,7 +462,7 @@ class Wakes:
             return _EMPTY
         known = self._files.get(name)
         if known is None or known.parsed is not parsed:
-            if len(self._files) >= uses.MOST_FILES:
+            if len(self._files) >= MOST_FILES:
                 self._files.clear()
             known = self._files[name] = File(parsed)
         return known
