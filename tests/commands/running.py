@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 CONCVIEW = [sys.executable, "-m", "concview"]
 ROOT = Path(__file__).resolve().parents[2]
 _ESCAPES = re.compile(
@@ -86,6 +88,19 @@ def gone(pid: int, timeout: float = 20.0) -> bool:
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not alive(pid)
+
+
+def watched(command: int, pid: int) -> bool:
+    """Whether that command's collector of a process has attached and taken some samples: it keeps files of the target's
+    threads open, and rests between two samples."""
+    for collector in psutil.Process(command).children(recursive=True):
+        with contextlib.suppress(OSError):
+            proc = Path(f"/proc/{collector.pid}")
+            files = [str(link.readlink()) for link in (proc / "fd").iterdir()]
+            rests = int((proc / "status").read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+            if rests > 50 and any(file.startswith(f"/proc/{pid}/task/") for file in files):
+                return True
+    return False
 
 
 def eventually(true: Callable[[], object], timeout: float = 60.0) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from running import CONCVIEW, ROOT, Terminal, alive, children, eventually, one_line, run
+from running import CONCVIEW, ROOT, Terminal, alive, eventually, one_line, run, watched
 
 from concview import codec
 from interpreters import Process, current, target
@@ -145,22 +145,11 @@ def test_doctor_gives_the_remedy() -> None:
 # ---------------------------------------------------------------- targets that change
 
 
-def samples(collector: int, pid: int) -> bool:
-    """Whether it has attached and taken some samples: it keeps files of the target's threads open, and rests between
-    two samples."""
-    with contextlib.suppress(OSError):
-        files = [str(link.readlink()) for link in Path(f"/proc/{collector}/fd").iterdir()]
-        status = Path(f"/proc/{collector}/status").read_text()
-        rests = int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-        return rests > 50 and any(file.startswith(f"/proc/{pid}/task/") for file in files)
-    return False
-
-
 def checked_until(process: Process, word: str) -> subprocess.CompletedProcess[str]:
     """Check a target for a long time; once that has begun, tell the target to do what it does next."""
     command = [*CONCVIEW, "check", str(process.pid), "--duration", "300"]
     popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/")
-    eventually(lambda: any(samples(collector, process.pid) for collector in children(popen.pid)))
+    eventually(lambda: watched(popen.pid, process.pid))
     process.send(word)
     out, errors = popen.communicate(timeout=100)
     return subprocess.CompletedProcess(command, popen.returncode, out, errors)

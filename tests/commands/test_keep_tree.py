@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from running import CONCVIEW, one_line, run
+from running import CONCVIEW, eventually, one_line, run, watched
 from test_check_tree import MASTER
 
 from capacity import WAITS
@@ -166,7 +166,7 @@ def test_a_worker_that_dies_is_written_without_a_finding(tmp_path: Path) -> None
     with target(current(), code) as process:
         master, bad, leaving, last = map(int, process.line().split())
         with recording(master, "10s", tmp_path) as (recorder, stderr):
-            time.sleep(1)
+            eventually(lambda: all(watched(recorder.pid, pid) for pid in (master, bad, leaving, last)))
             os.kill(leaving, signal.SIGUSR2)  # as it should be: nothing is written
             assert f"({leaving}) has ended\n" in stderr.readline()
             os.kill(bad, signal.SIGKILL)

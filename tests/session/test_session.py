@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -179,7 +181,16 @@ def test_a_slow_reader_is_survived(direct_python: Interpreter) -> None:
     with target(direct_python, CONVOY) as process:
         source = LiveSource(process.pid, rate=1000, budget=100)
         source.open()
-        time.sleep(2.5)
+        pipe = source.stream.fileno()
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+        seen: list[int] = []
+
+        def stands() -> bool:
+            """What lies in the pipe is no longer more, in thirty looks."""
+            seen.append(int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder))
+            return seen[-1] > 0 and len(seen) > 30 and len(set(seen[-30:])) == 1
+
+        _until(stands)
         threading.Timer(1.0, source.request_end).start()
         data = source.stream.read()
         source.close()
