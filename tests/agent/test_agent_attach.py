@@ -88,6 +88,7 @@ def asleep(process: Process) -> None:
     h.eventually(lambda: Path(f"/proc/{process.pid}/syscall").read_text().split()[0] not in ("running", "0", "1"))
 
 
+@pytest.mark.few
 def test_a_second_dashboard_is_told(any_python: Interpreter) -> None:
     h.skip_unless_askable(any_python)
     with target(any_python, h.STATES, "idle") as process:
@@ -99,6 +100,7 @@ def test_a_second_dashboard_is_told(any_python: Interpreter) -> None:
         h.ends_as_ever(process)
 
 
+@pytest.mark.few
 def test_shutdown_does_not_wait(any_python: Interpreter) -> None:
     h.skip_unless_askable(any_python)
     source = (
@@ -119,6 +121,7 @@ def test_shutdown_does_not_wait(any_python: Interpreter) -> None:
         attachment.close()
 
 
+@pytest.mark.few
 def test_no_folder_is_left(gil_python: Interpreter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -165,6 +168,7 @@ def test_a_late_thread_finds_its_request_answered(
         assert process.errors() == "standard error: "
 
 
+@pytest.mark.few
 def test_opted_out_is_left_alone(any_python: Interpreter) -> None:
     with target(any_python, h.STATES, "idle", env={"PYTHON_DISABLE_REMOTE_DEBUG": "1"}) as process:
         with pytest.raises(CannotInject, match="left alone"):

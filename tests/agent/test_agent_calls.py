@@ -115,6 +115,7 @@ def test_exact_counts(gil_python: Interpreter, clock: str) -> None:
         assert process.errors() == "standard error: "
 
 
+@pytest.mark.few
 def test_a_call_in_progress_is_counted_once(gil_python: Interpreter) -> None:
     """yappi gives a function that has not returned yet a call when it is asked, and does not take it back."""
     with target(gil_python, COUNTED) as process:
@@ -136,6 +137,7 @@ def test_a_call_in_progress_is_counted_once(gil_python: Interpreter) -> None:
         h.leave(attachment)
 
 
+@pytest.mark.few
 def test_windows_while_threads_are_born(gil_python: Interpreter) -> None:
     """yappi's own sequence crashes here on 3.12 and newer, about once in a thousand times."""
     with target(gil_python, COUNTED, "churn") as process:
@@ -229,6 +231,7 @@ def test_without_yappi_before_312(interpreter: Interpreter) -> None:
         h.leave(attachment)
 
 
+@pytest.mark.few
 def test_other_profilers_are_left_alone(gil_python: Interpreter) -> None:
     source = (
         "import threading, time\nthreading.setprofile(lambda *a: None)\nprint('ready', flush=True)\n"
@@ -242,6 +245,7 @@ def test_other_profilers_are_left_alone(gil_python: Interpreter) -> None:
         h.leave(attachment)
 
 
+@pytest.mark.few
 def test_forked_children_are_not_profiled(gil_python: Interpreter) -> None:
     source = """
 import json, os, sys, threading, time, warnings
@@ -321,6 +325,7 @@ while True: time.sleep(0.01)
         h.leave(attachment)
 
 
+@pytest.mark.few
 def test_numbers_are_json(gil_python: Interpreter) -> None:
     """What cannot be a window is refused, and the agent lives on."""
     with target(gil_python, h.STATES, "idle") as process:

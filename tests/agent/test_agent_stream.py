@@ -176,6 +176,7 @@ def test_invited(any_python: Interpreter, tmp_path: Path) -> None:
         assert list((tmp_path / "concview").iterdir()) == []
 
 
+@pytest.mark.few
 def test_a_forked_child_was_not_invited(gil_python: Interpreter, tmp_path: Path) -> None:
     environment = {"XDG_RUNTIME_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}
     with target(gil_python, INVITING, h.SOURCE, "fork", env=environment) as process:
@@ -217,6 +218,7 @@ def test_the_agent_distrusts(gil_python: Interpreter, tmp_path: Path, bytes_said
         h.leave(attachment)
 
 
+@pytest.mark.few
 def test_a_folder_of_somebody_else_is_not_trusted(gil_python: Interpreter, tmp_path: Path) -> None:
     (tmp_path / "concview").mkdir(mode=0o755)
     source = INVITING.replace("listener = concview", "print(1)\ntry: concview", 1).split("assert", 1)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from kernel_sink import eventually
 
 from concview.linux.children import Children
@@ -46,6 +47,7 @@ for pid in pids.values(): os.kill(pid, signal.SIGKILL)
 """
 
 
+@pytest.mark.few
 def test_children_are_told_apart(gil_python: Interpreter) -> None:
     with target(gil_python, CHILDREN) as process:
         pids = process.json()

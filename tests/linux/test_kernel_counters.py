@@ -56,6 +56,7 @@ def by_tid(counters: Counters) -> dict[int, ThreadCounters]:
     return {thread.tid: thread for thread in counters.threads}
 
 
+@pytest.mark.few
 def test_threads_cpu_and_switches_are_what_they_measured(any_python: Interpreter) -> None:
     yields = 5 * 40 if any_python.free_threaded else 0
     with target(any_python, MEASURES_ITSELF) as process:
@@ -114,6 +115,7 @@ def test_children_and_connections() -> None:
 WAITS = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
 
 
+@pytest.mark.few
 def test_status_of_a_process_that_is_stopped_goes_on_and_dies(any_python: Interpreter) -> None:
     with target(any_python, WAITS) as process:
         reader = reader_for(process.pid)
@@ -153,6 +155,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.few
 def test_exec_of_the_same_program_is_seen_and_a_new_title_is_not_one(any_python: Interpreter) -> None:
     with target(any_python, CHANGES) as process:
         reader = reader_for(process.pid)
@@ -306,6 +309,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.few
 def test_migrations_of_every_thread_are_read(gil_python: Interpreter) -> None:
     """Of more threads than are read in one poll."""
     with target(gil_python, MOVES) as process:

@@ -169,6 +169,7 @@ def raw(pid: int, tid: int) -> list[int]:
     return [int(word, 0) for word in Path(f"/proc/{pid}/task/{tid}/syscall").read_text().split()]
 
 
+@pytest.mark.few
 def test_locks_of_many_threads_are_asked_for_at_once(any_python: Interpreter) -> None:
     with target(any_python, LOCKS, ready=None) as process:
         sink = Sink()
@@ -306,6 +307,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.few
 def test_what_goes_on_after_a_stop(any_python: Interpreter) -> None:
     """A sleep that a stop interrupted is restarted under another number; what it was is still told."""
     with target(any_python, STOPPED, ready=None) as process:

@@ -100,6 +100,7 @@ def test_hostile_command_lines_are_cleaned(tmp_path: Path) -> None:
         assert candidate.name == "\\x1b]0;owned\\x07[red].py"
 
 
+@pytest.mark.few
 def test_another_program_with_python_inside(any_python: Interpreter, tmp_path: Path) -> None:
     """As uwsgi or a database does it; here the interpreter itself under another program's name."""
     program = tmp_path / "server"

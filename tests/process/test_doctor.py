@@ -35,6 +35,7 @@ def well_formed(report: Report) -> None:
         assert not (check.outcome is Outcome.OK and check.remedy), "what is well needs no remedy"
 
 
+@pytest.mark.few
 def test_own_process(any_python: Interpreter) -> None:
     with target(any_python, WAITS) as process:
         report = examine(process.pid)

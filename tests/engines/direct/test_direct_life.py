@@ -214,6 +214,7 @@ while True:
         assert stale <= fresh / 10, (stale, fresh)
 
 
+@pytest.mark.few
 def test_a_changed_budget_is_that_of_all_that_is_done_now_and_then(direct_python: Interpreter) -> None:
     with target(direct_python, SLEEP) as process, watching(process.pid) as (engine, _):
         engine.budget = 0.05

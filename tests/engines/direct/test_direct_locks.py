@@ -69,6 +69,7 @@ threading.Event().wait()
 """
 
 
+@pytest.mark.few
 def test_who_is_back_in_the_same_blocks_is_not_looked_at_anew(direct_python: Interpreter) -> None:
     """Workers that come back to a queue: their exit methods are others each time, their condition is the same."""
     if direct_python.version < (3, 11):

@@ -156,6 +156,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.few
 def test_a_ring_counts_as_long_as_it_turns_slowly(direct_python: Interpreter) -> None:
     """100 items lie in a ring of 128: twenty more turn it by less than a quarter, a hundred more by too much."""
     with target(direct_python, RING) as process, watching(process.pid) as (engine, sink):
@@ -207,6 +208,7 @@ time.sleep(100000)
 """
 
 
+@pytest.mark.few
 def test_only_queues_are_queues(direct_python: Interpreter) -> None:
     with target(direct_python, HOSTILE) as process, watching(process.pid) as (engine, sink):
         tick_until(engine, lambda: "good" in _last(sink)[0])

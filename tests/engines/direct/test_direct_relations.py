@@ -91,6 +91,7 @@ def test_who_refers_to_what_is_waited_for(direct_python: Interpreter) -> None:
     reference("meeting", "meets", path="meeting", will="wait")
 
 
+@pytest.mark.few
 def test_a_stack_that_was_not_searched_in_whole_is_said_to_be_so(direct_python: Interpreter) -> None:
     source = """
 import json, threading, time
@@ -134,6 +135,7 @@ for lock in [threading.Lock() for _ in range(4)]:
 """
 
 
+@pytest.mark.few
 def test_an_object_that_has_got_another_attribute_is_read_anew(direct_python: Interpreter) -> None:
     """What a thread refers to is believed for seconds, but not of one that has moved."""
     with target(direct_python, REBORN) as process, watching(process.pid) as (engine, sink):
@@ -168,6 +170,7 @@ time.sleep(1000)
 """
 
 
+@pytest.mark.few
 def test_of_two_names_of_one_object_the_one_counts_by_which_something_is_done(direct_python: Interpreter) -> None:
     with target(direct_python, TWO_NAMES) as process, watching(process.pid) as (engine, sink):
         address = int(process.line())

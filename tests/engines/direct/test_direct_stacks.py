@@ -33,6 +33,7 @@ def test_stacks_equal_the_truth(direct_python: Interpreter) -> None:
         assert engine.tally.dropped == engine.tally.repaired == 0
 
 
+@pytest.mark.few
 def test_nothing_is_parsed_twice(direct_python: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocked threads cost one read and no walk."""
     monkeypatch.setattr(batch, "LOST_NS", 1 << 62)  # a copy that a busy machine interrupts is made again
@@ -108,6 +109,7 @@ time.sleep(1000)
 """
 
 
+@pytest.mark.few
 def test_lists_that_stay_are_read_once(direct_python: Interpreter) -> None:
     """Also while objects are copied along, and only those threads that ran."""
     with target(direct_python, IN_AND_OUT) as process, watching(process.pid) as (engine, _):

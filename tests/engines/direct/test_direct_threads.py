@@ -160,6 +160,7 @@ time.sleep(1000)
 """
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("room_ns", [0, 50_000])
 def test_who_has_ended_is_not_told_of_again(direct_python: Interpreter, room_ns: int) -> None:
     """Whoever reads the stream would take it for alive, for ever. The sink complains of a row of nobody."""

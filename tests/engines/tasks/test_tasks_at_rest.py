@@ -32,6 +32,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.few
 @pytest.mark.skipif(not ABLE.available, reason=f"records of switches: {ABLE.why}")
 def test_tasks_of_a_program_at_rest_are_looked_at_without_reading(gil_python: Interpreter) -> None:
     with target(gil_python, RESTS) as process, watched(process.pid) as watch:
