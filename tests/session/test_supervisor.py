@@ -21,6 +21,7 @@ WORKERS = Workers(
 )
 CHILD = BlameCause("own", "child", "process python", "popen.py", 27, "wait", 1.0, 10.0, (1,))
 OTHER = msgspec.structs.replace(CHILD, kind="peer", what="tcp 10.0.0.1:5432", thread_s=5.0)
+POLL = msgspec.structs.replace(CHILD, kind="poll", what="looks again and again for what has not come")
 FINDING = Finding("busy-wait", "", Severity.INFO, 50, Confidence.EXACT, "", "", "", "", Measured("", 1, 1, 1, ""))
 
 
@@ -35,6 +36,28 @@ def test_in_a_tree_it_is_calm() -> None:
     said = judged(IDLE, WORKERS, 0.3, (), 1, alone=False)
     assert said is not None and (said.verdict, said.severity) == (WATCHES, None)
     assert "looked" not in said.sentence
+
+
+def test_one_that_polls_for_its_workers_only_watches() -> None:
+    polls = msgspec.structs.replace(IDLE, verdict="clear", active=1.0, causes=(POLL,))
+    said = judged(polls, WORKERS, 0.3, (), 1, alone=True)
+    assert said is not None and said.verdict == WATCHES and "only waits for its 2 workers" in said.sentence
+    helper = msgspec.structs.replace(WORKERS, workers=(msgspec.structs.replace(WORKERS.workers[1], role=Role.PROGRAM),))
+    said = judged(polls, helper, 0.3, (), 1, alone=True)
+    assert said is not None and said.verdict == "clear"  # what it looks for may be anything
+
+
+def test_a_service_whose_time_goes_to_its_workers_has_no_verdict_without_them() -> None:
+    busy = msgspec.structs.replace(
+        IDLE, verdict="clear", active=4.0, causes=(msgspec.structs.replace(CHILD, thread_s=25.0), OTHER)
+    )
+    said = judged(busy, WORKERS, 40.0, (), 1, alone=True)
+    assert said is not None and (said.verdict, said.severity) == (WATCHES, Severity.INFO)
+    assert "62 % of their time" in said.sentence and "--tree 1" in said.more[0]
+    less = msgspec.structs.replace(busy, causes=(msgspec.structs.replace(CHILD, thread_s=15.0), OTHER))
+    for blame, findings, alone in ((less, (), True), (busy, (FINDING,), True), (busy, (), False)):
+        said = judged(blame, WORKERS, 40.0, findings, 1, alone=alone)
+        assert said is not None and said.verdict == "clear"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 None of the usual masters sits in a call that waits for a child: gunicorn waits on a queue or in select, uvicorn on an
 event, a pool's threads on pipes. So it is told by what is below it and by what it does not do: it has workers, uses no
-CPU to speak of, nobody in it is held up, and nothing in it is active but waits for those below.
+CPU to speak of, nobody in it is held up, and nothing in it is active but waits for those below, or looks again and
+again whether something has come.
+
+One that does more, but most of whose threads' time goes to its workers (a service that computes in a pool of processes)
+is not judged either, as long as nobody looks at those: what takes that time is there.
 """
 
 from __future__ import annotations
@@ -18,6 +22,11 @@ from concview.text import plural
 
 #: A supervisor uses less than this, percent of a core, and has fewer threads on average that do something else.
 CPU_PERCENT, ACTIVE = 5.0, 0.15
+#: From this part of the active threads' time on, spent waiting for workers that nobody looks at, there is no verdict:
+#: the same as for time that is not explained.
+MAINLY = 0.5
+#: Ends of waits of one that only watches others: for them, or for something to come, without doing anything itself.
+_WATCHING = frozenset({"child", "poll"})
 _CALM = frozenset({"clear", "idle", "outside", "waits", "tasks unseen", "few samples"})
 #: The verdict of a process that only watches others.
 WATCHES = "watches"
@@ -52,6 +61,17 @@ def judged(
         )
     if not alone:
         return blame
+    mainly = _mainly(blame, below, findings)
+    if mainly:
+        return msgspec.structs.replace(
+            blame,
+            verdict=WATCHES,
+            severity=Severity.INFO,
+            rule="",
+            sentence=f"No verdict on the service: active threads and tasks spend {100 * mainly:.0f} % of their time"
+            f" waiting for its {names}, which {were} not looked at{_busiest(below)}.",
+            more=(f"All of them: concview check --tree {pid}", *blame.more),
+        )
     said = f"Its {names} {were} not looked at{_busiest(below)}: concview check --tree {pid}"
     return msgspec.structs.replace(blame, more=(*blame.more, said))
 
@@ -71,8 +91,19 @@ def _only_watches(
     child = [c for c in blame.causes if c.kind == "child"]
     if not child and all(w.role is not Role.WORKER for w in below):
         return False  # an idle program that has started another one
-    other = sum(c.thread_s for c in blame.causes if c.kind != "child") / blame.seconds
+    other = sum(c.thread_s for c in blame.causes if c.kind not in _WATCHING) / blame.seconds
     return other < ACTIVE
+
+
+def _mainly(blame: Blame, below: Sequence[Worker], findings: Sequence[Finding]) -> float:
+    """The part of the active time that is spent waiting for workers; 0 where that is not most of it, or where the
+    process itself has a verdict that says more."""
+    if blame.verdict not in _CALM or blame.severity is not None or any(_is_judged(f) for f in findings):
+        return 0.0
+    if all(w.role is not Role.WORKER for w in below) or blame.active <= 0:
+        return 0.0
+    part = sum(c.thread_s for c in blame.causes if c.kind == "child") / (blame.seconds * blame.active)
+    return min(1.0, part) if part >= MAINLY else 0.0
 
 
 def _is_judged(finding: Finding) -> bool:
