@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -123,6 +124,22 @@ def test_a_task_that_takes_its_own_lock() -> None:
     stream.run(3)
     found = one(list(AsyncDeadlock().observe(window(stream))))
     assert "waits for itself" in found.title and "cannot be taken twice" in found.fix
+
+
+def test_locks_of_one_attribute_are_told_by_the_lines_that_wait() -> None:
+    stream = Stream()
+    there, back = stream.task("there"), stream.task("back")
+    for task, wanted, has in ((there, 0xB, 0xA), (back, 0xA, 0xB)):
+        wait = msgspec.structs.replace(lock(wanted), written="target.lock")
+        stream.does(task, wait, 11, holds=(held(has, "source.lock"),))
+    stream.objects = {
+        0xA: AsyncObject(0xA, "Lock", "source.lock", "asyncio", holders=(there,)),
+        0xB: AsyncObject(0xB, "Lock", "source.lock", "asyncio", holders=(back,)),
+    }
+    stream.run(3)
+    found = one(list(AsyncDeadlock().observe(window(stream))))
+    assert "waits for target.lock" in found.summary and "which there has as source.lock" in found.summary
+    assert "Unchanged for at least 2.9 s." in found.summary, "they waited before they were first seen"
 
 
 def test_a_circle_must_stand_for_a_second() -> None:

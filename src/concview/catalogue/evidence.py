@@ -56,9 +56,12 @@ def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 LASTING_NS = 5_000_000_000
 
 
-def unchanged(window: Window, age_s: float) -> str:
-    """The sentence that says for how long something has stood; none where that is not known."""
-    return "" if window.moment else f" Unchanged for {duration(age_s)}."
+def unchanged(window: Window, age_s: float, before: bool = False) -> str:
+    """The sentence that says for how long something has stood; none where that is not known. `before`: it stood when
+    it was first looked at."""
+    if window.moment:
+        return ""
+    return f" Unchanged for {'at least ' if before else ''}{duration(age_s)}."
 
 
 def lasting(window: Window, runs: Iterable[tuple[int, Run]], polls: bool = False) -> list[int]:

@@ -52,6 +52,8 @@ class TaskWait(Struct, frozen=True):
     peer: Peer | None = None  #: io: what the connection leads to
     tid: int = 0  #: running: the loop's thread; executor: the thread that runs the call
     queued: bool = False  #: executor: the call waits for a worker
+    #: LOCK: what the line of the program's own that waits calls it ('target.lock'); '' where the source does not tell.
+    written: str = ""
 
 
 class TaskDef(Event, frozen=True, tag=24):

@@ -32,6 +32,10 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return pad + text if right else text + pad
 
 
+#: What is before a place keeps so many cells, and a third of them all: else the file's name is cut, too.
+LEAST_BEFORE = 10
+
+
 def fit_place(text: str, width: int, right: bool = False) -> str:
     """'function (file.py:37)' or 'file.py:37' in exactly `width` cells: a name is cut, never the line's number."""
     head, _, line = text.rpartition(":")
@@ -39,6 +43,15 @@ def fit_place(text: str, width: int, right: bool = False) -> str:
     if cell_len(text) <= width or room < 4 or not line.rstrip(")").isdecimal():
         return fit(text, width, right)
     return f"{fit(head, room)}:{line}"
+
+
+def fit_before_place(text: str, width: int) -> str:
+    """The same for what the place says more of than the words before it: those are cut first."""
+    before, _, spot = text.rpartition(" (")
+    left = width - cell_len(spot) - 2
+    if before and left >= max(LEAST_BEFORE, width // 3) and cell_len(text) > width:
+        return f"{fit(before, left)} ({spot}"
+    return fit_place(text, width)
 
 
 def fit_command(text: str, width: int) -> str:

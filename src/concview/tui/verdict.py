@@ -43,6 +43,8 @@ def verdict(snapshot: Snapshot) -> Verdict:
         return Verdict(symbol, blame.verdict.upper(), tone, blame.sentence, " ".join(blame.more))
     if blame is not None and blame.verdict in UNKNOWN:
         return Verdict("?", "UNKNOWN", "mute", blame.sentence, " ".join(blame.more))
+    if blame is not None and blame.verdict == "watches":  # clear would be said of a service that nobody looked at
+        return Verdict("●", "WATCHES", "info", blame.sentence, " ".join(blame.more))
     clear, pending = len(snapshot.clear), [p.id for p in snapshot.pending]
     seen_s = max(snapshot.seconds, snapshot.elapsed_s)  # a short interval that was chosen is no lack of evidence
     if seen_s < ENOUGH_S and snapshot.status in (Status.LIVE, Status.REPLAY, Status.STOPPED):

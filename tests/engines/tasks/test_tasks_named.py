@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import watched
+from tasks_helpers import blamed, watched
 
-from interpreters import current, target
+from concview.model import TaskState
+from interpreters import Interpreter, current, target
 
 LIBRARY = """
 import asyncio
@@ -44,3 +47,38 @@ def test_an_event_of_a_library_is_named_by_it(tmp_path: Path) -> None:
         watch.until(lambda: [o for o in watch.told.objects.values() if o.kind == "Event"])
         names = {o.name for o in watch.told.objects.values() if o.kind == "Event"}
         assert names == {"_closed of wire"}
+
+
+ACCOUNTS = """
+import asyncio
+
+class Account:
+    def __init__(self):
+        self.lock = asyncio.Lock()
+
+async def transfer(source, target):
+    async with source.lock:
+        await asyncio.sleep(0.05)
+        async with target.lock:
+            pass
+
+async def main():
+    a, b = Account(), Account()
+    tasks = [asyncio.ensure_future(transfer(a, b)), asyncio.ensure_future(transfer(b, a))]
+    await asyncio.sleep(0.2)
+    print("ready", flush=True)
+    await asyncio.gather(*tasks)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.some(9, 12)
+def test_a_lock_is_called_what_the_line_calls_it_that_waits(direct_python: Interpreter) -> None:
+    with target(direct_python, ACCOUNTS) as process, watched(process.pid) as watch:
+        waits = watch.told.waits
+        watch.until(lambda: any(w.state is TaskState.LOCK for w in waits.values()))
+        assert {w.written for w in waits.values() if w.state is TaskState.LOCK} == {"target.lock"}
+    with target(direct_python, ACCOUNTS) as process:
+        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
+        assert blame is not None and "target.lock" in blame.sentence, blame

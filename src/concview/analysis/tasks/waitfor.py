@@ -37,6 +37,8 @@ class WaitEdge:
     since_ns: int  #: since when it is certain that this wait lasts
     stack: Stack
     object: int = 0
+    before: bool = False  #: it waited so when it was first looked at, for how long is not known
+    held_as: str = ""  #: what its holder calls the object; '' where that is not known
 
 
 def wait_edges(window: Window) -> dict[int, WaitEdge]:
@@ -129,9 +131,10 @@ class _Builder:
             return None
         if wait.kind in _COUNTED and not _all_seen(told, len(holders)):
             return None
-        name = words.object_name(told, wait.kind, wait.object)
+        name = words.wanted_name(told, wait)
         nodes = [task_node(t) for t in holders]
-        return self._edge(task, run, nodes, False, name, all(holders.values()), wait.object)
+        held_as = told.told.name if told is not None else ""
+        return self._edge(task, run, nodes, False, name, all(holders.values()), wait.object, held_as)
 
     def _of_executor(self, task: TaskHistory, run: TaskRun) -> WaitEdge | None:
         wait = run.wait
@@ -146,9 +149,27 @@ class _Builder:
 
     @staticmethod
     def _edge(
-        task: TaskHistory, run: TaskRun, others: list[int], every: bool, what: str, exact: bool, object_: int = 0
+        task: TaskHistory,
+        run: TaskRun,
+        others: list[int],
+        every: bool,
+        what: str,
+        exact: bool,
+        object_: int = 0,
+        held_as: str = "",
     ) -> WaitEdge:
-        return WaitEdge(task_node(task.id), tuple(others), every, what, exact, run.began_ns, run.stack, object_)
+        return WaitEdge(
+            task_node(task.id),
+            tuple(others),
+            every,
+            what,
+            exact,
+            run.began_ns,
+            run.stack,
+            object_,
+            not run.since_ns,
+            held_as,
+        )
 
 
 def _blocked(state: State, kind: WaitKind) -> bool:

@@ -37,6 +37,11 @@ def object_name(told: SharedObject | None, kind: str, id_: int) -> str:
     return f"{kind or 'something'} at {id_:#x}" if id_ else kind or "something"
 
 
+def wanted_name(told: SharedObject | None, wait: TaskWait) -> str:
+    """As the line calls it that waits for it: another one may have taken it by another name."""
+    return wait.written or object_name(told, wait.kind, wait.object)
+
+
 def usage(told: SharedObject | None) -> str:
     """'2 of 2 in use', '300 items', '6 of 6 busy, 54 queued'; '' where nothing is known."""
     if told is None:
@@ -111,7 +116,7 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
     if state is TaskState.UNKNOWN:
         return f"waits for a future ({wait.kind or 'that tells no more'}){at}"
     told = history.object(wait.object) if wait.object else None
-    name = object_name(told, wait.kind, wait.object)
+    name = wanted_name(told, wait)
     used = usage(told)
     what = name
     if state is TaskState.QUEUE:

@@ -72,14 +72,15 @@ class AsyncDeadlock:
     ) -> Observation:
         those = [edges[n] for n in circle]
         exact = all(e.exact for e in those)
-        age = max(0, window.end_ns - max(e.since_ns for e in those)) / 1e9
+        last = max(those, key=lambda e: (e.since_ns, e.before))
+        age = max(0, window.end_ns - last.since_ns) / 1e9
         wanted = 1.0 if exact else INFERRED_FACTOR
         seen = age >= wanted or window.moment
         needs = "" if seen else f"a circle to stand for {duration(wanted)} (has for {duration(age)})"
         told = [_told(window, aio, e, set(circle)) for e in those[:MOST_TOLD]]
         more = f"; and {len(those) - MOST_TOLD} more alike" if len(those) > MOST_TOLD else ""
         others = _behind(edges, set(circle), behind)
-        summary = f"{'; '.join(told)}{more}.{evidence.unchanged(window, age)}"
+        summary = f"{'; '.join(told)}{more}.{evidence.unchanged(window, age, last.before)}"
         if others:
             summary += f" {plural(len(others), 'more waits', 'more wait')} behind."
         if not exact:
@@ -140,8 +141,13 @@ def _told(window: Window, aio: AioWindow, edge: WaitEdge, circle: set[int]) -> s
     if edge.object and held:
         if held == [edge.waiter]:
             return f"{said}, which it holds itself"
+        named = f" as {edge.held_as}" if edge.held_as not in ("", edge.what) else ""
         first = _name(window, aio, next((o for o in held if o != edge.waiter), held[0]))
-        return f"{said}, which {first} and {len(held) - 1} more have" if len(held) > 1 else f"{said}, which {first} has"
+        return (
+            f"{said}, which {first} and {len(held) - 1} more have"
+            if len(held) > 1
+            else f"{said}, which {first} has{named}"
+        )
     return said
 
 

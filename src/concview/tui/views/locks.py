@@ -79,6 +79,7 @@ COLUMNS = (
         16,
         text_cell(lambda k: k.site.expression or hex(k.address), "bright"),
         most=34,
+        want=34,
         sort=lambda k: k.site.expression,
         down=False,
     ),
@@ -100,7 +101,7 @@ COLUMNS = (
         "wait", "WAITED", 8, number_cell(lambda k: f"{k.wait_s:.1f} s"), drop=2, right=True, sort=lambda k: k.wait_s
     ),
     Column("hold", "HOLD P50", 9, number_cell(hold_time), drop=3, right=True, sort=lambda k: k.hold_p50_s or 0.0),
-    Column("holder", "HOLDER NOW", 12, _holder, most=24),
+    Column("holder", "HOLDER NOW", 12, _holder, most=24, want=20),
     Column("place", "TAKEN IN", 20, place_cell(_place), most=60, drop=4, sort=_place, down=False),
     Column("sure", "SURE", 11, text_cell(lambda k: str(k.confidence), "dim"), drop=7),
 )
@@ -176,12 +177,10 @@ class Locks(TableView):
         name = fit(lock.site.expression or hex(lock.address), min(width, 40)).rstrip() + " "
         verb = "used" if lock.kind in NOT_HELD else "taken"
         about = f"{_object(lock)}, {verb} in {_place(lock)}"
-        lines: list[Line] = [
-            [
-                Segment(name, palette.bright),
-                Segment(fit_place(about, max(0, width - cell_len(name))).rstrip(), palette.dim),
-            ],
-        ]
+        lines: list[Line] = [[Segment(name, palette.bright)]]
+        if cell_len(name) + cell_len(about) > width:
+            lines.append([])
+        lines[-1].append(Segment(fit_place(about, width).rstrip(), palette.dim))
         waiting = [t for t in map(snapshot.thread, lock.waiting) if t is not None]
         blocks = []
         now = snapshot.thread(lock.holder_now) if lock.holder_now else None

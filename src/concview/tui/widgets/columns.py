@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,8 @@ def number_cell(value: Callable[[Any], str], style: str = "base") -> Callable[[A
     return draw
 
 
+#: What stands in a column for nothing.
+BLANK = frozenset({"", "-", "–"})
 #: What is in a column is counted in steps of so many cells, so that columns do not move all the time.
 STEP = 4
 
@@ -82,15 +84,25 @@ def needed(column: Column, rows: Iterable[Any], palette: Palette, context: Any) 
     return min(column.most, -(-most // STEP) * STEP)
 
 
-def layout(columns: Sequence[Column], width: int, needs: Mapping[str, int] | None = None) -> list[tuple[Column, int]]:
+def is_empty(column: Column, rows: Iterable[Any], palette: Palette, context: Any) -> bool:
+    """Whether none of these rows has anything in a column."""
+    return all("".join([s.text for s in column.draw(r, column.width, palette, context)]).strip() in BLANK for r in rows)
+
+
+def layout(
+    columns: Sequence[Column], width: int, needs: Mapping[str, int] | None = None, empty: Collection[str] = ()
+) -> list[tuple[Column, int]]:
     """Which columns are shown in `width` cells, and how wide. One cell between neighbours. `needs`: cells that what is
-    in a column fills, where it is known: none gets more while another lacks some."""
+    in a column fills, where it is known: none gets more while another lacks some. `empty`: columns without anything in
+    them make room first."""
     needs = needs or {}
     shown = [replace(c, want=min(c.want, n), most=min(c.most, n)) if (n := needs.get(c.id)) else c for c in columns]
 
     def need(comfort: bool = False) -> int:
         return sum(max(c.width, c.want if comfort else 0) for c in shown) + len(shown) - 1
 
+    while need(comfort=True) > width and any(c.id in empty for c in shown):
+        shown.remove(max((c for c in shown if c.id in empty), key=lambda c: c.drop))
     while need(comfort=True) > width and any(c.drop >= DISPENSABLE for c in shown):
         shown.remove(max(shown, key=lambda c: c.drop))
     while need() > width and any(c.drop for c in shown):

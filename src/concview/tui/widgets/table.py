@@ -27,7 +27,7 @@ from concview.tui import keys
 from concview.tui.search import matcher
 from concview.tui.text_render import Line, differences, fit, strip_of, wrap
 from concview.tui.theme import Palette, palette_of
-from concview.tui.widgets.columns import Column, layout, needed
+from concview.tui.widgets.columns import Column, is_empty, layout, needed
 from concview.tui.widgets.steady import Plain
 
 
@@ -128,6 +128,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         self._drawn_with: Any = None
         self._seen: dict[Any, Any] = {}  #: rows whose cells were counted
         self._needs: dict[str, int] = {}  #: cells that what was in sight fills of a column, the most so far
+        self._filled: set[str] = set()  #: columns of one width in which something was seen
 
     # ------------------------------------------------------------ data
 
@@ -403,7 +404,8 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
             if grown or self._drawn_with is None or wanted[:3] != self._drawn_with[:3]:
                 # What is sorted by is seen.
                 columns = [replace(c, drop=0) if c.id == self.sort_by else c for c in shown]
-                self._layout = layout(columns, width, self._needs)
+                empty = {c.id for c in columns if not c.most and c.id not in {*self._filled, self.sort_by}}
+                self._layout = layout(columns, width, self._needs, empty if self.rows else ())
             self._drawn_with, self._drawn = wanted, {}
         elif len(self._drawn) > 4 * self.size.height + 100:
             self._drawn = {}  # scrolled through
@@ -419,6 +421,9 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
                 need = needed(column, rows, palette, self.context)
                 if need > self._needs.get(column.id, 0):
                     self._needs[column.id], grown = need, True
+            elif column.id not in self._filled and rows and not is_empty(column, rows, palette, self.context):
+                self._filled.add(column.id)
+                grown = True
         return grown
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:

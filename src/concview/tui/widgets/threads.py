@@ -14,7 +14,7 @@ from rich.segment import Segment
 from concview import text
 from concview.model import Stack, State
 from concview.snapshot import Snapshot, ThreadView
-from concview.tui.text_render import Line, fit, fit_place
+from concview.tui.text_render import Line, fit, fit_before_place, fit_place
 from concview.tui.theme import GLYPHS, WORDS, Palette
 from concview.tui.widgets.columns import Column, number_cell, place_cell
 from concview.tui.widgets.names import Names, names_of
@@ -105,12 +105,16 @@ def fit_reason(reason: str, width: int) -> str:
         return fit(reason, width)
     # 'Thread-7 (serve)': the number tells which one it is.
     holder = _NUMBERED.sub(r"\1", holder)
+    # That it waits stands in the column of states.
+    for whole in (what, what.removeprefix("waits for ")):
+        if cell_len(whole + held + holder) <= width:
+            return fit(whole + held + holder, width)
     for word in (held, ", by ", " < "):
         room = width - cell_len(word) - cell_len(holder)
         if room >= LEAST_WHAT:
             return fit(fit_place(what, room).rstrip() + word + holder, width)
     room = width - cell_len(holder) - 3
-    if room >= LEAST_WHAT // 2:  # that it waits stands in the column of states
+    if room >= LEAST_WHAT // 2:
         return fit(fit_place(what.removeprefix("waits for "), room).rstrip() + " < " + holder, width)
     return fit(f"by {holder}", width)
 
@@ -157,7 +161,7 @@ def fit_cause(because: str, root: str, width: int) -> str:
     room = width - cell_len(root) - 3
     if LEAST_WHAT // 2 <= room < cell_len(what):
         return fit(f"{fit(what, room).rstrip()} ← {root}", width)
-    return fit_place(f"{fit(what, min(cell_len(what), width // 3))} ← {root}", width)
+    return fit_before_place(f"← {root}", width)  # that it waits stands in the column of states
 
 
 def in_the_way(thread: ThreadView) -> bool:

@@ -270,7 +270,7 @@ class TaskWaiter:
     def object_name(self) -> str:
         """Of the object that it waits at."""
         wait = self.wait
-        return words.object_name(self.tasks.told(wait.object), wait.kind, wait.object)
+        return words.wanted_name(self.tasks.told(wait.object), wait)
 
     def end(self, kind: End, what: str) -> Root:
         return Root(kind, what, self.place)

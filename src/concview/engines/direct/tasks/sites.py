@@ -27,6 +27,8 @@ _ENTERS = re.compile(
     r"async (?:with|for [\w, ]+ in) ([\w.\[\]]+)(?: as \w+)?\s*[:,]"
     r"|await ([\w.]+)\.(?:acquire\w*|wait|get|put|join|receive|send|notify\w*)\("
 )
+#: A line that waits for one lock and does nothing else: 'async with target.lock:', 'await lock.acquire()'.
+_WANTS = re.compile(r"async with ([\w.\[\]]+)(?: as \w+)?:|(?:await|if await|if not await) ([\w.\[\]]+)\.acquire\(\):?")
 
 
 class Sites:
@@ -172,6 +174,19 @@ class Sites:
         code, line = link.place.code, link.place.line
         entered = _ENTERS.search(self._facts.lookup(code.qualname, code.file, line).text)
         return clean(entered[1] or entered[2], 60) if entered else ""
+
+    def wanted(self, links: list[Link]) -> str:
+        """What the program's own line that waits for a lock calls it, where it takes that one alone and through
+        nobody's code but asyncio's; '' where the source does not tell. One line that takes several tells of none."""
+        for link in reversed(links):
+            code = link.place.code
+            facts = self._facts.lookup(code.qualname, code.file, link.place.line)
+            if facts.origin == "user":
+                found = _WANTS.fullmatch(facts.text.partition("#")[0].strip())
+                return clean(found[1] or found[2], 60) if found else ""
+            if facts.origin == "library":
+                return ""
+        return ""
 
     def is_own(self, link: Link) -> bool:
         """Whether a frame is the program's own."""

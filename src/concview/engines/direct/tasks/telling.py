@@ -87,6 +87,7 @@ class Telling:
                 waiting.peer,
                 tid,
                 waiting.queued,
+                self._tracker.sites.wanted(task.links) if waiting.state is TaskState.LOCK and waiting.object else "",
             )
         )
         holds = self._tracker.sites.holds(task.held) if task.held else ()
