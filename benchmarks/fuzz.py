@@ -46,7 +46,7 @@ from concview.session.blame import named
 from concview.session.compose import Composer
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = sorted((ROOT / "tests/core/recordings").glob("*.concview"))
+SEEDS = sorted((ROOT / "tests/model/recordings").glob("*.concview"))
 WORST = [
     0, 1, -1, 2**31 - 1, 2**31, 2**63 - 1, -(2**63), 2**64 - 1, 0.0, -1.0, 1e308, float("nan"), float("inf"), "", "x",
     "\x1b[2J", "a" * 5000, None, True, [], {}, [[]], b"\0",

@@ -18,7 +18,7 @@ from concview.model import Bye, Hello, Measured, Target, ThreadDef, Tick
 from interpreters import Interpreter, target
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDING = ROOT / "tests" / "core" / "recordings" / "version3.concview"
+RECORDING = ROOT / "tests" / "model" / "recordings" / "version3.concview"
 
 HELD = """
 import threading, time

@@ -21,7 +21,7 @@ from concview.compare.comparison import compare
 from concview.compare.measure import LESS, MORE, Metric, Run
 from concview.model import Severity, Where
 
-RECORDINGS = ROOT / "tests" / "core" / "recordings"
+RECORDINGS = ROOT / "tests" / "model" / "recordings"
 WAITERS = Metric("locks", "self._lock (cache.py, get) waiters", "threads", LESS)
 OUT = Metric("queues", "jobs out", "items/s", MORE)
 THREADS = Metric("process", "threads", "threads")

@@ -10,7 +10,7 @@ import pytest
 from concview.session import FileSource, Session
 from concview.snapshot import Status
 
-RECORDING = Path(__file__).parents[1] / "core" / "recordings" / "version3.concview"
+RECORDING = Path(__file__).parents[1] / "model" / "recordings" / "version3.concview"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -174,7 +174,7 @@ def test_a_short_recording_is_judged_as_ever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_recordings_of_real_processes(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(__file__).parents[1] / "core" / "recordings" / f"version{version}.concview"
+    path = Path(__file__).parents[1] / "model" / "recordings" / f"version{version}.concview"
     closely, _ = judged(path, patience=False)
     monkeypatch.setattr(sessions, "LONG_NS", 0)
     monkeypatch.setattr(sessions, "CLOSELY_NS", PATIENCE_NS)

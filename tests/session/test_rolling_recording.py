@@ -174,7 +174,7 @@ def test_nothing_yet() -> None:
         RollingRecording().save(io.BytesIO())
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "core" / "recordings").glob("*.concview")))
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "model" / "recordings").glob("*.concview")))
 def test_older_streams(path: Path) -> None:
     rolling, out = RollingRecording(), io.BytesIO()
     with path.open("rb") as file:
