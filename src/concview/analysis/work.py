@@ -59,6 +59,7 @@ KINDS = {
     WorkKind.REQUEST: "request",
     WorkKind.JOB: "job",
     WorkKind.QUERY: "query",
+    WorkKind.TRANSACTION: "transaction",
     WorkKind.CALL: "call",
     WorkKind.SPAN: "span",
 }

@@ -17,6 +17,7 @@ _PLURAL = {
     WorkKind.REQUEST: "request",
     WorkKind.JOB: "job",
     WorkKind.QUERY: "query",
+    WorkKind.TRANSACTION: "transaction",
     WorkKind.CALL: "call to another service",
     WorkKind.SPAN: "span",
 }

@@ -95,6 +95,10 @@ def _call(raw: Raw) -> tuple[str, str]:
     return _method(raw), "host"
 
 
+def _transaction(raw: Raw) -> tuple[str, str]:
+    return "open transaction", ""
+
+
 def _span(raw: Raw) -> tuple[str, str]:
     return "", ""  # its name is free text
 
@@ -103,6 +107,7 @@ _NAMERS = {
     WorkKind.REQUEST: _request,
     WorkKind.JOB: _job,
     WorkKind.QUERY: _query,
+    WorkKind.TRANSACTION: _transaction,
     WorkKind.CALL: _call,
     WorkKind.SPAN: _span,
 }

@@ -14,6 +14,7 @@ class WorkKind(StrEnum):
     REQUEST = "request"  #: that came in: HTTP on the server's side
     JOB = "job"  #: a worker's task: celery, rq, dramatiq, ...
     QUERY = "query"  #: of a database
+    TRANSACTION = "transaction"  #: of a database, open between and during its queries
     CALL = "call"  #: that goes out: HTTP on the client's side
     SPAN = "span"  #: of a trace (OpenTelemetry)
 

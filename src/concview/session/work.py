@@ -252,7 +252,7 @@ class Ways:
         return piece
 
 
-_DOES = {WorkKind.QUERY: "run", WorkKind.CALL: "been in"}
+_DOES = {WorkKind.QUERY: "run", WorkKind.CALL: "been in", WorkKind.TRANSACTION: "had an"}
 
 
 def _nodes(piece: WorkInProgress) -> tuple[Node, ...]:
