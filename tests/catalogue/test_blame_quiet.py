@@ -480,6 +480,54 @@ def test_a_consumer_that_polls_a_queue_by_hand_has_no_work() -> None:
     assert blame(scene, text).verdict == "idle"
 
 
+TRIES = "        while True:\n            try: return self.free.popleft()\n            except IndexError: sleep(0.01)\n"
+LOOKS = "        while not self.free:\n            sleep(0.01)\n        return self.free.pop()\n"
+
+
+@pytest.mark.parametrize(("body", "back", "verdict"), [
+    (TRIES, "pool.give(c)", "held up"),
+    (LOOKS, "pool.give(c)", "held up"),
+    (TRIES, "pool.give(other)", "clear"),  # what is put in is something else: a consumer that polls for work
+    (TRIES, "pass", "clear"),
+])  # fmt: skip
+def test_a_pool_by_hand_that_is_looked_into_again_and_again(body: str, back: str, verdict: str) -> None:
+    text = f"class Pool:\n    def get(self):\n{body}    def give(self, c):\n        self.free.append(c)\n"
+    first = text.count("\n")
+    text += f"def work():\n    while True:\n        c = pool.get()\n        use(c)\n        {back}\n"
+    scene = Scene(rules={})
+    line = 1 + text.split("\n").index(next(row for row in text.split("\n") if "sleep(" in row))
+    for n in range(4):
+        scene.do(scene.thread(f"w-{n}"), [frame("Pool.get", line), frame("work", first + 3)], SLEEP)
+    scene.do(scene.thread("w-9"), [frame("use", 90), frame("work", first + 4)], recv())
+    assert blame(scene, text).verdict == verdict
+
+
+@pytest.mark.parametrize(("test", "polls"), [
+    ("not self.open_orders_loaded", True),
+    ("not self.running", True),
+    ("self.running", False),  # until the program ends
+    ("not self.stopped", False),
+])  # fmt: skip
+def test_what_a_loop_waits_to_become_true_is_no_sign_that_it_goes_on(test: str, polls: bool) -> None:
+    text = f"def wait(self):\n    while {test}:\n        sleep(0.05)\n"
+    scene = Scene(rules={})
+    for n in range(3):
+        scene.do(scene.thread(f"web-{n}"), [frame("wait", 3), frame("work", 90)], SLEEP)
+    assert (blame(scene, text).verdict == "poll") == polls
+
+
+@pytest.mark.parametrize(("sets", "unexplained"), [("f.set_result(1)", False), ("f.cancel()", True)])
+def test_futures_that_a_dispatcher_takes_out_of_a_list(sets: str, unexplained: bool) -> None:
+    text = f"def dispatch():\n    while True:\n        read()\n        f = pending.pop(0)\n        {sets}\n"
+    text += "def ask():\n    mine = Future()\n    pending.append(mine)\n    return mine.result()\n"
+    future = [stdlib("Condition.wait", "threading.py"), stdlib("Future.result", "concurrent/futures/_base.py")]
+    scene, _ = waiting([*future, frame("ask", 9)], "Future.result")
+    scene.do(scene.thread("dispatch"), [frame("read", 90), frame("dispatch", 3)], recv())
+    found = blame(scene, text)
+    assert (found.unexplained > 0.3) == unexplained
+    assert any(s.what == "the result of a future" for c in found.causes for s in c.path) != unexplained
+
+
 RETRIES = """\
 def fetch():
     while True:

@@ -57,6 +57,7 @@ class Loop(NamedTuple):
     for_ever: bool = False  #: `while True`, and nothing in it leaves it
     #: It does nothing but look whether something has come: its body only pauses, or it returns what has come.
     polls: bool = False
+    until: frozenset[str] = frozenset()  #: those names of `test` that it waits to become true: 'ready' of `not ready`
 
 
 class Again(NamedTuple):

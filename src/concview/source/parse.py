@@ -79,7 +79,8 @@ class _Visitor:
                 test = _names(node.test) if isinstance(node, ast.While) else frozenset()
                 for_ever = isinstance(node, ast.While) and _always(node.test) and not _leaves(node.body)
                 polls = isinstance(node, ast.While) and _polls(node)
-                function.loops.append(Loop(_range(node), isinstance(node, ast.While), test, for_ever, polls))
+                until = _negated(node.test) if isinstance(node, ast.While) else frozenset()
+                function.loops.append(Loop(_range(node), isinstance(node, ast.While), test, for_ever, polls, until))
                 function.again += _again(node)
                 self.expression(node.test if isinstance(node, ast.While) else node.iter, handler, maybe)
                 endless = isinstance(node, ast.While) and _always(node.test)
@@ -199,6 +200,16 @@ def _names(node: ast.expr) -> frozenset[str]:
         for n in ast.walk(node)
         if isinstance(n, (ast.Attribute, ast.Name)) and isinstance(n.ctx, ast.Load)
     )
+
+
+def _negated(node: ast.expr) -> frozenset[str]:
+    """Last names of what has to become true before a loop with this condition ends."""
+    parts = node.values if isinstance(node, ast.BoolOp) else [node]
+    found: set[str] = set()
+    for part in parts:
+        if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not):
+            found |= _names(part.operand)
+    return frozenset(found)
 
 
 def _path(node: ast.expr) -> str:

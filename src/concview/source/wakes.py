@@ -25,6 +25,12 @@ WAKES: dict[str, frozenset[str]] = {
     "join": frozenset({"task_done"}),
     "result": frozenset({"set_result", "set_exception"}),
 }
+#: The same for what is looked into again and again, and waited for at no call of its own.
+POLLED_WAKES: dict[str, frozenset[str]] = {
+    "pop": frozenset({"append", "appendleft", "add", "insert"}),
+    "popleft": frozenset({"append", "appendleft"}),
+    "get_nowait": frozenset({"put", "put_nowait"}),
+}
 _SENDS = frozenset(
     {"send", "sendall", "sendto", "sendmsg", "write", "writelines", "send_bytes", "flush", "request", "execute"}
 )
@@ -76,6 +82,7 @@ class Loop(NamedTuple):
     test: frozenset[str] = frozenset()  #: last names of what its condition looks at
     for_ever: bool = False  #: `while True`, and nothing in it leaves it
     polls: bool = False  #: it only looks whether something has come
+    until: frozenset[str] = frozenset()  #: those names of `test` that it waits to become true: `while not ready`
 
 
 Key = tuple[str, int]
@@ -92,7 +99,8 @@ class Reading:
         self.name, self.key, self.kept = function.name, key_of(function), function.kept
         self.first, self.last = function.first, function.last
         self.loops = [
-            Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test, lp.for_ever, lp.polls) for lp in function.loops
+            Loop(lp.at.line, lp.at.end_line, lp.endless, lp.test, lp.for_ever, lp.polls, lp.until)
+            for lp in function.loops
         ]
         self.guarded = [(g.line, g.end_line) for g in function.guarded]
         self.changes, self.aliases = function.changes, function.aliases
@@ -161,7 +169,7 @@ class File:
         return known
 
     def _find_wakers(self, on: str, method: str) -> dict[Key, tuple[int, ...]]:
-        wake = WAKES.get(method, frozenset())
+        wake = WAKES.get(method) or POLLED_WAKES.get(method, frozenset())
         reach: dict[Key, set[int]] = {}
         names: set[str] = set()
         for f in self.functions:
@@ -229,9 +237,18 @@ class File:
         back = any(c.method in _PUTS and c.on in taken_from for c in found.calls)
         return back and any(m in _PUTS and n in got for m, n in found.kept)
 
-    def puts_into(self, on: str) -> frozenset[str]:
-        """Functions that put something into a queue of that name."""
-        puts = WAKES["get"]
+    def taken_by_polling(self, name: str, line: int) -> tuple[str, str]:
+        """(method, on what) by which a function takes something out of the one thing that it looks into again and
+        again, pausing on this line; ('', '') where it does not, or there are several."""
+        found = self.function_at(name, line)
+        if found is None or _innermost(found, line) is None:
+            return "", ""
+        takes = {(c.method, c.on) for c in found.calls if c.method in POLLED_WAKES and c.on}
+        return takes.pop() if len(takes) == 1 else ("", "")
+
+    def puts_into(self, on: str, method: str = "get") -> frozenset[str]:
+        """Functions that put something into what that method takes it out of."""
+        puts = WAKES.get(method) or POLLED_WAKES.get(method, frozenset())
         return frozenset(f.name for f in self.functions if any(c.on == on and c.method in puts for c in f.calls))
 
     def passes_back(self, name: str, line: int, take: str, gives: frozenset[str]) -> bool:
@@ -323,6 +340,14 @@ class File:
     def calls_on(self, name: str, line: int) -> list[Called]:
         found = self.function_at(name, line)
         return [c for c in found.calls if c.line == line] if found else []
+
+    def sets_futures(self, name: str, line: int) -> bool:
+        """Whether the loop around this line sets results or errors of futures, whatever they are called there."""
+        found = self.function_at(name, line)
+        loop = _innermost(found, line) if found is not None else None
+        if found is None or loop is None or not loop.endless:
+            return False
+        return any(c.method in WAKES["result"] and loop.first <= c.line <= loop.last for c in found.calls)
 
     def loop(self, name: str, line: int) -> Loop | None:
         """The innermost loop around a line."""

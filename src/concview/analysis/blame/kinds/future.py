@@ -56,6 +56,23 @@ def _gives_coroutine(waiter: Waiter) -> bool:
     return function is not None and any(c.method == "run_coroutine_threadsafe" for c in function.calls)
 
 
+def _set_elsewhere(waiter: Waiter) -> list[Node]:
+    """Threads in a loop that sets futures, in the same file: a dispatcher, which takes them out of a table or list
+    under other names than those who wait have for them."""
+    return [
+        t for t in waiter.moment.once(("set futures", waiter.frame.file), lambda: _setters(waiter)) if t != waiter.tid
+    ]
+
+
+def _setters(waiter: Waiter) -> list[Node]:
+    file = waiter.frame.file
+    found: list[Node] = []
+    for (where, function), standing in waiter.moment.standing.items():
+        if where == file:
+            found += [tid for tid, line in standing if waiter.world.file(file).sets_futures(function, line)]
+    return list(dict.fromkeys(found))
+
+
 class Future:
     order: ClassVar[int] = 51
     fixed: ClassVar[bool] = False
@@ -105,6 +122,8 @@ class Future:
         if _gives_coroutine(waiter) and not any(_runs_loop(r.stack) for r in moment.runs.values()):
             nobody = waiter.end(End.NOBODY, "no thread of this process runs an event loop")
             return waiter.link(Via.RESULT, "a coroutine, which an event loop has to run", [], otherwise=nobody)
+        if setters := _set_elsewhere(waiter):
+            return waiter.link(Via.RESULT, "the result of a future", setters)
         nobody = waiter.end(End.UNEXPLAINED, "a future that nobody is seen to run")
         return waiter.link(Via.RESULT, "the result of a future", [], otherwise=nobody)
 

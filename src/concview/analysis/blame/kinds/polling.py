@@ -12,6 +12,7 @@ from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import TOLD_TO_END, bare
 from concview.model import Frame, State
+from concview.source.wakes import Loop
 
 #: What a loop looks at that goes on until the program ends.
 _GOES_ON = re.compile(r"run|alive|active|enabled|keep|open|connected|true", re.IGNORECASE)
@@ -32,7 +33,7 @@ class Polling:
                 return None
             loop = waiter.world.file(frame.file).loop(frame.function, frame.line)
             if loop is not None:
-                ends = any(TOLD_TO_END.search(name) or _GOES_ON.search(name) for name in loop.test)
+                ends = any(_ends(name, loop) for name in loop.test)
                 # In the outermost function of a thread nobody waits for it to be over, unless it returns what has come.
                 asked = own[-1] is not frame or not loop.test or in_task(waiter.look.stack)
                 polls = loop.polls and asked and not ends and not _consumes(waiter, frame)
@@ -40,6 +41,12 @@ class Polling:
             if not PAUSES.search(bare(frame.function)):
                 return None
         return None
+
+
+def _ends(name: str, loop: Loop) -> bool:
+    """Whether a loop that looks at this goes on until the program ends. `while running` does, `while not running` waits
+    until it has come."""
+    return bool(TOLD_TO_END.search(name) or (name not in loop.until and _GOES_ON.search(name)))
 
 
 def _consumes(waiter: Waiter, polls: Frame) -> bool:

@@ -46,7 +46,7 @@ class Resource:
             return waiter.link(Via.RESOURCE, what or "a connection of a pool", inside)
         method, on = waiter.source.waited(frame.function, frame.line)
         reach = waiter.source.wakers(on, "get") if on and method == "get" else {}
-        if not pool and not (reach and (_puts_back(waiter) or _passed_back(waiter, on))):
+        if not pool and not (reach and (_puts_back(waiter) or passed_back(waiter, on))):
             return None
         told = ties(waiter)
         if told is not None and told.have:
@@ -71,9 +71,9 @@ def _puts_back(waiter: Waiter) -> bool:
     return waiter.source.puts_back(waiter.frame.function, waiter.frame.line)
 
 
-def _passed_back(waiter: Waiter, on: str) -> bool:
+def passed_back(waiter: Waiter, on: str, method: str = "get") -> bool:
     """Of a method that hands on what it takes out, whoever calls it passes that to another one, which puts it back."""
-    gives, take = waiter.source.puts_into(on), bare(waiter.frame.function)
+    gives, take = waiter.source.puts_into(on, method), bare(waiter.frame.function)
     callers = waiter.look.own[1 : 1 + _CALLERS]
     return any(waiter.world.file(f.file).passes_back(f.function, f.line, take, gives) for f in callers)
 
