@@ -135,7 +135,7 @@ def test_a_reactor_that_waits_for_itself() -> None:
     scene.play(8)
     found = said(scene)
     assert (found.verdict, found.severity) == ("stuck", Severity.WARN)
-    assert "waits for what only the reactor can run that it is in itself (app.py:6" in found.sentence
+    assert "waits for what only the reactor can run, and that runs in this very thread (app.py:6" in found.sentence
 
 
 def test_a_thread_that_waits_for_a_reactor_that_runs_is_not_stuck() -> None:

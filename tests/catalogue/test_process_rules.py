@@ -256,6 +256,14 @@ def test_a_loop_that_waits_for_its_own_coroutine_is_told_to_await_it() -> None:
     assert finding is not None and finding.fix.startswith("Await it")
 
 
+def test_a_loop_that_waits_for_a_lock_of_threads_is_told_to_use_its_own() -> None:
+    scene = Scene()
+    leaf = frame("update", 28, text="with self._lock:")
+    scene.play(8, loop(scene, 2.0, 0.5, waits_for(7), leaf))
+    finding = scene.found("blocked-event-loop")
+    assert finding is not None and "make it asyncio.Lock" in finding.fix
+
+
 def test_blocking_call_is_named_within_five_seconds() -> None:
     scene = Scene()
     scene.play(5, loop(scene, 2.0, 0.5, recv(), frame("look_up", 28)))

@@ -32,7 +32,7 @@ def test_the_largest_cause_gives_the_gain_with_its_range() -> None:
 
 def test_a_gain_without_a_range_is_one_number() -> None:
     (one,) = bounded([FINDING], blame(CAUSE))
-    assert one.gain == "Without this wait 5.3 times the throughput, by estimate and at most. If so."
+    assert one.gain == "Without this wait 5.3 times the throughput (estimate and upper limit). If so."
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:

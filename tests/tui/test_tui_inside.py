@@ -256,45 +256,25 @@ async def test_a_key_while_nothing_has_the_keyboard_is_for_the_view() -> None:
         assert view.is_attached
 
 
-async def test_a_key_before_its_view_is_there_waits_for_it() -> None:
+@pytest.mark.parametrize("how", ["not made yet", "made beforehand", "without a picture"])
+async def test_a_key_before_its_view_is_there_waits_for_it(how: str) -> None:
+    """A view is made when it is first shown, or beforehand, when it has no place yet and what was shown before still
+    has the keyboard; or it is there, and was not yet told what to show."""
     app = ConcviewApp(Obeying([picture(agent=None)]))
     async with app.run_test(size=(100, 24)) as pilot:
         board: Any = app.screen
         await fake.until(pilot, lambda: board.view.ready)
-        await fake.drawn(pilot)
-        board.show_view("inside")
-        assert not board.view.ready  # it is made when it is first shown
-        app.simulate_key("a")
-        await fake.until(pilot, lambda: isinstance(app.screen, AgentQuestion))
-
-
-async def test_a_key_to_a_view_that_was_made_beforehand_waits_for_it() -> None:
-    """It has no place yet, and what was shown before still has the keyboard."""
-    app = ConcviewApp(Obeying([picture(agent=None)]))
-    async with app.run_test(size=(100, 24)) as pilot:
-        board: Any = app.screen
-        await fake.until(pilot, lambda: board.view.ready)
-        if not board.query("#view-inside"):
+        if how == "made beforehand" and not board.query("#view-inside"):
             board._make("inside").display = False
         await fake.drawn(pilot)
         board.show_view("inside")
-        assert not board.view.ready
+        if how == "without a picture":
+            await fake.until(pilot, lambda: board.view.ready)
+            board.view.snapshot = None
+            board.set_focus(None)
+        assert not board.view.ready or board.view.snapshot is None
         app.simulate_key("a")
-        await fake.until(pilot, lambda: isinstance(app.screen, AgentQuestion))
-
-
-async def test_a_key_to_a_view_without_a_picture_yet_waits_for_it() -> None:
-    """The view is there, and was not yet told what to show."""
-    app = ConcviewApp(Obeying([picture(agent=None)]))
-    async with app.run_test(size=(100, 24)) as pilot:
-        board: Any = app.screen
-        await fake.until(pilot, lambda: board.view.ready)
-        await fake.drawn(pilot)
-        board.show_view("inside")
-        await fake.until(pilot, lambda: board.view.ready)
-        board.view.snapshot = None
-        board.set_focus(None)
-        app.simulate_key("a")
-        await pilot.pause()
-        board.on_view_ready()
+        if how == "without a picture":
+            await pilot.pause()
+            board.on_view_ready()
         await fake.until(pilot, lambda: isinstance(app.screen, AgentQuestion))

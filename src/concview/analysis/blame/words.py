@@ -182,7 +182,7 @@ def gained(cause: BlameCause) -> str:
         return ""
     low, about, most = (f"{v or cause.at_most:.1f}" for v in (cause.at_least, cause.estimate, cause.at_most))
     if low == most:
-        return f"without this wait {most} times the throughput, by estimate and at most"
+        return f"without this wait {most} times the throughput (estimate and upper limit)"
     return f"without this wait an estimated {about} times the throughput ({low} to at most {most})"
 
 

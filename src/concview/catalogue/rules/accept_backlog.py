@@ -122,7 +122,7 @@ def _queued(window: Window, queue: QueueWindow, many: int) -> str:
     if now != many:
         said += f" at a time ({now} now)"
     if queue.waited_s > 0:
-        said += f", one of them for {duration(queue.waited_s)} at least"
+        said += f", {'' if many == 1 else 'one of them '}for at least {duration(queue.waited_s)}"
     if queue.share > 0:
         said += f"; {queue.mean:.1f} on average over {duration(window.seconds)}"
     return said + "."

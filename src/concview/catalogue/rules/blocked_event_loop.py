@@ -176,6 +176,13 @@ def _fix(function: str, state: State, stretch: Stretch) -> str:
             f"{loop}    result = await {call}"
         )
     library = "trio" if trio else "asyncio"
+    leaf = stretch.stack.user_leaf if stretch.stack is not None else None
+    if state is State.LOCK and leaf is not None and (leaf.text.startswith("with ") or ".acquire(" in leaf.text):
+        return (
+            f"Do not wait for a thread's lock in the event loop. Where only tasks use it, make it {library}.Lock; "
+            "where threads do, too, take it in a thread, and never keep it across an `await`.\n\n"
+            f"    async with lock: ...                   # lock = {library}.Lock()"
+        )
     if state is State.SLEEP:
         return f"Sleep without the thread.\n\n    await {library}.sleep(seconds)       # instead of time.sleep(seconds)"
     call = "trio.to_thread.run_sync" if trio else "asyncio.to_thread"

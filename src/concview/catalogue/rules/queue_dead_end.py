@@ -129,7 +129,8 @@ def _full(window: Window, crowd: Crowd, queue: Related) -> Observation | None:
     own = sorted(readers)
     if own:
         who = evidence.who(window, own)
-        why = f"{who} {'is' if len(own) == 1 else 'are'} all who take something out of it, and wait for room themselves"
+        why = f"only {who} {'takes' if len(own) == 1 else 'take'} something out of it, and "
+        why += "waits for room itself" if len(own) == 1 else "wait for room themselves"
     else:
         why = "no thread is seen that would take something out of it"
     return _observation(

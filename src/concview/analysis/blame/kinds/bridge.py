@@ -77,7 +77,9 @@ class BridgeCall:
             nobody = waiter.end(End.NOBODY, f"no thread of this process runs {bridge.name}")
             return waiter.link(Via.RESULT, what, [], otherwise=nobody)
         if not others:
-            return waiter.end(End.CYCLE, f"waits for what only {bridge.name} can run that it is in itself")
+            return waiter.end(
+                End.CYCLE, f"waits for what only {bridge.name} can run, and that runs in this very thread"
+            )
         blocked = [t for t in others if waiter.moment.look(t).state is not State.IDLE]
         if len(blocked) == len(others):
             return waiter.link(Via.RESULT, what, blocked)

@@ -19,7 +19,7 @@ from concview.model import Confidence, Role, Stack, State
 _VIA = frozenset({"Future.result", "futures.wait"})
 _LOOP = "asyncio/base_events.py"
 _GIVEN = "a coroutine, which the event loop has to run"
-_OWN_LOOP = "waits for what only the event loop can run that it is in itself"
+_OWN_LOOP = "waits for what only the event loop can run, and that runs in this very thread"
 
 
 @lru_cache(8192)

@@ -55,7 +55,7 @@ class Lock:
         others = others or in_tasks(waiter)
         if others and all(t < 0 for t in others) and {moment.tasks.thread(t) for t in others} == {waiter.tid}:
             who = waiter.world.name(others[0])
-            circle = f"{what}: {who} has it across an `await`, and this thread is the loop in which {who} would go on"
+            circle = f"{what}: the task {who} has it across an `await`, and needs this thread's event loop to go on"
             return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, circle))
         if not others and site is not None and "[" in site.expression:
             others = _of_a_table(waiter)
