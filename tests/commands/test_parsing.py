@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import subprocess
 import sys
 
 import pytest
 
+from concview.commands import base
 from concview.commands._options import pid_of, seconds_of
 from concview.commands._target_process import python_command
 from concview.commands.base import CommandError, Exit, commands, parse, split_rest
@@ -107,3 +109,12 @@ def test_a_signal_that_arrives_in_a_finaliser_is_not_lost() -> None:
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=25)
     assert done.stdout == "ended\n", done
+
+
+def test_garbage_is_looked_for_seldom_while_a_command_runs_and_as_before_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = gc.get_threshold()
+    monkeypatch.setattr(base, "_run", lambda arguments: gc.get_threshold()[0])
+    assert base.run([]) == base.YOUNG
+    assert gc.get_threshold() == before

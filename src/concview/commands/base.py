@@ -7,6 +7,7 @@ imported when it runs, so that `concview --help` and `concview doctor` stay quic
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,9 @@ from concview.text import clean
 PACKAGE = "concview.commands"
 #: Errors are longer than names: a path and a remedy must fit.
 _LINE = 2000
+#: Objects made between two collections of garbage. A judgement, or a picture of the screen, makes thousands, most of
+#: them gone with the next one: with Python's 700 they were looked at several times meanwhile (an eighth of `check`).
+YOUNG = 10_000
 
 
 class Exit(IntEnum):
@@ -193,9 +197,12 @@ def run(arguments: list[str]) -> int:
         if signal.getsignal(number) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
             previous[number] = signal.signal(number, _terminate)
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable
+    thresholds = gc.get_threshold()
+    gc.set_threshold(YOUNG, *thresholds[1:])
     try:
         return _run(arguments)
     finally:
+        gc.set_threshold(*thresholds)
         sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)

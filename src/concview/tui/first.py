@@ -14,9 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-#: Objects made between two collections of garbage. A frame of the screen makes some thousand, most of them gone with
-#: the next one: with Python's 700 they were looked at several times while it was drawn.
-YOUNG = 10_000
 #: The other screen, cleared, without a cursor; lines are cut at its edge rather than wrapped.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H\x1b[?7l"
 _WRAP = "\x1b[?7h"
@@ -80,7 +77,6 @@ def begun() -> None:
     """The dashboard has drawn. What was imported stays: later collections need not look at it."""
     if not gc.isenabled():
         settled()
-        gc.set_threshold(YOUNG)
         gc.enable()
 
 
