@@ -359,9 +359,6 @@ class Writer:
     def add(self, event: Event) -> None:
         self._events.append(event)
 
-    def __len__(self) -> int:
-        return len(self._events)
-
     def flush(self) -> int:
         """Write what was added as one block; the number of bytes written."""
         if not self._events:

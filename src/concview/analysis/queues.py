@@ -118,11 +118,6 @@ class QueueWindow:
         return self.points[-1].size
 
     @property
-    def mean(self) -> float:
-        """Reports come at even distances."""
-        return sum(p.size for p in self.points) / len(self.points)
-
-    @property
     def seconds(self) -> float:
         return (self.points[-1].at_ns - self.points[0].at_ns) / 1e9
 

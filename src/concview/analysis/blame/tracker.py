@@ -51,10 +51,6 @@ class Tracker:
         self._told: dict[int, tuple[object, Told]] = {}
         self._told_ns = -1
 
-    @property
-    def blamer(self) -> Blamer:
-        return self._blamer
-
     def blame(self, window: Window, between: Callable[[], None] = lambda: None) -> Blame | None:
         """None before any thread was seen."""
         history = window.history

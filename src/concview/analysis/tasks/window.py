@@ -110,10 +110,6 @@ class ObjectWindow:
         return self.told.told.name if self.told is not None else ""
 
     @property
-    def library(self) -> str:
-        return self.told.told.library if self.told is not None else ""
-
-    @property
     def limit(self) -> int:
         """Of a semaphore it is concluded from those that hold it: what most reports say."""
         known = Counter(r.told.limit for _, r in self.reports if r.told.limit > 0)
@@ -230,11 +226,6 @@ class AioWindow:
         told = [r for r in self.history.reports if r.at_ns > self.start_ns]
         looks = told[-1].looks - told[0].looks if len(told) > 1 else 0
         return (told[-1].at_ns - told[0].at_ns) / looks if looks > 0 else 20e6
-
-    @property
-    def mean(self) -> float:
-        """Tasks, on average."""
-        return sum(self.ns) / self.span_ns
 
     def name(self, id_: int) -> str:
         task = self.history.tasks.get(id_)
