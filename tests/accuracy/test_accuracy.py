@@ -18,8 +18,8 @@ from concview.session import LiveSource, Session
 from interpreters import FULL, Interpreter, few, interpreters, target
 
 WORKLOAD = Path(__file__).parent / "workload.py"
-#: The promise is of 10 s at 100 Hz; where a shorter time is as close, a longer one is.
-SECONDS = 10.0 if FULL else 6.0
+#: The promise: at 100 Hz over 10 s. Mostly a shorter time is as close already, and tried first.
+PROMISED, SHORT = 10.0, 6.0
 TOLERANCE = 0.03
 
 
@@ -52,11 +52,11 @@ def cpu_at(clock: list[list[int]], at: int) -> float:
     return previous[1]
 
 
-def errors(life: dict[str, Any], history: ThreadHistory) -> tuple[list[float], list[float]]:
+def errors(life: dict[str, Any], history: ThreadHistory, seconds: float) -> tuple[list[float], list[float]]:
     """(shares that concview saw, shares that the thread measured) over the same time."""
-    buckets = list(history.buckets)[-round(2 * SECONDS) :]
+    buckets = list(history.buckets)[-round(2 * seconds) :]
     start, end = buckets[0].start_ns, buckets[-1].end_ns
-    assert end - start > 0.8e9 * SECONDS, "too little was seen"
+    assert end - start > 0.8e9 * seconds, "too little was seen"
     saw = list(accounting.to_shares(accounting.total(buckets)[0]))
     return saw, truth(life, start, end)
 
@@ -64,11 +64,17 @@ def errors(life: dict[str, Any], history: ThreadHistory) -> tuple[list[float], l
 @pytest.mark.units(MEASURES)
 @pytest.mark.parametrize(("python", "engine"), cases(), ids=lambda v: v if isinstance(v, str) else v.label)
 def test_shares_match_what_the_threads_measured(python: Interpreter, engine: str) -> None:
-    with target(python, WORKLOAD, str(SECONDS + 100)) as process:
+    lengths = (PROMISED,) if FULL else (SHORT, PROMISED)
+    assert any(worst_error(python, engine, seconds) <= TOLERANCE for seconds in lengths)
+
+
+def worst_error(python: Interpreter, engine: str, seconds: float) -> float:
+    """Of all shares of all threads."""
+    with target(python, WORKLOAD, str(seconds + 100)) as process:
         session = Session(LiveSource(process.pid, engine, 100.0, 20.0), rules={})
         session.start()
         try:
-            session.wait(SECONDS + 1.2)
+            session.wait(seconds + 1.2)
             session.close()
             os.kill(process.pid, signal.SIGUSR1)
             lives = json.loads(process.line(timeout=20))
@@ -79,7 +85,7 @@ def test_shares_match_what_the_threads_measured(python: Interpreter, engine: str
     for name, life in lives.items():
         history = session.history.threads[life["tid"]]
         assert history.name == name
-        saw, measured = errors(life, history)
+        saw, measured = errors(life, history, seconds)
         for state in State:
             if state is State.RUNNABLE:
                 continue  # a thread cannot measure that itself
@@ -95,4 +101,4 @@ def test_shares_match_what_the_threads_measured(python: Interpreter, engine: str
                 )
         assert abs(sum(saw) - 1) < 1e-6
     print(f"  worst error {100 * worst:.1f} points")
-    assert worst <= TOLERANCE
+    return worst
