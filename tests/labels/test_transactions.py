@@ -63,6 +63,9 @@ def ready(conn):
     pay()
 def closed(conn):
     pay()
+scope = {"pay": pay}
+exec(compile("def by_library(conn):\n    pay()\n", "/x/site-packages/orm/base.py", "exec"), scope)
+by_library = scope["by_library"]
 class Fairy:
     def __init__(self, dbapi): self.dbapi_connection = dbapi
 class Connection:
@@ -83,9 +86,10 @@ keep.append(cursor)
 first = pg(0, 7, 2)
 for function, value in [(begun, first), (by_cursor, cursor), (ready, pg(0, 9, 1)), (closed, pg(1, 9, 2)),
                         (core, Connection(pg(0, 1, 2))), (orm, Session(Connection(pg(0, 2, 2)))),
-                        (none_begun, Session(None))]:
+                        (none_begun, Session(None)),
+                        (by_library, pg(0, 4, 2))]:
     threading.Thread(target=function, args=(value,), name=function.__name__, daemon=True).start()
-for _ in range(7):
+for _ in range(8):
     inside.acquire()
 print("ready", flush=True)
 sys.stdin.readline()

@@ -74,6 +74,8 @@ class Kind:
     arguments: tuple[str, ...] = ()
     #: Functions that have a variable of one of these names are asked, too.
     variables: frozenset[str] = frozenset()
+    #: Of these, only those outside libraries: there such names are too common to ask about each.
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

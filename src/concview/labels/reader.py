@@ -14,11 +14,12 @@ from concview.cpython.code import Code
 from concview.labels.access import Access, Ref
 from concview.labels.base import Kind, Link, Raw
 from concview.model import WorkKind
-from concview.source.origin import is_module
+from concview.source.origin import is_module, place
 
 #: Labels of one stack; slots of a value stack that are looked at; bases of a type.
 MAX_LABELS, MAX_STACK, _MAX_BASES = 16, 64, 8
 _MOST_CODES = 8192
+_LIBRARIES = ("library", "stdlib", "frozen")
 _METHODS = ("method_descriptor", "builtin_function_or_method")
 
 
@@ -122,7 +123,9 @@ class LabelReader:
             kinds = tuple(k for k in self._callers if not k.methods.isdisjoint(names))
         shaped = () if kinds or links else tuple(k for k in self._shaped if self._takes(code, k.arguments))
         if not there:
-            kinds += tuple(k for k in self._keepers if k not in kinds and self._has(code, k.variables))
+            library = place(code.file)[0] in _LIBRARIES
+            keepers = (k for k in self._keepers if k not in kinds and not (k.own and library))
+            kinds += tuple(k for k in keepers if self._has(code, k.variables))
         if len(self._known) >= _MOST_CODES:
             self._known.clear()
         self.seen.update(s for part, s in self._packages.items() if part in code.file)

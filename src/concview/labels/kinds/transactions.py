@@ -50,4 +50,4 @@ def _connection(value: Ref) -> Ref | None:
     return value if kind.endswith(_CONNECTION) else None
 
 
-KIND = Kind("psycopg2", (), read, variables=frozenset(_VARIABLES))
+KIND = Kind("psycopg2", (), read, variables=frozenset(_VARIABLES), own=True)
