@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from concview import registry
@@ -87,6 +89,15 @@ class _Operation(_Anything):
         return "query" if limit == 16 else FREE
 
 
+class _Begun(_Anything):
+    """A connection that has a transaction open: not closed, the third one."""
+
+    type = "psycopg2.extensions.connection"
+
+    def raw(self, offset: int, size: int) -> bytes:
+        return struct.pack("<qqi", 0, 3, 2)[:size].ljust(size, b"\0")
+
+
 class _View:
     def __init__(self, ref: _Anything) -> None:
         self._ref = ref
@@ -99,17 +110,20 @@ class _View:
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-@pytest.mark.parametrize("ref", [_Anything(), _Scope(), _Operation()])
+@pytest.mark.parametrize("ref", [_Anything(), _Scope(), _Operation(), _Begun()])
 def test_no_kind_lets_free_text_through(name: str, ref: _Anything) -> None:
     raw = KINDS[name].read(_View(ref))  # type: ignore[arg-type]
     if raw is None:
-        assert not isinstance(ref, _Scope) or name == "graphql"  # what is read of a scope must be that of a request
+        assert not isinstance(ref, _Scope) or name in (
+            "graphql",
+            "transactions",
+        )  # what is read of a scope must be that of a request
         return
     told = label(raw, False)
     assert "xyzzysecret" not in repr(told) and (told.missing or not told.name or told.name.isascii())
 
 
-EVERY = (_Anything(), _Scope(), _Operation())
+EVERY = (_Anything(), _Scope(), _Operation(), _Begun())
 
 
 def test_what_graphql_is_asked_for_belongs_to_its_request() -> None:

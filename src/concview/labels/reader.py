@@ -73,9 +73,9 @@ class LabelReader:
         self._shaped: list[Kind] = []
         self._keepers: list[Kind] = []
         for kind in registry.everything("concview.labels.kinds", "KIND").values():
-            for place in kind.places:
-                self._packages[_package(place.file)] = kind.system
-                self._kinds.setdefault(place.function, []).append((place.file, kind))
+            for at in kind.places:
+                self._packages[_package(at.file)] = kind.system
+                self._kinds.setdefault(at.function, []).append((at.file, kind))
             if kind.methods:
                 self._callers.append(kind)
             if kind.variables:
@@ -83,8 +83,8 @@ class LabelReader:
             if kind.arguments:
                 self._shaped.append(kind)
         for link in registry.everything("concview.labels.kinds", "LINK").values():
-            for place in link.places:
-                self._links.setdefault(place.function, []).append((place.file, link))
+            for at in link.places:
+                self._links.setdefault(at.function, []).append((at.file, link))
 
     def forget(self) -> None:
         """Addresses may have been reused."""
