@@ -19,14 +19,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Four usual tests at a time: two a CPU of the smallest machine (with three, too much of what is read of threads that
-#: never stop is wrong). pytest has workers for more (pyproject.toml), which those take that hardly use a CPU.
+#: Five usual tests at a time, on the smallest machine of two CPUs: they use some 90 % of these, as together they are
+#: counted (a usual test takes a third of a CPU on average). pytest has workers for more (pyproject.toml), which those
+#: take that hardly use a CPU.
 USUAL = 2
-CAPACITY = 4 * USUAL
+CAPACITY = 5 * USUAL
 #: Under a quarter of a CPU with all its processes, on a quiet machine: the most of it is a wait of seconds.
 WAITS = 1
-#: A test that keeps a CPU busy takes half of it, one that measures leaves room for one other.
-BUSY = CAPACITY // 2
+#: A test that keeps a CPU busy takes as much as two usual ones, one that measures leaves room for one other.
+BUSY = 2 * USUAL
 MEASURES = CAPACITY - USUAL
 
 

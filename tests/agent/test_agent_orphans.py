@@ -15,6 +15,7 @@ from pathlib import Path
 import agent_helpers as h
 import pytest
 
+from capacity import WAITS
 from concview.agent_host.attachment import own_yappi
 from interpreters import Interpreter, Process, current, target
 
@@ -127,6 +128,7 @@ def profiler(python: Interpreter) -> str:
     return "none" if python.version >= (3, 12) else ""
 
 
+@pytest.mark.units(WAITS)
 @pytest.mark.few
 def test_leaves_when_the_dashboard_does(any_python: Interpreter, tmp_path: Path) -> None:
     leaves(any_python, tmp_path)
@@ -191,6 +193,7 @@ def untouched(one: Case) -> None:
     h.ends_as_ever(one.process)
 
 
+@pytest.mark.units(WAITS)
 @pytest.mark.few
 def test_a_request_is_withdrawn_when_the_dashboard_is_killed(any_python: Interpreter, tmp_path: Path) -> None:
     """Nobody had taken it yet. On 3.14 and newer it would swallow the next signal's exception."""

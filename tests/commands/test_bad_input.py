@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from running import CONCVIEW, ROOT, Terminal, alive, eventually, one_line, run, watched
 
+from capacity import WAITS
 from concview import codec
 from interpreters import Process, current, target
 
@@ -155,6 +156,7 @@ def checked_until(process: Process, word: str) -> subprocess.CompletedProcess[st
     return subprocess.CompletedProcess(command, popen.returncode, out, errors)
 
 
+@pytest.mark.units(WAITS)
 def test_the_target_exits_while_it_is_checked() -> None:
     with target(current(), "print('ready', flush=True)\ninput()\n") as short:
         result = checked_until(short, "end")
@@ -162,6 +164,7 @@ def test_the_target_exits_while_it_is_checked() -> None:
         assert "the target exited" in result.stdout
 
 
+@pytest.mark.units(WAITS)
 def test_the_target_becomes_another_program_while_it_is_checked() -> None:
     source = "import os\nprint('ready', flush=True)\ninput()\nos.execvp('sleep', ['sleep', '60'])\n"
     with target(current(), source) as other:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from running import CONCVIEW, Terminal, alive, children, eventually, gone, run
 
+from capacity import WAITS
 from interpreters import current, target
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
@@ -145,6 +146,7 @@ queue.join()
 """
 
 
+@pytest.mark.units(WAITS)
 def test_a_queue_between_processes_whose_worker_was_killed() -> None:
     with target(current(), JOINS) as process:
 

@@ -13,6 +13,7 @@ import pytest
 from running import ROOT, run
 from test_text import TARGET, finding, snapshot
 
+from capacity import WAITS
 from concview.commands import _comparison
 from concview.commands._fail_on import FailOn
 from concview.commands._text_writer import Pen
@@ -196,6 +197,7 @@ def test_check_against_a_baseline() -> None:
     assert done.returncode == 5 and "no such file" in done.stderr and done.stdout == ""
 
 
+@pytest.mark.units(WAITS)
 def test_a_process_against_a_baseline(tmp_path: Path) -> None:
     script = tmp_path / "rests.py"
     script.write_text("import time\ntime.sleep(600)\n")

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from running import Terminal, run
 from test_text import finding, snapshot, thread
 
+from capacity import WAITS
 from concview import registry
 from concview.commands import _fail_on
 from concview.commands._text_writer import Pen
@@ -244,6 +245,7 @@ time.sleep({seconds})
 """
 
 
+@pytest.mark.units(WAITS)
 def test_runs_are_watched_anew_each(tmp_path: Path) -> None:
     script = tmp_path / "busy.py"
     script.write_text(BUSY.format(seconds=600))

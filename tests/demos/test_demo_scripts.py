@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from capacity import WAITS
 from concview.demos.base import GROUPS, VARIANTS, Demo, demos, interpreter_for, is_free_threaded, read
 from interpreters import Interpreter, interpreters, target
 
@@ -106,6 +107,7 @@ def _syscall(task: Path) -> str:
     return (task / "syscall").read_text().partition(" ")[0].strip()
 
 
+@pytest.mark.units(WAITS)
 @pytest.mark.parametrize("demo", PARENTS, ids=lambda demo: demo.id)
 def test_children_do_not_survive_a_kill(demo: Demo) -> None:
     _ends(interpreters()[-1], demo, signal.SIGKILL, -signal.SIGKILL)

@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from capacity import WAITS
 from concview.fleet.endpoint import CannotServe, Endpoint
 from concview.fleet.metrics import MOST, PLACE_S, Places, SnapshotCollector, _Page
 from concview.model import STATES, Confidence, Finding, Measured, Served, Severity, State, WorkKind
@@ -322,6 +323,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.units(WAITS)
 def test_the_verdict_of_one_process_says_what_the_others_explain() -> None:
     with target(current(), ORPHANS) as process:
         workers = set(process.line().split())

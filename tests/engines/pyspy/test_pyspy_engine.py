@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyspy_sink import KeepingSink, watch
 
-from capacity import BUSY, MEASURES
+from capacity import BUSY, MEASURES, WAITS
 from concview.engines.pyspy import PySpyEngine
 from concview.errors import TargetGone
 from concview.model import Notice, Target
@@ -165,6 +165,7 @@ def progress(process: Process) -> None:
     assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TtZX"
 
 
+@pytest.mark.units(WAITS)
 def test_killing_py_spy_leaves_the_target_unchanged_and_sampling_goes_on(pyspy_python: Interpreter) -> None:
     sink, engine = KeepingSink(), PySpyEngine()
     engine.WINDOW_NS = 300_000_000
