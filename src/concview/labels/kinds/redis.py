@@ -1,4 +1,4 @@
-"""redis-py, sync and async: the command's name, never a key. Seen with 5.3."""
+"""redis-py, sync and async: the command's name, never a key. Seen with 5.3 and 8.1."""
 
 from __future__ import annotations
 
