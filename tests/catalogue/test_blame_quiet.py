@@ -502,6 +502,31 @@ def test_a_pool_by_hand_that_is_looked_into_again_and_again(body: str, back: str
     assert blame(scene, text).verdict == verdict
 
 
+def test_a_pool_by_hand_of_plain_functions() -> None:
+    text = "def borrow():\n    while not free:\n        sleep(0.02)\n    return free.pop()\n"
+    text += "def give(x):\n    free.add(x)\n"
+    text += "def work():\n    while True:\n        one = borrow()\n        use(one)\n        give(one)\n"
+    scene = Scene(rules={})
+    for n in range(3):
+        scene.do(scene.thread(f"w-{n}"), [frame("borrow", 3), frame("work", 9)], SLEEP)
+    scene.do(scene.thread("w-9"), [frame("use", 90), frame("work", 10)], recv())
+    assert blame(scene, text).verdict == "held up"
+
+
+@pytest.mark.parametrize(("at", "given"), [(22, True), (24, False), (20, False)])
+def test_a_lock_that_one_method_takes_and_another_one_gives_back(at: int, given: bool) -> None:
+    """Who is between the two calls has it; who is behind the last one, or at the same line, has not."""
+    text = "class Store:\n    def begin(self):\n        self.writing.acquire()\n        self.open = True\n"
+    text += "    def finish(self):\n        self.writing.release()\n" + "\n" * 12
+    text += "def commit(store):\n    store.begin()\n    prepare()\n    vote()\n    store.finish()\n    report()\n"
+    scene = Scene(rules={})
+    for n in range(3):
+        waits = waits_for(0x40, via="", kind="Lock")
+        scene.do(scene.thread(f"w-{n}"), [frame("Store.begin", 3), frame("commit", 20)], waits)
+    scene.do(scene.thread("other"), [frame("vote", 90), frame("commit", at)], recv())
+    assert (blame(scene, text).verdict == "held up") == given
+
+
 @pytest.mark.parametrize(("test", "polls"), [
     ("not self.open_orders_loaded", True),
     ("not self.running", True),

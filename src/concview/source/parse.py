@@ -116,8 +116,9 @@ class _Visitor:
                     function.aliases |= {(t.id, node.value.attr) for t in node.targets if isinstance(t, ast.Name)}
                 if isinstance(node, ast.Assign):
                     value = node.value.value if isinstance(node.value, ast.Await) else node.value
-                    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-                        function.kept |= {(value.func.attr, t.id) for t in node.targets if isinstance(t, ast.Name)}
+                    if isinstance(value, ast.Call) and isinstance(value.func, (ast.Attribute, ast.Name)):
+                        called = subject(value.func)
+                        function.kept |= {(called, t.id) for t in node.targets if isinstance(t, ast.Name)}
                 self.expression(node, handler, maybe)
 
     def _inner(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -162,6 +163,8 @@ class _Visitor:
         arguments = tuple(_path(a) for a in node.args[:16])
         if isinstance(node.func, ast.Name):
             function.calls.append(Call("", node.func.id, _range(node), arguments, handler, maybe))
+            if node.args and isinstance(node.args[0], ast.Name):
+                function.kept.add((node.func.id, node.args[0].id))
         elif isinstance(node.func, ast.Attribute):
             method, on = node.func.attr, subject(node.func.value)
             if node.args and isinstance(node.args[0], ast.Name):

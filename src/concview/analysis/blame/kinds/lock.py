@@ -61,6 +61,8 @@ class Lock:
             others = _of_a_table(waiter)
         # One that several processes have is nobody's own.
         shared = waiter.wait.lock_kind.startswith("multiprocessing.") or semaphore is not None
+        if not others and not shared:
+            others = _by_callers(waiter)
         mutex = told is not None and _pairs(waiter, told)
         if address and not others and not shared and not mutex and self._parked(waiter):
             return waiter.end(End.IDLE, "parks at a lock of its own until somebody has work for it")
@@ -124,6 +126,28 @@ def _of_a_table(waiter: Waiter) -> list[Node]:
     method, on = waiter.source.waited(waiter.frame.function, waiter.frame.line)
     owners = on_the_way(waiter, on, method)[0] if on and method == "acquire" else []
     return owners if len(owners) == 1 else []
+
+
+def _by_callers(waiter: Waiter) -> list[Node]:
+    """A lock that one method takes and another one gives back, as the beginning and end of a transaction do: the one
+    thread that stands further on in a function which called the first, and has yet to call the other."""
+    frame, source = waiter.frame, waiter.source
+    method, on = source.waited(frame.function, frame.line)
+    here = source.function_at(frame.function, frame.line)
+    if method != "acquire" or here is None or any(c.method == "release" and c.on == on for c in here.calls):
+        return []
+    ends = {name for name, _ in source.wakers(on, "acquire")}
+    for outer in waiter.look.own:
+        if outer == frame:
+            continue
+        function = waiter.world.file(outer.file).function_at(outer.function, outer.line)
+        last = max((c.line for c in function.calls if c.method in ends), default=0) if function is not None else 0
+        if last <= outer.line:
+            continue
+        standing = waiter.moment.standing.get((outer.file, outer.function), ())
+        found = [t for t, line in standing if outer.line < line <= last and t not in waiter.same]
+        return found if len(found) == 1 else []
+    return []
 
 
 def _turn(look: Look) -> bool:
