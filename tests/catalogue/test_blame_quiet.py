@@ -113,6 +113,9 @@ def test_readers_are_in_the_way_of_a_writer(known: bool) -> None:
     ("def f():\n    while True:\n        try:\n            sleep(1)\n        finally: c.close()\n", 4, False),
     ("def f():\n    while True:\n        lock.acquire()\n        sleep(1)\n        lock.release()\n", 4, False),
     ("def f():\n    while True:\n        lock.acquire()\n        lock.release()\n        sleep(1)\n", 5, True),
+    ("def f():\n    while True:\n        x = q.get()\n        sleep(1)\n        x.set_result(2)\n", 4, False),
+    ("def f():\n    while True:\n        x = q.get()\n        sleep(1)\n        q.task_done()\n", 4, False),
+    ("def f():\n    while True:\n        x = q.get()\n        x.set_result(2)\n        sleep(1)\n", 5, True),
 ])  # fmt: skip
 def test_a_pause_has_nothing_to_give_back(text: str, line: int, pauses: bool) -> None:
     assert File(parse(text)).pauses("f", line) == pauses

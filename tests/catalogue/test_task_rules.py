@@ -660,7 +660,53 @@ def test_permits_that_nobody_is_seen_to_have_when_none_is_free(had: bool) -> Non
     assert (said.verdict == "stuck") == (not had) == ("kept in a variable, or forgotten" in said.sentence)
     if not had:
         rule = AsyncSemaphoreSaturated()
-        assert "no task is seen to have one" in one(list(rule.observe(window(stream)))).summary
+        assert "no task is inside a block that would give one back" in one(list(rule.observe(window(stream)))).summary
+
+
+OF_TWO_METHODS = """
+class Pool:
+    async def take(self):
+        await self.permits.acquire()
+        return self.free.pop()
+
+    def give(self, one):
+        self.free.append(one)
+        self.permits.release()
+
+
+async def handler(pool, rows):
+    rows.take()
+    c = await pool.take()
+    try:
+        await audit(pool)
+    finally:
+        pool.give(c)
+
+
+async def audit(pool):
+    c = await pool.take()
+    pool.give(c)
+"""
+
+
+@pytest.mark.parametrize("inside", [0, 1, 3])
+def test_who_has_a_permit_by_a_method_and_asks_for_a_second_one(inside: int) -> None:
+    """Not who has only called a method of that name on something else."""
+    stream = Stream()
+    wait = TaskWait(TaskState.LOCK, "Semaphore.acquire", 0x5, "Semaphore")
+    take, outer, inner, audit = (
+        Frame(name, "/srv/app.py", line)
+        for name, line in (("Pool.take", 4), ("handler", 14), ("handler", 16), ("audit", 22))
+    )
+    tasks = [stream.task(f"h{n}", "handler", 12) for n in range(6)]
+    for n, task in enumerate(tasks):
+        stream.does(task, wait, stack=(take, audit, inner) if n < inside else (take, outer))
+    stream.objects[0x5] = AsyncObject(0x5, "Semaphore", "permits", "asyncio", 0, 0, 6)
+    stream.run(10)
+    said = with_source(stream, OF_TWO_METHODS)
+    circle = {t for c in said.causes for s in c.path[:1] for t in s.owning_tasks}
+    # Of a circle each one is told with those that it waits for.
+    assert said.verdict == "stuck" and bool(circle) == bool(inside) and circle <= set(tasks[:inside]), said.sentence
 
 
 IN_A_CIRCLE = """

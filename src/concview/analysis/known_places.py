@@ -118,6 +118,10 @@ RETRIES = places(
     ("tenacity/nap.py", "sleep sleep_using_event"), ("urllib3/util/retry.py", "sleep"),
     ("botocore/endpoint.py", "_needs_retry"),
 )  # fmt: skip
+#: Functions that try what they were given, and themselves pause in between. Source: tenacity 8 and 9, as of 2026.
+RETRY_LOOPS = places(
+    ("tenacity/asyncio/__init__.py", "__call__ __anext__"), ("tenacity/_asyncio.py", "__call__ __anext__"),
+)  # fmt: skip
 #: Calls that wait for the result of a job that some worker does (`analysis/jobs.py` has those that do it). Source:
 #: celery 5.
 JOB_RESULTS = places(("celery/result.py", "get join join_native collect"))

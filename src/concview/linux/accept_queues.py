@@ -10,7 +10,6 @@ least: since the look that was the first to find it.
 from __future__ import annotations
 
 import os
-import re
 import socket
 import struct
 import time
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from concview.linux import other_ends, socket_diag, sockets
+from concview.linux.epolls import members
 from concview.linux.socket_diag import Listening
 
 #: The descriptors of the process are looked through again after so long where no socket listens that is new, and those
@@ -26,7 +26,6 @@ _OWN_S, _OTHERS_S = 5.0, 10.0
 #: Sockets that listen, of one process; waiting connections that are told apart.
 MAX_QUEUES, MAX_WAITING = 64, 4096
 _EPOLL = "anon_inode:[eventpoll]"
-_ENTRY = re.compile(rb"^tfd:\s*(\d+)", re.MULTILINE)
 #: /proc/PID/net/tcp: bytes read.
 _TABLE = 16 << 20
 
@@ -215,7 +214,7 @@ class AcceptQueues:
             elif link.startswith("socket:[") and (inode := int(link[8:-1])) in inodes:
                 own.setdefault(inode, []).append(int(name))
         self._own = {inode: tuple(fds) for inode, fds in own.items()}
-        watched = {epoll: _watched(self._pid, epoll) for epoll in epolls[:MAX_QUEUES]} if own else {}
+        watched = {epoll: members(f"/proc/{self._pid}", epoll) for epoll in epolls[:MAX_QUEUES]} if own else {}
         self._epolls = {
             inode: tuple([epoll for epoll, fds in watched.items() if not fds.isdisjoint(own[inode])]) for inode in own
         }
@@ -231,14 +230,6 @@ def overflows(pid: int) -> int:
         return int(values[names.index(b"ListenOverflows")])
     except (OSError, ValueError, IndexError):
         return -1
-
-
-def _watched(pid: int, epoll: int) -> set[int]:
-    try:
-        with open(f"/proc/{pid}/fdinfo/{epoll}", "rb") as file:
-            return {int(number) for number in _ENTRY.findall(file.read(1 << 18))}
-    except OSError:
-        return set()
 
 
 def holders(inodes: set[int], but: int) -> dict[int, tuple[int, ...]]:

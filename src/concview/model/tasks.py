@@ -94,7 +94,8 @@ class TaskTick(Event, frozen=True, tag=26):
     (0: not a sleep, or not known). The same row with another `since_ns` is another wait at the same place.
 
     `awaits` is flat: task id, how many tasks it waits for in all, how many follow, their ids (those that are known, at
-    most `MOST_AWAITED`). Told when it changed; a count of 0 ends it. A task that leaves TASK waits for none.
+    most `MOST_AWAITED`). Told when it changed; a count of 0 ends it. A task that leaves TASK waits for none. Of one in
+    IO it is the tasks of this process at the other end of its connection, told anew with every row.
 
     Looks between which nothing changed are told together: `at_ns` of such a tick is that of the last of them.
     """

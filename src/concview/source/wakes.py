@@ -53,6 +53,8 @@ _SESSION = frozenset(
 _SESSION_ENDS = frozenset({"commit", "rollback", "close", "remove", "reset", "invalidate"})
 #: Methods of queues that take something out, and that put something in.
 _GETS, _PUTS = frozenset({"get", "get_nowait"}), frozenset({"put", "put_nowait"})
+#: Methods by which what was taken out of a queue is answered, or reported as done.
+_ANSWERS = WAKES["result"] | WAKES["join"]
 #: Functions of which everybody has one: that something of this name is called says nothing.
 _COMMON = frozenset({"<module>", "run", "get", "put", "close", "wait", "__init__", "__enter__", "__exit__"})
 
@@ -154,6 +156,15 @@ class File:
         found = self.function_at(name, line)
         here = [(c.method, c.on) for c in found.calls if c.line == line and c.method in WAKES and c.on] if found else []
         return here[0] if len({on for _, on in here}) == 1 else ("", "")
+
+    def takers(self, on: str) -> frozenset[str]:
+        """Functions that acquire what is called so and leave it to others to release it."""
+        return frozenset(
+            f.name
+            for f in self.functions
+            if any(c.on == on and c.method == "acquire" for c in f.calls)
+            and not any(c.on == on and c.method == "release" for c in f.calls)
+        )
 
     def those(self, keys: Iterable[Key]) -> list[Function]:
         """The functions with these keys, as they were parsed."""
@@ -356,7 +367,7 @@ class File:
 
     def pauses(self, name: str, line: int) -> bool:
         """Whether one that sleeps here does nothing but pause between two rounds of a loop: it has nothing that it must
-        give back in the same round, by a `with`, a `finally`, or a release() further down."""
+        give back in the same round, by a `with`, a `finally`, or a release() further down, and nothing to answer."""
         key = (name, line)
         known = self._pauses.get(key)
         if known is None:
@@ -374,6 +385,11 @@ class File:
             return False
         inside = [c for c in found.calls if loop.first <= c.line <= loop.last and c.on]
         taken = {c.on for c in inside if c.method == "acquire" and c.line < line}
+        # What it took out of a queue it has yet to answer or to report: that is work.
+        if any(c.method in _GETS and c.line < line for c in inside) and any(
+            c.method in _ANSWERS and c.line >= line for c in inside
+        ):
+            return False
         return not any(c.on in taken for c in inside if c.method == "release" and c.line > line)
 
     def tries_again(self, name: str, line: int, given: bool = False) -> str | None:

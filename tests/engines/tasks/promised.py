@@ -162,6 +162,26 @@ async def begins(status):
     status.started()
 
 
+class Jobs:
+    """The most urgent one first; the others lie in the queue, their futures with them."""
+
+    def __init__(self):
+        self._jobs = asyncio.PriorityQueue()
+        self._number = 0
+
+    async def submit(self, priority):
+        future = asyncio.get_running_loop().create_future()
+        self._number += 1
+        self._jobs.put_nowait((priority, self._number, future))
+        return await future
+
+    async def work(self):
+        while True:
+            _, _, future = await self._jobs.get()
+            await asyncio.sleep(FOREVER)
+            future.set_result(None)
+
+
 class Entered(Client):
     async def __aenter__(self):
         return self
@@ -197,6 +217,10 @@ async def main():
     start(begins(Status(begun)), "beginner")
     start(plain(begun), "task|beginner|part of an object")
     del begun
+    jobs = Jobs()
+    start(jobs.work(), "job worker")
+    for priority in range(3):
+        start(jobs.submit(priority), "task|job worker|queued")
     entered = Entered()
     start(inside_and_asks(entered), "unknown||asks what it is in")
     await asyncio.sleep(0.2)

@@ -132,6 +132,8 @@ class Told:
             row = self.tasks[id_]
             row.stack, row.wait, row.holds = self.stacks[stack], self.waits[wait], self.holds[holds]
             row.since_ns, row.due_ns = since, due
+            if row.state != "task":
+                row.awaits, row.awaited = (), 0
         while awaits:
             id_, total, count = awaits[:3]
             self.tasks[id_].awaits, self.tasks[id_].awaited = tuple(awaits[3 : 3 + count]), total

@@ -1,10 +1,16 @@
-"""When something was last sent over connections that tasks wait at."""
+"""Connections that tasks wait at: when something was last sent, and who is at the other end."""
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tasks_helpers import watched
 
 from capacity import WAITS
 from concview.model import Links
@@ -64,3 +70,68 @@ def test_what_was_sent_last(direct_python: Interpreter) -> None:
             assert not any(name.startswith("answer") for name in sent), "a server's own are not told"
         finally:
             session.close()
+
+
+#: A client's name says which task serves it. The servers wait for a lock, for a time, for their client, and in a class
+#: that has a second task for the same connection.
+SERVED = r"""
+import asyncio, collections
+keep = []
+def start(coroutine, name):
+    keep.append(asyncio.get_running_loop().create_task(coroutine))
+    keep[-1].set_name(name)
+class Session:
+    def __init__(self, stream_writer):
+        self.output = stream_writer
+        start(self.ping(), "ping")
+    async def ping(self):
+        while True:
+            await asyncio.sleep(0.05)
+    async def serve(self):
+        await asyncio.sleep(100_000)
+async def answer(r, w):
+    how = (await r.readline()).decode().strip()
+    task = [t for t in asyncio.all_tasks() if t is asyncio.current_task()][0]
+    task.set_name("serves " + how)
+    if how == "lock":
+        await lock.acquire()
+    elif how == "time":
+        await asyncio.sleep(100_000)
+    elif how == "read":
+        await r.readline()
+    elif how == "object":
+        session = Session(w)
+        del r, w
+        await session.serve()
+async def ask(port, how):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(how.encode() + b"\n")
+    await reader.readline()
+async def main():
+    global lock
+    lock = asyncio.Lock()
+    await lock.acquire()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    for how in ("lock", "time", "read", "object"):
+        start(ask(server.sockets[0].getsockname()[1], how), "serves " + how + " asks")
+    await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    await asyncio.sleep(100_000)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.few
+def test_who_is_at_the_other_end(direct_python: Interpreter) -> None:
+    with target(direct_python, SERVED) as process, watched(process.pid) as watch:
+
+        def served() -> dict[str, list[str]]:
+            """Client -> those that are told to serve it."""
+            tasks = watch.told.tasks
+            rows = [r for r in tasks.values() if r.name.endswith(" asks") and r.state == "io"]
+            return {r.name: [tasks[t].name for t in r.awaits if t in tasks] for r in rows}
+
+        watch.until(lambda: len(found := served()) == 4 and all(found.values()), 20)
+        others = {"serves object asks": {"ping"}}
+        for client, those in served().items():
+            assert set(those) - others.get(client, set()) == {client.removesuffix(" asks")}

@@ -12,13 +12,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tasks_helpers import blamed, watched
 
 from capacity import WAITS
-from interpreters import Interpreter, target
+from interpreters import Interpreter, current, target
 
 pytestmark = pytest.mark.units(WAITS)
 
 SOURCE = r"""
 import asyncio, signal, sys
 HOW = sys.argv[1]
+if sys.argv[2:]:
+    import uvloop
+    uvloop.install()
 async def produce(q):
     await q.put(1)
 async def consume(q):
@@ -60,6 +63,20 @@ def test_a_loop_that_nothing_will_wake_is_stuck(direct_python: Interpreter) -> N
         assert blame is not None and blame.verdict == "stuck", blame
         assert "Nothing can go on: the event loop has no timer" in blame.sentence
         assert "each of the 2 tasks waits" in blame.sentence and "consume for an item of q" in blame.sentence
+
+
+#: uvloop says nothing of its timers and descriptors: the kernel does. With a time limit, that it has none is not known.
+@pytest.mark.parametrize(("how", "stands"), [("none", True), *((how, False) for how in OUTSIDE if how != "none")])
+def test_a_loop_of_uvloop_that_nothing_will_wake(how: str, stands: bool) -> None:
+    pytest.importorskip("uvloop", reason="NOT TESTED: uvloop is not installed for the interpreter that runs the tests")
+    with target(current(), SOURCE, how, "uvloop") as process, watched(process.pid) as watch:
+        told = watch.told
+        watch.until(lambda: told.complete and told.loops is not None and told.loops.loops and told.loops.loops[0].looks)
+        assert told.loops is not None and told.loops.loops[0].kind == "uvloop"
+        assert told.loops.loops[0].outside in OUTSIDE[how]
+        if stands:
+            blame = blamed(process.pid, lambda b: b.verdict == "stuck")
+            assert blame is not None and "Nothing can go on: the event loop has no timer" in blame.sentence, blame
 
 
 TOLD = r"""

@@ -18,7 +18,7 @@ SOURCE = (Path(__file__).parent / "promised.py").read_text()
 
 
 #: Kinds of futures that `promised.py` makes.
-KINDS = 11
+KINDS = 12
 
 
 def _who(watch: Watch, row: Row) -> str:

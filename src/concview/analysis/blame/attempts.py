@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from concview.analysis.known_places import RETRIES, among, bare, of_a_library
+from concview.analysis.known_places import RETRIES, RETRY_LOOPS, among, bare, of_a_library
 from concview.model import Frame, Stack
 from concview.source.calls import ACQUIRES
 from concview.source.origin import place
@@ -66,7 +66,7 @@ def failing(world: World, stack: Stack, own: Sequence[Frame]) -> str:
     """What one does that pauses here, where that is a pause between two tries of what fails; '' where it is none."""
     for frame in own[:_DEPTH]:
         alone = frame.origin == "library" and of_a_library(stack)
-        error = "" if among(frame, RETRIES) else None
+        error = "" if among(frame, RETRIES) or (frame is own[0] and among(frame, RETRY_LOOPS)) else None
         if error is None:
             error = world.file(frame.file).tries_again(frame.function, frame.line, alone)
         if error is not None:

@@ -67,7 +67,7 @@ def closed(history: History) -> Closed | None:
             return None
         last = max(last, run.since_ns)
         if thread.tid in loops:
-            if not _asleep(run):
+            if not _asleep(run, loops[thread.tid]):
                 return None
             continue
         runs[thread] = run
@@ -110,8 +110,11 @@ def _may_wake(loop: LoopState) -> bool:
     return loop.ready != 0 or loop.timers != 0 or loop.outside != 0
 
 
-def _asleep(run: Run) -> bool:
-    return run.wait.kind is WaitKind.IO and not run.wait.timed and in_loop(run.stack)
+def _asleep(run: Run, loop: LoopState) -> bool:
+    """uvloop's wait has no frame of Python's: its system call tells it, and nothing else there waits at an epoll."""
+    if run.wait.kind is not WaitKind.IO or run.wait.timed:
+        return False
+    return in_loop(run.stack) or (loop.kind == "uvloop" and run.wait.syscall.startswith("epoll"))
 
 
 def _tasks(aio: TaskHistories, loops: Mapping[int, LoopState]) -> dict[TaskHistory, TaskRun] | None:

@@ -67,9 +67,10 @@ class AsyncSemaphoreSaturated:
         if measured.lasting and not one.holders and (one.told is None or not one.told.told.holders):
             return replace(
                 measured,
-                title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}, and none has it",
-                summary=f"{summary}. No permit is free, and no task is seen to have one: it is kept in a variable, or "
-                "was never given back.",
+                title=f"{plural(_aio.crowd(waiters, mean), 'task queues', 'tasks queue')} for {name}, "
+                "and none is seen to have it",
+                summary=f"{summary}. No permit is free, and no task is inside a block that would give one back: "
+                "taken by one method and given back by another, kept in a variable, or never given back.",
                 fix=f"Give each permit back on every way out.\n\n    async with {name}: ...   # also on failure",
                 check_next=f"Where is {name} released, and what happens in between?",
                 severity_cap="info",

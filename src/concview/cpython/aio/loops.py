@@ -147,7 +147,7 @@ class Loops:
         name = self._values.type_name(address)
         if not name or len(self.known) >= 1000:
             return None
-        loop = Loop(address, _kind(name), interpreter, seen_ns=now)
+        loop = Loop(address, self._kind(address, name), interpreter, seen_ns=now)
         with contextlib.suppress(*BAD):
             self._fields(loop)
         self.known[address] = loop
@@ -178,7 +178,7 @@ class Loops:
         """Read again what changes seldom. False when it is a loop no more."""
         if loop.kind in ("trio", "gevent", "eventlet"):
             return loop.tid != 0
-        if _kind(self._values.type_name(loop.address)) != loop.kind:
+        if self._kind(loop.address, self._values.type_name(loop.address)) != loop.kind:
             return False
         with contextlib.suppress(*BAD):
             self._fields(loop)
@@ -239,10 +239,8 @@ class Loops:
                 return count if watched and 0 <= count < _MOST_WATCHED else -1
         return -1
 
-
-def _kind(name: str) -> str:
-    if name.startswith("uvloop."):
-        return "uvloop"
-    if name in ("_UnixSelectorEventLoop", "_WindowsSelectorEventLoop", "ProactorEventLoop", "SelectorEventLoop"):
-        return "asyncio"
-    return name
+    def _kind(self, address: int, name: str) -> str:
+        if name in ("_UnixSelectorEventLoop", "_WindowsSelectorEventLoop", "ProactorEventLoop", "SelectorEventLoop"):
+            return "asyncio"
+        # uvloop's class for people is one of Python's, named `Loop`, whose base is written in C.
+        return "uvloop" if self._values.is_a(address, "uvloop.loop.Loop") else name

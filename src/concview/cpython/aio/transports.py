@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 
 from msgspec import structs
 
@@ -27,6 +28,9 @@ _PLAIN = frozenset(
     {"NoneType", "str", "int", "bool", "float", "dict", "list", "tuple", "set", "bytes", "bytearray", "method",
      "function", "collections.deque", "builtin_function_or_method", "weakref", "type", ""}
 )  # fmt: skip
+#: Variables of a frame of which all are looked at, and types of those that lead to a connection by any name.
+_MAX_VARIABLES = 24
+_LEADS = re.compile("Stream|Transport|Protocol|Connection|Socket")
 #: uvloop: a transport is a Cython object with a pointer to libuv's handle behind header and vtable; a stream's
 #: descriptor lies there (uv__io_t of include/uv/unix.h). Checked against the descriptors that are open.
 _UV_HANDLE, _UV_FD = 24, 184
@@ -71,6 +75,27 @@ class Transports:
             if peer is not None or left <= 0:
                 return peer
         return None
+
+    def accepted(self, links: list[Link]) -> set[str]:
+        """Addresses of the clients whose connections a task's frames have in variables, or in attributes of `self`."""
+        found: set[str] = set()
+        values, left = self._values, _MAX_OBJECTS
+        for link in (*links[:2], *links[2:][-_MAX_LINKS + 2 :]):
+            with contextlib.suppress(*BAD):
+                names = list(self._chains.variables(link).items())[:_MAX_VARIABLES]
+                have = {a: name for name, slot in names if (a := values.cell(self._chains.slot(link, slot)))}
+                owner = next((a for a, name in have.items() if name == "self"), 0)
+                parts = list(values.attributes(owner).values())[:_MAX_VARIABLES] if owner else []
+                every = list(dict.fromkeys([*have, *(p for p in parts if p)]))
+                for address, kind in zip(every, values.type_names(every), strict=True):
+                    if left <= 0 or not (have.get(address) in _STARTS or _LEADS.search(kind)):
+                        continue
+                    seen: set[int] = set()
+                    peer = self.of(address, seen)
+                    left -= max(1, len(seen))
+                    if peer is not None and peer.accepted:
+                        found.add(peer.name)
+        return found
 
     def _starts(self, link: Link) -> tuple[int, ...]:
         """Slots of a frame's variables from which a search begins."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, cast
 
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
+from concview.analysis.blame.tasks.connections import SENDS, other_end
 from concview.analysis.blame.tasks.names import name_of
 from concview.analysis.blame.tasks.objects import at_object, at_queue
 from concview.analysis.blame.tasks.results import of_call, of_tasks
@@ -17,9 +17,6 @@ from concview.model import AT_YIELD, UNOWNED_VIA, Confidence, TaskState
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
-
-#: Calls that wait for the other side to take something.
-_SENDS = re.compile("send|drain|write")
 
 
 def answer(waiter: TaskWaiter) -> Root | Link:
@@ -45,13 +42,16 @@ def answer(waiter: TaskWaiter) -> Root | Link:
     return _at_future(waiter)
 
 
-def _at_peer(waiter: TaskWaiter) -> Root:
+def _at_peer(waiter: TaskWaiter) -> Root | Link:
     wait = waiter.wait
     peer = wait.peer
+    at_the_other_end = other_end(waiter)
+    if at_the_other_end is not None:
+        return at_the_other_end
     if peer is not None and peer.kind == "process":
         return waiter.end(End.CHILD, f"process {peer.name}")
     # What its client does not take is in the way of all that the task has.
-    sends = peer is not None and _SENDS.search(wait.via) is not None
+    sends = peer is not None and SENDS.search(wait.via) is not None
     served = peer.accepted if peer is not None else not waiter.tasks.wanted(waiter.node)
     if of_a_library(waiter.run.stack) and served and not sends:
         what = "a request" if peer is not None else wait.via or "what it watches"
@@ -59,7 +59,10 @@ def _at_peer(waiter: TaskWaiter) -> Root:
     if peer is not None and peer.accepted and not sends:
         # Its client has not sent anything yet: nothing here is in the way of that.
         return waiter.end(End.IDLE, "waits for what its client sends")
-    return waiter.end(End.PEER, f"{peer.kind} {peer.known_as or peer.name}" if peer is not None else wait.via)
+    if peer is None:
+        return waiter.end(End.PEER, wait.via)
+    takes = ", which does not take what it is sent" if sends else ""
+    return waiter.end(End.PEER, f"{peer.kind} {peer.known_as or peer.name}{takes}")
 
 
 def _at_future(waiter: TaskWaiter) -> Root | Link:

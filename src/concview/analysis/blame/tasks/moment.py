@@ -235,6 +235,34 @@ class TaskMoment:
         makers = self.moment.once((*key, "make"), lambda: found(Way.MAKER))
         return on, owners, makers
 
+    def nested(self, run: TaskRun) -> list[Node]:
+        """Tasks that wait at the same object, and have taken it before by a method that only takes: `c = await
+        pool.take()` is behind them, and the method that gives back is yet to come. They ask for a second one."""
+        frame = run.leaf
+        if frame is None or frame.origin == "stdlib":
+            return []
+        file = self.world.file(frame.file)
+        method, on = file.waited(frame.function, frame.line)
+        takers = file.takers(on) if on and method == "acquire" else frozenset[str]()
+        reach = file.wakers(on, method) if takers else {}
+
+        def has_one(frames: Sequence[Frame]) -> bool:
+            for at in frames:
+                function = file.function_at(at.function, at.line) if at.file == frame.file else None
+                if function is None:
+                    continue
+                gives = [line for line in reach.get(function.key, ()) if line >= at.line]
+                back = {c.on for c in function.calls if c.line in gives}
+                if any(c.method in takers and c.on in back and c.line < at.line for c in function.calls):
+                    return True
+            return False
+
+        def found() -> list[Node]:
+            same = (s for s in self.stacks if any(f.file == frame.file for f in s.frames) and has_one(s.frames))
+            return [n for s in same for n in self.stacks[s] if self.runs[n].wait.object == run.wait.object]
+
+        return self.moment.once(("nested", frame, run.wait.object), found) if takers else []
+
     def only_waker(self, run: TaskRun) -> bool:
         """Whether one function alone of its file is seen to wake who waits so."""
         if run.leaf is None:

@@ -28,7 +28,7 @@ def at_object(waiter: TaskWaiter) -> Link:
         if other in tasks.runs and tasks.runs[other].wait.object != wait.object:
             held[other] = Confidence.EXACT if told is not None and told.told.exact else Confidence.INFERRED
     if not held:
-        held = dict.fromkeys(tasks.by_source(waiter.run)[1], Confidence.INFERRED)
+        held = dict.fromkeys([*tasks.by_source(waiter.run)[1], *tasks.nested(waiter.run)], Confidence.INFERRED)
     others = [n for n in held if n != node] or list(held)
     if wait.state is TaskState.POOL:
         via, what = Via.RESOURCE, name

@@ -61,11 +61,11 @@ def sleeping(waiter: TaskWaiter) -> Root | Link:
 
 
 def _paces(waiter: TaskWaiter) -> bool:
-    """A pause in a loop of the program's own."""
+    """A pause in a loop of the program's own, in which it has nothing that it must give back or answer."""
     leaf = waiter.run.leaf
     if leaf is None or leaf.origin != "user":
         return True  # a library's own pause
-    return waiter.world.file(leaf.file).loop(leaf.function, leaf.line) is not None
+    return waiter.world.file(leaf.file).pauses(leaf.function, leaf.line)
 
 
 def _tries(waiter: TaskWaiter) -> Link | None:

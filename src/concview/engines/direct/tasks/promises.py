@@ -235,6 +235,13 @@ class Promises:
         for part, kind in zip(parts, values.type_names(parts), strict=True):
             if part in futures:
                 found.add(part)
+            elif kind.endswith("Queue") and not kind.endswith("SimpleQueue"):
+                with contextlib.suppress(*BAD):
+                    attributes = values.attributes(part)
+                    items = attributes.get("_queue", 0) or attributes.get("queue", 0)
+                    inside = futures.keys() & self._members(items, values.type_name(items), True) if items else set()
+                    if inside:
+                        found |= {*inside, part}
             elif kind in _COLLECTIONS:
                 with contextlib.suppress(*BAD):
                     inside = futures.keys() & self._members(part, kind, True)
@@ -362,7 +369,9 @@ class Promises:
                     values = set(found.values())
                     first = found.get("self", 0)
                     for each in wanted if not values.isdisjoint(of_interest) else ():
-                        self._near(each, values, first, 0, task)
+                        # Who stands where it stands waits for another one of these, as it does.
+                        alike = any(mine.place is link.place for mine in each.task.links)
+                        self._near(each, values, 0 if alike else first, 0, task)
                     self._collected(list(values), by_future, task)
         for each in wanted:
             if each.tasks:

@@ -13,6 +13,7 @@ from concview.cpython.aio.values import BAD
 from concview.engines.direct.tasks.lent import Lent
 from concview.engines.direct.tasks.records import NO_THREAD, Task
 from concview.linux.caught_signals import caught_signals
+from concview.linux.epolls import EpollWaits
 from concview.model import AsyncObject, AsyncObjects, Loops, LoopState, TaskCancel, TaskFailure
 from concview.sink import Sink
 from concview.text import clean
@@ -78,6 +79,7 @@ class Reporter:
         self._numbers: dict[int, Numbers] = {}
         self._read_at: dict[int, int] = {}
         self._shared: dict[int, _Shared] = {}
+        self._epolls = EpollWaits(tracker.process)
         self._loops_at = self._objects_at = self._timers_at = self._threads_at = 0
         self._ran: Counter[int] = Counter()  #: running task, over the looks of the interval
         self._looked = 0
@@ -109,10 +111,14 @@ class Reporter:
 
     # ------------------------------------------------------------------ loops
 
-    def _outside(self, loop: Loop) -> int:
-        if loop.ready or loop.timers:
-            return -1
-        watched, caught = self._tracker.loops.outside(loop), caught_signals(self._tracker.process)
+    def _outside(self, loop: Loop, tid: int) -> int:
+        """As `LoopState.outside`. Of uvloop's it tells at the same time that there is no timer."""
+        if loop.kind == "uvloop":
+            watched = self._epolls.outside(tid) if tid and not loop.ready else -1
+            loop.timers = 0 if watched >= 0 else -1
+        else:
+            watched = self._tracker.loops.outside(loop) if not loop.ready and not loop.timers else -1
+        caught = caught_signals(self._tracker.process) if watched >= 0 else -1
         return watched + caught if watched >= 0 <= caught else -1
 
     def _tell_loops(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
@@ -138,7 +144,7 @@ class Reporter:
                     del tracker.loops.known[loop.address]
                 continue
             loop.seen_ns = now
-            seen = loop.times(now)
+            seen, outside = loop.times(now), self._outside(loop, tid)
             top = max((t for t in self._ran if loop_of.get(t) == loop.address), key=self._ran.__getitem__, default=0)
             rows.append(
                 LoopState(
@@ -165,7 +171,7 @@ class Reporter:
                     loop.interpreter,
                     tuple(tracker.waits.given(loop.ready_at)) if loop.ready and loop.kind == "asyncio" else (),
                     seen.asleep,
-                    self._outside(loop),
+                    outside,
                 )
             )
         failures = tracker.failures.unretrieved()

@@ -179,11 +179,17 @@ class Telling:
             if row != task.row:
                 task.row = row
                 rows += row
-            if waiting.awaited or task.told_awaits:
+                if waiting.state is not TaskState.TASK:
+                    task.told_awaits = ()  # such a row says that it waits for none
+            awaited, total = waiting.awaited, waiting.total
+            if waiting.state is TaskState.IO:
+                awaited = list(self._tracker.connections.at(task))
+                total = len(awaited)
+            if awaited or task.told_awaits:
                 tasks = self._tracker.tasks
-                ids = [t.id for a in waiting.awaited if (t := tasks.get(a)) is not None]
-                others = waiting.total - len(waiting.awaited)
-                if len(ids) < len(waiting.awaited):  # not known yet, or ended: told when that changes
+                ids = [t.id for a in awaited if (t := tasks.get(a)) is not None]
+                others = total - len(awaited)
+                if len(ids) < len(awaited):  # not known yet, or ended: told when that changes
                     self._changing[task.address] = task
                 told = (len(ids) + max(0, others), *ids[:MOST_AWAITED])
                 if told != task.told_awaits:

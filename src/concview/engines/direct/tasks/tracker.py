@@ -29,6 +29,7 @@ from concview.cpython.code import Codes
 from concview.cpython.objects import Objects
 from concview.cpython.threads import Interpreter, Thread
 from concview.engines.direct.relations.frames import Frames
+from concview.engines.direct.tasks.connections import Connections
 from concview.engines.direct.tasks.failures import Failures
 from concview.engines.direct.tasks.generators import Generators
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
@@ -161,6 +162,7 @@ class TaskTracker:
         self.telling = Telling(self, sink, calls, outer)
         self.reporter = Reporter(self, sink)
         self.promises = Promises(self, frames)
+        self.connections = Connections(self, self._transports)
         self.generators = Generators(self, self._holders)
         self.stacks = TaskStacks(self)
 
@@ -338,6 +340,7 @@ class TaskTracker:
                 self.telling.touch(task)
         self.telling.changing(now)
         self.promises.look(now, threads)
+        self.connections.look(now)
         self.generators.look(now)
         self.telling.tell(now, torn, self.unseen + self._greenlets.behind)
 
