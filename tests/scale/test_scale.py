@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concview.commands.scale import _conclusion
 from concview.scale.models import CannotFit, Fit, better, fit, karp_flatt
 
 scipy = pytest.importorskip("scipy")
@@ -33,6 +34,16 @@ def test_published_data_with_a_peak() -> None:
         [90, 1078, 1541, 1850, 1879, 1822, 1646], abs=1
     )
     assert found.alpha.low < found.alpha.value < found.alpha.high
+
+
+def test_points_that_scatter_are_no_law() -> None:
+    """Throughputs of a program that only starts and ends, measured on a busy machine; and published ones."""
+    scattered = [(1, 21.0), (2, 17.0), (4, 29.0), (8, 14.0), (16, 26.0)]
+    for points, told in ((scattered, False), (RAYTRACER, True)):
+        usl, amdahl = fit(points), fit(points, "Amdahl")
+        rows: list[tuple[int, float, float, float, float | None]] = [(int(n), x, 1.0, 1.0, None) for n, x in points]
+        said = _conclusion(usl, amdahl, better(usl, amdahl), rows)
+        assert said.startswith("The points scatter too much") != told, said
 
 
 def test_published_data_without_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -39,7 +40,11 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(under_headings((demo.group, demo.id, demo.title) for demo in known.values()))
         return Exit.FINE
     if options.id not in known:
-        raise CommandError(f"no such demo: {options.id}", Exit.USAGE, f"demos: {', '.join(known)}")
+        near = [i for i in known if options.id and options.id in i][:5] or difflib.get_close_matches(
+            options.id, known, 3
+        )
+        hint = f"did you mean {', '.join(near)}?" if near else f"demos: {', '.join(known)}"
+        raise CommandError(f"no such demo: {options.id}", Exit.USAGE, hint)
     demo, variant = known[options.id], "fixed" if options.fixed else "bad"
     if shutil.which(options.python) is None:
         raise CommandError(f"--python: no such interpreter: {options.python}", Exit.USAGE)

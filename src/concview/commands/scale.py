@@ -194,6 +194,10 @@ def _text(points: list[tuple[int, float]], fits: list[Fit], problems: list[str],
     return pen.text()
 
 
+#: An interval of Amdahl's serial share that is wider says nothing: half of all that is possible.
+TOO_WIDE = 0.5
+
+
 def _conclusion(usl: Fit, amdahl: Fit, which: str, rows: list[tuple[int, float, float, float, float | None]]) -> str:
     """'Most throughput with about 12 workers: 1884. More workers lose: ...'"""
     least, most_run = rows[0], rows[-1][0]
@@ -201,6 +205,12 @@ def _conclusion(usl: Fit, amdahl: Fit, which: str, rows: list[tuple[int, float, 
         return (
             f"Every worker beyond {least[0]} lowers the throughput: the work is done one at a time, and handing it "
             "around costs more than nothing."
+        )
+    low, high = max(0.0, amdahl.alpha.low), min(1.0, amdahl.alpha.high)
+    if which != "USL" and math.isfinite(amdahl.alpha.high) and high - low > TOO_WIDE:
+        return (
+            f"The points scatter too much for either law: the share of the work that is done one at a time may be "
+            f"{low * 100:.0f} to {high * 100:.0f} %. Let each run last longer, or repeat it more often."
         )
     if which == "USL" and math.isfinite(usl.peak):
         beyond = " (more than were run: an extrapolation)" if usl.peak > most_run else ""
