@@ -263,12 +263,15 @@ class File:
         return frozenset(f.name for f in self.functions if any(c.on == on and c.method in puts for c in f.calls))
 
     def passes_back(self, name: str, line: int, take: str, gives: frozenset[str]) -> bool:
-        """What it has from the one method it passes to one of the others: `c = pool.lend()`, `pool.take_back(c)`."""
-        found = self.function_at(name, line)
+        """What it has from the one method it passes to one of the others: `c = pool.lend()`, `pool.take_back(c)`. Not
+        where it does so after an error alone, or under a condition: that is work which is tried again."""
+        found = self.parsed.function(name, line)
         if found is None:
             return False
         got = {n for m, n in found.kept if m == take}
-        return any(m in gives and n in got for m, n in found.kept)
+        maybe = any(c.maybe for c in found.calls if c.method == take)
+        back = (c for c in found.calls if c.method in gives and c.handler is None and (maybe or not c.maybe))
+        return any(got.intersection(c.arguments[:1]) for c in back)
 
     def gives_back(self, name: str, line: int, take: str, give: str) -> bool:
         """Whether what one method gave is, where that can be seen at all, what the other one is given."""
