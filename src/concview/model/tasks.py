@@ -33,6 +33,8 @@ class TaskState(IntEnum):
 TASK_STATES: tuple[str, ...] = tuple(s.name.lower() for s in TaskState)
 #: `TaskDef.kind` of an asynchronous generator that stands for itself, and `TaskWait.via` of that.
 GENERATOR, AT_YIELD = "generator", "yield"
+#: `TaskWait.kind` of one in IO at a socket for messages, which has many other ends or none: pyzmq's.
+MESSAGES = "ZeroMQ"
 #: `TaskWait.kind` of a call that was given to a process pool.
 IN_PROCESSES = "processes"
 

@@ -33,9 +33,11 @@ POLLED_WAKES: dict[str, frozenset[str]] = {
 }
 _SENDS = frozenset(
     {"send", "sendall", "sendto", "sendmsg", "write", "writelines", "send_bytes", "flush", "request", "execute"}
+    | {"send_multipart", "send_string", "send_json", "send_pyobj", "send_serialized"}
 )
 _READS = frozenset(
     {"recv", "recv_into", "recvfrom", "read", "readline", "readinto", "recv_bytes", "accept", "readlines", "read1"}
+    | {"recv_multipart", "recv_string", "recv_json", "recv_pyobj", "recv_serialized"}
 )
 #: Calls that are followed from the place of a wake-up outwards, in the same file.
 DEPTH = 3

@@ -8,14 +8,14 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from concview.cpython.aio import roles
+from concview.cpython.aio import message_sockets, roles
 from concview.cpython.aio.chain import Chain, Chains, Link
 from concview.cpython.aio.layout import PENDING
 from concview.cpython.aio.roles import Role
 from concview.cpython.aio.transports import Transports
 from concview.cpython.aio.values import BAD, Values
 from concview.cpython.code import Code, Codes
-from concview.model import SIGNAL_VIA, Peer, TaskState
+from concview.model import MESSAGES, SIGNAL_VIA, Peer, TaskState
 
 #: Of a chain's frames, innermost first, are asked for a role.
 _MAX_LINKS = 24
@@ -277,12 +277,14 @@ class Waits:
         inner = self._in_closure(head, _SHIELDED)
         if inner and values.is_a(inner, TASK):
             return Waiting(TaskState.TASK, "shield", awaited=[inner], total=1)
+        meant = future  # `wait_for` waits for a future of its own
         if not self._o.features.wait_for_inline:
             for link in reversed(chain.links[-3:]):
                 if link.place.code.qualname == "wait_for":
                     waited = self._chains.local(link, "fut")
                     if waited and values.is_a(waited, TASK):
                         return Waiting(TaskState.TASK, "wait_for", awaited=[waited], total=1, changes=True)
+                    meant = waited or meant
         call = self._in_closure(head, _CHAINED)
         if not call and inner:  # asgiref shields the future of a thread's call
             with contextlib.suppress(*BAD):
@@ -293,6 +295,11 @@ class Waits:
         if peer is not None or kind in _SOCKET_FUTURES:
             via = chain.links[-1].place.code.qualname if chain.links else ""
             return Waiting(TaskState.IO, via, peer=peer)
+        with contextlib.suppress(*BAD):
+            loaded = self._in_closure(self._memory.read(meant, values.layout.size), message_sockets.LOADED)
+            wants = message_sockets.waits_to(values, self._chains, chain.links, loaded or meant)
+            if wants:
+                return Waiting(TaskState.IO, wants, kind=MESSAGES)
         # A coroutine that was compiled has no frames: a library's own.
         return Waiting(TaskState.UNKNOWN, "future" if chain.links else "compiled", kind=kind.rpartition(".")[2])
 

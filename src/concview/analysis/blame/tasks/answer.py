@@ -13,7 +13,7 @@ from concview.analysis.blame.tasks.signals import at_signal
 from concview.analysis.blame.tasks.turns import in_the_loop, sleeping
 from concview.analysis.classify import waits_for_work
 from concview.analysis.known_places import TOLD_TO_END, of_a_library
-from concview.model import AT_YIELD, UNOWNED_VIA, Confidence, TaskState
+from concview.model import AT_YIELD, MESSAGES, UNOWNED_VIA, Confidence, TaskState
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
@@ -50,6 +50,8 @@ def _at_peer(waiter: TaskWaiter) -> Root | Link:
         return at_the_other_end
     if peer is not None and peer.kind == "process":
         return waiter.end(End.CHILD, f"process {peer.name}")
+    if wait.kind == MESSAGES:
+        return _at_messages(waiter)
     # What its client does not take is in the way of all that the task has.
     sends = peer is not None and SENDS.search(wait.via) is not None
     served = peer.accepted if peer is not None else not waiter.tasks.wanted(waiter.node)
@@ -63,6 +65,18 @@ def _at_peer(waiter: TaskWaiter) -> Root | Link:
         return waiter.end(End.PEER, wait.via)
     takes = ", which does not take what it is sent" if sends else ""
     return waiter.end(End.PEER, f"{peer.kind} {peer.known_as or peer.name}{takes}")
+
+
+def _at_messages(waiter: TaskWaiter) -> Root:
+    """At a socket for messages, which tells nothing of its other ends. Who has asked there before waits for an answer;
+    anybody else, for work to come."""
+    what, leaf = f"over a socket of {MESSAGES}", waiter.run.leaf
+    if waiter.wait.via == "send":
+        return waiter.end(End.PEER, f"a message to be taken {what}: no peer is connected, or its queue is full")
+    role = waiter.world.file(leaf.file).role(leaf.function, leaf.line) if leaf is not None else ""
+    if role == "client":
+        return waiter.end(End.PEER, f"an answer {what}")
+    return waiter.end(End.IDLE, f"waits for a message {what}")
 
 
 def _at_future(waiter: TaskWaiter) -> Root | Link:

@@ -1,0 +1,47 @@
+"""Sockets for messages whose methods give a future: zmq.asyncio's.
+
+`await socket.recv()` runs no coroutine: the frame that awaits is the program's own, and the future is an entry of the
+socket's queue of those who wait, in a variable of that frame or an attribute of `self`.
+Source: pyzmq 22 to 27, `zmq/_future.py`, as of 2026.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from concview.cpython.aio.chain import Chains, Link
+from concview.cpython.aio.values import BAD, Values
+
+#: A message that is loaded (`recv_json`) gives a second future, whose callback knows that of the message.
+LOADED = ("_chain_cancel", "recvd")
+#: Attribute of a socket -> what those wait for whose futures are in it.
+_QUEUES = {"_recv_futures": "recv", "_send_futures": "send"}
+_MAX_FRAMES, _MAX_VARIABLES, _MAX_WAITING, _EVENT = 3, 24, 256, 16
+
+
+def waits_to(values: Values, chains: Chains, links: list[Link], future: int) -> str:
+    """'recv', 'send'; '' where no such socket is found in the frames that wait for the future: there may be one of
+    `wait_for` before the program's. Never raises."""
+    found = (_in_frame(values, chains, link, future) for link in reversed(links[-_MAX_FRAMES:]))
+    return next((wants for wants in found if wants), "")
+
+
+def _in_frame(values: Values, chains: Chains, link: Link, future: int) -> str:
+    with contextlib.suppress(*BAD):
+        names = list(chains.variables(link).items())[:_MAX_VARIABLES]
+        have = {a: name for name, slot in names if (a := values.cell(chains.slot(link, slot)))}
+        owner = next((a for a, name in have.items() if name == "self"), 0)
+        parts = list(values.attributes(owner).values())[:_MAX_VARIABLES] if owner else []
+        every = [a for a in dict.fromkeys([*have, *parts]) if a]
+        for address, kind in zip(every, values.type_names(every), strict=True):
+            if not kind.endswith("Socket"):
+                continue
+            attributes = values.attributes(address)
+            for name, wants in _QUEUES.items():
+                waiting = attributes.get(name, 0)
+                if not waiting or values.type_name(waiting) != "collections.deque":
+                    continue
+                for event in values.objects.deque_items(waiting, _MAX_WAITING):
+                    if values.is_a(event, "tuple") and future in values.objects.tuple_items(event, _EVENT)[:1]:
+                        return wants
+    return ""
