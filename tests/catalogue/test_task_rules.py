@@ -709,6 +709,38 @@ def test_who_has_a_permit_by_a_method_and_asks_for_a_second_one(inside: int) -> 
     assert said.verdict == "stuck" and bool(circle) == bool(inside) and circle <= set(tasks[:inside]), said.sentence
 
 
+OF_TWO_QUEUES = """
+class Jobs:
+    async def submit(self, job):
+        await self.pending.put(job)
+
+    async def watch_failed(self):
+        while True:
+            await self.failed.get()
+
+    async def merge(self):
+        while True:
+            await self.failed.get()
+            await self.pending.get()
+"""
+
+
+@pytest.mark.parametrize(("function", "line", "takes"), [("Jobs.watch_failed", 8, False), ("Jobs.merge", 12, True)])
+def test_who_waits_at_another_queue_of_the_same_object(function: str, line: int, takes: bool) -> None:
+    """It has the full one in a variable, and takes out of it only where its source says so."""
+    stream = Stream()
+    writers, other = [stream.task(f"w{n}", "Jobs.submit", 3) for n in range(3)], stream.task("o", function, line - 2)
+    for writer in writers:
+        stream.does(writer, TaskWait(TaskState.QUEUE, "Queue.put", 0x9, "Queue"), 4, "Jobs.submit")
+    stream.does(other, TaskWait(TaskState.QUEUE, "Queue.get", 0x8, "Queue"), line, function)
+    stream.objects[0x9] = AsyncObject(0x9, "Queue", "self.pending", "asyncio", 10, 10, 3, users=(*writers, other))
+    stream.run(10)
+    said = with_source(stream, OF_TWO_QUEUES)
+    owners = {t for c in said.causes for s in c.path[:1] for t in s.owning_tasks}
+    assert owners == ({other} if takes else set()), said.sentence
+    assert takes or "nobody seen to take anything out" in said.sentence
+
+
 IN_A_CIRCLE = """
 class Link:
     async def produce(self):

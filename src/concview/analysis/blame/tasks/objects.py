@@ -13,9 +13,12 @@ from concview.text import plural
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
+    from concview.analysis.tasks.records import TaskRun
 
 #: Waits at a queue that end when somebody takes something out.
 _UNTIL_TAKEN = frozenset({"Queue.put", "Queue.join", "MemoryObjectSendStream.send", "MemorySendChannel.send"})
+
+_GETS = frozenset({"get", "get_nowait"})
 
 
 def at_object(waiter: TaskWaiter) -> Link:
@@ -68,6 +71,7 @@ def at_queue(waiter: TaskWaiter) -> Root | Link:
     same = {n for n, r in tasks.runs.items() if r.wait.object == wait.object and r.wait.via == wait.via}
     users = [node_of(t) for t in told.told.users] if told is not None else []
     takers = [n for n in users if n in tasks.runs and n not in same and not tasks.watches(n)]
+    takers = [n for n in takers if _takes(waiter, tasks.runs[n])]
     if not set(users) - same:  # no other frame has it in a variable: a global, of which the source tells
         _, owners, makers = tasks.by_source(waiter.run)
         # Who stands at another queue of that name takes out of that one.
@@ -86,3 +90,18 @@ def at_queue(waiter: TaskWaiter) -> Root | Link:
             nobody = waiter.end(End.NOBODY, f"{lost}, and those that take it out wait for more of it")
             return waiter.link(via, what, [], (via, wait.object), otherwise=nobody)
     return waiter.link(via, what, takers, (via, wait.object), otherwise=nobody)
+
+
+def _takes(waiter: TaskWaiter, theirs: TaskRun) -> bool:
+    """Whether one that has the queue in a variable takes out of it. Who waits for an item of another queue does so only
+    where its functions are seen to; that it runs a method of the object which has both says nothing."""
+    if theirs.wait.state is not TaskState.QUEUE or theirs.wait.via in _UNTIL_TAKEN:
+        return True
+    if theirs.wait.object == waiter.wait.object:
+        return True
+    name = waiter.object_name.rpartition(".")[2]
+    for frame in theirs.stack.frames:
+        function = waiter.world.file(frame.file).function_at(frame.function, frame.line)
+        if function is not None and any(c.on == name and c.method in _GETS for c in function.calls):
+            return True
+    return False
