@@ -347,6 +347,30 @@ def test_tasks_that_come_back_to_a_line_which_does_not_wait(text: str, computes:
         assert "app.py:41" in found[0].summary and ("loop-starvation", "*") in found[0].explains
 
 
+@pytest.mark.parametrize(("function", "origin", "a_second", "polls"), [
+    ("Poller._check", "user", 20_000, True),
+    ("Poller._check", "user", 500, False),  # it works
+    ("work", "user", 20_000, False),  # the tasks' own function
+    ("Transport._read_ready", "stdlib", 20_000, False),
+])  # fmt: skip
+def test_a_callback_that_is_due_again_as_soon_as_it_has_run(
+    function: str, origin: str, a_second: int, polls: bool
+) -> None:
+    stream = Stream(thread_wait=Wait(WaitKind.RUNNING))
+    assert stream.loop is not None
+    handle = Frame("Handle._run", "/usr/lib/python3.12/asyncio/events.py", 88, "", "stdlib")
+    stream.loop_stack = (Frame(function, "/srv/app.py", 8, "", origin), handle, *stream.loop_stack[1:])
+    stream.does(stream.task("t"), SLEEP, 41)
+    for n in range(12):
+        pops = n * a_second // 2
+        stream.loop = structs.replace(stream.loop, busy=1.0, pushes=pops, pops=pops)
+        stream.run(0.5)
+    found = list(AsyncBusyWait().observe(window(stream)))
+    assert [f.title for f in found] == ([f"{function} is due again as soon as it has run"] if polls else [])
+    if polls:
+        assert found[0].value == pytest.approx(1, abs=0.02) and "20.0k callbacks a second" in found[0].summary
+
+
 def reports(pops: int, longest_ns: int) -> list[Loops]:
     def state(total: int) -> LoopState:
         return LoopState(LOOP, "uvloop", TID, True, 1, 0, -1, total, total, -1, -1, 0, 0, longest_ns, 0.9, 20)

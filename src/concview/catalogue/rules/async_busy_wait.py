@@ -2,7 +2,8 @@
 
 What it sees:
     Tasks that are nearly always ready, on a line that yields and does not wait (`await asyncio.sleep(0)`, a pause of a
-    millisecond, a checkpoint), in a loop's thread that spends its CPU time there and in the loop's own code.
+    millisecond, a checkpoint), in a loop's thread that spends its CPU time there and in the loop's own code. Or one
+    callback of the program's own that is due again as soon as it has run (`loop.call_soon(self._check)` in `_check`).
 
 Why it hurts:
     The loop never idles: every such task runs once in every round, and whatever becomes ready waits for that round. A
@@ -11,7 +12,8 @@ Why it hurts:
 How it is measured:
     The CPU of the loop's thread, by the kernel's account, times the part of its samples on such a line or in the
     loop's own code: its callbacks. Where tasks compute between two yields, that is found on their other lines, and
-    does not count; with less than half of the samples on these lines it is another rule's (loop-starvation).
+    does not count; with less than half of the samples on these lines it is another rule's (loop-starvation). Of a
+    callback the same, where the loop runs 10,000 callbacks a second and more, and nearly all that are seen are it.
     Thresholds 2 % and 10 % of a core [M: as busy-wait's]; demo pair: 78 % to 97 % of a core (bad), none (fixed).
 
 Fix:
@@ -47,6 +49,9 @@ _YIELDS = re.compile(
 )
 #: A task asks when it is on such a line for this share of its time; so must be this part of the thread's samples.
 ASKING_SHARE, SAMPLES_SHARE = 0.5, 0.5
+#: Callbacks a second of a loop that goes round without a pause: the fastest that work for others (echo servers of one
+#: core) do fewer in all. And the part of the samples in the loop's own code and in one callback.
+SPINS_PER_S, SPINNING_SHARE = 10_000, 0.8
 _ON_IT = (TaskState.READY, TaskState.RUNNING, TaskState.SLEEP)
 
 
@@ -57,7 +62,7 @@ class AsyncBusyWait:
     thresholds: ClassVar[Thresholds] = Thresholds(0.02, 0.1, "share of a core", "[M] as busy-wait's")
     needs: ClassVar[tuple[str, ...]] = ("stacks", "tasks")
     permanent: ClassVar[bool] = False
-    measure: ClassVar[str] = "CPU of tasks that poll"
+    measure: ClassVar[str] = "CPU of tasks or a callback that poll"
 
     def observe(self, window: Window) -> Iterable[Observation]:
         aio = _aio.require_tasks(window)
@@ -73,6 +78,11 @@ class AsyncBusyWait:
                 part, stack = _spent(thread, {(f.file, f.function): f.line for f in lines})
                 if part >= SAMPLES_SHARE:
                     yield self._one(window, aio, loop, thread, lines, part, stack)
+                    continue
+            if thread is not None and loop.pops_per_s >= SPINS_PER_S:
+                frame, part, stack = _callback(aio, thread)
+                if frame is not None and part >= SPINNING_SHARE:
+                    yield _of_callback(window, loop, thread, frame, part, stack)
 
     def _one(
         self,
@@ -142,6 +152,61 @@ def _spent(thread: ThreadWindow, asking: dict[tuple[str, str], int]) -> tuple[fl
         ):
             mine[profile.stack] += profile.ns
     return (sum(mine.values()) / whole if whole else 0.0), max(mine, key=mine.__getitem__, default=None)
+
+
+def _callback(aio: AioWindow, thread: ThreadWindow) -> tuple[Frame | None, float, Stack | None]:
+    """(the one callback that is no task's and is nearly all that the loop runs, the part of the thread's CPU time in it
+    and in the loop's own code, the stack in which most of it is)."""
+    whole = own = 0
+    called = defaultdict[tuple[str, str], int](int)
+    stacks: dict[tuple[str, str], tuple[Frame, Stack]] = {}
+    for profile in thread.wait_profiles:
+        if profile.state is not State.RUNNING:
+            continue
+        whole += profile.ns
+        frame = callback_of(profile.stack)
+        if frame is None:
+            own += profile.ns
+        else:
+            called[frame.file, frame.function] += profile.ns
+            stacks.setdefault((frame.file, frame.function), (frame, profile.stack))
+    if not called:
+        return None, 0.0, None
+    key = max(called, key=called.__getitem__)
+    frame, stack = stacks[key]
+    functions = {(f.file, f.function) for t in aio.tasks.values() if (f := t.task.function) is not None}
+    if frame.origin != "user" or key in functions or called[key] < SPINNING_SHARE * sum(called.values()):
+        return None, 0.0, None
+    return frame, (own + called[key]) / whole, stack
+
+
+def _of_callback(
+    window: Window, loop: LoopWindow, thread: ThreadWindow, frame: Frame, part: float, stack: Stack | None
+) -> Observation:
+    cpu = thread.share(State.RUNNING) * part
+    samples = evidence.samples_in(window, sum(thread.nanoseconds))
+    return Observation(
+        subject=f"{frame.file}:{frame.function}",
+        value=cpu,
+        lower=cpu,
+        samples=samples,
+        episodes=max(samples, 1),
+        confidence=Confidence.INFERRED,
+        title=f"{frame.function} is due again as soon as it has run",
+        summary=(
+            f"The loop in {thread.name} takes {percent(cpu)} of a core to call {frame.function} "
+            f"({evidence.frame_spot(frame)}) again and again: {count(loop.pops_per_s)} callbacks a second. "
+            f"{percent(part)} of its CPU time is spent there and in the loop's own code."
+        ),
+        fix="Let whoever changes what it looks at call it, or put a pause in between.\n\n"
+        "    loop.call_later(0.05, self._check)     # instead of loop.call_soon(self._check)",
+        gain=f"{percent(cpu)} of a core.",
+        check_next=f"What does {frame.function} wait for? An Event or a future wakes a task when it is there.",
+        where=evidence.places(stack),
+        threads=(loop.last.tid,) if loop.last.tid else (),
+        stacks=evidence.shown("runs", loop.last.tid, thread.name, stack, f"{percent(cpu)} of a core"),
+        explains=(("loop-starvation", "*"), ("cpu-saturation", "*")),
+    )
 
 
 RULE = AsyncBusyWait()
