@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from concview.analysis.blame.nouns import Node
+from concview.analysis.blame.peer_names import PeerNames
 from concview.model import (
     Child,
     Children,
@@ -66,6 +67,7 @@ class Told(Generic[_T]):
 class Kernel:
     def __init__(self) -> None:
         self._links: Told[Link] = Told()
+        self.names = PeerNames()
         self._ends: dict[str, Link] = {}  #: '[12]': the end of a descriptor's name, its inode
         self.file_locks: Told[FileLock] = Told()
         self._databases: dict[Node, FileLock] = {}  #: by the thread that waits, as told last
@@ -80,6 +82,7 @@ class Kernel:
         """What has come since; in the order of time."""
         for links in history.reports(Links):
             if self._links.add(links.at_ns, ((one, one.waiters) for one in links.links)):
+                self.names.learn(links)
                 if len(self._ends) > MOST_ENDS:
                     self._ends.clear()
                 self._ends.update({f"[{one.inode}]": one for one in links.links if one.inode})

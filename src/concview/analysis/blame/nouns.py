@@ -123,12 +123,23 @@ def called_from(stack: Stack, frame: Frame) -> Place:
     return Place(mine.file, mine.line, mine.function, f"{folder.rpartition('/')[2]}/{file}:{frame.line}".lstrip("/"))
 
 
+class Other(NamedTuple):
+    """At the other end of which descriptor a path ends: what it is called is known better later (`PeerNames`)."""
+
+    kind: str  #: 'tcp', 'unix', 'pipe', 'socket'
+    key: str  #: 'tcp 127.0.0.1:5432'; '[12]', the inode of a descriptor of which no address is known; '' nothing is
+    named: str = ""  #: as it was called then, without its process; '' nothing but its kind was known
+    does: str = ""  #: what stands behind the name: ', which does not read what it is sent'
+    pid: int = 0  #: of which process that is said; 0: of none in particular
+
+
 class Root(NamedTuple):
     """Where a path ends. `what` in words, without the place: 'sleeps', 'tcp 127.0.0.1:5432'."""
 
     kind: End
     what: str
     place: Place = NOWHERE
+    other: Other | None = None
 
 
 class Step(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,6 +21,8 @@ from concview.text import group
 #: Causes and quiet rows that are kept, and threads named in one.
 MOST_CAUSES, MOST_QUIET, MOST_THREADS = 40, 20, 100
 _Key = tuple[object, ...]
+#: The same end, by the best name that is known of it.
+Best = Callable[[Root], Root]
 #: Who spends this part of the time in a wait makes no rounds.
 _ALL = 0.99
 #: States of tasks of which nobody but they, or the loop, is the end.
@@ -55,6 +57,7 @@ class Merged:
     path: tuple[Step, ...]
     family: Family
     most: int = 0
+    named: bool = False  #: of a peer: more than its kind is known
     ns: dict[Node, int] = field(default_factory=lambda: defaultdict(int))
     owners: list[set[Node]] = field(default_factory=list)
     exact_ns: int = 0
@@ -66,14 +69,20 @@ class Merged:
         return sum(self.ns.values())
 
 
-def rows_of(slices: Iterable[Slice]) -> list[Row]:
-    """The rows of several slices, added up."""
+def as_it_is(root: Root) -> Root:
+    return root
+
+
+def rows_of(slices: Iterable[Slice], best: Best = as_it_is) -> list[Row]:
+    """The rows of several slices, added up; each end by its best name."""
     found: dict[_Key, Row] = {}
     for one in slices:
-        for key, row in one.rows.items():
+        for row in one.rows.values():
+            root = best(row.root)
+            key = root, row.path
             known = found.get(key)
             if known is None:
-                known = found[key] = Row(row.root, row.path, {}, [set() for _ in row.owners])
+                known = found[key] = Row(root, row.path, {}, [set() for _ in row.owners])
             for tid, ns in row.ns.items():
                 known.ns[tid] = known.ns.get(tid, 0) + ns
             for mine, theirs in zip(known.owners, row.owners, strict=False):
@@ -87,6 +96,14 @@ def _behind(path: Sequence[Step]) -> tuple[object, ...]:
     return (path[1].via, path[1].what, path[1].who) if len(path) > 1 else ()
 
 
+def _where(root: Root) -> Place | None:
+    """The place that tells ends apart. Of a peer the program's own line does: that a library connects at one of its
+    lines, and reads at another, makes no two peers."""
+    if not root.place.file:
+        return None
+    return root.place._replace(inside="") if root.kind is End.PEER else root.place
+
+
 def merged(rows: Iterable[Row]) -> list[Merged]:
     """Most time first."""
     found: dict[_Key, Merged] = {}
@@ -94,15 +111,17 @@ def merged(rows: Iterable[Row]) -> list[Merged]:
         first = row.path[0] if row.path else None
         told = (first.via, first.what, first.place) if first else ()
         kind = family(row.path)
-        key = (row.root.kind, row.root.place if row.root.place.file else row.root.what, kind, *told)
+        key = (row.root.kind, _where(row.root) or row.root.what, kind, *told)
         one = found.get(key)
         if one is None:
             one = found[key] = Merged(row.root, row.path, kind)
         total = row.total
         if row.owners:
             one.first.setdefault(_behind(row.path), set()).update(row.owners[0])
-        if total > one.most:
-            one.most, one.root, one.path, one.owners = total, row.root, row.path, [set(o) for o in row.owners]
+        named = row.root.other is None or bool(row.root.other.key)
+        if (named, total) > (one.named, one.most):
+            one.named, one.most = named, total
+            one.root, one.path, one.owners = row.root, row.path, [set(o) for o in row.owners]
         if one.owners:
             one.owners[0] = one.first[_behind(one.path)]
         one.had_ns += row.had_ns
@@ -118,14 +137,15 @@ def summarise(
     history: History,
     limits: tuple[float, float],
     held: Sequence[tuple[frozenset[int], Limit]] = (),
+    best: Best = as_it_is,
 ) -> Blame | None:
     """None without any thread time. `limits`: the parts of the GIL and of the CPUs that are in use. `held`: locks and
-    the like that nobody waits for, with the tids that have them now and then."""
+    the like that nobody waits for, with the tids that have them now and then. `best`: names peers."""
     total = sum(s.total_ns for s in slices)
     seconds = sum(s.end_ns - s.start_ns for s in slices) / 1e9
     if total <= 0 or seconds <= 0:
         return None
-    rows = rows_of(slices)
+    rows = rows_of(slices, best)
     sums: dict[str, int] = defaultdict(int)
     exact_ns = behind_ns = 0
     busy: dict[Node, int] = defaultdict(int)
@@ -142,7 +162,7 @@ def summarise(
                 busy[tid] += part
     together = merged(rows)
     active = total - sums["quiet"]
-    tell = _Teller(history, busy, together, limits, max(1, active), slices, held)
+    tell = _Teller(history, busy, together, limits, max(1, active), slices, held, best)
     causes = _kept([m for m in together if not quiet(m.root, m.path)])
     return Blame(
         seconds=seconds,
@@ -216,9 +236,10 @@ class _Teller:
         active: int,
         slices: Sequence[Slice] = (),
         held: Sequence[tuple[frozenset[int], Limit]] = (),
+        best: Best = as_it_is,
     ) -> None:
         self._history, self._busy, self._active = history, busy, active
-        self._limits, self._slices, self._held = limits, slices, held
+        self._limits, self._slices, self._held, self._best = limits, slices, held, best
         self._threads: dict[Node, ThreadHistory] = {t.tid: t for t in [*history.gone, *history.threads.values()]}
         #: By their numbers as nodes.
         self._tasks = {-t.id: t for t in [*history.aio.gone, *history.aio.tasks.values()]}
@@ -359,7 +380,7 @@ class _Teller:
                 if key is not None:
                     piece.waited[key, loop] += ns
                 elif row.root.kind in _OUTSIDE:
-                    piece.outside[loop, row.root.what] += ns
+                    piece.outside[loop, self._best(row.root).what] += ns
                 elif row.root.kind is End.STARVED:
                     piece.late[loop] += ns
         return piece

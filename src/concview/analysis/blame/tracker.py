@@ -9,7 +9,7 @@ from typing import NamedTuple
 from concview.analysis.blame import words
 from concview.analysis.blame.gain import Limit
 from concview.analysis.blame.nouns import TAKEN, End, Node, Part
-from concview.analysis.blame.summary import summarise
+from concview.analysis.blame.summary import as_it_is, summarise
 from concview.analysis.blame.verdict import judge
 from concview.analysis.blame.window import MOST_NODES, Blamer
 from concview.analysis.locks import distinct, sweep
@@ -57,7 +57,9 @@ class Tracker:
         self._blamer.advance(history, window.start_ns, between)
         # Whole slices: the window begins within one.
         slices = [s for s in self._blamer.slices if s.end_ns > window.start_ns]
-        found = summarise(slices, history, _limits(window), _held(window))
+        world = self._blamer.world
+        best = world.kernel.names.best if world is not None else as_it_is
+        found = summarise(slices, history, _limits(window), _held(window), best)
         return judge(found, history) if found is not None else None
 
     def now(self) -> dict[int, Told]:

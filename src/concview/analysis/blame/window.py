@@ -129,7 +129,8 @@ class Blamer:
         runs = {t.tid: t.current for t in world.history.threads.values() if t.counts and t.current is not None}
         at = world.history.now_ns
         tasks = {node_of(t.id): t.current for t in self._followed(world.history, at) if t.current is not None}
-        return follow([*runs, *tasks], Moment(at, runs, world, self._kinds, tasks).answer, at, self._memory)
+        found = follow([*runs, *tasks], Moment(at, runs, world, self._kinds, tasks).answer, at, self._memory)
+        return world.kernel.names.parts(found)
 
     @staticmethod
     def _followed(history: History, start_ns: int) -> list[TaskHistory]:

@@ -54,9 +54,7 @@ class Answer:
             itself = _by_loops(waiter, what, kind) or _by_workers(waiter, told)
             if itself is not None:
                 return itself
-        if told is not None and told.owners and all(o.stopped for o in told.owners):
-            return waiter.end(End.STOPPED, _outside(told, kind))
-        return waiter.end(End.PEER, _outside(told, kind)) if told is not None and _outside(told, kind) else None
+        return _outside(waiter, told, kind) if told is not None else None
 
     @staticmethod
     def _other_end(waiter: Waiter) -> set[Node]:
@@ -113,25 +111,36 @@ def _by_workers(waiter: Waiter, link: Ends) -> Link | None:
     return waiter.link(Via.ANSWER, what, others, Confidence.INFERRED, otherwise=itself)
 
 
-def _outside(link: Ends, kind: str) -> str:
-    """What is known of the other end where no thread of this process was found at it; '' nothing."""
+def _outside(waiter: Waiter, link: Ends, kind: str) -> Root | None:
+    """What is known of the other end where no thread of this process was found at it; None: nothing."""
     if link.owners:
         first, more = link.owners[0], len(link.owners) - 1
-        does = "" if link.reads or link.pending else ", which does not read what it is sent"
-        if first.waits:
-            does = f", which is in {first.waits} on it"
-        if first.stopped:
-            does = f", which {stopped(first.stopped)}"
-        elif link.pending and not first.waits:
-            wait = "connection waits" if link.pending == 1 else "connections wait"
-            does = f", which has not accepted it ({link.pending} {wait})"
+        does = _does(link)
         others = f" and {more} more" if more else ""
-        return f"process {first.name or '?'} (pid {first.pid}){others}{does}, over a {kind}"
+        what = f"process {first.name or '?'} (pid {first.pid}){others}{does}, over a {kind}"
+        end = End.STOPPED if all(o.stopped for o in link.owners) else End.PEER
+        return waiter.end(end, what)._replace(other=waiter.world.kernel.names.other(waiter.wait.peer, link, does))
     if link.peer_fds and link.pending:
-        return f"a {kind} that nobody has accepted: this process listens for it, and no thread is seen to accept"
+        what = f"a {kind} that nobody has accepted: this process listens for it, and no thread is seen to accept"
+        return waiter.end(End.PEER, what)
     if link.peer_fds and link.complete:
-        return f"a {kind} whose other end only this process has, where no thread is seen to use it"
-    return ""
+        what = f"a {kind} whose other end only this process has, where no thread is seen to use it"
+        return waiter.end(End.PEER, what)
+    return None
+
+
+def _does(link: Ends) -> str:
+    """What the process at the other end does that it is in the way: ', which has not accepted the connection (2
+    wait)'; ''."""
+    first = link.owners[0]
+    if first.stopped:
+        return f", which {stopped(first.stopped)}"
+    if first.waits:
+        return f", which is in {first.waits} on it"
+    if link.pending:
+        wait = "waits" if link.pending == 1 else "wait"
+        return f", which has not accepted the connection ({link.pending} {wait})"
+    return "" if link.reads else ", which does not read what it is sent"
 
 
 def _transit(waiter: Waiter, kind: str) -> Settle:

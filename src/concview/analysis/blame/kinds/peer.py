@@ -7,6 +7,7 @@ from typing import ClassVar
 from concview.analysis.blame.nouns import End, Root
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import JOB_RESULTS, among
+from concview.model import Peer as Descriptor
 from concview.model import WaitKind
 
 
@@ -24,6 +25,10 @@ class Peer:
         if peer is None:
             where = f" (fd {wait.fd})" if wait.fd >= 0 else ""
             return waiter.end(End.PEER, f"{wait.syscall or 'I/O'}{where}")
+        return self._at(waiter, peer)._replace(other=waiter.world.kernel.names.other(peer))
+
+    @staticmethod
+    def _at(waiter: Waiter, peer: Descriptor) -> Root:
         if peer.kind == "unix":
             return waiter.end(End.PEER, "a unix socket" + (f" {peer.known_as}" if peer.known_as else ""))
         if "[" in peer.name:

@@ -64,7 +64,8 @@ def _at_peer(waiter: TaskWaiter) -> Root | Link:
     if peer is None:
         return waiter.end(End.PEER, wait.via)
     takes = ", which does not take what it is sent" if sends else ""
-    return waiter.end(End.PEER, f"{peer.kind} {peer.known_as or peer.name}{takes}")
+    other = waiter.world.kernel.names.other(peer, does=takes)
+    return waiter.end(End.PEER, f"{peer.kind} {peer.known_as or peer.name}{takes}")._replace(other=other)
 
 
 def _at_messages(waiter: TaskWaiter) -> Root:
