@@ -77,7 +77,8 @@ class Transports:
         return None
 
     def accepted(self, links: list[Link]) -> set[str]:
-        """Addresses of the clients whose connections a task's frames have in variables, or in attributes of `self`."""
+        """Addresses of the clients whose connections a task's frames have in variables, or in attributes of `self`; of
+        each frame the first."""
         found: set[str] = set()
         values, left = self._values, _MAX_OBJECTS
         for link in (*links[:2], *links[2:][-_MAX_LINKS + 2 :]):
@@ -95,6 +96,7 @@ class Transports:
                     left -= max(1, len(seen))
                     if peer is not None and peer.accepted:
                         found.add(peer.name)
+                        break
         return found
 
     def _starts(self, link: Link) -> tuple[int, ...]:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from concview.engines.direct.tasks.tracker import TaskTracker
 
 #: How often, nanoseconds; a look's CPU at most, and its share.
-EVERY_NS, MOST_NS, SHARE = 250_000_000, 6_000_000, 0.005
-#: A task that was seen to have no such end is looked at again after so long, and twice that each time, up to the last.
+EVERY_NS, MOST_NS, SHARE = 250_000_000, 8_000_000, 0.01
+#: A task that was seen to have no such end is looked at again after so long, and twice that each time, up to the last;
+#: one that has, after the last.
 AGAIN_NS, SELDOM_NS = 250_000_000, 16_000_000_000
 _MOST_KNOWN, _MOST_ALIKE = 4_096, 4
 #: Who is at the other end, best first: who waits to read there, the program's own code, a library's.
@@ -83,9 +84,8 @@ class Connections:
             sleeps = task.waiting is not None and task.waiting.state is TaskState.SLEEP
             names = self._transports.accepted(task.links) if own or not sleeps else set[str]()
             found += [(_OWN if own else _LIBRARY, name, task) for name in names]
-            if not names:
-                pause = min(SELDOM_NS, 2 * pause)
-                remember(self._again, task.id, (now + pause, pause), _MOST_KNOWN)
+            pause = min(SELDOM_NS, 2 * pause) if not names else SELDOM_NS
+            remember(self._again, task.id, (now + pause, pause), _MOST_KNOWN)
             if time.thread_time_ns() - began > MOST_NS:
                 break
         return found
