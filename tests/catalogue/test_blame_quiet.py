@@ -455,6 +455,15 @@ def test_what_a_handler_of_a_signal_sets(call: str, set_by_it: bool) -> None:
     assert File(parse(f"def f(self):\n    {call}\n")).by_signal("done") is set_by_it
 
 
+@pytest.mark.parametrize(("call", "set_by_it"), [
+    ("loop.add_reader(fd, lambda: done.set_result(read()))", True), ("loop.add_reader(fd, done.set)", True),
+    ("loop.add_writer(fd, told)", True), ("loop.add_reader(fd, other)", False), ("loop.call_soon(told)", False),
+])  # fmt: skip
+def test_what_is_set_when_a_descriptor_is_ready(call: str, set_by_it: bool) -> None:
+    text = f"def f(fd):\n    def told():\n        done.set_result(1)\n    {call}\n"
+    assert File(parse(text)).by_descriptor("done") is set_by_it
+
+
 @pytest.mark.parametrize(("body", "main", "verdict"), [
     ("while True:\n        if n in results: return results.pop(n)\n        sleep(1)", False, "poll"),
     ("while exists(path):\n        sleep(1)\n        pass", False, "poll"),

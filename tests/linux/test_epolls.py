@@ -22,6 +22,9 @@ from concview.linux.process_facts import facts_of
         ("listening", -1, 1),
         ("half of a pipe", -1, 1),
         ("half of a pair", -1, 1),
+        ("pipe that a child has, too", -1, 1),  # a child that was forked, or given it, may write into it
+        ("pair that a child has, too", -1, 1),
+        ("a copy of half of a pipe", -1, 1),  # the other end is what counts, not a second descriptor of this one
         ("", 100, -1),  # it may have a timer
     ],
 )
@@ -40,7 +43,11 @@ def test_what_may_end_a_wait(watches: str, seconds: int, outside: int) -> None:
         elif watches:
             child = _kept_by_a_child(pipe[1] if "pipe" in watches else pair[1].fileno())
             stack.callback(_ended, child)
-            if "pipe" in watches:
+            if "copy" in watches:
+                closing.add(os.dup(pipe[0]))
+            if "too" in watches:
+                pass
+            elif "pipe" in watches:
                 os.close(pipe[1])
                 closing.remove(pipe[1])
             else:

@@ -3,22 +3,25 @@
 An event loop written in C (uvloop's) keeps its timers and descriptors where nothing tells of them. The kernel does: a
 thread that waits at an epoll without a time limit has no timer, and the epoll's own file lists what it watches. What
 leads nowhere but into the process itself is what its threads and signal handlers wake it by: an eventfd, a pipe or a
-pair of sockets of which it has both ends.
+pair of sockets of which it has both ends, and nobody else has the other one (a child that was forked or given it may).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
+from collections.abc import Callable
 
-from concview.linux import socket_diag
-from concview.linux.other_ends import descriptors
+from concview.linux.other_ends import OtherEnds
 from concview.linux.process_facts import ProcessFacts
 from concview.linux.syscalls import Shape, table
 
 _ENTRY = re.compile(rb"^tfd:\s*(\d+)", re.MULTILINE)
 _MOST_TEXT = 1 << 18
 _NO_LIMIT = 0xFFFFFFFF  #: -1, an int
+#: What is watched is asked anew after so long: the other end of a pipe may be given to a child, or closed. Seconds.
+_AGAIN_S, _MOST_KNOWN = 2.0, 64
 
 
 def members(folder: str, epoll: int) -> set[int]:
@@ -31,11 +34,12 @@ def members(folder: str, epoll: int) -> set[int]:
 
 
 class EpollWaits:
-    """Of one process. Sockets are asked for again only where another set of descriptors is watched."""
+    """Of one process. What leads out of it is asked for again where other descriptors are watched, and now and then."""
 
-    def __init__(self, process: ProcessFacts) -> None:
-        self._process = process
-        self._inner: dict[frozenset[int], int] = {}
+    def __init__(self, process: ProcessFacts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._process, self._clock = process, clock
+        self._ends = OtherEnds(process.pid)
+        self._known: dict[frozenset[int], tuple[float, int]] = {}  #: descriptors -> (asked when, those that lead out)
         try:
             self._table = table()
         except LookupError:
@@ -48,12 +52,14 @@ class EpollWaits:
         if epoll < 0 or not self._process.live:
             return -1
         watched = frozenset(members(self._process.folder, epoll))
-        known = self._inner.get(watched)
-        if known is None:
-            if len(self._inner) >= 64:
-                self._inner.clear()
-            known = self._inner[watched] = self._leading_out(watched)
-        return known
+        now = self._clock()
+        asked, found = self._known.get(watched, (0.0, -1))
+        if found < 0 or now - asked >= _AGAIN_S:
+            found = self._leading_out(watched)
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[watched] = now, found
+        return found
 
     def _epoll(self, tid: int) -> int:
         """The epoll at which a thread waits without a time limit; -1 none."""
@@ -69,31 +75,10 @@ class EpollWaits:
         return epoll if shape is Shape.EPOLL2 and limit == 0 else -1
 
     def _leading_out(self, watched: frozenset[int]) -> int:
-        pid, folder = self._process.pid, self._process.folder
-        own = descriptors(pid)
-        ends = [end for end in own.values() if end[0] == "pipe"]
-        sockets = {inode: fd for fd, (kind, inode) in own.items() if kind == "socket"}
-        unix = self._unix(pid) if any(own.get(fd, ("", 0))[0] == "socket" for fd in watched) else {}
-        found = 0
-        for fd in watched:
-            kind, inode = own.get(fd, ("", 0))
-            if kind == "pipe" and ends.count((kind, inode)) > 1:
-                continue
-            if kind == "socket" and unix.get(inode, 0) in sockets:
-                continue
-            if not kind and self._is_eventfd(f"{folder}/fd/{fd}"):
-                continue
-            found += 1
-        return found
-
-    @staticmethod
-    def _unix(pid: int) -> dict[int, int]:
-        """Inode of a connected Unix socket -> that of its other end."""
-        network = socket_diag.Network(pid)
-        try:
-            return {s.inode: s.peer for s in network.unix_sockets().values() if s.peer} if not network.why else {}
-        except OSError:
-            return {}
+        """Who may not be looked at is of another user, and has nothing that was made in here."""
+        fds = [fd for fd in watched if not self._is_eventfd(f"{self._process.folder}/fd/{fd}")]
+        ends = self._ends.of(dict.fromkeys(fds)) if fds else {}
+        return sum(1 for fd in fds if (end := ends.get(fd)) is None or not end.own or end.others)
 
     @staticmethod
     def _is_eventfd(path: str) -> bool:

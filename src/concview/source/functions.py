@@ -98,7 +98,9 @@ class Function:
     aliases: set[tuple[str, str]] = field(default_factory=set)  #: (name, attribute): cond = entry.condition
     kept: set[tuple[str, str]] = field(default_factory=set)  #: (method, name): x = q.get(), q.put(x)
     awaited: list[tuple[Range, str]] = field(default_factory=list)  #: names that are awaited; '' for what is made there
-    by_signal: set[str] = field(default_factory=set)  #: last names of what handlers of signals set
+    #: Last names of what handlers of signals set, or of who is called when a descriptor is ready; 'name()' of those.
+    by_signal: set[str] = field(default_factory=set)
+    by_descriptor: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:

@@ -19,9 +19,11 @@ _NOT_YET = frozenset(
     {"Empty", "QueueEmpty", "Full", "QueueFull", "WouldBlock", "BlockingIOError", "InterruptedError", "timeout"}
     | {"TimeoutError", "LookupError", "IndexError", "KeyError", "StopIteration", "FileExistsError", "FileNotFoundError"}
 )
-#: Calls that make a future; that say what is done at a signal; methods that end a wait for a future or an event.
+#: Calls that make a future; that say what is done at a signal, or when a descriptor is ready; methods that end a wait
+#: for a future or an event.
 _FUTURES = frozenset({"Future", "create_future"})
 _BY_SIGNAL = frozenset({"signal", "add_signal_handler"})
+_BY_DESCRIPTOR = frozenset({"add_reader", "add_writer"})
 _SETS = frozenset({"set", "set_result", "set_exception", "cancel"})
 #: Functions that tell the time: of time, datetime, and event loops.
 _CLOCKS = frozenset(
@@ -157,9 +159,12 @@ class _Visitor:
 
     def _call(self, node: ast.Call, handler: Range | None, maybe: bool) -> None:
         function = self._function
-        if subject(node.func) in _BY_SIGNAL:
-            parts = (n for a in node.args for n in ast.walk(a))
-            function.by_signal |= {subject(n.value) for n in parts if isinstance(n, ast.Attribute) and n.attr in _SETS}
+        called = subject(node.func)
+        if called in _BY_SIGNAL or called in _BY_DESCRIPTOR:
+            parts = [n for a in node.args for n in ast.walk(a)]
+            by = function.by_signal if called in _BY_SIGNAL else function.by_descriptor
+            by |= {subject(n.value) for n in parts if isinstance(n, ast.Attribute) and n.attr in _SETS}
+            by |= {f"{subject(a)}()" for a in node.args if isinstance(a, (ast.Name, ast.Attribute))}
         arguments = tuple(_path(a) for a in node.args[:16])
         if isinstance(node.func, ast.Name):
             function.calls.append(Call("", node.func.id, _range(node), arguments, handler, maybe))

@@ -6,7 +6,7 @@ the object itself was read, `obligations` knows more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import NamedTuple
 
 from concview.source.functions import ELSEWHERE, Call, Function
@@ -424,7 +424,17 @@ class File:
 
     def by_signal(self, on: str) -> bool:
         """Whether a handler of a signal is seen to set what is called so."""
-        return any(on in f.by_signal for f in self.parsed.functions)
+        return self._set_by(on, {name for f in self.parsed.functions for name in f.by_signal})
+
+    def by_descriptor(self, on: str) -> bool:
+        """Whether who is called when a descriptor is ready is seen to set it."""
+        return self._set_by(on, {name for f in self.parsed.functions for name in f.by_descriptor})
+
+    def _set_by(self, on: str, names: Set[str]) -> bool:
+        setters = WAKES["result"] | {"set"}
+        return on in names or any(
+            c.on == on and c.method in setters for f in self.functions if f"{f.name}()" in names for c in f.calls
+        )
 
     def counted(self, name: str, line: int, on: str, method: str) -> frozenset[str]:
         """Functions that take what one waits for here: they change the count that the loop around the wait looks at in

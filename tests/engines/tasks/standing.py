@@ -120,6 +120,11 @@ async def executor():
     await asyncio.get_running_loop().run_in_executor(None, time.sleep, FOREVER)
 
 
+async def gather_of_calls():
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(loop.run_in_executor(None, time.sleep, FOREVER), loop.run_in_executor(None, int))
+
+
 async def gather():
     await asyncio.gather(sleeper(), sleeper())
 
@@ -204,6 +209,7 @@ async def main(tag, last):
     make(join(undone), "queue||Queue.join")
     make(event(asyncio.Event()), "lock||Event.wait")
     make(executor(), "executor||executor")
+    make(gather_of_calls(), "executor||executor of a gather")
     make(gather(), "task||gather")
     make(await_task(first), "task||await")
     make(wait([first]), "task||wait")

@@ -40,8 +40,27 @@ class Socket:
             recvd.cancel()
         future.add_done_callback(_chain_cancel)
         return future
+    def poll(self):
+        poller = Poller()
+        poller.sockets = [(self, 1)]
+        future, poll_future = asyncio.get_running_loop().create_future(), poller.poll()
+        def cancel_poll(_):
+            poll_future.cancel()
+        future.add_done_callback(cancel_poll)
+        return future
     def other(self):
         return asyncio.get_running_loop().create_future()
+class Poller:
+    def poll(self):
+        future, watcher = asyncio.get_running_loop().create_future(), self.sockets[0][0].recv()
+        timer = asyncio.get_running_loop().call_later(100_000, print)
+        def cancel_timeout(_):
+            timer.cancel()
+        def cancel_watcher(_):
+            watcher.cancel()
+        future.add_done_callback(cancel_timeout)
+        future.add_done_callback(cancel_watcher)
+        return future
 class Worker:
     def __init__(self):
         self.socket = Socket()
@@ -52,6 +71,12 @@ async def take(s):
     await s.recv_json()
 async def take_in_time(s):
     await asyncio.wait_for(s.recv(), 100_000)
+async def look(s):
+    await s.poll()
+async def look_at_several(s):
+    poller = Poller()
+    poller.sockets = [(s, 1)]
+    await poller.poll()
 async def give(s):
     await s.send(b"")
 async def other(s):
@@ -65,6 +90,7 @@ async def main():
     for name, coroutine in (
         ("recv", Worker().run()), ("recv", take(Socket())), ("recv", take_in_time(Socket())),
         ("send", give(Socket())), ("", other(Socket())), ("recv", ask(Socket())),
+        ("recv", look(Socket())), ("recv", look_at_several(Socket())),
     ):
         keep.append(asyncio.get_running_loop().create_task(coroutine))
         keep[-1].set_name("at " + name)
@@ -78,7 +104,7 @@ asyncio.run(main())
 @pytest.mark.few
 def test_who_waits_at_a_socket_for_messages(direct_python: Interpreter) -> None:
     with target(direct_python, PROGRAM) as process, watched(process.pid) as watch:
-        watch.until(lambda: sum(r.name.startswith("at ") and bool(r.wait.via) for r in watch.told.tasks.values()) == 6)
+        watch.until(lambda: sum(r.name.startswith("at ") and bool(r.wait.via) for r in watch.told.tasks.values()) == 8)
         rows = [r for r in watch.told.tasks.values() if r.name.startswith("at ")]
         told = sorted((r.name, r.wait.via if r.wait.kind == MESSAGES else "") for r in rows)
         assert told == sorted((r.name, r.name.removeprefix("at ")) for r in rows)

@@ -80,6 +80,8 @@ def relations(told: Told, by_name: dict[str, Row]) -> None:
     assert first.due_ns > first.since_ns > 0 and first.function == "sleeper"
     executor = by_name["executor||executor"]
     assert executor.wait.tid > 0 and not executor.wait.queued
+    several = by_name["executor||executor of a gather"]
+    assert several.wait.tid not in (0, executor.wait.tid) and not several.wait.queued
     peer = by_name["io||StreamReader.read"].wait.peer
     assert peer is not None and peer.name.startswith("127.0.0.1:")
     assert [f.function for f in by_name["sleep||deep"].stack].count("deep") == 31

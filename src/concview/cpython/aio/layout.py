@@ -24,6 +24,7 @@ class TaskLayout:
     state: int
     loop: int
     callback: int  #: the first callback
+    callbacks: int  #: the others: a list of (callback, context)
     exception: int
     size: int  #: of a Future
     waiter: int  #: task_fut_waiter
@@ -51,6 +52,7 @@ def layout(version: tuple[int, int], header: int) -> TaskLayout:
         state=state + more,
         loop=16 + more,
         callback=24 + more,
+        callbacks=40 + more,
         exception=exception + more,
         size=size + more,
         waiter=waiter + more,

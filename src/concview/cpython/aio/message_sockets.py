@@ -12,8 +12,9 @@ import contextlib
 from concview.cpython.aio.chain import Chains, Link
 from concview.cpython.aio.values import BAD, Values
 
-#: A message that is loaded (`recv_json`) gives a second future, whose callback knows that of the message.
-LOADED = ("_chain_cancel", "recvd")
+#: A message that is loaded (`recv_json`), or only looked for (`poll`), gives another future, whose callback knows that
+#: of the message in a variable of its closure, or the next one on the way there.
+BEFORE = (("_chain_cancel", "recvd"), ("cancel_poll", "poll_future"), ("cancel_watcher", "watcher"))
 #: Attribute of a socket -> what those wait for whose futures are in it.
 _QUEUES = {"_recv_futures": "recv", "_send_futures": "send"}
 _MAX_FRAMES, _MAX_VARIABLES, _MAX_WAITING, _EVENT = 3, 24, 256, 16
@@ -33,6 +34,10 @@ def _in_frame(values: Values, chains: Chains, link: Link, future: int) -> str:
         owner = next((a for a, name in have.items() if name == "self"), 0)
         parts = list(values.attributes(owner).values())[:_MAX_VARIABLES] if owner else []
         every = [a for a in dict.fromkeys([*have, *parts]) if a]
+        for address, kind in zip(list(every), values.type_names(every), strict=True):
+            if kind.endswith("Poller"):  # it has (socket, what is looked for)
+                pairs = values.list_items(values.attribute(address, "sockets"), _MAX_WAITING)
+                every += [values.objects.tuple_items(pair, 2)[0] for pair in pairs if values.is_a(pair, "tuple")]
         for address, kind in zip(every, values.type_names(every), strict=True):
             if not kind.endswith("Socket"):
                 continue

@@ -36,6 +36,8 @@ _CHAINED, _PASSED_ON, _SHIELDED, _GIVEN = (
 _HANDLES = frozenset({"Handle", "_ThreadSafeHandle"})
 #: Callbacks of one future, and functions behind them, that are looked at.
 _MOST_CALLBACKS, _MOST_FUNCTIONS = 8, 24
+#: Futures that stand for one another.
+_MOST_STEPS = 4
 #: Callbacks of a ready queue that are looked at.
 _MOST_READY = 64
 #: uvloop's sock_recv and the like: there is no frame.
@@ -272,7 +274,11 @@ class Waits:
         if kind == "_GatheringFuture":
             found = Waiting(TaskState.TASK, "gather", changes=True)
             with contextlib.suppress(*BAD):
-                self._pending(values.list_items(values.attribute(future, "_children"), _MAX_AWAITED), found)
+                parts = values.list_items(values.attribute(future, "_children"), _MAX_AWAITED)
+                self._pending(parts, found)
+                call = 0 if found.awaited else self._first_call(parts)
+                if call:
+                    return Waiting(TaskState.EXECUTOR, "executor", call=call, changes=True)
             return found
         inner = self._in_closure(head, _SHIELDED)
         if inner and values.is_a(inner, TASK):
@@ -296,12 +302,38 @@ class Waits:
             via = chain.links[-1].place.code.qualname if chain.links else ""
             return Waiting(TaskState.IO, via, peer=peer)
         with contextlib.suppress(*BAD):
-            loaded = self._in_closure(self._memory.read(meant, values.layout.size), message_sockets.LOADED)
-            wants = message_sockets.waits_to(values, self._chains, chain.links, loaded or meant)
+            asked = self._before(meant, message_sockets.BEFORE)
+            wants = message_sockets.waits_to(values, self._chains, chain.links, asked)
             if wants:
                 return Waiting(TaskState.IO, wants, kind=MESSAGES)
         # A coroutine that was compiled has no frames: a library's own.
         return Waiting(TaskState.UNKNOWN, "future" if chain.links else "compiled", kind=kind.rpartition(".")[2])
+
+    def _first_call(self, futures: list[int]) -> int:
+        """The first call in a thread or process among what has not ended; 0 for none."""
+        size, at = self._values.layout.size, self._values.layout.state
+        for head in self._memory.read_many([(f, size) for f in futures]):
+            call = self._in_closure(head, _CHAINED) if head is not None and _INT(head, at)[0] == PENDING else 0
+            if call and self._values.type_name(call) == "Future":
+                return call
+        return 0
+
+    def _before(self, future: int, steps: Collection[tuple[str, str]]) -> int:
+        """The future for which this one stands, by the callbacks that both have; itself where it stands for none."""
+        values = self._values
+        for _ in range(_MOST_STEPS):
+            head = self._memory.read(future, values.layout.size)
+            first, more = _WORD(head, values.layout.callback)[0], _WORD(head, values.layout.callbacks)[0]
+            callbacks = [first] if first else []
+            if more and values.is_a(more, "list"):
+                pairs = values.list_items(more, _MOST_CALLBACKS)
+                callbacks += [values.objects.tuple_items(pair, 2)[0] for pair in pairs if values.is_a(pair, "tuple")]
+            following = (self._variable(callback, step) for callback in callbacks for step in steps)
+            found = next((f for f in following if f), 0)
+            if not found:
+                break
+            future = found
+        return future
 
     def _in_closure(self, head: bytes, wanted: tuple[str, str]) -> int:
         """What the first callback of a future, if it is this function, has in a variable of its closure; 0 for none."""

@@ -45,7 +45,7 @@ def _transit(waiter: TaskWaiter, others: Sequence[Node], connection: str) -> Set
             return None
         began = max(r.since_ns or r.start_ns for r in (waiter.run, *runs))
         if waiter.moment.at_ns - began < _WAY_NS:
-            return waiter.end(End.PEER, f"{connection}: what was sent is on its way")
+            return waiter.end(End.PEER, connection)
         there = place_of(runs[0].leaf)
         who = task_name(waiter.world, others[0]) + (f" ({there.short})" if there.short else "")
         return waiter.end(End.PEER, f"{connection}, and {who} at its other end waits to read, too")
