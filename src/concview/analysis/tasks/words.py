@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
-from concview.model import AT_YIELD, IN_PROCESSES, Frame, TaskState, TaskWait
+from concview.model import AT_YIELD, IN_PROCESSES, MESSAGES, Frame, TaskState, TaskWait
 from concview.text import clean, file_name, plural
 from concview.text import group as group_of
 
@@ -97,8 +97,11 @@ def reason(history: TaskHistories, task: TaskHistory, run: TaskRun, thread: dict
     if state is TaskState.IDLE:
         return f"idle: {wait.via}{at}"
     if state is TaskState.IO:
+        if wait.kind == MESSAGES:
+            return f"{wait.via} over {MESSAGES}{at}"
         peer = f" {wait.peer.described}" if wait.peer is not None else ""
-        return f"{wait.via or 'waits for'}{peer}{at}"
+        there = [history.tasks[t].name for t in run.awaits if t in history.tasks]
+        return f"{wait.via or 'waits for'}{peer}{at}{f', at its other end {alike(there)}' if there else ''}"
     if state is TaskState.EXECUTOR:
         if wait.tid:
             return f"waits for a call that {names.get(wait.tid, f'thread {wait.tid}')} runs{at}"
