@@ -567,6 +567,23 @@ def test_futures_that_a_dispatcher_takes_out_of_a_list(sets: str, unexplained: b
     assert any(s.what == "the result of a future" for c in found.causes for s in c.path) != unexplained
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_who_waits_for_the_next_job_computes_no_result(works: bool) -> None:
+    """One of those who set the futures of a queue has a job, the others have none."""
+    text = "def worker():\n    while True:\n        f = jobs.get()\n        ask()\n        f.set_result(1)\n"
+    text += "def client():\n    f = Future()\n    jobs.put(f)\n    return f.result()\n"
+    future = [stdlib("Condition.wait", "threading.py"), stdlib("Future.result", "concurrent/futures/_base.py")]
+    scene, _ = waiting([*future, frame("client", 9)], "Future.result")
+    get = [stdlib("Condition.wait", "threading.py"), stdlib("Queue.get", "queue.py")]
+    for n in range(3):
+        scene.do(scene.thread(f"worker-{n}"), [*get, frame("worker", 3)], waits_for(0x50, via="Queue.get"))
+    if works:
+        scene.do(scene.thread("worker-3"), [frame("ask", 90), frame("worker", 4)], recv())
+    found = blame(scene, text)
+    ends = {c.kind for c in found.causes if any(s.what.startswith("the result") for s in c.path)}
+    assert ends == ({"peer"} if works else {"idle"}), found.causes
+
+
 RETRIES = """\
 def fetch():
     while True:

@@ -17,6 +17,8 @@ from concview.analysis.known_places import PROCESS_POOLS, WORK_ITEMS, WORKERS, a
 from concview.model import Confidence, Role, Stack, State
 
 _VIA = frozenset({"Future.result", "futures.wait"})
+#: Waits for the next job.
+_NEXT = frozenset({"Queue.get", "SimpleQueue.get"})
 _LOOP = "asyncio/base_events.py"
 _GIVEN = "a coroutine, which the event loop has to run"
 _OWN_LOOP = "waits for what only the event loop can run, and that runs in this very thread"
@@ -64,6 +66,12 @@ def _set_elsewhere(waiter: Waiter) -> list[Node]:
     ]
 
 
+def _not_between_jobs(waiter: Waiter, those: list[Node]) -> list[Node]:
+    """Who waits for the next job computes nothing: all of them only where nobody does anything else."""
+    moment = waiter.moment
+    return [t for t in those if t not in moment.runs or moment.look(t).via not in _NEXT] or those
+
+
 def _setters(waiter: Waiter) -> list[Node]:
     file = waiter.frame.file
     found: list[Node] = []
@@ -95,12 +103,12 @@ class Future:
             return waiter.link(Via.RESULT, _GIVEN, [loop], Confidence.EXACT, key=("given", loop))
         told = ties(waiter)
         if told is not None and told.make:
-            makers = [t for t in told.make if t != waiter.tid]
+            makers = _not_between_jobs(waiter, [t for t in told.make if t != waiter.tid])
             return waiter.link(Via.RESULT, f"the result of {told.row.name or 'a future'}", makers)
         method, on = waiter.source.waited(frame.function, frame.line)
         if on and method == "result" and waiter.source.wakers(on, "result"):
             owners, makers = on_the_way(waiter, on, "result")
-            return waiter.link(Via.RESULT, f"the result of {on}", owners or makers)
+            return waiter.link(Via.RESULT, f"the result of {on}", _not_between_jobs(waiter, owners or makers))
         blocked = self._other_loop(waiter)
         if blocked:
             return waiter.link(Via.RESULT, _GIVEN, blocked)
@@ -123,7 +131,7 @@ class Future:
             nobody = waiter.end(End.NOBODY, "no thread of this process runs an event loop")
             return waiter.link(Via.RESULT, "a coroutine, which an event loop has to run", [], otherwise=nobody)
         if setters := _set_elsewhere(waiter):
-            return waiter.link(Via.RESULT, "the result of a future", setters)
+            return waiter.link(Via.RESULT, "the result of a future", _not_between_jobs(waiter, setters))
         nobody = waiter.end(End.UNEXPLAINED, "a future that nobody is seen to run")
         return waiter.link(Via.RESULT, "the result of a future", [], otherwise=nobody)
 
