@@ -7,6 +7,7 @@ from dataclasses import replace
 import fake
 import msgspec
 import pytest
+from rich.segment import Segment
 
 from concview.model import Role
 from concview.session import across
@@ -17,6 +18,8 @@ from concview.tui.ports import Picker
 from concview.tui.screens.dashboard import Dashboard
 from concview.tui.screens.picker import PickerScreen
 from concview.tui.screens.processes import ProcessesScreen
+from concview.tui.text_render import signed
+from concview.tui.widgets.bars import Bar
 
 
 def row(pid: int, snapshot: Snapshot, parent: int = 10, state: str = "") -> ServiceRow:
@@ -87,7 +90,8 @@ async def test_into_a_worker_and_back() -> None:
         # The master stands above its workers, those with something wrong first.
         assert [r.pid for r in screen.table.rows][:3] == [10, 11, 13]
         assert "2 of 4 workers" in seen and "cannot be watched: not permitted" in seen and "budget 5 %" in seen
-        await pilot.press("down", "enter")
+        # The first one that is worst is selected, not its master above it.
+        await pilot.press("enter")
         await fake.drawn(pilot)
         assert isinstance(app.screen, Dashboard) and service.looked == [(11, 1)]
         await pilot.press("p")
@@ -142,10 +146,50 @@ async def test_what_is_wrong_is_told_before_anything_is_chosen() -> None:
         screen = app.screen
         assert isinstance(screen, ProcessesScreen)
         await fake.drawn(pilot)
-        assert screen.table.current.pid == 10 and "worker 11 (11): " in picture(app)
-        await pilot.press("down", "up")
+        assert screen.table.current.pid == 11 and "worker 11 (11): " in picture(app)
+        await pilot.press("up")
         await fake.drawn(pilot)
-        assert "worker 11 (11): " not in picture(app)
+        assert screen.table.current.pid == 10 and "worker 11 (11): " not in picture(app)
+
+
+async def test_the_worst_is_selected_until_somebody_chooses() -> None:
+    service = FakeService()
+    calm = [(replace(r, severity="", verdict="clear") if not r.state else r, s) for r, s in service.pictures]
+    bad, service.pictures = service.pictures, calm
+    app = ConcviewApp(service=service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, ProcessesScreen)
+        await fake.drawn(pilot)
+        selected = screen.table.current
+        assert selected.worker and not selected.state
+        # The one that is no worse than the others stays; one that is worse is selected, in its place in the list.
+        service.pictures = [*calm[:3], (replace(bad[3][0], cpu_percent=0.0), bad[3][1]), calm[4]]
+        screen.look()
+        await fake.drawn(pilot)
+        assert screen.table.current.pid == 13
+        service.pictures = bad
+        screen.look()
+        await fake.drawn(pilot)
+        assert screen.table.current.pid == 13
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_a_long_title_says_that_it_is_cut(width: int) -> None:
+    service = FakeService()
+    service.name = "gunicorn --workers 4 --worker-class gthread --bind 127.0.0.1:8000 --max-requests 9 shop:app"
+    app = ConcviewApp(service=service)
+    async with app.run_test(size=(width, 24)) as pilot:
+        await fake.drawn(pilot)
+        title = app.screen.query_one("#title", Bar).as_text()[0]
+        assert "…" in title and "5 processes, 4 of them workers" in title and "shop:app" in title
+
+
+def test_a_line_that_is_cut_says_so() -> None:
+    line = [Segment("one two "), Segment("three   ")]
+    assert [s.text for s in signed(line, 13)] == ["one two ", "three   "], "only blanks are lost"
+    assert "".join(s.text for s in signed(line, 11)) == "one two th…"
+    assert signed(line, 40) is line
 
 
 @pytest.mark.parametrize("size", [(60, 12), (80, 24), (200, 50), (40, 8)])

@@ -125,6 +125,15 @@ def strip_of(line: Line, width: int, style: Style) -> Strip:
     return Strip(line).adjust_cell_length(width, style)
 
 
+def signed(line: Line, width: int) -> Line:
+    """The line in at most `width` cells; an ellipsis says where more was to come than blanks."""
+    strip = Strip(line)
+    if width < 1 or not strip.crop(width).text.strip():
+        return line
+    last = next((segment.style for segment in reversed(line) if segment.text.strip()), None)
+    return [*strip.crop(0, width - 1), Segment("…", last)]
+
+
 def differences(old: Strip | None, new: Strip) -> list[tuple[int, int]]:
     """The cells, from and to, in which a line differs from what is on screen: only these are sent to the terminal."""
     if old is None or old.cell_length != new.cell_length:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.message import Message
@@ -13,7 +15,7 @@ from concview import text
 from concview.session.service import ServiceRow
 from concview.tui.ports import Service
 from concview.tui.screens.list_screen import ListScreen
-from concview.tui.text_render import Line, fit, paragraph
+from concview.tui.text_render import Line, fit, fit_command, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.widgets.columns import Column, text_cell
 from concview.tui.widgets.filter import FilterBar
@@ -39,6 +41,18 @@ def _verdict(row: ServiceRow, width: int, palette: Palette, context: Any) -> Lin
 
 def _weight(row: ServiceRow) -> tuple[int, float]:
     return (-1 if row.state else _RANK[row.severity], -1.0 if row.cpu_percent is None else row.cpu_percent)
+
+
+def _worst(rows: Sequence[ServiceRow], selected: object) -> ServiceRow:
+    """The one that is selected until somebody chooses. The selected one stays as long as none is worse; of a master and
+    a worker that are as bad, the worker is where something can be seen."""
+
+    def badness(row: ServiceRow) -> tuple[int, bool]:
+        return _weight(row)[0], row.worker
+
+    most = max(map(badness, rows))
+    those = [row for row in rows if badness(row) == most]
+    return next((row for row in those if row.key == selected), those[0])
 
 
 COLUMNS = (
@@ -83,6 +97,7 @@ class ProcessesScreen(ListScreen):
         yield Panel(id="said")
 
     def on_mount(self) -> None:
+        self.table.first = _worst
         self.table.regroup = lambda rows, by, down: under_masters(rows, self.service.rows())
         self.begin(REFRESH_S)
         self.table.focus()
@@ -111,16 +126,19 @@ class ProcessesScreen(ListScreen):
         cost = (
             f" own cost {own:.1f} % of a core{begins}, budget {budget:g} %" if self.service.live else " of a recording"
         )
+        room = width - cell_len(f" {badge[0]}   {found}") - 1
+        name = (
+            self.service.name if cell_len(self.service.name) <= room else fit_command(self.service.name, max(8, room))
+        )
         title: list[Line] = [
-            [Segment(f" {badge[0]} ", palette.badges[badge[1]]), Segment(f" {self.service.name}", palette.bar_bright),
+            [Segment(f" {badge[0]} ", palette.badges[badge[1]]), Segment(f" {name}", palette.bar_bright),
              Segment(f"  {found}", palette.bar_dim)],
             [Segment(fit(cost, width), palette.bar_dim)],
         ]  # fmt: skip
         table = self.table
         table.set_rows(rows, depths(rows))
         lines: list[Line] = []
-        # Until somebody chooses, the worst is told, whichever row is the first.
-        row = table.current if table.touched else max(rows, key=_weight, default=None)
+        row = table.current
         if row is not None and (row.state or row.verdict):
             lines += paragraph(f"{row.name} ({row.pid}): {row.state or row.verdict}", width - 3, palette.bright)
         for tone, words in self.service.said():

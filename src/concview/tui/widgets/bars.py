@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from concview.tui.keys import Key
-from concview.tui.text_render import Line, cells, differences, strip_of
+from concview.tui.text_render import Line, cells, differences, signed, strip_of
 from concview.tui.theme import palette_of
 
 
@@ -30,7 +30,7 @@ class Bar(Widget):
         if not width:
             return
         style = palette_of(self).bar
-        rows = [strip_of(line, width, style) for line in lines]
+        rows = [strip_of(signed(line, width), width, style) for line in lines]
         changed = [
             Region(start, y, end - start, 1)
             for y, row in enumerate(rows)

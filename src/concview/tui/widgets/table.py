@@ -107,6 +107,8 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         self.wrong = ""  #: what is wrong with the needle
         #: Puts sorted rows into groups and adds their headers; gets what to sort by, and whether largest first.
         self.regroup: Callable[[list[Any], Callable[[Any], Any] | None, bool], list[Any]] | None = None
+        #: Which row is selected until the person moves, of all and by the key of the one that is; None: the first.
+        self.first: Callable[[Sequence[Any], Any], Any] | None = None
         self.matched = 0  #: rows that the filter leaves; headers of groups are not counted
         self.head = 1 if headed else 0  #: lines above the rows
         self.context: Any = None
@@ -119,7 +121,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         self._source: Sequence[Any] = ()
         self.selected: Any = None
         self.cursor = 0
-        self.touched = False  #: the person moved; until then the selection stays on the first row
+        self.touched = False  #: the person moved; until then the selection stays on the first row, or `first`
         self._painted: dict[int, Strip] = {}  #: what is on screen, by line
         self._layout: list[tuple[Column, int]] = []
         #: The rows in sight as they were drawn last, by key, and what all of them depend on. Rows do not change: a row
@@ -175,7 +177,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
             at = next((i for i, row in enumerate(rows) if self.key(row) == self.selected), None)
             self.cursor = min(self.cursor, max(0, len(rows) - 1)) if at is None else at
         else:
-            self.cursor = 0
+            self.cursor = rows.index(self.first(rows, self.selected)) if self.first is not None and rows else 0
         self.selected = self.key(rows[self.cursor]) if rows else None
         size = Size(1, len(rows) + self.head)  # never wider than there is room
         if size != self.virtual_size:
