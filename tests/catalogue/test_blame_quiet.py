@@ -152,7 +152,7 @@ def test_how_many_have_a_connection_at_a_time_is_told_not_only_how_many_ever_had
     cause = next(c for c in found.causes if c.path and tid in c.threads)
     step = cause.path[0]
     assert set(step.owners) == set(others) and step.at_a_time == pytest.approx(1.0, abs=0.1)
-    assert "in use by 1 of 4 threads (job) at a time, which sleep" in story(cause, 4.0)
+    assert ", all in use by 1 of 4 threads (job) at a time, which sleep" in story(cause, 4.0)
 
 
 SESSIONS = """\

@@ -430,7 +430,7 @@ def test_rules_of_threads_are_not_clear_where_only_tasks_run() -> None:
     rules = registry.everything("concview.catalogue.rules", "RULE").values()
     of_threads = {rule.id for rule in rules if task_twin_of(rule) is not None}
     assert "deadlock" in of_threads <= refused.keys() and not of_threads & set(judgement.clear)
-    assert "async-lock-held-across-await" in refused["lock-contention"].enable
+    assert "async-lock-held-across-await" in refused["lock-contention"].why
     assert "async-pool-exhausted" in judgement.clear and not judgement.findings
 
 

@@ -104,7 +104,7 @@ def test_what_is_nothing_to_look_into_is_no_finding(verdict: str) -> None:
 def test_where_a_rule_has_found_something_nobody_is_told_that_all_is_clear(verdict: str) -> None:
     found = named(judged(verdict, None), [FINDING])
     assert found is not None and (found.verdict, found.severity, found.rule) == ("found", Severity.WARN, "a")
-    assert found.sentence == "Found: T (a). As to waits: Said: so."
+    assert found.sentence == "Found: T (a). Apart from this: Said: so."
     past = named(judged(verdict, None), [msgspec.structs.replace(FINDING, recent=True)])
     assert past is not None and past.verdict == verdict
 

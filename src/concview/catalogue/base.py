@@ -23,7 +23,9 @@ MIN_EPISODES = 5
 
 
 class Inapplicable(Exception):
-    """Raised by `observe` when the rule has no meaning for this target, whatever the engine can see."""
+    """Raised by `observe` when the rule has no meaning for this target, whatever the engine can see.
+
+    `enable`: the step after which it would have one; '' there is none, as nothing is missing."""
 
     def __init__(self, why: str, enable: str = "") -> None:
         super().__init__(why)

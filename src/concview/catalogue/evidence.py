@@ -283,10 +283,10 @@ def entry(thread: ThreadWindow) -> Frame | None:
 def require_gil(window: Window) -> None:
     """Inapplicable where threads run Python in parallel: a free-threaded build whose GIL is off."""
     if window.target.free_threaded and not any(g.holder > 0 or g.waiters for g in window.gil_ticks):
-        raise Inapplicable("this build has no GIL", "nothing: threads run Python in parallel here")
+        raise Inapplicable("this build has no GIL: threads run Python in parallel here")
 
 
 def require_free_threading(window: Window) -> None:
     """Inapplicable where the build has a GIL."""
     if not window.target.free_threaded:
-        raise Inapplicable("this build has a GIL", "nothing: only free-threaded builds (3.13t and later) do this")
+        raise Inapplicable("this build has a GIL, and only free-threaded builds (3.13t and later) do this")

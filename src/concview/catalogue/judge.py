@@ -166,7 +166,7 @@ class Judge:
                 observations = _distinct(o for o in rule.observe(seen) if not self._accepted(rule, o))
                 twin = task_twin_of(rule)
                 if twin is not None and not observations and only_tasks(window):
-                    raise Inapplicable(ONLY_TASKS, f"nothing: {twin} judges tasks" if twin else "nothing")
+                    raise Inapplicable(f"{ONLY_TASKS}, which {twin} judges" if twin else ONLY_TASKS)
             except Inapplicable as reason:
                 refusal = NotApplicable(rule.id, reason.why, reason.enable)
             except Exception as error:  # the session's last line of defence: one bad rule must not end it

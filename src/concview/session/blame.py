@@ -207,7 +207,7 @@ def _found(blame: Blame, live: Sequence[Finding]) -> Blame:
         # A hint that CPUs are short says little where threads want them little: what they do comes first.
         said = f"Nobody is in another's way: {rest} Found besides: {names}."
     else:
-        said = f"Found: {worst.title} ({names}). As to waits: {rest}"
+        said = f"Found: {worst.title} ({names}). Apart from this: {rest}"
     return msgspec.structs.replace(
         blame,
         verdict="found",

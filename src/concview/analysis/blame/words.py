@@ -10,7 +10,6 @@ from concview.text import file_name, percent, plural, waits
 
 _WHAT = {
     Via.PERMIT: "a permit of {}",
-    Via.RESOURCE: "{}, all in use",
     Via.SIGNAL: "{} to be set or notified",
     Via.END: "{}",
 }
@@ -18,7 +17,7 @@ _WHAT = {
 _HAD = {
     Via.LOCK: "held by",
     Via.PERMIT: "held by",
-    Via.RESOURCE: "in use by",
+    Via.RESOURCE: "all in use by",
     Via.FILE_LOCK: "held by",
     Via.DATABASE: "held by",
     Via.NATIVE: "held by",
@@ -104,7 +103,7 @@ def those(step: BlameStep, name: str) -> str:
 
 def had_by(step: BlameStep, name: str) -> str:
     """'held by web-3'; of what one can have at a time 'held in turn by 8 threads (web)'; of what several can have
-    'in use by 2.6 of 12 threads (web) at a time'."""
+    'all in use by 2.6 of 12 threads (web) at a time'."""
     owners = len(step.owners) + len(step.owning_tasks)
     if owners > 1 and step.via in _SHARED and 0 < step.at_a_time < owners - 0.5:
         number = f"{step.at_a_time:.1f}".removesuffix(".0")

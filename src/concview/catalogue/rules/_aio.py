@@ -38,7 +38,7 @@ def require_tasks(window: Window) -> AioWindow:
         raise Inapplicable(report.why, report.enable)
     if not aio.tasks:
         unseen = f"; {report.unseen[0]}" if report is not None and report.unseen else ""
-        raise Inapplicable(f"no tasks of asyncio or trio were seen{unseen}", "nothing: there are none to judge")
+        raise Inapplicable(f"no tasks of asyncio or trio were seen{unseen}")
     return aio
 
 

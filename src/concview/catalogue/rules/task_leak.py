@@ -126,7 +126,7 @@ class TaskLeak:
         if not history.tasks.loops:
             if window.target.free_threaded:
                 raise Inapplicable("the agent leaves frames alone where there is no GIL", "use a build with a GIL")
-            raise Inapplicable("no running event loop of asyncio was seen", "nothing: there are no tasks to leak")
+            raise Inapplicable("no running event loop of asyncio was seen: there are no tasks to leak")
         for rise in _rises(history.task_counts, history.now_ns):
             yield self._tell(window, rise)
 
