@@ -20,6 +20,7 @@ from concview.linux.process_facts import facts_of
     [
         ("", -1, 0),
         ("listening", -1, 1),
+        ("a second eventfd", -1, 1),  # a child, or a C library's thread, may write to it
         ("half of a pipe", -1, 1),
         ("half of a pair", -1, 1),
         ("pipe that a child has, too", -1, 1),  # a child that was forked, or given it, may write into it
@@ -40,6 +41,9 @@ def test_what_may_end_a_wait(watches: str, seconds: int, outside: int) -> None:
         if watches == "listening":
             server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             fds.append(server.fileno())
+        elif "eventfd" in watches:
+            fds.append(os.eventfd(0, os.EFD_CLOEXEC))
+            closing.add(fds[-1])
         elif watches:
             child = _kept_by_a_child(pipe[1] if "pipe" in watches else pair[1].fileno())
             stack.callback(_ended, child)

@@ -78,7 +78,9 @@ class EpollWaits:
         """Who may not be looked at is of another user, and has nothing that was made in here."""
         fds = [fd for fd in watched if not self._is_eventfd(f"{self._process.folder}/fd/{fd}")]
         ends = self._ends.of(dict.fromkeys(fds)) if fds else {}
-        return sum(1 for fd in fds if (end := ends.get(fd)) is None or not end.own or end.others)
+        # A loop has one eventfd, for its own threads. Of others the kernel does not tell who writes to them.
+        more = max(0, len(watched) - len(fds) - 1)
+        return more + sum(1 for fd in fds if (end := ends.get(fd)) is None or not end.own or end.others)
 
     @staticmethod
     def _is_eventfd(path: str) -> bool:
