@@ -88,6 +88,25 @@ async def test_the_theme_can_change_while_running() -> None:
         assert "#0b7a55" in _screen(app) and "#0b7a55" not in before
 
 
+async def test_a_view_is_drawn_though_no_resize_tells_it_its_size() -> None:
+    """Where the map of the screen is made anew between a key and the layout, Textual's layout finds no new widget."""
+    app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await _open(pilot, "overview")
+        board = app.screen
+        assert isinstance(board, Dashboard)
+        if not board.query("#view-threads"):
+            board._make("threads").display = False
+        await fake.until(pilot, lambda: board.query_one("#view-threads").is_mounted)
+        await fake.drawn(pilot)
+        board.show_view("threads")
+        board._compositor._full_map_invalidated = True
+        assert board.view in board._compositor.full_map and not board.view.ready
+        await fake.until(pilot, lambda: board.view.ready and board.view.snapshot is not None)
+        await fake.drawn(pilot)
+        assert "worker-1" in _screen(app)
+
+
 async def test_too_small_and_back() -> None:
     app = ConcviewApp(fake.FakeSession([fake.busy(12)]))
     async with app.run_test(size=(80, 24)) as pilot:

@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.geometry import Size
 from textual.message import Message
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -75,6 +76,13 @@ class View(Vertical, Steady):
         # The first layout can come before the mount is through; its Resize is lost then.
         self._settle()
         self.call_after_refresh(self._settle)
+        self.screen.screen_layout_refresh_signal.subscribe(self, self._laid_out, immediate=True)
+
+    def _laid_out(self, screen: Screen[Any]) -> None:
+        """Textual (8.2) sends no Resize to a widget that its map of the screen had already, and that map is also made
+        anew between two layouts: the view would stay empty."""
+        if self.display and self.size and (not self.ready or self.size != self._drawn_for):
+            self.call_after_refresh(self._fit)
 
     def _settle(self) -> None:
         if not self.ready and self.size and self.is_mounted:
@@ -136,7 +144,13 @@ class View(Vertical, Steady):
         self.set_class(self.size.width >= WIDE, "wide")
         self._settle()
         if self.size != self._drawn_for:
-            self.call_after_refresh(self.redraw)
+            self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        self.set_class(self.size.width >= WIDE, "wide")
+        self._settle()
+        if self.size != self._drawn_for:
+            self.redraw()
 
 
 class OfOne(View):
