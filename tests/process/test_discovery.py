@@ -14,6 +14,7 @@ import psutil
 import pytest
 from nobody import NOBODY, as_nobody, needs_root
 
+import capacity
 from concview.errors import NoSuchProcess, NotPermitted, NotPython, TargetError, Zombie
 from concview.process import discovery
 from concview.process.discovery import Discovery, describe, human_name, is_own
@@ -72,6 +73,7 @@ while True: pass
 """
 
 
+@pytest.mark.units(capacity.BUSY)
 def test_rates_are_taken_between_two_listings() -> None:
     with target(current(), BUSY) as process:
         lister = Discovery()

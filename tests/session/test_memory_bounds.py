@@ -37,8 +37,8 @@ from concview.session.session import Session
 S = 1_000_000_000
 START_NS = 1_000 * S
 MINUTES = 46
-#: The most that is kept is 1,200 pictures and 1,200 counts of the process: twenty minutes, with one of each a second. All
-#: is full then, and what is kept stays within 1.5 % whenever it is counted.
+#: The most that is kept is 1,200 pictures and 1,200 counts of the process: twenty minutes, with one of each a second.
+#: All is full then, and what is kept stays within 1.5 % whenever it is counted.
 FULL_S, END_S = 22 * 60, 60 * MINUTES
 #: Less than one object more for each thread that came and went in between.
 MOST_GROWN = 1.05

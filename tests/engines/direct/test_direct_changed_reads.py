@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from direct_helpers import tick_until, watching
 
+from capacity import BUSY
 from concview.cpython import memory
 from concview.cpython.memory import BadAddress, Memory
 from concview.cpython.read_cache import ReadCache
@@ -27,7 +28,7 @@ CHOSEN = [i for i in interpreters() if FULL or i.version in ((3, 8), (3, 12), (3
 SECONDS = 60 if FULL else 3
 
 
-@pytest.mark.units(2)
+@pytest.mark.units(BUSY)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("python", CHOSEN, ids=lambda p: p.label)
 def test_changed_reads(python: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from direct_helpers import KeepingSink, tick_until, ticks, watching
 
+from capacity import BUSY
 from concview.engines.direct import DirectEngine
 from concview.model import WaitKind
 from interpreters import Interpreter, target
@@ -35,6 +37,7 @@ def _tids(sink: KeepingSink, prefix: str) -> set[int]:
     return {tid for tid, (name, _) in sink.names.items() if name.startswith(prefix)}
 
 
+@pytest.mark.units(BUSY)
 def test_holder_and_waiters(direct_python: Interpreter) -> None:
     if direct_python.free_threaded:
         return
@@ -70,6 +73,7 @@ def test_nobody_holds_it_when_all_sleep(direct_python: Interpreter) -> None:
         assert sink.names[process.pid] == ("MainThread", False)
 
 
+@pytest.mark.units(BUSY)
 def test_collector(direct_python: Interpreter) -> None:
     with target(direct_python, COLLECTING) as process, watching(process.pid) as (engine, sink):
         ticks(engine, 100)
@@ -79,6 +83,7 @@ def test_collector(direct_python: Interpreter) -> None:
         assert not any(collecting for _, _, collecting in sink.ticks)
 
 
+@pytest.mark.units(BUSY)
 def test_a_build_without_a_gil_says_so(free_threaded_python: Interpreter) -> None:
     with target(free_threaded_python, HOGS) as process:
         probe = DirectEngine.probe(process.pid)
@@ -97,6 +102,7 @@ def test_a_build_without_a_gil_says_so(free_threaded_python: Interpreter) -> Non
             assert running > 200
 
 
+@pytest.mark.units(BUSY)
 def test_a_free_threaded_build_with_its_gil_on(free_threaded_python: Interpreter) -> None:
     with target(free_threaded_python, HOGS, env={"PYTHON_GIL": "1"}) as process:
         assert DirectEngine.probe(process.pid).capabilities["gil"].available
@@ -123,6 +129,7 @@ threading.Event().wait()
 """
 
 
+@pytest.mark.units(BUSY)
 def test_without_a_gil_the_object_that_threads_queue_at_and_stops_of_all_are_told(
     free_threaded_python: Interpreter,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
+from capacity import BUSY
 from concview.model import Interpreters, OtherGils, WaitKind
 from interpreters import Interpreter, target
 
@@ -46,6 +47,7 @@ def _told(sink: KeepingSink) -> dict[int, tuple[int, set[str]]]:
 
 
 @pytest.mark.few
+@pytest.mark.units(BUSY)
 def test_threads_are_told_with_their_interpreter(direct_python: Interpreter) -> None:
     if direct_python.version < (3, 12) or direct_python.free_threaded:
         return

@@ -172,6 +172,7 @@ time.sleep(100000)
 """
 
 
+@pytest.mark.units(BUSY)
 def test_locks_of_running_threads(direct_python: Interpreter) -> None:
     """Held exactly while the function inside the `with` is on the stack."""
     with target(direct_python, HOLDING) as process, watching(process.pid) as (engine, sink):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
+from capacity import BUSY
 from concview.model import Wait
 from interpreters import Interpreter, interpreters, target
 
@@ -99,7 +100,7 @@ def waits(sink: KeepingSink, tids: list[int]) -> list[Wait]:
     return [wait for tid in tids if (wait := sink.wait_of(tid)) is not None]
 
 
-@pytest.mark.units(2)
+@pytest.mark.units(BUSY)
 @pytest.mark.parametrize("source", [STOPS, STOPS_ALL], ids=["one", "all"])
 @pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
 def test_who_asked_for_the_stop_is_read(python: Interpreter, source: str) -> None:
@@ -112,7 +113,7 @@ def test_who_asked_for_the_stop_is_read(python: Interpreter, source: str) -> Non
         assert {w.target for w in tick_until(engine, told)} == {asks}
 
 
-@pytest.mark.units(2)
+@pytest.mark.units(BUSY)
 @pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
 def test_whose_operation_keeps_the_object_is_read(python: Interpreter) -> None:
     with target(python, SHARED) as process, watching(process.pid) as (engine, sink):
@@ -125,7 +126,7 @@ def test_whose_operation_keeps_the_object_is_read(python: Interpreter) -> None:
         assert (wait.lock, wait.lock_kind, wait.target) == (address, "dict", has)
 
 
-@pytest.mark.units(2)
+@pytest.mark.units(BUSY)
 @pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
 @pytest.mark.parametrize("wants", ["wants", "wants_one_of_two"])
 def test_who_tries_for_a_lock_before_it_parks_waits_for_it(python: Interpreter, wants: str) -> None:
