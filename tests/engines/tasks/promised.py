@@ -182,6 +182,21 @@ class Jobs:
             future.set_result(None)
 
 
+async def answer(questions):
+    """Takes several at once; their futures are in a list of its own by then."""
+    batch = [await questions.get()]
+    await asyncio.sleep(FOREVER)
+    for _, future in batch:
+        future.set_result(None)
+
+
+async def ask(questions, number):
+    """A function, no method: what it was given first is what it belongs to."""
+    future = asyncio.get_running_loop().create_future()
+    await questions.put((number, future))
+    return await future
+
+
 class Entered(Client):
     async def __aenter__(self):
         return self
@@ -221,6 +236,11 @@ async def main():
     start(jobs.work(), "job worker")
     for priority in range(3):
         start(jobs.submit(priority), "task|job worker|queued")
+    questions = asyncio.Queue()
+    start(answer(questions), "answerer")
+    for number in range(3):
+        start(ask(questions, number), "task|answerer|asked of a function")
+    del questions
     entered = Entered()
     start(inside_and_asks(entered), "unknown||asks what it is in")
     await asyncio.sleep(0.2)

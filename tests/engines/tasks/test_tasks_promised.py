@@ -18,7 +18,7 @@ SOURCE = (Path(__file__).parent / "promised.py").read_text()
 
 
 #: Kinds of futures that `promised.py` makes.
-KINDS = 12
+KINDS = 13
 
 
 def _who(watch: Watch, row: Row) -> str:

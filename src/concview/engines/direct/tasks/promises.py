@@ -35,9 +35,10 @@ EVERY_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 200_000_000, 8_000_000, 0.005
 FIRST_NS, SOON_NS = 1_000_000_000, 20_000_000
 #: Where nothing was found, it is looked for again after so long, and twice that each time; no longer than the last.
 AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
-#: Waiting tasks, other tasks and threads in one look; frames of one; variables of a frame; members of a collection;
+#: Waiting tasks, those among them whose wait is younger (what is found of one holds for the next at its place), other
+#: tasks and threads in one look; frames of one; variables of a frame; members of a collection;
 #: members that are looked into themselves.
-_TASKS, _OTHERS, _THREADS, _FRAMES, _VARIABLES, _MEMBERS, _INSIDE = 200, 200, 64, 8, 24, 512, 64
+_TASKS, _YOUNG, _OTHERS, _THREADS, _FRAMES, _VARIABLES, _MEMBERS, _INSIDE = 200, 4, 200, 64, 8, 24, 512, 64
 #: Objects of one frame whose attributes are looked at.
 _OBJECTS = 4
 _MOST_KNOWN = 4_096
@@ -72,6 +73,7 @@ class _Wanted:
     owners: list[int] = field(default_factory=list)  #: objects whose methods it waits in, innermost first
     reach: set[int] = field(default_factory=set)  #: objects and collections that were seen to have the future
     keeper: int = 0  #: that of the owners which has it, or has what it was put into
+    given: int = 0  #: that of the owners which its innermost function was given, being no method
     entered: int = 0  #: what it is about to enter or acquire
     beyond: set[int] = field(default_factory=set)  #: objects further in, that the entered one waits at
     #: How near those are who have it: 3 the future itself, or a collection with it, 2 what its object keeps it in, 1 a
@@ -138,10 +140,23 @@ class Promises:
         return all(address in self._tracker.tasks for address in waiting.awaited)
 
     def _standing(self, links: list[Link]) -> Iterator[tuple[Place, int]]:
+        """Where, in methods of which objects. For the innermost function that is none, what it was given first stands:
+        `ask(jobs, question)` is as good as `jobs.ask(question)`."""
         for link in reversed(links[-_FRAMES:]):
             owner = self._chains.local(link, "self")
+            if not owner and link is links[-1]:
+                owner = self._first(link)
             if owner:
                 yield link.place, owner
+
+    def _first(self, link: Link) -> int:
+        """The first variable of a frame; 0 for what is no object with attributes of its own."""
+        for slot in list(self._chains.variables(link).values())[:1]:
+            with contextlib.suppress(*BAD):
+                value = self._values.cell(self._chains.slot(link, slot))
+                if value and self._values.attributes(value):
+                    return value
+        return 0
 
     # ------------------------------------------------------------------ a look
 
@@ -177,6 +192,7 @@ class Promises:
     def _wanted(self, now: int) -> list[_Wanted]:
         """Tasks that wait for a bare future, and those of which more than that was concluded here."""
         found: list[_Wanted] = []
+        young = 0
         for task in self._tracker.tasks.values():
             waiting = task.waiting
             if waiting is None or (waiting.state is not TaskState.UNKNOWN and task.address not in self._concluded):
@@ -188,7 +204,9 @@ class Promises:
             if not ours and not _bare(waiting):
                 continue
             if not ours and now - task.since_ns < AGE_NS:
-                continue
+                young += 1
+                if young > _YOUNG:
+                    continue
             pause = self._again.get(task.address)
             if pause is not None and pause[0] == task.future and now < pause[1]:
                 continue
@@ -209,6 +227,8 @@ class Promises:
                     each.entered, each.beyond = owner, set(each.owners) - {owner}
                 if owner not in each.owners:
                     each.owners.append(owner)
+                if place is links[-1].place and not self._chains.local(links[-1], "self"):
+                    each.given = owner
             for owner in each.owners:
                 if owner not in looked:
                     if len(looked) >= _OTHERS or self._late():
@@ -367,11 +387,13 @@ class Promises:
                     names = list(self._chains.variables(link).items())[:_VARIABLES]
                     found = {name: self._values.cell(v) for name, s in names if (v := self._chains.slot(link, s))}
                     values = set(found.values())
-                    first = found.get("self", 0)
+                    own = found.get("self", 0)
+                    given = 0 if own else next(iter(found.values()), 0)
                     for each in wanted if not values.isdisjoint(of_interest) else ():
                         # Who stands where it stands waits for another one of these, as it does.
-                        alike = any(mine.place is link.place for mine in each.task.links)
-                        self._near(each, values, 0 if alike else first, 0, task)
+                        alike = any(at.place is link.place for at in each.task.links)
+                        owner = own or (given if given == each.given else 0)
+                        self._near(each, values, 0 if alike else owner, 0, task)
                     self._collected(list(values), by_future, task)
         for each in wanted:
             if each.tasks:
@@ -440,8 +462,10 @@ class Promises:
                 waiting = Waiting(TaskState.UNKNOWN, "future", kind=self._kind(each))
             else:
                 remember(self._concluded, task.address, (each.future, waiting, _at(task.links)), _MOST_KNOWN)
+                # Where nothing keeps it but who will set it, the next one made for the same object goes there, too.
+                kept_for = each.keeper or (each.owners[0] if each.owners and each.tasks else 0)
                 for place, owner in self._standing(task.links):
-                    if owner == each.keeper:
+                    if owner == kept_for:
                         remember(self._places, (place, owner), replace(waiting, due_s=0.0), _MOST_KNOWN)
                         break
             if old is None or old != waiting:
