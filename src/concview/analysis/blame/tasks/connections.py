@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Settle, Via, place_of
+from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via, place_of
 from concview.analysis.blame.tasks.names import node_of, task_name
 from concview.model import TaskState
 
@@ -40,14 +40,15 @@ def _transit(waiter: TaskWaiter, others: Sequence[Node], connection: str) -> Set
 
     def settle(parts: Sequence[Part]) -> Root | None:
         runs = [waiter.tasks.runs[o] for o in others]
-        reads = all(r.wait.state is TaskState.IO and not SENDS.search(r.wait.via) for r in runs)
-        if not reads or not all(p.root.kind is End.IDLE and len(p.path) == 1 for p in parts):
+        reads = [r.wait.state is TaskState.IO and not SENDS.search(r.wait.via) for r in runs]
+        if not any(reads) or not all(p.root.kind in QUIET and len(p.path) == 1 for p in parts):
             return None
         began = max(r.since_ns or r.start_ns for r in (waiter.run, *runs))
         if waiter.moment.at_ns - began < _WAY_NS:
             return waiter.end(End.PEER, connection)
-        there = place_of(runs[0].leaf)
-        who = task_name(waiter.world, others[0]) + (f" ({there.short})" if there.short else "")
+        first = reads.index(True)
+        there = place_of(runs[first].leaf)
+        who = task_name(waiter.world, others[first]) + (f" ({there.short})" if there.short else "")
         return waiter.end(End.PEER, f"{connection}, and {who} at its other end waits to read, too")
 
     return settle

@@ -23,24 +23,30 @@ EVERY_NS, MOST_NS, SHARE = 250_000_000, 8_000_000, 0.01
 #: A task that was seen to have no such end is looked at again after so long, and twice that each time, up to the last;
 #: one that has, after the last.
 AGAIN_NS, SELDOM_NS = 250_000_000, 16_000_000_000
-_MOST_KNOWN, _MOST_ALIKE = 4_096, 4
-#: Who is at the other end, best first: who waits to read there, the program's own code, a library's.
-_READS, _OWN, _LIBRARY = range(3)
+_MOST_KNOWN, _MOST_ALIKE = 4_096, 8
+#: Who is at the other end, best first: the program's own code that works; who waits to read there (another one may
+#: have taken the request from it), and the program's own code that sleeps (it may only keep the connection alive); a
+#: library's.
+_WORKS, _RESTS, _LIBRARY = range(3)
 
 
 class Connections:
     def __init__(self, tracker: TaskTracker, transports: Transports) -> None:
         self._tracker, self._transports = tracker, transports
         self._look_at = 0
-        #: Address of the client, as its server sees it -> the server's task, or several that have it all the same.
-        self._ends: dict[str, list[Task]] = {}
+        #: Address of the client, as its server sees it -> tasks that have its connection -> the rank of each.
+        self._ends: dict[str, dict[Task, int]] = {}
         self._again: dict[int, tuple[int, int]] = {}  #: id of a task without such an end -> (not before, the pause)
 
     def at(self, task: Task) -> tuple[int, ...]:
         """Addresses of the tasks at the other end of the connection that this one waits for."""
         peer = _asked(task)
-        others = self._ends.get(peer.local, ()) if peer is not None else ()
-        return tuple([other.address for other in others if other.alive and other is not task])
+        ends = self._ends.get(peer.local) if peer is not None else None
+        if not ends:
+            return ()
+        alive = {other: rank for other, rank in ends.items() if other.alive and other is not task}
+        best = min(alive.values(), default=0)
+        return tuple([other.address for other, rank in alive.items() if rank == best])
 
     def look(self, now: int) -> None:
         if now < self._look_at:
@@ -51,19 +57,16 @@ class Connections:
             peer = _asked(task)
             if peer is not None:
                 asking.setdefault(peer.local, []).append(task)
-        missing = {name for name in asking if not any(task.alive for task in self._ends.get(name, ()))}
+        missing = {name for name in asking if not any(map(_busy, self._ends.get(name, ())))}
         if not missing:
             return
         began = time.thread_time_ns()
-        best: dict[str, tuple[int, list[Task]]] = {}
         for rank, name, task in self._found(now, began, missing):
-            known, tasks = best.get(name, (rank, []))
-            if rank < known:
-                known, tasks = rank, []
-            if rank == known and len(tasks) < _MOST_ALIKE:
-                best[name] = rank, [*tasks, task]
-        for name, (_, tasks) in best.items():
-            remember(self._ends, name, tasks, _MOST_KNOWN)
+            ends = self._ends.get(name, {})
+            if ends.get(task) == rank:
+                continue
+            known = {other: rank for other, rank in ends.items() if other.alive and other is not task}
+            remember(self._ends, name, dict(list({task: rank, **known}.items())[:_MOST_ALIKE]), _MOST_KNOWN)
             for client in asking.get(name, ()):
                 self._tracker.telling.touch(client)
         self._look_at = now + max(EVERY_NS, int((time.thread_time_ns() - began) / SHARE))
@@ -73,22 +76,28 @@ class Connections:
         found: list[tuple[int, str, Task]] = []
         for task in self._tracker.tasks.values():
             peer = task.waiting.peer if task.waiting is not None else None
-            if peer is not None:
-                if peer.accepted and peer.name in missing:
-                    found.append((_READS, peer.name, task))
-                continue  # of one that waits for another connection this is not known: it is looked at when it goes on
+            if peer is not None and peer.accepted:
+                if peer.name in missing:
+                    found.append((_RESTS, peer.name, task))
+                continue
             not_before, pause = self._again.get(task.id, (0, AGAIN_NS // 2))
             if task.kind != "task" or not task.links or now < not_before:
                 continue
             own = any(self._tracker.sites.is_own(link) for link in task.links)
             sleeps = task.waiting is not None and task.waiting.state is TaskState.SLEEP
             names = self._transports.accepted(task.links) if own or not sleeps else set[str]()
-            found += [(_OWN if own else _LIBRARY, name, task) for name in names]
+            rank = _LIBRARY if not own else _RESTS if sleeps else _WORKS
+            found += [(rank, name, task) for name in names]
             pause = min(SELDOM_NS, 2 * pause) if not names else SELDOM_NS
             remember(self._again, task.id, (now + pause, pause), _MOST_KNOWN)
             if time.thread_time_ns() - began > MOST_NS:
                 break
         return found
+
+
+def _busy(task: Task) -> bool:
+    """It lives, and does not wait to read there: nobody else is to be looked for."""
+    return task.alive and (task.waiting is None or task.waiting.peer is None or not task.waiting.peer.accepted)
 
 
 def _asked(task: Task) -> Peer | None:
