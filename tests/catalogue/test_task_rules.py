@@ -765,6 +765,31 @@ def test_who_waits_at_another_queue_of_the_same_object(function: str, line: int,
     assert takes or "nobody seen to take anything out" in said.sentence
 
 
+@pytest.mark.parametrize("replaced", ["", "self.changed"])
+def test_an_event_in_whose_place_another_one_was_put(replaced: str) -> None:
+    stream = Stream()
+    waiters = [stream.task(f"w{n}") for n in range(3)]
+    for waiter in waiters:
+        stream.does(waiter, TaskWait(TaskState.LOCK, "Event.wait", 0xE, "Event"), 11)
+    stream.objects[0xE] = AsyncObject(0xE, "Event", "self.changed", "asyncio", waiting=3, replaced=replaced)
+    stream.run(10)
+    said = blamed(stream)
+    assert said.verdict == ("stuck" if replaced else "dormant"), said.sentence
+    assert ("self.changed is another Event by now" in said.sentence) == bool(replaced)
+
+
+def test_who_has_been_woken_since_is_not_among_those_that_nobody_wakes() -> None:
+    stream = Stream()
+    waiters = [stream.task(f"w{n}") for n in range(3)]
+    for waiter in waiters:
+        stream.does(waiter, TaskWait(TaskState.LOCK, "Event.wait", 0xE, "Event"), 11)
+    stream.run(1)
+    for waiter in waiters:
+        stream.does(waiter, SLEEP, 12)
+    stream.run(9)
+    assert blamed(stream).verdict != "dormant"
+
+
 IN_A_CIRCLE = """
 class Link:
     async def produce(self):

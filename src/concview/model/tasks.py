@@ -230,6 +230,8 @@ class AsyncObject(msgspec.Struct, frozen=True, array_like=True, gc=False):
     queue: int = 0  #: of an executor: address of its work queue, as in `Depths`
     where: int = 0  #: id of a FrameDef: where tasks wait at it, or a holder took it; 0 not known
     users: tuple[int, ...] = ()  #: of a queue: ids of tasks in whose frames it was found, some of them
+    #: Of an Event or a Condition: where tasks wait at it, if that means another one by now: 'self.changed'.
+    replaced: str = ""
 
 
 class AsyncObjects(Event, frozen=True, tag=29):

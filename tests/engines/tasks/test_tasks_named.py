@@ -82,3 +82,36 @@ def test_a_lock_is_called_what_the_line_calls_it_that_waits(direct_python: Inter
     with target(direct_python, ACCOUNTS) as process:
         blame = blamed(process.pid, lambda b: b.verdict == "stuck")
         assert blame is not None and "target.lock" in blame.sentence, blame
+
+
+REPLACED = """
+import asyncio
+
+class Feed:
+    def __init__(self):
+        self.changed, self.kept = asyncio.Event(), asyncio.Event()
+
+    async def next(self):
+        await self.changed.wait()
+
+    async def last(self):
+        await self.kept.wait()
+
+async def main():
+    feed = Feed()
+    tasks = [asyncio.ensure_future(feed.next()), asyncio.ensure_future(feed.last())]
+    await asyncio.sleep(0.2)
+    feed.changed = asyncio.Event()
+    print("ready", flush=True)
+    await asyncio.gather(*tasks)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.few
+def test_an_event_in_whose_place_another_one_was_put(direct_python: Interpreter) -> None:
+    with target(direct_python, REPLACED) as process, watched(process.pid) as watch:
+        watch.until(lambda: any(o.replaced for o in watch.told.objects.values()))
+        told = {o.name: o.replaced for o in watch.told.objects.values() if o.kind == "Event"}
+        assert told == {"self.changed": "self.changed", "self.kept": ""}

@@ -51,6 +51,8 @@ STANDS = 0.1
 SEEN_SO = 0.5
 #: Nothing is judged before so much was seen.
 ENOUGH_S = 2.0
+#: Those that nobody wakes have slept for this part of the window.
+STILL = 0.5
 
 
 def judge(blame: Blame, history: History) -> Blame:
@@ -202,7 +204,9 @@ def _problem(blame: Blame, history: History) -> tuple[str, Severity | None, str]
         return "starved", Severity.INFO, f"Starved: threads that are ready to run wait for a CPU, {share} of the time."
     serves = _serve(history)
     sleeping = [
-        q for q in blame.quiets if q.kind == End.DORMANT and (len(q.tids) + len(q.tasks) > 1 or _served(q, serves))
+        q
+        for q in blame.quiets
+        if q.kind == End.DORMANT and _all_along(q) and (len(q.tids) + len(q.tasks) > 1 or _served(q, serves))
     ]
     if sleeping:
         asleep = sleeping[0]
@@ -215,6 +219,11 @@ def _problem(blame: Blame, history: History) -> tuple[str, Severity | None, str]
         served = _served(asleep, serves)
         return "dormant", Severity.INFO, f"{said} In flight there: {listed(served, 3)}." if served else said
     return None
+
+
+def _all_along(asleep: QuietView) -> bool:
+    """Whether those who were asleep when the window began are so for most of it: others have been woken since."""
+    return asleep.threads >= STILL * (len(asleep.tids) + len(asleep.tasks))
 
 
 def _serve(history: History) -> dict[int, str]:

@@ -8,15 +8,24 @@ from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.tasks.results import no_work
 from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among
 from concview.analysis.tasks import words
+from concview.model import Confidence
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
+
+#: Who puts another one in its place may set the old one just after.
+_LASTING_NS = 1_000_000_000
 
 
 def at_signal(waiter: TaskWaiter) -> Root | Link:
     """Who will set it, nothing says that is read: the source does, where it names it. One that comes now and then is
     work to come."""
     name, run, tasks = waiter.object_name, waiter.run, waiter.tasks
+    told = tasks.told(run.wait.object)
+    if told is not None and told.told.replaced and waiter.moment.at_ns - (run.since_ns or run.start_ns) > _LASTING_NS:
+        lost = f"{told.told.replaced} is another {run.wait.kind} by now, and nobody is seen to have this one"
+        end = waiter.end(End.NOBODY, lost)
+        return waiter.link(Via.SIGNAL, name, [], ("set", run.wait.object), Confidence.EXACT, end)
     if TOLD_TO_END.search(name.rpartition(".")[2]):
         return waiter.end(End.IDLE, f"waits for {name}, to be told to end")
     on, owners, makers = tasks.by_source(run)

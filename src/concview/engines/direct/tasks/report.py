@@ -41,6 +41,8 @@ _MAX_USERS = 16
 #: Whose locks and queues other libraries use.
 _PLAIN_LIBRARIES = ("", "asyncio", "anyio", "trio")
 _PLAIN = ("Condition", "Event", "TaskGroup")
+#: What a program puts another one in the place of while tasks wait at it; so many are looked at each time.
+_REPLACED, _MOST_REPLACED = ("Condition", "Event"), 8
 _QUEUES = ("Queue", "LifoQueue", "PriorityQueue")
 #: The ends of anyio's streams and of trio's channels at which items are taken out.
 _RECEIVES = frozenset({"MemoryObjectReceiveStream", "MemoryReceiveChannel"})
@@ -87,6 +89,8 @@ class Reporter:
         self._told = False
         self._cancelled: dict[Task, tuple[int, int]] = {}  #: -> (since when, how often)
         self._cancel_turn = self._cancels_at = 0
+        self._replaced: dict[int, str] = {}
+        self._replaced_turn = 0
         self._cancels_of = -1
 
     def poll(self, now: int, loops: dict[int, int], idents: dict[int, int], running: dict[int, int]) -> None:
@@ -262,6 +266,7 @@ class Reporter:
         if len(self._read_at) > 4 * MAX_OBJECTS:
             self._read_at = {a: t for a, t in self._read_at.items() if a in shared}
         numbers = {a: self._numbers[a] for a in told if a in self._numbers}
+        self._replaced = self._find_replaced([a for a in numbers if shared[a].kind in _REPLACED])
         counts = self._counts.read({a: n.deque for a, n in numbers.items() if n.deque})
         rows = tuple(self._row(a, shared[a], n, counts.get(a, (-1, -1))) for a, n in numbers.items())
         if rows or self._told:
@@ -347,7 +352,21 @@ class Reporter:
             numbers.queue,
             where,
             self._users_of(address),
+            self._replaced.get(address, ""),
         )
+
+    def _find_replaced(self, addresses: list[int]) -> dict[int, str]:
+        """Those of these objects in whose place the program has put another one, some of them at a time."""
+        first = self._replaced_turn % len(addresses) if addresses else 0
+        some = (addresses[first:] + addresses[:first])[:_MOST_REPLACED]
+        self._replaced_turn = first + len(some)
+        found = {a: self._replaced[a] for a in addresses if a in self._replaced and a not in some}
+        for address in some:
+            waiters = self._shared[address].waiters.values()
+            told = (self._tracker.sites.replaced(address, waiter.links) for waiter in waiters)
+            if expression := next(filter(None, told), ""):
+                found[address] = clean(expression)
+        return found
 
     def _name(self, address: int, each: _Shared) -> tuple[str, int]:
         known = self._names.get(address)

@@ -188,6 +188,19 @@ class Sites:
                 return ""
         return ""
 
+    def replaced(self, address: int, links: list[Link]) -> str:
+        """The expression at which the program's own line waits for an object, where it means another object of the same
+        type by now: 'self.changed'; ''."""
+        expression = self.entered(links, direct=True)
+        link = next((k for k in reversed(links) if self.is_own(k)), None)
+        if link is None or "." not in expression:
+            return ""
+        with contextlib.suppress(*BAD):
+            now = self._evaluate(link, expression)
+            if now and now != address and self._values.type_name(now) == self._values.type_name(address):
+                return expression
+        return ""
+
     def is_own(self, link: Link) -> bool:
         """Whether a frame is the program's own."""
         return self._origin(link) == "user"
