@@ -38,7 +38,8 @@ class EpollWaits:
 
     def __init__(self, process: ProcessFacts, clock: Callable[[], float] = time.monotonic) -> None:
         self._process, self._clock = process, clock
-        self._ends = OtherEnds(process.pid)
+        #: Of a core there is none: a process that runs under its number is another one.
+        self._ends = OtherEnds(process.pid) if process.live else None
         self._known: dict[frozenset[int], tuple[float, int]] = {}  #: descriptors -> (asked when, those that lead out)
         try:
             self._table = table()
@@ -48,14 +49,16 @@ class EpollWaits:
     def outside(self, tid: int) -> int:
         """How many descriptors the thread waits at, without a time limit, that lead out of the process; -1 where it
         waits otherwise, or that cannot be told."""
+        if self._ends is None:
+            return -1
         epoll = self._epoll(tid)
-        if epoll < 0 or not self._process.live:
+        if epoll < 0:
             return -1
         watched = frozenset(members(self._process.folder, epoll))
         now = self._clock()
         asked, found = self._known.get(watched, (0.0, -1))
         if found < 0 or now - asked >= _AGAIN_S:
-            found = self._leading_out(watched)
+            found = self._leading_out(watched, self._ends)
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[watched] = now, found
@@ -74,10 +77,10 @@ class EpollWaits:
             return epoll if limit & _NO_LIMIT == _NO_LIMIT else -1
         return epoll if shape is Shape.EPOLL2 and limit == 0 else -1
 
-    def _leading_out(self, watched: frozenset[int]) -> int:
+    def _leading_out(self, watched: frozenset[int], others: OtherEnds) -> int:
         """Who may not be looked at is of another user, and has nothing that was made in here."""
         fds = [fd for fd in watched if not self._is_eventfd(f"{self._process.folder}/fd/{fd}")]
-        ends = self._ends.of(dict.fromkeys(fds)) if fds else {}
+        ends = others.of(dict.fromkeys(fds)) if fds else {}
         # A loop has one eventfd, for its own threads. Of others the kernel does not tell who writes to them.
         more = max(0, len(watched) - len(fds) - 1)
         return more + sum(1 for fd in fds if (end := ends.get(fd)) is None or not end.own or end.others)
