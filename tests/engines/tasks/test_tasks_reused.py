@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from tasks_helpers import watched
 
 from capacity import WAITS
+from concview.cpython.memory import Memory
+from concview.engines.direct.tasks.records import COOL_NS, Blocks, Task
 from interpreters import Interpreter, interpreters, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -128,3 +132,17 @@ def test_where_something_else_lay_a_task_is_seen_at_once(python: Interpreter, mo
         looks = totals.looks - totals.skipped
         watch.until(lambda: totals.looks - totals.skipped > looks + 1)
         assert len(watch.told.tasks) >= 20  # the one that ticks may run right now
+
+
+def test_anything_may_lie_in_the_place_of_an_address() -> None:
+    """Also what is no address at all: it is not read, and nothing that has moved is made up."""
+    blocks = Blocks(Memory(os.getpid()), (16, 24), 40)
+    kept = [bytearray(200) for _ in range(20)]
+    tasks = [Task(id(one), 0, 0) for one in kept]
+    for number, task in enumerate(tasks):
+        task.future, task.pulse = (1 << 64) - 1 - 8 * number, (1 << 64) - 8
+        blocks.put(task, 0)
+    blocks.settle(tasks)
+    # Read one by one, and, after a while, laid out with their neighbours.
+    assert not blocks.moved(1) and not blocks.moved(2 * COOL_NS) and not blocks.moved(3 * COOL_NS)
+    assert blocks._cold

@@ -17,6 +17,8 @@ BLOCK = 250
 COOL_NS, SETTLE_NS = 500_000_000, 250_000_000
 #: Where in a name (an int or a short str) lies what tells it from another: (offset, size).
 NAME_PART = (16, 40)
+#: The last address that there can be.
+_LAST = (1 << 64) - 1
 #: What stands for the tid where a call was given to a process pool.
 NO_THREAD = -1
 
@@ -121,7 +123,8 @@ class Blocks:
     def _pieces(self, task: Task) -> tuple[int, int, int, int, int, int]:
         at, size = self._span
         future, pulse = task.future or task.address, task.pulse or task.address
-        return task.address + at, size, future + self._state, 4, pulse, 8
+        # Memory that is used again may have anything in the place of an address, and there is none beyond the last one.
+        return task.address + at, size, (future + self._state) & _LAST, 4, pulse & _LAST, 8
 
     def moved(self, now: int) -> list[Task]:
         """Tasks whose pieces read otherwise than last time."""
