@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from concview.engines.direct.tasks.records import Task
     from concview.engines.direct.tasks.tracker import TaskTracker
 
-#: How often, nanoseconds; a look's CPU at most, and its share.
-EVERY_NS, MOST_NS, SHARE = 250_000_000, 8_000_000, 0.01
+#: How often, and how much more seldom for each task, nanoseconds; a look's CPU at most, and its share.
+EVERY_NS, EACH_NS, MOST_NS, SHARE = 250_000_000, 150_000, 8_000_000, 0.01
 #: A task that was seen to have no such end is looked at again after so long, and twice that each time, up to the last;
 #: one that has, after the last.
 AGAIN_NS, SELDOM_NS = 250_000_000, 16_000_000_000
@@ -34,6 +34,7 @@ class Connections:
     def __init__(self, tracker: TaskTracker, transports: Transports) -> None:
         self._tracker, self._transports = tracker, transports
         self._look_at = 0
+        self._seen = -1  #: version of the tracker's tasks in which nobody's other end was missing
         #: Address of the client, as its server sees it -> tasks that have its connection -> the rank of each.
         self._ends: dict[str, dict[Task, int]] = {}
         self._again: dict[int, tuple[int, int]] = {}  #: id of a task without such an end -> (not before, the pause)
@@ -49,15 +50,17 @@ class Connections:
         return tuple([other.address for other, rank in alive.items() if rank == best])
 
     def look(self, now: int) -> None:
-        if now < self._look_at:
+        if now < self._look_at or self._tracker.version == self._seen:
             return
-        self._look_at = now + EVERY_NS
+        pause = EVERY_NS + len(self._tracker.tasks) * EACH_NS
+        self._look_at = now + pause
         asking: dict[str, list[Task]] = {}
         for task in self._tracker.tasks.values():
             peer = _asked(task)
             if peer is not None:
                 asking.setdefault(peer.local, []).append(task)
         missing = {name for name in asking if not any(map(_busy, self._ends.get(name, ())))}
+        self._seen = -1 if missing else self._tracker.version
         if not missing:
             return
         began = time.thread_time_ns()
@@ -69,7 +72,7 @@ class Connections:
             remember(self._ends, name, dict(list({task: rank, **known}.items())[:_MOST_ALIKE]), _MOST_KNOWN)
             for client in asking.get(name, ()):
                 self._tracker.telling.touch(client)
-        self._look_at = now + max(EVERY_NS, int((time.thread_time_ns() - began) / SHARE))
+        self._look_at = now + max(pause, int((time.thread_time_ns() - began) / SHARE))
 
     def _found(self, now: int, began: int, missing: set[str]) -> list[tuple[int, str, Task]]:
         """(rank, address of the client, task): several may have one connection, such as those that keep it alive."""
