@@ -182,7 +182,7 @@ class File:
         return known
 
     def _find_wakers(self, on: str, method: str) -> dict[Key, tuple[int, ...]]:
-        wake = WAKES.get(method) or POLLED_WAKES.get(method, frozenset())
+        wake = _wakes_of(method)
         reach: dict[Key, set[int]] = {}
         names: set[str] = set()
         for f in self.functions:
@@ -261,7 +261,7 @@ class File:
 
     def puts_into(self, on: str, method: str = "get") -> frozenset[str]:
         """Functions that put something into what that method takes it out of."""
-        puts = WAKES.get(method) or POLLED_WAKES.get(method, frozenset())
+        puts = _wakes_of(method)
         return frozenset(f.name for f in self.functions if any(c.on == on and c.method in puts for c in f.calls))
 
     def passes_back(self, name: str, line: int, take: str, gives: frozenset[str]) -> bool:
@@ -488,6 +488,11 @@ class File:
             return max(ends)
         loop = _innermost(found, line)
         return loop.last if loop is not None else found.last
+
+
+def _wakes_of(method: str) -> frozenset[str]:
+    """What ends a wait in this method, or lets one that polls by it go on."""
+    return WAKES.get(method) or POLLED_WAKES.get(method, frozenset())
 
 
 _EMPTY = File(UsesFile())

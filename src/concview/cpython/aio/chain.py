@@ -278,6 +278,16 @@ class Chains:
         self.slot_of(link, "self")
         return self._variables[link.place.code.address][1]
 
+    def at_hand(self, link: Link, most: int) -> dict[int, str]:
+        """What a frame has in variables, and `self` in attributes: address -> the variable's name, '' of an attribute.
+        `most`: of each. Raises BadAddress."""
+        values = self.values
+        names = list(self.variables(link).items())[:most]
+        found = {a: name for name, slot in names if (a := values.cell(self.slot(link, slot)))}
+        owner = next((a for a, name in found.items() if name == "self"), 0)
+        parts = list(values.attributes(owner).values())[:most] if owner else []
+        return found | {a: "" for a in parts if a and a not in found}
+
     def names(self, code: Code) -> dict[str, int]:
         """Name -> slot of the variables of a function. Read anew each time."""
         objects, found, base = self.values.objects, dict[str, int](), 0

@@ -29,11 +29,7 @@ def waits_to(values: Values, chains: Chains, links: list[Link], future: int) -> 
 
 def _in_frame(values: Values, chains: Chains, link: Link, future: int) -> str:
     with contextlib.suppress(*BAD):
-        names = list(chains.variables(link).items())[:_MAX_VARIABLES]
-        have = {a: name for name, slot in names if (a := values.cell(chains.slot(link, slot)))}
-        owner = next((a for a, name in have.items() if name == "self"), 0)
-        parts = list(values.attributes(owner).values())[:_MAX_VARIABLES] if owner else []
-        every = [a for a in dict.fromkeys([*have, *parts]) if a]
+        every = list(chains.at_hand(link, _MAX_VARIABLES))
         for address, kind in zip(list(every), values.type_names(every), strict=True):
             if kind.endswith("Poller"):  # it has (socket, what is looked for)
                 pairs = values.list_items(values.attribute(address, "sockets"), _MAX_WAITING)

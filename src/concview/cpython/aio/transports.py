@@ -83,13 +83,9 @@ class Transports:
         values, left = self._values, _MAX_OBJECTS
         for link in (*links[:2], *links[2:][-_MAX_LINKS + 2 :]):
             with contextlib.suppress(*BAD):
-                names = list(self._chains.variables(link).items())[:_MAX_VARIABLES]
-                have = {a: name for name, slot in names if (a := values.cell(self._chains.slot(link, slot)))}
-                owner = next((a for a, name in have.items() if name == "self"), 0)
-                parts = list(values.attributes(owner).values())[:_MAX_VARIABLES] if owner else []
-                every = list(dict.fromkeys([*have, *(p for p in parts if p)]))
-                for address, kind in zip(every, values.type_names(every), strict=True):
-                    if left <= 0 or not (have.get(address) in _STARTS or _LEADS.search(kind)):
+                have = self._chains.at_hand(link, _MAX_VARIABLES)
+                for (address, name), kind in zip(have.items(), values.type_names(list(have)), strict=True):
+                    if left <= 0 or not (name in _STARTS or _LEADS.search(kind)):
                         continue
                     seen: set[int] = set()
                     peer = self.of(address, seen)

@@ -25,13 +25,13 @@ def other_end(waiter: TaskWaiter) -> Link | None:
     if peer is None or peer.kind != "tcp":
         return None
     others = [n for t in waiter.run.awaits if (n := node_of(t)) in tasks.runs and n != waiter.node]
-    if others:
-        connection = f"{peer.kind} {peer.known_as or peer.name}"
-        sends = SENDS.search(waiter.wait.via)
-        what = f"what it sends over {connection} to be taken" if sends else f"an answer over {connection}"
-        settle = None if sends else _transit(waiter, others, connection)
-        return waiter.link(Via.ANSWER, what, others, ("connection", peer.local), settle=settle)
-    return None
+    if not others:
+        return None
+    connection = f"{peer.kind} {peer.known_as or peer.name}"
+    sends = SENDS.search(waiter.wait.via)
+    what = f"what it sends over {connection} to be taken" if sends else f"an answer over {connection}"
+    settle = None if sends else _transit(waiter, others, connection)
+    return waiter.link(Via.ANSWER, what, others, ("connection", peer.local), settle=settle)
 
 
 def _transit(waiter: TaskWaiter, others: Sequence[Node], connection: str) -> Settle:
