@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from concview.engines.pyspy import PySpyEngine
@@ -98,21 +101,39 @@ class KeepingSink:
         return Counter({k: v / span for k, v in total.items()})
 
 
+@dataclass(frozen=True)
+class Took:
+    """Of one tick, in nanoseconds."""
+
+    ours_ns: int
+    helper_late_ns: int  #: for so long since the tick before py-spy waited for a CPU
+
+
+def waited_ns(pid: int) -> int:
+    """For how long the threads of a process waited for a CPU until now; 0 when it has ended."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[1])
+    return total
+
+
 def watch(
     engine: PySpyEngine,
     sink: KeepingSink,
     pid: int,
     seconds: float,
     done: Callable[[], object] = lambda: True,
-) -> dict[int, int]:
+) -> dict[int, Took]:
     """Open, tick at jittered moments of 100 Hz for so long and then until `done`, close.
 
     A busy machine gives py-spy its turn late: what is waited for is named in `done`, not hoped for within `seconds`.
-    Returns how long each tick took, by its moment, in nanoseconds.
+    Returns what each tick took, by its moment.
     """
     engine.FINISH_S = 20.0  # the end of the last window, too, is waited for
     engine.open(Target(pid, "3", (), 0.0), sink)
-    took: dict[int, int] = {}
+    took: dict[int, Took] = {}
+    waited: dict[int, int] = {}
     try:
         began = due = looked = time.monotonic()
         while True:
@@ -126,6 +147,12 @@ def watch(
             time.sleep(max(0.0, due - time.monotonic()))
             at = time.monotonic_ns()
             engine.tick(at)
-            took[at] = time.monotonic_ns() - at
+            ours_ns, helper_late_ns = time.monotonic_ns() - at, 0
+            for spy in (engine._current, engine._next):
+                if spy is not None:
+                    now_waited = waited_ns(spy.child_pid)
+                    helper_late_ns += max(0, now_waited - waited.setdefault(spy.child_pid, now_waited))
+                    waited[spy.child_pid] = now_waited
+            took[at] = Took(ours_ns, helper_late_ns)
     finally:
         engine.close()

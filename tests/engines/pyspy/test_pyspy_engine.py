@@ -70,29 +70,21 @@ while True:
 @pytest.mark.few
 @pytest.mark.python(8, 14, False)
 def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpreter) -> None:
-    """Over the rounds of the three phases in which the target got its CPU in time, and we ours."""
-    sink, engine = KeepingSink(), PySpyEngine()
-    with target(interpreter, PHASES) as process:
-        took = watch(engine, sink, process.pid, 6.0)
-        process.send("enough")
-        log = [int(x) for x in process.line().split(",")]
-        assert engine.helper_cpu_seconds() > 0
-    rounds: dict[int, list[tuple[str, int, str, str]]] = {}
-    disturbed = {i // 3 for i in range(len(log) - 1) if log[i + 1] - log[i] > ASKED_NS[i % 3] + LATE_NS}
-    for at, weight, stack, wait, _ in sink.timeline(process.pid):
-        i = bisect.bisect_right(log, at) - 1
-        if not 0 <= i < len(log) - 1 or at < sink.ticks[0][0] + 400_000_000:  # before py-spy's first look
-            continue
-        function = next((f for f in sink.functions(stack) if f in NAMES), "?")
-        rounds.setdefault(i // 3, []).append((NAMES[i % 3], weight, function, str(sink.waits[wait].kind)))
-        if weight > 3 * LATE_NS or took[at] > LATE_NS:
-            disturbed.add(i // 3)
-    if len(rounds.keys() - disturbed) < 4:
-        pytest.skip(f"the machine is too busy to judge: {len(disturbed)} of {len(rounds)} rounds were disturbed")
+    """Over the rounds of the three phases in which the target got its CPU in time, and we and py-spy ours."""
+    quiet: list[list[Piece]] = []
+    disturbed = 0
+    for _ in range(5):
+        found = rounds(interpreter)
+        quiet += filter(None, found)
+        disturbed += found.count([])
+        if len(quiet) >= 4:
+            break
+    else:
+        pytest.skip(f"the machine is too busy to judge: {disturbed} of {disturbed + len(quiet)} rounds were disturbed")
     true: Counter[tuple[str, str]] = Counter()
     seen: Counter[tuple[str, str]] = Counter()
     right = total = 0
-    for name, weight, function, kind in (one for i in rounds.keys() - disturbed for one in rounds[i]):
+    for name, weight, function, kind in (one for pieces in quiet for one in pieces):
         total += weight
         true[name, KIND[name]] += weight
         seen[function, kind] += weight
@@ -101,16 +93,42 @@ def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpr
     rounded = {" ".join(k): round(v, 2) for k, v in errors.items()}
     print(
         f"{interpreter.label}: errors in percentage points {rounded}; {100 * right / total:.1f} % of time in the "
-        f"true function; {len(disturbed)} of {len(rounds)} rounds disturbed; "
-        f"longest gap {engine.longest_gap_ns / 1e6:.1f} ms; "
-        f"{engine.tally}"
+        f"true function; {disturbed} of {disturbed + len(quiet)} rounds disturbed"
     )
     assert right / total > 0.9
     assert all(abs(error) < 4 for error in errors.values()), rounded
+
+
+#: What was told of a piece of time: the function that was true, nanoseconds, function and kind of wait that were told.
+Piece = tuple[str, int, str, str]
+
+
+def rounds(interpreter: Interpreter) -> list[list[Piece]]:
+    """Six seconds of them; of one that was disturbed nothing."""
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(interpreter, PHASES) as process:
+        took = watch(engine, sink, process.pid, 6.0)
+        process.send("enough")
+        log = [int(x) for x in process.line().split(",")]
+        assert engine.helper_cpu_seconds() > 0
     assert engine.tally.dropped == 0
     assert sink.names[process.pid] == "MainThread"
     assert sorted(n for n in sink.names.values() if n != "MainThread") == [f"idler-{i}" for i in range(3)]
     assert not [e for e in sink.events if isinstance(e, Notice) and e.level == "warn"]
+    pieces: dict[int, list[Piece]] = {}
+    late: Counter[int] = Counter()
+    for i in range(len(log) - 1):
+        late[i // 3] = max(late[i // 3], log[i + 1] - log[i] - ASKED_NS[i % 3])
+    helper: Counter[int] = Counter()
+    for at, weight, stack, wait, _ in sink.timeline(process.pid):
+        i = bisect.bisect_right(log, at) - 1
+        if not 0 <= i < len(log) - 1 or at < sink.ticks[0][0] + 400_000_000:  # before py-spy's first look
+            continue
+        function = next((f for f in sink.functions(stack) if f in NAMES), "?")
+        pieces.setdefault(i // 3, []).append((NAMES[i % 3], weight, function, str(sink.waits[wait].kind)))
+        late[i // 3] = max(late[i // 3], weight - 2 * LATE_NS, took[at].ours_ns)
+        helper[i // 3] += took[at].helper_late_ns
+    return [part if max(late[i], helper[i]) <= LATE_NS else [] for i, part in pieces.items()]
 
 
 @pytest.mark.units(BUSY)
