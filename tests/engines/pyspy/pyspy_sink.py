@@ -7,7 +7,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +100,6 @@ class KeepingSink:
         return Counter({k: v / span for k, v in total.items()})
 
 
-@dataclass(frozen=True)
-class Took:
-    """Of one tick, in nanoseconds."""
-
-    ours_ns: int
-    helper_late_ns: int  #: for so long since the tick before py-spy waited for a CPU
-
-
 def waited_ns(pid: int) -> int:
     """For how long the threads of a process waited for a CPU until now; 0 when it has ended."""
     total = 0
@@ -124,15 +115,15 @@ def watch(
     pid: int,
     seconds: float,
     done: Callable[[], object] = lambda: True,
-) -> dict[int, Took]:
+) -> dict[int, int]:
     """Open, tick at jittered moments of 100 Hz for so long and then until `done`, close.
 
     A busy machine gives py-spy its turn late: what is waited for is named in `done`, not hoped for within `seconds`.
-    Returns what each tick took, by its moment.
+    Returns for how many nanoseconds py-spy waited for a CPU since the tick before, by the moment of each tick.
     """
     engine.FINISH_S = 20.0  # the end of the last window, too, is waited for
     engine.open(Target(pid, "3", (), 0.0), sink)
-    took: dict[int, Took] = {}
+    late: dict[int, int] = {}
     waited: dict[int, int] = {}
     try:
         began = due = looked = time.monotonic()
@@ -141,18 +132,17 @@ def watch(
             if now > began + seconds and now > looked + 0.1:
                 looked = now
                 if done():
-                    return took
+                    return late
                 assert now < began + seconds + 60, "what is waited for did not happen"
             due = max(due, now) + random.uniform(0.005, 0.015)
             time.sleep(max(0.0, due - time.monotonic()))
             at = time.monotonic_ns()
             engine.tick(at)
-            ours_ns, helper_late_ns = time.monotonic_ns() - at, 0
+            late[at] = 0
             for spy in (engine._current, engine._next):
                 if spy is not None:
                     now_waited = waited_ns(spy.child_pid)
-                    helper_late_ns += max(0, now_waited - waited.setdefault(spy.child_pid, now_waited))
+                    late[at] += max(0, now_waited - waited.setdefault(spy.child_pid, now_waited))
                     waited[spy.child_pid] = now_waited
-            took[at] = Took(ours_ns, helper_late_ns)
     finally:
         engine.close()

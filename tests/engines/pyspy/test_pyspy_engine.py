@@ -51,7 +51,8 @@ NAMES = ("sleeping", "busy", "locked")
 KIND = {"sleeping": "sleep", "busy": "running", "locked": "futex"}
 #: So long each phase takes when it gets its CPU in time.
 ASKED_NS = (100_000_000, 150_000_000, 120_000_000)
-LATE_NS = 10_000_000
+#: So far apart two ticks are at most where we got our CPU in time.
+SELDOM_NS = 20_000_000
 
 RESTLESS = """
 import threading, time
@@ -70,44 +71,37 @@ while True:
 @pytest.mark.few
 @pytest.mark.python(8, 14, False)
 def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpreter) -> None:
-    """Over the rounds of the three phases in which the target got its CPU in time, and we and py-spy ours."""
-    quiet: list[list[Piece]] = []
-    disturbed = 0
-    for _ in range(5):
-        found = rounds(interpreter)
-        quiet += filter(None, found)
-        disturbed += found.count([])
-        if len(quiet) >= 4:
-            break
-    else:
-        pytest.skip(f"the machine is too busy to judge: {disturbed} of {disturbed + len(quiet)} rounds were disturbed")
+    """Over the rounds of the three phases in which the target, we and py-spy waited least for a CPU: what was told may
+    be wrong for as long as that, and a little more."""
+    quiet = sorted(rounds(interpreter))[:5]
     true: Counter[tuple[str, str]] = Counter()
     seen: Counter[tuple[str, str]] = Counter()
     right = total = 0
-    for name, weight, function, kind in (one for pieces in quiet for one in pieces):
+    for name, weight, function, kind in (one for _, pieces in quiet for one in pieces):
         total += weight
         true[name, KIND[name]] += weight
         seen[function, kind] += weight
         right += weight * (function == name)
     errors = {key: 100 * (seen[key] - true[key]) / total for key in sorted(true.keys() | seen.keys())}
     rounded = {" ".join(k): round(v, 2) for k, v in errors.items()}
+    late = sum(waited for waited, _ in quiet) / total
     print(
         f"{interpreter.label}: errors in percentage points {rounded}; {100 * right / total:.1f} % of time in the "
-        f"true function; {disturbed} of {disturbed + len(quiet)} rounds disturbed"
+        f"true function; {late:.1%} of it somebody waited for a CPU"
     )
-    assert right / total > 0.9
-    assert all(abs(error) < 4 for error in errors.values()), rounded
+    assert right / total > 0.9 - late
+    assert all(abs(error) < 4 + 100 * late for error in errors.values()), rounded
 
 
 #: What was told of a piece of time: the function that was true, nanoseconds, function and kind of wait that were told.
 Piece = tuple[str, int, str, str]
 
 
-def rounds(interpreter: Interpreter) -> list[list[Piece]]:
-    """Six seconds of them; of one that was disturbed nothing."""
+def rounds(interpreter: Interpreter) -> list[tuple[int, list[Piece]]]:
+    """Six seconds of them: for how many nanoseconds somebody waited for a CPU, and the pieces."""
     sink, engine = KeepingSink(), PySpyEngine()
     with target(interpreter, PHASES) as process:
-        took = watch(engine, sink, process.pid, 6.0)
+        helper_late = watch(engine, sink, process.pid, 6.0)
         process.send("enough")
         log = [int(x) for x in process.line().split(",")]
         assert engine.helper_cpu_seconds() > 0
@@ -118,17 +112,16 @@ def rounds(interpreter: Interpreter) -> list[list[Piece]]:
     pieces: dict[int, list[Piece]] = {}
     late: Counter[int] = Counter()
     for i in range(len(log) - 1):
-        late[i // 3] = max(late[i // 3], log[i + 1] - log[i] - ASKED_NS[i % 3])
-    helper: Counter[int] = Counter()
+        late[i // 3] += max(0, log[i + 1] - log[i] - ASKED_NS[i % 3])
     for at, weight, stack, wait, _ in sink.timeline(process.pid):
         i = bisect.bisect_right(log, at) - 1
         if not 0 <= i < len(log) - 1 or at < sink.ticks[0][0] + 400_000_000:  # before py-spy's first look
             continue
         function = next((f for f in sink.functions(stack) if f in NAMES), "?")
         pieces.setdefault(i // 3, []).append((NAMES[i % 3], weight, function, str(sink.waits[wait].kind)))
-        late[i // 3] = max(late[i // 3], weight - 2 * LATE_NS, took[at].ours_ns)
-        helper[i // 3] += took[at].helper_late_ns
-    return [part if max(late[i], helper[i]) <= LATE_NS else [] for i, part in pieces.items()]
+        late[i // 3] += max(0, weight - SELDOM_NS) + helper_late[at]
+    # The first one is not whole.
+    return [(late[i], part) for i, part in list(pieces.items())[1:]]
 
 
 @pytest.mark.units(BUSY)
