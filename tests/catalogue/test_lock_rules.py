@@ -153,8 +153,19 @@ def test_those_that_wait_to_be_told_by_a_process_do_not_queue_for_a_lock(signal:
             name, 268, f"/usr/lib/python3.13/{file}" if signal else file, "stdlib" if signal else "user", acquires=of
         )
         scene.do(scene.thread(f"web-{n}"), [leaf, frame("serve", 30)], waits_for(ADDRESS))
+    scene.do(scene.thread("loader"), [frame("load", 40)], RUNNING, holds(ADDRESS, of))
     scene.play(6)
     assert (scene.found("lock-contention") is None) is signal
+
+
+def test_a_lock_that_nobody_gets_and_nobody_is_seen_with_is_no_queue() -> None:
+    """To hold it for less is no help: what they wait for is the verdict's to say."""
+    scene = Scene()
+    of = site("ready")
+    for n in range(3):
+        scene.do(scene.thread(f"web-{n}"), [frame("serve", 30, acquires=of)], waits_for(ADDRESS))
+    scene.play(9)
+    assert scene.found("lock-contention") is None
 
 
 def test_a_stuck_holder_in_io_is_named() -> None:

@@ -173,6 +173,8 @@ def _futex(wait: Wait, stack: Stack) -> Classification:
     if wait.via == STOPPING_VIA:
         return Classification(State.LOCK, "waits until all other threads have stopped, as it asked for", via=wait.via)
     via = wait.via or via_of(stack)
+    if via == "Event.wait" and via_of(stack) == "futures.wait":
+        via = "futures.wait"  # which waits at an Event of its own
     # Main loops that call their task in their own frame: a C function that waits for a lock is a task.
     task = wait.lock_kind in _PLAIN_LOCKS and not wait.via and any(is_file(leaf, file) for file in _RUN_TASKS)
     if in_loop(stack) and not task:

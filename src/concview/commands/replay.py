@@ -62,6 +62,5 @@ COMMAND = Command(
     summary="the dashboard on a recording",
     configure=configure,
     run=run,
-    reads=("file",),
     order=50,
 )

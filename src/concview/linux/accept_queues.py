@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from concview.linux import other_ends, socket_diag, sockets
-from concview.linux.epolls import members
+from concview.linux.epolls import EPOLL, members
 from concview.linux.socket_diag import Listening
 
 #: The descriptors of the process are looked through again after so long where no socket listens that is new, and those
@@ -25,7 +25,6 @@ from concview.linux.socket_diag import Listening
 _OWN_S, _OTHERS_S = 5.0, 10.0
 #: Sockets that listen, of one process; waiting connections that are told apart.
 MAX_QUEUES, MAX_WAITING = 64, 4096
-_EPOLL = "anon_inode:[eventpoll]"
 #: /proc/PID/net/tcp: bytes read.
 _TABLE = 16 << 20
 
@@ -209,7 +208,7 @@ class AcceptQueues:
                 link = os.readlink(f"{folder}/{name}")
             except OSError:
                 continue
-            if link == _EPOLL:
+            if link == EPOLL:
                 epolls.append(int(name))
             elif link.startswith("socket:[") and (inode := int(link[8:-1])) in inodes:
                 own.setdefault(inode, []).append(int(name))

@@ -18,10 +18,15 @@ _NOT_COUNTED = (
 _COUNTED = ((1 << 31) - 1) & ~sum(1 << number - 1 for number in _NOT_COUNTED)
 
 
+def counted(caught: int) -> int:
+    """Of a set of signals as the kernel gives it, a bit each."""
+    return (caught & _COUNTED).bit_count()
+
+
 def caught_signals(process: ProcessFacts) -> int:
     """-1: not known."""
     with contextlib.suppress(OSError, ValueError), open(f"{process.folder}/status", "rb") as file:
         for line in file:
             if line.startswith(b"SigCgt:"):
-                return (int(line[7:], 16) & _COUNTED).bit_count()
+                return counted(int(line[7:], 16))
     return -1

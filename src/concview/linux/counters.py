@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from concview.errors import TargetGone
+from concview.linux.caught_signals import counted
 from concview.linux.family import children_of, os_threads
 from concview.linux.limits import parse_throttled, throttle_files
 from concview.linux.threads import CounterTable
@@ -30,6 +31,7 @@ _CONNECTIONS_EVERY_S = 3.0
 _CONNECTIONS_ANYHOW_S = 15.0
 #: Fields of /proc/PID/stat counted after the command's closing parenthesis (proc(5) numbers them from 1 = pid).
 _STATE, _UTIME, _STIME, _START_TICKS, _START_CODE, _START_STACK = 0, 14 - 3, 15 - 3, 22 - 3, 26 - 3, 28 - 3
+_CAUGHT = 34 - 3
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -177,6 +179,7 @@ class CounterReader:
             address_space=self._address_space,
             data=self._data,
             gil_switches=gil_switches,
+            caught=counted(int(fields[_CAUGHT])),
         )
 
     def close(self) -> None:

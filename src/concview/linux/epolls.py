@@ -8,10 +8,12 @@ pair of sockets of which it has both ends, and nobody else has the other one (a 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from concview.linux.other_ends import OtherEnds
 from concview.linux.process_facts import ProcessFacts
@@ -19,6 +21,8 @@ from concview.linux.syscalls import Shape, table
 
 _ENTRY = re.compile(rb"^tfd:\s*(\d+)", re.MULTILINE)
 _MOST_TEXT = 1 << 18
+EPOLL = "anon_inode:[eventpoll]"
+_MOST_FDS, _MOST_EPOLLS = 8_192, 64
 _NO_LIMIT = 0xFFFFFFFF  #: -1, an int
 #: What is watched is asked anew after so long: the other end of a pipe may be given to a child, or closed. Seconds.
 _AGAIN_S, _MOST_KNOWN = 2.0, 64
@@ -33,16 +37,34 @@ def members(folder: str, epoll: int) -> set[int]:
         return set()
 
 
-def processes(folder: str, epoll: int) -> list[int]:
-    """Descriptors of processes (pidfd) that an epoll of the process watches."""
-    return [fd for fd in sorted(members(folder, epoll)) if _leads_to(f"{folder}/fd/{fd}", "[pidfd]")]
+class Watchers:
+    """Which epolls of one process watch a descriptor. Looked through again after a while, and only when asked."""
 
+    def __init__(self, folder: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._clock = folder, clock
+        self._again = 0.0
+        self._watched: dict[int, set[int]] = {}  #: epoll -> descriptors
 
-def _leads_to(path: str, kind: str) -> bool:
-    try:
-        return kind in os.readlink(path)  # noqa: PTH115
-    except OSError:
-        return False
+    def of(self, fds: Iterable[int]) -> tuple[int, ...]:
+        """Those that watch one of these."""
+        now = self._clock()
+        if now >= self._again:
+            self._again = now + _AGAIN_S
+            self._watched = {epoll: members(self._folder, epoll) for epoll in self._epolls()}
+        wanted = set(fds)
+        return tuple(sorted(epoll for epoll, watched in self._watched.items() if watched & wanted))
+
+    def _epolls(self) -> list[int]:
+        found: list[int] = []
+        try:
+            with os.scandir(f"{self._folder}/fd") as entries:
+                for entry in islice(entries, _MOST_FDS):
+                    with contextlib.suppress(OSError):
+                        if os.readlink(entry.path) == EPOLL:  # noqa: PTH115
+                            found.append(int(entry.name))
+        except OSError:
+            return []
+        return found[:_MOST_EPOLLS]
 
 
 class EpollWaits:
@@ -91,8 +113,15 @@ class EpollWaits:
 
     def _leading_out(self, watched: frozenset[int], others: OtherEnds) -> int:
         """Who may not be looked at is of another user, and has nothing that was made in here."""
-        fds = [fd for fd in watched if not _leads_to(f"{self._process.folder}/fd/{fd}", "[eventfd]")]
+        fds = [fd for fd in watched if not self._is_eventfd(f"{self._process.folder}/fd/{fd}")]
         ends = others.of(dict.fromkeys(fds)) if fds else {}
         # A loop has one eventfd, for its own threads. Of others the kernel does not tell who writes to them.
         more = max(0, len(watched) - len(fds) - 1)
         return more + sum(1 for fd in fds if (end := ends.get(fd)) is None or not end.own or end.others)
+
+    @staticmethod
+    def _is_eventfd(path: str) -> bool:
+        try:
+            return "[eventfd]" in os.readlink(path)  # noqa: PTH115
+        except OSError:
+            return False

@@ -117,6 +117,7 @@ class Counters(Event, frozen=True, tag=8):
     gil_switches: int = -1
     address_space: int = -1  #: bytes mapped
     data: int = -1  #: bytes of private writable memory
+    caught: int = -1  #: signals with a handler, but for Ctrl-C's and faults; -1: not known
 
 
 class LookStats(msgspec.Struct, frozen=True, array_like=True, gc=False):

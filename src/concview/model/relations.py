@@ -140,6 +140,7 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     #: TCP: when something was last sent, and came, on the stream's clock, to within a tenth of a second; 0 not told.
     sent_ns: int = 0
     came_ns: int = 0
+    epolls: tuple[int, ...] = ()  #: epolls of this process that watch the other end, where no thread is seen to use it
 
     @property
     def moved_ns(self) -> int:
@@ -256,6 +257,7 @@ class Semaphore(msgspec.Struct, frozen=True, array_like=True, gc=False):
     searched: bool = False  #: all of this process's memory was searched for it
     at: int = 0  #: where this process has it mapped
     counts: tuple[int, ...] = ()  #: where the numbers lie that `count` is the sum of
+    sharers: int = -1  #: other processes that have it mapped; -1 not looked for, or not every process could be asked
 
 
 class Semaphores(Event, frozen=True, tag=21):

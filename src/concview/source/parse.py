@@ -165,6 +165,7 @@ class _Visitor:
             by = function.by_signal if called in _BY_SIGNAL else function.by_descriptor
             by |= {subject(n.value) for n in parts if isinstance(n, ast.Attribute) and n.attr in _SETS}
             by |= {f"{subject(a)}()" for a in node.args if isinstance(a, (ast.Name, ast.Attribute))}
+            by |= {"<lambda>()" for a in node.args if isinstance(a, ast.Lambda)}
         arguments = tuple(_path(a) for a in node.args[:16])
         if isinstance(node.func, ast.Name):
             function.calls.append(Call("", node.func.id, _range(node), arguments, handler, maybe))

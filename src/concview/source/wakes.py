@@ -31,6 +31,15 @@ POLLED_WAKES: dict[str, frozenset[str]] = {
     "popleft": frozenset({"append", "appendleft"}),
     "get_nowait": frozenset({"put", "put_nowait"}),
 }
+#: How something is waited for -> the method by which, in `WAKES`.
+ITEMS: dict[str, str] = {
+    "Queue.get": "get",
+    "SimpleQueue.get": "get",
+    "Queue.put": "put",
+    "Queue.join": "join",
+    "Future.result": "result",
+    "Barrier.wait": "barrier",
+}
 _SENDS = frozenset(
     {"send", "sendall", "sendto", "sendmsg", "write", "writelines", "send_bytes", "flush", "request", "execute"}
     | {"send_multipart", "send_string", "send_json", "send_pyobj", "send_serialized"}
@@ -39,6 +48,7 @@ _READS = frozenset(
     {"recv", "recv_into", "recvfrom", "read", "readline", "readinto", "recv_bytes", "accept", "readlines", "read1"}
     | {"recv_multipart", "recv_string", "recv_json", "recv_pyobj", "recv_serialized"}
 )
+_SELECTS = frozenset({"select", "poll", "epoll_wait", "control"})
 #: Calls that are followed from the place of a wake-up outwards, in the same file.
 DEPTH = 3
 #: Methods by which something is taken out of a pool, and by which a pool is told that it is had no more. Not `recv`:
@@ -168,6 +178,16 @@ class File:
             and not any(c.on == on and c.method == "release" for c in f.calls)
         )
 
+    def givers(self, on: str) -> frozenset[str]:
+        """Functions that release what is called so, and do not acquire it: for them it is a sign, which others wait
+        for."""
+        return frozenset(
+            f.name
+            for f in self.functions
+            if any(c.on == on and c.method == "release" for c in f.calls)
+            and not any(c.on == on and c.method == "acquire" for c in f.calls)
+        )
+
     def those(self, keys: Iterable[Key]) -> list[Function]:
         """The functions with these keys, as they were parsed."""
         wanted = set(keys)
@@ -180,6 +200,11 @@ class File:
         if known is None:
             known = self._wakers[key] = self._find_wakers(on, method)
         return known
+
+    def direct_givers(self, on: str, method: str) -> frozenset[Key]:
+        """Functions that themselves end a wait of that method for it."""
+        wake = _wakes_of(method)
+        return frozenset(f.key for f in self.functions if any(c.on == on and c.method in wake for c in f.calls))
 
     def _find_wakers(self, on: str, method: str) -> dict[Key, tuple[int, ...]]:
         wake = _wakes_of(method)
@@ -365,6 +390,13 @@ class File:
             return False
         return any(c.method in WAKES["result"] and loop.first <= c.line <= loop.last for c in found.calls)
 
+    def selects(self, name: str, line: int) -> bool:
+        """Whether a loop around this line, further out perhaps, waits for whichever of many descriptors is ready."""
+        found = self.function_at(name, line)
+        loops = [lp for lp in found.loops if lp.endless and lp.first <= line <= lp.last] if found is not None else []
+        calls = found.calls if found is not None else []
+        return any(c.method in _SELECTS and lp.first <= c.line <= lp.last for lp in loops for c in calls)
+
     def loop(self, name: str, line: int) -> Loop | None:
         """The innermost loop around a line."""
         found = self.function_at(name, line)
@@ -422,9 +454,10 @@ class File:
         here = {on for at, on in found.awaited if at.line <= line <= at.end_line} if found is not None else set()
         return here.pop() if len(here) == 1 else None
 
-    def by_signal(self, on: str) -> bool:
-        """Whether a handler of a signal is seen to set what is called so."""
-        return self._set_by(on, {name for f in self.parsed.functions for name in f.by_signal})
+    def by_signal(self, on: str, method: str = "") -> bool:
+        """Whether a handler of a signal is seen to set what is called so, or to end a wait of that method for it."""
+        names = {name for f in self.parsed.functions for name in f.by_signal}
+        return self._set_by(on, names) or any(f"{name}()" in names for name, _ in self.wakers(on, method))
 
     def by_descriptor(self, on: str) -> bool:
         """Whether who is called when a descriptor is ready is seen to set it."""

@@ -206,7 +206,9 @@ def _problem(blame: Blame, history: History) -> tuple[str, Severity | None, str]
     sleeping = [
         q
         for q in blame.quiets
-        if q.kind == End.DORMANT and _all_along(q) and (len(q.tids) + len(q.tasks) > 1 or _served(q, serves))
+        if q.kind == End.DORMANT
+        and _all_along(q)
+        and (len(q.tids) + len(q.tasks) > 1 or _served(q, serves) or len(history.threads) == 1)
     ]
     if sleeping:
         asleep = sleeping[0]

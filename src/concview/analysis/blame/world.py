@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from concview.analysis.tasks.records import TaskRun
 
 #: What a wait is for by its place, whatever primitive it is built of.
-_SURE = frozenset({"pool", "import", "database"})
+_SURE = frozenset({"pool", "import", "database", "futures.wait"})
 _NO_FRAME = Frame("?", "", 0)
 #: Conditions and answers kept, of this while and of the one before; those that come back later are made again.
 MOST_LOOKS, MOST_ANSWERS, WHILE_NS = 8_000, 50_000, 30_000_000_000
@@ -99,6 +99,7 @@ class Seen:
         self.putters = SeenSets[int, Node](MOST_SEEN)
         self.waiters = SeenSets[int, Node](MOST_SEEN)  #: address of a lock
         self.holders = SeenSets[int, Node](MOST_SEEN)
+        self.pollers = SeenSets[int, Node](MOST_SEEN)  #: descriptor of an epoll -> who waited at it
         self.listening: set[str] = set()  #: ports
 
     def learn(self, tid: Node, run: Run) -> None:
@@ -113,6 +114,8 @@ class Seen:
                 self.putters.add(wait.lock, tid)
             else:
                 self.waiters.add(wait.lock, tid)
+        if wait.syscall.startswith("epoll") and wait.fd >= 0:
+            self.pollers.add(wait.fd, tid)
         peer = wait.peer
         if peer is None:
             return
@@ -130,8 +133,8 @@ class Seen:
         for names in (self.descriptors, self.writers):
             names.keep(alive)
         self.tcp.keep(alive)
-        for locks in (self.getters, self.putters, self.waiters, self.holders):
-            locks.keep(alive)
+        for numbers in (self.getters, self.putters, self.waiters, self.holders, self.pollers):
+            numbers.keep(alive)
 
 
 @dataclass(slots=True)

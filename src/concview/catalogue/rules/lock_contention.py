@@ -25,7 +25,8 @@ Fix:
 When it is fine:
     Waiting at a condition, a barrier, a full queue or for a future is not contention for a lock, and not counted. Nor
     is a lock at which one thread alone was seen, and nobody with it: a worker parks there (trio and gevent do so)
-    until somebody releases it who has work. A short burst at the start is no reason to change a design.
+    until somebody releases it who has work. Nor one that nobody gets at all, and nobody is seen with. A short burst at
+    the start is no reason to change a design.
 """
 
 from __future__ import annotations
@@ -85,8 +86,12 @@ class LockContention:
                 continue
             # A semaphore, a full queue or a barrier is waited for through a lock of its own: not this rule's business.
             real = sum(ns for run, ns in lock.waited_as if _is_lock(run))
-            if real and real >= 0.5 * lock.wait_ns and not _parked(lock) and not _in_turn(lock):
+            if real and real >= 0.5 * lock.wait_ns and not self._is_none(window, lock):
                 yield self._one(window, lock)
+
+    @staticmethod
+    def _is_none(window: Window, lock: LockWindow) -> bool:
+        return _parked(lock) or _in_turn(lock) or _stands(window, lock)
 
     def _one(self, window: Window, lock: LockWindow) -> Observation:
         mean, held = lock.waiters_mean, lock.held_share
@@ -145,6 +150,12 @@ def _parked(lock: LockWindow) -> bool:
     """Whether a single thread was ever seen at it, and nobody with it: the thread parks on a lock of its own, which
     whoever has work for it releases. It queues with nobody."""
     return not lock.holds and len(lock.waiters()) == 1
+
+
+def _stands(window: Window, lock: LockWindow) -> bool:
+    """Whether nobody was seen with it, and nobody got it: no queue moves there, and to hold it for less is no
+    help. What those wait for is the verdict's to say."""
+    return not lock.holds and set(lock.waiters()) <= set(evidence.lasting(window, lock.still_waiting))
 
 
 def _in_turn(lock: LockWindow) -> bool:

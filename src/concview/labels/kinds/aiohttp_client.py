@@ -8,14 +8,13 @@ from concview.model import WorkKind
 
 
 def read(view: View) -> Raw | None:
-    method, given = view.local("method"), view.local("str_or_url")
+    method, given, session = view.local("method"), view.local("str_or_url"), view.local("self")
     if not method:
         return None
     text = given.text() or given.attr("_str").text()
     if not text and (netloc := given.attr("_netloc").text()):  # a URL that nobody has made a text of yet
         text = f"//{netloc}{given.attr('_path').text()}"
-    # One session asks for one address again and again: the timer and the headers are made for each call.
-    key = ("aiohttp", view.local("tm").address, view.local("headers").address, given.address, text)
+    key = ("aiohttp", given.address, text, session.address)
     return Raw(WorkKind.CALL, key, method=method.text(16), host=host_of(text), detail=text)
 
 

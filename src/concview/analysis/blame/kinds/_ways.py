@@ -163,6 +163,31 @@ def _all(waiter: Waiter, on: str, method: str, wanted: Way) -> list[Node]:
     return [t for t in found if t not in loops] + tasks
 
 
+def own_callback(waiter: Waiter, on: str, method: str) -> str:
+    """Why nobody else will give it: whatever gives it is done in functions in which this thread itself is, further out,
+    called back by a library that calls nobody else back so. '' where it is not so."""
+    frames, at = waiter.look.stack.frames, waiter.frame
+    givers = waiter.source.direct_givers(on, method) if on else frozenset()
+    if not givers or at not in frames:
+        return ""
+    file, outer = waiter.source, frames[frames.index(at) + 1 :]
+    inside: dict[object, int] = {}
+    for number, frame in enumerate(outer):
+        found = file.function_at(frame.function, frame.line) if frame.file == at.file else None
+        if found is not None and found.key in givers:
+            inside[found.key] = number
+    if len(inside) < len(givers):
+        return ""
+    for number in inside.values():
+        calls = next((f for f in outer[number:] if f.origin != "user"), None)
+        if calls is None or calls.origin != "library":
+            return ""
+        if len({t for t, _ in waiter.moment.standing.get((calls.file, calls.function), ())}) > 1:
+            return ""
+    name = outer[min(inside.values())].function.rpartition(".")[2]
+    return f"{on}: only {name} would bring it, and this very thread is in that, in a callback"
+
+
 def would(reach: Reach) -> str:
     """'put:31, close:40': the places that would wake it."""
     return ", ".join(sorted(f"{name}:{lines[0]}" for (name, _), lines in reach.items())[:3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from concview.analysis.blame.kinds.alone import alone, besides
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
@@ -51,7 +52,8 @@ class Answer:
         if others:
             return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
         if told is not None and told.peer_fds and not told.owners and (told.pending or told.complete):
-            itself = _by_loops(waiter, what, kind) or _by_workers(waiter, told)
+            itself = _by_watchers(waiter, told, what, kind) or _by_loops(waiter, what, kind)
+            itself = itself or _by_workers(waiter, told)
             if itself is not None:
                 return itself
         return _outside(waiter, told, kind) if told is not None else None
@@ -80,6 +82,26 @@ def _at_the_other_end(waiter: Waiter, link: Ends) -> list[Node]:
     having = list(dict.fromkeys(u.tid for u in users))
     others = [t for t in having if runs[t].wait.fd != link.fd]
     return [t for t in others if runs[t].wait.fd in link.peer_fds] or others
+
+
+def _by_watchers(waiter: Waiter, link: Ends, what: str, kind: str) -> Link | None:
+    """A loop of this process watches the other end by an epoll, and whoever waits at that epoll is in one of its calls:
+    it serves many, one after the other. One that waits there would have been woken. Where nobody was seen to wait there
+    since anybody looked, the one thread that is in such a loop by its source."""
+    moment, seen = waiter.moment, waiter.world.seen.pollers
+    if not link.epolls:
+        return None
+    those = sorted({t for epoll in link.epolls for t in seen.get(epoll, set()) if t in moment.runs})
+    if not those:
+        loops = moment.once(("select",), lambda: [t for t in moment.runs if _selects(waiter, t)])
+        those = loops if len(loops) == 1 else []
+    others = [t for t in those if t != waiter.tid and moment.runs[t].state is not State.IDLE]
+    return waiter.link(Via.ANSWER, what, others, settle=_transit(waiter, kind)) if others else None
+
+
+def _selects(waiter: Waiter, tid: Node) -> bool:
+    file = waiter.world.file
+    return any(file(f.file).selects(f.function, f.line) for f in waiter.moment.look(tid).own)
 
 
 def _by_loops(waiter: Waiter, what: str, kind: str) -> Link | None:
@@ -111,7 +133,7 @@ def _by_workers(waiter: Waiter, link: Ends) -> Link | None:
     return waiter.link(Via.ANSWER, what, others, Confidence.INFERRED, otherwise=itself)
 
 
-def _outside(waiter: Waiter, link: Ends, kind: str) -> Root | None:
+def _outside(waiter: Waiter, link: Ends, kind: str) -> Root | Link | None:
     """What is known of the other end where no thread of this process was found at it; None: nothing."""
     if link.owners:
         first, more = link.owners[0], len(link.owners) - 1
@@ -124,6 +146,10 @@ def _outside(waiter: Waiter, link: Ends, kind: str) -> Root | None:
         what = f"a {kind} that nobody has accepted: this process listens for it, and no thread is seen to accept"
         return waiter.end(End.PEER, what)
     if link.peer_fds and link.complete:
+        counters = alone(waiter)
+        if counters is not None and not waiter.wait.timed and besides(counters) == []:
+            nobody = waiter.end(End.NOBODY, "only this process has it, and this is its only thread")
+            return waiter.link(Via.ANSWER, f"the other end of a {kind}", [], otherwise=nobody)
         what = f"a {kind} whose other end only this process has, where no thread is seen to use it"
         return waiter.end(End.PEER, what)
     return None

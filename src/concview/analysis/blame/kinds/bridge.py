@@ -14,6 +14,8 @@ from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import Places, among, places
 from concview.model import Stack, State, WaitKind
 
+#: A loop that has nothing else to do has begun with what it was given.
+_BEGINS_NS = 100_000_000
 _Rows = dict[str, tuple[Places, ...]]
 #: Frames below which asyncio, or a loop in C that is one for asyncio, runs callbacks.
 ASYNCIO = places(
@@ -84,7 +86,9 @@ class BridgeCall:
         if len(blocked) == len(others):
             return waiter.link(Via.RESULT, what, blocked)
         if not bridge.tasks:
-            return None
+            # Begun, or about to be: what it waits for inside of the loop is no thread, and no task.
+            young = waiter.moment.at_ns - (waiter.run.since_ns or waiter.run.start_ns) < _BEGINS_NS
+            return None if young else waiter.end(End.PEER, f"what {bridge.name} waits for on its behalf")
         tasks = waiter.moment.tasks.runs.items()
         inside = [node for node, run in tasks if any(among(f, bridge.tasks) for f in run.stack.frames)]
         nobody = waiter.end(End.UNEXPLAINED, f"{what}: not seen in which task")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import in_tasks, on_the_way
+from concview.analysis.blame.kinds._ways import in_tasks, on_the_way, would
+from concview.analysis.blame.kinds.signal import no_work
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
@@ -49,7 +50,10 @@ class Lock:
                 return waiter.link(Via.LOCK, what, [recorded], Confidence.EXACT, settle=_followers(waiter, [recorded]))
             others = [t for t in told.have if t not in same] or others
             # Who waits here by a line that also gives back has no use for one that took it and is gone on: a mutex.
-            others = others or [t for t in dict.fromkeys(told.took) if t not in same]
+            took = [t for t in dict.fromkeys(told.took) if t not in same]
+            if took and not others and (sign := _as_a_sign(waiter, told, what)) is not None:
+                return sign
+            others = others or took
             if not others and not waiter.wait.timed and _has_itself(waiter, told):
                 return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, f"{what}: {_ITSELF}"))
         others = others or in_tasks(waiter)
@@ -74,6 +78,9 @@ class Lock:
             if _turn(waiter.look):
                 turn = "its turn at a queue between processes: another one has it and waits for an item, or has ended"
                 return waiter.end(End.PEER, f"{turn} with it (check --tree tells which)")
+            if semaphore is not None and semaphore.sharers == 0:
+                nobody = waiter.end(End.NOBODY, "no other process has it any more: who took it has ended with it")
+                return waiter.link(Via.LOCK, what, [], otherwise=nobody, told=True)
             end = waiter.end(End.PEER, "another process, or one that has ended with it (check --tree looks at them)")
             return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
         unseen = "no thread of this process is seen to hold it"
@@ -101,6 +108,27 @@ class Lock:
         late = run.before_ns < 0 and run.start_ns > waiter.world.history.first_ns + _FIRST_NS
         began = late or run.woken is not None
         return began and seen.waiters.get(address, set()) <= {waiter.tid} and not seen.holders.get(address)
+
+
+def _as_a_sign(waiter: Waiter, told: Ties, what: str) -> Root | Link | None:
+    """Of a lock that was taken for others to give it back: a function that does not take it releases it, as one sets an
+    Event. Who took it, and has nothing more to do with it, is not in the way; who comes by the release is. None: it is
+    no such lock."""
+    frame, source = waiter.frame, waiter.source
+    _, on = source.waited(frame.function, frame.line)
+    givers = source.givers(on) if on else frozenset()
+    if not givers:
+        return None
+    owners, makers = on_the_way(waiter, on, "acquire")
+    others = [t for t in dict.fromkeys((*owners, *makers)) if t not in waiter.same]
+    if others:
+        return waiter.link(Via.SIGNAL, what, others, settle=no_work(waiter, on, others))
+    sites = would({key: lines for key, lines in source.wakers(on, "acquire").items() if key[0] in givers})
+    said = f"{sites} would release it, no thread is there"
+    site = waiter.run.classification.site
+    if site is not None and site.how == "with" and _searched(waiter, told):
+        return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.NOBODY, said))
+    return waiter.end(End.DORMANT, f"{what}: {said}")
 
 
 def _has_itself(waiter: Waiter, told: Ties) -> bool:
@@ -165,10 +193,13 @@ def _lost(waiter: Waiter, told: Ties) -> bool:
     release() behind it may well be a way to wait for a signal, which somebody gives by release()."""
     site, row = waiter.run.classification.site, told.row
     taken = site is not None and (site.how == "with" or _pairs(waiter, told) or _alone(waiter))
-    # Frames of tasks are not searched: a coroutine may have it across an `await`. And before this wait somebody may
-    # have been seen at another lock, which lay there.
-    searched = row.complete and not waiter.moment.tasks.runs and still(waiter.moment, waiter.tid, told.at_ns)
-    return taken and searched and row.value == 1 and not (told.have or told.make or told.took)
+    return taken and _searched(waiter, told) and row.value == 1 and not (told.have or told.make or told.took)
+
+
+def _searched(waiter: Waiter, told: Ties) -> bool:
+    """Whether all frames were searched for it. Those of tasks are not: a coroutine may have it across an `await`. And
+    before this wait somebody may have been seen at another lock, which lay there."""
+    return told.row.complete and not waiter.moment.tasks.runs and still(waiter.moment, waiter.tid, told.at_ns)
 
 
 def _pairs(waiter: Waiter, told: Ties) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import between, inside_block, on_the_way, would
+from concview.analysis.blame.kinds._ways import between, inside_block, on_the_way, own_callback, would
 from concview.analysis.blame.kinds.work import lies_in_a_queue
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
@@ -148,7 +148,7 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
     full = _full_pool(waiter)
     if full:
         return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, full))
-    circle = _own_thread(waiter, what, reach)
+    circle = _own_thread(waiter, what, reach) or own_callback(waiter, on, "wait")
     if circle:
         return waiter.link(via, what, [], otherwise=waiter.end(End.CYCLE, circle))
     makers = _given(waiter, reach)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from concview.analysis.blame.kinds._ways import own_callback
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.ties import Ties, ties
 from concview.analysis.blame.world import Look, Waiter
@@ -27,6 +28,10 @@ class Work:
         name = known[0].name if known is not None and known[0].name else ""
         if waiter.look.via == "Queue.join":
             return self._join(waiter, name)
+        circle = own_callback(waiter, waiter.source.waited(waiter.frame.function, waiter.frame.line)[1], "get")
+        if circle:
+            nobody = waiter.end(End.CYCLE, circle)
+            return waiter.link(Via.RESULT, f"an item of {name or 'a queue'}", [], otherwise=nobody)
         idle = waiter.end(End.IDLE, f"no work: {name or 'its queue'} is empty")
         return self._reply(waiter, idle) or idle
 

@@ -8,6 +8,7 @@ from functools import cache
 from concview.engines.direct.relations.handles import MAX_USERS, Users
 from concview.engines.direct.relations.search import Waiting
 from concview.linux import other_ends
+from concview.linux.epolls import Watchers
 from concview.linux.other_ends import OtherEnds
 from concview.linux.stopped import stopped_by
 from concview.model import Link, Links, Owner, Peer, TaskLink
@@ -34,6 +35,7 @@ class LinkReader:
     def __init__(self, pid: int, sink: Sink) -> None:
         self._sink = sink
         self._ends = OtherEnds(pid)
+        self._watchers = Watchers(f"/proc/{pid}")
         self._last: object = None
         self._links: tuple[tuple[Link, ...], int, str] = ((), 0, "")  #: as told last
         self._tasks: tuple[TaskLink, ...] = ()
@@ -96,6 +98,7 @@ class LinkReader:
                     end.pending,
                     self._when(now, end.inode, "sent", end.sent_ms),
                     self._when(now, end.inode, "came", end.came_ms),
+                    self._watchers.of(end.own) if end.own and not mine else (),
                 )
             )
         there = {end.inode for end in ends.values()}

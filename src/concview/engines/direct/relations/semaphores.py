@@ -14,9 +14,12 @@ import struct
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from concview.cpython.memory import BadAddress
 from concview.engines.direct.relations.search import Search
 from concview.linux import syscall_line
+from concview.linux.mapped import others_with
 from concview.linux.syscalls import Shape
 from concview.model import Semaphore, Semaphores
 from concview.model import Wait as ModelWait
@@ -24,6 +27,8 @@ from concview.model import Wait as ModelWait
 EVERY_NS = 2_000_000_000
 #: Mappings are read again after so long; memory is searched again for an object that was not there.
 _MAPS_NS, _AGAIN_NS = 10_000_000_000, 30_000_000_000
+#: Who else has one is asked again after so long at the earliest: it costs a look at every process.
+_SHARERS_NS = 10_000_000_000
 #: In one report; threads whose system call is read; objects of one semaphore.
 MAX_SEMAPHORES, MAX_THREADS, _MAX_OBJECTS = 16, 64, 8
 #: Bytes searched at a time, and of one process at most.
@@ -62,6 +67,8 @@ class SemaphoreReader:
         self._work: Iterator[tuple[int, int]] | None = None  #: (address, bytes) still to be searched, for:
         self._sought: frozenset[int] = frozenset()
         self._last: object = ()
+        self._sharers: dict[str, int] = {}
+        self._sharers_at = 0
 
     def look(self, at_ns: int, allowed_ns: int) -> bool:
         if at_ns >= self._maps_at:
@@ -83,10 +90,20 @@ class SemaphoreReader:
                 complete = self._seek(frozenset(missing), at_ns, max(allowed_ns, _FIRST_NS))
                 taken |= {start: self._taken(start) for start in missing}
             rows = tuple(self._row(s, state, waiters.get(s, []), taken[s]) for s, state in wanted.items())
+        rows = self._with_sharers(rows, at_ns)
         if (rows, more) != self._last and (rows or self._last):
             self._last = (rows, more) if rows else ()
             self._sink.emit(Semaphores(at_ns, rows, more))
         return complete
+
+    def _with_sharers(self, rows: tuple[Semaphore, ...], at_ns: int) -> tuple[Semaphore, ...]:
+        """Of those of which none is left, and that nobody of this process has: who else could."""
+        gone = [r.key for r in rows if r.waiters and r.value == 0 and r.known and r.count <= 0]
+        self._sharers = {key: number for key, number in self._sharers.items() if key in gone}
+        if gone and at_ns >= self._sharers_at:
+            self._sharers_at = at_ns + _SHARERS_NS
+            self._sharers = others_with(gone, self._memory.pid)
+        return tuple(msgspec.structs.replace(r, sharers=self._sharers.get(r.key, -1)) for r in rows)
 
     def _row(
         self, start: int, state: tuple[int, int], waiters: list[int], taken: list[tuple[int, int, int, int]]
