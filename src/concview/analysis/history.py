@@ -14,6 +14,7 @@ import msgspec
 
 from concview.analysis.classify import Classification, classify, in_native_lock
 from concview.analysis.exact_waits import ExactWaits
+from concview.analysis.gaps import Gaps
 from concview.analysis.interpreters import InterpreterHistory
 from concview.analysis.queues import QueueHistories
 from concview.analysis.records import GilTick, ProcessBucket, Run, TaskCounts, ThreadHistory
@@ -164,6 +165,7 @@ class History:
         self.first_ns = 0
         self.now_ns = 0
         self.births = 0
+        self.gaps = Gaps()  #: stretches without a sample
         self.tables = Tables()
         self._bucket: ProcessBucket | None = None
         self._gil_waiters: set[int] = set()
@@ -212,12 +214,14 @@ class History:
             self._gone(event)
         elif isinstance(event, Stats):
             self.stats = event
+            self.gaps.rate(event.achieved_hz)
             if event.threads > 0:
                 self.counted.append((event.at_ns, event.threads))
         elif isinstance(event, Notice):
             self.notices.append(event)
         elif isinstance(event, Hello):
             self.hello = event
+            self.gaps.rate(event.rate_hz)
             self.now_ns = self.first_ns = event.at_ns
         elif isinstance(event, Bye):
             self.bye = event
@@ -294,6 +298,8 @@ class History:
     def _tick(self, tick: Tick) -> None:
         at = tick.at_ns
         start = at - tick.dt_ns  # what is seen now is taken to be so since the previous tick
+        if tick.dt_ns >= self.gaps.least_ns and self.now_ns > self.first_ns:
+            self.gaps.add(at, tick.dt_ns)
         tables = self.tables
         changes = tick.changes
         for i in range(0, len(changes) - 3, 4):

@@ -70,6 +70,7 @@ def check_out(snapshot: Snapshot) -> out.CheckOut:
             pyspy_cpu_percent=_round(snapshot.helper_cpu_percent, 2),
             threads=snapshot.threads_there if snapshot.threads_there >= 0 else None,
             threads_seen=snapshot.threads_seen if snapshot.threads_seen >= 0 else None,
+            gaps=[out.GapOut(_round(g.start_s), _round(g.seconds)) for g in snapshot.gaps],
         ),
         process=out.ProcessOut(
             cpu_percent=_maybe(snapshot.cpu_percent),

@@ -14,7 +14,7 @@ from concview.commands._text_writer import BOLD, DIM, RED, YELLOW, Pen
 from concview.commands._work import work_text
 from concview.model import STATES, Finding, Frame, Severity, State
 from concview.session.account import clock
-from concview.session.phrases import measured_text, unended
+from concview.session.phrases import measured_text, unended, unseen_for
 from concview.snapshot import LockView, Snapshot, ThreadView
 from concview.text import clean, count, duration, group, percent, plural, short_path
 
@@ -88,6 +88,8 @@ def headline(snapshot: Snapshot, pen: Pen) -> None:
             f"own cost {snapshot.own_cpu_percent:.1f} % of a core"
             + (f", {snapshot.helper_cpu_percent:.1f} of it py-spy" if snapshot.helper_limit_percent else "")
         )
+    if told := unseen_for(snapshot.gaps, snapshot.gap_s):
+        pen.line(told, YELLOW)
     if ending := build.unusual_ending(snapshot):
         pen.line(ending, YELLOW)
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 from concview.analysis.samples import Samples, Selection
 from concview.config import RuleConfig
 from concview.session.account import Account, account_of_file
+from concview.session.phrases import unseen_for
 from concview.session.recording import Recording
 
 
@@ -79,6 +80,8 @@ def remarks(samples: Samples) -> list[str]:
     stats = samples.stats
     if stats is not None and stats.misses:
         said.append(f"{stats.misses} of {stats.samples + stats.misses} samples were missed")
+    if told := unseen_for(samples.gaps.longest(samples.first_ns), samples.gaps.seconds):
+        said.append(told)
     native = sum(t.native for t in samples.threads)
     if native and not samples.selection.threads:
         said.append(f"{native} native threads without a Python stack are left out; --threads takes them in")

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from concview.catalogue.judge import PATIENCE_NS
 from concview.config import RuleConfig
 from concview.model import Severity
+from concview.session.phrases import unseen_for
 from concview.session.session import PICTURE_S, Session
 from concview.session.stream_source import FileSource
 from concview.snapshot import Mark, Snapshot, Status, Timeline
@@ -146,6 +147,8 @@ def unseen(account: Account) -> list[str]:
         said.append(last.ending)
     if last.misses:
         said.append(f"{last.misses} of {last.samples + last.misses} samples were missed")
+    if told := unseen_for(last.gaps, last.gap_s):
+        said.append(told)
     if last.doubtful:
         said.append(f"{last.doubtful} stacks may be wrong in their innermost frame")
     # What only an agent sees comes last: nobody misses it who did not ask for it.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from concview import text
 from concview.catalogue.base import UNTOLD
 from concview.model import Measured
-from concview.snapshot import LockView, ThreadView
+from concview.snapshot import Gap, LockView, ThreadView
 from concview.text import duration
 
 
@@ -55,3 +57,18 @@ def measured_text(measured: Measured) -> str:
     counts = [text.plural(measured.samples, "sample")] if measured.samples else []
     counts += [text.plural(measured.episodes, "episode")] if measured.episodes else []
     return said + (f" ({', '.join(counts)})" if counts else "")
+
+
+#: Gaps that are told one by one.
+MOST_GAPS = 3
+
+
+def unseen_for(gaps: Sequence[Gap], all_s: float) -> str:
+    """'no sample for 3.1 s from 12.4 s on, for 0.8 s from 1 min 05 s on, and 2.0 s more': '' where there was none.
+    `gaps`: the longest ones; `all_s`: of all together."""
+    longest = sorted(sorted(gaps, key=lambda g: -g.seconds)[:MOST_GAPS], key=lambda g: g.start_s)
+    if not longest:
+        return ""
+    told = ", ".join(f"for {duration(g.seconds)} from {duration(g.start_s)} on" for g in longest)
+    more = all_s - sum(g.seconds for g in longest)
+    return f"no sample {told}" + (f", and {duration(more)} more" if more >= 0.05 else "")

@@ -28,7 +28,7 @@ from concview.snapshot.locks import ChainView, EdgeView, HolderView, LockView
 from concview.snapshot.resources import GilView, InterpreterView, ListeningView, PeerView, QueueView
 from concview.snapshot.tasks import AioView, LoopView, SharedView, TaskGroupView, TaskView
 from concview.snapshot.threads import PlaceWaitTimes, ThreadView, WaitTimes, WakerView, WakeTimes
-from concview.snapshot.time import Mark, Point, Timeline
+from concview.snapshot.time import Gap, Mark, Point, Timeline
 from concview.snapshot.work import RouteView, WorkSummary, WorkTotal, WorkView
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "BlameStep",
     "ChainView",
     "EdgeView",
+    "Gap",
     "GilView",
     "HolderView",
     "InterpreterView",
@@ -97,6 +98,8 @@ class Snapshot(View, frozen=True):
     own_wait_percent: float = 0.0  #: of the last second, for which the collector itself waited for a CPU
     samples: int = 0
     misses: int = 0
+    gaps: tuple[Gap, ...] = ()  #: stretches without any sample, the longest ones, in the order of time
+    gap_s: float = 0.0  #: all of them together
     repaired: int = 0
     dropped: int = 0
     doubtful: int = 0

@@ -40,3 +40,10 @@ class Timeline(View, frozen=True):
     epoch_ns: int = 0  #: add it to a moment for nanoseconds since the epoch
     points: tuple[Point, ...] = ()  #: oldest first
     marks: tuple[Mark, ...] = ()  #: oldest first
+
+
+class Gap(View, frozen=True):
+    """A stretch in which no sample was taken though samples were due. `start_s`: since the first sample."""
+
+    start_s: float
+    seconds: float

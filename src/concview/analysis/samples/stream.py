@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from concview import codec
+from concview.analysis.gaps import Gaps
 from concview.analysis.locks import SHARED_KINDS
 from concview.analysis.samples.naming import Naming
 from concview.analysis.samples.reading import ProcessCounters
@@ -72,6 +73,7 @@ class Samples:
         self.threads: list[SampledThread] = []  #: all that were seen, also those not selected
         self.counters: list[ProcessCounters] = []
         self.ticks = 0
+        self.gaps = Gaps()  #: stretches without a sample
         self.first_ns = self.last_ns = 0
         self.gil_seen_ns = self.gil_held_ns = self.collecting_ns = 0
         self._alive: dict[int, SampledThread] = {}
@@ -158,6 +160,7 @@ class Samples:
             self.counters.append(event)
         elif isinstance(event, Stats):
             self.stats = event
+            self.gaps.rate(event.achieved_hz)
         elif isinstance(event, Notice):
             self.notices.append(event)
         elif isinstance(event, Work):
@@ -168,6 +171,7 @@ class Samples:
             self._naming.forget()
         elif isinstance(event, Hello):
             self.hello = event
+            self.gaps.rate(event.rate_hz)
             self.first_ns = self.last_ns = event.at_ns
             held = event.capabilities.get("held-locks")
             self._naming.exact = held is not None and held.available
@@ -220,6 +224,8 @@ class Samples:
         number = self.ticks
         if not number:
             self.first_ns = start
+        elif dt >= self.gaps.least_ns:
+            self.gaps.add(at, dt)
         changes = tick.changes
         known, alive, out, turned = self._naming.tables.activities, self._alive, self._out, self._turned
         touched: dict[SampledThread, None] = {}

@@ -42,6 +42,7 @@ from concview.commands._schema.findings import (
     StackOut,
 )
 from concview.commands._schema.process import (
+    GapOut,
     InterpreterOut,
     ListeningOut,
     ProcessOut,
@@ -94,6 +95,7 @@ __all__ = [
     "ExactWaitsOut",
     "FindingOut",
     "FrameOut",
+    "GapOut",
     "GilOut",
     "HoldOut",
     "HolderOut",

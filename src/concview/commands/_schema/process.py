@@ -18,6 +18,13 @@ class TargetOut(msgspec.Struct):
     core_lacks: str = ""  #: what of the threads that file lacks, in words
 
 
+class GapOut(msgspec.Struct):
+    """What happened from `start_s` (since the first sample) on, for `seconds`, nobody saw."""
+
+    start_s: float
+    seconds: float
+
+
 class SamplingOut(msgspec.Struct):
     engine: str
     seconds: float
@@ -31,6 +38,7 @@ class SamplingOut(msgspec.Struct):
     #: Of how many it is known where they were in the last second. Fewer than there are: the budget has no room for all,
     #: which have their turn one after the other.
     threads_seen: int | None = None
+    gaps: list[GapOut] = []  #: stretches without any sample though some were due: the longest, in the order of time
 
 
 class InterpreterOut(msgspec.Struct):

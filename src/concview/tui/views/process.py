@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 
 from concview import text
 from concview.model import CAPABILITIES
+from concview.session.phrases import unseen_for
 from concview.snapshot import Snapshot
 from concview.tui.text_render import Line, beside, fit, paragraph
 from concview.tui.theme import Palette, palette_of
@@ -85,6 +86,7 @@ def _sampling(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("achieved", f"{snapshot.achieved_hz:.1f} Hz"),
         ("samples", str(snapshot.samples)),
         ("missed", f"{snapshot.misses}{missed}"),
+        *([("not seen", told)] if (told := unseen_for(snapshot.gaps, snapshot.gap_s)) else []),
         ("repaired", f"{of(snapshot.repaired)}  torn stacks put right"),
         ("dropped", f"{of(snapshot.dropped)}  stacks given up"),
         ("doubtful", f"{of(snapshot.doubtful)}  stacks that may be wrong in the innermost frame"),
