@@ -38,7 +38,7 @@ _CUT = "…"
 
 
 #: Drivers of databases in which `"x"` is never a text, whatever the settings.
-_QUOTE_NAMES = frozenset({"psycopg", "psycopg2", "asyncpg"})
+_QUOTE_NAMES = frozenset({"psycopg", "psycopg2", "asyncpg", "aiopg"})
 
 
 def fingerprint(statement: str, driver: str = "") -> str:
