@@ -36,10 +36,16 @@ class WorkInProgress:
     before: bool
     trace: str = ""
     span: str = ""
+    sure_ns: int = 0
 
     @property
     def begin_ns(self) -> int:
         return self.started_ns or self.seen_ns
+
+    @property
+    def least_ns(self) -> int:
+        """When it began at the latest: later than `begin_ns` where several, one after another, may look like one."""
+        return self.begin_ns if self.started_ns else max(self.seen_ns, self.sure_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,17 @@ class WorkHistory:
     def add(self, event: Work, labels: Mapping[int, Label]) -> None:
         pieces = [
             WorkInProgress(
-                i.id, label, i.seen_ns, i.started_ns, i.threads, i.tasks, i.inside, i.before, i.trace, i.span
+                i.id,
+                label,
+                i.seen_ns,
+                i.started_ns,
+                i.threads,
+                i.tasks,
+                i.inside,
+                i.before,
+                i.trace,
+                i.span,
+                i.sure_ns,
             )
             for i in event.items
             if (label := labels.get(i.label)) is not None
@@ -193,8 +209,12 @@ class Route:
     states: list[int] = field(default_factory=lambda: [0] * len(State))  #: nanoseconds of their threads
     tasks_ns: int = 0  #: nanoseconds for which tasks worked on them, and no thread
 
-    def end(self, seconds: float, exact: bool) -> None:
-        """One of them has ended."""
+    def end(self, piece: WorkInProgress, at_ns: int) -> None:
+        """One of them has ended. How long it lasted is not known where it may have been several."""
+        if piece.least_ns == piece.begin_ns:
+            self.add_ended((at_ns - piece.begin_ns) / 1e9, bool(piece.started_ns))
+
+    def add_ended(self, seconds: float, exact: bool) -> None:
         self.ended.append(seconds)
         self.exact += exact
 
@@ -270,7 +290,7 @@ class Sums(Generic[R]):
                 route.tasks_ns += until - begin_ns
             if until < end_ns and piece.id not in self._over:
                 self._over.add(piece.id)
-                route.end((until - piece.begin_ns) / 1e9, bool(piece.started_ns))
+                route.end(piece, until)
         for id_, (piece, route) in running.items():
             if id_ not in there and id_ not in self._over:
                 self._missed[id_] = piece, route, self._lefts.get(id_, begin_ns)
@@ -278,7 +298,7 @@ class Sums(Generic[R]):
             if not report.unknown or begin_ns - since_ns > KEPT_IN_DOUBT_NS:
                 del self._missed[id_]
                 if not report.unknown:
-                    route.end((since_ns - piece.begin_ns) / 1e9, bool(piece.started_ns))
+                    route.end(piece, since_ns)
         self._running, self._lefts = there, lefts
         self._over &= there.keys()
 

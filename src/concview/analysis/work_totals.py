@@ -22,11 +22,11 @@ OTHER = "other"
 class Total(Route):
     """Of one name, or of all that have no place of their own (`name` is OTHER, `system` is "")."""
 
-    over: int = 0  #: how many have ended
+    over: int = 0  #: how many have ended, of those of which is known how long they lasted
     over_s: float = 0.0  #: how long those lasted, together
     added_ns: int = 0  #: when something was added last
 
-    def end(self, seconds: float, exact: bool) -> None:
+    def add_ended(self, seconds: float, exact: bool) -> None:
         self.over += 1
         self.over_s += seconds
         self.exact += exact

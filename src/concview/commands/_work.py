@@ -61,6 +61,7 @@ def _now_out(w: WorkView) -> out.WorkOut:
         list(w.behind),
         w.otel_trace or None,
         w.otel_span or None,
+        round(w.least_s, 3) if w.least_s is not None else None,
     )
 
 

@@ -53,6 +53,9 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     before: bool = False  #: it was there before the first look: it may have begun any time before `seen_ns`
     trace: str = ""  #: OpenTelemetry's ids, as the W3C writes them, where one who works on it is in a span
     span: str = ""
+    #: A query or call, where who works on it has run since it was first seen: since when it is surely this one. What
+    #: tells it from another may be the same the next time. 0: all the time.
+    sure_ns: int = 0
 
 
 class Work(Event, frozen=True, tag=39):

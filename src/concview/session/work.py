@@ -20,6 +20,8 @@ from concview.text import clean, duration, plural
 
 #: Names told of one window.
 MAX_ROUTES = 200
+#: What two beginnings may differ by that are one: a look at who works on what, and a little.
+_LOOK_NS = 300_000_000
 _BUSY = (State.RUNNING, State.RUNNABLE, State.GIL)
 
 
@@ -53,7 +55,10 @@ class WorkComposer:
         moved = history.relations.at(Links)
         # Beside those of threads: ids of tasks as negative numbers.
         sent.update({-t.task: t.sent_ns for t in (moved.tasks if moved is not None else ()) if t.sent_ns})
-        views = [_view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent) for p in report.pieces]
+        sent_at = moved.at_ns if moved is not None else 0
+        views = [
+            _view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent, sent_at) for p in report.pieces
+        ]
         views.sort(key=lambda v: -v.age_s)  # as what was sent tells, which is after what was seen
         return WorkSummary(
             hello.labels,
@@ -121,16 +126,13 @@ def _view(
     threads: Mapping[int, ThreadView],
     way: Way,
     sent: Mapping[int, int],
+    sent_at_ns: int,
 ) -> WorkView:
-    """`sent`: when each thread, or task by -id, that waits at a connection last sent something there. A query that
-    waits for its answer was sent then: one statement that is executed again and again looks like one that lasts."""
+    """`sent`: when each thread, or task by -id, that waits at a connection last sent something there, as of
+    `sent_at_ns`."""
     label = piece.label
     doing, state = _doing(piece, history, threads)
-    begin, exact, before = piece.begin_ns, bool(piece.started_ns), piece.before and not piece.started_ns
-    nodes = (*piece.threads, *(-task for task in piece.tasks)) if label.kind is WorkKind.QUERY else ()
-    asked = max((sent.get(node, 0) for node in nodes), default=0)
-    if asked > begin:
-        begin, before = asked, False  # as of the last look at the connection: it may be younger
+    begin, least, before = _began(piece, sent, sent_at_ns)
     return WorkView(
         piece.id,
         label.kind,
@@ -140,7 +142,7 @@ def _view(
         label.id,
         label.detail,
         max(0.0, (history.now_ns - begin) / 1e9),
-        exact,
+        bool(piece.started_ns),
         before,
         piece.threads,
         piece.tasks,
@@ -153,7 +155,27 @@ def _view(
         way.behind,
         piece.trace,
         piece.span,
+        max(0.0, (history.now_ns - least) / 1e9) if least - begin > _LOOK_NS else None,
     )
+
+
+def _began(piece: WorkInProgress, sent: Mapping[int, int], sent_at_ns: int) -> tuple[int, int, bool]:
+    """When it began at the earliest and at the latest, and whether it was there before anybody looked. One statement
+    that is executed again and again looks like one that lasts: but a query that waits for its answer was sent when
+    something was last sent, and a call that waits began before that."""
+    begin, least, before = piece.begin_ns, piece.least_ns, piece.before and not piece.started_ns
+    nodes = (*piece.threads, *(-task for task in piece.tasks)) if not piece.started_ns else ()
+    asked = max((sent.get(node, 0) for node in nodes), default=0)
+    if piece.label.kind is WorkKind.QUERY and asked:
+        if sent_at_ns >= least:
+            least = max(begin, asked)
+        if asked > begin:
+            begin, before = asked, False
+    elif piece.label.kind is WorkKind.CALL and asked:
+        least = min(least, max(begin, asked))
+    if before and least - begin > _LOOK_NS:
+        begin = least  # older by an unknown time, as what was there before is
+    return begin, max(begin, least), before
 
 
 def _doing(piece: WorkInProgress, history: History, threads: Mapping[int, ThreadView]) -> tuple[str, State]:
@@ -220,7 +242,7 @@ class Ways:
                 if last is not None:
                     behind.append(self._outmost(last).id)
         if last is not None and last.label.kind in _DOES:
-            age = duration((self._history.now_ns - last.begin_ns) / 1e9)
+            age = duration((self._history.now_ns - last.least_ns) / 1e9)
             since = f"for {age}" if last.started_ns else f"for at least {age}"
             said += f", which has {_DOES[last.label.kind]} {title(last.label)} {since}"
         return Way(f"{said}: {told.end}" if told.end else said, tuple(dict.fromkeys(behind)))
@@ -261,9 +283,11 @@ def _nodes(piece: WorkInProgress) -> tuple[Node, ...]:
 
 
 def age_words(w: WorkView) -> str:
-    """'31.0 s' since a beginning that was read; 'first seen 31.0 s ago'; 'for more than 31.0 s'."""
+    """'31.0 s' since a beginning that was read; 'first seen 31.0 s ago'; 'more than 31.0 s'; '0.5 s to 31.0 s'."""
     if w.exact:
         return duration(w.age_s)
+    if w.least_s is not None:
+        return f"{duration(w.least_s)} to {duration(w.age_s)}"
     return f"more than {duration(w.age_s)}" if w.before else f"first seen {duration(w.age_s)} ago"
 
 

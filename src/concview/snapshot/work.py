@@ -32,6 +32,9 @@ class WorkView(View, frozen=True):
     behind: tuple[int, ...] = ()  #: ids of the work in its way, the nearest first, as far as it is known
     otel_trace: str = ""  #: ids of OpenTelemetry's trace and span in which it runs, hexadecimal; '' none is known
     otel_span: str = ""
+    #: Its age is at least this, and `age_s` at most: who works on it has run meanwhile, and another one like it would
+    #: look the same. None: its age is `age_s`.
+    least_s: float | None = None
 
 
 class RouteView(View, frozen=True):

@@ -7,7 +7,8 @@ import msgspec
 
 class WorkOut(msgspec.Struct):
     """One request, job, query or call in progress. `age_s` is since a beginning that was read where `age_exact`, else
-    since it was first seen; `age_at_least`: it was there before anybody looked."""
+    since it was first seen; `age_at_least`: it was there before anybody looked. `age_least_s`, of a query or call: who
+    works on it has run meanwhile, and another one like it would look the same: it is between that and `age_s` old."""
 
     id: int
     kind: str
@@ -29,6 +30,7 @@ class WorkOut(msgspec.Struct):
     behind: list[int] = []  #: ids of the work in its way, the nearest first
     trace_id: str | None = None  #: of OpenTelemetry, as the W3C writes it
     span_id: str | None = None
+    age_least_s: float | None = None
 
 
 class RouteOut(msgspec.Struct):

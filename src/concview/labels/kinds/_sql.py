@@ -11,5 +11,5 @@ def query(system: str, statement: Ref, *others: Ref) -> Raw | None:
     """`others`: objects of this call alone, or of its connection. A statement that is no text has none."""
     if not statement:
         return None
-    key = (system, statement.address, *(o.address for o in others))
-    return Raw(WorkKind.QUERY, key, statement=statement.text(MAX_TEXT))
+    text = statement.text(MAX_TEXT)
+    return Raw(WorkKind.QUERY, (system, statement.address, text, *(o.address for o in others)), statement=text)

@@ -14,7 +14,8 @@ def read(view: View) -> Raw | None:
     text = given.text() or given.attr("_str").text()
     if not text and (netloc := given.attr("_netloc").text()):  # a URL that nobody has made a text of yet
         text = f"//{netloc}{given.attr('_path').text()}"
-    key = ("aiohttp", given.address, text, session.address)
+    due = view.local("handle").attr("_when").float()  # of its time limit: another one a second later
+    key = ("aiohttp", given.address, text, session.address, view.local("headers").address, due)
     return Raw(WorkKind.CALL, key, method=method.text(16), host=host_of(text), detail=text)
 
 

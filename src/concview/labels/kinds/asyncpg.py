@@ -14,7 +14,16 @@ def read(view: View) -> Raw | None:
 
 
 _CONNECTION, _STATEMENT, _CURSOR = "asyncpg/connection.py", "asyncpg/prepared_stmt.py", "asyncpg/cursor.py"
-_OF_CONNECTIONS = ("execute", "fetch", "_execute", "_executemany", "_do_execute", "_get_statement", "_copy_in", "_copy_out")
+_OF_CONNECTIONS = (
+    "execute",
+    "fetch",
+    "_execute",
+    "_executemany",
+    "_do_execute",
+    "_get_statement",
+    "_copy_in",
+    "_copy_out",
+)
 KIND = Kind(
     "asyncpg",
     (

@@ -31,7 +31,7 @@ class _Context:
 
 
 def _age(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
-    mark = "" if w.exact else ">" if w.before else "~"
+    mark = "" if w.exact else ">" if w.before else "≤" if w.least_s is not None else "~"
     return [Segment(fit(f"{mark}{text.duration(w.age_s)}", width, right=True), palette.bright)]
 
 

@@ -26,7 +26,7 @@ from concview.labels.base import Raw
 from concview.labels.policy import label
 from concview.labels.reader import Candidate, Frame, LabelReader, Reading
 from concview.labels.spans import Span, Spans
-from concview.model import TaskState, Work, WorkItem
+from concview.model import TaskState, Work, WorkItem, WorkKind
 from concview.sink import Sink
 
 #: How often; addresses may have been reused after; an item nobody was seen to work on is forgotten after.
@@ -39,6 +39,10 @@ _AGAIN_NS = 1_000_000_000
 MAX_ITEMS, _MAX_OWNERS = 512, 20_000
 #: Stacks read before they are read again; tasks looked at in one turn.
 _BATCH, _TASKS_AT_ONCE = 16, 4_000
+
+
+#: Kinds of work of which nothing may tell the next one from the last.
+_ALIKE = frozenset({WorkKind.QUERY, WorkKind.CALL})
 
 
 class _InSpan(NamedTuple):
@@ -166,9 +170,12 @@ class LabelLook:
         if not owner.candidates:
             return ""
         owner.off_cpu = self._off_cpu(id_)
+        ran = not owner.off_cpu or owner.off_cpu != owner.rested
+        if ran:
+            owner.ran_ns = self._now
         if owner.proof is None:
             return "read"
-        if not owner.off_cpu or owner.off_cpu != owner.rested:
+        if ran:
             return "check"
         owner.sure_ns = self._now
         return ""
@@ -191,6 +198,8 @@ class LabelLook:
             frames = (Frame(link.code, link.slots) for link in reversed(task.links))
             self._candidates(owner, self.reader.candidates(frames))
         owner.task = task
+        if owner.steps != task.steps:
+            owner.steps, owner.ran_ns = task.steps, self._now
         if not owner.candidates:
             return ""
         return "read" if owner.proof is None else "check"
@@ -318,6 +327,7 @@ class LabelLook:
             self._generation, self._told = self._sink.generation, None
         self._drop_stale(now)
         items = self._shares(self._by_id)
+        self._surely()
         for item in items:
             item.used_ns = now
         for key in [k for k, item in self._items.items() if now - item.used_ns > _KEPT_NS]:
@@ -335,6 +345,7 @@ class LabelLook:
                     item.before,
                     item.span.trace if item.span else "",
                     item.span.span if item.span else "",
+                    item.sure_ns,
                 )
                 for item in items[:MAX_ITEMS]
                 if item.label is not None
@@ -345,6 +356,18 @@ class LabelLook:
         if said != self._told or ((rows or said[1]) and now - self._told_ns >= _AGAIN_NS):
             self._told, self._told_ns = said, now
             self._sink.emit(Work(now, rows, looked, len(self._unknown), self._torn, *said[2:]))
+
+    def _surely(self) -> None:
+        """Since when a query or call is surely the one that it is: since those who are in it last ran. One statement is
+        executed again and again on one connection, one address asked again and again, with the same objects."""
+        rested: dict[Item, int] = {}
+        for owner in (*self._threads.values(), *self._tasks.values()):
+            for item in owner.items:
+                if item.label is not None and item.label.kind in _ALIKE and not item.started_ns:
+                    rested[item] = min(rested.get(item, owner.ran_ns), owner.ran_ns)
+        for item, ran_ns in rested.items():
+            if ran_ns > item.seen_ns:
+                item.sure_ns = max(item.sure_ns, ran_ns)
 
     def _drop_stale(self, now: int) -> None:
         """On a full machine a round takes long: what somebody was in seconds ago may be over long since."""

@@ -22,9 +22,11 @@ class Owner:
         "off_cpu",
         "places",
         "proof",
+        "ran_ns",
         "raws",
         "rested",
         "serves",
+        "steps",
         "sure_ns",
         "task",
         "thread",
@@ -44,19 +46,22 @@ class Owner:
         #: as they are the same it has not run, and its own variables are what they were. b'': it ran, or is not known.
         self.rested = self.off_cpu = b""
         self.sure_ns = 0  #: when `items` was last found to be so
+        self.steps = -1  #: of a task, as last seen
+        self.ran_ns = 0  #: when it was last seen to have run since the look before
 
 
 class Item:
     """Something that is worked on."""
 
     __slots__ = (
-        "before", "id", "inside", "key", "label", "seen_ns", "span", "started_ns", "tasks", "threads", "used_ns",
+        "before", "id", "inside", "key", "label", "seen_ns", "span", "started_ns", "sure_ns", "tasks", "threads",
+        "used_ns",
     )  # fmt: skip
 
     def __init__(self, id_: int, key: tuple[object, ...], now: int, before: bool) -> None:
         self.id, self.key, self.seen_ns, self.before = id_, key, now, before
         self.label: Label | None = None
-        self.started_ns = self.inside = self.used_ns = 0
+        self.started_ns = self.inside = self.used_ns = self.sure_ns = 0
         self.span: Span | None = None
         self.threads: list[int] = []
         self.tasks: list[int] = []

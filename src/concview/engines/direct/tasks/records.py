@@ -38,7 +38,7 @@ class Task:
     __slots__ = (
         "address", "again", "alive", "born_ns", "check", "coroutine", "future", "generation", "held", "holds", "id",
         "interpreter", "kind", "links", "loop", "name", "next_future", "parent", "pulse", "row", "serves", "since_ns",
-        "stack", "stepped", "told_awaits", "wait", "waiting",
+        "stack", "stepped", "steps", "told_awaits", "wait", "waiting",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, born_ns: int) -> None:
@@ -62,6 +62,7 @@ class Task:
         self.next_future = 0  #: that it was just seen to wait for
         self.alive = True
         self.stepped = False  #: it has moved since it was last walked
+        self.steps = 0  #: how often it was walked since it had moved
         self.again: Again | None = None  #: how to see cheaply that only its future is another one
 
 

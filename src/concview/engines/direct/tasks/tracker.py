@@ -459,6 +459,7 @@ class TaskTracker:
         # A future's address is used again: where the task has moved meanwhile, it waits for another one.
         again = old is not None and old.state is waiting.state and task.future == seen.future and not task.stepped
         task.stepped = False
+        task.steps += 1
         if waiting.began_s:
             task.since_ns = int(waiting.began_s * 1e9)
         elif not again:
@@ -489,6 +490,7 @@ class TaskTracker:
         elif old is None or old.state is not waiting.state or task.future != task.next_future or task.stepped:
             task.since_ns = now
         task.stepped = False
+        task.steps += 1
         task.future, task.waiting = task.next_future, waiting
         if old is None or (old.state, old.via, old.object) != (waiting.state, waiting.via, waiting.object):
             self.telling.describe(task)
