@@ -143,6 +143,19 @@ def current() -> Interpreter:
     return Interpreter(sys.executable, sys.version_info[:2], sys.version_info.micro, False)
 
 
+def settle(pid: int, timeout: float = 60.0) -> None:
+    """Returns when five looks in a row found all threads of a process asleep: they have come to where they stay."""
+    calm, deadline = 0, time.monotonic() + timeout
+    while calm < 5:
+        assert time.monotonic() < deadline, f"process {pid} does not come to rest"
+        time.sleep(0.02)
+        states = set()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+        calm = calm + 1 if states == {"S"} else 0
+
+
 class Process:
     """A running target. `script` is the path of the program it runs."""
 
@@ -212,11 +225,13 @@ def target(
     ready: str | None = "ready",
     timeout: float = 120.0,
     prefix: tuple[str, ...] = (),
+    settled: bool = False,
 ) -> Iterator[Process]:
     """Run a script (its source when the text has a line break, else its path) until the block ends.
 
-    Yields once the script printed the line `ready` (None: at once). `flags` go before the script,
-    `prefix` (a command that starts it elsewhere) before the interpreter.
+    Yields once the script printed the line `ready` (None: at once) and, with `settled`, has come to rest since: for
+    programs whose threads go to where they stay, and never leave it. `flags` go before the script, `prefix` (a command
+    that starts it elsewhere) before the interpreter.
     """
     folder = Path(tempfile.mkdtemp(prefix="concview-target-"))
     try:
@@ -242,6 +257,8 @@ def target(
                 deadline = time.monotonic() + timeout
                 while process.line(max(0.1, deadline - time.monotonic())) != ready:
                     pass
+            if settled:
+                settle(process.pid)
             yield process
         finally:
             process.kill()

@@ -150,6 +150,15 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+#: How files of programs that compress begin.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+def compression(head: bytes) -> str:
+    """The program that has compressed a file which begins so; '' where none has."""
+    return next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), "")
+
+
 def read_exactly(source: Readable, size: int) -> bytes:
     """Up to `size` bytes; fewer only at the end of the source."""
     parts: list[bytes] = []
@@ -214,13 +223,17 @@ def read_blocks(
     if not seen:
         raise StreamError("it holds no block" if not of else "it holds nothing of this process")
     if not (events and isinstance(events[-1], Bye)):
-        raise Damaged("the end is missing; whoever wrote it was killed, or the file was cut off")
+        raise Damaged(
+            "the end is missing: it is still being written, or whoever wrote it was killed, or it was cut off"
+        )
 
 
 def _payloads(source: Readable) -> Iterator[bytes]:
     """Of the whole blocks, checked. Raises as `read_blocks` does."""
     head = read_exactly(source, len(MAGIC))
     if head != MAGIC:
+        if packed := compression(head):
+            raise StreamError(f"it is compressed by {packed}: unpack it first")
         raise StreamError("this is not a concview recording" if head else "the recording is empty")
     failure: Callable[[str], StreamError] = StreamError
     while header := read_exactly(source, _HEADER.size):

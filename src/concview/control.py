@@ -16,12 +16,6 @@ class Command(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields
     """Base of the commands."""
 
 
-class SetRate(Command, frozen=True, tag="rate"):
-    """Ask for so many samples a second from here on."""
-
-    hz: float
-
-
 class AttachAgent(Command, frozen=True, tag="attach-agent"):
     """Ask the target to let the agent in."""
 
@@ -59,7 +53,7 @@ class SetBudget(Command, frozen=True, tag="budget"):
     percent: float
 
 
-AnyCommand = SetRate | SetBudget | AttachAgent | DetachAgent | CountCalls | StopCounting
+AnyCommand = SetBudget | AttachAgent | DetachAgent | CountCalls | StopCounting
 _decoder = msgspec.json.Decoder(AnyCommand)
 
 

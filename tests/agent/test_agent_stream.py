@@ -298,7 +298,10 @@ def test_the_agents_own_thread_is_none_of_the_programs(gil_python: Interpreter) 
 
             h.eventually(known, 30)
             snapshot = session.snapshot()
-            assert snapshot.states[State.IO] == 0 and snapshot.states[State.SLEEP] > 0.5, snapshot.states
+            (main,) = (t for t in snapshot.threads if t.tid == process.pid)
+            # How much of it is sleep, and how much a wait for a CPU, depends on the machine.
+            assert snapshot.states[State.IO] == 0 and main.shares[State.SLEEP] > 0
+            assert snapshot.states == pytest.approx(main.shares, abs=0.01)
             assert len([t for t in snapshot.threads if t.alive]) == 2
         finally:
             session.close()

@@ -189,3 +189,16 @@ def test_joins_alone_are_no_chain() -> None:
     found = edges(thread(1, (0, 0, joining, ())), thread(2, (0, 0, SOCKET, ())))
     assert len(found) == 1
     assert graph.chains(found) == []
+
+
+def test_connections_that_nobody_could_look_up_are_those_of_the_same_line() -> None:
+    def unknown(inode: int) -> Wait:
+        return Wait(WaitKind.IO, "recvfrom", 5, Peer("socket", f"socket:[{inode}]"))
+
+    held = (hold(A),)
+    waiter = thread(2, (0, 300, waits(A), ()))
+    one = thread(1, (0, 100, SOCKET, held), (100, 200, unknown(7), held), (200, 300, unknown(8), held))
+    assert dict(numbers(window(one, waiter)[f"{A:#x}"]).doing) == {"io tcp 127.0.0.1:5432": 1.0}
+    other = Wait(WaitKind.IO, "recvfrom", 5, Peer("tcp", "10.0.0.7:5432"))
+    two = thread(1, (0, 100, SOCKET, held), (100, 200, unknown(7), held), (200, 300, other, held))
+    assert len(numbers(window(two, waiter)[f"{A:#x}"]).doing) == 3, "of two addresses either could be meant"

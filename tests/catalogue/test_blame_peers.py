@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from build import Scene, frame, stdlib
 
-from concview.analysis.blame.nouns import End, Root
+from concview.analysis.blame.nouns import End, Place, Root
 from concview.analysis.blame.peer_names import GONE_NS, MOST_NAMES, PeerNames
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.window import Window
@@ -148,3 +148,14 @@ def test_names_are_bounded() -> None:
     assert all(len(t) <= MOST_NAMES for t in (names._named, names._address, names._processes))
     last = names.best(Root(End.PEER, "", other=names.other(Peer("tcp", f"10.0.0.1:{MOST_NAMES + 9}"))))
     assert last.what.endswith("(process server, pid 60)")
+
+
+def test_a_connection_that_lived_for_a_moment_led_where_the_others_of_its_line_did() -> None:
+    names, line = PeerNames(), Place("/srv/stock.py", 14, "Prices.get")
+    lost = Root(End.PEER, "a socket", line, names.other(Peer("socket", "socket:[12]")))
+    assert names.best(lost).what == "a socket"
+    names.best(Root(End.PEER, "", line, names.other(Peer("tcp", ADDRESS, "127.0.0.1:50001"))))
+    assert names.best(lost).what == f"tcp {ADDRESS}"
+    assert names.best(lost._replace(place=Place("/srv/stock.py", 99, "Prices.get"))).what == "a socket"
+    names.best(Root(End.PEER, "", line, names.other(Peer("tcp", "10.0.0.7:5432", "10.0.0.1:50001"))))
+    assert names.best(lost).what == "a socket", "either could be meant"

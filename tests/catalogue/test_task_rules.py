@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -1035,3 +1037,9 @@ def test_items_that_nobody_reports_as_done_are_told() -> None:
         lost = [c for c in found.causes if c.kind == "nobody"]
         assert bool(lost) == (unfinished > 0)
         assert not unfinished or ("not reported as done" in lost[0].what and found.verdict != "clear")
+
+
+def test_of_tasks_that_come_and_go_those_at_a_time_are_counted() -> None:
+    aio: Any = SimpleNamespace(tasks={}, name=str)
+    assert _aio.waiting(aio, range(51), 8.4, "for a pool") == "On average 8.4 tasks wait for a pool"
+    assert _aio.waiting(aio, range(12), 8.4, "for a pool") == "On average 8.4 of 12 tasks wait for a pool"

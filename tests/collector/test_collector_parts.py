@@ -16,6 +16,7 @@ from concview.collector.looks import FIRST_NS, SHARE, Looks
 from concview.collector.loop import Collector
 from concview.collector.pace import MIN_HZ, Pace
 from concview.collector.recorder import Recorder
+from concview.engines.direct import DirectEngine
 from concview.model import Forget, FrameDef, ThreadDef, Tick, Wait, WaitKind
 from concview.source.facts import SourceFacts
 
@@ -214,9 +215,10 @@ def test_a_command_is_heard_on_a_descriptor_that_select_refuses() -> None:
     high = fcntl.fcntl(reader, fcntl.F_DUPFD, 2000)
     try:
         collector = Collector(os.getpid(), "direct", 100, 5)
+        collector._engine = DirectEngine()  # `run` opens one
         assert collector._listen(high), "nothing was said"
-        os.write(writer, control.encode(control.SetRate(20)))
-        assert collector._listen(high) and collector._pace.asked_hz == 20
+        os.write(writer, control.encode(control.SetBudget(20)))
+        assert collector._listen(high) and collector._pace.budget == 20
         os.close(writer)
         assert not collector._listen(high), "the reader has gone"
     finally:

@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from terminals import Screen
 
 CONCVIEW = [sys.executable, "-m", "concview"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,10 +119,15 @@ def grown(path: Path, size: int, timeout: float = 60.0) -> None:
     eventually(lambda: path.exists() and path.stat().st_size >= size, timeout)
 
 
+#: A sequence or a character at the end of which the rest may still come.
+_BEGUN = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*)?|[\xc2-\xf4][\x80-\xbf]{0,2})\Z")
+
+
 class Terminal:
     """concview under a pseudo-terminal of a given size. Use as a context manager."""
 
     def __init__(self, *arguments: object, columns: int = 100, rows: int = 30, **environment: str) -> None:
+        self._state = tempfile.TemporaryDirectory()  # no view of another run is remembered
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.popen = subprocess.Popen(
@@ -135,12 +143,15 @@ class Terminal:
                 **{k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")},
                 "TERM": "xterm-256color",
                 "COLORTERM": "truecolor",
+                "XDG_STATE_HOME": self._state.name,
                 **environment,
             },
         )
         os.close(slave)
         self.pid = self.popen.pid
         self.raw = b""
+        self.screen = Screen(columns, rows)
+        self._fed = 0
 
     def __enter__(self) -> Terminal:
         return self
@@ -150,11 +161,21 @@ class Terminal:
             self.popen.kill()
         self.popen.wait(10)
         os.close(self._master)
+        self._state.cleanup()
 
     @property
     def text(self) -> str:
         """Everything written so far, without escape sequences."""
         return _ESCAPES.sub(b"", self.raw).decode("utf-8", "replace")
+
+    @property
+    def shown(self) -> str:
+        """The screen, line by line: what is sent is only what changes."""
+        tail = _BEGUN.search(self.raw, self._fed)
+        end = tail.start() if tail is not None else len(self.raw)
+        self.screen.feed(self.raw[self._fed : end].decode("utf-8", "replace"))
+        self._fed = end
+        return self.screen.text
 
     def read(self, seconds: float) -> None:
         """Take what is written, for so long or until the program ends."""
@@ -171,7 +192,7 @@ class Terminal:
 
     def wait_for(self, pattern: str, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
-        while not re.search(pattern, self.text):
+        while not re.search(pattern, self.text) and not re.search(pattern, self.shown):
             assert time.monotonic() < deadline, f"{pattern!r} did not appear in:\n{self.text[-3000:]}"
             assert self.popen.poll() is None, f"it ended with {self.popen.returncode}:\n{self.text[-3000:]}"
             self.read(0.2)

@@ -167,7 +167,6 @@ threading.Thread(target=backward, name="backward", daemon=True).start()
 def rest(number):
     word = "swordfish" * number
     time.sleep(600)
-time.sleep(0.3)
 print("ready", flush=True)
 rest(2)
 """
@@ -175,7 +174,7 @@ rest(2)
 
 @pytest.mark.few
 def test_dump_shows_states_waits_and_stacks(direct_python: Interpreter) -> None:
-    with target(direct_python, CIRCLE) as stuck:
+    with target(direct_python, CIRCLE, settled=True) as stuck:
         result = run("dump", stuck.pid, "--format", "json")
         assert (result.returncode, result.stderr) == (0, "")
         follows("dump", result.stdout)
@@ -201,16 +200,15 @@ def wants():
 def holds():
     with lock: time.sleep(600)
 threading.Thread(target=holds, name="holder", daemon=True).start()
-time.sleep(0.3)
+while not lock.locked(): time.sleep(0.01)
 for i in range(5): threading.Thread(target=wants, name=f"crowd-{i}", daemon=True).start()
-time.sleep(0.3)
 print("ready", flush=True)
 time.sleep(600)
 """
 
 
 def test_dump_shows_equal_stacks_once_and_who_is_in_the_way_first() -> None:
-    with target(current(), CROWD) as stuck:
+    with target(current(), CROWD, settled=True) as stuck:
         text = run("dump", stuck.pid).stdout
         assert text.count("5 threads at one place: lock") == 1 and text.count(" wants (") == 1
         assert all(f'"crowd-{i}" (tid ' in " ".join(text.split()) for i in range(5))
@@ -219,7 +217,7 @@ def test_dump_shows_equal_stacks_once_and_who_is_in_the_way_first() -> None:
 
 
 def test_dump_finds_the_circle() -> None:
-    with target(current(), CIRCLE) as stuck:
+    with target(current(), CIRCLE, settled=True) as stuck:
         dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
         assert [[(e.holds, e.waits_for) for e in circle] for circle in dump.deadlocks] == [
             [("first", "second"), ("second", "first")]
@@ -234,14 +232,14 @@ def use():
     with permits: time.sleep(600)
 for name in ("has", "wants"):
     threading.Thread(target=use, name=name, daemon=True).start()
-    time.sleep(0.3)
+    while permits._value: time.sleep(0.01)
 print("ready", flush=True)
 time.sleep(600)
 """
 
 
 def test_dump_names_who_has_what_is_no_lock_of_pythons_own() -> None:
-    with target(current(), PERMIT) as stuck:
+    with target(current(), PERMIT, settled=True) as stuck:
         dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
     tids = {t.name: t.tid for t in dump.threads}
     waiting = next(t.waiting_for for t in dump.threads if t.name == "wants")
@@ -254,7 +252,7 @@ import threading, time
 class Account:
     def __init__(self):
         self.lock = threading.Lock()
-gate = threading.Barrier(2)
+gate, other = threading.Barrier(2), threading.Barrier(2)
 def transfer(source, destination):
     with source.lock:
         gate.wait()
@@ -263,14 +261,12 @@ def transfer(source, destination):
 one, two, a, b = Account(), Account(), threading.Lock(), threading.Lock()
 for pair in ((one, two), (two, one)):
     threading.Thread(target=transfer, args=pair, daemon=True).start()
-time.sleep(0.5)
 def first():
-    with a: gate.wait(); b.acquire()
+    with a: other.wait(); b.acquire()
 def second():
-    with b: gate.wait(); a.acquire()
+    with b: other.wait(); a.acquire()
 for each in (first, second):
     threading.Thread(target=each, daemon=True).start()
-time.sleep(0.5)
 print("ready", flush=True)
 time.sleep(600)
 """
@@ -278,7 +274,7 @@ time.sleep(600)
 
 @pytest.mark.few
 def test_locks_of_one_name_are_told_apart_by_their_addresses(direct_python: Interpreter) -> None:
-    with target(direct_python, ALIKE) as stuck:
+    with target(direct_python, ALIKE, settled=True) as stuck:
         dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
         (accounts,) = (c for c in dump.deadlocks if any("lock" in e.waits_for for e in c))
         (plain,) = (c for c in dump.deadlocks if c != accounts)
@@ -314,7 +310,6 @@ def itself():
 other = threading.Thread(target=wants, name="wants", daemon=True)
 threading.Thread(target=holds, name="holds", daemon=True).start()
 threading.Thread(target=itself, name="itself", daemon=True).start()
-time.sleep(0.3)
 print("ready", flush=True)
 time.sleep(600)
 """
@@ -322,7 +317,7 @@ time.sleep(600)
 
 @pytest.mark.few
 def test_dump_tells_a_join_in_a_circle_and_a_circle_of_one(direct_python: Interpreter) -> None:
-    with target(direct_python, LINKED) as stuck:
+    with target(direct_python, LINKED, settled=True) as stuck:
         dump = msgspec.json.decode(run("dump", stuck.pid, "--format", "json").stdout, type=Dump)
         names = {t.tid: t.name for t in dump.threads}
         told = sorted(sorted((names[e.tid], e.holds, e.waits_for, e.via) for e in c) for c in dump.deadlocks)
@@ -343,7 +338,7 @@ def test_dump_tells_a_join_in_a_circle_and_a_circle_of_one(direct_python: Interp
 
 
 def test_dump_with_locals_and_native_frames() -> None:
-    with target(current(), CIRCLE) as stuck:
+    with target(current(), CIRCLE, settled=True) as stuck:
         text = run("dump", stuck.pid, "--locals").stdout
         assert "swordfishswordfish" in text
         native = run("dump", stuck.pid, "--native")

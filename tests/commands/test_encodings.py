@@ -23,7 +23,6 @@ def wait():
     with lock:
         with lock: ...
 threading.Thread(target=wait, name="wörker-π-😀", daemon=True).start()
-time.sleep(0.3)
 print("ready", flush=True)
 time.sleep(600)
 """
@@ -32,7 +31,7 @@ time.sleep(600)
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_check_and_dump_write_what_the_stream_can(encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    with target(current(), STUCK) as stuck:
+    with target(current(), STUCK, settled=True) as stuck:
         dump, check, as_json = ("dump", stuck.pid), ("check", stuck.pid, "--duration", "2.5"), ("--format", "json")
         commands = (dump, (*dump, *as_json), check, (*check, *as_json))
         done = together(*commands, env=environment, encoding=encoding)

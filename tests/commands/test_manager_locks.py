@@ -17,7 +17,7 @@ pytestmark = pytest.mark.units(WAITS)
 PROGRAM = """
 import multiprocessing, os, sys, time
 kind = sys.argv[1]
-def has(lock, other, ready):
+def has(lock, other, ready, both):
     if kind == "acquire":
         lock.acquire()
         ready.release()
@@ -29,7 +29,7 @@ def has(lock, other, ready):
         if kind == "asks":
             other.append(1)
         if kind == "circle":
-            time.sleep(0.5)
+            both.wait()
             with other:
                 pass
         time.sleep(1000)
@@ -39,16 +39,16 @@ def wants(lock, ready):
         pass
 if __name__ == "__main__":
     manager = multiprocessing.Manager()
-    ready = multiprocessing.Semaphore(0)
+    ready, both = multiprocessing.Semaphore(0), multiprocessing.Barrier(2)
     make = {"rlock": manager.RLock, "condition": manager.Condition}.get(kind, manager.Lock)
     lock, other = make(), manager.list() if kind == "asks" else manager.Lock()
-    first = multiprocessing.Process(target=has, args=(lock, other, ready))
+    first = multiprocessing.Process(target=has, args=(lock, other, ready, both))
     first.start()
     ready.acquire()
     if kind == "killed":
         first.join()
     if kind == "circle":
-        second = multiprocessing.Process(target=has, args=(other, lock, ready))
+        second = multiprocessing.Process(target=has, args=(other, lock, ready, both))
     else:
         second = multiprocessing.Process(target=wants, args=(lock, ready))
     second.start()

@@ -10,7 +10,7 @@ from concview.control import (
     Command,
     CountCalls,
     DetachAgent,
-    SetRate,
+    SetBudget,
     StopCounting,
     decode,
     encode,
@@ -18,7 +18,7 @@ from concview.control import (
 
 
 @pytest.mark.parametrize(
-    "command", [SetRate(250.0), AttachAgent(60.0), DetachAgent(), CountCalls("none", 7.0), StopCounting()]
+    "command", [SetBudget(2.5), AttachAgent(60.0), DetachAgent(), CountCalls("none", 7.0), StopCounting()]
 )
 def test_a_command_is_one_line_and_comes_back(command: Command) -> None:
     line = encode(command)
@@ -27,7 +27,8 @@ def test_a_command_is_one_line_and_comes_back(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"rate 5", b"{}", b'{"do":"leap"}', b'{"do":"rate"}', b'{"do":"count-calls","clock":"sun"}', b"\xff"]
+    "line",
+    [b"", b"budget 5", b"{}", b'{"do":"leap"}', b'{"do":"budget"}', b'{"do":"count-calls","clock":"sun"}', b"\xff"],
 )
 def test_what_is_no_command_is_said(line: bytes) -> None:
     with pytest.raises(BadCommand):

@@ -34,6 +34,7 @@ from concview.model import (
     LabelDef,
     NativeWait,
     NativeWaits,
+    Peer,
     Site,
     StackDef,
     State,
@@ -180,6 +181,44 @@ def _total(events: Iterable[Any], **how: object) -> Counter[tuple[str, State]]:
         for thread, start, end, condition, *_ in pieces:
             found[thread.name, condition.state] += end - start
     return found
+
+
+@pytest.mark.parametrize(
+    ("line", "via", "name"),
+    [
+        ("self.out.put(item)", "Queue.put", "self.out (mail.py)"),
+        ("if gate.wait(5): go()", "Barrier.wait", "gate (mail.py)"),
+        ("a.put(b.put(1))", "Queue.put", "Queue 0xa"),  # two: which of them it is, nothing tells
+        ("send(item)", "Queue.put", "Queue 0xa"),
+    ],
+)
+def test_what_has_no_place_where_it_is_taken_is_called_as_the_line_calls_it(line: str, via: str, name: str) -> None:
+    stream: list[AnyEvent] = [
+        made.hello(),
+        FrameDef(1, Frame("Condition.wait", "/usr/lib/python3.13/threading.py", 359, "waiter.acquire()", "stdlib")),
+        FrameDef(2, Frame("Mail.run", "/srv/app/mail.py", 7, line)),
+        StackDef(1, (1, 2)),
+        WaitDef(1, Wait(WaitKind.FUTEX, lock=0xA, lock_kind="Queue", via=via)),
+        Tick(1_010 * MS, 10 * MS, 0, False, (1, 1, 1, 0)),
+        Tick(1_020 * MS, 10 * MS, 0, False, ()),
+    ]
+    told = {piece[3].detail for pieces in Samples([stream]) for piece in pieces}
+    assert told == {name}
+
+
+def test_sockets_of_which_nothing_is_known_are_told_alike() -> None:
+    """Their numbers are of no use, and there is one for each connection."""
+    stream: list[AnyEvent] = [
+        made.hello(),
+        WaitDef(1, Wait(WaitKind.IO, "recvfrom", 5, Peer("socket", "socket:[12]"))),
+        WaitDef(2, Wait(WaitKind.IO, "recvfrom", 5, Peer("socket", "socket:[13]"))),
+        WaitDef(3, Wait(WaitKind.IO, "recvfrom", 5, Peer("tcp", "10.0.0.1:5432", known_as="postgresql"))),
+        Tick(1_010 * MS, 10 * MS, 0, False, (1, 0, 1, 0, 2, 0, 2, 0, 3, 0, 3, 0)),
+        Tick(1_020 * MS, 10 * MS, 0, False, ()),
+    ]
+    told = {piece[0].tid: piece[3].detail for pieces in Samples([stream]) for piece in pieces}
+    unknown = "a socket (other end not known)"
+    assert told == {1: unknown, 2: unknown, 3: "postgresql 10.0.0.1:5432"}
 
 
 def test_selection() -> None:

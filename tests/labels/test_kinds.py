@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -141,3 +142,21 @@ def test_what_graphql_is_asked_for_belongs_to_its_request() -> None:
 def test_every_kind_reads_something_of_a_frame_that_has_it_all() -> None:
     read = {n for n, k in KINDS.items() for r in EVERY if k.read(_View(r)) is not None}  # type: ignore[arg-type]
     assert read == set(KINDS)
+
+
+class _Call:
+    """Locals of `ClientSession._request`: the session and the address are the same for many calls at once."""
+
+    def __init__(self, timer: int, headers: int) -> None:
+        self.of = {"tm": timer, "headers": headers, "self": 1, "str_or_url": 2, "method": 3}
+
+    def local(self, name: str) -> _Anything:
+        found = _Anything()
+        found.address = self.of[name]
+        return found
+
+
+def test_calls_of_one_session_to_one_address_are_told_apart() -> None:
+    read: Any = KINDS["aiohttp_client"].read
+    one, again, other = (read(_Call(*made)) for made in ((10, 20), (10, 20), (11, 21)))
+    assert one.key == again.key != other.key

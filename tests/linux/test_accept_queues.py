@@ -107,7 +107,7 @@ def test_packets_that_a_listening_socket_drops_are_nobody_turned_away(clock: Clo
     with socket.create_server(("127.0.0.1", 0)) as one:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 4)
         queues = AcceptQueues(os.getpid(), clock)
-        before, overflowed = found(queues, one).refused, overflows(os.getpid())
+        overflowed, before = overflows(os.getpid()), found(queues, one).refused
         for _ in range(20):
             with connect(one) as client:
                 client.sendall(b"x")

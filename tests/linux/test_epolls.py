@@ -6,12 +6,13 @@ import contextlib
 import os
 import select
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from concview.linux.epolls import EpollWaits, members
+from concview.linux.epolls import EpollWaits, members, processes
 from concview.linux.process_facts import facts_of
 
 
@@ -86,3 +87,19 @@ def _close(fds: set[int]) -> None:
 def _ended(pid: int) -> None:
     os.kill(pid, 9)
     os.waitpid(pid, 0)
+
+
+def test_which_processes_an_epoll_waits_for() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child, select.epoll() as epoll:
+        fd = os.pidfd_open(child.pid)
+        try:
+            read, write = os.pipe()
+            epoll.register(read, select.EPOLLIN)
+            assert processes("/proc/self", epoll.fileno()) == []
+            epoll.register(fd, select.EPOLLIN)
+            assert processes("/proc/self", epoll.fileno()) == [fd]
+            os.close(read)
+            os.close(write)
+        finally:
+            os.close(fd)
+            child.kill()

@@ -258,19 +258,3 @@ def test_the_other_side_of_a_terminal_is_found() -> None:
         os.close(slave)
         os.close(master)
     assert number not in other_ends.terminals_of(os.getpid())
-
-
-def test_which_processes_an_epoll_waits_for() -> None:
-    with subprocess.Popen(["sleep", "60"]) as child, select.epoll() as epoll:
-        fd = os.pidfd_open(child.pid)
-        try:
-            read, write = os.pipe()
-            epoll.register(read, select.EPOLLIN)
-            assert other_ends.watched(os.getpid(), epoll.fileno()) == []
-            epoll.register(fd, select.EPOLLIN)
-            assert other_ends.watched(os.getpid(), epoll.fileno()) == [fd]
-            os.close(read)
-            os.close(write)
-        finally:
-            os.close(fd)
-            child.kill()

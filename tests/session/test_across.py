@@ -342,3 +342,12 @@ def test_who_asks_its_workers_all_the_time_waits(verdict: str) -> None:
     assert said(across.Found(edges=tuple(edges)), short) == blame, "it has had results meanwhile"
     warned = msgspec.structs.replace(snapshot, blame=msgspec.structs.replace(blame, severity=Severity.WARN))
     assert said(across.Found(edges=tuple(edges)), warned).severity is Severity.WARN
+
+
+def test_who_is_looked_at_is_not_told_to_be_looked_at() -> None:
+    snapshot = unexplained((3,))
+    assert snapshot.blame is not None
+    end = "another process, or one that has ended with it"
+    blame = msgspec.structs.replace(snapshot.blame, sentence=f"Held up by {end} (check --tree looks at them) (a.py:7).")
+    told = explained(msgspec.structs.replace(snapshot, blame=blame), 4, across.Found(), str).blame
+    assert told is not None and told.sentence == f"Held up by {end} (a.py:7)."

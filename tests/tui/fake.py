@@ -562,7 +562,6 @@ class FakeSession:
     pictures: list[Snapshot] = field(default_factory=lambda: [busy()])
     live: bool = True
     closed: int = 0
-    rates: list[float] = field(default_factory=list)
     number: int = 0
 
     def snapshot(self) -> Snapshot:
@@ -572,9 +571,6 @@ class FakeSession:
         self.number += 1
 
     def hurry(self) -> None: ...
-
-    def set_rate(self, hz: float) -> None:
-        self.rates.append(hz)
 
     def close(self) -> None:
         self.closed += 1

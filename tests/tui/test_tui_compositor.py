@@ -9,16 +9,19 @@ import fake
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.cells import cell_len
 from rich.color import ColorSystem
+from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import Compositor
 from textual.strip import Strip
 
+from concview.tui import textual_private
 from concview.tui.app import ConcviewApp
 from concview.tui.text_render import differences
 from concview.tui.textual_private.compositor import TightCompositor, TightUpdate, transition
+from concview.tui.textual_private.terminal import LOST_S, TRIES, Flow, Terminal
+from terminals import Cell, Screen, sgr
 
 STYLES = [
     Style(color="#ff0000", bgcolor="#000000"),
@@ -33,52 +36,6 @@ SEGMENTS = st.lists(
     ),
     max_size=6,
 )
-Cell = tuple[str, str]
-
-
-class Screen:
-    """So much of a terminal as it takes: cells, a cursor, colours."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.rows: list[list[Cell]] = [[(" ", "")] * width for _ in range(height)]
-
-    def feed(self, data: str) -> None:
-        x = y = 0
-        state: dict[str, str] = {}
-        for code, command, char in re.findall(r"\x1b\[([\d;]*)([A-Za-z])|([\s\S])", data):
-            if command == "H":
-                y, x = (int(n) - 1 for n in code.split(";"))
-            elif command == "m":
-                state = _sgr(code, state)
-            elif char == "\n":
-                continue
-            elif char:
-                assert char != "\x1b", "a sequence that was not expected"
-                look = ";".join(f"{k}{v}" for k, v in sorted(state.items()))
-                self.rows[y][x] = (char, look)
-                for extra in range(1, cell_len(char)):
-                    self.rows[y][x + extra] = ("", look)
-                x += cell_len(char)
-
-
-def _sgr(code: str, state: dict[str, str]) -> dict[str, str]:
-    state = dict(state)
-    parts = code.split(";")
-    while parts:
-        one = parts.pop(0)
-        if one in ("", "0"):
-            state = {}
-        elif one in ("38", "48"):
-            state[one] = ",".join([parts.pop(0) for _ in range(2 if parts[0] == "5" else 4)])
-        elif one in ("39", "49"):
-            state[{"39": "38", "49": "48"}[one]] = "default"
-        elif len(one) > 1 and one[-2] in "349":  # 30 to 37, 90 to 97; 40 to 47, 100 to 107 below
-            state["48" if one[0] == "4" else "38"] = one
-        elif one.startswith("10"):
-            state["48"] = one
-        else:
-            state[one] = "on"
-    return state
 
 
 def _cells(strip: Strip, system: ColorSystem = ColorSystem.TRUECOLOR) -> list[Cell]:
@@ -112,7 +69,7 @@ def test_a_transition_leads_to_the_style(before: Style, after: Style) -> None:
 
 def _sgr_of(sequence: str, state: dict[str, str]) -> dict[str, str]:
     for code in re.findall(r"\x1b\[([\d;]*)m", sequence):
-        state = _sgr(code, state)
+        state = sgr(code, state)
     return state
 
 
@@ -136,9 +93,11 @@ def _stock(compositor: TightCompositor, dirty: set[Any], app: ConcviewApp) -> st
     return update.render_segments(app.console)
 
 
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("keys", [["1"], ["2"], ["4"], ["2", "enter", "escape", "4", "5", "2", "1"]])
-async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Updates applied to a terminal give what a full repaint gives; and Textual's own would be longer."""
+async def test_the_terminal_shows_the_screen(keys: list[str], known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates applied to a terminal give what a full repaint gives; and Textual's own would be longer.
+    `known`: what it shows is kept, and only what differs is sent."""
     sent: list[tuple[str, int]] = []
     original = TightCompositor.render_update
 
@@ -151,6 +110,9 @@ async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytes
         return update
 
     monkeypatch.setattr(TightCompositor, "render_update", watched)
+    terminal = Terminal()
+    if known:
+        monkeypatch.setattr(textual_private, "terminal_of", lambda app: terminal)
     session = fake.FakeSession([fake.busy(20, tick=n) for n in range(4)])
     app = ConcviewApp(session)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -186,6 +148,7 @@ async def test_the_terminal_shows_the_screen(keys: list[str], monkeypatch: pytes
             await fake.drawn(pilot)
         assert not wrong
         assert sum(len(data) for data, _ in sent) < sum(length for _, length in sent)
+        assert not known or sum(len(data) for data, _ in sent) < sum(min(length, 120 * 40 * 2) for _, length in sent)
 
 
 async def test_a_picture_of_the_screen_is_drawn_in_either_form() -> None:
@@ -196,3 +159,97 @@ async def test_a_picture_of_the_screen_is_drawn_in_either_form() -> None:
         pictures = [app.export_screenshot(simplify=simply).replace("&#160;", " ") for simply in (False, True)]
     words = [re.sub(r"\s+", "", re.sub(r"<style>.*?</style>|<[^>]*>", "", picture, flags=re.S)) for picture in pictures]
     assert words[0] == words[1] and "Overview" in words[0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), SEGMENTS), max_size=8))
+def test_what_differs_is_enough(drawn: list[tuple[int, list[Segment]]]) -> None:
+    """A terminal that is sent only what changed shows the same as one that is sent everything."""
+    width, terminal = 24, Terminal()
+    known, whole = Screen(width, 1), Screen(width, 1)
+    console = Console(color_system="truecolor", force_terminal=True)
+    first = Strip([Segment(" " * width, Style())])
+    for x, segments in [(0, [*first]), *drawn]:
+        strip = Strip(segments).crop(0, width - x)
+        for screen, where in ((known, terminal), (whole, None)):
+            span = [(0, x, x + strip.cell_length)] if strip.cell_length else []
+            screen.feed(TightUpdate([{x: strip}], span, where, width).render_segments(console))
+        assert known.rows == whole.rows
+
+
+def test_the_same_again_sends_nothing() -> None:
+    terminal, strip = Terminal(), Strip([Segment("CPU 12 %", STYLES[0])])
+    console = Console(color_system="truecolor", force_terminal=True)
+
+    def sent(strip: Strip) -> str:
+        return TightUpdate([{0: strip}], [(0, 0, 8)], terminal, 8).render_segments(console)
+
+    assert "CPU" in sent(strip)
+    assert sent(Strip([Segment("CPU 12 %", STYLES[0])])) == ""
+    assert re.sub(r"\x1b\[[\d;]*[a-zA-Z]", "", sent(Strip([Segment("CPU 13 %", STYLES[0])]))) == "3"
+    terminal.forget()
+    assert "CPU" in sent(strip)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_terminal_that_answers_late_is_sent_less() -> None:
+    clock = Clock()
+    flow = Flow(clock)
+    assert flow.ask()
+    clock.now = 0.2  # so long is the way there and back
+    flow.answered()
+    assert flow.ask() and not flow.late() and flow.expected
+    clock.now = 0.5
+    assert not flow.late(), "within the time of the way"
+    clock.now = 0.6
+    assert 0 < flow.late() <= LOST_S, "it is behind"
+    flow.answered()
+    assert not flow.late() and not flow.expected
+    flow.ask()
+    clock.now += LOST_S + 1
+    assert not flow.late(), "the answer was lost: the screen does not stand still for ever"
+    flow.answered()  # and comes after all
+    assert flow.ask() and not flow.late()
+
+
+def test_a_terminal_that_never_answers_is_not_waited_for() -> None:
+    clock = Clock()
+    flow = Flow(clock)
+    asked = [flow.ask() for _ in range(50)]
+    clock.now = 100.0
+    assert not flow.late() and not flow.expected
+    assert len([one for one in asked if one]) == TRIES
+
+
+async def test_what_was_held_is_drawn_when_the_terminal_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, terminal, later = Clock(), Terminal(), list[float]()
+    terminal.flow = Flow(clock)
+    terminal.flow.ask()
+    terminal.flow.answered()
+    monkeypatch.setattr(textual_private, "terminal_of", lambda app: terminal)
+    session = fake.FakeSession([fake.busy(20, tick=n) for n in range(4)])
+    app = ConcviewApp(session)
+    async with app.run_test(size=(100, 30)) as pilot:
+        board: Any = app.screen
+        await fake.until(pilot, lambda: board.view.ready)
+        await fake.drawn(pilot)
+        compositor: Any = app.screen._compositor
+        compositor.later = later.append
+        terminal.flow.ask()  # a frame that is on its way for a second
+        clock.now = 1.0
+        for _ in range(3):
+            session.advance()
+            await fake.until(pilot, lambda: board.shown is session.snapshot())
+        await fake.until(pilot, lambda: terminal.held)
+        assert compositor.render_update() is None and compositor._dirty_regions
+        assert len(later) == 1, "one look whether the answer was lost, however often something changes"
+        terminal.flow.answered()
+        screen = Screen(100, 30)
+        screen.feed(compositor.render_update(full=True).render_segments(app.console))
+        assert screen.rows == _full(app) and not compositor._dirty_regions

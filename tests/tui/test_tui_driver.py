@@ -66,6 +66,15 @@ def test_a_sequence_is_one_key_also_in_parts(clock: Clock, parts: list[str], key
     assert parser.patience() == driver.IDLE_S
 
 
+@pytest.mark.parametrize("parts", [["\x1b[0n"], ["j\x1b[0", "nk"], ["\x1b[3n"]])
+def test_the_terminal_s_answer_is_no_key(clock: Clock, parts: list[str]) -> None:
+    answers: list[int] = []
+    parser, found = driver.Parser(answered=lambda: answers.append(1)), []
+    for part in parts:
+        found += _keys(parser.feed(part))
+    assert answers == [1] and found == [c for c in "".join(parts) if c in "jk"]
+
+
 class Selector:
     """Says what is there to be read, after the time that passes in the meantime."""
 

@@ -139,7 +139,6 @@ def fake_without_calls() -> Any:
         def snapshot(self) -> Any:
             return self.picture
 
-        def set_rate(self, hz: float) -> None: ...
         def close(self) -> None: ...
 
     return Plain()

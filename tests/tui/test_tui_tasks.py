@@ -11,8 +11,12 @@ from syrupy.assertion import SnapshotAssertion
 from test_tui_pictures import _still, picture  # noqa: F401 - a fixture
 from textual.pilot import Pilot
 
+from concview.model import TaskState
+from concview.snapshot import TaskGroupView
 from concview.tui.app import ConcviewApp
 from concview.tui.screens.dashboard import Dashboard
+from concview.tui.theme import _ansi_palette
+from concview.tui.views.tasks import _coroutine
 
 SIZES = ((80, 24), (120, 36))
 
@@ -82,3 +86,18 @@ async def test_the_overview_says_how_the_loop_does() -> None:
         words = _words(pilot)
         assert "Loop MainThread" in words and "in callbacks 22 %" in words and "95 % 41 ms" in words
         assert "sleep 78 %" in words and "not seen: greenlets" in words
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (52, "RequestHandler._handle_request (web_protocol.py:567)"),
+        (40, "_handle_request (web_protocol.py:567)"),
+        (16, "_handle_request"),
+    ],
+)
+def test_coroutines_of_one_class_are_told_apart_where_there_is_little_room(width: int, said: str) -> None:
+    where = ("/x/aiohttp/web_protocol.py", 567)
+    group = TaskGroupView("RequestHandler._handle_request", *where, TaskState.IO, "", *where, "", 1, 1.0, 0.0)
+    (cell,) = _coroutine(group, width, _ansi_palette(True), None)
+    assert cell.text == f"{said:<{width}}"

@@ -7,12 +7,13 @@ durations below three slices are not given: what was seen of such holds are the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from concview.analysis.locks import SHARED_KINDS, LockSlice, LockWindow, distinct
-from concview.model import STATES, State
+from concview.analysis.records import Run
+from concview.model import STATES, State, Wait
 
 #: A duration is told from this many sampling slices on.
 RESOLVED = 3
@@ -111,15 +112,40 @@ def _told(ns: int, resolved_ns: float) -> float | None:
     return ns / 1e9 if ns and ns >= resolved_ns else None
 
 
+def named_waits(runs: Iterable[Run]) -> Callable[[Run], Wait]:
+    """What one of these runs waits for. Of connections that live for a moment the other end is often not to be had:
+    then that of those which were made at the same line, where it is one."""
+    known: dict[tuple[str, int, str], dict[str, Wait]] = defaultdict(dict)
+    for run in runs:
+        peer, place = run.wait.peer, _made_at(run)
+        if peer is not None and not peer.nameless and place is not None:
+            known[place][peer.described] = run.wait
+
+    def wait_of(run: Run) -> Wait:
+        if run.wait.peer is None or not run.wait.peer.nameless or (place := _made_at(run)) is None:
+            return run.wait
+        told = known.get(place, {})
+        return next(iter(told.values())) if len(told) == 1 else run.wait
+
+    return wait_of
+
+
+def _made_at(run: Run) -> tuple[str, int, str] | None:
+    leaf = run.stack.user_leaf
+    return (leaf.file, leaf.line, run.state.name) if leaf is not None else None
+
+
 def _doing(lock: LockWindow) -> tuple[tuple[str, float], ...]:
     if lock.ambiguous:
         return ()
     spent: dict[str, int] = defaultdict(int)
-    for hold in distinct(lock.holds):
+    holds = list(distinct(lock.holds))
+    waits = named_waits(hold.run for hold in holds)
+    for hold in holds:
         run = hold.run
         what = STATES[run.state]
         if run.state is State.IO:
-            peer = run.wait.peer
+            peer = waits(run).peer
             what = f"io {peer.described}" if peer is not None else f"io {run.wait.syscall}".rstrip()
         elif run.state is State.IDLE and run.classification.via:
             what = f"idle in {run.classification.via}"

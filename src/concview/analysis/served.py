@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from concview.analysis.history import History
 from concview.analysis.records import ThreadHistory
-from concview.analysis.work import KINDS, Report, title
+from concview.analysis.work import KINDS, Report, outermost, title
 from concview.model import NO_STACK, Served, Stack
 from concview.text import plural
 
@@ -68,10 +68,12 @@ class Names:
         return tuple([Served(kind, name, mostly[kind, name], total[kind, name] / 1e9) for kind, name in every[:MOST]])
 
     def _names(self, report: Report) -> Mapping[Node, tuple[str, str]]:
-        """Of the outermost work of each: the request or job, not the query that it is in."""
+        """Of the outermost work of each: the request or job, not the query that it is in, also where that is done by
+        another task of the request."""
         known = self._of.get(report.at_ns)
         if known is None:
             known = self._of[report.at_ns] = {}
+            by_id = {piece.id: piece for piece in report.pieces}
             inside: dict[Node, set[int]] = defaultdict(set)
             for piece in report.pieces:
                 for node in (*piece.threads, *(-t for t in piece.tasks)):
@@ -79,7 +81,8 @@ class Names:
             for piece in report.pieces:
                 for node in (*piece.threads, *(-t for t in piece.tasks)):
                     if piece.inside not in inside[node]:
-                        known.setdefault(node, (KINDS[piece.label.kind], title(piece.label)))
+                        label = outermost(piece, by_id).label
+                        known.setdefault(node, (KINDS[label.kind], title(label)))
         return known
 
     def _stack(self, report_ns: int, end_ns: int, thread: ThreadHistory | None, at_ns: int) -> Stack:

@@ -61,6 +61,15 @@ class Report:
     systems: tuple[str, ...] = ()
 
 
+def outermost(piece: WorkInProgress, by_id: Mapping[int, WorkInProgress]) -> WorkInProgress:
+    """The request or job in which a query or call is made; itself where it is in none."""
+    seen = {piece.id}
+    while (outer := by_id.get(piece.inside)) is not None and outer.id not in seen:
+        seen.add(outer.id)
+        piece = outer
+    return piece
+
+
 KINDS = {
     WorkKind.REQUEST: "request",
     WorkKind.JOB: "job",

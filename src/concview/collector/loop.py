@@ -359,9 +359,7 @@ class Collector:
             except control.BadCommand as error:
                 self._recorder.emit(Notice(time.monotonic_ns(), "warn", clean(f"a command is not understood: {error}")))
                 continue
-            if isinstance(command, control.SetRate):
-                self._pace.ask(min(1000.0, max(1.0, command.hz)))
-            elif isinstance(command, control.SetBudget):
+            if isinstance(command, control.SetBudget):
                 self._pace.budget = self._budget.percent = min(100.0, max(0.05, command.percent))
                 self._engine.budget = self._pace.budget / 100
             else:

@@ -58,11 +58,6 @@ class Pace:
     def start(self, now_ns: int) -> None:
         self._due = now_ns
 
-    def ask(self, rate_hz: float) -> None:
-        """The user asks for another rate."""
-        self.asked_hz = self._told_hz = rate_hz
-        self._go_at(rate_hz)
-
     def adapt(self, own_percent: float) -> bool:
         """Follow the cost of the last second. Whether that is worth telling: much slower than what was told last."""
         if own_percent > self.budget:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 HANDLER = "concview-ascii"
+#: As the name of a file that is written: standard output.
+STDOUT = "-"
 #: Our own symbols; of anything else nothing is left but '?'.
 GLYPHS = {
     "▲": "^", "●": "*", "✓": "+", "✗": "x", "·": "-", "…": "...", "µ": "u", "²": "2", "×": "x", "→": "->",
@@ -34,6 +37,21 @@ def write_anything(*streams: TextIO | Any) -> None:
     for stream in streams:
         if getattr(stream, "errors", None) not in (*_HARMLESS, None) and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=HANDLER)
+
+
+def shown(path: Path) -> str:
+    """A file that is written, for people."""
+    return "standard output" if str(path) == STDOUT else str(path)
+
+
+def stdout() -> int:
+    """The descriptor of standard output, for a file. CommandError where that is a terminal."""
+    from concview.commands.base import CommandError, Exit
+
+    if sys.stdout is None or sys.stdout.isatty():
+        raise CommandError("-o -: standard output is a terminal", Exit.USAGE, "name a file, or pipe it somewhere")
+    sys.stdout.flush()
+    return sys.stdout.fileno()
 
 
 def json_text(value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concview.commands import _several
+from concview.commands._output import shown
 from concview.commands.base import CommandError, Exit, complain
 from concview.text import plural, size
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace, config: Config, path: Path, seconds: float)
     except BaseException:
         remove_if_empty(path)
         raise
-    complain(f"recorded {size(written)} of {plural(watched, 'process', 'processes')} to {path}")
+    complain(f"recorded {size(written)} of {plural(watched, 'process', 'processes')} to {shown(path)}")
     return Exit.FINE
 
 
@@ -104,4 +105,6 @@ def _fail_with(family: Family[Stream], path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> CommandError:
-    return CommandError(f"{path}: {error.strerror or error}", Exit.OUTPUT, "what was written until then can be read")
+    return CommandError(
+        f"{shown(path)}: {error.strerror or error}", Exit.OUTPUT, "what was written until then can be read"
+    )

@@ -76,6 +76,7 @@ class Command:
     #: Takes a foreign command line: everything behind its own options goes to `arguments.rest` untouched.
     #: 'script': from the first word on ('run [OPTIONS] script.py ...'); 'dashes': from '--' on ('check -- CMD').
     rest: str = ""
+    reads: tuple[str, ...] = ()  #: names of its arguments that are recordings (`_inputs`)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -225,7 +226,7 @@ def _run(arguments: list[str]) -> int:
     write_anything(sys.stdout, sys.stderr)
     try:
         command, namespace = parse(arguments)
-        code = command.run(namespace)
+        code = _run_with_inputs(command, namespace) if command.reads else command.run(namespace)
         sys.stdout.flush()
         return int(code)
     except CommandError as error:
@@ -257,6 +258,13 @@ def _run(arguments: list[str]) -> int:
             "this is a bug in concview; set CONCVIEW_DEBUG=1 for the traceback and report it",
         )
         return int(Exit.INTERNAL)
+
+
+def _run_with_inputs(command: Command, namespace: argparse.Namespace) -> int:
+    from concview.commands._inputs import plain
+
+    with plain(command.reads, namespace):
+        return command.run(namespace)
 
 
 def _close_stdout() -> None:

@@ -327,6 +327,7 @@ COMMAND = Command(
     "--format: md for a job's summary, sarif for code scanning, junit for test reports, github for annotations.",
     configure=configure,
     run=run,
+    reads=("subjects", "baseline"),
     order=20,
     rest="dashes",
 )

@@ -190,5 +190,6 @@ COMMAND = Command(
     "Exit code 1 when findings came from --fail-on upwards, or numbers got worse by more than --fail-worse.",
     configure=configure,
     run=run,
+    reads=("base", "new", "more_base", "more_new"),
     order=33,
 )

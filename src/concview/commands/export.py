@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from concview import registry
 from concview.commands import _options, _recorded, _subject
+from concview.commands._output import STDOUT, shown, stdout
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import size
 
@@ -26,7 +27,7 @@ PACKAGE = "concview.exporters"
 def configure(parser: argparse.ArgumentParser) -> None:
     _subject.add(parser)
     _recorded.add(parser)
-    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="where to")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="where to (- is standard output)")
     parser.add_argument("--format", metavar="NAME", required=True, help=f"one of {', '.join(registry.names(PACKAGE))}")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
     group = parser.add_argument_group("which part")
@@ -68,7 +69,11 @@ def run(options: argparse.Namespace) -> int:
     exporter = _exporter(options.format)
     request = _request(options, exporter)
     out = Path(options.output)
-    if out.exists() and not options.force:
+    if options.output == STDOUT:
+        if exporter.write_folder is not None:
+            raise CommandError(f"-o -: {options.format} is a folder of files", Exit.USAGE, "-o FOLDER")
+        stdout()
+    elif out.exists() and not options.force:
         raise CommandError(f"{out} exists already", Exit.USAGE, "--force overwrites it")
     with _subject.recorded(options) as path:
         from concview.session.recording import Recording
@@ -159,24 +164,31 @@ class _Lazy:
     def write(self, data: bytes) -> int:
         if self.file is None:
             try:
-                self.file = self.path.open(self._mode, buffering=1 << 18)  # type: ignore[assignment]
+                if str(self.path) == STDOUT:
+                    self.file = open(stdout(), "wb", buffering=1 << 18, closefd=False)  # noqa: SIM115
+                else:
+                    self.file = self.path.open(self._mode, buffering=1 << 18)  # type: ignore[assignment]
             except FileExistsError:
                 raise CommandError(f"{self.path} exists already", Exit.USAGE, "--force overwrites it") from None
             except OSError as error:
-                raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
+                raise CommandError(f"{shown(self.path)}: {error.strerror}", Exit.OUTPUT) from None
         assert self.file is not None
         self.written += len(data)
         try:
             return self.file.write(data)
         except OSError as error:
-            raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
+            if isinstance(error, BrokenPipeError) and str(self.path) == STDOUT:
+                raise  # its reader has seen enough
+            raise CommandError(f"{shown(self.path)}: {error.strerror}", Exit.OUTPUT) from None
 
     def close(self) -> None:
         if self.file is not None:
             try:
                 self.file.close()
             except OSError as error:
-                raise CommandError(f"{self.path}: {error.strerror}", Exit.OUTPUT) from None
+                if isinstance(error, BrokenPipeError) and str(self.path) == STDOUT:
+                    raise
+                raise CommandError(f"{shown(self.path)}: {error.strerror}", Exit.OUTPUT) from None
 
 
 class _Folder:
@@ -234,7 +246,7 @@ def write_file(exporter: Exporter, request: Request, recording: Recording, outpu
             lazy.close()
     except BaseException as failure:
         folder.give_up()
-        if lazy.file is not None:  # half a file would pass for a whole one
+        if lazy.file is not None and str(output) != STDOUT:  # half a file would pass for a whole one
             output.unlink(missing_ok=True)
         if isinstance(failure, Nothing):
             broken = f" (it breaks off: {recording.broken})" if recording.broken else ""
@@ -256,7 +268,7 @@ def write_file(exporter: Exporter, request: Request, recording: Recording, outpu
     if recording.broken:
         complain(f"{path} breaks off: {recording.broken}; what was read until there is exported")
     sys.stderr.write(
-        "".join(f"{line}\n" for line in (f"wrote {size(lazy.written + folder.written)} to {output}", *said))
+        "".join(f"{line}\n" for line in (f"wrote {size(lazy.written + folder.written)} to {shown(output)}", *said))
     )
     return Exit.FINE
 
@@ -268,5 +280,6 @@ COMMAND = Command(
     "Weights are elapsed time; the state of every thread is in all of them.",
     configure=configure,
     run=run,
+    reads=("subject",),
     order=52,
 )

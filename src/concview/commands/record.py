@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from concview.commands import _agent, _keep, _options, _several
+from concview.commands._output import STDOUT, shown, stdout
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.text import duration, size
 
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pids", metavar="PID", nargs="+", help="process to record (or several)")
     _several.add(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to (usually *.concview)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="where to (usually *.concview; - is standard output)",
+    )
     parser.add_argument("--duration", metavar="S", help="seconds to record (default: until Ctrl-C or its end)")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
     parser.add_argument(
@@ -52,6 +59,9 @@ def run(options: argparse.Namespace) -> int:
         )
     seconds = _options.seconds_of(options.duration, "--duration") if options.duration is not None else 0.0
     path = Path(options.output)
+    piped = options.output == STDOUT
+    if piped and (options.keep is not None or options.agent):
+        raise CommandError("-o -: not with --keep or --agent, which read what they have written", Exit.USAGE)
     if _several.wanted(options, options.pids):
         from concview.commands import _record_several
 
@@ -72,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         raise
     finally:
         source.close()
-    sys.stderr.write(f"recorded {size(written)} to {path}\n")
+    sys.stderr.write(f"recorded {size(written)} to {shown(path)}\n")
     if options.agent and (problem := _agent.not_in(*_said_of_agent(path))) is not None:
         complain(*problem)
         return Exit.NOT_PERMITTED
@@ -97,6 +107,9 @@ def _said_of_agent(path: Path) -> tuple[AgentStatus | None, AgentStatus | None]:
 
 
 def create(path: Path, force: bool) -> FileIO:
+    """The file, or standard output where it is called `-`."""
+    if str(path) == STDOUT:
+        return FileIO(stdout(), "wb", closefd=False)
     try:
         return path.open("wb" if force else "xb", buffering=0)
     except FileExistsError:
@@ -107,7 +120,7 @@ def create(path: Path, force: bool) -> FileIO:
 
 def remove_if_empty(path: Path) -> None:
     """A failed attach leaves no file behind."""
-    if path.is_file() and path.stat().st_size == 0:
+    if str(path) != STDOUT and path.is_file() and path.stat().st_size == 0:
         path.unlink(missing_ok=True)
 
 
@@ -180,7 +193,7 @@ def _write(out: FileIO, data: bytes, path: Path) -> None:
         write_all(out, data)
     except OSError as error:
         raise CommandError(
-            f"{path}: {error.strerror}", Exit.OUTPUT, "what was written until then can be read"
+            f"{shown(path)}: {error.strerror}", Exit.OUTPUT, "what was written until then can be read"
         ) from None
 
 

@@ -62,5 +62,6 @@ COMMAND = Command(
     summary="the dashboard on a recording",
     configure=configure,
     run=run,
+    reads=("file",),
     order=50,
 )

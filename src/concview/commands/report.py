@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concview.commands import _options, _recorded, _subject
+from concview.commands._output import STDOUT
 from concview.commands.base import Command, CommandError, Exit, complain
 from concview.snapshot import Status
 from concview.text import size
@@ -125,12 +126,12 @@ def run(options: argparse.Namespace) -> int:
     from concview.commands.export import interval
 
     begin, end = interval(options)
-    output = None if options.output in (None, "-") else Path(options.output)
+    output = None if options.output in (None, STDOUT) else Path(options.output)
     suffix = output.suffix.lstrip(".").lower() if output is not None else ""
     kind = options.format or (suffix if suffix in FORMATS else "html" if suffix == "htm" else "md")
     if output is not None and output.exists() and not options.force:
         raise CommandError(f"{output} exists already", Exit.USAGE, "--force overwrites it")
-    if kind == "html" and output is None:
+    if kind == "html" and options.output is None:
         raise CommandError("--format html needs an output file", Exit.USAGE, "-o OUT.html")
     config = _options.settings(options)
     with _subject.recorded(options) as path:
@@ -146,7 +147,6 @@ def run(options: argparse.Namespace) -> int:
             from concview.exporters.html import EXPORTER
             from concview.session.recording import Recording
 
-            assert output is not None
             request = Request(Selection(from_s=begin, to_s=end), rules=config.rules)
             if checked is not None:
                 shown = next(p for p in cast.processes if p.number == number)
@@ -154,7 +154,7 @@ def run(options: argparse.Namespace) -> int:
                     f"of {len(checked.processes)} processes the page shows {shown.name} ({shown.pid}), in which most "
                     f"is wrong; --process PID chooses another"
                 )
-            return write_file(EXPORTER, request, Recording(path, number), output, options.force)
+            return write_file(EXPORTER, request, Recording(path, number), output or Path(STDOUT), options.force)
         content = _text(_account(path, config.rules, begin, end, number), kind, checked).encode()
     if output is None:
         sys.stdout.write(content.decode())
@@ -177,5 +177,6 @@ COMMAND = Command(
     "stacks, measurements, fixes, and what could not be seen. html is one page that needs no other file.",
     configure=configure,
     run=run,
+    reads=("subject",),
     order=51,
 )

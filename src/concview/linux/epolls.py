@@ -8,7 +8,6 @@ pair of sockets of which it has both ends, and nobody else has the other one (a 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
@@ -37,6 +36,18 @@ def members(folder: str, epoll: int) -> set[int]:
         return set()
 
 
+def processes(folder: str, epoll: int) -> list[int]:
+    """Descriptors of processes (pidfd) that an epoll of the process watches."""
+    return [fd for fd in sorted(members(folder, epoll)) if _leads_to(f"{folder}/fd/{fd}", "[pidfd]")]
+
+
+def _leads_to(path: str, kind: str) -> bool:
+    try:
+        return kind in os.readlink(path)  # noqa: PTH115
+    except OSError:
+        return False
+
+
 class Watchers:
     """Which epolls of one process watch a descriptor. Looked through again after a while, and only when asked."""
 
@@ -59,9 +70,8 @@ class Watchers:
         try:
             with os.scandir(f"{self._folder}/fd") as entries:
                 for entry in islice(entries, _MOST_FDS):
-                    with contextlib.suppress(OSError):
-                        if os.readlink(entry.path) == EPOLL:  # noqa: PTH115
-                            found.append(int(entry.name))
+                    if _leads_to(entry.path, EPOLL):
+                        found.append(int(entry.name))
         except OSError:
             return []
         return found[:_MOST_EPOLLS]
@@ -113,15 +123,8 @@ class EpollWaits:
 
     def _leading_out(self, watched: frozenset[int], others: OtherEnds) -> int:
         """Who may not be looked at is of another user, and has nothing that was made in here."""
-        fds = [fd for fd in watched if not self._is_eventfd(f"{self._process.folder}/fd/{fd}")]
+        fds = [fd for fd in watched if not _leads_to(f"{self._process.folder}/fd/{fd}", "[eventfd]")]
         ends = others.of(dict.fromkeys(fds)) if fds else {}
         # A loop has one eventfd, for its own threads. Of others the kernel does not tell who writes to them.
         more = max(0, len(watched) - len(fds) - 1)
         return more + sum(1 for fd in fds if (end := ends.get(fd)) is None or not end.own or end.others)
-
-    @staticmethod
-    def _is_eventfd(path: str) -> bool:
-        try:
-            return "[eventfd]" in os.readlink(path)  # noqa: PTH115
-        except OSError:
-            return False

@@ -257,26 +257,6 @@ def terminals_of(pid: int) -> set[int]:
     return found
 
 
-def watched(pid: int, epoll: int) -> list[int]:
-    """Descriptors of processes (pidfd) that an epoll of the process watches."""
-    try:
-        with open(f"/proc/{pid}/fdinfo/{epoll}", "rb") as file:
-            text = file.read(65_536)
-    except OSError:
-        return []
-    found = []
-    for line in text.splitlines()[:MAX_FDS]:
-        if not line.startswith(b"tfd:"):
-            continue
-        try:
-            fd = int(line.split()[1])
-            if "[pidfd]" in os.readlink(f"/proc/{pid}/fd/{fd}"):
-                found.append(fd)
-        except (OSError, ValueError, IndexError):
-            continue
-    return found
-
-
 def _fds(pid: int) -> list[str]:
     try:
         return os.listdir(f"/proc/{pid}/fd")[:MAX_FDS]

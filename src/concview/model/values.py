@@ -135,6 +135,11 @@ class Peer(Struct, frozen=True):
     accepted: bool = False  #: the connection came in: its local end is one at which a server listens
 
     @property
+    def nameless(self) -> bool:
+        """A socket that the kernel's tables had no line of when they were looked up."""
+        return self.name.startswith("socket:[")
+
+    @property
     def shown(self) -> str:
         """The name for people: the kernel's number of a socket that its tables had no line of tells them nothing."""
         if "socket:[" not in self.name:

@@ -6,6 +6,7 @@ of a pipe or connection; a lock on a file. What is told is of one moment, the la
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -356,9 +357,11 @@ def _circles(edges: Sequence[Across], pictures: Mapping[int, Snapshot]) -> tuple
 def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node], str]) -> Snapshot:
     """The same picture, where what it cannot tell is for which other processes its threads wait: then with who these
     are. `name`: of a thread."""
-    blame = snapshot.blame
-    if blame is None:
+    if snapshot.blame is None:
         return snapshot
+    blame = _without_hints(snapshot.blame)
+    if blame != snapshot.blame:
+        snapshot = msgspec.structs.replace(snapshot, blame=blame)
     stands = next((n for n in found.never if any(w[0] == pid for w in n.waiters)), None)
     if stands is not None and blame.severity is not Severity.WARN:
         mine = [tid for p, tid in stands.waiters if p == pid]
@@ -440,6 +443,19 @@ def _asks(snapshot: Snapshot, blame: Blame, pid: int, found: Found, name: Callab
     more = f" So {waits(rest)} {plural(rest, 'more thread')}." if rest else ""
     said = f"{one.name} waits for {edges[0].what}, for {duration(one.since_s)}, to come from {whom}.{more}"
     return msgspec.structs.replace(blame, verdict="waits", sentence=f"Waits for a worker process: {said}")
+
+
+#: What the verdict of one process alone says of the others, which are looked at here.
+_HINT = re.compile(r" \(check --tree [^)]*\)")
+
+
+def _without_hints(blame: Blame) -> Blame:
+    return msgspec.structs.replace(
+        blame,
+        sentence=_HINT.sub("", blame.sentence),
+        more=tuple(_HINT.sub("", line) for line in blame.more),
+        causes=tuple(msgspec.structs.replace(c, what=_HINT.sub("", c.what)) for c in blame.causes),
+    )
 
 
 def _other(more: Sequence[str]) -> tuple[str, ...]:

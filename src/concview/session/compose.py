@@ -373,7 +373,7 @@ _NAMELESS = "sockets (other end not known)"
 
 
 def _peer_key(peer: Peer) -> tuple[str, str]:
-    return (peer.kind, _NAMELESS if peer.name.startswith("socket:[") else peer.name)
+    return (peer.kind, _NAMELESS if peer.nameless else peer.name)
 
 
 def _peers_now(views: tuple[PeerView, ...], threads: Iterable[ThreadHistory]) -> tuple[PeerView, ...]:

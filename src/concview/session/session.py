@@ -317,9 +317,6 @@ class Session:
         """Somebody pressed a key: the reader leaves the CPU to those that answer it, for a moment."""
         self._ui_priority.ask()
 
-    def set_rate(self, hz: float) -> None:
-        self.source.set_rate(hz)
-
     def order(self, command: Command) -> bool:
         """Pass a command on to the collector; False at a recording, where there is none."""
         if not isinstance(self.source, LiveSource) or self._ended:

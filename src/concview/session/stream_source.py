@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from concview import codec
-from concview.control import Command, SetRate, encode
+from concview.control import Command, encode
 from concview.errors import Code, TargetError, code_of
 from concview.model import AnyEvent, Hello
 from concview.session.launcher import Alone, Launcher, Running
@@ -72,8 +72,6 @@ class StreamSource(Protocol):
     def open(self) -> None: ...
 
     def blocks(self) -> Iterator[list[AnyEvent]]: ...
-
-    def set_rate(self, hz: float) -> None: ...
 
     def close(self) -> None: ...
 
@@ -150,9 +148,6 @@ class LiveSource:
                 continue
         detail = self._errors[-1].decode("utf-8", "replace").strip() if self._errors else f"exit code {code}"
         return AttachError(f"the collector did not start ({detail})", code=Code.FAILED)
-
-    def set_rate(self, hz: float) -> None:
-        self.order(SetRate(hz))
 
     def order(self, command: Command) -> None:
         """Pass a command on. What becomes of it is told in the stream."""
@@ -305,9 +300,6 @@ class FileSource:
         """The session tells of a finding that was not there before."""
         with self._changed:
             self._seeking = False
-
-    def set_rate(self, hz: float) -> None:
-        """A recording has the rate it has."""
 
     def stop(self) -> None:
         """Give out no more."""

@@ -11,7 +11,7 @@ from concview.analysis.blame.nouns import Node
 from concview.analysis.blame.tracker import Told
 from concview.analysis.history import History
 from concview.analysis.tasks import words
-from concview.analysis.work import Route, WorkInProgress, routes
+from concview.analysis.work import Route, WorkInProgress, outermost, routes
 from concview.analysis.work import title as title
 from concview.analysis.work_totals import Total, Totals
 from concview.model import Links, State, TaskState, WorkKind
@@ -240,11 +240,15 @@ class Ways:
                 said += f", {ahead.had} {self._who(ahead.nodes)}"
                 last = self._inmost.get(ahead.nodes[0])
                 if last is not None:
-                    behind.append(self._outmost(last).id)
+                    behind.append(outermost(last, self._by_id).id)
         if last is not None and last.label.kind in _DOES:
-            age = duration((self._history.now_ns - last.least_ns) / 1e9)
-            since = f"for {age}" if last.started_ns else f"for at least {age}"
-            said += f", which has {_DOES[last.label.kind]} {title(last.label)} {since}"
+            age_s = (self._history.now_ns - last.least_ns) / 1e9
+            does, has_done = _DOES[last.label.kind]
+            if age_s >= TOLD_S:
+                age = f"{'' if last.started_ns else 'at least '}{duration(age_s)}"
+                said += f", which has {has_done} {title(last.label)} for {age}"
+            else:
+                said += f", which {does} {title(last.label)}"
         return Way(f"{said}: {told.end}" if told.end else said, tuple(dict.fromkeys(behind)))
 
     def _who(self, nodes: Sequence[Node]) -> str:
@@ -259,22 +263,21 @@ class Ways:
     def _name(self, node: Node) -> str:
         piece = self._inmost.get(node)
         if piece is not None:
-            return title(self._outmost(piece).label)
+            return title(outermost(piece, self._by_id).label)
         if node < 0:
             task = self._history.aio.tasks.get(-node)
             return f"task {clean(task.name, 32)}" if task is not None else "a task"
         thread = self._history.threads.get(node)
         return clean(thread.name, 32) if thread is not None else f"tid {node}"
 
-    def _outmost(self, piece: WorkInProgress) -> WorkInProgress:
-        seen = {piece.id}
-        while (outer := self._by_id.get(piece.inside)) is not None and outer.id not in seen:
-            seen.add(outer.id)
-            piece = outer
-        return piece
 
-
-_DOES = {WorkKind.QUERY: "run", WorkKind.CALL: "been in", WorkKind.TRANSACTION: "had an"}
+_DOES = {
+    WorkKind.QUERY: ("runs", "run"),
+    WorkKind.CALL: ("is in", "been in"),
+    WorkKind.TRANSACTION: ("has an", "had an"),
+}
+#: An age below this is that of a look, not of what was seen.
+TOLD_S = 0.05
 
 
 def _nodes(piece: WorkInProgress) -> tuple[Node, ...]:

@@ -117,8 +117,16 @@ class ConcviewApp(App[None]):
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda _theme: self._restyle())
 
+    def on_resize(self) -> None:
+        textual_private.forget(self)
+
+    def action_redraw(self) -> None:
+        """Another program has written on the terminal."""
+        self._resumed(None)
+
     def _resumed(self, _: object) -> None:
         """Behind a shell (Ctrl-Z, fg) or an editor there is nothing left on the terminal of what was painted."""
+        textual_private.forget(self)
         for widget in self.screen.walk_children(with_self=True):
             widget.refresh()
 

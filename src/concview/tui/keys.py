@@ -207,6 +207,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "suspend", "ctrl+z", "ctrl+z", "suspend", "back to the shell for a while; its fg returns here", "app", "Program"
     ),
+    Key("redraw", "ctrl+l", "ctrl+l", "redraw", "draw the screen anew", "app", "Program"),
     Key("quit", "q,ctrl+c", "q", "quit", "quit and detach; the process goes on", "app", "Program", "quit"),
 )
 

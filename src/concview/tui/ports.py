@@ -24,10 +24,6 @@ class ViewedSession(Protocol):
         """The latest picture. Never blocks; the same object until there is a new one."""
         ...
 
-    def set_rate(self, hz: float) -> None:
-        """How often the target is sampled."""
-        ...
-
     def hurry(self) -> None:
         """A key was pressed: what is done for the next picture leaves the CPU to this one."""
         ...

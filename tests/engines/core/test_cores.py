@@ -65,7 +65,6 @@ for thread in threads: thread.start()
 looped.wait()
 while not Q.full() or R.acquire(blocking=False): time.sleep(0.01)
 threading.Thread(target=asker, name="asker", daemon=True).start()
-time.sleep(0.5)
 print("ready", flush=True)
 time.sleep(10000)
 """
@@ -82,7 +81,7 @@ def process(any_python: Interpreter, folder: Path) -> Iterator[Process]:
     if not script.exists():
         script.write_text(PROGRAM)
     small = {"MALLOC_ARENA_MAX": "1"} | ({} if any_python.free_threaded else {"PYTHONMALLOC": "malloc"})
-    with target(any_python, script, env=small) as process:
+    with target(any_python, script, env=small, settled=True) as process:
         yield process
 
 

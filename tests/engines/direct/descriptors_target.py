@@ -14,6 +14,8 @@ import tempfile
 import threading
 import time
 
+from settled import settled
+
 LONG = 1000
 folder = tempfile.mkdtemp()
 sys.path.insert(0, folder)
@@ -98,13 +100,12 @@ def start(*functions):
 
 
 start(Peer(far).serves, locks_number, imports)
-time.sleep(0.3)
+settled()
 start(asks, tcp_client, tcp_server, lonely, wants_lock, waits_for_child, native, imports_too)
 quiet = [sys.executable, "-c", "import sys; print('x', flush=True); sys.stdin.read()"]
 spoken_to = subprocess.Popen(quiet, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
 spoken_to.stdout.readline()
 start(reads_child)
-time.sleep(0.2)
 print("ready")
 tids = {name: thread.native_id for name, thread in threads.items()}
 print(json.dumps([tids, [near.fileno(), far.fileno(), read_end, write_end], spoken_to.pid, folder]), flush=True)

@@ -135,6 +135,18 @@ def tick_until(
         time.sleep(pause)
 
 
+def tick_until_right(engine: DirectEngine, wrong: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Tick until nothing of what stands still is told wrong. Fails at the deadline with what is."""
+    deadline = time.monotonic() + seconds
+    while True:
+        engine.tick(time.monotonic_ns())
+        found = wrong()
+        if not found:
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.005)
+
+
 def ticks(engine: DirectEngine, count: int, pause: float = 0.002) -> None:
     for _ in range(count):
         engine.tick(time.monotonic_ns())

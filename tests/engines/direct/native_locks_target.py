@@ -7,6 +7,8 @@ import os
 import threading
 import time
 
+from settled import settled
+
 libc = ctypes.CDLL(None)
 
 
@@ -122,7 +124,7 @@ for name in LOCKS:
         start(has, name)
 start(has_stream)
 start(has_buffered)
-time.sleep(0.1)
+settled()
 for name in LOCKS:
     start(wants, name)
 start(wants_stream)

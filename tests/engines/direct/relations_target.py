@@ -9,6 +9,8 @@ import queue
 import threading
 import time
 
+from settled import settled
+
 LONG = 1000
 sem = threading.BoundedSemaphore(1)
 ready = threading.Event()
@@ -132,7 +134,7 @@ start("lender", lender, app.pool)
 start("user-0", user)
 start("slotted", Slotted(once).starts)
 start("elsewhere", elsewhere)
-time.sleep(0.2)
+settled()
 start("permit", permit)
 start("borrower", borrower, app)
 start("user-1", user)

@@ -49,7 +49,6 @@ while len(tids) < 2: time.sleep(0.01)
 for path, name in ((rollback, "wants rollback"), (wal, "wants wal"), (foreign, "wants foreign")):
     threading.Thread(target=wants, args=(path, name), daemon=True).start()
 while len(tids) < 5: time.sleep(0.01)
-time.sleep(0.5)
 print("ready", flush=True)
 print(json.dumps([tids, child.pid, folder]), flush=True)
 time.sleep(1000)

@@ -15,7 +15,7 @@ from interpreters import Interpreter, target
 
 pytestmark = pytest.mark.units(WAITS)
 
-TARGET = (Path(__file__).parent / "descriptors_target.py").read_text()
+TARGET = Path(__file__).with_name("descriptors_target.py")
 _E = TypeVar("_E", bound=Event)
 
 

@@ -12,7 +12,7 @@ from array import array
 from types import CodeType
 
 import pytest
-from direct_helpers import tick_until, ticks, watching
+from direct_helpers import tick_until, tick_until_right, watching
 
 from capacity import WAITS
 from concview import engines
@@ -137,7 +137,7 @@ def loop():
 ids.append(id(d))
 for f in (in_try, Closure().method, after, loop):
     threading.Thread(target=f, name=f.__name__, daemon=True).start()
-    time.sleep(0.2)
+while len(ids) < 5: time.sleep(0.01)
 print("ready")
 print(ids)
 time.sleep(100000)
@@ -147,14 +147,18 @@ time.sleep(100000)
 @old_pythons
 def test_blocks_inside_blocks(python: Interpreter) -> None:
     """A `with` in a try, a loop, another `with`, around an exception that is handled; and none that was left."""
-    with target(python, WITHS) as process, watching(process.pid) as (engine, sink):
+    with target(python, WITHS, settled=True) as process, watching(process.pid) as (engine, sink):
         a, b, c, d, lock = ast.literal_eval(process.line())
-        ticks(engine, 5)
-        held = {
-            name: [hold.lock for hold in sink.holds_of(tid) if hold.confidence is Confidence.EXACT]
-            for tid, (name, _) in sink.names.items()
-        }
-        assert held == {"MainThread": [], "in_try": [c, b, a], "method": [lock], "after": [], "loop": [d]}
+        right = {"MainThread": [], "in_try": [c, b, a], "method": [lock], "after": [], "loop": [d]}
+
+        def wrong() -> dict[str, list[int]] | None:
+            held = {
+                name: [hold.lock for hold in sink.holds_of(tid) if hold.confidence is Confidence.EXACT]
+                for tid, (name, _) in sink.names.items()
+            }
+            return held if held != right else None
+
+        tick_until_right(engine, wrong)
 
 
 @old_pythons

@@ -173,7 +173,7 @@ input()
 @pytest.mark.few
 def test_the_sink_forgets(direct_python: Interpreter) -> None:
     """After `generation` changed everything is told anew with new ids."""
-    with target(direct_python, SLEEP) as process, watching(process.pid) as (engine, sink):
+    with target(direct_python, SLEEP, settled=True) as process, watching(process.pid) as (engine, sink):
         ticks(engine, 3)
         before = sink.stack_of(process.pid)
         sink.reset()

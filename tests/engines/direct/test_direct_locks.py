@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from direct_helpers import tick_until, ticks, watching
+from direct_helpers import tick_until, tick_until_right, ticks, watching
 
 from capacity import WAITS
 from concview.cpython.threads import Thread
@@ -27,30 +27,34 @@ def test_held_locks_and_waiters(direct_python: Interpreter) -> None:
         truth: Any = process.json()
         ids, lines = truth["ids"], truth["lines"]
         labels = {address: label for label, address in ids.items()}
+
+        def problems() -> list[Any]:
+            found: list[Any] = []
+            for name, case in truth["cases"].items():
+                tid = case["tid"]
+                holds = sink.holds_of(tid)
+                got = [labels.get(h.lock, hex(h.lock)) for h in reversed(holds)]  # outermost first
+                if got != list(case["holds"]):
+                    found.append((name, "holds", got, case["holds"]))
+                for hold in holds:
+                    label = labels.get(hold.lock, "")
+                    exact = Confidence.INFERRED if label == "CUSTOM" else Confidence.EXACT
+                    if (hold.confidence, hold.site.line) != (exact, lines.get(label)):
+                        found.append((name, hold, lines.get(label)))
+                    if hold.site.file != str(LOCKS):
+                        found.append((name, hold.site))
+                    if label not in EXPRESSIONS and hold.site.expression != label:
+                        found.append((name, label, hold.site.expression))
+                if case["waits"]:
+                    wait = sink.wait_of(tid)
+                    got_wait = wait and (wait.kind, labels.get(wait.lock, hex(wait.lock)), wait.via)
+                    if got_wait != (WaitKind.FUTEX, case["waits"], case["via"]):
+                        found.append((name, "waits", got_wait, case["waits"], case["via"]))
+            return found
+
+        tick_until_right(engine, problems)
         ticks(engine, 30)
-        problems: list[Any] = []
-        for name, case in truth["cases"].items():
-            tid = case["tid"]
-            holds = sink.holds_of(tid)
-            got = [labels.get(h.lock, hex(h.lock)) for h in reversed(holds)]  # outermost first
-            if got != list(case["holds"]):
-                problems.append((name, "holds", got, case["holds"]))
-            for hold in holds:
-                label = labels.get(hold.lock, "")
-                exact = Confidence.INFERRED if label == "CUSTOM" else Confidence.EXACT
-                if (hold.confidence, hold.site.line) != (exact, lines.get(label)):
-                    problems.append((name, hold, lines.get(label)))
-                if hold.site.file != str(LOCKS):
-                    problems.append((name, hold.site))
-                if label not in EXPRESSIONS and hold.site.expression != label:
-                    problems.append((name, label, hold.site.expression))
-            if case["waits"]:
-                wait = sink.wait_of(tid)
-                assert wait is not None
-                got_wait = (wait.kind, labels.get(wait.lock, hex(wait.lock)), wait.via)
-                if got_wait != (WaitKind.FUTEX, case["waits"], case["via"]):
-                    problems.append((name, "waits", got_wait, wait.lock_kind, case["waits"], case["via"]))
-        assert problems == []
+        assert problems() == [], "and it stays right"
         timed = {n: sink.wait_of(c["tid"]).timed for n, c in truth["cases"].items() if c["waits"]}  # type: ignore[union-attr]
         assert timed["wait_timeout"] and timed["condition_wait_timeout"] and timed["wait_spent"]
         assert not timed["wait_with"] and not timed["queue_get"]

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from direct_helpers import tick_until, ticks, watching
+from direct_helpers import tick_until, watching
 
 from concview.engines.pyspy.deep import deep_look
 from concview.linux.family import children_of
 from concview.linux.namespaces import numbers
 from concview.model import Children, Links, WaitKind
 from concview.process.discovery import describe
-from interpreters import Interpreter, current, target
+from interpreters import Interpreter, current, settle, target
 
 APART = ("unshare", "--pid", "--mount", "--net", "--fork", "--kill-child", "--mount-proc")
 PROGRAM = """
@@ -59,6 +59,7 @@ def test_threads_locks_children_and_sockets(direct_python: Interpreter, apart: t
     with target(direct_python, PROGRAM, prefix=apart) as process:
         truth: Any = process.json()
         pid = children_of(process.pid)[0]
+        settle(pid)
         about = describe(pid)
         assert truth["pid"] == about.inner_pid == 1 != pid
         with watching(pid) as (engine, sink):
@@ -71,7 +72,14 @@ def test_threads_locks_children_and_sockets(direct_python: Interpreter, apart: t
             assert {name: numbers(f"/proc/{pid}/task/{tids[name]}")[-1] for name in truth["tids"]} == truth["tids"]
             # Every thread once, by our number.
             assert sorted(sink.names) == sorted(int(p.name) for p in Path(f"/proc/{pid}/task").iterdir())
-            ticks(engine, 10)
+            rests = ("one", "two", "joins", "waits_for_a_child", "reads", "MainThread")
+
+            def at_rest() -> bool:
+                kinds = {wait.kind if (wait := sink.wait_of(tids[name])) else None for name in rests}
+                held = [sink.holds_of(tids[name]) for name in ("one", "two")]
+                return not kinds & {None, WaitKind.RUNNING} and all(held)
+
+            tick_until(engine, at_rest)
             waits = {name: sink.wait_of(tid) for name, tid in tids.items()}
             kinds = {name: wait.kind for name, wait in waits.items() if wait is not None}
             assert kinds["MainThread"] is WaitKind.SLEEP

@@ -19,7 +19,7 @@ from concview.linux.syscalls import Shape
 from concview.model import NativeWaits
 from interpreters import Interpreter, target
 
-TARGET = (Path(__file__).parent / "native_locks_target.py").read_text()
+TARGET = Path(__file__).with_name("native_locks_target.py")
 
 #: glibc records owners; what other C libraries do is not read.
 pytestmark = pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="needs glibc")
@@ -125,7 +125,6 @@ def put(name):
 for n in range(2):
     threading.Thread(target=put, args=(n,), daemon=True).start()
 while len(tids) < 2: time.sleep(0.01)
-time.sleep(0.3)
 print("ready", flush=True)
 print(json.dumps(list(tids.values())), flush=True)
 time.sleep(1000)

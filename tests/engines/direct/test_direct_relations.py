@@ -18,7 +18,7 @@ from interpreters import Interpreter, target
 
 pytestmark = pytest.mark.units(WAITS)
 
-TARGET = (Path(__file__).parent / "relations_target.py").read_text()
+TARGET = Path(__file__).with_name("relations_target.py")
 
 
 def _objects(sink: KeepingSink) -> dict[int, Related]:
@@ -163,7 +163,6 @@ class Cache:
 cache = Cache()
 for first in (True, False):
     threading.Thread(target=cache.call, args=(first,), daemon=True).start()
-    time.sleep(0.2)
 print("ready", flush=True)
 print(id(condition), flush=True)
 time.sleep(1000)
@@ -172,7 +171,7 @@ time.sleep(1000)
 
 @pytest.mark.few
 def test_of_two_names_of_one_object_the_one_counts_by_which_something_is_done(direct_python: Interpreter) -> None:
-    with target(direct_python, TWO_NAMES) as process, watching(process.pid) as (engine, sink):
+    with target(direct_python, TWO_NAMES, settled=True) as process, watching(process.pid) as (engine, sink):
         address = int(process.line())
         found = tick_until(engine, partial(_told, sink, address), looks=True)
         tick_until(engine, lambda: any(r.will for r in _objects(sink)[address].references), looks=True)

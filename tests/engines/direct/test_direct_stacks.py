@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -10,14 +11,17 @@ from direct_helpers import tick_until, ticks, watching
 
 from concview.cpython.walk import MAX_FRAMES
 from concview.engines.direct.frames import batch
-from interpreters import Interpreter, target
+from interpreters import Interpreter, settle, target
 
 AWKWARD = Path(__file__).with_name("awkward_target.py")
 
 
 def test_stacks_equal_the_truth(direct_python: Interpreter) -> None:
-    with target(direct_python, AWKWARD) as process, watching(process.pid) as (engine, sink):
+    with contextlib.ExitStack() as open_ones:
+        process = open_ones.enter_context(target(direct_python, AWKWARD))
         truth = process.json()
+        settle(process.pid)  # a copy of whoever still writes the truth could have to be repaired
+        engine, sink = open_ones.enter_context(watching(process.pid))
         assert isinstance(truth, dict) and len(truth) > 30
         ticks(engine, 3)
         for tid, (name, stack) in truth.items():
@@ -119,6 +123,5 @@ def test_lists_that_stay_are_read_once(direct_python: Interpreter) -> None:
         relist, some = sampler._relist, sampler.batch.copy_some
         sampler._relist = lambda: (read.append(1), relist())[1]  # type: ignore[method-assign, func-returns-value]
         sampler.batch.copy_some = lambda threads: (copied.append(len(threads)), some(threads))[1]  # type: ignore[func-returns-value, method-assign]
-        ticks(engine, 60)
-        assert len(copied) > 10, "only those that ran are copied"
+        tick_until(engine, lambda: len(copied) >= 50)  # only those that ran are copied
         assert len(read) <= len(copied) // 10

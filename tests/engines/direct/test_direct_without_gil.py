@@ -94,6 +94,22 @@ print("ready", flush=True)
 print(id(LOCK), *(t.native_id for t in threads[1:]), flush=True)
 time.sleep(1000)
 """
+#: Closing a file takes its lock, and takes it anew to flush it: up to 3.13 as if somebody else had it.
+TAKES_ANEW = """
+import os, threading, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def reads():
+    while True:
+        with open(__file__, "rb") as file:
+            file.read()
+def computes():
+    while True: sum(range(100))
+threads = [threading.Thread(target=t, daemon=True) for t in (reads, computes)]
+for thread in threads: thread.start()
+print("ready", flush=True)
+print(threads[0].native_id, flush=True)
+time.sleep(1000)
+"""
 
 
 def waits(sink: KeepingSink, tids: list[int]) -> list[Wait]:
@@ -141,3 +157,21 @@ def test_who_tries_for_a_lock_before_it_parks_waits_for_it(python: Interpreter, 
             return wait is not None and wait.syscall == "sched_yield" and wait.lock == lock
 
         tick_until(engine, tries, pause=0.002)
+
+
+@pytest.mark.units(BUSY)
+@pytest.mark.parametrize("python", FREE, ids=lambda p: p.label)
+def test_who_takes_the_lock_of_an_object_that_it_has_waits_for_nobody(python: Interpreter) -> None:
+    """It gives way forty times all the same, each time for a turn of the run queue."""
+    with target(python, TAKES_ANEW) as process, watching(process.pid) as (engine, sink):
+        tid = int(process.line())
+        looks = 0
+
+        def waits_for_nobody() -> bool:
+            nonlocal looks
+            told = [w for w in waits(sink, [tid]) if w.via == "object"]
+            assert told == []
+            looks += any(name == "reads" for name, *_ in sink.stack_of(tid))
+            return looks >= 300
+
+        tick_until(engine, waits_for_nobody)

@@ -18,7 +18,7 @@ from concview.cpython.runtime import find, layout
 from concview.engines.direct.relations.semaphores import SemaphoreReader
 from concview.model import Semaphore
 from concview.process.shared import sharers, untaken
-from interpreters import Interpreter, target
+from interpreters import Interpreter, settle, target
 
 #: One has the lock and dies when told to; another one waits for it. Neither uses `with`.
 PROGRAM = """
@@ -74,6 +74,7 @@ def look(pid: int) -> list[Semaphore]:
 def test_who_has_it(interpreter: Interpreter, kind: str) -> None:
     with target(interpreter, PROGRAM, kind) as process:
         first, second = map(int, process.line().split())
+        settle(second)
         (has,) = look(first)
         (wants,) = look(second)
         assert has.key == wants.key and (has.count, wants.count) == (1, 0)

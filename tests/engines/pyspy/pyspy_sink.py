@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from concview.engines.pyspy import PySpyEngine
@@ -98,6 +100,15 @@ class KeepingSink:
         return Counter({k: v / span for k, v in total.items()})
 
 
+def waited_ns(pid: int) -> int:
+    """For how long the threads of a process waited for a CPU until now; 0 when it has ended."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[1])
+    return total
+
+
 def watch(
     engine: PySpyEngine,
     sink: KeepingSink,
@@ -108,11 +119,12 @@ def watch(
     """Open, tick at jittered moments of 100 Hz for so long and then until `done`, close.
 
     A busy machine gives py-spy its turn late: what is waited for is named in `done`, not hoped for within `seconds`.
-    Returns how long each tick took, by its moment, in nanoseconds.
+    Returns for how many nanoseconds py-spy waited for a CPU since the tick before, by the moment of each tick.
     """
     engine.FINISH_S = 20.0  # the end of the last window, too, is waited for
     engine.open(Target(pid, "3", (), 0.0), sink)
-    took: dict[int, int] = {}
+    late: dict[int, int] = {}
+    waited: dict[int, int] = {}
     try:
         began = due = looked = time.monotonic()
         while True:
@@ -120,12 +132,17 @@ def watch(
             if now > began + seconds and now > looked + 0.1:
                 looked = now
                 if done():
-                    return took
+                    return late
                 assert now < began + seconds + 60, "what is waited for did not happen"
             due = max(due, now) + random.uniform(0.005, 0.015)
             time.sleep(max(0.0, due - time.monotonic()))
             at = time.monotonic_ns()
             engine.tick(at)
-            took[at] = time.monotonic_ns() - at
+            late[at] = 0
+            for spy in (engine._current, engine._next):
+                if spy is not None:
+                    now_waited = waited_ns(spy.child_pid)
+                    late[at] += max(0, now_waited - waited.setdefault(spy.child_pid, now_waited))
+                    waited[spy.child_pid] = now_waited
     finally:
         engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import gc
 import os
 import random
 import signal
@@ -51,7 +52,8 @@ NAMES = ("sleeping", "busy", "locked")
 KIND = {"sleeping": "sleep", "busy": "running", "locked": "futex"}
 #: So long each phase takes when it gets its CPU in time.
 ASKED_NS = (100_000_000, 150_000_000, 120_000_000)
-LATE_NS = 10_000_000
+#: So far apart two ticks are at most where we got our CPU in time.
+SELDOM_NS = 20_000_000
 
 RESTLESS = """
 import threading, time
@@ -70,47 +72,57 @@ while True:
 @pytest.mark.few
 @pytest.mark.python(8, 14, False)
 def test_time_per_function_and_state_agrees_with_the_target(interpreter: Interpreter) -> None:
-    """Over the rounds of the three phases in which the target got its CPU in time, and we ours."""
-    sink, engine = KeepingSink(), PySpyEngine()
-    with target(interpreter, PHASES) as process:
-        took = watch(engine, sink, process.pid, 6.0)
-        process.send("enough")
-        log = [int(x) for x in process.line().split(",")]
-        assert engine.helper_cpu_seconds() > 0
-    rounds: dict[int, list[tuple[str, int, str, str]]] = {}
-    disturbed = {i // 3 for i in range(len(log) - 1) if log[i + 1] - log[i] > ASKED_NS[i % 3] + LATE_NS}
-    for at, weight, stack, wait, _ in sink.timeline(process.pid):
-        i = bisect.bisect_right(log, at) - 1
-        if not 0 <= i < len(log) - 1 or at < sink.ticks[0][0] + 400_000_000:  # before py-spy's first look
-            continue
-        function = next((f for f in sink.functions(stack) if f in NAMES), "?")
-        rounds.setdefault(i // 3, []).append((NAMES[i % 3], weight, function, str(sink.waits[wait].kind)))
-        if weight > 3 * LATE_NS or took[at] > LATE_NS:
-            disturbed.add(i // 3)
-    if len(rounds.keys() - disturbed) < 4:
-        pytest.skip(f"the machine is too busy to judge: {len(disturbed)} of {len(rounds)} rounds were disturbed")
+    """Over the rounds of the three phases in which the target, we and py-spy waited least for a CPU: what was told may
+    be wrong for as long as that, and a little more."""
+    quiet = sorted(rounds(interpreter))[:5]
     true: Counter[tuple[str, str]] = Counter()
     seen: Counter[tuple[str, str]] = Counter()
     right = total = 0
-    for name, weight, function, kind in (one for i in rounds.keys() - disturbed for one in rounds[i]):
+    for name, weight, function, kind in (one for _, pieces in quiet for one in pieces):
         total += weight
         true[name, KIND[name]] += weight
         seen[function, kind] += weight
         right += weight * (function == name)
     errors = {key: 100 * (seen[key] - true[key]) / total for key in sorted(true.keys() | seen.keys())}
     rounded = {" ".join(k): round(v, 2) for k, v in errors.items()}
+    late = sum(waited for waited, _ in quiet) / total
     print(
         f"{interpreter.label}: errors in percentage points {rounded}; {100 * right / total:.1f} % of time in the "
-        f"true function; {len(disturbed)} of {len(rounds)} rounds disturbed; "
-        f"longest gap {engine.longest_gap_ns / 1e6:.1f} ms; "
-        f"{engine.tally}"
+        f"true function; {late:.1%} of it somebody waited for a CPU"
     )
-    assert right / total > 0.9
-    assert all(abs(error) < 4 for error in errors.values()), rounded
+    assert right / total > 0.9 - late
+    assert all(abs(error) < 4 + 100 * late for error in errors.values()), rounded
+
+
+#: What was told of a piece of time: the function that was true, nanoseconds, function and kind of wait that were told.
+Piece = tuple[str, int, str, str]
+
+
+def rounds(interpreter: Interpreter) -> list[tuple[int, list[Piece]]]:
+    """Six seconds of them: for how many nanoseconds somebody waited for a CPU, and the pieces."""
+    sink, engine = KeepingSink(), PySpyEngine()
+    with target(interpreter, PHASES) as process:
+        helper_late = watch(engine, sink, process.pid, 6.0)
+        process.send("enough")
+        log = [int(x) for x in process.line().split(",")]
+        assert engine.helper_cpu_seconds() > 0
     assert engine.tally.dropped == 0
     assert sink.names[process.pid] == "MainThread"
     assert sorted(n for n in sink.names.values() if n != "MainThread") == [f"idler-{i}" for i in range(3)]
     assert not [e for e in sink.events if isinstance(e, Notice) and e.level == "warn"]
+    pieces: dict[int, list[Piece]] = {}
+    late: Counter[int] = Counter()
+    for i in range(len(log) - 1):
+        late[i // 3] += max(0, log[i + 1] - log[i] - ASKED_NS[i % 3])
+    for at, weight, stack, wait, _ in sink.timeline(process.pid):
+        i = bisect.bisect_right(log, at) - 1
+        if not 0 <= i < len(log) - 1 or at < sink.ticks[0][0] + 400_000_000:  # before py-spy's first look
+            continue
+        function = next((f for f in sink.functions(stack) if f in NAMES), "?")
+        pieces.setdefault(i // 3, []).append((NAMES[i % 3], weight, function, str(sink.waits[wait].kind)))
+        late[i // 3] += max(0, weight - SELDOM_NS) + helper_late[at]
+    # The first one is not whole.
+    return [(late[i], part) for i, part in list(pieces.items())[1:]]
 
 
 @pytest.mark.units(BUSY)
@@ -200,10 +212,17 @@ def test_killing_a_py_spy_that_stops_the_target_lets_it_go_on(pyspy_python: Inte
             assert engine._current is not None
             engine._current.kill()
             engine.close()
-            time.sleep(0.02)
-            for task in Path(f"/proc/{process.pid}/task").iterdir():
-                assert (task / "stat").read_text().rpartition(")")[2].split()[0] not in "Tt"
+            deadline = time.monotonic() + 30
+            while stopped(process.pid):  # the kernel lets it go on when py-spy has gone
+                assert time.monotonic() < deadline, "a thread is left stopped"
+                time.sleep(0.01)
         progress(process)
+
+
+def stopped(pid: int) -> bool:
+    """Whether a thread of it is stopped, by whomever."""
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return bool({"T", "t"} & set(states))
 
 
 def test_our_death_ends_py_spy_and_leaves_the_target(pyspy_python: Interpreter) -> None:
@@ -245,6 +264,7 @@ def alive(pid: int) -> bool:
 
 
 def test_closing_leaves_no_child_and_no_descriptor(pyspy_python: Interpreter) -> None:
+    gc.collect()  # what other tests left open, and will close at some moment
     before = descriptors()
     engine = PySpyEngine()
     with restless(pyspy_python) as process:

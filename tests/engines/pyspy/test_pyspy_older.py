@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,18 @@ def test_auto_takes_py_spy(python: Interpreter) -> None:
         session = Session(LiveSource(process.pid, "auto", 100.0, 20.0), rules={})
         session.start()
         try:
-            session.wait(2.5)
+
+            def napper() -> bool:
+                now = {t.name: t.current for t in session.history.threads.values()}.get("napper")
+                return now is not None and any(frame.function == "naps" for frame in now.stack.frames)
+
+            deadline = time.monotonic() + 60
+            while not napper():
+                assert time.monotonic() < deadline, "no stack of its thread is told"
+                time.sleep(0.05)
             snapshot = session.snapshot()
             assert session.history.hello is not None and session.history.hello.engine == "pyspy"
             assert any("3.8 to 3.15" in notice.text for notice in session.history.notices)
             assert not snapshot.capabilities["held-locks"].available
-            stacks = {t.name: t.current.stack for t in session.history.threads.values() if t.current is not None}
-            assert any(frame.function == "naps" for frame in stacks["napper"].frames)
         finally:
             session.close()

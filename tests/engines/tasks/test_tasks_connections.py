@@ -147,7 +147,7 @@ def test_who_is_at_the_other_end(direct_python: Interpreter) -> None:
             )
 
         try:
-            watch.until(right, 20)
+            watch.until(right)
         except AssertionError:
             assert not served(), "each by the task that its name says"
             raise

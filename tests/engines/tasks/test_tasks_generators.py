@@ -231,7 +231,7 @@ def _until_right(watch: Watch) -> None:
         return len(found) == USERS and all(name == told for name, told in found.items())
 
     try:
-        watch.until(right, 20)
+        watch.until(right)
     except AssertionError:
         assert not {f"{name}: told as {told}" for name, told in _told(watch.told).items() if name != told}
         raise

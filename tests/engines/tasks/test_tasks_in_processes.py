@@ -57,7 +57,7 @@ def test_calls_in_processes_and_in_threads(direct_python: Interpreter) -> None:
             "thread1": ("", False, True),
         }
         try:
-            watch.until(lambda: told() == wanted, 20)
+            watch.until(lambda: told() == wanted)
         except AssertionError:
             assert told() == wanted
             raise

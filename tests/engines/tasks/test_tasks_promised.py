@@ -49,7 +49,7 @@ def test_who_sets_a_future(direct_python: Interpreter) -> None:
             return len(kinds) == KINDS and all(name.rpartition("|")[0] == told for name, told in found())
 
         try:
-            watch.until(lambda: watch.told.complete and right(), 20)
+            watch.until(lambda: watch.told.complete and right())
         except AssertionError:
             assert not {f"{name}: told as {told}" for name, told in found() if name.rpartition("|")[0] != told}
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import time
 
 import pytest
 from tasks_helpers import watched
@@ -134,9 +136,85 @@ def test_where_something_else_lay_a_task_is_seen_at_once(python: Interpreter, mo
         assert len(watch.told.tasks) >= 20  # the one that ticks may run right now
 
 
+AGAIN = """
+import asyncio, sys
+
+class Answers:
+    def noted(self, future): pass
+    async def ask(self):
+        self.waiter = waiter = asyncio.get_running_loop().create_future()
+        waiter.add_done_callback(self.noted)  # before the task's own, as asyncpg does
+        return await waiter
+
+async def ask_again_and_again(answers):
+    while True:
+        await answers.ask()
+
+async def main():
+    answers = Answers()
+    def over():
+        sys.stdin.readline()
+        waiter, answers.waiter = answers.waiter, None
+        waiter.set_result(None)
+    asyncio.get_running_loop().add_reader(sys.stdin, over)
+    print("ready", flush=True)
+    await asyncio.gather(ask_again_and_again(answers))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("python", GIL, ids=[i.label for i in GIL])
+def test_who_waits_again_where_all_lies_as_before_waits_anew(python: Interpreter) -> None:
+    with target(python, AGAIN) as process, watched(process.pid) as watch:
+        told, began = watch.told, 0
+
+        def waits() -> bool:
+            return any(r.function == "ask_again_and_again" and r.since_ns >= began for r in told.tasks.values())
+
+        watch.until(waits)
+        for _ in range(12):
+            began = time.monotonic_ns()
+            process.send("over")
+            watch.until(waits)
+
+
+SHARED = """
+import asyncio
+
+async def comes_and_goes(shared):
+    while True:
+        await asyncio.wait([shared], timeout=0.2)
+
+async def stays(shared):
+    await shared
+
+async def main():
+    shared = asyncio.get_running_loop().create_future()
+    print("ready", flush=True)
+    await asyncio.gather(comes_and_goes(shared), stays(shared), stays(shared))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("python", SOME, ids=[i.label for i in SOME])
+def test_who_stays_while_the_first_one_comes_and_goes_waits_since_it_came(python: Interpreter) -> None:
+    with target(python, SHARED) as process, watched(process.pid) as watch:
+        told, since, gone = watch.told, set[tuple[int, int]](), set[int]()
+
+        def look() -> bool:
+            since.update((r.id, r.since_ns) for r in told.tasks.values() if r.function == "stays")
+            gone.update(r.since_ns for r in told.tasks.values() if r.function == "comes_and_goes")
+            return len(gone) > 8
+
+        watch.until(look)
+        assert len(since) == 2
+
+
 def test_anything_may_lie_in_the_place_of_an_address() -> None:
     """Also what is no address at all: it is not read, and nothing that has moved is made up."""
-    blocks = Blocks(Memory(os.getpid()), (16, 24), 40)
+    blocks = Blocks(Memory(os.getpid()), (16, 24), 40, 24)
     kept = [bytearray(200) for _ in range(20)]
     tasks = [Task(id(one), 0, 0) for one in kept]
     for number, task in enumerate(tasks):
@@ -146,3 +224,30 @@ def test_anything_may_lie_in_the_place_of_an_address() -> None:
     # Read one by one, and, after a while, laid out with their neighbours.
     assert not blocks.moved(1) and not blocks.moved(2 * COOL_NS) and not blocks.moved(3 * COOL_NS)
     assert blocks._cold
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["one by one", "with their neighbours"])
+def test_another_first_callback_at_the_same_place_is_another_wait(cold: bool) -> None:
+    """One that was taken back is none: callbacks that came after it stand in a list."""
+    blocks = Blocks(Memory(os.getpid()), (16, 24), 40, 24)
+    kept = [(ctypes.c_uint64 * 16)(*range(1, 17)) for _ in range(40)]
+    tasks = [Task(ctypes.addressof(one), 0, 0) for one in kept[:20]]
+    for task, future in zip(tasks, kept[20:], strict=True):
+        task.future = ctypes.addressof(future)
+        blocks.put(task, 0)
+    blocks.settle(tasks)
+    now = 3 * COOL_NS if cold else 1
+    assert not blocks.moved(now) and bool(blocks._cold) == cold
+    callback = 24 // 8
+    for number, task in enumerate(tasks):
+        future = kept[20 + number]
+        future[callback] += 100
+        assert blocks.moved(now) == [task]
+        future[callback] = 0
+        assert not blocks.moved(now)
+        future[callback] = 7
+        assert not blocks.moved(now)
+        future[callback + 1] += 1  # what belongs to it, and others' callbacks
+        assert not blocks.moved(now)
+        future[40 // 8] += 1  # its state
+        assert blocks.moved(now) == [task]

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from concview.analysis.blame.nouns import Other, Part, Root
+from concview.analysis.blame.nouns import NOWHERE, Other, Part, Place, Root
 from concview.model import Link, Links, Peer
 
 #: Addresses and descriptors that are remembered; processes of one address (workers that share a port).
 MOST_NAMES, MOST_PROCESSES = 4_000, 64
 #: A process that has not been seen at an address for so long, while others were, is there no longer.
 GONE_NS = 60_000_000_000
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 _KINDS = frozenset({"tcp", "udp", "unix", "pipe", "socket"})
 
@@ -33,6 +34,9 @@ class PeerNames:
         self._named: dict[str, str] = {}  #: 'tcp 10.0.0.7:5432' -> 'tcp db postgresql'
         self._address: dict[str, str] = {}  #: '[12]', the inode of a descriptor -> 'tcp 127.0.0.1:8399'
         self._processes: dict[str, dict[int, _Process]] = {}  #: by address, or by '[12]' -> by pid
+        #: Which addresses are waited for at a line, two at most: connections that live for a moment are often gone
+        #: before a look tells where they led.
+        self._lines: dict[Place, dict[str, str]] = {}
 
     def learn(self, links: Links) -> None:
         for link in links.links:
@@ -74,6 +78,12 @@ class PeerNames:
             return root
         key = self._address.get(other.key, other.key)
         named = self._named.get(key) or other.named or ("" if key.startswith("[") else key)
+        if root.place != NOWHERE:
+            at_line = self._lines.get(root.place, {})
+            if named and key not in at_line and len(at_line) < 2:
+                _put(self._lines, root.place, {**at_line, key: named})
+            elif not named and other.kind != "pipe" and len(at_line) == 1 and key not in self._processes:
+                key, named = next(iter(at_line.items()))
         process = self._process(key, other.pid) or self._process(other.key, other.pid)
         if named:
             what = f"{named} ({'process {}, pid {}{}'.format(*process)})" if process else named
@@ -119,7 +129,7 @@ def _learn_processes(there: dict[int, _Process], link: Link, at_ns: int) -> None
         del there[min(there, key=lambda p: there[p].last_ns)]
 
 
-def _put(table: dict[str, _T], key: str, value: _T) -> None:
+def _put(table: dict[_K, _T], key: _K, value: _T) -> None:
     """The ones that came first go first."""
     table.pop(key, None)
     while len(table) >= MOST_NAMES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ MOST_STACKS = 100_000
 MOST_ACTIVITIES = 200_000
 #: Different names of work.
 MOST_DOINGS = 2_000
+#: What a line calls a method of: 'self.jobs' and 'put' of 'self.jobs.put(item)'.
+_CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\.\s*(\w+)\s*\(")
 _UNKEPT = Frame("(one of very many lines of code)", "", 0, "", "native")
 
 
@@ -170,6 +173,8 @@ class Naming:
         lock = None
         if state is State.LOCK and (wait.lock or (verdict.site is not None and verdict.site.expression)):
             lock = self.lock(wait.lock, wait.lock_kind, verdict.site, bool(wait.lock))
+            if lock.site is None and (called := _as_called(stack, verdict.via)):
+                self.names.setdefault(lock.key, called)
         every = all_holds(holds, stack, self.exact) if holds or stack.holding else []
         locks = [self.lock(h.lock, h.kind, h.site, h.confidence is Confidence.EXACT) for h in every]
         if lock is not None:  # it cannot hold what it waits for: that is the line which is still acquiring
@@ -191,3 +196,14 @@ class Naming:
                 return self._too_many
             found = self._stacks[key] = Stack(frames, event.truncated)
         return found
+
+
+def _as_called(stack: Stack, via: str) -> str:
+    """'self.jobs (mail.py)' of a thread in 'self.jobs.put(item)': the name of what has no place in the source where it
+    is taken, as a queue or a barrier. '' where the line that called the library names none, or several."""
+    method = via.rpartition(".")[2]
+    caller = next((f for f in stack.frames if f.origin not in ("stdlib", "frozen")), None)
+    if not method or caller is None:
+        return ""
+    found = {match[1] for match in _CALL.finditer(caller.text) if match[2] == method}
+    return f"{found.pop()} ({file_name(caller.file)})" if len(found) == 1 else ""

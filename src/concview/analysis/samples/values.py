@@ -55,8 +55,9 @@ class Activity:
             return self.lock.name
         peer = self.wait.peer
         if peer is not None:
-            kind = peer.known_as or peer.kind
-            return peer.name if peer.name.startswith(kind) else f"{kind} {peer.name}"
+            if not peer.known_as:
+                return peer.described
+            return peer.shown if peer.name.startswith(peer.known_as) else f"{peer.known_as} {peer.shown}"
         if self.told is not None:
             return self.told[1]
         if self.state is State.LOCK and self.verdict.via == "native":

@@ -109,7 +109,9 @@ def who(aio: AioWindow, ids: Sequence[int]) -> str:
 
 
 def waiting(aio: AioWindow, ids: Sequence[int], mean: float, what: str) -> str:
-    """'On average 18.0 of 20 tasks of fetch wait for ...'."""
+    """'On average 18.0 of 20 tasks of fetch wait for ...'; where tasks come and go, how many ever did says nothing."""
+    if len(ids) > 2 and crowd(ids, mean) != len(ids):
+        return f"On average {mean:.1f} {who(aio, ids).partition(' ')[2]} wait {what}"
     return evidence.waiting(who(aio, ids), mean, what)
 
 

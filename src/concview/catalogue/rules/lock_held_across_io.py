@@ -35,6 +35,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
+from concview.analysis.lock_stats import named_waits
 from concview.analysis.locks import SHARED_KINDS, LockSlice, LockWindow
 from concview.analysis.statistics import lower_share
 from concview.analysis.window import Window
@@ -130,10 +131,12 @@ def _main_wait(blocked: list[tuple[LockSlice, int]]) -> Wait:
     """What the holders waited for longest; the same peer over many connections is one thing."""
     per: dict[str, int] = defaultdict(int)
     waits: dict[str, Wait] = {}
+    wait_of = named_waits(hold.run for hold, _ in blocked)
     for hold, ns in blocked:
-        words = evidence.doing(hold.run.wait)
+        wait = wait_of(hold.run)
+        words = evidence.doing(wait)
         per[words] += ns
-        waits[words] = hold.run.wait
+        waits[words] = wait
     return waits[max(per, key=per.__getitem__)]
 
 

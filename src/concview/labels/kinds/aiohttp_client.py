@@ -8,14 +8,16 @@ from concview.model import WorkKind
 
 
 def read(view: View) -> Raw | None:
-    method, given, session = view.local("method"), view.local("str_or_url"), view.local("self")
+    method, given = view.local("method"), view.local("str_or_url")
     if not method:
         return None
     text = given.text() or given.attr("_str").text()
     if not text and (netloc := given.attr("_netloc").text()):  # a URL that nobody has made a text of yet
         text = f"//{netloc}{given.attr('_path').text()}"
-    due = view.local("handle").attr("_when").float()  # of its time limit: another one a second later
-    key = ("aiohttp", given.address, text, session.address, view.local("headers").address, due)
+    # One session asks for one address again and again: the timer and the headers are made for each call, and the time
+    # limit of another one is later.
+    due = view.local("handle").attr("_when").float()
+    key = ("aiohttp", view.local("tm").address, view.local("headers").address, given.address, text, due)
     return Raw(WorkKind.CALL, key, method=method.text(16), host=host_of(text), detail=text)
 
 

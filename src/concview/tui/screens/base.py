@@ -54,5 +54,9 @@ class SizedScreen(Screen[None]):
         self.set_class(self.too_small, "-too-small")
         self.call_after_refresh(self.fit_room)
 
+    def on_screen_resume(self) -> None:
+        """What lay above, the palette for one, may have been drawn by Textual's own compositor."""
+        textual_private.forget(self.app)
+
     def fit_room(self) -> None:
         """The room changed; draw what depends on it."""

@@ -11,11 +11,15 @@ from __future__ import annotations
 import inspect
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from textual.app import App
 from textual.driver import Driver as StockDriver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+
+if TYPE_CHECKING:
+    from concview.tui.textual_private.terminal import Terminal
 
 #: module, class ('' for what the module itself has; with '()' for an attribute of its instances), member: what is used
 #: and belongs to nobody but Textual. A member with names behind it is called with these arguments.
@@ -34,8 +38,12 @@ DRIVER: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("textual._parser", "Parser", "read1", ()),
     ("textual._xterm_parser", "XTermParser", "__init__", ("self", "debug")),
     ("textual._xterm_parser", "XTermParser()", "_timeout_time", ()),
+    ("textual._xterm_parser", "XTermParser", "_sequence_to_key_events", ("self", "sequence", "alt")),
     ("textual._time", "", "get_time", ()),
     ("textual.drivers.linux_driver", "LinuxDriver", "run_input_thread", ("self",)),
+    ("textual.drivers.linux_driver", "LinuxDriver", "start_application_mode", ("self",)),
+    ("textual.drivers.linux_driver", "LinuxDriver", "disable_input", ("self",)),
+    ("textual.screen", "Screen", "_compositor_refresh", ("self",)),
     ("textual.drivers.linux_driver", "LinuxDriver", "process_message", ("self", "message")),
 )
 
@@ -85,5 +93,21 @@ def driver_class(stock: type[StockDriver]) -> type[StockDriver]:
 def use_tight_compositor(screen: Screen[Any]) -> None:
     """Give a new screen our compositor, where this Textual can take it."""
     ours = compositor_class()
-    if ours is not None:
-        screen._compositor = ours()
+    if ours is None:
+        return
+    made = ours()
+    made.terminal = lambda: terminal_of(screen.app)
+    made.later = lambda seconds: screen.app._driver.draw_later(seconds)  # type: ignore[union-attr]
+    screen._compositor = made
+
+
+def terminal_of(app: App[Any]) -> Terminal | None:
+    """What is known of the terminal that an app draws on with our driver."""
+    return getattr(app._driver, "terminal", None)
+
+
+def forget(app: App[Any]) -> None:
+    """The terminal may show anything by now: all of the next frame is sent."""
+    terminal = terminal_of(app)
+    if terminal is not None:
+        terminal.forget()

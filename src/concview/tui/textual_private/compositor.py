@@ -3,12 +3,16 @@
 Textual sends a changed span from the left edge of its widget on, and sets and resets the style of every segment anew;
 for a table of live numbers that is five times what is needed, which is felt over ssh. And it renders what lies below
 other widgets, and cuts every line at the edges of all of them, which a key then waits for.
+
+What a terminal shows is known (`terminal.py`): what is drawn again as it was is not sent, and nothing is sent to one
+that has not drawn the frame before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
 
 from rich.color import ColorSystem
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -17,6 +21,8 @@ from rich.style import Style
 from textual._compositor import Compositor, CompositorUpdate
 from textual.geometry import Region
 from textual.strip import Strip
+
+from concview.tui.textual_private.terminal import Terminal
 
 _RESET = "\x1b[0m"
 _PLAIN = Style()
@@ -43,10 +49,17 @@ def transition(before: Style, after: Style, system: ColorSystem) -> str:
 
 
 class TightUpdate(CompositorUpdate):
-    """`lines`: of every line of the screen what starts at which cell, in order. `spans`: line, first cell, end."""
+    """`lines`: of every line of the screen what starts at which cell, in order. `spans`: line, first cell, end.
+    `terminal`: what is shown there is not sent again; None: all of the spans is sent. `width`: of the screen."""
 
-    def __init__(self, lines: Sequence[Mapping[int, Strip]], spans: Sequence[tuple[int, int, int]]) -> None:
-        self.lines, self.spans = lines, spans
+    def __init__(
+        self,
+        lines: Sequence[Mapping[int, Strip]],
+        spans: Sequence[tuple[int, int, int]],
+        terminal: Terminal | None = None,
+        width: int = 0,
+    ) -> None:
+        self.lines, self.spans, self.terminal, self.width = lines, spans, terminal, width
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Whole lines, for a picture of the screen: where the cursor goes is nothing to draw."""
@@ -56,44 +69,88 @@ class TightUpdate(CompositorUpdate):
             yield Segment.line()
 
     def render_segments(self, console: Console) -> str:
-        system = console._color_system or ColorSystem.TRUECOLOR
-        out: list[str] = []
+        pen, terminal = _Pen(console._color_system or ColorSystem.TRUECOLOR), self.terminal
         for y, x1, x2 in self.spans:
-            at = -1  #: where the cursor is
             for x, strip in self.lines[y].items():
                 end = x + strip.cell_length
                 if x >= x2 or end <= x1:
                     continue
                 start, stop = max(x, x1), min(end, x2)
-                if start != at:
-                    out.append(f"\x1b[{y + 1};{start + 1}H")
                 part = strip if (start, stop) == (x, end) else strip.crop(start - x, stop - x)
-                _write(part, system, out)
-                at = stop
-        return "".join(out)
+                if terminal is None:
+                    pen.move(y, start)
+                    for text, style, control in part:
+                        if not control:
+                            pen.write(text, style)
+                    pen.x = stop
+                    continue
+                for column, cells in terminal.changes(y, start, part, self.width):
+                    pen.move(y, column)
+                    for style, run in groupby(cells, key=_style):
+                        pen.write("".join(text for text, _ in run), style)
+                    pen.x = column + len(cells)
+        sent = pen.sent()
+        return sent + terminal.flow.ask() if terminal is not None and sent else sent
 
 
-def _write(strip: Strip, system: ColorSystem, out: list[str]) -> None:
-    now = _PLAIN
-    for text, style, control in strip:
-        if control:
-            continue
+def _style(cell: tuple[str, Style | None]) -> Style | None:
+    return cell[1]
+
+
+class _Pen:
+    """Where the cursor is, and in which style it writes."""
+
+    def __init__(self, system: ColorSystem) -> None:
+        self.system = system
+        self.out: list[str] = []
+        self.style = _PLAIN
+        self.y = self.x = -1
+
+    def move(self, y: int, x: int) -> None:
+        if y != self.y:
+            self.out.append(f"\x1b[{y + 1};{x + 1}H")
+        elif x != self.x:  # a column, not a distance: terminals do not agree with us about the width of every sign
+            self.out.append(f"\x1b[{x + 1}G")
+        self.y, self.x = y, x
+
+    def write(self, text: str, style: Style | None) -> None:
         wanted = style or _PLAIN
         if wanted.link:
             # Rich knows how links are written.
-            out += [transition(now, _PLAIN, system), wanted.render(text, color_system=system)]
-            now = _PLAIN
-            continue
-        if wanted is not now:
-            out.append(transition(now, wanted, system))
-            now = wanted
-        out.append(text)
-    if now is not _PLAIN:
-        out.append(_RESET)
+            self.out += [transition(self.style, _PLAIN, self.system), wanted.render(text, color_system=self.system)]
+            self.style = _PLAIN
+            return
+        if wanted is not self.style:
+            self.out.append(transition(self.style, wanted, self.system))
+            self.style = wanted
+        self.out.append(text)
+
+    def sent(self) -> str:
+        if self.style is not _PLAIN:
+            self.out.append(_RESET)
+        return "".join(self.out)
 
 
 class TightCompositor(Compositor):
+    #: Gives the terminal that this is shown on; None where it is none of ours (a test, a browser).
+    terminal: Callable[[], Terminal | None] | None = None
+    #: Has what was held drawn after so many seconds, unless it was drawn before.
+    later: Callable[[float], None] | None = None
+
+    def _held(self) -> bool:
+        """The terminal has not drawn the frame before: this one is not sent; what changed stays known."""
+        terminal = self.terminal() if self.terminal is not None else None
+        seconds = terminal.flow.late() if terminal is not None else 0.0
+        if terminal is None or not seconds or self.later is None:
+            return False
+        if not terminal.held:
+            terminal.held = True
+            self.later(seconds)
+        return True
+
     def render_partial_update(self) -> TightUpdate | None:  # type: ignore[override]
+        if self._dirty_regions and self._held():
+            return None
         regions, screen = self._dirty_regions.copy(), self.size.region
         self._dirty_regions.clear()
         spans = list(self._regions_to_spans(regions))
@@ -103,15 +160,21 @@ class TightCompositor(Compositor):
         return TightUpdate(
             self._render_chops(Region.from_union(regions).intersection(screen), lines.__contains__),
             [span for span in spans if span[0] < screen.height],
+            self.terminal() if self.terminal is not None else None,
+            screen.width,
         )
 
-    def render_full_update(self, simplify: bool = False) -> CompositorUpdate:  # type: ignore[override]
+    def render_full_update(self, simplify: bool = False) -> CompositorUpdate | None:  # type: ignore[override]
         if simplify:  # an export, which wants Rich's own form
             return super().render_full_update(simplify)
+        if self._held():
+            self._dirty_regions.add(self.size.region)
+            return None
         self._dirty_regions.clear()
         width, height = self.size
         lines = self._render_chops(self.size.region, lambda y: True)
-        return TightUpdate(lines, [(y, 0, width) for y in range(height)])
+        terminal = self.terminal() if self.terminal is not None else None
+        return TightUpdate(lines, [(y, 0, width) for y in range(height)], terminal, width)
 
     def _render_chops(self, crop: Region, is_rendered_line: Callable[[int], bool]) -> Sequence[Mapping[int, Strip]]:
         """From the front to the back; what is covered is neither rendered nor cut."""

@@ -10,7 +10,7 @@ from concview.snapshot import AioView, Snapshot, TaskView
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, OfOne, ViewSpec
-from concview.tui.widgets.aio import beside, holds_lines, shared_line, since, style_of, tree
+from concview.tui.widgets.aio import beside, holds_lines, lasting, shared_line, style_of, tree
 from concview.tui.widgets.page import Page
 
 
@@ -22,7 +22,7 @@ def _head(task: TaskView, aio: AioView, width: int, palette: Palette) -> list[Li
     name = fit(task.name, min(len(task.name), max(8, width - 30))).rstrip()
     lines: list[Line] = [
         [Segment(name, palette.bright), Segment(fit(facts, max(0, width - len(name))).rstrip(), palette.dim)],
-        [Segment(task.state.name.lower(), style_of(task.state, palette)), Segment(f" for {since(task)}", palette.base)],
+        [Segment(task.state.name.lower(), style_of(task.state, palette)), Segment(f" {lasting(task)}", palette.base)],
     ]
     if task.due_s is not None and task.due_s > 0:
         lines[-1].append(Segment(f", due in {text.duration(task.due_s)}", palette.dim))
@@ -83,7 +83,7 @@ class Task(OfOne):
 
     def selection(self) -> str:
         task = self._found(self.snapshot) if self.snapshot is not None else None
-        return f"{task.name}: {task.state.name.lower()} for {since(task)}: {task.reason}" if task is not None else ""
+        return f"{task.name}: {task.state.name.lower()} {lasting(task)}: {task.reason}" if task is not None else ""
 
 
 VIEW = ViewSpec("task", 0, "Task", Task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.segment import Segment
 
 from concview import text
@@ -13,8 +14,18 @@ from concview.snapshot import AioView, Snapshot, TaskGroupView
 from concview.tui.text_render import Line, fit, paragraph
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
-from concview.tui.widgets.aio import beside, holds_lines, loop_line, shared_line, since, state_line, style_of, unseen
-from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
+from concview.tui.widgets.aio import (
+    JUST_NOW,
+    beside,
+    holds_lines,
+    loop_line,
+    shared_line,
+    since,
+    state_line,
+    style_of,
+    unseen,
+)
+from concview.tui.widgets.columns import Column, number_cell, text_cell
 from concview.tui.widgets.table import Table
 
 #: Tasks of a group in the detail, and things that tasks wait at.
@@ -30,6 +41,20 @@ def _behind(group: TaskGroupView, width: int, palette: Palette, context: Any) ->
     return [Segment(fit(str(group.behind), width, right=True), palette.warn if group.behind else palette.faint)]
 
 
+def _coroutine(group: TaskGroupView, width: int, palette: Palette, context: Any) -> Line:
+    """Short of room without its class, then without its place: tasks of one server have these in common."""
+    full = _function(group)
+    method = full.partition(" (")[0].rpartition(".")[2]
+    for said in (full, full.replace(full.partition(" (")[0], method, 1), method):
+        if cell_len(said) <= width:
+            break
+    return [Segment(fit(said, width), palette.bright)]
+
+
+def _longest(group: TaskGroupView) -> str:
+    return text.duration(group.longest_s) if group.longest_s > 0 else JUST_NOW
+
+
 def _function(group: TaskGroupView) -> str:
     bare = group.function.replace("<locals>.", "")
     return f"{bare} ({text.file_name(group.file)}:{group.line})" if group.file else bare
@@ -39,11 +64,11 @@ COLUMNS = (
     Column("now", "NOW", 5, number_cell(lambda g: str(g.now), "bright"), right=True, sort=lambda g: g.now),
     Column("mean", "MEAN", 6, number_cell(lambda g: text.count(round(g.mean, 1))), right=True, drop=3,
            sort=lambda g: g.mean),
-    Column("function", "COROUTINE", 16, place_cell(_function, "bright"), most=44, sort=lambda g: g.function,
+    Column("function", "COROUTINE", 16, _coroutine, most=44, sort=lambda g: g.function,
            down=False),
     Column("state", "STATE", 8, _state, sort=lambda g: g.state.name, down=False),
     Column("behind", "BEHIND", 6, _behind, right=True, sort=lambda g: g.behind),
-    Column("longest", "LONGEST", 9, number_cell(lambda g: text.duration(g.longest_s)), right=True, drop=2,
+    Column("longest", "LONGEST", 9, number_cell(_longest), right=True, drop=2,
            sort=lambda g: g.longest_s),
     Column("what", "WHAT", 20, text_cell(lambda g: g.what), most=90, sort=lambda g: g.what, down=False),
 )  # fmt: skip

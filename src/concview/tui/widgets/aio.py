@@ -29,8 +29,16 @@ def style_of(state: TaskState, palette: Palette) -> Style:
     return palette.states[_LIKE[state]]
 
 
+#: What one look alone has seen has no length yet.
+JUST_NOW = "just now"
+
+
 def since(task: TaskView) -> str:
-    return f"{'>' if task.since_open else ''}{text.duration(task.since_s)}"
+    return f"{'>' if task.since_open else ''}{text.duration(task.since_s)}" if task.since_s > 0 else JUST_NOW
+
+
+def lasting(task: TaskView) -> str:
+    return f"for {since(task)}" if task.since_s > 0 else f"since {JUST_NOW}"
 
 
 def loop_line(loop: LoopView, width: int, palette: Palette) -> Line:
@@ -93,16 +101,16 @@ def beside(task: TaskView, aio: AioView, width: int, palette: Palette) -> list[L
     if holders:
         held = holders[0]
         more = f" and {len(task.blocked_by) - 1} more" if len(task.blocked_by) > 1 else ""
-        blocks.append((f"holder: {held.name}{more}", f"{held.state.name.lower()} for {since(held)}", held.stack.frames))
-        blocks.append((f"waiter: {task.name}", f"for {since(task)}", task.stack.frames))
+        blocks.append((f"holder: {held.name}{more}", f"{held.state.name.lower()} {lasting(held)}", held.stack.frames))
+        blocks.append((f"waiter: {task.name}", lasting(task), task.stack.frames))
     else:
         waiting = [t for t in aio.tasks if task.id in t.blocked_by and t.id != task.id]
         title = "holder" if waiting else "task"
-        blocks.append((f"{title}: {task.name}", f"{task.state.name.lower()} for {since(task)}", task.stack.frames))
+        blocks.append((f"{title}: {task.name}", f"{task.state.name.lower()} {lasting(task)}", task.stack.frames))
         if waiting:
             first = waiting[0]
             more = f" and {task.behind - 1} more" if task.behind > 1 else ""
-            blocks.append((f"waiter: {first.name}{more}", f"for {since(first)}", first.stack.frames))
+            blocks.append((f"waiter: {first.name}{more}", lasting(first), first.stack.frames))
     return stack_columns(blocks, width, palette)[:-1]
 
 

@@ -110,7 +110,10 @@ class WaitTargets:
 
     def trying(self, threads: Iterable[Thread]) -> dict[int, Wait]:
         """tid -> what a thread that runs tries to get, in a build without a GIL. The object is the one among the values
-        of its innermost frame whose lock somebody has; the lock, where its line takes one, likewise."""
+        of its innermost frame whose lock somebody has; the lock, where its line takes one, likewise.
+
+        Who has that object's lock itself waits for nobody: up to 3.13 it takes it anew inside an operation like anybody
+        else, gives way forty times and has it."""
         found: dict[int, Wait] = {}
         asked = list(threads)
         for thread in asked:
@@ -133,8 +136,9 @@ class WaitTargets:
                 objects[thread.tid] = Wait(WaitKind.FUTEX, "sched_yield", lock=owner, lock_kind=kind, via=OBJECT)
         users = self._without_gil.users({wait.lock for wait in objects.values()})
         return found | {
-            tid: msgspec.structs.replace(wait, target=users[wait.lock]) if users.get(wait.lock, tid) != tid else wait
+            tid: msgspec.structs.replace(wait, target=users[wait.lock]) if wait.lock in users else wait
             for tid, wait in objects.items()
+            if users.get(wait.lock) != tid
         }
 
     def _tried(self, thread: Thread) -> Wait | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from concview.cpython.memory import BadAddress
 from concview.engines.direct.relations.search import Search
 from concview.engines.direct.thread_table import ThreadRow
-from concview.linux import other_ends, socket_diag, syscall_line, syscalls
+from concview.linux import epolls, other_ends, socket_diag, syscall_line, syscalls
 from concview.linux.family import children_of
 from concview.linux.namespaces import ThreadNumbers
 from concview.linux.stopped import stopped_by
@@ -79,7 +79,7 @@ class ChildReader:
         if line.name.startswith("epoll_"):  # an event loop: asyncio waits for a child at a pidfd (3.9 on)
             if not children_of(self._pid):
                 return []
-            watched = other_ends.watched(self._pid, line.arguments[0] & 0xFFFFFFFF)
+            watched = epolls.processes(f"/proc/{self._pid}", line.arguments[0] & 0xFFFFFFFF)
             return [pid for fd in watched for pid in self._behind(fd)]
         first = line.arguments[0] & 0xFFFFFFFF
         if line.shape is Shape.CHILD:

@@ -11,7 +11,7 @@ from concview.cpython.aio.holders import Held
 from concview.cpython.aio.waits import Waiting
 from concview.cpython.memory import MAX_SEGMENTS, Memory
 
-#: Tasks read with one call: three pieces each, and a call takes 1024.
+#: Tasks read with one call: four pieces each, and a call takes 1024.
 BLOCK = 250
 #: A task that has not moved for so long is laid out with its neighbours, looked into this often; nanoseconds.
 COOL_NS, SETTLE_NS = 500_000_000, 250_000_000
@@ -30,6 +30,9 @@ class Calls(NamedTuple):
     queued: Callable[[], list[int]]  #: those that lie in the queues of thread pools, some of them
 
 
+#: (address, size) of each piece of a task, one behind the other.
+_Pieces = tuple[int, int, int, int, int, int, int, int]
+_NONE = bytes(8)
 #: As told: task id, stack, wait and holds, since when, due when.
 Row = tuple[int, int, int, int, int, int]
 
@@ -93,11 +96,12 @@ class Blocks:
     a read costs by the stretch.
     """
 
-    def __init__(self, memory: Memory, span: tuple[int, int], state: int) -> None:
-        """`span`: the part of a task that changes (offset, size); `state`: offset of a future's."""
+    def __init__(self, memory: Memory, span: tuple[int, int], state: int, callback: int) -> None:
+        """`span`: the part of a task that changes (offset, size); `state`, `callback`: offsets of a future's."""
         self._memory = memory
-        self._span, self._state = span, state
-        self.width = span[1] + 12  #: of a task: that, its future's state, its innermost frame's pulse
+        self._span, self._state, self._callback = span, state, callback
+        #: Of a task: that, its future's first callback and state, its innermost frame's pulse.
+        self.width = span[1] + 20
         self._hot: dict[Task, int] = {}  #: -> when it was put there
         self._cold: dict[Task, Stretches] = {}
         self._groups: list[Stretches] = []
@@ -121,11 +125,14 @@ class Blocks:
         if group is not None:
             group.tasks.pop(task, None)
 
-    def _pieces(self, task: Task) -> tuple[int, int, int, int, int, int]:
-        at, size = self._span
+    def _pieces(self, task: Task) -> _Pieces:
+        """A task that does the same again may have its future and frames where they were. Callbacks are made anew for
+        each future, mostly elsewhere: see `_stepped`."""
+        start, size = self._span
         future, pulse = task.future or task.address, task.pulse or task.address
+        callback = future + self._callback
         # Memory that is used again may have anything in the place of an address, and there is none beyond the last one.
-        return task.address + at, size, (future + self._state) & _LAST, 4, pulse & _LAST, 8
+        return (task.address + start, size, callback & _LAST, 8, (future + self._state) & _LAST, 4, pulse & _LAST, 8)
 
     def moved(self, now: int) -> list[Task]:
         """Tasks whose pieces read otherwise than last time."""
@@ -138,12 +145,17 @@ class Blocks:
             before = old.get(task)
             if before != data:
                 old[task] = data
-                if before is not None:
+                if before is not None and self._stepped(before, data):
                     found.append(task)
         if now - self._settled_at >= SETTLE_NS:
             self._settled_at = now
             self._cool(now)
         return found
+
+    def _stepped(self, before: bytes, data: bytes) -> bool:
+        at = self._span[1]
+        callbacks = before[at : at + 8], data[at : at + 8]
+        return before[:at] != data[:at] or before[at + 8 :] != data[at + 8 :] or _another(*callbacks)
 
     def settle(self, tasks: Iterable[Task]) -> None:
         """What these were put to is what the next `moved` compares with: read it now."""
@@ -213,14 +225,14 @@ class Stretches:
         self.data: bytes | None = None
 
     @classmethod
-    def lay_out(cls, pieces: dict[Task, tuple[int, int, int, int, int, int]]) -> list[Stretches]:
+    def lay_out(cls, pieces: dict[Task, _Pieces]) -> list[Stretches]:
         tasks = sorted(pieces, key=lambda t: t.address)
         return [cls()._fill({t: pieces[t] for t in tasks[i : i + cls.MOST]}) for i in range(0, len(tasks), cls.MOST)]
 
-    def _fill(self, pieces: dict[Task, tuple[int, int, int, int, int, int]]) -> Stretches:
-        every = [(p[k], p[k + 1], task, k // 2) for task, p in pieces.items() for k in (0, 2, 4)]
+    def _fill(self, pieces: dict[Task, _Pieces]) -> Stretches:
+        every = [(p[k], p[k + 1], task, k // 2) for task, p in pieces.items() for k in (0, 2, 4, 6)]
         every.sort(key=lambda e: e[:2])
-        found: dict[Task, list[tuple[int, int]]] = {t: [(0, 0)] * 3 for t in pieces}
+        found: dict[Task, list[tuple[int, int]]] = {t: [(0, 0)] * 4 for t in pieces}
         start = end = 0
         for address, size, task, index in every:
             if not end or address - end > self._GAP or address + size - start > self._LONGEST:
@@ -253,7 +265,7 @@ class Stretches:
             if data[begin:end] != old[begin:end]:
                 for task in members:
                     if task in tasks and task not in seen:
-                        if any(data[at : at + n] != old[at : at + n] for at, n in tasks[task]):
+                        if _stepped(tasks[task], old, data):
                             found.append(task)
                         seen.add(task)
             begin = end
@@ -275,3 +287,14 @@ class Stretches:
     def pieces(self, task: Task) -> bytes:
         data = self.data or b""
         return b"".join([data[at : at + n] for at, n in self.tasks[task]])
+
+
+def _stepped(places: tuple[tuple[int, int], ...], old: bytes, data: bytes) -> bool:
+    start, callback, state, pulse = [(old[at : at + n], data[at : at + n]) for at, n in places]
+    return start[0] != start[1] or state[0] != state[1] or pulse[0] != pulse[1] or _another(*callback)
+
+
+def _another(before: bytes, now: bytes) -> bool:
+    """Whether a future's first callback is another one, which means another future: of one and the same, callbacks
+    that are added later stand in a list, also after the first one has been taken back."""
+    return before != now and _NONE not in (before, now)

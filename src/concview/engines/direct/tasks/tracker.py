@@ -131,7 +131,7 @@ class TaskTracker:
         self._walker = Walker(self.values, self.chains, self.waits, self._holders)
         self.listing = Listing(self.values)
         self.loops = LoopReader(self.values)
-        self._blocks = Blocks(self._memory, at.span, at.state)
+        self._blocks = Blocks(self._memory, at.span, at.state, at.callback)
         self.totals = Totals()
         self.budget, self.slowed = 0.0, False  #: as the engine's
         self.version = 0  #: changes when any task does
