@@ -75,6 +75,13 @@ class RelationHistory:
         report = self.at(Links, at_ns)
         return report.links if report is not None else ()
 
+    def moved(self, at_ns: int | None = None) -> dict[int, int]:
+        """Of tasks that wait at connections of TCP which the program has made, some of them: id -> when something was
+        last sent there or came, nanoseconds."""
+        report = self.at(Links, at_ns)
+        told = report.tasks if report is not None else ()
+        return {link.task: at for link in told if (at := max(link.sent_ns, link.came_ns))}
+
     def file_locks(self, at_ns: int | None = None) -> tuple[FileLock, ...]:
         report = self.at(FileLocks, at_ns)
         return report.locks if report is not None else ()

@@ -406,9 +406,15 @@ class _Teller:
             return 0.0
         longest = 0
         place = m.path[0].place if m.path else m.root.place
+        moved = self._history.relations.moved() if m.root.kind is End.PEER and not m.path else {}
+        some = any(-tid in moved for tid in m.ns)
         for tid in m.ns:
             if tid < 0:
-                longest = max(longest, self._task_stuck(tid, place))
+                # What has moved on its connection ends a wait, also where the next one reads the same in memory: a
+                # future often lies where the last one lay. Those of which the kernel was not asked are like the others.
+                since = moved.get(-tid, 0)
+                if since or not some:
+                    longest = max(longest, min(self._task_stuck(tid, place), self._history.aio.now_ns - since))
                 continue
             thread = self._history.threads.get(tid)
             run = thread.current if thread is not None else None

@@ -50,6 +50,7 @@ PRIMITIVES: dict[tuple[str, str], Role] = {
     ("asyncio/taskgroups.py", "TaskGroup._aexit"): Role(TASK, "TaskGroup", "TaskGroup"),
     (_STREAMS, "StreamReader._wait_for_data"): Role(IO, "StreamReader.read"),
     (_STREAMS, "FlowControlMixin._drain_helper"): Role(IO, "StreamWriter.drain"),
+    (_STREAMS, "StreamWriter.wait_closed"): Role(IO, "StreamWriter.wait_closed"),
     (_SELECTOR, "BaseSelectorEventLoop.sock_recv"): Role(IO, "sock_recv", subject="sock"),
     (_SELECTOR, "BaseSelectorEventLoop.sock_recv_into"): Role(IO, "sock_recv", subject="sock"),
     (_SELECTOR, "BaseSelectorEventLoop.sock_recvfrom"): Role(IO, "sock_recvfrom", subject="sock"),
@@ -87,6 +88,12 @@ LIBRARIES: dict[tuple[str, str], Role] = {
         POOL, "AsyncConnectionPool.getconn", "Pool", library="psycopg", owner="AsyncConnectionPool._getconn_unchecked"
     ),
     ("psycopg/waiting.py", "wait_async"): Role(IO, "wait_async", "", "fileno", "psycopg"),
+    # Before Python 3.13 pymongo has its own copies of asyncio's.
+    ("pymongo/_asyncio_lock.py", "Lock.acquire"): Role(LOCK, "Lock.acquire", "Lock", library="pymongo"),
+    ("pymongo/_asyncio_lock.py", "Condition.wait"): Role(LOCK, "Condition.wait", "Condition", library="pymongo"),
+    ("pymongo/asynchronous/topology.py", "Topology._select_servers_loop"): Role(
+        IO, "a MongoDB server: none that can be used is known", subject="", library="pymongo", inner="Condition.wait"
+    ),
     ("pymongo/asynchronous/pool.py", "Pool._get_conn"): Role(
         POOL, "Pool.checkout", "Pool", library="pymongo", inner="Condition.wait"
     ),
@@ -140,6 +147,7 @@ HELPERS: tuple[str, ...] = (
     "asyncio/locks.py", "asyncio/queues.py", "asyncio/tasks.py", "asyncio/timeouts.py", "asyncio/futures.py",
     "async_timeout/__init__.py", "anyio/_backends/_asyncio.py", "anyio/_core/_synchronization.py", "anyio/lowlevel.py",
     "httpcore/_synchronization.py", "psycopg_pool/_acompat.py", "psycopg/_acompat.py", "pymongo/lock.py",
+    "pymongo/_asyncio_lock.py",
     "sqlalchemy/util/compat.py", "sqlalchemy/util/queue.py", "anyio/streams/memory.py",
     "trio/_channel.py", "trio/_sync.py", "trio/_util.py", "trio/_core/_ki.py", "trio/_core/_parking_lot.py",
     "trio/_core/_run.py", "trio/_core/_traps.py",
@@ -187,7 +195,7 @@ MANAGERS: dict[str, tuple[str, ...]] = {
 TO_TRANSPORT: tuple[str, ...] = (
     "_transport", "transport", "_reader", "_protocol", "protocol", "_stream", "_network_stream", "_stream_reader",
     "_connection", "_conn", "connection", "_writer", "_sock", "_con", "_content", "content", "_raw_socket",
-    "transport_stream", "_payload", "conn", "pgconn", "proc",
+    "transport_stream", "_payload", "conn", "pgconn", "proc", "socket",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+from collections.abc import Iterator
 
 from msgspec import structs
 
@@ -23,6 +24,8 @@ from concview.text import clean
 _MAX_DEPTH, _MAX_OBJECTS = 5, 40
 #: Of a chain's frames, innermost first.
 _MAX_LINKS = 12
+#: The same, for who fills a queue.
+_FEEDS = 4
 _STARTS = ("self", "sock", "conn", "con", "connection", "writer", "reader")
 _PLAIN = frozenset(
     {"NoneType", "str", "int", "bool", "float", "dict", "list", "tuple", "set", "bytes", "bytearray", "method",
@@ -31,6 +34,8 @@ _PLAIN = frozenset(
 #: Variables of a frame of which all are looked at, and types of those that lead to a connection by any name.
 _MAX_VARIABLES = 24
 _LEADS = re.compile("Stream|Transport|Protocol|Connection|Socket")
+#: Ends of the names of types that are a transport, or have a socket (tornado).
+_TRANSPORTS = ("Transport", "IOStream")
 #: uvloop: a transport is a Cython object with a pointer to libuv's handle behind header and vtable; a stream's
 #: descriptor lies there (uv__io_t of include/uv/unix.h). Checked against the descriptors that are open.
 _UV_HANDLE, _UV_FD = 24, 184
@@ -114,6 +119,20 @@ class Transports:
             return self._search(address, set() if seen is None else seen, _MAX_DEPTH)
         return None
 
+    def feeds(self, links: list[Link], queue: int) -> Peer | None:
+        """What a queue's items come from, where a protocol that one of these frames has, or is a method of, puts there
+        what its transport receives. Never raises."""
+        values = self._values
+        for link in reversed(links[-_FEEDS:]):
+            with contextlib.suppress(*BAD):
+                every = list(self._chains.at_hand(link, _MAX_VARIABLES))
+                for address, kind in zip(every, values.type_names(every), strict=True):
+                    if "Protocol" in kind and queue in values.attributes(address).values():
+                        peer = self.of(address)
+                        if peer is not None:
+                            return peer
+        return None
+
     def _of_descriptor(self, fd: int) -> Peer | None:
         self._asked = True
         return self._peers.of(fd)
@@ -135,7 +154,7 @@ class Transports:
         attributes = values.attributes(address)
         extra = attributes.get("_extra", 0)
         if extra and values.type_name(extra) == "dict":
-            peer = self._named(values.objects.lookup(extra, "peername"))
+            peer = self._named(values.objects.lookup(extra, "peername"), "udp" if "Datagram" in kind else "tcp")
             if peer is not None:
                 # A transport knows the server that accepted its connection, for as long as it is open.
                 served = values.type_name(attributes.get("_server", 0)) not in ("", "NoneType")
@@ -148,26 +167,37 @@ class Transports:
         if "_pid" in attributes and "_exit_waiters" in attributes:  # of a subprocess
             self._asked = True
             return self._peers.child(values.integer(attributes["_pid"]))
-        for name in TO_TRANSPORT:
-            if name in attributes:
-                peer = self._search(attributes[name], seen, depth - 1)
-                if peer is not None:
-                    return peer
+        for part in self._parts(attributes):
+            peer = self._search(part, seen, depth - 1)
+            if peer is not None:
+                return peer
         if "_pipe" in attributes and "_fileno" in attributes:  # a pipe to no child of asyncio's
             return self._of_descriptor(values.integer(attributes["_fileno"]))
         return None
 
-    def _named(self, address: int) -> Peer | None:
-        """`peername`: (host, port, ...) or a path."""
+    def _parts(self, attributes: dict[str, int]) -> Iterator[int]:
+        """Attributes that lead to a transport: by name, else by type, as a program calls what it was given by
+        `connection_made` as it likes."""
+        for name in TO_TRANSPORT:
+            if name in attributes:
+                yield attributes[name]
+        others = [a for name, a in list(attributes.items())[:_MAX_VARIABLES] if a and name not in TO_TRANSPORT]
+        for part, kind in zip(others, self._values.type_names(others), strict=True):
+            if kind.endswith(_TRANSPORTS):
+                yield part
+
+    def _named(self, address: int, kind: str = "tcp") -> Peer | None:
+        """`peername`: (host, port, ...) or a path. `kind`: tcp, udp."""
         values = self._values
-        kind = values.type_name(address)
-        if kind == "str":
+        of_address = values.type_name(address)
+        if of_address == "str":
             path = clean(values.text(address))
             return Peer("unix", path) if path else None
-        if kind != "tuple":
+        if of_address != "tuple":
             return None
         items = values.objects.tuple_items(address, 8)
         host, port = (values.text(items[0]), values.integer(items[1])) if len(items) >= 2 else ("", -1)
         if not host or port < 0:
             return None
-        return Peer("tcp", clean(join(host, port)), status="ESTABLISHED", known_as=clean(known_as(host, port, "tcp")))
+        status = "ESTABLISHED" if kind == "tcp" else ""
+        return Peer(kind, clean(join(host, port)), status=status, known_as=clean(known_as(host, port, kind)))

@@ -38,6 +38,8 @@ _HANDLES = frozenset({"Handle", "_ThreadSafeHandle"})
 _MOST_CALLBACKS, _MOST_FUNCTIONS = 8, 24
 #: Futures that stand for one another.
 _MOST_STEPS = 4
+#: Queues of which it is known what fills them.
+_MOST_QUEUES = 4_096
 #: Callbacks of a ready queue that are looked at.
 _MOST_READY = 64
 #: uvloop's sock_recv and the like: there is no frame.
@@ -91,10 +93,13 @@ class Waits:
         self._values, self._chains, self._codes, self._transports = values, chains, codes, transports
         self._memory, self._o = values.memory, values.o
         self._known: dict[int, _Known] = {}
+        #: (queue, code of the outermost frame) -> what fills it
+        self._fed: dict[tuple[int, int], Peer | None] = {}
         self._state = values.layout.state
 
     def forget(self) -> None:
         self._known.clear()
+        self._fed.clear()
 
     def meaning(self, code: Code) -> _Known:
         known = self._known.get(code.address)
@@ -123,7 +128,20 @@ class Waits:
             found = self._drains(chain) or found
         if found is None:
             found = self._future(chain, future, head, kind, task)
+        elif found.state is TaskState.QUEUE and found.via == "Queue.get":
+            peer = self._filled_by(chain, found.object)
+            if peer is not None:
+                return Waiting(TaskState.IO, found.via, peer=peer)
         return found
+
+    def _filled_by(self, chain: Chain, queue: int) -> Peer | None:
+        """A queue into which a protocol puts what it receives is no queue for work: its reader waits for the peer."""
+        key = queue, chain.links[0].place.code.address
+        if key not in self._fed:
+            if len(self._fed) >= _MOST_QUEUES:
+                self._fed.clear()
+            self._fed[key] = self._transports.feeds(chain.links, queue)
+        return self._fed[key]
 
     def _is_task(self, head: bytes) -> bool:
         return self._values.derives(_WORD(head, self._o["ob.type"])[0], TASK)
@@ -355,6 +373,34 @@ class Waits:
                     return values.cell(cell)
         return 0
 
+    def shielded(self, future: int) -> int:
+        """The future that `shield` was given, of the one that it returned; itself of any other."""
+        with contextlib.suppress(*BAD):
+            return self._before(future, (_SHIELDED,))
+        return future
+
+    def name(self, function: int) -> str:
+        """Of a function in Python. Raises BadAddress."""
+        code = self._codes.get(self._memory.word(function + self._o["function.func_code"]))
+        return code.name if code is not None else ""
+
+    def enclosed(self, function: int, kind: str) -> list[int]:
+        """What a function has in its closure; of a functools.partial its arguments, what its function has there, and
+        last the function. Raises BadAddress."""
+        values, memory = self._values, self._memory
+        found: list[int] = []
+        if kind == "functools.partial":
+            # PyObject_HEAD; PyObject *fn, *args (Modules/_functoolsmodule.c, 3.8 to 3.15)
+            start = function + self._o["ob.type"] + 8
+            found += values.objects.tuple_items(memory.word(start + 8), _MOST_CALLBACKS)
+            function = memory.word(start)
+            found.append(function)
+        if function and values.type_name(function) == "function":
+            closure = memory.word(function + values.layout.closure)
+            cells = values.objects.tuple_items(closure, 16) if closure else ()
+            found = [values.cell(cell) for cell in cells] + found
+        return found
+
     def passed_on(self, call: int, wanted: Collection[int]) -> set[int]:
         """Those of these futures that a callback of a `concurrent.futures` one has in its closure, or in that of a
         function that it has there: so tornado and others pass a result on to a future of their own."""
@@ -366,8 +412,7 @@ class Waits:
                 if function in seen or values.type_name(function) != "function":
                     continue
                 seen.add(function)
-                closure = self._memory.word(function + values.layout.closure)
-                kept = [values.cell(cell) for cell in (values.objects.tuple_items(closure, 16) if closure else ())]
+                kept = self.enclosed(function, "function")
                 found.update(set(kept).intersection(wanted))
                 todo += kept
         return found

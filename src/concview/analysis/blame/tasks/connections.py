@@ -13,8 +13,8 @@ from concview.model import TaskState
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
 
-#: Calls that wait for the other side to take something.
-SENDS = re.compile("send|drain|write")
+#: Calls that wait for the other side to take something; who closes a connection waits until the rest is taken.
+SENDS = re.compile("send|drain|write|wait_closed")
 #: Within one process nothing is on its way for longer.
 _WAY_NS = 1_000_000_000
 

@@ -10,15 +10,17 @@ What is concluded here is inferred: that somebody could set a future does not sa
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from concview.cpython.aio.chain import Link
 from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
-from concview.cpython.code import Place
+from concview.cpython.code import Code, Place
 from concview.cpython.threads import Thread
 from concview.engines.direct.bounded import remember
 from concview.engines.direct.tasks.records import NO_THREAD, Task
@@ -39,8 +41,15 @@ AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
 #: tasks and threads in one look; frames of one; variables of a frame; members of a collection;
 #: members that are looked into themselves.
 _TASKS, _YOUNG, _OTHERS, _THREADS, _FRAMES, _VARIABLES, _MEMBERS, _INSIDE = 200, 4, 200, 64, 8, 24, 512, 64
-#: Objects of one frame whose attributes are looked at.
-_OBJECTS = 4
+#: First variables of a frame that is of no method.
+_ARGUMENTS = 6
+#: Names of callbacks that end a wait which has taken too long.
+_LIMIT = re.compile("time_?out|expire|deadline|cancel|abort", re.IGNORECASE)
+#: Objects of one frame whose attributes are looked at, and objects among these attributes.
+_OBJECTS, _INNER = 4, 8
+_NEVER_ASKED = 0, SOON_NS
+#: Tasks that do what one did that has ended.
+_ALIKE = 8
 _MOST_KNOWN = 4_096
 _COLLECTIONS = (
     "list",
@@ -51,6 +60,7 @@ _COLLECTIONS = (
     "collections.OrderedDict",
     "collections.defaultdict",
 )
+_CALLABLE = frozenset({"function", "functools.partial"})
 #: What everybody may have.
 _OF_ALL = frozenset({"NoneType", "Task", "Future", "Context", "Loop", "_UnixSelectorEventLoop"})
 _ENTERS = ACQUIRES | {"__aenter__"}
@@ -103,18 +113,26 @@ class Promises:
     def __init__(self, tracker: TaskTracker, frames: Frames) -> None:
         self._tracker, self._frames = tracker, frames
         self._values, self._chains = tracker.values, tracker.chains
-        self._look_at = self._first_ns = self._turn = 0
+        self._look_at = self._first_ns = self._turn = self._now = 0
+        #: A short wait is over before the next look: where one is seen of which nothing is known yet, the next look is
+        #: as soon as the last one is paid for.
+        self._asked, self._paid_at = False, 0
+        #: Where nothing was found of such a wait -> (not before, the pause)
+        self._fruitless: dict[Place | None, tuple[int, int]] = {}
         self._seen = -1  #: version of the tracker's tasks in which nobody waited for a bare future
         self._began = 0  #: this look, in our CPU's time
         #: Task -> (its future, what it was found to wait for, where): an address is used again.
         self._concluded: dict[int, tuple[int, Waiting, Place | None]] = {}
         self._places: dict[tuple[Place, int], Waiting] = {}  #: (where in which object's method) -> the same
+        self._setters: dict[tuple[Place, int], frozenset[Code]] = {}  #: the same -> what those tasks run that set it
         self._again: dict[int, tuple[int, int, int]] = {}  #: task -> (its future, not before, the pause)
         self.holders: dict[int, list[Task]] = {}  #: object -> tasks that are in an `async with` of it
 
     def forget(self) -> None:
         """Addresses may have been reused."""
         self._places.clear()
+        self._setters.clear()
+        self._fruitless.clear()
         alive = self._tracker.tasks
         self._concluded = {a: c for a, c in self._concluded.items() if a in alive}
         self._again = {a: c for a, c in self._again.items() if a in alive}
@@ -128,13 +146,29 @@ class Promises:
         told = self._concluded.get(address)
         if told is not None and told[0] == future and told[2] is _at(links):
             return told[1]
-        if self._places:
-            for place, owner in self._standing(links):
-                here = self._places.get((place, owner))
-                if here is not None and self._holds_still(here):
-                    self._concluded[address] = future, here, _at(links)
-                    return here
-        return waiting
+        here = self._of_place(links)
+        if here is None:
+            self._asked = self._asked or self._fruitless.get(_at(links), _NEVER_ASKED)[0] <= self._now
+            return waiting
+        self._concluded[address] = future, here, _at(links)
+        return here
+
+    def _of_place(self, links: list[Link]) -> Waiting | None:
+        """What another one waited for in this place of the same object."""
+        for place, owner in self._standing(links) if self._places else ():
+            here = self._places.get((place, owner))
+            if here is not None and self._holds_still(here):
+                return here
+            alike = self._alike(self._setters.get((place, owner), frozenset())) if here is not None else []
+            if here is not None and alike:
+                return replace(here, awaited=alike, total=len(alike))
+        return None
+
+    def _alike(self, codes: frozenset[Code]) -> list[int]:
+        """Tasks that run one of these functions: where each request is given a task of its own, one of those that live
+        now does what the last one did."""
+        some = islice(self._tracker.tasks.values(), _OTHERS) if codes else ()
+        return [t.address for t in some if t.links and t.links[0].place.code in codes][:_ALIKE]
 
     def _holds_still(self, waiting: Waiting) -> bool:
         return all(address in self._tracker.tasks for address in waiting.awaited)
@@ -150,10 +184,10 @@ class Promises:
                 yield link.place, owner
 
     def _first(self, link: Link) -> int:
-        """The first variable of a frame; 0 for what is no object with attributes of its own."""
-        for slot in list(self._chains.variables(link).values())[:1]:
-            with contextlib.suppress(*BAD):
-                value = self._values.cell(self._chains.slot(link, slot))
+        """The first of a frame's variables that is an object with attributes of its own; 0 where there is none."""
+        with contextlib.suppress(*BAD):
+            slots = list(self._chains.variables(link).values())[:_ARGUMENTS]
+            for value in (self._values.cell(self._chains.slot(link, slot)) for slot in slots):
                 if value and self._values.attributes(value):
                     return value
         return 0
@@ -161,8 +195,10 @@ class Promises:
     # ------------------------------------------------------------------ a look
 
     def look(self, now: int, threads: list[Thread]) -> None:
-        if now < self._look_at:
+        self._now = now
+        if now < (self._paid_at if self._asked else self._look_at):
             return
+        self._asked = False
         self._look_at = now + EVERY_NS
         if self._tracker.version == self._seen:
             return
@@ -184,7 +220,8 @@ class Promises:
         self._entered(wanted)
         self._tell(now, wanted)
         cost = time.thread_time_ns() - self._began
-        self._look_at = now + max(EVERY_NS, int(cost / SHARE))
+        self._paid_at = now + max(SOON_NS, int(cost / SHARE))
+        self._look_at = max(self._paid_at, now + EVERY_NS)
 
     def _late(self) -> bool:
         return time.thread_time_ns() - self._began > MOST_NS
@@ -210,7 +247,8 @@ class Promises:
             pause = self._again.get(task.address)
             if pause is not None and pause[0] == task.future and now < pause[1]:
                 continue
-            found.append(_Wanted(task, task.future))
+            # `shield` gives a future of its own, and whoever is to set the one behind it has that.
+            found.append(_Wanted(task, self._tracker.waits.shielded(task.future)))
             if len(found) >= _TASKS:
                 break
         return found
@@ -218,7 +256,7 @@ class Promises:
     # ------------------------------------------------------------------ what the waiting frames belong to
 
     def _owners(self, wanted: list[_Wanted]) -> None:
-        by_future = {w.future: w for w in wanted}
+        by_future = _by_future(wanted)
         looked: dict[int, set[int]] = {}  #: object -> (addresses that lie in it)
         for each in wanted:
             links = each.task.links[-_FRAMES:]
@@ -248,7 +286,7 @@ class Promises:
                     # It may lie where it cannot be read: a queue written in C.
                     each.reach |= {a for a in inside if a not in by_future}
 
-    def _inside(self, owner: int, futures: dict[int, _Wanted], found: set[int]) -> None:
+    def _inside(self, owner: int, futures: dict[int, list[_Wanted]], found: set[int]) -> None:
         """The futures that an object has in an attribute, or in a collection that is one; and these collections."""
         values = self._values
         parts = [a for a in list(values.attributes(owner).values())[:_VARIABLES] if a]
@@ -280,9 +318,23 @@ class Promises:
         for member, inner in zip(some, values.type_names(some), strict=True):
             with contextlib.suppress(*BAD):
                 if inner == "tuple" or (inner and "." not in inner and values.is_a(member, "tuple")):
-                    found.update(values.objects.tuple_items(member, 8))
+                    parts = set(values.objects.tuple_items(member, 8))
+                    found |= parts | self._enclosed(parts)
+                elif inner in _CALLABLE:
+                    found |= self._enclosed({member})
                 elif objects and inner and "." not in inner and inner[:1].isupper():
                     found.update(list(values.attributes(member).values())[:_VARIABLES])
+        return found
+
+    def _enclosed(self, parts: set[int]) -> set[int]:
+        """What those of these that are functions have in their closures, and those of functools.partial among their
+        arguments: a callback that will set a future."""
+        values, found = self._values, set[int]()
+        some = [a for a in parts if a][:_VARIABLES]
+        for part, kind in zip(some, values.type_names(some), strict=True):
+            if kind in _CALLABLE:
+                with contextlib.suppress(*BAD):
+                    found.update(self._tracker.waits.enclosed(part, kind))
         return found
 
     def _items(self, address: int, kind: str) -> list[int]:
@@ -321,10 +373,16 @@ class Promises:
                             each.due_s = min(each.due_s or when, when)
 
     def _called(self, callback: int, args: int) -> set[int]:
-        """What a callback is a method of, and its arguments."""
+        """What a callback is a method of, and its arguments; nothing of one that is a time limit by its name."""
         values, found = self._values, set[int]()
         kind = values.type_name(callback)
+        if kind == "functools.partial":
+            callback = self._tracker.waits.enclosed(callback, kind)[-1]
+            kind = values.type_name(callback)
         if kind == "method":
+            function = values.memory.word(callback + values.o["method.im_func"])
+            if values.type_name(function) == "function" and _LIMIT.search(self._tracker.waits.name(function)):
+                return found
             found.add(values.memory.word(callback + values.o["method.im_self"]))
         elif kind in ("builtin_function_or_method", "builtin_method"):
             found.add(values.memory.word(callback + values.o["cfunction.m_self"]))
@@ -336,19 +394,21 @@ class Promises:
 
     def _among_calls(self, wanted: list[_Wanted]) -> None:
         """Calls that threads or processes run now, or that lie in a pool's queue, whose callbacks have a future."""
-        by_future = {w.future: w for w in wanted}
+        by_future = _by_future(wanted)
         for call, tid in list(self._tracker.telling.calls.running().items())[:_THREADS]:
             if self._late():
                 return
             for future in self._tracker.waits.passed_on(call, by_future):
-                by_future[future].runner = tid
+                for each in by_future[future]:
+                    each.runner = tid
         if all(w.runner for w in wanted):
             return
         for call in self._tracker.telling.calls.queued():
             if self._late():
                 return
             for future in self._tracker.waits.passed_on(call, by_future):
-                by_future[future].queued = True
+                for each in by_future[future]:
+                    each.queued = True
 
     def _among_threads(self, wanted: list[_Wanted], threads: list[Thread]) -> None:
         loops = {loop.tid for loop in self._tracker.loops.known.values()}
@@ -374,7 +434,7 @@ class Promises:
 
     def _among_tasks(self, wanted: list[_Wanted]) -> None:
         waiting = {w.task.address for w in wanted}
-        by_future = {w.future: w for w in wanted}
+        by_future = _by_future(wanted)
         others = [t for t in self._tracker.tasks.values() if t.address not in waiting and t.kind == "task" and t.links]
         of_interest = _of_interest(wanted)
         first = self._turn % max(1, len(others))
@@ -401,19 +461,35 @@ class Promises:
                 best = min(ranks)
                 each.tasks = [t for t, rank in zip(each.tasks, ranks, strict=True) if rank == best < _NEVER]
 
-    def _collected(self, values: list[int], futures: dict[int, _Wanted], task: Task) -> None:
+    def _collected(self, values: list[int], futures: dict[int, list[_Wanted]], task: Task) -> None:
         """Collections among the variables of a task that have futures in them, and objects that have one as a part."""
-        objects = 0
-        for value, kind in zip(values, self._values.type_names(values), strict=True):
-            if kind.lstrip("_")[:1].isupper() and "." not in kind and kind not in _OF_ALL and objects < _OBJECTS:
+        objects = inner = 0
+        kinds = dict(zip(values, self._values.type_names(values), strict=True))
+        for value, kind in list(kinds.items()):
+            if objects < _OBJECTS and _object(kind):
                 objects += 1
                 with contextlib.suppress(*BAD):
-                    for future in futures.keys() & set(self._values.attributes(value).values()):
-                        futures[future].found(2, task)
+                    parts = list(self._values.attributes(value).values())[:_VARIABLES]
+                    self._part_of(parts, futures, task)
+                    # What wraps it has it one step further.
+                    for part, of in zip(parts, self._values.type_names(parts), strict=True):
+                        if inner < _INNER and part not in kinds and _object(of):
+                            inner += 1
+                            kinds[part] = ""
+                            further = list(self._values.attributes(part).values())[:_VARIABLES]
+                            self._part_of(further, futures, task)
+        for value, kind in kinds.items():
             if kind in ("list", "tuple", "collections.deque", "dict"):
                 with contextlib.suppress(*BAD):
                     for future in futures.keys() & self._members(value, kind, False):
-                        futures[future].found(3, task)
+                        for each in futures[future]:
+                            each.found(3, task)
+
+    def _part_of(self, parts: list[int], futures: dict[int, list[_Wanted]], task: Task) -> None:
+        """A task has an object of these parts."""
+        for future in futures.keys() & ({*parts} | self._enclosed({*parts})):
+            for each in futures[future]:
+                each.found(2, task)
 
     # ------------------------------------------------------------------ who is in what is entered
 
@@ -447,13 +523,19 @@ class Promises:
     # ------------------------------------------------------------------ what it comes to
 
     def _tell(self, now: int, wanted: list[_Wanted]) -> None:
-        for each in wanted:
-            task, waiting = each.task, self._conclusion(each)
-            old = task.waiting
+        concluded = [(each, self._conclusion(each)) for each in wanted]
+        concluded.sort(key=lambda told: told[1] is None)  # what is found of one may hold for another at its place
+        for each, waiting in concluded:
+            task, old = each.task, each.task.waiting
+            of_place = self._of_place(task.links) if waiting is None else None
+            waiting = waiting or of_place
             if waiting is None:
                 pause = self._again.get(task.address)
                 longer = min(SELDOM_NS, 2 * pause[2]) if pause is not None and pause[0] == each.future else AGAIN_NS
                 remember(self._again, task.address, (each.future, now + longer, longer), _MOST_KNOWN)
+                place = _at(task.links)
+                longer = min(SELDOM_NS, 2 * self._fruitless.get(place, _NEVER_ASKED)[1])
+                remember(self._fruitless, place, (now + longer, longer), _MOST_KNOWN)
                 mine = self._concluded.get(task.address)
                 if mine is None or mine[0] != each.future:
                     continue
@@ -464,9 +546,13 @@ class Promises:
                 remember(self._concluded, task.address, (each.future, waiting, _at(task.links)), _MOST_KNOWN)
                 # Where nothing keeps it but who will set it, the next one made for the same object goes there, too.
                 kept_for = each.keeper or (each.owners[0] if each.owners and each.tasks else 0)
-                for place, owner in self._standing(task.links):
+                for place, owner in self._standing(task.links) if of_place is None else ():
                     if owner == kept_for:
                         remember(self._places, (place, owner), replace(waiting, due_s=0.0), _MOST_KNOWN)
+                        setters = {t.links[0].place.code for t in each.tasks if t.links}
+                        remember(
+                            self._setters, (place, owner), frozenset(setters - {task.links[0].place.code}), _MOST_KNOWN
+                        )
                         break
             if old is None or old != waiting:
                 task.waiting = waiting
@@ -506,6 +592,19 @@ class Promises:
 
 def _at(links: list[Link]) -> Place | None:
     return links[-1].place if links else None
+
+
+def _object(kind: str) -> bool:
+    """Whether it is one of a program's or a library's own class, by the name of its type."""
+    return kind.lstrip("_")[:1].isupper() and "." not in kind and kind not in _OF_ALL
+
+
+def _by_future(wanted: list[_Wanted]) -> dict[int, list[_Wanted]]:
+    """Several tasks may wait for the same one."""
+    found: dict[int, list[_Wanted]] = {}
+    for each in wanted:
+        found.setdefault(each.future, []).append(each)
+    return found
 
 
 def _of_interest(wanted: list[_Wanted]) -> set[int]:
