@@ -156,7 +156,7 @@ class World:
         self.kernel = Kernel()
         self.answers: dict[Place, Answers] = {}
         self._looks = Lately[tuple[Stack, Wait], Look](MOST_LOOKS)
-        self._standing = Lately[Stack, Look](MOST_LOOKS)
+        self._standing = Lately[tuple[Stack, Frame | None], Look](MOST_LOOKS)
         self._answers = Lately[object, tuple[object]](MOST_ANSWERS)
         self._turned_ns = 0
         self._answers_of = 0  #: files of source that had been read then
@@ -191,16 +191,17 @@ class World:
             self._looks.put(key, known)
         return known
 
-    def standing(self, stack: Stack) -> Look:
-        """Where a task stands: its stack alone."""
-        known = self._standing.get(stack)
+    def standing(self, stack: Stack, asks: Frame | None = None) -> Look:
+        """Where a task stands: its stack alone. `asks`: the frame that waits, where that is a library's; else the
+        innermost of the program's own."""
+        known = self._standing.get((stack, asks))
         if known is None:
             every = tuple(f for f in stack.frames if own(f))
-            frame = next((f for f in every if f.origin == "user"), every[0] if every else _NO_FRAME)
+            frame = asks or next((f for f in every if f.origin == "user"), every[0] if every else _NO_FRAME)
             known = Look(
                 stack, NO_WAIT, State.UNKNOWN, "", "", frame, place_of(frame), called_from(stack, frame), every
             )
-            self._standing.put(stack, known)
+            self._standing.put((stack, asks), known)
         return known
 
     def _looked_at(self, run: Run, kinds: Sequence[Kind]) -> Look:

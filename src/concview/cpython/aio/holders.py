@@ -22,6 +22,9 @@ _STACKS = ("AsyncExitStack", "ExitStack")
 _THREAD_LOCKS = {"_thread.lock": "Lock", "_thread.RLock": "RLock"}
 #: Attributes of a manager class of the program's own that are looked at for locks.
 _MAX_ATTRIBUTES = 24
+_LOCKS = ("Lock", "Semaphore", "BoundedSemaphore")
+#: How a block is entered; types of managers that are known, bases of one, and names in one of its methods.
+_ENTERS, _MAX_TYPES, _MAX_BASES, _MAX_NAMES = ("__aenter__", "__enter__"), 1_024, 16, 256
 
 _WORD = struct.Struct("<Q").unpack_from
 
@@ -48,9 +51,11 @@ class Holders:
         self._unbound = values.o.features.exit_unbound  #: the stack keeps the method and, above it, the manager
         self._passed: set[int] | None = None  #: generators that were looked into, while somebody asks for them
         self._users: dict[int, tuple[Code, roles.User | None]] = {}
+        self._entering: dict[int, frozenset[str] | None] = {}  #: type of a manager -> names in how it is entered
 
     def forget(self) -> None:
         self._users.clear()
+        self._entering.clear()
 
     def of(self, links: list[Link], check: list[tuple[int, bytes]]) -> list[Held]:
         """Outermost first. What it was concluded from is added to `check`: (address, bytes)."""
@@ -204,13 +209,54 @@ class Holders:
         if kind is not None:
             self._lock(manager, kind, attributes, link, site, found)
             return
-        parts = list(attributes.values())[:_MAX_ATTRIBUTES]
-        for value, inner_name in zip(parts, values.type_names(parts) if parts else (), strict=True):
-            if inner_name in ("Lock", "Semaphore", "BoundedSemaphore"):
+        parts = list(attributes.items())[:_MAX_ATTRIBUTES]
+        kinds = values.type_names([value for _, value in parts]) if parts else []
+        for (attribute, value), inner_name in zip(parts, kinds, strict=True):
+            if inner_name in _LOCKS and self._enters_by(manager, attribute):
                 inside = values.attributes(value)
                 kind = lock_kind(values, inner_name, inside)
                 if kind is not None and locked(values, kind[0], inside):
                     found.append(Held(value, kind[0], kind[1], link, *site, False))
+
+    def _enters_by(self, manager: int, attribute: str) -> bool:
+        """Whether who enters this object has to do with an attribute of it, by the names in `__aenter__` and in the
+        methods that it calls: a pool that is merely closed at the end of a block is not taken by it. True where that
+        cannot be read."""
+        type_ = self._memory.word(manager + self._o["ob.type"])
+        if type_ not in self._entering:
+            if len(self._entering) >= _MAX_TYPES:
+                self._entering.clear()
+            self._entering[type_] = None
+            with contextlib.suppress(*BAD):
+                self._entering[type_] = self._names_of_entering(type_)
+        names = self._entering[type_]
+        return names is None or attribute in names
+
+    def _names_of_entering(self, type_: int) -> frozenset[str] | None:
+        values = self._values
+        methods: dict[str, int] = {}
+        for base in values.objects.tuple_items(self._memory.word(type_ + values.layout.bases), _MAX_BASES):
+            namespace = self._memory.word(base + values.layout.namespace)
+            # Of a type in C that every interpreter shares it lies elsewhere; `object` has no such method.
+            for name, value in (values.objects.items_by_name(namespace) if namespace else {}).items():
+                methods.setdefault(name, value)
+        enter = next((methods[name] for name in _ENTERS if name in methods), 0)
+        names = self._names(enter) if enter else None
+        if names is None:
+            return None
+        every = set(names)
+        for method in names & methods.keys():
+            every |= self._names(methods[method]) or frozenset()
+        return frozenset(every)
+
+    def _names(self, function: int) -> frozenset[str] | None:
+        """co_names of a function in Python; None of what is none."""
+        values = self._values
+        if values.type_name(function) != "function":
+            return None
+        code = self._memory.word(function + self._o["function.func_code"])
+        names = values.objects.tuple_items(self._memory.word(code + self._o["co.names"]), _MAX_NAMES)
+        return frozenset(name for name in values.objects.strings(list(names)) if name)
 
     def _lock(
         self,

@@ -212,14 +212,12 @@ class TaskMoment:
     def by_source(self, run: TaskRun) -> tuple[str, list[Node], list[Node]]:
         """(what is waited for, tasks that have it, tasks that will only make it), by what the source of the file says
         about waking, and where the others stand. Nothing where it says nothing."""
-        world, frame = self.world, run.leaf
-        if frame is None or frame.origin == "stdlib":
-            return "", [], []
-        method, on = world.file(frame.file).waited(frame.function, frame.line)
-        reach = world.file(frame.file).wakers(on, method) if on else {}
-        if not reach:
+        world = self.world
+        frame, method, on = self.asking(run)
+        reach = world.file(frame.file).wakers(on, method) if frame is not None and on else {}
+        if frame is None or not reach:
             return on, [], []
-        look = world.standing(run.stack)
+        look = world.standing(run.stack, frame if frame.origin != "user" else None)
         counted = world.file(frame.file).counted(frame.function, frame.line, on, method)
 
         def found(wanted: Way) -> list[Node]:
@@ -235,14 +233,39 @@ class TaskMoment:
         makers = self.moment.once((*key, "make"), lambda: found(Way.MAKER))
         return on, owners, makers
 
+    def asking(self, run: TaskRun) -> tuple[Frame | None, str, str]:
+        """(the frame whose source says what is waited for, the method, what it is called there): the innermost of a
+        library where it says so, else of the program. (None, '', '') where there is neither."""
+        inner = next((f for f in run.stack.frames if f.origin != "stdlib"), None)
+        for frame in (inner, run.leaf):
+            if frame is not None and frame.origin != "stdlib":
+                method, on = self.world.file(frame.file).waited(frame.function, frame.line)
+                if on or frame is run.leaf:
+                    return frame, method, on
+        return None, "", ""
+
+    def giving(self, run: TaskRun) -> list[Node]:
+        """Tasks that will give back what this one waits for, and do not take it themselves before: it was taken for
+        them, by who started them."""
+        frame, method, on = self.asking(run)
+        makers = self.by_source(run)[2] if method == "acquire" else []
+
+        def takes(at: Frame) -> bool:
+            function = self.world.file(at.file).function_at(at.function, at.line)
+            calls = function.calls if function is not None else ()
+            return any(c.on == on and c.method == method and c.line >= at.line for c in calls)
+
+        return [
+            n for n in makers if frame and not any(takes(f) for f in self.runs[n].stack.frames if f.file == frame.file)
+        ]
+
     def nested(self, run: TaskRun) -> list[Node]:
         """Tasks that wait at the same object, and have taken it before by a method that only takes: `c = await
         pool.take()` is behind them, and the method that gives back is yet to come. They ask for a second one."""
-        frame = run.leaf
-        if frame is None or frame.origin == "stdlib":
+        frame, method, on = self.asking(run)
+        if frame is None:
             return []
         file = self.world.file(frame.file)
-        method, on = file.waited(frame.function, frame.line)
         takers = file.takers(on) if on and method == "acquire" else frozenset[str]()
         reach = file.wakers(on, method) if takers else {}
 

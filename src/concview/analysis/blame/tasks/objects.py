@@ -31,7 +31,8 @@ def at_object(waiter: TaskWaiter) -> Link:
         if other in tasks.runs and tasks.runs[other].wait.object != wait.object:
             held[other] = Confidence.EXACT if told is not None and told.told.exact else Confidence.INFERRED
     if not held:
-        held = dict.fromkeys([*tasks.by_source(waiter.run)[1], *tasks.nested(waiter.run)], Confidence.INFERRED)
+        by_source = [*tasks.by_source(waiter.run)[1], *tasks.nested(waiter.run)] or tasks.giving(waiter.run)
+        held = dict.fromkeys(by_source, Confidence.INFERRED)
     others = [n for n in held if n != node] or list(held)
     if wait.state is TaskState.POOL:
         via, what = Via.RESOURCE, name
