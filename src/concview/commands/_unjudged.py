@@ -27,6 +27,9 @@ def unjudged(snapshot: Snapshot) -> str:
         return f"{percent(blame.unread)} of the thread time could not be read{how}"
     if blame.verdict == "few samples":
         return f"{plural(snapshot.samples, 'sample')} in {duration(snapshot.elapsed_s)}: too few"
+    if blame.verdict == "tasks unseen":
+        told = blame.sentence.removeprefix("No verdict on tasks: ")
+        return f"its tasks were not read, and what its threads do is the lesser part of it: {told}"
     if blame.verdict == MOMENT:
         lacks = snapshot.target.core_lacks if snapshot.target is not None else ""
         return f"this core file lacks {lacks}" if lacks else ""

@@ -93,6 +93,7 @@ from concview.model.switches import (
 )
 from concview.model.tasks import (
     AT_YIELD,
+    EXECUTOR_ENDS,
     GENERATOR,
     IN_PROCESSES,
     MESSAGES,
@@ -141,6 +142,7 @@ __all__ = [
     "AT_YIELD",
     "CAPABILITIES",
     "CONNECTION_POOL",
+    "EXECUTOR_ENDS",
     "FRESH_COUNTERS",
     "GENERATOR",
     "INTERRUPT",

@@ -37,6 +37,8 @@ GENERATOR, AT_YIELD = "generator", "yield"
 MESSAGES = "ZeroMQ"
 #: `TaskWait.kind` of a call that was given to a process pool.
 IN_PROCESSES = "processes"
+#: `TaskWait.via` of a loop that is closed and waits for the threads of its executor.
+EXECUTOR_ENDS = "shutdown_default_executor"
 
 
 class TaskWait(Struct, frozen=True):

@@ -6,6 +6,7 @@ KIND: task (WHO: the task's name), executor (WHO: the thread's), lock (WHO: who 
 
 import asyncio
 import collections
+import functools
 import queue
 import threading
 import time
@@ -197,6 +198,68 @@ async def ask(questions, number):
     return await future
 
 
+class Wrapped:
+    """What wraps what has a callback that sets the future."""
+
+    def __init__(self, connection):
+        self._delegate = connection
+
+
+class Connection:
+    def __init__(self, callback):
+        self.final_callback = callback
+
+
+class Fetcher:
+    """Gives a future at once, which a callback sets that only its connection has; or that lies in a queue."""
+
+    def __init__(self):
+        self.queue = collections.deque()
+
+    def fetch(self):
+        future = asyncio.get_running_loop().create_future()
+
+        def answered(response):
+            future.set_result(response)
+
+        start(self.read(Wrapped(Connection(answered))), "fetching")
+        return future
+
+    def later(self):
+        future = asyncio.get_running_loop().create_future()
+
+        def answered(response):
+            future.set_result(response)
+
+        self.queue.append((object(), functools.partial(answered, 1)))
+        asyncio.get_running_loop().call_later(FOREVER, self.on_timeout)
+        return future
+
+    def on_timeout(self):
+        """A time limit: it does not bring what is waited for."""
+
+    async def read(self, delegate):
+        await asyncio.sleep(FOREVER)
+        delegate.final_callback(None)
+
+
+async def fetch(client):
+    await client.fetch()
+
+
+async def fetch_later(client):
+    await client.later()
+
+
+async def connect(connected):
+    await asyncio.sleep(FOREVER)
+    connected.set_result(None)
+
+
+async def publish(connected):
+    await asyncio.shield(connected)
+
+
 class Entered(Client):
     async def __aenter__(self):
         return self
@@ -241,6 +304,14 @@ async def main():
     for number in range(3):
         start(ask(questions, number), "task|answerer|asked of a function")
     del questions
+    client = Fetcher()
+    start(fetch(client), "task|fetching|by a callback")
+    start(fetch_later(client), "task|fetching|in a client's queue, with a time limit")
+    connected = loop.create_future()
+    start(connect(connected), "connecting")
+    for _ in range(3):
+        start(publish(connected), "task|connecting|shielded")
+    del client, connected
     entered = Entered()
     start(inside_and_asks(entered), "unknown||asks what it is in")
     await asyncio.sleep(0.2)

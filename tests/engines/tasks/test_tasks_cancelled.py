@@ -12,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tasks_helpers import watched
 
 from capacity import WAITS
+from concview.model import Severity
+from concview.session.session import Session
+from concview.session.stream_source import LiveSource
 from interpreters import Interpreter, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -54,3 +57,37 @@ def test_a_task_that_was_cancelled_and_goes_on_is_told(direct_python: Interprete
         watch.run(1.5)
         later = watch.told.loops
         assert later is not None and later.cancelled[0].since_ns == loops.cancelled[0].since_ns
+
+
+ENDING = r"""
+import asyncio
+async def stubborn():
+    print("ready", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(0.3)
+        except asyncio.CancelledError:
+            pass
+async def main():
+    asyncio.create_task(stubborn())
+    await asyncio.sleep(0.1)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.some(12)
+def test_at_its_end_the_program_waits_for_it(direct_python: Interpreter) -> None:
+    if direct_python.version < (3, 11):
+        pytest.skip("asyncio does not count this")
+    with target(direct_python, ENDING) as process:
+        session = Session(LiveSource(process.pid, "direct", 50.0, 50.0))
+        session.start()
+        try:
+            for seconds in range(6, 30):
+                findings = [f for f in session.wait(float(seconds)).findings if f.id == "swallowed-cancellation"]
+                if findings:
+                    break
+        finally:
+            session.close()
+        assert findings and findings[0].severity is Severity.WARN
+        assert "at its end, and asyncio.run waits for that" in findings[0].summary

@@ -18,7 +18,7 @@ SOURCE = (Path(__file__).parent / "promised.py").read_text()
 
 
 #: Kinds of futures that `promised.py` makes.
-KINDS = 13
+KINDS = 16
 
 
 def _who(watch: Watch, row: Row) -> str:

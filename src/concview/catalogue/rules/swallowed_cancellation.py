@@ -38,6 +38,8 @@ from concview.model import Confidence, TaskCancel
 from concview.text import duration, listed, plural
 
 OLD_NS = 5_000_000_000
+#: Function of asyncio.runners that cancels all tasks and waits for them.
+_CANCELS_ALL = "_cancel_all_tasks"
 #: That counts what was cancelled.
 _FIRST = (3, 11)
 
@@ -65,9 +67,9 @@ class SwallowedCancellation:
         # A group that is cancelled waits for its tasks: it does not go on.
         old = [c for c in old if (task := tasks.get(c.task)) is not None and not ids & set(task.awaits)]
         if report is not None and old:
-            yield self._one(aio, old, report.at_ns)
+            yield self._one(aio, old, report.at_ns, _ending(window))
 
-    def _one(self, aio: AioWindow, old: list[TaskCancel], now_ns: int) -> Observation:
+    def _one(self, aio: AioWindow, old: list[TaskCancel], now_ns: int, ending: bool) -> Observation:
         tasks = [aio.history.tasks[c.task] for c in old]
         first = tasks[0]
         ids = {c.task for c in old}
@@ -84,6 +86,8 @@ class SwallowedCancellation:
             summary += f": {first.name} is in {evidence.frame_spot(leaf)}"
         if waiting:
             summary += f". {listed(waiting, 3)} {'waits' if len(waiting) == 1 else 'wait'} for that to end"
+        if ending:
+            summary += ". The program is at its end, and asyncio.run waits for that"
         return Observation(
             subject="cancelled",
             value=len(old),
@@ -99,8 +103,14 @@ class SwallowedCancellation:
             where=evidence.places(run.stack if run is not None else None),
             tasks=tuple(ids),
             stacks=_aio.shown("goes on", aio, first.id, run.stack if run is not None else None, "cancelled"),
-            severity_cap="" if waiting or times > 1 else "info",
+            severity_cap="" if waiting or times > 1 or ending else "info",
         )
+
+
+def _ending(window: Window) -> bool:
+    """Whether a loop has cancelled all that it still had, and waits for these tasks."""
+    runs = (thread.current for thread in window.history.threads.values())
+    return any(f.function == _CANCELS_ALL for run in runs if run is not None for f in run.stack.frames)
 
 
 def _goes(number: int) -> str:

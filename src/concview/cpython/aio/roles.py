@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from concview.model import TaskState
+from concview.model import EXECUTOR_ENDS, TaskState
 
 LOCK, QUEUE, POOL, SLEEP = TaskState.LOCK, TaskState.QUEUE, TaskState.POOL, TaskState.SLEEP
 IO, EXECUTOR, TASK, IDLE = TaskState.IO, TaskState.EXECUTOR, TaskState.TASK, TaskState.IDLE
@@ -58,6 +58,7 @@ PRIMITIVES: dict[tuple[str, str], Role] = {
     (_SELECTOR, "BaseSelectorEventLoop.sock_connect"): Role(IO, "connect", subject="sock"),
     (_SELECTOR, "BaseSelectorEventLoop.sock_accept"): Role(IDLE, "accept", subject="sock"),
     (_BASE, "Server.serve_forever"): Role(IDLE, "serve_forever", subject=""),
+    (_BASE, "BaseEventLoop.shutdown_default_executor"): Role(EXECUTOR, EXECUTOR_ENDS, subject="thread"),
     (_BASE, "Server.wait_closed"): Role(IDLE, "wait_closed", subject=""),
     ("asyncio/subprocess.py", "Process.wait"): Role(IO, "Process.wait", subject=""),
     ("asyncio/base_subprocess.py", "BaseSubprocessTransport._wait"): Role(IO, "Process.wait", subject=""),

@@ -127,7 +127,8 @@ class Transports:
             with contextlib.suppress(*BAD):
                 every = list(self._chains.at_hand(link, _MAX_VARIABLES))
                 for address, kind in zip(every, values.type_names(every), strict=True):
-                    if "Protocol" in kind and queue in values.attributes(address).values():
+                    protocol = "Protocol" in kind or values.is_a(address, "BaseProtocol")
+                    if protocol and queue in values.attributes(address).values():
                         peer = self.of(address)
                         if peer is not None:
                             return peer

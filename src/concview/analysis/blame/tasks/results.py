@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.tasks.names import node_of, task_name
 from concview.analysis.tasks import words
-from concview.model import IN_PROCESSES, Confidence
+from concview.model import EXECUTOR_ENDS, IN_PROCESSES, Confidence
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
@@ -23,7 +23,9 @@ def of_call(waiter: TaskWaiter) -> Root | Link:
     wait, tasks, task = waiter.wait, waiter.tasks, waiter.task
     if wait.tid:
         sure = Confidence.INFERRED if wait.via == "future" else Confidence.EXACT
-        return waiter.link(Via.RESULT, "a call in a thread", [wait.tid], ("call", wait.tid), sure)
+        # asyncio.run and Runner.close wait for what the default executor's threads still do.
+        what = "the end of the loop's executor" if wait.via == EXECUTOR_ENDS else "a call in a thread"
+        return waiter.link(Via.RESULT, what, [wait.tid], ("call", wait.tid), sure)
     if wait.kind == IN_PROCESSES:
         return waiter.end(End.CHILD, "a worker process of its pool")
     loop = tasks.loop(task)
