@@ -148,15 +148,13 @@ class LabelReader:
         except BAD:
             return False
 
-    def _called(self, code: Code) -> set[str]:
+    def _called(self, code: Code) -> frozenset[str]:
         """Names of attributes and globals that a function uses."""
         values = self._values
         try:
-            at = values.memory.word(code.address + values.o["co.names"])
-            texts = values.objects.strings(list(values.objects.tuple_items(at, 4096)))
+            return values.refers_to(code.address)
         except BAD:
-            return set()
-        return {t for t in texts if t}
+            return frozenset()
 
     # ------------------------------------------------------------------ reading
 

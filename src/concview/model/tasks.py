@@ -6,6 +6,7 @@ tasks, where one was asked for, is `inside.Tasks`.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 import msgspec
@@ -37,6 +38,9 @@ GENERATOR, AT_YIELD = "generator", "yield"
 MESSAGES = "ZeroMQ"
 #: `TaskWait.kind` of a call that was given to a process pool.
 IN_PROCESSES = "processes"
+#: Of `TaskWait.via`: calls that wait for the other side to take something; who closes a stream waits until the rest is
+#: taken.
+SENDS = re.compile(r"send|drain|write|StreamWriter\.wait_closed")
 #: `TaskWait.via` of a loop that is closed and waits for the threads of its executor.
 EXECUTOR_ENDS = "shutdown_default_executor"
 

@@ -151,3 +151,26 @@ def test_who_is_at_the_other_end(direct_python: Interpreter) -> None:
         except AssertionError:
             assert not served(), "each by the task that its name says"
             raise
+
+
+BOTH_SEND = r"""
+import asyncio
+async def peer(reader, writer):
+    writer.write(b"." * 50_000_000)
+    await writer.drain()
+    await reader.readexactly(50_000_000)
+async def main():
+    server = await asyncio.start_server(peer, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    asyncio.get_running_loop().call_later(0.2, lambda: print("ready", flush=True))
+    await peer(reader, writer)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.some(8, 12, 15)
+def test_both_ends_send_and_nobody_reads(direct_python: Interpreter) -> None:
+    with target(direct_python, BOTH_SEND) as process:
+        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
+        assert blame is not None and blame.verdict == "stuck", blame
+        assert "room for what it sends over tcp" in blame.sentence and "they wait for each other" in blame.sentence

@@ -41,6 +41,12 @@ class Worker:
         self.items = asyncio.Queue()
     async def work(self):
         return await self.items.get()
+class Compiled:
+    """A loop whose coroutines have no frames, such as uvloop's."""
+    def create_connection(self, host, port):
+        return asyncio.get_running_loop().create_future()
+async def connect(host, port):
+    await Compiled().create_connection(host, port)
 async def close(writer):
     writer.write(b"." * 30_000_000)
     writer.close()
@@ -58,12 +64,13 @@ async def main():
     start(calls.call(b"2"), "io|Calls.call|udp")
     start(Reader(calls).read(), "io|Queue.get|udp")
     start(Worker().work(), "queue|Queue.get|")
+    start(connect("db", 5432), "io|connect|tcp")
     start(close(writer), "io|StreamWriter.wait_closed|tcp")
     print("ready", flush=True)
     await asyncio.sleep(100_000)
 asyncio.run(main())
 """
-NAMES = {"io|Calls.call|udp", "io|Queue.get|udp", "queue|Queue.get|", "io|StreamWriter.wait_closed|tcp"}
+NAMES = {"io|connect|tcp", "io|Calls.call|udp", "io|Queue.get|udp", "queue|Queue.get|", "io|StreamWriter.wait_closed|tcp"}
 
 
 @pytest.mark.few

@@ -176,6 +176,10 @@ def _problem(blame: Blame, history: History) -> tuple[str, Severity | None, str]
             crowd = len(call.threads) + len(call.tasks) >= QUEUE * max(1, behind)
             share = percent(blame.share(made))
             return "waits", Severity.INFO if crowd else None, f"Waits, {share} of the time: {_told(blame, call)}"
+    if _over(blame, blame.waits, STALLED):  # each of the two alone is less
+        largest = next((c for c in blame.causes if c.family in (Family.STALL, Family.MADE) and c.path), None)
+        if largest is not None:
+            return "waits", None, f"Waits, {percent(blame.share(blame.waits))} of the time: {_told(blame, largest)}"
     lookups = [c for c in blame.causes if c.kind == End.LOOKUP and not c.path]
     asked = sum(_threads(blame, c) for c in lookups)
     if lookups and asked >= LOOKUP_THREADS[0] and asked >= LOOKUP_SHARE * blame.active:

@@ -23,8 +23,8 @@ _THREAD_LOCKS = {"_thread.lock": "Lock", "_thread.RLock": "RLock"}
 #: Attributes of a manager class of the program's own that are looked at for locks.
 _MAX_ATTRIBUTES = 24
 _LOCKS = ("Lock", "Semaphore", "BoundedSemaphore")
-#: How a block is entered; types of managers that are known, bases of one, and names in one of its methods.
-_ENTERS, _MAX_TYPES, _MAX_BASES, _MAX_NAMES = ("__aenter__", "__enter__"), 1_024, 16, 256
+#: How a block is entered; types of managers that are known, and bases of one.
+_ENTERS, _MAX_TYPES, _MAX_BASES = ("__aenter__", "__enter__"), 1_024, 16
 
 _WORD = struct.Struct("<Q").unpack_from
 
@@ -254,9 +254,7 @@ class Holders:
         values = self._values
         if values.type_name(function) != "function":
             return None
-        code = self._memory.word(function + self._o["function.func_code"])
-        names = values.objects.tuple_items(self._memory.word(code + self._o["co.names"]), _MAX_NAMES)
-        return frozenset(name for name in values.objects.strings(list(names)) if name)
+        return values.refers_to(self._memory.word(function + self._o["function.func_code"]))
 
     def _lock(
         self,

@@ -134,6 +134,16 @@ class Transports:
                             return peer
         return None
 
+    def to(self, link: Link) -> Peer | None:
+        """What a frame's `host` and `port` say; None where they are not such."""
+        values = self._values
+        with contextlib.suppress(*BAD):
+            host, port = self._chains.local(link, "host"), self._chains.local(link, "port")
+            name, number = values.text(host), values.integer(port, -1)
+            if values.type_name(host) == "str" and name and 0 < number < 65_536:
+                return Peer("tcp", clean(join(name, number)), known_as=clean(known_as(name, number, "tcp")))
+        return None
+
     def _of_descriptor(self, fd: int) -> Peer | None:
         self._asked = True
         return self._peers.of(fd)

@@ -21,6 +21,8 @@ _HEAP_TYPE = 1 << 9
 _OBJECT_MEMBERS = (6, 16)
 _MAX_BASES = 16
 _MAX_TYPES = 4096
+#: Names that one code object refers to.
+_MAX_NAMES = 4_096
 #: Members of a collection that are looked at.
 MAX_MEMBERS = 1 << 17
 
@@ -104,6 +106,12 @@ class Values:
         except BAD:
             return False
         return any(self.derives(type_, base) for base in bases)
+
+    def refers_to(self, code: int) -> frozenset[str]:
+        """co_names: the global names and attributes that the code object at this address refers to. Raises
+        BadAddress."""
+        names = self.objects.tuple_items(self.memory.word(code + self.o["co.names"]), _MAX_NAMES)
+        return frozenset(name for name in self.objects.strings(list(names)) if name)
 
     # ------------------------------------------------------------------ attributes
 

@@ -79,13 +79,14 @@ _DRAINS = re.compile("_*drain(_|$)")
 class _Known:
     """What the functions of one code object mean."""
 
-    __slots__ = ("code", "helps", "library", "primitive")
+    __slots__ = ("code", "connects", "helps", "library", "primitive")
 
     def __init__(self, code: Code) -> None:
         self.code = code
         self.primitive = roles.find(roles.PRIMITIVES, code.file, code.qualname)
         self.library = roles.find(roles.LIBRARIES, code.file, code.qualname)
         self.helps = roles.helps(code.file, code.qualname)
+        self.connects: bool | None = None  #: it asks a loop to make a connection; None not looked at yet
 
 
 class Waits:
@@ -324,8 +325,21 @@ class Waits:
             wants = message_sockets.waits_to(values, self._chains, chain.links, asked)
             if wants:
                 return Waiting(TaskState.IO, wants, kind=MESSAGES)
+        peer = self._connecting(chain.links[-1]) if chain.links else None
+        if peer is not None:
+            return Waiting(TaskState.IO, "connect", peer=peer)
         # A coroutine that was compiled has no frames: a library's own.
         return Waiting(TaskState.UNKNOWN, "future" if chain.links else "compiled", kind=kind.rpartition(".")[2])
+
+    def _connecting(self, link: Link) -> Peer | None:
+        """What a function is being connected to that has a loop make a connection to its `host` and `port`: where that
+        is uvloop there are no frames, and no socket anywhere yet."""
+        known = self.meaning(link.place.code)
+        if known.connects is None:
+            known.connects = False
+            with contextlib.suppress(*BAD):
+                known.connects = "create_connection" in self._values.refers_to(link.place.code.address)
+        return self._transports.to(link) if known.connects else None
 
     def _first_call(self, futures: list[int]) -> int:
         """The first call in a thread or process among what has not ended; 0 for none."""

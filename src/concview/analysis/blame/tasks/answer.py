@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
-from concview.analysis.blame.tasks.connections import SENDS, other_end
+from concview.analysis.blame.tasks.connections import other_end
 from concview.analysis.blame.tasks.names import name_of
 from concview.analysis.blame.tasks.objects import at_object, at_queue
 from concview.analysis.blame.tasks.results import of_call, of_tasks
@@ -13,7 +13,7 @@ from concview.analysis.blame.tasks.signals import at_signal
 from concview.analysis.blame.tasks.turns import in_the_loop, sleeping
 from concview.analysis.classify import waits_for_work
 from concview.analysis.known_places import TOLD_TO_END, of_a_library
-from concview.model import AT_YIELD, MESSAGES, UNOWNED_VIA, Confidence, TaskState
+from concview.model import AT_YIELD, MESSAGES, SENDS, UNOWNED_VIA, Confidence, TaskState
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
@@ -49,7 +49,8 @@ def _at_peer(waiter: TaskWaiter) -> Root | Link:
     if at_the_other_end is not None:
         return at_the_other_end
     if peer is not None and peer.kind == "process":
-        return waiter.end(End.CHILD, f"process {peer.name}")
+        takes = ", which does not read what it is sent" if SENDS.search(wait.via) else ""
+        return waiter.end(End.CHILD, f"process {peer.name}{takes}")
     if wait.kind == MESSAGES:
         return _at_messages(waiter)
     # What its client does not take is in the way of all that the task has.

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via, place_of
 from concview.analysis.blame.tasks.names import node_of, task_name
-from concview.model import TaskState
+from concview.model import SENDS, TaskState
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
 
-#: Calls that wait for the other side to take something; who closes a connection waits until the rest is taken.
-SENDS = re.compile("send|drain|write|wait_closed")
 #: Within one process nothing is on its way for longer.
 _WAY_NS = 1_000_000_000
 
 
 def other_end(waiter: TaskWaiter) -> Link | None:
-    """The task at the other end of a client's connection; None where that is not in this process, or not known."""
+    """The task at the other end of a connection; None where that is not in this process, or not known, or where it is
+    a client that has not sent anything."""
     peer, tasks = waiter.wait.peer, waiter.tasks
-    if peer is None or peer.kind != "tcp":
+    if peer is None or peer.kind != "tcp" or (peer.accepted and not SENDS.search(waiter.wait.via)):
         return None
     others = [n for t in waiter.run.awaits if (n := node_of(t)) in tasks.runs and n != waiter.node]
     if not others:
         return None
     connection = f"{peer.kind} {peer.known_as or peer.name}"
     sends = SENDS.search(waiter.wait.via)
-    what = f"what it sends over {connection} to be taken" if sends else f"an answer over {connection}"
+    what = f"room for what it sends over {connection}" if sends else f"an answer over {connection}"
     settle = None if sends else _transit(waiter, others, connection)
     return waiter.link(Via.ANSWER, what, others, ("connection", peer.local), settle=settle)
 

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from concview.engines.direct.bounded import remember
-from concview.model import Peer, TaskState
+from concview.model import SENDS, Peer, TaskState
 
 if TYPE_CHECKING:
     from concview.cpython.aio.transports import Transports
@@ -37,10 +37,16 @@ class Connections:
         self._seen = -1  #: version of the tracker's tasks in which nobody's other end was missing
         #: Address of the client, as its server sees it -> tasks that have its connection -> the rank of each.
         self._ends: dict[str, dict[Task, int]] = {}
+        self._clients: dict[str, list[Task]] = {}  #: address of a client -> tasks of this process that wait there
         self._again: dict[int, tuple[int, int]] = {}  #: id of a task without such an end -> (not before, the pause)
 
     def at(self, task: Task) -> tuple[int, ...]:
         """Addresses of the tasks at the other end of the connection that this one waits for."""
+        client = _sent_to(task)
+        if client:
+            return tuple(
+                [other.address for other in self._clients.get(client, ()) if other.alive and other is not task]
+            )
         peer = _asked(task)
         ends = self._ends.get(peer.local) if peer is not None else None
         if not ends:
@@ -55,10 +61,17 @@ class Connections:
         pause = EVERY_NS + len(self._tracker.tasks) * EACH_NS
         self._look_at = now + pause
         asking: dict[str, list[Task]] = {}
+        sending: list[Task] = []
         for task in self._tracker.tasks.values():
             peer = _asked(task)
             if peer is not None:
                 asking.setdefault(peer.local, []).append(task)
+            elif _sent_to(task):
+                sending.append(task)
+        before, self._clients = self._clients, asking
+        for task in sending:
+            if before.get(_sent_to(task)) != asking.get(_sent_to(task)):
+                self._tracker.telling.touch(task)
         missing = {name for name in asking if not any(map(_busy, self._ends.get(name, ())))}
         self._seen = -1 if missing else self._tracker.version
         if not missing:
@@ -101,6 +114,13 @@ class Connections:
 def _busy(task: Task) -> bool:
     """It lives, and does not wait to read there: nobody else is to be looked for."""
     return task.alive and (task.waiting is None or task.waiting.peer is None or not task.waiting.peer.accepted)
+
+
+def _sent_to(task: Task) -> str:
+    """Address of the client that is to take what a server's task has sent; '' for any other wait."""
+    waiting = task.waiting
+    peer = waiting.peer if waiting is not None and waiting.state is TaskState.IO else None
+    return peer.name if waiting is not None and peer is not None and peer.accepted and SENDS.search(waiting.via) else ""
 
 
 def _asked(task: Task) -> Peer | None:

@@ -41,6 +41,8 @@ AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
 #: tasks and threads in one look; frames of one; variables of a frame; members of a collection;
 #: members that are looked into themselves.
 _TASKS, _YOUNG, _OTHERS, _THREADS, _FRAMES, _VARIABLES, _MEMBERS, _INSIDE = 200, 4, 200, 64, 8, 24, 512, 64
+#: Attributes of an object that a waiting frame belongs to.
+_ATTRIBUTES = 96
 #: First variables of a frame that is of no method.
 _ARGUMENTS = 6
 #: Names of callbacks that end a wait which has taken too long.
@@ -289,7 +291,7 @@ class Promises:
     def _inside(self, owner: int, futures: dict[int, list[_Wanted]], found: set[int]) -> None:
         """The futures that an object has in an attribute, or in a collection that is one; and these collections."""
         values = self._values
-        parts = [a for a in list(values.attributes(owner).values())[:_VARIABLES] if a]
+        parts = [a for a in list(values.attributes(owner).values())[:_ATTRIBUTES] if a]
         for part, kind in zip(parts, values.type_names(parts), strict=True):
             if part in futures:
                 found.add(part)
@@ -581,7 +583,7 @@ class Promises:
     def _ended(self, owner: int) -> str:
         """A task that the object which has the future keeps, and that has ended: nobody else sets it any more."""
         values = self._values
-        parts = list(values.attributes(owner).values())[:_VARIABLES]
+        parts = list(values.attributes(owner).values())[:_ATTRIBUTES]
         tasks = [p for p, kind in zip(parts, values.type_names(parts), strict=True) if kind.endswith("Task")]
         told = [said for task in tasks if (said := self._tracker.ended(task))]
         return next((said for said in told if "failed" in said), told[0] if told else "")
