@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import watched
+from tasks_helpers import blamed, watched
 
 from capacity import WAITS
 from concview.model import Links

@@ -42,7 +42,7 @@ class Worker:
     async def work(self):
         return await self.items.get()
 class Compiled:
-    """A loop whose coroutines have no frames, such as uvloop's."""
+    # A loop whose coroutines have no frames, such as uvloop's.
     def create_connection(self, host, port):
         return asyncio.get_running_loop().create_future()
 async def connect(host, port):
@@ -70,7 +70,13 @@ async def main():
     await asyncio.sleep(100_000)
 asyncio.run(main())
 """
-NAMES = {"io|connect|tcp", "io|Calls.call|udp", "io|Queue.get|udp", "queue|Queue.get|", "io|StreamWriter.wait_closed|tcp"}
+NAMES = {
+    "io|connect|tcp",
+    "io|Calls.call|udp",
+    "io|Queue.get|udp",
+    "queue|Queue.get|",
+    "io|StreamWriter.wait_closed|tcp",
+}
 
 
 @pytest.mark.few
