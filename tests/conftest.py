@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent / "readers"))
 import at_hand
 
 import capacity
+from concview.linux import wakeups
 from interpreters import FULL, Interpreter, few, interpreters, missing
 
 
@@ -101,14 +102,11 @@ def _share_of_the_machine(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _no_limit_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests, and whoever uses the machine, load programs into its one kernel at the same time: with as many as
-    are allowed together the next source of records does without wakers, and nothing is wrong with it."""
-    monkeypatch.setattr("concview.linux.wakeups._TOGETHER", 1 << 20)
-
-
 def pytest_configure(config: pytest.Config) -> None:
+    # Other tests, and whoever uses the machine, load programs into its one kernel at the same time: with as many as are
+    # allowed together the next source of records does without wakers, and nothing is wrong with it. From the beginning
+    # on: whether wakers can be had at all is asked when a file of tests is imported.
+    wakeups._TOGETHER = 1 << 20
     interpreters()  # once, before there are workers: they inherit it
     # Started in the background of a script, or under nohup, we would hand on that these are ignored; tests send them.
     for number in (signal.SIGINT, signal.SIGHUP):

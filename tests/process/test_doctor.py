@@ -99,8 +99,9 @@ def test_somebody_elses_process() -> None:
 
         def look() -> list[object]:
             report = examine(process.pid)
-            failed = [c.name for c in report.checks if c.outcome is Outcome.FAILED]
-            return [report.attachable, report.verdict, list(report.remedies), failed, type(report.error).__name__]
+            failed = [c for c in report.checks if c.outcome is Outcome.FAILED]
+            remedies = [c.remedy for c in failed if c.remedy]
+            return [report.attachable, report.verdict, remedies, [c.name for c in failed], type(report.error).__name__]
 
         attachable, verdict, remedies, failed, error = as_nobody(look)
         assert not attachable and error == "NotPermitted"

@@ -168,7 +168,7 @@ def test_a_recording_is_held_stepped_and_searched(recording: Path) -> None:
     _until(lambda: session.history.now_ns > held)
     assert held < _stands_at(session) <= held + 2 * S
     source.seek_finding()
-    _until(lambda: not source.seeking)
+    _until(lambda: not source._seeking)
     _until(lambda: {f.id for f in session.snapshot().findings} == {"lock-held-across-io"})
     assert not session.ended
     source.set_speed(0)

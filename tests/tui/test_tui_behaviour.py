@@ -313,7 +313,7 @@ async def test_the_picker_shows_why_not_and_stays() -> None:
 
 
 async def test_a_list_that_fails_is_no_crash() -> None:
-    def broken() -> list[object]:
+    def broken() -> list[Any]:
         raise RuntimeError("[bold the process table cannot be read")
 
     app = ConcviewApp(picker=Picker(broken, fake.refuse))

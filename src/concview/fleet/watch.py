@@ -15,7 +15,7 @@ from concview.session.across import Found, explained
 from concview.session.group import Group
 from concview.session.launcher import Nursery
 from concview.session.service import ACROSS_S
-from concview.snapshot import Snapshot, Status
+from concview.snapshot import Snapshot
 from concview.text import clean, short_command
 
 #: At most so many processes at a time: each has a collector of its own. More are counted, not watched.
@@ -150,9 +150,6 @@ class Watch:
         with self._lock:
             self._watched[pid] = watched
         return failure
-
-    def statuses(self) -> dict[int, Status]:
-        return {w.pid: w.session.snapshot().status for w in self.watched() if w.session is not None}
 
 
 class Together:

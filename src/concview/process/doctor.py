@@ -41,11 +41,6 @@ class Report:
     checks: tuple[Check, ...]
     error: TargetError | None = None  #: what `concview attach` would fail with
 
-    @property
-    def remedies(self) -> tuple[str, ...]:
-        """Every remedy of what failed, once."""
-        return tuple(dict.fromkeys(c.remedy for c in self.checks if c.outcome is Outcome.FAILED and c.remedy))
-
 
 def examine(pid: int | None = None) -> Report:
     """Look at one process, or without a pid at what this machine allows in general. Never raises."""

@@ -62,12 +62,6 @@ def python_of(pid: int) -> Python | None:
     return _mapped(pid, executable, surely=named is not None)
 
 
-def python_version(pid: int) -> str:
-    """'3.13.0', '3.13' or ''. Raises like `python_of`."""
-    found = python_of(pid)
-    return found.version if found else ""
-
-
 def looks_like_python(name: str, command: tuple[str, ...]) -> Python | None:
     """A guess from what everybody may read, for processes whose files may not be seen."""
     for word in (command[0] if command else "", name):

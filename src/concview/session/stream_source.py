@@ -257,10 +257,6 @@ class FileSource:
     def speed(self) -> float:
         return self._speed
 
-    @property
-    def seeking(self) -> bool:
-        return self._seeking
-
     def set_speed(self, speed: float) -> None:
         """Times real time; 0: as fast as it can be read."""
         with self._changed:

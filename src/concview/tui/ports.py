@@ -99,8 +99,6 @@ class Player(Protocol):
 
     @property
     def speed(self) -> float: ...  #: times real time; 0: as fast as it can be read
-    @property
-    def seeking(self) -> bool: ...
     def set_speed(self, speed: float) -> None: ...
     def hold(self, held: bool) -> None: ...
     def play_to(self, at_ns: int) -> None: ...
@@ -224,7 +222,7 @@ class Picker:
     `attach`, `watch_tree` and `start_demo` may raise; the message is shown, with `.remedy` where the exception has one.
     """
 
-    list_processes: Callable[[], Sequence[Any]]  #: of ProcessRow
+    list_processes: Callable[[], Sequence[ProcessRow]]
     attach: Callable[[int], ViewedSession]
     list_demos: Callable[[], Sequence[tuple[str, str]]] = no_demos
     start_demo: Callable[[str], ViewedSession] = no_demo
