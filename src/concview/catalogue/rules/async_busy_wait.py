@@ -31,6 +31,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from concview.analysis.tasks.window import AioWindow, LoopWindow, TaskWindow
@@ -102,15 +103,12 @@ class AsyncBusyWait:
         rate = f": {count(loop.pops_per_s)} callbacks a second" if loop.pops_per_s > 0 else ""
         run = next((r for t in lines[frame] for r in reversed(t.task.runs) if r.leaf == frame), None)
         looks = _aio.looks_in(aio, sum(t.total_ns for t in tasks))  # at each of them
-        samples = max(looks, evidence.samples_in(window, sum(thread.nanoseconds)))
         late = 0.0 if loop.p95_s < 0 else loop.p95_s
-        return Observation(
-            subject=f"{frame.file}:{frame.function}",
-            value=cpu,
-            lower=cpu,
-            samples=samples,
-            episodes=max(samples, 1),
-            confidence=Confidence.INFERRED,
+        found = _observed(window, loop, thread, frame, cpu, stack)
+        return replace(
+            found,
+            samples=max(looks, found.samples),
+            episodes=max(looks, found.episodes),
             title=f"{_aio.who(aio, ids)} poll{'s' if one else ''}",
             summary=(
                 f"{_aio.who(aio, ids)} {'takes' if one else 'take'} {percent(cpu)} of a core by coming back to "
@@ -120,11 +118,9 @@ class AsyncBusyWait:
             gain=f"{percent(cpu)} of a core, and {late * 1e3:.1f} ms at every await of the others.",
             check_next=f"What changes the answer? It should wake {'it' if one else 'them'}: an Event, a future.",
             where=evidence.places(run.stack if run is not None else None, stack),
-            threads=(loop.last.tid,) if loop.last.tid else (),
             tasks=tuple(ids[:50]),
-            stacks=_aio.shown("polls", aio, ids[0], run.stack if run is not None else None, "")
-            + evidence.shown("runs", loop.last.tid, thread.name, stack, f"{percent(cpu)} of a core"),
-            explains=(("loop-starvation", "*"), ("cpu-saturation", "*"), ("async-straggler", "*")),
+            stacks=_aio.shown("polls", aio, ids[0], run.stack if run is not None else None, "") + found.stacks,
+            explains=(*found.explains, ("async-straggler", "*")),
         )
 
 
@@ -184,14 +180,8 @@ def _of_callback(
     window: Window, loop: LoopWindow, thread: ThreadWindow, frame: Frame, part: float, stack: Stack | None
 ) -> Observation:
     cpu = thread.share(State.RUNNING) * part
-    samples = evidence.samples_in(window, sum(thread.nanoseconds))
-    return Observation(
-        subject=f"{frame.file}:{frame.function}",
-        value=cpu,
-        lower=cpu,
-        samples=samples,
-        episodes=max(samples, 1),
-        confidence=Confidence.INFERRED,
+    return replace(
+        _observed(window, loop, thread, frame, cpu, stack),
         title=f"{frame.function} is due again as soon as it has run",
         summary=(
             f"The loop in {thread.name} takes {percent(cpu)} of a core to call {frame.function} "
@@ -202,6 +192,21 @@ def _of_callback(
         "    loop.call_later(0.05, self._check)     # instead of loop.call_soon(self._check)",
         gain=f"{percent(cpu)} of a core.",
         check_next=f"What does {frame.function} wait for? An Event or a future wakes a task when it is there.",
+    )
+
+
+def _observed(
+    window: Window, loop: LoopWindow, thread: ThreadWindow, frame: Frame, cpu: float, stack: Stack | None
+) -> Observation:
+    """What is observed of either: who asks without a pause, and what that takes."""
+    samples = evidence.samples_in(window, sum(thread.nanoseconds))
+    return Observation(
+        subject=f"{frame.file}:{frame.function}",
+        value=cpu,
+        lower=cpu,
+        samples=samples,
+        episodes=max(samples, 1),
+        confidence=Confidence.INFERRED,
         where=evidence.places(stack),
         threads=(loop.last.tid,) if loop.last.tid else (),
         stacks=evidence.shown("runs", loop.last.tid, thread.name, stack, f"{percent(cpu)} of a core"),

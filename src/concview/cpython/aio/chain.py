@@ -278,12 +278,16 @@ class Chains:
         self.slot_of(link, "self")
         return self._variables[link.place.code.address][1]
 
+    def bound(self, link: Link, most: int) -> dict[str, int]:
+        """Name -> what lies in the first variables of a frame, those that have a value. Raises BadAddress."""
+        names = list(self.variables(link).items())[:most]
+        return {name: a for name, slot in names if (v := self.slot(link, slot)) and (a := self.values.cell(v))}
+
     def at_hand(self, link: Link, most: int) -> dict[int, str]:
         """What a frame has in variables, and `self` in attributes: address -> the variable's name, '' of an attribute.
         `most`: of each. Raises BadAddress."""
         values = self.values
-        names = list(self.variables(link).items())[:most]
-        found = {a: name for name, slot in names if (a := values.cell(self.slot(link, slot)))}
+        found = {address: name for name, address in self.bound(link, most).items()}
         owner = next((a for a, name in found.items() if name == "self"), 0)
         parts = list(values.attributes(owner).values())[:most] if owner else []
         return found | {a: "" for a in parts if a and a not in found}

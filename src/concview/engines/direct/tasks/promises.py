@@ -188,9 +188,8 @@ class Promises:
     def _first(self, link: Link) -> int:
         """The first of a frame's variables that is an object with attributes of its own; 0 where there is none."""
         with contextlib.suppress(*BAD):
-            slots = list(self._chains.variables(link).values())[:_ARGUMENTS]
-            for value in (self._values.cell(self._chains.slot(link, slot)) for slot in slots):
-                if value and self._values.attributes(value):
+            for value in self._chains.bound(link, _ARGUMENTS).values():
+                if self._values.attributes(value):
                     return value
         return 0
 
@@ -446,8 +445,7 @@ class Promises:
             self._turn += 1
             for link in (*task.links[:2], *task.links[2:][-_FRAMES + 2 :]):
                 with contextlib.suppress(*BAD):
-                    names = list(self._chains.variables(link).items())[:_VARIABLES]
-                    found = {name: self._values.cell(v) for name, s in names if (v := self._chains.slot(link, s))}
+                    found = self._chains.bound(link, _VARIABLES)
                     values = set(found.values())
                     own = found.get("self", 0)
                     given = 0 if own else next(iter(found.values()), 0)
