@@ -99,6 +99,12 @@ class _Begun(_Anything):
         return struct.pack("<qqi", 0, 3, 2)[:size].ljust(size, b"\0")
 
 
+class _Handler(_Anything):
+    """Of aiogram: filters are called as handlers are."""
+
+    type = "HandlerObject"
+
+
 class _View:
     def __init__(self, ref: _Anything) -> None:
         self._ref = ref
@@ -111,11 +117,12 @@ class _View:
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-@pytest.mark.parametrize("ref", [_Anything(), _Scope(), _Operation(), _Begun()])
+@pytest.mark.parametrize("ref", [_Anything(), _Scope(), _Operation(), _Begun(), _Handler()])
 def test_no_kind_lets_free_text_through(name: str, ref: _Anything) -> None:
     raw = KINDS[name].read(_View(ref))  # type: ignore[arg-type]
     if raw is None:
         assert not isinstance(ref, _Scope) or name in (
+            "aiogram",
             "graphql",
             "transactions",
         )  # what is read of a scope must be that of a request
@@ -124,7 +131,7 @@ def test_no_kind_lets_free_text_through(name: str, ref: _Anything) -> None:
     assert "xyzzysecret" not in repr(told) and (told.missing or not told.name or told.name.isascii())
 
 
-EVERY = (_Anything(), _Scope(), _Operation(), _Begun())
+EVERY = (_Anything(), _Scope(), _Operation(), _Begun(), _Handler())
 
 
 def test_what_graphql_is_asked_for_belongs_to_its_request() -> None:

@@ -83,8 +83,10 @@ def _items(sink: KeepingSink) -> list[tuple[WorkItem, Label]]:
 @pytest.mark.few
 def test_requests_and_queries_of_the_standard_library(direct_python: Interpreter) -> None:
     with target(direct_python, SERVER) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: len(_items(sink)) >= 3, looks=True)
-        found = sorted(_items(sink), key=lambda pair: (pair[1].kind, pair[0].id))
+        tick_until(engine, lambda: len(_items(sink)) >= 5, looks=True)
+        # Its own clients' calls are among them, too.
+        served = [pair for pair in _items(sink) if pair[1].kind is not WorkKind.CALL]
+        found = sorted(served, key=lambda pair: (pair[1].kind, pair[0].id))
         # The connection that is kept open after its answer is not among them.
         assert [label.kind for _, label in found] == [WorkKind.QUERY, WorkKind.REQUEST, WorkKind.REQUEST]
         query, request = found[0], found[1]
@@ -97,6 +99,40 @@ def test_requests_and_queries_of_the_standard_library(direct_python: Interpreter
         tick_until(engine, lambda: not _items(sink), looks=True)
         # All that got out of the target: screens, JSON, recordings and exports are made of nothing else.
         assert SECRET not in repr(vars(sink))
+
+
+CLIENTS = r"""
+import http.client, socket, sys, threading, urllib.request
+SECRET = "xyzzy" + "secret"
+server = socket.create_server(("127.0.0.1", 0))
+host, port = server.getsockname()
+def by_urllib(method):
+    request = urllib.request.Request("http://%s:%d/%s?token=%s" % (host, port, SECRET, SECRET), method=method)
+    urllib.request.urlopen(request)
+def by_hand(connection):
+    connection.request("PUT", "/" + SECRET, headers={"Authorization": SECRET})
+    connection.getresponse()
+for target, argument in ((by_urllib, None), (by_urllib, "DELETE"), (by_hand, http.client.HTTPConnection(host, port))):
+    threading.Thread(target=target, args=(argument,), daemon=True).start()
+kept = []
+for _ in range(3):
+    kept.append(server.accept()[0])
+    kept[-1].recv(65536)
+print(port, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.few
+def test_calls_of_the_standard_librarys_clients(direct_python: Interpreter) -> None:
+    with target(direct_python, CLIENTS, ready=None) as process:
+        port = process.line()
+        with watching(process.pid) as (engine, sink):
+            tick_until(engine, lambda: len(_items(sink)) == 3, looks=True)
+            found = sorted(label.name for _, label in _items(sink))
+            assert found == [f"{method} 127.0.0.1:{port}" for method in ("DELETE", "GET", "PUT")]
+            assert {label.kind for _, label in _items(sink)} == {WorkKind.CALL}
+            assert SECRET not in repr(vars(sink))
 
 
 @pytest.mark.some(12)
