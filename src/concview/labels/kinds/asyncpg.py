@@ -1,4 +1,4 @@
-"""asyncpg. Seen with 0.27, 0.31 and 0.32."""
+"""asyncpg. Seen with 0.32."""
 
 from __future__ import annotations
 

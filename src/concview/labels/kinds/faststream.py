@@ -1,4 +1,5 @@
-"""FastStream's subscribers (Kafka, RabbitMQ, NATS, Redis): the function that handles a message. Seen with 0.5, 0.7."""
+"""FastStream's subscribers (Kafka, RabbitMQ, NATS, Redis): the function that handles a message. Seen with 0.7;
+the names up to 0.6 are as its source has them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def read(view: View) -> Raw | None:
     if not method or not name:
         return None
     shown = f"{name}:{port}" if port not in (-1, 80, 443) else name
-    key = ("http.client", connection.address, connection.attr("sock").address, method.address)
+    key = ("http.client", connection.address, connection.attr("sock").address, method.address, "")
     return Raw(WorkKind.CALL, key, method=method.text(16), host=shown)
 
 

@@ -1,4 +1,5 @@
-"""python-telegram-bot's handlers of updates. Seen with 13.15 and 22.8."""
+"""python-telegram-bot's handlers of updates. Seen with 22.8; the names up to 13 are as its
+source has them."""
 
 from __future__ import annotations
 
