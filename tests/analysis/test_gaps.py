@@ -34,7 +34,7 @@ def _both(stream: list[AnyEvent]) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:
     for event in stream:
         history.apply(event)
     assert list(samples) == []
-    return history.gaps.longest(history.first_ns), samples.gaps.longest(samples.first_ns)
+    return history.gaps.longest(), samples.gaps.longest()
 
 
 def test_those_that_are_long_for_the_rate() -> None:
@@ -50,9 +50,10 @@ def test_the_first_sample_follows_nothing() -> None:
 
 def test_the_longest_are_kept_and_all_are_counted() -> None:
     gaps = Gaps()
+    gaps.begin(0)
     for n in range(MOST + 5):
         gaps.add((n + 1) * 10 * S, LEAST_NS + n)
-    kept = gaps.longest(0)
+    kept = gaps.longest()
     assert len(kept) == MOST and gaps.count == MOST + 5
     assert [g.start_s for g in kept] == sorted(g.start_s for g in kept) and kept[0].seconds >= (LEAST_NS + 5) / 1e9
     assert gaps.seconds > sum(g.seconds for g in kept)

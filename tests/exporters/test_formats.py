@@ -22,7 +22,7 @@ from wire import fields, numbers, one
 from concview import registry
 from concview.analysis.samples import Selection
 from concview.exporters.base import Exporter, Nothing, Request
-from concview.model import STATES, State
+from concview.model import STATES, State, Tick
 from concview.session.recording import Recording
 
 EXPORTERS: dict[str, Exporter] = registry.everything("concview.exporters", "EXPORTER")
@@ -304,6 +304,18 @@ def test_html(recording: Path, truth: Counter[str]) -> None:
     text = " ".join(page.text)
     assert "What was not seen" in text and "3 of 63 samples were missed" in text and "PID 4242" in text
     assert 'work"er;1 <i>\\x0a</script>' in text
+
+
+def test_html_tells_where_no_sample_was_taken(tmp_path: Path) -> None:
+    stream = [*made.definitions(), *made.ticks()]
+    last = stream[-1]
+    assert isinstance(last, Tick)
+    stream.append(Tick(last.at_ns + 2_000 * made.MS, 2_000 * made.MS, 0, False, (2, 1, 4, 0)))
+    page = _Page(exported("html", made.write(tmp_path / "x", stream)).decode())
+    assert json.loads(page.data[0])["gaps"] == [[0.6, 2.6]]
+    told = "no sample for 2.0 s from 600 ms on"
+    text = " ".join(page.text)
+    assert "Hatched: no sample" in text and text.count(told) == 1
 
 
 def test_html_without_its_smallest_pieces(recording: Path, truth: Counter[str], monkeypatch: Any) -> None:

@@ -22,14 +22,21 @@ class Gaps:
         self.count = 0
         self.seconds = 0.0
         self.least_ns = LEAST_NS
+        self._first_ns = -1
         self._kept: list[tuple[int, int]] = []  #: (how long, from), the shortest first
 
     def rate(self, hz: float) -> None:
         """So many samples a second were taken: at 1 Hz a second without any is none."""
         self.least_ns = max(LEAST_NS, int(PERIODS * 1e9 / hz)) if hz > 0 else LEAST_NS
 
+    def begin(self, first_ns: int) -> None:
+        """What is called the first sample saw what was so from then on; gaps count from there."""
+        self._first_ns = first_ns
+
     def add(self, at_ns: int, dt_ns: int) -> None:
-        """A sample, and the time since the one before, of at least `least_ns`."""
+        """A sample, and the time since the one before, of at least `least_ns`. Nobody was there before the first."""
+        if self._first_ns < 0:
+            return
         self.count += 1
         self.seconds += dt_ns / 1e9
         one = (dt_ns, at_ns - dt_ns)
@@ -38,6 +45,6 @@ class Gaps:
         else:
             heapq.heappushpop(self._kept, one)
 
-    def longest(self, first_ns: int) -> tuple[Gap, ...]:
-        """`first_ns`: of the first sample, from which they count."""
-        return tuple(Gap((start - first_ns) / 1e9, ns / 1e9) for ns, start in sorted(self._kept, key=lambda k: k[1]))
+    def longest(self) -> tuple[Gap, ...]:
+        first = self._first_ns
+        return tuple(Gap((start - first) / 1e9, ns / 1e9) for ns, start in sorted(self._kept, key=lambda k: k[1]))

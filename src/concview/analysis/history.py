@@ -170,6 +170,7 @@ class History:
         self._bucket: ProcessBucket | None = None
         self._gil_waiters: set[int] = set()
         self._c_locks: dict[int, str] = {}  #: tid -> the lock of a C library that it waits for, as told last
+        self._ticked = False
         self._counted_ns = 0  #: the last sample before the last counters
 
     def name(self, tid: int) -> str:
@@ -298,8 +299,11 @@ class History:
     def _tick(self, tick: Tick) -> None:
         at = tick.at_ns
         start = at - tick.dt_ns  # what is seen now is taken to be so since the previous tick
-        if tick.dt_ns >= self.gaps.least_ns and self.now_ns > self.first_ns:
+        if tick.dt_ns >= self.gaps.least_ns:
             self.gaps.add(at, tick.dt_ns)
+        if not self._ticked:
+            self._ticked = True
+            self.gaps.begin(start)
         tables = self.tables
         changes = tick.changes
         for i in range(0, len(changes) - 3, 4):

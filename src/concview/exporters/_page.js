@@ -124,6 +124,15 @@
         i = end - 1;
       }
     });
+    const tall = rows.length * LINE;
+    for (const [a, b] of data.gaps) {  // what is drawn there, nobody saw
+      const place = (s) => LEFT + wide * Math.min(1, Math.max(0, (s - data.from) / data.seconds)), x = place(a), w = place(b) - x;
+      pen.save(); pen.beginPath(); pen.rect(x, HEAD, w, tall); pen.clip();
+      pen.globalAlpha = .6; pen.fillStyle = colour("--bg"); pen.fillRect(x, HEAD, w, tall);
+      pen.globalAlpha = .8; pen.strokeStyle = colour("--dim"); pen.beginPath();
+      for (let up = x - tall; up < x + w; up += 9) { pen.moveTo(up, HEAD + tall); pen.lineTo(up + tall, HEAD); }
+      pen.stroke(); pen.restore();
+    }
   };
 
   const show = (event, text) => {
@@ -158,7 +167,7 @@
     const t = rows[Math.floor((y - HEAD) / LINE)];
     if (t === undefined) { show(event, ""); return; }
     const strip = data.strips[t], s = strip.charCodeAt(Math.floor((x - LEFT) / wide * strip.length)) - 48;
-    show(event, data.threads[t].name + " (" + data.threads[t].tid + ")\n" + clock(when) + " mostly " + (s >= 0 && s < data.states.length ? data.states[s] : "not there"));
+    show(event, data.threads[t].name + " (" + data.threads[t].tid + ")\n" + clock(when) + " mostly " + (s >= 0 && s < data.states.length ? data.states[s] : "not there") + (data.gaps.some(([a, b]) => a <= when && when <= b) ? "\nno sample then: it was so at the next one" : ""));
   });
   $("time").addEventListener("mouseleave", (event) => show(event, ""));
 

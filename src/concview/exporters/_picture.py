@@ -97,6 +97,7 @@ class Picture:
     def __init__(self, kind: Kind = THREADS) -> None:
         self.kind = kind
         self.missing: list[str] = []
+        self.gaps: list[tuple[float, float]] = []  #: (from, to) without a sample, seconds since the first one
         self.begin_s = 0.0  #: of the time line, seconds since the first sample
         self._width = 1_000_000  #: nanoseconds a bucket; twice as much whenever the recording turns out longer
         self._used = 0
@@ -126,6 +127,7 @@ class Picture:
             raise nothing(samples)
         picture.begin_s = samples.selection.from_s
         picture.missing = remarks(samples)
+        picture.gaps = [(g.start_s, g.start_s + g.seconds) for g in samples.gaps.longest()]
         if samples.broken:
             picture.missing.append(f"the recording breaks off: {samples.broken}")
         return picture
@@ -233,4 +235,5 @@ class Picture:
             "from": begin,
             "seconds": seconds,
             "marks": marks,
+            "gaps": [[round(a, 3), round(b, 3)] for a, b in self.gaps if b >= begin and a <= begin + seconds],
         }

@@ -80,7 +80,7 @@ def remarks(samples: Samples) -> list[str]:
     stats = samples.stats
     if stats is not None and stats.misses:
         said.append(f"{stats.misses} of {stats.samples + stats.misses} samples were missed")
-    if told := unseen_for(samples.gaps.longest(samples.first_ns), samples.gaps.seconds):
+    if told := unseen_for(samples.gaps.longest(), samples.gaps.seconds):
         said.append(told)
     native = sum(t.native for t in samples.threads)
     if native and not samples.selection.threads:

@@ -245,6 +245,7 @@ def _pictures(account: Account, picture: Picture) -> list[str]:
     total = sum(sum(ns) for ns in picture.ns.values())
     whose = picture.kind.word
     said = f"{plural(len(picture.ns), whose)}, {duration(total / 1e9)} of {whose} time"
+    hatched = " Hatched: no sample was taken, and it is drawn as at the next one." if picture.gaps else ""
     stacks = "What awaits stands above what it awaits" if whose == "task" else "Outermost call on top"
     return [
         "<h2>Where the time went</h2>",
@@ -259,7 +260,7 @@ def _pictures(account: Account, picture: Picture) -> list[str]:
         "<h2>Time line</h2>",
         f'<div class="scroll"><canvas id="time" role="img" aria-label="What each {whose} mostly did over the time; the '
         f'table of {whose}s has the sums"></canvas></div>',
-        f'<p class="dim">Bars above the {whose}s: when findings were there.</p>',
+        f'<p class="dim">Bars above the {whose}s: when findings were there.{hatched}</p>',
         "<noscript><p>The two pictures need JavaScript.</p></noscript>",
     ]
 

@@ -133,7 +133,7 @@ class Composer:
             own_wait_percent=stats.own_wait_percent if stats else 0.0,
             samples=stats.samples if stats else 0,
             misses=stats.misses if stats else 0,
-            gaps=history.gaps.longest(history.first_ns),
+            gaps=history.gaps.longest(),
             gap_s=history.gaps.seconds,
             repaired=stats.repaired if stats else 0,
             dropped=stats.dropped if stats else 0,

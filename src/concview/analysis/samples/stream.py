@@ -224,6 +224,7 @@ class Samples:
         number = self.ticks
         if not number:
             self.first_ns = start
+            self.gaps.begin(start)
         elif dt >= self.gaps.least_ns:
             self.gaps.add(at, dt)
         changes = tick.changes
