@@ -160,6 +160,29 @@ def test_same_as_the_history(seed: int, exact: bool) -> None:
     assert not {k: (blocked[k], behind[k]) for k in {*blocked, *behind} if abs(blocked[k] - behind[k]) > slack}
 
 
+@pytest.mark.parametrize(("started", "seconds"), [(0, 0.5), (900, 0.5), (1_300, 0.21), (1_600, 0.01)])
+@pytest.mark.parametrize("wait", [WaitKind.SLEEP, WaitKind.FUTEX])
+def test_a_thread_was_not_there_before_its_birth(started: int, seconds: float, wait: WaitKind) -> None:
+    """Though nobody looked for half a second. One that seems to be born after it was seen is there from then on."""
+    stream: list[AnyEvent] = [
+        made.hello(),
+        WaitDef(1, Wait(WaitKind.RUNNING)),
+        WaitDef(2, Wait(wait, lock=0xA if wait is WaitKind.FUTEX else 0, lock_kind="Lock")),
+        ThreadDef(1, "MainThread"),
+        Tick(1_010 * MS, 10 * MS, 0, False, (1, 0, 1, 0)),
+        ThreadDef(2, "worker", started * MS),
+        Tick(1_500 * MS, 490 * MS, 0, False, (2, 0, 2, 0)),
+        Tick(1_510 * MS, 10 * MS, 0, False, ()),
+    ]
+    history = History()
+    for event in stream:
+        history.apply(event)
+    begun = [run.start_ns for run in history.threads[2].runs]
+    found = [piece for pieces in Samples([stream]) for piece in pieces if piece[0].tid == 2]
+    assert [piece[1] for piece in found] == begun
+    assert sum(piece[2] - piece[1] for piece in found) / 1e9 == pytest.approx(seconds)
+
+
 def test_holders_side_is_the_waiters_time_on_the_holders_stack() -> None:
     events = [_hello(True), *_random_stream(7, True)]
     waited: Counter[tuple[int, int]] = Counter()

@@ -322,7 +322,10 @@ class History:
                 classification = tables.classifications[key] = classify(wait, stack)
             if tid in self._c_locks:
                 classification = in_native_lock(classification, self._c_locks[tid])
-            begin = start if thread.current is None else max(start, thread.acc_since)
+            if thread.current is None:  # not before its birth, however long nobody looked
+                begin = max(start, min(thread.started_ns, at))
+            else:
+                begin = max(start, thread.acc_since)
             run = Run(begin, stack, wait, holds, classification)
             if thread.current is None and classification.state in _BLOCKED and not self._born(thread):
                 run.before_ns = 0

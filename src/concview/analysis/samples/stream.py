@@ -149,6 +149,8 @@ class Samples:
                 thread = self._new(event.tid, event.name)
             thread.name, thread.native, thread.started_ns = self._label + event.name, event.native, event.started_ns
             thread.wanted = self.selection.takes(thread)
+            if thread.now is None:  # nothing was done before its birth, however long nobody looked
+                thread.since_ns = max(thread.since_ns, event.started_ns)
         elif isinstance(event, ThreadGone):
             thread = self._alive.pop(event.tid, None)
             if thread is not None:
@@ -243,6 +245,8 @@ class Samples:
             if thread.doing is not IN_NOBODYS_NAME:
                 now = self._naming.in_name(now, thread.doing)
             old = thread.now
+            if old is None and thread.since_ns > at:
+                thread.since_ns = at
             if old is now:
                 if now.state is State.UNKNOWN:  # what will be known of this wait is not known of the one before
                     self._flush(thread, start)
