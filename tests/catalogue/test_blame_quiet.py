@@ -555,6 +555,21 @@ def test_what_a_loop_waits_to_become_true_is_no_sign_that_it_goes_on(test: str, 
     assert (blame(scene, text).verdict == "poll") == polls
 
 
+@pytest.mark.parametrize(("error", "loops", "polls"), [
+    ("FileExistsError", False, True),  # it wants to be the one that makes the file
+    ("FileExistsError", True, False),  # a consumer that takes again and again
+    ("Empty", False, True),
+])  # fmt: skip
+def test_what_is_tried_until_it_is_not_there_any_more_is_waited_for(error: str, loops: bool, polls: bool) -> None:
+    text = "def enter(self):\n    while True:\n        try:\n            self.make()\n            return\n"
+    text += f"        except {error}:\n            sleep(0.1)\n"
+    text += f"def index():\n    {'while' if loops else 'if'} True:\n        enter()\n"
+    scene = Scene(rules={})
+    for n in range(3):
+        scene.do(scene.thread(f"index-{n}"), [frame("enter", 7), frame("index", 10)], SLEEP)
+    assert (blame(scene, text).verdict == "poll") == polls
+
+
 @pytest.mark.parametrize(("sets", "unexplained"), [("f.set_result(1)", False), ("f.cancel()", True)])
 def test_futures_that_a_dispatcher_takes_out_of_a_list(sets: str, unexplained: bool) -> None:
     text = f"def dispatch():\n    while True:\n        read()\n        f = pending.pop(0)\n        {sets}\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from build import GIL, RUNNING, SLEEP, START_NS, Scene, frame, holds, recv, site, stdlib, waits_for
 
-from concview.model import Confidence, Counters, Frame, Hold, Peer, Severity, Target, Wait
+from concview.model import Confidence, Counters, Frame, Hold, Peer, Severity, Target, Wait, WaitKind
 
 STOCK, ORDERS, GATE = site("stock", 40, "sell"), site("orders", 44, "sell"), site("gate", 38, "sell")
 RESULT = [stdlib("Condition.wait", "threading.py"), stdlib("Future.result", "concurrent/futures/_base.py")]
@@ -238,6 +238,27 @@ def test_busy_wait(text: str) -> None:
     assert finding is not None
     assert "app.py:27 in work" in finding.summary
     assert finding.severity is Severity.WARN
+
+
+@pytest.mark.parametrize(("rounds", "rests", "spins"), [(7, False, True), (3, False, False), (7, True, False)])
+def test_a_loop_that_selects_and_does_nothing_about_it(rounds: int, rests: bool, spins: bool) -> None:
+    """Of ten samples so many are in the selector; the others are in the loop, which may also rest."""
+    scene = Scene()
+    tid = scene.thread("pump")
+    asks = [stdlib("EpollSelector.select", "selectors.py"), frame("pump", 7, text="for key, _ in selector.select(1):")]
+
+    def script(at: float) -> None:
+        phase = int(at * 100) % 10
+        if rests and phase == 0:
+            scene.do(tid, asks, Wait(WaitKind.IO, "epoll_wait", 4, timed=True))
+        else:
+            scene.do(tid, asks if phase < rounds else [frame("pump", 8, text="data = key.fileobj.recv(99)")], RUNNING)
+
+    scene.play(6, script)
+    found = scene.found("busy-wait")
+    assert (found is not None) is spins
+    if found is not None:
+        assert "app.py:7 in pump" in found.summary and "ready each time" in found.summary
 
 
 def test_computing_and_slow_polling_are_silent() -> None:

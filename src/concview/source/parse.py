@@ -245,7 +245,24 @@ def _polls(loop: ast.While) -> bool:
             )
             and len(loop.body) <= _MOST_PAUSES
         )
-    return any(_returns(s) for s in loop.body)
+    return any(_returns(s) or _tries(s) for s in loop.body)
+
+
+def _tries(node: ast.stmt) -> bool:
+    """`try: ...; return` of which a handler pauses, for errors that say that it has not come yet: a file that is to be
+    made by oneself and is there."""
+    if not isinstance(node, ast.Try) or not node.handlers:
+        return False
+    names = {
+        subject(e) for h in node.handlers for e in (h.type.elts if isinstance(h.type, ast.Tuple) else [h.type]) if e
+    }
+    pauses = all(
+        isinstance(s, (ast.Pass, ast.Continue)) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Call))
+        for h in node.handlers
+        for s in h.body
+    )
+    leaves = any(isinstance(s, ast.Return) for s in (*node.body, *node.orelse))
+    return leaves and pauses and bool(names) and names <= _NOT_YET
 
 
 def _looks_at_clock(test: ast.expr) -> bool:

@@ -2,7 +2,8 @@
 
 What it sees:
     A loop around get_nowait, empty, locked, acquire(False), done or a sleep of nothing, in which a thread spends
-    nearly all of its time and wakes up hundreds of times a second.
+    nearly all of its time and wakes up hundreds of times a second. Or a loop around select or poll that never waits:
+    something is ready each time, and the loop does nothing about it.
 
 Why it hurts:
     The thread uses a core (or its share of one) to find out that nothing has changed, takes the GIL from those that
@@ -10,7 +11,9 @@ Why it hurts:
 
 How it is measured:
     The CPU of a thread which spends more than half of its active time on polling lines, or which wakes up at least
-    500 times a second on one line. Thresholds 2 % and 10 % of a core [M: a loop around sleep(0) takes 22 % of a core
+    500 times a second on one line, or does not rest and spends more than 60 % of its active time on the line that
+    selects [M: 65 to 75 % at an end of file; a relay of small messages 50 %, and it rests]. Thresholds 2 % and 10 %
+    of a core [M: a loop around sleep(0) takes 22 % of a core
     and more; H]: on the demo pair 13 % to 60 % a thread (bad), 0 % (fixed). CPU time is the kernel's own.
 
 Fix:
@@ -18,6 +21,9 @@ Fix:
 
         job = jobs.get()                 # instead of get_nowait() in a loop
         if stop.wait(timeout=1.0): ...   # threading.Event instead of a flag and sleep
+
+    In a loop around select: unregister and close a connection whose read gives nothing (its other end has closed it),
+    and ask for writing only while there is something to be written.
 
 When it is fine:
     Polling a few times a second, of something that cannot wake you.
@@ -38,6 +44,8 @@ from concview.catalogue.rules._kinds import ACTIVE
 from concview.model import Confidence, Frame, State
 from concview.text import count, percent
 
+_ANSWER = "What changes the answer? It should wake these threads: an Event, a Condition, a queue."
+_READY = "Which descriptor is ready? Most likely one whose other end has closed it, or one that can be written to."
 _POLLING = re.compile(
     r"\b(get_nowait|put_nowait|empty|full|qsize|locked|is_set|is_alive|done|poll)\(\)"
     r"|\bacquire\((blocking=)?(False|0)\)|\bget\((block=)?False\)|\bsleep\(0(\.0*)?\)|\bsleep\(1e-\d+\)"
@@ -48,6 +56,10 @@ POLLING_SHARE = 0.5
 #: ... or on one line from which it wakes this often.
 WAKES_PER_S = 500.0
 ONE_LINE_SHARE = 0.97
+#: It selects, and does nothing about what is ready, when it spends this share of its active time on that line, all but
+#: this share of it in that function, and rests for no more than this one of all time.
+SELECT_SHARE, OTHER_SHARE, REST_SHARE = 0.6, 0.05, 0.02
+_SELECTS = re.compile(r"\.(select|poll|epoll_wait)\(|\bselect\(")
 
 
 class BusyWait:
@@ -76,6 +88,12 @@ class BusyWait:
         tids = tuple(t.tid for t in threads)
         samples = sum(evidence.samples_in(window, sum(t.nanoseconds)) for t in threads)
         hogs = {t.tid for t in window.threads if t.share(State.RUNNING, State.GIL) >= 0.5}
+        selects = bool(_SELECTS.search(frame.text))
+        asks = (
+            "select in {}, where something is ready each time and stays so"
+            if selects
+            else "ask in {} whether there is something to do"
+        ).format(evidence.frame_spot(frame))
         return Observation(
             subject=f"{frame.file}:{frame.function}",
             value=cpu,
@@ -85,11 +103,11 @@ class BusyWait:
             confidence=Confidence.EXACT,
             title=f"{evidence.who(window, tids)} poll" + ("s" if len(tids) == 1 else ""),
             summary=(
-                f"{evidence.who(window, tids)} {'uses' if len(tids) == 1 else 'use'} {percent(cpu)} of a core to ask "
-                f"in {evidence.frame_spot(frame)} whether there is something to do: {count(wakes)} wakes a second."
+                f"{evidence.who(window, tids)} {'uses' if len(tids) == 1 else 'use'} {percent(cpu)} of a core to "
+                f"{asks}: {count(wakes)} wakes a second."
             ),
             gain=f"{percent(cpu)} of a core, and the GIL as often as it is asked for.",
-            check_next="What changes the answer? It should wake these threads: an Event, a Condition, a queue.",
+            check_next=_READY if selects else _ANSWER,
             where=evidence.places(*(evidence.heaviest_in(t.wait_profiles, *ACTIVE) for t in threads[:2])),
             threads=tids,
             stacks=tuple(
@@ -128,11 +146,24 @@ def _polling(thread: ThreadWindow) -> tuple[Frame, float] | None:
     asking = {f: ns for f, ns in lines.items() if f.origin == "user" and _POLLING.search(f.text)}
     if sum(asking.values()) >= POLLING_SHARE * active:
         return max(asking, key=asking.__getitem__), wakes
+    selects = _selecting(thread, lines, active)
+    if selects is not None:
+        return selects, wakes
     line = max(lines, key=lines.__getitem__)
     sleeps = thread.share(State.SLEEP) > 0.05 and "sleep" in line.text
     if sleeps and wakes >= WAKES_PER_S and lines[line] >= ONE_LINE_SHARE * active:
         return line, wakes
     return None
+
+
+def _selecting(thread: ThreadWindow, lines: dict[Frame, int], active: int) -> Frame | None:
+    """The line that selects, of a thread that is told at once each time that something is ready and does nothing."""
+    asking = {f: ns for f, ns in lines.items() if f.origin == "user" and _SELECTS.search(f.text)}
+    if sum(asking.values()) < SELECT_SHARE * active or thread.share(*ACTIVE) < 1 - REST_SHARE:
+        return None
+    line = max(asking, key=asking.__getitem__)
+    here = sum(ns for f, ns in lines.items() if (f.file, f.function) == (line.file, line.function))
+    return line if here >= (1 - OTHER_SHARE) * active else None
 
 
 RULE = BusyWait()
