@@ -82,9 +82,10 @@ def _candidates() -> Iterator[Path]:
 
 
 def _ask(path: Path) -> Interpreter | None:
-    """None for what cannot be run or is not CPython 3.8 or newer."""
+    """None for what cannot be run or is not CPython 3.8 or newer. On a full machine a free-threaded 3.13 takes half a
+    minute to start: it gives way forty times, a turn of the run queue each, for each class that it makes."""
     try:
-        done = subprocess.run([str(path), "-I", "-c", _PROBE], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([str(path), "-I", "-c", _PROBE], capture_output=True, text=True, timeout=100)
         version, free_threaded, executable, implementation = json.loads(done.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return None  # a shim without a version behind it, or no Python at all

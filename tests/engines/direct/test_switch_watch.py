@@ -497,10 +497,12 @@ def test_as_many_waits_as_the_kernel_counts_and_as_long_as_its_own_clock_says(di
 
 #: Threads in a ring that hand a token on, by locks, `hops` times for each line on its input. Each writes down from whom
 #: it got it and when; who has the token sleeps for a moment, so that the next one has long been waiting. It says how
-#: often each thread was handed it by each.
+#: often each thread was handed it by each and had waited for it, by the kernel's count.
 RING = """
-import json, sys, threading, time
+import json, resource, sys, threading, time
 N = 4
+def waits():
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 locks, hops, left, taken = [threading.Lock() for _ in range(N)], {}, 0, []
 done = threading.Semaphore(0)
 for lock in locks:
@@ -508,11 +510,12 @@ for lock in locks:
 def member(i):
     global left
     while True:
+        before = waits()
         locks[i].acquire()
-        me = threading.get_native_id()
+        waited, me = waits() > before, threading.get_native_id()
         if taken:
             key = f"{taken[-1]} {me}"
-            hops[key] = hops.get(key, 0) + 1
+            hops[key] = hops.get(key, 0) + waited
         taken.append(me)
         left -= 1
         if not left:
@@ -538,8 +541,8 @@ WAKERS = wakeups.probe()
 @pytest.mark.few
 @pytest.mark.units(MEASURES)
 def test_who_woke_whom_is_as_the_target_wrote_it_down(direct_python: Interpreter) -> None:
-    # Without a GIL a thread gives way forty times before it waits, each time for a turn of the run queue: what it waits
-    # for takes longer than that on a full machine, too.
+    # Without a GIL a thread gives way forty times before it waits, each time for a turn of the run queue: on a full
+    # machine it may well have the lock by then.
     pause, hops = ("0.1", 40) if direct_python.free_threaded else ("0.002", 400)
     command = [direct_python.path, "-u", "-c", RING, pause]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -581,7 +584,8 @@ def test_who_woke_whom_is_as_the_target_wrote_it_down(direct_python: Interpreter
                     return enough and sleeps >= 0.75 * hops
 
                 tick_until(engine, all_told)
-                assert sum(handed.values()) == hops and len(handed) == 4
+                assert len(handed) == 4
+                assert sum(handed.values()) == hops or direct_python.free_threaded
                 # The one before it: more often than it was handed the token where it also met it at the GIL, and seldom
                 # somebody else there, who was pushed aside while it had the GIL.
                 strangers = [pair for pair in woken if pair not in handed and pair[0] > 0 and pair[0] != process.pid]
