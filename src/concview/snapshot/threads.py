@@ -94,3 +94,8 @@ class ThreadView(View, frozen=True):
     held_by: int = 0
     held_confidence: Confidence = Confidence.UNKNOWN
     c_lock: int = 0  #: address of the lock inside a C library that it waits for
+
+    @property
+    def in_the_way(self) -> int:
+        """tid of one that has what it waits for, however that is known; 0: not known."""
+        return self.blocked_by or self.held_by

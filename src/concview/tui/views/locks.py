@@ -10,7 +10,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.session.phrases import lasting, unended
-from concview.snapshot import LockView, Snapshot
+from concview.snapshot import LockView, Snapshot, ThreadView
 from concview.tui.text_render import Line, fit, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
@@ -37,18 +37,26 @@ def _object(lock: LockView) -> str:
     return f"{lock.kind} at {lock.address:#x}" if lock.address else "which object is not seen"
 
 
+def holders_now(lock: LockView, snapshot: Snapshot) -> list[ThreadView]:
+    """Who has it now. Nobody holds a queue or a pool's condition, but of those that wait it may be known who has what
+    they need: the connections, the permits."""
+    tids = [lock.holder_now] if lock.holder_now else []
+    if not tids:
+        waiting = [t for t in map(snapshot.thread, lock.waiting) if t is not None]
+        tids = list(dict.fromkeys(t.in_the_way for t in waiting if t.in_the_way))
+    return [t for t in map(snapshot.thread, tids) if t is not None]
+
+
 def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
     snapshot: Snapshot | None = context
-    thread = snapshot.thread(lock.holder_now) if snapshot and lock.holder_now else None
-    if thread is None and snapshot is not None and lock.waiting:
-        # Nobody holds a queue, but somebody may be known whom it depends on: what the waiters' reasons say.
-        first = snapshot.thread(lock.waiting[0])
-        thread = snapshot.thread(first.blocked_by) if first is not None and first.blocked_by else None
-    if thread is None and lock.kind in NOT_HELD:
+    threads = holders_now(lock, snapshot) if snapshot is not None else []
+    if not threads and lock.kind in NOT_HELD:
         return [Segment(fit("-", width), palette.faint)]
-    if thread is None or snapshot is None:
+    if not threads or snapshot is None:
         return [Segment(fit("nobody" if not lock.waiters_now else "not known", width), palette.faint)]
-    return [Segment(names_of(snapshot).fit(thread.tid, thread.name, width), palette.base)]
+    more = f" +{len(threads) - 1}" if len(threads) > 1 else ""
+    name = names_of(snapshot).fit(threads[0].tid, threads[0].name, max(1, width - len(more)))
+    return [Segment(fit(name.rstrip() + more, width), palette.base)]
 
 
 def _held(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
@@ -183,7 +191,7 @@ class Locks(TableView):
         lines[-1].append(Segment(fit_place(about, width).rstrip(), palette.dim))
         waiting = [t for t in map(snapshot.thread, lock.waiting) if t is not None]
         blocks = []
-        now = snapshot.thread(lock.holder_now) if lock.holder_now else None
+        now = next(iter(holders_now(lock, snapshot)), None)
         names = names_of(snapshot)
         if now is not None:
             blocks.append((f"holder: {names.full(now.tid, now.name)}", doing(now), now.stack.frames))
@@ -227,7 +235,8 @@ class Locks(TableView):
         """Enter leads to the holder, else to who waits longest."""
         event.stop()
         lock: LockView = event.row
-        tid = lock.holder_now or next(iter(lock.waiting), 0) or (lock.holders[0].tid if lock.holders else 0)
+        holders = holders_now(lock, self.snapshot) if self.snapshot is not None else []
+        tid = holders[0].tid if holders else next(iter(lock.waiting), 0) or (lock.holders[0].tid if lock.holders else 0)
         if tid:
             self.post_message(self.Goto("thread", tid))
 

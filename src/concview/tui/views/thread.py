@@ -157,7 +157,7 @@ class Thread(OfOne):
 
     def _lines(self, thread: ThreadView, snapshot: Snapshot, width: int, palette: Palette) -> list[Line]:
         lines = _head(thread, palette, width)
-        holder = snapshot.thread(thread.blocked_by) if thread.blocked_by else None
+        holder = snapshot.thread(thread.in_the_way) if thread.in_the_way else None
         half = (width - 3) // 2
         side = holder is not None and width >= 96
         own = half if side else width
@@ -166,7 +166,8 @@ class Thread(OfOne):
             *stack_lines(thread.stack.frames, own, palette, self.folded, thread.stack.truncated),
         ]
         if holder is not None:
-            sure = "" if thread.blocked_confidence is Confidence.EXACT else f" ({thread.blocked_confidence})"
+            confidence = thread.blocked_confidence if thread.blocked_by else thread.held_confidence
+            sure = "" if confidence is Confidence.EXACT else f" ({confidence})"
             title = f"Held by {holder.name}{sure}"
             now = f", {doing(holder)}"
             other: list[Line] = [
@@ -183,8 +184,8 @@ class Thread(OfOne):
 
     def do_open_holder(self) -> None:
         thread = self.snapshot.thread(self.tid) if self.snapshot else None
-        if thread is not None and thread.blocked_by:
-            self.post_message(self.Goto("thread", thread.blocked_by))
+        if thread is not None and thread.in_the_way:
+            self.post_message(self.Goto("thread", thread.in_the_way))
 
     def do_calls(self) -> None:
         self.post_message(self.Goto("flame", self.tid))
