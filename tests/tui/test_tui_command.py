@@ -139,6 +139,21 @@ async def test_what_cannot_be_is_said(line: str, said: str) -> None:
         await fake.until(pilot, lambda: any(said in n.message for n in pilot.app._notifications))
 
 
+async def test_keys_that_come_at_once_are_done_in_their_order() -> None:
+    """Typed fast, or pasted by tmux: a tab completes what stood there when it was pressed."""
+    app = ConcviewApp(fake.FakeSession([fake.busy(20)]))
+    async with app.run_test(size=(100, 30)) as pilot:
+        shown = await _at(pilot, "overview")
+        await pilot.press("colon")
+        field = shown.query_one(CommandLine).field
+        await fake.until(pilot, lambda: app.focused is field)
+        for key in (*"vi", "tab", *"lo", "tab"):
+            app.simulate_key(key)
+        await fake.until(pilot, lambda: field.value == "view locks")
+        await pilot.press("enter")
+        await _at(pilot, "locks")
+
+
 async def test_tab_completes_and_escape_leaves() -> None:
     async with _app().run_test(size=(120, 30)) as pilot:
         shown = await _at(pilot, "overview")

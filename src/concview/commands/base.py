@@ -111,7 +111,8 @@ def build_parser(known: dict[str, Command]) -> tuple[argparse.ArgumentParser, di
         description="See why every thread of a running Python process is not making progress, and what to do about it."
         "\nWithout arguments: a list of the running Python processes to choose from.",
         epilog="exit codes: 0 fine, 1 findings, 2 wrong usage, 3 not permitted, 4 no such process or not Python,"
-        "\n  5 not a recording, 6 nothing could be judged, 70 an error in concview, 130 interrupted."
+        "\n  5 not a recording, 6 nothing could be judged, 70 an error in concview, 74 the output could not be written,"
+        "\n  130 interrupted, 143 terminated."
         "\n'concview COMMAND --help' explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

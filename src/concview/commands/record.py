@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         raise
     finally:
         source.close()
-    sys.stderr.write(f"recorded {size(written)} to {shown(path)}\n")
+    complain(f"recorded {size(written)} to {shown(path)}")
     if options.agent and (problem := _agent.not_in(*_said_of_agent(path))) is not None:
         complain(*problem)
         return Exit.NOT_PERMITTED

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
+from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.strip import Strip
@@ -51,28 +50,21 @@ class _Offer(Widget):
 
 
 class _Field(Input):
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete(1)", "complete", show=False),
-        Binding("shift+tab", "complete(-1)", "complete the other way", show=False),
-        Binding("up", "recall(-1)", "the line before", show=False),
-        Binding("down", "recall(1)", "the line after", show=False),
-    ]
+    def on_key(self, event: events.Key) -> None:
+        """No bindings: what a key is bound to is done when it has come to the app, behind letters typed after it."""
+        if event.key in ("tab", "shift+tab"):
+            self.line.complete(1 if event.key == "tab" else -1)
+        elif event.key in ("up", "down"):
+            self.line.recall(-1 if event.key == "up" else 1)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
 
-    class Complete(Message):
-        def __init__(self, step: int) -> None:
-            super().__init__()
-            self.step = step
-
-    class Recall(Message):
-        def __init__(self, step: int) -> None:
-            super().__init__()
-            self.step = step
-
-    def action_complete(self, step: int) -> None:
-        self.post_message(self.Complete(step))
-
-    def action_recall(self, step: int) -> None:
-        self.post_message(self.Recall(step))
+    @property
+    def line(self) -> CommandLine:
+        assert isinstance(self.parent, CommandLine)
+        return self.parent
 
 
 class CommandLine(Vertical):
@@ -94,6 +86,7 @@ class CommandLine(Vertical):
         self._completions = completions
         self._lines: list[str] = []
         self._back = 0  #: how many lines ago the one is that was recalled
+        self._line = ""  #: of which `_offered` are the completions
         self._offered: Sequence[str] = ()
         self._at = -1
 
@@ -125,6 +118,7 @@ class CommandLine(Vertical):
 
     def _offer(self, line: str) -> None:
         self._at = -1
+        self._line = line
         self._offered = tuple(self._completions(line))
         head = line.rpartition(" ")[0]
         words = [each.removeprefix(head).strip() for each in self._offered]
@@ -132,26 +126,32 @@ class CommandLine(Vertical):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if self.display and not (0 <= self._at < len(self._offered) and event.value == self._offered[self._at]):
-            self._offer(event.value)
+        if self.display:
+            self._follow()
 
-    def on__field_complete(self, event: _Field.Complete) -> None:
-        event.stop()
+    def _follow(self) -> None:
+        """Offer what may follow what stands there by now; several letters may have come since the last message did."""
+        line = self.field.value
+        offered = 0 <= self._at < len(self._offered) and line == self._offered[self._at]
+        if not offered and (line != self._line or self._at >= 0):
+            self._offer(line)
+
+    def complete(self, step: int) -> None:
+        self._follow()
         if not self._offered:
             return
         if len(self._offered) == 1:
             line = self._offered[0]
             self._at = -1
         else:
-            self._at = (self._at + event.step) % len(self._offered)
+            self._at = (self._at + step) % len(self._offered)
             line = self._offered[self._at]
             self.query_one(_Offer).say(self.query_one(_Offer).words, self._at)
         self.field.value = line
         self.field.cursor_position = len(line)
 
-    def on__field_recall(self, event: _Field.Recall) -> None:
-        event.stop()
-        self._back = max(0, min(len(self._lines), self._back - event.step))
+    def recall(self, step: int) -> None:
+        self._back = max(0, min(len(self._lines), self._back - step))
         line = self._lines[-self._back] if self._back else ""
         self.field.value = line
         self.field.cursor_position = len(line)
