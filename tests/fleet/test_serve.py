@@ -149,6 +149,10 @@ def test_counters_of_work_and_one_set_of_names_for_all_of_it() -> None:
     # Gauges have no other names than counters: b and c are 'other'.
     assert values("concview_work_in_flight") == {("GET /a",): 1.5, ("other",): 3.0}
     assert values("concview_work_lasted_seconds") == {("0.5", "GET /a"): 0.25, ("0.95", "GET /a"): 0.5}
+    # Prometheus' own checks let nothing else have a quantile.
+    assert {n for n, f in families.items() if any("quantile" in s.labels for s in f.samples)} == {
+        n for n, f in families.items() if f.type == "summary"
+    }
     assert values("concview_finding_work_threads") == {("lock-contention", "GET /a"): 2.0}
 
 

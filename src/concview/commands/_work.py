@@ -152,8 +152,8 @@ def tree_work_text(those: Sequence[tuple[str, bool, Snapshot]], pen: Pen) -> Non
         left += work.more
         by_id = {w.id: w for w in work.now}
         for same in _alike(outer, by_id):
-            rows.append((same[0].age_s, f"{name}: {_told(same, by_id, snapshot)}"))
-            if oldest is None or same[0].age_s > oldest.age_s:
+            rows.append((same[0].sure_s, f"{name}: {_told(same, by_id, snapshot)}"))
+            if oldest is None or same[0].sure_s > oldest.sure_s:
                 oldest = same[0]
     if oldest is None:
         return

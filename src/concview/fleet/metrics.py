@@ -89,6 +89,8 @@ class _Page:
         if family is None:
             make = CounterMetricFamily if total else GaugeMetricFamily
             family = self._families[name] = make(f"concview_{name}", text, labels=list(labels))
+            if "quantile" in labels:  # which only a summary may have; how many and how long are counters of their own
+                family.type = "summary"
         family.add_metric([_cut(v) for v in labels.values()], value)  # type: ignore[attr-defined]
 
     def count(self, name: str, text: str, labels: Mapping[str, str], value: float) -> None:
@@ -317,7 +319,7 @@ def _work(page: _Page, common: Mapping[str, str], s: Snapshot) -> None:
         "work_oldest_seconds",
         "Age of the oldest one in flight, at least, by name",
         common,
-        ((name(w), w.age_s) for w in work.now),
+        ((name(w), w.sure_s) for w in work.now),
     )
     page.many(
         "work_lasted_seconds",

@@ -59,7 +59,7 @@ class WorkComposer:
         views = [
             _view(p, tuple(parts.get(p.id, ())), history, by_tid, ways.of(p), sent, sent_at) for p in report.pieces
         ]
-        views.sort(key=lambda v: -v.age_s)  # as what was sent tells, which is after what was seen
+        views.sort(key=lambda v: -v.sure_s)  # as what was sent tells, which is after what was seen
         return WorkSummary(
             hello.labels,
             tuple(views),

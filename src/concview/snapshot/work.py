@@ -36,6 +36,11 @@ class WorkView(View, frozen=True):
     #: look the same. None: its age is `age_s`.
     least_s: float | None = None
 
+    @property
+    def sure_s(self) -> float:
+        """How old it is surely."""
+        return self.age_s if self.least_s is None else self.least_s
+
 
 class RouteView(View, frozen=True):
     """Work of one name over the window. `p50_s`, `p95_s` of those that ended in it; None: none did."""

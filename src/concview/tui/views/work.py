@@ -54,7 +54,7 @@ def _who(w: WorkView, width: int, palette: Palette, context: Any) -> Line:
 
 COLUMNS = (
     Column("name", "IN FLIGHT", 18, text_cell(title, "bright"), most=48, want=24, sort=title, down=False),
-    Column("age", "AGE", 9, _age, right=True, sort=lambda w: w.age_s),
+    Column("age", "AGE", 9, _age, right=True, sort=lambda w: w.sure_s),
     Column("state", "STATE", 9, _state, sort=lambda w: w.state, down=False),
     Column("doing", "DOES, OR WAITS FOR", 20, _doing, most=90, want=34),
     Column("who", "THREAD OR TASK", 14, _who, most=24, drop=3),
