@@ -92,6 +92,9 @@ def test_bad_input(tmp_path: Path) -> None:
     one_line(run("record", os.getpid(), "-o", out, "--when", "deadlock"), 2, "--when: only with --keep")
     one_line(run("record", os.getpid(), "-o", out, "--keep", "1m", "--when", "nosuch"), 2, "--when: no such rule")
     one_line(run("record", os.getpid(), "-o", out, "--keep", "1m", "--on-finding", "'"), 2, "--on-finding")
+    for shell in ("cat >> log", "cat | mail root", "mail root; date", "notify $CONCVIEW_FILE"):
+        refused = run("record", os.getpid(), "-o", out, "--keep", "1m", "--on-finding", shell)
+        assert refused.returncode == 2 and "sh -c" in refused.stderr
     one_line(run("record", os.getpid(), "-o", "/nowhere/x", "--keep", "1m"), 74, "/nowhere")
 
 

@@ -60,7 +60,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--on-finding",
         metavar="CMD",
         help="with --keep: run it with the verdict as JSON on its standard input (and CONCVIEW_FILE, "
-        f"CONCVIEW_FINDING); once in {HOOK_APART_S:.0f} s at most",
+        f"CONCVIEW_FINDING); once in {HOOK_APART_S:.0f} s at most; no shell runs it, for one: \"sh -c '...'\"",
     )
 
 
@@ -101,6 +101,9 @@ def condition(words: list[str]) -> FailOn:
         raise CommandError(error.message.replace("--fail-on", "--when"), error.code, error.remedy) from None
 
 
+_SHELLS = frozenset({"|", "||", "&", "&&", ";", "<", "2>", "2>>", "2>&1"})
+
+
 def _words(command: str) -> list[str]:
     try:
         words = shlex.split(command)
@@ -108,6 +111,13 @@ def _words(command: str) -> list[str]:
         raise CommandError(f"--on-finding: {error}", Exit.USAGE) from None
     if not words:
         raise CommandError("--on-finding needs a command", Exit.USAGE)
+    # Of a shell's own they are words here: the command would get them, at the first finding, hours from now.
+    shells = next(
+        (w for w in words if w in _SHELLS or w.startswith(("$", ">")) or (w.endswith(";") and w != words[0])), ""
+    )
+    if shells:
+        remedy = f"--on-finding {shlex.quote(f'sh -c {shlex.quote(command)}')}"
+        raise CommandError(f"--on-finding: no shell runs it, and {shells!r} is for one", Exit.USAGE, remedy)
     return words
 
 
