@@ -33,7 +33,7 @@ _ESCAPES = re.compile(
 
 def run(*arguments: object, timeout: float = 120.0, **more: Any) -> subprocess.CompletedProcess[str]:
     """One command line to its end, with pipes for standard output and error, and no input."""
-    return subprocess.run(
+    done = subprocess.run(
         [*CONCVIEW, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -42,6 +42,13 @@ def run(*arguments: object, timeout: float = 120.0, **more: Any) -> subprocess.C
         cwd="/",
         **more,
     )
+    done.stderr = told(done.stderr)
+    return done
+
+
+def told(errors: str) -> str:
+    """What is written to standard error, less what is told of a full machine while it attaches."""
+    return "".join(line for line in errors.splitlines(keepends=True) if "still attaching" not in line)
 
 
 def together(*commands: Sequence[object], **more: Any) -> list[subprocess.CompletedProcess[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import CONCVIEW, Terminal, alive, children, eventually, run
+from running import CONCVIEW, Terminal, alive, children, eventually, run, told
 
 from interpreters import current, target
 
@@ -86,7 +86,7 @@ def test_interrupted(number: int, code: int) -> None:
         eventually(lambda: children(popen.pid))  # the collector: it watches
         popen.send_signal(number)
         out, errors = popen.communicate(timeout=40)
-        assert (popen.returncode, out, errors) == (code, "", "")
+        assert (popen.returncode, out, told(errors)) == (code, "", "")
         assert alive(watched.pid)
 
 
@@ -97,7 +97,7 @@ def test_a_reader_that_leaves_early() -> None:
         )
         assert popen.stdout is not None and popen.stderr is not None
         popen.stdout.close()
-        assert popen.stderr.read() == b""
+        assert told(popen.stderr.read().decode()) == ""
         assert popen.wait(40) == 0
 
 
