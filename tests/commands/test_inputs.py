@@ -135,3 +135,10 @@ def test_a_folder_does_not_go_through_a_pipe(tmp_path: Path) -> None:
     file.write_bytes(_recording())
     done = run("export", file, "--format", "csv", "-o", "-")
     assert (done.returncode, done.stdout) == (2, "") and "-o FOLDER" in done.stderr
+
+
+def test_what_is_said_names_the_file_that_was_given(tmp_path: Path) -> None:
+    file = tmp_path / "x.concview.gz"
+    file.write_bytes(gzip.compress(_recording()))
+    done = run("replay", file)
+    assert done.returncode == 2 and f"'concview check {file}' judges the recording" in done.stderr

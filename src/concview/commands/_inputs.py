@@ -32,7 +32,8 @@ _CHUNK = 1 << 16
 
 @contextmanager
 def plain(reads: tuple[str, ...], options: argparse.Namespace) -> Iterator[None]:
-    """While it is entered, these options name plain files."""
+    """While it is entered, these options name plain files; `options.given` has the options as they were."""
+    options.given = argparse.Namespace(**vars(options))
     given = [getattr(options, name) for name in reads]
     if sum(value == STDIN if isinstance(value, str) else (value or []).count(STDIN) for value in given) > 1:
         raise CommandError("- (standard input) can be read once", Exit.USAGE, "name files")

@@ -34,10 +34,11 @@ def run(options: argparse.Namespace) -> int:
         speed = math.nan
     if not 0 <= speed <= 1000:
         raise CommandError(f"--speed: must be a number from 0 to 1000, not '{options.speed}'", Exit.USAGE)
+    given = options.given.file
     cast = _recorded.cast_of(options.file)
-    process = _recorded.chosen(cast, options.process, options.file)
-    _preflight.require_terminal(f"without one: 'concview check {options.file}' judges the recording")
-    with _preflight.screen(f"opening {text.clean(options.file)} …"):
+    process = _recorded.chosen(cast, options.process, given)
+    _preflight.require_terminal(f"without one: 'concview check {given}' judges the recording")
+    with _preflight.screen(f"opening {text.clean(given)} …"):
         from concview.commands import _dashboard, _open
 
         # Before the recording is opened: its reader would take turns with the import.
