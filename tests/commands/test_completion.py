@@ -36,6 +36,8 @@ def test_bash_completes_commands_options_and_rules(tmp_path: Path) -> None:
     script = _script(tmp_path, "bash")
     assert set(_bash(script, "concview", "")) == set(commands())
     assert "lock-order-inversion" in _bash(script, "concview", "catalogue", "lock-o")
+    assert _bash(script, "concview", "export", "--format", "spee") == ["speedscope"]
+    assert "deadlock" in _bash(script, "concview", "record", "--when", "dead")
     assert "--format" in _bash(script, "concview", "check", "--for")
     (tmp_path / "here.cvrec").write_bytes(b"")
     assert str(tmp_path / "here.cvrec") in _bash(script, "concview", "replay", f"{tmp_path}/her")

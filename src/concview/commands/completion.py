@@ -31,6 +31,14 @@ _FOLDER = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "fish": "(__fish_c
 _FILES = frozenset({"FILE", "OUT", "PYTHON", "BASE", "NEW"})
 _FOLDERS = frozenset({"DIR"})
 
+#: Command and argument that takes the name of one of these.
+_NAMES = {
+    ("catalogue", "id"): "concview.catalogue.rules",
+    ("record", "when"): "concview.catalogue.rules",
+    ("demo", "id"): "concview.demos",
+    ("export", "format"): "concview.exporters",
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=["bash", "zsh", "fish"])
@@ -65,8 +73,7 @@ def _tell(command: str, action: Any) -> None:
         action.complete = _FILE
     elif words & _FOLDERS:
         action.complete = _FOLDER
-    elif command in ("catalogue", "demo") and action.dest == "id":
-        package = "concview.catalogue.rules" if command == "catalogue" else "concview.demos"
+    elif (package := _NAMES.get((command, action.dest))) is not None:
         action.choices = [name.replace("_", "-") for name in registry.names(package)]
 
 
