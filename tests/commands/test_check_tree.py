@@ -18,7 +18,7 @@ from concview.commands._text_writer import Pen
 from concview.commands._verdicts.base import Checked, Process
 from concview.model import Role
 from concview.session.group import shares
-from concview.snapshot import Snapshot, Status
+from concview.snapshot import Blame, BlameCause, Snapshot, Status
 from interpreters import current, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -198,6 +198,20 @@ def test_a_worker_that_crashed_meanwhile_is_told() -> None:
     pen = Pen(False)
     _tree_text.verdicts(Checked(tuple(runs), processes=tuple(processes)), pen)
     assert "▲ worker 1 (1) was killed by SIGSEGV\n" in pen.text() and "worker 2" not in pen.text()
+
+
+def test_one_wait_of_several_is_told_once_with_the_longest() -> None:
+    def waits(what: str, seconds: float) -> Snapshot:
+        cause = BlameCause("stall", "event", what, "app.py", 2, "f", 1.0, 5.0, (1,), stuck_s=seconds)
+        said = Blame(5.0, 1.0, 1.0, 0, 0, 1, 0, 0, 0, verdict="waits", sentence=f"{what}, {seconds} s", causes=(cause,))
+        return Snapshot(Status.LIVE, blame=said)
+
+    runs = (waits("ready", 13.1), waits("ready", 13.2), waits("done", 4.0))
+    processes = tuple(Process(i, 0, 1, Role.WORKER, f"worker {i}") for i in range(3))
+    pen = Pen(False)
+    _tree_text.verdicts(Checked(runs, processes=processes), pen)
+    assert "2 of 3 workers (worker 0 0, worker 1 1): ready, 13.2 s\n" in pen.text() and "13.1" not in pen.text()
+    assert "1 of 3 workers (worker 2 2): done, 4.0 s\n" in pen.text()
 
 
 def test_what_is_below_a_shell() -> None:

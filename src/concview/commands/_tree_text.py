@@ -86,12 +86,14 @@ def verdicts(checked: Checked, pen: Pen) -> None:
         pen.line(f"▲ {clean(process.name, 40)} ({process.pid}) {how}", RED)
     if not ordered and not died and not checked.across.circles and not checked.across.orphans:
         pen.line(calm(checked), BOLD)
-        waiting: dict[str, list[int]] = {}
+        waiting: dict[tuple[object, ...], list[int]] = {}
         for number, snapshot in enumerate(checked.runs, 1):
             if snapshot.blame is not None and snapshot.blame.verdict in _WAIT:
-                waiting.setdefault(snapshot.blame.sentence, []).append(number)
-        for sentence, numbers in waiting.items():
-            pen.paragraph(f"{of_how_many(numbers, checked)}: {sentence}")
+                waiting.setdefault(_likeness(snapshot), []).append(number)
+        for numbers in waiting.values():
+            blames = [b for n in numbers if (b := checked.runs[n - 1].blame) is not None]
+            longest = max(blames, key=lambda b: max((c.stuck_s for c in b.causes), default=0.0))
+            pen.paragraph(f"{of_how_many(numbers, checked)}: {longest.sentence}")
     for circle in checked.across.circles:
         pen.line(f"▲ DEADLOCK across processes: {plural(len(circle), 'thread')} wait for each other", RED)
         for waiter, holder in zip(circle, [*circle[1:], circle[0]], strict=True):
@@ -121,7 +123,9 @@ def _likeness(snapshot: Snapshot) -> tuple[object, ...]:
     blame = snapshot.blame
     assert blame is not None
     step = next((c.path[0] for c in blame.causes if c.path), None)
-    return (blame.verdict, *((step.via, step.what, step.file) if step is not None else ()))
+    if step is not None:
+        return (blame.verdict, step.via, step.what, step.file)
+    return (blame.verdict, *((c.kind, c.what, c.file, c.line) for c in blame.causes[:1]))
 
 
 def weight(snapshot: Snapshot) -> tuple[int, float]:
