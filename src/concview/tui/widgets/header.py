@@ -47,9 +47,9 @@ def first_line(
         behind = newest.elapsed_s - shown.elapsed_s
         key = by_id("pause").shown
         goes_on = f"{key} plays on" if newest.status is Status.REPLAY else f"{key} resumes, collection goes on"
-        note = f"{seconds(behind)} back; {goes_on}" if back else f"paused {seconds(behind)} ago; {goes_on}"
+        note = f"{seconds(behind)} back; {goes_on}" if back else f"{seconds(behind)} ago; {goes_on}"
         if behind < 1:
-            note = f"paused; {goes_on}"
+            note = goes_on
     line = [Segment(f" {symbol} {word} ", palette.badges[badge]), Segment(" ", palette.bar)]
     target = newest.target
     if target is None:
