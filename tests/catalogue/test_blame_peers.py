@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from build import Scene, frame, stdlib
 
 from concview.analysis.blame.nouns import End, Place, Root
 from concview.analysis.blame.peer_names import GONE_NS, MOST_NAMES, PeerNames
 from concview.analysis.blame.tracker import Tracker
+from concview.analysis.blame.verdict import judge
 from concview.analysis.window import Window
 from concview.model import Link, Links, Owner, Peer, Wait, WaitKind
 from concview.snapshot import BlameCause
@@ -159,3 +161,25 @@ def test_a_connection_that_lived_for_a_moment_led_where_the_others_of_its_line_d
     assert names.best(lost._replace(place=Place("/srv/stock.py", 99, "Prices.get"))).what == "a socket"
     names.best(Root(End.PEER, "", line, names.other(Peer("tcp", "10.0.0.7:5432", "10.0.0.1:50001"))))
     assert names.best(lost).what == "a socket", "either could be meant"
+
+
+@pytest.mark.parametrize(("waiting", "verdict"), [(3, "outside"), (0, "clear")])
+def test_where_nearly_all_is_a_wait_for_peers_that_is_said(waiting: int, verdict: str) -> None:
+    """Nobody is in the way of anybody; each wait is short, or has a time limit."""
+    scene, blames = Scene(rules={}), tracker()
+    timed = msgspec.structs.replace(tcp(), timed=True)
+    for number in range(4):
+        tid = scene.thread(f"web-{number}")
+        if number < waiting:
+            scene.do(tid, [READ, frame("ask", 6)], timed)
+        else:
+            scene.do(tid, [frame("compute", 9)], Wait(WaitKind.RUNNING))
+    scene.play(6)
+    found = blames.blame(Window(scene.history))
+    assert found is not None
+    judged = judge(found, scene.history)
+    assert (judged.verdict, judged.severity) == (verdict, None)
+    if waiting:
+        assert judged.sentence.startswith(
+            "Nobody is held up in this process: 75 % of the time of 4.0 active threads is a wait for peers"
+        )

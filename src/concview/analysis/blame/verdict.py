@@ -45,6 +45,8 @@ RETRY_THREADS, RETRY_SHARE = (0.9, 3.0), 0.2
 POLL_THREADS = 1.9
 #: Fewer samples than this in a window (concview got no CPU, or no budget) do not show that nobody waits.
 LEAST_SAMPLES = 15
+#: Part of what threads do or want that is a wait for peers or child processes, and threads on average.
+AWAY = 0.5, 1.0
 #: Part of the time for which each of a circle must have been in it, on average.
 STANDS = 0.1
 #: So much of the time for which somebody waits in vain must have been seen to be in vain.
@@ -107,6 +109,9 @@ def _judge(blame: Blame, history: History) -> _Said:
     few = _few(blame, history)
     if few:
         return "few samples", None, few + _largest(blame, "Most of what was seen"), more, still_s
+    away = _outside(blame)
+    if away:
+        return "outside", None, away + largest, more, still_s
     said = (
         f"Clear: {percent(blame.share(blame.held_up))} held up, {percent(blame.share(blame.unexplained))} unexplained, "
         f"of the time of {blame.active:.1f} active {'threads and tasks' if blame.tasks else 'threads'}."
@@ -121,6 +126,17 @@ def _few(blame: Blame, history: History) -> str:
     if not ticks or ticks >= LEAST_SAMPLES:
         return ""
     return f"No verdict: only {plural(ticks, 'sample')} in {duration(blame.seconds)}, too few to say that all is clear."
+
+
+def _outside(blame: Blame) -> str:
+    """Where most of what goes on is a wait for others than this process: that nobody in it is in the way does not make
+    the service fast. '' where it is not so."""
+    away = sum(_threads(blame, c) for c in blame.causes if c.kind in (End.PEER, End.CHILD) and not c.path)
+    if away < AWAY[1] or away < AWAY[0] * blame.active:
+        return ""
+    share = percent(away / blame.active)
+    active = f"{blame.active:.1f} active {'threads and tasks' if blame.tasks else 'threads'}"
+    return f"Nobody is held up in this process: {share} of the time of {active} is a wait for peers or child processes."
 
 
 def _largest(blame: Blame, what: str) -> str:
