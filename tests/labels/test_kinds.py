@@ -159,7 +159,7 @@ class _Call:
 
     def local(self, name: str) -> _Anything:
         found = _Anything()
-        found.address = self.of[name]
+        found.address = self.of.get(name, 4)
         return found
 
 
