@@ -23,6 +23,7 @@ from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Code, Place
 from concview.cpython.threads import Thread
 from concview.engines.direct.bounded import remember
+from concview.engines.direct.tasks.parts import FEW, Parts
 from concview.engines.direct.tasks.records import NO_THREAD, Task
 from concview.model import IN_PROCESSES, TaskState
 from concview.source.calls import ACQUIRES
@@ -38,11 +39,8 @@ FIRST_NS, SOON_NS = 1_000_000_000, 20_000_000
 #: Where nothing was found, it is looked for again after so long, and twice that each time; no longer than the last.
 AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
 #: Waiting tasks, those among them whose wait is younger (what is found of one holds for the next at its place), other
-#: tasks and threads in one look; frames of one; variables of a frame; members of a collection;
-#: members that are looked into themselves.
-_TASKS, _YOUNG, _OTHERS, _THREADS, _FRAMES, _VARIABLES, _MEMBERS, _INSIDE = 200, 4, 200, 64, 8, 24, 512, 64
-#: Attributes of an object that a waiting frame belongs to.
-_ATTRIBUTES = 96
+#: tasks and threads in one look; frames of one.
+_TASKS, _YOUNG, _OTHERS, _THREADS, _FRAMES = 200, 4, 200, 64, 8
 #: First variables of a frame that is of no method.
 _ARGUMENTS = 6
 #: Names of callbacks that end a wait which has taken too long.
@@ -53,16 +51,6 @@ _NEVER_ASKED = 0, SOON_NS
 #: Tasks that do what one did that has ended.
 _ALIKE = 8
 _MOST_KNOWN = 4_096
-_COLLECTIONS = (
-    "list",
-    "tuple",
-    "collections.deque",
-    "set",
-    "dict",
-    "collections.OrderedDict",
-    "collections.defaultdict",
-)
-_CALLABLE = frozenset({"function", "functools.partial"})
 #: What everybody may have.
 _OF_ALL = frozenset({"NoneType", "Task", "Future", "Context", "Loop", "_UnixSelectorEventLoop"})
 _ENTERS = ACQUIRES | {"__aenter__"}
@@ -115,6 +103,7 @@ class Promises:
     def __init__(self, tracker: TaskTracker, frames: Frames) -> None:
         self._tracker, self._frames = tracker, frames
         self._values, self._chains = tracker.values, tracker.chains
+        self._parts = Parts(tracker.values, tracker.waits, self._late)
         self._look_at = self._first_ns = self._turn = self._now = 0
         #: A short wait is over before the next look: where one is seen of which nothing is known yet, the next look is
         #: as soon as the last one is paid for.
@@ -274,7 +263,7 @@ class Promises:
                         break
                     looked[owner] = set()
                     with contextlib.suppress(*BAD):
-                        self._inside(owner, by_future, looked[owner])
+                        self._parts.inside(owner, by_future, looked[owner])
         for each in wanted:
             for owner in each.owners:
                 inside = looked.get(owner, ())
@@ -286,68 +275,6 @@ class Promises:
                     each.keeper = owner
                     # It may lie where it cannot be read: a queue written in C.
                     each.reach |= {a for a in inside if a not in by_future}
-
-    def _inside(self, owner: int, futures: dict[int, list[_Wanted]], found: set[int]) -> None:
-        """The futures that an object has in an attribute, or in a collection that is one; and these collections."""
-        values = self._values
-        parts = [a for a in list(values.attributes(owner).values())[:_ATTRIBUTES] if a]
-        for part, kind in zip(parts, values.type_names(parts), strict=True):
-            if part in futures:
-                found.add(part)
-            elif kind.endswith("Queue") and not kind.endswith("SimpleQueue"):
-                with contextlib.suppress(*BAD):
-                    attributes = values.attributes(part)
-                    items = attributes.get("_queue", 0) or attributes.get("queue", 0)
-                    inside = futures.keys() & self._members(items, values.type_name(items), True) if items else set()
-                    if inside:
-                        found |= {*inside, part}
-            elif kind in _COLLECTIONS:
-                with contextlib.suppress(*BAD):
-                    inside = futures.keys() & self._members(part, kind, True)
-                    if inside:
-                        found |= inside
-                        found.add(part)
-            elif kind.endswith("SimpleQueue"):
-                found.add(part)
-
-    def _members(self, address: int, kind: str, objects: bool) -> set[int]:
-        """Members of a collection, and of the tuples (and objects) among them."""
-        values = self._values
-        direct = self._items(address, kind)
-        found = set(direct)
-        some = [a for a in direct[:_INSIDE] if a]
-        for member, inner in zip(some, values.type_names(some), strict=True):
-            with contextlib.suppress(*BAD):
-                if inner == "tuple" or (inner and "." not in inner and values.is_a(member, "tuple")):
-                    parts = set(values.objects.tuple_items(member, 8))
-                    found |= parts | self._enclosed(parts)
-                elif inner in _CALLABLE:
-                    found |= self._enclosed({member})
-                elif objects and inner and "." not in inner and inner[:1].isupper():
-                    found.update(list(values.attributes(member).values())[:_VARIABLES])
-        return found
-
-    def _enclosed(self, parts: set[int]) -> set[int]:
-        """What those of these that are functions have in their closures, and those of functools.partial among their
-        arguments: a callback that will set a future."""
-        values, found = self._values, set[int]()
-        some = [a for a in parts if a][:_VARIABLES]
-        for part, kind in zip(some, values.type_names(some), strict=True):
-            if kind in _CALLABLE:
-                with contextlib.suppress(*BAD):
-                    found.update(self._tracker.waits.enclosed(part, kind))
-        return found
-
-    def _items(self, address: int, kind: str) -> list[int]:
-        values = self._values
-        if kind == "collections.deque":
-            return list(values.objects.deque_items(address, _MEMBERS))
-        if kind == "set":
-            return values.set_items(address, _MEMBERS)
-        if kind in ("list", "tuple"):
-            return values.list_items(address, _MEMBERS)
-        items = list(values.objects.items(address))[:_MEMBERS]
-        return [value for _, value in items] + [key for key, _ in items]
 
     # ------------------------------------------------------------------ timers
 
@@ -445,7 +372,7 @@ class Promises:
             self._turn += 1
             for link in (*task.links[:2], *task.links[2:][-_FRAMES + 2 :]):
                 with contextlib.suppress(*BAD):
-                    found = self._chains.bound(link, _VARIABLES)
+                    found = self._chains.bound(link, FEW)
                     values = set(found.values())
                     own = found.get("self", 0)
                     given = 0 if own else next(iter(found.values()), 0)
@@ -469,25 +396,25 @@ class Promises:
             if objects < _OBJECTS and _object(kind):
                 objects += 1
                 with contextlib.suppress(*BAD):
-                    parts = list(self._values.attributes(value).values())[:_VARIABLES]
+                    parts = list(self._values.attributes(value).values())[:FEW]
                     self._part_of(parts, futures, task)
                     # What wraps it has it one step further.
                     for part, of in zip(parts, self._values.type_names(parts), strict=True):
                         if inner < _INNER and part not in kinds and _object(of):
                             inner += 1
                             kinds[part] = ""
-                            further = list(self._values.attributes(part).values())[:_VARIABLES]
+                            further = list(self._values.attributes(part).values())[:FEW]
                             self._part_of(further, futures, task)
         for value, kind in kinds.items():
             if kind in ("list", "tuple", "collections.deque", "dict"):
                 with contextlib.suppress(*BAD):
-                    for future in futures.keys() & self._members(value, kind, False):
+                    for future in futures.keys() & self._parts.members(value, kind, False):
                         for each in futures[future]:
                             each.found(3, task)
 
     def _part_of(self, parts: list[int], futures: dict[int, list[_Wanted]], task: Task) -> None:
         """A task has an object of these parts."""
-        for future in futures.keys() & ({*parts} | self._enclosed({*parts})):
+        for future in futures.keys() & ({*parts} | self._parts.enclosed({*parts})):
             for each in futures[future]:
                 each.found(2, task)
 
@@ -531,19 +458,19 @@ class Promises:
             waiting = waiting or of_place
             if waiting is None:
                 pause = self._again.get(task.address)
-                longer = min(SELDOM_NS, 2 * pause[2]) if pause is not None and pause[0] == each.future else AGAIN_NS
-                remember(self._again, task.address, (each.future, now + longer, longer), _MOST_KNOWN)
+                longer = min(SELDOM_NS, 2 * pause[2]) if pause is not None and pause[0] == task.future else AGAIN_NS
+                remember(self._again, task.address, (task.future, now + longer, longer), _MOST_KNOWN)
                 place = _at(task.links)
                 longer = min(SELDOM_NS, 2 * self._fruitless.get(place, _NEVER_ASKED)[1])
                 remember(self._fruitless, place, (now + longer, longer), _MOST_KNOWN)
                 mine = self._concluded.get(task.address)
-                if mine is None or mine[0] != each.future:
+                if mine is None or mine[0] != task.future:
                     continue
                 # It was so, and is no more.
                 del self._concluded[task.address]
                 waiting = Waiting(TaskState.UNKNOWN, "future", kind=self._kind(each))
             else:
-                remember(self._concluded, task.address, (each.future, waiting, _at(task.links)), _MOST_KNOWN)
+                remember(self._concluded, task.address, (task.future, waiting, _at(task.links)), _MOST_KNOWN)
                 # Where nothing keeps it but who will set it, the next one made for the same object goes there, too.
                 kept_for = each.keeper or (each.owners[0] if each.owners and each.tasks else 0)
                 for place, owner in self._standing(task.links) if of_place is None else ():
@@ -558,7 +485,7 @@ class Promises:
                 task.waiting = waiting
                 self._tracker.telling.anew(task)
             else:
-                self._concluded[task.address] = each.future, old, _at(task.links)
+                self._concluded[task.address] = task.future, old, _at(task.links)
 
     def _conclusion(self, each: _Wanted) -> Waiting | None:
         if each.due_s:
@@ -581,7 +508,7 @@ class Promises:
     def _ended(self, owner: int) -> str:
         """A task that the object which has the future keeps, and that has ended: nobody else sets it any more."""
         values = self._values
-        parts = list(values.attributes(owner).values())[:_ATTRIBUTES]
+        parts = self._parts.of(owner)
         tasks = [p for p, kind in zip(parts, values.type_names(parts), strict=True) if kind.endswith("Task")]
         told = [said for task in tasks if (said := self._tracker.ended(task))]
         return next((said for said in told if "failed" in said), told[0] if told else "")
