@@ -62,6 +62,7 @@ def test_the_longest_are_kept_and_all_are_counted() -> None:
 def test_words() -> None:
     assert unseen_for((), 0.0) == ""
     assert unseen_for((Gap(12.4, 3.1),), 3.1) == "no sample for 3.1 s from 12.4 s on"
+    assert unseen_for((Gap(0.0, 1.3),), 1.3) == "no sample for 1.3 s at the start"
     many = (Gap(1, 0.6), Gap(5, 2.0), Gap(70, 1.0), Gap(80, 0.7))
     assert unseen_for(many, 4.3) == (
         "no sample for 2.0 s from 5.0 s on, for 1.0 s from 1 min 10 s on, for 700 ms from 1 min 20 s on, "

@@ -631,3 +631,13 @@ def test_a_library_that_tries_again(text: str, verdict: str) -> None:
     line = 4 if text == CALLS_AGAIN else 6
     scene.do(scene.thread("t"), [frame("call", line, WATCH, "library"), stdlib("Thread.run", "threading.py")], SLEEP)
     assert blame(scene, text, WATCH).verdict in (verdict, "idle" if verdict == "clear" else verdict)
+
+
+@pytest.mark.parametrize(("body", "line", "takes"), [
+    ("    while True:\n        d, a = await self.got.get()\n        self.t.sendto(d, a)", 3, True),
+    ("    while True:\n        self.t.sendto(b'?', a)\n        d = await self.got.get()", 4, False),
+    ("    self.t.sendto(b'?', a)\n    return await self.got.get()", 3, False),
+    ("    for a in them:\n        d = await self.got.get()", 3, False),
+])  # fmt: skip
+def test_who_takes_what_anybody_sends(body: str, line: int, takes: bool) -> None:
+    assert File(parse(f"async def f(self):\n{body}\n")).takes_what_comes("f", line) is takes

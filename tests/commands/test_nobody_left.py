@@ -61,6 +61,32 @@ def test_a_handler_that_is_not_seen_to_give_it() -> None:
     assert said["verdict"] == "dormant" and "the handlers of 1 signal" in said["sentence"], said["sentence"]
 
 
+#: The usual way to hand a signal to a loop, and a handler that is not seen to write.
+BELL = """
+import os, select, signal, socket, sys
+kind = sys.argv[1]
+here, there = socket.socketpair()
+there.setblocking(False)
+def ring(number, frame):
+    there.send(b"x")
+signal.signal(signal.SIGTERM, ring if kind == "handler" else lambda number, frame: sys.exit(0))
+if kind == "wakeup":
+    signal.set_wakeup_fd(there.fileno())
+print("ready", flush=True)
+here.recv(1)
+"""
+RUNG = BELL.replace('there.send(b"x")', "pass").replace("signal.set_wakeup_fd(there.fileno())", "pass")
+
+
+def test_the_only_thread_at_a_connection_that_its_signals_write_to() -> None:
+    found = checked(current(), BELL, "handler", "wakeup")
+    for kind in ("handler", "wakeup"):
+        said = found[kind]["sentence"]
+        assert (found[kind]["verdict"], found[kind]["severity"]) == ("idle", None), said
+    said = checked(current(), RUNG, "other")["other"]
+    assert said["verdict"] == "dormant" and "the handlers of 1 signal may write to it" in said["sentence"], said
+
+
 SIGN = """
 import sys, threading, time
 kind = sys.argv[1]

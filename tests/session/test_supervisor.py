@@ -30,12 +30,15 @@ def test_it_names_the_busiest_and_offers_the_tree() -> None:
     assert said is not None and (said.verdict, said.severity) == (WATCHES, Severity.INFO)
     assert "2 workers" in said.sentence and "worker 2, pid 12: 98 % of a core" in said.sentence
     assert said.more[0].endswith("concview check --tree 1")
+    assert "only waits" not in said.sentence, "what it rests for was not seen"
 
 
 def test_in_a_tree_it_is_calm() -> None:
     said = judged(IDLE, WORKERS, 0.3, (), 1, alone=False)
     assert said is not None and (said.verdict, said.severity) == (WATCHES, None)
-    assert "looked" not in said.sentence
+    assert "looked" not in said.sentence and "only waits" not in said.sentence
+    waits = judged(msgspec.structs.replace(IDLE, verdict="clear", causes=(CHILD,)), WORKERS, 0.3, (), 1, alone=False)
+    assert waits is not None and waits.sentence == "It only waits for its 2 workers."
 
 
 def test_one_that_polls_for_its_workers_only_watches() -> None:

@@ -69,6 +69,10 @@ def unseen_for(gaps: Sequence[Gap], all_s: float) -> str:
     longest = sorted(sorted(gaps, key=lambda g: -g.seconds)[:MOST_GAPS], key=lambda g: g.start_s)
     if not longest:
         return ""
-    told = ", ".join(f"for {duration(g.seconds)} from {duration(g.start_s)} on" for g in longest)
+    told = ", ".join(f"for {duration(g.seconds)} {_from(g.start_s)}" for g in longest)
     more = all_s - sum(g.seconds for g in longest)
     return f"no sample {told}" + (f", and {duration(more)} more" if more >= 0.05 else "")
+
+
+def _from(start_s: float) -> str:
+    return "at the start" if start_s < 0.05 else f"from {duration(start_s)} on"

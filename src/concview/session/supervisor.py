@@ -46,17 +46,18 @@ def judged(
         return blame
     names, were = _count(below), "was" if len(below) == 1 else "were"
     if _only_watches(blame, below, cpu_percent, findings):
+        # One that is at rest may wait for anything: that it waits for them is said only where it was seen to.
+        waits = any(c.kind in _WATCHING for c in blame.causes)
         if not alone:
-            return msgspec.structs.replace(
-                blame, verdict=WATCHES, severity=None, rule="", sentence=f"It only waits for its {names}."
-            )
+            said = f"It only waits for its {names}." if waits else f"It does next to nothing itself; it has {names}."
+            return msgspec.structs.replace(blame, verdict=WATCHES, severity=None, rule="", sentence=said)
+        itself = f"only waits for its {names}, which" if waits else f"does next to nothing itself, and its {names}"
         return msgspec.structs.replace(
             blame,
             verdict=WATCHES,
             severity=Severity.INFO,
             rule="",
-            sentence=f"No verdict on the service: this process only waits for its {names}, which {were} not looked at"
-            f"{_busiest(below)}.",
+            sentence=f"No verdict on the service: this process {itself} {were} not looked at{_busiest(below)}.",
             more=(f"All of them: concview check --tree {pid}", *blame.more),
         )
     if not alone:

@@ -48,6 +48,7 @@ _READS = frozenset(
     {"recv", "recv_into", "recvfrom", "read", "readline", "readinto", "recv_bytes", "accept", "readlines", "read1"}
     | {"recv_multipart", "recv_string", "recv_json", "recv_pyobj", "recv_serialized"}
 )
+_WRITES = frozenset({"write", "send"})
 _SELECTS = frozenset({"select", "poll", "epoll_wait", "control"})
 #: Calls that are followed from the place of a wake-up outwards, in the same file.
 DEPTH = 3
@@ -255,6 +256,14 @@ class File:
             return "client"
         return "server" if sends else ""
 
+    def takes_what_comes(self, name: str, line: int) -> bool:
+        """Whether it waits there in a loop without end for what anybody may send: it has not sent before in that."""
+        found = self.function_at(name, line)
+        loop = _innermost(found, line) if found is not None else None
+        if found is None or loop is None or not loop.endless:
+            return False
+        return not any(c.method in _SENDS and loop.first <= c.line < line for c in found.calls)
+
     def cleared(self, name: str, line: int, on: str) -> bool:
         """Whether what is waited for in a loop is cleared there: an Event as a bell for work, not a gate."""
         found = self.function_at(name, line)
@@ -458,6 +467,16 @@ class File:
         """Whether a handler of a signal is seen to set what is called so, or to end a wait of that method for it."""
         names = {name for f in self.parsed.functions for name in f.by_signal}
         return self._set_by(on, names) or any(f"{name}()" in names for name, _ in self.wakers(on, method))
+
+    def signals_write(self) -> bool:
+        """Whether signals are seen to write: their handlers do, or a descriptor is given to which the interpreter
+        writes the number of each. The other end of a pipe is read for that."""
+        names = {name for f in self.parsed.functions for name in f.by_signal}
+        return any(
+            c.method == "set_wakeup_fd" or (f"{f.name}()" in names and c.method in _WRITES)
+            for f in self.functions
+            for c in f.calls
+        )
 
     def by_descriptor(self, on: str) -> bool:
         """Whether who is called when a descriptor is ready is seen to set it."""

@@ -82,8 +82,8 @@ class AsyncLockHeldAcrossAwait:
             summary=summary + ".",
             fix=_fix(name),
             gain=(
-                f"{plural(len(waiters), 'task')} proceed one at a time; outside {name} they wait for the other side "
-                "together, if it answers several at once as fast as one."
+                f"Of those that want {name} one proceeds at a time; outside it they wait for the other side together, "
+                "if it answers several at once as fast as one."
             ),
             check_next=f"Is everything between taking and releasing {name} needed under it? Start at "
             f"{evidence.frame_spot(leaf)}.",

@@ -13,6 +13,7 @@ from concview.analysis.known_places import serves
 from concview.analysis.other_end import users_of
 from concview.model import Confidence, State, WaitKind
 from concview.model import Link as Ends
+from concview.text import listed
 
 _READS = frozenset({"recvfrom", "recv", "read", "recvmsg", "poll", "ppoll", "readv"})
 #: Within one machine nothing is on its way for longer.
@@ -147,9 +148,15 @@ def _outside(waiter: Waiter, link: Ends, kind: str) -> Root | Link | None:
         return waiter.end(End.PEER, what)
     if link.peer_fds and link.complete:
         counters = alone(waiter)
-        if counters is not None and not waiter.wait.timed and besides(counters) == []:
+        who = besides(counters) if counters is not None and not waiter.wait.timed else None
+        if who == []:
             nobody = waiter.end(End.NOBODY, "only this process has it, and this is its only thread")
             return waiter.link(Via.ANSWER, f"the other end of a {kind}", [], otherwise=nobody)
+        if counters is not None and counters.caught > 0 and waiter.source.signals_write():
+            return waiter.end(End.IDLE, f"waits for a signal, which writes to the other end of a {kind}")
+        if who:
+            said = f"the other end of a {kind}, which only this process has: this is its only thread"
+            return waiter.end(End.DORMANT, f"{said}; {listed(who, 2)} may write to it")
         what = f"a {kind} whose other end only this process has, where no thread is seen to use it"
         return waiter.end(End.PEER, what)
     return None

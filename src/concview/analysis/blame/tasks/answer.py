@@ -13,7 +13,7 @@ from concview.analysis.blame.tasks.signals import at_signal
 from concview.analysis.blame.tasks.turns import in_the_loop, sleeping
 from concview.analysis.classify import waits_for_work
 from concview.analysis.known_places import TOLD_TO_END, of_a_library
-from concview.model import AT_YIELD, MESSAGES, SENDS, UNOWNED_VIA, Confidence, TaskState
+from concview.model import AT_YIELD, MESSAGES, SENDS, UNOWNED_VIA, Confidence, Peer, TaskState
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
@@ -66,9 +66,19 @@ def _at_peer(waiter: TaskWaiter) -> Root | Link:
         return waiter.end(End.IDLE, "waits for what its client sends")
     if peer is None:
         return waiter.end(End.PEER, wait.via)
+    if not sends and _is_open_to_all(waiter, peer):
+        return waiter.end(End.IDLE, f"waits for what comes at {peer.kind} {peer.name}")
     takes = ", which does not take what it is sent" if sends else ""
     other = waiter.world.kernel.names.other(peer, does=takes)
     return waiter.end(End.PEER, f"{peer.kind} {peer.known_as or peer.name}{takes}")._replace(other=other)
+
+
+def _is_open_to_all(waiter: TaskWaiter, peer: Peer) -> bool:
+    """Connected to nobody, by one who has not asked for anything there: whoever wants something sends it."""
+    leaf = waiter.run.leaf
+    if peer.kind != "udp" or peer.status != "unconnected" or leaf is None:
+        return False
+    return waiter.world.file(leaf.file).takes_what_comes(leaf.function, leaf.line)
 
 
 def _at_messages(waiter: TaskWaiter) -> Root:
