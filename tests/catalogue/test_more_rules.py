@@ -261,6 +261,14 @@ def test_a_loop_that_selects_and_does_nothing_about_it(rounds: int, rests: bool,
         assert "app.py:7 in pump" in found.summary and "ready each time" in found.summary
 
 
+def test_what_a_library_calls_select_is_no_poll() -> None:
+    scene = Scene()
+    tid = scene.thread("query")
+    inside = Frame("DataFrame.select", "/lib/site-packages/tables/frame.py", 9, origin="library")
+    scene.play(6, lambda at: scene.do(tid, [inside, frame("report", 7, text="rows = table.select(wanted)")], RUNNING))
+    assert scene.found("busy-wait") is None
+
+
 def test_computing_and_slow_polling_are_silent() -> None:
     scene = Scene()
     tid, other = scene.thread("worker-0"), scene.thread("poller")

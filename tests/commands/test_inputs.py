@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import shlex
 import shutil
 import subprocess
 import sys
@@ -73,9 +74,11 @@ def test_compressed(tmp_path: Path, suffix: str) -> None:
     assert got.stdout == wanted.stdout == b"MainThread;serve (app.py:3);[sleep] 10000000\n"
 
 
-@pytest.mark.parametrize("suffix", ["gz", "xz", "bz2"])
+@pytest.mark.parametrize("suffix", PACKERS)
 def test_compressed_and_cut_off(tmp_path: Path, suffix: str) -> None:
     """What there is, is read."""
+    if suffix == "zst" and shutil.which("zstd") is None:
+        pytest.skip("no program zstd")
     packed = PACKERS[suffix](_recording())
     file = tmp_path / f"y.concview.{suffix}"
     file.write_bytes(packed[: len(packed) // 2])
@@ -142,3 +145,9 @@ def test_what_is_said_names_the_file_that_was_given(tmp_path: Path) -> None:
     file.write_bytes(gzip.compress(_recording()))
     done = run("replay", file)
     assert done.returncode == 2 and f"'concview check {file}' judges the recording" in done.stderr
+
+
+def test_a_closed_standard_input() -> None:
+    command = f"{shlex.quote(sys.executable)} -m concview check - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "standard input, which is closed" in done.stderr, done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import fake
@@ -20,6 +21,7 @@ from concview.tui import textual_private
 from concview.tui.app import ConcviewApp
 from concview.tui.text_render import differences
 from concview.tui.textual_private.compositor import TightCompositor, TightUpdate, transition
+from concview.tui.textual_private.driver import Driver
 from concview.tui.textual_private.terminal import LOST_S, TRIES, Flow, Terminal
 from terminals import Cell, Screen, sgr
 
@@ -225,6 +227,32 @@ def test_a_terminal_that_never_answers_is_not_waited_for() -> None:
     clock.now = 100.0
     assert not flow.late() and not flow.expected
     assert len([one for one in asked if one]) == TRIES
+
+
+def test_a_later_answer_that_is_late_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer comes, the second one never: what is held is drawn after all, with one timer at a time."""
+    timers, drawn, driver, clock = list[float](), list[bool](), object.__new__(Driver), Clock()
+    screen = SimpleNamespace(_compositor_refresh=lambda: drawn.append(True))
+    app = SimpleNamespace(set_timer=lambda seconds, _: timers.append(seconds), call_later=print, screen=screen)
+    driver.terminal, driver._due = Terminal(), False
+    monkeypatch.setattr(driver, "_app", app, raising=False)
+    flow = driver.terminal.flow = Flow(clock)
+    flow.ask()
+    flow.answered()
+    flow.ask()
+    clock.now = 1.0
+    driver.terminal.held = True
+    driver.draw_later(flow.late())
+    driver.draw_later(flow.late())
+    assert timers == [LOST_S - 1]
+    flow.answered()
+    flow.ask()
+    clock.now = LOST_S
+    driver._draw_at_last()
+    assert timers == [LOST_S - 1, 1.0] and not drawn
+    clock.now = LOST_S + 1
+    driver._draw_at_last()
+    assert drawn and len(timers) == 2 and not driver.terminal.held
 
 
 async def test_what_was_held_is_drawn_when_the_terminal_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:

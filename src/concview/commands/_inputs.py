@@ -51,8 +51,9 @@ def _plain(name: str, stack: ExitStack) -> str:
     shown = "standard input" if name == STDIN else name
     try:
         if name == STDIN:
-            if sys.stdin.isatty():
-                raise CommandError("- is a recording on standard input, which is a terminal", Exit.USAGE)
+            if sys.stdin is None or sys.stdin.isatty():
+                what = "closed" if sys.stdin is None else "a terminal"
+                raise CommandError(f"- is a recording on standard input, which is {what}", Exit.USAGE)
             source: BinaryIO = sys.stdin.buffer
             regular = False
         else:
@@ -143,5 +144,18 @@ def _zstd(rest: _Rest, folder: Path, stack: ExitStack, shown: str) -> IO[bytes]:
         subprocess.Popen([program, "-dcq", str(packed)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     )
     stack.callback(child.kill)
-    assert child.stdout is not None
-    return child.stdout
+    return cast("IO[bytes]", _Output(child))  # it is only read
+
+
+class _Output:
+    """What a program writes. EOFError at its end where it has failed."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+
+    def read(self, size: int, /) -> bytes:
+        assert self._child.stdout is not None
+        data = self._child.stdout.read(size)
+        if not data and self._child.wait():
+            raise EOFError
+        return data

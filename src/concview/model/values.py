@@ -144,7 +144,7 @@ class Peer(Struct, frozen=True):
         """The name for people: the kernel's number of a socket that its tables had no line of tells them nothing."""
         if "socket:[" not in self.name:
             return self.name
-        kind = f"{self.kind} " if self.name.startswith("socket:[") and self.kind != "socket" else ""
+        kind = f"{self.kind} " if self.nameless and self.kind != "socket" else ""
         return _UNKNOWN_SOCKET.sub(f"a {kind}socket (other end not known)", self.name)
 
     @property

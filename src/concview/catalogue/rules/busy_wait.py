@@ -36,12 +36,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import ClassVar
 
+from concview.analysis.known_places import is_file
 from concview.analysis.rates import switches_per_s
 from concview.analysis.window import ThreadWindow, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import ACTIVE
-from concview.model import Confidence, Frame, State
+from concview.model import Confidence, Frame, Stack, State
 from concview.text import count, percent
 
 _ANSWER = "What changes the answer? It should wake these threads: an Event, a Condition, a queue."
@@ -59,6 +60,8 @@ ONE_LINE_SHARE = 0.97
 #: It selects, and does nothing about what is ready, when it spends this share of its active time on that line, all but
 #: this share of it in that function, and rests for no more than this one of all time.
 SELECT_SHARE, OTHER_SHARE, REST_SHARE = 0.6, 0.05, 0.02
+#: A library's file whose `poll` is the kernel's.
+_ZMQ = "zmq/sugar/poll.py"
 _SELECTS = re.compile(r"\.(select|poll|epoll_wait)\(|\bselect\(")
 
 
@@ -158,12 +161,24 @@ def _polling(thread: ThreadWindow) -> tuple[Frame, float] | None:
 
 def _selecting(thread: ThreadWindow, lines: dict[Frame, int], active: int) -> Frame | None:
     """The line that selects, of a thread that is told at once each time that something is ready and does nothing."""
-    asking = {f: ns for f, ns in lines.items() if f.origin == "user" and _SELECTS.search(f.text)}
+    asking: dict[Frame, int] = defaultdict(int)
+    for one in thread.wait_profiles:
+        leaf = one.stack.user_leaf
+        if one.state in ACTIVE and leaf is not None and _in_select(one.stack, leaf):
+            asking[leaf] += one.ns
     if sum(asking.values()) < SELECT_SHARE * active or thread.share(*ACTIVE) < 1 - REST_SHARE:
         return None
     line = max(asking, key=asking.__getitem__)
     here = sum(ns for f, ns in lines.items() if (f.file, f.function) == (line.file, line.function))
     return line if here >= (1 - OTHER_SHARE) * active else None
+
+
+def _in_select(stack: Stack, leaf: Frame) -> bool:
+    """Whether a line of the program waits for descriptors: of a library, `frame.select(...)` reads a table."""
+    if leaf.origin != "user" or not _SELECTS.search(leaf.text):
+        return False
+    inside = stack.frames[: stack.frames.index(leaf)]
+    return all(f.origin != "library" or is_file(f, _ZMQ) for f in inside)
 
 
 RULE = BusyWait()

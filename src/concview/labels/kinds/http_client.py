@@ -22,6 +22,7 @@ def read(view: View) -> Raw | None:
     )
     if not method or not name:
         return None
+    name = f"[{name}]" if ":" in name else name
     shown = f"{name}:{port}" if port not in (-1, 80, 443) else name
     key = ("http.client", connection.address, connection.attr("sock").address, method.address, "")
     return Raw(WorkKind.CALL, key, method=method.text(16), host=shown)

@@ -141,7 +141,10 @@ class TightCompositor(Compositor):
         """The terminal has not drawn the frame before: this one is not sent; what changed stays known."""
         terminal = self.terminal() if self.terminal is not None else None
         seconds = terminal.flow.late() if terminal is not None else 0.0
-        if terminal is None or not seconds or self.later is None:
+        if terminal is None or self.later is None:
+            return False
+        if not seconds:
+            terminal.held = False
             return False
         if not terminal.held:
             terminal.held = True

@@ -68,6 +68,7 @@ class Driver(LinuxDriver):
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
         self.terminal = Terminal()
+        self._due = False  #: a look is due whether what is held can be drawn
 
     def start_application_mode(self) -> None:
         """Also behind a shell (Ctrl-Z, fg) and an editor: nothing of what was there is."""
@@ -95,8 +96,21 @@ class Driver(LinuxDriver):
             self.terminal.held = False
             self._app.screen._compositor_refresh()
 
+    def _draw_at_last(self) -> None:
+        """The answer that was late is given up, or has come and the next one is late."""
+        self._due = False
+        seconds = self.terminal.flow.late()
+        if self.terminal.held and seconds:
+            self.draw_later(seconds)
+        else:
+            self.draw_held()
+
     def draw_later(self, seconds: float) -> None:
-        self._app.set_timer(seconds, partial(self._app.call_later, self.draw_held))
+        """Once for all that is held until then."""
+        if self._due:
+            return
+        self._due = True
+        self._app.set_timer(seconds, partial(self._app.call_later, self._draw_at_last))
 
     def write(self, data: str) -> None:
         encoding = (sys.__stderr__.encoding if sys.__stderr__ is not None else "") or "ascii"  # what Textual writes to

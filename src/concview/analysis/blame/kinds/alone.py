@@ -79,7 +79,9 @@ def besides(counters: Counters) -> list[str] | None:
         return None
     who = [f"the handlers of {plural(counters.caught, 'signal')}"] if counters.caught else []
     native = counters.os_threads - 1
-    return [*who, f"{plural(native, 'thread')} that is not Python's"] if native > 0 else who
+    if native > 0:
+        who.append(f"{plural(native, 'thread')} that {'is' if native == 1 else 'are'} not Python's")
+    return who
 
 
 KIND = Alone()

@@ -27,7 +27,7 @@ class Handshake:
 
     def follow(self, waiter: Waiter) -> Root:
         peer = waiter.wait.peer
-        named = f" ({peer.kind} {peer.known_as or peer.name})" if peer is not None and "[" not in peer.name else ""
+        named = f" ({peer.kind} {peer.known_as or peer.name})" if peer is not None and not peer.nameless else ""
         said = f"a client{named} to do its part of a TLS handshake inside accept(), so that nobody else is accepted"
         return waiter.end(End.PEER, said)
 

@@ -56,7 +56,7 @@ def _at_peer(waiter: TaskWaiter) -> Root | Link:
     # What its client does not take is in the way of all that the task has.
     sends = peer is not None and SENDS.search(wait.via) is not None
     # Of a socket that was gone before its other end was known, nobody can say whose it was.
-    known = peer is not None and not peer.name.startswith("socket:[")
+    known = peer is not None and not peer.nameless
     served = peer.accepted if peer is not None and known else not waiter.tasks.wanted(waiter.node)
     if of_a_library(waiter.run.stack) and served and not sends:
         what = "a request" if known else "what comes at a socket" if peer is not None else wait.via or "what it watches"
