@@ -870,8 +870,9 @@ def test_without_a_gil_those_at_one_object_and_those_that_are_stopped_wait_for_w
     assert {s.confidence for s in steps.values()} == {"inferred"}
 
 
-def test_names_that_nobody_answers_for_are_told_and_quick_lookups_are_not() -> None:
-    server = Peer("udp", "127.0.0.9:53", "", "")
+@pytest.mark.parametrize("address", ["127.0.0.9:53", "[::1]:53"])
+def test_names_that_nobody_answers_for_are_told_and_quick_lookups_are_not(address: str) -> None:
+    server = Peer("udp", address, "", "")
     text = "for res in _socket.getaddrinfo(host, port):"
     asks = [frame("getaddrinfo", 962, "/usr/lib/python3.12/socket.py", "stdlib", text), frame("work", 4)]
     for share in (1.0, 0.05):
@@ -888,4 +889,4 @@ def test_names_that_nobody_answers_for_are_told_and_quick_lookups_are_not() -> N
         assert found is not None and (found.verdict == "name lookup") is (share == 1.0)
         if share == 1.0:
             assert found.severity is Severity.WARN
-            assert "4 threads (dns)" in found.sentence and "looked up by 127.0.0.9:53" in found.sentence
+            assert "4 threads (dns)" in found.sentence and f"looked up by {address}" in found.sentence

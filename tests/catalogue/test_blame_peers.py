@@ -163,6 +163,18 @@ def test_a_connection_that_lived_for_a_moment_led_where_the_others_of_its_line_d
     assert names.best(lost).what == "a socket", "either could be meant"
 
 
+@pytest.mark.parametrize(("address", "named"), [
+    ("10.0.0.3:4711", " (tcp 10.0.0.3:4711)"), ("[::1]:4711", " (tcp [::1]:4711)"), ("socket:[12]", ""),
+])  # fmt: skip
+def test_a_client_for_whose_handshake_accept_waits_has_its_name(address: str, named: str) -> None:
+    scene = Scene(rules={})
+    calls = [stdlib(f"SSLSocket.{name}", "ssl.py") for name in ("do_handshake", "__init__", "accept")]
+    wait = Wait(WaitKind.IO, "recvfrom", 7, Peer("tcp", address, "10.0.0.1:443", "ESTABLISHED"))
+    scene.do(scene.thread("server"), [*calls, frame("serve", 9)], wait)
+    scene.play(4)
+    assert f"a client{named} to do its part" in causes(scene, tracker())[0].what
+
+
 @pytest.mark.parametrize(("waiting", "verdict"), [(3, "outside"), (0, "clear")])
 def test_where_nearly_all_is_a_wait_for_peers_that_is_said(waiting: int, verdict: str) -> None:
     """Nobody is in the way of anybody; each wait is short, or has a time limit."""

@@ -25,9 +25,10 @@ class NameLookup:
         peer = waiter.wait.peer
         if waiter.wait.kind is WaitKind.FUTEX:
             return waiter.end(End.LOOKUP, "another lookup inside the C library")
-        if peer is None or "[" in peer.name:
+        by_address = peer is not None and peer.kind in ("udp", "tcp")  # of IPv6 it has brackets
+        if peer is None or peer.nameless or ("[" in peer.name and not by_address):
             return waiter.end(End.LOOKUP, "a name to be looked up")
-        server = peer.name if peer.kind in ("udp", "tcp") else peer.known_as or peer.name
+        server = peer.name if by_address else peer.known_as or peer.name
         return waiter.end(End.LOOKUP, f"a name to be looked up by {server}")
 
 
