@@ -499,12 +499,13 @@ LOOKS = "        while not self.free:\n            sleep(0.01)\n        return s
 @pytest.mark.parametrize(("body", "back", "verdict"), [
     (TRIES, "pool.give(c)", "held up"),
     (LOOKS, "pool.give(c)", "held up"),
-    (TRIES, "pool.give(other)", "clear"),  # what is put in is something else: a consumer that polls for work
-    (TRIES, "pass", "clear"),
-    (TRIES, "try: check(c)\n        except E: pool.give(c)", "clear"),
-    (TRIES, "if failed: pool.give(c)", "clear"),  # work that is tried again
+    (TRIES, "pool.give(other)", "outside"),  # what is put in is something else: a consumer that polls for work
+    (TRIES, "pass", "outside"),
+    (TRIES, "try: check(c)\n        except E: pool.give(c)", "outside"),
+    (TRIES, "if failed: pool.give(c)", "outside"),  # work that is tried again
 ])  # fmt: skip
 def test_a_pool_by_hand_that_is_looked_into_again_and_again(body: str, back: str, verdict: str) -> None:
+    """Where nobody is held up, all that goes on is one wait for a peer."""
     text = f"class Pool:\n    def get(self):\n{body}    def give(self, c):\n        self.free.append(c)\n"
     first = text.count("\n")
     text += f"def work():\n    while True:\n        c = pool.get()\n        use(c)\n        {back}\n"
