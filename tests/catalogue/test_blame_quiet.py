@@ -438,6 +438,7 @@ def test_a_pause_between_two_tries(body: str, line: int, error: str | None) -> N
     ("await asyncio.Future()", ""), ("await loop.create_future()", ""),
     ("await asyncio.get_running_loop().create_future()", ""),
     ("await self.closing", "closing"), ("x = await done", "done"),
+    ("await asyncio.Event().wait()", ""), ("await self.stop.wait()", None), ("await Event(3).wait()", None),
     ("await asyncio.Future(loop=mine)", ""), ("await pool.Future(1)", None),
     ("await ask()", None), ("await a, await b", None),
 ])  # fmt: skip

@@ -183,7 +183,7 @@ def _headline(outer: list[WorkView], work: WorkSummary) -> str:
         else ""
     )
     if not outer:
-        return f"None{unknown}"
+        return f"None at the last look{unknown}"
     more = f" (and {work.more} left out)" if work.more else ""
     return f"{len(outer)}{more}, the oldest {age_words(outer[0])}{unknown}"
 

@@ -154,7 +154,7 @@ class _Visitor:
         value = node.value
         if isinstance(value, (ast.Name, ast.Attribute)):
             self._function.awaited.append((_range(node), subject(value)))
-        elif isinstance(value, ast.Call) and not value.args and subject(value.func) in _FUTURES:
+        elif isinstance(value, ast.Call) and not value.args and _is_of_nobody_else(value.func):
             self._function.awaited.append((_range(node), ""))
 
     def _call(self, node: ast.Call, handler: Range | None, maybe: bool) -> None:
@@ -338,3 +338,12 @@ def _range(node: ast.AST) -> Range:
 def _spanned(body: Sequence[ast.stmt]) -> Range:
     first, last = _range(body[0]), _range(body[-1])
     return Range(first.line, first.column, last.end_line, last.end_column)
+
+
+def _is_of_nobody_else(node: ast.expr) -> bool:
+    """`Future`, `loop.create_future` and `Event().wait`: what nobody else has."""
+    if subject(node) in _FUTURES:
+        return True
+    if not isinstance(node, ast.Attribute) or node.attr != "wait" or not isinstance(node.value, ast.Call):
+        return False
+    return subject(node.value.func) == "Event" and not node.value.args

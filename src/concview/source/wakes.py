@@ -457,8 +457,8 @@ class File:
         return None
 
     def awaited(self, name: str, line: int) -> str | None:
-        """The last name of what is awaited on this line; '' for a future that is made there, which nobody else has;
-        None where it is none of these, or there are several."""
+        """The last name of what is awaited on this line; '' for a future or event that is made there, which nobody
+        else has; None where it is none of these, or there are several."""
         found = self.parsed.function(name, line)
         here = {on for at, on in found.awaited if at.line <= line <= at.end_line} if found is not None else set()
         return here.pop() if len(here) == 1 else None

@@ -22,7 +22,8 @@ Fix:
 When it is fine:
     Long polls, websockets, subscriptions: connections on which nothing is expected soon. TCP keep-alive finds out
     whether the other side is still there. A server that waits for its client's next request is another matter (set a
-    limit there, too, and see all-workers-busy), and so is a pipe between processes of one program.
+    limit there, too, and see all-workers-busy), and so are a pipe between processes of one program and a UDP socket
+    at which a loop takes what anybody sends.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import SOCKETS
 from concview.model import Confidence, State
+from concview.source.wakes import Wakes
 from concview.text import duration, listed, plural
 
 _CALLS = frozenset({"read", "recvfrom", "recvmsg", "write", "sendto", "sendmsg", "connect", "poll", "ppoll"})
@@ -77,7 +79,7 @@ class MissingTimeout:
             if age < MIN_SECONDS or not _endless(run) or _moved(thread, run):
                 continue
             leaf = run.stack.user_leaf
-            if leaf is not None and run.wait.peer is not None:
+            if leaf is not None and run.wait.peer is not None and not _is_open_to_all(window, run):
                 lost[leaf.file, leaf.line].append((age, thread, run))
         for (file, line), waits in lost.items():
             yield self._one(window, f"{file}:{line}", sorted(waits, key=lambda w: -w[0]))
@@ -143,6 +145,14 @@ def _endless(run: Run) -> bool:
         and not wait.peer.accepted
         and not _is_pipe(run)
     )
+
+
+def _is_open_to_all(window: Window, run: Run) -> bool:
+    """A UDP socket of one who takes what anybody sends, and has asked for nothing: no answer is missing."""
+    peer, leaf = run.wait.peer, run.stack.user_leaf
+    if peer is None or leaf is None or (peer.kind, peer.status) != ("udp", "unconnected"):
+        return False
+    return Wakes(window.lines_of).file(leaf.file).takes_what_comes(leaf.function, leaf.line)
 
 
 def _is_pipe(run: Run) -> bool:

@@ -37,6 +37,12 @@ class Answer:
         accepted = peer.kind == "tcp" and peer.local.rpartition(":")[2] in seen.listening
         if wait.syscall in _READS and peer.kind != "pipe" and (role == "server" or (accepted and role != "client")):
             return waiter.end(End.IDLE, "waits for a request")
+        if (
+            (wait.syscall in _READS and peer.kind == "udp" and peer.status == "unconnected")
+            and not wait.timed
+            and waiter.source.takes_what_comes(frame.function, frame.line)
+        ):
+            return waiter.end(End.IDLE, f"waits for what comes at udp {peer.name}")
         others = [o for o in sorted(self._other_end(waiter)) if o in waiter.moment.runs and o != waiter.tid]
         kind = "pipe" if peer.kind == "pipe" else "connection"
         what, sure = f"the other end of a {kind}", Confidence.EXACT

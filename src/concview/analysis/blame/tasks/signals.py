@@ -28,6 +28,15 @@ def at_signal(waiter: TaskWaiter) -> Root | Link:
         return waiter.link(Via.SIGNAL, name, [], ("set", run.wait.object), Confidence.EXACT, end)
     if TOLD_TO_END.search(name.rpartition(".")[2]):
         return waiter.end(End.IDLE, f"waits for {name}, to be told to end")
+    leaf = run.leaf
+    if (
+        leaf is not None
+        and leaf.origin == "user"
+        and waiter.world.file(leaf.file).awaited(leaf.function, leaf.line) == ""
+    ):
+        return waiter.end(
+            End.IDLE, f"waits until it is cancelled: for an {run.wait.kind or 'event'} that nobody else has"
+        )
     on, owners, makers = tasks.by_source(run)
     if owners:
         return waiter.link(Via.RESOURCE, on, owners, ("given", run.wait.object))
