@@ -93,7 +93,7 @@ def test_a_recording_is_judged_like_the_process(demo_pid: int, tmp_path: Path) -
     path = tmp_path / "r.concview"
     recorded = run("record", demo_pid, "-o", path, "--duration", "8")
     assert (recorded.returncode, recorded.stdout) == (0, "")
-    assert recorded.stderr.startswith("recorded ")
+    assert recorded.stderr.startswith("concview: recorded ")
     again = run("record", demo_pid, "-o", path)
     assert again.returncode == 2 and "--force" in again.stderr
     check = msgspec.json.decode(run("check", path, "--format", "json").stdout, type=Check)
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_a_recording_cleanly(demo_pid: int, tmp_path: Path) -> None:
     grown(path, 10_000)
     popen.send_signal(signal.SIGINT)
     _, errors = popen.communicate(timeout=40)
-    assert (popen.returncode, errors.startswith("recorded ")) == (0, True), errors
+    assert (popen.returncode, errors.startswith("concview: recorded ")) == (0, True), errors
     with path.open("rb") as file:
         events = [event for block in codec.read_blocks(file) for event in block]
     assert isinstance(events[0], Hello)
