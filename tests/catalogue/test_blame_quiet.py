@@ -643,3 +643,15 @@ def test_a_library_that_tries_again(text: str, verdict: str) -> None:
 ])  # fmt: skip
 def test_who_takes_what_anybody_sends(body: str, line: int, takes: bool) -> None:
     assert File(parse(f"async def f(self):\n{body}\n")).takes_what_comes("f", line) is takes
+
+
+@pytest.mark.parametrize(("body", "line", "on"), [
+    ("    async for x in q:\n        use(x)", 2, "q"),
+    ("    while True:\n        x = await self.q.get()\n        use(x)", 3, "q"),
+    ("    return await q.get()", 2, ""),  # it may be an answer
+    ("    while True:\n        x = await q.get()\n        q.put(x)", 3, ""),  # a pool
+    ("    async for x in other:\n        use(x)", 2, ""),  # not seen who puts in
+])  # fmt: skip
+def test_what_a_consumer_takes_its_items_of(body: str, line: int, on: str) -> None:
+    text = f"async def f(self):\n{body}\nasync def ask():\n    await q.put(1)\n"
+    assert File(parse(text)).item_awaited("f", line) == on

@@ -85,6 +85,9 @@ class _Visitor:
                 function.loops.append(Loop(_range(node), isinstance(node, ast.While), test, for_ever, polls, until))
                 function.again += _again(node)
                 self.expression(node.test if isinstance(node, ast.While) else node.iter, handler, maybe)
+                if isinstance(node, ast.AsyncFor) and isinstance(node.iter, (ast.Name, ast.Attribute)):
+                    path, on = _path(node.iter) or ELSEWHERE, subject(node.iter)
+                    function.calls.append(Call(path, "__anext__", _range(node.iter), (), handler, maybe, on))
                 endless = isinstance(node, ast.While) and _always(node.test)
                 self.block(node.body, handler, maybe or not endless)
                 self.block(node.orelse, handler, True)

@@ -264,6 +264,18 @@ class File:
             return False
         return not any(c.method in _SENDS and loop.first <= c.line < line for c in found.calls)
 
+    def item_awaited(self, name: str, line: int) -> str:
+        """What a consumer takes its next item of there, `async for x in on` or `await on.get()` in a loop without end,
+        where others in the file put some in, and it does not put them back; '' where it is none."""
+        found = self.function_at(name, line)
+        if found is None or self.puts_back(name, line):
+            return ""
+        loop = _innermost(found, line)
+        takes = {"__anext__", "get"} if loop is not None and loop.endless else {"__anext__"}
+        on = {c.on for c in found.calls if c.line == line and c.method in takes and c.on}
+        one = on.pop() if len(on) == 1 else ""
+        return one if one and self.direct_givers(one, "get") - {found.key} else ""
+
     def cleared(self, name: str, line: int, on: str) -> bool:
         """Whether what is waited for in a loop is cleared there: an Event as a bell for work, not a gate."""
         found = self.function_at(name, line)

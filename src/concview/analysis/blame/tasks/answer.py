@@ -121,6 +121,8 @@ def _until_told(waiter: TaskWaiter) -> Root | None:
     on = file.awaited(leaf.function, leaf.line)
     if on == "":
         return waiter.end(End.IDLE, "waits until it is cancelled: for a future that nobody else has")
+    if on is None and (items := file.item_awaited(leaf.function, leaf.line)):
+        return waiter.end(End.IDLE, f"no work in {items}")  # a queue that gives a future for each item, as tornado's
     if on is not None and file.by_descriptor(on):
         return waiter.end(End.PEER, f"what the loop watches for it (add_reader or add_writer), which sets {on}")
     if on is not None and (TOLD_TO_END.search(on) or file.by_signal(on)):
