@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from build import GIL, RUNNING, SLEEP, START_NS, Scene, frame, holds, recv, site, stdlib, waits_for
 
+from concview.analysis.window import Window
+from concview.catalogue.rules import missing_timeout
 from concview.model import Confidence, Counters, Frame, Hold, Peer, Severity, Target, Wait, WaitKind
 
 STOCK, ORDERS, GATE = site("stock", 40, "sell"), site("orders", 44, "sell"), site("gate", 38, "sell")
@@ -396,6 +398,21 @@ def test_waiting_for_work_needs_no_timeout(peer: Peer, frames: list[Frame]) -> N
     scene.play(60, lambda at: scene.do(tid, frames, recv(7, peer)))
     assert scene.ever() == set()
     assert all(p.id != "missing-timeout" or not p.subject for p in scene.judgement.pending)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_who_takes_what_anybody_sends_lacks_no_answer(asks: bool) -> None:
+    lines = [
+        "def serve():",
+        "    while True:",
+        "        s.sendto(b'?', to)" if asks else "        pass",
+        "        s.recvfrom(9)",
+    ]
+    scene = Scene(hz=5)
+    tid, peer = scene.thread("syslog"), Peer("udp", "10.0.0.1:514", "10.0.0.1:514", "unconnected")
+    scene.play(60, lambda at: scene.do(tid, [frame("serve", 4)], recv(7, peer)))
+    found = list(missing_timeout.RULE.observe(Window(scene.history, lines_of=lambda _: lines)))
+    assert bool(found) is asks
 
 
 def test_a_long_wait_is_told_before_it_is_a_finding() -> None:
