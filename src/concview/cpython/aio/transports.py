@@ -119,20 +119,22 @@ class Transports:
             return self._search(address, set() if seen is None else seen, _MAX_DEPTH)
         return None
 
-    def feeds(self, links: list[Link], queue: int) -> Peer | None:
-        """What a queue's items come from, where a protocol that one of these frames has, or is a method of, puts there
-        what its transport receives. Never raises."""
+    def feeder(self, links: list[Link], queue: int) -> int:
+        """A protocol that one of these frames has, or is a method of, and that has the queue: it puts there what its
+        transport receives. 0 where there is none, or where it leads to no peer. Never raises."""
         values = self._values
         for link in reversed(links[-_FEEDS:]):
             with contextlib.suppress(*BAD):
                 every = list(self._chains.at_hand(link, _MAX_VARIABLES))
                 for address, kind in zip(every, values.type_names(every), strict=True):
                     protocol = "Protocol" in kind or values.is_a(address, "BaseProtocol")
-                    if protocol and queue in values.attributes(address).values():
-                        peer = self.of(address)
-                        if peer is not None:
-                            return peer
-        return None
+                    if protocol and self.feeds(address, queue) is not None:
+                        return address
+        return 0
+
+    def feeds(self, protocol: int, queue: int) -> Peer | None:
+        """The peer of a protocol that has this queue; None where it has not. Never raises."""
+        return self.of(protocol) if queue in self._values.attributes(protocol).values() else None
 
     def to(self, link: Link) -> Peer | None:
         """What a frame's `host` and `port` say; None where they are not such."""

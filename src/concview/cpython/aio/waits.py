@@ -94,8 +94,8 @@ class Waits:
         self._values, self._chains, self._codes, self._transports = values, chains, codes, transports
         self._memory, self._o = values.memory, values.o
         self._known: dict[int, _Known] = {}
-        #: (queue, code of the outermost frame) -> what fills it
-        self._fed: dict[tuple[int, int], Peer | None] = {}
+        #: (queue, code of the outermost frame) -> the protocol that fills it; 0: none does
+        self._fed: dict[tuple[int, int], int] = {}
         self._state = values.layout.state
 
     def forget(self) -> None:
@@ -138,11 +138,16 @@ class Waits:
     def _filled_by(self, chain: Chain, queue: int) -> Peer | None:
         """A queue into which a protocol puts what it receives is no queue for work: its reader waits for the peer."""
         key = queue, chain.links[0].place.code.address
-        if key not in self._fed:
+        protocol = self._fed.get(key, -1)
+        if protocol == 0:
+            return None
+        peer = self._transports.feeds(protocol, queue) if protocol > 0 else None
+        if peer is None:  # not looked at yet; or another queue lies where that one lay
             if len(self._fed) >= _MOST_QUEUES:
                 self._fed.clear()
-            self._fed[key] = self._transports.feeds(chain.links, queue)
-        return self._fed[key]
+            protocol = self._fed[key] = self._transports.feeder(chain.links, queue)
+            peer = self._transports.feeds(protocol, queue) if protocol else None
+        return peer
 
     def _is_task(self, head: bytes) -> bool:
         return self._values.derives(_WORD(head, self._o["ob.type"])[0], TASK)

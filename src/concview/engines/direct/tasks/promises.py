@@ -116,6 +116,8 @@ class Promises:
         self._concluded: dict[int, tuple[int, Waiting, Place | None]] = {}
         self._places: dict[tuple[Place, int], Waiting] = {}  #: (where in which object's method) -> the same
         self._setters: dict[tuple[Place, int], frozenset[Code]] = {}  #: the same -> what those tasks run that set it
+        #: What tasks run -> some that do, as of this look of the tracker's
+        self._alike_of, self._running = 0, dict[frozenset[Code], list[int]]()
         self._again: dict[int, tuple[int, int, int]] = {}  #: task -> (its future, not before, the pause)
         self.holders: dict[int, list[Task]] = {}  #: object -> tasks that are in an `async with` of it
 
@@ -158,8 +160,15 @@ class Promises:
     def _alike(self, codes: frozenset[Code]) -> list[int]:
         """Tasks that run one of these functions: where each request is given a task of its own, one of those that live
         now does what the last one did."""
-        some = islice(self._tracker.tasks.values(), _OTHERS) if codes else ()
-        return [t.address for t in some if t.links and t.links[0].place.code in codes][:_ALIKE]
+        if self._alike_of != self._tracker.totals.looks:
+            self._alike_of = self._tracker.totals.looks
+            self._running.clear()
+        found = self._running.get(codes)
+        if found is None:
+            some = islice(self._tracker.tasks.values(), _OTHERS) if codes else ()
+            found = [t.address for t in some if t.links and t.links[0].place.code in codes][:_ALIKE]
+            self._running[codes] = found
+        return found
 
     def _holds_still(self, waiting: Waiting) -> bool:
         return all(address in self._tracker.tasks for address in waiting.awaited)
@@ -305,12 +314,13 @@ class Promises:
         values, found = self._values, set[int]()
         kind = values.type_name(callback)
         if kind == "functools.partial":
-            callback = self._tracker.waits.enclosed(callback, kind)[-1]
+            *given, callback = self._tracker.waits.enclosed(callback, kind)
+            found.update(given)
             kind = values.type_name(callback)
         if kind == "method":
             function = values.memory.word(callback + values.o["method.im_func"])
             if values.type_name(function) == "function" and _LIMIT.search(self._tracker.waits.name(function)):
-                return found
+                return set()
             found.add(values.memory.word(callback + values.o["method.im_self"]))
         elif kind in ("builtin_function_or_method", "builtin_method"):
             found.add(values.memory.word(callback + values.o["cfunction.m_self"]))
