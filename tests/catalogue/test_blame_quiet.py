@@ -640,6 +640,7 @@ def test_a_library_that_tries_again(text: str, verdict: str) -> None:
     ("    while True:\n        self.t.sendto(b'?', a)\n        d = await self.got.get()", 4, False),
     ("    self.t.sendto(b'?', a)\n    return await self.got.get()", 3, False),
     ("    for a in them:\n        d = await self.got.get()", 3, False),
+    ("    while True:\n        a = await self.names.resolve(n)", 3, False),  # it has asked for that
 ])  # fmt: skip
 def test_who_takes_what_anybody_sends(body: str, line: int, takes: bool) -> None:
     assert File(parse(f"async def f(self):\n{body}\n")).takes_what_comes("f", line) is takes

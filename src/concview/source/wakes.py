@@ -6,6 +6,7 @@ the object itself was read, `obligations` knows more.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import NamedTuple
 
@@ -50,6 +51,8 @@ _READS = frozenset(
 )
 _WRITES = frozenset({"write", "send"})
 _SELECTS = frozenset({"select", "poll", "epoll_wait", "control"})
+#: Names of methods that take what was sent.
+_RECEIVES = re.compile("(sock_)?(recv|receive|read)|get(_nowait)?$")
 #: Calls that are followed from the place of a wake-up outwards, in the same file.
 DEPTH = 3
 #: Methods by which something is taken out of a pool, and by which a pool is told that it is had no more. Not `recv`:
@@ -261,6 +264,9 @@ class File:
         found = self.function_at(name, line)
         loop = _innermost(found, line) if found is not None else None
         if found is None or loop is None or not loop.endless:
+            return False
+        # What a call of another kind waits for there, such as the answer of a name server, it has asked for itself.
+        if not any(c.line == line and _RECEIVES.match(c.method) for c in found.calls):
             return False
         return not any(c.method in _SENDS and loop.first <= c.line < line for c in found.calls)
 
