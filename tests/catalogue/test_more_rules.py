@@ -9,7 +9,20 @@ from build import GIL, RUNNING, SLEEP, START_NS, Scene, frame, holds, recv, site
 
 from concview.analysis.window import Window
 from concview.catalogue.rules import missing_timeout
-from concview.model import Confidence, Counters, Frame, Hold, Peer, Severity, Target, Wait, WaitKind
+from concview.model import (
+    Confidence,
+    Counters,
+    Frame,
+    Hold,
+    Link,
+    Links,
+    Owner,
+    Peer,
+    Severity,
+    Target,
+    Wait,
+    WaitKind,
+)
 
 STOCK, ORDERS, GATE = site("stock", 40, "sell"), site("orders", 44, "sell"), site("gate", 38, "sell")
 RESULT = [stdlib("Condition.wait", "threading.py"), stdlib("Future.result", "concurrent/futures/_base.py")]
@@ -413,6 +426,20 @@ def test_who_takes_what_anybody_sends_lacks_no_answer(asks: bool) -> None:
     scene.play(60, lambda at: scene.do(tid, [frame("serve", 4)], recv(7, peer)))
     found = list(missing_timeout.RULE.observe(Window(scene.history, lines_of=lambda _: lines)))
     assert bool(found) is asks
+
+
+@pytest.mark.parametrize("owners", [(), (Owner(60, "server"),)])
+def test_a_pair_of_sockets_that_only_this_process_has_needs_no_timeout(owners: tuple[Owner, ...]) -> None:
+    scene = Scene(hz=5)
+    tid, peer = scene.thread("main"), Peer("unix", "unix:[4711]", status="ESTABLISHED")
+
+    def script(at: float) -> None:
+        scene.do(tid, [frame("until_told", 29)], recv(7, peer))
+        link = Link(7, "unix", (tid,), 4710, True, (8,), 4711, owners=owners, complete=True)
+        scene.history.apply(Links(scene.history.now_ns, (link,)))
+
+    scene.play(60, script)
+    assert bool(list(missing_timeout.RULE.observe(Window(scene.history)))) is bool(owners)
 
 
 def test_a_long_wait_is_told_before_it_is_a_finding() -> None:

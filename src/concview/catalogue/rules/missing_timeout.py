@@ -76,7 +76,7 @@ class MissingTimeout:
             if run is None:
                 continue
             age = (window.end_ns - run.began_ns) / 1e9
-            if age < MIN_SECONDS or not _endless(run) or _moved(thread, run):
+            if age < MIN_SECONDS or not _endless(run) or _moved(thread, run) or _own_pair(window, thread):
                 continue
             leaf = run.stack.user_leaf
             if leaf is not None and run.wait.peer is not None and not _is_open_to_all(window, run):
@@ -153,6 +153,17 @@ def _is_open_to_all(window: Window, run: Run) -> bool:
     if peer is None or leaf is None or (peer.kind, peer.status) != ("udp", "unconnected"):
         return False
     return Wakes(window.lines_of).file(leaf.file).takes_what_comes(leaf.function, leaf.line)
+
+
+def _own_pair(window: Window, thread: ThreadWindow) -> bool:
+    """One of a pair of sockets that only this process has, such as one that its signals write to: there is no other
+    side to crash, and no network."""
+    links = window.history.relations.links()
+    return any(
+        link.kind == "unix" and link.peer_fds and link.complete and not link.owners
+        for link in links
+        if thread.tid in link.waiters
+    )
 
 
 def _is_pipe(run: Run) -> bool:
