@@ -80,7 +80,7 @@ class RelationHistory:
         last sent there or came, nanoseconds."""
         report = self.at(Links, at_ns)
         told = report.tasks if report is not None else ()
-        return {link.task: at for link in told if (at := max(link.sent_ns, link.came_ns))}
+        return {link.task: at for link in told if (at := link.moved_ns)}
 
     def file_locks(self, at_ns: int | None = None) -> tuple[FileLock, ...]:
         report = self.at(FileLocks, at_ns)

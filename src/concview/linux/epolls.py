@@ -27,11 +27,16 @@ _NO_LIMIT = 0xFFFFFFFF  #: -1, an int
 _AGAIN_S, _MOST_KNOWN = 2.0, 64
 
 
+def watched_in(text: bytes) -> list[int]:
+    """Descriptors that an epoll watches, by its /proc/PID/fdinfo/FD."""
+    return [int(number) for number in _ENTRY.findall(text)]
+
+
 def members(folder: str, epoll: int) -> set[int]:
     """Descriptors that an epoll of the process watches. `folder`: '/proc/PID'."""
     try:
         with open(f"{folder}/fdinfo/{epoll}", "rb") as file:
-            return {int(number) for number in _ENTRY.findall(file.read(_MOST_TEXT))}
+            return set(watched_in(file.read(_MOST_TEXT)))
     except OSError:
         return set()
 

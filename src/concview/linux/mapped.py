@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 #: Bytes read of one process's.
 _MOST_MAPS = 16 << 20
@@ -24,25 +24,38 @@ def others_with(keys: Iterable[str], pid: int) -> dict[str, int]:
     found = dict.fromkeys(wanted, 0)
     mine = _belongs(pid)
     try:
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        pids = processes()
     except OSError:
         return dict.fromkeys(wanted, -1)
     complete = len(pids) <= _MOST
-    for other in pids[:_MOST]:
-        if other == pid:
-            continue
-        try:
-            with open(f"/proc/{other}/maps", "rb") as file:
-                text = file.read(_MOST_MAPS)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        except OSError:
+    for other, text in mappings(other for other in pids[:_MOST] if other != pid):
+        if text is None:
             complete = complete and _belongs(other) != mine
             continue
         complete = complete and len(text) < _MOST_MAPS
         for key, part in wanted.items():
             found[key] += part in text
     return {key: number if complete or number else -1 for key, number in found.items()}
+
+
+def processes() -> list[int]:
+    """Of this PID namespace. Raises OSError."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def mappings(pids: Iterable[int]) -> Iterator[tuple[int, bytes | None]]:
+    """(pid, its /proc/PID/maps, `_MOST_MAPS` bytes of it at most); None where that may not be read. Those that have
+    ended are left out."""
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/maps", "rb") as file:
+                text = file.read(_MOST_MAPS)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError:
+            yield pid, None
+            continue
+        yield pid, text
 
 
 def _belongs(pid: int) -> tuple[int, int]:

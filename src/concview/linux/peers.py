@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from concview.linux.epolls import watched_in
 from concview.linux.mounts import Mounts
 from concview.linux.namespaces import ThreadNumbers
 from concview.linux.process_facts import ProcessFacts, facts_of
@@ -32,7 +33,6 @@ LISTED = 3
 ASKED = 16
 
 _SETTLED = frozenset({"ESTABLISHED", "LISTEN"})
-_EPOLL_ENTRY = re.compile(rb"^tfd:\s*(\d+)", re.MULTILINE)
 _PIDFD_PID = re.compile(rb"^Pid:\s*(-?\d+)", re.MULTILINE)
 
 
@@ -159,7 +159,7 @@ class Peers:
 
     def epoll(self, fd: int) -> Peer:
         """An epoll descriptor with what it watches, by name when that is little."""
-        watched = [int(number) for number in _EPOLL_ENTRY.findall(self._fdinfo(fd))]
+        watched = watched_in(self._fdinfo(fd))
         if not watched:
             return Peer("epoll", "epoll of nothing")
         if len(watched) > LISTED:

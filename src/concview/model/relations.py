@@ -155,6 +155,11 @@ class TaskLink(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sent_ns: int = 0
     came_ns: int = 0
 
+    @property
+    def moved_ns(self) -> int:
+        """As of a `Link`."""
+        return max(self.sent_ns, self.came_ns)
+
 
 class Links(Event, frozen=True, tag=31):
     at_ns: int

@@ -1,7 +1,5 @@
 """Semaphores of multiprocessing, asked for at one moment: which processes share one, and whether any of them has it."""
 
-# ruff: noqa: PTH208 - names under /proc stay text
-
 from __future__ import annotations
 
 import os
@@ -10,10 +8,11 @@ from collections.abc import Collection, Mapping
 
 from concview.cpython.memory import BadAddress, Memory
 from concview.errors import TargetError, TargetGone
+from concview.linux.mapped import mappings, processes
 from concview.model import Semaphore
 
-#: Of /proc/PID/maps, bytes; processes that are asked.
-_MOST_MAPS, _MOST = 16 << 20, 2000
+#: Processes that are asked.
+_MOST = 2000
 
 
 def sharers(keys: Collection[str]) -> dict[str, frozenset[int]]:
@@ -24,19 +23,14 @@ def sharers(keys: Collection[str]) -> dict[str, frozenset[int]]:
         return {}
     found: dict[str, set[int]] = {key: set() for key in keys}
     try:
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        pids = processes()
     except OSError:
         return {}
     if len(pids) > _MOST:
         return {}
     closed: list[int] = []
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/maps", "rb") as file:
-                text = file.read(_MOST_MAPS)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        except OSError:
+    for pid, text in mappings(pids):
+        if text is None:
             closed.append(pid)
             continue
         if b"/sem." not in text:
