@@ -223,7 +223,8 @@ def test_who_waits_for_a_lock_that_processes_share_is_not_called_idle() -> None:
 
 
 @pytest.mark.parametrize(("inner", "via", "kind", "verdict", "said"), [
-    ([], "", "multiprocessing.Lock", "held up", "held by another process, or one that has ended with it"),
+    ([], "", "multiprocessing.Lock", "held up",
+     "held by another process, maybe one that has ended (check --tree names it)"),
     # One reads at a time, and the others wait for their turn: no fault, unless it has ended.
     ([stdlib("Queue.get", "multiprocessing/queues.py")], "", "multiprocessing.Lock", "outside", "its turn at a queue"),
     ([stdlib("Queue.put", "multiprocessing/queues.py")], "Queue.put", "multiprocessing.Semaphore", "stuck",

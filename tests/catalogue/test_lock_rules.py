@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 from build import DB, RUNNING, SLEEP, Scene, frame, holds, recv, site, stdlib, waits_for
 
+from concview.analysis.window import Window
 from concview.model import Confidence, Peer, Severity, Site, Wait, WaitKind
+from concview.session.locks import lock_views
 
 LOCK = site("self._lock", 10, "Cache.get", "app.py::Cache")
 ADDRESS = 0x7F0000001000
@@ -103,6 +105,32 @@ def test_computing_under_the_lock_is_contention_only() -> None:
     assert "serialises 8 threads (web-*)" in finding.summary
     assert "Amdahl" in finding.gain
     assert finding.measured.value == pytest.approx(6.7, abs=0.4)
+
+
+def test_a_lock_between_processes_is_told_in_words_of_processes() -> None:
+    scene, kind = Scene(), "multiprocessing.Lock"
+    tid = scene.thread("MainThread")
+    taking = [stdlib("SemLock.__enter__", "multiprocessing/synchronize.py", 95), frame("work", 10, acquires=LOCK)]
+
+    def script(at: float) -> None:
+        """Others have it for 0.6 of every 0.8 seconds."""
+        if round(at * 10) % 8 < 6:
+            scene.do(tid, taking, waits_for(ADDRESS, kind=kind))
+        else:
+            scene.do(tid, [frame("work", 11)], SLEEP, holds(ADDRESS, LOCK, kind))
+
+    scene.play(12, script)
+    finding = scene.found("lock-contention")
+    assert finding is not None
+    assert finding.title == "Processes queue for self._lock, a multiprocessing.Lock"
+    assert "by other processes)" in finding.summary
+    assert "serialises" not in finding.summary
+    assert "no process waits" in finding.fix
+    assert "check --tree" in finding.check_next
+    (view,) = lock_views(Window(scene.history))
+    assert [(h.tid, h.name) for h in view.holders] == [(0, "another process"), (tid, "MainThread")]
+    assert view.holders[0].share == pytest.approx(0.75, abs=0.05)
+    assert sum(h.share for h in view.holders) == pytest.approx(1)
 
 
 def test_two_threads_that_one_lock_serialises_are_a_warning() -> None:

@@ -91,6 +91,38 @@ def test_a_circle_by_way_of_the_manager() -> None:
     assert [n["pid"] for n in circle].count(manager) == 2 and {first, second} < {n["pid"] for n in circle}
 
 
+NAMESAKES = """
+import multiprocessing, threading, time
+def export(lock):
+    with lock:
+        time.sleep(1000)
+def rates(lock):
+    with lock:
+        pass
+if __name__ == "__main__":
+    managed = multiprocessing.Manager().Lock()
+    taken = multiprocessing.Semaphore(0)
+    def keep(lock, taken):
+        with lock:
+            taken.release()
+            time.sleep(1000)
+    holder = multiprocessing.Process(target=keep, args=(managed, taken))
+    holder.start()
+    taken.acquire()
+    threading.Thread(target=rates, args=(managed,), name="rates").start()
+    print("ready", flush=True)
+    export(multiprocessing.Lock())
+"""
+
+
+def test_another_lock_of_the_same_name_is_not_the_one_of_a_manager() -> None:
+    """A thread inside `with lock` of multiprocessing has not got the Manager's, which is called so elsewhere."""
+    with target(current(), NAMESAKES) as process:
+        (ran,) = together(("check", process.pid, "--duration", 3, "--format", "json"))
+        said = str(next(c for c in json.loads(ran.stdout)["blame"]["causes"] if "Manager" in str(c)))
+        assert "another process" in said and "MainThread" not in said, said
+
+
 def checked(interpreter: Interpreter, *kinds: str) -> list[tuple[tuple[int, ...], Any]]:
     """Of each kind of program its processes and what is said of them, all at the same time."""
     with contextlib.ExitStack() as running:

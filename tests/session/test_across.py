@@ -347,7 +347,7 @@ def test_who_asks_its_workers_all_the_time_waits(verdict: str) -> None:
 def test_who_is_looked_at_is_not_told_to_be_looked_at() -> None:
     snapshot = unexplained((3,))
     assert snapshot.blame is not None
-    end = "another process, or one that has ended with it"
-    blame = msgspec.structs.replace(snapshot.blame, sentence=f"Held up by {end} (check --tree looks at them) (a.py:7).")
+    end = "another process, maybe one that has ended"
+    blame = msgspec.structs.replace(snapshot.blame, sentence=f"Held up by {end} (check --tree 1 names it) (a.py:7).")
     told = explained(msgspec.structs.replace(snapshot, blame=blame), 4, across.Found(), str).blame
     assert told is not None and told.sentence == f"Held up by {end} (a.py:7)."

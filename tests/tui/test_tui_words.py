@@ -61,3 +61,5 @@ def test_who_has_the_connections_of_a_pool_stands_in_the_view_of_locks() -> None
     assert cell.text == f"{threads[0].name} +1".ljust(14)
     free = msgspec.structs.replace(lock, waiting=(first,))
     assert _holder(free, 14, palette, snapshot)[0].text.strip() == "not known"
+    shared = msgspec.structs.replace(free, kind="multiprocessing.Lock")
+    assert _holder(shared, 16, palette, snapshot)[0].text.strip() == "another process"

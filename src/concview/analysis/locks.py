@@ -18,11 +18,12 @@ import msgspec
 from concview.analysis.classify import OBJECT_VIA
 from concview.analysis.lock_identity import Registry, lives_of, of_several_names
 from concview.analysis.records import Run, ThreadHistory
-from concview.model import Confidence, Hold, Site, Stack, State
+from concview.model import BETWEEN_PROCESSES, Confidence, Hold, Site, Stack, State
 
 NO_SITE = Site("", "", 0, "")
 #: Kinds of which several threads may hold a share at once.
 SHARED_KINDS = frozenset({"Semaphore", "BoundedSemaphore"})
+_ONE_HOLDER = frozenset(f"{BETWEEN_PROCESSES}{kind}" for kind in ("Lock", "RLock"))
 #: Share of the held time in which several threads 'hold' it. At a hand-over two do for a tick, because their stacks are
 #: not read at the very same moment; objects behind one expression overlap for most of the time.
 AMBIGUOUS = 0.3
@@ -135,13 +136,28 @@ class LockWindow:
             out[hold.run.state] += overlap
         return dict(out)
 
+    @property
+    def between_processes(self) -> bool:
+        return self.kind.startswith(BETWEEN_PROCESSES)
+
+    @cached_property
+    def held_elsewhere(self) -> float:
+        """Share of the held time in which a thread of another process had it: threads here waited, none of them had
+        it. 0 where that cannot be told, as of semaphores, which several have at once."""
+        if self.kind not in _ONE_HOLDER or not self.held_ns:
+            return 0.0
+        here = sum([end - start for start, end, _ in sweep(self.holds)])
+        return max(0.0, 1 - here / self.held_ns)
+
     def holder_shares(self) -> list[tuple[int, float]]:
-        """(tid, share of the held time that was seen), largest first."""
+        """(tid, share of the held time that was seen), largest first: threads of this process. What is left to 1 is
+        `held_elsewhere`."""
         per: dict[int, int] = defaultdict(int)
         for hold in self.holds:
             per[hold.tid] += hold.ns
         whole = sum(per.values()) or 1
-        return sorted(((tid, ns / whole) for tid, ns in per.items()), key=lambda p: -p[1])
+        here = 1 - self.held_elsewhere
+        return sorted(((tid, here * ns / whole) for tid, ns in per.items()), key=lambda p: -p[1])
 
     def waiters(self) -> list[int]:
         """Tids that waited, longest first."""

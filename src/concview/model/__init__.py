@@ -60,7 +60,7 @@ from concview.model.findings import (
     Where,
 )
 from concview.model.forks import SETTLED_NS, ForkedChild, Forks
-from concview.model.loans import LENT, LENT_KIND, Loan, Loans
+from concview.model.loans import BETWEEN_PROCESSES, LENT, LENT_KIND, Loan, Loans
 from concview.model.processes import Of, ProcessDef
 from concview.model.queues import CONNECTION_POOL, Depths, PoolDepth, QueueDepth
 from concview.model.relations import (
@@ -141,6 +141,7 @@ from concview.model.workers import Parent, Role, Worker, Workers
 __all__ = [
     "AGENT_THREAD",
     "AT_YIELD",
+    "BETWEEN_PROCESSES",
     "CAPABILITIES",
     "CONNECTION_POOL",
     "EXECUTOR_ENDS",

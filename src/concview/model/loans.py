@@ -11,6 +11,8 @@ from concview.model.events import Event
 LENT = 1 << 62
 #: What a client's `with` over such a lock is called.
 LENT_KIND = "multiprocessing.AcquirerProxy"
+#: What begins the kinds of locks that processes have in common: whoever has one may be a thread of another process.
+BETWEEN_PROCESSES = "multiprocessing."
 
 
 class Loan(msgspec.Struct, frozen=True, array_like=True, gc=False):

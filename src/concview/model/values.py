@@ -169,7 +169,7 @@ class Wait(Struct, frozen=True):
     peer: Peer | None = None
     timed: bool = False  #: the call has a timeout
     lock: int = 0  #: address of the lock object waited for; 0 when not known
-    lock_kind: str = ""  #: 'Lock', 'RLock', 'Semaphore', ...
+    lock_kind: str = ""  #: 'Lock', 'RLock', 'Semaphore', 'multiprocessing.Lock', ...
     #: What the wait is for, read from memory: 'Condition.wait', 'Queue.get', 'Thread.join', ...; of a sleep 'native'
     #: where it is not time.sleep's
     via: str = ""

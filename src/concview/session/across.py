@@ -47,7 +47,12 @@ _SETTLED = (State.LOCK, State.IO, State.IDLE)
 _CALM = frozenset({"clear", "idle", "outside", "waits", WATCHES})
 #: Workers that are named in a sentence.
 MOST_NAMED = 3
-_CONNECTIONS = frozenset({"pipe", "tcp", "unix"})
+_LINKS = {"pipe": "a pipe", "tcp": "a TCP connection", "unix": "a Unix socket"}
+_CONNECTIONS = frozenset(_LINKS)
+
+
+#: What the verdict of one process alone says of the others, which are looked at here.
+_HINT = re.compile(r" \(check --tree [^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,7 @@ def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Acr
         # reports are of moments up to two seconds apart.
         sure = Confidence.EXACT if len(holders) == 1 and kind in _ONE else Confidence.INFERRED
         lost: list[tuple[Node, ThreadView]] = []
+        queue = {(pid, tid) for pid, row in those for tid in row.waiters if _waiting(sides[pid].snapshot, tid)}
         for pid, row in those:
             for tid in row.waiters:
                 thread = _waiting(sides[pid].snapshot, tid)
@@ -157,7 +163,8 @@ def _locks(sides: Mapping[int, Side], untaken: Untaken | None) -> tuple[list[Acr
                     if other != pid:
                         owner = _owner(sides[other].snapshot, having.tid)
                         node = (other, owner.tid if owner is not None else 0)
-                        does = _does(owner) if owner is not None else ""
+                        # Its picture may be of a moment at which it did not have it yet, or not any more.
+                        does = _does(owner) if owner is not None and node not in queue else ""
                         edges.append(Across((pid, tid), node, "lock", what, does, sure, thread.wait.timed))
                 # Workers pass the lock of their queue on all the time: that nobody has it must be seen at one moment.
                 steady = untaken is not None or (thread.state is State.LOCK and thread.since_s >= LOST_S)
@@ -254,7 +261,7 @@ def _told(sides: Mapping[int, Side], pictures: Mapping[int, Snapshot]) -> Iterab
                         (pid, tid),
                         node,
                         link.kind,
-                        f"the other end of a {link.kind}{_place(thread)}",
+                        f"the other end of {_LINKS.get(link.kind, link.kind)}{_place(thread)}",
                         does,
                         sure,
                         thread.wait.timed,
@@ -309,7 +316,7 @@ def _place(thread: ThreadView) -> str:
 
 
 def _does(thread: ThreadView) -> str:
-    return thread.because or thread.reason or thread.state.name.lower()
+    return _HINT.sub("", thread.because) or thread.reason or thread.state.name.lower()
 
 
 # ---------------------------------------------------------------- circles
@@ -443,10 +450,6 @@ def _asks(snapshot: Snapshot, blame: Blame, pid: int, found: Found, name: Callab
     more = f" So {waits(rest)} {plural(rest, 'more thread')}." if rest else ""
     said = f"{one.name} waits for {edges[0].what}, for {duration(one.since_s)}, to come from {whom}.{more}"
     return msgspec.structs.replace(blame, verdict="waits", sentence=f"Waits for a worker process: {said}")
-
-
-#: What the verdict of one process alone says of the others, which are looked at here.
-_HINT = re.compile(r" \(check --tree [^)]*\)")
 
 
 def _without_hints(blame: Blame) -> Blame:

@@ -15,7 +15,7 @@ from concview.analysis.locks import LockWindow, held_by_itself, holds_of, waited
 from concview.analysis.records import ThreadHistory
 from concview.analysis.window import Window
 from concview.model import NO_STACK, Confidence, Site, State
-from concview.snapshot import ChainView, EdgeView, HolderView, LockView
+from concview.snapshot import ANOTHER_PROCESS, ChainView, EdgeView, HolderView, LockView
 from concview.text import plural, waits
 
 #: Locks and chains in a snapshot.
@@ -40,6 +40,9 @@ def _lock_view(lock: LockWindow, waiting: list[int], holding: dict[str, int], wi
         HolderView(tid, window.name(tid), share, Confidence.UNKNOWN if lock.ambiguous else certain)
         for tid, share in lock.holder_shares()[:20]
     )
+    if lock.held_elsewhere:
+        other = HolderView(0, ANOTHER_PROCESS, lock.held_elsewhere, Confidence.INFERRED)
+        holders = tuple(sorted((*holders, other), key=lambda h: -h.share))
     last = window.end_ns
     now = tuple(w.tid for w in lock.waits if w.end_ns >= last and w.run.end_ns == 0)
     holder_now = holding.get(lock.key, 0)

@@ -24,7 +24,7 @@ from concview.model import (
 )
 from concview.snapshot.base import NO_SHARES, Shares, Status, View
 from concview.snapshot.blame import Blame, BlameCause, BlameStep, QuietView
-from concview.snapshot.locks import ChainView, EdgeView, HolderView, LockView
+from concview.snapshot.locks import ANOTHER_PROCESS, ChainView, EdgeView, HolderView, LockView
 from concview.snapshot.resources import GilView, InterpreterView, ListeningView, PeerView, QueueView
 from concview.snapshot.tasks import AioView, LoopView, SharedView, TaskGroupView, TaskView
 from concview.snapshot.threads import PlaceWaitTimes, ThreadView, WaitTimes, WakerView, WakeTimes
@@ -32,6 +32,7 @@ from concview.snapshot.time import Gap, Mark, Point, Timeline
 from concview.snapshot.work import RouteView, WorkSummary, WorkTotal, WorkView
 
 __all__ = [
+    "ANOTHER_PROCESS",
     "NO_SHARES",
     "AioView",
     "Blame",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from concview.model import Confidence, Site
+from concview.model import BETWEEN_PROCESSES, Confidence, Site
 from concview.snapshot.base import View
+
+#: Name of whoever has a lock that processes have in common, where that is no thread of this one.
+ANOTHER_PROCESS = "another process"
 
 
 class HolderView(View, frozen=True):
-    tid: int
+    tid: int  #: 0: of another process
     name: str
     share: float  #: of the lock's held time
     confidence: Confidence
@@ -44,6 +47,10 @@ class LockView(View, frozen=True):
     handoffs_per_s: float = 0.0
     workers: int = 0  #: threads that held it or waited for it
     speedup_cap: float | None = None  #: they can together be so many times as fast as one at most
+
+    @property
+    def between_processes(self) -> bool:
+        return self.kind.startswith(BETWEEN_PROCESSES)
 
 
 class EdgeView(View, frozen=True):

@@ -25,7 +25,7 @@ from concview.analysis.records import Run, ThreadHistory
 from concview.analysis.tasks import words
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import TaskHistory, TaskRun
-from concview.model import GENERATOR, IN_PROCESSES, UNOWNED_VIA, LoopState, TaskState, WaitKind
+from concview.model import BETWEEN_PROCESSES, GENERATOR, IN_PROCESSES, UNOWNED_VIA, LoopState, TaskState, WaitKind
 from concview.source.calls import THREADING
 from concview.text import group, plural
 
@@ -162,7 +162,7 @@ def _inside(run: Run) -> bool:
         return False
     if via in ("native", "import", "database", "child", "select", "accept", "poll"):
         return False
-    if wait.lock_kind.startswith("multiprocessing.") or any(_shared(f.file) for f in run.stack.frames[:4]):
+    if wait.lock_kind.startswith(BETWEEN_PROCESSES) or any(_shared(f.file) for f in run.stack.frames[:4]):
         return False
     return via in _INSIDE or wait.via in _INSIDE or wait.lock_kind in _LOCKS
 

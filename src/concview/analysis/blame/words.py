@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from concview.analysis.blame.nouns import QUIET, End, Part, Root, Step, Via
@@ -215,11 +216,15 @@ def largest(parts: Sequence[Part]) -> Part:
 _NAMED = frozenset({*Via} - {Via.LOCK, Via.PERMIT, Via.SIGNAL, Via.BARRIER, Via.ROOM, Via.TURN})
 
 
+def _named(step: Step) -> bool:
+    return step.via in _NAMED or str(step.via) in re.findall(r"\w+", step.what.lower())
+
+
 def because(parts: Sequence[Part]) -> str:
     """One thread now: 'sem (permit) <- an answer of rpc <- peer: sleeps (semN.py:7)', the largest part of it."""
     part = largest(parts)
     told = " <- ".join(
-        f"{s.what}{'' if s.via in _NAMED else f' ({s.via})'}{where(s.place.file, s.place.line, s.place.inside)}"
+        f"{s.what}{'' if _named(s) else f' ({s.via})'}{where(s.place.file, s.place.line, s.place.inside)}"
         for s in part.path[:8]
     )
     more = f" (and {plural(len(parts) - 1, 'other cause')})" if len(parts) > 1 else ""

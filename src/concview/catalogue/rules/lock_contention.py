@@ -22,6 +22,9 @@ Fix:
 
     Or divide the state (a lock per part), or let every thread collect on its own and merge at the end.
 
+    Of a lock that processes share the other processes are seen only in so far as threads here wait for them:
+    `check --tree` looks at all of them and names who has it.
+
 When it is fine:
     Waiting at a condition, a barrier, a full queue or for a future is not contention for a lock, and not counted. Nor
     is a lock at which one thread alone was seen, and nobody with it: a worker parks there (trio and gevent do so)
@@ -32,10 +35,10 @@ When it is fine:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from concview.analysis.classify import BLOCKING_VIA
-from concview.analysis.known_places import between_processes
+from concview.analysis.known_places import between_processes, serves_client
 from concview.analysis.locks import SHARED_KINDS, LockWindow
 from concview.analysis.records import Run
 from concview.analysis.window import Window
@@ -101,19 +104,23 @@ class LockContention:
         stuck = len(evidence.lasting(window, lock.still_waiting))
         lower = evidence.lower_waiters(window, mean, len(waiters), lock.episodes, stuck)
         cpu = window.cpu_percent
-        serial = held >= SATURATED and cpu is not None and cpu <= ONE_CORE_PERCENT
         name = evidence.lock_name(lock)
+        kept = _kept(lock)
+        # What other processes compute is not known here.
+        serial = not kept.among and held >= SATURATED and cpu is not None and cpu <= ONE_CORE_PERCENT
         holds = [] if lock.ambiguous else lock.contended_holds()
         holder, stack = evidence.main_hold(holds)
         main, part = _main_state(lock)
+        who = evidence.who(window, involved)
         summary = (
-            evidence.waiting(evidence.who(window, involved), mean, f"for {name} ({evidence.lock_spot(lock)})")
+            evidence.waiting(who, mean, f"for {name}{kept.what} ({evidence.lock_spot(lock)})")
             + f", at most {lock.waiters_max} at once; it is held {percent(held)} of the time"
         )
+        if lock.held_elsewhere:
+            summary += f" ({percent(held * lock.held_elsewhere)} by other processes)"
         if main:
             summary += f", its holder mostly {main} ({percent(part)})"
         if serial:
-            who = evidence.who(window, involved)
             summary += f". It serialises {who}: the whole program uses {cpu:.0f} % of one core"
         return Observation(
             subject=lock.key,
@@ -124,19 +131,14 @@ class LockContention:
             lasting=stuck,
             confidence=lock.confidence,
             label=name,
-            title=f"Threads queue for {name}",
+            title=f"{kept.who} queue for {name}{kept.what}",
             summary=summary + ".",
-            fix=(
-                f"Hold {name} for less: take a snapshot under it and work on that outside.\n\n"
-                f"    with {name}: snapshot = state.copy()\n"
-                f"    result = compute(snapshot)            # nobody waits for this\n\n"
-                "Or divide the state (a lock per part), or collect per thread and merge at the end."
-            ),
-            gain=_gain(held, involved),
+            fix=kept.fix or _FIX.format(name=name),
+            gain="" if kept.among else _gain(held, involved),
             check_next=(
                 f"What in the section at {evidence.frame_spot(stack.user_leaf)} needs {name}?"
                 if stack is not None
-                else f"Who holds {name}? The holder was not seen; look at the threads' stacks."
+                else kept.next.format(name=name)
             ),
             where=evidence.places(stack, evidence.waiter_stack(lock), first=lock.site),
             threads=tuple(involved),
@@ -144,6 +146,45 @@ class LockContention:
             + evidence.waiter_stacks(window, lock),
             floor=75 if serial and lower >= SATURATED_WAITERS else 0,
         )
+
+
+class _Kept(NamedTuple):
+    """Among whom a lock is passed on, in words."""
+
+    who: str
+    what: str  #: behind its name
+    among: bool  #: processes
+    fix: str  #: '': that of a lock of one process
+    next: str
+
+
+_FIX = (
+    "Hold {name} for less: take a snapshot under it and work on that outside.\n\n"
+    "    with {name}: snapshot = state.copy()\n"
+    "    result = compute(snapshot)            # nobody waits for this\n\n"
+    "Or divide the state (a lock per part), or collect per thread and merge at the end."
+)
+_FIX_PROCESSES = (
+    "Hold it for less: read and write under it what the processes share, and work outside.\n\n"
+    "    with lock: mine = shared[:]\n"
+    "    result = compute(mine)                # no process waits for this\n\n"
+    "Or divide what is shared (a lock per part), or let each process collect on its own and merge at the end. A "
+    "process that is killed while it has the lock never gives it back."
+)
+_NEXT = "Who holds {name}? The holder was not seen; look at the threads' stacks."
+_NEXT_PROCESSES = (
+    "Which process has {name}, and what does it do meanwhile? `concview check --tree PID`, with the PID of the process "
+    "that started these, tells it under 'Waits across processes'."
+)
+
+
+def _kept(lock: LockWindow) -> _Kept:
+    if lock.between_processes:
+        what = f", a {lock.kind}" if lock.site.expression else ""
+        return _Kept("Processes", what, True, _FIX_PROCESSES, _NEXT_PROCESSES)
+    if 2 * sum(ns for run, ns in lock.waited_as if serves_client(run.stack)) > lock.wait_ns:
+        return _Kept("Clients", ", which this Manager's process lends", True, _FIX_PROCESSES, _NEXT_PROCESSES)
+    return _Kept("Threads", "", False, "", _NEXT)
 
 
 def _parked(lock: LockWindow) -> bool:

@@ -75,7 +75,7 @@ class SiteOut(msgspec.Struct):
 
 
 class HolderOut(msgspec.Struct):
-    tid: int
+    tid: int  #: 0: of another process, where the lock is one between processes
     name: str
     percent: float
     confidence: str

@@ -10,7 +10,7 @@ from rich.segment import Segment
 
 from concview import text
 from concview.session.phrases import lasting, unended
-from concview.snapshot import LockView, Snapshot, ThreadView
+from concview.snapshot import ANOTHER_PROCESS, LockView, Snapshot, ThreadView
 from concview.tui.text_render import Line, fit, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
 from concview.tui.views.base import TableView, ViewSpec
@@ -52,6 +52,8 @@ def _holder(lock: LockView, width: int, palette: Palette, context: Any) -> Line:
     threads = holders_now(lock, snapshot) if snapshot is not None else []
     if not threads and lock.kind in NOT_HELD:
         return [Segment(fit("-", width), palette.faint)]
+    if (not threads or snapshot is None) and lock.waiters_now and lock.between_processes:
+        return [Segment(fit(ANOTHER_PROCESS, width), palette.base)]
     if not threads or snapshot is None:
         return [Segment(fit("nobody" if not lock.waiters_now else "not known", width), palette.faint)]
     more = f" +{len(threads) - 1}" if len(threads) > 1 else ""
@@ -199,6 +201,9 @@ class Locks(TableView):
             first = waiting[0]
             title = f"waiter: {names.full(first.tid, first.name)}"
             blocks.append((title, f"for {lasting(first)}", first.stack.frames))
+        if now is None and waiting and lock.between_processes:
+            said = f"holder: {ANOTHER_PROCESS}; w in the list of processes (p) looks at all of them and names it"
+            lines += [[], *([Segment(part, palette.base)] for part in wrap(said, width))]
         if blocks:
             lines += [[], *stack_columns(blocks, width, palette)[:-1]]
         numbers = _numbers(lock)

@@ -18,8 +18,17 @@ from concview.model import Frame
 if TYPE_CHECKING:
     pass
 
+#: Who has a lock that processes have in common, where that is no thread of this one.
+ELSEWHERE = "another process, maybe one that has ended"
+
 #: Lines from which sessions asked one pool for a connection that are remembered.
 _MOST_PLACES = 64
+
+
+def check_tree(waiter: Waiter) -> str:
+    """The command that looks at this process together with those it shares locks with."""
+    parent = waiter.world.history.parent
+    return f"check --tree {parent.pid} names it" if parent is not None and parent.alive else "check --tree names it"
 
 
 def inside_block(waiter: Waiter) -> list[Node]:

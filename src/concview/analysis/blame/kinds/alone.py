@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import Counters, WaitKind
+from concview.model import BETWEEN_PROCESSES, Counters, WaitKind
 from concview.source.wakes import ITEMS
 from concview.text import listed, plural
 
@@ -36,7 +36,7 @@ class Alone:
 
     def applies(self, look: Look) -> bool:
         wait = look.wait
-        if wait.kind is not WaitKind.FUTEX or wait.timed or wait.lock_kind.startswith("multiprocessing."):
+        if wait.kind is not WaitKind.FUTEX or wait.timed or wait.lock_kind.startswith(BETWEEN_PROCESSES):
             return False
         if look.stack.truncated or any(part in f.file for f in look.stack.frames[:6] for part in _BY_OTHERS):
             return False

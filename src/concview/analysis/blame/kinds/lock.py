@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import in_tasks, on_the_way, would
+from concview.analysis.blame.kinds._ways import ELSEWHERE, check_tree, in_tasks, on_the_way, would
 from concview.analysis.blame.kinds.signal import no_work
 from concview.analysis.blame.nouns import QUIET, End, Link, Node, Part, Root, Settle, Via
 from concview.analysis.blame.ties import Ties, still, ties
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import BLOCKING_VIA, IDLE_VIA
 from concview.analysis.known_places import MANAGERS, bare, is_file
-from concview.model import Confidence, State
+from concview.model import BETWEEN_PROCESSES, Confidence, State
 
 _ITSELF = "this thread has it itself, from further out in its own stack"
 _GIVES = frozenset({"release", "exit"})
@@ -36,6 +36,10 @@ class Lock:
         moment, same = waiter.moment, waiter.same
         what = site.expression if site is not None and site.expression else (waiter.wait.lock_kind or "a lock")
         semaphore = waiter.world.kernel.semaphores.of(moment, waiter.tid)
+        # One that several processes have is nobody's own.
+        shared = waiter.wait.lock_kind.startswith(BETWEEN_PROCESSES) or semaphore is not None
+        if shared and waiter.wait.lock_kind and what != waiter.wait.lock_kind:
+            what = f"{what}, a {waiter.wait.lock_kind}"
         exact = [t for t in moment.holders.get(address, ()) if t != waiter.tid] if address else []
         if exact:
             return waiter.link(Via.LOCK, what, exact, Confidence.EXACT, settle=_followers(waiter, exact))
@@ -63,8 +67,6 @@ class Lock:
             return waiter.link(Via.LOCK, what, [], otherwise=waiter.end(End.CYCLE, circle))
         if not others and site is not None and "[" in site.expression:
             others = _of_a_table(waiter)
-        # One that several processes have is nobody's own.
-        shared = waiter.wait.lock_kind.startswith("multiprocessing.") or semaphore is not None
         if not others and not shared:
             others = _by_callers(waiter)
         mutex = told is not None and _pairs(waiter, told)
@@ -77,17 +79,19 @@ class Lock:
             # What this process has taken of it its own object counts.
             if _turn(waiter.look):
                 turn = "its turn at a queue between processes: another one has it and waits for an item, or has ended"
-                return waiter.end(End.PEER, f"{turn} with it (check --tree tells which)")
+                return waiter.end(End.PEER, f"{turn} with it ({check_tree(waiter)})")
             if semaphore is not None and semaphore.sharers == 0:
                 nobody = waiter.end(End.NOBODY, "no other process has it any more: who took it has ended with it")
                 return waiter.link(Via.LOCK, what, [], otherwise=nobody, told=True)
-            end = waiter.end(End.PEER, "another process, or one that has ended with it (check --tree looks at them)")
+            end = waiter.end(End.PEER, f"{ELSEWHERE} ({check_tree(waiter)})")
             return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
+        if not others and _lent(waiter.look):
+            client = f"another of this Manager's clients, maybe one that has ended ({check_tree(waiter)})"
+            lends = f"a {what} that this Manager's process lends"
+            return waiter.outside(Via.LOCK, lends, Confidence.INFERRED, waiter.end(End.PEER, client))
         unseen = "no thread of this process is seen to hold it"
         if shared:
-            unseen += ", and who else does is not recorded in it (check --tree looks at the other processes)"
-        if _lent(waiter.look):
-            unseen = "a Manager's process lends it, and which of the others has it is recorded nowhere"
+            unseen += f", and who else does is not recorded in it ({check_tree(waiter)})"
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: {unseen}")
         if told is not None and not shared and _lost(waiter, told):
             otherwise = waiter.end(

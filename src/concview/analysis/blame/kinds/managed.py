@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from concview.analysis.blame.kinds._ways import inside_block
+from concview.analysis.blame.kinds._ways import ELSEWHERE, check_tree, inside_block
 from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import MANAGED_LOCKS, among
-from concview.model import Confidence, WaitKind
+from concview.model import LENT_KIND, Confidence, Frame, WaitKind
 
 #: Frames of the standard library, from the innermost on, among which the one that takes it is.
 _DEPTH = 8
@@ -32,9 +32,7 @@ class Managed:
             have = [t for t in waiter.moment.once(key, lambda: _between(waiter, asks.file, on)) if t != waiter.tid]
         if have:
             return waiter.link(Via.LOCK, what, have, told=True)
-        peer = waiter.wait.peer
-        asked = (peer.known_as if peer is not None else "") or "the Manager's process"
-        end = waiter.end(End.PEER, f"whoever has it by what {asked} says (one that was killed with it keeps it)")
+        end = waiter.end(End.PEER, f"{ELSEWHERE} ({check_tree(waiter)})")
         return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
 
 
@@ -43,10 +41,17 @@ def _between(waiter: Waiter, file: str, on: str) -> list[Node]:
     found: list[Node] = []
     for tid in waiter.moment.runs:
         for frame in waiter.moment.look(tid).own:
-            if frame.file == file and waiter.world.file(file).has_taken(frame.function, frame.line, on):
+            taken = frame.file == file and waiter.world.file(file).has_taken(frame.function, frame.line, on)
+            if taken and not _another(waiter, tid, frame, on):
                 found.append(tid)
                 break
     return found
+
+
+def _another(waiter: Waiter, tid: Node, frame: Frame, on: str) -> bool:
+    """Whether what is called so in that function was read, and is no lock of a Manager."""
+    read = [h for h in waiter.moment.runs[tid].holds if h.site.expression == on and h.site.function == frame.function]
+    return bool(read) and all(h.kind != LENT_KIND for h in read)
 
 
 KIND = Managed()
