@@ -62,6 +62,18 @@ async def test_the_tab_is_there_where_tasks_are() -> None:
         await fake.until(pilot, lambda: "no tasks" in _words(pilot))
 
 
+@pytest.mark.parametrize(("key", "view", "said"), [
+    ("2", "threads", "tasks: T shows them"),
+    ("4", "locks", "6 tasks wait at locks, queues and pools now: T shows them"),
+    ("5", "peers", "at sockets and streams now: T shows them"),
+    ("9", "queues", "at queues now: T shows them"),
+])  # fmt: skip
+async def test_views_of_threads_lead_to_the_tasks(key: str, view: str, said: str) -> None:
+    async with _app().run_test(size=(80, 24)) as pilot:
+        await _to(pilot, key, view)
+        await fake.until(pilot, lambda: said in _words(pilot))
+
+
 async def test_enter_leads_to_the_task_and_from_there_to_its_holder_and_back() -> None:
     async with _app().run_test(size=(120, 36)) as pilot:
         dashboard = await _to(pilot, "T", "tasks")

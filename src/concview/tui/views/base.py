@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.geometry import Size
@@ -19,9 +20,10 @@ from textual.widgets import Input
 
 from concview.snapshot import Snapshot
 from concview.tui.text_render import Line, wrap
+from concview.tui.theme import palette_of
 from concview.tui.widgets.baseline import Baseline
 from concview.tui.widgets.filter import FilterBar
-from concview.tui.widgets.page import Page
+from concview.tui.widgets.page import Page, Panel
 from concview.tui.widgets.steady import Steady
 from concview.tui.widgets.table import Table
 
@@ -232,7 +234,12 @@ class TableView(Filtered):
         """What stands instead of rows; '': what the table itself says."""
         return "" if snapshot.target else NOTHING_YET
 
+    def elsewhere(self, snapshot: Snapshot) -> str:
+        """Above the rows: what of the same kind another view shows, and by which key; '': nothing."""
+        return ""
+
     def compose(self) -> ComposeResult:
+        yield Panel(id="elsewhere")
         yield self.table()
         yield Page(id="detail")
         yield FilterBar()
@@ -240,6 +247,11 @@ class TableView(Filtered):
     def draw(self, snapshot: Snapshot) -> None:
         self.grid.say_when_empty(self.why_empty(snapshot))
         self.grid.set_rows(self.rows(snapshot), self.context(snapshot))
+        said = self.elsewhere(snapshot)
+        for beside in self.query("#elsewhere").results(Panel):
+            beside.display = bool(said)
+            parts = wrap(said, max(8, self.grid.room)) if said else []
+            beside.set_lines([[Segment(part, palette_of(self).info)] for part in parts])
         self.count()
         self.draw_detail()
 

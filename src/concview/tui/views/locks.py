@@ -13,6 +13,7 @@ from concview.session.phrases import lasting, unended
 from concview.snapshot import ANOTHER_PROCESS, LockView, Snapshot, ThreadView
 from concview.tui.text_render import Line, fit, fit_place, wrap
 from concview.tui.theme import Palette, palette_of
+from concview.tui.views._tasks_elsewhere import LOCKS, tasks_elsewhere
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, place_cell, text_cell
 from concview.tui.widgets.graph import graph_lines
@@ -172,6 +173,9 @@ class Locks(TableView):
             id="list",
             empty="no thread waited for a lock, and none is seen held",
         )
+
+    def elsewhere(self, snapshot: Snapshot) -> str:
+        return tasks_elsewhere(snapshot, LOCKS)
 
     def rows(self, snapshot: Snapshot) -> Sequence[LockView]:
         return snapshot.locks

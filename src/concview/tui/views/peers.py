@@ -13,6 +13,7 @@ from concview.session.phrases import lasting
 from concview.snapshot import PeerView, Snapshot
 from concview.tui.text_render import Line, fit, fit_place
 from concview.tui.theme import Palette, palette_of
+from concview.tui.views._tasks_elsewhere import PEERS, tasks_elsewhere
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, text_cell
 from concview.tui.widgets.names import names_of
@@ -73,6 +74,9 @@ class Peers(TableView):
             haystack=lambda p: f"{p.peer.name} {p.peer.kind} {p.peer.status} {p.peer.local}".lower(),
             empty="no thread waited for a socket, pipe or file",
         )
+
+    def elsewhere(self, snapshot: Snapshot) -> str:
+        return tasks_elsewhere(snapshot, PEERS)
 
     def rows(self, snapshot: Snapshot) -> Sequence[PeerView]:
         return snapshot.peers

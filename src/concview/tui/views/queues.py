@@ -13,6 +13,7 @@ from concview.session.phrases import lasting
 from concview.snapshot import QueueView, Snapshot
 from concview.tui.text_render import Line, fit, fit_place, paragraph, sparkline
 from concview.tui.theme import Palette, palette_of
+from concview.tui.views._tasks_elsewhere import QUEUES, tasks_elsewhere
 from concview.tui.views.base import NOTHING_YET, TableView, ViewSpec
 from concview.tui.widgets.columns import Column, number_cell, text_cell
 from concview.tui.widgets.names import names_of
@@ -21,9 +22,7 @@ from concview.tui.widgets.threads import place
 
 #: Threads of each list in the detail.
 _MOST = 20
-NONE_SEEN = (
-    "no queue.Queue, SimpleQueue or thread pool is in use; asyncio's queues are told by the agent: view 8, key a"
-)
+NONE_SEEN = "no queue.Queue, SimpleQueue or thread pool is in use"
 
 
 def name_of(queue: QueueView) -> str:
@@ -118,6 +117,9 @@ class QueuesView(TableView):
             id="list",
             haystack=lambda q: f"{name_of(q)} {q.kind} {'thread pool' if q.pool else ''}".lower(),
         )
+
+    def elsewhere(self, snapshot: Snapshot) -> str:
+        return tasks_elsewhere(snapshot, QUEUES)
 
     def rows(self, snapshot: Snapshot) -> Sequence[QueueView]:
         return snapshot.depths

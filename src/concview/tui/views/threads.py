@@ -8,10 +8,11 @@ from typing import Any
 from textual.app import ComposeResult
 
 from concview.snapshot import Snapshot, ThreadView
+from concview.tui.views._tasks_elsewhere import all_tasks
 from concview.tui.views.base import TableView, ViewSpec
 from concview.tui.widgets.filter import FilterBar
 from concview.tui.widgets.groups import MANY, Groups, pool_of
-from concview.tui.widgets.page import Page
+from concview.tui.widgets.page import Page, Panel
 from concview.tui.widgets.states import slice_number
 from concview.tui.widgets.table import Table
 from concview.tui.widgets.threads import COLUMNS, HINT, as_line, columns_of, thread_table
@@ -25,12 +26,16 @@ class Threads(TableView):
         self.groups = Groups()
 
     def compose(self) -> ComposeResult:
+        yield Panel(id="elsewhere")
         yield self.table()
         yield Page(id="detail")
         yield FilterBar(hint=HINT)
 
     def table(self) -> Table:
         return thread_table(id="list")
+
+    def elsewhere(self, snapshot: Snapshot) -> str:
+        return all_tasks(snapshot)
 
     def rows(self, snapshot: Snapshot) -> Sequence[ThreadView]:
         return snapshot.threads
