@@ -17,6 +17,8 @@ from concview.cpython.aio.waits import Waiting
 from concview.cpython.threads import Thread
 from concview.model import TaskState
 
+#: Bytes of a task's slots that are read at most, and of an int that counts: its size and two digits.
+_MOST_SLOTS, _COUNTER = 1024, 16
 #: Tasks of one runner that are looked at.
 MAX_TASKS = 20_000
 _RUN = "trio/_core/_run.py"
@@ -61,10 +63,12 @@ ROLES: dict[tuple[str, str], Role] = {
 class TrioTask:
     """One task as it was read."""
 
-    __slots__ = ("address", "held", "links", "name", "nursery", "waiting")
+    __slots__ = ("address", "held", "links", "mark", "name", "nursery", "turns", "waiting")
 
-    def __init__(self, address: int, name: str, nursery: int) -> None:
+    def __init__(self, address: int, name: str, nursery: int, turns: int) -> None:
         self.address, self.name, self.nursery = address, name, nursery
+        self.turns = turns  #: how often it was scheduled, as trio counts
+        self.mark: tuple[tuple[int, bytes], ...] = ()  #: (address, bytes) that change when it is scheduled
         self.links: list[Link] = []
         self.waiting = Waiting()
         self.held: list[Held] = []
@@ -75,6 +79,8 @@ class Trio:
         self._values, self._chains, self._holders, self._transports = values, chains, holders, transports
         self._checker = Checker(values)
         self.runners: dict[int, int] = {}  #: runner -> tid of its thread
+        self._missed: set[int] = set()  #: of them, those not seen when last looked for
+        self._known: dict[int, dict[int, TrioTask]] = {}  #: runner -> its tasks by address, as they were read last
 
     def look_for(self, threads: list[Thread]) -> None:
         """Find the runners among the threads' frames."""
@@ -92,7 +98,12 @@ class Trio:
                         if self._values.type_name(runner) == "Runner":
                             found[runner] = thread.tid
                     break
-        self.runners = found
+        # A thread that was copied while it ran may be without the frame: that one has gone is said when it is seen twice.
+        tids = {thread.tid for thread in threads}
+        missed = {r: tid for r, tid in self.runners.items() if tid in tids and tid not in found.values()}
+        self.runners = found | {r: tid for r, tid in missed.items() if r not in self._missed}
+        self._missed = set(missed) - self._missed
+        self._known = {runner: tasks for runner, tasks in self._known.items() if runner in self.runners}
 
     def ready_queue(self, runner: int) -> int:
         """Address of the deque of tasks that are due."""
@@ -104,14 +115,28 @@ class Trio:
         values = self._values
         tasks = values.attribute(runner, "tasks")
         addresses = values.set_items(tasks, MAX_TASKS) if values.type_name(tasks) == "set" else []
+        known = self._known.get(runner, {})
+        # What a nursery's body waits for are its children, which end while it is not scheduled.
+        kept_ones = [t for a in addresses if (t := known.get(a)) and t.mark and t.waiting.state is not TaskState.TASK]
+        stood = self._checker.same([task.mark for task in kept_ones])
+        same_as_before = [task for task, same in zip(kept_ones, stood, strict=True) if same]
+        there = {task.address for task in same_as_before}
         read: list[tuple[TrioTask, int, bool]] = []
         for address in addresses:
+            if address in there:
+                continue
+            mark = self._mark(address)
             found = values.attributes(address)
             if "coro" in found and "name" in found:
                 parked = values.type_name(found.get("_abort_func", 0)) not in ("NoneType", "")
                 nursery = found.get("_parent_nursery", 0)
                 nursery = nursery if values.type_name(nursery) == "Nursery" else 0
-                read.append((TrioTask(address, values.text(found["name"]), nursery), found["coro"], parked))
+                points = found.get("_schedule_points", 0)
+                task = TrioTask(address, values.text(found["name"]), nursery, values.integer(points, 0))
+                if mark and points:
+                    tag = points + values.o["long.lv_tag"]
+                    task.mark = (mark, (tag, values.memory.read(tag, _COUNTER)))
+                read.append((task, found["coro"], parked))
         chains = self._chains.walk([coroutine for _, coroutine, _ in read])
         kept: list[TrioTask] = []
         checks: list[list[tuple[int, bytes]]] = []
@@ -120,7 +145,7 @@ class Trio:
             if chain.torn:
                 torn += 1
                 continue
-            check = [part for link in chain.links for part in link.stand]
+            check = [*task.mark, *(part for link in chain.links for part in link.stand)]
             task.links = chain.links
             try:
                 task.waiting = self._wait(task, chain) if parked else Waiting(TaskState.READY)
@@ -132,7 +157,19 @@ class Trio:
             checks.append(check)
         same = self._checker.same(checks)
         good = [task for task, holds in zip(kept, same, strict=True) if holds]
-        return good, set(addresses), torn + len(kept) - len(good)
+        torn += len(kept) - len(good)
+        good += same_as_before
+        self._known[runner] = {task.address: task for task in good}
+        return good, set(addresses), torn
+
+    def _mark(self, address: int) -> tuple[int, bytes] | None:
+        """(address, bytes) of a task's slots. None where it has a dict, which says nothing of what is in it."""
+        kind = self._values.objects.type_at(self._values.memory.word(address + self._values.o["ob.type"]))
+        size = kind.basicsize - self._values.o.header
+        if kind.dictoffset or not 0 < size <= _MOST_SLOTS:
+            return None
+        start = address + self._values.o.header
+        return start, self._values.memory.read(start, size)
 
     def _wait(self, task: TrioTask, chain: Chain) -> Waiting:
         if task.name in _SYSTEM:

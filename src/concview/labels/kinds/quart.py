@@ -12,4 +12,12 @@ def read(view: View) -> Raw | None:
     return of_scope(request.attr("scope"), request.attr("url_rule", "rule").text())
 
 
-KIND = Kind("quart", (At("quart/app.py", "Quart.handle_request"), At("quart/app.py", "Quart.handle_websocket")), read)
+KIND = Kind(
+    "quart",
+    (
+        At("quart/app.py", "Quart.handle_request"),
+        At("quart/app.py", "Quart.handle_websocket"),
+        At("quart_trio/app.py", "QuartTrio.handle_request"),
+    ),
+    read,
+)

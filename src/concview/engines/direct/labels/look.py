@@ -260,6 +260,8 @@ class LabelLook:
             return _NO_SPAN
         self.reader.access.begin()
         task, thread = owner.task, owner.thread
+        if task is not None and task.mark is not None:
+            return _NO_SPAN  # its context is not where a task of asyncio's has it
         name = task.address + self._tracker.values.layout.name if task is not None else 0
         state = thread.address if thread is not None else 0
         try:
@@ -281,7 +283,7 @@ class LabelLook:
             return proof
         slots = {c.frame.slots for c in owner.candidates}
         stands = (part for link in links if link.slots in slots for part in link.stand)
-        return [*proof, self._tracker.still(task), *stands]
+        return [*proof, *self._tracker.still(task), *stands]
 
     def _stands(self, owner: Owner) -> bool:
         """Whether a thread is still in the frames that were read, as it was just copied again."""

@@ -436,6 +436,9 @@ class GreenletTasks:
             task.since_ns = now if before is not None else task.born_ns
         task.waiting = waiting
         task.loop = self._hubs.get(main, 0)
+        mark = ((head.inner, head.raw[: self._greenlets.size]),)
+        moved = task.mark != mark or [k.stand for k in task.links] != [k.stand for k in links]
+        task.mark, task.steps = mark, task.steps + moved
         if links:
             if not task.links:
                 task.generation = -1  # its function is known now

@@ -40,7 +40,7 @@ Row = tuple[int, int, int, int, int, int]
 class Task:
     __slots__ = (
         "address", "again", "alive", "born_ns", "check", "coroutine", "future", "generation", "held", "holds", "id",
-        "interpreter", "kind", "links", "loop", "name", "next_future", "parent", "pulse", "row", "serves", "since_ns",
+        "interpreter", "kind", "links", "loop", "mark", "name", "next_future", "parent", "pulse", "row", "serves", "since_ns",
         "stack", "stepped", "steps", "told_awaits", "wait", "waiting",
     )  # fmt: skip
 
@@ -55,6 +55,8 @@ class Task:
         self.generation = -1  #: of the sink, when it was announced
         self.links: list[Link] = []  #: outermost first
         self.check: list[tuple[int, bytes]] = []  #: what they were concluded from
+        #: Of what is no task of asyncio's: (address, bytes) that change when it runs, beside its innermost frame.
+        self.mark: tuple[tuple[int, bytes], ...] | None = None
         self.pulse = 0  #: address of eight bytes that say where the innermost frame stands
         self.waiting: Waiting | None = None
         self.held: list[Held] = []
@@ -65,7 +67,7 @@ class Task:
         self.next_future = 0  #: that it was just seen to wait for
         self.alive = True
         self.stepped = False  #: it has moved since it was last walked
-        self.steps = 0  #: how often it was walked since it had moved
+        self.steps = 0  #: another number whenever it was seen to have moved
         self.again: Again | None = None  #: how to see cheaply that only its future is another one
 
 

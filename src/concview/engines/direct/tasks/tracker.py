@@ -276,6 +276,7 @@ class TaskTracker:
         """Look at once, for who reads more of the tasks. What that costs makes the next look come later."""
         if self.active:
             self._look_at = 0
+            self._trio.ask(now)
             self.poll(now, interpreters, threads, idents)
 
     def ended(self, address: int) -> str:
@@ -298,10 +299,12 @@ class TaskTracker:
         """Addresses of the context managers whose blocks a task's frames are in. Raises BAD."""
         return self._holders.managers(links)
 
-    def still(self, task: Task) -> tuple[int, bytes]:
-        """What must read the same as long as a task waits for the future, and runs the coroutine, that it was seen at:
-        (address, bytes)."""
-        return task.address + self._layout.waiter, _PAIR.pack(task.future, task.coroutine)
+    def still(self, task: Task) -> tuple[tuple[int, bytes], ...]:
+        """What must read the same as long as a task waits where it was seen to: (address, bytes). Of asyncio's the
+        future and the coroutine; of others where their innermost frame stands."""
+        if task.mark is not None:
+            return (*task.mark, *(task.links[-1].stand if task.links else ()))
+        return ((task.address + self._layout.waiter, _PAIR.pack(task.future, task.coroutine)),)
 
     # ------------------------------------------------------------------ one look
 

@@ -14,14 +14,17 @@ from concview.model import Outcome, TaskState
 if TYPE_CHECKING:
     from concview.engines.direct.tasks.tracker import TaskTracker
 
-#: A look costs by the task: it is followed by a pause so many times as long, and at least this one (nanoseconds).
-_PAUSE, _LEAST_NS = 30, 100_000_000
+#: A look costs by the task that has moved: it is followed by a pause so many times as long, and at least this one
+#: (nanoseconds). Who reads more of the tasks needs them as they are now, and may ask earlier.
+_PAUSE, _ASKED_PAUSE, _LEAST_NS = 30, 20, 100_000_000
+#: What a first look counts at most.
+_FIRST_NS = 15_000_000
 
 
 class TrioTasks:
     def __init__(self, tracker: TaskTracker, trio: Trio) -> None:
         self._tracker, self._trio = tracker, trio
-        self._due_ns = 0
+        self._due_ns = self._asked_ns = 0
         self._filled: set[int] = set()  #: runners whose tasks of the first look are known
 
     @property
@@ -44,7 +47,7 @@ class TrioTasks:
         """`clock`: CPU time of ours in nanoseconds before; how many were torn."""
         if now < self._due_ns:
             return 0
-        torn = 0
+        torn, first = 0, False
         for runner, tid in list(self._trio.runners.items()):
             try:
                 found, there, bad = self._trio.read(runner)
@@ -55,14 +58,25 @@ class TrioTasks:
                 self._tracker.end(now, task, Outcome.NOT_SEEN)
             for seen in found:
                 self._accept(now, seen, runner, tid)
+            first = first or runner not in self._filled
             self._filled.add(runner)
+        # The first look at a program reads all its code, too.
         spent = self._tracker.spent(clock)
+        spent = min(spent, _FIRST_NS) if first else spent
         self._due_ns = now + max(_LEAST_NS, _PAUSE * spent)
+        self._asked_ns = now + max(_LEAST_NS, _ASKED_PAUSE * spent)
         return torn
+
+    def ask(self, now: int) -> None:
+        """The next `poll` shall look, if that is not too much."""
+        if now >= self._asked_ns:
+            self._due_ns = 0
 
     def _accept(self, now: int, seen: TrioTask, runner: int, tid: int) -> None:
         tracker = self._tracker
         task = tracker.tasks.get(seen.address)
+        if task is not None and task.links is seen.links and task.waiting is seen.waiting:
+            return  # it stands where it stood
         if task is not None and (task.name != seen.name or task.loop != runner):
             tracker.end(now, task, Outcome.NOT_SEEN)
             task = None
@@ -76,6 +90,8 @@ class TrioTasks:
             seen.waiting.via,
             seen.waiting.object,
         )
+        same = same and task.steps == seen.turns
+        task.steps, task.mark = seen.turns, seen.mark
         if not same or [k.place for k in task.links] != [k.place for k in seen.links]:
             task.since_ns = now if old is not None else task.born_ns
         task.name, task.loop, task.links, task.held, task.waiting = (
