@@ -98,7 +98,7 @@ class Trio:
                         if self._values.type_name(runner) == "Runner":
                             found[runner] = thread.tid
                     break
-        # A thread that was copied while it ran may be without the frame: that one has gone is said when it is seen twice.
+        # A thread that was copied while it ran may be without the frame: one has gone when it was missed twice.
         tids = {thread.tid for thread in threads}
         missed = {r: tid for r, tid in self.runners.items() if tid in tids and tid not in found.values()}
         self.runners = found | {r: tid for r, tid in missed.items() if r not in self._missed}

@@ -40,8 +40,8 @@ Row = tuple[int, int, int, int, int, int]
 class Task:
     __slots__ = (
         "address", "again", "alive", "born_ns", "check", "coroutine", "future", "generation", "held", "holds", "id",
-        "interpreter", "kind", "links", "loop", "mark", "name", "next_future", "parent", "pulse", "row", "serves", "since_ns",
-        "stack", "stepped", "steps", "told_awaits", "wait", "waiting",
+        "interpreter", "kind", "links", "loop", "mark", "name", "next_future", "parent", "pulse", "row", "serves",
+        "since_ns", "stack", "stepped", "steps", "told_awaits", "wait", "waiting",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, born_ns: int) -> None:
