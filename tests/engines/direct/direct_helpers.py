@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from concview.engines.direct import DirectEngine
 from concview.model import NO_WAIT, Event, Hold, Label, TaskWait, Wait
 from concview.process.discovery import describe
+from waiting import passes
 
+_T = TypeVar("_T")
 FrameTuple = tuple[str, str, int]
 
 
@@ -145,6 +147,20 @@ def tick_until_right(engine: DirectEngine, wrong: Callable[[], Any], seconds: fl
             return
         assert time.monotonic() < deadline, found
         time.sleep(0.005)
+
+
+def tick_until_passes(
+    engine: DirectEngine, check: Callable[[], _T], seconds: float = 60.0, pause: float = 0.005, looks: bool = False
+) -> _T:
+    """Tick until all that a function asserts is true; its value. Fails at the deadline with what is not."""
+
+    def step() -> None:
+        time.sleep(pause)
+        engine.tick(time.monotonic_ns())
+        for look in engine.looks if looks else ():
+            look.look(time.monotonic_ns(), 10_000_000)
+
+    return passes(check, seconds, step)
 
 
 def ticks(engine: DirectEngine, count: int, pause: float = 0.002) -> None:

@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import pytest
-from direct_helpers import KeepingSink, tick_until, watching
+from direct_helpers import KeepingSink, tick_until_passes, watching
 
 from concview.model import FileLock, FileLocks
 from interpreters import Interpreter, target
@@ -66,13 +66,19 @@ def test_who_is_in_a_transaction_that_writes(direct_python: Interpreter) -> None
         pytest.skip("this Python was built without sqlite3")
     with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
         tids, child, folder = json.loads(process.line())
-        tick_until(engine, lambda: len(_locks(sink)) == 3, looks=True, pause=0.05)
-    locks = _locks(sink)
-    assert {lock.kind for lock in locks.values()} == {"SQLite"}
-    for name in ("rollback", "wal"):
-        lock = locks[f"{name}.db"]
-        assert (lock.path, lock.holder, lock.waiters) == (f"{folder}/{name}.db", process.pid, (tids[f"wants {name}"],))
-        assert [(user.tid, user.path, user.function) for user in lock.users] == [(tids[name], "store.db", "has")]
-    other = locks["foreign.db"]
-    assert (other.holder, other.waiters, other.users) == (child, (tids["wants foreign"],), ())
-    assert "python" in other.holder_name
+
+        def told() -> None:
+            locks = _locks(sink)
+            assert [lock.kind for lock in locks.values()] == ["SQLite"] * 3
+            for name in ("rollback", "wal"):
+                lock = locks[f"{name}.db"]
+                assert (lock.path, lock.holder) == (f"{folder}/{name}.db", process.pid)
+                assert lock.waiters == (tids[f"wants {name}"],)
+                assert [(user.tid, user.path, user.function) for user in lock.users] == [
+                    (tids[name], "store.db", "has")
+                ]
+            other = locks["foreign.db"]
+            assert (other.holder, other.waiters, other.users) == (child, (tids["wants foreign"],), ())
+            assert "python" in other.holder_name
+
+        tick_until_passes(engine, told, looks=True, pause=0.05)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from direct_helpers import KeepingSink, tick_until, watching
+from direct_helpers import KeepingSink, tick_until_passes, watching
 
 from capacity import WAITS
 from concview.model import Children, Event, FileLocks, Link, Links, NativeWaits, Relations
@@ -23,56 +23,52 @@ def _last(sink: KeepingSink, kind: type[_E]) -> _E:
     return next(e for e in reversed(sink.events) if isinstance(e, kind))
 
 
-def _seen(sink: KeepingSink) -> bool:
-    """Every kind of wait has been looked at."""
-    links = {tid for link in _last(sink, Links).links for tid in link.waiters}
-    locks, children = _last(sink, FileLocks).locks, _last(sink, Children).children
-    imports = any(o.kind == "ModuleLock" for o in _last(sink, Relations).objects)
-    here = any(lock.users for lock in locks) and any(c.back for c in children) and _last(sink, NativeWaits).waits
-    return bool(len(links) >= 5 and here and imports)
-
-
 def test_who_is_at_the_other_end(direct_python: Interpreter) -> None:
     with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
         tids, (near, far, read_end, write_end), child, folder = json.loads(process.line())
-        tick_until(engine, lambda: _seen(sink), looks=True, pause=0.05)
-    by_waiter = {tid: link for link in _last(sink, Links).links for tid in link.waiters}
-    assert not _last(sink, Links).why
 
-    def users(link: Link) -> set[tuple[int, str, str]]:
-        return {(user.tid, user.how, user.path) for user in link.users}
+        def told() -> None:
+            by_waiter = {tid: link for link in _last(sink, Links).links for tid in link.waiters}
+            assert not _last(sink, Links).why
 
-    pair = by_waiter[tids["asks"]]
-    assert (pair.fd, pair.kind, pair.peer_fds, pair.reads, pair.complete) == (near, "unix", (far,), True, True)
-    assert (tids["serves"], "local", "self.sock") in users(pair)
-    client, server = by_waiter[tids["tcp_client"]], by_waiter[tids["tcp_server"]]
-    assert (client.kind, client.role, server.role) == ("tcp", "client", "server")
-    assert (client.peer_fds, server.peer_fds) == ((server.fd,), (client.fd,))
-    assert {(tids["tcp_server"], "call", ""), (tids["tcp_server"], "local", "connection")} <= users(client)
-    assert (client.received, client.sent, client.peer_received, client.peer_sent) == (0, 0, 0, 0)
-    pipe = by_waiter[tids["lonely"]]
-    assert (pipe.fd, pipe.kind, pipe.peer_fds, pipe.closed) == (read_end, "pipe", (write_end,), "own")
-    other = by_waiter[tids["reads_child"]]
-    assert [owner.pid for owner in other.owners] == [child] and not other.peer_fds
+            def users(link: Link) -> set[tuple[int, str, str]]:
+                return {(user.tid, user.how, user.path) for user in link.users}
 
-    (lock,) = _last(sink, FileLocks).locks
-    assert (lock.path, lock.kind, lock.mode, lock.holder) == (f"{folder}/lock", "flock", "WRITE", process.pid)
-    assert lock.waiters == (tids["wants_lock"],)
-    assert [(user.tid, user.path) for user in lock.users] == [(tids["locks_number"], "number")]
+            pair = by_waiter[tids["asks"]]
+            assert (pair.fd, pair.kind, pair.peer_fds, pair.reads, pair.complete) == (near, "unix", (far,), True, True)
+            assert (tids["serves"], "local", "self.sock") in users(pair)
+            client, server = by_waiter[tids["tcp_client"]], by_waiter[tids["tcp_server"]]
+            assert (client.kind, client.role, server.role) == ("tcp", "client", "server")
+            assert (client.peer_fds, server.peer_fds) == ((server.fd,), (client.fd,))
+            assert {(tids["tcp_server"], "call", ""), (tids["tcp_server"], "local", "connection")} <= users(client)
+            assert (client.received, client.sent, client.peer_received, client.peer_sent) == (0, 0, 0, 0)
+            pipe = by_waiter[tids["lonely"]]
+            assert (pipe.fd, pipe.kind, pipe.peer_fds, pipe.closed) == (read_end, "pipe", (write_end,), "own")
+            other = by_waiter[tids["reads_child"]]
+            assert [owner.pid for owner in other.owners] == [child] and not other.peer_fds
 
-    children = {tid: one for one in _last(sink, Children).children for tid in one.waiters}
-    assert children.keys() == {tids["waits_for_child"], tids["reads_child"]}
-    ended, spoken_to = children[tids["waits_for_child"]], children[tids["reads_child"]]
-    assert (ended.syscall, ended.back) == ("write", True)
-    assert (spoken_to.pid, spoken_to.syscall) == (child, "read")
+            (lock,) = _last(sink, FileLocks).locks
+            assert (lock.path, lock.kind, lock.mode, lock.holder) == (f"{folder}/lock", "flock", "WRITE", process.pid)
+            assert lock.waiters == (tids["wants_lock"],)
+            assert [(user.tid, user.path) for user in lock.users] == [(tids["locks_number"], "number")]
 
-    (native,) = _last(sink, NativeWaits).waits
-    assert native.tid == tids["native"] and native.library and "python" not in native.library
+            children = {tid: one for one in _last(sink, Children).children for tid in one.waiters}
+            assert children.keys() == {tids["waits_for_child"], tids["reads_child"]}
+            ended, spoken_to = children[tids["waits_for_child"]], children[tids["reads_child"]]
+            assert (ended.syscall, ended.back) == ("write", True)
+            assert (spoken_to.pid, spoken_to.syscall) == (child, "read")
 
-    modules = [o for o in _last(sink, Relations).objects if o.kind == "ModuleLock"]
-    assert [(m.name, m.owner, m.waiters) for m in modules] == [("slow_module", tids["imports"], (tids["imports_too"],))]
-    wait = sink.wait_of(tids["imports_too"])
-    assert wait is not None and (wait.via, wait.target) == ("import", tids["imports"])
+            (native,) = _last(sink, NativeWaits).waits
+            assert native.tid == tids["native"] and native.library and "python" not in native.library
+
+            modules = [o for o in _last(sink, Relations).objects if o.kind == "ModuleLock"]
+            assert [(m.name, m.owner, m.waiters) for m in modules] == [
+                ("slow_module", tids["imports"], (tids["imports_too"],))
+            ]
+            wait = sink.wait_of(tids["imports_too"])
+            assert wait is not None and (wait.via, wait.target) == ("import", tids["imports"])
+
+        tick_until_passes(engine, told, looks=True, pause=0.05)
 
 
 JOINS = """
@@ -93,6 +89,8 @@ def test_a_child_of_a_fork_server_is_waited_for_at_a_pipe(direct_python: Interpr
     """The pipe's other end is the fork server's; whose end is waited for is told by the object."""
     with target(direct_python, JOINS) as process, watching(process.pid) as (engine, sink):
         child = int(process.line())
-        tick_until(engine, lambda: any(isinstance(e, Children) for e in sink.events), looks=True, pause=0.05)
-        tick_until(engine, lambda: bool(_last(sink, Children).children), looks=True, pause=0.05)
-    assert [(c.pid, c.waiters) for c in _last(sink, Children).children] == [(child, (process.pid,))]
+
+        def told() -> None:
+            assert [(c.pid, c.waiters) for c in _last(sink, Children).children] == [(child, (process.pid,))]
+
+        tick_until_passes(engine, told, looks=True, pause=0.05)

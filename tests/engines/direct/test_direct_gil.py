@@ -46,8 +46,10 @@ def test_holder_and_waiters(direct_python: Interpreter) -> None:
         hogs = _tids(sink, "hog-")
         holders: Counter[int] = Counter()
         waiting = other = 0
-        for _ in range(300):
-            ticks(engine, 1)
+
+        def seen() -> bool:
+            """A few hundred looks; a waiter is woken every 5 ms, and on a full machine mostly waits for a CPU then."""
+            nonlocal waiting, other
             holder = sink.ticks[-1][1]
             holders[holder] += 1
             for tid in hogs - {holder}:
@@ -57,11 +59,13 @@ def test_holder_and_waiters(direct_python: Interpreter) -> None:
                     waiting += 1
                 elif wait.kind is not WaitKind.RUNNING:
                     other += 1
+            return sum(holders.values()) >= 300 and waiting > 50 and len(holders.keys() & hogs) >= 2
+
+        tick_until(engine, seen, pause=0.002)
         assert set(holders) <= hogs | {0, process.pid}, holders
-        assert sum(holders[t] for t in hogs) > 240
-        assert len(holders.keys() & hogs) >= 2
-        # A waiter is woken every 5 ms and may be caught running, more often on a busy machine; nothing else.
-        assert waiting > 50 and other == 0, (waiting, other)
+        assert sum(holders[t] for t in hogs) > 0.8 * sum(holders.values())
+        # A waiter may be caught running; nothing else.
+        assert other == 0, (waiting, other)
         assert engine.tally.gil_switches > 0
 
 
@@ -76,8 +80,7 @@ def test_nobody_holds_it_when_all_sleep(direct_python: Interpreter) -> None:
 @pytest.mark.units(BUSY)
 def test_collector(direct_python: Interpreter) -> None:
     with target(direct_python, COLLECTING) as process, watching(process.pid) as (engine, sink):
-        ticks(engine, 100)
-        assert sum(collecting for _, _, collecting in sink.ticks) > 20
+        tick_until(engine, lambda: sum(collecting for _, _, collecting in sink.ticks) > 20, pause=0.002)
     with target(direct_python, HOGS) as process, watching(process.pid) as (engine, sink):
         ticks(engine, 30)
         assert not any(collecting for _, _, collecting in sink.ticks)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from direct_helpers import tick_until, watching
+from direct_helpers import tick_until, tick_until_passes, watching
 
 from concview.engines.pyspy.deep import deep_look
 from concview.linux.family import children_of
@@ -72,41 +72,35 @@ def test_threads_locks_children_and_sockets(direct_python: Interpreter, apart: t
             assert {name: numbers(f"/proc/{pid}/task/{tids[name]}")[-1] for name in truth["tids"]} == truth["tids"]
             # Every thread once, by our number.
             assert sorted(sink.names) == sorted(int(p.name) for p in Path(f"/proc/{pid}/task").iterdir())
-            rests = ("one", "two", "joins", "waits_for_a_child", "reads", "MainThread")
-
-            def at_rest() -> bool:
-                kinds = {wait.kind if (wait := sink.wait_of(tids[name])) else None for name in rests}
-                held = [sink.holds_of(tids[name]) for name in ("one", "two")]
-                return not kinds & {None, WaitKind.RUNNING} and all(held)
-
-            tick_until(engine, at_rest)
-            waits = {name: sink.wait_of(tid) for name, tid in tids.items()}
-            kinds = {name: wait.kind for name, wait in waits.items() if wait is not None}
-            assert kinds["MainThread"] is WaitKind.SLEEP
-            assert kinds["one"] is kinds["two"] is kinds["joins"] is WaitKind.FUTEX
-            assert kinds["waits_for_a_child"] is WaitKind.CHILD and kinds["reads"] is WaitKind.IO
-            held = {name: {h.lock for h in sink.holds_of(tids[name])} for name in ("one", "two")}
-            assert waits["one"] is not None and waits["two"] is not None and waits["joins"] is not None
-            assert waits["one"].lock in held["two"] and waits["two"].lock in held["one"]
-            assert waits["joins"].target == tids["one"]
 
             child = children_of(pid)[0]
-            peer = waits["waits_for_a_child"].peer if waits["waits_for_a_child"] is not None else None
-            assert peer is not None and str(child) in peer.name, peer
 
-            def told() -> bool:
-                children = [e for e in sink.events if isinstance(e, Children) and e.children]
-                links = [e for e in sink.events if isinstance(e, Links) and e.links]
-                return bool(children and links)
+            def at_rest() -> None:
+                waits = {name: sink.wait_of(tid) for name, tid in tids.items()}
+                kinds = {name: wait.kind for name, wait in waits.items() if wait is not None}
+                assert kinds["MainThread"] is WaitKind.SLEEP
+                assert kinds["one"] is kinds["two"] is kinds["joins"] is WaitKind.FUTEX
+                assert kinds["waits_for_a_child"] is WaitKind.CHILD and kinds["reads"] is WaitKind.IO
+                held = {name: {h.lock for h in sink.holds_of(tids[name])} for name in ("one", "two")}
+                assert waits["one"] is not None and waits["two"] is not None and waits["joins"] is not None
+                assert waits["one"].lock in held["two"] and waits["two"].lock in held["one"]
+                assert waits["joins"].target == tids["one"]
 
-            tick_until(engine, told, looks=True)
-            said = [e for e in sink.events if isinstance(e, Children) and e.children][-1]
-            assert [c.pid for c in said.children] == [child]
-            assert said.children[0].waiters == (tids["waits_for_a_child"],)
-            # The kernel tells of another network's sockets to whoever goes there to ask.
-            linked = [e for e in sink.events if isinstance(e, Links) and e.links][-1]
-            assert linked.why == "" and linked.links[0].waiters == (tids["reads"],)
-            assert linked.links[0].peer_fds, "the other end is in the same process"
+                peer = waits["waits_for_a_child"].peer if waits["waits_for_a_child"] is not None else None
+                assert peer is not None and str(child) in peer.name, peer
+
+            tick_until_passes(engine, at_rest)
+
+            def told() -> None:
+                said = [e for e in sink.events if isinstance(e, Children) and e.children][-1]
+                assert [c.pid for c in said.children] == [child]
+                assert said.children[0].waiters == (tids["waits_for_a_child"],)
+                # The kernel tells of another network's sockets to whoever goes there to ask.
+                linked = [e for e in sink.events if isinstance(e, Links) and e.links][-1]
+                assert linked.why == "" and linked.links[0].waiters == (tids["reads"],)
+                assert linked.links[0].peer_fds, "the other end is in the same process"
+
+            tick_until_passes(engine, told, looks=True)
 
 
 def test_pyspys_numbers(apart: tuple[str, ...]) -> None:

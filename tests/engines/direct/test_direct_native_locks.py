@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from direct_helpers import KeepingSink, tick_until, watching
+from direct_helpers import KeepingSink, tick_until_passes, watching
 
 from concview.cpython.memory import Memory
 from concview.cpython.threads import Thread
@@ -29,46 +29,46 @@ def _last(sink: KeepingSink) -> NativeWaits | None:
     return next((e for e in reversed(sink.events) if isinstance(e, NativeWaits)), None)
 
 
-def _all_wait(sink: KeepingSink, waiters: set[int]) -> bool:
-    last = _last(sink)
-    return last is not None and waiters <= {wait.tid for wait in last.waits}
-
-
 def test_the_owner_is_who_took_it(direct_python: Interpreter) -> None:
     with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
         tids: dict[str, int] = json.loads(process.line())
         waiters = {tid for who, tid in tids.items() if who.startswith("wants")}
-        tick_until(engine, lambda: _all_wait(sink, waiters), looks=True, pause=0.05)
-    last = _last(sink)
-    assert last is not None
-    waits = {wait.tid: wait for wait in last.waits}
-    assert waits.keys() == waiters
 
-    for name in ("plain", "recursive", "checked", "robust", "inherits"):
-        wait = waits[tids[f"wants {name}"]]
-        assert (name, wait.kind, wait.owner, wait.lost) == (name, "mutex", tids[f"has {name}"], False)
-        assert not wait.shared and not wait.others
-    for who in ("wants written", "wants to read"):
-        assert (waits[tids[who]].kind, waits[tids[who]].owner) == ("rwlock", tids["has written"]), who
+        def told() -> None:
+            last = _last(sink)
+            assert last is not None
+            waits = {wait.tid: wait for wait in last.waits}
+            assert waits.keys() == waiters
 
-    stream = waits[tids["wants stream"]]
-    assert (stream.kind, stream.owner, stream.lost) == ("stdio lock", tids["has stream"], False)
-    buffered = waits[tids["wants buffered"]]
-    assert (buffered.kind, buffered.owner, buffered.lost) == ("lock", tids["has buffered"], False)
-    assert buffered.what == "a lock inside a BufferedWriter"
-    too = waits[tids["wants buffered, too"]]
-    assert (too.address, too.owner) == (buffered.address, buffered.owner), "one lock, also where each has its own futex"
+            for name in ("plain", "recursive", "checked", "robust", "inherits"):
+                wait = waits[tids[f"wants {name}"]]
+                assert (name, wait.kind, wait.owner, wait.lost) == (name, "mutex", tids[f"has {name}"], False)
+                assert not wait.shared and not wait.others
+            for who in ("wants written", "wants to read"):
+                assert (waits[tids[who]].kind, waits[tids[who]].owner) == ("rwlock", tids["has written"]), who
 
-    shared = waits[tids["wants shared"]]
-    child = tids["has shared"]  # its only thread has the number of the process
-    assert shared.shared and (shared.kind, shared.owner, shared.lost) == ("mutex", child, False)
-    assert [owner.pid for owner in shared.others] == [child]
+            stream = waits[tids["wants stream"]]
+            assert (stream.kind, stream.owner, stream.lost) == ("stdio lock", tids["has stream"], False)
+            buffered = waits[tids["wants buffered"]]
+            assert (buffered.kind, buffered.owner, buffered.lost) == ("lock", tids["has buffered"], False)
+            assert buffered.what == "a lock inside a BufferedWriter"
+            too = waits[tids["wants buffered, too"]]
+            assert (too.address, too.owner) == (buffered.address, buffered.owner), (
+                "one lock, also where each has its own futex"
+            )
 
-    lost = waits[tids["wants lost"]]
-    assert (lost.kind, lost.owner, lost.lost) == ("mutex", tids["has lost"], True)
+            shared = waits[tids["wants shared"]]
+            child = tids["has shared"]  # its only thread has the number of the process
+            assert shared.shared and (shared.kind, shared.owner, shared.lost) == ("mutex", child, False)
+            assert [owner.pid for owner in shared.others] == [child]
 
-    none = waits[tids["wants none"]]
-    assert (none.kind, none.owner, none.lost) == ("", 0, False)
+            lost = waits[tids["wants lost"]]
+            assert (lost.kind, lost.owner, lost.lost) == ("mutex", tids["has lost"], True)
+
+            none = waits[tids["wants none"]]
+            assert (none.kind, none.owner, none.lost) == ("", 0, False)
+
+        tick_until_passes(engine, told, looks=True, pause=0.05)
 
 
 def _line(value: int, command: int = 128) -> SyscallLine:
@@ -136,7 +136,12 @@ def test_who_took_a_semaphore_last_is_no_owner(direct_python: Interpreter) -> No
     """multiprocessing notes that beside it; who waits for room in its queue waits for whoever takes something out."""
     with target(direct_python, FULL_QUEUE) as process, watching(process.pid) as (engine, sink):
         waiters = set(json.loads(process.line()))
-        tick_until(engine, lambda: _all_wait(sink, waiters), looks=True, pause=0.05)
-    last = _last(sink)
-    assert last is not None
-    assert [(w.kind, w.owner) for w in last.waits if w.tid in waiters] == [("", 0)] * len(waiters)
+
+        def told() -> None:
+            last = _last(sink)
+            assert last is not None
+            assert sorted((w.tid, w.kind, w.owner) for w in last.waits if w.tid in waiters) == sorted(
+                (tid, "", 0) for tid in waiters
+            )
+
+        tick_until_passes(engine, told, looks=True, pause=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from direct_helpers import KeepingSink, tick_until, watching
+from direct_helpers import KeepingSink, tick_until_passes, watching
 
 from concview.model import FileLock, FileLocks
 from interpreters import Interpreter, target
@@ -57,8 +57,12 @@ def _locks(sink: KeepingSink) -> dict[str, FileLock]:
 def test_who_has_what_is_tried_for(direct_python: Interpreter) -> None:
     with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
         tids, child, folder = json.loads(process.line())
-        tick_until(engine, lambda: len(_locks(sink)) == 3, looks=True, pause=0.05)
-    for name, lock in _locks(sink).items():
-        assert (lock.path, lock.holder, lock.waiters) == (f"{folder}/{name}", child, (tids[name],))
-        assert (lock.kind, lock.mode, lock.polled) == ("flock", "WRITE", True)
-        assert "python" in lock.holder_name
+
+        def told() -> None:
+            assert len(_locks(sink)) == 3
+            for name, lock in _locks(sink).items():
+                assert (lock.path, lock.holder, lock.waiters) == (f"{folder}/{name}", child, (tids[name],))
+                assert (lock.kind, lock.mode, lock.polled) == ("flock", "WRITE", True)
+                assert "python" in lock.holder_name
+
+        tick_until_passes(engine, told, looks=True, pause=0.05)

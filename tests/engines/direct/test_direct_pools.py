@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import pytest
-from direct_helpers import KeepingSink, tick_until, watching
+from direct_helpers import KeepingSink, tick_until, tick_until_passes, watching
 
 from concview.model import Depths, PoolDepth, QueueDepth
 from interpreters import Interpreter, current, target
@@ -99,11 +99,15 @@ def test_an_exhausted_pool(library: str) -> None:
     python: Interpreter = current()
     source = PROGRAM % ([_folder(library)], POOLS[library])
     with target(python, source) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: bool(_of(sink, library)) and len(_waiting(sink, library)) == 1)
-        pool = _of(sink, library)[-1]
-        assert (pool.size, pool.most, pool.puts >= 0) == (0, 2, library == "sqlalchemy")
-        assert pool.failed == (0 if library == "psycopg_pool" else -1)
-        assert set(_waiting(sink, library)) <= set(pool.users)
+
+        def exhausted() -> None:
+            pool = _of(sink, library)[-1]
+            assert len(_waiting(sink, library)) == 1
+            assert (pool.size, pool.most, pool.puts >= 0) == (0, 2, library == "sqlalchemy")
+            assert pool.failed == (0 if library == "psycopg_pool" else -1)
+            assert set(_waiting(sink, library)) <= set(pool.users)
+
+        tick_until_passes(engine, exhausted)
 
         process.send("")
         assert process.line() == "done"
@@ -114,10 +118,13 @@ def test_a_pool_whose_every_attempt_to_connect_fails() -> None:
     refused = PSYCOPG.replace("return cls()", "raise psycopg.OperationalError('refused')").replace("pool.wait()", "")
     source = PROGRAM % ([_folder("psycopg_pool")], "import psycopg\n" + refused)
     with target(current(), source) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: any(q.failed > 0 for q in _of(sink, "psycopg_pool")))
-        pool = _of(sink, "psycopg_pool")[-1]
-        assert (pool.size, pool.most) == (0, 2)
-        tick_until(engine, lambda: len(_of(sink, "psycopg_pool")[-1].users) >= 3)
+
+        def refused_them() -> None:
+            pool = _of(sink, "psycopg_pool")[-1]
+            assert (pool.size, pool.most) == (0, 2)
+            assert pool.failed > 0 and len(pool.users) >= 3
+
+        tick_until_passes(engine, refused_them)
 
 
 def _of(sink: KeepingSink, library: str) -> list[QueueDepth]:
@@ -199,7 +206,10 @@ sys.stdin.readline()
             depths = [e for e in sink.events if isinstance(e, Depths)]
             return [(p, q) for e in depths for p in e.pools for q in e.queues if p.queue == q.address]
 
-        tick_until(engine, lambda: any(len(p.workers) == 2 for p, _ in pools()))
-        pool, queue = pools()[-1]
-        assert (pool.name, pool.most, pool.threads) == (server.partition("/")[0], 2, 2)
-        assert (queue.kind, queue.size, queue.most) in {("ThreadedTaskDispatcher", 3, 0), ("Team", 3, 0)}
+        def told() -> None:
+            pool, queue = pools()[-1]
+            assert len(pool.workers) == 2
+            assert (pool.name, pool.most, pool.threads) == (server.partition("/")[0], 2, 2)
+            assert (queue.kind, queue.size, queue.most) in {("ThreadedTaskDispatcher", 3, 0), ("Team", 3, 0)}
+
+        tick_until_passes(engine, told)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from direct_helpers import KeepingSink, tick_until, ticks, watching
+from direct_helpers import KeepingSink, tick_until, tick_until_passes, ticks, watching
 
 from capacity import WAITS
 from concview.model import Depths, PoolDepth, QueueDepth
@@ -83,60 +83,69 @@ def _reports(sink: KeepingSink) -> int:
 def test_what_queues_hold(direct_python: Interpreter) -> None:
     with target(direct_python, QUEUES) as process, watching(process.pid) as (engine, sink):
         tids: Any = json.loads(process.line())
-        names = {"self.jobs", "bounded", "lifo", "ordered", "simple", "GLOBAL", "pool"}
-        tick_until(engine, lambda: names <= _last(sink)[0].keys())
-        queues, (pool,) = _last(sink)
-        assert {n: (q.size, q.most, q.unfinished) for n, q in queues.items()} == {
-            "self.jobs": (0, 8, 0),
-            "bounded": (0, 300, 0),
-            "lifo": (0, 5, 0),
-            "ordered": (0, 0, 0),
-            "simple": (0, 0, -1),
-            "GLOBAL": (0, 0, 0),
-            "pool": (10, 0, -1),
-        }
-        assert {n: q.kind for n, q in queues.items()} == {
-            "self.jobs": "Own",
-            "bounded": "Queue",
-            "lifo": "LifoQueue",
-            "ordered": "PriorityQueue",
-            "simple": "SimpleQueue",
-            "GLOBAL": "Queue",
-            "pool": "SimpleQueue",
-        }
-        assert tids["consumer"] in queues["self.jobs"].users and tids["closed"] in queues["bounded"].users
-        assert tids["local"] in queues["lifo"].users and tids["user"] in queues["GLOBAL"].users
-        assert tids["consumer"] not in queues["GLOBAL"].users, "its function does not refer to it"
-        assert (pool.name, pool.most, pool.threads, pool.queue) == ("p\\x1bool", 3, 3, queues["pool"].address)
-        assert len(pool.workers) == 3
-        before = queues
+
+        def empty() -> dict[str, QueueDepth]:
+            queues, (pool,) = _last(sink)
+            assert {n: (q.size, q.most, q.unfinished) for n, q in queues.items()} == {
+                "self.jobs": (0, 8, 0),
+                "bounded": (0, 300, 0),
+                "lifo": (0, 5, 0),
+                "ordered": (0, 0, 0),
+                "simple": (0, 0, -1),
+                "GLOBAL": (0, 0, 0),
+                "pool": (10, 0, -1),
+            }
+            assert {n: q.kind for n, q in queues.items()} == {
+                "self.jobs": "Own",
+                "bounded": "Queue",
+                "lifo": "LifoQueue",
+                "ordered": "PriorityQueue",
+                "simple": "SimpleQueue",
+                "GLOBAL": "Queue",
+                "pool": "SimpleQueue",
+            }
+            assert tids["consumer"] in queues["self.jobs"].users and tids["closed"] in queues["bounded"].users
+            assert tids["local"] in queues["lifo"].users and tids["user"] in queues["GLOBAL"].users
+            assert tids["consumer"] not in queues["GLOBAL"].users, "its function does not refer to it"
+            assert (pool.name, pool.most, pool.threads, pool.queue) == ("p\\x1bool", 3, 3, queues["pool"].address)
+            assert len(pool.workers) == 3
+            return queues
+
+        before = tick_until_passes(engine, empty)
+
+        def moved(name: str) -> tuple[int, int]:
+            queues = _last(sink)[0]
+            return queues[name].puts - before[name].puts, queues[name].gets - before[name].gets
 
         process.send("")
         assert process.line() == "filled"
-        tick_until(engine, lambda: _last(sink)[0]["GLOBAL"].unfinished == 1000)
-        queues = _last(sink)[0]
-        assert {n: q.size for n, q in queues.items()} == {
-            "self.jobs": 3,
-            "bounded": 69,
-            "lifo": 2,
-            "ordered": 1,
-            "simple": 123,
-            "GLOBAL": 999,
-            "pool": 10,
-        }
 
-        def moved(name: str) -> tuple[int, int]:
-            return queues[name].puts - before[name].puts, queues[name].gets - before[name].gets
+        def filled() -> None:
+            queues = _last(sink)[0]
+            assert {n: q.size for n, q in queues.items()} == {
+                "self.jobs": 3,
+                "bounded": 69,
+                "lifo": 2,
+                "ordered": 1,
+                "simple": 123,
+                "GLOBAL": 999,
+                "pool": 10,
+            }
 
-        assert moved("bounded") == (200, 131) and moved("GLOBAL") == (1000, 1) and moved("self.jobs") == (3, 0)
-        assert queues["lifo"].puts == queues["ordered"].puts == -1, "a list does not count"
+            assert moved("bounded") == (200, 131) and moved("GLOBAL") == (1000, 1) and moved("self.jobs") == (3, 0)
+            assert queues["lifo"].puts == queues["ordered"].puts == -1, "a list does not count"
+
+        tick_until_passes(engine, filled)
 
         process.send("")
         assert process.line() == "again"
-        tick_until(engine, lambda: _last(sink)[0]["GLOBAL"].unfinished == 1070)
-        queues = _last(sink)[0]
-        assert queues["bounded"].size == 109 and queues["bounded"].unfinished == 299
-        assert moved("bounded") == (300, 191) and moved("GLOBAL") == (1070, 1001)
+
+        def again() -> None:
+            queues = _last(sink)[0]
+            assert queues["bounded"].size == 109 and queues["bounded"].unfinished == 299
+            assert moved("bounded") == (300, 191) and moved("GLOBAL") == (1070, 1001)
+
+        tick_until_passes(engine, again)
 
 
 RING = r"""
@@ -162,24 +171,27 @@ def test_a_ring_counts_as_long_as_it_turns_slowly(direct_python: Interpreter) ->
     with target(direct_python, RING) as process, watching(process.pid) as (engine, sink):
         ring = direct_python.version >= (3, 13)
 
-        def reported(more: int) -> QueueDepth:
-            seen = _reports(sink)
-            tick_until(engine, lambda: "simple" in _last(sink)[0] and _reports(sink) >= seen + more)
-            return _last(sink)[0]["simple"]
-
-        def after(count: int) -> QueueDepth:
+        def say(count: int) -> None:
             process.send(str(count))
             assert process.line() == "done"
-            return reported(1)
 
-        start = reported(6)
-        first = after(20)
-        assert first.size == 100
-        if ring:
-            assert start.puts >= 0 and (first.puts - start.puts, first.gets - start.gets) == (20, 20)
-        else:
-            assert start.puts == first.puts == -1, "a list does not count"
-        assert after(100).puts == -1, "too much for one look"
+        def twenty_more() -> None:
+            first = _last(sink)[0]["simple"]
+            assert first.size == 100
+            if ring:
+                assert start.puts >= 0 and (first.puts - start.puts, first.gets - start.gets) == (20, 20)
+            else:
+                assert start.puts == first.puts == -1, "a list does not count"
+
+        def too_many() -> None:
+            assert _last(sink)[0]["simple"].puts == -1, "too much for one look"
+
+        tick_until(engine, lambda: "simple" in _last(sink)[0] and _reports(sink) >= 6)
+        start = _last(sink)[0]["simple"]
+        say(20)
+        tick_until_passes(engine, twenty_more)
+        say(100)
+        tick_until_passes(engine, too_many)
 
 
 HOSTILE = r"""
@@ -211,8 +223,12 @@ time.sleep(100000)
 @pytest.mark.few
 def test_only_queues_are_queues(direct_python: Interpreter) -> None:
     with target(direct_python, HOSTILE) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: "good" in _last(sink)[0])
+
+        def two() -> None:
+            queues = _last(sink)[0]
+            assert set(queues) == {"good", "odd"} and queues["odd"].most == 0
+
+        tick_until_passes(engine, two)
         ticks(engine, 50, pause=0.02)
-        queues = _last(sink)[0]
-        assert set(queues) == {"good", "odd"} and queues["odd"].most == 0
+        two()
         assert engine.tally.misses == 0

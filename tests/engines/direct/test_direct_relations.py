@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from direct_helpers import KeepingSink, tick_until, watching
+from direct_helpers import KeepingSink, tick_until, tick_until_passes, watching
 
 from capacity import WAITS
 from concview.engines.direct.relations.search import MOVED_NS, STILL_NS, Pace
@@ -33,62 +33,66 @@ def _told(sink: KeepingSink, address: int) -> Related | None:
 def test_who_refers_to_what_is_waited_for(direct_python: Interpreter) -> None:
     with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
         tids, ids = json.loads(process.line())
-        wanted = {ids[name] for name in ids if name != "pool"}
-        tick_until(engine, lambda: wanted <= _objects(sink).keys(), looks=True)
-        objects = _objects(sink)
-        report = next(e for e in reversed(sink.events) if isinstance(e, Relations))
-    assert report.threads == report.of == len(tids) + 1
 
-    def of(name: str) -> Related:
-        found = objects[ids[name]]
-        assert found.complete
-        return found
+        def told() -> None:
+            objects = _objects(sink)
+            report = next(e for e in reversed(sink.events) if isinstance(e, Relations))
+            assert report.threads == report.of == len(tids) + 1
 
-    def reference(name: str, thread: str, **more: Any) -> Reference:
-        mine = [r for r in of(name).references if r.tid == tids[thread]]
-        fitting = [r for r in mine if all(getattr(r, key) == value for key, value in more.items())]
-        assert fitting, (name, thread, more, mine)
-        return fitting[0]
+            def of(name: str) -> Related:
+                found = objects[ids[name]]
+                assert found.complete
+                return found
 
-    sem = of("sem")
-    assert (sem.kind, sem.type, sem.value, sem.most) == ("Semaphore", "BoundedSemaphore", 0, 1)
-    assert sem.waiters == (tids["permit"],)
-    taken = reference("sem", "holder", by="global", path="sem", past="acquire", will="release", source=True)
-    assert taken.past_line < taken.line < taken.will_line
-    assert reference("sem", "permit").part == "head"
+            def reference(name: str, thread: str, **more: Any) -> Reference:
+                mine = [r for r in of(name).references if r.tid == tids[thread]]
+                fitting = [r for r in mine if all(getattr(r, key) == value for key, value in more.items())]
+                assert fitting, (name, thread, more, mine)
+                return fitting[0]
 
-    cond = of("cond")
-    assert (cond.kind, cond.name, cond.container, cond.container_type) == (
-        "Condition",
-        "self._cond",
-        ids["pool"],
-        "Pool",
-    )
-    assert cond.value == 1 and cond.waiters == (tids["borrower"],)
-    reference("cond", "lender", by="local", path="pool._cond", past="get", will="notify", through="put")
-    reference("cond", "borrower", by="local", path="application.pool._cond", will="")
+            sem = of("sem")
+            assert (sem.kind, sem.type, sem.value, sem.most) == ("Semaphore", "BoundedSemaphore", 0, 1)
+            assert sem.waiters == (tids["permit"],)
+            taken = reference("sem", "holder", by="global", path="sem", past="acquire", will="release", source=True)
+            assert taken.past_line < taken.line < taken.will_line
+            assert reference("sem", "permit").part == "head"
 
-    # The one that has it is in the body of a `with` over a generator, which is not on its stack; all on one line.
-    reference("lent", "user-0", by="with", through="Lending.connection", path="self._cond", past="enter", will="exit")
-    waits = [r for r in of("lent").references if r.tid == tids["user-1"] and r.function == "user"]
-    assert [r.past for r in waits] == [""], waits
-    if direct_python.version >= (3, 11):
-        assert waits[0].part == "head" and waits[0].columns != (0, 0)
-        reference("lent", "user-0", by="global", through="connection", part="body")
+            cond = of("cond")
+            assert (cond.kind, cond.name, cond.container, cond.container_type) == (
+                "Condition",
+                "self._cond",
+                ids["pool"],
+                "Pool",
+            )
+            assert cond.value == 1 and cond.waiters == (tids["borrower"],)
+            reference("cond", "lender", by="local", path="pool._cond", past="get", will="notify", through="put")
+            reference("cond", "borrower", by="local", path="application.pool._cond", will="")
 
-    once = of("once")
-    assert (once.kind, once.value, once.waiters) == ("Event", 0, (tids["closed"],))
-    reference("once", "slotted", by="local", path="self.event", will="set")
-    reference("once", "closed", by="cell", path="event", will="")
-    assert tids["elsewhere"] not in {r.tid for o in objects.values() for r in o.references}
+            # The one that has it is in the body of a `with` over a generator, which is not on its stack; on one line.
+            reference(
+                "lent", "user-0", by="with", through="Lending.connection", path="self._cond", past="enter", will="exit"
+            )
+            waits = [r for r in of("lent").references if r.tid == tids["user-1"] and r.function == "user"]
+            assert [r.past for r in waits] == [""], waits
+            if direct_python.version >= (3, 11):
+                assert waits[0].part == "head" and waits[0].columns != (0, 0)
+                reference("lent", "user-0", by="global", through="connection", part="body")
 
-    full = of("full")
-    assert (full.kind, full.value, full.most, full.unfinished) == ("Queue", 1, 1, 1)
-    reference("full", "consumer", by="global", path="full", will="get", loops=True)
-    reference("full", "producer", path="q", will="")
+            once = of("once")
+            assert (once.kind, once.value, once.waiters) == ("Event", 0, (tids["closed"],))
+            reference("once", "slotted", by="local", path="self.event", will="set")
+            reference("once", "closed", by="cell", path="event", will="")
+            assert tids["elsewhere"] not in {r.tid for o in objects.values() for r in o.references}
 
-    assert (of("meeting").value, of("meeting").most) == (1, 3)
-    reference("meeting", "meets", path="meeting", will="wait")
+            full = of("full")
+            assert (full.kind, full.value, full.most, full.unfinished) == ("Queue", 1, 1, 1)
+            reference("full", "consumer", by="global", path="full", will="get", loops=True)
+            reference("full", "producer", path="q", will="")
+
+            assert (of("meeting").value, of("meeting").most) == (1, 3)
+            reference("meeting", "meets", path="meeting", will="wait")
+
+        tick_until_passes(engine, told, looks=True)
 
 
 @pytest.mark.few
@@ -109,8 +113,11 @@ time.sleep(1000)
 """
     with target(direct_python, source) as process, watching(process.pid) as (engine, sink):
         address = json.loads(process.line())
-        tick_until(engine, lambda: address in _objects(sink), looks=True)
-    assert not _objects(sink)[address].complete
+
+        def told() -> None:
+            assert not _objects(sink)[address].complete
+
+        tick_until_passes(engine, told, looks=True)
 
 
 REBORN = """

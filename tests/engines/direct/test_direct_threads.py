@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from direct_helpers import tick_until, ticks, watching
+from direct_helpers import tick_until, tick_until_passes, ticks, watching
 
 from concview.engines.direct.thread_table import PATIENCE_NS
 from interpreters import Interpreter, target
@@ -174,27 +174,34 @@ def test_who_has_ended_is_not_told_of_again(direct_python: Interpreter, room_ns:
 def test_hundreds_of_threads(direct_python: Interpreter) -> None:
     """More segments than one call takes."""
     with target(direct_python, POOL) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: sum(bool(row[2]) for row in sink.rows.values()) == 561)
+
+        def all_told() -> None:
+            main = sink.stack_of(process.pid)
+            assert main[-1][0] == "<module>"
+            stacks = [tuple(f[0] for f in sink.stack_of(t)) for t in sink.names if t != process.pid]
+            assert len(stacks) == 560
+            assert set(stacks) == {("work", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap")}
+
+        tick_until_passes(engine, all_told)
         engine._sampler.batch.copy()
         assert engine._sampler.batch.calls >= 2
-        main = sink.stack_of(process.pid)
-        assert main[-1][0] == "<module>"
-        stacks = [tuple(f[0] for f in sink.stack_of(t)) for t in sink.names if t != process.pid]
-        assert len(stacks) == 560
-        assert set(stacks) == {("work", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap")}
 
 
 @pytest.mark.few
 def test_names_that_are_looked_up_late_are_looked_up(direct_python: Interpreter) -> None:
     """Naming the first threads may have used up its share of the budget, until the others are no longer young."""
     with target(direct_python, POOL) as process, watching(process.pid) as (engine, sink):
-        engine._table._names_paid = time.monotonic_ns() + PATIENCE_NS + 500_000_000
+        engine._table._names_paid = 1 << 62
 
         def named() -> int:
             return sum(row.named for row in engine._table.by_tid.values())
 
         tick_until(engine, lambda: len(sink.names) == 561)
         assert named() == 0
+        old = time.monotonic_ns() + PATIENCE_NS
+        tick_until(engine, lambda: time.monotonic_ns() > old)
+        assert named() == 0
+        engine._table._names_paid = time.monotonic_ns()
         tick_until(engine, lambda: named() == 561, pause=0.05)
         assert sum(name.startswith("Thread-") for name, _ in sink.names.values()) == 560
 
@@ -267,12 +274,15 @@ def test_subinterpreters(direct_python: Interpreter) -> None:
     with target(direct_python, SUBINTERPRETER) as process, watching(process.pid) as (engine, sink):
         tick_until(engine, lambda: len(engine._sampler.interpreters) == 2)
         tid = tick_until(engine, lambda: next((t for t, (n, _) in sink.names.items() if n == "outside"), 0))
-        tick_until(engine, lambda: any(f[0] == "inside" for f in sink.stack_of(tid)))
-        functions = [f[0] for f in sink.stack_of(tid)]
-        assert functions[:2] == ["inside", "<module>"]
-        assert "outside" in functions and functions[-1] == "Thread._bootstrap"
-        assert set(sink.names) == {process.pid, tid}
-        assert sink.names[process.pid][0] == "MainThread"
+
+        def both_stacks() -> None:
+            functions = [f[0] for f in sink.stack_of(tid)]
+            assert functions[:2] == ["inside", "<module>"]
+            assert "outside" in functions and functions[-1] == "Thread._bootstrap"
+            assert set(sink.names) == {process.pid, tid}
+            assert sink.names[process.pid][0] == "MainThread"
+
+        tick_until_passes(engine, both_stacks)
 
 
 EXCHANGED = """

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from concview.collector.recorder import Recorder
 from concview.engines.direct import DirectEngine
@@ -33,6 +33,9 @@ from concview.process.discovery import describe
 from concview.session import LiveSource, Session
 from concview.snapshot import Blame
 from concview.source.facts import SourceFacts
+from waiting import passes
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -175,6 +178,15 @@ class Watch:
                 return value
             assert time.monotonic() < deadline, "the condition did not come true in time"
             time.sleep(0.005)
+
+    def until_passes(self, check: Callable[[], _T], seconds: float = 60.0) -> _T:
+        """Tick until all that a function asserts is true; its value. Fails at the deadline with what is not."""
+
+        def step() -> None:
+            time.sleep(0.005)
+            self.engine.tick(time.monotonic_ns())
+
+        return passes(check, seconds, step)
 
     def run(self, seconds: float) -> None:
         end = time.monotonic() + seconds
