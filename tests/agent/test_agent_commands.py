@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "commands"))
 
 from running import Terminal, one_line, run
 
+from waiting import given_time
+
 
 def test_consent_is_needed() -> None:
     with target(current(), h.STATES, "idle") as process:
@@ -27,14 +29,18 @@ def test_consent_is_needed() -> None:
 def test_recorded(tmp_path: Path) -> None:
     file = tmp_path / "x.concview"
     with target(current(), h.STATES, "threads") as process:
-        done = run("record", process.pid, "-o", file, "--duration", 4, "--agent", "--yes")
-        assert done.returncode == 0, done
-        h.eventually(lambda: not h.inside(process.pid))
+
+        def recorded(seconds: float) -> None:
+            done = run("record", process.pid, "-o", file, "--duration", seconds, "--agent", "--yes", "--force")
+            assert done.returncode == 0, done
+            h.eventually(lambda: not h.inside(process.pid))
+            with file.open("rb") as stream:
+                events = [event for block in codec.read_blocks(stream) for event in block]
+            assert [e.state for e in events if isinstance(e, AgentStatus)].count("attached") >= 1
+            assert any(isinstance(e, Queues) for e in events)
+
+        given_time(recorded, 4, 8, 16, 32)
         h.ends_as_ever(process)
-    with file.open("rb") as stream:
-        events = [event for block in codec.read_blocks(stream) for event in block]
-    assert [e.state for e in events if isinstance(e, AgentStatus)].count("attached") >= 1
-    assert any(isinstance(e, Queues) for e in events)
 
 
 @pytest.mark.parametrize("agent", [True, False])

@@ -186,10 +186,10 @@ def went(cases: list[Case], struck: dict[str, float], took: dict[str, float]) ->
 def untouched(one: Case) -> None:
     after = one.tell()
     assert not after["counting"] and after["left"] == [], (one.name, after)
-    assert float(str(after["slower"])) < 3, (one.name, after)  # a hook makes it 5 to 10
+    h.eventually(lambda: float(str(one.tell()["slower"])) < 3)  # a hook makes it 5 to 10
     h.eventually(lambda: int(str(one.tell()["done"])) > int(str(after["done"])))
-    assert (h.threads(one.process.pid), h.sockets(one.process.pid)) == (5, 0), one.name
-    assert list(one.folder.iterdir()) == [], one.name
+    h.eventually(lambda: (h.threads(one.process.pid), h.sockets(one.process.pid)) == (5, 0))
+    h.eventually(lambda: not list(one.folder.iterdir()))
     h.ends_as_ever(one.process)
 
 

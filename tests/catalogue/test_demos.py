@@ -17,7 +17,7 @@ import pytest
 
 from capacity import BUSY, USUAL, WAITS
 from concview import registry
-from concview.control import AttachAgent, CountCalls
+from concview.control import AttachAgent, CountCalls, SetBudget
 from concview.demos.base import Demo, demos
 from concview.model import Finding, Severity
 from concview.session.session import Session
@@ -185,13 +185,19 @@ def test_bad_is_named(demo: Demo, python: Interpreter) -> None:
 @pytest.mark.parametrize(("demo", "python"), _fixed())
 def test_fixed_is_silent(demo: Demo, python: Interpreter) -> None:
     with watched(demo, "fixed", python) as session:
-        deadline = time.monotonic() + PATIENCE_S + QUIET_S
+        judged: set[str] = set()
+        deadline, asked = time.monotonic() + PATIENCE_S + QUIET_S, False
         while time.monotonic() < deadline:
             snapshot = session.snapshot()
             assert {f.id for f in snapshot.findings} <= MACHINE
-            judged = {*snapshot.clear, *MACHINE, *(n.id for n in snapshot.not_applicable)}
+            # Where nobody gets a CPU, some rules say so instead of an answer.
+            starved = {p.id for p in snapshot.pending if "see cpu-starvation" in p.needs}
+            judged = {*snapshot.clear, *MACHINE, *(n.id for n in snapshot.not_applicable), *starved}
             if snapshot.elapsed_s >= QUIET_S and demo.id in judged:
                 break
+            if not asked and time.monotonic() > deadline - PATIENCE_S / 2:
+                # On a full machine a sample costs several times as much, and the budget has few of them.
+                asked = session.order(SetBudget(50.0))
             time.sleep(0.1)
         assert snapshot.elapsed_s >= QUIET_S
         assert demo.id in judged, [p for p in snapshot.pending if p.id == demo.id]

@@ -18,6 +18,7 @@ from capacity import WAITS
 from concview import __version__, codec
 from concview.model import Bye, Hello, Tick
 from interpreters import Interpreter, current, target
+from waiting import given_time
 
 pytestmark = pytest.mark.units(WAITS)
 
@@ -49,29 +50,36 @@ def follows(name: str, text: str) -> None:
 
 
 def test_check_of_a_bad_workload(demo_pid: int, not_the_machine: list[str]) -> None:
-    result = run("check", demo_pid, "--format", "json", "--duration", "8", *not_the_machine)
-    assert (result.returncode, result.stderr) == (1, "")
-    follows("check", result.stdout)
-    check = msgspec.json.decode(result.stdout, type=Check)
-    assert (check.schema, check.concview, check.target.pid) == (1, __version__, demo_pid)
-    assert check.sampling.seconds == pytest.approx(8, abs=4)
-    assert check.sampling.samples == pytest.approx(check.sampling.achieved_hz * check.sampling.seconds, rel=0.02)
-    for thread in check.threads:
-        assert set(thread.shares) == STATES
-        assert sum(thread.shares.values()) == pytest.approx(1, abs=0.01), thread
-    assert sum(t.name.startswith("web-") for t in check.threads) == 8
-    assert any(lock.expression == "self._lock" and lock.waiters_max >= 3 for lock in check.locks)
-    assert check.findings, result.stdout
-    for finding in check.findings:
-        assert finding.severity in ("info", "warn")
-        assert 0 <= finding.score <= 100
-        assert finding.title and finding.summary and finding.why and finding.fix and finding.where
+
+    def judged(seconds: float) -> None:
+        result = run("check", demo_pid, "--format", "json", "--duration", seconds, *not_the_machine)
+        assert (result.returncode, result.stderr) == (1, "")
+        follows("check", result.stdout)
+        check = msgspec.json.decode(result.stdout, type=Check)
+        assert (check.schema, check.concview, check.target.pid) == (1, __version__, demo_pid)
+        assert check.sampling.seconds == pytest.approx(seconds, abs=4)
+        assert check.sampling.samples == pytest.approx(check.sampling.achieved_hz * check.sampling.seconds, rel=0.02)
+        for thread in check.threads:
+            assert set(thread.shares) == STATES
+            assert sum(thread.shares.values()) == pytest.approx(1, abs=0.01), thread
+        assert sum(t.name.startswith("web-") for t in check.threads) == 8
+        assert any(lock.expression == "self._lock" and lock.waiters_max >= 3 for lock in check.locks)
+        assert check.findings, result.stdout
+        for finding in check.findings:
+            assert finding.severity in ("info", "warn")
+            assert 0 <= finding.score <= 100
+            assert finding.title and finding.summary and finding.why and finding.fix and finding.where
+
+    given_time(judged, 8, 16, 32)
 
 
 def test_fail_on_decides_the_exit_code_only(demo_pid: int) -> None:
-    result = run("check", demo_pid, "--duration", "8", "--fail-on", "never")
-    assert result.returncode == 0
-    assert "WARN" in result.stdout
+    def warned(seconds: float) -> None:
+        result = run("check", demo_pid, "--duration", seconds, "--fail-on", "never")
+        assert result.returncode == 0
+        assert "WARN" in result.stdout
+
+    given_time(warned, 8, 16, 32)
 
 
 def test_check_of_a_good_workload(not_the_machine: list[str]) -> None:
@@ -91,14 +99,18 @@ def test_check_of_a_good_workload(not_the_machine: list[str]) -> None:
 
 def test_a_recording_is_judged_like_the_process(demo_pid: int, tmp_path: Path) -> None:
     path = tmp_path / "r.concview"
-    recorded = run("record", demo_pid, "-o", path, "--duration", "8")
-    assert (recorded.returncode, recorded.stdout) == (0, "")
-    assert recorded.stderr.startswith("concview: recorded ")
+
+    def judged(seconds: float) -> None:
+        recorded = run("record", demo_pid, "-o", path, "--duration", seconds, "--force")
+        assert (recorded.returncode, recorded.stdout) == (0, "")
+        assert recorded.stderr.startswith("concview: recorded ")
+        check = msgspec.json.decode(run("check", path, "--format", "json").stdout, type=Check)
+        assert check.target.pid == demo_pid
+        assert check.findings
+
+    given_time(judged, 8, 16, 32)
     again = run("record", demo_pid, "-o", path)
     assert again.returncode == 2 and "--force" in again.stderr
-    check = msgspec.json.decode(run("check", path, "--format", "json").stdout, type=Check)
-    assert check.target.pid == demo_pid
-    assert check.findings
     with Terminal("replay", path) as terminal:
         terminal.wait_for("REPLAY|FINISHED")
         terminal.press("q")
@@ -285,10 +297,14 @@ def test_locks_of_one_name_are_told_apart_by_their_addresses(direct_python: Inte
         assert len(where) == 2 and set(where) == set(where.values())
         # One line takes both: its name for the one is not that of the other.
         assert sorted((e.holds, e.waits_for) for e in plain) == [("a", "b"), ("b", "a")]
-        done = run("check", stuck.pid, "--duration", 4, "--format", "json", "--fail-on", "never")
-        said = [f["summary"] for f in json.loads(done.stdout)["findings"] if f["id"] == "deadlock"]
-        assert any(all(f"destination.lock at {address}" in text for address in where) for text in said), said
-        assert any("waits for b (" in text and "waits for a (" in text for text in said), said
+
+        def found(seconds: float) -> None:
+            done = run("check", stuck.pid, "--duration", seconds, "--format", "json", "--fail-on", "never")
+            said = [f["summary"] for f in json.loads(done.stdout)["findings"] if f["id"] == "deadlock"]
+            assert any(all(f"destination.lock at {address}" in text for address in where) for text in said), said
+            assert any("waits for b (" in text and "waits for a (" in text for text in said), said
+
+        given_time(found, 3, 6, 12)
 
 
 LINKED = """
@@ -330,9 +346,13 @@ def test_dump_tells_a_join_in_a_circle_and_a_circle_of_one(direct_python: Interp
         text = run("dump", stuck.pid).stdout
         assert "DEADLOCK: a thread waits for itself" in text
         assert '"wants"' in text and 'holds lock and waits for the end of "wants"' in text
-        check = run("check", stuck.pid, "--duration", "4", "--format", "json")
-        found = msgspec.json.decode(check.stdout)["findings"]
-        assert sum(f["id"] == "deadlock" for f in found) == 2
+
+        def both(seconds: float) -> None:
+            check = run("check", stuck.pid, "--duration", seconds, "--format", "json")
+            found = msgspec.json.decode(check.stdout)["findings"]
+            assert sum(f["id"] == "deadlock" for f in found) == 2
+
+        given_time(both, 3, 6, 12)
 
 
 def test_dump_with_locals_and_native_frames() -> None:

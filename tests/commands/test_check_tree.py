@@ -20,6 +20,7 @@ from concview.model import Role
 from concview.session.group import shares
 from concview.snapshot import Blame, BlameCause, Snapshot, Status
 from interpreters import current, target
+from waiting import given_time
 
 pytestmark = pytest.mark.units(WAITS)
 
@@ -60,32 +61,35 @@ if __name__ == "__main__":
 def test_a_master_with_its_workers() -> None:
     with target(current(), MASTER) as process:
         master, first, fine, second = map(int, process.line().split())
-        found, told, alone, dump = together(
-            ("check", "--tree", master, "--duration", 3, "--format", "json"),
-            ("check", "--tree", master, "--duration", 3),
-            ("check", master, "--duration", 3),
-            ("dump", "--tree", master, "--format", "json"),
-        )
-        assert found.returncode == 1, found.stderr
-        said: Any = json.loads(found.stdout)
-        parts = {p["pid"]: p for p in said["processes"]}
-        assert set(parts) == {master, first, fine, second} and said["missed"] == []
-        assert {pid for pid, p in parts.items() if p["role"] == "worker"} == {first, fine, second}
-        assert {p["parent"] for p in parts.values() if p["pid"] != master} == {master}
-        assert said["target"]["pid"] == master and parts[master]["blame"]["verdict"] == "watches"
-        assert {t["pid"] for t in said["threads"]} == set(parts)
-        (deadlock,) = [f for f in said["findings"] if f["id"] == "deadlock"]
-        assert sorted(deadlock["pids"]) == sorted((first, second)) and deadlock["pid"] in (first, second)
 
-        text = told.stdout
-        assert "2 of 3 workers" in text and "deadlock" in text and "It only waits for its 3 workers." in text
-        # Without the tree it is no verdict on the service, and no success.
-        assert alone.returncode == 6 and f"check --tree {master}" in alone.stdout and "NO VERDICT" in alone.stdout
+        def right(seconds: float) -> None:
+            found, told, alone, dump = together(
+                ("check", "--tree", master, "--duration", seconds, "--format", "json"),
+                ("check", "--tree", master, "--duration", seconds),
+                ("check", master, "--duration", seconds),
+                ("dump", "--tree", master, "--format", "json"),
+            )
+            assert found.returncode == 1, found.stderr
+            said: Any = json.loads(found.stdout)
+            parts = {p["pid"]: p for p in said["processes"]}
+            assert set(parts) == {master, first, fine, second} and said["missed"] == []
+            assert {pid for pid, p in parts.items() if p["role"] == "worker"} == {first, fine, second}
+            assert {p["parent"] for p in parts.values() if p["pid"] != master} == {master}
+            assert said["target"]["pid"] == master and parts[master]["blame"]["verdict"] == "watches"
+            assert {t["pid"] for t in said["threads"]} == set(parts)
+            (deadlock,) = [f for f in said["findings"] if f["id"] == "deadlock"]
+            assert sorted(deadlock["pids"]) == sorted((first, second)) and deadlock["pid"] in (first, second)
 
-        dumped: Any = json.loads(dump.stdout)
-        dumps = {p["pid"]: p["dump"] for p in dumped["processes"]}
-        assert set(dumps) == set(parts) and dumps[first]["deadlocks"] and not dumps[fine]["deadlocks"]
+            text = told.stdout
+            assert "2 of 3 workers" in text and "deadlock" in text and "It only waits for its 3 workers." in text
+            # Without the tree it is no verdict on the service, and no success.
+            assert alone.returncode == 6 and f"check --tree {master}" in alone.stdout and "NO VERDICT" in alone.stdout
 
+            dumped: Any = json.loads(dump.stdout)
+            dumps = {p["pid"]: p["dump"] for p in dumped["processes"]}
+            assert set(dumps) == set(parts) and dumps[first]["deadlocks"] and not dumps[fine]["deadlocks"]
+
+        given_time(right, 3, 6, 12, 24)
         # One that ends meanwhile does not end the rest; given ones are looked at without those below.
         os.kill(second, signal.SIGKILL)
         rest = run("check", first, fine, "--duration", 3, "--format", "json")
@@ -155,24 +159,26 @@ if __name__ == "__main__":
 def test_waits_across_processes() -> None:
     with target(current(), ACROSS) as process:
         master, one, two, has, wants = map(int, process.line().split())
-        said: Any
+
         # Locks, children and file locks are looked for each in its turn, as often as the budget allows, and believed
         # when they were seen twice: on a full machine three seconds show one of them without another.
-        needed = {(one, two), (two, one), (wants, has), (master, one)}
-        for seconds in (3, 6, 12, 24):
+        def right(seconds: float) -> None:
             found = run("check", "--tree", master, "--duration", seconds, "--format", "json")
-            said = json.loads(found.stdout)
+            said: Any = json.loads(found.stdout)
             edges = {(e["waiter"]["pid"], e["holder"]["pid"]): e for e in said["across"]}
-            if said["circles"] and needed <= edges.keys():
-                break
-        assert [{n["pid"] for n in circle} for circle in said["circles"]] == [{one, two}]
-        assert found.returncode == 1
-        assert edges[one, two]["via"] == edges[two, one]["via"] == "lock"
-        assert edges[one, two]["confidence"] == "exact" and "target.py" in edges[one, two]["what"]
-        assert edges[wants, has]["via"] == "file lock" and "sleep" in edges[wants, has]["does"]
-        assert edges[master, one]["via"] == "child"
-        text = run("check", "--tree", master, "--duration", 3, "--brief")
-        assert "DEADLOCK across processes" in text.stdout and text.returncode == 1
+            assert [{n["pid"] for n in circle} for circle in said["circles"]] == [{one, two}]
+            assert found.returncode == 1
+            assert edges[one, two]["via"] == edges[two, one]["via"] == "lock"
+            assert edges[one, two]["confidence"] == "exact" and "target.py" in edges[one, two]["what"]
+            assert edges[wants, has]["via"] == "file lock" and "sleep" in edges[wants, has]["does"]
+            assert edges[master, one]["via"] == "child"
+
+        def brief(seconds: float) -> None:
+            text = run("check", "--tree", master, "--duration", seconds, "--brief")
+            assert "DEADLOCK across processes" in text.stdout and text.returncode == 1
+
+        given_time(right, 3, 6, 12, 24)
+        given_time(brief, 3, 6, 12, 24)
 
 
 def test_the_list_of_a_tree() -> None:

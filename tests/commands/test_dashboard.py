@@ -18,6 +18,7 @@ from running import Terminal, alive, children, gone
 
 from concview.tui import first
 from interpreters import current, target
+from waiting import passes
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 
@@ -30,7 +31,11 @@ def test_a_demo_names_its_anti_pattern() -> None:
         terminal.press("V")  # the other variant, beside this one
         terminal.wait_for("lock_held_across_io.py fixed")
         terminal.wait_for("Against the baseline")
-        assert before.isdisjoint(children(terminal.pid)), "the bad variant and its collector have ended"
+
+        def ended() -> None:
+            assert before.isdisjoint(children(terminal.pid)), "the bad variant and its collector"
+
+        passes(ended, step=lambda: terminal.read(0.1))
         terminal.press("q")
         assert terminal.end() == 0
 
@@ -40,11 +45,18 @@ def test_a_program_is_started_again(tmp_path: Path) -> None:
     script.write_text(f"import os, time\nprint(os.getpid(), file=open({str(log)!r}, 'a'))\ntime.sleep(600)\n")
     with Terminal("run", str(script), columns=120, rows=40) as terminal:
         terminal.wait_for("LIVE")
-        (first,) = log.read_text().split()
+
+        def runs(number: int) -> list[str]:
+            """The pids that it has written so far: it is shown before its first line has run."""
+            pids = log.read_text().split() if log.exists() else []
+            assert len(pids) == number
+            return pids
+
+        (first,) = passes(lambda: runs(1), step=lambda: terminal.read(0.1))
         terminal.press("R")
         terminal.wait_for(f"greeter.py.*pid +(?!{first})[0-9]+")
-        again = log.read_text().split()
-        assert len(again) == 2 and again[0] == first and gone(int(first)) and alive(int(again[1]))
+        again = passes(lambda: runs(2), step=lambda: terminal.read(0.1))
+        assert again[0] == first and gone(int(first)) and alive(int(again[1]))
         terminal.press("q")
         terminal.end()
         assert gone(int(again[1]))
@@ -89,11 +101,14 @@ def test_a_terminal_that_is_behind_is_sent_no_more() -> None:
         while not re.search("own work", terminal.shown):
             terminal.read(0.1)
             answer_all()
-        terminal.read(3)  # nothing is answered: what is on its way comes, and then nothing
-        asked, sent = terminal.raw.count(question), len(terminal.raw)
-        assert asked > answered
-        terminal.read(2)
-        assert (terminal.raw.count(question), len(terminal.raw)) == (asked, sent)
+
+        def nothing_more() -> None:
+            before = len(terminal.raw)
+            terminal.read(2)
+            assert terminal.raw.count(question) > answered and len(terminal.raw) == before
+
+        passes(nothing_more)  # nothing is answered: what is on its way comes, and then nothing
+        sent = len(terminal.raw)
         terminal.press("4")  # a view that has not been drawn
         terminal.read(1)
         assert len(terminal.raw) == sent

@@ -11,6 +11,7 @@ from running import one_line, run
 from concview import codec, registry
 from concview.model import Bye, Calls, Hello, Target
 from interpreters import current, target
+from waiting import given_time
 
 PROGRAM = """
 import threading, time
@@ -35,8 +36,17 @@ FORMATS = registry.names("concview.exporters")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("export") / "x.concview"
     with target(current(), PROGRAM) as process:
-        done = run("record", process.pid, "-o", file, "--duration", 6, "--agent", "--yes", "--calls", "wall:2")
-        assert done.returncode == 0, done
+
+        def recorded(seconds: float) -> None:
+            """With a whole window of calls in it."""
+            more = ("--force", "--agent", "--yes", "--calls", "wall:2")
+            done = run("record", process.pid, "-o", file, "--duration", seconds, *more)
+            assert done.returncode == 0, done
+            with file.open("rb") as stream:
+                events = [event for block in codec.read_blocks(stream) for event in block]
+            assert any(isinstance(event, Calls) and not event.running for event in events)
+
+        given_time(recorded, 5, 10, 20, 40)
     return file
 
 

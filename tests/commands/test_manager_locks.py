@@ -11,6 +11,7 @@ from running import together
 
 from capacity import WAITS
 from interpreters import Interpreter, current, target
+from waiting import given_time
 
 pytestmark = pytest.mark.units(WAITS)
 
@@ -59,36 +60,50 @@ if __name__ == "__main__":
 """
 
 
+#: For how long is looked, one after the other: on a full machine less is seen in the same time.
+SECONDS = (4, 7, 14, 28)
+
+
 @pytest.mark.few
 def test_who_has_it(any_python: Interpreter) -> None:
-    for (manager, first, second), said in checked(any_python, "with", "acquire"):
-        edges = [(e["waiter"]["pid"], e["holder"]["pid"], e["holder"]["tid"]) for e in said["across"]]
-        assert (manager, first, first) in edges, edges
-        assert [e[1] for e in edges if e[0] == second] == [manager]
-        for pid in (manager, second):
-            assert "a Manager's lock" in sentence(said, pid) and f"({first})" in sentence(said, pid), sentence(
-                said, pid
-            )
+    def right(seconds: float) -> None:
+        for (manager, first, second), said in checked(any_python, seconds, "with", "acquire"):
+            edges = [(e["waiter"]["pid"], e["holder"]["pid"], e["holder"]["tid"]) for e in said["across"]]
+            assert (manager, first, first) in edges, edges
+            assert [e[1] for e in edges if e[0] == second] == [manager]
+            for told in (sentence(said, manager), sentence(said, second)):
+                assert "a Manager's lock" in told and f"({first})" in told, told
+
+    given_time(right, *SECONDS)
 
 
 @pytest.mark.parametrize("kind", ["asks", "rlock", "condition"])
 def test_who_asked_for_other_things_since(kind: str) -> None:
-    (((manager, first, second), said),) = checked(current(), kind)
-    assert (manager, first) in [(e["waiter"]["pid"], e["holder"]["pid"]) for e in said["across"]]
-    assert f"({first})" in sentence(said, second)
+    def right(seconds: float) -> None:
+        (((manager, first, second), said),) = checked(current(), seconds, kind)
+        assert (manager, first) in [(e["waiter"]["pid"], e["holder"]["pid"]) for e in said["across"]]
+        assert f"({first})" in sentence(said, second)
+
+    given_time(right, *SECONDS)
 
 
 def test_whoever_took_it_was_killed() -> None:
-    (((manager, _, second), said),) = checked(current(), "killed")
-    (orphan,) = said["orphans"]
-    assert orphan["sure"] and {w["pid"] for w in orphan["waiters"]} == {manager, second}
-    assert "has died" in sentence(said, second) and "has died" in sentence(said, manager)
+    def right(seconds: float) -> None:
+        (((manager, _, second), said),) = checked(current(), seconds, "killed")
+        (orphan,) = said["orphans"]
+        assert orphan["sure"] and {w["pid"] for w in orphan["waiters"]} == {manager, second}
+        assert "has died" in sentence(said, second) and "has died" in sentence(said, manager)
+
+    given_time(right, *SECONDS)
 
 
 def test_a_circle_by_way_of_the_manager() -> None:
-    (((manager, first, second), said),) = checked(current(), "circle")
-    (circle,) = said["circles"]
-    assert [n["pid"] for n in circle].count(manager) == 2 and {first, second} < {n["pid"] for n in circle}
+    def right(seconds: float) -> None:
+        (((manager, first, second), said),) = checked(current(), seconds, "circle")
+        (circle,) = said["circles"]
+        assert [n["pid"] for n in circle].count(manager) == 2 and {first, second} < {n["pid"] for n in circle}
+
+    given_time(right, *SECONDS)
 
 
 NAMESAKES = """
@@ -118,17 +133,21 @@ if __name__ == "__main__":
 def test_another_lock_of_the_same_name_is_not_the_one_of_a_manager() -> None:
     """A thread inside `with lock` of multiprocessing has not got the Manager's, which is called so elsewhere."""
     with target(current(), NAMESAKES) as process:
-        (ran,) = together(("check", process.pid, "--duration", 3, "--format", "json"))
-        said = str(next(c for c in json.loads(ran.stdout)["blame"]["causes"] if "Manager" in str(c)))
-        assert "another process" in said and "MainThread" not in said, said
+
+        def right(seconds: float) -> None:
+            (ran,) = together(("check", process.pid, "--duration", seconds, "--format", "json"))
+            said = str(next(c for c in json.loads(ran.stdout)["blame"]["causes"] if "Manager" in str(c)))
+            assert "another process" in said and "MainThread" not in said, said
+
+        given_time(right, 3, 6, 12, 24)
 
 
-def checked(interpreter: Interpreter, *kinds: str) -> list[tuple[tuple[int, ...], Any]]:
+def checked(interpreter: Interpreter, seconds: float, *kinds: str) -> list[tuple[tuple[int, ...], Any]]:
     """Of each kind of program its processes and what is said of them, all at the same time."""
     with contextlib.ExitStack() as running:
         processes = [running.enter_context(target(interpreter, PROGRAM, kind)) for kind in kinds]
         pids = [tuple(map(int, process.line().split())) for process in processes]
-        found = together(*(("check", "--tree", p.pid, "--duration", 7, "--format", "json") for p in processes))
+        found = together(*(("check", "--tree", p.pid, "--duration", seconds, "--format", "json") for p in processes))
         return [(numbers, json.loads(each.stdout)) for numbers, each in zip(pids, found, strict=True)]
 
 

@@ -12,6 +12,7 @@ from running import together
 
 from capacity import WAITS
 from interpreters import Interpreter, current, target
+from waiting import given_time
 
 pytestmark = pytest.mark.units(WAITS)
 
@@ -48,17 +49,25 @@ job = jobs.get()
 
 @pytest.mark.few
 def test_the_only_thread_of_a_process(any_python: Interpreter) -> None:
-    found = checked(any_python, ALONE, "queue", "futures", "pipe", "handler", "lambda")
-    for kind in ("queue", "futures", "pipe"):
-        assert (found[kind]["verdict"], found[kind]["severity"]) == ("stuck", "warn"), found[kind]
-        assert "only thread" in found[kind]["sentence"], found[kind]["sentence"]
-    for kind in ("handler", "lambda"):
-        assert (found[kind]["verdict"], found[kind]["severity"]) == ("idle", None), found[kind]["sentence"]
+
+    def right(seconds: float) -> None:
+        found = checked(any_python, seconds, ALONE, "queue", "futures", "pipe", "handler", "lambda")
+        for kind in ("queue", "futures", "pipe"):
+            assert (found[kind]["verdict"], found[kind]["severity"]) == ("stuck", "warn"), found[kind]
+            assert "only thread" in found[kind]["sentence"], found[kind]["sentence"]
+        for kind in ("handler", "lambda"):
+            assert (found[kind]["verdict"], found[kind]["severity"]) == ("idle", None), found[kind]["sentence"]
+
+    given_time(right, 7, 14, 28)
 
 
 def test_a_handler_that_is_not_seen_to_give_it() -> None:
-    said = checked(current(), ENDED, "ended")["ended"]
-    assert said["verdict"] == "dormant" and "the handlers of 1 signal" in said["sentence"], said["sentence"]
+
+    def right(seconds: float) -> None:
+        said = checked(current(), seconds, ENDED, "ended")["ended"]
+        assert said["verdict"] == "dormant" and "the handlers of 1 signal" in said["sentence"], said["sentence"]
+
+    given_time(right, 7, 14, 28)
 
 
 #: The usual way to hand a signal to a loop, and a handler that is not seen to write.
@@ -79,12 +88,16 @@ RUNG = BELL.replace('there.send(b"x")', "pass").replace("signal.set_wakeup_fd(th
 
 
 def test_the_only_thread_at_a_connection_that_its_signals_write_to() -> None:
-    found = checked(current(), BELL, "handler", "wakeup")
-    for kind in ("handler", "wakeup"):
-        said = found[kind]["sentence"]
-        assert (found[kind]["verdict"], found[kind]["severity"]) == ("idle", None), said
-    said = checked(current(), RUNG, "other")["other"]
-    assert said["verdict"] == "dormant" and "the handlers of 1 signal may write to it" in said["sentence"], said
+
+    def right(seconds: float) -> None:
+        found = checked(current(), seconds, BELL, "handler", "wakeup")
+        for kind in ("handler", "wakeup"):
+            said = found[kind]["sentence"]
+            assert (found[kind]["verdict"], found[kind]["severity"]) == ("idle", None), said
+        said = checked(current(), seconds, RUNG, "other")["other"]
+        assert said["verdict"] == "dormant" and "the handlers of 1 signal may write to it" in said["sentence"], said
+
+    given_time(right, 7, 14, 28)
 
 
 SIGN = """
@@ -126,14 +139,20 @@ threading.Event().wait()
 
 @pytest.mark.few
 def test_a_lock_that_others_give_back(any_python: Interpreter) -> None:
-    found = checked(any_python, SIGN, "failed", "works", "turns")
-    said = found["failed"]["sentence"]
-    assert (found["failed"]["verdict"], found["failed"]["severity"]) == ("stuck", "warn"), said
-    assert "load:" in said and "no thread is there" in said and "MainThread" not in said, said
-    assert "MainThread" not in found["works"]["sentence"] and "load" in found["works"]["sentence"]
-    assert found["turns"]["severity"] is None, found["turns"]["sentence"]
-    # Nobody gets it: to hold it for less is no help.
-    assert not any("lock-contention" in f["fired"] for f in found.values()), {k: f["fired"] for k, f in found.items()}
+
+    def right(seconds: float) -> None:
+        found = checked(any_python, seconds, SIGN, "failed", "works", "turns")
+        said = found["failed"]["sentence"]
+        assert (found["failed"]["verdict"], found["failed"]["severity"]) == ("stuck", "warn"), said
+        assert "load:" in said and "no thread is there" in said and "MainThread" not in said, said
+        assert "MainThread" not in found["works"]["sentence"] and "load" in found["works"]["sentence"]
+        assert found["turns"]["severity"] is None, found["turns"]["sentence"]
+        # Nobody gets it: to hold it for less is no help.
+        assert not any("lock-contention" in f["fired"] for f in found.values()), {
+            k: f["fired"] for k, f in found.items()
+        }
+
+    given_time(right, 7, 14, 28)
 
 
 KILLED = """
@@ -163,15 +182,19 @@ if __name__ == "__main__":
 
 
 def test_a_lock_of_processes_whose_holder_is_gone() -> None:
-    found = checked(current(), KILLED, "killed", "lives")
-    assert "no other process has it any more" in found["killed"]["sentence"], found["killed"]["sentence"]
-    assert "held by another process" in found["lives"]["sentence"], found["lives"]["sentence"]
+
+    def right(seconds: float) -> None:
+        found = checked(current(), seconds, KILLED, "killed", "lives")
+        assert "no other process has it any more" in found["killed"]["sentence"], found["killed"]["sentence"]
+        assert "held by another process" in found["lives"]["sentence"], found["lives"]["sentence"]
+
+    given_time(right, 7, 14, 28)
 
 
-def checked(interpreter: Interpreter, program: str, *kinds: str) -> dict[str, Any]:
+def checked(interpreter: Interpreter, seconds: float, program: str, *kinds: str) -> dict[str, Any]:
     """Of each kind of program the verdict, with the rules that fired, all at the same time."""
     with contextlib.ExitStack() as running:
         processes = [running.enter_context(target(interpreter, program, kind)) for kind in kinds]
-        done = together(*(("check", p.pid, "--duration", 7, "--format", "json") for p in processes))
+        done = together(*(("check", p.pid, "--duration", seconds, "--format", "json") for p in processes))
         found = {kind: json.loads(each.stdout) for kind, each in zip(kinds, done, strict=True)}
     return {kind: {**one["blame"], "fired": [f["id"] for f in one["findings"]]} for kind, one in found.items()}

@@ -12,6 +12,7 @@ from running import run
 
 from capacity import WAITS
 from interpreters import Interpreter, current, target
+from waiting import given_time
 
 pytestmark = pytest.mark.units(WAITS)
 
@@ -56,13 +57,17 @@ threading.Event().wait()
 @pytest.mark.few
 def test_clients_of_a_loop_that_is_in_one_call(any_python: Interpreter) -> None:
     with target(any_python, PROGRAM, "blocked") as process:
-        sentence = check(process.pid)["blame"]["sentence"]
-    assert "(client)" in sentence and "server" in sentence and "archiver" in sentence, sentence
+
+        def right(seconds: float) -> None:
+            sentence = check(process.pid, seconds)["blame"]["sentence"]
+            assert "(client)" in sentence and "server" in sentence and "archiver" in sentence, sentence
+
+        given_time(right, 7, 14, 28)
 
 
 def test_clients_of_a_loop_that_answers_are_held_up_by_nobody() -> None:
     with target(current(), PROGRAM, "answers") as process:
-        said = check(process.pid)["blame"]
+        said = check(process.pid, 7)["blame"]
     assert said["verdict"] not in ("held up", "stuck", "waits", "unexplained"), said["sentence"]
 
 
@@ -107,10 +112,14 @@ def test_a_callback_that_waits_for_what_only_itself_would_bring(tmp_path: Path, 
     folder.mkdir()
     (folder / "feed.py").write_text(LIBRARY)
     with target(current(), CALLBACK, kind, str(folder)) as process:
-        said = check(process.pid)["blame"]
-    assert (said["verdict"] == "stuck") is stuck, said["sentence"]
-    assert ("on_message" in said["sentence"]) is stuck
+
+        def right(seconds: float) -> None:
+            said = check(process.pid, seconds)["blame"]
+            assert (said["verdict"] == "stuck") is stuck, said["sentence"]
+            assert ("on_message" in said["sentence"]) is stuck
+
+        given_time(right, *((7, 14, 28) if stuck else (7,)))
 
 
-def check(pid: int) -> Any:
-    return json.loads(run("check", pid, "--duration", 7, "--format", "json").stdout)
+def check(pid: int, seconds: float) -> Any:
+    return json.loads(run("check", pid, "--duration", seconds, "--format", "json").stdout)

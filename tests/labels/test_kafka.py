@@ -73,8 +73,7 @@ def test_topic_partition_and_offset(direct_python: Interpreter) -> None:
         ("", "name", "55"),  # no topic that Kafka would allow
     }
     with target(direct_python, TARGET) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: _told(sink) >= wanted, looks=True)
-        assert _told(sink) == wanted
+        tick_until(engine, lambda: _told(sink) == wanted, looks=True)
         assert SECRET not in repr(vars(sink))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "direct"))
 
-from direct_helpers import KeepingSink, tick_until, watching
+from direct_helpers import KeepingSink, tick_until, tick_until_passes, watching
 
 from capacity import WAITS
 from concview.analysis.work import NO_WORK
@@ -20,6 +19,7 @@ from concview.model import Label, Work, WorkItem, WorkKind
 from concview.process.discovery import describe
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
+from waiting import passes
 
 pytestmark = pytest.mark.units(WAITS)
 
@@ -83,18 +83,21 @@ def _items(sink: KeepingSink) -> list[tuple[WorkItem, Label]]:
 @pytest.mark.few
 def test_requests_and_queries_of_the_standard_library(direct_python: Interpreter) -> None:
     with target(direct_python, SERVER) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: len(_items(sink)) >= 5, looks=True)
-        # Its own clients' calls are among them, too.
-        served = [pair for pair in _items(sink) if pair[1].kind is not WorkKind.CALL]
-        found = sorted(served, key=lambda pair: (pair[1].kind, pair[0].id))
-        # The connection that is kept open after its answer is not among them.
-        assert [label.kind for _, label in found] == [WorkKind.QUERY, WorkKind.REQUEST, WorkKind.REQUEST]
-        query, request = found[0], found[1]
-        assert query[1].name == "SELECT hold (?) AS held, ? FROM (SELECT ? AS x) t WHERE x <> ?"
-        assert (request[1].name, request[1].missing) == ("GET", "route")
-        around = next(item for item, _ in found if item.id == query[0].inside)
-        assert around.threads == query[0].threads
-        assert all(item.before and not item.started_ns for item, _ in found)
+
+        def told() -> None:
+            # Its own clients' calls are among them, too.
+            served = [pair for pair in _items(sink) if pair[1].kind is not WorkKind.CALL]
+            found = sorted(served, key=lambda pair: (pair[1].kind, pair[0].id))
+            # The connection that is kept open after its answer is not among them.
+            assert [label.kind for _, label in found] == [WorkKind.QUERY, WorkKind.REQUEST, WorkKind.REQUEST]
+            query, request = found[0], found[1]
+            assert query[1].name == "SELECT hold (?) AS held, ? FROM (SELECT ? AS x) t WHERE x <> ?"
+            assert (request[1].name, request[1].missing) == ("GET", "route")
+            around = next(item for item, _ in found if item.id == query[0].inside)
+            assert around.threads == query[0].threads
+            assert all(item.before and not item.started_ns for item, _ in found)
+
+        tick_until_passes(engine, told, looks=True)
         process.send("go")
         tick_until(engine, lambda: not _items(sink), looks=True)
         # All that got out of the target: screens, JSON, recordings and exports are made of nothing else.
@@ -128,10 +131,13 @@ def test_calls_of_the_standard_librarys_clients(direct_python: Interpreter) -> N
     with target(direct_python, CLIENTS, ready=None) as process:
         port = process.line()
         with watching(process.pid) as (engine, sink):
-            tick_until(engine, lambda: len(_items(sink)) == 3, looks=True)
-            found = sorted(label.name for _, label in _items(sink))
-            assert found == [f"{method} 127.0.0.1:{port}" for method in ("DELETE", "GET", "PUT")]
-            assert {label.kind for _, label in _items(sink)} == {WorkKind.CALL}
+
+            def told() -> None:
+                found = sorted(label.name for _, label in _items(sink))
+                assert found == [f"{method} 127.0.0.1:{port}" for method in ("DELETE", "GET", "PUT")]
+                assert {label.kind for _, label in _items(sink)} == {WorkKind.CALL}
+
+            tick_until_passes(engine, told, looks=True)
             assert SECRET not in repr(vars(sink))
 
 
@@ -141,11 +147,15 @@ def test_full_tells_what_came_with_the_request(direct_python: Interpreter) -> No
         sink, engine = KeepingSink(), DirectEngine("full")
         engine.open(describe(process.pid), sink)
         try:
-            tick_until(engine, lambda: len(_items(sink)) >= 3, looks=True)
-            details = {label.detail for _, label in _items(sink)}
+
+            def told() -> None:
+                details = {label.detail for _, label in _items(sink)}
+                assert f"/wait/{SECRET}?token={SECRET}" in details
+                assert any(SECRET in d and "SELECT" in d for d in details)
+
+            tick_until_passes(engine, told, looks=True)
         finally:
             engine.close()
-        assert f"/wait/{SECRET}?token={SECRET}" in details and any(SECRET in d and "SELECT" in d for d in details)
 
 
 @pytest.mark.some(12)
@@ -196,14 +206,15 @@ def test_any_application_by_its_arguments_and_what_works_for_it(direct_python: I
         def found() -> dict[str, WorkItem]:
             return {label.name: item for item, label in _items(sink)}
 
-        tick_until(engine, lambda: len(found()) == 2 and len(found()["POST"].tasks) > 1, looks=True)
-        items = found()
-        assert len(items["GET"].threads) == 1 and not items["GET"].tasks
         # The task that has the scope, and those that it gathers; the thread that one of them waits for.
-        request = items["POST"]
         threads = 1 if direct_python.version >= (3, 9) else 0
-        tick_until(engine, lambda: len(found()["POST"].threads) == threads, looks=True)
-        assert len(request.tasks) == 3
+
+        def told() -> None:
+            assert len(found()) == 2
+            assert len(found()["GET"].threads) == 1 and not found()["GET"].tasks
+            assert (len(found()["POST"].threads), len(found()["POST"].tasks)) == (threads, 3)
+
+        tick_until_passes(engine, told, looks=True)
         assert SECRET not in repr(vars(sink))
 
 
@@ -237,10 +248,13 @@ threading.Event().wait()
 @pytest.mark.few
 def test_a_router_that_is_included_twice_has_two_templates(direct_python: Interpreter) -> None:
     with target(direct_python, INCLUDED) as process, watching(process.pid) as (engine, sink):
-        tick_until(engine, lambda: len(_items(sink)) == 4, looks=True)
-        names = sorted(label.name for _, label in _items(sink))
-        # What FastAPI noted of another route is not this one's.
-        assert names == ["GET /dogs/{name}", "GET /dogs/{name}", "GET /v1/cats/{name}", "GET /v2/cats/{name}"]
+
+        def told() -> None:
+            names = sorted(label.name for _, label in _items(sink))
+            # What FastAPI noted of another route is not this one's.
+            assert names == ["GET /dogs/{name}", "GET /dogs/{name}", "GET /v1/cats/{name}", "GET /v2/cats/{name}"]
+
+        tick_until_passes(engine, told, looks=True)
 
 
 @pytest.mark.some(12)
@@ -256,20 +270,23 @@ def test_the_flame_graph_and_the_counts_by_name(direct_python: Interpreter) -> N
                 return {node.key[0]: node.total_ns for node in root.children.values()}
 
             get, post = "GET (route not known)", "POST (route not known)"
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not (get in spent() and post in spent(True)):
-                time.sleep(0.2)
-            assert get in spent() and NO_WORK in spent()  # the loop's thread waits for nobody in particular
-            assert set(spent(True)) <= {post, NO_WORK} and post in spent(True)
-            assert set(spent(False, "GET *")) == {get}
-            one = session.calls(labels=("GET *",)).root
-            assert "application" in {e.key[0] for e in session.calls(labels=("GET *",)).entries}
-            assert one.total_ns <= session.calls().root.total_ns
-            while time.monotonic() < deadline and not {"GET", "POST"} <= {t.name for t in totals.every()}:
-                time.sleep(0.2)  # they are counted when a picture is drawn, on a full machine seconds apart
+
+            def by_name() -> None:
+                assert get in spent() and NO_WORK in spent()  # the loop's thread waits for nobody in particular
+                assert set(spent(True)) <= {post, NO_WORK} and post in spent(True)
+                assert set(spent(False, "GET *")) == {get}
+                one = session.calls(labels=("GET *",)).root
+                assert "application" in {e.key[0] for e in session.calls(labels=("GET *",)).entries}
+                assert one.total_ns <= session.calls().root.total_ns
+
+            def counted() -> None:
+                """When a picture is drawn, on a full machine seconds apart."""
+                counts = {t.name: t for t in totals.every()}
+                assert counts["GET"].seen == counts["POST"].seen == 1
+                assert counts["GET"].busy_ns > 0 and not counts["GET"].over
+
+            passes(by_name)
             session.wait(4.0)
-            counts = {t.name: t for t in totals.every()}
-            assert counts["GET"].seen == counts["POST"].seen == 1
-            assert counts["GET"].busy_ns > 0 and not counts["GET"].over
+            passes(counted)
         finally:
             session.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from kernel_sink import eventually
 
 from concview.linux.children import Children
 from interpreters import Interpreter, target
+from waiting import passes
 
 CHILDREN = r"""
 import multiprocessing as mp, os, signal, subprocess, sys, threading, time
@@ -55,14 +55,17 @@ def test_children_are_told_apart(gil_python: Interpreter) -> None:
         children = Children(process.pid)
         assert children.probe().available
         try:
-            eventually(lambda: any(c.stuck_ns for c in children.poll(time.monotonic_ns())), "one hangs")
-            copies = children.poll(time.monotonic_ns())
-            forked = {names[c.pid] for c in copies}
-            assert forked == set(names.values()) - {"before threads", "program"}
-            assert {names[c.pid] for c in copies if c.stuck_ns} == {"stuck"}
-            assert children.seen == len(copies)
-            # The queue's own feeder threads are among them in the parent.
-            assert all(c.others >= 1 for c in copies)
-            assert all(0 < c.started_ns < time.monotonic_ns() for c in copies)
+
+            def told_apart() -> None:
+                copies = children.poll(time.monotonic_ns())
+                forked = {names[c.pid] for c in copies}
+                assert forked == set(names.values()) - {"before threads", "program"}
+                assert {names[c.pid] for c in copies if c.stuck_ns} == {"stuck"}
+                assert children.seen == len(copies)
+                # The queue's own feeder threads are among them in the parent.
+                assert all(c.others >= 1 for c in copies)
+                assert all(0 < c.started_ns < time.monotonic_ns() for c in copies)
+
+            passes(told_apart)
         finally:
             process.send("")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 
 from concview.model import Role
 from concview.process.tree import Member, Tree
 from interpreters import Interpreter, target
+from waiting import passes
 
 POOL = """
 import multiprocessing, os, subprocess, sys, time
@@ -28,16 +27,6 @@ if __name__ == "__main__":
 """
 
 
-def eventually(find: Callable[[], list[Member]], right: Callable[[list[Member]], bool]) -> list[Member]:
-    deadline = time.monotonic() + 60
-    while True:
-        found = find()
-        if right(found):
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-
-
 def workers(members: list[Member]) -> list[Member]:
     return [m for m in members if m.role is Role.WORKER]
 
@@ -47,25 +36,30 @@ def workers(members: list[Member]) -> list[Member]:
 def test_roles(interpreter: Interpreter, method: str) -> None:
     with target(interpreter, POOL, method) as process:
         tree = Tree(process.pid)
-        settled = eventually(tree.members, lambda found: len(workers(found)) == 2 and len(found) >= 4)
-        root, *below = settled
-        assert (root.pid, root.role, root.parent, root.name) == (process.pid, Role.PROGRAM, 0, "target.py")
-        assert [m.name for m in below if m.role is Role.PROGRAM] == ["-c import time; time.sleep(1000)"]
-        helpers = sorted(m.name for m in below if m.role is Role.HELPER)
-        assert helpers == {"fork": [], "spawn": ["resource tracker"]}.get(method, ["fork server", "resource tracker"])
-        assert sorted(m.name for m in workers(below)) == ["worker 1", "worker 2"]
-        server = next((m.pid for m in below if m.name == "fork server"), process.pid)
-        assert {m.parent for m in workers(below)} == {server}
+
+        def settled() -> list[Member]:
+            root, *below = tree.members()
+            assert (root.pid, root.role, root.parent, root.name) == (process.pid, Role.PROGRAM, 0, "target.py")
+            assert [m.name for m in below if m.role is Role.PROGRAM] == ["-c import time; time.sleep(1000)"]
+            helpers = sorted(m.name for m in below if m.role is Role.HELPER)
+            expected = {"fork": [], "spawn": ["resource tracker"]}.get(method, ["fork server", "resource tracker"])
+            assert helpers == expected
+            assert sorted(m.name for m in workers(below)) == ["worker 1", "worker 2"]
+            server = next((m.pid for m in below if m.name == "fork server"), process.pid)
+            assert {m.parent for m in workers(below)} == {server}
+            return below
+
+        below = passes(settled)
         # One ends, the pool makes another one: the number of the one that stays does not change.
         ended, stays = sorted(workers(below), key=lambda m: m.name)
         os.kill(ended.pid, signal.SIGKILL)
 
-        def replaced(found: list[Member]) -> bool:
-            now = workers(found)
-            return len(now) == 2 and ended.key not in {m.key for m in now}
+        def replaced() -> None:
+            now = {m.key: m.name for m in workers(tree.members())}
+            assert ended.key not in now
+            assert now[stays.key] == "worker 2" and sorted(now.values()) == ["worker 1", "worker 2"]
 
-        after = {m.key: m.name for m in workers(eventually(tree.members, replaced))}
-        assert after[stays.key] == "worker 2" and sorted(after.values()) == ["worker 1", "worker 2"]
+        passes(replaced)
 
 
 def test_gone() -> None:

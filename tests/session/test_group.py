@@ -97,7 +97,7 @@ def test_one_that_cannot_be_read_among_others_that_can() -> None:
             process.popen.wait()
             _wait_for(lambda: {p.member.pid for p in made.parts() if p.ended} >= {first, process.pid})
             assert made.orphaned and not made.ended
-            assert f"worker 1 ({first}) has ended" in said
+            _wait_for(lambda: f"worker 1 ({first}) has ended" in said)
         os.kill(third, signal.SIGKILL)
         os.kill(second, signal.SIGKILL)
 

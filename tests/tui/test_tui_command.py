@@ -102,18 +102,25 @@ async def test_a_view_a_sort_order_columns_and_a_thread_by_name() -> None:
         table = shown.table()
         assert table is not None
         await _say(pilot, "sort cpu%")
-        numbers = [(not row.alive, -(row.cpu_percent or 0.0)) for row in table.ungrouped]
-        assert numbers == sorted(numbers) and not table.ungrouped[-1].alive  # which used most of all
+
+        def most_first() -> bool:
+            numbers = [(not row.alive, -(row.cpu_percent or 0.0)) for row in table.ungrouped]
+            return numbers == sorted(numbers) and not table.ungrouped[-1].alive  # which used most of all
+
+        def least_first() -> bool:
+            least = [(not row.alive, -1.0 if row.cpu_percent is None else row.cpu_percent) for row in table.ungrouped]
+            return least == sorted(least)
+
+        await fake.until(pilot, most_first)
         await _say(pilot, "sort cpu up")
-        numbers = [(not row.alive, -1.0 if row.cpu_percent is None else row.cpu_percent) for row in table.ungrouped]
-        assert numbers == sorted(numbers)
+        await fake.until(pilot, least_first)
         await _say(pilot, "columns cpu name")
         await fake.until(pilot, lambda: [c.id for c, _ in table._layout] == ["cpu", "name"])
         await fake.until(pilot, lambda: shown.focused is table)  # it has the keyboard again behind the command line
         await pilot.press("greater_than_sign")
         await fake.until(pilot, lambda: [c.id for c, _ in table._layout] == ["name", "cpu"])
         await _say(pilot, "columns")
-        assert "why" in [c.id for c, _ in table._layout]
+        await fake.until(pilot, lambda: "why" in [c.id for c, _ in table._layout])
         await _say(pilot, "thread worker-3")
         await _at(pilot, "thread")
         assert "worker-3" in "\n".join(shown.view.as_text())
@@ -193,15 +200,15 @@ async def test_the_next_match_and_half_pages() -> None:
         if shown.view.groups.on:  # type: ignore[attr-defined]
             await pilot.press("t")
         await pilot.press("ctrl+d")
-        assert table.cursor == (table.size.height - 1) // 2
+        await fake.until(pilot, lambda: table.cursor == (table.size.height - 1) // 2)
         await pilot.press("ctrl+u")
-        assert table.cursor == 0
+        await fake.until(pilot, lambda: table.cursor == 0)
         await pilot.press("slash", *"worker-1", "enter")
         await fake.until(pilot, lambda: 1 < table.matched < table.total)
         await pilot.press("n")
-        assert table.cursor == 1
+        await fake.until(pilot, lambda: table.cursor == 1)
         await pilot.press("N", "N")
-        assert table.cursor == len(table.rows) - 1, "round at the end"
+        await fake.until(pilot, lambda: table.cursor == len(table.rows) - 1)  # round at the end
 
 
 @pytest.mark.parametrize(

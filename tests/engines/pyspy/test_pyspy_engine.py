@@ -17,6 +17,8 @@ from pyspy_sink import KeepingSink, watch
 
 from capacity import BUSY, MEASURES, WAITS
 from concview.engines.pyspy import PySpyEngine
+from concview.engines.pyspy.observe import KernelSide
+from concview.engines.pyspy.threads import Tasks
 from concview.errors import TargetGone
 from concview.model import Notice, Target
 from concview.process.discovery import describe
@@ -353,6 +355,15 @@ for i in range(10000):
         watch(engine, sink, process.pid, 1.0, lambda: len(sink.gone) >= 8 and len(short()) >= 2)
     print(sorted(short()), len(sink.gone))
     assert len(set(short())) == len(short())
+
+
+def test_a_name_is_nobodys_where_two_had_the_handle_since_py_spy_was_started() -> None:
+    side = KernelSide(os.getpid(), True, Tasks(os.getpid()))
+    side.handles = {1: 0x7000, 2: 0x7000, 3: 0x8000}
+    side._gone = {1: 500, 3: 550}
+    assert side.passed_on(2, 400, 600) and not side.passed_on(2, 501, 600) and not side.passed_on(2, 400, 499)
+    assert not side.passed_on(1, 400, 600), "its own end"
+    side.close()
 
 
 def test_hostile_names_pass_through_unharmed(pyspy_python: Interpreter, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from concview.process.discovery import describe
 from concview.session import LiveSource, Session
 from concview.snapshot import Blame
 from concview.source.facts import SourceFacts
-from waiting import passes
+from waiting import NOT_YET, passes
 
 _T = TypeVar("_T")
 
@@ -60,18 +60,23 @@ class Row:
         return self.wait.state.name.lower()
 
 
-def blamed(pid: int, wanted: Callable[[Blame], bool]) -> Blame | None:
-    """What is said of a process's waits: the first that is as wanted, after 38 seconds of the stream the last."""
-    session, blame = Session(LiveSource(pid, "direct", 50.0, 50.0)), None
+def blame_passes(pid: int, check: Callable[[Blame], object]) -> None:
+    """What is said of a process's waits comes to be all that is asserted of it; after 38 seconds of the stream the last
+    check says what it is not."""
+    session = Session(LiveSource(pid, "direct", 50.0, 50.0))
     session.start()
     try:
         for seconds in range(3, 39):
             blame = session.wait(float(seconds)).blame
-            if blame is not None and wanted(blame):
-                break
+            try:
+                assert blame is not None
+                check(blame)
+                return
+            except NOT_YET:
+                if seconds == 38:
+                    raise
     finally:
         session.close()
-    return blame
 
 
 class Told:

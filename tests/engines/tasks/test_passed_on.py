@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import blamed
+from tasks_helpers import blame_passes
 
 from capacity import WAITS
 from concview.snapshot import Blame
@@ -71,9 +71,12 @@ asyncio.run(main())
 @pytest.mark.few
 def test_a_call_that_is_queued_behind_the_one_that_waits_for_it(direct_python: Interpreter) -> None:
     with target(direct_python, CIRCLE) as process:
-        blame = blamed(process.pid, lambda b: b.verdict == "stuck" and "they wait for each other" in b.sentence)
-        assert blame is not None and "they wait for each other" in blame.sentence
-        assert any(c.path and c.path[0].what == "a worker thread of its executor" for c in blame.causes)
+
+        def said(blame: Blame) -> None:
+            assert blame.verdict == "stuck" and "they wait for each other" in blame.sentence
+            assert any(c.path and c.path[0].what == "a worker thread of its executor" for c in blame.causes)
+
+        blame_passes(process.pid, said)
 
 
 @pytest.mark.few
@@ -84,6 +87,7 @@ def test_one_waits_for_the_call_and_the_others_for_a_worker(direct_python: Inter
             causes = blame.causes
             return {c.path[0].what: len(c.tasks) for c in causes if c.path and c.tasks and c.thread_s > 1.5}
 
-        blame = blamed(process.pid, lambda b: len(told(b)) == 2)
-        assert blame is not None
-        assert told(blame) == {"a call in a thread": 1, "a worker thread of its executor": 3}
+        def said(blame: Blame) -> None:
+            assert told(blame) == {"a call in a thread": 1, "a worker thread of its executor": 3}
+
+        blame_passes(process.pid, said)

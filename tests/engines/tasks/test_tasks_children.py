@@ -49,5 +49,8 @@ def test_a_child_that_is_waited_for_read_or_written_to(direct_python: Interprete
             rows = [r for r in watch.told.tasks.values() if "|" in r.name and r.wait.peer is not None]
             return {r.name: r.wait.peer.described for r in rows if r.wait.peer is not None}
 
-        watch.until(lambda: watch.told.complete and len(told()) == 3)
-        assert all(told()[name] == f"process sleep (pid {name.rpartition('|')[2]})" for name in told()), told()
+        def right() -> None:
+            assert watch.told.complete and len(told()) == 3
+            assert all(told()[name] == f"process sleep (pid {name.rpartition('|')[2]})" for name in told()), told()
+
+        watch.until_passes(right)

@@ -10,11 +10,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import blamed, watched
+from tasks_helpers import blame_passes, watched
 
 from capacity import WAITS
 from concview.model import Links
 from concview.session import LiveSource, Session
+from concview.snapshot import Blame
 from interpreters import Interpreter, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -171,6 +172,9 @@ asyncio.run(main())
 @pytest.mark.some(8, 12, 15)
 def test_both_ends_send_and_nobody_reads(direct_python: Interpreter) -> None:
     with target(direct_python, BOTH_SEND) as process:
-        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
-        assert blame is not None and blame.verdict == "stuck", blame
-        assert "room for what it sends over tcp" in blame.sentence and "they wait for each other" in blame.sentence
+
+        def said(blame: Blame) -> None:
+            assert blame.verdict == "stuck", blame
+            assert "room for what it sends over tcp" in blame.sentence and "they wait for each other" in blame.sentence
+
+        blame_passes(process.pid, said)

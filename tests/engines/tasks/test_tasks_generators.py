@@ -217,21 +217,18 @@ def _told(told: Told) -> dict[str, str]:
 @pytest.mark.few
 def test_what_a_generator_took_is_had_by_who_iterates_it_or_by_itself(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE) as process, watched(process.pid) as watch:
-        _until_right(watch)
+        _until_right(watch, USERS)
         alone = [t for t in watch.told.definitions.values() if t.kind == "generator"]
         assert [t.name for t in alone] == ["rows"] and alone[0].id in watch.told.tasks
         os.kill(process.pid, signal.SIGUSR1)
-        watch.until(lambda: alone[0].id in watch.told.gone and len(_told(watch.told)) == USERS - 1)
-        assert all(name == told for name, told in _told(watch.told).items())
+        watch.until(lambda: alone[0].id in watch.told.gone)
+        _until_right(watch, USERS - 1)
 
 
-def _until_right(watch: Watch) -> None:
-    def right() -> bool:
+def _until_right(watch: Watch, users: int) -> None:
+    def right() -> None:
         found = _told(watch.told)
-        return len(found) == USERS and all(name == told for name, told in found.items())
+        assert not {f"{name}: told as {told}" for name, told in found.items() if name != told}
+        assert len(found) == users
 
-    try:
-        watch.until(right)
-    except AssertionError:
-        assert not {f"{name}: told as {told}" for name, told in _told(watch.told).items() if name != told}
-        raise
+    watch.until_passes(right)

@@ -10,11 +10,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "direct"))
 
-from direct_helpers import tick_until, watching
-from tasks_helpers import blamed
+from direct_helpers import tick_until_passes, watching
+from tasks_helpers import blame_passes
 
 from capacity import WAITS
 from concview.model import Loops
+from concview.snapshot import Blame
 from interpreters import Interpreter, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -54,16 +55,21 @@ def test_each_loop_has_what_the_other_thread_waits_for(direct_python: Interprete
             rows = {tid: sink.waited(row[2]) for tid, row in sink.rows.items()}
             return {tid: wait.lock for tid, wait in rows.items() if wait.via == "Future.result"}
 
-        tick_until(engine, lambda: len(given()) == 2 and len(waited()) == 2, looks=True)
-        (a, b), (first, second) = sorted(given()), [given()[tid] for tid in sorted(given())]
-        assert (first, second) == ((waited()[b],), (waited()[a],))
+        def right() -> None:
+            (a, b), (first, second) = sorted(given()), [given()[tid] for tid in sorted(given())]
+            assert (first, second) == ((waited()[b],), (waited()[a],))
+
+        tick_until_passes(engine, right, looks=True)
 
 
 @pytest.mark.some(12)
 def test_two_loops_that_wait_for_each_other_are_stuck(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE) as process:
-        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
-        assert blame is not None and blame.verdict == "stuck", blame
-        cause = next(c for c in blame.causes if c.kind == "cycle" and c.path)
-        assert cause.exact and "they wait for each other" in cause.what
-        assert len(cause.threads) == 2
+
+        def said(blame: Blame) -> None:
+            assert blame.verdict == "stuck", blame
+            cause = next(c for c in blame.causes if c.kind == "cycle" and c.path)
+            assert cause.exact and "they wait for each other" in cause.what
+            assert len(cause.threads) == 2
+
+        blame_passes(process.pid, said)

@@ -9,10 +9,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import blamed, watched
+from tasks_helpers import blame_passes, watched
 
 from capacity import WAITS
 from concview.model import MESSAGES
+from concview.snapshot import Blame
 from interpreters import Interpreter, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -104,18 +105,24 @@ asyncio.run(main())
 @pytest.mark.few
 def test_who_waits_at_a_socket_for_messages(direct_python: Interpreter) -> None:
     with target(direct_python, PROGRAM) as process, watched(process.pid) as watch:
-        watch.until(lambda: sum(r.name.startswith("at ") and bool(r.wait.via) for r in watch.told.tasks.values()) == 8)
-        rows = [r for r in watch.told.tasks.values() if r.name.startswith("at ")]
-        told = sorted((r.name, r.wait.via if r.wait.kind == MESSAGES else "") for r in rows)
-        assert told == sorted((r.name, r.name.removeprefix("at ")) for r in rows)
+
+        def right() -> None:
+            rows = [r for r in watch.told.tasks.values() if r.name.startswith("at ")]
+            assert len(rows) == 8
+            told = sorted((r.name, r.wait.via if r.wait.kind == MESSAGES else "") for r in rows)
+            assert told == sorted((r.name, r.name.removeprefix("at ")) for r in rows)
+
+        watch.until_passes(right)
 
 
 @pytest.mark.some(12)
 def test_who_has_asked_waits_for_an_answer_and_who_has_not_for_work(direct_python: Interpreter) -> None:
     with target(direct_python, PROGRAM) as process:
-        blame = blamed(process.pid, lambda b: b.verdict != "unknown" and bool(b.causes))
-        assert blame is not None
-        ends = [c.what for c in blame.causes]
-        assert any("an answer over a socket of ZeroMQ" in end for end in ends), ends
-        assert sum("no peer is connected" in end for end in ends) == 1, ends
-        assert any("waits for a message over a socket of ZeroMQ" in q.what for q in blame.quiets), blame.quiets
+
+        def said(blame: Blame) -> None:
+            ends = [c.what for c in blame.causes]
+            assert any("an answer over a socket of ZeroMQ" in end for end in ends), ends
+            assert sum("no peer is connected" in end for end in ends) == 1, ends
+            assert any("waits for a message over a socket of ZeroMQ" in q.what for q in blame.quiets), blame.quiets
+
+        blame_passes(process.pid, said)

@@ -9,9 +9,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import blamed, watched
+from tasks_helpers import blame_passes, watched
 
 from concview.model import TaskState
+from concview.snapshot import Blame
 from interpreters import Interpreter, current, target
 
 LIBRARY = """
@@ -44,9 +45,12 @@ def test_an_event_of_a_library_is_named_by_it(tmp_path: Path) -> None:
     (package / "__init__.py").touch()
     (package / "channel.py").write_text(LIBRARY, "utf-8")
     with target(current(), PROGRAM, str(package.parent)) as process, watched(process.pid) as watch:
-        watch.until(lambda: [o for o in watch.told.objects.values() if o.kind == "Event"])
-        names = {o.name for o in watch.told.objects.values() if o.kind == "Event"}
-        assert names == {"_closed of wire"}
+
+        def named() -> None:
+            names = {o.name for o in watch.told.objects.values() if o.kind == "Event"}
+            assert names == {"_closed of wire"}
+
+        watch.until_passes(named)
 
 
 ACCOUNTS = """
@@ -77,11 +81,17 @@ asyncio.run(main())
 def test_a_lock_is_called_what_the_line_calls_it_that_waits(direct_python: Interpreter) -> None:
     with target(direct_python, ACCOUNTS) as process, watched(process.pid) as watch:
         waits = watch.told.waits
-        watch.until(lambda: any(w.state is TaskState.LOCK for w in waits.values()))
-        assert {w.written for w in waits.values() if w.state is TaskState.LOCK} == {"target.lock"}
+
+        def written() -> None:
+            assert {w.written for w in waits.values() if w.state is TaskState.LOCK} == {"target.lock"}
+
+        watch.until_passes(written)
     with target(direct_python, ACCOUNTS) as process:
-        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
-        assert blame is not None and "target.lock" in blame.sentence, blame
+
+        def said(blame: Blame) -> None:
+            assert "target.lock" in blame.sentence, blame
+
+        blame_passes(process.pid, said)
 
 
 REPLACED = """
@@ -112,6 +122,9 @@ asyncio.run(main())
 @pytest.mark.few
 def test_an_event_in_whose_place_another_one_was_put(direct_python: Interpreter) -> None:
     with target(direct_python, REPLACED) as process, watched(process.pid) as watch:
-        watch.until(lambda: any(o.replaced for o in watch.told.objects.values()))
-        told = {o.name: o.replaced for o in watch.told.objects.values() if o.kind == "Event"}
-        assert told == {"self.changed": "self.changed", "self.kept": ""}
+
+        def replaced() -> None:
+            told = {o.name: o.replaced for o in watch.told.objects.values() if o.kind == "Event"}
+            assert told == {"self.changed": "self.changed", "self.kept": ""}
+
+        watch.until_passes(replaced)

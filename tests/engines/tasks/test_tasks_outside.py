@@ -9,9 +9,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import blamed, watched
+from tasks_helpers import blame_passes, watched
 
 from capacity import WAITS
+from concview.snapshot import Blame
 from interpreters import Interpreter, current, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -52,17 +53,24 @@ OUTSIDE = {"none": (0,), "server": (1,), "loop's handler": (2,), "handler": (1,)
 def test_descriptors_and_signals_that_may_wake_a_loop(direct_python: Interpreter, how: str) -> None:
     with target(direct_python, SOURCE, how) as process, watched(process.pid) as watch:
         told = watch.told
-        watch.until(lambda: told.complete and told.loops is not None and told.loops.loops and told.loops.loops[0].looks)
-        assert told.loops is not None and told.loops.loops[0].outside in OUTSIDE[how]
+
+        def right() -> None:
+            assert told.complete and told.loops is not None and told.loops.loops[0].looks
+            assert told.loops.loops[0].outside in OUTSIDE[how]
+
+        watch.until_passes(right)
 
 
 @pytest.mark.some(12)
 def test_a_loop_that_nothing_will_wake_is_stuck(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE, "none") as process:
-        blame = blamed(process.pid, lambda b: b.verdict == "stuck")
-        assert blame is not None and blame.verdict == "stuck", blame
-        assert "Nothing can go on: the event loop has no timer" in blame.sentence
-        assert "each of the 2 tasks waits" in blame.sentence and "consume for an item of q" in blame.sentence
+
+        def said(blame: Blame) -> None:
+            assert blame.verdict == "stuck", blame
+            assert "Nothing can go on: the event loop has no timer" in blame.sentence
+            assert "each of the 2 tasks waits" in blame.sentence and "consume for an item of q" in blame.sentence
+
+        blame_passes(process.pid, said)
 
 
 #: uvloop says nothing of its timers and descriptors: the kernel does. With a time limit, that it has none is not known.
@@ -71,12 +79,19 @@ def test_a_loop_of_uvloop_that_nothing_will_wake(how: str, stands: bool) -> None
     pytest.importorskip("uvloop", reason="NOT TESTED: uvloop is not installed for the interpreter that runs the tests")
     with target(current(), SOURCE, how, "uvloop") as process, watched(process.pid) as watch:
         told = watch.told
-        watch.until(lambda: told.complete and told.loops is not None and told.loops.loops and told.loops.loops[0].looks)
-        assert told.loops is not None and told.loops.loops[0].kind == "uvloop"
-        assert told.loops.loops[0].outside in OUTSIDE[how]
+
+        def right() -> None:
+            assert told.complete and told.loops is not None and told.loops.loops[0].looks
+            assert told.loops.loops[0].kind == "uvloop"
+            assert told.loops.loops[0].outside in OUTSIDE[how]
+
+        watch.until_passes(right)
         if stands:
-            blame = blamed(process.pid, lambda b: b.verdict == "stuck")
-            assert blame is not None and "Nothing can go on: the event loop has no timer" in blame.sentence, blame
+
+            def said(blame: Blame) -> None:
+                assert "Nothing can go on: the event loop has no timer" in blame.sentence, blame
+
+            blame_passes(process.pid, said)
 
 
 TOLD = r"""
@@ -115,5 +130,8 @@ def test_who_waits_until_the_program_is_told_to_end_is_idle(direct_python: Inter
     """And who waits for a future that a protocol sets is not."""
     with target(direct_python, TOLD, how) as process:
         wanted = "idle" if how != "answer" else "still"
-        blame = blamed(process.pid, lambda b: b.verdict == wanted)
-        assert blame is not None and blame.verdict == wanted, blame
+
+        def said(blame: Blame) -> None:
+            assert blame.verdict == wanted, blame
+
+        blame_passes(process.pid, said)

@@ -9,9 +9,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import blamed
+from tasks_helpers import blame_passes
 
 from capacity import WAITS
+from concview.snapshot import Blame
 from interpreters import Interpreter, target
 
 pytestmark = pytest.mark.units(WAITS)
@@ -55,7 +56,9 @@ def test_who_will_give_a_permit_back_has_it(direct_python: Interpreter, tmp_path
     folder.mkdir()
     (folder / "pooled.py").write_text(LIBRARY)
     with target(direct_python, SOURCE, str(folder)) as process:
-        blame = blamed(process.pid, lambda b: "held by 2 tasks (_run)" in b.sentence)
-        assert blame is not None
-        assert "waits for a permit of room" in blame.sentence
-        assert "held by 2 tasks (_run), which sleep" in blame.sentence
+
+        def said(blame: Blame) -> None:
+            assert "waits for a permit of room" in blame.sentence
+            assert "held by 2 tasks (_run), which sleep" in blame.sentence
+
+        blame_passes(process.pid, said)

@@ -89,8 +89,11 @@ def test_what_a_protocol_receives_comes_from_its_peer(direct_python: Interpreter
             kinds = [peer.kind if peer is not None else "" for peer in peers]
             return {(r.name, f"{r.state}|{r.wait.via}|{kind}") for r, kind in zip(rows, kinds, strict=True)}
 
-        watch.until(lambda: watch.told.complete and {name for name, _ in told()} == NAMES)
-        assert {(name, said) for name, said in told() if name != said} == set()
+        def right() -> None:
+            assert watch.told.complete and {name for name, _ in told()} == NAMES
+            assert {(name, said) for name, said in told() if name != said} == set()
+
+        watch.until_passes(right)
 
 
 ENDING = r"""

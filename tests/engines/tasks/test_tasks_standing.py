@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -28,25 +27,23 @@ CASES = [(i, "plain") for i in GIL] + [
 def test_every_task_is_seen_where_it_stands(python: Interpreter, mode: str) -> None:
     with target(python, SOURCE, mode) as process, watched(process.pid) as watch:
         told = watch.told
-        rows: list[Row] = []
         many = 35 if mode != "two" else 70
 
-        def wrong() -> list[tuple[object, ...]]:
-            rows[:] = [row for row in told.tasks.values() if row.name.count("|") == 2]
-            return [(row.name, row.state, row.wait.via, held(row)) for row in rows if not right(row)]
+        def all_right() -> None:
+            rows = [row for row in told.tasks.values() if row.name.count("|") == 2]
+            assert not [(row.name, row.state, row.wait.via, held(row)) for row in rows if not right(row)]
+            assert told.complete
+            assert len(rows) == len({row.name for row in rows}) >= many
+            by_name = told.by_name()
+            for tag in ("", "2:") if mode == "two" else ("",):
+                relations(told, {n[len(tag) :]: r for n, r in by_name.items() if n.startswith(tag + r.state)})
+            assert told.loops and len(told.loops.loops) == (2 if mode == "two" else 1)
+            assert all(loop.tid and loop.running and loop.kind == "asyncio" for loop in told.loops.loops)
+            assert not told.loops.why
+            # The task whose exception nobody asks for has ended, and is not among the living.
+            assert not any(row.function == "failing" for row in told.tasks.values())
 
-        with contextlib.suppress(AssertionError):  # what is wrong says more than that it took too long
-            watch.until(lambda: told.complete and not wrong() and len(rows) >= many)
-        assert not wrong() and told.complete
-        assert len(rows) == len({row.name for row in rows}) >= many
-        by_name = told.by_name()
-        for tag in ("", "2:") if mode == "two" else ("",):
-            relations(told, {n[len(tag) :]: r for n, r in by_name.items() if n.startswith(tag + r.state)})
-        assert told.loops and len(told.loops.loops) == (2 if mode == "two" else 1)
-        assert all(loop.tid and loop.running and loop.kind == "asyncio" for loop in told.loops.loops)
-        assert not told.loops.why
-        # The task whose exception nobody asks for has ended, and is not among the living.
-        assert not any(row.function == "failing" for row in told.tasks.values())
+        watch.until_passes(all_right)
 
 
 def held(row: Row) -> str:
@@ -100,9 +97,13 @@ def test_tasks_of_uvloop() -> None:
 
     with target(current(), SOURCE, "uvloop") as process, watched(process.pid) as watch:
         told = watch.told
-        watch.until(lambda: told.complete)
-        # There is no frame that tells: it is Cython's.
-        rows = [row for row in told.tasks.values() if "serve_forever" not in row.name and "|" in row.name]
-        assert not [(row.name, row.state) for row in rows if row.state != row.name.split("|")[0]]
-        assert told.loops and [loop.kind for loop in told.loops.loops] == ["uvloop"]
-        assert all(loop.tid and loop.ready >= 0 for loop in told.loops.loops)
+
+        def right() -> None:
+            assert told.complete
+            # There is no frame that tells: it is Cython's.
+            rows = [row for row in told.tasks.values() if "serve_forever" not in row.name and "|" in row.name]
+            assert not [(row.name, row.state) for row in rows if row.state != row.name.split("|")[0]]
+            assert told.loops and [loop.kind for loop in told.loops.loops] == ["uvloop"]
+            assert all(loop.tid and loop.ready >= 0 for loop in told.loops.loops)
+
+        watch.until_passes(right)

@@ -336,7 +336,7 @@ class PySpyEngine:
             moments.append(self._moments.popleft())
         timelines: dict[int, Cursor] = {}
         yield from cursors(trace, tracks, moments, window.mean_ns, timelines)
-        self._name(tracks, moments)
+        self._name(window, tracks, moments)
         for moment in moments:
             # Between the end of the window before and our first sample nobody looked.
             self._kernel.name_the_holder(moment)
@@ -345,17 +345,22 @@ class PySpyEngine:
             yield
         self._covered_ns = stop
 
-    def _name(self, tracks: dict[int, Track], moments: list[Moment]) -> None:
+    def _name(self, window: PySpyRun, tracks: dict[int, Track], moments: list[Moment]) -> None:
         """A handle passes to a new thread when its owner ends, and py-spy keeps the first name: it is the name of
         whoever was alive when py-spy first saw the handle. No name is better than a wrong one: py-spy reads names,
-        stacks and the clock one after the other, so the thread has to have been there well before and after."""
+        stacks and the clock one after the other, on a full machine long apart, so the thread has to have been there
+        well before and after, and nobody else may have had its handle since py-spy was started."""
         times = [moment.at_ns for moment in moments]
         for tid, track in tracks.items():
             if not track.times or not moments:
                 continue
-            i = bisect_left(times, track.times[0] + self.SURE_NS)
-            task = moments[min(i, len(moments) - 1)].tids.get(tid)
-            if task is not None and (tid == self._pid or task.started_ns <= track.times[0] - self.SURE_NS):
+            moment = moments[min(bisect_left(times, track.times[0] + self.SURE_NS), len(moments) - 1)]
+            task = moment.tids.get(tid)
+            if task is None:
+                continue
+            alone = not self._kernel.passed_on(tid, window.started_ns, moment.at_ns)
+            there = task.started_ns <= track.times[0] - self.SURE_NS and track.times[0] <= moment.at_ns
+            if tid == self._pid or (there and alone):
                 self._emitter.name(tid, track.name, task.started_ns)
 
     def _by_tid(self, trace: Trace) -> dict[int, Track]:

@@ -158,6 +158,14 @@ class KernelSide:
         self._handles()
         return could
 
+    def passed_on(self, tid: int, since_ns: int, until_ns: int) -> bool:
+        """Whether another thread that had the handle of this one was seen to have ended between these moments."""
+        handle = self.handles.get(tid)
+        return any(
+            other != tid and since_ns <= at <= until_ns and self.handles.get(other) == handle
+            for other, at in self._gone.items()
+        )
+
     def _threads_changed(self, at_ns: int) -> None:
         alive = dict(self._tasks.now)
         for tid in self._known.keys() - alive.keys():
