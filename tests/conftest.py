@@ -116,7 +116,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "python(minimum, maximum, free_threaded): limits the `interpreter` fixture to 3.minimum .. 3.maximum"
     )
     config.addinivalue_line(
-        "markers", "few: what hardly depends on the version runs on three of them, on all with CONCVIEW_FULL=1"
+        "markers",
+        "few: what hardly depends on the version runs on the oldest and the newest, on all with CONCVIEW_FULL=1",
     )
     config.addinivalue_line("markers", "some(minors): runs on 3.minor for these, on all with CONCVIEW_FULL=1")
     config.addinivalue_line("markers", "units(count): of the machine's capacity while it runs, see capacity.py")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from forked import ready
 
 from terminals import Screen
 
@@ -33,15 +34,19 @@ _ESCAPES = re.compile(
 
 def run(*arguments: object, timeout: float = 120.0, **more: Any) -> subprocess.CompletedProcess[str]:
     """One command line to its end, with pipes for standard output and error, and no input."""
-    done = subprocess.run(
-        [*CONCVIEW, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd="/",
-        **more,
-    )
+    words = [str(word) for word in arguments]
+    if more:
+        done = subprocess.run(
+            [*CONCVIEW, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd="/",
+            **more,
+        )
+    else:
+        done = ready().run(words, timeout)
     done.stderr = told(done.stderr)
     return done
 

@@ -142,6 +142,18 @@ def test_ctrl_c_is_quiet() -> None:
         assert process.stderr.read() == ""
 
 
+USED = """
+import os, runpy, sys
+for path in sys.argv[1:]:
+    sys.argv, sys.path[0] = [path], os.path.dirname(path)
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as end:
+        print(path, end.code, flush=True)
+os._exit(0)
+"""
+
+
 @pytest.mark.parametrize("demo", DEMOS, ids=lambda demo: demo.id)
 def test_can_be_shown(demo: Demo) -> None:
     source = Path(demo.path).read_text("utf-8")
@@ -150,8 +162,16 @@ def test_can_be_shown(demo: Demo) -> None:
     assert "import concview" not in source and "from concview" not in source
     for word in ("bad:", "fixed:", "Look at:"):
         assert word in demo.story
-    done = subprocess.run([sys.executable, demo.path], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "usage" in done.stderr
+
+
+def test_how_each_is_used_is_said() -> None:
+    """All in one process, which takes each for its main program."""
+    done = subprocess.run(
+        [sys.executable, "-c", USED, *(demo.path for demo in DEMOS)], capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert [code for _, code in told] == ["2"] * len(DEMOS) and [path for path, _ in told] == [d.path for d in DEMOS]
+    assert done.stderr.count("usage") == len(DEMOS)
 
 
 def test_order_is_the_catalogues() -> None:

@@ -33,6 +33,8 @@ COMMANDS = (
 CHOSEN = [
     i for i in interpreters() if not i.free_threaded and (FULL or i.version in ((3, 8), (3, 11), (3, 12), (3, 14)))
 ]
+#: Each version has its own seed.
+PAIRS = [(python, seed) for n, python in enumerate(CHOSEN) for seed in (range(8) if FULL else (n,))]
 
 
 def offsets(python: Interpreter) -> str:
@@ -62,8 +64,7 @@ def watch(pid: int, command: list[str]) -> tuple[int, str, int, float]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", range(8 if FULL else 2))
-@pytest.mark.parametrize("python", CHOSEN, ids=lambda p: p.label)
+@pytest.mark.parametrize(("python", "seed"), PAIRS, ids=lambda v: v if isinstance(v, int) else v.label)
 def test_a_target_that_scribbles_over_itself(python: Interpreter, seed: int) -> None:
     with target(python, TARGET, offsets(python), str(seed)) as process:
         # All at once: what the target scribbles meanwhile costs most of this test.
