@@ -341,8 +341,8 @@ def test_threads_that_come_and_go_are_named(pyspy_python: Interpreter) -> None:
     source = """
 import threading, time
 print("ready")
-for i in range(10000):
-    t = threading.Thread(target=time.sleep, args=(0.25,), name="short-%d" % i)
+for i in range(10000):  # longer and longer, until it takes py-spy less than that to begin
+    t = threading.Thread(target=time.sleep, args=(min(5, 0.25 + 0.03 * i),), name="short-%d" % i)
     t.start(); t.join()
 """
     sink, engine = KeepingSink(), PySpyEngine()
