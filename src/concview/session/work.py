@@ -317,7 +317,8 @@ def why_none(snapshot: Snapshot) -> str:
     number = plural(work.looked, "thread or task", "threads and tasks")
     if work.unknown * 2 > work.looked:
         return f"{as_read(snapshot)}: what is in flight is not known just now"
-    said = f"nothing is in flight: {number} looked at"
+    # Of those that went on while they were read nothing is known: they may well be in one.
+    said = f"nothing {'was seen' if work.unknown else 'is'} in flight: {number} looked at"
     if work.systems:
         said += (
             f", code of {join_names(work.systems)} seen in their stacks, and none is in a request, job, query or call"

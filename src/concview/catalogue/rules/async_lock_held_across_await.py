@@ -71,8 +71,8 @@ class AsyncLockHeldAcrossAwait:
         leaf = run[0].stack.user_leaf if run is not None else None
         summary = (
             f"{_aio.waiting(aio, waiters, mean, f'for {name} in {_aio.spot_of(one)}')}, while "
-            f"{_aio.who(aio, holders)} {'holds' if len(holders) == 1 else 'hold'} it, {what} for {percent(part)} of "
-            f"the time, in {evidence.frame_spot(leaf)}"
+            f"{_aio.who(aio, holders)} {'holds it' if len(holders) == 1 else 'hold it in turn'}, {what} for "
+            f"{percent(part)} of the time, at {evidence.frame_spot(leaf)}"
         )
         summary += _aio.unmoved(aio, one, stuck)
         return replace(
