@@ -74,6 +74,16 @@ async def test_views_of_threads_lead_to_the_tasks(key: str, view: str, said: str
         await fake.until(pilot, lambda: said in _words(pilot))
 
 
+async def test_a_task_is_found_by_its_name() -> None:
+    async with _app().run_test(size=(80, 24)) as pilot:
+        dashboard = await _to(pilot, "T", "tasks")
+        await pilot.press("slash", *"handle-3", "enter")
+        await fake.until(pilot, lambda: "1 of 4" in _words(pilot))
+        await pilot.press("enter")
+        dashboard = await _to(pilot, "", "task")
+        await fake.until(pilot, lambda: dashboard.view.as_text()[0].startswith("handle-3"))
+
+
 async def test_enter_leads_to_the_task_and_from_there_to_its_holder_and_back() -> None:
     async with _app().run_test(size=(120, 36)) as pilot:
         dashboard = await _to(pilot, "T", "tasks")

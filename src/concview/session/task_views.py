@@ -15,7 +15,7 @@ from concview.model import NO_STACK, Loops, TaskState
 from concview.snapshot import AioView, LoopView, SharedView, TaskGroupView, TaskView
 
 #: Shown at most; of a group so many tasks.
-MOST_GROUPS, MOST_TASKS, MOST_OBJECTS, MOST_OF_GROUP = 200, 400, 100, 50
+MOST_GROUPS, MOST_TASKS, MOST_OBJECTS = 200, 400, 100
 NO_TASK_SHARES = (0.0,) * len(TaskState)
 #: What comes first among those that neither hold nor want something that others have.
 _RANK = {
@@ -138,7 +138,7 @@ class _Maker:
             mean,
             max((self._since(t.current) for t in tasks if t.current is not None), default=0.0),
             one,
-            tuple(t.id for t in ordered[:MOST_OF_GROUP]),
+            tuple(t.id for t in ordered[:MOST_TASKS]),
             tuple(held)[:6],
             self._behind_all(tasks),
         )

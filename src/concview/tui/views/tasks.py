@@ -81,13 +81,28 @@ def _key(group: TaskGroupView) -> tuple[object, ...]:
 class TasksView(TableView):
     DEFAULT_CSS = "TasksView #detail { border-top: solid $panel; }"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: dict[int, str] = {}  #: of the tasks that are told one by one, by id, in small letters
+
     def table(self) -> Table:
-        return Table(
-            COLUMNS, _key, id="list", haystack=lambda g: f"{g.function} {g.file} {g.state.name} {g.what}".lower()
-        )
+        return Table(COLUMNS, _key, id="list", haystack=self._haystack)
+
+    def _haystack(self, group: TaskGroupView) -> str:
+        names = " ".join(self._names.get(id_, "") for id_ in group.tasks)
+        return f"{group.function} {group.file} {group.state.name} {group.what} {names}".lower()
+
+    def _found_first(self, group: TaskGroupView) -> list[int]:
+        """Ids of its tasks; those of which the filter has the name come first."""
+        needle = self.grid.needle.strip().lower()
+        return sorted(group.tasks, key=lambda id_: not needle or needle not in self._names.get(id_, ""))
 
     def rows(self, snapshot: Snapshot) -> Sequence[TaskGroupView]:
-        return snapshot.aio.groups if snapshot.aio is not None else ()
+        aio = snapshot.aio
+        self._names = {task.id: task.name.lower() for task in aio.tasks} if aio is not None else {}
+        more = aio is not None and aio.alive > len(self._names)
+        self.grid.beyond = f"; names are known here of {len(self._names)} of {aio.alive} tasks" if aio and more else ""
+        return aio.groups if aio is not None else ()
 
     def why_empty(self, snapshot: Snapshot) -> str:
         if snapshot.target is None:
@@ -112,7 +127,8 @@ class TasksView(TableView):
         one = next((o for o in aio.objects if group.object and o.id == group.object), None)
         if one is not None:
             lines += [[], shared_line(one, width, palette)]
-        first = next((t for t in map(aio.task, group.tasks) if t is not None), None)
+        mine = self._found_first(group)
+        first = next((t for t in map(aio.task, mine) if t is not None), None)
         if first is None:
             return [*lines, [], [Segment("none of them is there now", palette.dim)]]
         lines += [[], *paragraph(first.reason, width, palette.bright)]
@@ -123,7 +139,7 @@ class TasksView(TableView):
         if held:
             lines += [[], [Segment("Holds", palette.title)], *held]
         lines += [[], [Segment(f"{text.plural(group.now, 'task')} like this", palette.title)]]
-        told = [t for t in map(aio.task, group.tasks) if t is not None]
+        told = [t for t in map(aio.task, mine) if t is not None]
         for task in told[:_MOST]:
             lines.append(
                 [
@@ -140,7 +156,8 @@ class TasksView(TableView):
         """Enter leads to the first of them: its await tree, and who is in its way."""
         event.stop()
         aio = self.snapshot.aio if self.snapshot is not None else None
-        first = next((t for t in event.row.tasks if aio is not None and aio.task(t) is not None), 0)
+        those = self._found_first(event.row)
+        first = next((t for t in those if aio is not None and aio.task(t) is not None), 0)
         if first:
             self.post_message(self.Goto("task", first))
         else:

@@ -102,6 +102,7 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         self.sort_by, self.reversed, self.own_sort = sort, False, False  #: `own_sort`: by the person
         self.empty, self.said = empty, ""  #: what stands instead of rows; that there are none is known with the first
         self.needle = ""
+        self.beyond = ""  #: behind 'nothing matches': what the filter does not reach
         self.fields = dict(fields or {})
         self.matches: Callable[[Any], bool] | None = None  #: from the needle; None: everything
         self.wrong = ""  #: what is wrong with the needle
@@ -448,7 +449,8 @@ class Table(ScrollView, Plain, can_focus=True, inherit_bindings=False):
         at = first + y - self.head
         if at >= len(self.rows):
             if not self.rows:
-                text = f"nothing matches '{self.needle}'" if self.needle and self.total else self.said
+                nothing = f"nothing matches '{self.needle}'{self.beyond}"
+                text = nothing if self.needle and self.total else self.said
                 words = wrap(text, width)
                 if y - self.head < len(words):
                     return strip_of([Segment(words[y - self.head], palette.dim)], width, palette.base)
