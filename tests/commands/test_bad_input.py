@@ -90,7 +90,7 @@ def test_wrong_values_are_named() -> None:
     one_line(run("demo", "lock-held"), 2, "no such demo: lock-held", "did you mean lock-held-across-io")
     one_line(run("demo", "--python", "/no/such", "--headless"), 2, "/no/such")
     one_line(run("catalogue", "deadlok"), 2, "did you mean 'deadlock'?")
-    one_line(run("frobnicate"), 2, "no such command: frobnicate")
+    one_line(run("frobnicate"), 2, "no such command: frobnicate", "commands: ", "by its PID; 'concview' without")
     one_line(run("check", pid, "--config", "/no/such.toml"), 2, "/no/such.toml: No such file")
 
 
@@ -190,7 +190,18 @@ def test_a_stopped_target_is_told_and_goes_on_afterwards() -> None:
 
 def test_a_command_that_ends_at_once() -> None:
     result = run("check", "--", sys.executable, "-c", "pass")
-    one_line(result, 4, "ended before anything was seen")
+    one_line(result, 4, "ended before anything was seen (exit code 0)")
+
+
+def test_a_command_that_never_is_python() -> None:
+    result = run("check", "--", "sleep", "1")
+    one_line(result, 4, "ended before anything was seen (exit code 0); it was no Python process")
+
+
+def test_a_word_instead_of_a_pid_leads_to_the_processes_that_have_it() -> None:
+    with target(current(), SLEEPER, "named-by-a-word") as process:
+        one_line(run("check", "named-by-a-word"), 5, "named-by-a-word: no such file", f"by its PID: {process.pid} (")
+        one_line(run("named-by-a-word"), 2, "no such command", f"by its PID: {process.pid} (")
 
 
 def test_a_command_that_cannot_be_started(tmp_path: Path) -> None:

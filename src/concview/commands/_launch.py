@@ -18,6 +18,7 @@ BECOME_PYTHON_S = 10.0
 
 def attach(child: Child, config: Config, blocking: bool = False, keep: bool = False) -> Observation:
     """Watch it. CommandError NO_TARGET when it ended first or never became Python."""
+    what = ""
     deadline = time.monotonic() + BECOME_PYTHON_S
     while True:
         try:
@@ -25,7 +26,11 @@ def attach(child: Child, config: Config, blocking: bool = False, keep: bool = Fa
             return _open.watch_process(child.pid, config, blocking, keep)
         except CommandError as error:
             if not child.running or child.wait(0.05):
-                raise CommandError("the target ended before anything was seen", Exit.NO_TARGET) from None
+                code = child.close()
+                said = f"the target ended before anything was seen (exit code {code}){what}"
+                raise CommandError(said, Exit.NO_TARGET) from None
+            if "not a Python process" in error.message:
+                what = "; it was no Python process"
             if error.code != Exit.NO_TARGET or time.monotonic() > deadline:
                 raise
 

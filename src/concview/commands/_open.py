@@ -9,7 +9,7 @@ import time
 
 from concview import api
 from concview.api import Observation
-from concview.commands._preflight import reading
+from concview.commands._preflight import LISTED, reading
 from concview.commands.base import CommandError, Exit, complain
 from concview.config import Config, ConfigError
 from concview.errors import TargetError
@@ -30,7 +30,8 @@ STEP_S, FILE_STEP_S = 0.25, PICTURE_S
 
 def attach_failed(error: TargetError) -> CommandError:
     """The same failure as the command's. Exit code 1 is reserved for findings."""
-    return CommandError(str(error), error.exit_code, error.remedy)
+    remedy = error.remedy or (LISTED if error.exit_code == Exit.NO_TARGET else "")
+    return CommandError(str(error), error.exit_code, remedy)
 
 
 def watch_process(pid: int, config: Config, blocking: bool = False, keep: bool = False) -> Observation:

@@ -37,7 +37,9 @@ def recorded(options: argparse.Namespace) -> Iterator[Path]:
             )
         path = Path(options.subject)
         if not path.exists():
-            raise CommandError(f"{path}: no such file", Exit.BAD_FILE)
+            from concview.commands import _preflight
+
+            raise CommandError(f"{path}: no such file", Exit.BAD_FILE, _preflight.processes_called(options.subject))
         yield path
         return
     from concview.commands import _preflight

@@ -185,7 +185,11 @@ def _suggest(word: str, known: dict[str, Command]) -> str:
     import difflib
 
     near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean 'concview {near[0]}'?" if near else f"commands: {', '.join(known)}"
+    if near:
+        return f"did you mean 'concview {near[0]}'?"
+    from concview.commands import _preflight
+
+    return f"{_preflight.processes_called(word)}; commands: {', '.join(known)}"
 
 
 # ---------------------------------------------------------------- running

@@ -89,8 +89,17 @@ def capability(unconfined: bool = False) -> str:
 
 
 def sudo(pid: int) -> str:
-    """The command that attaches as root with this very interpreter: root's own may not have concview."""
-    return f"sudo {shlex.quote(sys.executable)} -m concview attach {pid}"
+    """What was asked for, as root with this very interpreter: root's own may not have concview."""
+    return f"sudo {shlex.quote(sys.executable)} -m concview {_again(pid)}"
+
+
+def _again(pid: int) -> str:
+    """The command line that concview was given, where it names the process; else what attaches to it."""
+    program, words = Path(sys.argv[0]), sys.argv[1:]
+    ours = program.name == "concview" or program.parent.name == "concview"
+    if not ours or str(pid) not in words or words[0] == "doctor":
+        words = ["attach", str(pid)]
+    return shlex.join(words)
 
 
 @cache
@@ -167,7 +176,7 @@ def _other_user(pid: int, uid: int) -> Refusal:
     owner = user_name(uid)
     remedy = sudo(pid)
     if uid and not owner.startswith("uid "):
-        remedy = f"sudo -u {owner} concview attach {pid} (or: {remedy})"
+        remedy = f"sudo -u {owner} concview {_again(pid)} (or: {remedy})"
     return Refusal(f"process {pid} belongs to {owner}, concview runs as {user_name(os.geteuid())}", remedy)
 
 
