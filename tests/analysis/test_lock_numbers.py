@@ -10,6 +10,7 @@ from concview.analysis.classify import classify
 from concview.analysis.lock_stats import LockStats, stats
 from concview.analysis.locks import LockWindow, locks
 from concview.analysis.records import Run, ThreadHistory
+from concview.analysis.thread_window import ThreadWindow
 from concview.model import Confidence, Frame, Hold, Peer, Site, Stack, Wait, WaitKind
 
 MS = 1_000_000
@@ -45,7 +46,7 @@ def thread(tid: int, *runs: tuple[int, int, Wait, tuple[Hold, ...]]) -> ThreadHi
 
 
 def window(*threads: ThreadHistory, end: int = 1000) -> dict[str, LockWindow]:
-    return locks(threads, 0, end * MS, True)
+    return locks([ThreadWindow(t, 0, end * MS) for t in threads], 0, end * MS, True).by_key
 
 
 def numbers(lock: LockWindow, tick: int = 10) -> LockStats:

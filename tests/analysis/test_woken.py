@@ -14,6 +14,7 @@ from concview.analysis.lock_stats import stats
 from concview.analysis.locks import locks
 from concview.analysis.records import MAX_WOKEN, Run
 from concview.analysis.replay_buffer import ReplayBuffer
+from concview.analysis.thread_window import ThreadWindow
 from concview.model import (
     Counters,
     Frame,
@@ -69,7 +70,8 @@ class Stream:
 
     def waits(self) -> list[float]:
         """(number, mean, longest) of its waits for the lock, in seconds."""
-        found = locks(self.history.threads.values(), 1, self.now, True)
+        every = [ThreadWindow(t, 1, self.now) for t in self.history.threads.values()]
+        found = locks(every, 1, self.now, True).by_key
         told = stats(found["0x1000"], 10 * MS, {})
         return [told.waits, round(told.wait_mean, 2), round(told.wait_max, 2)]
 

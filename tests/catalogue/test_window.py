@@ -79,8 +79,12 @@ def test_wait_profiles_are_the_sums_of_slices() -> None:
         assert {(id(c.stack), id(c.wait)): c.ns for c in thread.wait_profiles} == spent
         assert all(c.state is c.classification.state for c in thread.wait_profiles)
     assert len(busy.wait_profiles) == 5
-    assert all(c.locked for c in busy.wait_profiles)  # each of them with a lock at times
-    assert not any(c.locked for c in still.wait_profiles)
+    for thread in (busy, slow, still):
+        assert [(s, id(p.stack), id(p.wait)) for s, p in thread.profiled] == [
+            (s, id(s.run.stack), id(s.run.wait)) for s in thread.slices
+        ]
+        assert thread.locking == [s for s in thread.slices if s.run.holds or s.run.state is State.LOCK]
+    assert busy.locking and not still.locking
 
 
 def test_pieces_of_some_conditions_come_in_their_order() -> None:
@@ -88,5 +92,7 @@ def test_pieces_of_some_conditions_come_in_their_order() -> None:
     found: list[tuple[Slice, str]] = list(busy.slices_of(lambda c: "io" if c.state is State.IO else None))
     assert [p for p, _ in found] == [p for p in busy.slices if p.run.state is State.IO]
     assert {word for _, word in found} == {"io"}
+    several = busy.slices_of(lambda c: c.state.name if c.state in (State.IO, State.GIL) else None)
+    assert list(several) == [(p, p.run.state.name) for p in busy.slices if p.run.state in (State.IO, State.GIL)]
     assert list(still.slices_of(lambda c: c.state is State.RUNNING or None)) == []
     assert (busy.episodes(State.IO), still.episodes(State.GIL)) == (len(found), 0)

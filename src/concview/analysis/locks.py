@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Reversible
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
+from itertools import accumulate
 
 import msgspec
 
 from concview.analysis.classify import OBJECT_VIA
 from concview.analysis.lock_identity import Registry, lives_of, of_several_names
-from concview.analysis.records import Run, ThreadHistory
+from concview.analysis.records import Run
+from concview.analysis.thread_window import ThreadWindow
 from concview.model import BETWEEN_PROCESSES, Confidence, Hold, Site, Stack, State
 
 NO_SITE = Site("", "", 0, "")
@@ -82,7 +83,7 @@ class LockWindow:
     @cached_property
     def _waiting(self) -> list[tuple[int, int, int]]:
         """(from, to, how many waited)"""
-        return list(sweep(self.waits))
+        return sweep(self.waits)
 
     @cached_property
     def episodes(self) -> int:
@@ -129,10 +130,24 @@ class LockWindow:
                 out.append((hold, overlap))
         return out
 
+    @cached_property
+    def contended_as(self) -> list[tuple[LockSlice, int]]:
+        """The same, put together by thread, stack and wait: a hold of each, with the nanoseconds of all that are alike.
+        In the order in which each was first seen."""
+        per: dict[tuple[int, int, int], int] = defaultdict(int)
+        first: dict[tuple[int, int, int], LockSlice] = {}
+        for hold, overlap in self._contended:
+            run = hold.run
+            kind = (hold.tid, id(run.stack), id(run.wait))  # both are interned
+            if kind not in first:
+                first[kind] = hold
+            per[kind] += overlap
+        return [(first[kind], ns) for kind, ns in per.items()]
+
     def contended_hold_ns(self) -> dict[State, int]:
         """What the holders did while somebody waited: nanoseconds per state of the holder."""
         out: dict[State, int] = defaultdict(int)
-        for hold, overlap in self.contended_holds():
+        for hold, overlap in self.contended_as:
             out[hold.run.state] += overlap
         return dict(out)
 
@@ -189,20 +204,15 @@ class LockWindow:
         return [(wait.tid, wait.run) for wait in self.waits if not wait.run.end_ns]
 
 
-def sweep(slices: Iterable[LockSlice]) -> Iterator[tuple[int, int, int]]:
+def sweep(slices: Iterable[LockSlice]) -> list[tuple[int, int, int]]:
     """(from, to, how many slices cover it), in time order, without empty slices."""
-    edges: list[int] = []  # twice the moment, and one more where a slice begins: numbers are sorted faster than pairs
-    for one in slices:
-        edges.append(2 * one.start_ns + 1)
-        edges.append(2 * one.end_ns)
+    # Twice the moment, and one more where a slice begins: numbers are sorted faster than pairs.
+    edges = [edge for one in slices for edge in (2 * one.start_ns + 1, 2 * one.end_ns)]
     edges.sort()
-    depth, last = 0, 0
-    for edge in edges:
-        at = edge >> 1
-        if at > last and depth:
-            yield last, at, depth
-        depth += 1 if edge & 1 else -1
-        last = at
+    depths = accumulate([1 if edge & 1 else -1 for edge in edges])
+    moments = [edge >> 1 for edge in edges]
+    spans = zip(moments, moments[1:], depths, strict=False)
+    return [(last, at, depth) for last, at, depth in spans if depth and at > last]
 
 
 def holds_of(run: Run, exact_available: bool) -> list[Hold]:
@@ -250,6 +260,12 @@ def waited_lock(run: Run) -> tuple[Site | None, int]:
     return run.classification.site, run.wait.lock
 
 
+@dataclass(frozen=True, slots=True)
+class Locks:
+    by_key: dict[str, LockWindow]
+    registry: Registry  #: what was learnt about names and addresses on the way
+
+
 @dataclass(slots=True)
 class _Relation:
     """To one lock, of all runs that are alike. `lock`: which one that is, once everything was seen."""
@@ -274,26 +290,21 @@ def _relations(run: Run, exact_available: bool) -> list[_Relation]:
     return found
 
 
-def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_available: bool) -> dict[str, LockWindow]:
-    """Every lock that was held or waited for between `start_ns` and `end_ns`, by key."""
+def locks(threads: Iterable[ThreadWindow], start_ns: int, end_ns: int, exact_available: bool) -> Locks:
+    """Every lock that was held or waited for between `start_ns` and `end_ns`, the bounds of these windows."""
     # There are many runs and few kinds of them: stacks, waits and holds are one object for equal ones.
     kinds: dict[tuple[int, int, int], list[_Relation]] = {}
     seen: list[tuple[LockSlice, list[_Relation]]] = []
     for thread in threads:
         tid = thread.tid
-        for run in _since(thread.runs, start_ns):
-            if not run.holds and run.classification.state is not State.LOCK and not run.stack.holding:
-                continue  # most runs, by far
-            end = min(run.end_ns or end_ns, end_ns)
-            start = max(run.start_ns, start_ns)
-            if end <= start:
-                continue
+        for slice_ in thread.locking:
+            run = slice_.run
             kind = (id(run.stack), id(run.wait), id(run.holds))
             related = kinds.get(kind)
             if related is None:
                 related = kinds[kind] = _relations(run, exact_available)
             if related:
-                seen.append((LockSlice(tid, start, end, run), related))
+                seen.append((LockSlice(tid, slice_.start_ns, slice_.end_ns, run), related))
     registry = Registry()
     every = [r for related in kinds.values() for r in related]
     for relation in every:
@@ -309,17 +320,17 @@ def locks(threads: Iterable[ThreadHistory], start_ns: int, end_ns: int, exact_av
     for lock_slice, related in seen:
         for relation in related:
             lock = relation.lock
-            if lock is None or relation.address in lives:
+            if lock is None or (lives and relation.address in lives):
                 lock = _known(found, relation, lock_slice.start_ns, registry, lives, (start_ns, end_ns))
                 if lock is None:
                     continue
             (lock.waits if relation.waiting else lock.holds).append(lock_slice)
     for lock in found.values():
         _drop_self_waits(lock)
-        slices = list(sweep(distinct(lock.holds)))
+        slices = sweep(distinct(lock.holds))
         overlapping = sum([e - s for s, e, n in slices if n > 1])
         lock.ambiguous = lock.kind not in SHARED_KINDS and overlapping > AMBIGUOUS * sum([e - s for s, e, _ in slices])
-    return found
+    return Locks(found, registry)
 
 
 def _known(
@@ -350,11 +361,6 @@ def _known(
     if not relation.waiting and relation.confidence is Confidence.INFERRED:
         lock.confidence = Confidence.INFERRED
     return lock
-
-
-def _since(runs: Reversible[Run], start_ns: int) -> list[Run]:
-    """The runs that last beyond `start_ns`, in the order of time: the list goes further back."""
-    return list(takewhile(lambda run: not run.end_ns or run.end_ns > start_ns, reversed(runs)))[::-1]
 
 
 def _drop_self_waits(lock: LockWindow) -> None:

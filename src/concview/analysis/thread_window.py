@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import TypeVar
 
 from concview.analysis import accounting
@@ -26,9 +27,12 @@ class WaitProfile:
     wait: Wait
     classification: Classification
     state: State
+    slices: list[Slice] = field(default_factory=list)  #: in time order
     ns: int = 0
-    times: int = 0  #: slices
-    locked: bool = False  #: a lock was held in some of them, or they wait for one
+
+    @property
+    def times(self) -> int:
+        return len(self.slices)
 
 
 class ThreadWindow:
@@ -77,34 +81,52 @@ class ThreadWindow:
     @cached_property
     def wait_profiles(self) -> list[WaitProfile]:
         """Its slices added up, in the order in which each condition was first seen."""
+        return self._added_up[0]
+
+    @property
+    def profiled(self) -> Iterator[tuple[Slice, WaitProfile]]:
+        """Its slices, each with the profile that it belongs to."""
+        return zip(self.slices, self._added_up[1], strict=True)
+
+    @cached_property
+    def _added_up(self) -> tuple[list[WaitProfile], list[WaitProfile]]:
+        """The profiles, and for each slice its own."""
         found: dict[tuple[int, int], WaitProfile] = {}
+        alike: dict[int, WaitProfile] = {}  # most runs with one stack and wait share their classification, too
+        each: list[WaitProfile] = []
         for slice_ in self.slices:
             run = slice_.run
-            key = (id(run.stack), id(run.wait))  # both are interned: equal ones are one object
-            one = found.get(key)
-            if one is None:
-                classification = run.classification
-                one = found[key] = WaitProfile(run.stack, run.wait, classification, classification.state)
-                one.locked = run.stack.holding or classification.state is State.LOCK
-            one.ns += slice_.end_ns - slice_.start_ns
-            one.times += 1
-            if run.holds:
-                one.locked = True
-        return list(found.values())
+            one = alike.get(id(run.classification))
+            if one is None or one.stack is not run.stack or one.wait is not run.wait:
+                key = (id(run.stack), id(run.wait))  # both are interned: equal ones are one object
+                one = found.get(key)
+                if one is None:
+                    one = found[key] = WaitProfile(run.stack, run.wait, run.classification, run.classification.state)
+                alike[id(run.classification)] = one
+            one.slices.append(slice_)
+            each.append(one)
+        profiles = list(found.values())
+        for one in profiles:
+            one.ns = sum([s.end_ns - s.start_ns for s in one.slices])
+        return profiles, each
+
+    @cached_property
+    def locking(self) -> list[Slice]:
+        """Its slices in which a lock is held, or waited for, in time order."""
+        lock = State.LOCK
+        sure = {id(one) for one in self.wait_profiles if one.state is lock or one.stack.holding}
+        return [slice_ for slice_, one in self.profiled if slice_.run.holds or id(one) in sure]
 
     def slices_of(self, wanted: Callable[[WaitProfile], _T | None]) -> Iterator[tuple[Slice, _T]]:
-        """The slices in wait_profiles of which `wanted` says something, with what it says. The slices of a thread
-        without such a condition are not looked at."""
-        found: dict[tuple[int, int], _T] = {}
-        for one in self.wait_profiles:
-            said = wanted(one)
-            if said is not None:
-                found[id(one.stack), id(one.wait)] = said
-        if found:
-            for slice_ in self.slices:
-                said = found.get((id(slice_.run.stack), id(slice_.run.wait)))
-                if said is not None:
-                    yield slice_, said
+        """The slices in wait_profiles of which `wanted` says something, with what it says, in time order. Other slices
+        are not looked at."""
+        chosen = [(one, said) for one in self.wait_profiles if (said := wanted(one)) is not None]
+        if len(chosen) == 1:
+            one, said = chosen[0]
+            return iter([(s, said) for s in one.slices])
+        rows = [(s.start_ns, s, said) for one, said in chosen for s in one.slices]
+        rows.sort(key=itemgetter(0))
+        return iter([(s, said) for _, s, said in rows])
 
     @cached_property
     def buckets(self) -> list[Bucket]:

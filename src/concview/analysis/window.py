@@ -10,8 +10,9 @@ from functools import cached_property
 from concview.analysis import graph, locks
 from concview.analysis.history import RUNS_NS, History
 from concview.analysis.interpreters import MAIN
+from concview.analysis.lock_identity import Registry
 from concview.analysis.lock_stats import LockStats, stats
-from concview.analysis.locks import LockWindow
+from concview.analysis.locks import Locks, LockWindow
 from concview.analysis.queues import QueueWindow
 from concview.analysis.rates import cpu_percent
 from concview.analysis.records import GilTick, ProcessBucket
@@ -154,10 +155,18 @@ class Window:
                 found.append(GilWindow(id_, mine[id_], [g for g in ticks if g.at_ns > self.start_ns]))
         return found
 
-    @cached_property
+    @property
     def locks(self) -> dict[str, LockWindow]:
-        every = [t.history for t in self.threads if any(c.locked for c in t.wait_profiles)]
-        return locks.locks(every, self.start_ns, self.end_ns, self.can("held-locks"))
+        return self._locks.by_key
+
+    @property
+    def lock_registry(self) -> Registry:
+        """Which names in the source and which addresses are one lock."""
+        return self._locks.registry
+
+    @cached_property
+    def _locks(self) -> Locks:
+        return locks.locks(self.threads, self.start_ns, self.end_ns, self.can("held-locks"))
 
     @cached_property
     def queues(self) -> list[QueueWindow]:

@@ -6,7 +6,6 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from operator import add
 
 from concview.analysis.samples import Samples
@@ -113,16 +112,32 @@ class Picture:
     @classmethod
     def of_samples(cls, samples: Samples, side: str) -> Picture:
         picture = cls(TASKS if samples.whose == "task" else THREADS)
-        number_of = cache(picture.kind.states.index)
-        leaf_of: dict[tuple[int, int], int] = {}
+        number_of = picture.kind.states.index
+        #: What is done, behind whom -> its place among `kinds`, and its state. There are many pieces and few of these.
+        known: dict[tuple[int, int], tuple[int, int]] = {}
+        kinds: list[tuple[int, Stack, int]] = []  #: state, stack, what is waited for
+        rows: dict[Named, int] = {}
+        spent: dict[tuple[int, int], int] = {}  #: by row and kind
+        draw = picture._draw
         for pieces in samples:
             zero = samples.first_ns + int(samples.selection.from_s * 1e9)
             for thread, start, end, activity, blocker, _ in pieces:
                 pair = (id(activity), id(blocker))
-                leaf = leaf_of.get(pair)
-                if leaf is None:
-                    leaf = leaf_of[pair] = picture._leaf(_names.waits(activity, blocker, side))
-                picture._add(thread, start - zero, end - zero, number_of(activity.word), activity.stack, leaf)
+                of = known.get(pair)
+                if of is None:
+                    state = number_of(activity.word)
+                    leaf = picture._leaf(_names.waits(activity, blocker, side))
+                    of = known[pair] = len(kinds), state
+                    kinds.append((state, activity.stack, leaf))
+                row = rows.get(thread)
+                if row is None:
+                    row = rows[thread] = len(rows)
+                key = (row, of[0])
+                spent[key] = spent.get(key, 0) + end - start
+                draw(thread, start - zero, end - zero, of[1])
+        threads = list(rows)
+        for (row, kind), ns in spent.items():
+            picture._spend(threads[row], ns, *kinds[kind])
         if not picture._keys:
             raise nothing(samples)
         picture.begin_s = samples.selection.from_s
@@ -139,7 +154,9 @@ class Picture:
         picture.begin_s = begin_s
         for tid, name, start, end, state, stack in runs:
             if end > start >= zero_ns:
-                picture._add(_Thread(tid, name), start - zero_ns, end - zero_ns, state, stack, -1)
+                thread = _Thread(tid, name)
+                picture._spend(thread, end - start, state, stack, -1)
+                picture._draw(thread, start - zero_ns, end - zero_ns, state)
         if not picture._keys:
             raise Nothing("nothing is known in detail of these moments")
         return picture
@@ -160,13 +177,16 @@ class Picture:
         self._lists.append(numbers)
         return self._stacks[id(stack)]
 
-    def _add(self, thread: Named, start: int, end: int, state: int, stack: Stack, leaf: int) -> None:
-        """Nanoseconds since the beginning of the time line. `state`: its place in those of the kind."""
+    def _spend(self, thread: Named, ns: int, state: int, stack: Stack, leaf: int) -> None:
+        """Add so much time. `state`: its place in those of the kind."""
         number = self._stacks.get(id(stack))
         if number is None:
             number = self._stack(stack)
-        self._keys[thread, state, number, leaf] += end - start
-        self.ns[thread][state] += end - start
+        self._keys[thread, state, number, leaf] += ns
+        self.ns[thread][state] += ns
+
+    def _draw(self, thread: Named, start: int, end: int, state: int) -> None:
+        """Into the time line: nanoseconds since its beginning."""
         strip = self._strips.get(thread)
         if strip is None:
             if len(self._strips) >= ROWS:
@@ -179,7 +199,8 @@ class Picture:
             self._used = (self._used + 1) // 2
         width, ns, states = self._width, strip.ns, len(self.kind.states)
         first, last = start // width, (end - 1) // width
-        self._used = max(self._used, last + 1)
+        if last >= self._used:
+            self._used = last + 1
         if first == last:
             ns[first * states + state] += end - start
             return

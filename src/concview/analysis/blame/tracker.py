@@ -117,7 +117,7 @@ def _held(window: Window) -> list[tuple[frozenset[int], Limit]]:
     for lock in window.locks.values():
         if lock.waits or not lock.holds or lock.ambiguous:
             continue
-        depths = list(sweep(distinct(lock.holds)))
+        depths = sweep(distinct(lock.holds))
         used = sum([(end - start) * n for start, end, n in depths]) / lock.window_ns
         most = max([n for _, _, n in depths], default=1)
         found.append((frozenset([one.tid for one in lock.holds]), Limit(used, most)))

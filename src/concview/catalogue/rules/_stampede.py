@@ -28,6 +28,8 @@ QUIET_NS = 100_000_000
 TOGETHER_NS, TOGETHER = 150_000_000, 0.3
 #: Of all who came there, so many must have come so.
 MOSTLY = 0.5
+#: Parts of a window in which it is told roughly who was where: 20 ms of ten seconds.
+PARTS = 500
 _WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
 #: Who waited so was sent by another thread: with work, or all at once at the end of a phase.
 _SENT = UNOWNED_VIA | {"work", "Queue.get", "SimpleQueue.get"}
@@ -65,6 +67,10 @@ def stampedes(window: Window) -> list[Stampede]:
     computing = [t for t in window.threads if any(c.state in _WANTS_CPU for c in t.wait_profiles)]
     if len({t.tid for t in computing}) < MIN_THREADS:
         return []
+    crowded = _crowded(window, computing, called)
+    if not crowded:
+        return []
+    called.keep(crowded)
     for thread in computing:
         _follow(thread, called, places)
     for number, every in places.items():
@@ -90,21 +96,26 @@ def _further_in(other: Stampede, one: Stampede) -> bool:
     return frames.index(other.frame) < frames.index(one.frame)
 
 
-class _Calls(dict[int, tuple[int, ...]]):
+class _Calls:
     """id of a stack -> the program's lines that have called what runs, the innermost first: numbers of `frames`. There
     are few stacks and many slices, and comparing frames takes longer than all else here."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.by_stack: dict[int, tuple[int, ...]] = {}
         self.frames: list[Frame] = []
         self._numbers: dict[Frame, int] = {}
 
     def of(self, stack: Stack) -> tuple[int, ...]:
-        known = self.get(id(stack))
+        known = self.by_stack.get(id(stack))
         if known is None:
             mine = [f for f in stack.frames[1:] if f.origin == "user"][:MOST_FRAMES]
-            known = self[id(stack)] = tuple(dict.fromkeys(map(self._number, mine)))
+            known = self.by_stack[id(stack)] = tuple(dict.fromkeys(map(self._number, mine)))
         return known
+
+    def keep(self, wanted: set[int]) -> None:
+        """Leave out all other lines."""
+        for stack, numbers in self.by_stack.items():
+            self.by_stack[stack] = tuple(n for n in numbers if n in wanted)
 
     def _number(self, frame: Frame) -> int:
         known = self._numbers.get(frame)
@@ -114,19 +125,75 @@ class _Calls(dict[int, tuple[int, ...]]):
         return known
 
 
+def _crowded(window: Window, computing: list[ThreadWindow], called: _Calls) -> set[int]:
+    """Lines at which MIN_THREADS may have been at one moment, long enough to count; at any other, they have not.
+
+    Who was where is told by the parts of the window, a bit each: of most lines that settles it, without a look at who
+    came when.
+    """
+    begin, width = window.start_ns, (window.end_ns - window.start_ns) // PARTS + 1
+    there: dict[int, list[int]] = defaultdict(list)  #: by line, for each thread that was there
+    for thread in computing:
+        mine: dict[int, int] = defaultdict(int)
+        for one in thread.wait_profiles:
+            frames = called.of(one.stack) if one.state in _WANTS_CPU else ()
+            if frames:
+                parts = 0
+                for slice_ in one.slices:
+                    # Who is back after so short a time has not left.
+                    last = (slice_.end_ns + LEFT_NS - begin) // width
+                    parts |= (2 << last) - (1 << (slice_.start_ns - begin) // width)
+                for frame in frames:
+                    mine[frame] |= parts
+        for frame, parts in mine.items():
+            there[frame].append(parts)
+    least = -(-(LEAST_NS + LEFT_NS) // width)  # what lasts so long touches so many parts
+    return {
+        frame
+        for frame, every in there.items()
+        if _at_once(every) and _at_once([_unbroken(parts, least) for parts in every])
+    }
+
+
+def _at_once(every: list[int]) -> bool:
+    """Whether MIN_THREADS of these have a bit in common."""
+    depths = [-1] + [0] * MIN_THREADS  #: bits that all, one at least, two at least, ... of them have
+    for parts in every:
+        for n in range(MIN_THREADS, 0, -1):
+            depths[n] |= depths[n - 1] & parts
+    return bool(depths[-1])
+
+
+def _unbroken(parts: int, least: int) -> int:
+    """Those of its bits that are in a row of so many."""
+    for shift in _steps(least):
+        parts &= parts >> shift
+    for shift in _steps(least):
+        parts |= parts << shift
+    return parts
+
+
+def _steps(least: int) -> Iterable[int]:
+    """Shifts by which a row of one bit grows to so many."""
+    size = 1
+    while size < least:
+        step = min(size, least - size)
+        yield step
+        size += step
+
+
 def _follow(thread: ThreadWindow, called: _Calls, places: dict[int, list[_Open]]) -> None:
     """Add the stays of a thread, by number of frame. This runs for every slice of every thread that computes."""
     there: dict[int, _Open] = {}
     handed = False
-    tid = thread.tid
-    for slice_ in thread.slices:
-        run = slice_.run
-        if run.classification.state not in _WANTS_CPU:
-            handed = run.classification.via in _SENT
+    tid, by_stack = thread.tid, called.by_stack
+    for slice_, one in thread.profiled:
+        if one.state not in _WANTS_CPU:
+            handed = one.classification.via in _SENT
             continue
-        start, end, stack = slice_.start_ns, slice_.end_ns, run.stack
+        start, end, stack = slice_.start_ns, slice_.end_ns, one.stack
         since = start - LEFT_NS
-        for frame in called.of(stack):
+        for frame in by_stack[id(stack)]:
             known = there.get(frame)
             if known is not None and since <= known[1]:
                 known[1] = end

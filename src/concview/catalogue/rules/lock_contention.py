@@ -108,7 +108,7 @@ class LockContention:
         kept = _kept(lock)
         # What other processes compute is not known here.
         serial = not kept.among and held >= SATURATED and cpu is not None and cpu <= ONE_CORE_PERCENT
-        holds = [] if lock.ambiguous else lock.contended_holds()
+        holds = [] if lock.ambiguous else lock.contended_as
         holder, stack = evidence.main_hold(holds)
         main, part = _main_state(lock)
         who = evidence.who(window, involved)
@@ -202,7 +202,7 @@ def _stands(window: Window, lock: LockWindow) -> bool:
 def _in_turn(lock: LockWindow) -> bool:
     """Leader and followers: whoever has it waits for work (a connection, a request), in the very function in which the
     others wait for their turn to do the same. Nobody has anything to do."""
-    holds = lock.contended_holds()
+    holds = lock.contended_as
     whole = sum(ns for _, ns in holds)
     leading = [(h, ns) for h, ns in holds if h.run.state is State.IDLE and h.run.classification.via in _FOR_WORK]
     if not leading or sum(ns for _, ns in leading) < TURNS * whole:

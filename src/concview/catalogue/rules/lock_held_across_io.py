@@ -71,14 +71,14 @@ class LockHeldAcrossIo:
         mean = lock.waiters_mean
         if mean < MIN_WAITERS:
             return
-        holds = lock.contended_holds()
-        seen = sum(ns for _, ns in holds)
-        blocked = [(hold, ns) for hold, ns in holds if hold.run.state in BLOCKED]
+        seen = sum(ns for _, ns in lock.contended_as)
+        blocked = [(hold, ns) for hold, ns in lock.contended_as if hold.run.state in BLOCKED]
         if not blocked or seen < MIN_SEEN * lock.contended_ns:
             return
         share = sum(ns for _, ns in blocked) / seen
+        each = [(hold, ns) for hold, ns in lock.contended_holds() if hold.run.state in BLOCKED]
         samples, episodes = evidence.samples_in(window, lock.wait_ns), lock.episodes
-        wait = _main_wait(blocked)
+        wait = _main_wait(each)
         holders = _by_time(blocked)
         name = evidence.lock_name(lock)
         holder, stack = evidence.main_hold(blocked)
@@ -91,8 +91,8 @@ class LockHeldAcrossIo:
         if own:
             summary += f" Every holder waits on the same descriptor ({own}): the lock seems to guard that connection."
         stuck = len(evidence.lasting(window, lock.still_waiting))
-        if stuck and evidence.lasting(window, ((hold.tid, hold.run) for hold, _ in blocked)):
-            since = min(hold.run.began_ns for hold, _ in blocked if not hold.run.end_ns)
+        if stuck and evidence.lasting(window, ((hold.tid, hold.run) for hold, _ in each)):
+            since = min(hold.run.began_ns for hold, _ in each if not hold.run.end_ns)
             summary += f" Neither has moved for {duration((window.end_ns - since) / 1e9)}."
         yield Observation(
             subject=lock.key,
@@ -131,10 +131,11 @@ def _main_wait(blocked: list[tuple[LockSlice, int]]) -> Wait:
     """What the holders waited for longest; the same peer over many connections is one thing."""
     per: dict[str, int] = defaultdict(int)
     waits: dict[str, Wait] = {}
+    said: dict[int, str] = {}  # by wait: there are few of them
     wait_of = named_waits(hold.run for hold, _ in blocked)
     for hold, ns in blocked:
         wait = wait_of(hold.run)
-        words = evidence.doing(wait)
+        words = said.get(id(wait)) or said.setdefault(id(wait), evidence.doing(wait))
         per[words] += ns
         waits[words] = wait
     return waits[max(per, key=per.__getitem__)]

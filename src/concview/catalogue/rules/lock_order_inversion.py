@@ -126,18 +126,10 @@ def _spot(order: _Order) -> str:
 def _orders(window: Window) -> dict[tuple[str, str], _Order]:
     """(outer lock, inner lock) -> where and by whom. An episode is a run in which a thread was not so before."""
     exact = window.can("held-locks")
-    registry = Registry()
-    locking = [t for t in window.threads if any(c.locked for c in t.wait_profiles)]
-    for thread in locking:
-        for slice_ in thread.slices:
-            run = slice_.run
-            for hold in run.holds:
-                registry.learn(hold.site, hold.lock)
-            if run.classification.state is State.LOCK:
-                registry.learn(*waited_lock(run))
+    registry = window.lock_registry
     found: dict[tuple[str, str], _Order] = defaultdict(_Order)
-    for thread in locking:
-        if not any(_two(s.run, exact) for s in thread.slices):
+    for thread in window.threads:
+        if not any(_two(s.run, exact) for s in thread.locking):
             continue  # never has to do with two locks at a time, so it takes them in no order
         for chain, run, fresh in _chains(thread, registry, exact):
             for i, outer in enumerate(chain):

@@ -172,7 +172,7 @@ def _at_one_lock(window: Window, table: _Table) -> tuple[float, float, float]:
     any is held."""
     span = max(1, window.end_ns - window.start_ns)
     holds = table.holds
-    slices = list(sweep(holds))
+    slices = sweep(holds)
     share = sum(end - start for start, end, _ in slices) / span
     mean = sum(h.ns for h in holds) / span
     together = mean - share

@@ -59,7 +59,7 @@ class SlowLogging:
 
     def _one(self, window: Window, lock: LockWindow) -> Observation:
         mean, waiters = lock.waiters_mean, lock.waiters()
-        holder, stack = evidence.main_hold(lock.contended_holds())
+        holder, stack = evidence.main_hold(lock.contended_as)
         writing = stack.leaf if stack is not None else None
         callers = evidence.waiter_stack(lock)
         caller = callers.user_leaf if callers is not None else None

@@ -41,9 +41,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median_low
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from concview.analysis.window import Slice, ThreadWindow, Window
+from concview.analysis.window import Slice, ThreadWindow, WaitProfile, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.catalogue.rules._kinds import SOCKETS
@@ -73,8 +73,7 @@ _WANTS_CPU = frozenset({State.RUNNING, State.RUNNABLE, State.GIL})
 _Place = tuple[str, int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
+class _Arrival(NamedTuple):
     at_ns: int
     tid: int
     was_away: bool
@@ -94,9 +93,11 @@ class ThunderingHerd:
 
     def observe(self, window: Window) -> Iterable[Observation]:
         places: dict[_Place, list[_Arrival]] = defaultdict(list)
-        for thread in window.threads:
-            for place, arrival in _arrivals(thread):
-                places[place].append(arrival)
+        shared = _shared(window)
+        if shared:
+            for thread in window.threads:
+                for place, arrival in _arrivals(thread, shared):
+                    places[place].append(arrival)
         for stampede in stampedes(window):
             yield _computes(window, stampede)
         blind = [(t.at_ns - t.dt_ns, t.at_ns) for t in window.history.gil if t.dt_ns > BLIND_NS]
@@ -270,43 +271,59 @@ def _user(slice_: Slice) -> Frame | None:
     return slice_.run.stack.user_leaf
 
 
-def _place(slice_: Slice) -> _Place | None:
+def _place(one: WaitProfile) -> _Place | None:
     """Where I/O with a peer is done; None when the thread does something else."""
-    wait = slice_.run.wait
-    if slice_.run.state is not State.IO or wait.peer is None or wait.peer.kind not in SOCKETS:
+    peer = one.wait.peer
+    if one.state is not State.IO or peer is None or peer.kind not in SOCKETS or not peer.name:
         return None
-    leaf = _user(slice_)
+    leaf = one.stack.user_leaf
     if leaf is None or leaf.origin != "user":
         return None
-    return leaf.file, leaf.line, wait.peer.name
+    return leaf.file, leaf.line, peer.name
 
 
-def _arrivals(thread: ThreadWindow) -> Iterable[tuple[_Place, _Arrival]]:
-    """Every time the thread turned to a peer, with the line it did so from."""
-    if all(c.state is not State.IO or c.wait.peer is None for c in thread.wait_profiles):
+def _shared(window: Window) -> set[_Place]:
+    """The places to which so many threads came that they may be a herd: those of others need not be followed."""
+    came: dict[_Place, set[int]] = defaultdict(set)
+    for thread in window.threads:
+        for one in thread.wait_profiles:
+            place = _place(one)
+            if place is not None:
+                came[place].add(thread.tid)
+    return {place for place, tids in came.items() if len(tids) >= MIN_THREADS}
+
+
+def _arrivals(thread: ThreadWindow, shared: set[_Place]) -> Iterable[tuple[_Place, _Arrival]]:
+    """Every time the thread turned to a peer at one of these places."""
+    #: By profile: the peer ('' none), the place if it is one of these, whether it is off the CPU, and waits for work.
+    said: dict[int, tuple[str, _Place | None, bool, bool]] = {}
+    there = False
+    for one in thread.wait_profiles:
+        place = _place(one)
+        if place not in shared:
+            place = None
+        there = there or place is not None
+        peer = one.wait.peer.name if one.state is State.IO and one.wait.peer is not None else ""
+        for_work = one.state is State.IDLE and one.classification.via in _FOR_WORK
+        said[id(one)] = peer, place, one.state not in _WANTS_CPU, for_work
+    if not there:
         return
     passed = 0  # blocked, anywhere
     left: dict[str, int] = {}
     here = ""
     handed = False
-    for slice_ in thread.slices:
-        run = slice_.run
-        state = run.classification.state
-        if state is State.IO and run.wait.peer is not None:
-            peer = run.wait.peer.name
-            if peer and peer != here:
-                place = _place(slice_)
-                if place is not None:
-                    was_away = passed - left.get(peer, 0) >= AWAY_NS
-                    yield place, _Arrival(slice_.start_ns, thread.tid, was_away, handed, slice_)
-        else:
-            peer = ""
-        here = peer
-        if state not in _WANTS_CPU:
+    for slice_, one in thread.profiled:
+        peer, place, blocked, for_work = said[id(one)]
+        if peer != here:
+            if place is not None:
+                was_away = passed - left.get(peer, 0) >= AWAY_NS
+                yield place, _Arrival(slice_.start_ns, thread.tid, was_away, handed, slice_)
+            here = peer
+        if blocked:
             passed += slice_.end_ns - slice_.start_ns
-            handed = state is State.IDLE and run.classification.via in _FOR_WORK
-        if peer:
-            left[peer] = passed
+            handed = for_work
+            if peer:
+                left[peer] = passed
 
 
 def _herds(arrivals: list[_Arrival], blind: list[tuple[int, int]]) -> list[list[_Arrival]]:
