@@ -111,3 +111,20 @@ def test_without_sight_of_the_collector_it_says_so() -> None:
     assert finding is not None
     assert finding.confidence is Confidence.INFERRED
     assert "does not see garbage collections" in finding.summary
+
+
+@pytest.mark.parametrize("lines", [(45,), (45, 46)])
+def test_python_code_that_goes_on_meanwhile_was_not_asked(lines: tuple[int, ...]) -> None:
+    scene = scene_of()
+    holder, victim = scene.thread("crunch"), scene.thread("heartbeat")
+
+    def script(at: float) -> None:
+        inside = at % 0.4 < 0.3
+        line = lines[round(at * 100) % len(lines)]
+        scene.do(holder, [frame("crunch", line if inside else 60)], RUNNING if inside else SLEEP)
+        scene.do(victim, [frame("beat", 40)], GIL if inside else SLEEP)
+
+    scene.play(6, script)
+    finding = scene.found("native-gil-hold")
+    assert finding is not None
+    assert ("switch interval" in finding.fix) == ("switch interval" in finding.summary) == (len(lines) > 1)

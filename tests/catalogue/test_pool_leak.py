@@ -66,6 +66,13 @@ def test_the_source_names_who_took_them() -> None:
     assert (one.where[0].line, one.where[0].function) == (3, "leaves")
 
 
+@pytest.mark.parametrize(("release", "leaks"), [("done = sem.release", False), ("sem.release()", True)])
+def test_what_gives_one_back_is_handed_on(release: str, leaks: bool) -> None:
+    scene = semaphore()
+    lines = ["", "", "", "def fetch():", "    sem.acquire()", f"    {release}", "    jobs.put(done)"]
+    assert bool(list(RULE.observe(Window(scene.history, lines_of=lambda _: lines)))) == leaks
+
+
 @pytest.mark.parametrize("scene", [
     {"more": reference(103, past="acquire", loops=False)},  # has one, and will come to release it
     {"more": reference(103, past="", loops=False)},

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 _PR_SET_PDEATHSIG = 1
@@ -112,6 +113,16 @@ class Ready:
         )
 
 
-@cache
+#: Its one thread starts the process, which is told of the end of the thread that started it, not of its process.
+_starter = ThreadPoolExecutor(1, "starts what forks")
+_one = threading.Lock()
+
+
 def ready() -> Ready:
-    return Ready()
+    with _one:
+        return _made()
+
+
+@cache
+def _made() -> Ready:
+    return _starter.submit(Ready).result()

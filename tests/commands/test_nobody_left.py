@@ -191,6 +191,98 @@ def test_a_lock_of_processes_whose_holder_is_gone() -> None:
     given_time(right, 7, 14, 28)
 
 
+SET = """
+import signal, sys, threading
+kind = sys.argv[1]
+class Feed:
+    def __init__(self):
+        self.loaded = threading.Event()
+    def on_completed(self):
+        self.loaded.set()
+feed = Feed()
+if kind == "handler":
+    signal.signal(signal.SIGUSR1, lambda number, frame: feed.on_completed())
+print("ready", flush=True)
+if kind == "rests":
+    threading.Event().wait()
+feed.loaded.wait()
+"""
+
+
+@pytest.mark.few
+def test_an_event_that_the_only_thread_would_have_to_set(any_python: Interpreter) -> None:
+    def right(seconds: float) -> None:
+        found = checked(any_python, seconds, SET, "stands", "handler", "rests")
+        said = found["stands"]["sentence"]
+        assert (found["stands"]["verdict"], found["stands"]["severity"]) == ("stuck", "warn"), said
+        assert "loaded" in said and "only thread" in said, said
+        for kind in ("handler", "rests"):
+            assert found[kind]["severity"] is None, found[kind]["sentence"]
+
+    given_time(right, 7, 14, 28)
+
+
+FULL = """
+import multiprocessing, sys, threading, time
+kind = sys.argv[1]
+def listen(queue):
+    if kind == "works":
+        time.sleep(1000)
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue(3)
+    process = context.Process(target=listen, args=(queue,), daemon=True)
+    process.start()
+    if kind == "ended":
+        process.join()
+    def send():
+        while True:
+            queue.put("x")
+    for number in range(3):
+        threading.Thread(target=send, daemon=True).start()
+    print("ready", flush=True)
+    threading.Event().wait()
+"""
+
+
+def test_room_in_a_queue_whose_other_process_has_ended() -> None:
+    def right(seconds: float) -> None:
+        found = checked(current(), seconds, FULL, "ended", "works")
+        said = found["ended"]["sentence"]
+        assert found["ended"]["verdict"] == "stuck" and "no other process has it any more" in said, said
+        assert "no other process" not in found["works"]["sentence"], found["works"]["sentence"]
+
+    given_time(right, 7, 14, 28)
+
+
+#: A pool is given what a generator yields, and that waits for what is given back after a result.
+ROOM = """
+import multiprocessing, sys, threading
+kind = sys.argv[1]
+room = threading.Semaphore(4)
+def frames():
+    for number in range(100_000):
+        room.acquire()
+        yield number
+def encode(number):
+    return number
+if __name__ == "__main__":
+    print("ready", flush=True)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for result in pool.imap(encode, frames(), chunksize=8):
+            room.release()
+"""
+
+
+def test_a_generator_that_waits_for_the_results_of_what_it_has_yet_to_yield() -> None:
+    def right(seconds: float) -> None:
+        found = checked(current(), seconds, ROOM, "stands")["stands"]
+        assert found["verdict"] == "stuck" and "they wait for each other" in found["sentence"], found["sentence"]
+        assert "pool-leak" not in found["fired"], found["fired"]
+
+    given_time(right, 7, 14, 28)
+
+
 def checked(interpreter: Interpreter, seconds: float, program: str, *kinds: str) -> dict[str, Any]:
     """Of each kind of program the verdict, with the rules that fired, all at the same time."""
     with contextlib.ExitStack() as running:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.units(WAITS)
 
 #: A worker that takes with it what it had taken. Then all others wait; or one of them still does something.
 PROGRAM = """
-import multiprocessing, os, sys, time
+import multiprocessing, os, signal, sys, time
 kind, method, rest = sys.argv[1:4]
 def dies(kind, it, ready):
     if kind in ("queue", "join"):
@@ -27,7 +27,9 @@ def dies(kind, it, ready):
     os.kill(os.getpid(), 9)
 def waits(kind, it, results, ready):
     ready.release()
-    if kind in ("queue", "join"):
+    if kind == "lent":
+        it.get()
+    elif kind in ("queue", "join"):
         results.put(it.get())
     elif kind == "semaphore":
         it.acquire()
@@ -37,8 +39,11 @@ def works():
     time.sleep(1000)
 if __name__ == "__main__":
     context = multiprocessing.get_context(method)
+    if rest == "handler":
+        signal.signal(signal.SIGUSR1, lambda number, frame: it.set())
     makes = {"queue": context.Queue, "join": context.JoinableQueue, "semaphore": lambda: context.Semaphore(1),
-             "barrier": lambda: context.Barrier(3), "event": context.Event}
+             "barrier": lambda: context.Barrier(3), "event": context.Event,
+             "lent": lambda: multiprocessing.Manager().Queue()}
     it, results, ready = makes[kind](), context.Queue(), context.Semaphore(0)
     if kind in ("queue", "join"):
         it.put(1)
@@ -73,7 +78,10 @@ if __name__ == "__main__":
         ("barrier", "fork", "", "a multiprocessing.Barrier to be reached by others, and all 3 processes"),
         ("queue", "fork", "works", ""),
         ("barrier", "fork", "works", ""),
-        ("event", "fork", "", ""),  # a signal handler may set it
+        ("event", "fork", "", "a multiprocessing.Event to be set, and all 3 processes that have it wait"),
+        ("event", "fork", "handler", ""),  # which may set it
+        ("lent", "fork", "", "an item of a Manager's queue, and all 4 processes of this service wait: nobody is left"),
+        ("lent", "fork", "works", ""),
     ],
 )
 def test_everybody_waits_for_each_other(kind: str, method: str, rest: str, words: str) -> None:
@@ -84,7 +92,8 @@ def test_everybody_waits_for_each_other(kind: str, method: str, rest: str, words
             found = run("check", "--tree", master, "--duration", seconds, "--format", "json")
             said: Any = json.loads(found.stdout)
             parts = {p["pid"]: p for p in said["processes"] if p["role"] != "helper"}
-            assert set(parts) == {master, *workers}
+            # A Manager's process is one of them.
+            assert {master, *workers} <= set(parts) and len(parts) == 1 + len(workers) + (kind == "lent")
             verdicts = {pid: p["blame"]["verdict"] for pid, p in parts.items()}
             stuck = {pid for pid, verdict in verdicts.items() if verdict == "stuck"}
             if not words:

@@ -76,6 +76,9 @@ _BETWEEN_INTERPRETERS = ("concurrent/interpreters/_queues.py", "support/interpre
 _DATABASE_CALLS = (".execute", ".commit(", ".rollback(", ".backup(")
 #: A statement in the line itself, whatever executes it.
 _STATEMENT = re.compile(r"""["'](?:BEGIN|INSERT|UPDATE|DELETE|REPLACE|COMMIT|SELECT|PRAGMA|VACUUM)\b""")
+#: What wakes up whoever watches it, in a list of what an epoll watches.
+_WAKE_UPS = ("unix", "pipe:", "eventfd", "socket:[")
+_SELECT = re.compile(r"\b(?:select|poll|epoll|control)\w*\(|\bwait_for_(?:read|socket)")
 #: How many frames from the leaf may still belong to a primitive of the standard library.
 _DEPTH = 8
 
@@ -255,7 +258,7 @@ def _io(wait: Wait, stack: Stack) -> Classification:
             return Classification(State.IDLE, _io_words(wait, ACCEPTS), via="accept")
         if is_call(stack):
             return Classification(State.IO, _io_words(wait, "waits for the answer to a call"))
-        if wait.syscall.startswith("epoll") and not _one_client(wait):
+        if wait.syscall.startswith("epoll") and not _clients(wait, stack):
             return Classification(State.IDLE, "event loop has nothing to do", via="select")
     if wait.syscall in _READS or wait.syscall in _MULTIPLEXERS:
         if peer is not None and peer.accepted:
@@ -269,11 +272,25 @@ def _io(wait: Wait, stack: Stack) -> Classification:
     return Classification(State.IO, _io_words(wait, wait.syscall or "I/O"))
 
 
-def _one_client(wait: Wait) -> bool:
-    """Whether the epoll watches a single connection: a call that waits for its answer so, no event loop."""
+def _clients(wait: Wait, stack: Stack) -> bool:
+    """Whether the epoll watches connections alone that are somebody's answers: a single one, or those of a library that
+    the program has called, which may watch, besides, what wakes it up. A call waits for its answer so, no event loop.
+    """
     name = wait.peer.name if wait.peer is not None else ""
     watched = name.removeprefix("epoll of ")
-    return watched != name and "," not in watched and ":" in watched and not watched.startswith(("unix:", "pipe:"))
+    if watched == name:
+        return False
+    ends = watched.split(", ")
+    if len(ends) > 1 and not _asked_a_library(stack):
+        return False
+    connections = [end for end in ends if not end.startswith(_WAKE_UPS)]
+    return bool(connections) and all(":" in end for end in connections)
+
+
+def _asked_a_library(stack: Stack) -> bool:
+    """Whether it is code of a library that waits, which the program has called."""
+    own = [f.origin for f in stack.frames if f.origin in ("user", "library")]
+    return own[:1] == ["library"] and "user" in own
 
 
 def _told_by_others(wait: Wait, stack: Stack) -> bool:
@@ -287,7 +304,9 @@ def _told_by_others(wait: Wait, stack: Stack) -> bool:
         return False
     inside = not peer.local and peer.kind in _INSIDE
     if in_background(stack):
-        return inside or wait.syscall in _MULTIPLEXERS
+        # With a time limit, an answer at its one connection is waited for by such a call as well.
+        answer = peer.kind == "tcp" and bool(peer.local) and not _SELECT.search(leaf.text)
+        return inside or (wait.syscall in _MULTIPLEXERS and not answer)
     if inside and any(is_file(leaf, place) for place in _PIPES) and in_child(stack.frames[-8:]):
         return not asks_manager(stack)
     return wait.syscall in _MULTIPLEXERS and watches_children(stack)

@@ -370,7 +370,8 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
     if blame != snapshot.blame:
         snapshot = msgspec.structs.replace(snapshot, blame=blame)
     stands = next((n for n in found.never if any(w[0] == pid for w in n.waiters)), None)
-    if stands is not None and blame.severity is not Severity.WARN:
+    first = max(blame.causes, key=lambda c: c.thread_s, default=None)
+    if stands is not None and (blame.severity is not Severity.WARN or (first is not None and _leads_out(first))):
         mine = [tid for p, tid in stands.waiters if p == pid]
         number, one = len(mine), snapshot.thread(mine[0])
         who = f" ({one.name})" if one is not None else ""
@@ -410,10 +411,10 @@ def explained(snapshot: Snapshot, pid: int, found: Found, name: Callable[[Node],
         msgspec.structs.replace(c, family="taken", kind="process", what=why[c.threads[0]][0]) if _leads_out(c) else c
         for c in blame.causes
     )
-    first = max(open_ends, key=lambda c: c.thread_s)
-    words, lost = why[first.threads[0]]
-    who = f" ({first.who})" if first.who else ""
-    number = len(first.threads)
+    longest = max(open_ends, key=lambda c: c.thread_s)
+    words, lost = why[longest.threads[0]]
+    who = f" ({longest.who})" if longest.who else ""
+    number = len(longest.threads)
     told = f"{plural(number, 'thread')}{who} {waits(number)} for {words}."
     return msgspec.structs.replace(
         snapshot,

@@ -28,6 +28,7 @@ class Side:
     #: tid -> (library, seconds) of workers that wait in a job for the result of another job of that library: since when
     #: without a break, as far as it was watched. What one does to look again is a part of that.
     awaits: Mapping[int, tuple[str, float]] = field(default_factory=dict)
+    caught: int = -1  #: signals with a handler; -1 not known
 
 
 def side_of(session: Session) -> Side:
@@ -41,6 +42,7 @@ def side_of(session: Session) -> Side:
         below.workers if below is not None else (),
         known.loans(),
         _awaits(session),
+        session.history.counters.caught if session.history.counters is not None else -1,
     )
 
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from concview.analysis.known_places import bare, between_processes, is_file, is_pool_result, is_pool_worker
+from concview.analysis.known_places import (
+    asks_manager,
+    bare,
+    between_processes,
+    is_file,
+    is_pool_result,
+    is_pool_worker,
+    serves_client,
+)
 from concview.model import Role, Stack, State
 from concview.session.side import Side
 from concview.snapshot import Snapshot, ThreadView
@@ -21,9 +29,19 @@ _QUEUES = ("multiprocessing/queues.py", "billiard/queues.py")
 #: Innermost frames in which a call of a queue is looked for.
 _DEPTH = 5
 _WORDS = {
+    "Event": (" to be set", "nobody will set it"),
     "Semaphore": ("", "nobody will give it. One that was killed takes with it what it had taken"),
     "Condition": (" to be notified", "nobody will notify it"),
     "Barrier": (" to be reached by others", "nobody is left to come. One that has ended does not"),
+}
+#: What a thread of a Manager's process waits for in place of a client, by the method it is in.
+_LENT = {
+    "Queue.get": ("an item of a Manager's queue", "to put one there"),
+    "Queue.put": ("room in a Manager's queue", "to take something out"),
+    "Queue.join": ("all items of a Manager's queue to be done", "to report them"),
+    "Event.wait": ("a Manager's Event to be set", "to set it"),
+    "Barrier.wait": ("a Manager's Barrier to be reached by others", "to come"),
+    "Condition.wait": ("a Manager's Condition to be notified", "to notify it"),
 }
 _LOST = "A worker that is killed takes with it what it had taken"
 
@@ -55,6 +73,7 @@ def never(sides: Mapping[int, Side], sharers: Sharers | None, known: Collection[
                 _pool(pid, workers, sides)
                 or _queue(pid, workers, sides)
                 or _jobs(pid, workers, sides)
+                or _lent(pid, workers, sides)
                 or (_semaphores(pid, workers, sides, sharers, known) if sharers is not None else None)
             )
             if found is not None:
@@ -120,8 +139,9 @@ def _semaphores(
     pid: int, workers: list[int], sides: Mapping[int, Side], sharers: Sharers, known: Collection[Node]
 ) -> Never | None:
     """Each of them waits for one of the others: at a semaphore, a Condition or a Barrier of multiprocessing, at a queue
-    or for the end of a worker. An Event may be set by a signal handler, and mostly is."""
+    or for the end of a worker. An Event may be set by a signal handler, and mostly is, where there is one."""
     family = {pid, *workers}
+    handled = any(sides[one].caught for one in family)
     keys = {s.key for one in family for s in sides[one].semaphores if s.waiters}
     waiting: dict[str, list[Node]] = {}
     for one in sorted(family):
@@ -130,7 +150,12 @@ def _semaphores(
         for thread in _threads(sides[one].snapshot):
             kind = between_processes(thread.stack)
             within = in_queue(thread.stack, "get", "join", "put", "_feed") or thread.tid in ends
-            if thread.wait.timed or not _stands(thread) or kind == "Event" or not (kind or within or thread.tid in at):
+            if (
+                thread.wait.timed
+                or not _stands(thread)
+                or (kind == "Event" and handled)
+                or not (kind or within or thread.tid in at)
+            ):
                 return None
             if not within and (one, thread.tid) not in known:
                 waiting.setdefault(kind or "Semaphore", []).append((one, thread.tid))
@@ -146,6 +171,37 @@ def _semaphores(
     name = row.kind if kind == "Semaphore" and row is not None and row.kind else kind
     why = f"a multiprocessing.{name}{what}, and all {len(family)} processes that have it wait: {lost}"
     return Never(tuple(those), tuple(workers), why)
+
+
+def _lent(pid: int, workers: list[int], sides: Mapping[int, Side]) -> Never | None:
+    """Some wait for what the process of a Manager gives them, its threads wait in their place for what another client
+    gives, and all others wait for the end of one of these."""
+    family = {pid, *workers}
+    waiting: list[Node] = []
+    lent: tuple[str, str] | None = None
+    for one in sorted(family):
+        ends = {tid for c in sides[one].children if c.pid in family for tid in c.waiters}
+        threads = _threads(sides[one].snapshot)
+        serving = [t for t in threads if serves_client(t.stack) and _is_idle(t)]
+        if serving and all(t.state is State.IDLE for t in threads):
+            lent = lent or next((w for t in serving for call, w in _LENT.items() if _calls(t.stack, call)), None)
+            continue
+        for thread in threads:
+            asks = asks_manager(thread.stack)
+            if thread.wait.timed or not _stands(thread) or not (asks or thread.tid in ends):
+                return None
+            if asks:
+                waiting.append((one, thread.tid))
+    if not waiting or lent is None:
+        return None
+    what, left = lent
+    why = f"{what}, and all {len(family)} processes of this service wait: nobody is left {left}"
+    return Never(tuple(waiting), tuple(workers), why)
+
+
+def _calls(stack: Stack, call: str) -> bool:
+    """Whether it waits in that method of the standard library, 'Queue.get'."""
+    return any(f.function == call and f.origin == "stdlib" for f in stack.frames[:_DEPTH])
 
 
 def _jobs(pid: int, workers: list[int], sides: Mapping[int, Side]) -> Never | None:

@@ -97,6 +97,8 @@ class Function:
     again: list[Again] = field(default_factory=list)
     aliases: set[tuple[str, str]] = field(default_factory=set)  #: (name, attribute): cond = entry.condition
     kept: set[tuple[str, str]] = field(default_factory=set)  #: (method, name): x = q.get(), q.put(x)
+    #: (method, name) of what is handed on for others to call: `done = permits.release`
+    handed: set[tuple[str, str]] = field(default_factory=set)
     awaited: list[tuple[Range, str]] = field(default_factory=list)  #: names that are awaited; '' for what is made there
     #: Last names of what handlers of signals set, or of who is called when a descriptor is ready; 'name()' of those.
     by_signal: set[str] = field(default_factory=set)

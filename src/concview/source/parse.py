@@ -25,6 +25,8 @@ _FUTURES = frozenset({"Future", "create_future"})
 _BY_SIGNAL = frozenset({"signal", "add_signal_handler"})
 _BY_DESCRIPTOR = frozenset({"add_reader", "add_writer"})
 _SETS = frozenset({"set", "set_result", "set_exception", "cancel"})
+#: Methods that give something back, or tell others to go on; what is handed on of them somebody else calls.
+_HANDED = frozenset({"release", "set"})
 #: Functions that tell the time: of time, datetime, and event loops.
 _CLOCKS = frozenset(
     {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "now", "utcnow", "today"}
@@ -151,7 +153,10 @@ class _Visitor:
                 self._call(part, handler, maybe)
             elif isinstance(part, ast.Await) and len(self._function.awaited) < MOST_EVENTS:
                 self._await(part)
-            todo += ast.iter_child_nodes(part)
+            elif isinstance(part, ast.Attribute) and part.attr in _HANDED:
+                self._function.handed.add((part.attr, subject(part.value)))
+            called = part.func if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) else None
+            todo += [called.value if node is called and called else node for node in ast.iter_child_nodes(part)]
 
     def _await(self, node: ast.Await) -> None:
         value = node.value

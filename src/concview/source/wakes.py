@@ -210,6 +210,11 @@ class File:
         wake = _wakes_of(method)
         return frozenset(f.key for f in self.functions if any(c.on == on and c.method in wake for c in f.calls))
 
+    def handed_on(self, on: str, method: str) -> bool:
+        """Whether what ends a wait of that method for it is handed on, for others to call: `done = permits.release`."""
+        wake = _wakes_of(method)
+        return any(name == on and m in wake for f in self.parsed.functions for m, name in f.handed)
+
     def _find_wakers(self, on: str, method: str) -> dict[Key, tuple[int, ...]]:
         wake = _wakes_of(method)
         reach: dict[Key, set[int]] = {}

@@ -26,6 +26,8 @@ Fix:
     In an extension of your own: Py_BEGIN_ALLOW_THREADS around what touches no Python object. A regular expression
     that takes long has a repetition inside a repetition: write it without.
 
+    Python code that goes on from line to line meanwhile is not asked in time: see sys.setswitchinterval().
+
 When it is fine:
     While the program starts and nobody waits for an answer. A garbage collection is not counted here where the engine
     sees it: see gc-storm.
@@ -50,6 +52,16 @@ from concview.text import duration, percent, plural, waits
 SHORTEST_NS = 10_000_000
 MIN_HOLDS = 3
 ENOUGH_NS = 1_000_000_000
+#: Of Python code, which went on from line to line meanwhile.
+_NOT_ASKED = (
+    " It is Python code, which went from line to line meanwhile: it is asked to let go after the switch interval, "
+    "which must be longer than that here (5 ms unless somebody sets it)."
+)
+_ASK = (
+    "Leave the switch interval at its default, or let a process compute, which has a GIL of its own.\n\n"
+    "    sys.setswitchinterval(0.005)                           # seconds; sys.getswitchinterval() tells\n"
+    "    ProcessPoolExecutor(1).submit(process, data).result()  # or a process of its own"
+)
 #: Share of the time in which the GIL is kept so: below it is left alone, below that INFO.
 MIN_SHARE = 0.02
 INFO_SHARE = 0.05
@@ -64,6 +76,7 @@ class _Hold:
     seen: Uninterrupted
     stack: Stack
     on_cpu: float  #: share of the stretch for which the holder had a CPU
+    moved: bool = False  #: it went from line to line meanwhile: that is no call into native code
 
     @property
     def sure_ns(self) -> float:
@@ -109,7 +122,8 @@ class NativeGilHold:
             stack = _stack(slices.setdefault(seen.tid, thread.slices), seen)
             leaf = stack.user_leaf if stack is not None else None
             if stack is not None and leaf is not None:
-                lines[leaf.file, leaf.function].append(_Hold(seen, stack, _on_cpu(thread, seen)))
+                moved = _moved(slices[seen.tid], seen, leaf)
+                lines[leaf.file, leaf.function].append(_Hold(seen, stack, _on_cpu(thread, seen), moved))
         for holds in lines.values():
             yield from self._one(window, gil, holds, all_waited)
 
@@ -131,6 +145,7 @@ class NativeGilHold:
         sees_gc = window.can("collecting")
         enough = len(holds) >= MIN_HOLDS or kept >= ENOUGH_NS
         line = f" ({leaf.text})" if leaf is not None and leaf.text else ""
+        python = sum(h.ns for h in holds if h.moved) > kept / 2
         stacks = evidence.shown(
             "holder", tids[0], window.name(tids[0]), stack, f"keeps the GIL {percent(share)} of the time"
         )
@@ -151,16 +166,19 @@ class NativeGilHold:
                 f"a time (longest {duration(longest)}) in {evidence.frame_spot(leaf)}{line}, {percent(share)} of the "
                 f"time in all; meanwhile {evidence.who(window, [v.tid for v in victims])} "
                 f"{waits(len(victims))}."
+                + (_NOT_ASKED if python else "")
                 + ("" if sees_gc else " This engine does not see garbage collections: the call may have set one off.")
             ),
-            fix=_fix(leaf),
+            fix=_ASK if python else _fix(leaf),
             gain=(
                 f"Up to {duration(met)} for everything that happens to come meanwhile; {waited / 1e9:.1f} s of "
                 f"threads' time in the last {window.seconds:.0f} s, if the call lets go of the GIL or runs elsewhere."
             ),
             check_next=(
-                "How large is what this call is given? Time it alone; if it cannot be cut into parts, it belongs into "
-                "a process."
+                "Who calls sys.setswitchinterval(), and with what?"
+                if python
+                else "How large is what this call is given? Time it alone; if it cannot be cut into parts, it belongs "
+                "into a process."
             ),
             where=evidence.places(stack, *(evidence.heaviest_in(v.wait_profiles, State.GIL) for v in victims[:2])),
             threads=(*tids, *(v.tid for v in victims)),
@@ -184,6 +202,23 @@ def _stack(slices: list[Slice], seen: Uninterrupted) -> Stack | None:
             break
         inside.append((slice_.run.stack, min(slice_.end_ns, seen.end_ns) - max(slice_.start_ns, seen.start_ns)))
     return evidence.heaviest(inside)
+
+
+def _moved(slices: list[Slice], seen: Uninterrupted, leaf: Frame) -> bool:
+    """Whether the thread itself was at several lines of that function while it kept the GIL."""
+    first = max(0, bisect_left(slices, seen.start_ns, key=lambda p: p.end_ns))
+    lines: set[int] = set()
+    for slice_ in slices[first:]:
+        if slice_.start_ns >= seen.end_ns:
+            break
+        frame = slice_.run.stack.leaf
+        if slice_.start_ns >= seen.start_ns and frame is not None and (frame.file, frame.function) == _place(leaf):
+            lines.add(frame.line)
+    return len(lines) > 1
+
+
+def _place(frame: Frame) -> tuple[str, str]:
+    return frame.file, frame.function
 
 
 def _on_cpu(thread: ThreadWindow, seen: Uninterrupted) -> float:

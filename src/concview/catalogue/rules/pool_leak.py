@@ -118,7 +118,9 @@ def _dry(window: Window, crowd: Crowd, known: Related) -> bool:
         return not _used(window) and not _had_lately(window, crowd)
     if known.kind == "Semaphore":
         others = [r for r in giving if r.tid not in known.waiters]
-        return known.value == 0 and not any(_only_gives(window, r) for r in others)
+        if known.value > 0 or any(_only_gives(window, r) for r in others):
+            return False
+        return not _handed_on(window, crowd, known)
     if via == "pool":
         return known.kind not in ("Queue", "SimpleQueue") or known.value == 0
     # A Condition: of a pool, where whoever waits for one will give back the very same by another method.
@@ -132,11 +134,26 @@ def _dry(window: Window, crowd: Crowd, known: Related) -> bool:
 
 
 def _only_gives(window: Window, one: Reference) -> bool:
-    """Whether what gives it back there never takes it by that name: a semaphore as a signal, handed on in a ring."""
+    """Whether what gives it back there never takes it by that name: a semaphore as a signal, handed on in a ring. Of
+    one that a function itself gives back and never takes, whatever others do: it counts what others have taken."""
     name = re.escape(one.path.rpartition(".")[2])
+    source = Uses(window.lines_of, MOST_FILES).file(one.file)
+    function = source.function(one.function, one.line) if source is not None else None
+    if function is not None and not one.through and one.loops:
+        blocks = any(b.on == one.path.rpartition(".")[2] and not b.method for b in function.blocks)
+        if not blocks and not any(c.path == one.path and c.method == "acquire" for c in function.calls):
+            return True
     takes = re.compile(rf"\b{name}\.acquire\(|\bwith\b.*\b{name}\b")
     lines = window.lines_of(one.file)
     return bool(name and lines) and not any(takes.search(line) for line in lines)
+
+
+def _handed_on(window: Window, crowd: Crowd, known: Related) -> bool:
+    """Whether the function that gives one back is handed on where it is taken, for whoever does the work to call."""
+    name = re.escape((known.name or "").rpartition(".")[2])
+    gives = re.compile(rf"\b{name}\.release\b(?!\s*\()")
+    files = {f.file for f in crowd.stack.frames if f.origin != "stdlib"} if crowd.stack is not None and name else ()
+    return any(gives.search(line) for file in files for line in window.lines_of(file))
 
 
 def _used(window: Window) -> bool:

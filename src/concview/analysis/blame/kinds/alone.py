@@ -11,17 +11,20 @@ from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.world import Look, Waiter
+from concview.analysis.known_places import TOLD_TO_END
 from concview.model import BETWEEN_PROCESSES, Counters, WaitKind
 from concview.source.wakes import ITEMS
 from concview.text import listed, plural
 
-#: Not Event.wait and Semaphore.acquire: those are how a main thread rests until a signal (Ctrl-C, too) ends it.
+#: Not Semaphore.acquire: that is how a main thread rests until a signal (Ctrl-C, too) ends it. So is the wait for an
+#: Event; but one that others are to set, by the source, who are no signal's handlers, is waited for.
 _WHAT = {
     "Queue.get": (Via.RESULT, "an item of {}", "an empty queue"),
     "SimpleQueue.get": (Via.RESULT, "an item of {}", "an empty queue"),
     "Queue.put": (Via.ROOM, "{}", "a queue"),
     "Queue.join": (Via.END, "all work of {} to be done", "a queue"),
     "Condition.wait": (Via.SIGNAL, "{}", "a Condition"),
+    "Event.wait": (Via.SIGNAL, "{}", ""),
     "Barrier.wait": (Via.BARRIER, "{}", "a barrier"),
     "Future.result": (Via.RESULT, "the result of {}", "a future"),
     "futures.wait": (Via.RESULT, "results of futures", ""),
@@ -48,6 +51,8 @@ class Alone:
             return None  # there are others, or somebody does give it
         via = _via(waiter.look)
         _, on = waiter.source.waited(waiter.frame.function, waiter.frame.line)
+        if via == "Event.wait" and (counters.caught or TOLD_TO_END.search(on) or not would_set(waiter, on)):
+            return None
         family, words, unnamed = _WHAT[via]
         what = words.format(on or unnamed)
         if counters.caught and on and waiter.source.by_signal(on, ITEMS.get(via, "wait")):
@@ -59,6 +64,11 @@ class Alone:
             nobody = waiter.end(End.NOBODY, "this is the only thread, and no signal has a handler that could give it")
             return waiter.link(family, what, [], otherwise=nobody, told=True)
         return waiter.end(End.DORMANT, f"{what}: this is the only thread; {listed(who, 2)} may give it")
+
+
+def would_set(waiter: Waiter, on: str) -> bool:
+    """Whether the source has a place that would set it, outside of what handlers of signals do."""
+    return bool(on and waiter.source.wakers(on, "wait"))
 
 
 def alone(waiter: Waiter) -> Counters | None:

@@ -10,9 +10,11 @@ from typing import ClassVar
 
 from concview.analysis.blame.attempts import package
 from concview.analysis.blame.kinds.future import at_work
+from concview.analysis.blame.kinds.polling import lasts
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.world import Look, Waiter
-from concview.model import Role, State, WaitKind
+from concview.analysis.known_places import of_a_library
+from concview.model import SIGNAL_VIA, Role, State, WaitKind
 
 
 class Asked:
@@ -20,23 +22,29 @@ class Asked:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
-        if look.state is not State.SLEEP or look.wait.kind is not WaitKind.SLEEP or look.wait.via == "native":
+        sleeps = look.state is State.SLEEP and look.wait.kind is WaitKind.SLEEP and look.wait.via != "native"
+        if not sleeps and not (look.via in SIGNAL_VIA and look.wait.timed):
             return False
         return bool(look.own) and look.own[0].origin == "library" and look.own[-1].origin == "user"
 
     def follow(self, waiter: Waiter) -> Root | Link | None:
         moment, first = waiter.moment, waiter.look.own[0]
-        if waiter.world.file(first.file).loop(first.function, first.line) is None or at_work(waiter.look.stack):
+        loop = waiter.world.file(first.file).loop(first.function, first.line)
+        if loop is None or at_work(waiter.look.stack):
             return None
         library = package(first)
-        busy = moment.once(("tasks of", library), lambda: _busy(waiter, library))
+        sleeps = waiter.look.state is State.SLEEP
+        busy = moment.once(("tasks of", library), lambda: _busy(waiter, library)) if sleeps else []
+        if not busy and loop.test and not any(lasts(name) for name in loop.test):
+            # It ends when that is done for which the library has threads of its own.
+            busy = moment.once(("threads of", library), lambda: _own_threads(waiter, library))
         what = f"results of {library}"
         if busy:
             # It has asked, so they have something to do, whatever they look like.
             return waiter.link(Via.RESULT, what, busy, told=True)
         known = waiter.world.history.workers
         processes = known is not None and any(w.role is Role.WORKER for w in known.workers)
-        if processes and any(_through(waiter, t, library) for t in moment.runs if t != waiter.tid):
+        if sleeps and processes and any(_through(waiter, t, library) for t in moment.runs if t != waiter.tid):
             return waiter.end(End.CHILD, f"{what}, from its worker processes")
         return None
 
@@ -44,6 +52,15 @@ class Asked:
 def _busy(waiter: Waiter, library: str) -> list[Node]:
     runs = waiter.moment.runs
     return [t for t, r in runs.items() if at_work(r.stack) and _through(waiter, t, library)]
+
+
+def _own_threads(waiter: Waiter, library: str) -> list[Node]:
+    runs, look = waiter.moment.runs, waiter.moment.look
+    return [
+        t
+        for t, r in runs.items()
+        if of_a_library(r.stack) and look(t).state not in (State.IDLE, State.SLEEP) and _through(waiter, t, library)
+    ]
 
 
 def _through(waiter: Waiter, tid: Node, library: str) -> bool:

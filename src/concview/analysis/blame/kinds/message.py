@@ -14,11 +14,16 @@ from concview.analysis.known_places import Places, among, places
 from concview.model import Stack, WaitKind
 
 #: Calls that wait for a message, and functions below which a library serves a connection. Source: websockets 13 to 16,
-#: as of 2026.
-_MESSAGES = places(("websockets/sync/connection.py", "recv recv_streaming"))
-_SERVES = places(
-    ("websockets/sync/server.py", "sock_handler conn_handler"), ("flask_sock/__init__.py", "websocket_route")
+#: grpcio 1, as of 2026.
+_MESSAGES = places(
+    ("websockets/sync/connection.py", "recv recv_streaming"),
+    ("grpc/_channel.py", "_next result exception code details initial_metadata trailing_metadata"),
+    ("grpc/_server.py", "_next"),
 )
+_SERVES = places(
+    ("websockets/sync/server.py", "sock_handler conn_handler"), ("flask_sock/__init__.py", "websocket_route"),
+    ("grpc/_server.py", "_next"),
+)  # fmt: skip
 
 
 def _in(stack: Stack, rows: dict[str, tuple[Places, ...]], own: bool) -> bool:

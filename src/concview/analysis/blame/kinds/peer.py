@@ -31,6 +31,9 @@ class Peer:
     def _at(waiter: Waiter, peer: Descriptor) -> Root:
         if peer.kind == "unix":
             return waiter.end(End.PEER, "a unix socket" + (f" {peer.known_as}" if peer.known_as else ""))
+        if peer.kind == "epoll":
+            ends = peer.name.removeprefix("epoll of ")
+            return waiter.end(End.PEER, f"one of the connections {ends}" if "," in ends else f"the connection {ends}")
         if "[" in peer.name:
             return waiter.end(End.PEER, f"a {peer.kind}")
         if peer.kind == "fifo" and peer.status:

@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from concview.analysis.blame.kinds._ways import inside_block, on_the_way
 from concview.analysis.blame.kinds.signal import no_work
-from concview.analysis.blame.nouns import End, Link, Root, Via
+from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.ties import Ties, ties, without_others
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import of_a_library
-from concview.model import Confidence
+from concview.model import Confidence, State
 
 
 class Permit:
@@ -48,9 +48,23 @@ class Permit:
         if not others and site is not None:
             others = [t for t in waiter.moment.inferred_holders.get(site.key, ()) if t not in waiter.same]
         otherwise = waiter.end(End.UNEXPLAINED, f"a permit of {what}: {nobody(told)}")
-        if told is not None and told.dry:
+        if not others and on and waiter.source.handed_on(on, "acquire"):
+            others = _at_work(waiter)
+        elif told is not None and told.dry:
             otherwise = waiter.end(End.NOBODY, "all are out, and no thread has one that it will give back")
         return waiter.link(Via.PERMIT, what, others, otherwise=otherwise)
+
+
+def _at_work(waiter: Waiter) -> list[Node]:
+    """Those at work in the file that handed on what gives a permit back, or in what they call for it: it was handed to
+    one of them, with what he does."""
+    there, looks = waiter.frame.file, waiter.moment.look
+    runs = waiter.moment.runs
+    return [t for t in runs if t not in waiter.same and looks(t).state is not State.IDLE and _stands(looks(t), there)]
+
+
+def _stands(look: Look, file: str) -> bool:
+    return any(f.file == file for f in look.own)
 
 
 def nobody(told: Ties | None) -> str:

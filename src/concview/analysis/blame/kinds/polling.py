@@ -43,10 +43,15 @@ class Polling:
         return None
 
 
+def lasts(name: str) -> bool:
+    """Whether it is called as what goes on until the program ends."""
+    return bool(TOLD_TO_END.search(name) or _GOES_ON.search(name))
+
+
 def _ends(name: str, loop: Loop) -> bool:
     """Whether a loop that looks at this goes on until the program ends. `while running` does, `while not running` waits
     until it has come."""
-    return bool(TOLD_TO_END.search(name) or (name not in loop.until and _GOES_ON.search(name)))
+    return bool(TOLD_TO_END.search(name)) or (name not in loop.until and lasts(name))
 
 
 def _consumes(waiter: Waiter, polls: Frame) -> bool:

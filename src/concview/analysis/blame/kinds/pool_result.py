@@ -12,10 +12,11 @@ from concview.analysis.blame.kinds.future import at_work
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.jobs import hands_over
-from concview.analysis.known_places import POOL_RESULTS, WORKERS, among, is_file
+from concview.analysis.known_places import POOL_RESULTS, WORKERS, among, is_file, places
 from concview.model import SIGNAL_VIA, Role, Stack
 from concview.text import plural
 
+_HANDS_OUT = places(("multiprocessing/pool.py", "_handle_tasks"), ("billiard/pool.py", "body"))
 #: Percent of a core, all of them together: with less they do nothing.
 STILL = 1.0
 
@@ -38,6 +39,10 @@ class PoolResult:
             )
             nobody = waiter.end(End.NOBODY, lost)
             return waiter.link(Via.RESULT, "the result of a task of a pool", [], otherwise=nobody)
+        feeding = [t for t, r in waiter.moment.runs.items() if t != waiter.tid and _asks_for_tasks(r.stack)]
+        if feeding:
+            # It hands the pool what the program's own iterable yields, which waits: so do the tasks behind.
+            return waiter.link(Via.RESULT, "the result of a task that the pool has yet to be given", feeding, told=True)
         # A ThreadPool's workers are threads of this process, and it hands over by one thread of its own.
         moment = waiter.moment
         workers = moment.once(("threads of pools",), lambda: [t for t, r in moment.runs.items() if _works(r.stack)])
@@ -51,6 +56,12 @@ class PoolResult:
             one = len(below) == 1
             what += f", and {plural(len(below), 'worker')} of this one {'uses' if one else 'use'} no CPU"
         return waiter.end(End.CHILD, what)
+
+
+def _asks_for_tasks(stack: Stack) -> bool:
+    """Whether it is the pool's thread that hands out tasks, inside of code of the program that yields them."""
+    at = next((i for i, f in enumerate(stack.frames) if among(f, _HANDS_OUT)), -1)
+    return any(f.origin == "user" for f in stack.frames[: max(0, at)])
 
 
 def _works(stack: Stack) -> bool:

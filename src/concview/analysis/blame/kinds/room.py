@@ -32,13 +32,15 @@ class Room:
         told = ties(waiter)
         if not takers and told is not None:
             takers = {*told.have, *told.make}
-        if not takers and on and method == "put":
+        itself = on in ("self", "cls", "super")  # by that name any object of the class is known
+        if not takers and on and method == "put" and not itself:
             owners, makers = on_the_way(waiter, on, "put")
             takers = {*owners, *makers}
         if not takers and known is not None:
             nothing = told.not_it if told is not None else ()
             putters = world.seen.putters.get(address, set())
             takers = {t for t in known[0].users if t in alive and t not in putters and t not in nothing}
+        on = "" if itself else on
         what = f"room in {name or on or (told.row.name if told is not None else '') or 'a full queue'}"
         # Its only reader may be one of those that wait for room in it: then it is in its own way.
         others = [t for t in takers if t != waiter.tid]
@@ -51,9 +53,15 @@ class Room:
             # Of code whose source is not read: a library's own thread that takes things out in its main loop.
             unread = {r.tid for r in told.row.references if not r.source and r.tid in alive} - set(told.row.waiters)
             others = others or [t for t in unread if any(among(f, LOOPS) for f in alive[t].stack.frames)]
-            if not takers and not others and told.row.complete:
+            if not takers and not others and told.row.complete and not itself:
                 otherwise = waiter.end(End.NOBODY, "no thread is left that takes anything out of it")
         if not others and any(bare(f.function) == "put" and is_file(f, _BETWEEN) for f in waiter.look.stack.frames[:8]):
+            semaphore = world.kernel.semaphores.of(waiter.moment, waiter.tid)
+            if semaphore is not None and semaphore.sharers == 0:
+                gone = waiter.end(
+                    End.NOBODY, "no other process has it any more: who took something out of it has ended"
+                )
+                return waiter.link(Via.ROOM, "room in a queue between processes", [], otherwise=gone, told=True)
             end = waiter.end(End.PEER, "a process that takes something out of it")
             return waiter.outside(Via.ROOM, "room in a queue between processes", Confidence.INFERRED, end)
         if takers == {waiter.tid}:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import ClassVar
 
+from concview.analysis.blame.attempts import package
 from concview.analysis.blame.kinds._ways import between, inside_block, on_the_way, own_callback, would
 from concview.analysis.blame.kinds.work import lies_in_a_queue
 from concview.analysis.blame.nouns import End, Link, Node, Part, Root, Settle, Via
@@ -146,9 +147,14 @@ def _nobody(waiter: Waiter, on: str, reach: dict[tuple[str, int], tuple[int, ...
         lost = "each place that would wake it is in a function in which threads wait for it themselves"
         return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, lost))
     full = _full_pool(waiter)
+    if full and _beside_a_loop(waiter):
+        by = f"what comes at the connections of {package(waiter.frame)}'s own event loop, by {would(reach)}"
+        return waiter.end(End.PEER, f"{what}: {by}" if reach else f"{what}: {by.partition(', by')[0]}")
     if full:
         return waiter.link(via, what, [], otherwise=waiter.end(End.NOBODY, full))
-    circle = _own_thread(waiter, what, reach) or own_callback(waiter, on, "wait")
+    circle = (
+        _own_thread(waiter, what, reach) or own_callback(waiter, on, "wait") or _other_callback(waiter, what, reach)
+    )
     if circle:
         return waiter.link(via, what, [], otherwise=waiter.end(End.CYCLE, circle))
     makers = _given(waiter, reach)
@@ -193,6 +199,16 @@ def _full_pool(waiter: Waiter) -> str:
     )
 
 
+def _beside_a_loop(waiter: Waiter) -> bool:
+    """Whether a library waits for it, of which another thread is at its event loop: that may set it, once a connection
+    is ready."""
+    if waiter.frame.origin != "library":
+        return False
+    library, look = package(waiter.frame), waiter.moment.look
+    loops = (t for t, r in waiter.moment.runs.items() if t != waiter.tid and r.classification.via == "select")
+    return any(f.origin == "library" and package(f) == library for t in loops for f in look(t).own)
+
+
 def _own_thread(waiter: Waiter, on: str, reach: Reach) -> str:
     """It waits in a callback that a library called, for what only that library's function would do which called it: the
     client's own thread, which reads what comes. '' where it is not so."""
@@ -205,6 +221,30 @@ def _own_thread(waiter: Waiter, on: str, reach: Reach) -> str:
         if found is not None and found.key in reach:
             return f"{on}: {bare(frame.function)} of this very thread would bring it, which waits here, in a callback"
     return ""
+
+
+def _other_callback(waiter: Waiter, on: str, reach: Reach) -> str:
+    """It waits in a method that a library's own thread called back, for what only other methods of that object bring
+    which the program itself calls nowhere: the library calls those, too, and has no thread for it but this one. ''
+    where it is not so."""
+    at, frames = waiter.frame, waiter.look.stack.frames
+    if waiter.wait.timed or at.origin != "user" or at not in frames or not reach:
+        return ""
+    first = next((i for i, f in enumerate(frames) if i > frames.index(at) and f.origin != "user"), len(frames))
+    outer = frames[first:]
+    back, owner = frames[first - 1], frames[first - 1].function.rpartition(".")[0]
+    if not outer or outer[0].origin != "library" or any(f.origin == "user" for f in outer) or back.file != at.file:
+        return ""
+    called = {c.method for f in waiter.source.functions for c in f.calls}
+    those = waiter.source.those(reach)
+    if not owner or not all(f.cls == owner and f.name != bare(back.function) and f.name not in called for f in those):
+        return ""
+    library, look = package(outer[0]), waiter.moment.look
+    others = (t for t in waiter.moment.runs if t != waiter.tid)
+    if any(f.origin == "library" and package(f) == library for t in others for f in look(t).own):
+        return ""
+    names = ", ".join(sorted({f.name for f in those}))
+    return f"{on}: {names} would set it, for {library} to call, whose only thread waits here, in {bare(back.function)}"
 
 
 def _given(waiter: Waiter, reach: Reach) -> list[Node]:

@@ -97,8 +97,11 @@ class SemaphoreReader:
         return complete
 
     def _with_sharers(self, rows: tuple[Semaphore, ...], at_ns: int) -> tuple[Semaphore, ...]:
-        """Of those of which none is left, and that nobody of this process has: who else could."""
-        gone = [r.key for r in rows if r.waiters and r.value == 0 and r.known and r.count <= 0]
+        """Of those of which none is left, and that nobody of this process has: who else could. One that is no lock
+        others may give back what this process has taken: room in a queue."""
+        gone = [
+            r.key for r in rows if r.waiters and r.value == 0 and r.known and (r.count <= 0 or r.kind == "Semaphore")
+        ]
         self._sharers = {key: number for key, number in self._sharers.items() if key in gone}
         if gone and at_ns >= self._sharers_at:
             self._sharers_at = at_ns + _SHARERS_NS
