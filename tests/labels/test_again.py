@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,53 @@ def test_how_long_it_lasted_is_not_counted() -> None:
     assert route.lasted(0.5) is None
     route.end(piece(WorkKind.QUERY, sure=0), 12 * S)
     assert route.lasted(0.5) == 8.0
+
+
+#: One client asks for one path again and again over one connection; each line that comes ends an answer.
+REQUESTS = """
+import http.client, http.server, sys, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        print("asked", flush=True)
+        sys.stdin.readline()
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    do_POST = do_GET
+    def log_message(self, *args):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+connection = http.client.HTTPConnection(*server.server_address)
+while True:
+    connection.request(sys.argv[1], "/same")
+    connection.getresponse().read()
+"""
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.some(9, 15)
+def test_a_request_that_is_asked_again_is_surely_as_old_as_the_last_one(
+    direct_python: Interpreter, method: str
+) -> None:
+    with target(direct_python, REQUESTS, method, ready=None) as process:
+        assert process.line() == "asked"
+        with watching(process.pid) as (engine, sink):
+            for _ in range(4):
+                sent = time.monotonic_ns()
+
+                def told(since: int = sent) -> WorkItem | None:
+                    work = next((e for e in reversed(sink.events) if isinstance(e, Work) and e.at_ns > since), None)
+                    named = [(sink.labels[i.label], i) for i in work.items] if work is not None else []
+                    found = [i for label, i in named if label is not None and label.kind is WorkKind.REQUEST]
+                    return found[0] if len(found) == 1 else None
+
+                # Of a GET the next one is another request; of a POST it is known that it may be.
+                def anew(told: Callable[[], WorkItem | None] = told, since: int = sent) -> bool:
+                    item = told()
+                    return item is not None and (item.seen_ns > since or (method == "POST" and item.sure_ns > since))
+
+                tick_until(engine, anew, looks=True)
+                process.send("over")
+                assert process.line() == "asked"

@@ -46,6 +46,9 @@ class Raw:
     wall_s: float = 0.0  #: the same as seconds since the epoch
     local: float | None = None  #: the same as a clock on the wall, in the target's time zone, shows it
     after: bool = False  #: of a request: the response has been sent, what runs now comes after it
+    #: The next one may have all of this, at the same addresses: how long this one lasts is known no better than
+    #: since its thread or task last ran. So it is of all queries and calls.
+    alike: bool = False
     system: str = ""  #: set by the reader
     detail: str = ""  #: with labels = "full" only
 

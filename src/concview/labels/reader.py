@@ -337,6 +337,7 @@ def join(outer: Raw, inner: Raw) -> Raw:
         wall_s=outer.wall_s or inner.wall_s,
         local=outer.local if outer.local is not None else inner.local,
         after=outer.after or inner.after,
+        alike=outer.alike,
         system=inner.system if inner.route or inner.handler else outer.system,
         detail=outer.detail or inner.detail,
     )

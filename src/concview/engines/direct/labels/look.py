@@ -314,6 +314,7 @@ class LabelLook:
             item.label = found
         if not item.started_ns:
             item.started_ns = self._clock.began(raw, now)
+        item.alike = raw.alike or raw.kind in _ALIKE
         item.used_ns = now
         return item
 
@@ -365,7 +366,7 @@ class LabelLook:
         rested: dict[Item, int] = {}
         for owner in (*self._threads.values(), *self._tasks.values()):
             for item in owner.items:
-                if item.label is not None and item.label.kind in _ALIKE and not item.started_ns:
+                if item.alike and not item.started_ns:
                     rested[item] = min(rested.get(item, owner.ran_ns), owner.ran_ns)
         for item, ran_ns in rested.items():
             if ran_ns > item.seen_ns:

@@ -54,12 +54,13 @@ class Item:
     """Something that is worked on."""
 
     __slots__ = (
-        "before", "id", "inside", "key", "label", "seen_ns", "span", "started_ns", "sure_ns", "tasks", "threads",
-        "used_ns",
+        "alike", "before", "id", "inside", "key", "label", "seen_ns", "span", "started_ns", "sure_ns", "tasks",
+        "threads", "used_ns",
     )  # fmt: skip
 
     def __init__(self, id_: int, key: tuple[object, ...], now: int, before: bool) -> None:
         self.id, self.key, self.seen_ns, self.before = id_, key, now, before
+        self.alike = False  #: the next one may look the same
         self.label: Label | None = None
         self.started_ns = self.inside = self.used_ns = self.sure_ns = 0
         self.span: Span | None = None
