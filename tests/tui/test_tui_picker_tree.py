@@ -95,3 +95,18 @@ async def test_the_command_of_the_selected_process_is_told_whole_without_moving_
         await fake.drawn(pilot)
         assert "other:app" in title.as_text()[1] and "w: with the 1 below it" in title.as_text()[1]
         assert screen.table.region == place
+
+
+@pytest.mark.parametrize(("selected", "watched"), [(11, 10), (10, 10), (22, 20), (31, 31), (42, 42)])
+def test_of_a_worker_all_workers_of_its_master_are_watched(selected: int, watched: int) -> None:
+    serve, spawned = ("gunicorn", "shop:app"), ("python", "-c", "from multiprocessing.spawn import spawn_main")
+    rows = [
+        Row(10, "gunicorn", serve), Row(11, "gunicorn", serve, parent=10), Row(12, "gunicorn", serve, parent=10),
+        Row(20, "main.py", ("python", "main.py")), Row(22, "-c", spawned, parent=20),
+        # A program that some other one has started is on its own; and numbers that go round.
+        Row(30, "pytest", ("pytest",)), Row(31, "app.py", ("python", "app.py"), parent=30),
+        Row(42, "x", ("x",), parent=40), Row(40, "x", ("y",), parent=41), Row(41, "x", ("y",), parent=40),
+    ]  # fmt: skip
+    screen = PickerScreen(Picker(lambda: rows, fake.refuse))
+    screen.rows = rows
+    assert screen._root(next(r for r in rows if r.pid == selected)).pid == watched

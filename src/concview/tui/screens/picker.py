@@ -63,6 +63,11 @@ DEMOS = (
 SUBTITLE = " see why the threads of a running Python process make no progress"
 
 
+def _works_for(row: Any, above: Any) -> bool:
+    """A fork has its master's command line; what multiprocessing starts otherwise says that in its own."""
+    return row.command == above.command or "multiprocessing" in _command(row)
+
+
 class PickerScreen(ListScreen):
     keys = ("open", "pick_tree", "pick_filter", "pick_sort", "pick_back")
 
@@ -209,8 +214,10 @@ class PickerScreen(ListScreen):
         row = self.table.current if self.table.id == "processes" else None
         if row is None:
             return [Segment(fit(SUBTITLE, min(len(SUBTITLE), width)), palette.bar_dim)]
-        below = sum(1 for r in self.rows if getattr(r, "parent", 0) == row.pid)
-        more = f"  {keys.by_id('pick_tree').shown}: with the {below} below it" if below else ""
+        root = self._root(row)
+        below = sum(1 for r in self.rows if getattr(r, "parent", 0) == root.pid)
+        whose = "below it" if root is row else f"below {root.pid}"
+        more = f"  {keys.by_id('pick_tree').shown}: with the {below} {whose}" if below else ""
         room = max(0, width - 2 - len(more))
         said = fit_command(_command(row), min(room, cell_len(_command(row))))
         return [Segment(f" {said}", palette.bar_bright), Segment(fit(more, min(len(more), width)), palette.bar_dim)]
@@ -218,6 +225,19 @@ class PickerScreen(ListScreen):
     def on_table_moved(self, event: Table.Moved) -> None:
         self.said = []
         self.draw()
+
+    def _root(self, row: Any) -> Any:
+        """Of a worker its master: who wants a worker with all others seldom has the master's line selected."""
+        if any(getattr(r, "parent", 0) == row.pid for r in self.rows):
+            return row  # it has workers itself
+        by_pid = {r.pid: r for r in self.rows}
+        root, passed = row, {row.pid}  # numbers are used again while the list is made: there may be circles
+        while (above := by_pid.get(getattr(root, "parent", 0))) is not None and above.pid not in passed:
+            if not _works_for(row, above):
+                break
+            root = above
+            passed.add(above.pid)
+        return root
 
     # ------------------------------------------------------------ keys
 
@@ -235,10 +255,11 @@ class PickerScreen(ListScreen):
         self._in_thread(lambda: self.Attached(self.picker.attach(row.pid)))
 
     def action_tree(self) -> None:
-        """Everybody below what is selected, and itself, watched together."""
+        """Everybody below what is selected, and itself, watched together; of a worker, everybody below its master."""
         row = self.table.current
         if self.attaching or row is None or self.table.id != "processes":
             return
+        row = self._root(row)
         self.attaching = True
         self.say(("accent", f"attaching to {row.pid} and the Python processes below it …"))
         self._in_thread(lambda: self.Watched(self.picker.watch_tree(row.pid)))
