@@ -247,6 +247,28 @@ def test_what_this_process_has_not_taken_itself_another_one_has(
     assert (found.verdict, found.unexplained) == (verdict, 0) and said in found.sentence
 
 
+@pytest.mark.parametrize("during", [True, False], ids=["during the wait", "before it"])
+def test_a_lock_that_was_passed_on_while_it_was_searched_for_is_not_lost(during: bool) -> None:
+    """Threads are searched one after the other: a lock that changes hands meanwhile is found with none of them."""
+    scene = Scene(rules={})
+    waiter, other = scene.thread("waiter"), scene.thread("other")
+    asks = [frame("take", 10, acquires=LOCK_SITE)]
+
+    def script(at: float) -> None:
+        scene.do(waiter, *((asks, waits_for(0x5000)) if at >= 1 else ([frame("rest", 50)], SLEEP)))
+        seen = (at >= 1) is during and at < 2
+        scene.do(other, *(([frame("keep", 12)], SLEEP, holds(0x5000, LOCK_SITE)) if seen else CONDITIONS[1]))
+
+    scene.play(2, script)
+    row = Related(0x5000, "Lock", "Lock", "lock", (waiter,), value=1, complete=True)
+    scene.history.apply(Relations(scene.history.now_ns, (row,), 2, 2))
+    scene.play(6)
+    found = tracker().blame(Window(scene.history))
+    assert found is not None
+    lost = [c.what for c in found.causes if "no thread of this process has it" in c.what]
+    assert bool(lost) is not during, [c.what for c in found.causes]
+
+
 def test_nothing_is_called_clear_whose_states_cannot_be_read() -> None:
     scene = Scene(rules={})
     for i in range(3):

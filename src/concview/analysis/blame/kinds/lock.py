@@ -197,7 +197,22 @@ def _lost(waiter: Waiter, told: Ties) -> bool:
     release() behind it may well be a way to wait for a signal, which somebody gives by release()."""
     site, row = waiter.run.classification.site, told.row
     taken = site is not None and (site.how == "with" or _pairs(waiter, told) or _alone(waiter))
-    return taken and _searched(waiter, told) and row.value == 1 and not (told.have or told.make or told.took)
+    nobody = row.value == 1 and not (told.have or told.make or told.took)
+    return taken and nobody and _searched(waiter, told) and not _passed_on(waiter)
+
+
+def _passed_on(waiter: Waiter) -> bool:
+    """Whether a thread that lives was seen with it since this wait began. It has given it back, then, and if it is
+    taken another one got it: threads are searched one after the other, and meanwhile a lock changes hands."""
+    address, threads = waiter.wait.lock, waiter.world.history.threads
+    for tid in waiter.world.seen.holders.get(address, set()):
+        thread = threads.get(tid)
+        for run in reversed(thread.runs) if thread is not None and not thread.gone_ns else ():
+            if run.end_ns and run.end_ns <= waiter.run.start_ns:
+                break
+            if any(hold.lock == address for hold in run.holds):
+                return True
+    return False
 
 
 def _searched(waiter: Waiter, told: Ties) -> bool:
