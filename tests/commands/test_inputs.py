@@ -151,3 +151,17 @@ def test_a_closed_standard_input() -> None:
     command = f"{shlex.quote(sys.executable)} -m concview check - <&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "standard input, which is closed" in done.stderr, done
+
+
+def test_no_room_for_the_copy(tmp_path: Path) -> None:
+    """It says whose room it is; that is no damage of the recording."""
+    packed = tmp_path / "x.concview.gz"
+    packed.write_bytes(gzip.compress(_recording()))
+    small = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+    for least in (small, small.replace("4096", "0")):
+        code = least + "runpy.run_module('concview', run_name='__main__')"
+        got = subprocess.run(
+            [sys.executable, "-c", code, "check", str(packed)], capture_output=True, text=True, timeout=120
+        )
+        assert got.returncode == 74, got
+        assert f"{packed} cannot be copied" in got.stderr and "TMPDIR" in got.stderr

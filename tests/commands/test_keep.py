@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from running import CONCVIEW, one_line, run
 
 from capacity import WAITS
 from concview.commands._fail_on import FailOn
-from concview.commands._keep import Trigger, condition, span
+from concview.commands._keep import Trigger, condition, span, words_of
 from concview.commands.base import CommandError
 from concview.model import Confidence, Finding, Measured, Severity
 from concview.snapshot import Snapshot, Status
@@ -137,3 +138,19 @@ def test_one_file_for_what_comes_together_and_none_too_soon() -> None:
     assert (trigger.due(180), trigger.skipped) == ("", 1)
     trigger.look(_seen("d"), 300)
     assert trigger.due(301, ending=True) == "d"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["note 'a > b'", 'note "<" x', "note '|' '&&' ';'", r"note \> x", "note '$HOME'", "note 'it; is'", "note ''"],
+)
+def test_what_is_quoted_is_for_no_shell(command: str) -> None:
+    assert words_of(command) == shlex.split(command)
+
+
+@pytest.mark.parametrize(
+    "command", ["note a > b", "note a | b", "a 'b' && c", 'note "$HOME/x"', "note $HOME", "note 'a > b' > c", "a b; c"]
+)
+def test_what_a_shell_would_do_is_refused(command: str) -> None:
+    with pytest.raises(CommandError, match="no shell runs it"):
+        words_of(command)

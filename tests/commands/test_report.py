@@ -137,3 +137,21 @@ def test_bad_input(held_up: Path, tmp_path: Path) -> None:
 def test_the_farewell_is_no_ending_to_tell_of(held_up: Path) -> None:
     assert isinstance(list(codec.read_blocks(held_up.open("rb")))[-1][-1], Bye)
     assert "breaks off" not in run("report", held_up).stdout
+
+
+def test_a_check_of_the_same_file_tells_the_same(tmp_path: Path) -> None:
+    """Waits are followed at the end, by both: what was followed before is remembered, and would change the gain."""
+    events = _held_up(4)
+    events += [Tick((5_010 + 10 * n) * MS, 10 * MS, 0, False, _turns(n)) for n in range(900)]
+    file = _recorded(tmp_path / "x", events)
+    checked = json.loads(run("check", file, "--format", "json").stdout)
+    reported = json.loads(run("report", file, "--format", "json").stdout)["check"]
+    assert checked["blame"] == reported["blame"] and checked["blame"]["causes"]
+    assert [f["gain"] for f in checked["findings"]] == [f["gain"] for f in reported["findings"]]
+
+
+def _turns(n: int) -> tuple[int, ...]:
+    """Turns of 30 to 130 ms; between them all are asleep for a while."""
+    if n % 13 == 0:
+        return tuple(x for t in (1, 2, 3, 4) for x in ((t, 2, 2, 1) if t == n // 13 % 4 + 1 else (t, 1, 1, 0)))
+    return tuple(x for t in (1, 2, 3, 4) for x in (t, 3, 3, 0)) if n % 13 == 3 + n // 13 % 10 else ()

@@ -18,6 +18,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -28,6 +29,7 @@ STDIN = "-"
 #: More than this is not copied: a compressed file can be made to be of any length.
 MOST_BYTES = 4 << 30
 _CHUNK = 1 << 16
+_ROOM = "TMPDIR names a folder with room for it; or unpack it into a file yourself"
 
 
 @contextmanager
@@ -68,11 +70,14 @@ def _plain(name: str, stack: ExitStack) -> str:
     packed = compression(rest.head)
     if regular and not packed:
         return name
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="concview-")))
+    try:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="concview-")))
+    except OSError as error:  # none can be written to
+        raise CommandError(f"{shown} cannot be copied: {error.strerror or error}", Exit.OUTPUT, _ROOM) from None
     file = Path(shown)
     copy = folder / (file.stem if packed and file.suffix else file.name.replace(" ", "-"))
     try:
-        with copy.open("xb") as out:
+        with copy.open("xb", buffering=0) as out:
             _copy(_unpacked(packed, rest, folder, stack, shown), out, packed, shown)
     except OSError as error:
         raise CommandError(f"{shown}: {error.strerror or error}", Exit.BAD_FILE) from None
@@ -97,7 +102,7 @@ class _Rest:
         return given + (self._source.read() if size < 0 else b"")
 
 
-def _copy(source: IO[bytes] | _Rest, out: BinaryIO, packed: str, shown: str) -> None:
+def _copy(source: IO[bytes] | _Rest, out: RawIOBase, packed: str, shown: str) -> None:
     read = getattr(source, "read1", source.read)
     written = 0
     while True:
@@ -114,9 +119,20 @@ def _copy(source: IO[bytes] | _Rest, out: BinaryIO, packed: str, shown: str) -> 
             return
         if not written and shown and not data.startswith(MAGIC[: len(data)]):
             raise CommandError(f"{shown}: not a readable recording: it is none of concview's", Exit.BAD_FILE)
-        written += out.write(data)
+        written += _write(out, data, shown)
         if written > MOST_BYTES:
             raise CommandError(f"{shown}: more than {MOST_BYTES >> 30} GiB", Exit.BAD_FILE, "unpack it into a file")
+
+
+def _write(out: RawIOBase, data: bytes, shown: str) -> int:
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[out.write(left) :]
+        except OSError as error:
+            said = f"{shown or 'it'} cannot be copied into {tempfile.gettempdir()}: {error.strerror or error}"
+            raise CommandError(said, Exit.OUTPUT, _ROOM) from None
+    return len(data)
 
 
 def _unpacked(packed: str, rest: _Rest, folder: Path, stack: ExitStack, shown: str) -> IO[bytes] | _Rest:
@@ -138,7 +154,7 @@ def _zstd(rest: _Rest, folder: Path, stack: ExitStack, shown: str) -> IO[bytes]:
     if program is None:
         raise CommandError(f"{shown} is compressed by zstd, which is not on PATH", Exit.BAD_FILE, "install zstd")
     packed = folder / "packed"
-    with packed.open("xb") as out:
+    with packed.open("xb", buffering=0) as out:
         _copy(rest, out, "", "")
     child = stack.enter_context(
         subprocess.Popen([program, "-dcq", str(packed)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

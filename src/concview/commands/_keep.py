@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -71,7 +72,7 @@ def check(options: argparse.Namespace) -> None:
             if given:
                 raise CommandError(f"{name}: only with --keep", Exit.USAGE)
     elif options.on_finding is not None:
-        _words(options.on_finding)
+        words_of(options.on_finding)
 
 
 def span(text: str) -> float:
@@ -104,7 +105,16 @@ def condition(words: list[str]) -> FailOn:
 _SHELLS = frozenset({"|", "||", "&", "&&", ";", "<", "2>", "2>>", "2>&1"})
 
 
-def _words(command: str) -> list[str]:
+#: What is no shell's where it is quoted.
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+
+
+def _hidden(quoted: re.Match[str]) -> str:
+    """What stands for it where words are looked at. Between double quotes a shell would still put in variables."""
+    return "$" if quoted.group().startswith('"$') else "x"
+
+
+def words_of(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -112,8 +122,14 @@ def _words(command: str) -> list[str]:
     if not words:
         raise CommandError("--on-finding needs a command", Exit.USAGE)
     # Of a shell's own they are words here: the command would get them, at the first finding, hours from now.
+    written = _QUOTED.sub(_hidden, command).split()
     shells = next(
-        (w for w in words if w in _SHELLS or w.startswith(("$", ">")) or (w.endswith(";") and w != words[0])), ""
+        (
+            word
+            for word, bare in zip(words, written, strict=False)
+            if bare in _SHELLS or bare.startswith(("$", ">")) or (bare.endswith(";") and word != words[0])
+        ),
+        "",
     )
     if shells:
         remedy = f"--on-finding {shlex.quote(f'sh -c {shlex.quote(command)}')}"
@@ -357,7 +373,7 @@ class Recorder:
         self._died = not options.when or DIED in options.when
         self.files = Files(path)
         self.files.check()
-        self.hook = Hook(_words(options.on_finding)) if options.on_finding else None
+        self.hook = Hook(words_of(options.on_finding)) if options.on_finding else None
         self._asked: list[int] = []
 
     @contextlib.contextmanager

@@ -19,8 +19,7 @@ from concview.text import duration, short_command
 
 #: A finding of the past is shown by the time up to its middle: so much of it at most, and at least.
 MOST_NS, LEAST_NS = 20_000_000_000, 5_000_000_000
-#: In a recording that is longer rules look so many times in all, but more often where something comes or goes; and its
-#: waits are followed for the pictures that are told of only.
+#: In a recording that is longer rules look so many times in all, but more often where something comes or goes.
 LONG_S, JUDGED, NEVER_S = 60.0, 150, 1e9
 
 
@@ -110,7 +109,7 @@ def account_of_file(
         source,
         config=rules,
         patience_s=max(PATIENCE_NS / 1e9, seconds / JUDGED),
-        blamed_every_s=NEVER_S if long else 0.0,
+        blamed_every_s=NEVER_S,  # at the end, and for what is told of besides: as `read_through` does
         composed_every_s=PICTURE_S if long else 0.0,
     )
     session.start(3600.0)  # nobody else can be late: a file is read as fast as this machine can
