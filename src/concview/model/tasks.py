@@ -98,8 +98,10 @@ class TaskTick(Event, frozen=True, tag=26):
 
     `changes` is flat, six integers a task: task id, stack id (StackDef; the await chain, innermost frame first; 0: not
     known, and of a running task, whose stack is the thread's), wait id (TaskWaitDef; 0 not known), holds id (HoldsDef;
-    0 none), `since_ns` when this wait began (0: before the task was first seen), `due_ns` when a sleep will be over
-    (0: not a sleep, or not known). The same row with another `since_ns` is another wait at the same place.
+    0 none), `since_ns` when this wait began (0: before the task was first seen), `due_ns` when a sleep will be over, or
+    a wait with a time limit is at the latest (0: no sleep and no limit, or not known; `LIMITED_NS`: a limit, not known
+    when). The limit of a wait is told when that has lasted for a second. The same row with another `since_ns` is
+    another wait at the same place.
 
     `awaits` is flat: task id, how many tasks it waits for in all, how many follow, their ids (those that are known, at
     most `MOST_AWAITED`). Told when it changed; a count of 0 ends it. A task that leaves TASK waits for none. Of one in
@@ -119,6 +121,8 @@ class TaskTick(Event, frozen=True, tag=26):
 
 #: Most tasks told as awaited by one; the count is told in full.
 MOST_AWAITED = 64
+#: `due_ns` of a wait that has a time limit, of which it is not known when it is reached.
+LIMITED_NS = 1
 
 
 class Outcome(IntEnum):

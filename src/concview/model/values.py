@@ -158,6 +158,8 @@ class Peer(Struct, frozen=True):
 #: who will come, nothing says that is read of the object.
 SIGNAL_VIA = frozenset({"Event.wait", "Condition.wait"})
 UNOWNED_VIA = SIGNAL_VIA | {"Barrier.wait"}
+#: Those of tasks that wait at a queue until somebody takes something out.
+TAKEN_VIA = frozenset({"Queue.put", "Queue.join", "MemoryObjectSendStream.send", "MemorySendChannel.send"})
 
 
 class Wait(Struct, frozen=True):

@@ -11,7 +11,7 @@ from concview.analysis.tasks import words
 from concview.analysis.tasks.history import TaskHistories
 from concview.analysis.tasks.records import NO_TASK_WAIT, TaskHistory, TaskRun
 from concview.analysis.tasks.window import SHARED, AioWindow, GroupKey, LoopWindow, ObjectWindow, group_key
-from concview.model import NO_STACK, Loops, TaskState
+from concview.model import LIMITED_NS, NO_STACK, Loops, TaskState
 from concview.snapshot import AioView, LoopView, SharedView, TaskGroupView, TaskView
 
 #: Shown at most; of a group so many tasks.
@@ -185,7 +185,7 @@ class _Maker:
             holds=run.holds,
             awaits=tuple(t for t in run.awaits if t in history.tasks),
             awaited=run.awaited,
-            due_s=(run.due_ns - history.now_ns) / 1e9 if run.due_ns else None,
+            due_s=(run.due_ns - history.now_ns) / 1e9 if run.due_ns > LIMITED_NS else None,
             blocked_by=words.holders_of(history, run.wait),
             behind=self._behind.get(task.id, 0),
             because=because.because,

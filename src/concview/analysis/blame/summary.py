@@ -12,8 +12,8 @@ from concview.analysis.blame.nouns import TAKEN, End, Family, Node, Place, Root,
 from concview.analysis.blame.tasks.names import name_of
 from concview.analysis.blame.window import Slice
 from concview.analysis.history import History
-from concview.analysis.known_places import TASK_TIMEOUTS, among
 from concview.analysis.records import Run, ThreadHistory
+from concview.analysis.tasks.limited import limited
 from concview.model import Stack, TaskState, WaitKind
 from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
 from concview.text import group
@@ -244,6 +244,7 @@ class _Teller:
         #: By their numbers as nodes.
         self._tasks = {-t.id: t for t in [*history.aio.gone, *history.aio.tasks.values()]}
         self._alike: dict[Node, object] = {}
+        self._limited = limited(history.aio)
         self._rounds: dict[object, int] = defaultdict(int)
         for tid, ns in busy.items():
             self._rounds[self._loop(tid)] += ns
@@ -452,7 +453,7 @@ class _Teller:
     def _task_stuck(self, node: Node, place: Place) -> int:
         task = self._history.aio.tasks.get(-node)
         run = task.current if task is not None else None
-        if run is None or run.wait.state in _MOVES or any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
+        if run is None or run.wait.state in _MOVES or -node in self._limited:
             return 0
         if not _stands_at(run.stack, place):
             return 0

@@ -18,7 +18,7 @@ from concview.analysis.known_places import EVENT_LOOPS, among
 from concview.analysis.work import KINDS, title
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
 from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
-from concview.text import duration, listed, percent, plural
+from concview.text import duration, listed, percent, plural, waits
 
 #: kind -> (share of the time of threads that do or want something, threads on average): both are reached.
 HELD_UP, STALLED, STARVED, UNEXPLAINED = (0.15, 0.3), (0.30, 2.0), (0.20, 0.5), (0.10, 0.3)
@@ -330,11 +330,25 @@ def _more(blame: Blame, verdict: str = "") -> list[str]:
         in_vain = cause.kind == End.DORMANT and bool(cause.path)
         if (alone or in_vain) and cause.kind != verdict and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds):
             story = words.story(cause, len(cause.threads) + len(cause.tasks))
-            said.append(f"{story}, without a time limit, for up to {duration(cause.stuck_s)} now.")
+            said.append(
+                f"{story}, without a time limit, for up to {duration(cause.stuck_s)} now{_behind(blame, cause)}."
+            )
         elif alone and cause.kind != verdict and cause.silent_s >= max(STUCK_S, 0.9 * blame.seconds):
             story = words.story(cause, len(cause.threads) + len(cause.tasks))
             said.append(f"{story}: nothing has been sent or has come there for {duration(cause.silent_s)}.")
     return said[:5]
+
+
+def _behind(blame: Blame, cause: BlameCause) -> str:
+    """'; behind that 1 task (broadcast) waits for room in q (feed.py:17)': most of those who wait for who stands there;
+    '' where nobody does."""
+    end = cause.kind, cause.what, cause.file, cause.line
+    for c in blame.causes:
+        if c.path and (c.kind, c.what, c.file, c.line) == end:
+            number = len(c.threads) + len(c.tasks)
+            who = f"{number} {words.kind_of(c.threads, c.tasks, number == 1)} ({c.who})"
+            return f"; behind that {who} {waits(number)} for {words.waited_for(c.path[0])}{words.at(c.path[0])}"
+    return ""
 
 
 def _still(history: History) -> float:

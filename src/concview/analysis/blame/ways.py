@@ -21,9 +21,16 @@ class Way(IntEnum):
     OWNER = 2  #: and it is past the place where the other waits: it has what is waited for
 
 
-def way(world: World, their: Look, look: Look, reach: Reach, counted: frozenset[str] = frozenset()) -> Way:
+def way(
+    world: World,
+    their: Look,
+    look: Look,
+    reach: Reach,
+    counted: frozenset[str] = frozenset(),
+    called: bool = False,
+) -> Way:
     """How a thread stands to a wait that `reach` (function -> lines that wake) ends. `counted`: functions by which
-    others take what it waits for."""
+    others take what it waits for. `called`: it waits for tasks, and what is called in its line has been."""
     frame, functions = look.frame, look.functions
     names = {name for name, _ in reach}
     here = {(f.file, f.function, f.line) for f in look.own}
@@ -40,7 +47,7 @@ def way(world: World, their: Look, look: Look, reach: Reach, counted: frozenset[
             lines = tuple(c.line for c in function.calls if c.method in names)
         if not lines:
             continue
-        if any(line >= at.line for line in lines):
+        if any(line > at.line or (line == at.line and not (called and at is their.own[0])) for line in lines):
             return Way.OWNER if alike else Way.MAKER
         if any(
             lp.first <= at.line <= lp.last and any(lp.first <= line <= lp.last for line in lines)

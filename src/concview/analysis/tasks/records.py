@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from concview.analysis.known_places import TASK_TIMEOUTS, among
 from concview.analysis.records import Record
 from concview.model import AsyncObject, Frame, Hold, Loops, Outcome, Site, Stack, TaskState, TaskWait
 
@@ -31,6 +32,13 @@ class TaskRun(Record):
     @property
     def state(self) -> TaskState:
         return self.wait.state
+
+    @property
+    def limited(self) -> bool:
+        """Whether it gives up by itself at some time. Older streams tell it of `wait_for` alone, by the stack."""
+        if self.wait.state is TaskState.SLEEP:
+            return False
+        return self.due_ns != 0 or any(among(f, TASK_TIMEOUTS) for f in self.stack.frames)
 
     def sites(self, how: str) -> list[Site]:
         """Of queues used as pools: where its frames ask for something ('get'), or have it ('kept')."""

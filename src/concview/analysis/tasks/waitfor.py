@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from concview.analysis.history import History
-from concview.analysis.known_places import TASK_TIMEOUTS, among
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
 from concview.analysis.window import Window
@@ -89,7 +88,7 @@ class _Builder:
 
     def _of_task(self, task: TaskHistory, run: TaskRun) -> WaitEdge | None:
         state, wait = run.wait.state, run.wait
-        if any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
+        if run.limited:
             return None  # it gives up by itself
         if state in (TaskState.LOCK, TaskState.POOL) and wait.object:
             return self._of_object(task, run)

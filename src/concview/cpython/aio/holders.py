@@ -17,7 +17,7 @@ from concview.cpython.code import Code
 
 #: Managers inside managers that are followed, and holds of one task.
 _MAX_DEPTH, MAX_HOLDS = 6, 64
-_GENERATORS = ("_AsyncGeneratorContextManager", "_GeneratorContextManager")
+GENERATORS = ("_AsyncGeneratorContextManager", "_GeneratorContextManager")
 _STACKS = ("AsyncExitStack", "ExitStack")
 _THREAD_LOCKS = {"_thread.lock": "Lock", "_thread.RLock": "RLock"}
 #: Attributes of a manager class of the program's own that are looked at for locks.
@@ -92,7 +92,7 @@ class Holders:
                 if not manager:
                     continue
                 found.append(manager)
-                if self._values.type_name(manager) in _GENERATORS:
+                if self._values.type_name(manager) in GENERATORS:
                     inner = self._values.attribute(manager, "gen")
                     frame = self._chains.frame(inner) if inner else None
                     if frame is not None:
@@ -175,7 +175,7 @@ class Holders:
         if name in _THREAD_LOCKS:
             found.append(Held(manager, _THREAD_LOCKS[name], "threading", link, *site, True))
             return
-        if name in _GENERATORS:
+        if name in GENERATORS:
             inner = values.attribute(manager, "gen")
             frame = self._chains.frame(inner) if inner else None
             if self._passed is not None:

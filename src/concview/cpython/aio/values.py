@@ -251,6 +251,22 @@ class Values:
     def dict_values(self, address: int) -> list[int]:
         return [value for _, value in self.objects.items(address)]
 
+    def members(self, address: int, most: int) -> list[int]:
+        """Of a list, tuple, deque, set or of a dict's values; none of anything else, or where it is torn."""
+        kind = self.type_name(address)
+        with contextlib.suppress(*BAD):
+            if kind == "list":
+                return self.list_items(address, most)
+            if self.is_a(address, "tuple"):
+                return list(self.objects.tuple_items(address))[:most]
+            if kind == "collections.deque":
+                return list(self.objects.deque_items(address, most))
+            if kind == "set":
+                return self.set_items(address, most)
+            if kind == "dict":
+                return self.dict_values(address)[:most]
+        return []
+
     def int32(self, address: int) -> int:
         return self.memory.int32(address)
 

@@ -25,7 +25,8 @@ def _head(task: TaskView, aio: AioView, width: int, palette: Palette) -> list[Li
         [Segment(task.state.name.lower(), style_of(task.state, palette)), Segment(f" {lasting(task)}", palette.base)],
     ]
     if task.due_s is not None and task.due_s > 0:
-        lines[-1].append(Segment(f", due in {text.duration(task.due_s)}", palette.dim))
+        ends = "due" if task.state is TaskState.SLEEP else "gives up"
+        lines[-1].append(Segment(f", {ends} in {text.duration(task.due_s)}", palette.dim))
     lines += paragraph(task.reason, width, palette.bright)
     if task.because and task.state not in (TaskState.RUNNING, TaskState.SLEEP):
         lines += paragraph(f"because {task.because}", width, palette.dim)

@@ -18,6 +18,9 @@ from concview.model import AT_YIELD, MESSAGES, SENDS, UNOWNED_VIA, Confidence, P
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
 
+#: By then all were looked through for who has a future.
+_SEARCHED_NS = 5_000_000_000
+
 
 def answer(waiter: TaskWaiter) -> Root | Link:
     state, wait = waiter.wait.state, waiter.wait
@@ -108,7 +111,10 @@ def _at_future(waiter: TaskWaiter) -> Root | Link:
     call = _of_a_call(waiter)
     if call is not None:
         return call
-    return _until_told(waiter) or waiter.end(End.UNEXPLAINED, f"{what}: not seen who sets it")
+    unseen = "not seen who sets it"
+    if waiter.run.since_ns and waiter.moment.at_ns - waiter.run.since_ns > _SEARCHED_NS:
+        unseen = "no task, thread or timer is seen to have it: who was to set it may have ended without"
+    return _until_told(waiter) or waiter.end(End.UNEXPLAINED, f"{what}: {unseen}")
 
 
 def _until_told(waiter: TaskWaiter) -> Root | None:

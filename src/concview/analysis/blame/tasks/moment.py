@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from concview.analysis.blame.nouns import End, Link, Node, Place, Root, Settle, Step, Via, place_of
 from concview.analysis.blame.tasks.answer import answer
 from concview.analysis.blame.tasks.names import node_of, task_name
+from concview.analysis.blame.tasks.turns import its_turn
 from concview.analysis.blame.ways import Reach, Way, way
 from concview.analysis.known_places import bare, is_file
 from concview.analysis.tasks import words
 from concview.analysis.tasks.records import SharedObject, TaskHistory, TaskRun
-from concview.model import Confidence, Frame, LoopState, Stack, TaskState, TaskWait
+from concview.model import Confidence, Frame, LoopState, Stack, State, TaskState, TaskWait
 
 if TYPE_CHECKING:
     from concview.analysis.blame.world import Look, Moment, World
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _FIRST_NS = 500_000_000
 _LATELY_NS, _REPORTS = 5_000_000_000, 4
 _TRIO_THREADS = "trio/_core/_thread_cache.py"
+#: Of a loop's thread that waits for nothing that a task would have to do.
+_GOES_ON = frozenset({State.RUNNING, State.RUNNABLE, State.GIL, State.IDLE})
 _SUPERVISES = frozenset({"gather", "wait", "TaskGroup", "Nursery", "await", "shield"})
 
 
@@ -40,7 +43,10 @@ class TaskMoment:
         place = place_of(run.leaf)
         if task is None:
             return Root(End.UNEXPLAINED, "a task that is not followed", place)
-        return answer(TaskWaiter(self, node, task, run, place))
+        waiter = TaskWaiter(self, node, task, run, place)
+        if node in self.kept_off:
+            return its_turn(waiter, self.kept_off[node])
+        return answer(waiter)
 
     def task(self, node: Node) -> TaskHistory | None:
         return self._aio.find(-node)
@@ -57,6 +63,22 @@ class TaskMoment:
         task = self.task(node)
         loop = self.loop(task) if task is not None else None
         return loop.tid if loop is not None else 0
+
+    @cached_property
+    def kept_off(self) -> dict[Node, Node]:
+        """Tasks that the thread of their own loop waits for, and that thread: they cannot run before it goes on,
+        whatever they wait for."""
+        found: dict[Node, Node] = {}
+        for loop in self._aio.loops:
+            thread = self.moment.runs.get(loop.tid)
+            if thread is None or thread.state in _GOES_ON:
+                continue
+            said = self.moment.answer(loop.tid)
+            for other in said.others if isinstance(said, Link) else ():
+                run = self.runs.get(other)
+                if run is not None and run.state is not TaskState.RUNNING and self.thread(other) == loop.tid:
+                    found[other] = loop.tid
+        return found
 
     # ------------------------------------------------------------ who has what
 
@@ -204,7 +226,8 @@ class TaskMoment:
         for stack, those in self.stacks.items():
             their = world.standing(stack)
             key = ("way", stack, look.stack, look.place, on, method)
-            stands = partial(way, world, their, look, reach, counted)
+            called = self.runs[those[0]].wait.state is TaskState.TASK
+            stands = partial(way, world, their, look, reach, counted, called)
             if their.own and world.remembered(key, stands) == wanted:
                 nodes += those
         return nodes

@@ -8,15 +8,12 @@ from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.tasks.circles import in_a_circle
 from concview.analysis.blame.tasks.names import node_of
 from concview.analysis.tasks import words
-from concview.model import Confidence, TaskState
+from concview.model import TAKEN_VIA, Confidence, TaskState
 from concview.text import plural
 
 if TYPE_CHECKING:
     from concview.analysis.blame.tasks.moment import TaskWaiter
     from concview.analysis.tasks.records import TaskRun
-
-#: Waits at a queue that end when somebody takes something out.
-_UNTIL_TAKEN = frozenset({"Queue.put", "Queue.join", "MemoryObjectSendStream.send", "MemorySendChannel.send"})
 
 _GETS = frozenset({"get", "get_nowait"})
 
@@ -64,7 +61,7 @@ def at_queue(waiter: TaskWaiter) -> Root | Link:
         have = [n for n in kept or tasks.kept.get(key, []) if n != node]
         nobody = waiter.end(End.UNEXPLAINED, f"{name}: all are out, not seen who has them")
         return waiter.link(Via.RESOURCE, what, have, ("lent", key), otherwise=nobody)
-    if wait.via not in _UNTIL_TAKEN:
+    if wait.via not in TAKEN_VIA:
         makers = in_a_circle(waiter)
         if makers:
             return waiter.link(Via.RESULT, f"an item of {name}", makers, ("item", wait.object))
@@ -96,7 +93,7 @@ def at_queue(waiter: TaskWaiter) -> Root | Link:
 def _takes(waiter: TaskWaiter, theirs: TaskRun) -> bool:
     """Whether one that has the queue in a variable takes out of it. Who waits for an item of another queue does so only
     where its functions are seen to; that it runs a method of the object which has both says nothing."""
-    if theirs.wait.state is not TaskState.QUEUE or theirs.wait.via in _UNTIL_TAKEN:
+    if theirs.wait.state is not TaskState.QUEUE or theirs.wait.via in TAKEN_VIA:
         return True
     if theirs.wait.object == waiter.wait.object:
         return True

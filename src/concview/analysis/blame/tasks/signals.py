@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from concview.analysis.blame.nouns import End, Link, Root, Via
 from concview.analysis.blame.tasks.results import no_work
-from concview.analysis.known_places import TASK_TIMEOUTS, TOLD_TO_END, among
+from concview.analysis.known_places import TOLD_TO_END
 from concview.analysis.tasks import words
 from concview.model import Confidence
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: Who puts another one in its place may set the old one just after.
 _LASTING_NS = 1_000_000_000
+_WAKES = {"Condition.wait": "notify"}
 
 
 def at_signal(waiter: TaskWaiter) -> Root | Link:
@@ -52,9 +53,13 @@ def at_signal(waiter: TaskWaiter) -> Root | Link:
     if not own and -waiter.node in tasks.beside:
         return waiter.end(End.IDLE, f"waits for {name} on behalf of one that waits for others, too")
     there = words.usage(tasks.told(run.wait.object)) if run.wait.via == "Barrier.wait" else ""
-    nobody = f"{name}: {there}, nobody is seen to come" if there else f"{name}: nobody seen to set it"
+    nobody = (
+        f"{name}: {there}, nobody is seen to come"
+        if there
+        else f"{name}: nobody seen to {_WAKES.get(run.wait.via, 'set')} it"
+    )
     if tasks.all_along(waiter.task, run):
-        if any(among(f, TASK_TIMEOUTS) for f in run.stack.frames):
+        if run.limited:
             return waiter.end(End.PACE, f"waits for {name}, or until its time is over")
         return waiter.end(End.DORMANT, nobody)
     return waiter.end(End.UNEXPLAINED, nobody)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: A loop that sleeps for so long while one of its callbacks is due has not been woken.
 ASLEEP_NS = 1_000_000_000
+#: A sleep that is over for so long is one no more: its task waits for the loop. Longer than a look takes to see it
+#: go on.
+OVERDUE_NS = 100_000_000
 #: Attempts for so long are no pace.
 _TRIES_NS = 2_000_000_000
 _ENTERS = ACQUIRES | {"__aenter__"}
@@ -39,6 +42,11 @@ def in_the_loop(waiter: TaskWaiter) -> Root | Link:
             nobody = waiter.end(End.NOBODY, "it could run, but the loop sleeps, and nobody has woken it")
             return waiter.link(Via.TURN, "a turn in the loop", [], ("asleep", tid), Confidence.EXACT, nobody)
         return waiter.end(End.CPU, "is about to run")
+    return its_turn(waiter, tid)
+
+
+def its_turn(waiter: TaskWaiter, tid: int) -> Link:
+    """Behind what the loop's thread does now."""
     return waiter.link(Via.TURN, "a turn in the loop", [tid], ("turn", tid), Confidence.EXACT)
 
 
@@ -50,6 +58,9 @@ def _not_woken(waiter: TaskWaiter, thread: Run, loop: LoopState) -> bool:
 def sleeping(waiter: TaskWaiter) -> Root | Link:
     if waiter.wait.via == "timer":
         return waiter.end(End.PACE, f"waits for its turn, which a timer of {waiter.wait.kind} gives")
+    tid = _kept_from_waking(waiter)
+    if tid:
+        return its_turn(waiter, tid)
     tries = _tries(waiter)
     if tries is not None:
         return tries
@@ -58,6 +69,18 @@ def sleeping(waiter: TaskWaiter) -> Root | Link:
     if said:
         return waiter.end(End.RETRY, said)
     return waiter.end(End.PACE if _paces(waiter) else End.SLEEP, "sleeps")
+
+
+def _kept_from_waking(waiter: TaskWaiter) -> int:
+    """The loop's thread, where the sleep is over and the thread has not come to that: it has waited for something else
+    since before, or computes and its timers were late when last told. 0: it is not so."""
+    due, loop = waiter.run.due_ns, waiter.tasks.loop(waiter.task)
+    thread = waiter.moment.runs.get(loop.tid) if loop is not None else None
+    if not due or loop is None or thread is None or thread.state is State.IDLE:
+        return 0
+    if waiter.moment.at_ns - due < OVERDUE_NS or (thread.since_ns > due and loop.late_ns < OVERDUE_NS):
+        return 0
+    return loop.tid
 
 
 def _paces(waiter: TaskWaiter) -> bool:

@@ -21,7 +21,7 @@ from concview.cpython.aio.values import BAD
 from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Place
 from concview.engines.direct.tasks.records import Task
-from concview.model import AT_YIELD, GENERATOR, UNOWNED_VIA, Outcome, TaskState
+from concview.model import AT_YIELD, GENERATOR, TAKEN_VIA, UNOWNED_VIA, Outcome, TaskState
 
 if TYPE_CHECKING:
     from concview.cpython.aio.holders import Holders
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 #: How often they are looked for, at least, and from which age of a wait on; our CPU for one look, and its share;
 #: nanoseconds.
 EVERY_NS, LONGEST_NS, AGE_NS, MOST_NS, SHARE = 500_000_000, 1_500_000_000, 200_000_000, 8_000_000, 0.005
-#: Generators of one loop, those that have something, tasks that are searched for one, objects of one frame, generators
-#: that iterate one another.
-_GENERATORS, _MOST, _TASKS, _OBJECTS, _DEEP = 1_000, 64, 2_000, 8, 8
+#: Generators of one loop, those that have something, tasks that are searched for one, objects of one frame and members
+#: of one collection, generators that iterate one another.
+_GENERATORS, _MOST, _TASKS, _OBJECTS, _MEMBERS, _DEEP = 1_000, 64, 2_000, 16, 32, 8
+#: Fields of a tuple among these members; code objects of which is kept where an object was found that has one.
+_FIELDS, _WAYS = 4, 256
 #: Variables and value stack of one frame.
 _SLOTS = 256
 _GENERATOR = "async_generator"
+_OWNED = frozenset({TaskState.LOCK, TaskState.POOL})
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class Generators:
         self._given: dict[int, _Given] = {}  #: by the task's address
         self.iterated: dict[int, list[Link]] = {}  #: by a task's address: frames of generators that it iterates
         self._alone_at: dict[int, Place] = {}  #: at the last look: generators that no task had, and where they stood
+        self._ways: dict[int, frozenset[int]] = {}  #: code object -> slots of its frames in which one was found
         self._own: dict[int, Task] = {}  #: generator -> the entry that stands for it
 
     def held(self, task: Task) -> list[Held]:
@@ -143,7 +147,8 @@ class Generators:
                 had.update(h.object for h in task.held if h not in mine)
             if waiting is None or not waiting.object or waiting.via in UNOWNED_VIA:
                 continue
-            if waiting.state is not TaskState.LOCK and waiting.state is not TaskState.POOL:
+            # Who takes out of a queue may do that in a generator that it iterates.
+            if waiting.state not in _OWNED and waiting.via not in TAKEN_VIA:
                 continue
             if now - task.since_ns < AGE_NS:
                 young = True
@@ -236,13 +241,23 @@ class Generators:
                     within.setdefault(address, outer)
         # As what an object on the value stack has: dearer, and for those alone that nobody else has.
         left = {one.address for one in found if _outermost(one.address, tasks, within) not in tasks}
-        for task in others if left else ():
-            if self._late():
-                whole = False
-                break
-            tasks.update({a: (task, True) for a in self._through(task.links, left) if a not in tasks})
-        for outer, link in frames.items() if left else ():
-            within.update({a: outer for a in self._through([link], left) if a != outer and a not in within})
+        # Who stands in the queue itself is the last one to look at.
+        queued = {hold.object for one in found for hold in one.held}
+        others.sort(key=lambda t: t.waiting is not None and t.waiting.object in queued)
+        for known in (True, False):
+            for task in others:
+                if not left:
+                    break
+                if self._late():
+                    whole = False
+                    break
+                there = self._through(task.links, left, known)
+                tasks.update({a: (task, on) for a, on in there.items() if a not in tasks})
+                left -= there.keys()
+            for outer, link in frames.items() if left else ():
+                there = self._through([link], left, known)
+                within.update({a: outer for a in there if a != outer and a not in within})
+            left = {a for a in left if a not in within or _outermost(a, tasks, within) not in tasks}
         given: dict[int, _Given] = {}
         alone: list[_Stands] = []
         self.iterated = {}
@@ -298,17 +313,33 @@ class Generators:
                 return []
         return [w & self._values.o.tag_mask for w in memoryview(data).cast("Q")]
 
-    def _through(self, links: Iterable[Link], wanted: set[int]) -> set[int]:
-        """Generators that objects on the value stacks of frames have."""
-        found: set[int] = set()
+    def _through(self, links: Iterable[Link], wanted: set[int], known: bool) -> dict[int, bool]:
+        """Generators that objects have which frames have, themselves or in a collection, as what closes them at the end
+        of a request does: each, and whether by the value stack. A collection that a frame has is none of these objects:
+        what was forgotten lies there, too. `known`: where such an object was found before, alone.
+        """
+        values = self._values
+        found: dict[int, bool] = {}
         for link in links:
-            objects = [v for v in self._slots(link)[link.place.code.nlocalsplus :] if v][-_OBJECTS:]
+            variables, before = link.place.code.nlocalsplus, self._ways.get(link.place.code.address, frozenset())
+            if known and not before:
+                continue
+            slots = [(i, v) for i, v in enumerate(self._slots(link)) if v and (not known or i in before)][-_OBJECTS:]
             try:
-                for value, kind in zip(objects, self._values.type_names(objects), strict=True):
-                    if kind and "." not in kind and kind[:1].isupper():
-                        found |= wanted.intersection(self._values.attributes(value).values())
+                kinds = values.type_names([v for _, v in slots])
             except BAD:
                 continue
+            for (i, value), kind in zip(slots, kinds, strict=True):
+                if not kind or "." in kind or not kind[:1].isupper():
+                    continue
+                had = list(values.attributes(value).values())
+                members = [m for one in had for m in values.members(one, _MEMBERS)]
+                for one in members[:_MEMBERS]:
+                    members += values.members(one, _FIELDS) if values.is_a(one, "tuple") else []
+                stack, here = wanted.intersection(had), wanted.intersection(members)
+                found.update({**dict.fromkeys(here, False), **dict.fromkeys(stack, i >= variables)})
+                if (stack or here) and len(self._ways) < _WAYS:
+                    self._ways[link.place.code.address] = before | {i}
         return found
 
     # ------------------------------------------------------------------ telling

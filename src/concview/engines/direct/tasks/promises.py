@@ -10,7 +10,6 @@ What is concluded here is inferred: that somebody could set a future does not sa
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Code, Place
 from concview.cpython.threads import Thread
 from concview.engines.direct.bounded import remember
+from concview.engines.direct.tasks.limits import ENDS_A_WAIT
 from concview.engines.direct.tasks.parts import FEW, Parts
 from concview.engines.direct.tasks.records import NO_THREAD, Task
 from concview.model import IN_PROCESSES, TaskState
@@ -43,8 +43,6 @@ AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
 _TASKS, _YOUNG, _OTHERS, _THREADS, _FRAMES = 200, 4, 200, 64, 8
 #: First variables of a frame that is of no method.
 _ARGUMENTS = 6
-#: Names of callbacks that end a wait which has taken too long.
-_LIMIT = re.compile("time_?out|expire|deadline|cancel|abort", re.IGNORECASE)
 #: Objects of one frame whose attributes are looked at, and objects among these attributes.
 _OBJECTS, _INNER = 4, 8
 _NEVER_ASKED = 0, SOON_NS
@@ -319,7 +317,7 @@ class Promises:
             kind = values.type_name(callback)
         if kind == "method":
             function = values.memory.word(callback + values.o["method.im_func"])
-            if values.type_name(function) == "function" and _LIMIT.search(self._tracker.waits.name(function)):
+            if values.type_name(function) == "function" and ENDS_A_WAIT.search(self._tracker.waits.name(function)):
                 return set()
             found.add(values.memory.word(callback + values.o["method.im_self"]))
         elif kind in ("builtin_function_or_method", "builtin_method"):

@@ -40,8 +40,8 @@ Row = tuple[int, int, int, int, int, int]
 class Task:
     __slots__ = (
         "address", "again", "alive", "born_ns", "check", "coroutine", "future", "generation", "held", "holds", "id",
-        "interpreter", "kind", "links", "loop", "mark", "name", "next_future", "parent", "pulse", "row", "serves",
-        "since_ns", "stack", "stepped", "steps", "told_awaits", "wait", "waiting",
+        "interpreter", "kind", "links", "looked", "loop", "mark", "name", "next_future", "parent", "pulse", "row",
+        "serves", "since_ns", "stack", "stepped", "steps", "told_awaits", "until_ns", "wait", "waiting",
     )  # fmt: skip
 
     def __init__(self, address: int, interpreter: int, born_ns: int) -> None:
@@ -62,6 +62,8 @@ class Task:
         self.held: list[Held] = []
         self.stack = self.wait = self.holds = 0
         self.since_ns = 0
+        self.looked: tuple[int, int] | None = None  #: (future, since_ns) of the wait that was looked at for a limit
+        self.until_ns = 0  #: when that wait is over at the latest; 0: it has no limit
         self.row: Row | None = None  #: as last told
         self.told_awaits: tuple[int, ...] = ()
         self.next_future = 0  #: that it was just seen to wait for

@@ -416,9 +416,10 @@ class Reporter:
             if self._alike[function] <= _ALIKE:
                 some.append(task)
         self._turn = first
-        chains, values = self._tracker.chains, self._values
+        tracker, chains, values = self._tracker, self._tracker.chains, self._values
         for task in some:
-            for link in (*task.links[:2], *task.links[2:][-2:]):
+            within = tracker.generators.iterated.get(task.address, ())[:2]
+            for link in (*task.links[:2], *task.links[2:][-2:], *within):
                 try:
                     variables = list(chains.variables(link).items())[:_VARIABLES]
                     found = {name: chains.slot(link, slot) for name, slot in variables}

@@ -175,7 +175,10 @@ class Telling:
             waiting = task.waiting
             if waiting is None or not task.alive:
                 continue
-            row: Row = (task.id, task.stack, task.wait, task.holds, task.since_ns, int(waiting.due_s * 1e9))
+            due = int(waiting.due_s * 1e9)
+            if not due and task.until_ns and task.looked == (task.future, task.since_ns):
+                due = task.until_ns
+            row: Row = (task.id, task.stack, task.wait, task.holds, task.since_ns, due)
             if row != task.row:
                 task.row = row
                 rows += row

@@ -33,6 +33,7 @@ from concview.engines.direct.tasks.connections import Connections
 from concview.engines.direct.tasks.failures import Failures
 from concview.engines.direct.tasks.generators import Generators
 from concview.engines.direct.tasks.greenlet_tasks import GreenletTasks
+from concview.engines.direct.tasks.limits import Limits
 from concview.engines.direct.tasks.promises import Promises
 from concview.engines.direct.tasks.records import NAME_PART, Again, Blocks, Calls, Task
 from concview.engines.direct.tasks.report import Reporter
@@ -164,6 +165,7 @@ class TaskTracker:
         self.promises = Promises(self, frames)
         self.connections = Connections(self, self._transports)
         self.generators = Generators(self, self._holders)
+        self.limits = Limits(self, self._holders)
         self.stacks = TaskStacks(self)
 
     def close(self) -> None:
@@ -345,6 +347,7 @@ class TaskTracker:
         self.promises.look(now, threads)
         self.connections.look(now)
         self.generators.look(now)
+        self.limits.look(now)
         self.telling.tell(now, torn, self.unseen + self._greenlets.behind)
 
     def _with_threads(self, running: dict[int, int], idents: dict[int, int]) -> dict[int, int]:

@@ -1,0 +1,202 @@
+"""Time limits that tasks wait under: told as when the wait is over at the latest.
+
+Most are context managers of blocks that the task's frames are in: asyncio.timeout, async_timeout, anyio's and trio's
+cancel scopes, aiohttp's timer. Others are an argument of asyncio's own `wait_for` and `wait`, or a timer of the loop
+whose callback ends the wait by its name: `loop.call_later(30, task.cancel)`. Each wait is looked at once, when it has
+lasted for a while: before that nothing follows from whether it has a limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from concview.cpython.aio.chain import Link
+from concview.cpython.aio.holders import GENERATORS
+from concview.cpython.aio.values import BAD
+from concview.engines.direct.tasks.records import Task
+from concview.model import LIMITED_NS, TaskState
+
+if TYPE_CHECKING:
+    from concview.cpython.aio.holders import Holders
+    from concview.engines.direct.tasks.tracker import TaskTracker
+
+#: How often they are looked for, from which age of a wait on, and our CPU for one look; nanoseconds.
+EVERY_NS, AGE_NS, MOST_NS = 500_000_000, 1_000_000_000, 4_000_000
+#: Waits in one look, timers of one loop, members of what a timer calls.
+_WAITS, _TIMERS, _MEMBERS = 500, 256, 16
+#: Bytes read of the name of a function in C.
+_NAME = 16
+#: Class of a manager -> where it keeps when it is over: seconds, None or infinity for never. Without an attribute the
+#: class has no other instances than those with a limit. Source: CPython 3.11 to 3.15 asyncio/timeouts.py; async-timeout
+#: 3 to 5; anyio 3 and 4; trio 0.20 to 0.35; aiohttp 3 helpers.py (TimerNoop is that without).
+_DEADLINES = {
+    "Timeout": ("_when", "_deadline"),
+    "CancelScope": ("_deadline",),
+    "TimerContext": (),
+}
+#: asyncio's functions that take a limit as their argument `timeout`.
+_ARGUMENT = frozenset({"wait_for", "_wait", "wait"})
+_TASKS_PY = "asyncio/tasks.py"
+#: Names of callbacks that end a wait which has taken too long.
+ENDS_A_WAIT = re.compile("time_?out|expire|deadline|cancel|abort", re.IGNORECASE)
+#: What ends by itself in another way.
+_NOT_LOOKED_AT = frozenset({TaskState.RUNNING, TaskState.READY, TaskState.SLEEP, TaskState.IDLE})
+
+
+class _Timer(NamedTuple):
+    when: float
+    reached: frozenset[int]  #: what its callback is a method of, and is given
+    ends: frozenset[int]  #: that and what they have, where it ends something by its name
+
+
+class Limits:
+    """`look` tells each task that has waited for a while under a limit when that is over (`Task.until_ns`)."""
+
+    def __init__(self, tracker: TaskTracker, holders: Holders) -> None:
+        self._tracker, self._holders = tracker, holders
+        self._values, self._chains = tracker.values, tracker.chains
+        self._look_at = 0
+        self._timers: dict[int, _Timer] = {}  #: by the handle's address
+        self._left: list[Task] = []  #: that were not looked for among all timers
+        self._seen = -1  #: version of the tracker's tasks of which all waits have been looked at
+
+    def look(self, now: int) -> None:
+        if now < self._look_at:
+            return
+        self._look_at = now + EVERY_NS
+        version = self._tracker.version
+        if version == self._seen:
+            return
+        began, young, wanted = time.thread_time_ns(), False, list[Task]()
+        for task in self._tracker.tasks.values():
+            waiting = task.waiting
+            if waiting is None or task.looked == (task.future, task.since_ns) or waiting.state in _NOT_LOOKED_AT:
+                continue
+            if now - task.since_ns < AGE_NS or len(wanted) >= _WAITS:
+                young = True
+                continue
+            wanted.append(task)
+        without = self._left
+        for task in wanted:
+            if time.thread_time_ns() - began > MOST_NS:
+                young = True
+                break
+            task.looked, task.until_ns = (task.future, task.since_ns), self._of(task.links)
+            if task.until_ns:
+                self._tracker.telling.touch(task)
+            else:
+                without.append(task)
+        self._left = []
+        if without and not self._by_timers(without, began):
+            self._left, young = [t for t in without if t.alive and not t.until_ns][-_WAITS:], True
+        self._seen = -1 if young else version
+
+    # ------------------------------------------------------------------ blocks and arguments
+
+    def _of(self, links: Iterable[Link]) -> int:
+        """The first of the limits of these frames; nanoseconds, 0 none."""
+        found: list[int] = []
+        for link in links:
+            code = link.place.code
+            with contextlib.suppress(*BAD):
+                if not link.created:
+                    found += [self._deadline(manager) for manager in self._managers(link)]
+                    if code.name in _ARGUMENT and code.file.endswith(_TASKS_PY):
+                        given = self._values.number(self._chains.local(link, "timeout"))
+                        found.append(LIMITED_NS if given is not None else 0)
+        return _first(found)
+
+    def _managers(self, link: Link) -> list[int]:
+        """Of a frame's blocks, and of those of a generator that is one of them, as anyio.fail_after is. Raises BAD."""
+        found = self._holders.managers([link])
+        for manager in found[:_MEMBERS]:
+            if self._values.type_name(manager) in GENERATORS:
+                inner = self._values.attribute(manager, "gen")
+                frame = self._chains.frame(inner) if inner else None
+                found += self._holders.managers([frame]) if frame is not None else []
+        return found
+
+    def _deadline(self, manager: int) -> int:
+        values = self._values
+        kind = values.type_name(manager)
+        names = _DEADLINES.get(kind)
+        if names is None:
+            return 0
+        if not names:
+            return LIMITED_NS
+        attributes = values.attributes(manager)
+        when = next((n for name in names if (n := values.number(attributes.get(name, 0))) is not None), None)
+        if when is None or not math.isfinite(when):
+            return 0
+        # trio's clock begins anywhere.
+        return int(when * 1e9) if 0 < when < 1e12 and "_cancel_status" not in attributes else LIMITED_NS
+
+    # ------------------------------------------------------------------ timers
+
+    def _by_timers(self, tasks: list[Task], began: int) -> bool:
+        """Whether all timers were looked at."""
+        values, known, through = self._values, self._timers, True
+        self._timers = {}
+        by_task, by_future = {t.address: t for t in tasks}, {t.future: t for t in tasks if t.future}
+        for loop in self._tracker.loops.known.values():
+            with contextlib.suppress(*BAD):
+                for handle in values.list_items(loop.scheduled, _TIMERS) if loop.scheduled else ():
+                    when = values.number(values.memory.word(handle + values.layout.when)) or 0.0
+                    timer = known.get(handle)
+                    if timer is None or timer.when != when:
+                        if time.thread_time_ns() - began > MOST_NS:
+                            through = False
+                            break
+                        timer = self._timer(handle, when)
+                    self._timers[handle] = timer
+                    # Whatever is done with the very future, it is done by then.
+                    found = [by_future[a] for a in (timer.reached | timer.ends) & by_future.keys()]
+                    found += [by_task[a] for a in timer.ends & by_task.keys()]
+                    for task in found:
+                        if when and not values.integer(values.attribute(handle, "_cancelled"), 1):
+                            task.until_ns = _first([task.until_ns, int(when * 1e9)])
+                            self._tracker.telling.touch(task)
+        return through
+
+    def _timer(self, handle: int, when: float) -> _Timer:
+        """Raises BAD."""
+        values = self._values
+        told = values.attributes(handle)
+        reached, ends = self._called(told.get("_callback", 0), told.get("_args", 0))
+        every = reached | {a for one in reached for a in values.attributes(one).values()} if ends else set[int]()
+        return _Timer(when, frozenset(reached), frozenset(every))
+
+    def _called(self, callback: int, args: int) -> tuple[set[int], bool]:
+        """(what a callback is a method of, and its arguments; whether it ends a wait by its name)."""
+        values, o, waits = self._values, self._values.o, self._tracker.waits
+        kind = values.type_name(callback)
+        reached, name = set(values.members(args, _MEMBERS)), ""
+        if kind == "functools.partial":
+            *given, callback = waits.enclosed(callback, kind)
+            reached.update(given)
+            kind = values.type_name(callback)
+        if kind == "method":
+            function, owner = (values.memory.word(callback + o[at]) for at in ("method.im_func", "method.im_self"))
+            reached.add(owner)
+            name = waits.name(function) if values.type_name(function) == "function" else ""
+        elif kind == "function":
+            name = waits.name(callback)
+        elif kind in ("builtin_function_or_method", "builtin_method"):
+            # PyObject_HEAD; PyMethodDef *m_ml; PyObject *m_self. PyMethodDef begins with its name.
+            definition, owner = values.memory.words(callback + o["cfunction.m_self"] - 8, 2)
+            reached.add(owner)
+            name = (
+                values.memory.read(values.memory.word(definition), _NAME).partition(b"\0")[0].decode("ascii", "replace")
+            )
+        return reached, ENDS_A_WAIT.search(name) is not None
+
+
+def _first(found: Iterable[int]) -> int:
+    """The earliest of those that are known; that there is one, where of none is known when; 0 none."""
+    known = [n for n in found if n]
+    return min((n for n in known if n != LIMITED_NS), default=LIMITED_NS) if known else 0
