@@ -149,6 +149,17 @@ async def waits_at_the_pool(pool):
     async with pool.one():
         pass
 
+class Group:
+    def __init__(self):
+        self.closed_at_the_end = []
+
+async def has_one_in_a_group(lock):
+    group, found = Group(), rows(lock)
+    group.closed_at_the_end.append((Group, found))
+    await found.__anext__()
+    del found
+    await asyncio.sleep(100_000)
+
 async def has_many_variables(lock):
     VARIABLES = range(40)
     async for row in rows(lock):
@@ -173,7 +184,8 @@ def task(coroutine, name):
 
 async def main():
     users = (iterates, iterates_one_that_iterates, iterates_a_stream, iterates_an_attribute, waits_inside,
-             has_one_as_a_manager, has_many_variables, leaves, iterates_one_that_calls, has_a_manager_that_calls)
+             has_one_as_a_manager, has_one_in_a_group, has_many_variables, leaves, iterates_one_that_calls,
+             has_a_manager_that_calls)
     tasks = []
     for function in users:
         lock = asyncio.Semaphore(1) if function is has_one_as_a_manager else asyncio.Lock()
@@ -201,7 +213,7 @@ async def main():
 
 asyncio.run(main())
 """.replace("VARIABLES", ", ".join(f"v{i}" for i in range(40)))
-USERS = 12
+USERS = 13
 
 
 def _told(told: Told) -> dict[str, str]:

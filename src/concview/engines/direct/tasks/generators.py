@@ -84,6 +84,8 @@ class Generators:
         self.iterated: dict[int, list[Link]] = {}  #: by a task's address: frames of generators that it iterates
         self._alone_at: dict[int, Place] = {}  #: at the last look: generators that no task had, and where they stood
         self._ways: dict[int, frozenset[int]] = {}  #: code object -> slots of its frames in which one was found
+        #: Task -> (where it stood, generators that nothing there was found to have): one look may not do for all tasks.
+        self._without: dict[int, tuple[list[Link], frozenset[int]]] = {}
         self._own: dict[int, Task] = {}  #: generator -> the entry that stands for it
 
     def held(self, task: Task) -> list[Held]:
@@ -244,14 +246,21 @@ class Generators:
         # Who stands in the queue itself is the last one to look at.
         queued = {hold.object for one in found for hold in one.held}
         others.sort(key=lambda t: t.waiting is not None and t.waiting.object in queued)
+        cleared, self._without = self._without, {}
         for known in (True, False):
             for task in others:
                 if not left:
                     break
+                searched = cleared.get(task.address)
+                if not known and searched is not None and searched[0] is task.links and left <= searched[1]:
+                    self._without[task.address] = searched
+                    continue
                 if self._late():
                     whole = False
                     break
                 there = self._through(task.links, left, known)
+                if not known:
+                    self._without[task.address] = task.links, frozenset(left)
                 tasks.update({a: (task, on) for a, on in there.items() if a not in tasks})
                 left -= there.keys()
             for outer, link in frames.items() if left else ():
