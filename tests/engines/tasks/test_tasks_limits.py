@@ -93,15 +93,16 @@ def _told(told: Told) -> dict[str, str]:
     return {row.name: kinds.get(row.due_ns, "when") for row in rows}
 
 
-def _right(found: dict[str, str], number: int) -> bool:
-    return len(found) == number and all(name.split()[0] == told for name, told in found.items())
+def _check(found: dict[str, str], number: int) -> None:
+    assert len(found) == number
+    assert found == {name: name.split()[0] for name in found}
 
 
 @pytest.mark.few
 def test_which_waits_have_a_time_limit(direct_python: Interpreter) -> None:
     with target(direct_python, SOURCE) as process, watched(process.pid) as watch:
         number = int(process.line())
-        watch.until(lambda: _right(_told(watch.told), number))
+        watch.until_passes(lambda: _check(_told(watch.told), number))
 
 
 LIBRARIES = r"""
@@ -133,4 +134,4 @@ def test_limits_of_cancel_scopes() -> None:
     pytest.importorskip("anyio", reason="NOT TESTED: anyio is not installed for the interpreter that runs the tests")
     with target(current(), LIBRARIES) as process, watched(process.pid) as watch:
         number = int(process.line())
-        watch.until(lambda: _right(_told(watch.told), number))
+        watch.until_passes(lambda: _check(_told(watch.told), number))

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_helpers import blamed
+from tasks_helpers import blame_passes
 
 from capacity import WAITS
 from concview.snapshot import Blame, BlameCause
@@ -141,56 +141,52 @@ asyncio.run(main())
 """
 
 
-def _cause(blame: Blame, what: str) -> BlameCause | None:
-    return next((c for c in blame.causes if c.path and what in c.path[0].what), None)
+def _cause(blame: Blame, what: str) -> BlameCause:
+    found = [c for c in blame.causes if c.path and what in c.path[0].what]
+    assert found, f"nobody waits for {what}"
+    return found[0]
 
 
 def test_a_loop_that_waits_for_what_only_its_own_task_would_do(direct_python: Interpreter) -> None:
+    def check(blame: Blame) -> None:
+        assert blame.verdict == "stuck"
+        assert "MainThread for room in jobs, consume for a turn in the loop" in blame.sentence
+
     with target(direct_python, FULL_QUEUE) as process:
-        blame = blamed(process.pid, lambda b: b.verdict == "stuck" and "wait for each other" in b.sentence)
-        assert blame is not None and "MainThread for room in jobs, consume for a turn in the loop" in blame.sentence, (
-            blame
-        )
+        blame_passes(process.pid, check)
 
 
 def test_a_sleep_that_is_over_is_a_wait_for_the_loop(direct_python: Interpreter) -> None:
+    def check(blame: Blame) -> None:
+        cause = _cause(blame, "a turn in the loop")
+        assert (cause.kind, len(cause.tasks)) == ("peer", 8)
+
     with target(direct_python, BLOCKED) as process:
-
-        def told(blame: Blame) -> bool:
-            cause = _cause(blame, "a turn in the loop")
-            return cause is not None and len(cause.tasks) == 8 and cause.kind == "peer"
-
-        assert blamed(process.pid, told), "not told"
+        blame_passes(process.pid, check)
 
 
 def test_who_waits_for_a_thread_that_runs_a_loop_waits_for_its_task(direct_python: Interpreter) -> None:
+    def check(blame: Blame) -> None:
+        cause = _cause(blame, "guard")
+        assert (cause.kind, cause.path[-1].what) == ("peer", "the end of fetch")
+
     with target(direct_python, SHARED_LOOP) as process:
-
-        def told(blame: Blame) -> bool:
-            cause = _cause(blame, "guard")
-            return cause is not None and cause.kind == "peer" and cause.path[-1].what == "the end of fetch"
-
-        blame = blamed(process.pid, told)
-        assert blame is not None and told(blame), blame
+        blame_passes(process.pid, check)
 
 
 def test_an_answer_of_the_own_server_waits_for_its_loop(direct_python: Interpreter) -> None:
+    def check(blame: Blame) -> None:
+        ours = [c for c in blame.causes if c.path and c.path[0].what.startswith("an answer over tcp")]
+        assert sum(c.thread_s for c in ours if c.kind == "sleep") > 0.5 * 6 * blame.seconds
+
     with target(direct_python, OWN_SERVER) as process:
-
-        def told(blame: Blame) -> bool:
-            ours = [c for c in blame.causes if c.path and c.path[0].what.startswith("an answer over tcp")]
-            return sum(c.thread_s for c in ours if c.kind == "sleep") > 0.5 * 6 * blame.seconds
-
-        blame = blamed(process.pid, told)
-        assert blame is not None and told(blame), blame
+        blame_passes(process.pid, check)
 
 
 def test_who_takes_out_of_a_queue_in_a_generator_makes_room_in_it(direct_python: Interpreter) -> None:
+    def check(blame: Blame) -> None:
+        cause = _cause(blame, "room in queue")
+        assert (cause.kind, cause.ends) == ("sleep", "send")
+
     with target(direct_python, TAKES_IN_A_GENERATOR) as process:
-
-        def told(blame: Blame) -> bool:
-            cause = _cause(blame, "room in queue")
-            return cause is not None and cause.kind == "sleep" and cause.ends == "send"
-
-        blame = blamed(process.pid, told)
-        assert blame is not None and told(blame), blame
+        blame_passes(process.pid, check)
