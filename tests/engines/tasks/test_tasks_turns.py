@@ -37,8 +37,7 @@ async def main():
 asyncio.run(main())
 """
 BLOCKED = """
-import asyncio, socket
-a, b = socket.socketpair()
+import asyncio, sys
 
 async def tick():
     while True:
@@ -46,7 +45,7 @@ async def tick():
 
 async def read():
     print("ready", flush=True)
-    b.recv(1)
+    sys.stdin.buffer.raw.read(1)
 
 async def main():
     tasks = [asyncio.ensure_future(tick()) for _ in range(8)]
@@ -159,7 +158,7 @@ def test_a_loop_that_waits_for_what_only_its_own_task_would_do(direct_python: In
 def test_a_sleep_that_is_over_is_a_wait_for_the_loop(direct_python: Interpreter) -> None:
     def check(blame: Blame) -> None:
         cause = _cause(blame, "a turn in the loop")
-        assert (cause.kind, len(cause.tasks)) == ("peer", 8)
+        assert (cause.path[0].via, len(cause.tasks), cause.ends) == ("turn", 8, "MainThread")
 
     with target(direct_python, BLOCKED) as process:
         blame_passes(process.pid, check)
