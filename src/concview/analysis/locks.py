@@ -86,6 +86,17 @@ class LockWindow:
         return sweep(self.waits)
 
     @cached_property
+    def _waited(self) -> list[tuple[int, int]]:
+        """When somebody waited, without gaps between touching slices."""
+        busy: list[tuple[int, int]] = []
+        for start, end, _ in self._waiting:
+            if busy and busy[-1][1] == start:
+                busy[-1] = (busy[-1][0], end)
+            else:
+                busy.append((start, end))
+        return busy
+
+    @cached_property
     def episodes(self) -> int:
         """Distinct waits: slices of one thread that touch are one."""
         last: dict[int, int] = {}
@@ -99,7 +110,12 @@ class LockWindow:
     @cached_property
     def held_ns(self) -> int:
         """Time in which it was held: seen held, or waited for (somebody must hold it then)."""
-        return sum([end - start for start, end, _ in sweep([*self.holds, *self.waits])])
+        covered = until = 0
+        for start, end in sorted([*[(h.start_ns, h.end_ns) for h in self.holds], *self._waited]):
+            if end > until:
+                covered += end - (start if start > until else until)
+                until = end
+        return covered
 
     @property
     def held_share(self) -> float:
@@ -111,12 +127,7 @@ class LockWindow:
 
     @cached_property
     def _contended(self) -> list[tuple[LockSlice, int]]:
-        busy: list[tuple[int, int]] = []  # when somebody waited, without gaps between touching slices
-        for start, end, _ in self._waiting:
-            if busy and busy[-1][1] == start:
-                busy[-1] = (busy[-1][0], end)
-            else:
-                busy.append((start, end))
+        busy = self._waited
         ends = [end for _, end in busy]
         out = []
         for hold in self.holds:

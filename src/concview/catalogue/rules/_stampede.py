@@ -104,6 +104,7 @@ class _Calls:
         self.by_stack: dict[int, tuple[int, ...]] = {}
         self.frames: list[Frame] = []
         self._numbers: dict[Frame, int] = {}
+        self._same: dict[int, int] = {}  #: by id: most equal frames are one object, and a hash of it takes long
 
     def of(self, stack: Stack) -> tuple[int, ...]:
         known = self.by_stack.get(id(stack))
@@ -118,10 +119,13 @@ class _Calls:
             self.by_stack[stack] = tuple(n for n in numbers if n in wanted)
 
     def _number(self, frame: Frame) -> int:
-        known = self._numbers.get(frame)
+        known = self._same.get(id(frame))
         if known is None:
-            known = self._numbers[frame] = len(self.frames)
-            self.frames.append(frame)
+            known = self._numbers.get(frame)
+            if known is None:
+                known = self._numbers[frame] = len(self.frames)
+                self.frames.append(frame)
+            self._same[id(frame)] = known
         return known
 
 
@@ -132,6 +136,7 @@ def _crowded(window: Window, computing: list[ThreadWindow], called: _Calls) -> s
     came when.
     """
     begin, width = window.start_ns, (window.end_ns - window.start_ns) // PARTS + 1
+    before = [(1 << n) - 1 for n in range((window.end_ns + LEFT_NS - begin) // width + 2)]  #: the first n of them
     there: dict[int, list[int]] = defaultdict(list)  #: by line, for each thread that was there
     for thread in computing:
         mine: dict[int, int] = defaultdict(int)
@@ -142,7 +147,7 @@ def _crowded(window: Window, computing: list[ThreadWindow], called: _Calls) -> s
                 for slice_ in one.slices:
                     # Who is back after so short a time has not left.
                     last = (slice_.end_ns + LEFT_NS - begin) // width
-                    parts |= (2 << last) - (1 << (slice_.start_ns - begin) // width)
+                    parts |= before[last + 1] ^ before[(slice_.start_ns - begin) // width]
                 for frame in frames:
                     mine[frame] |= parts
         for frame, parts in mine.items():
@@ -157,11 +162,18 @@ def _crowded(window: Window, computing: list[ThreadWindow], called: _Calls) -> s
 
 def _at_once(every: list[int]) -> bool:
     """Whether MIN_THREADS of these have a bit in common."""
-    depths = [-1] + [0] * MIN_THREADS  #: bits that all, one at least, two at least, ... of them have
+    if len(every) < MIN_THREADS:
+        return False
+    depths = [0] * (MIN_THREADS - 1)  #: bits that one at least, two at least, ... of those before have
     for parts in every:
-        for n in range(MIN_THREADS, 0, -1):
-            depths[n] |= depths[n - 1] & parts
-    return bool(depths[-1])
+        for n, depth in enumerate(depths):
+            depths[n] = depth | parts
+            parts &= depth
+            if not parts:
+                break
+        else:
+            return True
+    return False
 
 
 def _unbroken(parts: int, least: int) -> int:
