@@ -20,7 +20,10 @@ Fix:
         async with pool.acquire() as db: rows = await db.fetch(query)
         page = await render(rows)             # nobody waits for this
 
-    Of a client session: read or release every response (`async with`), for an unread one keeps its connection.
+    Of a client session: read or release every response (`async with`), for an unread one keeps its connection. Of
+    anyio's limiter: make these endpoints `async def` with an async client, or let more of them wait at once:
+
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 100
 
 When it is fine:
     The database or service allows no more connections: then the pool protects it, and the queue belongs where it is.

@@ -33,8 +33,9 @@ _NAMING = 3
 _MAX_FAILURES = 20
 #: Tasks whose counter of `cancel` is read in one report; more than this is no counter.
 _COUNTED, _MOST_CANCELS = 500, 1 << 24
-#: Tasks whose frames are searched for queues at each report, in turn; variables of a frame; queues known at most.
-_SEARCHED, _VARIABLES, _MAX_QUEUES = 12, 16, 64
+#: Tasks whose frames are searched for queues at each report, in turn; variables of a frame, attributes of an object;
+#: queues known at most.
+_SEARCHED, _VARIABLES, _ATTRIBUTES, _MAX_QUEUES = 12, 16, 64, 64
 #: Of one coroutine function, so many are searched in one turn through all tasks; so many are passed over at once.
 _ALIKE, _PASSED = 32, 2_000
 _MAX_USERS = 16
@@ -455,7 +456,7 @@ class Reporter:
 
     def _attributes(self, owner: int, task: Task) -> None:
         values = self._values
-        attributes = list(values.attributes(owner).items())[:_VARIABLES]
+        attributes = list(values.attributes(owner).items())[:_ATTRIBUTES]
         for (name, value), kind in zip(attributes, values.type_names(v for _, v in attributes), strict=True):
             if kind in _QUEUES and "_getters" in values.attributes(value):
                 self._queues.setdefault(value, f"self.{name}")

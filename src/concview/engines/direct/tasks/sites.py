@@ -154,6 +154,8 @@ class Sites:
                 continue
             with contextlib.suppress(*BAD):
                 name = self._variable(link, address)
+                if name in ("self", "cls"):  # in a method of its own: that is no name
+                    name = self._values.type_name(address).lstrip("_")
                 if name:
                     package = place(link.place.code.file)[1].partition("/")[0].removesuffix(".py")
                     return clean(f"{name.removeprefix('self.')} of {package}", 80)
