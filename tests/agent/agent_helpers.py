@@ -118,7 +118,7 @@ def account(attachment: Attachment) -> CallsPart:
     return until(attachment, lambda m: m if isinstance(m, CallsPart) and not m.running else None, 30.0)
 
 
-def leave(attachment: Attachment, seconds: float = 30.0) -> None:
+def leave(attachment: Attachment, seconds: float = 60.0) -> None:
     attachment.leave()
     end = time.monotonic() + seconds
     while attachment.state != "ended":
@@ -166,7 +166,7 @@ def settled(pid: int) -> tuple[int, int]:
     return seen
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the condition did not come true"

@@ -96,7 +96,7 @@ def test_a_report_that_could_not_look_says_why() -> None:
         source.open()
         reader = gather(source, events)
         source.order(AttachAgent(30))
-        h.eventually(lambda: any(isinstance(e, AgentStatus) and "not for strangers" in e.text for e in events), 30)
+        h.eventually(lambda: any(isinstance(e, AgentStatus) and "not for strangers" in e.text for e in events))
         source.request_end()
         reader.join(10)
         source.close()

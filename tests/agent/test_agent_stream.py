@@ -103,17 +103,17 @@ def test_in_the_one_stream(gil_python: Interpreter) -> None:
             return [e for e in events if isinstance(e, kind)]
 
         source.order(CountCalls("wall", 5))
-        h.eventually(lambda: of(AgentStatus), 30)
+        h.eventually(lambda: of(AgentStatus))
         assert of(AgentStatus)[0].state == "refused"  # type: ignore[union-attr]
         source.order(AttachAgent(20))
-        h.eventually(lambda: of(Queues) and of(Tasks), 30)
+        h.eventually(lambda: of(Queues) and of(Tasks))
         source.order(CountCalls("none", 1) if gil_python.version >= (3, 15) else CountCalls("wall", 1))
-        h.eventually(lambda: [e for e in of(Calls) if not e.running] or of(AgentStatus)[-1].remedy, 30)  # type: ignore[union-attr]
+        h.eventually(lambda: [e for e in of(Calls) if not e.running] or of(AgentStatus)[-1].remedy)  # type: ignore[union-attr]
         source.order(DetachAgent())
         h.eventually(lambda: of(AgentStatus)[-1].state == "ended")  # type: ignore[union-attr]
         assert of(AgentStatus)[-1].text == ""  # type: ignore[union-attr]
         source.order(AttachAgent(20))
-        h.eventually(lambda: of(AgentStatus)[-1].state == "attached", 30)  # type: ignore[union-attr]
+        h.eventually(lambda: of(AgentStatus)[-1].state == "attached")  # type: ignore[union-attr]
         source.request_end()
         reader.join(60)
         source.close()
@@ -132,7 +132,7 @@ def test_a_refusal_is_an_event(gil_python: Interpreter) -> None:
         events: list[AnyEvent] = []
         reader = gather(source, events)
         source.order(AttachAgent())
-        h.eventually(lambda: any(isinstance(e, AgentStatus) for e in events), 30)
+        h.eventually(lambda: any(isinstance(e, AgentStatus) for e in events))
         source.request_end()
         reader.join(60)
         source.close()
@@ -241,13 +241,13 @@ def test_in_the_snapshot(gil_python: Interpreter) -> None:
                 now = session.snapshot()
                 return bool(now.agent and now.agent.state == "attached" and now.tasks and now.queues)
 
-            h.eventually(seen, 30)
+            h.eventually(seen)
             snapshot = session.snapshot()
             assert snapshot.tasks is not None and snapshot.tasks.loops[0].count == 4
             assert snapshot.queues is not None and snapshot.queues.pools[0].backlog == 5
             if gil_python.version >= (3, 12):
                 session.source.order(CountCalls("none", 1))
-                h.eventually(lambda: (c := session.snapshot().calls) is not None and not c.running, 30)
+                h.eventually(lambda: (c := session.snapshot().calls) is not None and not c.running)
         finally:
             session.close()
 
@@ -296,7 +296,7 @@ def test_the_agents_own_thread_is_none_of_the_programs(gil_python: Interpreter) 
             def known() -> bool:
                 return any(t.name == AGENT_THREAD and len(t.strip) > 2 for t in session.snapshot().threads)
 
-            h.eventually(known, 30)
+            h.eventually(known)
             snapshot = session.snapshot()
             (main,) = (t for t in snapshot.threads if t.tid == process.pid)
             # How much of it is sleep, and how much a wait for a CPU, depends on the machine.

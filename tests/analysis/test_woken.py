@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from capacity import WAITS
+from collectors import nursery
 from concview.analysis.classify import classify
 from concview.analysis.history import History
 from concview.analysis.lock_stats import stats
@@ -141,7 +142,7 @@ while True:
 @pytest.mark.few
 def test_a_real_one_that_puts_twenty_items_a_second(any_python: Interpreter) -> None:
     with target(any_python, PRODUCER) as process:
-        session = Session(LiveSource(process.pid))
+        session = Session(LiveSource(process.pid, launcher=nursery()))
         session.start()
         try:
             end = time.monotonic() + 60
@@ -211,10 +212,10 @@ threading.Event().wait()
 def test_a_real_one_that_waited_before_anybody_looked(any_python: Interpreter) -> None:
     with target(any_python, STUCK) as process:
         began = process.json()
-        session = Session(LiveSource(process.pid))
+        session = Session(LiveSource(process.pid, launcher=nursery()))
         session.start()
         try:
-            end = time.monotonic() + 60
+            end = time.monotonic() + 120
             while True:
                 time.sleep(0.1)
                 snapshot = session.snapshot()

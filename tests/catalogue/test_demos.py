@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from capacity import BUSY, USUAL, WAITS
+from collectors import nursery
 from concview import registry
 from concview.control import AttachAgent, CountCalls, SetBudget
 from concview.demos.base import Demo, demos
@@ -115,7 +116,7 @@ def watched(demo: Demo, variant: str, python: Interpreter) -> Iterator[Session]:
     try:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
-        session = Session(LiveSource(process.pid, "auto", 100.0, 5.0))
+        session = Session(LiveSource(process.pid, "auto", 100.0, 5.0, launcher=nursery()))
         session.start()
         look_inside(session, demo.id, python)
         yield session
@@ -146,11 +147,19 @@ def look_inside(session: Session, rule_id: str, python: Interpreter) -> None:
         time.sleep(0.05)
 
 
+def more_samples(session: Session, at: float) -> None:
+    """On a full machine a sample costs several times as much, and the usual budget has few of them: from then on more
+    may be spent."""
+    if time.monotonic() > at and session.snapshot().budget_percent < 50:
+        session.order(SetBudget(50.0))
+
+
 def wait_for(session: Session, rule_id: str, patience: float) -> tuple[Finding | None, float]:
     """The rule's finding when it fires, and how much of the target had been seen by then."""
     names = {rule_id, COMES_TRUE.get(rule_id)}
-    deadline = time.monotonic() + PATIENCE_S + patience
-    while time.monotonic() < deadline and not session.ended:
+    began = time.monotonic()
+    while time.monotonic() < began + 2 * PATIENCE_S + patience and not session.ended:
+        more_samples(session, began + PATIENCE_S / 2)
         snapshot = session.snapshot()
         for refusal in snapshot.not_applicable:
             if refusal.id == rule_id:
@@ -177,17 +186,25 @@ def test_bad_is_named(demo: Demo, python: Interpreter) -> None:
             assert os.path.basename(finding.where[0].file) == ELSEWHERE.get(demo.id, os.path.basename(demo.path))  # noqa: PTH119
         assert finding.summary and finding.fix and finding.why
         allowed = {demo.id, *MACHINE, *RELATED.get(demo.id, ())}
-        others = [f for f in session.snapshot().findings if f.severity is Severity.WARN and f.id not in allowed]
-        assert not others, "names nothing else as a warning"
+
+        def others() -> list[Finding]:
+            return [f for f in session.snapshot().findings if f.severity is Severity.WARN and f.id not in allowed]
+
+        # What explains what is known a little later where there are few samples.
+        deadline = time.monotonic() + PATIENCE_S
+        while others() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert not others(), "names nothing else as a warning"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("demo", "python"), _fixed())
 def test_fixed_is_silent(demo: Demo, python: Interpreter) -> None:
     with watched(demo, "fixed", python) as session:
         judged: set[str] = set()
-        deadline, asked = time.monotonic() + PATIENCE_S + QUIET_S, False
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while time.monotonic() < began + 2 * PATIENCE_S + QUIET_S:
+            more_samples(session, began + PATIENCE_S / 2)
             snapshot = session.snapshot()
             assert {f.id for f in snapshot.findings} <= MACHINE
             # Where nobody gets a CPU, some rules say so instead of an answer.
@@ -195,9 +212,6 @@ def test_fixed_is_silent(demo: Demo, python: Interpreter) -> None:
             judged = {*snapshot.clear, *MACHINE, *(n.id for n in snapshot.not_applicable), *starved}
             if snapshot.elapsed_s >= QUIET_S and demo.id in judged:
                 break
-            if not asked and time.monotonic() > deadline - PATIENCE_S / 2:
-                # On a full machine a sample costs several times as much, and the budget has few of them.
-                asked = session.order(SetBudget(50.0))
             time.sleep(0.1)
         assert snapshot.elapsed_s >= QUIET_S
         assert demo.id in judged, [p for p in snapshot.pending if p.id == demo.id]

@@ -9,6 +9,7 @@ import pytest
 from direct_helpers import KeepingSink, tick_until, watching
 
 from capacity import WAITS
+from collectors import nursery
 from concview.model import AcceptQueue, AcceptQueues
 from concview.session import LiveSource, Session
 from interpreters import Interpreter, target
@@ -77,7 +78,7 @@ def test_who_waits_and_who_should_accept(direct_python: Interpreter, kind: str) 
     source = THREAD if kind == "thread" else LOOP
     with target(direct_python, source) as process:
         port, tid = json.loads(process.line())
-        session = Session(LiveSource(process.pid))
+        session = Session(LiveSource(process.pid, launcher=nursery()))
         session.start()
         try:
             deadline = time.monotonic() + 60

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+import resource
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -182,6 +183,7 @@ def test_locks_of_running_threads(direct_python: Interpreter) -> None:
         detected = missed = false = free = 0
         last: dict[int, tuple[int, ...]] = {}
         deadline = time.monotonic() + 60
+        pushed_aside = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
         while detected < 300 and time.monotonic() < deadline:
             ticks(engine, 1, pause=0.0005)
             for tid, row in sink.rows.items():
@@ -199,14 +201,16 @@ def test_locks_of_running_threads(direct_python: Interpreter) -> None:
                     # On the line of the `with` itself both are right.
                     false += seen and not inside and f"hold_{kind}" not in functions
                     free += not inside and not seen
-        report = (detected, missed, false, free)
+        pushed_aside = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw - pushed_aside
+        report = (detected, missed, false, free, pushed_aside)
         print(direct_python.label, report)
         assert detected > 50, report
         # A copy that was interrupted half-way can pair a frame with the next frame's slots. Up to 3.10 frames lie apart
         # and are copied one by one: 0 to 3 % when measured beside three busy neighbours. That is a mean: three
-        # standard deviations (of a Poisson count) beside it are chance.
+        # standard deviations (of a Poisson count) beside it are chance. Where others push us aside in the middle of a
+        # copy, one more may be spoilt each time.
         mean = (0.03 if direct_python.version >= (3, 11) else 0.08) * detected
-        assert false <= mean + 3 * math.sqrt(mean), report
+        assert false <= mean + 3 * math.sqrt(mean) + pushed_aside, report
         # Missed is what the thread had already left when its locks were looked at: these are held for microseconds, a
         # busy machine makes it more, and up to 3.13 a slot that was left names nothing, not somebody else's lock.
         assert missed <= (2 if direct_python.version < (3, 14) else 0.5) * detected + 2, report

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from collectors import nursery
 from concview.collector.recorder import Recorder
 from concview.engines.direct import DirectEngine
 from concview.model import (
@@ -63,7 +64,7 @@ class Row:
 def blame_passes(pid: int, check: Callable[[Blame], object]) -> None:
     """What is said of a process's waits comes to be all that is asserted of it; after 38 seconds of the stream the last
     check says what it is not."""
-    session = Session(LiveSource(pid, "direct", 50.0, 50.0))
+    session = Session(LiveSource(pid, "direct", 50.0, 50.0, launcher=nursery()))
     session.start()
     try:
         for seconds in range(3, 39):

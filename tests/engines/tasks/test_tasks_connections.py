@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from collectors import nursery
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks_helpers import blame_passes, watched
@@ -52,7 +54,7 @@ asyncio.run(main())
 @pytest.mark.few
 def test_what_was_sent_last(direct_python: Interpreter) -> None:
     with target(direct_python, PROGRAM) as process:
-        session = Session(LiveSource(process.pid))
+        session = Session(LiveSource(process.pid, launcher=nursery()))
         session.start()
         try:
             deadline = time.monotonic() + 60

@@ -67,7 +67,8 @@ def measured(python: Interpreter) -> tuple[float, float, list[tuple[float, str, 
             true = {s: (v - before.get(name, {}).get(s, 0.0)) / (ended - began) for s, v in after[name].items()}
             seen = {s: v - seconds[name].get(s, 0.0) for s, v in row.seconds.items()}
             whole = sum(seen.values())
-            assert whole == pytest.approx(ended - began, abs=1.0), "shares sum to the time"
+            # Up to the last look; the target told its own a little later, on a full machine by what was waited for.
+            assert abs(whole - (ended - began)) <= 1.0 + late * (ended - began), "shares sum to the time"
             # Ready to run: the diary has it where the wait was, mostly asleep.
             waits = seen.pop("ready", 0.0)
             for state in true.keys() | seen.keys():
