@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -113,14 +114,21 @@ def _units(demo: Demo, of_hogs: int = BUSY) -> int:
 def watched(demo: Demo, variant: str, python: Interpreter) -> Iterator[Session]:
     process = subprocess.Popen(demo.command(variant, python.path), stdout=subprocess.PIPE, text=True)
     session: Session | None = None
+    more: threading.Timer | None = None
     try:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
         session = Session(LiveSource(process.pid, "auto", 100.0, 5.0, launcher=nursery()))
         session.start()
+        # On a full machine a sample costs several times as much, and the usual budget has few of them.
+        more = threading.Timer(PATIENCE_S / 2, session.order, [SetBudget(50.0)])
+        more.daemon = True
+        more.start()
         look_inside(session, demo.id, python)
         yield session
     finally:
+        if more is not None:
+            more.cancel()
         if session is not None:
             session.close()
         process.kill()
@@ -147,19 +155,11 @@ def look_inside(session: Session, rule_id: str, python: Interpreter) -> None:
         time.sleep(0.05)
 
 
-def more_samples(session: Session, at: float) -> None:
-    """On a full machine a sample costs several times as much, and the usual budget has few of them: from then on more
-    may be spent."""
-    if time.monotonic() > at and session.snapshot().budget_percent < 50:
-        session.order(SetBudget(50.0))
-
-
 def wait_for(session: Session, rule_id: str, patience: float) -> tuple[Finding | None, float]:
     """The rule's finding when it fires, and how much of the target had been seen by then."""
     names = {rule_id, COMES_TRUE.get(rule_id)}
     began = time.monotonic()
     while time.monotonic() < began + 2 * PATIENCE_S + patience and not session.ended:
-        more_samples(session, began + PATIENCE_S / 2)
         snapshot = session.snapshot()
         for refusal in snapshot.not_applicable:
             if refusal.id == rule_id:
@@ -204,7 +204,6 @@ def test_fixed_is_silent(demo: Demo, python: Interpreter) -> None:
         judged: set[str] = set()
         began = time.monotonic()
         while time.monotonic() < began + 2 * PATIENCE_S + QUIET_S:
-            more_samples(session, began + PATIENCE_S / 2)
             snapshot = session.snapshot()
             assert {f.id for f in snapshot.findings} <= MACHINE
             # Where nobody gets a CPU, some rules say so instead of an answer.
