@@ -318,3 +318,35 @@ def test_a_client_that_waits_in_slices_for_what_does_not_come(moves: bool) -> No
     assert bool(said) is not moves
     silent = max(c.silent_s for c in found.causes)
     assert silent < 1 if moves else silent >= 8
+
+
+LISTENER = """\
+class Forward:
+    def on_receipt(self, frame):
+        self.confirmed.set()
+    def on_message(self, frame):
+        self.confirmed.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "beside", "stands"),
+    [
+        (LISTENER, "", True),
+        (LISTENER + "    def close(self):\n        self.on_receipt(None)\n", "", False),  # the program calls it, too
+        (LISTENER, "stomp", False),  # another thread of that library may call it
+        (LISTENER, "other", True),
+    ],
+)
+def test_a_callback_that_waits_for_another_one_of_the_same_object(text: str, beside: str, stands: bool) -> None:
+    def library(name: str) -> Frame:
+        return frame("loop", 9, f"/usr/lib/python3/site-packages/{name}/transport.py", "library")
+
+    scene = process()
+    scene.do(scene.thread("MainThread"), [EVENT, frame("main", 50)], waits_for(0x9, via="Event.wait"))
+    stack = [EVENT, frame("Forward.on_message", 5), library("stomp"), stdlib("Thread.run", "threading.py")]
+    scene.do(scene.thread("reader"), stack, waits_for(0x22, via="Event.wait"))
+    if beside:
+        scene.do(scene.thread("heartbeat"), [library(beside), stdlib("Thread.run", "threading.py")], SLEEP)
+    found = blame(scene, text)
+    assert (found.verdict == "stuck") == stands == ("on_receipt would set it, for stomp to call" in found.sentence)

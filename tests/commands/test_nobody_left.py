@@ -283,6 +283,36 @@ def test_a_generator_that_waits_for_the_results_of_what_it_has_yet_to_yield() ->
     given_time(right, 7, 14, 28)
 
 
+LEFT = """
+import os, sys, tempfile, time
+path = os.path.join(tempfile.mkdtemp(), "report.lock")
+class Lock:
+    def acquire(self):
+        while True:
+            try:
+                os.mkdir(path)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+if os.fork() == 0:
+    Lock().acquire()
+    os._exit(1)
+os.wait()
+print("ready", flush=True)
+Lock().acquire()
+"""
+
+
+def test_a_lock_that_somebody_has_left_behind() -> None:
+    def right(seconds: float) -> None:
+        said = checked(current(), seconds, LEFT, "")[""]
+        assert said["verdict"] == "held_up" and said["severity"] is not None, said["sentence"]
+        assert "another process, or one that has ended and left it" in said["sentence"], said["sentence"]
+
+    given_time(right, 7, 14, 28)
+
+
 def checked(interpreter: Interpreter, seconds: float, program: str, *kinds: str) -> dict[str, Any]:
     """Of each kind of program the verdict, with the rules that fired, all at the same time."""
     with contextlib.ExitStack() as running:

@@ -13,8 +13,13 @@ from concview.analysis.blame.kinds.future import at_work
 from concview.analysis.blame.kinds.polling import lasts
 from concview.analysis.blame.nouns import End, Link, Node, Root, Via
 from concview.analysis.blame.world import Look, Waiter
-from concview.analysis.known_places import of_a_library
+from concview.analysis.known_places import bare, of_a_library
 from concview.model import SIGNAL_VIA, Role, State, WaitKind
+
+#: Functions in which a pool of processes, of the standard library or of who copied it, hands over tasks and results.
+_HANDS = frozenset(
+    {"wait_result_broken_or_wakeup", "add_call_item_to_queue", "_handle_results", "_handle_tasks", "_handle_workers"}
+)
 
 
 class Asked:
@@ -44,7 +49,7 @@ class Asked:
             return waiter.link(Via.RESULT, what, busy, told=True)
         known = waiter.world.history.workers
         processes = known is not None and any(w.role is Role.WORKER for w in known.workers)
-        if sleeps and processes and any(_through(waiter, t, library) for t in moment.runs if t != waiter.tid):
+        if sleeps and processes and any(_manages(waiter, t, library) for t in moment.runs if t != waiter.tid):
             return waiter.end(End.CHILD, f"{what}, from its worker processes")
         return None
 
@@ -52,6 +57,13 @@ class Asked:
 def _busy(waiter: Waiter, library: str) -> list[Node]:
     runs = waiter.moment.runs
     return [t for t, r in runs.items() if at_work(r.stack) and _through(waiter, t, library)]
+
+
+def _manages(waiter: Waiter, tid: Node, library: str) -> bool:
+    """Whether it is a thread of that library's by which it hands work to processes and takes results: that there are
+    processes below, and threads in its code, says nothing (a server that a program has forked a child beside)."""
+    look = waiter.moment.look(tid)
+    return _through(waiter, tid, library) and any(bare(f.function) in _HANDS for f in look.stack.frames)
 
 
 def _own_threads(waiter: Waiter, library: str) -> list[Node]:

@@ -17,9 +17,11 @@ from concview.model import Stack, WaitKind
 #: grpcio 1, as of 2026.
 _MESSAGES = places(
     ("websockets/sync/connection.py", "recv recv_streaming"),
-    ("grpc/_channel.py", "_next result exception code details initial_metadata trailing_metadata"),
+    ("grpc/_channel.py", "_blocking _next result exception code details initial_metadata trailing_metadata"),
     ("grpc/_server.py", "_next"),
 )
+#: A connection that a library's C code makes, trying again and again.
+_CONNECTS = places(("grpc/_utilities.py", "_block result"))
 _SERVES = places(
     ("websockets/sync/server.py", "sock_handler conn_handler"), ("flask_sock/__init__.py", "websocket_route"),
     ("grpc/_server.py", "_next"),
@@ -41,11 +43,15 @@ class Message:
     fixed: ClassVar[bool] = True
 
     def applies(self, look: Look) -> bool:
-        return look.wait.kind is WaitKind.FUTEX and _in(look.stack, _MESSAGES, own=False)
+        if look.wait.kind is not WaitKind.FUTEX:
+            return False
+        return _in(look.stack, _MESSAGES, own=False) or _in(look.stack, _CONNECTS, own=False)
 
     def follow(self, waiter: Waiter) -> Root:
         if _in(waiter.look.stack, _SERVES, own=True):
             return waiter.end(End.IDLE, "waits for a message of a client")
+        if _in(waiter.look.stack, _CONNECTS, own=False):
+            return waiter.end(End.PEER, "a gRPC channel to be connected, which its C core tries for")
         return waiter.end(End.PEER, "a message of the other end")
 
 

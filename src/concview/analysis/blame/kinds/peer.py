@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from concview.analysis.blame.nouns import End, Root
@@ -9,6 +10,9 @@ from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import JOB_RESULTS, among
 from concview.model import Peer as Descriptor
 from concview.model import WaitKind
+
+#: Calls that wait for a message.
+_MESSAGE = re.compile(r"\.(?:recv|receive|poll)\w*\(")
 
 
 class Peer:
@@ -34,6 +38,8 @@ class Peer:
         if peer.kind == "epoll":
             ends = peer.name.removeprefix("epoll of ")
             return waiter.end(End.PEER, f"one of the connections {ends}" if "," in ends else f"the connection {ends}")
+        if peer.kind == "eventfd" and _MESSAGE.search(waiter.frame.text):
+            return waiter.end(End.PEER, "a message that a C library's thread brings (by an eventfd, as ZeroMQ does)")
         if "[" in peer.name:
             return waiter.end(End.PEER, f"a {peer.kind}")
         if peer.kind == "fifo" and peer.status:
