@@ -276,13 +276,18 @@ LOCKING = "def acquire(self):\n    while not self.try_():\n        time.sleep(0.
     ([frame("attempt", 5), frame("work", 30)], False),
     ([frame("attempt", 5), frame("x", 9, "/site-packages/a/b.py", "library"), frame("SpinLock.acquire", 2)], False),
 ])  # fmt: skip
-def test_a_lock_that_is_tried_for_again_and_again(stack: list[Frame], waits: bool) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_lock_that_is_tried_for_again_and_again(stack: list[Frame], waits: bool, alone: bool) -> None:
     scene = Scene(rules={})
     tid = scene.thread("job")
     scene.do(tid, stack, SLEEP)
+    if not alone:
+        scene.do(scene.thread("other"), [EVENT, frame("rest", 90)], waits_for(0x9, via="Event.wait"))
     found = blame(scene, LOCKING)
-    told = [c for c in found.causes if tid in c.threads and "tries for again" in c.what]
-    assert bool(told) == waits == (found.verdict == "unexplained")
+    told = [c for c in found.causes if tid in c.threads and ("tries for again" in c.what or c.path)]
+    assert bool(told) == waits == (found.verdict == ("held up" if alone else "unexplained"))
+    # Nobody else of the process could have it.
+    assert ("one that has ended and left it" in found.sentence) == (waits and alone)
 
 
 @pytest.mark.parametrize("comes", [False, True])

@@ -164,6 +164,7 @@ def test_a_loop_that_nobody_runs_is_told_although_the_wait_has_a_time_limit() ->
 def test_a_lock_on_a_file_that_is_tried_for_again_and_again(pid: int, told: str) -> None:
     scene = Scene(rules={})
     job = scene.thread("job")
+    scene.do(scene.thread("other"), [*EVENT_WAIT, frame("rest", 90)], Wait(WaitKind.FUTEX, "futex", via="Event.wait"))
     lines = ("class Lock:", "    def acquire(self):", "        while not self.try_it():", "            time.sleep(1)")
     stack = [frame("Lock.acquire", 4), frame("work", 11)]
     scene.do(job, stack, SLEEP)
