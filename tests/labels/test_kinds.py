@@ -44,6 +44,9 @@ class _Anything:
     def __bool__(self) -> bool:
         return True
 
+    def package(self) -> str:
+        return "library"
+
     def attr(self, *names: str) -> _Anything:
         return self
 
@@ -114,6 +117,12 @@ class _View:
 
     def call(self, types: frozenset[str], methods: frozenset[str]) -> tuple[_Anything, _Anything]:
         return self._ref, self._ref
+
+    def function(self) -> str:
+        return "Worker.on_message"
+
+    def taking(self) -> frozenset[str]:
+        return frozenset()
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

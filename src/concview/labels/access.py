@@ -14,9 +14,17 @@ from concview.cpython.objects import Type
 
 #: Code points of a text that are read; entries of a dict that is searched for a key; nothing longer is worth it.
 MAX_TEXT, MAX_SEARCHED = 2000, 1024
-_INLINE_VALUES, _MANAGED_DICT, _STR, _DICT, _BYTES, _TUPLE = 1 << 2, 1 << 4, 1 << 28, 1 << 29, 1 << 27, 1 << 26
+_INLINE_VALUES, _MANAGED_DICT, _HEAP, _STR, _DICT, _BYTES, _TUPLE = (
+    1 << 2,
+    1 << 4,
+    1 << 9,
+    1 << 28,
+    1 << 29,
+    1 << 27,
+    1 << 26,
+)
 _MOST_KNOWN = 4096
-_MOST_VARIABLES = 64
+_MOST_VARIABLES, _LONGEST_PACKAGE = 64, 40
 #: What is copied of an object at first, before and behind its address: where its dict is, its type, a short text, the
 #: first attributes. One call costs as much for 200 bytes as for eight.
 _BEFORE, _BEHIND = 32, 160
@@ -261,6 +269,17 @@ class Ref:
         except BAD:
             return ""
         return kind.name if kind is not None else ""
+
+    def package(self) -> str:
+        """Which one its class, one of Python's, was defined in; '' of any other."""
+        access = self._access
+        kind = access.kind(self.address)
+        if kind is None or not kind.flags & _HEAP:
+            return ""
+        place = access.word(kind.address + access.o["type.tp_base"] + 8)  # tp_dict
+        module = Ref(access, place).item("__module__")
+        name = module.text(200).partition(".")[0]
+        return name if name.isascii() and name.isidentifier() and len(name) <= _LONGEST_PACKAGE else ""
 
     def attr(self, *names: str) -> Ref:
         """`self.a.b`."""

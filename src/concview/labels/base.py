@@ -49,7 +49,7 @@ class Raw:
     #: The next one may have all of this, at the same addresses: how long this one lasts is known no better than
     #: since its thread or task last ran. So it is of all queries and calls.
     alike: bool = False
-    system: str = ""  #: set by the reader
+    system: str = ""  #: the kind's, set by the reader, where it is not told here
     detail: str = ""  #: with labels = "full" only
 
 
@@ -60,6 +60,14 @@ class View(Protocol):
 
     def call(self, types: frozenset[str], methods: frozenset[str]) -> tuple[Ref, Ref] | None:
         """(object, first argument) of the call into C in progress, of a method of one of these types; None: no such."""
+        ...
+
+    def function(self) -> str:
+        """Its qualified name."""
+        ...
+
+    def taking(self) -> frozenset[str]:
+        """Libraries in whose frames inside this one something is taken: an iterator's next item, a message."""
         ...
 
 

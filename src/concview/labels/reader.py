@@ -20,6 +20,13 @@ from concview.source.origin import is_module, place
 MAX_LABELS, MAX_STACK, _MAX_BASES = 16, 64, 8
 _MOST_CODES = 8192
 _LIBRARIES = ("library", "stdlib", "frozen")
+#: What functions are called in which a library takes the next item or message, or waits for one.
+_TAKING = frozenset(
+    (
+        "__next__", "__anext__", "next", "consume", "fetch", "get", "next_msg", "receive", "poll", "drain_events",
+        "start_consuming", "process_data_events", "listen",
+    )
+)  # fmt: skip
 _METHODS = ("method_descriptor", "builtin_function_or_method")
 
 
@@ -36,6 +43,7 @@ class Candidate(NamedTuple):
     frame: Frame
     kinds: tuple[Kind, ...]
     links: tuple[Link, ...]
+    taking: frozenset[str] = frozenset()  #: libraries in whose frames inside it something is taken
 
 
 @dataclass(slots=True)
@@ -53,6 +61,7 @@ class _Known(NamedTuple):
     kinds: tuple[Kind, ...]
     links: tuple[Link, ...]
     shaped: bool  #: only its arguments tell
+    takes: str = ""  #: the library, of a function in which the next item or message is taken
 
 
 class LabelReader:
@@ -99,15 +108,18 @@ class LabelReader:
         of these a request may pass through many."""
         found: list[Candidate] = []
         shaped: Candidate | None = None
+        taking: frozenset[str] = frozenset()
         for frame in frames:
             code = frame.code
             known = self._known.get(code.address)
             if known is None or known.code is not code:
                 known = self._look_up(code)
+            if known.takes:
+                taking |= {known.takes}
             if known.shaped:
                 shaped = Candidate(frame, known.kinds, ())
             elif (known.kinds or known.links) and len(found) < MAX_LABELS:
-                found.append(Candidate(frame, known.kinds, known.links))
+                found.append(Candidate(frame, known.kinds, known.links, taking))
         if shaped is not None:
             found.append(shaped)
         return tuple(found)
@@ -129,7 +141,9 @@ class LabelReader:
         if len(self._known) >= _MOST_CODES:
             self._known.clear()
         self.seen.update(s for part, s in self._packages.items() if part in code.file)
-        known = self._known[code.address] = _Known(code, kinds + shaped, links, bool(shaped))
+        takes = code.name in _TAKING and place(code.file)[0] == "library"
+        package = place(code.file)[1].partition("/")[0].removesuffix(".py") if takes else ""
+        known = self._known[code.address] = _Known(code, kinds + shaped, links, bool(shaped), package)
         return known
 
     def _takes(self, code: Code, arguments: tuple[str, ...]) -> bool:
@@ -165,8 +179,7 @@ class LabelReader:
         over: set[str] = set()
         try:
             for candidate in candidates:
-                frame = candidate.frame
-                view = _View(self, frame)
+                view = _View(self, candidate)
                 for kind in candidate.kinds:
                     if kind.arguments and any(r.kind is WorkKind.REQUEST for r in result.raws):
                         continue
@@ -176,7 +189,7 @@ class LabelReader:
                     if raw.next:
                         over.add(kind.system)
                         continue
-                    raw.system = kind.system
+                    raw.system = raw.system or kind.system
                     result.raws.append(raw)
                 for link in candidate.links:
                     future = link.read(view)
@@ -266,10 +279,16 @@ def _package(file: str) -> str:
 class _View:
     """Implements `base.View`."""
 
-    __slots__ = ("_frame", "_reader")
+    __slots__ = ("_candidate", "_frame", "_reader")
 
-    def __init__(self, reader: LabelReader, frame: Frame) -> None:
-        self._reader, self._frame = reader, frame
+    def __init__(self, reader: LabelReader, candidate: Candidate) -> None:
+        self._reader, self._candidate, self._frame = reader, candidate, candidate.frame
+
+    def function(self) -> str:
+        return self._frame.code.qualname
+
+    def taking(self) -> frozenset[str]:
+        return self._candidate.taking
 
     def local(self, name: str) -> Ref:
         return self._reader.access.ref(self._reader.variable(self._frame, name))
