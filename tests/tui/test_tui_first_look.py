@@ -98,6 +98,12 @@ async def test_titles_of_tabs(width: int, titles: str) -> None:
     [
         ("Cache.get (cache.py:41)", 30, "Cache.get (cache.py:41)       "),
         ("Cache.get (cache.py:41)", 18, "Cache.get (ca…:41)"),
+        (
+            "tcp 127.0.0.1:5432 (process x, pid 7) (cache_of_prices.py:41)",
+            40,
+            "tcp 127.0.0.1:5432 … (cache_of_pric…:41)",
+        ),
+        ("tcp 127.0.0.1:5432 (process x, pid 7) (cache.py:41)", 40, "tcp 127.0.0.1:5432 (proce… (cache.py:41)"),
         ("threading.py:1002", 13, "threadi…:1002"),
         ("threading.py:1002", 6, "threa…"),
         ("built in, a long name", 10, "built in,…"),

@@ -8,6 +8,7 @@ import pytest
 
 from concview.model import State
 from concview.tui.theme import _ansi_palette
+from concview.tui.verdict import sentences
 from concview.tui.views.locks import _holder, _object, holders_now
 from concview.tui.views.process import _sampling
 from concview.tui.widgets.groups import _reason
@@ -63,3 +64,9 @@ def test_who_has_the_connections_of_a_pool_stands_in_the_view_of_locks() -> None
     assert _holder(free, 14, palette, snapshot)[0].text.strip() == "not known"
     shared = msgspec.structs.replace(free, kind="multiprocessing.Lock")
     assert _holder(shared, 16, palette, snapshot)[0].text.strip() == "another process"
+
+
+def test_lines_become_sentences_where_they_stand_behind_one_another() -> None:
+    assert sentences(["Its 1 process was not looked at: concview check --tree 7", "", "21 cannot be judged here."]) == (
+        "Its 1 process was not looked at: concview check --tree 7. 21 cannot be judged here."
+    )

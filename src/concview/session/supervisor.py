@@ -127,4 +127,5 @@ def _busiest(below: Sequence[Worker]) -> str:
     most = max(below, key=lambda w: w.cpu_percent)
     if most.cpu_percent < 0:
         return ""
-    return f" (the busiest is {most.name}, pid {most.pid}: {most.cpu_percent:.0f} % of a core)"
+    which = "the busiest is " if len(below) > 1 else ""
+    return f" ({which}{most.name}, pid {most.pid}: {most.cpu_percent:.0f} % of a core)"

@@ -34,6 +34,8 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 #: What is before a place keeps so many cells, and a third of them all: else the file's name is cut, too.
 LEAST_BEFORE = 10
+#: And so many of a file's name.
+LEAST_FILE = 6
 
 
 def fit_place(text: str, width: int, right: bool = False) -> str:
@@ -42,6 +44,12 @@ def fit_place(text: str, width: int, right: bool = False) -> str:
     room = width - len(line) - 1
     if cell_len(text) <= width or room < 4 or not line.rstrip(")").isdecimal():
         return fit(text, width, right)
+    before, _, spot = text.rpartition(" (")
+    least = min(cell_len(spot), LEAST_FILE + len(line) + 2)
+    if before.endswith(")") and width >= LEAST_BEFORE + least + 2 and room < cell_len(before) + 2 + least - len(line):
+        # Cut as one, the number would stand in brackets that are not the file's.
+        right = min(cell_len(spot), max(least, width - 2 - max(LEAST_BEFORE, width // 2)))
+        return f"{fit(before, width - right - 2)} ({fit_place(spot, right)}"
     return f"{fit(head, room)}:{line}"
 
 

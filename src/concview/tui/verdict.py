@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from concview import text
@@ -26,6 +27,11 @@ class Verdict:
     more: str = ""
 
 
+def sentences(lines: Sequence[str]) -> str:
+    """Lines that stand one below the other elsewhere, behind one another: each ends as a sentence does."""
+    return " ".join(line if line.endswith((".", "!", "?", ":")) else f"{line}." for line in lines if line)
+
+
 def verdict(snapshot: Snapshot) -> Verdict:
     firing = [f for f in snapshot.findings if not f.recent]
     if firing:
@@ -40,11 +46,11 @@ def verdict(snapshot: Snapshot) -> Verdict:
     if blame is not None and blame.severity is not None:
         symbol, _ = SEVERITIES[blame.severity]
         tone = "error" if blame.severity is Severity.WARN else "warn"
-        return Verdict(symbol, blame.verdict.upper(), tone, blame.sentence, " ".join(blame.more))
+        return Verdict(symbol, blame.verdict.upper(), tone, blame.sentence, sentences(blame.more))
     if blame is not None and blame.verdict in UNKNOWN:
-        return Verdict("?", "UNKNOWN", "mute", blame.sentence, " ".join(blame.more))
+        return Verdict("?", "UNKNOWN", "mute", blame.sentence, sentences(blame.more))
     if blame is not None and blame.verdict == "watches":  # clear would be said of a service that nobody looked at
-        return Verdict("●", "WATCHES", "info", blame.sentence, " ".join(blame.more))
+        return Verdict("●", "WATCHES", "info", blame.sentence, sentences(blame.more))
     clear, pending = len(snapshot.clear), [p.id for p in snapshot.pending]
     seen_s = max(snapshot.seconds, snapshot.elapsed_s)  # a short interval that was chosen is no lack of evidence
     if seen_s < ENOUGH_S and snapshot.status in (Status.LIVE, Status.REPLAY, Status.STOPPED):
@@ -62,7 +68,7 @@ def verdict(snapshot: Snapshot) -> Verdict:
     if not clear:
         return Verdict("?", "UNKNOWN", "mute", "No rule could be judged yet.", more)
     if blame is not None and blame.verdict in ("waits", "outside"):
-        return Verdict("✓", "WAITS", "info", blame.sentence, " ".join([*blame.more, more]).rstrip())
+        return Verdict("✓", "WAITS", "info", blame.sentence, sentences([*blame.more, more]))
     if blame is not None and blame.verdict in ("clear", "idle"):
         more = f"{blame.sentence} {more}".rstrip()
     return Verdict("✓", "CLEAR", "ok", f"No anti-pattern found: {text.plural(clear, 'rule')} judged clear.", more)

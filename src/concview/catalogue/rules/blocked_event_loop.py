@@ -34,7 +34,7 @@ When it is fine:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from concview.analysis.window import ThreadWindow, Window
@@ -115,7 +115,7 @@ class BlockedEventLoop:
         slow = [s for s in found if s.ns - 2 * tick >= SHORT_S * 1e9]
         share = sum(s.ns for s in slow) / max(1, thread.end_ns - thread.start_ns)
         often = share >= OFTEN and len(slow) >= OFTEN_STRETCHES
-        state, cause = _cause(longest)
+        state, cause = _cause(longest, found)
         leaf = longest.stack.user_leaf if longest.stack is not None else None
         blocked_in = leaf.function if leaf is not None else "a callback"
         yield Observation(
@@ -149,12 +149,22 @@ class BlockedEventLoop:
         )
 
 
-def _cause(stretch: Stretch) -> tuple[State, str]:
-    """The state that fills most of the stretch, and what it is in words."""
+def _cause(stretch: Stretch, others: Sequence[Stretch]) -> tuple[State, str]:
+    """The state that fills most of the stretch, and what it is in words. The other end of a connection that lives for a
+    moment is often not to be had: then that of another stretch at the same line tells it."""
     state = State(max(range(len(State)), key=lambda i: stretch.states[i]))
     if state is State.IO and stretch.wait is not None:
-        return state, f"is blocked {evidence.doing(stretch.wait)}"
+        wait = stretch.wait
+        if wait.peer is not None and wait.peer.nameless:
+            alike = [s.wait for s in others if s.wait is not None and _line(s) == _line(stretch)]
+            wait = next((w for w in alike if w.peer is not None and not w.peer.nameless), wait)
+        return state, f"is blocked {evidence.doing(wait)}"
     return state, _CAUSES.get(state, "is busy")
+
+
+def _line(stretch: Stretch) -> tuple[str, int]:
+    leaf = stretch.stack.user_leaf if stretch.stack is not None else None
+    return (leaf.file, leaf.line) if leaf is not None else ("", 0)
 
 
 def _fix(function: str, state: State, stretch: Stretch) -> str:

@@ -19,7 +19,7 @@ from concview.tui.widgets.states import bar
 
 #: (words, for a narrow terminal, its share of all thread time, the state whose colour and glyph it has).
 PARTS: tuple[tuple[str, str, Callable[[Blame], float], State], ...] = (
-    ("own work or I/O", "own work", lambda b: b.own, State.RUNNING),
+    ("own work or I/O", "own work, I/O", lambda b: b.own, State.RUNNING),
     ("held up", "held up", lambda b: b.held_up, State.LOCK),
     ("waits for others", "waits", lambda b: b.waits, State.IO),
     ("waits for a CPU", "no CPU", lambda b: b.starved, State.RUNNABLE),
