@@ -48,8 +48,8 @@ def fit_place(text: str, width: int, right: bool = False) -> str:
     least = min(cell_len(spot), LEAST_FILE + len(line) + 2)
     if before.endswith(")") and width >= LEAST_BEFORE + least + 2 and room < cell_len(before) + 2 + least - len(line):
         # Cut as one, the number would stand in brackets that are not the file's.
-        right = min(cell_len(spot), max(least, width - 2 - max(LEAST_BEFORE, width // 2)))
-        return f"{fit(before, width - right - 2)} ({fit_place(spot, right)}"
+        kept = min(cell_len(spot), max(least, width - 2 - max(LEAST_BEFORE, width // 2)))
+        return f"{fit(before, width - kept - 2)} ({fit_place(spot, kept)}"
     return f"{fit(head, room)}:{line}"
 
 
