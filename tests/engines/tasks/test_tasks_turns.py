@@ -138,6 +138,17 @@ async def main():
 
 asyncio.run(main())
 """
+SET_BY_A_SIGNAL = """
+import asyncio, signal
+
+async def main():
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, ended.set)
+    print("ready", flush=True)
+    await ended.wait()
+
+asyncio.run(main())
+"""
 
 
 def _cause(blame: Blame, what: str) -> BlameCause:
@@ -188,4 +199,13 @@ def test_who_takes_out_of_a_queue_in_a_generator_makes_room_in_it(direct_python:
         assert (cause.kind, cause.ends) == ("sleep", "send")
 
     with target(direct_python, TAKES_IN_A_GENERATOR) as process:
+        blame_passes(process.pid, check)
+
+
+def test_an_event_that_a_signal_sets_is_idle(direct_python: Interpreter) -> None:
+    def check(blame: Blame) -> None:
+        assert blame.verdict == "idle"
+        assert any(q.what == "waits for ended, to be told to end" for q in blame.quiets)
+
+    with target(direct_python, SET_BY_A_SIGNAL) as process:
         blame_passes(process.pid, check)

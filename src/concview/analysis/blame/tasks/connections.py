@@ -67,7 +67,8 @@ def _own_server(waiter: TaskWaiter, peer: Peer, connection: str) -> Link | None:
     # One that never came to wait for events was not seen at an epoll: of the loops it is the one that is at no other.
     running = {s.tid for s in waiter.world.history.aio.loops if s.tid in waiter.moment.runs}
     loops = loops or {t for t in running if not pollers.keys_of(t)}
-    if len(loops) != 1 or waiter.moment.runs[min(loops)].state is State.IDLE:
+    thread = waiter.moment.runs[min(loops)] if len(loops) == 1 else None
+    if thread is None or thread.state is State.IDLE or waiter.moment.at_ns - thread.since_ns < OVERDUE_NS:
         return None
     key = ("own server", peer.name)
     return waiter.link(Via.ANSWER, f"an answer over {connection}", [*loops], key, Confidence.INFERRED)

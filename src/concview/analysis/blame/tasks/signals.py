@@ -30,14 +30,16 @@ def at_signal(waiter: TaskWaiter) -> Root | Link:
     if TOLD_TO_END.search(name.rpartition(".")[2]):
         return waiter.end(End.IDLE, f"waits for {name}, to be told to end")
     leaf = run.leaf
-    if (
-        leaf is not None
-        and leaf.origin == "user"
-        and waiter.world.file(leaf.file).awaited(leaf.function, leaf.line) == ""
-    ):
-        return waiter.end(
-            End.IDLE, f"waits until it is cancelled: for an {run.wait.kind or 'event'} that nobody else has"
-        )
+    if leaf is not None and leaf.origin == "user":
+        file = waiter.world.file(leaf.file)
+        if file.awaited(leaf.function, leaf.line) == "":
+            alone = f"waits until it is cancelled: for an {run.wait.kind or 'event'} that nobody else has"
+            return waiter.end(End.IDLE, alone)
+        method, called = file.waited(leaf.function, leaf.line)
+        if called and (TOLD_TO_END.search(called.rpartition(".")[2]) or file.by_signal(called, method)):
+            return waiter.end(End.IDLE, f"waits for {called}, to be told to end")
+        if called and file.by_descriptor(called):
+            return waiter.end(End.PEER, f"what the loop watches for it (add_reader or add_writer), which sets {called}")
     on, owners, makers = tasks.by_source(run)
     if owners:
         return waiter.link(Via.RESOURCE, on, owners, ("given", run.wait.object))
