@@ -80,7 +80,7 @@ def alone(waiter: Waiter) -> Counters | None:
 
 
 def _via(look: Look) -> str:
-    return look.wait.via if look.wait.via in _WHAT else look.via
+    return look.via if look.via in _WHAT else look.wait.via
 
 
 def besides(counters: Counters) -> list[str] | None:
