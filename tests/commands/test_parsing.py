@@ -101,13 +101,13 @@ def test_a_signal_that_arrives_in_a_finaliser_is_not_lost() -> None:
         "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
         "def stay(arguments):\n"
         "    Last()\n"
-        "    time.sleep(30)\n"
+        "    time.sleep(300)\n"
         "    return 0\n"
         "base._run = stay\n"
         "try: base.run([])\n"
         "except base.Terminated: print('ended')\n"
     )
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=25)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120)
     assert done.stdout == "ended\n", done
 
 
