@@ -51,6 +51,13 @@ async def cancelled_later():
     loop.call_later(100_000, me.cancel)
     await never()
 
+async def cancelled_never():
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    loop.call_later(float("inf"), future.cancel)
+    loop.call_at(1e300, asyncio.current_task().cancel)
+    await future
+
 async def ended_by_a_method():
     loop = asyncio.get_running_loop()
     it = Never(loop)
@@ -69,11 +76,13 @@ async def timeout(seconds):
 
 async def main():
     tasks = {"none": never, "none wait_for": wait_for_ever, "some wait": wait, "none wait": wait_for_all,
-             "when cancel": cancelled_later, "when method": ended_by_a_method, "none timer": a_timer_of_something_else,
+             "when cancel": cancelled_later, "none infinity": cancelled_never,
+             "when method": ended_by_a_method, "none timer": a_timer_of_something_else,
              "when wait_for" if sys.version_info >= (3, 12) else "some wait_for": wait_for}
     if sys.version_info >= (3, 11):
         tasks["when timeout"] = lambda: timeout(100_000)
         tasks["none timeout"] = lambda: timeout(None)
+        tasks["none in this life"] = lambda: timeout(9.5e9)
     kept = []
     for name, function in tasks.items():
         task = asyncio.get_running_loop().create_task(function())

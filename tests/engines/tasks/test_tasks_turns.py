@@ -58,7 +58,11 @@ SHARED_LOOP = """
 import asyncio, threading
 loop, guard = asyncio.new_event_loop(), threading.RLock()
 
+async def beside():
+    await asyncio.sleep(1000)
+
 async def fetch():
+    others = [asyncio.ensure_future(beside()) for _ in range(6)]
     reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
     print("ready", flush=True)
     await reader.readline()

@@ -344,7 +344,7 @@ def _behind(blame: Blame, cause: BlameCause) -> str:
     '' where nobody does."""
     end = cause.kind, cause.what, cause.file, cause.line
     for c in blame.causes:
-        if c.path and (c.kind, c.what, c.file, c.line) == end:
+        if c is not cause and c.path and (c.kind, c.what, c.file, c.line) == end:
             number = len(c.threads) + len(c.tasks)
             who = f"{number} {words.kind_of(c.threads, c.tasks, number == 1)} ({c.who})"
             return f"; behind that {who} {waits(number)} for {words.waited_for(c.path[0])}{words.at(c.path[0])}"

@@ -23,6 +23,8 @@ _MAX_BASES = 16
 _MAX_TYPES = 4096
 #: Names that one code object refers to.
 _MAX_NAMES = 4_096
+#: What is due later than that, in seconds, never is: infinity, and what nanoseconds of 63 bits do not hold.
+FAR_S = 9e9
 #: Members of a collection that are looked at.
 MAX_MEMBERS = 1 << 17
 
@@ -201,6 +203,12 @@ class Values:
     def _negative(self, address: int) -> bool:
         tag = struct.unpack("<q", self.memory.read(address + self.o["long.lv_tag"], 8))[0]
         return bool(tag & 3 == 2) if self.o.features.long_tags else tag < 0
+
+    def due(self, handle: int) -> float:
+        """When a timer of a loop is due: seconds of the loop's clock; 0.0 where that is never, or not known. Raises
+        BAD."""
+        when = self.number(self.memory.word(handle + self.layout.when))
+        return when if when is not None and 0 < when < FAR_S else 0.0
 
     def integer(self, address: int, default: int = -1) -> int:
         found = self.number(address)

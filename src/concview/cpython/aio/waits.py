@@ -257,8 +257,8 @@ class Waits:
         if "_when" not in dict(self._values.slots(handle)):
             return  # uvloop's has none
         with contextlib.suppress(*BAD):
-            when = self._values.number(self._memory.word(handle + self._values.layout.when))
-            if when is not None and 0 < when < 1e12:
+            when = self._values.due(handle)
+            if when:
                 found.due_s = when
                 if delay is not None and 0 <= delay < when:
                     found.began_s = when - delay

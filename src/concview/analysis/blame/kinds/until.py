@@ -6,6 +6,8 @@ that task.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from typing import ClassVar, cast
 
@@ -13,6 +15,7 @@ from concview.analysis.blame.nouns import End, Link, Node, Via
 from concview.analysis.blame.tasks.names import node_of, task_name
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import among, places
+from concview.analysis.tasks.records import TaskHistory
 from concview.model import State
 
 #: Source: CPython 3.8 to 3.15, uvloop 0.14 to 0.23 (whose own run_until_complete is in C).
@@ -21,6 +24,10 @@ _RUNS_UNTIL = places(
     ("asyncio/runners.py", "run"),
     ("uvloop/__init__.py", "run"),
 )
+#: How often it is looked for anew: at first not all tasks are known. Loops of which it is remembered.
+_AGAIN_NS, _LOOPS = 2_000_000_000, 64
+#: The name that asyncio gives to a task which has none.
+_COUNTED = re.compile(r"Task-(\d{1,15})", re.ASCII)
 
 
 class Until:
@@ -33,10 +40,14 @@ class Until:
     def follow(self, waiter: Waiter) -> Link | None:
         """None where it has no task that nobody waits for."""
         loop = next((s.id for s in waiter.world.history.aio.loops if s.tid == waiter.tid), 0)
-        known = cast("dict[int, Node]", waiter.world.remembered("until", dict))
-        root = known.get(loop, 0)
-        if root not in waiter.moment.tasks.runs:
-            root = known[loop] = _root(waiter, loop)
+        now = waiter.moment.at_ns
+        known = cast("dict[int, tuple[Node, int]]", waiter.world.remembered("until", dict))
+        root, at = known.get(loop, (0, 0))
+        if (root and root not in waiter.moment.tasks.runs) or not 0 <= now - at < _AGAIN_NS:
+            if len(known) >= _LOOPS:
+                known.clear()
+            root = _root(waiter, loop) if loop else 0
+            known[loop] = root, now
         if not root:
             return None
         link = waiter.link(Via.RESULT, f"the end of {task_name(waiter.world, root)}", [root], told=True)
@@ -45,12 +56,21 @@ class Until:
 
 def _root(waiter: Waiter, loop: int) -> Node:
     """Of the tasks of a loop that nobody waits for the oldest: what a loop is run for is made first, if it is not one
-    that runs again and again. 0: there is none."""
+    that runs again and again. Of those that were there before anybody looked the names tell which came first: asyncio
+    counts. 0: there is none, or it cannot be told."""
     tasks = waiter.moment.tasks
     awaited = {t for run in tasks.runs.values() for t in run.awaits}
     every = (tasks.task(n) for n in tasks.runs if -n not in awaited)
     roots = [t for t in every if t is not None and t.loop == loop and t.kind == "task"]
-    return node_of(min(roots, key=lambda t: (t.born_ns, t.id)).id) if roots and loop else 0
+    roots.sort(key=_order)
+    if len(roots) > 1 and _order(roots[0]) == _order(roots[1]):
+        return 0
+    return node_of(roots[0].id) if roots else 0
+
+
+def _order(task: TaskHistory) -> tuple[int, float]:
+    counted = _COUNTED.fullmatch(task.name)
+    return task.born_ns, float(counted[1]) if counted else math.inf
 
 
 KIND = Until()

@@ -225,8 +225,8 @@ class TaskMoment:
         world, nodes = self.world, list[Node]()
         for stack, those in self.stacks.items():
             their = world.standing(stack)
-            key = ("way", stack, look.stack, look.place, on, method)
             called = self.runs[those[0]].wait.state is TaskState.TASK
+            key = ("way", stack, look.stack, look.place, on, method, called)
             stands = partial(way, world, their, look, reach, counted, called)
             if their.own and world.remembered(key, stands) == wanted:
                 nodes += those

@@ -86,6 +86,8 @@ class Generators:
         self._ways: dict[int, frozenset[int]] = {}  #: code object -> slots of its frames in which one was found
         #: Task -> (where it stood, generators that nothing there was found to have): one look may not do for all tasks.
         self._without: dict[int, tuple[list[Link], frozenset[int]]] = {}
+        #: Generator -> (where it stood, the same).
+        self._passed: dict[int, tuple[list[tuple[int, bytes]], frozenset[int]]] = {}
         self._own: dict[int, Task] = {}  #: generator -> the entry that stands for it
 
     def held(self, task: Task) -> list[Held]:
@@ -247,6 +249,7 @@ class Generators:
         queued = {hold.object for one in found for hold in one.held}
         others.sort(key=lambda t: t.waiting is not None and t.waiting.object in queued)
         cleared, self._without = self._without, {}
+        self._passed = {a: searched for a, searched in self._passed.items() if a in frames}
         for known in (True, False):
             for task in others:
                 if not left:
@@ -260,11 +263,19 @@ class Generators:
                     break
                 there = self._through(task.links, left, known)
                 if not known:
-                    self._without[task.address] = task.links, frozenset(left)
+                    self._without[task.address] = task.links, frozenset(left - there.keys())
                 tasks.update({a: (task, on) for a, on in there.items() if a not in tasks})
                 left -= there.keys()
             for outer, link in frames.items() if left else ():
+                earlier = self._passed.get(outer)
+                if earlier is not None and earlier[0] == link.stand and left <= earlier[1]:
+                    continue
+                if self._late():
+                    whole = False
+                    break
                 there = self._through([link], left, known)
+                if not known:
+                    self._passed[outer] = link.stand, frozenset(left - there.keys())
                 within.update({a: outer for a in there if a != outer and a not in within})
             left = {a for a in left if a not in within or _outermost(a, tasks, within) not in tasks}
         given: dict[int, _Given] = {}

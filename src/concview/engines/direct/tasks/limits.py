@@ -9,7 +9,6 @@ lasted for a while: before that nothing follows from whether it has a limit.
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import time
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from concview.cpython.aio.chain import Link
 from concview.cpython.aio.holders import GENERATORS
-from concview.cpython.aio.values import BAD
+from concview.cpython.aio.values import BAD, FAR_S
 from concview.engines.direct.tasks.records import Task
 from concview.model import LIMITED_NS, TaskState
 
@@ -131,10 +130,10 @@ class Limits:
             return LIMITED_NS
         attributes = values.attributes(manager)
         when = next((n for name in names if (n := values.number(attributes.get(name, 0))) is not None), None)
-        if when is None or not math.isfinite(when):
+        if when is None or not when < FAR_S:
             return 0
         # trio's clock begins anywhere.
-        return int(when * 1e9) if 0 < when < 1e12 and "_cancel_status" not in attributes else LIMITED_NS
+        return int(when * 1e9) if when > 0 and "_cancel_status" not in attributes else LIMITED_NS
 
     # ------------------------------------------------------------------ timers
 
@@ -146,7 +145,9 @@ class Limits:
         for loop in self._tracker.loops.known.values():
             with contextlib.suppress(*BAD):
                 for handle in values.list_items(loop.scheduled, _TIMERS) if loop.scheduled else ():
-                    when = values.number(values.memory.word(handle + values.layout.when)) or 0.0
+                    when = values.due(handle)
+                    if not when:
+                        continue
                     timer = known.get(handle)
                     if timer is None or timer.when != when:
                         if time.thread_time_ns() - began > MOST_NS:
@@ -158,7 +159,7 @@ class Limits:
                     found = [by_future[a] for a in (timer.reached | timer.ends) & by_future.keys()]
                     found += [by_task[a] for a in timer.ends & by_task.keys()]
                     for task in found:
-                        if when and not values.integer(values.attribute(handle, "_cancelled"), 1):
+                        if not values.integer(values.attribute(handle, "_cancelled"), 1):
                             task.until_ns = _first([task.until_ns, int(when * 1e9)])
                             self._tracker.telling.touch(task)
         return through

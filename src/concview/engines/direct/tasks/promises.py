@@ -297,8 +297,8 @@ class Promises:
             with contextlib.suppress(*BAD):
                 for handle in values.list_items(loop.scheduled, _OTHERS):
                     told = values.attributes(handle)
-                    when = values.number(values.memory.word(handle + values.layout.when))
-                    if values.type_name(told.get("_cancelled", 0)) != "bool" or when is None:
+                    when = values.due(handle)
+                    if values.type_name(told.get("_cancelled", 0)) != "bool" or not when:
                         continue
                     if values.integer(told["_cancelled"], 1):
                         continue

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from concview.cpython.aio.chain import Chains, Checker, Link
 from concview.cpython.aio.holders import Held, Holders
 from concview.cpython.aio.layout import CANCELLED, FINISHED, PENDING, Mismatch, TaskLayout, proves
-from concview.cpython.aio.values import BAD, Values
+from concview.cpython.aio.values import BAD, FAR_S, Values
 from concview.cpython.aio.waits import TASK, Waiting, Waits
 from concview.cpython.memory import MAX_SEGMENTS
 from concview.engines.direct.tasks.records import NAME_PART, Again, Task
@@ -213,7 +213,7 @@ class Walker:
                     found[task.address] = old
             else:
                 when = due.get(task.address, 0.0)
-                if 0 < when < old.due_s + _LONG:
+                if 0 < when < min(FAR_S, old.due_s + _LONG):
                     found[task.address] = Waiting(
                         old.state, old.via, due_s=when, began_s=when - (old.due_s - old.began_s) if old.began_s else 0.0
                     )
