@@ -17,8 +17,9 @@ from pyspy_sink import KeepingSink, watch
 
 from capacity import BUSY, MEASURES, WAITS
 from concview.engines.pyspy import PySpyEngine
+from concview.engines.pyspy.join import Moment, WaitTable
 from concview.engines.pyspy.observe import KernelSide
-from concview.engines.pyspy.threads import Tasks
+from concview.engines.pyspy.threads import Task, Tasks
 from concview.errors import TargetGone
 from concview.model import Notice, Target
 from concview.process.discovery import describe
@@ -361,8 +362,15 @@ def test_a_name_is_nobodys_where_two_had_the_handle_since_py_spy_was_started() -
     side = KernelSide(os.getpid(), True, Tasks(os.getpid()))
     side.handles = {1: 0x7000, 2: 0x7000, 3: 0x8000}
     side._gone = {1: 500, 3: 550}
-    assert side.passed_on(2, 400, 600) and not side.passed_on(2, 501, 600) and not side.passed_on(2, 400, 499)
-    assert not side.passed_on(1, 400, 600), "its own end"
+
+    def moment(at_ns: int, *tids: int) -> Moment:
+        return Moment(at_ns, -1, 0, False, [], WaitTable(), {tid: Task(tid, "", 0) for tid in tids})
+
+    assert side.passed_on(2, 400, moment(600, 2)), "it ended after py-spy was started"
+    assert not side.passed_on(2, 501, moment(600, 2)), "before"
+    assert not side.passed_on(2, 400, moment(499, 2)), "after the moment"
+    assert side.passed_on(2, 501, moment(600, 1, 2)), "it has no handle any more, and is still listed"
+    assert not side.passed_on(1, 501, moment(600, 1)), "its own end"
     side.close()
 
 

@@ -354,12 +354,14 @@ class PySpyEngine:
         for tid, track in tracks.items():
             if not track.times or not moments:
                 continue
-            moment = moments[min(bisect_left(times, track.times[0] + self.SURE_NS), len(moments) - 1)]
+            # By a list of threads that is surely younger than the look: one may be that old.
+            after = track.times[0] + self.SURE_NS + Tasks.RELIST_NS
+            moment = moments[min(bisect_left(times, after), len(moments) - 1)]
             task = moment.tids.get(tid)
             if task is None:
                 continue
-            alone = not self._kernel.passed_on(tid, window.started_ns, moment.at_ns)
-            there = task.started_ns <= track.times[0] - self.SURE_NS and track.times[0] <= moment.at_ns
+            alone = not self._kernel.passed_on(tid, window.started_ns, moment)
+            there = task.started_ns <= track.times[0] - self.SURE_NS and after <= moment.at_ns
             if tid == self._pid or (there and alone):
                 self._emitter.name(tid, track.name, task.started_ns)
 

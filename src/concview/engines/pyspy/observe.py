@@ -158,12 +158,14 @@ class KernelSide:
         self._handles()
         return could
 
-    def passed_on(self, tid: int, since_ns: int, until_ns: int) -> bool:
-        """Whether another thread that had the handle of this one was seen to have ended between these moments."""
+    def passed_on(self, tid: int, since_ns: int, moment: Moment) -> bool:
+        """Whether another thread that had the handle of this one was there since, up to this moment: the kernel may
+        still list one whose handle somebody else has by now."""
         handle = self.handles.get(tid)
         return any(
-            other != tid and since_ns <= at <= until_ns and self.handles.get(other) == handle
-            for other, at in self._gone.items()
+            other != tid and (other in moment.tids or since_ns <= self._gone.get(other, -1) <= moment.at_ns)
+            for other, its in self.handles.items()
+            if its == handle
         )
 
     def _threads_changed(self, at_ns: int) -> None:
