@@ -74,6 +74,27 @@ def test_some_lines_are_left_out_and_some_stampedes_found() -> None:
     assert min(kept) < 1
 
 
+def test_a_window_shorter_than_any_stay_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(rules={})
+    tids = [scene.thread(f"web-{n}") for n in range(MIN_THREADS)]
+
+    def step(at: float) -> None:
+        for tid in tids:
+            scene.do(tid, CALLS[0], RUNNING)
+
+    scene.play(0.2, step)
+    divided: list[int] = []
+
+    def crowded(*given: object) -> set[int]:
+        divided.append(1)
+        return set()
+
+    monkeypatch.setattr(_stampede, "_crowded", crowded)
+    assert stampedes(Window(scene.history, window_ns=1_000)) == [] == divided
+    assert stampedes(Window(scene.history)) == []
+    assert divided == [1]
+
+
 @pytest.mark.parametrize("least", [1, 2, 3, 4, 5, 8, 13])
 def test_bits_in_a_row(least: int) -> None:
     chance = random.Random(least)

@@ -62,6 +62,8 @@ def stampedes(window: Window) -> list[Stampede]:
     """Those of a window. The first and the last stay of a thread may be cut: they count by where they begin."""
     places: dict[int, list[_Open]] = defaultdict(list)
     found: list[Stampede] = []
+    if window.end_ns - window.start_ns < LEAST_NS:
+        return []  # no stay in it is so long, and it has no parts to speak of
     called = _Calls()
     # Where too few threads compute at all, there is nothing to follow slice by slice.
     computing = [t for t in window.threads if any(c.state in _WANTS_CPU for c in t.wait_profiles)]

@@ -40,7 +40,7 @@ class Polled:
         if not inside and (kept is not None or asked):
             end = waiter.end(End.PEER, by_server(asked))
             return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
-        if not inside and len(world.history.threads) == 1:
+        if not inside and len(world.history.threads) == 1 and not waiter.moment.tasks.runs:
             end = waiter.end(End.PEER, "another process, or one that has ended and left it: this is the only thread")
             return waiter.outside(Via.LOCK, what, Confidence.INFERRED, end)
         otherwise = waiter.end(End.UNEXPLAINED, f"{what}: not seen who has it")
