@@ -17,9 +17,8 @@ from pyspy_sink import KeepingSink, watch
 
 from capacity import BUSY, MEASURES, WAITS
 from concview.engines.pyspy import PySpyEngine
-from concview.engines.pyspy.join import Moment, WaitTable
 from concview.engines.pyspy.observe import KernelSide
-from concview.engines.pyspy.threads import Task, Tasks
+from concview.engines.pyspy.threads import Tasks
 from concview.errors import TargetGone
 from concview.model import Notice, Target
 from concview.process.discovery import describe
@@ -342,8 +341,8 @@ def test_threads_that_come_and_go_are_named(pyspy_python: Interpreter) -> None:
     source = """
 import threading, time
 print("ready")
-for i in range(10000):  # longer and longer, until it takes py-spy less than that to begin
-    t = threading.Thread(target=time.sleep, args=(min(5, 0.25 + 0.03 * i),), name="short-%d" % i)
+for i in range(10000):  # longer and longer, until one outlives a run of py-spy
+    t = threading.Thread(target=time.sleep, args=(min(5, 0.25 + 0.1 * i),), name="short-%d" % i)
     t.start(); t.join()
 """
     sink, engine = KeepingSink(), PySpyEngine()
@@ -362,15 +361,8 @@ def test_a_name_is_nobodys_where_two_had_the_handle_since_py_spy_was_started() -
     side = KernelSide(os.getpid(), True, Tasks(os.getpid()))
     side.handles = {1: 0x7000, 2: 0x7000, 3: 0x8000}
     side._gone = {1: 500, 3: 550}
-
-    def moment(at_ns: int, *tids: int) -> Moment:
-        return Moment(at_ns, -1, 0, False, [], WaitTable(), {tid: Task(tid, "", 0) for tid in tids})
-
-    assert side.passed_on(2, 400, moment(600, 2)), "it ended after py-spy was started"
-    assert not side.passed_on(2, 501, moment(600, 2)), "before"
-    assert not side.passed_on(2, 400, moment(499, 2)), "after the moment"
-    assert side.passed_on(2, 501, moment(600, 1, 2)), "it has no handle any more, and is still listed"
-    assert not side.passed_on(1, 501, moment(600, 1)), "its own end"
+    assert side.passed_on(2, 400) and side.passed_on(1, 400) and not side.passed_on(3, 400)
+    assert not side.passed_on(2, 501), "it had ended before"
     side.close()
 
 

@@ -346,10 +346,10 @@ class PySpyEngine:
         self._covered_ns = stop
 
     def _name(self, window: PySpyRun, tracks: dict[int, Track], moments: list[Moment]) -> None:
-        """A handle passes to a new thread when its owner ends, and py-spy keeps the first name: it is the name of
-        whoever was alive when py-spy first saw the handle. No name is better than a wrong one: py-spy reads names,
-        stacks and the clock one after the other, on a full machine long apart, so the thread has to have been there
-        well before and after, and nobody else may have had its handle since py-spy was started."""
+        """A handle passes to a new thread when its owner ends, and py-spy tells one name for it, mostly that of whoever
+        was alive when it first saw the handle, now and then that of a later one. No name is better than a wrong one:
+        py-spy reads names, stacks and the clock one after the other, on a full machine long apart, so the thread has
+        to have been there well before and after, and nobody else may have had its handle since py-spy was started."""
         times = [moment.at_ns for moment in moments]
         for tid, track in tracks.items():
             if not track.times or not moments:
@@ -360,7 +360,7 @@ class PySpyEngine:
             task = moment.tids.get(tid)
             if task is None:
                 continue
-            alone = not self._kernel.passed_on(tid, window.started_ns, moment)
+            alone = not self._kernel.passed_on(tid, window.started_ns)
             there = task.started_ns <= track.times[0] - self.SURE_NS and after <= moment.at_ns
             if tid == self._pid or (there and alone):
                 self._emitter.name(tid, track.name, task.started_ns)

@@ -158,14 +158,12 @@ class KernelSide:
         self._handles()
         return could
 
-    def passed_on(self, tid: int, since_ns: int, moment: Moment) -> bool:
-        """Whether another thread that had the handle of this one was there since, up to this moment: the kernel may
-        still list one whose handle somebody else has by now."""
+    def passed_on(self, tid: int, since_ns: int) -> bool:
+        """Whether another thread that had or has the handle of this one was there since."""
         handle = self.handles.get(tid)
         return any(
-            other != tid and (other in moment.tids or since_ns <= self._gone.get(other, -1) <= moment.at_ns)
+            other != tid and its == handle and self._gone.get(other, since_ns) >= since_ns
             for other, its in self.handles.items()
-            if its == handle
         )
 
     def _threads_changed(self, at_ns: int) -> None:
