@@ -108,6 +108,11 @@ def waits(number: int) -> str:
     return "waits" if number == 1 else "wait"
 
 
+def with_article(noun: str) -> str:
+    """'a pipe', 'an eventfd'."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """'a, b, c, …': as many as may be."""
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")

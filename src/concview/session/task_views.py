@@ -156,6 +156,13 @@ class _Maker:
 
     # ------------------------------------------------------------ tasks
 
+    def _due(self, run: TaskRun) -> float | None:
+        """Of a time limit that is passed while the wait goes on nothing is known: it was put off, as `reschedule` of
+        asyncio's does."""
+        due = run.due_ns - self._history.now_ns
+        passed = due <= 0 and run.wait.state is not TaskState.SLEEP
+        return due / 1e9 if run.due_ns > LIMITED_NS and not passed else None
+
     def _since(self, run: TaskRun) -> float:
         return max(0, self._history.now_ns - run.began_ns) / 1e9
 
@@ -185,7 +192,7 @@ class _Maker:
             holds=run.holds,
             awaits=tuple(t for t in run.awaits if t in history.tasks),
             awaited=run.awaited,
-            due_s=(run.due_ns - history.now_ns) / 1e9 if run.due_ns > LIMITED_NS else None,
+            due_s=self._due(run),
             blocked_by=words.holders_of(history, run.wait),
             behind=self._behind.get(task.id, 0),
             because=because.because,

@@ -41,7 +41,7 @@ from concview.analysis.window import Slice, Window
 from concview.catalogue import evidence
 from concview.catalogue.base import Observation, Thresholds
 from concview.model import Confidence, Stack, StackEvidence
-from concview.text import duration, percent
+from concview.text import duration, percent, with_article
 
 #: What to do where many threads work on one object of that kind.
 _FIXES = {
@@ -149,10 +149,7 @@ class CriticalSectionContention:
                 )
             ),
             fix=_FIXES.get(one.kind, "").format(name=known or "shared"),
-            gain=(
-                f"{mean:.1f} threads' worth of time, if each worked on {'an' if one.kind[:1] in 'aeiou' else 'a'} "
-                f"{one.kind} of its own."
-            ),
+            gain=f"{mean:.1f} threads' worth of time, if each worked on {with_article(one.kind)} of its own.",
             check_next="How long does one operation on it take? Copies, sorts and joins of a long one keep it longest.",
             where=evidence.places(waits, works),
             threads=tuple(involved),

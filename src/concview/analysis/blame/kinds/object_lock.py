@@ -12,6 +12,7 @@ from concview.analysis.blame.nouns import End, Link, Via
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.classify import OBJECT_VIA
 from concview.model import Confidence, State
+from concview.text import with_article
 
 _RUNS = frozenset({State.RUNNING, State.RUNNABLE})
 
@@ -29,11 +30,11 @@ class ObjectLock:
         if has_it in runs:
             # Of one that has not parked yet which object it is, is concluded from what its frame has at hand.
             sure = Confidence.EXACT if waiter.wait.syscall == "futex" else Confidence.INFERRED
-            return waiter.link(Via.OBJECT, f"a {kind}", [has_it], sure)
+            return waiter.link(Via.OBJECT, with_article(kind), [has_it], sure)
         users = waiter.world.seen.waiters.get(address, set()) - waiter.same
         others = sorted(t for t in users if t in runs and runs[t].state in _RUNS)
-        otherwise = waiter.end(End.UNEXPLAINED, f"a {kind}: no thread is seen to work on it")
-        return waiter.link(Via.OBJECT, f"a {kind}", others, otherwise=otherwise)
+        otherwise = waiter.end(End.UNEXPLAINED, f"{with_article(kind)}: no thread is seen to work on it")
+        return waiter.link(Via.OBJECT, with_article(kind), others, otherwise=otherwise)
 
 
 KIND = ObjectLock()

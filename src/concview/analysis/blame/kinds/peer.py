@@ -10,6 +10,7 @@ from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import JOB_RESULTS, among
 from concview.model import Peer as Descriptor
 from concview.model import WaitKind
+from concview.text import with_article
 
 #: Calls that wait for a message.
 _MESSAGE = re.compile(r"\.(?:recv|receive|poll)\w*\(")
@@ -41,7 +42,7 @@ class Peer:
         if peer.kind == "eventfd" and _MESSAGE.search(waiter.frame.text):
             return waiter.end(End.PEER, "a message that a C library's thread brings (by an eventfd, as ZeroMQ does)")
         if "[" in peer.name:
-            return waiter.end(End.PEER, f"a {peer.kind}")
+            return waiter.end(End.PEER, with_article(peer.kind))
         if peer.kind == "fifo" and peer.status:
             lacks = {"no reader": "reading", "no writer": "writing"}[peer.status]
             return waiter.end(End.PEER, f"the FIFO {peer.name} to be opened for {lacks}, which nobody has done")
