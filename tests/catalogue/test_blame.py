@@ -620,6 +620,18 @@ def test_few_samples_are_no_all_clear() -> None:
         assert hz > 1 or found.sentence.startswith("No verdict: only 8 samples in 8")
 
 
+def test_what_few_samples_did_not_explain_is_no_verdict() -> None:
+    for hz, verdict in ((1.0, "few samples"), (20.0, "unexplained")):
+        scene = Scene(hz=hz, rules={})
+        caller = scene.thread("caller")
+        result = Wait(WaitKind.FUTEX, "futex", via="Future.result")
+        for line in range(8):  # it goes on: nothing stands still
+            scene.do(caller, [frame("call", 5 + line)], result)
+            scene.play(1)
+        found = tracker().blame(Window(scene.history))
+        assert found is not None and found.verdict == verdict and found.unexplained > 0.5
+
+
 def test_a_job_that_waits_for_another_job_is_told_as_such() -> None:
     """A worker of celery that asks the broker for a result waits for a worker, not for the broker."""
     package = "/v/lib/python3.12/site-packages"

@@ -509,6 +509,24 @@ def test_a_task_waits_for_a_thread_and_that_for_a_task() -> None:
     assert ways["result", "result"] == "peer", "through both worlds, to the database"
 
 
+def test_a_task_that_gave_its_result_has_ended_when_the_moment_is_judged() -> None:
+    stream = Stream()
+    thread(stream, 200, "caller", Wait(WaitKind.SLEEP, "sleep"), Frame("call", "/srv/app.py", 60))
+    stream.run(0.5)
+    for n in range(60):
+        server = stream.task(f"server-{n}", serves=0xF0 + n)
+        stream.does(server, TaskWait(TaskState.SLEEP, "sleep"), 15)
+        result = Wait(WaitKind.FUTEX, "futex", lock=0xF0 + n, lock_kind="Future", via="Future.result")
+        number = 20_000 + n
+        stack = stream.stack(Frame("call", "/srv/app.py", 70))
+        stream.events += [WaitDef(number, result), Tick(stream.at, 0, 0, False, (200, stack, number, 0))]
+        stream.run(0.1)
+        stream.end(server)
+    said = blamed(stream)
+    assert said.verdict != "unexplained" and said.share(said.unexplained) < 0.1
+    assert "sleep" in {c.kind for c in said.causes if 200 in c.threads and [s.via for s in c.path] == ["result"]}
+
+
 def test_tasks_that_only_pace_or_wait_for_work_are_quiet() -> None:
     stream = Stream()
     for n in range(5):

@@ -83,6 +83,9 @@ def _judge(blame: Blame, history: History) -> _Said:
     if shut is not None and shut.still_s >= STUCK_S:
         said = f"{shut.said} Nothing has moved for {duration(shut.still_s)}."
         return "stuck", Severity.WARN, said, _more(blame), still_s
+    few = _few(blame, history)
+    if problem is not None and problem[0] == "unexplained" and few and not still_s:
+        problem = None  # what was not seen in so few samples is no fault of the process
     if problem is not None:
         verdict, severity, sentence = problem
         more = _more(blame, verdict)
@@ -106,7 +109,6 @@ def _judge(blame: Blame, history: History) -> _Said:
     largest = _largest(blame, "Most of it")
     if more:
         return "outside", None, f"Nobody is held up, but not everybody moves: {more[0]}", more[1:], still_s
-    few = _few(blame, history)
     if few:
         return "few samples", None, few + _largest(blame, "Most of what was seen"), more, still_s
     away = _outside(blame)

@@ -108,8 +108,10 @@ class TaskMoment:
 
     @cached_property
     def serves(self) -> dict[int, Node]:
-        """Future of `concurrent.futures` -> the task that gives it its result."""
-        return {t.serves: node_of(t.id) for t in self._aio.tasks.values() if t.serves and node_of(t.id) in self.runs}
+        """Future of `concurrent.futures` -> the task that gives it its result. That may have ended since: a moment is
+        judged later."""
+        tasks = {node: self.task(node) for node in self.runs}
+        return {task.serves: node for node, task in tasks.items() if task is not None and task.serves}
 
     @cached_property
     def given(self) -> dict[int, Node]:
