@@ -15,6 +15,7 @@ from concview.analysis.blame.closed import closed
 from concview.analysis.blame.nouns import TAKEN, End, Family, Via
 from concview.analysis.history import History
 from concview.analysis.known_places import EVENT_LOOPS, among
+from concview.analysis.tasks.limited import limited
 from concview.analysis.work import KINDS, title
 from concview.model import NO_STACK, Severity, Stack, State, TaskState
 from concview.snapshot import Blame, BlameCause, BlameStep, QuietView
@@ -75,27 +76,27 @@ def _judge(blame: Blame, history: History) -> _Said:
         said = f"No verdict: {percent(blame.unread)} of the thread time could not be read."
         return "unreadable", None, said, [], 0.0
     if blame.seconds < ENOUGH_S:
-        return "early", None, "Too little was seen for a verdict.", _more(blame), 0.0
+        return "early", None, "Too little was seen for a verdict.", _more(blame, history), 0.0
     still = _still(history)
     still_s = still if still >= STUCK_S else 0.0
     problem = _problem(blame, history)
     shut = closed(history) if problem is None or problem[1] is not Severity.WARN else None
     if shut is not None and shut.still_s >= STUCK_S:
         said = f"{shut.said} Nothing has moved for {duration(shut.still_s)}."
-        return "stuck", Severity.WARN, said, _more(blame), still_s
+        return "stuck", Severity.WARN, said, _more(blame, history), still_s
     few = _few(blame, history)
     if problem is not None and problem[0] == "unexplained" and few and not still_s:
         problem = None  # what was not seen in so few samples is no fault of the process
     if problem is not None:
         verdict, severity, sentence = problem
-        more = _more(blame, verdict)
+        more = _more(blame, history, verdict)
         if still_s and verdict != "unexplained":
             more.insert(0, f"Nothing has moved for {duration(still_s)}.")
         elif still_s:
             verdict, severity = "still", Severity.WARN
             sentence = f"Nothing has moved for {duration(still_s)}. {sentence}"
         return verdict, severity, sentence, more, still_s
-    more = _more(blame)
+    more = _more(blame, history)
     if blame.active < ACTIVE:
         unseen = _unseen_tasks(history)
         if unseen:
@@ -323,18 +324,20 @@ def _meets(cause: BlameCause, step: BlameStep) -> bool:
     return first is not None and (first.via, first.what, first.line) == (step.via, step.what, step.line)
 
 
-def _more(blame: Blame, verdict: str = "") -> list[str]:
+def _more(blame: Blame, history: History, verdict: str = "") -> list[str]:
     """What must be known beside the verdict: peers that do not answer. Without causes of the kind it is about."""
-    said = []
+    said: list[str] = []
+    with_limit: frozenset[int] | None = None
     for cause in blame.causes:
         alone = cause.kind in (End.PEER, End.CHILD, End.STOPPED, End.NATIVE, End.FILE) and not cause.path
         # Of one that waits for another thread's end or result, which waits for what nobody gives.
         in_vain = cause.kind == End.DORMANT and bool(cause.path)
         if (alone or in_vain) and cause.kind != verdict and cause.stuck_s >= max(STUCK_S, 0.9 * blame.seconds):
             story = words.story(cause, len(cause.threads) + len(cause.tasks))
-            said.append(
-                f"{story}, without a time limit, for up to {duration(cause.stuck_s)} now{_behind(blame, cause)}."
-            )
+            with_limit = limited(history.aio) if with_limit is None else with_limit
+            some = "some of them " if with_limit.intersection(cause.tasks) else ""
+            lasting = f"{some}without a time limit, for up to {duration(cause.stuck_s)} now"
+            said.append(f"{story}, {lasting}{_behind(blame, cause)}.")
         elif alone and cause.kind != verdict and cause.silent_s >= max(STUCK_S, 0.9 * blame.seconds):
             story = words.story(cause, len(cause.threads) + len(cause.tasks))
             said.append(f"{story}: nothing has been sent or has come there for {duration(cause.silent_s)}.")
