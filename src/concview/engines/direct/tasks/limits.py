@@ -143,25 +143,32 @@ class Limits:
         self._timers = {}
         by_task, by_future = {t.address: t for t in tasks}, {t.future: t for t in tasks if t.future}
         for loop in self._tracker.loops.known.values():
-            with contextlib.suppress(*BAD):
-                for handle in values.list_items(loop.scheduled, _TIMERS) if loop.scheduled else ():
+            try:
+                handles = values.list_items(loop.scheduled, _TIMERS) if loop.scheduled else []
+            except BAD:
+                handles, through = [], False
+            for handle in handles:
+                try:
                     when = values.due(handle)
-                    if not when:
-                        continue
                     timer = known.get(handle)
-                    if timer is None or timer.when != when:
+                    if when and (timer is None or timer.when != when):
                         if time.thread_time_ns() - began > MOST_NS:
                             through = False
                             break
                         timer = self._timer(handle, when)
-                    self._timers[handle] = timer
-                    # Whatever is done with the very future, it is done by then.
-                    found = [by_future[a] for a in (timer.reached | timer.ends) & by_future.keys()]
-                    found += [by_task[a] for a in timer.ends & by_task.keys()]
-                    for task in found:
-                        if not values.integer(values.attribute(handle, "_cancelled"), 1):
-                            task.until_ns = _first([task.until_ns, int(when * 1e9)])
-                            self._tracker.telling.touch(task)
+                except BAD:  # it was cancelled meanwhile, say; the others are there
+                    through = False
+                    continue
+                if not when or timer is None:
+                    continue
+                self._timers[handle] = timer
+                # Whatever is done with the very future, it is done by then.
+                found = [by_future[a] for a in (timer.reached | timer.ends) & by_future.keys()]
+                found += [by_task[a] for a in timer.ends & by_task.keys()]
+                for task in found:
+                    if not values.integer(values.attribute(handle, "_cancelled"), 1):
+                        task.until_ns = _first([task.until_ns, int(when * 1e9)])
+                        self._tracker.telling.touch(task)
         return through
 
     def _timer(self, handle: int, when: float) -> _Timer:
