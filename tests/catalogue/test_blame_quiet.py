@@ -11,7 +11,7 @@ from build import RUNNING, SELECT, SLEEP, Scene, frame, recv, stdlib, waits_for
 from concview.analysis.blame.tracker import Tracker
 from concview.analysis.blame.words import story
 from concview.analysis.window import Window
-from concview.model import Frame, Reference, Related, Relations, Role, Severity, Wait, Worker, Workers
+from concview.model import Frame, Loops, LoopState, Reference, Related, Relations, Role, Severity, Wait, Worker, Workers
 from concview.snapshot import Blame
 from concview.source.parse import parse
 from concview.source.wakes import File, Wakes
@@ -22,8 +22,8 @@ EVENT = stdlib("Event.wait", "threading.py")
 CONDITION = stdlib("Condition.wait", "threading.py")
 
 
-def blame(scene: Scene, text: str = "", file: str = FILE) -> Blame:
-    scene.play(4)
+def blame(scene: Scene, text: str = "", file: str = FILE, play_s: float = 4) -> Blame:
+    scene.play(play_s)
     lines = text.split("\n")
     found = Tracker(Wakes(lambda name: lines if name == file and text else ())).blame(Window(scene.history))
     assert found is not None
@@ -265,6 +265,22 @@ def test_a_loop_that_waits_for_what_only_itself_can_run(other: bool) -> None:
         scene.do(scene.thread("loop"), IN_LOOP[4:], SELECT)
     cause = max((c for c in blame(scene, BRIDGE).causes if tid in c.threads), key=lambda c: c.thread_s)
     assert cause.kind == ("unexplained" if other else "cycle")
+
+
+@pytest.mark.parametrize("brief", [True, False])
+def test_a_coroutine_that_was_only_just_given_to_the_loop_of_another_thread(brief: bool) -> None:
+    """Its task may have ended before tasks were looked at; one that is waited for for long would have been seen."""
+    scene = Scene(rules={})
+    loop, caller = scene.thread("io"), scene.thread("caller")
+    scene.do(loop, IN_LOOP[4:], SELECT)
+    row = LoopState(0x10, "asyncio", loop, True, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.01, 10)
+    scene.history.apply(Loops(scene.now_ns, 0, (row,), -1, 0, 0, 0, 0, 10, 0, 10, (), 0, "", "", ()))
+    for n in range(60):
+        if brief or not n:
+            scene.do(caller, IN_LOOP[:3], waits_for(0x40 + n, via="Future.result", kind="Future"))
+        scene.play(0.05)
+    causes = [c for c in blame(scene, BRIDGE, play_s=0).causes if caller in c.threads]
+    assert max(causes, key=lambda c: c.thread_s).kind == ("cpu" if brief else "unexplained")
 
 
 LOCKING = "def acquire(self):\n    while not self.try_():\n        time.sleep(0.05)\ndef attempt():\n    sleep(1)\n"

@@ -21,6 +21,8 @@ _VIA = frozenset({"Future.result", "futures.wait"})
 _NEXT = frozenset({"Queue.get", "SimpleQueue.get"})
 _LOOP = "asyncio/base_events.py"
 _GIVEN = "a coroutine, which the event loop has to run"
+#: Tasks are looked at less often than threads: one that lives for less than this may end unseen.
+_UNSEEN_NS = 100_000_000
 _OWN_LOOP = "waits for what only the event loop can run, and that runs in this very thread"
 
 
@@ -132,6 +134,8 @@ class Future:
             return waiter.link(Via.RESULT, "a coroutine, which an event loop has to run", [], otherwise=nobody)
         if setters := _set_elsewhere(waiter):
             return waiter.link(Via.RESULT, "the result of a future", _not_between_jobs(waiter, setters))
+        if self._just_given(waiter):
+            return waiter.end(End.CPU, "has a coroutine in an event loop, for less than 100 ms")
         nobody = waiter.end(End.UNEXPLAINED, "a future that nobody is seen to run")
         return waiter.link(Via.RESULT, "the result of a future", [], otherwise=nobody)
 
@@ -144,6 +148,15 @@ class Future:
         runs = waiter.moment.runs
         loops = [t for t, r in runs.items() if t != waiter.tid and _in_a_loop(r.stack)]
         return [t for t in loops if waiter.moment.look(t).state is not State.IDLE or waiter.moment.look(t).via in _VIA]
+
+    @staticmethod
+    def _just_given(waiter: Waiter) -> bool:
+        """A coroutine given to the loop of another thread so lately that its task need not have been seen."""
+        run, moment = waiter.run, waiter.moment
+        if not waiter.wait.lock or moment.at_ns - (run.since_ns or run.start_ns) >= _UNSEEN_NS:
+            return False
+        loops = waiter.world.history.aio.loops
+        return _gives_coroutine(waiter) and any(s.tid != waiter.tid and s.tid in moment.runs for s in loops)
 
     @staticmethod
     def _own_loop(waiter: Waiter) -> bool:
