@@ -344,12 +344,18 @@ class Holds:
                 look.methods = [self._reader.typed(head) for head in heads]
                 missing += [(look, n) for n, method in enumerate(look.methods) if method is None]
             if missing:
-                again = [words for look, n in missing for words in self._of_entry(look.entries[n])]
+                again: list[tuple[int, int]] = []
+                for look, n in missing:
+                    again += [*self._of_entry(look.entries[n]), self._around(look.entries[n])]
                 late, checks = self._reader.heads_and([look.slots[n][0] for look, n in missing], again)
                 for i, (look, n) in enumerate(missing):
                     # The slot keeps its word when the block is left, and the method may be another thread's by then.
-                    address = look.slots[n][0]
-                    if look.methods and self._inside(look, look.entries[n], checks[3 * i : 3 * i + 3], address):
+                    address, entry, (*parts, around) = look.slots[n][0], look.entries[n], checks[4 * i : 4 * i + 4]
+                    if (
+                        look.methods
+                        and self._inside(look, entry, parts, address)
+                        and self._unmoved(look, entry, around)
+                    ):
                         look.methods[n] = late.get(address)
         for look in looks:
             withs = [p.withs[i] for p, _, i in look.entries]
@@ -372,6 +378,17 @@ class Holds:
         place, frame, index = entry
         slot = frame + self._slot + 8 * (place.withs[index].slot + self._unbound)
         return [*self._codes.stand(frame), (slot, 8)]
+
+    def _around(self, entry: Entry) -> tuple[int, int]:
+        """A frame's variables and value stack up to a block's slot."""
+        place, frame, index = entry
+        return frame + self._slot, 8 * (place.withs[index].slot + self._width)
+
+    def _unmoved(self, look: Look, entry: Entry, now: bytes | None) -> bool:
+        """Whether these are what was copied with the stack, as far as they were: a thread that came by the same block
+        once more, while we had no CPU, has another lock there, of which the method lies where that of the first did."""
+        then = look.thread.walk.find(entry[1], *self._around(entry))
+        return then is None or (now is not None and then[0][then[1] : then[1] + len(now)] == now)
 
     def _inside(self, look: Look, entry: Entry, parts: list[bytes | None], value: int) -> bool:
         place, _, index = entry
