@@ -16,7 +16,7 @@ from concview.analysis.blame.tasks.names import node_of, task_name
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import among, places
 from concview.analysis.tasks.records import TaskHistory
-from concview.model import State
+from concview.model import State, WaitKind
 
 #: Source: CPython 3.8 to 3.15, uvloop 0.14 to 0.23 (whose own run_until_complete is in C).
 _RUNS_UNTIL = places(
@@ -35,7 +35,10 @@ class Until:
     fixed: ClassVar[bool] = False
 
     def applies(self, look: Look) -> bool:
-        return look.state is State.IDLE and any(among(f, _RUNS_UNTIL) for f in look.stack.frames)
+        # A loop waits for events, never at a futex: there one of its callbacks waits, for others than its tasks.
+        if look.state is not State.IDLE or look.wait.kind is WaitKind.FUTEX:
+            return False
+        return any(among(f, _RUNS_UNTIL) for f in look.stack.frames)
 
     def follow(self, waiter: Waiter) -> Link | None:
         """None where it has no task that nobody waits for."""
