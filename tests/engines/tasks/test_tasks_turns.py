@@ -153,6 +153,28 @@ async def main():
 
 asyncio.run(main())
 """
+READS_FROM_ITS_OWN_SERVER = """
+import asyncio, socket, threading
+
+async def chat(reader, writer):
+    await reader.readline()
+
+def run():
+    async def main():
+        global port
+        server = await asyncio.start_server(chat, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        up.set()
+        await asyncio.Event().wait()
+    asyncio.run(main())
+
+up = threading.Event()
+threading.Thread(target=run, daemon=True).start()
+up.wait()
+connection = socket.create_connection(("127.0.0.1", port))
+print("ready", flush=True)
+connection.recv(1)
+"""
 
 
 def _cause(blame: Blame, what: str) -> BlameCause:
@@ -212,4 +234,12 @@ def test_an_event_that_a_signal_sets_is_idle(direct_python: Interpreter) -> None
         assert any(q.what == "waits for ended, to be told to end" for q in blame.quiets)
 
     with target(direct_python, SET_BY_A_SIGNAL) as process:
+        blame_passes(process.pid, check)
+
+
+def test_a_thread_and_a_task_at_the_two_ends_of_a_connection_wait_to_read(direct_python: Interpreter) -> None:
+    def check(blame: Blame) -> None:
+        assert any(c.what == "a connection of which both ends wait to read" for c in blame.causes)
+
+    with target(direct_python, READS_FROM_ITS_OWN_SERVER) as process:
         blame_passes(process.pid, check)

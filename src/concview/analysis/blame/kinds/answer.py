@@ -11,7 +11,7 @@ from concview.analysis.blame.words import stopped
 from concview.analysis.blame.world import Look, Waiter
 from concview.analysis.known_places import serves
 from concview.analysis.other_end import users_of
-from concview.model import Confidence, State, WaitKind
+from concview.model import Confidence, Peer, State, WaitKind
 from concview.model import Link as Ends
 from concview.text import listed
 
@@ -58,6 +58,9 @@ class Answer:
             return queued  # a server's own loop has it, and nobody to hand it to
         if others:
             return waiter.link(Via.ANSWER, what, others, sure, settle=_transit(waiter, kind))
+        tasks = _tasks_there(waiter, peer)
+        if tasks:
+            return waiter.link(Via.ANSWER, what, tasks, sure, settle=_transit(waiter, kind))
         if told is not None and told.peer_fds and not told.owners and (told.pending or told.complete):
             itself = _by_watchers(waiter, told, what, kind) or _by_loops(waiter, what, kind)
             itself = itself or _by_workers(waiter, told)
@@ -89,6 +92,14 @@ def _at_the_other_end(waiter: Waiter, link: Ends) -> list[Node]:
     having = list(dict.fromkeys(u.tid for u in users))
     others = [t for t in having if runs[t].wait.fd != link.fd]
     return [t for t in others if runs[t].wait.fd in link.peer_fds] or others
+
+
+def _tasks_there(waiter: Waiter, peer: Peer) -> list[Node]:
+    """Tasks of a server in this process that wait at the other end of the very connection."""
+    runs = waiter.moment.tasks.runs.items() if peer.kind == "tcp" and peer.local else ()
+    ends = ((node, run.wait.peer) for node, run in runs)
+    # What a server has accepted is known by its client's address.
+    return [n for n, p in ends if p is not None and p.kind == "tcp" and p.accepted and p.name == peer.local]
 
 
 def _by_watchers(waiter: Waiter, link: Ends, what: str, kind: str) -> Link | None:
@@ -164,7 +175,7 @@ def _outside(waiter: Waiter, link: Ends, kind: str) -> Root | Link | None:
             said = f"the other end of a {kind}, which only this process has: this is its only thread"
             return waiter.end(End.DORMANT, f"{said}; {listed(who, 2)} may write to it")
         what = f"a {kind} whose other end only this process has, where no thread is seen to use it"
-        return waiter.end(End.PEER, what)
+        return waiter.end(End.PEER, f"{what}; a task may" if waiter.moment.tasks.runs else what)
     return None
 
 
@@ -187,7 +198,7 @@ def _transit(waiter: Waiter, kind: str) -> Settle:
 
     def settle(parts: Sequence[Part]) -> Root | None:
         if all(p.root.kind is End.IDLE and len(p.path) == 1 for p in parts):
-            both = f"both ends of a {kind} wait to read"
+            both = f"a {kind} of which both ends wait to read"
             young = waiter.moment.at_ns - (waiter.run.since_ns or waiter.run.start_ns) < _WAY_NS
             return waiter.end(End.PEER, f"{both}: what was sent is on its way" if young else both)
         return None

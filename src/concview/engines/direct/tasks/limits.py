@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concview.engines.direct.tasks.tracker import TaskTracker
 
 #: How often they are looked for, from which age of a wait on, and our CPU for one look; nanoseconds.
-EVERY_NS, AGE_NS, MOST_NS = 500_000_000, 1_000_000_000, 4_000_000
+EVERY_NS, AGE_NS, MOST_NS = 1_000_000_000, 1_000_000_000, 4_000_000
 #: Waits in one look, timers of one loop, members of what a timer calls.
 _WAITS, _TIMERS, _MEMBERS = 500, 256, 16
 #: Bytes read of the name of a function in C.
