@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,12 +44,20 @@ _ARGUMENT = frozenset({"wait_for", "_wait", "wait"})
 _TASKS_PY = "asyncio/tasks.py"
 #: Names of callbacks that end a wait which has taken too long.
 ENDS_A_WAIT = re.compile("time_?out|expire|deadline|cancel|abort", re.IGNORECASE)
+#: Of a TimerHandle: what is read of all at once.
+_SLOTS = ("_when", "_callback", "_args", "_cancelled")
+_WORD = struct.Struct("<Q").unpack_from
 #: What ends by itself in another way.
 _NOT_LOOKED_AT = frozenset({TaskState.RUNNING, TaskState.READY, TaskState.SLEEP, TaskState.IDLE})
 
 
+#: Addresses of when it is due, of its callback and of its arguments.
+_Words = tuple[int, int, int]
+
+
 class _Timer(NamedTuple):
-    when: float
+    words: _Words
+    when: float  #: seconds of the loop's clock; 0.0: never
     reached: frozenset[int]  #: what its callback is a method of, and is given
     ends: frozenset[int]  #: that and what they have, where it ends something by its name
 
@@ -139,45 +148,62 @@ class Limits:
 
     def _by_timers(self, tasks: list[Task], began: int) -> bool:
         """Whether all timers were looked at."""
-        values, known, through = self._values, self._timers, True
+        known, through = self._timers, True
         self._timers = {}
         by_task, by_future = {t.address: t for t in tasks}, {t.future: t for t in tasks if t.future}
         for loop in self._tracker.loops.known.values():
             try:
-                handles = values.list_items(loop.scheduled, _TIMERS) if loop.scheduled else []
+                handles = self._handles(loop.scheduled) if loop.scheduled else []
             except BAD:
                 handles, through = [], False
-            for handle in handles:
-                try:
-                    when = values.due(handle)
-                    timer = known.get(handle)
-                    if when and (timer is None or timer.when != when):
-                        if time.thread_time_ns() - began > MOST_NS:
-                            through = False
-                            break
-                        timer = self._timer(handle, when)
-                except BAD:  # it was cancelled meanwhile, say; the others are there
-                    through = False
-                    continue
-                if not when or timer is None:
-                    continue
+            for handle, words, cancelled in handles:
+                timer = known.get(handle)
+                if timer is None or timer.words != words:
+                    if time.thread_time_ns() - began > MOST_NS:
+                        through = False
+                        continue
+                    try:
+                        timer = self._timer(handle, words)
+                    except BAD:  # it was cancelled meanwhile, say; the others are there
+                        through = False
+                        continue
                 self._timers[handle] = timer
+                if not timer.when or cancelled:
+                    continue
                 # Whatever is done with the very future, it is done by then.
                 found = [by_future[a] for a in (timer.reached | timer.ends) & by_future.keys()]
                 found += [by_task[a] for a in timer.ends & by_task.keys()]
                 for task in found:
-                    if not values.integer(values.attribute(handle, "_cancelled"), 1):
-                        task.until_ns = _first([task.until_ns, int(when * 1e9)])
-                        self._tracker.telling.touch(task)
+                    task.until_ns = _first([task.until_ns, int(timer.when * 1e9)])
+                    self._tracker.telling.touch(task)
         return through
 
-    def _timer(self, handle: int, when: float) -> _Timer:
+    def _handles(self, scheduled: int) -> list[tuple[int, _Words, bool]]:
+        """(timer, what tells it from another one at its address, whether it was cancelled) of a loop's. Raises BAD."""
+        values = self._values
+        handles = values.list_items(scheduled, _TIMERS)
+        places = dict(values.slots(handles[0])) if handles else {}
+        if not places.keys() >= {*_SLOTS}:
+            return []
+        at = [places[name] for name in _SLOTS]
+        first, size = min(at), max(at) + 8 - min(at)
+        found: list[tuple[int, _Words, bool]] = []
+        flags: dict[int, bool] = {}
+        for handle, part in zip(handles, values.memory.read_many([(h + first, size) for h in handles]), strict=True):
+            if part is None:
+                continue
+            when, callback, args, cancelled = (_WORD(part, offset - first)[0] for offset in at)
+            if cancelled not in flags:
+                flags[cancelled] = values.integer(cancelled, 1) != 0
+            found.append((handle, (when, callback, args), flags[cancelled]))
+        return found
+
+    def _timer(self, handle: int, words: _Words) -> _Timer:
         """Raises BAD."""
         values = self._values
-        told = values.attributes(handle)
-        reached, ends = self._called(told.get("_callback", 0), told.get("_args", 0))
+        reached, ends = self._called(*words[1:])
         every = reached | {a for one in reached for a in values.attributes(one).values()} if ends else set[int]()
-        return _Timer(when, frozenset(reached), frozenset(every))
+        return _Timer(words, values.due(handle), frozenset(reached), frozenset(every))
 
     def _called(self, callback: int, args: int) -> tuple[set[int], bool]:
         """(what a callback is a method of, and its arguments; whether it ends a wait by its name)."""
