@@ -80,14 +80,9 @@ for thread in threads:
 for thread in threads:
     thread.join()
 """
-OWN_SERVER = """
-import asyncio, threading, time
-
-async def serve(reader, writer):
-    while await reader.readline():
-        time.sleep(0.5)
-        writer.write(b"done\\n")
-        await writer.drain()
+#: Behind `serve`: a server at `port`, in the loop of a thread.
+SERVER = """
+import asyncio, socket, threading
 
 def run():
     async def main():
@@ -98,6 +93,19 @@ def run():
         await asyncio.Event().wait()
     asyncio.run(main())
 
+started = threading.Event()
+threading.Thread(target=run, name="server", daemon=True).start()
+started.wait()
+"""
+OWN_SERVER = f"""
+import time
+
+async def serve(reader, writer):
+    while await reader.readline():
+        time.sleep(0.5)
+        writer.write(b"done\\n")
+        await writer.drain()
+{SERVER}
 async def ask():
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while True:
@@ -107,9 +115,6 @@ async def ask():
 async def clients():
     await asyncio.gather(*(ask() for _ in range(6)))
 
-started = threading.Event()
-threading.Thread(target=run, name="server", daemon=True).start()
-started.wait()
 print("ready", flush=True)
 asyncio.run(clients())
 """
@@ -153,24 +158,10 @@ async def main():
 
 asyncio.run(main())
 """
-READS_FROM_ITS_OWN_SERVER = """
-import asyncio, socket, threading
-
-async def chat(reader, writer):
+READS_FROM_ITS_OWN_SERVER = f"""
+async def serve(reader, writer):
     await reader.readline()
-
-def run():
-    async def main():
-        global port
-        server = await asyncio.start_server(chat, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        up.set()
-        await asyncio.Event().wait()
-    asyncio.run(main())
-
-up = threading.Event()
-threading.Thread(target=run, daemon=True).start()
-up.wait()
+{SERVER}
 connection = socket.create_connection(("127.0.0.1", port))
 print("ready", flush=True)
 connection.recv(1)

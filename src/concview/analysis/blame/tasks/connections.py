@@ -43,13 +43,16 @@ def _kept(waiter: TaskWaiter, others: Sequence[Node]) -> list[Node]:
     found: dict[Node, None] = {}
     for other in others:
         wait, tid = waiter.tasks.runs[other].wait, waiter.tasks.thread(other)
-        thread = waiter.moment.runs.get(tid)
-        if wait.state is not TaskState.IO or SENDS.search(wait.via) or thread is None or thread.state is State.IDLE:
-            return []
-        if waiter.moment.at_ns - thread.since_ns < OVERDUE_NS:
+        if wait.state is not TaskState.IO or SENDS.search(wait.via) or not _stays(waiter, tid):
             return []
         found[tid] = None
     return list(found)
+
+
+def _stays(waiter: TaskWaiter, tid: Node) -> bool:
+    """Whether a loop's thread is in something else than its wait for events, and has been for long."""
+    thread = waiter.moment.runs.get(tid)
+    return thread is not None and thread.state is not State.IDLE and waiter.moment.at_ns - thread.since_ns >= OVERDUE_NS
 
 
 def _own_server(waiter: TaskWaiter, peer: Peer, connection: str) -> Link | None:
@@ -67,8 +70,7 @@ def _own_server(waiter: TaskWaiter, peer: Peer, connection: str) -> Link | None:
     # One that never came to wait for events was not seen at an epoll: of the loops it is the one that is at no other.
     running = {s.tid for s in waiter.world.history.aio.loops if s.tid in waiter.moment.runs}
     loops = loops or {t for t in running if not pollers.keys_of(t)}
-    thread = waiter.moment.runs[min(loops)] if len(loops) == 1 else None
-    if thread is None or thread.state is State.IDLE or waiter.moment.at_ns - thread.since_ns < OVERDUE_NS:
+    if len(loops) != 1 or not _stays(waiter, min(loops)):
         return None
     key = ("own server", peer.name)
     return waiter.link(Via.ANSWER, f"an answer over {connection}", [*loops], key, Confidence.INFERRED)

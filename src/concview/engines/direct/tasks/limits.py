@@ -9,7 +9,6 @@ lasted for a while: before that nothing follows from whether it has a limit.
 from __future__ import annotations
 
 import contextlib
-import re
 import struct
 import time
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from concview.cpython.aio.chain import Link
 from concview.cpython.aio.holders import GENERATORS
 from concview.cpython.aio.values import BAD, FAR_S
 from concview.engines.direct.tasks.records import Task
+from concview.engines.direct.tasks.timers import called, ends_a_wait
 from concview.model import LIMITED_NS, TaskState
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 EVERY_NS, AGE_NS, MOST_NS = 1_000_000_000, 1_000_000_000, 4_000_000
 #: Waits in one look, timers of one loop, members of what a timer calls.
 _WAITS, _TIMERS, _MEMBERS = 500, 256, 16
-#: Bytes read of the name of a function in C.
-_NAME = 16
 #: Class of a manager -> where it keeps when it is over: seconds, None or infinity for never. Without an attribute the
 #: class has no other instances than those with a limit. Source: CPython 3.11 to 3.15 asyncio/timeouts.py; async-timeout
 #: 3 to 5; anyio 3 and 4; trio 0.20 to 0.35; aiohttp 3 helpers.py (TimerNoop is that without).
@@ -42,8 +40,6 @@ _DEADLINES = {
 #: asyncio's functions that take a limit as their argument `timeout`.
 _ARGUMENT = frozenset({"wait_for", "_wait", "wait"})
 _TASKS_PY = "asyncio/tasks.py"
-#: Names of callbacks that end a wait which has taken too long.
-ENDS_A_WAIT = re.compile("time_?out|expire|deadline|cancel|abort", re.IGNORECASE)
 #: Of a TimerHandle: what is read of all at once.
 _SLOTS = ("_when", "_callback", "_args", "_cancelled")
 _WORD = struct.Struct("<Q").unpack_from
@@ -201,33 +197,11 @@ class Limits:
     def _timer(self, handle: int, words: _Words) -> _Timer:
         """Raises BAD."""
         values = self._values
-        reached, ends = self._called(*words[1:])
-        every = reached | {a for one in reached for a in values.attributes(one).values()} if ends else set[int]()
-        return _Timer(words, values.due(handle), frozenset(reached), frozenset(every))
-
-    def _called(self, callback: int, args: int) -> tuple[set[int], bool]:
-        """(what a callback is a method of, and its arguments; whether it ends a wait by its name)."""
-        values, o, waits = self._values, self._values.o, self._tracker.waits
-        kind = values.type_name(callback)
-        reached, name = set(values.members(args, _MEMBERS)), ""
-        if kind == "functools.partial":
-            *given, callback = waits.enclosed(callback, kind)
-            reached.update(given)
-            kind = values.type_name(callback)
-        if kind == "method":
-            function, owner = (values.memory.word(callback + o[at]) for at in ("method.im_func", "method.im_self"))
-            reached.add(owner)
-            name = waits.name(function) if values.type_name(function) == "function" else ""
-        elif kind == "function":
-            name = waits.name(callback)
-        elif kind in ("builtin_function_or_method", "builtin_method"):
-            # PyObject_HEAD; PyMethodDef *m_ml; PyObject *m_self. PyMethodDef begins with its name.
-            definition, owner = values.memory.words(callback + o["cfunction.m_self"] - 8, 2)
-            reached.add(owner)
-            name = (
-                values.memory.read(values.memory.word(definition), _NAME).partition(b"\0")[0].decode("ascii", "replace")
-            )
-        return reached, ENDS_A_WAIT.search(name) is not None
+        one = called(values, self._tracker.waits, *words[1:], _MEMBERS)
+        every = set[int]()
+        if ends_a_wait(values, self._tracker.waits, one):
+            every = one.reached | {a for owner in one.reached for a in values.attributes(owner).values()}
+        return _Timer(words, values.due(handle), frozenset(one.reached), frozenset(every))
 
 
 def _first(found: Iterable[int]) -> int:

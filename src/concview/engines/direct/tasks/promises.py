@@ -22,9 +22,9 @@ from concview.cpython.aio.waits import Waiting
 from concview.cpython.code import Code, Place
 from concview.cpython.threads import Thread
 from concview.engines.direct.bounded import remember
-from concview.engines.direct.tasks.limits import ENDS_A_WAIT
 from concview.engines.direct.tasks.parts import FEW, Parts
 from concview.engines.direct.tasks.records import NO_THREAD, Task
+from concview.engines.direct.tasks.timers import called, ends_a_wait
 from concview.model import IN_PROCESSES, TaskState
 from concview.source.calls import ACQUIRES
 
@@ -41,6 +41,8 @@ AGAIN_NS, SELDOM_NS = 500_000_000, 16_000_000_000
 #: Waiting tasks, those among them whose wait is younger (what is found of one holds for the next at its place), other
 #: tasks and threads in one look; frames of one.
 _TASKS, _YOUNG, _OTHERS, _THREADS, _FRAMES = 200, 4, 200, 64, 8
+#: Arguments of a timer's callback.
+_GIVEN = 8
 #: First variables of a frame that is of no method.
 _ARGUMENTS = 6
 #: Objects of one frame whose attributes are looked at, and objects among these attributes.
@@ -287,7 +289,7 @@ class Promises:
 
     def _timers(self, wanted: list[_Wanted]) -> None:
         """A timer that calls a method of the future, or of an object that has it, or is given it."""
-        values = self._values
+        values, waits = self._values, self._tracker.waits
         for loop in self._tracker.loops.known.values():
             if not loop.scheduled:
                 continue
@@ -302,29 +304,13 @@ class Promises:
                         continue
                     if values.integer(told["_cancelled"], 1):
                         continue
-                    reached = self._called(told.get("_callback", 0), told.get("_args", 0))
+                    one = called(values, waits, told.get("_callback", 0), told.get("_args", 0), _GIVEN)
+                    reached = one.reached
+                    if one.kind == "method" and ends_a_wait(values, waits, one):
+                        continue  # a time limit
                     for each in here:
                         if each.future in reached or (each.reach & reached and reached & set(each.owners)):
                             each.due_s = min(each.due_s or when, when)
-
-    def _called(self, callback: int, args: int) -> set[int]:
-        """What a callback is a method of, and its arguments; nothing of one that is a time limit by its name."""
-        values, found = self._values, set[int]()
-        kind = values.type_name(callback)
-        if kind == "functools.partial":
-            *given, callback = self._tracker.waits.enclosed(callback, kind)
-            found.update(given)
-            kind = values.type_name(callback)
-        if kind == "method":
-            function = values.memory.word(callback + values.o["method.im_func"])
-            if values.type_name(function) == "function" and ENDS_A_WAIT.search(self._tracker.waits.name(function)):
-                return set()
-            found.add(values.memory.word(callback + values.o["method.im_self"]))
-        elif kind in ("builtin_function_or_method", "builtin_method"):
-            found.add(values.memory.word(callback + values.o["cfunction.m_self"]))
-        if values.type_name(args) == "tuple":
-            found.update(values.objects.tuple_items(args, 8))
-        return found
 
     # ------------------------------------------------------------------ who has it
 
